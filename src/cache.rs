@@ -1,0 +1,435 @@
+//! The cache: routes each verb to the shard that the id names, and does outside its lock what needs no
+//! lock: random bytes, MACs, the hashing of users' names.
+
+mod maintenance;
+mod route;
+mod stats;
+
+use core::fmt;
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    clock::{Tick, to_duration},
+    config::{Builder, Deadlines},
+    cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token, check_name},
+    error::{BuildError, Error, KeyError},
+    id::{SessionId, UserHash},
+    shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, entry::Times},
+    sync::{AtomicU32, Lock, Relaxed},
+};
+pub use maintenance::{Maintained, Maintenance};
+use stats::Counters;
+pub use stats::{Evicted, Memory, Refused, Sessions, Stats};
+
+/// A cache of sessions in memory that was fixed when it was built.
+///
+/// Cheap to clone; clones share everything. All verbs are synchronous and short: none waits for anything
+/// but the lock of one shard, or of two when somebody signs in.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use sessile::{Deadlines, KeyRing, SessionCache};
+///
+/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+///
+/// let made = cache.create(b"a cart", Deadlines::default())?;
+/// let header = format!("theme=dark; __Host-session={}", made.token.as_str());
+///
+/// let mut buffer = BytesMut::new();
+/// let record = cache.open([header.as_bytes()], &mut buffer).expect("it was just made");
+/// assert_eq!(&buffer[..], b"a cart");
+///
+/// let version = cache.save(&record.id, record.version, b"a fuller cart")?;
+/// assert!(version > record.version);
+///
+/// cache.end(&record.id);
+/// assert!(cache.open([header.as_bytes()], &mut buffer).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SessionCache(Arc<Inner>);
+
+/// What [`create`](SessionCache::create), [`rotate`](SessionCache::rotate) and
+/// [`sign_in`](SessionCache::sign_in) give.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The new id.
+    pub id: SessionId,
+    /// The value of the cookie to send.
+    pub token: Token,
+    /// The version of the data.
+    pub version: u32,
+}
+
+/// A session that was found. Its data is in the caller's buffer.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Record {
+    /// The id.
+    pub id: SessionId,
+    /// The version of the data, for [`save`](SessionCache::save).
+    pub version: u32,
+    /// Who is signed in, if anybody is.
+    pub user: Option<UserHash>,
+    times: Times,
+    now: Tick,
+}
+
+struct Inner {
+    stripes: Box<[CachePadded<Stripe>]>,
+    keys: Keys,
+    users: Prf,
+    reader: Reader<'static>,
+    counters: Counters,
+    /// Where maintenance goes on.
+    cursor: AtomicU32,
+    plan: Plan,
+    idle_timeout: Tick,
+    lifetime: Tick,
+    settings: Builder,
+}
+
+/// A shard, its lock, and a hint that is read without it.
+struct Stripe {
+    shard: Lock<Shard>,
+    /// The free words of the shard when it was last written to.
+    free: AtomicU32,
+}
+
+impl SessionCache {
+    /// The settings, to begin with.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The bytes that do not belong to a shard.
+    pub(crate) fn overhead() -> usize {
+        size_of::<Inner>()
+    }
+
+    pub(crate) fn new(mut settings: Builder, shards: usize) -> Result<Self, BuildError> {
+        let ring = settings.keys.take().ok_or(BuildError::NoKeys)?;
+        check_name(&settings.cookie_name).map_err(BuildError::CookieName)?;
+        let keys = Keys::new(&ring, &settings.cookie_name).map_err(BuildError::Keys)?;
+        let users = Prf::random(settings.entropy).map_err(|_| BuildError::Entropy)?;
+        let plan = Plan::new((settings.memory - Self::overhead()) / shards - size_of::<Stripe>());
+        let stripe = |_| CachePadded::new(Stripe::new(Shard::new(plan, settings.max_session_size)));
+        let stripes = (0..shards).map(stripe).collect();
+        let [idle_timeout, lifetime] = settings.ticks();
+        Ok(Self(Arc::new(Inner {
+            stripes,
+            keys,
+            users,
+            reader: Reader::new(&settings.cookie_name),
+            counters: Counters::new(),
+            cursor: AtomicU32::new(0),
+            plan,
+            idle_timeout,
+            lifetime,
+            settings,
+        })))
+    }
+
+    /// Makes a new anonymous session of `data`.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it could only displace sessions with a
+    /// user, [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn create(&self, data: &[u8], deadlines: Deadlines) -> Result<Issued, Error> {
+        self.check_len(data)?;
+        let now = self.now();
+        let times = self.new_times(deadlines, now);
+        let create_at = |id| {
+            let (issued, stamp) = self.issue(id);
+            let newcomer = Newcomer { stamp, times, user: None };
+            self.write(issued.id.home, |shard| shard.create(&newcomer, data, now))?;
+            Ok(issued)
+        };
+        for _ in 0..MINTS {
+            let id = self.mint()?;
+            let [emptier, other] = self.two_homes()?;
+            let made = create_at(SessionId { id, home: emptier });
+            let made = match made {
+                Err(Refusal::Full) if other != emptier => create_at(SessionId { id, home: other }),
+                made => made,
+            };
+            match made {
+                Ok(issued) => return Ok(issued),
+                Err(Refusal::Taken) => {}
+                Err(_) => break,
+            }
+        }
+        Err(self.full())
+    }
+
+    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at most
+    /// four candidates that verifies and is live. Its data is copied into the buffer, which is empty on
+    /// any other answer.
+    ///
+    /// The header is read as the bytes that it is: quotes, escapes and damage in one cookie never change
+    /// another. Every refusal, whatever its cause, is `None`; [`stats`](Self::stats) tells them apart.
+    pub fn open<'h>(
+        &self,
+        fields: impl IntoIterator<Item = &'h [u8]>,
+        buffer: &mut BytesMut,
+    ) -> Option<Record> {
+        let candidates = fields.into_iter().flat_map(|field| self.0.reader.candidates(field));
+        let found = candidates.take(MAX_CANDIDATES).find_map(|value| self.verify(value, buffer));
+        self.answer(found, buffer)
+    }
+
+    /// The same for the bare value of a cookie, or for a token that came by another way.
+    pub fn open_token(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
+        let found = self.verify(value, buffer);
+        self.answer(found, buffer)
+    }
+
+    /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
+    /// activity, as `open` does.
+    pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
+        let found = self.find(id, &Proof::Given, buffer);
+        let found = found.map_err(|miss| self.0.counters.count(miss.into())).ok();
+        self.answer(found, buffer)
+    }
+
+    /// Stores data in place of a session's own, if nobody did since the version that the caller read, and
+    /// gives the new version. Counts as activity.
+    ///
+    /// # Errors
+    /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone), [`TooLarge`](Error::TooLarge),
+    /// [`Full`](Error::Full). Then nothing was changed.
+    pub fn save(&self, id: &SessionId, version: u32, data: &[u8]) -> Result<u32, Error> {
+        self.check_len(data)?;
+        let now = self.now();
+        let saved = self.write_to(id, |shard| shard.save(&id.id, version, data, now));
+        if saved == Err(Error::Full) { Err(self.full()) } else { saved }
+    }
+
+    /// Counts as activity, and changes nothing else.
+    ///
+    /// # Errors
+    /// [`Gone`](Error::Gone).
+    pub fn touch(&self, id: &SessionId) -> Result<(), Error> {
+        let now = self.now();
+        self.write_to(id, |shard| shard.touch(&id.id, now))
+    }
+
+    /// Gives a session timeouts of its own, from now on; the lifetime counts from its creation. One that
+    /// is over already ends the session.
+    ///
+    /// # Errors
+    /// [`Gone`](Error::Gone).
+    pub fn set_deadlines(&self, id: &SessionId, deadlines: Deadlines) -> Result<(), Error> {
+        let now = self.now();
+        let change = |times| self.change(times, deadlines, now);
+        self.write_to(id, |shard| shard.set_times(&id.id, now, change))
+    }
+
+    /// Gives a session a new id. The old one opens nothing from now on; it is remembered for a while so
+    /// that [`end`](Self::end) follows it to the new one.
+    ///
+    /// # Errors
+    /// [`Gone`](Error::Gone), [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn rotate(&self, id: &SessionId) -> Result<Issued, Error> {
+        let now = self.now();
+        self.reissue(id, id.home, |issued, stamp| {
+            self.write(id.home, |shard| shard.rotate(&id.id, stamp, &issued.id, now))
+        })
+    }
+
+    /// Binds a session to a user and gives it a new id, in one. The old id opens nothing from now on, as
+    /// with [`rotate`](Self::rotate). Signing in again, as whomever, does the same.
+    ///
+    /// # Errors
+    /// [`EmptyUser`](Error::EmptyUser), [`Gone`](Error::Gone), [`Full`](Error::Full),
+    /// [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn sign_in(
+        &self,
+        id: &SessionId,
+        user: &str,
+        deadlines: Deadlines,
+    ) -> Result<Issued, Error> {
+        if user.is_empty() {
+            return Err(Error::EmptyUser);
+        }
+        let user = self.0.users.hash(user);
+        let now = self.now();
+        self.reissue(id, self.home_of(&user), |issued, &stamp| {
+            let newcomer = |times| {
+                let times = Times { authenticated: now, issued: now, ..times };
+                Newcomer { stamp, times: self.change(times, deadlines, now), user: Some(user) }
+            };
+            self.write_two(id.home, issued.id.home, |old, new| {
+                old.sign_in(&id.id, new, &issued.id, now, newcomer)
+            })
+        })
+    }
+
+    /// Destroys a session, by its id or by one that it had before it was rotated. Says whether there was
+    /// one. When this has returned, no read finds it.
+    pub fn end(&self, id: &SessionId) -> bool {
+        let now = self.now();
+        let mut id = *id;
+        loop {
+            if !self.has_home(&id) {
+                return false;
+            }
+            match self.write(id.home, |shard| shard.end(&id.id, now)) {
+                Ended::Session => return true,
+                Ended::Alias(target) => id = target,
+                Ended::Nothing => return false,
+            }
+        }
+    }
+
+    /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
+    /// for some entries at a time. Nothing depends on this but memory: a session past its deadline is
+    /// refused whether it was called or not.
+    pub fn maintain(&self, budget: usize) -> Maintained {
+        let shards = self.0.stripes.len();
+        let first = self.0.cursor.load(Relaxed) as usize;
+        let mut done = Maintained::default();
+        for step in 0..shards {
+            let home = (first + step) % shards;
+            if self.maintain_shard(home, budget, &mut done) {
+                // A hint of where to begin next; nothing hangs on it.
+                self.0.cursor.store(home as u32, Relaxed);
+                done.more = true;
+                break;
+            }
+        }
+        done
+    }
+
+    /// Starts a thread that calls [`maintain`](Self::maintain) ten times a second, and more often while
+    /// there is much to do, until the handle is dropped.
+    ///
+    /// # Errors
+    /// The operating system's, if it starts no thread.
+    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
+        Maintenance::start(self.clone())
+    }
+
+    /// Replaces the keys while the cache runs: the first signs from now on, all verify, and what only a
+    /// retired key had signed is refused.
+    ///
+    /// # Errors
+    /// What is wrong with the ring; then the old one stays.
+    pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
+        self.0.keys.set(keys)
+    }
+
+    /// How many sessions there are. Expired ones count until their memory is given back.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| stripe.shard.lock().len()).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the cache holds, and what has happened in it.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.0.stripes.iter().for_each(|stripe| stats.add(&stripe.shard.lock()));
+        stats.memory.budget = self.0.settings.memory;
+        self.0.counters.fill(&mut stats);
+        stats
+    }
+
+    /// The name of the cookie.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        &self.0.settings.cookie_name
+    }
+
+    /// The most bytes of data in a session.
+    #[must_use]
+    pub fn max_session_size(&self) -> usize {
+        self.0.settings.max_session_size
+    }
+
+    /// How long after its last use a session is refused, unless it has a timeout of its own.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        self.0.settings.idle_timeout
+    }
+
+    /// How long after its creation a session is refused, unless it has a lifetime of its own.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.0.settings.lifetime
+    }
+
+    /// How many anonymous sessions of so many bytes of data fit.
+    #[must_use]
+    pub fn capacity_for(&self, data_len: usize) -> usize {
+        self.0.plan.sessions(data_len) * self.0.stripes.len()
+    }
+
+    /// Checks every structure of every shard, and panics if one does not hold. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn validate(&self) {
+        self.0.stripes.iter().for_each(|stripe| stripe.shard.lock().validate());
+    }
+}
+
+impl Record {
+    /// How old the session is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.since(self.times.created)
+    }
+
+    /// How long ago its id was issued, by its creation, a rotation or a sign-in.
+    #[must_use]
+    pub fn id_age(&self) -> Duration {
+        self.since(self.times.issued)
+    }
+
+    /// How long ago its user signed in, if one did.
+    #[must_use]
+    pub fn authenticated_for(&self) -> Option<Duration> {
+        self.user.map(|_| self.since(self.times.authenticated))
+    }
+
+    /// How long until the session is refused, if it is not used again.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        to_duration(self.times.idle.min(self.times.end).saturating_sub(self.now))
+    }
+
+    /// Whether a user is signed in.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.user.is_some()
+    }
+
+    fn since(&self, then: Tick) -> Duration {
+        to_duration(self.now.saturating_sub(then))
+    }
+}
+
+impl fmt::Debug for SessionCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionCache")
+            .field("memory", &self.0.settings.memory)
+            .field("shards", &self.0.stripes.len())
+            .field("cookie_name", &self.0.settings.cookie_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often an id is minted before the answer is that there is no room: both lines of an id are full
+/// less than once in a million, three quarters full as the index is at most.
+const MINTS: usize = 8;

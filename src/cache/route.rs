@@ -1,0 +1,249 @@
+//! How verbs are carried out: which shard, under which lock, and what happens outside of it.
+
+use bytes::BytesMut;
+
+use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Event};
+use crate::{
+    clock::{Tick, to_tick},
+    config::Deadlines,
+    cookie::{Parts, Token},
+    error::Error,
+    id::{Home, Id, SessionId, UserHash},
+    shard::{
+        Miss, Proof, Refusal, Shard,
+        entry::{FIRST_VERSION, Stamp, Times},
+    },
+    sync::{AtomicU32, Lock, Relaxed},
+};
+
+impl SessionCache {
+    pub(super) fn now(&self) -> Tick {
+        self.0.settings.clock.now()
+    }
+
+    /// Parses, finds and proves one candidate.
+    pub(super) fn verify(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
+        let found = Parts::parse(value).ok_or(Event::Malformed);
+        let found = found.and_then(|token| self.look_up(&token, buffer));
+        found.map_err(|cause| self.0.counters.count(cause)).ok()
+    }
+
+    /// A tag equal to the one kept, under a key that is valid, proves a token. Otherwise, and for an id
+    /// that is not there, the whole MAC is computed before anything is said.
+    fn look_up(&self, token: &Parts, buffer: &mut BytesMut) -> Result<Record, Event> {
+        let Inner { keys, settings, .. } = &*self.0;
+        let id = SessionId { id: token.id, home: token.home };
+        if !settings.verify_first && keys.is_valid(token.key) {
+            let proof = Proof::Tag { tag: token.tag, key: token.key };
+            match self.find(&id, &proof, buffer) {
+                Err(Miss::Unproven | Miss::Absent) => {}
+                told => return told.map_err(Event::from),
+            }
+        }
+        if !keys.verify(token) {
+            return Err(Event::Forged);
+        }
+        self.find(&id, &Proof::Given, buffer).map_err(Event::from)
+    }
+
+    /// Reads from the shard of an id, if there is that shard.
+    pub(super) fn find(
+        &self,
+        id: &SessionId,
+        proof: &Proof,
+        buffer: &mut BytesMut,
+    ) -> Result<Record, Miss> {
+        let stripe = self.0.stripes.get(usize::from(id.home)).ok_or(Miss::Absent)?;
+        let now = self.now();
+        let found = stripe.shard.lock().read(&id.id, proof, now, buffer)?;
+        Ok(Record { id: *id, version: found.version, user: found.user, times: found.times, now })
+    }
+
+    /// Counts what a read came to, and leaves nothing in the buffer on a miss.
+    pub(super) fn answer(&self, found: Option<Record>, buffer: &mut BytesMut) -> Option<Record> {
+        if found.is_some() {
+            self.0.counters.count(Event::Hit);
+        } else {
+            buffer.clear();
+            self.0.counters.count(Event::Miss);
+        }
+        found
+    }
+
+    /// Writes to a shard, and publishes what it has free.
+    pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard) -> R) -> R {
+        let stripe = &self.0.stripes[usize::from(home)];
+        let mut shard = stripe.shard.lock();
+        let answer = verb(&mut shard);
+        stripe.publish(&shard);
+        answer
+    }
+
+    /// Writes to the shard of an id, if there is that shard.
+    pub(super) fn write_to<R>(
+        &self,
+        id: &SessionId,
+        verb: impl FnOnce(&mut Shard) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.has_home(id) { self.write(id.home, verb) } else { Err(Error::Gone) }
+    }
+
+    /// Writes to two shards, locked in their order, or to one that is both.
+    pub(super) fn write_two<R>(
+        &self,
+        home: Home,
+        other: Home,
+        verb: impl FnOnce(&mut Shard, Option<&mut Shard>) -> R,
+    ) -> R {
+        if home == other {
+            return self.write(home, |shard| verb(shard, None));
+        }
+        let [one, two] = [home, other].map(|home| &*self.0.stripes[usize::from(home)]);
+        let (mut first, mut second);
+        if home < other {
+            first = one.shard.lock();
+            second = two.shard.lock();
+        } else {
+            second = two.shard.lock();
+            first = one.shard.lock();
+        }
+        let answer = verb(&mut first, Some(&mut second));
+        one.publish(&first);
+        two.publish(&second);
+        answer
+    }
+
+    /// Mints ids until one is free, and has the session moved to it.
+    pub(super) fn reissue(
+        &self,
+        id: &SessionId,
+        home: Home,
+        verb: impl Fn(&Issued, &Stamp) -> Result<u32, Refusal>,
+    ) -> Result<Issued, Error> {
+        if !self.has_home(id) {
+            return Err(Error::Gone);
+        }
+        for _ in 0..MINTS {
+            let (issued, stamp) = self.issue(SessionId { id: self.mint()?, home });
+            match verb(&issued, &stamp) {
+                Ok(version) => return Ok(Issued { version, ..issued }),
+                Err(Refusal::Gone) => return Err(Error::Gone),
+                Err(Refusal::Full) => break,
+                Err(Refusal::Taken) => {}
+            }
+        }
+        Err(self.full())
+    }
+
+    /// Frees what is due in one shard, some entries at a time. Says whether more is.
+    pub(super) fn maintain_shard(&self, home: usize, budget: usize, done: &mut Maintained) -> bool {
+        let stripe = &self.0.stripes[home];
+        let now = self.now();
+        loop {
+            let slice = SLICE.min(budget - done.visited);
+            let mut shard = stripe.shard.lock();
+            let advanced = shard.advance(now, slice);
+            stripe.publish(&shard);
+            Lock::unlock_fair(shard);
+            done.visited += advanced.visited;
+            done.expired += advanced.expired;
+            if !advanced.more || done.visited >= budget {
+                return advanced.more;
+            }
+        }
+    }
+
+    /// A new id, from the operating system at each call.
+    pub(super) fn mint(&self) -> Result<Id, Error> {
+        let mut bytes = [0; Id::LEN];
+        (self.0.settings.entropy)(&mut bytes)?;
+        Ok(Id::from_bytes(bytes))
+    }
+
+    /// The token of an id, and what an entry keeps of it.
+    pub(super) fn issue(&self, id: SessionId) -> (Issued, Stamp) {
+        let parts = self.0.keys.sign(id.home, &id.id);
+        let stamp = Stamp { id: id.id, tag: parts.tag, key: parts.key };
+        (Issued { id, token: Token::encode(&parts), version: FIRST_VERSION }, stamp)
+    }
+
+    /// Two shards drawn at random, the one with more free memory first.
+    pub(super) fn two_homes(&self) -> Result<[Home; 2], Error> {
+        let mut bytes = [0; 4];
+        if self.0.stripes.len() > 1 {
+            (self.0.settings.entropy)(&mut bytes)?;
+        }
+        let [a, b, c, d] = bytes;
+        let homes = [[a, b], [c, d]].map(|two| self.home(u16::from_le_bytes(two)));
+        let [first, second] =
+            homes.map(|home| self.0.stripes[usize::from(home)].free.load(Relaxed));
+        Ok(if second > first { [homes[1], homes[0]] } else { homes })
+    }
+
+    /// The shard where a user's sessions live.
+    pub(super) fn home_of(&self, user: &UserHash) -> Home {
+        self.home(user.0[0] as u16)
+    }
+
+    pub(super) fn has_home(&self, id: &SessionId) -> bool {
+        usize::from(id.home) < self.0.stripes.len()
+    }
+
+    /// The number of shards is a power of two, so that any 16 bits name one.
+    fn home(&self, bits: u16) -> Home {
+        bits & (self.0.stripes.len() - 1) as u16
+    }
+
+    pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
+        let (len, limit) = (data.len(), self.0.settings.max_session_size);
+        if len > limit { Err(Error::TooLarge { len, limit }) } else { Ok(()) }
+    }
+
+    pub(super) fn full(&self) -> Error {
+        self.0.counters.count(Event::Full);
+        Error::Full
+    }
+
+    pub(super) fn new_times(&self, deadlines: Deadlines, now: Tick) -> Times {
+        let Inner { idle_timeout, lifetime, .. } = *self.0;
+        let end = now.saturating_add(lifetime);
+        let times =
+            Times { created: now, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
+        self.change(times, deadlines, now)
+    }
+
+    /// A session's times under new deadlines, capped by the cache's.
+    pub(super) fn change(&self, times: Times, deadlines: Deadlines, now: Tick) -> Times {
+        let cap = |own: Option<_>, cap: Tick| own.map(|span| to_tick(span).min(cap));
+        let idle_timeout =
+            cap(deadlines.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
+        let lifetime = cap(deadlines.lifetime, self.0.lifetime);
+        let end = lifetime.map_or(times.end, |lifetime| times.created.saturating_add(lifetime));
+        Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
+    }
+}
+
+impl Stripe {
+    pub(super) fn new(shard: Shard) -> Self {
+        Self { free: AtomicU32::new(shard.free()), shard: Lock::new(shard) }
+    }
+
+    /// A hint for newcomers, read without the lock; nothing hangs on it.
+    fn publish(&self, shard: &Shard) {
+        self.free.store(shard.free(), Relaxed);
+    }
+}
+
+impl From<Miss> for Event {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::Unproven => Self::Forged,
+            Miss::Absent => Self::Unknown,
+            Miss::Expired => Self::Expired,
+            Miss::Rotated => Self::Rotated,
+        }
+    }
+}
+
+/// Entries that are looked at under one hold of a lock: some 5 µs where each is a cache miss or two.
+const SLICE: usize = 16;

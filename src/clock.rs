@@ -1,0 +1,175 @@
+//! Time in ticks of 100 ms since the clock was made.
+//!
+//! The system clock counts suspend and never goes back; a step of the wall clock does not move it.
+//! The manual clock moves when it is told to. Nothing here knows what a session is.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::sync::{AtomicU32, AtomicU64, Relaxed};
+
+/// The tick: what a deadline is counted in. `u32::MAX` (13.6 years) stands for "never".
+pub(crate) type Tick = u32;
+
+/// The length of a tick.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// The clock that a cache reads: the machine's, or one that a test moves by hand.
+///
+/// Cheap to clone; clones show the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{Clock, Deadlines, KeyRing, SessionCache};
+///
+/// let clock = Clock::manual();
+/// let cache = SessionCache::builder()
+///     .memory(4 << 20)
+///     .idle_timeout(Duration::from_secs(60))
+///     .keys(KeyRing::random()?)
+///     .clock(clock.clone())
+///     .build()?;
+/// let made = cache.create(b"hello", Deadlines::default())?;
+/// let mut buffer = bytes::BytesMut::new();
+///
+/// clock.advance(Duration::from_secs(59));
+/// assert!(cache.load(&made.id, &mut buffer).is_some());
+/// clock.advance(Duration::from_secs(60));
+/// assert!(cache.load(&made.id, &mut buffer).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Arc<System>),
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's clock. On Linux it counts the time that the machine was suspended, at most one
+    /// tick late after a resume; elsewhere it is the standard library's monotonic clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System(Arc::new(System::new())))
+    }
+
+    /// A clock that stands still until [`advance`](Self::advance) moves it.
+    #[must_use]
+    pub fn manual() -> Self {
+        Self(Source::Manual(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// Moves a manual clock on, and stops at its end after 584 years. A system clock is not moved.
+    pub fn advance(&self, by: Duration) {
+        let Source::Manual(nanos) = &self.0 else {
+            return;
+        };
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        // One clock's hand, seen by whoever shares it; it orders nothing else.
+        let _ = nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        match &self.0 {
+            Source::System(clock) => clock.now(),
+            Source::Manual(nanos) => to_tick(Duration::from_nanos(nanos.load(Relaxed))),
+        }
+    }
+}
+
+/// A span in whole ticks, rounded down; spans over 13.6 years count as never ending.
+pub(crate) fn to_tick(span: Duration) -> Tick {
+    Tick::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX)
+}
+
+/// The span of so many ticks.
+pub(crate) fn to_duration(ticks: Tick) -> Duration {
+    TICK * ticks
+}
+
+/// The coarse clock costs 6 ns and stands still in suspend, the boot clock costs 24 and does not:
+/// the second is asked only when the first has moved since the last look.
+#[derive(Debug)]
+struct System {
+    start: Duration,
+    seen: AtomicU64,
+    tick: AtomicU32,
+}
+
+impl System {
+    fn new() -> Self {
+        Self { start: boot(), seen: AtomicU64::new(0), tick: AtomicU32::new(0) }
+    }
+
+    fn now(&self) -> Tick {
+        let coarse = coarse();
+        // A thread that sees another's `seen` before its `tick` is one coarse step late, which is
+        // less than a tick; `fetch_max` keeps the hand from going back.
+        if self.seen.load(Relaxed) != coarse {
+            self.tick.fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
+            self.seen.store(coarse, Relaxed);
+        }
+        self.tick.load(Relaxed)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn coarse() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
+
+#[cfg(target_os = "linux")]
+fn boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn coarse() -> u64 {
+    boot().as_millis() as u64
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot() -> Duration {
+    use std::{sync::LazyLock, time::Instant};
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_round_down_and_saturate() {
+        assert_eq!(to_tick(Duration::ZERO), 0);
+        assert_eq!(to_tick(Duration::from_millis(199)), 1);
+        assert_eq!(to_tick(Duration::MAX), Tick::MAX);
+        assert_eq!(to_duration(15), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_manual_clock_adds_up_and_stops_at_its_end() {
+        let clock = Clock::manual();
+        clock.advance(Duration::from_millis(50));
+        assert_eq!(clock.now(), 0);
+        clock.clone().advance(Duration::from_millis(50));
+        assert_eq!(clock.now(), 1);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Tick::MAX);
+    }
+
+    #[test]
+    fn the_system_clock_starts_at_zero_and_never_goes_back() {
+        let clock = Clock::system();
+        let mut last = clock.now();
+        assert!(last < 600, "a fresh clock shows {last} ticks");
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

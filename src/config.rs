@@ -1,0 +1,225 @@
+//! The settings of a cache, and what is refused of them.
+
+use core::{fmt, num::NonZero};
+use std::{thread, time::Duration};
+
+use crate::{
+    cache::SessionCache,
+    clock::{Clock, TICK, Tick, to_duration, to_tick},
+    cookie::KeyRing,
+    error::BuildError,
+    id::{Entropy, system_entropy},
+    shard::{Plan, entry},
+};
+
+/// The settings of a [`SessionCache`], from [`SessionCache::builder`].
+///
+/// Only [`keys`](Self::keys) must be set; the memory is the one knob that most will turn.
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) memory: usize,
+    pub(crate) max_session_size: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) cookie_name: String,
+    pub(crate) keys: Option<KeyRing>,
+    pub(crate) verify_first: bool,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) shards: Option<NonZero<u16>>,
+}
+
+/// A session's own timeouts; what is `None` is the cache's own when a session is created, and left as
+/// it is otherwise. Both are capped by the cache's.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::Deadlines;
+///
+/// let short = Deadlines::default().idle_timeout(Duration::from_secs(5 * 60));
+/// assert_eq!(short.lifetime, None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deadlines {
+    /// How long after its last use a session is refused. Less than a tick of 100 ms is none at all.
+    pub idle_timeout: Option<Duration>,
+    /// How long after its creation a session is refused, whatever it is used for.
+    pub lifetime: Option<Duration>,
+}
+
+impl Deadlines {
+    /// With an idle timeout.
+    #[must_use]
+    pub fn idle_timeout(self, span: Duration) -> Self {
+        Self { idle_timeout: Some(span), ..self }
+    }
+
+    /// With a lifetime, which counts from the session's creation.
+    #[must_use]
+    pub fn lifetime(self, span: Duration) -> Self {
+        Self { lifetime: Some(span), ..self }
+    }
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: 64 << 20,
+            max_session_size: 16 << 10,
+            idle_timeout: Duration::from_secs(30 * 60),
+            lifetime: Duration::from_secs(12 * 60 * 60),
+            cookie_name: "__Host-session".to_owned(),
+            keys: None,
+            verify_first: false,
+            clock: Clock::system(),
+            entropy: system_entropy,
+            shards: None,
+        }
+    }
+
+    /// All the memory of the cache, in bytes; 64 MiB unless set. Index, sessions and all that keeps them
+    /// in order are carved out of it at [`build`](Self::build), and its pages are touched there. The
+    /// index is carved for sessions of 256 bytes on average: with larger ones the memory is full first,
+    /// with smaller ones the index is, so that they cost as much as those.
+    #[must_use]
+    pub fn memory(self, bytes: usize) -> Self {
+        Self { memory: bytes, ..self }
+    }
+
+    /// The most bytes of data in a session; 16 KiB unless set.
+    #[must_use]
+    pub fn max_session_size(self, bytes: usize) -> Self {
+        Self { max_session_size: bytes, ..self }
+    }
+
+    /// How long after its last use a session is refused; 30 minutes unless set. It is never refused
+    /// before fifteen sixteenths of that.
+    #[must_use]
+    pub fn idle_timeout(self, span: Duration) -> Self {
+        Self { idle_timeout: span, ..self }
+    }
+
+    /// How long after its creation a session is refused, whatever it is used for; 12 hours unless set.
+    #[must_use]
+    pub fn lifetime(self, span: Duration) -> Self {
+        Self { lifetime: span, ..self }
+    }
+
+    /// The name of the cookie; `__Host-session` unless set. Keys are bound to it: a token for one name is
+    /// refused under another.
+    #[must_use]
+    pub fn cookie_name(self, name: impl Into<String>) -> Self {
+        Self { cookie_name: name.into(), ..self }
+    }
+
+    /// The keys that sign and verify tokens.
+    #[must_use]
+    pub fn keys(self, keys: KeyRing) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a
+    /// hit compares the tag with the one that the engine computed and kept, and the time of a refusal may
+    /// tell whoever holds a bare id that it is live.
+    #[must_use]
+    pub fn verify_first(self, on: bool) -> Self {
+        Self { verify_first: on, ..self }
+    }
+
+    /// The clock; the system's unless set.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where random bytes come from. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entropy(self, entropy: fn(&mut [u8]) -> Result<(), crate::Error>) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// How many shards, a power of two. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn shards(self, shards: u16) -> Self {
+        Self { shards: NonZero::new(shards), ..self }
+    }
+
+    /// Carves the memory and touches it.
+    ///
+    /// A process that forks does so before this: a lock that another thread holds at that moment stays
+    /// held in the child.
+    ///
+    /// # Errors
+    /// What is wrong with the settings: the error names the one, what it was and what it must be.
+    pub fn build(self) -> Result<SessionCache, BuildError> {
+        self.check_timeouts()?;
+        if !(1..=entry::MOST_DATA).contains(&self.max_session_size) {
+            let (given, most) = (self.max_session_size, entry::MOST_DATA);
+            return Err(BuildError::MaxSessionSize { given, most });
+        }
+        let shards =
+            self.shards.map_or_else(|| self.fitting_shards(), |shards| shards.get().into());
+        let least = shards * Plan::least(self.max_session_size) + SessionCache::overhead();
+        let most = shards * Plan::most();
+        if !(least..=most).contains(&self.memory) {
+            return Err(BuildError::Memory { given: self.memory, least, most });
+        }
+        SessionCache::new(self, shards)
+    }
+
+    fn check_timeouts(&self) -> Result<(), BuildError> {
+        let most = to_duration(Tick::MAX - 1);
+        let settings = [("idle_timeout", self.idle_timeout), ("lifetime", self.lifetime)];
+        for (setting, given) in settings {
+            if !(LEAST_TIMEOUT..=most).contains(&given) {
+                return Err(BuildError::Timeout { setting, given, least: LEAST_TIMEOUT, most });
+            }
+        }
+        if self.idle_timeout > self.lifetime {
+            let (idle_timeout, lifetime) = (self.idle_timeout, self.lifetime);
+            return Err(BuildError::Contradiction { idle_timeout, lifetime });
+        }
+        Ok(())
+    }
+
+    /// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
+    /// largest sessions; at least one.
+    fn fitting_shards(&self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let most = (4 * cores).min(1 << 15);
+        let mut shards = 1 << most.ilog2();
+        while shards > 1 && !self.is_roomy(self.memory / shards) {
+            shards /= 2;
+        }
+        shards
+    }
+
+    fn is_roomy(&self, bytes: usize) -> bool {
+        let plan = Plan::new(bytes);
+        bytes >= 1 << 20 && plan.sessions(self.max_session_size) >= 32
+    }
+
+    pub(crate) fn ticks(&self) -> [Tick; 2] {
+        [self.idle_timeout, self.lifetime].map(to_tick)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("memory", &self.memory)
+            .field("max_session_size", &self.max_session_size)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("lifetime", &self.lifetime)
+            .field("cookie_name", &self.cookie_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sixteenth of a timeout is a tick at least, so that no session is refused earlier than promised.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1_600);
+const _: () = assert!(LEAST_TIMEOUT.as_millis() == 16 * TICK.as_millis());

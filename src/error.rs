@@ -1,0 +1,331 @@
+//! What can be refused, and what would be right instead.
+
+use core::fmt;
+use std::time::Duration;
+
+/// Why a verb of [`SessionCache`](crate::SessionCache) changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such session: it never was, it ended, it expired, or its id was rotated away.
+    Gone,
+    /// The session was saved by somebody else since that version was read: load it again.
+    Conflict,
+    /// No room, and nothing there that may go to make some.
+    Full,
+    /// The data is longer than a session may be.
+    TooLarge {
+        /// The length of the data, in bytes.
+        len: usize,
+        /// The longest permitted, in bytes: [`Builder::max_session_size`](crate::Builder::max_session_size).
+        limit: usize,
+    },
+    /// A user's name is empty.
+    EmptyUser,
+    /// The operating system gave no random bytes.
+    Entropy,
+}
+
+/// Why [`Builder::build`](crate::Builder::build) refused its settings. The texts name the setting, what it was and what it
+/// must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// `memory` is too small to hold 32 of the largest sessions, or is more than can be addressed.
+    Memory {
+        /// The setting, in bytes.
+        given: usize,
+        /// The least that would do, in bytes.
+        least: usize,
+        /// The most that can be addressed, in bytes.
+        most: usize,
+    },
+    /// `max_session_size` is zero or more than a session's length field can say.
+    MaxSessionSize {
+        /// The setting, in bytes.
+        given: usize,
+        /// The most, in bytes.
+        most: usize,
+    },
+    /// A timeout is shorter than the engine can keep, or longer.
+    Timeout {
+        /// `idle_timeout` or `lifetime`.
+        setting: &'static str,
+        /// The setting.
+        given: Duration,
+        /// The least.
+        least: Duration,
+        /// The most.
+        most: Duration,
+    },
+    /// `idle_timeout` is longer than `lifetime`, so it could never be reached.
+    Contradiction {
+        /// The idle timeout.
+        idle_timeout: Duration,
+        /// The lifetime.
+        lifetime: Duration,
+    },
+    /// `keys` was not called.
+    NoKeys,
+    /// `keys` cannot be used for this cookie name.
+    Keys(KeyError),
+    /// `cookie_name` is not a cookie's name.
+    CookieName(CookieError),
+    /// The operating system gave no random bytes.
+    Entropy,
+}
+
+/// Why [`SetCookieBuilder::build`](crate::SetCookieBuilder::build) refused its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// The name is not a token of RFC 9110.
+    Name {
+        /// The name.
+        given: String,
+    },
+    /// The path does not begin with `/`, or holds what a path cannot hold.
+    Path {
+        /// The path.
+        given: String,
+    },
+    /// The domain is not a host's name.
+    Domain {
+        /// The domain.
+        given: String,
+    },
+    /// `max_age` is zero, not in whole seconds, or over 400 days.
+    MaxAge {
+        /// The age.
+        given: Duration,
+    },
+    /// A text is longer than browsers keep.
+    TooLong {
+        /// `name` or `path`.
+        setting: &'static str,
+        /// Its length, in bytes.
+        len: usize,
+        /// The most, in bytes.
+        most: usize,
+    },
+    /// A setting contradicts another, so that browsers would refuse the cookie.
+    Contradiction {
+        /// The setting that is in the way.
+        setting: &'static str,
+        /// What it was.
+        given: String,
+        /// What it must be.
+        must: &'static str,
+        /// What it contradicts.
+        because: &'static str,
+    },
+}
+
+/// Why a [`KeyRing`](crate::KeyRing) was refused. Positions count from 1, the newest key. No text
+/// holds a key or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// There is no key.
+    NoKey,
+    /// More keys than a ring holds.
+    TooMany {
+        /// How many there are.
+        given: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A key is not base64 text.
+    Base64 {
+        /// Which key.
+        position: usize,
+    },
+    /// A key is shorter than 32 bytes, or empty.
+    Short {
+        /// Which key.
+        position: usize,
+        /// Its length, in bytes.
+        len: usize,
+    },
+    /// A key is in the ring twice.
+    Repeated {
+        /// Which key.
+        position: usize,
+        /// Where it was before.
+        first: usize,
+    },
+    /// A key is published somewhere, or easy to guess.
+    WellKnown {
+        /// Which key.
+        position: usize,
+        /// Where it is known from, or what it is made of.
+        origin: &'static str,
+    },
+    /// Two keys of the ring have the same key number, by which a token names its key. That happens to
+    /// one pair in 256 and says nothing against either.
+    SameNumber {
+        /// Which key.
+        position: usize,
+        /// The one before it with that number.
+        first: usize,
+    },
+    /// A key has the key number of another that this cache used before. Were it let in, tags of the
+    /// retired key would be taken for its own.
+    UsedNumber {
+        /// Which key.
+        position: usize,
+    },
+    /// The environment variable is not set.
+    Unset {
+        /// Its name.
+        variable: String,
+    },
+    /// The environment variable is not text.
+    NotText {
+        /// Its name.
+        variable: String,
+    },
+    /// The operating system gave no random bytes.
+    Entropy,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("there is no such session, or no longer"),
+            Self::Conflict => {
+                f.write_str("the session was saved since that version was read: load it again")
+            }
+            Self::Full => f.write_str(
+                "no room for the session, and nothing there that may go: raise `memory`",
+            ),
+            Self::TooLarge { len, limit } => {
+                write!(
+                    f,
+                    "the data was {len} bytes; it must be at most {limit} (`max_session_size`)"
+                )
+            }
+            Self::EmptyUser => {
+                f.write_str("the user's name was empty; it must have at least one character")
+            }
+            Self::Entropy => f.write_str(ENTROPY),
+        }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { given, least, most } => {
+                write!(f, "`memory` was {given} bytes; it must be between {least} and {most}")
+            }
+            Self::MaxSessionSize { given, most } => {
+                write!(f, "`max_session_size` was {given} bytes; it must be between 1 and {most}")
+            }
+            Self::Timeout { setting, given, least, most } => {
+                write!(f, "`{setting}` was {given:?}; it must be between {least:?} and {most:?}")
+            }
+            Self::Contradiction { idle_timeout, lifetime } => write!(
+                f,
+                "`idle_timeout` was {idle_timeout:?}; it must be at most `lifetime`, which was {lifetime:?}"
+            ),
+            Self::NoKeys => f.write_str(
+                "`keys` was not set; it must be a key ring, such as `KeyRing::from_env(\"SESSILE_KEYS\")`",
+            ),
+            Self::Keys(error) => write!(f, "`keys`: {error}"),
+            Self::CookieName(error) => write!(f, "`cookie_name`: {error}"),
+            Self::Entropy => f.write_str(ENTROPY),
+        }
+    }
+}
+
+impl fmt::Display for CookieError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { given } => {
+                write!(
+                    f,
+                    "`name` was {given:?}; it must be letters, digits and any of !#$%&'*+-.^_`|~"
+                )
+            }
+            Self::Path { given } => write!(
+                f,
+                "`path` was {given:?}; it must begin with `/` and be visible ASCII without `;`"
+            ),
+            Self::Domain { given } => write!(
+                f,
+                "`domain` was {given:?}; it must be a host's name, without a dot in front"
+            ),
+            Self::MaxAge { given } => {
+                write!(
+                    f,
+                    "`max_age` was {given:?}; it must be whole seconds, from 1 to 34560000 (400 days)"
+                )
+            }
+            Self::TooLong { setting, len, most } => {
+                write!(f, "`{setting}` was {len} bytes; it must be at most {most}")
+            }
+            Self::Contradiction { setting, given, must, because } => {
+                write!(f, "`{setting}` was {given}, but {because} needs it to be {must}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())?;
+        match self {
+            Self::TooMany { .. } | Self::Repeated { .. } | Self::Entropy => Ok(()),
+            _ => f.write_str("; make one with `openssl rand -base64 32`"),
+        }
+    }
+}
+
+impl KeyError {
+    fn text(&self) -> String {
+        match self {
+            Self::NoKey => "the key ring was empty; it must have at least one key".to_owned(),
+            Self::TooMany { given, most } => {
+                format!("the key ring had {given} keys; it must have at most {most}")
+            }
+            Self::Base64 { position } => format!("key {position} was not base64; it must be"),
+            Self::Short { position, len } => {
+                format!("key {position} was {len} bytes; it must be 32 or more")
+            }
+            Self::Repeated { position, first } => {
+                format!("key {position} was key {first} again; it must be another or left out")
+            }
+            Self::WellKnown { position, origin } => {
+                format!("key {position} was no secret ({origin}); it must be random")
+            }
+            Self::SameNumber { position, first } => {
+                format!("key {position} had the key number of key {first}; it must be another key")
+            }
+            Self::UsedNumber { position } => {
+                format!("key {position} had the key number of an earlier key; it must be another")
+            }
+            Self::Unset { variable } => format!("{variable} was not set; it must hold a key"),
+            Self::NotText { variable } => format!("{variable} was not text; it must be base64"),
+            Self::Entropy => ENTROPY.to_owned(),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Keys(error) => Some(error),
+            Self::CookieName(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for CookieError {}
+
+impl std::error::Error for KeyError {}
+
+const ENTROPY: &str = "the operating system gave no random bytes";

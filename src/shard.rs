@@ -1,0 +1,587 @@
+//! One stripe of the cache, single-threaded: index, region, heap, wheel and queues, and the verbs that
+//! keep them in step.
+//!
+//! ```text
+//!  table:   index lines
+//!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ blocks …
+//! ```
+//!
+//! An entry stands in the index, in the wheel and in one queue, or in none of them. A shard does not know
+//! that there are others, nor threads: it is told the time, and what a token is to say.
+
+pub(crate) mod entry;
+pub mod heap;
+pub(crate) mod index;
+pub mod list;
+pub(crate) mod queues;
+pub mod region;
+mod room;
+pub mod wheel;
+
+use bytes::BytesMut;
+
+use crate::{
+    clock::Tick,
+    cookie::Tag,
+    error::Error,
+    id::{Id, SessionId, UserHash},
+};
+use entry::{Entry, Flags, LINKS, Stamp, Times, WHEEL};
+use heap::Heap;
+use index::{Index, Place};
+use queues::{Queue, Queues, Rank, Tally};
+use region::{Offset, Region, WORD};
+use room::Need;
+use wheel::Wheel;
+
+/// A shard.
+pub(crate) struct Shard {
+    region: Region,
+    heap: Heap,
+    index: Index,
+    wheel: Wheel,
+    queues: Queues,
+    /// The block of the largest permitted session, in words.
+    largest: u32,
+    counts: Counts,
+}
+
+/// How a shard's bytes are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    lines: u32,
+    words: u32,
+}
+
+/// A session that wants in.
+#[derive(Clone, Copy)]
+pub(crate) struct Newcomer {
+    pub(crate) stamp: Stamp,
+    pub(crate) times: Times,
+    pub(crate) user: Option<UserHash>,
+}
+
+/// What shows that the asker may have a session.
+pub(crate) enum Proof {
+    /// The caller holds the id, or the whole MAC was computed.
+    Given,
+    /// The tag of a token, to be compared with the one that is kept.
+    Tag { tag: Tag, key: u8 },
+}
+
+/// Why a read gave no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// The tag is not the one that is kept: only a whole MAC can tell.
+    Unproven,
+    Absent,
+    Expired,
+    Rotated,
+}
+
+/// A session that was read, its data apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) version: u32,
+    pub(crate) user: Option<UserHash>,
+    pub(crate) times: Times,
+}
+
+/// Why a newcomer is not in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Gone,
+    Full,
+    /// Its id is in use, or both lines of it are full: mint another.
+    Taken,
+}
+
+/// What became of an end.
+pub(crate) enum Ended {
+    Session,
+    /// The id is an old one: go on there.
+    Alias(SessionId),
+    Nothing,
+}
+
+/// What a look at the wheel came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Advanced {
+    pub(crate) visited: usize,
+    pub(crate) expired: usize,
+    pub(crate) more: bool,
+}
+
+/// What happened in a shard since it was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) created: u64,
+    pub(crate) saved: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) rotated: u64,
+    pub(crate) signed_in: u64,
+    pub(crate) ended: u64,
+    pub(crate) expired: u64,
+    pub(crate) evicted: [u64; Queue::ALL.len()],
+    pub(crate) moved: u64,
+}
+
+impl Plan {
+    /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let session = Entry::size(MEAN_DATA, false) as usize * WORD;
+        let line = Index::footprint(1) - Index::footprint(0);
+        let bytes = bytes.saturating_sub(size_of::<Shard>());
+        let lines = bytes / (session * Index::FILL as usize + line);
+        let lines = u32::try_from(lines).unwrap_or(u32::MAX).max(Index::FEWEST);
+        let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
+        let words = u32::try_from(rest / WORD).unwrap_or(u32::MAX).min(MOST_WORDS);
+        Self { lines, words }
+    }
+
+    /// The fewest bytes of a shard that can hold one session of so many bytes of data.
+    pub(crate) fn least(len: usize) -> usize {
+        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize * WORD;
+        let mut bytes = size_of::<Shard>() + Index::footprint(Index::FEWEST) + block;
+        while Self::new(bytes).heap_words() * WORD < block {
+            bytes += WORD * 64;
+        }
+        bytes
+    }
+
+    /// The most bytes that a shard can address.
+    pub(crate) const fn most() -> usize {
+        MOST_WORDS as usize * WORD
+    }
+
+    /// How many anonymous sessions of so many bytes fit.
+    pub(crate) fn sessions(&self, len: usize) -> usize {
+        let block = Entry::size(len, false).max(Heap::SMALLEST) as usize;
+        (self.heap_words() / block).min((self.lines * Index::FILL) as usize)
+    }
+
+    fn heap_words(&self) -> usize {
+        let fixed = FIXED + Heap::class_words(self.words);
+        self.words.saturating_sub(fixed) as usize
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(plan: Plan, largest_len: usize) -> Self {
+        let region = Region::new(plan.words);
+        let wheel = Wheel::new(&region, ANCHORS);
+        let queues = Queues::new(&region, ANCHORS + Wheel::WORDS);
+        let blocks = FIXED + Heap::class_words(plan.words);
+        let heap = Heap::new(&region, FIXED, blocks, plan.words);
+        let index = Index::new(plan.lines);
+        let largest = Entry::size(largest_len, true);
+        Self { region, heap, index, wheel, queues, largest, counts: Counts::default() }
+    }
+
+    /// Puts a new session in.
+    pub(crate) fn create(
+        &mut self,
+        newcomer: &Newcomer,
+        data: &[u8],
+        now: Tick,
+    ) -> Result<(), Refusal> {
+        self.advance(now, STEPS_PER_WRITE);
+        let at = self.admit(newcomer, data.len(), 0, now)?;
+        Entry::at(&self.region, at).fill(data);
+        self.counts.created += 1;
+        Ok(())
+    }
+
+    /// Finds a session and copies its data out. The buffer is left alone unless it is found.
+    #[inline]
+    pub(crate) fn read(
+        &mut self,
+        id: &Id,
+        proof: &Proof,
+        now: Tick,
+        data: &mut BytesMut,
+    ) -> Result<Found, Miss> {
+        let (_, at) = self.find(id).ok_or(Miss::Absent)?;
+        let entry = Entry::at(&self.region, at);
+        if !proof.holds(&entry.stamp()) {
+            return Err(Miss::Unproven);
+        }
+        if entry.flags().has(Flags::ALIAS) {
+            return Err(Miss::Rotated);
+        }
+        if entry.deadline() <= now {
+            return Err(Miss::Expired);
+        }
+        data.resize(entry.len(), 0);
+        entry.read(data);
+        self.queues.used(&self.region, at);
+        touch(entry, now);
+        Ok(Found { version: entry.version(), user: entry.user(), times: entry.times() })
+    }
+
+    /// Stores data in place of a session's own, if nobody did since that version.
+    pub(crate) fn save(
+        &mut self,
+        id: &Id,
+        version: u32,
+        data: &[u8],
+        now: Tick,
+    ) -> Result<u32, Error> {
+        self.advance(now, STEPS_PER_WRITE);
+        let at = self.live(id, now).ok_or(Error::Gone)?;
+        if Entry::at(&self.region, at).version() != version {
+            self.counts.conflicts += 1;
+            return Err(Error::Conflict);
+        }
+        let at = self.fit(id, at, data.len(), now).ok_or(Error::Full)?;
+        let entry = Entry::at(&self.region, at);
+        touch(entry, now);
+        self.counts.saved += 1;
+        Ok(entry.save(data))
+    }
+
+    /// Counts as activity, and nothing else.
+    pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
+        let at = self.live(id, now).ok_or(Error::Gone)?;
+        self.queues.used(&self.region, at);
+        touch(Entry::at(&self.region, at), now);
+        Ok(())
+    }
+
+    /// Changes a session's times, and files it anew.
+    pub(crate) fn set_times(
+        &mut self,
+        id: &Id,
+        now: Tick,
+        change: impl FnOnce(Times) -> Times,
+    ) -> Result<(), Error> {
+        let at = self.live(id, now).ok_or(Error::Gone)?;
+        let entry = Entry::at(&self.region, at);
+        entry.set_times(&change(entry.times()));
+        self.wheel.unfile(&self.region, at + WHEEL);
+        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        Ok(())
+    }
+
+    /// Gives a session a new id, which lives in this shard too, and leaves an alias under the old one if
+    /// there is room for it. Gives the version of the data.
+    pub(crate) fn rotate(
+        &mut self,
+        id: &Id,
+        new: &Stamp,
+        target: &SessionId,
+        now: Tick,
+    ) -> Result<u32, Refusal> {
+        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        self.check(&new.id)?;
+        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: at };
+        let alias = self.make_room(need, now);
+        let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+        match alias {
+            Some(alias) => self.leave_alias(at, place, alias, target, now),
+            None => self.index.remove(place),
+        }
+        let entry = Entry::at(&self.region, at);
+        entry.set_stamp(new);
+        entry.set_times(&Times { issued: now, ..entry.times() });
+        touch(entry, now);
+        let version = entry.version();
+        self.enlist(&new.id, at);
+        self.counts.rotated += 1;
+        Ok(version)
+    }
+
+    /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
+    /// into the alias. Gives the version of the data.
+    pub(crate) fn sign_in(
+        &mut self,
+        id: &Id,
+        home: Option<&mut Self>,
+        target: &SessionId,
+        now: Tick,
+        newcomer: impl FnOnce(Times) -> Newcomer,
+    ) -> Result<u32, Refusal> {
+        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        let old = Entry::at(&self.region, at);
+        let (newcomer, len) = (newcomer(old.times()), old.len());
+        let version = old.version();
+        match home {
+            Some(home) => {
+                let to = home.admit(&newcomer, len, 0, now)?;
+                Entry::at(&home.region, to).fill_from(old);
+                home.counts.signed_in += 1;
+            }
+            None => {
+                let to = self.admit(&newcomer, len, at, now)?;
+                let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
+                Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
+                self.counts.signed_in += 1;
+            }
+        }
+        if let Some((_, at)) = self.find(id) {
+            self.become_alias(at, target, now);
+        }
+        Ok(version)
+    }
+
+    /// Destroys a session, or says where it went.
+    pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
+        let Some((place, at)) = self.find(id) else {
+            return Ended::Nothing;
+        };
+        let entry = Entry::at(&self.region, at);
+        if entry.flags().has(Flags::ALIAS) {
+            return Ended::Alias(entry.target());
+        }
+        let was_live = entry.deadline() > now;
+        self.remove(place, at);
+        if !was_live {
+            self.counts.expired += 1;
+            return Ended::Nothing;
+        }
+        self.counts.ended += 1;
+        Ended::Session
+    }
+
+    /// Visits at most so many entries that the wheel gives, and frees those past their deadline.
+    pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
+        let mut done = Advanced::default();
+        while done.visited < budget {
+            let Some(link) = self.wheel.next(&self.region, now) else {
+                return done;
+            };
+            done.visited += 1;
+            let entry = Entry::at(&self.region, link - WHEEL);
+            let deadline = entry.deadline();
+            if deadline > now {
+                self.wheel.file(&self.region, link, deadline);
+                continue;
+            }
+            if !entry.flags().has(Flags::ALIAS) {
+                done.expired += 1;
+                self.counts.expired += 1;
+            }
+            self.discard(link - WHEEL);
+        }
+        done.more = self.wheel.is_due(now);
+        done
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(crate) fn tally(&self, queue: Queue) -> Tally {
+        self.queues.tally(queue)
+    }
+
+    /// How many sessions there are, aliases apart.
+    pub(crate) fn len(&self) -> usize {
+        (self.index.len() - self.tally(Queue::Aliases).entries) as usize
+    }
+
+    /// Words that no block uses.
+    pub(crate) fn free(&self) -> u32 {
+        self.heap.free()
+    }
+
+    /// Words of all blocks.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.heap.capacity()
+    }
+
+    /// Checks every structure, and that they agree on what there is. For tests.
+    #[cfg(feature = "internals")]
+    pub(crate) fn validate(&self) {
+        let sorted = |mut offsets: Vec<Offset>| {
+            offsets.sort_unstable();
+            offsets
+        };
+        let used = self.heap.validate(&self.region);
+        let filed = self.wheel.validate(&self.region).into_iter().map(|link| link - WHEEL);
+        assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
+        assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
+        assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
+        for &at in &used {
+            let entry = Entry::at(&self.region, at);
+            assert_eq!(
+                self.find(&entry.id()).map(|(_, at)| at),
+                Some(at),
+                "an entry is found by its id"
+            );
+            assert!(entry.len() <= entry.room(), "data ends within its block");
+        }
+    }
+
+    #[inline]
+    fn find(&self, id: &Id) -> Option<(Place, Offset)> {
+        self.index.find(self.index.spot(id), |at| Entry::at(&self.region, at).id() == *id)
+    }
+
+    /// The session of an id, if it may be used.
+    fn live(&self, id: &Id, now: Tick) -> Option<Offset> {
+        let (_, at) = self.find(id)?;
+        let entry = Entry::at(&self.region, at);
+        (!entry.flags().has(Flags::ALIAS) && entry.deadline() > now).then_some(at)
+    }
+
+    /// Whether an id can be put into the index, places apart.
+    fn check(&self, id: &Id) -> Result<(), Refusal> {
+        let spot = self.index.spot(id);
+        let is_free = self.find(id).is_none() && self.index.vacancy(spot).is_some();
+        is_free.then_some(()).ok_or(Refusal::Taken)
+    }
+
+    /// Makes an entry for a newcomer, its data apart, and never at the cost of `keep`.
+    fn admit(
+        &mut self,
+        newcomer: &Newcomer,
+        len: usize,
+        keep: Offset,
+        now: Tick,
+    ) -> Result<Offset, Refusal> {
+        self.check(&newcomer.stamp.id)?;
+        let rank = rank(newcomer.user.is_some());
+        let words = Entry::size(len, newcomer.user.is_some());
+        let at =
+            self.make_room(Need { words, rank, place: true, keep }, now).ok_or(Refusal::Full)?;
+        let entry = Entry::at(&self.region, at);
+        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.user);
+        let deadline = entry.deadline();
+        self.wheel.file(&self.region, at + WHEEL, deadline);
+        self.queues.enter(&self.region, at);
+        self.enlist(&newcomer.stamp.id, at);
+        Ok(at)
+    }
+
+    /// Puts an id, which was checked, into the index.
+    fn enlist(&mut self, id: &Id, at: Offset) {
+        let spot = self.index.spot(id);
+        let vacancy = self.index.vacancy(spot);
+        debug_assert!(vacancy.is_some(), "an id is checked before it is enlisted");
+        if let Some(place) = vacancy {
+            self.index.put(place, spot, at);
+        }
+    }
+
+    /// Writes the alias of a session, under the id that it still has, into a block of its own.
+    fn leave_alias(
+        &mut self,
+        at: Offset,
+        place: Place,
+        alias: Offset,
+        target: &SessionId,
+        now: Tick,
+    ) {
+        let entry = Entry::at(&self.region, at);
+        Entry::at(&self.region, alias).write(&entry.stamp(), &entry.times(), 0, None);
+        self.index.set_offset(place, alias);
+        self.enter_alias(alias, target, now);
+    }
+
+    /// Turns a session into the alias of its new id, in its own block.
+    fn become_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+        self.queues.leave(&self.region, at);
+        self.wheel.unfile(&self.region, at + WHEEL);
+        self.enter_alias(at, target, now);
+    }
+
+    /// An alias is remembered for the session's idle timeout, within its lifetime.
+    fn enter_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+        let entry = Entry::at(&self.region, at);
+        let times = entry.times();
+        let end = times.end.min(now.saturating_add(times.idle_timeout));
+        entry.write_alias(target, end);
+        self.heap.shrink(&self.region, at, entry::ALIAS);
+        self.queues.enter(&self.region, at);
+        self.wheel.file(&self.region, at + WHEEL, end);
+    }
+
+    /// A block for a session that is to have so many bytes of data: its own, or a larger one.
+    fn fit(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
+        let entry = Entry::at(&self.region, at);
+        let has_user = entry.flags().has(Flags::USER);
+        let words = Entry::size(len, has_user);
+        if len <= entry.room() {
+            let before = entry.words();
+            self.heap.shrink(&self.region, at, words);
+            self.queues.resize(&self.region, at, before);
+            return Some(at);
+        }
+        let need = Need { words, rank: rank(has_user), place: false, keep: at };
+        let to = self.make_room(need, now)?;
+        let (place, from) = self.find(id)?;
+        self.transfer(place, from, to);
+        Some(to)
+    }
+
+    /// Moves an entry into a larger block, and gives its own back.
+    fn transfer(&mut self, place: Place, from: Offset, to: Offset) {
+        let region = &self.region;
+        let words = Heap::size(region, from);
+        region.copy(to + Heap::HEADER, region, from + Heap::HEADER, words - Heap::HEADER);
+        LINKS.iter().for_each(|link| list::moved(region, to + link));
+        self.queues.resize(region, to, words);
+        self.index.set_offset(place, to);
+        Entry::at(region, from).wipe();
+        self.heap.give(region, from);
+    }
+
+    /// Frees an entry whose place in the index is not known.
+    fn discard(&mut self, at: Offset) {
+        let id = Entry::at(&self.region, at).id();
+        let found = self.index.find(self.index.spot(&id), |offset| offset == at);
+        debug_assert!(found.is_some(), "every entry stands in the index");
+        if let Some((place, at)) = found {
+            self.remove(place, at);
+        }
+    }
+
+    /// Frees an entry: out of everything, wiped, its block given back.
+    fn remove(&mut self, place: Place, at: Offset) {
+        self.index.remove(place);
+        if list::is_linked(&self.region, at + WHEEL) {
+            self.wheel.unfile(&self.region, at + WHEEL);
+        }
+        self.queues.leave(&self.region, at);
+        Entry::at(&self.region, at).wipe();
+        self.heap.give(&self.region, at);
+    }
+}
+
+impl Proof {
+    #[inline]
+    fn holds(&self, kept: &Stamp) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Tag { tag, key } => *key == kept.key && tag.equals(&kept.tag),
+        }
+    }
+}
+
+/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by.
+#[inline]
+fn touch(entry: Entry<'_>, now: Tick) {
+    let Times { idle, end, idle_timeout, .. } = entry.times();
+    let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
+    if idle < end && idle.saturating_sub(now) <= fresh {
+        entry.set_idle(now.saturating_add(idle_timeout));
+    }
+}
+
+fn rank(has_user: bool) -> Rank {
+    if has_user { Rank::Authenticated } else { Rank::Anonymous }
+}
+
+/// The mean size of a session's data, in bytes, for which the index is carved.
+pub(crate) const MEAN_DATA: usize = 256;
+/// The first anchor: offset 0 is nobody's.
+const ANCHORS: Offset = 1;
+/// The words before the classes of the heap.
+const FIXED: u32 = ANCHORS + Wheel::WORDS + Queues::WORDS;
+/// What a block's size can say.
+const MOST_WORDS: u32 = (1 << 31) - 1;
+/// Entries of the wheel that each write looks at.
+const STEPS_PER_WRITE: usize = 2;
+/// A touch that would move the deadline by less than this part of the timeout is left out.
+const TOUCH_SHARE: u32 = 16;

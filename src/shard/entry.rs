@@ -1,0 +1,330 @@
+//! An entry: a session, or the alias of one, in one block of the heap.
+//!
+//! ```text
+//!  word  0   the heap's header
+//!        1   wheel link                 ┐
+//!        2   queue link                 │ what a hit does not read
+//!        3   user link                  │
+//!        4   idle timeout │ kept free   ┘
+//!        5   id                         ┐
+//!        6   …                          │
+//!        7   tag                        │
+//!        8   …                          │ what a hit reads: 64 bytes,
+//!        9   idle deadline │ deadline   │ and the data behind them
+//!       10   version │ key, length      │
+//!       11   created │ flags            │
+//!       12   authenticated │ issued     ┘
+//!       13   user hash, two words       if the session has a user
+//!       …    data                       of an alias: the new id, two words, and its home
+//! ```
+//!
+//! Times are ticks. The idle timeout is the session's own. An entry knows where its fields are, and
+//! nothing of what they are for.
+
+use super::{
+    heap::Heap,
+    region::{Offset, Pair, Region, WORD},
+};
+use crate::{
+    clock::Tick,
+    cookie::Tag,
+    id::{Home, Id, SessionId, UserHash},
+};
+
+/// A view of the entry in the block at an offset.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'r> {
+    region: &'r Region,
+    at: Offset,
+}
+
+/// What a token says of a session, and the entry keeps.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamp {
+    pub(crate) id: Id,
+    pub(crate) tag: Tag,
+    pub(crate) key: u8,
+}
+
+/// The times of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) created: Tick,
+    /// When its user signed in; 0 without one.
+    pub(crate) authenticated: Tick,
+    /// When its id was issued.
+    pub(crate) issued: Tick,
+    /// The deadline that activity moves.
+    pub(crate) idle: Tick,
+    /// The deadline that nothing moves.
+    pub(crate) end: Tick,
+    /// How far activity moves the idle deadline.
+    pub(crate) idle_timeout: Tick,
+}
+
+/// Facts about an entry that are one bit each, and two small numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(u32);
+
+impl Flags {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const ALIAS: Self = Self(1);
+    pub(crate) const USER: Self = Self(2);
+
+    pub(crate) fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    /// The number of the queue in which the entry stands.
+    pub(crate) fn queue(self) -> u32 {
+        self.0 >> QUEUE & 7
+    }
+
+    /// The two bits of the clock: how often its hand still passes by.
+    pub(crate) fn uses(self) -> u32 {
+        self.0 >> USES & 3
+    }
+
+    pub(crate) fn with_queue(self, queue: u32) -> Self {
+        Self(self.0 & !(7 << QUEUE) | queue << QUEUE)
+    }
+
+    pub(crate) fn with_uses(self, uses: u32) -> Self {
+        Self(self.0 & !(3 << USES) | uses << USES)
+    }
+}
+
+const QUEUE: u32 = 8;
+const USES: u32 = 12;
+
+impl<'r> Entry<'r> {
+    pub(crate) fn at(region: &'r Region, at: Offset) -> Self {
+        Self { region, at }
+    }
+
+    /// The words of a block for a session with so many bytes of data.
+    pub(crate) const fn size(len: usize, has_user: bool) -> u32 {
+        DATA + if has_user { USER_WORDS } else { 0 } + len.div_ceil(WORD) as u32
+    }
+
+    /// Writes a new session into a block, its data apart.
+    pub(crate) fn write(self, stamp: &Stamp, times: &Times, len: usize, user: Option<UserHash>) {
+        (WHEEL..=IDLE_TIMEOUT).for_each(|word| self.store(word, 0));
+        self.set_stamp(stamp);
+        self.set(
+            VERSION,
+            Pair::new(FIRST_VERSION, u32::from(stamp.key) << LENGTH_BITS | len as u32),
+        );
+        self.set_times(times);
+        self.set_flags(if user.is_some() { Flags::USER } else { Flags::NONE });
+        if let Some(UserHash(words)) = user {
+            self.store(DATA, words[0]);
+            self.store(DATA + 1, words[1]);
+        }
+    }
+
+    /// Turns a session into the alias of another id, to be forgotten at `end`.
+    pub(crate) fn write_alias(self, target: &SessionId, end: Tick) {
+        self.region.wipe(self.at + DATA, self.words() - DATA);
+        self.set_times(&Times { idle: end, end, ..self.times() });
+        self.set_len(ALIAS_WORDS as usize * WORD);
+        self.set_flags(Flags::ALIAS);
+        self.store(DATA, target.id.0[0]);
+        self.store(DATA + 1, target.id.0[1]);
+        self.store(DATA + 2, u64::from(target.home));
+    }
+
+    /// Gives a session a new id.
+    pub(crate) fn set_stamp(self, stamp: &Stamp) {
+        let [id, tag] = [stamp.id.0, stamp.tag.0];
+        [id[0], id[1], tag[0], tag[1]]
+            .into_iter()
+            .zip(ID..)
+            .for_each(|(word, at)| self.store(at, word));
+        let length = self.get(VERSION).high & LENGTH_MASK;
+        let version = self.get(VERSION).low;
+        self.set(VERSION, Pair::new(version, u32::from(stamp.key) << LENGTH_BITS | length));
+    }
+
+    #[inline]
+    pub(crate) fn stamp(self) -> Stamp {
+        Stamp { id: self.id(), tag: self.tag(), key: (self.get(VERSION).high >> LENGTH_BITS) as u8 }
+    }
+
+    #[inline]
+    pub(crate) fn id(self) -> Id {
+        Id([self.load(ID), self.load(ID + 1)])
+    }
+
+    #[inline]
+    fn tag(self) -> Tag {
+        Tag([self.load(TAG), self.load(TAG + 1)])
+    }
+
+    /// The new id of which this alias is the old one.
+    pub(crate) fn target(self) -> SessionId {
+        let id = Id([self.load(DATA), self.load(DATA + 1)]);
+        SessionId { id, home: self.load(DATA + 2) as Home }
+    }
+
+    #[inline]
+    pub(crate) fn user(self) -> Option<UserHash> {
+        let has_user = self.flags().has(Flags::USER);
+        has_user.then(|| UserHash([self.load(DATA), self.load(DATA + 1)]))
+    }
+
+    #[inline]
+    pub(crate) fn version(self) -> u32 {
+        self.get(VERSION).low
+    }
+
+    /// The length of the data, in bytes.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        (self.get(VERSION).high & LENGTH_MASK) as usize
+    }
+
+    #[inline]
+    pub(crate) fn read(self, data: &mut [u8]) {
+        self.region.read(self.data(), data);
+    }
+
+    /// Writes data that fits the block, and raises the version.
+    pub(crate) fn save(self, data: &[u8]) -> u32 {
+        self.set_len(data.len());
+        self.region.write(self.data(), data);
+        let version = self.version().wrapping_add(1);
+        self.set(VERSION, Pair { low: version, ..self.get(VERSION) });
+        version
+    }
+
+    /// Writes the data of a new session, which leaves the version as it is.
+    pub(crate) fn fill(self, data: &[u8]) {
+        self.region.write(self.data(), data);
+    }
+
+    /// Copies data and version from another session, perhaps of another region.
+    pub(crate) fn fill_from(self, source: Entry<'_>) {
+        let words = source.len().div_ceil(WORD) as u32;
+        self.region.copy(self.data(), source.region, source.data(), words);
+        self.set(VERSION, Pair { low: source.version(), ..self.get(VERSION) });
+    }
+
+    #[inline]
+    pub(crate) fn times(self) -> Times {
+        let deadlines = self.get(DEADLINES);
+        let issued = self.get(AUTHENTICATED);
+        Times {
+            created: self.get(CREATED).low,
+            authenticated: issued.low,
+            issued: issued.high,
+            idle: deadlines.low,
+            end: deadlines.high,
+            idle_timeout: self.get(IDLE_TIMEOUT).low,
+        }
+    }
+
+    pub(crate) fn set_times(self, times: &Times) {
+        self.set(DEADLINES, Pair::new(times.idle, times.end));
+        self.set(AUTHENTICATED, Pair::new(times.authenticated, times.issued));
+        self.set(CREATED, Pair { low: times.created, ..self.get(CREATED) });
+        self.set(IDLE_TIMEOUT, Pair { low: times.idle_timeout, ..self.get(IDLE_TIMEOUT) });
+    }
+
+    /// When the session is refused at the latest, if nothing moves it.
+    #[inline]
+    pub(crate) fn deadline(self) -> Tick {
+        let deadlines = self.get(DEADLINES);
+        deadlines.low.min(deadlines.high)
+    }
+
+    #[inline]
+    pub(crate) fn set_idle(self, idle: Tick) {
+        self.set(DEADLINES, Pair { low: idle, ..self.get(DEADLINES) });
+    }
+
+    #[inline]
+    pub(crate) fn flags(self) -> Flags {
+        Flags(self.get(CREATED).high)
+    }
+
+    #[inline]
+    pub(crate) fn set_flags(self, flags: Flags) {
+        self.set(CREATED, Pair { high: flags.0, ..self.get(CREATED) });
+    }
+
+    /// The size of the block, in words.
+    pub(crate) fn words(self) -> u32 {
+        Heap::size(self.region, self.at)
+    }
+
+    /// How many bytes of data the block holds.
+    pub(crate) fn room(self) -> usize {
+        (self.words() - (self.data() - self.at)) as usize * WORD
+    }
+
+    /// Zeroes id, tag and data, as far as the block goes.
+    pub(crate) fn wipe(self) {
+        self.region.wipe(self.at + ID, self.words() - ID);
+    }
+
+    fn data(self) -> Offset {
+        self.at + DATA + if self.flags().has(Flags::USER) { USER_WORDS } else { 0 }
+    }
+
+    fn set_len(self, len: usize) {
+        let packed = self.get(VERSION);
+        let high = packed.high & !LENGTH_MASK | len as u32;
+        self.set(VERSION, Pair { high, ..packed });
+    }
+
+    #[inline]
+    fn load(self, word: u32) -> u64 {
+        self.region.load(self.at + word)
+    }
+
+    fn store(self, word: u32, value: u64) {
+        self.region.store(self.at + word, value);
+    }
+
+    #[inline]
+    fn get(self, word: u32) -> Pair {
+        self.region.pair(self.at + word)
+    }
+
+    #[inline]
+    fn set(self, word: u32, pair: Pair) {
+        self.region.set_pair(self.at + word, pair);
+    }
+}
+
+/// The links of an entry, as words behind its offset.
+pub(crate) const WHEEL: u32 = Heap::HEADER;
+pub(crate) const QUEUE_LINK: u32 = WHEEL + 1;
+pub(crate) const LINKS: [u32; 2] = [WHEEL, QUEUE_LINK];
+const USER_LINK: u32 = QUEUE_LINK + 1;
+const IDLE_TIMEOUT: u32 = USER_LINK + 1;
+const ID: u32 = IDLE_TIMEOUT + 1;
+const TAG: u32 = ID + 2;
+const DEADLINES: u32 = TAG + 2;
+const VERSION: u32 = DEADLINES + 1;
+const CREATED: u32 = VERSION + 1;
+const AUTHENTICATED: u32 = CREATED + 1;
+const DATA: u32 = AUTHENTICATED + 1;
+const USER_WORDS: u32 = 2;
+const ALIAS_WORDS: u32 = 3;
+const LENGTH_BITS: u32 = 24;
+const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
+
+/// The version of the data of a new session.
+pub(crate) const FIRST_VERSION: u32 = 1;
+
+/// The most bytes of data that the length can say.
+pub(crate) const MOST_DATA: usize = LENGTH_MASK as usize;
+
+/// The words of an alias.
+pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
+
+const _: () = assert!((DATA - ID) as usize * WORD == 64, "what a hit reads is one line long");
+const _: () = assert!(DATA as usize * WORD == 104, "an entry costs 104 bytes beyond its data");
+const _: () = assert!(ALIAS <= Heap::SMALLEST, "every session's block can become an alias");

@@ -1,0 +1,223 @@
+//! From an id to the offset of its entry: a fixed table of cache lines, two of them for each id.
+//!
+//! ```text
+//!  line:  12 tags of a byte │ version (u32) │ 12 offsets (u32)        64 bytes
+//! ```
+//!
+//! A tag of 0 is an empty place. The version is for readers without a lock, to come; it is kept even. The
+//! table never grows and leaves nothing behind where something was: an id whose two lines are full is
+//! not put in, and the caller mints another. Filled to three quarters at most, that is all but unheard
+//! of. The index does not know what time is, nor what stands at an offset: its caller compares.
+
+use core::hash::{BuildHasher, Hasher};
+
+use super::region::{LINE, Offset, Pair, Region};
+use crate::id::Id;
+
+/// The index of one shard, in a region of its own.
+pub(crate) struct Index {
+    table: Region,
+    lines: u32,
+    len: u32,
+    hasher: ahash::RandomState,
+}
+
+/// Where in the table an id is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    line: u32,
+    way: u32,
+}
+
+/// What an id comes to: its two lines and its tag. Keyed at random, so that nobody aims at a line.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot {
+    lines: [u32; 2],
+    tag: u8,
+}
+
+impl Index {
+    /// The fewest lines, so that each id has two.
+    pub(crate) const FEWEST: u32 = 2;
+
+    /// How many ids may stand in a line, on average.
+    pub(crate) const FILL: u32 = WAYS * 3 / 4;
+
+    /// What a table of so many lines takes, in bytes.
+    pub(crate) const fn footprint(lines: u32) -> usize {
+        Region::footprint(lines * LINE)
+    }
+
+    pub(crate) fn new(lines: u32) -> Self {
+        debug_assert!(lines >= Self::FEWEST, "each id has two lines");
+        Self { table: Region::new(lines * LINE), lines, len: 0, hasher: ahash::RandomState::new() }
+    }
+
+    /// How many ids stand in it, and how many may.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn capacity(&self) -> u32 {
+        self.lines * Self::FILL
+    }
+
+    #[inline]
+    pub(crate) fn spot(&self, id: &Id) -> Spot {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(id.0[0]);
+        hasher.write_u64(id.0[1]);
+        spot(hasher.finish(), self.lines)
+    }
+
+    /// The offset kept for an id, told from others with its tag by `is`.
+    #[inline]
+    pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
+        spot.lines.into_iter().find_map(|line| {
+            matches(self.tags(line), spot.tag)
+                .map(|way| (Place { line, way }, self.offset(line, way)))
+                .find(|&(_, offset)| is(offset))
+        })
+    }
+
+    /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
+    /// is not.
+    pub(crate) fn vacancy(&self, spot: Spot) -> Option<Place> {
+        let [first, second] = spot.lines.map(|line| matches(self.tags(line), EMPTY).count());
+        let line = if first >= ROOMY || first >= second { spot.lines[0] } else { spot.lines[1] };
+        let way = matches(self.tags(line), EMPTY).next()?;
+        Some(Place { line, way })
+    }
+
+    /// Puts an id into a vacancy of its spot.
+    pub(crate) fn put(&mut self, place: Place, spot: Spot, offset: Offset) {
+        self.set_offset(place, offset);
+        self.set_tag(place, spot.tag);
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) {
+        self.set_tag(place, EMPTY);
+        self.set_offset(place, 0);
+        self.len -= 1;
+    }
+
+    /// Notes that what stood at an offset stands at another now.
+    pub(crate) fn set_offset(&mut self, place: Place, offset: Offset) {
+        let at = place.line * LINE + OFFSETS + place.way / 2;
+        let pair = self.table.pair(at);
+        let pair = if place.way % 2 == 0 {
+            Pair { low: offset, ..pair }
+        } else {
+            Pair { high: offset, ..pair }
+        };
+        self.table.set_pair(at, pair);
+    }
+
+    /// All offsets, in no order. For tests.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn validate(&self) -> Vec<Offset> {
+        let mut all = Vec::new();
+        for line in 0..self.lines {
+            let empty: Vec<_> = matches(self.tags(line), EMPTY).collect();
+            let used = (0..WAYS).filter(|way| !empty.contains(way));
+            all.extend(used.map(|way| self.offset(line, way)));
+        }
+        assert_eq!(all.len(), self.len as usize, "ids are counted");
+        all
+    }
+
+    #[inline]
+    fn tags(&self, line: u32) -> [u64; 2] {
+        [self.table.load(line * LINE), self.table.load(line * LINE + 1)]
+    }
+
+    fn set_tag(&self, place: Place, tag: u8) {
+        let at = place.line * LINE + place.way / 8;
+        let shift = place.way % 8 * 8;
+        let word = self.table.load(at) & !(0xff << shift) | u64::from(tag) << shift;
+        self.table.store(at, word);
+    }
+
+    #[inline]
+    fn offset(&self, line: u32, way: u32) -> Offset {
+        let pair = self.table.pair(line * LINE + OFFSETS + way / 2);
+        if way % 2 == 0 { pair.low } else { pair.high }
+    }
+}
+
+/// Spreads a hash over the lines by multiplication (Lemire 2016), each half for one line.
+#[inline]
+fn spot(hash: u64, lines: u32) -> Spot {
+    let scale = |half: u32| (u64::from(half) * u64::from(lines) >> 32) as u32;
+    let [first, second] = [scale((hash >> 32) as u32), scale(hash as u32)];
+    let second = if second != first { second } else { (first + 1) % lines };
+    Spot { lines: [first, second], tag: (hash as u8).max(1) }
+}
+
+/// The ways of a line that hold a tag, by the zero bytes of a difference (Mycroft 1987). One that does
+/// not may follow one that does; for the empty tag, exactness is restored by the high bits.
+#[inline]
+fn matches(tags: [u64; 2], tag: u8) -> impl Iterator<Item = u32> {
+    let zeros = |word: u64| {
+        let difference = word ^ u64::from(tag) * LOW_BITS;
+        !((difference & !HIGH_BITS) + !HIGH_BITS | difference) & HIGH_BITS
+    };
+    let [first, second] = [zeros(tags[0]), zeros(tags[1]) & SECOND_WORD];
+    let low = Bits(first).map(|bit| bit / 8);
+    low.chain(Bits(second).map(|bit| 8 + bit / 8))
+}
+
+/// The positions of the bits that are set, lowest first.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        let bit = (self.0 != 0).then(|| self.0.trailing_zeros())?;
+        self.0 &= self.0 - 1;
+        Some(bit)
+    }
+}
+
+const WAYS: u32 = 12;
+const EMPTY: u8 = 0;
+const OFFSETS: u32 = 2;
+/// A first line with as many empty ways is taken without a look at the second.
+const ROOMY: usize = 4;
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+/// The second word holds four tags; the version is above them.
+const SECOND_WORD: u64 = 0x8080_8080;
+const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fill a line");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_matched_exactly() {
+        let tags = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
+        let ways = |tag| matches(tags, tag).collect::<Vec<_>>();
+        assert_eq!(ways(1), [0, 2, 6, 8, 11]);
+        assert_eq!(ways(0), [1, 7, 9, 10]);
+        assert_eq!(ways(0x80), [4]);
+        assert_eq!(ways(0x02), [0; 0]);
+    }
+
+    #[test]
+    fn three_quarters_fill_without_a_refusal() {
+        let mut index = Index::new(4_000);
+        for n in 0..u64::from(index.capacity()) {
+            let spot = index.spot(&Id([n, !n]));
+            let place = index.vacancy(spot).expect("one of two lines has room");
+            index.put(place, spot, n as u32 + 1);
+        }
+        for n in 0..u64::from(index.capacity()) {
+            let spot = index.spot(&Id([n, !n]));
+            assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());
+        }
+    }
+}

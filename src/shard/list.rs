@@ -1,0 +1,80 @@
+//! Doubly linked circles of words.
+//!
+//! ```text
+//!   anchor ⇄ link ⇄ link ⇄ (anchor)          each a word: next │ previous, offsets of such words
+//! ```
+//!
+//! An anchor is a link that belongs to no member, so linking and unlinking have no special case. A link
+//! of zero is in no circle. A list does not know what its members are.
+
+use super::region::{Offset, Pair, Region};
+
+/// Makes an empty circle of a word.
+pub fn anchor(region: &Region, anchor: Offset) {
+    region.set_pair(anchor, Pair::new(anchor, anchor));
+}
+
+/// Puts a link last.
+pub fn push(region: &Region, anchor: Offset, link: Offset) {
+    debug_assert!(!is_linked(region, link), "a link is in one circle at most");
+    let last = region.pair(anchor).high;
+    region.set_pair(link, Pair::new(anchor, last));
+    set_next(region, last, link);
+    set_previous(region, anchor, link);
+}
+
+/// Takes a link out of its circle. Gives its two neighbours, which are one if the circle is now empty.
+pub fn unlink(region: &Region, link: Offset) -> Pair {
+    debug_assert!(is_linked(region, link), "a link that is taken out is in a circle");
+    let around = region.pair(link);
+    set_next(region, around.high, around.low);
+    set_previous(region, around.low, around.high);
+    region.store(link, 0);
+    around
+}
+
+/// The first link, if there is one.
+pub fn first(region: &Region, anchor: Offset) -> Option<Offset> {
+    next(region, anchor, anchor)
+}
+
+/// The link behind one, if there is one.
+pub fn next(region: &Region, anchor: Offset, link: Offset) -> Option<Offset> {
+    let next = region.pair(link).low;
+    (next != anchor).then_some(next)
+}
+
+/// Whether a link is in a circle.
+pub fn is_linked(region: &Region, link: Offset) -> bool {
+    region.load(link) != 0
+}
+
+/// Tells the neighbours of a link that it stands here now: its word was copied from elsewhere.
+pub fn moved(region: &Region, link: Offset) {
+    if is_linked(region, link) {
+        let around = region.pair(link);
+        set_next(region, around.high, link);
+        set_previous(region, around.low, link);
+    }
+}
+
+/// Walks a circle, checks that it holds together, and gives its links. For tests.
+#[cfg(any(test, feature = "internals"))]
+pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
+    let (mut links, mut at) = (Vec::new(), anchor);
+    while let Some(link) = next(region, anchor, at) {
+        assert_eq!(region.pair(link).high, at, "a link's previous is the one before it");
+        links.push(link);
+        at = link;
+    }
+    assert_eq!(region.pair(anchor).high, at, "the anchor's previous is the last");
+    links
+}
+
+fn set_next(region: &Region, link: Offset, next: Offset) {
+    region.set_pair(link, Pair { low: next, ..region.pair(link) });
+}
+
+fn set_previous(region: &Region, link: Offset, previous: Offset) {
+    region.set_pair(link, Pair { high: previous, ..region.pair(link) });
+}

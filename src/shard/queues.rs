@@ -1,0 +1,223 @@
+//! Which entry goes when there is no room: five queues, one for each class of entry.
+//!
+//! ```text
+//!   aliases                                   first in, first out
+//!   anonymous:      probation ─came back─▶ clock
+//!   authenticated:  probation ─came back─▶ clock
+//! ```
+//!
+//! A session is on probation until its cookie comes back for the first time; then it stands in a 2-bit
+//! clock (Corbató 1968; two bits as in RIPQ and S3-FIFO's main queue). Probation goes first as long as it
+//! holds more than a quarter of its class, so that newcomers have a while in which to come back and a
+//! flood of them takes no more than that from sessions that did. An evicted id never returns, so there
+//! are no ghosts to remember. The queues do not know who needs room, nor how much.
+
+use super::{
+    entry::{Entry, Flags, QUEUE_LINK},
+    list,
+    region::{Offset, Region},
+};
+
+/// The queues of one shard. Their anchors stand in the region.
+pub(crate) struct Queues {
+    anchors: Offset,
+    tallies: [Tally; COUNT],
+}
+
+/// A class of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    Aliases,
+    Probation,
+    Anonymous,
+    UserProbation,
+    Users,
+}
+
+/// What stands in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) entries: u32,
+    pub(crate) words: u32,
+}
+
+/// For whom room is made: only a session with a user displaces one with a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    Anonymous,
+    Authenticated,
+}
+
+impl Queues {
+    /// How many words of a region the anchors take.
+    pub(crate) const WORDS: u32 = COUNT as u32;
+
+    pub(crate) fn new(region: &Region, anchors: Offset) -> Self {
+        (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
+        Self { anchors, tallies: [Tally::default(); COUNT] }
+    }
+
+    pub(crate) fn tally(&self, queue: Queue) -> Tally {
+        self.tallies[queue as usize]
+    }
+
+    /// The words of all that may go for a newcomer of a rank.
+    pub(crate) fn evictable(&self, rank: Rank) -> u32 {
+        let may_go = Queue::ALL.into_iter().filter(|&queue| rank.displaces(queue));
+        may_go.map(|queue| self.tally(queue).words).sum()
+    }
+
+    /// Puts a new entry last in the queue where its class begins.
+    pub(crate) fn enter(&mut self, region: &Region, at: Offset) {
+        let flags = Entry::at(region, at).flags();
+        let queue = if flags.has(Flags::ALIAS) {
+            Queue::Aliases
+        } else if flags.has(Flags::USER) {
+            Queue::UserProbation
+        } else {
+            Queue::Probation
+        };
+        self.push(region, at, queue);
+    }
+
+    pub(crate) fn leave(&mut self, region: &Region, at: Offset) -> Queue {
+        let entry = Entry::at(region, at);
+        let queue = Queue::ALL[entry.flags().queue() as usize];
+        list::unlink(region, at + QUEUE_LINK);
+        let tally = &mut self.tallies[queue as usize];
+        tally.entries -= 1;
+        tally.words -= entry.words();
+        queue
+    }
+
+    /// Notes that a session's cookie came back.
+    #[inline]
+    pub(crate) fn used(&mut self, region: &Region, at: Offset) {
+        let entry = Entry::at(region, at);
+        let flags = entry.flags();
+        match Queue::ALL[flags.queue() as usize] {
+            Queue::Probation => self.promote(region, at, Queue::Anonymous),
+            Queue::UserProbation => self.promote(region, at, Queue::Users),
+            Queue::Anonymous | Queue::Users if flags.uses() < MOST_USES => {
+                entry.set_flags(flags.with_uses(flags.uses() + 1));
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that a block grew or shrank: called before, with what is taken off, and after.
+    pub(crate) fn resize(&mut self, region: &Region, at: Offset, before: u32) {
+        let entry = Entry::at(region, at);
+        let tally = &mut self.tallies[entry.flags().queue() as usize];
+        tally.words = tally.words - before + entry.words();
+    }
+
+    /// The entry that goes next for a newcomer of a rank, `keep` apart. It stays where it is.
+    pub(crate) fn victim(&mut self, region: &Region, rank: Rank, keep: Offset) -> Option<Offset> {
+        let alias = self.first(region, Queue::Aliases, keep);
+        let pairs = rank.pairs();
+        alias.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
+    }
+
+    fn victim_of(&mut self, region: &Region, pair: [Queue; 2], keep: Offset) -> Option<Offset> {
+        let [probation, clock] = pair;
+        let [new, old] = pair.map(|queue| self.tally(queue).words);
+        let oldest = self.first(region, probation, keep);
+        if oldest.is_some() && new > (new + old) / PROBATION_SHARE {
+            return oldest;
+        }
+        self.sweep(region, clock, keep).or(oldest)
+    }
+
+    /// Moves the clock's hand to an entry that was not used since it last came by, or that it meets when
+    /// it has gone far enough for one call.
+    fn sweep(&mut self, region: &Region, queue: Queue, keep: Offset) -> Option<Offset> {
+        for _ in 0..FARTHEST {
+            let at = self.first(region, queue, keep)?;
+            let entry = Entry::at(region, at);
+            let flags = entry.flags();
+            if flags.uses() == 0 {
+                return Some(at);
+            }
+            entry.set_flags(flags.with_uses(flags.uses() - 1));
+            list::unlink(region, at + QUEUE_LINK);
+            list::push(region, self.anchor(queue), at + QUEUE_LINK);
+        }
+        self.first(region, queue, keep)
+    }
+
+    /// The first of a queue that is not `keep`.
+    fn first(&self, region: &Region, queue: Queue, keep: Offset) -> Option<Offset> {
+        let anchor = self.anchor(queue);
+        let first = list::first(region, anchor)?;
+        if first != keep + QUEUE_LINK {
+            return Some(first - QUEUE_LINK);
+        }
+        list::next(region, anchor, first).map(|link| link - QUEUE_LINK)
+    }
+
+    fn promote(&mut self, region: &Region, at: Offset, to: Queue) {
+        self.leave(region, at);
+        self.push(region, at, to);
+    }
+
+    fn push(&mut self, region: &Region, at: Offset, queue: Queue) {
+        let entry = Entry::at(region, at);
+        entry.set_flags(entry.flags().with_queue(queue as u32).with_uses(0));
+        list::push(region, self.anchor(queue), at + QUEUE_LINK);
+        let tally = &mut self.tallies[queue as usize];
+        tally.entries += 1;
+        tally.words += entry.words();
+    }
+
+    fn anchor(&self, queue: Queue) -> Offset {
+        self.anchors + queue as u32
+    }
+
+    /// Checks lists and tallies and gives every entry. For tests.
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
+        let mut all = Vec::new();
+        for queue in Queue::ALL {
+            let mut tally = Tally::default();
+            for link in list::validate(region, self.anchor(queue)) {
+                let entry = Entry::at(region, link - QUEUE_LINK);
+                assert_eq!(entry.flags().queue(), queue as u32, "an entry knows its queue");
+                tally.entries += 1;
+                tally.words += entry.words();
+                all.push(link - QUEUE_LINK);
+            }
+            assert_eq!(tally, self.tally(queue), "{queue:?} is counted");
+        }
+        all
+    }
+}
+
+impl Queue {
+    pub(crate) const ALL: [Self; COUNT] =
+        [Self::Aliases, Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];
+}
+
+impl Rank {
+    /// Whether what stands in a queue may go for this rank.
+    pub(crate) fn displaces(self, queue: Queue) -> bool {
+        queue == Queue::Aliases || self.pairs().iter().flatten().any(|&other| other == queue)
+    }
+
+    /// The queues that may go for this rank, in order, each probation beside its clock.
+    fn pairs(self) -> &'static [[Queue; 2]] {
+        const PAIRS: [[Queue; 2]; 2] =
+            [[Queue::Probation, Queue::Anonymous], [Queue::UserProbation, Queue::Users]];
+        match self {
+            Self::Anonymous => &PAIRS[..1],
+            Self::Authenticated => &PAIRS,
+        }
+    }
+}
+
+const COUNT: usize = 5;
+const MOST_USES: u32 = 3;
+/// Probation's share of its class, as a divisor.
+const PROBATION_SHARE: u32 = 4;
+/// How many entries the hand passes in one call.
+const FARTHEST: u32 = 64;

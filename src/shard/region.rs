@@ -1,0 +1,182 @@
+//! A shard's fixed memory: 64-bit words, found by offset.
+//!
+//! ```text
+//!  offset   0        8        16
+//!           ├─ line ─┼─ line ─┼─ …        a line is eight words and starts on a cache line
+//! ```
+//!
+//! This is the one file that reads or writes a word, and each access is relaxed, which is a plain move.
+//! What orders them is the lock of the shard. A region does not know what its words mean.
+
+use core::mem::size_of;
+
+use crate::sync::{AtomicU64, Relaxed};
+
+/// A position in a region, in words. 0 holds nothing, so it stands for "none".
+pub type Offset = u32;
+
+/// Words in a line.
+pub const LINE: u32 = 8;
+
+/// Bytes in a word.
+pub const WORD: usize = size_of::<u64>();
+
+/// The words of one shard.
+pub struct Region {
+    words: Box<[AtomicU64]>,
+    /// The first word that starts on a cache line.
+    base: usize,
+}
+
+impl Region {
+    /// A region of so many words, all zero. Writing the zeros touches its pages.
+    pub fn new(len: u32) -> Self {
+        let spare = LINE as usize - 1;
+        let words: Box<[_]> = (0..len as usize + spare).map(|_| AtomicU64::new(0)).collect();
+        let line = LINE as usize * WORD;
+        let past = words.as_ptr().addr() % line;
+        Self { words, base: (line - past) % line / WORD }
+    }
+
+    /// What a region of so many words takes, in bytes.
+    pub const fn footprint(len: u32) -> usize {
+        (len + LINE - 1) as usize * WORD
+    }
+
+    /// Reads a word.
+    #[inline]
+    pub fn load(&self, at: Offset) -> u64 {
+        self.word(at).load(Relaxed)
+    }
+
+    /// Writes a word.
+    #[inline]
+    pub fn store(&self, at: Offset, value: u64) {
+        self.word(at).store(value, Relaxed);
+    }
+
+    /// The two halves of a word.
+    #[inline]
+    pub fn pair(&self, at: Offset) -> Pair {
+        Pair::unpack(self.load(at))
+    }
+
+    /// Writes both halves of a word.
+    #[inline]
+    pub fn set_pair(&self, at: Offset, pair: Pair) {
+        self.store(at, pair.pack());
+    }
+
+    /// Copies bytes out, from the start of a word.
+    #[inline]
+    pub fn read(&self, at: Offset, bytes: &mut [u8]) {
+        let words = self.from(at);
+        let mut chunks = bytes.chunks_exact_mut(WORD);
+        let whole = chunks.len();
+        for (chunk, word) in chunks.by_ref().zip(words) {
+            chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        }
+        let rest = chunks.into_remainder();
+        if !rest.is_empty() {
+            let last = words[whole].load(Relaxed).to_le_bytes();
+            rest.copy_from_slice(&last[..rest.len()]);
+        }
+    }
+
+    /// Copies bytes in, from the start of a word; what is left of the last word becomes zero.
+    pub fn write(&self, at: Offset, bytes: &[u8]) {
+        for (chunk, word) in bytes.chunks(WORD).zip(self.from(at)) {
+            let mut whole = [0; WORD];
+            whole[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_le_bytes(whole), Relaxed);
+        }
+    }
+
+    /// Moves words down or up within the region; the two places may overlap.
+    pub fn shift(&self, from: Offset, to: Offset, len: u32) {
+        if to < from {
+            (0..len).for_each(|i| self.store(to + i, self.load(from + i)));
+        } else {
+            (0..len).rev().for_each(|i| self.store(to + i, self.load(from + i)));
+        }
+    }
+
+    /// Copies words from another region, or from another place in this one.
+    pub fn copy(&self, to: Offset, source: &Self, from: Offset, len: u32) {
+        (0..len).for_each(|i| self.store(to + i, source.load(from + i)));
+    }
+
+    /// Zeroes words.
+    pub fn wipe(&self, at: Offset, len: u32) {
+        self.from(at).iter().take(len as usize).for_each(|word| word.store(0, Relaxed));
+    }
+
+    #[inline]
+    fn word(&self, at: Offset) -> &AtomicU64 {
+        &self.words[self.base + at as usize]
+    }
+
+    #[inline]
+    fn from(&self, at: Offset) -> &[AtomicU64] {
+        &self.words[self.base + at as usize..]
+    }
+}
+
+/// A word as two halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The lower 32 bits.
+    pub low: u32,
+    /// The upper 32 bits.
+    pub high: u32,
+}
+
+impl Pair {
+    /// A pair of two halves.
+    pub const fn new(low: u32, high: u32) -> Self {
+        Self { low, high }
+    }
+
+    #[inline]
+    const fn pack(self) -> u64 {
+        self.low as u64 | (self.high as u64) << 32
+    }
+
+    #[inline]
+    const fn unpack(word: u64) -> Self {
+        Self { low: word as u32, high: (word >> 32) as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_start_on_cache_lines() {
+        let region = Region::new(64);
+        assert_eq!(core::ptr::from_ref(region.word(0)).addr() % 64, 0);
+    }
+
+    #[test]
+    fn bytes_come_back_whatever_their_length() {
+        let region = Region::new(64);
+        for len in 0..100 {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
+            region.write(3, &bytes);
+            let mut back = vec![0; len];
+            region.read(3, &mut back);
+            assert_eq!(back, bytes);
+        }
+    }
+
+    #[test]
+    fn words_shift_over_themselves() {
+        let region = Region::new(64);
+        (0..10).for_each(|i| region.store(10 + i, u64::from(i)));
+        region.shift(10, 13, 10);
+        assert!((0..10).all(|i| region.load(13 + i) == u64::from(i)));
+        region.shift(13, 11, 10);
+        assert!((0..10).all(|i| region.load(11 + i) == u64::from(i)));
+    }
+}

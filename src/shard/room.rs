@@ -1,0 +1,103 @@
+//! Making room for a newcomer: what may go, in the order of the queues, and then the moving of blocks.
+//!
+//! Nothing is evicted unless the newcomer will be in: the sum of what is free and what may go is known
+//! before. Nor is more evicted than the newcomer's size and that of one largest session.
+
+use super::{
+    Shard,
+    entry::{Entry, LINKS},
+    list,
+    queues::{Queue, Rank},
+    region::Offset,
+};
+use crate::clock::Tick;
+
+/// What a newcomer needs.
+#[derive(Clone, Copy)]
+pub(super) struct Need {
+    /// The size of its block.
+    pub(super) words: u32,
+    /// Whom it may displace.
+    pub(super) rank: Rank,
+    /// Whether it needs a place in the index too.
+    pub(super) place: bool,
+    /// The entry that must not go; 0 for none. It may be moved.
+    pub(super) keep: Offset,
+}
+
+impl Shard {
+    /// A block for a newcomer. `None` if it cannot be had; then nothing was evicted.
+    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Option<Offset> {
+        if let Some(at) = self.try_take(need) {
+            return Some(at);
+        }
+        self.advance(now, EXPIRY_STEPS);
+        if !self.can_fit(need) {
+            return None;
+        }
+        let mut evicted = 0;
+        loop {
+            if let Some(at) = self.try_take(need) {
+                return Some(at);
+            }
+            let free = self.heap.free();
+            let fits = free >= need.words && self.has_place(need);
+            if fits && free >= need.words + self.largest {
+                break;
+            }
+            let victim = self.queues.victim(&self.region, need.rank, need.keep);
+            let Some(victim) = victim else { break };
+            evicted += Entry::at(&self.region, victim).words();
+            if fits && evicted > need.words + self.largest {
+                break;
+            }
+            self.evict(victim);
+        }
+        self.take_by_moving(need)
+    }
+
+    fn try_take(&mut self, need: Need) -> Option<Offset> {
+        if self.has_place(need) { self.heap.take(&self.region, need.words) } else { None }
+    }
+
+    fn has_place(&self, need: Need) -> bool {
+        !need.place || self.index.len() < self.index.capacity()
+    }
+
+    /// Whether what is free and what may go is enough.
+    fn can_fit(&self, need: Need) -> bool {
+        let kept = if need.keep == 0 { 0 } else { self.kept_words(need) };
+        let evictable = self.queues.evictable(need.rank) - kept;
+        let enough = self.heap.free() + evictable >= need.words;
+        enough && (self.has_place(need) || evictable > 0)
+    }
+
+    /// What the entry to be kept adds to the sum of those that may go.
+    fn kept_words(&self, need: Need) -> u32 {
+        let entry = Entry::at(&self.region, need.keep);
+        let queue = Queue::ALL[entry.flags().queue() as usize];
+        if need.rank.displaces(queue) { entry.words() } else { 0 }
+    }
+
+    fn evict(&mut self, at: Offset) {
+        let queue = Entry::at(&self.region, at).flags().queue();
+        self.counts.evicted[queue as usize] += 1;
+        self.discard(at);
+    }
+
+    fn take_by_moving(&mut self, need: Need) -> Option<Offset> {
+        let Self { region, heap, index, queues, counts, .. } = self;
+        heap.take_by_moving(region, need.words, |region, moved| {
+            LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
+            queues.resize(region, moved.to, moved.size);
+            let id = Entry::at(region, moved.to).id();
+            if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+                index.set_offset(place, moved.to);
+            }
+            counts.moved += 1;
+        })
+    }
+}
+
+/// How many entries of the wheel are looked at before anything is evicted.
+const EXPIRY_STEPS: usize = 16;
