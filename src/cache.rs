@@ -107,9 +107,9 @@ impl SessionCache {
         Builder::new()
     }
 
-    /// The bytes that do not belong to a shard.
-    pub(crate) fn overhead() -> usize {
-        size_of::<Inner>()
+    /// The bytes of a cache beside what its shards divide.
+    pub(crate) const fn footprint(shards: usize) -> usize {
+        size_of::<Inner>() + shards * size_of::<CachePadded<Stripe>>()
     }
 
     pub(crate) fn new(mut settings: Builder, shards: usize) -> Result<Self, BuildError> {
@@ -117,7 +117,7 @@ impl SessionCache {
         check_name(&settings.cookie_name).map_err(BuildError::CookieName)?;
         let keys = Keys::new(&ring, &settings.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(settings.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = Plan::new((settings.memory - Self::overhead()) / shards - size_of::<Stripe>());
+        let plan = Plan::new(settings.bytes_per_shard(shards));
         let stripe = |_| CachePadded::new(Stripe::new(Shard::new(plan, settings.max_session_size)));
         let stripes = (0..shards).map(stripe).collect();
         let [idle_timeout, lifetime] = settings.ticks();

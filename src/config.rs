@@ -163,8 +163,9 @@ impl Builder {
         }
         let shards =
             self.shards.map_or_else(|| self.fitting_shards(), |shards| shards.get().into());
-        let least = shards * Plan::least(self.max_session_size) + SessionCache::overhead();
-        let most = shards * Plan::most();
+        let fixed = SessionCache::footprint(shards);
+        let least = shards * Plan::least(self.max_session_size) + fixed;
+        let most = shards * Plan::MOST + fixed;
         if !(least..=most).contains(&self.memory) {
             return Err(BuildError::Memory { given: self.memory, least, most });
         }
@@ -192,15 +193,20 @@ impl Builder {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let most = (4 * cores).min(1 << 15);
         let mut shards = 1 << most.ilog2();
-        while shards > 1 && !self.is_roomy(self.memory / shards) {
+        while shards > 1 && !self.is_roomy(shards) {
             shards /= 2;
         }
         shards
     }
 
-    fn is_roomy(&self, bytes: usize) -> bool {
-        let plan = Plan::new(bytes);
-        bytes >= 1 << 20 && plan.sessions(self.max_session_size) >= 32
+    fn is_roomy(&self, shards: usize) -> bool {
+        let bytes = self.bytes_per_shard(shards);
+        bytes >= 1 << 20 && Plan::new(bytes).sessions(self.max_session_size) >= 32
+    }
+
+    /// What a shard can divide, when the fixed parts are taken off.
+    pub(crate) fn bytes_per_shard(&self, shards: usize) -> usize {
+        self.memory.saturating_sub(SessionCache::footprint(shards)) / shards
     }
 
     pub(crate) fn ticks(&self) -> [Tick; 2] {

@@ -129,30 +129,27 @@ pub(crate) struct Counts {
 impl Plan {
     /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
     pub(crate) fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(Self::MOST);
         let session = Entry::size(MEAN_DATA, false) as usize * WORD;
         let line = Index::footprint(1) - Index::footprint(0);
-        let bytes = bytes.saturating_sub(size_of::<Shard>());
         let lines = bytes / (session * Index::FILL as usize + line);
-        let lines = u32::try_from(lines).unwrap_or(u32::MAX).max(Index::FEWEST);
+        let lines = (lines as u32).max(Index::FEWEST);
         let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
-        let words = u32::try_from(rest / WORD).unwrap_or(u32::MAX).min(MOST_WORDS);
-        Self { lines, words }
+        Self { lines, words: (rest / WORD) as u32 }
     }
 
-    /// The fewest bytes of a shard that can hold one session of so many bytes of data.
+    /// The fewest bytes that can hold one session of so many bytes of data.
     pub(crate) fn least(len: usize) -> usize {
-        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize * WORD;
-        let mut bytes = size_of::<Shard>() + Index::footprint(Index::FEWEST) + block;
-        while Self::new(bytes).heap_words() * WORD < block {
-            bytes += WORD * 64;
+        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize;
+        let mut bytes = block * WORD;
+        while Self::new(bytes).heap_words() < block {
+            bytes += 64 * WORD;
         }
         bytes
     }
 
-    /// The most bytes that a shard can address.
-    pub(crate) const fn most() -> usize {
-        MOST_WORDS as usize * WORD
-    }
+    /// The most bytes that can be addressed: what a block's size can say.
+    pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
@@ -579,8 +576,6 @@ pub(crate) const MEAN_DATA: usize = 256;
 const ANCHORS: Offset = 1;
 /// The words before the classes of the heap.
 const FIXED: u32 = ANCHORS + Wheel::WORDS + Queues::WORDS;
-/// What a block's size can say.
-const MOST_WORDS: u32 = (1 << 31) - 1;
 /// Entries of the wheel that each write looks at.
 const STEPS_PER_WRITE: usize = 2;
 /// A touch that would move the deadline by less than this part of the timeout is left out.

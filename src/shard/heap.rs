@@ -69,6 +69,9 @@ impl Heap {
     /// Takes a block of at least `size` words, header included. `None` if no hole is large enough.
     pub fn take(&mut self, region: &Region, size: u32) -> Option<Offset> {
         let size = size.max(Self::SMALLEST);
+        if self.free < size {
+            return None;
+        }
         let at = self.fit(region, size)?;
         let block = self.pull(region, at);
         self.trim(region, block, size);

@@ -21,6 +21,9 @@ pub const LINE: u32 = 8;
 /// Bytes in a word.
 pub const WORD: usize = size_of::<u64>();
 
+/// The smallest page in use, in bytes.
+const PAGE: usize = 4_096;
+
 /// The words of one shard.
 pub struct Region {
     words: Box<[AtomicU64]>,
@@ -29,10 +32,12 @@ pub struct Region {
 }
 
 impl Region {
-    /// A region of so many words, all zero. Writing the zeros touches its pages.
+    /// A region of so many words, all zero, whose pages are touched.
     pub fn new(len: u32) -> Self {
         let spare = LINE as usize - 1;
         let words: Box<[_]> = (0..len as usize + spare).map(|_| AtomicU64::new(0)).collect();
+        // The allocator may have given zeroed pages that nobody touched yet.
+        words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
         let line = LINE as usize * WORD;
         let past = words.as_ptr().addr() % line;
         Self { words, base: (line - past) % line / WORD }

@@ -67,14 +67,17 @@ impl Wheel {
         self.earliest().is_some_and(|(_, start)| start <= now)
     }
 
-    /// The earliest occupied slot and the tick at which it starts. A lower level's slots all start
-    /// before the next slot of a higher one.
+    /// The occupied slot that starts earliest, and the tick at which it does: on each level the lowest
+    /// one, since the wheel reaches no tick before it has emptied the slots that start earlier.
     fn earliest(&self) -> Option<(Offset, Tick)> {
-        let level = (0..LEVELS).find(|&level| self.occupied[level as usize] != 0)?;
-        let digit = self.occupied[level as usize].trailing_zeros();
-        let above = u64::from(self.reached) >> ((level + 1) * BITS) << BITS;
-        let start = (above | u64::from(digit)) << (level * BITS);
-        Some((self.slots + level * SLOTS + digit, start as Tick))
+        let levels = (0..LEVELS).filter(|&level| self.occupied[level as usize] != 0);
+        let slots = levels.map(|level| {
+            let digit = self.occupied[level as usize].trailing_zeros();
+            let above = u64::from(self.reached) >> ((level + 1) * BITS) << BITS;
+            let start = (above | u64::from(digit)) << (level * BITS);
+            (self.slots + level * SLOTS + digit, start as Tick)
+        });
+        slots.min_by_key(|&(_, start)| start)
     }
 
     /// Checks every slot against the bitmaps and gives every link filed. For tests.

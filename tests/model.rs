@@ -1,0 +1,20 @@
+//! The cache against a naive model, by sequences of operations that proptest makes and shrinks.
+
+#[path = "support/model.rs"]
+mod model;
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn with_plenty_of_memory_nothing_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        model::Pair::new(false).run(&model::ops(&bytes));
+    }
+
+    #[test]
+    fn with_hardly_any_memory_only_what_may_go_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
+        model::Pair::new(true).run(&model::ops(&bytes));
+    }
+}

@@ -1,0 +1,365 @@
+//! A naive model of the cache, and the operations that are run on both: by proptest, by the fuzz target
+//! and on its corpus.
+//!
+//! The model knows what is promised, not how it is kept. Where a promise leaves room (a session is
+//! refused between fifteen sixteenths of its timeout and the whole; one may be evicted when memory is
+//! short), it takes the cache's answer, and counts what it takes.
+
+use std::{collections::HashMap, time::Duration};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::BytesMut;
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, Record, SessionCache, SessionId};
+
+/// One call. Sessions are named by their place among all that there ever were.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Op {
+    Create { len: u16, idle: Option<u8>, lifetime: Option<u8> },
+    Open { which: u16, forge: Option<u8> },
+    Load { which: u16 },
+    Save { which: u16, stale: bool, len: u16 },
+    Touch { which: u16 },
+    SetDeadlines { which: u16, idle: Option<u8>, lifetime: Option<u8> },
+    Rotate { which: u16 },
+    SignIn { which: u16, user: u8, idle: Option<u8> },
+    End { which: u16 },
+    Advance { ticks: u16 },
+    Maintain { budget: u8 },
+}
+
+/// Reads operations from bytes until they run out.
+pub fn ops(bytes: &[u8]) -> Vec<Op> {
+    let mut bytes = Unstructured::new(bytes);
+    let next = || if bytes.is_empty() { None } else { Op::arbitrary(&mut bytes).ok() };
+    std::iter::from_fn(next).take(1_000).collect()
+}
+
+/// What a session is promised.
+struct Session {
+    data: Vec<u8>,
+    version: u32,
+    user: Option<u8>,
+    created: u32,
+    used: u32,
+    idle_timeout: u32,
+    end: u32,
+}
+
+/// The cache and the model, side by side.
+pub struct Pair {
+    cache: SessionCache,
+    clock: Clock,
+    now: u32,
+    live: HashMap<SessionId, Session>,
+    /// Where the ids went that were rotated, and until when that is remembered.
+    aliases: HashMap<SessionId, (SessionId, u32)>,
+    known: Vec<Issued>,
+    written: u32,
+    /// Evictions that the model has not yet seen the loss of.
+    evictions: [u64; 2],
+    seen_evictions: [u64; 2],
+    buffer: BytesMut,
+    /// Whether memory is so short that sessions are evicted.
+    is_short: bool,
+}
+
+const IDLE: u32 = 100;
+const LIFETIME: u32 = 400;
+const TICK: Duration = Duration::from_millis(100);
+const MOST_DATA: usize = 2_048;
+
+impl Pair {
+    /// Plenty of memory over several shards, or hardly any in one.
+    pub fn new(is_short: bool) -> Self {
+        let clock = Clock::manual();
+        let (memory, shards) = if is_short { (40 << 10, 1) } else { (1 << 20, 4) };
+        let cache = SessionCache::builder()
+            .memory(memory)
+            .shards(shards)
+            .max_session_size(MOST_DATA)
+            .idle_timeout(TICK * IDLE)
+            .lifetime(TICK * LIFETIME)
+            .clock(clock.clone())
+            .keys(KeyRing::random().expect("random bytes"))
+            .build()
+            .expect("settings that hold");
+        Self {
+            cache,
+            clock,
+            now: 0,
+            live: HashMap::new(),
+            aliases: HashMap::new(),
+            known: Vec::new(),
+            written: 0,
+            evictions: [0; 2],
+            seen_evictions: [0; 2],
+            buffer: BytesMut::new(),
+            is_short,
+        }
+    }
+
+    /// Runs every operation on both, and checks every structure after each.
+    pub fn run(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.step(op);
+            self.cache.validate();
+        }
+        self.settle();
+    }
+
+    fn step(&mut self, op: &Op) {
+        match *op {
+            Op::Create { len, idle, lifetime } => self.create(len, deadlines(idle, lifetime)),
+            Op::Open { which, forge } => self.open(which, forge),
+            Op::Load { which } => self.load(which),
+            Op::Save { which, stale, len } => self.save(which, stale, len),
+            Op::Touch { which } => {
+                let Some(id) = self.pick(which) else { return };
+                let answer = self.cache.touch(&id);
+                self.agree(&id, answer.is_ok());
+                self.used(&id);
+            }
+            Op::SetDeadlines { which, idle, lifetime } => {
+                let Some(id) = self.pick(which) else { return };
+                let deadlines = deadlines(idle, lifetime);
+                let answer = self.cache.set_deadlines(&id, deadlines);
+                self.agree(&id, answer.is_ok());
+                let now = self.now;
+                self.live.get_mut(&id).map(|session| session.set(deadlines, now)).unwrap_or(());
+            }
+            Op::Rotate { which } => {
+                let Some(id) = self.pick(which) else { return };
+                let answer = self.cache.rotate(&id);
+                self.reissued(&id, answer, |_| {});
+            }
+            Op::SignIn { which, user, idle } => {
+                let Some(id) = self.pick(which) else { return };
+                let (now, deadlines) = (self.now, deadlines(idle, None));
+                let answer = self.cache.sign_in(&id, &format!("user {user}"), deadlines);
+                self.reissued(&id, answer, |session| {
+                    session.user = Some(user);
+                    session.set(deadlines, now);
+                });
+            }
+            Op::End { which } => self.end(which),
+            Op::Advance { ticks } => {
+                let ticks = u32::from(ticks % 150);
+                self.clock.advance(TICK * ticks);
+                self.now += ticks;
+            }
+            Op::Maintain { budget } => {
+                let done = self.cache.maintain(usize::from(budget));
+                assert!(done.visited <= usize::from(budget) && done.expired <= done.visited);
+            }
+        }
+    }
+
+    fn create(&mut self, len: u16, deadlines: Deadlines) {
+        let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
+        match self.cache.create(&data, deadlines) {
+            Ok(made) => {
+                assert!(data.len() <= MOST_DATA);
+                let end = self.now + LIFETIME;
+                let mut session = Session {
+                    data,
+                    version: made.version,
+                    user: None,
+                    created: self.now,
+                    used: self.now,
+                    idle_timeout: IDLE,
+                    end,
+                };
+                session.set(deadlines, self.now);
+                assert!(self.live.insert(made.id, session).is_none(), "an id is new");
+                self.known.push(made);
+            }
+            Err(Error::TooLarge { len, limit }) => {
+                assert!(len == data.len() && limit == MOST_DATA && len > limit)
+            }
+            Err(error) => assert!(error == Error::Full && self.is_short, "{error}"),
+        }
+        self.count_evictions();
+    }
+
+    fn open(&mut self, which: u16, forge: Option<u8>) {
+        let Some(issued) = self.known.get(usize::from(which) % self.known.len().max(1)) else {
+            return;
+        };
+        let (id, mut value) = (issued.id, issued.token.as_str().as_bytes().to_vec());
+        if let Some(place) = forge {
+            value[usize::from(place) % 48] ^= 1;
+        }
+        let field = [b"a=1; __Host-session=", &value[..], b"; b=2"].concat();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let record = self.cache.open([&field[..]], &mut buffer);
+        self.buffer = buffer;
+        if forge.is_some() {
+            assert!(record.is_none() && self.buffer.is_empty(), "a forged token opens nothing");
+        } else {
+            self.read(&id, record);
+        }
+    }
+
+    fn load(&mut self, which: u16) {
+        let Some(id) = self.pick(which) else { return };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let record = self.cache.load(&id, &mut buffer);
+        self.buffer = buffer;
+        self.read(&id, record);
+    }
+
+    fn read(&mut self, id: &SessionId, record: Option<Record>) {
+        self.agree(id, record.is_some());
+        let Some(record) = record else { return assert!(self.buffer.is_empty()) };
+        let (session, now) = (&self.live[id], self.now);
+        assert_eq!(record.id, *id);
+        assert_eq!(&self.buffer[..], &session.data, "what was written is what is read");
+        assert_eq!(record.version, session.version);
+        assert_eq!(record.user.is_some(), session.user.is_some());
+        assert_eq!(record.age(), TICK * (now - session.created));
+        self.used(id);
+    }
+
+    fn save(&mut self, which: u16, stale: bool, len: u16) {
+        let Some(id) = self.pick(which) else { return };
+        let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
+        let version = self.live.get(&id).map_or(0, |session| session.version);
+        let answer = self.cache.save(&id, version.wrapping_sub(stale.into()), &data);
+        self.count_evictions();
+        if answer == Err(Error::Full) {
+            assert!(self.is_short, "there is room");
+            return self.agree(&id, true);
+        }
+        self.agree(&id, answer != Err(Error::Gone));
+        let Some(session) = self.live.get_mut(&id) else { return };
+        if stale {
+            assert_eq!(answer, Err(Error::Conflict));
+        } else {
+            assert_eq!(answer, Ok(version + 1));
+            (session.data, session.version) = (data, version + 1);
+            self.used(&id);
+        }
+    }
+
+    fn reissued(
+        &mut self,
+        id: &SessionId,
+        answer: Result<Issued, Error>,
+        change: impl FnOnce(&mut Session),
+    ) {
+        self.count_evictions();
+        if let Err(Error::Full) = answer {
+            assert!(self.is_short, "there is room");
+            return self.agree(id, true);
+        }
+        self.agree(id, answer.is_ok());
+        let Ok(issued) = answer else { return assert_eq!(answer.unwrap_err(), Error::Gone) };
+        let mut session = self.live.remove(id).expect("both agree that it was there");
+        assert_eq!(issued.version, session.version, "a new id leaves the data alone");
+        let remembered = session.end.min(self.now + session.idle_timeout);
+        session.used = self.now;
+        change(&mut session);
+        self.aliases.insert(*id, (issued.id, remembered));
+        assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
+        self.known.push(issued);
+    }
+
+    fn end(&mut self, which: u16) {
+        let Some(mut id) = self.pick(which) else { return };
+        let answer = self.cache.end(&id);
+        let mut is_remembered = true;
+        while let Some(&(target, until)) = self.aliases.get(&id) {
+            is_remembered &= self.now < until && !self.is_short;
+            id = target;
+        }
+        if is_remembered || answer {
+            self.agree(&id, answer);
+            self.live.remove(&id);
+        }
+    }
+
+    /// Checks whether a session is there against what the model promises, and takes the answer where it
+    /// promises nothing.
+    fn agree(&mut self, id: &SessionId, is_there: bool) {
+        let Some(session) = self.live.get(id) else {
+            return assert!(!is_there, "what ended, expired or was rotated does not come back");
+        };
+        if is_there {
+            return assert!(!session.is_dead(self.now), "a deadline is kept");
+        }
+        if session.is_promised(self.now) {
+            let class = usize::from(session.user.is_some());
+            assert!(self.evictions[class] > 0, "a session is there until its deadline");
+            self.evictions[class] -= 1;
+        }
+        self.live.remove(id);
+    }
+
+    fn used(&mut self, id: &SessionId) {
+        let now = self.now;
+        self.live.get_mut(id).map(|session| session.used = now).unwrap_or(());
+    }
+
+    fn count_evictions(&mut self) {
+        let stats = self.cache.stats();
+        let evicted =
+            [stats.evicted.probation + stats.evicted.anonymous, stats.evicted.authenticated];
+        assert!(self.is_short || evicted == [0; 2], "nothing is evicted while there is room");
+        assert!(
+            stats.memory.used <= stats.memory.capacity
+                && stats.memory.capacity < stats.memory.budget
+        );
+        // Those of before that were seen, or that concerned sessions that expired meanwhile, are left in.
+        let seen = std::mem::replace(&mut self.seen_evictions, evicted);
+        self.evictions = [0, 1].map(|class| self.evictions[class] + evicted[class] - seen[class]);
+    }
+
+    /// Reads every session at the end: nothing is lost but what was evicted.
+    fn settle(&mut self) {
+        for which in 0..self.known.len() {
+            self.load(which as u16);
+            assert!(self.known.len() <= usize::from(u16::MAX));
+        }
+        let (len, at_most) = (self.cache.len(), self.live.len());
+        assert!(len >= at_most, "{len} sessions, and {at_most} are promised");
+        self.clock.advance(TICK * LIFETIME);
+        while self.cache.maintain(64).more {}
+        assert_eq!(self.cache.len(), 0, "all memory comes back");
+        assert_eq!(self.cache.stats().memory.used, 0);
+    }
+
+    fn pick(&self, which: u16) -> Option<SessionId> {
+        let known = self.known.get(usize::from(which) % self.known.len().max(1))?;
+        Some(known.id)
+    }
+
+    /// Bytes that no other write has.
+    fn fresh_data(&mut self, len: usize) -> Vec<u8> {
+        self.written += 1;
+        self.written.to_le_bytes().into_iter().cycle().take(len).collect()
+    }
+}
+
+impl Session {
+    fn set(&mut self, deadlines: Deadlines, now: u32) {
+        let ticks = |span: Option<Duration>| span.map(|span| (span.as_millis() / 100) as u32);
+        self.idle_timeout =
+            ticks(deadlines.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
+        self.end =
+            ticks(deadlines.lifetime).map_or(self.end, |own| self.created + own.min(LIFETIME));
+        self.used = now;
+    }
+
+    fn is_promised(&self, now: u32) -> bool {
+        now < self.end && now < self.used + self.idle_timeout - self.idle_timeout / 16
+    }
+
+    fn is_dead(&self, now: u32) -> bool {
+        now >= self.end || now >= self.used + self.idle_timeout
+    }
+}
+
+fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
+    let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
+    Deadlines { idle_timeout, lifetime: lifetime.map(|ticks| TICK * 2 * u32::from(ticks)) }
+}
