@@ -4,6 +4,12 @@
 
 #[path = "support/fuzz_cookie.rs"]
 mod fuzz_cookie;
+#[path = "support/fuzz_engine.rs"]
+mod fuzz_engine;
+#[path = "support/fuzz_heap.rs"]
+mod fuzz_heap;
+#[path = "support/fuzz_wheel.rs"]
+mod fuzz_wheel;
 
 use std::{fs, path::Path};
 
@@ -29,4 +35,19 @@ fn header() {
 #[test]
 fn token() {
     replay("token", fuzz_cookie::token);
+}
+
+#[test]
+fn heap() {
+    replay("heap", fuzz_heap::heap);
+}
+
+#[test]
+fn wheel() {
+    replay("wheel", fuzz_wheel::wheel);
+}
+
+#[test]
+fn engine() {
+    replay("engine", fuzz_engine::engine);
 }

@@ -5,10 +5,10 @@
 #[path = "support/rings.rs"]
 mod rings;
 
-use rings::{ID, NAME, keys, ring};
+use rings::{ID, NAME, key, keys, ring};
 use sessile::{
     KeyError,
-    internals::cookie::{Keys, Parts},
+    internals::cookie::{Keys, Parts, mac},
 };
 
 #[test]
@@ -42,17 +42,20 @@ fn sign_5_a_rotation_signs_nobody_out_until_the_old_key_is_retired() {
 
 #[test]
 fn sign_5_only_the_ring_s_numbers_are_valid() {
-    let numbers = [1, 2, 3];
-    let running = keys(&numbers);
-    let mut valid: Vec<u8> = numbers.map(|number| keys(&[number]).sign(0, ID).key).into();
-    valid.sort_unstable();
-    let found: Vec<u8> = (0..=255).filter(|number| running.is_valid(*number)).collect();
-    assert_eq!(found, valid);
+    // Those at the ends of the bitmap's words.
+    let ends = [0, 63, 64, 127, 128, 191, 192, 255];
+    let with_number = |wanted| (0..).find(|key| number(*key) == wanted);
+    let running = keys(&ends.map(|end| with_number(end).expect("one in 256")));
+    let valid: Vec<u8> = (0..=255).filter(|number| running.is_valid(*number)).collect();
+    assert_eq!(valid, ends);
+}
+
+fn number(key: u64) -> u8 {
+    keys(&[key]).sign(0, ID).key
 }
 
 /// Two keys with one number, found by trying.
 fn namesakes() -> (u64, u64) {
-    let number = |key: u64| keys(&[key]).sign(0, ID).key;
     let second = (2..5_000).find(|other| number(*other) == number(1));
     (1, second.expect("one in 256 has that number"))
 }
@@ -71,28 +74,46 @@ fn sign_5_two_keys_with_one_number_are_refused() {
 #[test]
 fn sign_5_a_retired_key_s_number_is_never_given_to_another() {
     let (one, two) = namesakes();
-    let running = keys(&[one]);
-    let old = running.sign(7, ID);
-    running.set(&ring(&[3])).unwrap();
-    let now = running.sign(7, ID);
-    let refused = running.set(&ring(&[4, two]));
-    assert_eq!(refused, Err(KeyError::UsedNumber { position: 2 }));
-    assert!(!running.is_valid(old.key) && !running.verify(&old));
-    // And nothing else changed.
-    assert_eq!(running.sign(7, ID), now);
-    let four = keys(&[4]).sign(7, ID);
-    assert!(!running.is_valid(four.key) && !running.verify(&four));
-    running.set(&ring(&[4, one])).unwrap();
-    assert!(running.verify(&old) && running.verify(&four) && !running.verify(&now));
+    let since_the_start = keys(&[one]);
+    let since_a_rotation = keys(&[5]);
+    since_a_rotation.set(&ring(&[one])).unwrap();
+    for running in [since_the_start, since_a_rotation] {
+        let old = running.sign(7, ID);
+        running.set(&ring(&[3])).unwrap();
+        let now = running.sign(7, ID);
+        let refused = running.set(&ring(&[4, two]));
+        assert_eq!(refused, Err(KeyError::UsedNumber { position: 2 }));
+        assert!(!running.is_valid(old.key) && !running.verify(&old));
+        // And nothing else changed.
+        assert_eq!(running.sign(7, ID), now);
+        let four = keys(&[4]).sign(7, ID);
+        assert!(!running.is_valid(four.key) && !running.verify(&four));
+        running.set(&ring(&[4, one])).unwrap();
+        assert!(running.verify(&old) && running.verify(&four) && !running.verify(&now));
+    }
 }
 
+/// Not even if the first key made the tag over that number, which it never does.
 #[test]
 fn sign_5_a_number_that_no_key_has_is_refused_whatever_the_tag() {
     let running = keys(&[1]);
     let good = running.sign(7, ID);
-    for key in (0..=255).filter(|key| *key != good.key) {
-        assert!(!running.verify(&Parts { key, ..good }));
+    let secret = mac_key(1);
+    for key in 0..=255 {
+        let covered = [&[1, key, 7, 0][..], &ID].concat();
+        let tag = mac(&secret, &covered)[..16].try_into().unwrap();
+        let parts = Parts { key, home: 7, id: ID, tag };
+        assert_eq!(running.verify(&parts), key == good.key, "{key}");
+        assert!(key == good.key || !running.verify(&Parts { key, ..good }));
     }
+}
+
+/// HKDF-SHA-256, written down: RFC 5869 without a salt, one block.
+fn mac_key(number: u64) -> [u8; 32] {
+    let part = |text: &str| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
+    let info = ["sessile v1", NAME, "token tag"].map(part).concat();
+    let extracted = mac(&[0; 32], &key(number));
+    mac(&extracted, &[&info[..], &[1]].concat())
 }
 
 #[test]

@@ -270,10 +270,12 @@ mod reading {
         let good = base64_simd::STANDARD.encode_to_string(key(1));
         let bare = good.trim_end_matches('=');
         let extra = format!("{good}=");
+        let padded = format!("{}====", &good[..40]);
         let inner = good.replacen(&good[4..5], "=", 1);
         let split = format!("{} {}", &good[..20], &good[20..]);
         let loose = format!("{}{}", &bare[..42], "B");
-        for wrong in ["!", &extra, &format!("{bare}==="), &inner, &split, &loose, "é", &bare[..41]]
+        for wrong in
+            ["!", &extra, &padded, &format!("{bare}==="), &inner, &split, &loose, "é", &bare[..41]]
         {
             let error = KeyRing::from_base64(&format!("{good},{wrong}")).unwrap_err();
             assert_eq!(error, KeyError::Base64 { position: 2 }, "{wrong:?}");

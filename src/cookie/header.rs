@@ -49,8 +49,8 @@ impl Reader<'_> {
     /// linear.
     fn next<'h>(&self, field: &'h [u8], at: &mut usize) -> Option<&'h [u8]> {
         let finder = self.0.as_ref()?;
-        while let Some(found) = finder.find(&field[*at..]) {
-            let start = *at + found;
+        loop {
+            let start = *at + finder.find(&field[*at..])?;
             *at = start + finder.needle().len();
             if !starts_pair(&field[..start]) {
                 continue;
@@ -61,8 +61,6 @@ impl Reader<'_> {
             *at = memchr(b';', &field[value..]).map_or(field.len(), |len| value + len);
             return Some(trim(&field[value..*at]));
         }
-        *at = field.len();
-        None
     }
 }
 

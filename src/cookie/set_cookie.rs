@@ -184,11 +184,16 @@ impl SetCookieBuilder {
                 .get(..prefix.text.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix.text))
         };
-        for Prefix { because, http_only, host, .. } in PREFIXES.iter().filter(starts) {
-            require(self.secure, "secure", self.secure, "true", because)?;
-            require(!http_only || self.http_only, "http_only", self.http_only, "true", because)?;
-            require(!host || self.path == "/", "path", &self.path, "\"/\"", because)?;
-            require(!host || self.domain.is_none(), "domain", &self.domain, "left out", because)?;
+        let (secure, http_only) = (self.secure, self.http_only);
+        let domain = self.domain.as_deref().unwrap_or_default();
+        for prefix in PREFIXES.iter().filter(starts) {
+            let cause = prefix.because;
+            require(secure, "secure", secure, "true", cause)?;
+            require(http_only || !prefix.http_only, "http_only", http_only, "true", cause)?;
+            if prefix.host {
+                require(self.path == "/", "path", &self.path, "\"/\"", cause)?;
+                require(self.domain.is_none(), "domain", domain, "left out", cause)?;
+            }
         }
         Ok(())
     }

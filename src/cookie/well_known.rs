@@ -68,8 +68,8 @@ const SPELLINGS: [Spell; 3] = [
     |key| Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(key)),
 ];
 
-/// A random key of 32 bytes has fewer different ones with a probability below 2^-100, and so has the
-/// hexadecimal text of one.
+/// A random key of 32 bytes has fewer different ones with a probability below 2^-60, even if it is
+/// written in hexadecimal.
 const LEAST_DISTINCT: usize = 8;
 
 /// Texts of 32 characters or more, and where they are printed. Case is ignored.

@@ -1,0 +1,170 @@
+//! Races between verbs, in every order that the locks allow. Run with
+//! `RUSTFLAGS="--cfg sessile_loom" cargo test --release --test loom`.
+//!
+//! Each model says which outcomes there are, and must have seen all of them: a model that explores nothing
+//! would see one.
+
+#![cfg(sessile_loom)]
+
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use bytes::BytesMut;
+use loom::thread;
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache};
+
+#[test]
+fn rotate_against_end_of_the_old_id_leaves_nothing() {
+    explore(&["rotated, then ended", "ended first"], |cache| {
+        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let other = cache.clone();
+        let ending = thread::spawn(move || other.end(&old.id));
+        let rotated = cache.rotate(&old.id);
+        assert!(ending.join().expect("it ends"), "there was a session to end");
+        assert!(!opens(&cache, &old));
+        match rotated {
+            Ok(new) => {
+                assert!(!opens(&cache, &new), "the end follows the rotation");
+                "rotated, then ended"
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "ended first"
+            }
+        }
+    });
+}
+
+#[test]
+fn sign_in_across_shards_against_end_of_the_old_id_leaves_nothing() {
+    explore(&["signed in, then ended", "ended first"], |cache| {
+        let (old, user) = one_that_moves(&cache);
+        let other = cache.clone();
+        let ending = thread::spawn(move || other.end(&old.id));
+        let signed_in = cache.sign_in(&old.id, &user, Deadlines::default());
+        assert!(ending.join().expect("it ends"), "there was a session to end");
+        assert!(!opens(&cache, &old));
+        match signed_in {
+            Ok(new) => {
+                assert!(!opens(&cache, &new), "the end follows the sign-in");
+                "signed in, then ended"
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "ended first"
+            }
+        }
+    });
+}
+
+#[test]
+fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
+    explore(&["opened before", "refused after"], |cache| {
+        let (old, user) = one_that_moves(&cache);
+        let other = cache.clone();
+        let opening = thread::spawn(move || {
+            let mut buffer = BytesMut::new();
+            let record = other.open_token(old.token.as_str().as_bytes(), &mut buffer);
+            record.map(|record| (record.is_authenticated(), buffer))
+        });
+        let new = cache.sign_in(&old.id, &user, Deadlines::default()).expect("it is live");
+        let opened = opening.join().expect("it opens or not");
+        assert!(opens(&cache, &new) && !opens(&cache, &old));
+        match opened {
+            Some((is_authenticated, data)) => {
+                assert!(!is_authenticated && &data[..] == b"data", "the old id, as it was");
+                "opened before"
+            }
+            None => "refused after",
+        }
+    });
+}
+
+#[test]
+fn of_two_rotations_one_is_refused() {
+    explore(&["mine", "theirs"], |cache| {
+        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let other = cache.clone();
+        let theirs = thread::spawn(move || other.rotate(&old.id));
+        let mine = cache.rotate(&old.id);
+        let theirs = theirs.join().expect("it rotates or not");
+        assert!(!opens(&cache, &old));
+        match (mine, theirs) {
+            (Ok(new), Err(Error::Gone)) => {
+                assert!(opens(&cache, &new));
+                "mine"
+            }
+            (Err(Error::Gone), Ok(new)) => {
+                assert!(opens(&cache, &new));
+                "theirs"
+            }
+            both => panic!("{both:?}"),
+        }
+    });
+}
+
+/// Runs a model in every order and checks that each outcome came about.
+fn explore(
+    outcomes: &[&str],
+    model: impl Fn(SessionCache) -> &'static str + Send + Sync + 'static,
+) {
+    let expected: BTreeSet<_> = outcomes.iter().copied().collect();
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let runs = seen.clone();
+    loom::model(move || {
+        let outcome = model(two_shards());
+        runs.lock().expect("no poison").insert(outcome);
+    });
+    assert_eq!(*seen.lock().expect("no poison"), expected, "every order was run");
+}
+
+/// A small cache of two shards, the same in each run: loom replays what it has seen.
+fn two_shards() -> SessionCache {
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    fn counted(bytes: &mut [u8]) -> Result<(), Error> {
+        for byte in bytes {
+            NEXT.set(NEXT.get() + 1);
+            *byte = (NEXT.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+        }
+        Ok(())
+    }
+    NEXT.set(0);
+    let key: Vec<u8> = (0..32).map(|i: u8| i.wrapping_mul(97) ^ 0x5a).collect();
+    SessionCache::builder()
+        .memory(128 << 10)
+        .shards(2)
+        .max_session_size(64)
+        .clock(Clock::manual())
+        .entropy(counted)
+        .keys(KeyRing::from_bytes(&[&key]).expect("a key"))
+        .build()
+        .expect("settings that hold")
+}
+
+/// A session, and a user whose sessions live in the other shard.
+fn one_that_moves(cache: &SessionCache) -> (Issued, String) {
+    let session = cache.create(b"data", Deadlines::default()).expect("room");
+    let moves = |user: &String| {
+        let probe = cache.create(b"", Deadlines::default()).expect("room");
+        let probe = cache.sign_in(&probe.id, user, Deadlines::default()).expect("it is live");
+        home(&probe) != home(&session)
+    };
+    let user = (0..64).map(|user| user.to_string()).find(moves).expect("a user of the other shard");
+    (session, user)
+}
+
+/// The third and fourth bytes of a token.
+fn home(issued: &Issued) -> [u8; 2] {
+    let token = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(issued.token.as_str());
+    let token = token.expect("a token is base64url");
+    [token[2], token[3]]
+}
+
+fn opens(cache: &SessionCache, issued: &Issued) -> bool {
+    cache.open_token(issued.token.as_str().as_bytes(), &mut BytesMut::new()).is_some()
+}

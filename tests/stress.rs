@@ -1,0 +1,245 @@
+//! The cache under many threads: whatever they do at once, no value is read that was not written to that
+//! id, none after its `end` returned or its id was rotated away, none past its deadline, and no save is lost.
+//!
+//! Runs for some seconds, or as many as `SESSILE_STRESS_SECONDS` says.
+
+use std::{
+    env,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache};
+
+/// What is known of a session, by whoever has a token of it.
+#[derive(Default)]
+struct Session {
+    number: u64,
+    /// Set when an `end` of it has returned.
+    ended: AtomicBool,
+    /// The tick at which it is refused whatever happens.
+    end: u32,
+    saves: AtomicU64,
+}
+
+/// A token, and whether it was rotated away.
+struct Ticket {
+    issued: Issued,
+    retired: AtomicBool,
+    session: Arc<Session>,
+}
+
+struct World {
+    cache: SessionCache,
+    clock: Clock,
+    /// The tick that the clock shows at least.
+    now: AtomicU32,
+    tickets: RwLock<Vec<Arc<Ticket>>>,
+    numbers: AtomicU64,
+    stop: AtomicBool,
+    reads: AtomicU64,
+}
+
+const TICK: Duration = Duration::from_millis(100);
+const IDLE: u32 = 100;
+const LONGEST: u32 = 200;
+const TICKETS: usize = 400;
+const THREADS: u64 = 6;
+
+#[test]
+fn term_1_and_life_5_hold_under_many_threads() {
+    let clock = Clock::manual();
+    let cache = SessionCache::builder()
+        .memory(2 << 20)
+        .shards(4)
+        .max_session_size(4_096)
+        .idle_timeout(TICK * IDLE)
+        .lifetime(TICK * LONGEST)
+        .clock(clock.clone())
+        .keys(KeyRing::random().expect("random bytes"))
+        .build()
+        .expect("settings that hold");
+    let world = World {
+        cache,
+        clock,
+        now: AtomicU32::new(0),
+        tickets: RwLock::default(),
+        numbers: AtomicU64::new(1),
+        stop: AtomicBool::new(false),
+        reads: AtomicU64::new(0),
+    };
+    let seconds = env::var("SESSILE_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let world = &world;
+    thread::scope(|scope| {
+        (0..THREADS).for_each(|seed| drop(scope.spawn(move || world.work(Random::new(seed)))));
+        while Instant::now() < until && !world.stop.load(SeqCst) {
+            world.clock.advance(TICK);
+            world.now.fetch_add(1, SeqCst);
+            world.cache.maintain(200);
+            world.cache.validate();
+        }
+        world.stop.store(true, SeqCst);
+    });
+    world.cache.validate();
+    world.every_save_counts();
+    assert!(world.reads.load(SeqCst) > 1_000, "something was read");
+}
+
+impl World {
+    fn work(&self, mut random: Random) {
+        let _stop = StopOnPanic(&self.stop);
+        let mut buffer = BytesMut::new();
+        while !self.stop.load(SeqCst) {
+            let Some(ticket) = self.pick(&mut random) else {
+                self.create(&mut random);
+                continue;
+            };
+            match random.below(20) {
+                0 => self.create(&mut random),
+                1 => self.end(&ticket),
+                2 => self.reissue(&ticket, |issued| self.cache.rotate(&issued.id)),
+                3 => {
+                    let user = random.below(40).to_string();
+                    let sign_in = |issued: &Issued| {
+                        self.cache.sign_in(&issued.id, &user, Deadlines::default())
+                    };
+                    self.reissue(&ticket, sign_in);
+                }
+                4..8 => self.save(&ticket, &mut random, &mut buffer),
+                _ => drop(self.read(&ticket, &mut buffer)),
+            }
+        }
+    }
+
+    fn create(&self, random: &mut Random) {
+        let number = self.numbers.fetch_add(1, SeqCst);
+        let lifetime = 1 + random.below(LONGEST as usize) as u32;
+        let deadlines = Deadlines::default().lifetime(TICK * lifetime);
+        match self.cache.create(&data(number, 0, random.below(3_000)), deadlines) {
+            Ok(issued) => {
+                // The clock is moved before `now` is, so it showed no more than this.
+                let end = self.now.load(SeqCst) + 1 + lifetime;
+                let session = Session { number, end, ..Session::default() };
+                self.keep(issued, Arc::new(session), random);
+            }
+            Err(error) => assert_eq!(error, Error::Full),
+        }
+    }
+
+    /// Reads a session, if it is there, and checks what was promised of it.
+    fn read(&self, ticket: &Ticket, buffer: &mut BytesMut) -> Option<(u32, u64)> {
+        let session = &ticket.session;
+        let was_over = session.ended.load(SeqCst) || ticket.retired.load(SeqCst);
+        let now = self.now.load(SeqCst);
+        let header = format!("a=b; __Host-session={}", ticket.issued.token.as_str());
+        let record = self.cache.open([header.as_bytes()], buffer)?;
+        assert!(!was_over, "neither an ended session nor a rotated id opens");
+        assert!(now < session.end, "a deadline is kept");
+        let count = count(session.number, buffer);
+        self.reads.fetch_add(1, SeqCst);
+        Some((record.version, count))
+    }
+
+    fn save(&self, ticket: &Ticket, random: &mut Random, buffer: &mut BytesMut) {
+        let Some((version, count)) = self.read(ticket, buffer) else { return };
+        let number = ticket.session.number;
+        let more = data(number, count + 1, random.below(4_000));
+        match self.cache.save(&ticket.issued.id, version, &more) {
+            Ok(_) => drop(ticket.session.saves.fetch_add(1, SeqCst)),
+            Err(Error::Conflict | Error::Gone | Error::Full) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn end(&self, ticket: &Ticket) {
+        if self.cache.end(&ticket.issued.id) {
+            ticket.session.ended.store(true, SeqCst);
+        }
+    }
+
+    fn reissue(&self, ticket: &Ticket, verb: impl Fn(&Issued) -> Result<Issued, Error>) {
+        let was_over = ticket.session.ended.load(SeqCst) || ticket.retired.load(SeqCst);
+        match verb(&ticket.issued) {
+            Ok(issued) => {
+                assert!(!was_over, "what is over is not rotated");
+                ticket.retired.store(true, SeqCst);
+                self.keep(issued, ticket.session.clone(), &mut Random::new(issued.version.into()));
+            }
+            Err(error) => assert!(matches!(error, Error::Gone | Error::Full), "{error}"),
+        }
+    }
+
+    fn keep(&self, issued: Issued, session: Arc<Session>, random: &mut Random) {
+        let ticket = Arc::new(Ticket { issued, retired: AtomicBool::new(false), session });
+        let mut tickets = self.tickets.write().expect("no thread panicked");
+        if tickets.len() < TICKETS {
+            tickets.push(ticket);
+        } else {
+            tickets[random.below(TICKETS)] = ticket;
+        }
+    }
+
+    fn pick(&self, random: &mut Random) -> Option<Arc<Ticket>> {
+        let tickets = self.tickets.read().expect("no thread panicked");
+        (!tickets.is_empty()).then(|| tickets[random.below(tickets.len())].clone())
+    }
+
+    /// A session that is still there holds as many saves as were answered with a version.
+    fn every_save_counts(&self) {
+        let mut buffer = BytesMut::new();
+        for ticket in self.tickets.read().expect("no thread panicked").iter() {
+            if let Some((_, count)) = self.read(ticket, &mut buffer) {
+                assert_eq!(count, ticket.session.saves.load(SeqCst), "no save is lost");
+            }
+        }
+    }
+}
+
+/// A session's number, how often it was saved, and bytes that follow from both.
+fn data(number: u64, count: u64, len: usize) -> Vec<u8> {
+    let mut data = [number.to_le_bytes(), count.to_le_bytes()].concat();
+    let mut random = Random::new(number ^ count << 32);
+    data.extend((0..len).map(|_| random.below(256) as u8));
+    data
+}
+
+/// How often what was read had been saved, if it is a value of that session.
+fn count(number: u64, read: &[u8]) -> u64 {
+    let word = |at: usize| u64::from_le_bytes(read[at..at + 8].try_into().expect("eight bytes"));
+    assert_eq!(word(0), number, "a value is read under the id that it was written to");
+    assert_eq!(read, data(number, word(8), read.len() - 16), "a value is read whole");
+    word(8)
+}
+
+/// Ends the other threads when one fails, so that the failure is seen.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, SeqCst);
+        }
+    }
+}
+
+/// xorshift64* (Marsaglia 2003), seeded so that a thread draws the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+    }
+}

@@ -1,0 +1,86 @@
+//! What must hold of the heap for any sequence of takes, gives and shrinks: run by the fuzz target, and on
+//! its corpus.
+
+use arbitrary::{Arbitrary, Unstructured};
+use sessile::internals::{heap::Heap, region::Region};
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Take { size: u8 },
+    TakeByMoving { size: u16 },
+    Give { which: u8 },
+    Shrink { which: u8, size: u8 },
+}
+
+/// Runs the bytes as operations on a heap whose blocks are filled with marks of their own.
+pub(crate) fn heap(bytes: &[u8]) {
+    let lists = 1 + Heap::class_words(END - 1);
+    let region = Region::new(END);
+    let mut heap = Heap::new(&region, 1, lists, END);
+    let mut blocks: Vec<Marked> = Vec::new();
+    let mut bytes = Unstructured::new(bytes);
+    let mut mark = 0;
+    while let Ok(op) = if bytes.is_empty() { return } else { Op::arbitrary(&mut bytes) } {
+        mark += 1;
+        match op {
+            Op::Take { size } => {
+                let at = heap.take(&region, size.into());
+                blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
+            }
+            Op::TakeByMoving { size } => {
+                let size = u32::from(size) % (END / 2);
+                let fits = heap.free() >= size.max(Heap::SMALLEST);
+                let at = heap.take_by_moving(&region, size, |_, moved| {
+                    let block = blocks.iter_mut().find(|block| block.at == moved.from);
+                    block.expect("only used blocks move").at = moved.to;
+                });
+                assert_eq!(at.is_some(), fits, "there is a hole if as much is free in all");
+                blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
+            }
+            Op::Give { which } if !blocks.is_empty() => {
+                let block = blocks.swap_remove(usize::from(which) % blocks.len());
+                heap.give(&region, block.at);
+            }
+            Op::Shrink { which, size } if !blocks.is_empty() => {
+                let which = usize::from(which) % blocks.len();
+                let block = &mut blocks[which];
+                let size = u32::from(size).min(Heap::size(&region, block.at));
+                heap.shrink(&region, block.at, size);
+                block.words = block.words.min(Heap::size(&region, block.at) - Heap::HEADER);
+            }
+            _ => {}
+        }
+        check(&heap, &region, &blocks);
+    }
+}
+
+fn check(heap: &Heap, region: &Region, blocks: &[Marked]) {
+    let mut expected: Vec<_> = blocks.iter().map(|block| block.at).collect();
+    expected.sort_unstable();
+    assert_eq!(heap.validate(region), expected, "the used blocks are the ones that were taken");
+    blocks.iter().for_each(|block| block.check(region));
+}
+
+/// A block and what was written into it.
+struct Marked {
+    at: u32,
+    words: u32,
+    mark: u64,
+}
+
+impl Marked {
+    fn write(region: &Region, at: u32, mark: u64) -> Self {
+        let words = Heap::size(region, at) - Heap::HEADER;
+        (0..words).for_each(|i| region.store(at + Heap::HEADER + i, mark << 32 | u64::from(i)));
+        Self { at, words, mark }
+    }
+
+    fn check(&self, region: &Region) {
+        for i in 0..self.words {
+            let word = region.load(self.at + Heap::HEADER + i);
+            assert_eq!(word, self.mark << 32 | u64::from(i), "a block keeps what was written");
+        }
+    }
+}
+
+const END: u32 = 3_000;

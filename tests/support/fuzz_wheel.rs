@@ -1,0 +1,77 @@
+//! What must hold of the wheel for any deadlines: run by the fuzz target, and on its corpus.
+
+use std::collections::BTreeMap;
+
+use arbitrary::{Arbitrary, Unstructured};
+use sessile::internals::{region::Region, wheel::Wheel};
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    File { link: u8, far: u8, deadline: u32 },
+    Unfile { link: u8 },
+    Advance { far: u8, ticks: u32, budget: u8 },
+}
+
+/// Runs the bytes as operations on a wheel, and on a map from links to their deadlines.
+pub(crate) fn wheel(bytes: &[u8]) {
+    let region = Region::new(FIRST_LINK + 256);
+    let mut wheel = Wheel::new(&region, 1);
+    let mut filed: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut bytes = Unstructured::new(bytes);
+    let mut now: u32 = 0;
+    while let Ok(op) = if bytes.is_empty() { return } else { Op::arbitrary(&mut bytes) } {
+        match op {
+            Op::File { link, far, deadline } => {
+                let link = FIRST_LINK + u32::from(link);
+                if filed.contains_key(&link) {
+                    wheel.unfile(&region, link);
+                }
+                let deadline = now.saturating_add(deadline >> (far % 32));
+                wheel.file(&region, link, deadline);
+                filed.insert(link, deadline);
+            }
+            Op::Unfile { link } => {
+                let link = FIRST_LINK + u32::from(link);
+                if filed.remove(&link).is_some() {
+                    wheel.unfile(&region, link);
+                }
+            }
+            Op::Advance { far, ticks, budget } => {
+                now = now.saturating_add(ticks >> (far % 32));
+                advance(&mut wheel, &region, &mut filed, now, budget);
+            }
+        }
+        let mut links = wheel.validate(&region);
+        links.sort_unstable();
+        assert!(links.iter().eq(filed.keys()), "what was filed is what is there");
+    }
+}
+
+/// Takes what is due, with a budget or to the end; then nothing that is due may be left.
+fn advance(
+    wheel: &mut Wheel,
+    region: &Region,
+    filed: &mut BTreeMap<u32, u32>,
+    now: u32,
+    budget: u8,
+) {
+    let mut left = if budget == 0 { usize::MAX } else { usize::from(budget) };
+    let mut steps = 0;
+    while left > 0 {
+        let Some(link) = wheel.next(region, now) else {
+            let overdue = filed.values().filter(|&&deadline| deadline <= now).count();
+            assert_eq!(overdue, 0, "what is due is found");
+            return assert!(!wheel.is_due(now));
+        };
+        let deadline = filed.remove(&link).expect("it was filed");
+        if deadline > now {
+            wheel.file(region, link, deadline);
+            filed.insert(link, deadline);
+        }
+        left -= 1;
+        steps += 1;
+        assert!(steps <= 256 * 7, "a link goes down a level at each step");
+    }
+}
+
+const FIRST_LINK: u32 = 1 + Wheel::WORDS;
