@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 use crate::{
     clock::{Tick, to_duration},
     config::{Builder, Deadlines},
-    cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token, check_name},
+    cookie::{KeyRing, Keys, MAX_CANDIDATES, Parts, Prf, Reader, Token, check_name},
     error::{BuildError, Error, KeyError},
     id::{SessionId, UserHash},
     shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, entry::Times},
@@ -151,8 +151,7 @@ impl SessionCache {
             Ok(issued)
         };
         for _ in 0..MINTS {
-            let id = self.mint()?;
-            let [emptier, other] = self.two_homes()?;
+            let (id, [emptier, other]) = self.mint()?;
             let made = create_at(SessionId { id, home: emptier });
             let made = match made {
                 Err(Refusal::Full) if other != emptier => create_at(SessionId { id, home: other }),
@@ -192,8 +191,13 @@ impl SessionCache {
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
     /// activity, as `open` does.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        let found = self.find(id, &Proof::Given, buffer);
-        let found = found.map_err(|miss| self.0.counters.count(miss.into())).ok();
+        let found = match self.find(id, &Proof::Given, buffer) {
+            Ok(record) => Some(record),
+            Err(miss) => {
+                self.0.counters.count(miss.into());
+                None
+            }
+        };
         self.answer(found, buffer)
     }
 
@@ -285,6 +289,13 @@ impl SessionCache {
                 Ended::Nothing => return false,
             }
         }
+    }
+
+    /// The same by the value of its cookie, which may be one that it had before: a sign-out that was under
+    /// way when the session was rotated is not lost.
+    pub fn end_token(&self, value: &[u8]) -> bool {
+        let token = Parts::parse(value).filter(|token| self.0.keys.verify(token));
+        token.is_some_and(|token| self.end(&SessionId { id: token.id, home: token.home }))
     }
 
     /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
@@ -430,6 +441,6 @@ impl fmt::Debug for SessionCache {
     }
 }
 
-/// How often an id is minted before the answer is that there is no room: both lines of an id are full
-/// less than once in a million, three quarters full as the index is at most.
+/// How often an id is minted before the answer is that there is no room. Both lines of an id are full
+/// twice in ten thousand times, three quarters full as the index is at most.
 const MINTS: usize = 8;

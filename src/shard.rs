@@ -28,7 +28,7 @@ use crate::{
 };
 use entry::{Entry, Flags, LINKS, Stamp, Times, WHEEL};
 use heap::Heap;
-use index::{Index, Place};
+use index::{Index, Place, Spot};
 use queues::{Queue, Queues, Rank, Tally};
 use region::{Offset, Region, WORD};
 use room::Need;
@@ -115,6 +115,7 @@ pub(crate) struct Advanced {
 /// What happened in a shard since it was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
+    pub(crate) hits: u64,
     pub(crate) created: u64,
     pub(crate) saved: u64,
     pub(crate) conflicts: u64,
@@ -190,7 +191,7 @@ impl Shard {
     }
 
     /// Finds a session and copies its data out. The buffer is left alone unless it is found.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(
         &mut self,
         id: &Id,
@@ -200,20 +201,22 @@ impl Shard {
     ) -> Result<Found, Miss> {
         let (_, at) = self.find(id).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
-        if !proof.holds(&entry.stamp()) {
+        let line = entry.line();
+        if !proof.holds(&line.stamp()) {
             return Err(Miss::Unproven);
         }
-        if entry.flags().has(Flags::ALIAS) {
+        if line.flags().has(Flags::ALIAS) {
             return Err(Miss::Rotated);
         }
-        if entry.deadline() <= now {
+        if line.deadline() <= now {
             return Err(Miss::Expired);
         }
-        data.resize(entry.len(), 0);
-        entry.read(data);
-        self.queues.used(&self.region, at);
-        touch(entry, now);
-        Ok(Found { version: entry.version(), user: entry.user(), times: entry.times() })
+        data.resize(line.len(), 0);
+        entry.read(&line, data);
+        let times = touch(entry, line.times(), now);
+        self.queues.used(&self.region, at, line.flags());
+        self.counts.hits += 1;
+        Ok(Found { version: line.version(), user: entry.user(&line), times })
     }
 
     /// Stores data in place of a session's own, if nobody did since that version.
@@ -226,13 +229,13 @@ impl Shard {
     ) -> Result<u32, Error> {
         self.advance(now, STEPS_PER_WRITE);
         let at = self.live(id, now).ok_or(Error::Gone)?;
-        if Entry::at(&self.region, at).version() != version {
+        if Entry::at(&self.region, at).line().version() != version {
             self.counts.conflicts += 1;
             return Err(Error::Conflict);
         }
         let at = self.fit(id, at, data.len(), now).ok_or(Error::Full)?;
         let entry = Entry::at(&self.region, at);
-        touch(entry, now);
+        touch(entry, entry.line().times(), now);
         self.counts.saved += 1;
         Ok(entry.save(data))
     }
@@ -240,8 +243,9 @@ impl Shard {
     /// Counts as activity, and nothing else.
     pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
         let at = self.live(id, now).ok_or(Error::Gone)?;
-        self.queues.used(&self.region, at);
-        touch(Entry::at(&self.region, at), now);
+        let entry = Entry::at(&self.region, at);
+        self.queues.used(&self.region, at, entry.flags());
+        touch(entry, entry.line().times(), now);
         Ok(())
     }
 
@@ -254,7 +258,7 @@ impl Shard {
     ) -> Result<(), Error> {
         let at = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        entry.set_times(&change(entry.times()));
+        entry.set_times(&change(entry.line().times()));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
         Ok(())
@@ -270,7 +274,7 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, Refusal> {
         let at = self.live(id, now).ok_or(Refusal::Gone)?;
-        self.check(&new.id)?;
+        let spot = self.spot(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: at };
         let alias = self.make_room(need, now);
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
@@ -280,12 +284,12 @@ impl Shard {
         }
         let entry = Entry::at(&self.region, at);
         entry.set_stamp(new);
-        entry.set_times(&Times { issued: now, ..entry.times() });
-        touch(entry, now);
-        let version = entry.version();
-        self.enlist(&new.id, at);
+        let line = entry.line();
+        let times = touch(entry, line.times(), now);
+        entry.set_times(&Times { issued: now, ..times });
+        self.enlist(spot, at);
         self.counts.rotated += 1;
-        Ok(version)
+        Ok(line.version())
     }
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
@@ -300,8 +304,8 @@ impl Shard {
     ) -> Result<u32, Refusal> {
         let at = self.live(id, now).ok_or(Refusal::Gone)?;
         let old = Entry::at(&self.region, at);
-        let (newcomer, len) = (newcomer(old.times()), old.len());
-        let version = old.version();
+        let line = old.line();
+        let (newcomer, len) = (newcomer(line.times()), line.len());
         match home {
             Some(home) => {
                 let to = home.admit(&newcomer, len, 0, now)?;
@@ -318,7 +322,7 @@ impl Shard {
         if let Some((_, at)) = self.find(id) {
             self.become_alias(at, target, now);
         }
-        Ok(version)
+        Ok(line.version())
     }
 
     /// Destroys a session, or says where it went.
@@ -406,13 +410,18 @@ impl Shard {
                 Some(at),
                 "an entry is found by its id"
             );
-            assert!(entry.len() <= entry.room(), "data ends within its block");
+            assert!(entry.line().len() <= entry.room(), "data ends within its block");
         }
     }
 
     #[inline]
     fn find(&self, id: &Id) -> Option<(Place, Offset)> {
-        self.index.find(self.index.spot(id), |at| Entry::at(&self.region, at).id() == *id)
+        self.find_at(self.index.spot(id), id)
+    }
+
+    #[inline]
+    fn find_at(&self, spot: Spot, id: &Id) -> Option<(Place, Offset)> {
+        self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, if it may be used.
@@ -422,11 +431,11 @@ impl Shard {
         (!entry.flags().has(Flags::ALIAS) && entry.deadline() > now).then_some(at)
     }
 
-    /// Whether an id can be put into the index, places apart.
-    fn check(&self, id: &Id) -> Result<(), Refusal> {
+    /// Where an id is to be put into the index, if it can be.
+    fn spot(&self, id: &Id) -> Result<Spot, Refusal> {
         let spot = self.index.spot(id);
-        let is_free = self.find(id).is_none() && self.index.vacancy(spot).is_some();
-        is_free.then_some(()).ok_or(Refusal::Taken)
+        let is_taken = self.find_at(spot, id).is_some() || self.index.vacancy(spot).is_none();
+        if is_taken { Err(Refusal::Taken) } else { Ok(spot) }
     }
 
     /// Makes an entry for a newcomer, its data apart, and never at the cost of `keep`.
@@ -437,7 +446,7 @@ impl Shard {
         keep: Offset,
         now: Tick,
     ) -> Result<Offset, Refusal> {
-        self.check(&newcomer.stamp.id)?;
+        let spot = self.spot(&newcomer.stamp.id)?;
         let rank = rank(newcomer.user.is_some());
         let words = Entry::size(len, newcomer.user.is_some());
         let at =
@@ -447,15 +456,14 @@ impl Shard {
         let deadline = entry.deadline();
         self.wheel.file(&self.region, at + WHEEL, deadline);
         self.queues.enter(&self.region, at);
-        self.enlist(&newcomer.stamp.id, at);
+        self.enlist(spot, at);
         Ok(at)
     }
 
-    /// Puts an id, which was checked, into the index.
-    fn enlist(&mut self, id: &Id, at: Offset) {
-        let spot = self.index.spot(id);
+    /// Puts an id into the index, at a spot that had a vacancy and can only have gained more.
+    fn enlist(&mut self, spot: Spot, at: Offset) {
         let vacancy = self.index.vacancy(spot);
-        debug_assert!(vacancy.is_some(), "an id is checked before it is enlisted");
+        debug_assert!(vacancy.is_some(), "what goes makes more vacancies");
         if let Some(place) = vacancy {
             self.index.put(place, spot, at);
         }
@@ -471,7 +479,8 @@ impl Shard {
         now: Tick,
     ) {
         let entry = Entry::at(&self.region, at);
-        Entry::at(&self.region, alias).write(&entry.stamp(), &entry.times(), 0, None);
+        let line = entry.line();
+        Entry::at(&self.region, alias).write(&line.stamp(), &line.times(), 0, None);
         self.index.set_offset(place, alias);
         self.enter_alias(alias, target, now);
     }
@@ -486,7 +495,7 @@ impl Shard {
     /// An alias is remembered for the session's idle timeout, within its lifetime.
     fn enter_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
         let entry = Entry::at(&self.region, at);
-        let times = entry.times();
+        let times = entry.line().times();
         let end = times.end.min(now.saturating_add(times.idle_timeout));
         entry.write_alias(target, end);
         self.heap.shrink(&self.region, at, entry::ALIAS);
@@ -526,23 +535,33 @@ impl Shard {
 
     /// Frees an entry whose place in the index is not known.
     fn discard(&mut self, at: Offset) {
-        let id = Entry::at(&self.region, at).id();
-        let found = self.index.find(self.index.spot(&id), |offset| offset == at);
-        debug_assert!(found.is_some(), "every entry stands in the index");
-        if let Some((place, at)) = found {
+        if let Some(place) = self.place_of(at) {
             self.remove(place, at);
         }
     }
 
+    /// Where an entry stands in the index.
+    fn place_of(&self, at: Offset) -> Option<Place> {
+        let spot = self.index.spot(&Entry::at(&self.region, at).id());
+        let found = self.index.find(spot, |offset| offset == at);
+        debug_assert!(found.is_some(), "every entry stands in the index");
+        found.map(|(place, _)| place)
+    }
+
     /// Frees an entry: out of everything, wiped, its block given back.
     fn remove(&mut self, place: Place, at: Offset) {
+        self.delist(place, at);
+        Entry::at(&self.region, at).wipe();
+        self.heap.give(&self.region, at);
+    }
+
+    /// Takes an entry out of everything but its block.
+    fn delist(&mut self, place: Place, at: Offset) {
         self.index.remove(place);
         if list::is_linked(&self.region, at + WHEEL) {
             self.wheel.unfile(&self.region, at + WHEEL);
         }
         self.queues.leave(&self.region, at);
-        Entry::at(&self.region, at).wipe();
-        self.heap.give(&self.region, at);
     }
 }
 
@@ -558,12 +577,15 @@ impl Proof {
 
 /// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by.
 #[inline]
-fn touch(entry: Entry<'_>, now: Tick) {
-    let Times { idle, end, idle_timeout, .. } = entry.times();
+fn touch(entry: Entry<'_>, times: Times, now: Tick) -> Times {
+    let Times { idle, end, idle_timeout, .. } = times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
-    if idle < end && idle.saturating_sub(now) <= fresh {
-        entry.set_idle(now.saturating_add(idle_timeout));
+    if idle >= end || idle.saturating_sub(now) > fresh {
+        return times;
     }
+    let idle = now.saturating_add(idle_timeout);
+    entry.set_idle(idle, end);
+    Times { idle, ..times }
 }
 
 fn rank(has_user: bool) -> Rank {

@@ -103,10 +103,9 @@ pub struct Refused {
     pub rotated: u64,
 }
 
-/// What is counted outside the shards.
+/// What is counted outside the shards: what no lock is held for.
 #[derive(Clone, Copy)]
 pub(super) enum Event {
-    Hit,
     Miss,
     Malformed,
     Forged,
@@ -116,7 +115,7 @@ pub(super) enum Event {
     Full,
 }
 
-/// Counters, striped by thread so that readers do not wait for each other's cache lines.
+/// Counters, striped by thread so that nobody waits for another's cache line.
 pub(super) struct Counters {
     stripes: [CachePadded<[AtomicU64; EVENTS]>; STRIPES],
 }
@@ -139,7 +138,6 @@ impl Counters {
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {
-        stats.hits = self.sum(Event::Hit);
         stats.misses = self.sum(Event::Miss);
         stats.full = self.sum(Event::Full);
         stats.refused = Refused {
@@ -168,6 +166,7 @@ impl Stats {
         self.evicted.probation += evicted(Queue::Probation);
         self.evicted.anonymous += evicted(Queue::Anonymous);
         self.evicted.authenticated += evicted(Queue::UserProbation) + evicted(Queue::Users);
+        self.hits += counts.hits;
         self.created += counts.created;
         self.saved += counts.saved;
         self.conflicts += counts.conflicts;

@@ -38,6 +38,10 @@ pub(crate) struct Entry<'r> {
     at: Offset,
 }
 
+/// The words that a hit reads: the line, and the idle timeout before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Line([u64; (DATA - IDLE_TIMEOUT) as usize]);
+
 /// What a token says of a session, and the entry keeps.
 #[derive(Clone, Copy)]
 pub(crate) struct Stamp {
@@ -85,6 +89,11 @@ impl Flags {
         self.0 >> USES & 3
     }
 
+    /// Where the data begins, in words.
+    fn data(self) -> u32 {
+        if self.has(Self::USER) { DATA + USER_WORDS } else { DATA }
+    }
+
     pub(crate) fn with_queue(self, queue: u32) -> Self {
         Self(self.0 & !(7 << QUEUE) | queue << QUEUE)
     }
@@ -126,7 +135,7 @@ impl<'r> Entry<'r> {
     /// Turns a session into the alias of another id, to be forgotten at `end`.
     pub(crate) fn write_alias(self, target: &SessionId, end: Tick) {
         self.region.wipe(self.at + DATA, self.words() - DATA);
-        self.set_times(&Times { idle: end, end, ..self.times() });
+        self.set_times(&Times { idle: end, end, ..self.line().times() });
         self.set_len(ALIAS_WORDS as usize * WORD);
         self.set_flags(Flags::ALIAS);
         self.store(DATA, target.id.0[0]);
@@ -147,18 +156,8 @@ impl<'r> Entry<'r> {
     }
 
     #[inline]
-    pub(crate) fn stamp(self) -> Stamp {
-        Stamp { id: self.id(), tag: self.tag(), key: (self.get(VERSION).high >> LENGTH_BITS) as u8 }
-    }
-
-    #[inline]
     pub(crate) fn id(self) -> Id {
         Id([self.load(ID), self.load(ID + 1)])
-    }
-
-    #[inline]
-    fn tag(self) -> Tag {
-        Tag([self.load(TAG), self.load(TAG + 1)])
     }
 
     /// The new id of which this alias is the old one.
@@ -167,33 +166,28 @@ impl<'r> Entry<'r> {
         SessionId { id, home: self.load(DATA + 2) as Home }
     }
 
+    /// What a hit reads, each word once.
     #[inline]
-    pub(crate) fn user(self) -> Option<UserHash> {
-        let has_user = self.flags().has(Flags::USER);
-        has_user.then(|| UserHash([self.load(DATA), self.load(DATA + 1)]))
+    pub(crate) fn line(self) -> Line {
+        Line(self.region.load_all(self.at + IDLE_TIMEOUT))
     }
 
     #[inline]
-    pub(crate) fn version(self) -> u32 {
-        self.get(VERSION).low
-    }
-
-    /// The length of the data, in bytes.
-    #[inline]
-    pub(crate) fn len(self) -> usize {
-        (self.get(VERSION).high & LENGTH_MASK) as usize
+    pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
+        let has_user = line.flags().has(Flags::USER);
+        has_user.then(|| UserHash(self.region.load_all(self.at + DATA)))
     }
 
     #[inline]
-    pub(crate) fn read(self, data: &mut [u8]) {
-        self.region.read(self.data(), data);
+    pub(crate) fn read(self, line: &Line, data: &mut [u8]) {
+        self.region.read(self.at + line.flags().data(), data);
     }
 
     /// Writes data that fits the block, and raises the version.
     pub(crate) fn save(self, data: &[u8]) -> u32 {
         self.set_len(data.len());
         self.region.write(self.data(), data);
-        let version = self.version().wrapping_add(1);
+        let version = self.line().version().wrapping_add(1);
         self.set(VERSION, Pair { low: version, ..self.get(VERSION) });
         version
     }
@@ -205,23 +199,10 @@ impl<'r> Entry<'r> {
 
     /// Copies data and version from another session, perhaps of another region.
     pub(crate) fn fill_from(self, source: Entry<'_>) {
-        let words = source.len().div_ceil(WORD) as u32;
+        let line = source.line();
+        let words = line.len().div_ceil(WORD) as u32;
         self.region.copy(self.data(), source.region, source.data(), words);
-        self.set(VERSION, Pair { low: source.version(), ..self.get(VERSION) });
-    }
-
-    #[inline]
-    pub(crate) fn times(self) -> Times {
-        let deadlines = self.get(DEADLINES);
-        let issued = self.get(AUTHENTICATED);
-        Times {
-            created: self.get(CREATED).low,
-            authenticated: issued.low,
-            issued: issued.high,
-            idle: deadlines.low,
-            end: deadlines.high,
-            idle_timeout: self.get(IDLE_TIMEOUT).low,
-        }
+        self.set(VERSION, Pair { low: line.version(), ..self.get(VERSION) });
     }
 
     pub(crate) fn set_times(self, times: &Times) {
@@ -238,9 +219,10 @@ impl<'r> Entry<'r> {
         deadlines.low.min(deadlines.high)
     }
 
+    /// Moves the idle deadline.
     #[inline]
-    pub(crate) fn set_idle(self, idle: Tick) {
-        self.set(DEADLINES, Pair { low: idle, ..self.get(DEADLINES) });
+    pub(crate) fn set_idle(self, idle: Tick, end: Tick) {
+        self.set(DEADLINES, Pair::new(idle, end));
     }
 
     #[inline]
@@ -269,7 +251,7 @@ impl<'r> Entry<'r> {
     }
 
     fn data(self) -> Offset {
-        self.at + DATA + if self.flags().has(Flags::USER) { USER_WORDS } else { 0 }
+        self.at + self.flags().data()
     }
 
     fn set_len(self, len: usize) {
@@ -295,6 +277,61 @@ impl<'r> Entry<'r> {
     #[inline]
     fn set(self, word: u32, pair: Pair) {
         self.region.set_pair(self.at + word, pair);
+    }
+}
+
+impl Line {
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        let id = Id([self.word(ID), self.word(ID + 1)]);
+        let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
+        Stamp { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
+    }
+
+    /// When the session is refused at the latest, if nothing moves it.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Tick {
+        let deadlines = self.pair(DEADLINES);
+        deadlines.low.min(deadlines.high)
+    }
+
+    #[inline]
+    pub(crate) fn times(&self) -> Times {
+        let (deadlines, issued) = (self.pair(DEADLINES), self.pair(AUTHENTICATED));
+        Times {
+            created: self.pair(CREATED).low,
+            authenticated: issued.low,
+            issued: issued.high,
+            idle: deadlines.low,
+            end: deadlines.high,
+            idle_timeout: self.pair(IDLE_TIMEOUT).low,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> u32 {
+        self.pair(VERSION).low
+    }
+
+    /// The length of the data, in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        (self.pair(VERSION).high & LENGTH_MASK) as usize
+    }
+
+    #[inline]
+    pub(crate) fn flags(&self) -> Flags {
+        Flags(self.pair(CREATED).high)
+    }
+
+    #[inline]
+    fn pair(&self, word: u32) -> Pair {
+        Pair::unpack(self.word(word))
+    }
+
+    #[inline]
+    fn word(&self, word: u32) -> u64 {
+        self.0[(word - IDLE_TIMEOUT) as usize]
     }
 }
 

@@ -92,16 +92,13 @@ impl Queues {
 
     /// Notes that a session's cookie came back.
     #[inline]
-    pub(crate) fn used(&mut self, region: &Region, at: Offset) {
-        let entry = Entry::at(region, at);
-        let flags = entry.flags();
-        match Queue::ALL[flags.queue() as usize] {
-            Queue::Probation => self.promote(region, at, Queue::Anonymous),
-            Queue::UserProbation => self.promote(region, at, Queue::Users),
-            Queue::Anonymous | Queue::Users if flags.uses() < MOST_USES => {
-                entry.set_flags(flags.with_uses(flags.uses() + 1));
-            }
-            _ => {}
+    pub(crate) fn used(&mut self, region: &Region, at: Offset, flags: Flags) {
+        if flags.queue() == Queue::Probation as u32 {
+            self.promote(region, at, Queue::Anonymous);
+        } else if flags.queue() == Queue::UserProbation as u32 {
+            self.promote(region, at, Queue::Users);
+        } else if flags.uses() < MOST_USES {
+            Entry::at(region, at).set_flags(flags.with_uses(flags.uses() + 1));
         }
     }
 
@@ -156,6 +153,7 @@ impl Queues {
         list::next(region, anchor, first).map(|link| link - QUEUE_LINK)
     }
 
+    #[cold]
     fn promote(&mut self, region: &Region, at: Offset, to: Queue) {
         self.leave(region, at);
         self.push(region, at, to);

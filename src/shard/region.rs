@@ -54,6 +54,13 @@ impl Region {
         self.word(at).load(Relaxed)
     }
 
+    /// Reads words that adjoin, each once.
+    #[inline]
+    pub fn load_all<const LEN: usize>(&self, at: Offset) -> [u64; LEN] {
+        let words = &self.from(at)[..LEN];
+        core::array::from_fn(|i| words[i].load(Relaxed))
+    }
+
     /// Writes a word.
     #[inline]
     pub fn store(&self, at: Offset, value: u64) {
@@ -75,16 +82,16 @@ impl Region {
     /// Copies bytes out, from the start of a word.
     #[inline]
     pub fn read(&self, at: Offset, bytes: &mut [u8]) {
-        let words = self.from(at);
-        let mut chunks = bytes.chunks_exact_mut(WORD);
-        let whole = chunks.len();
-        for (chunk, word) in chunks.by_ref().zip(words) {
-            chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
+        let (words, last) = self.from(at).as_chunks::<{ LINE as usize }>();
+        for (line, words) in lines.iter_mut().zip(words) {
+            for (chunk, word) in line.as_chunks_mut().0.iter_mut().zip(words) {
+                *chunk = word.load(Relaxed).to_le_bytes();
+            }
         }
-        let rest = chunks.into_remainder();
-        if !rest.is_empty() {
-            let last = words[whole].load(Relaxed).to_le_bytes();
-            rest.copy_from_slice(&last[..rest.len()]);
+        let words = words[lines.len()..].as_flattened().iter().chain(last);
+        for (chunk, word) in rest.chunks_mut(WORD).zip(words) {
+            chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
         }
     }
 
@@ -147,8 +154,9 @@ impl Pair {
         self.low as u64 | (self.high as u64) << 32
     }
 
+    /// The halves of a word.
     #[inline]
-    const fn unpack(word: u64) -> Self {
+    pub const fn unpack(word: u64) -> Self {
         Self { low: word as u32, high: (word >> 32) as u32 }
     }
 }

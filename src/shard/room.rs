@@ -6,6 +6,7 @@
 use super::{
     Shard,
     entry::{Entry, LINKS},
+    heap::Heap,
     list,
     queues::{Queue, Rank},
     region::Offset,
@@ -47,9 +48,13 @@ impl Shard {
             }
             let victim = self.queues.victim(&self.region, need.rank, need.keep);
             let Some(victim) = victim else { break };
-            evicted += Entry::at(&self.region, victim).words();
+            let words = Entry::at(&self.region, victim).words();
+            evicted += words;
             if fits && evicted > need.words + self.largest {
                 break;
+            }
+            if words == need.words.max(Heap::SMALLEST) {
+                return self.take_over(victim);
             }
             self.evict(victim);
         }
@@ -80,9 +85,21 @@ impl Shard {
     }
 
     fn evict(&mut self, at: Offset) {
+        self.count_eviction(at);
+        self.discard(at);
+    }
+
+    /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer.
+    fn take_over(&mut self, at: Offset) -> Option<Offset> {
+        self.count_eviction(at);
+        let place = self.place_of(at)?;
+        self.delist(place, at);
+        Some(at)
+    }
+
+    fn count_eviction(&mut self, at: Offset) {
         let queue = Entry::at(&self.region, at).flags().queue();
         self.counts.evicted[queue as usize] += 1;
-        self.discard(at);
     }
 
     fn take_by_moving(&mut self, need: Need) -> Option<Offset> {

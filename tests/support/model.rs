@@ -174,7 +174,7 @@ impl Pair {
                 self.known.push(made);
             }
             Err(Error::TooLarge { len, limit }) => {
-                assert!(len == data.len() && limit == MOST_DATA && len > limit)
+                assert!(len == data.len() && limit == MOST_DATA && len > limit);
             }
             Err(error) => assert!(error == Error::Full && self.is_short, "{error}"),
         }
@@ -253,7 +253,9 @@ impl Pair {
             return self.agree(id, true);
         }
         self.agree(id, answer.is_ok());
-        let Ok(issued) = answer else { return assert_eq!(answer.unwrap_err(), Error::Gone) };
+        let Ok(issued) = answer else {
+            return assert_eq!(answer.err(), Some(Error::Gone));
+        };
         let mut session = self.live.remove(id).expect("both agree that it was there");
         assert_eq!(issued.version, session.version, "a new id leaves the data alone");
         let remembered = session.end.min(self.now + session.idle_timeout);

@@ -1,0 +1,85 @@
+//! The service: a session begins with the request and is committed before the response's headers leave.
+//!
+//! It boxes nothing and calls the inner service at once, so it needs no clone of it. A handler that
+//! panics, and a client that goes away, leave a future that is dropped, and nothing is stored.
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use sessile_web::{Session, Sessions};
+use tower_service::Service;
+
+/// What [`SessionLayer`](crate::SessionLayer) makes of a service.
+///
+/// The body must be one that a text can become, for the answer to changes that could not be stored:
+/// axum's `Body` and `http-body-util`'s `Full` are.
+#[derive(Clone, Debug)]
+pub struct SessionService<S> {
+    inner: S,
+    sessions: Sessions,
+}
+
+impl<S> SessionService<S> {
+    pub(crate) fn new(inner: S, sessions: Sessions) -> Self {
+        Self { inner, sessions }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: From<String>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let session = self.sessions.begin(request.headers());
+        request.extensions_mut().insert(session.clone());
+        ResponseFuture { inner: self.inner.call(request), session }
+    }
+}
+
+pin_project! {
+    /// The response, once the session is committed.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        session: Session,
+    }
+}
+
+impl<F, ResBody, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<ResBody>, E>>,
+    ResBody: From<String>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(context))?;
+        Poll::Ready(Ok(commit(this.session, response)))
+    }
+}
+
+fn commit<B: From<String>>(session: &Session, mut response: Response<B>) -> Response<B> {
+    let status = response.status();
+    let Err(error) = Sessions::commit(session, status, response.headers_mut()) else {
+        return response;
+    };
+    let mut refusal = Response::new(B::from(error.to_string()));
+    *refusal.status_mut() = error.status();
+    *refusal.version_mut() = response.version();
+    core::mem::swap(refusal.headers_mut(), response.headers_mut());
+    refusal
+}

@@ -1,0 +1,140 @@
+//! What can go wrong between a handler and its session, and what the client is told.
+//!
+//! No text here holds a value of a session, a token or a key.
+
+use core::{any::type_name, fmt};
+use http::StatusCode;
+
+/// Why a verb of [`Session`](crate::Session) did nothing.
+///
+/// With the feature `axum` it is a response: 500, and a text without details.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// A value is in the session, but not of the type that was asked for.
+    Decode {
+        /// The type that was asked for.
+        wanted: &'static str,
+        /// What `serde_json` says; it may quote the value.
+        source: serde_json::Error,
+    },
+    /// A value has no form in JSON.
+    Encode(serde_json::Error),
+    /// A key and its value alone are larger than a session may be.
+    TooLarge {
+        /// Bytes that they take.
+        len: usize,
+        /// Bytes that a session may take: `max_session_size` of the cache.
+        limit: usize,
+    },
+    /// A key is longer than 65,535 bytes.
+    KeyTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The name of a user is empty.
+    EmptyUser,
+    /// The response's headers have left, so that nothing can be stored any more.
+    TooLate,
+}
+
+impl SessionError {
+    pub(crate) fn decode<T>(source: serde_json::Error) -> Self {
+        Self::Decode { wanted: type_name::<T>(), source }
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode { wanted, .. } => {
+                write!(f, "the value in the session is not a `{wanted}`")
+            }
+            Self::Encode(_) => f.write_str("the value cannot be written as JSON"),
+            Self::TooLarge { len, limit } => {
+                write!(
+                    f,
+                    "a key and its value take {len} bytes, a session may take {limit} (`max_session_size`)"
+                )
+            }
+            Self::KeyTooLong { len } => write!(f, "a key of {len} bytes, it may have {}", u16::MAX),
+            Self::EmptyUser => {
+                f.write_str("the name of a user is empty; sign in with one that is not")
+            }
+            Self::TooLate => f.write_str(
+                "the response's headers have left: change the session before the handler returns",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Decode { source, .. } | Self::Encode(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a request's changes could not be stored: its response is replaced by this one.
+///
+/// `Display` is the text for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitError(pub(crate) sessile::Error);
+
+impl CommitError {
+    /// 503 where trying again may help, 500 where it will not.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.0 {
+            sessile::Error::Full | sessile::Error::Conflict | sessile::Error::Gone => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the engine said.
+    #[must_use]
+    pub fn cause(&self) -> sessile::Error {
+        self.0
+    }
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            sessile::Error::TooLarge { len, limit } => {
+                write!(
+                    f,
+                    "The session would take {len} bytes; it may take {limit} (max_session_size)."
+                )
+            }
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => f.write_str(
+                "The session could not be stored just now. Please try again in a moment.",
+            ),
+            _ => f.write_str("The session could not be stored."),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+/// A handler asked for the session of a request that passed no session layer.
+///
+/// With the feature `axum` it is a response: 500, and the text that `Display` gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingSession;
+
+impl fmt::Display for MissingSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "This route has no session: the session layer is missing. Add it to the router, below the \
+             routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`.",
+        )
+    }
+}
+
+impl std::error::Error for MissingSession {}

@@ -1,0 +1,124 @@
+//! The response headers that go with a session: `Set-Cookie`, `Vary`, `Cache-Control`.
+//!
+//! Owns how they meet what the handler has set. It does not know why a cookie is set or removed.
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CACHE_CONTROL, SET_COOKIE, VARY},
+};
+
+/// Says that the response depends on the request's cookies, unless the response says so already.
+pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
+    let said = |name: &&[u8]| *name == b"*" || name.eq_ignore_ascii_case(b"cookie");
+    if !directives(headers, &VARY).any(|name| said(&name)) {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    }
+}
+
+/// Appends the cookie, in place of one of the same name if there is one, and keeps the response out of
+/// caches: whoever got it from there would get the cookie with it.
+pub(crate) fn set_cookie(headers: &mut HeaderMap, name: &str, cookie: String) {
+    remove_cookie_named(headers, name);
+    let mut value =
+        HeaderValue::try_from(cookie).expect("a checked Set-Cookie is visible ASCII and spaces");
+    value.set_sensitive(true);
+    headers.append(SET_COOKIE, value);
+    if !directives(headers, &CACHE_CONTROL).any(|name| name.eq_ignore_ascii_case(b"no-store")) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// One `Set-Cookie` a name and response: browsers disagree on which of two counts.
+fn remove_cookie_named(headers: &mut HeaderMap, name: &str) {
+    let is_ours = |value: &HeaderValue| cookie_name(value.as_bytes()) == name.as_bytes();
+    if !headers.get_all(SET_COOKIE).iter().any(is_ours) {
+        return;
+    }
+    let others: Vec<_> =
+        headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for value in others {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+fn cookie_name(set_cookie: &[u8]) -> &[u8] {
+    let end = set_cookie.iter().position(|&byte| byte == b'=' || byte == b';');
+    set_cookie[..end.unwrap_or(set_cookie.len())].trim_ascii()
+}
+
+/// The comma-separated members of all fields of that name. A comma in a quoted argument parts one in
+/// two, neither of which is a word that is looked for here, unless somebody quotes one.
+fn directives<'h>(
+    headers: &'h HeaderMap,
+    name: &http::HeaderName,
+) -> impl Iterator<Item = &'h [u8]> {
+    let fields = headers.get_all(name).iter();
+    fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const COOKIE: &str = "sid=1; Path=/";
+
+    fn with(name: &http::HeaderName, values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn all(headers: &HeaderMap, name: http::HeaderName) -> Vec<&str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn cook_6_vary_is_merged_and_never_said_twice() {
+        for (given, expected) in [
+            (&[][..], &["Cookie"][..]),
+            (&["accept-encoding"], &["accept-encoding", "Cookie"]),
+            (&["Accept, COOKIE"], &["Accept, COOKIE"]),
+            (&["accept", "\tCookie "], &["accept", "Cookie"]),
+            (&["*"], &["*"]),
+            (&["cookie-monster, x-cookie"], &["cookie-monster, x-cookie", "Cookie"]),
+        ] {
+            let mut headers = with(&VARY, given);
+            vary_by_cookie(&mut headers);
+            vary_by_cookie(&mut headers);
+            let trimmed: Vec<_> = all(&headers, VARY).into_iter().map(str::trim).collect();
+            assert_eq!(trimmed, expected);
+        }
+    }
+
+    #[test]
+    fn cook_6_a_response_with_a_cookie_is_not_stored_by_caches() {
+        for (given, expected) in [
+            (&[][..], &["no-store"][..]),
+            (&["public, max-age=60"], &["no-store"]),
+            (&["private"], &["no-store"]),
+            (&["public", "max-age=60"], &["no-store"]),
+            (&["private, No-Store"], &["private, No-Store"]),
+            (&["private", "no-store"], &["private", "no-store"]),
+            (&["no-store-at-all"], &["no-store"]),
+        ] {
+            let mut headers = with(&CACHE_CONTROL, given);
+            set_cookie(&mut headers, "sid", COOKIE.to_owned());
+            assert_eq!(all(&headers, CACHE_CONTROL), expected);
+        }
+    }
+
+    #[test]
+    fn cook_3_one_cookie_a_name_and_all_others_kept_in_order() {
+        let mut headers =
+            with(&SET_COOKIE, &["a=1", "sid=old; Path=/", "sidecar=2", " sid =older", "b=sid=3"]);
+        set_cookie(&mut headers, "sid", COOKIE.to_owned());
+        assert_eq!(all(&headers, SET_COOKIE), ["a=1", "sidecar=2", "b=sid=3", COOKIE]);
+        let mut marks = headers.get_all(SET_COOKIE).iter().map(HeaderValue::is_sensitive);
+        assert!(marks.next_back().unwrap());
+        assert!(marks.all(|mark| !mark));
+    }
+}

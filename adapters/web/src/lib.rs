@@ -1,0 +1,58 @@
+//! What every web framework needs of [`sessile`]: a session as a map of keys to JSON values, loaded
+//! when a handler first looks at it, saved when it changed, and the response headers that go with it.
+//!
+//! A framework's adapter is thin over two calls: [`Sessions::begin`] when a request comes in, and
+//! [`Sessions::commit`] before its response's headers leave. Between them a handler holds a
+//! [`Session`]. Applications use an adapter, `sessile-tower` for instance, and meet only [`Session`].
+//!
+//! ```
+//! use http::{HeaderMap, StatusCode, header};
+//! use sessile::{KeyRing, SessionCache};
+//! use sessile_web::Sessions;
+//!
+//! let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+//! let sessions = Sessions::new(cache);
+//!
+//! // A visitor without a cookie; the handler stores something.
+//! let session = sessions.begin(&HeaderMap::new());
+//! session.insert("visits", 1)?;
+//! let mut response = HeaderMap::new();
+//! Sessions::commit(&session, StatusCode::OK, &mut response)?;
+//! let set_cookie = response[header::SET_COOKIE].to_str()?;
+//!
+//! // The cookie comes back.
+//! let mut request = HeaderMap::new();
+//! let cookie = set_cookie.split(';').next().unwrap_or_default();
+//! request.insert(header::COOKIE, cookie.parse()?);
+//! let session = sessions.begin(&request);
+//! assert_eq!(session.get::<u32>("visits")?, Some(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a response carries
+//! * Nothing, when no handler looked at the session.
+//! * `Vary: Cookie`, when one did.
+//! * `Set-Cookie`, when a session was made, signed in, rotated, or is gone. It stands beside those of
+//!   the handler and replaces only one of its own name. `Cache-Control` then says `no-store`: what the
+//!   handler said stays if it holds that directive, and is replaced if it does not.
+//!
+//! # When changes are stored
+//! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. Only [`Session::end`]
+//! acts at once, whatever the response will be.
+
+mod changes;
+mod commit;
+mod cookies;
+mod error;
+mod headers;
+mod pairs;
+mod session;
+mod sessions;
+mod state;
+
+#[cfg(feature = "axum")]
+mod axum;
+
+pub use error::{CommitError, MissingSession, SessionError};
+pub use session::Session;
+pub use sessions::Sessions;

@@ -1,0 +1,232 @@
+//! Commit: what happens when others changed, rotated or ended the session meanwhile, or there is no room.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::thread;
+
+use http::{HeaderMap, StatusCode, header};
+use sessile::{Deadlines, Error, SessionCache};
+use sessile_web::{Session, Sessions};
+use support::{Visitor, builder, cache};
+
+fn insert(session: &Session, key: &str, value: u32) {
+    session.insert(key, value).unwrap();
+}
+
+fn get(visitor: &Visitor, key: &str) -> Option<u32> {
+    visitor.begin().get(key).unwrap()
+}
+
+/// Two requests of one visitor, both of which have read the session.
+fn two_at_once(cache: &SessionCache) -> (Visitor, Session, Session) {
+    let mut visitor = Visitor::of(cache);
+    visitor.visit(|session| insert(session, "a", 1));
+    let (one, two) = (visitor.begin(), visitor.begin());
+    assert!(one.contains("a") && two.contains("a"));
+    (visitor, one, two)
+}
+
+#[test]
+fn life_5_two_requests_that_change_different_keys_both_count() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    insert(&one, "b", 2);
+    two.remove("a").unwrap();
+    insert(&two, "c", 3);
+    visitor.finish(&one, StatusCode::OK);
+    visitor.finish(&two, StatusCode::OK);
+    assert_eq!(visitor.begin().keys(), ["b", "c"]);
+    assert!(cache.stats().conflicts > 0, "the second one met the first");
+}
+
+#[test]
+fn life_5_of_one_key_the_later_value_counts() {
+    let (mut visitor, one, two) = two_at_once(&cache());
+    insert(&one, "a", 10);
+    insert(&two, "a", 20);
+    visitor.finish(&one, StatusCode::OK);
+    visitor.finish(&two, StatusCode::OK);
+    assert_eq!(get(&visitor, "a"), Some(20));
+}
+
+#[test]
+fn life_5_threads_that_write_keys_of_their_own_lose_nothing() {
+    const ROUNDS: u32 = 500;
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| insert(session, "a", 0));
+    thread::scope(|scope| {
+        for key in ["b", "c", "d"] {
+            let mut visitor = visitor.clone();
+            scope.spawn(move || {
+                for round in 1..=ROUNDS {
+                    let (last, reply) = visitor.visit(|session| {
+                        let last = session.get(key).unwrap().unwrap_or(0);
+                        insert(session, key, last + 1);
+                        last
+                    });
+                    assert_eq!((last + 1, reply.result), (round, Ok(())), "of {key}");
+                }
+            });
+        }
+    });
+    assert_eq!(["b", "c", "d"].map(|key| get(&visitor, key)), [Some(ROUNDS); 3]);
+}
+
+#[test]
+fn life_3_changes_to_an_ended_session_are_dropped_and_the_cookie_removed() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.end();
+    insert(&two, "b", 2);
+    let reply = visitor.finish(&two, StatusCode::OK);
+    assert_eq!(reply.result, Ok(()), "the response goes out");
+    assert!(reply.is_removal());
+    assert_eq!((cache.len(), cache.stats().created), (0, 1));
+}
+
+#[test]
+fn life_3_rotating_an_ended_session_brings_nothing_back() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.end();
+    two.rotate().unwrap();
+    assert!(visitor.finish(&two, StatusCode::OK).is_removal());
+    assert_eq!(cache.len(), 0);
+}
+
+#[test]
+fn signing_in_does_not_hang_on_a_session_that_ended_meanwhile() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.end();
+    insert(&two, "b", 2);
+    two.sign_in("alice").unwrap();
+    let reply = visitor.finish(&two, StatusCode::OK);
+    assert!(reply.set_cookie().is_some() && !reply.is_removal());
+    let session = visitor.begin();
+    assert!(session.is_authenticated());
+    assert_eq!(session.keys(), ["b"], "nothing of the ended one came back");
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn an_end_follows_a_session_that_was_rotated_meanwhile() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.rotate().unwrap();
+    visitor.finish(&one, StatusCode::OK);
+    assert_eq!(get(&visitor, "a"), Some(1));
+    two.end();
+    assert_eq!(
+        (get(&visitor, "a"), cache.len()),
+        (None, 0),
+        "a sign-out from another tab is not lost"
+    );
+}
+
+#[test]
+fn life_5_a_sign_in_keeps_what_was_saved_meanwhile() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    insert(&one, "b", 2);
+    visitor.finish(&one, StatusCode::OK);
+    two.sign_in("alice").unwrap();
+    insert(&two, "c", 3);
+    visitor.finish(&two, StatusCode::OK);
+    assert_eq!(visitor.begin().keys(), ["a", "b", "c"]);
+    assert!(visitor.begin().is_authenticated());
+}
+
+/// One shard, so full of sessions of signed-in users that the largest session finds no room.
+fn full_cache() -> SessionCache {
+    let cache = builder().memory(1 << 20).build().unwrap();
+    let largest = vec![0; cache.max_session_size()];
+    let mut users = 0..;
+    let mut sign_one_in = || {
+        let made = cache.create(&[0; 512], Deadlines::default()).unwrap();
+        let user = format!("user {}", users.next().unwrap());
+        cache.sign_in(&made.id, &user, Deadlines::default()).unwrap();
+    };
+    while cache.stats().evicted.aliases == 0 {
+        sign_one_in();
+    }
+    while let Ok(probe) = cache.create(&largest, Deadlines::default()) {
+        cache.end(&probe.id);
+        sign_one_in();
+    }
+    cache
+}
+
+#[test]
+fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
+    let cache = full_cache();
+    let session = Visitor::of(&cache).begin();
+    session.insert("a", "x".repeat(16_300)).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_LENGTH, "7".parse().unwrap());
+    headers.insert(header::SET_COOKIE, "theme=dark".parse().unwrap());
+    let error = Sessions::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
+    assert_eq!((error.cause(), error.status()), (Error::Full, StatusCode::SERVICE_UNAVAILABLE));
+    assert!(headers[header::RETRY_AFTER].to_str().unwrap().parse::<u32>().is_ok());
+    for name in [header::CONTENT_LENGTH, header::SET_COOKIE] {
+        assert!(!headers.contains_key(&name), "{name} was of the response that does not go out");
+    }
+    assert_eq!(headers[header::VARY], "Cookie");
+}
+
+#[test]
+fn a_visitor_keeps_the_session_whose_growth_found_no_room() {
+    let cache = full_cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| insert(session, "a", 1));
+    let changes: [fn(&Session); 2] = [|_| (), |session| session.rotate().unwrap()];
+    for change in changes {
+        let (_, reply) = visitor.visit(|session| {
+            session.insert("b", "x".repeat(16_300)).unwrap();
+            change(session);
+        });
+        assert_eq!(reply.result.unwrap_err().cause(), Error::Full);
+        assert_eq!(visitor.begin().keys(), ["a"], "under the id that the browser has now");
+    }
+}
+
+#[test]
+fn a_session_that_outgrows_the_limit_is_left_as_it_was() {
+    let cache = builder().max_session_size(1 << 10).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", "x".repeat(600)).unwrap());
+    let old = visitor.clone();
+    let changes: [fn(&Session); 3] =
+        [|_| (), |session| session.rotate().unwrap(), |session| session.sign_in("alice").unwrap()];
+    for change in changes {
+        let (_, reply) = visitor.visit(|session| {
+            session.insert("b", "y".repeat(600)).unwrap();
+            change(session);
+        });
+        let error = reply.result.unwrap_err();
+        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(error.to_string().contains("1024"), "{error}");
+        assert!(!reply.headers.contains_key(header::SET_COOKIE));
+    }
+    assert_eq!(
+        (visitor.cookie.clone(), visitor.begin().keys()),
+        (old.cookie, vec!["a".to_owned()])
+    );
+}
+
+#[test]
+fn an_end_is_told_to_the_browser_even_when_what_came_after_is_refused() {
+    let cache = builder().max_session_size(1 << 10).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| insert(session, "a", 1));
+    let (_, reply) = visitor.visit(|session| {
+        session.end();
+        session.insert("b", "y".repeat(600)).unwrap();
+        session.insert("c", "y".repeat(600)).unwrap();
+    });
+    assert!(reply.result.is_err() && reply.is_removal());
+    assert_eq!(cache.len(), 0);
+}

@@ -1,0 +1,185 @@
+//! The headers of requests and responses.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use sessile::SameSite;
+use sessile_web::{Session, Sessions};
+use support::{Visitor, builder, cache};
+
+#[test]
+fn cook_6_every_accessor_says_vary() {
+    type Act = fn(&Session);
+    let accessors: [(&str, Act); 10] = [
+        ("get", |session| drop(session.get::<u32>("a"))),
+        ("contains", |session| _ = session.contains("a")),
+        ("keys", |session| drop(session.keys())),
+        ("is_authenticated", |session| _ = session.is_authenticated()),
+        ("insert", |session| session.insert("a", 2).unwrap()),
+        ("remove", |session| session.remove("a").unwrap()),
+        ("clear", |session| session.clear().unwrap()),
+        ("sign_in", |session| session.sign_in("alice").unwrap()),
+        ("rotate", |session| session.rotate().unwrap()),
+        ("end", Session::end),
+    ];
+    for (name, act) in accessors {
+        let mut visitor = Visitor::of(&cache());
+        let (_, reply) = visitor.visit(act);
+        assert_eq!(reply.headers[header::VARY], "Cookie", "{name} without a cookie");
+        visitor.visit(|session| session.insert("a", 1).unwrap());
+        let (_, reply) = visitor.visit(act);
+        assert_eq!(reply.headers[header::VARY], "Cookie", "{name}");
+    }
+}
+
+#[test]
+fn cook_6_a_response_that_did_not_look_says_nothing() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let before = cache.stats();
+    let (_, reply) = visitor.visit(|_| ());
+    assert!(reply.headers.is_empty());
+    assert_eq!(cache.stats(), before, "and the engine was not asked");
+}
+
+#[test]
+fn cook_1_cook_6_a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
+    let (_, reply) = Visitor::of(&cache()).visit(|session| session.insert("a", 1).unwrap());
+    let cookie = reply.set_cookie().unwrap();
+    assert!(cookie.starts_with("__Host-session="));
+    for attribute in ["; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    assert!(!cookie.contains("Domain") && !cookie.contains("Max-Age"), "{cookie}");
+    assert!(reply.headers[header::SET_COOKIE].is_sensitive());
+    assert_eq!(reply.headers[header::CACHE_CONTROL], "no-store");
+}
+
+#[test]
+fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
+    let cache = builder().cookie_name("__Secure-shop").build().unwrap();
+    let sessions = Sessions::new(cache)
+        .with_path("/shop")
+        .and_then(|sessions| sessions.with_domain("shop.example"))
+        .and_then(|sessions| sessions.with_same_site(SameSite::None))
+        .and_then(|sessions| sessions.with_partitioned(true))
+        .and_then(|sessions| sessions.with_max_age(Duration::from_secs(3_600)))
+        .unwrap();
+    let mut visitor = Visitor::new(&sessions);
+    let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
+    let (_, removed) = visitor.visit(Session::end);
+    let attributes =
+        ["Path=/shop", "Domain=shop.example", "Secure", "HttpOnly", "SameSite=None", "Partitioned"];
+    for (reply, max_age) in [(&set, "Max-Age=3600"), (&removed, "Max-Age=0")] {
+        let cookie = reply.set_cookie().unwrap();
+        assert!(cookie.starts_with("__Secure-shop="), "{cookie}");
+        for attribute in attributes.iter().chain([&max_age]) {
+            let times = cookie.split("; ").filter(|part| part == attribute).count();
+            assert_eq!(times, 1, "{attribute} in {cookie}");
+        }
+        assert_eq!(reply.headers[header::CACHE_CONTROL], "no-store");
+    }
+}
+
+#[test]
+fn cook_2_contradictions_are_refused_by_the_setter() {
+    let host = Sessions::new(cache());
+    assert!(host.clone().with_domain("shop.example").is_err());
+    assert!(host.clone().with_path("/shop").is_err());
+    assert!(host.clone().with_max_age(Duration::from_secs(401 * 24 * 60 * 60)).is_err());
+    assert!(
+        host.clone().insecure_http().with_domain("shop.example").is_err(),
+        "in development already"
+    );
+    let plain = Sessions::new(builder().cookie_name("shop").build().unwrap());
+    for path in ["shop", "/a;b", "/a\r\nSet-Cookie: b=c"] {
+        assert!(plain.clone().with_path(path).is_err(), "{path}");
+    }
+    assert!(plain.with_domain("a b").is_err());
+}
+
+#[test]
+fn plain_http_drops_what_needs_https_whatever_the_order() {
+    let set = |sessions: Sessions| {
+        sessions
+            .with_same_site(SameSite::None)
+            .and_then(|sessions| sessions.with_partitioned(true))
+            .unwrap()
+    };
+    let before = set(Sessions::new(cache()).insecure_http());
+    let after = set(Sessions::new(cache())).insecure_http();
+    for sessions in [before, after] {
+        let (_, reply) = Visitor::new(&sessions).visit(|session| session.insert("a", 1).unwrap());
+        let cookie = reply.set_cookie().unwrap();
+        assert!(cookie.starts_with("session=") && cookie.contains("; SameSite=Lax"), "{cookie}");
+        assert!(!cookie.contains("Secure") && !cookie.contains("Partitioned"), "{cookie}");
+    }
+}
+
+#[test]
+fn plain_http_does_not_take_the_cookie_of_https() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let cookie = visitor.cookie.unwrap();
+    let mut visitor = Visitor::new(&Sessions::new(cache).insecure_http());
+    visitor.cookie = Some(cookie.clone());
+    assert!(visitor.begin().keys().is_empty());
+    visitor.cookie = Some(cookie.replace("__Host-", ""));
+    assert_eq!(visitor.begin().keys(), ["a"], "the value is the same, the name is not");
+}
+
+#[test]
+fn parse_5_every_split_into_fields_gives_the_same_session() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let ours = visitor.cookie.unwrap();
+    let pairs = ["theme=dark", ours.as_str(), "__Host-session=other", "lang=en"];
+    let plain = pairs.map(|pair| pair.replace("__Host-", ""));
+    let plain = [0, 1, 2, 3].map(|at| plain[at].as_str());
+    for split in 0..8_u32 {
+        for (sessions, pairs) in [
+            (Sessions::new(cache.clone()), pairs),
+            (Sessions::new(cache.clone()).insecure_http(), plain),
+        ] {
+            let session = sessions.begin(&fields(&pairs, split));
+            assert_eq!(session.get("a").unwrap(), Some(1), "split {split:03b}");
+        }
+    }
+}
+
+/// The pairs, with a new field after each whose bit is set.
+fn fields(pairs: &[&str], split: u32) -> HeaderMap {
+    let mut fields = vec![String::new()];
+    for (at, pair) in pairs.iter().enumerate() {
+        let field = fields.last_mut().unwrap();
+        field.push_str(if field.is_empty() { "" } else { "; " });
+        field.push_str(pair);
+        if split >> at & 1 == 1 {
+            fields.push(String::new());
+        }
+    }
+    let mut headers = HeaderMap::new();
+    for field in fields {
+        headers.append(header::COOKIE, HeaderValue::try_from(field).unwrap());
+    }
+    headers
+}
+
+#[test]
+fn parse_8_bytes_that_are_no_text_lose_nothing() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let ours = visitor.cookie.unwrap();
+    let mut headers = HeaderMap::new();
+    let cookie = [b"a=\xff\xfe; ", ours.as_bytes(), b"; b=\x80"].concat();
+    headers.insert(header::COOKIE, HeaderValue::from_bytes(&cookie).unwrap());
+    assert_eq!(Sessions::new(cache).begin(&headers).get("a").unwrap(), Some(1));
+}

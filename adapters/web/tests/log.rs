@@ -1,0 +1,102 @@
+//! What is logged: one warning about plain HTTP, what could not be stored, and never an id or a token.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+};
+
+use sessile_web::{Session, Sessions};
+use support::{Visitor, builder, cache};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+/// Keeps each event's level and fields as a line.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 += &format!(" {field}={value:?}");
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+fn logged(act: impl FnOnce()) -> Vec<String> {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), act);
+    Arc::try_unwrap(log.0).unwrap().into_inner().unwrap()
+}
+
+#[test]
+fn plain_http_is_warned_of_once_and_not_at_each_request() {
+    let lines = logged(|| {
+        let sessions = Sessions::new(cache()).insecure_http();
+        let mut visitor = Visitor::new(&sessions.clone());
+        for value in 0..3 {
+            visitor.visit(|session| session.insert("a", value).unwrap());
+        }
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("WARN") && lines[0].contains("plain HTTP"), "{lines:?}");
+}
+
+#[test]
+fn id_7_no_id_no_token_and_no_data_is_logged() {
+    let cache = builder().max_session_size(1 << 10).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    let mut tokens = Vec::new();
+    let lines = logged(|| {
+        let mut visit = |act: fn(&Session)| {
+            visitor.visit(act);
+            tokens.extend(
+                visitor.cookie.iter().map(|cookie| cookie.split('=').nth(1).unwrap().to_owned()),
+            );
+        };
+        visit(|session| session.insert("word", "private").unwrap());
+        visit(|session| session.sign_in("alice").unwrap());
+        visit(|session| session.rotate().unwrap());
+        visit(|session| {
+            session.insert("a", "private".repeat(100)).unwrap();
+            session.insert("b", "private".repeat(100)).unwrap();
+        });
+        visit(Session::end);
+    });
+    assert!(tokens.len() >= 3 && !lines.is_empty(), "there was something to leak, and somewhere");
+    for line in lines {
+        assert!(line.contains("could not be stored"), "{line}");
+        assert!(!line.contains("private") && !line.contains("alice"), "{line}");
+        assert!(tokens.iter().all(|token| !line.contains(&token[..12])), "{line}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The engine's own benchmarks, by verb and by the size of the data: `cargo bench`.
+//!
+//! One thread, everything hot, the sessions visited in turn. Other crates, cold lookups, threads and
+//! tails are the package `bench`, beside this file.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use sessile::{Clock, Deadlines, Issued, KeyRing, SessionCache};
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    load(&mut criterion);
+    open(&mut criterion);
+    refuse(&mut criterion);
+    create(&mut criterion);
+    save(&mut criterion);
+    touch(&mut criterion);
+    expire(&mut criterion);
+    criterion.final_summary();
+}
+
+/// By id: a hit for each size, and a session that has ended.
+fn load(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("load");
+    for size in SIZES {
+        let mut bed = Bed::new(size);
+        let mut buffer = BytesMut::with_capacity(size);
+        group.bench_function(BenchmarkId::new("hit", size), |bencher| {
+            bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+        });
+        assert_eq!(buffer.len(), size);
+    }
+    let mut bed = Bed::new(SMALL);
+    end_all(&bed);
+    let mut buffer = BytesMut::new();
+    group.bench_function("miss", |bencher| {
+        bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+    });
+    assert_eq!(bed.cache.stats().hits, 0);
+}
+
+/// A `Cookie` header of 800 bytes in, a record and its data out.
+fn open(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("open");
+    for size in SIZES {
+        let mut bed = Bed::new(size);
+        let mut buffer = BytesMut::with_capacity(size);
+        group.bench_function(BenchmarkId::new("header to record", size), |bencher| {
+            bencher.iter(|| bed.cache.open([&bed.headers[bed.turns.next()][..]], &mut buffer));
+        });
+        assert_eq!(buffer.len(), size);
+    }
+}
+
+/// The same header with a tag that is not ours, with a session that has ended, and with no cookie.
+fn refuse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("refuse");
+    let mut run = |name: &str, bed: &mut Bed| {
+        let mut buffer = BytesMut::new();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| bed.cache.open([&bed.headers[bed.turns.next()][..]], &mut buffer));
+        });
+        assert_eq!(bed.cache.stats().hits, 0);
+    };
+    let mut forged = Bed::new(SMALL);
+    forged.headers.iter_mut().for_each(|header| forge(header));
+    run("forged token", &mut forged);
+
+    let mut unknown = Bed::new(SMALL);
+    end_all(&unknown);
+    run("ended session", &mut unknown);
+
+    let mut absent = Bed::new(SMALL);
+    absent.headers.iter_mut().for_each(|header| header.fill(b'x'));
+    run("no cookie", &mut absent);
+}
+
+/// Into a cache that is full, so that others have to go; random bytes and MAC included.
+fn create(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("create");
+    for size in SIZES {
+        let cache = cache(&Clock::system());
+        let data = vec![b'x'; size];
+        while cache.stats().evicted.probation == 0 {
+            make(&cache, &data);
+        }
+        group.bench_function(BenchmarkId::new("into a full cache", size), |bencher| {
+            bencher.iter(|| make(&cache, black_box(&data)));
+        });
+    }
+}
+
+fn save(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("save");
+    for size in SIZES {
+        let mut bed = Bed::new(size);
+        let data = vec![b'y'; size];
+        group.bench_function(BenchmarkId::new("same size", size), |bencher| {
+            bencher.iter(|| {
+                let made = &mut bed.made[bed.turns.next()];
+                let saved = bed.cache.save(&made.id, made.version, black_box(&data));
+                made.version = saved.expect("nobody else saves");
+            });
+        });
+    }
+}
+
+fn touch(criterion: &mut Criterion) {
+    let mut bed = Bed::new(SMALL);
+    criterion.bench_function("touch", |bencher| {
+        bencher.iter(|| bed.cache.touch(&bed.made[bed.turns.next()].id));
+    });
+}
+
+/// Sessions that are all due, each given back by `maintain`; the figure is for one of them.
+fn expire(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("expire");
+    group.throughput(Throughput::Elements(1));
+    for size in SIZES {
+        let clock = Clock::manual();
+        let cache = cache(&clock);
+        let data = vec![b'x'; size];
+        group.bench_function(BenchmarkId::new("a session", size), |bencher| {
+            bencher.iter_custom(|sessions| {
+                let mut left = sessions;
+                let mut elapsed = Duration::ZERO;
+                while left > 0 {
+                    let batch = left.min(SESSIONS as u64);
+                    for _ in 0..batch {
+                        make(&cache, &data);
+                    }
+                    elapsed += expired(&cache, &clock);
+                    left -= batch;
+                }
+                elapsed
+            });
+        });
+    }
+}
+
+fn end_all(bed: &Bed) {
+    for made in &bed.made {
+        assert!(bed.cache.end(&made.id));
+    }
+}
+
+fn expired(cache: &SessionCache, clock: &Clock) -> Duration {
+    clock.advance(Duration::from_secs(31 * 60));
+    let start = Instant::now();
+    while cache.maintain(usize::MAX).more {}
+    let elapsed = start.elapsed();
+    assert!(cache.is_empty());
+    elapsed
+}
+
+/// Sessions of one size, their headers, and whose turn it is.
+struct Bed {
+    cache: SessionCache,
+    made: Vec<Issued>,
+    headers: Vec<Vec<u8>>,
+    turns: Turns,
+}
+
+impl Bed {
+    fn new(size: usize) -> Self {
+        let cache = cache(&Clock::system());
+        let data = vec![b'x'; size];
+        let made: Vec<Issued> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
+        let headers = made.iter().map(|made| header(made.token.as_str())).collect();
+        assert_eq!(cache.len(), SESSIONS);
+        Self { cache, made, headers, turns: Turns(0) }
+    }
+}
+
+struct Turns(usize);
+
+impl Turns {
+    fn next(&mut self) -> usize {
+        self.0 = (self.0 + 1) % SESSIONS;
+        self.0
+    }
+}
+
+fn cache(clock: &Clock) -> SessionCache {
+    let keys = KeyRing::random().expect("the operating system gives a key");
+    let cache = SessionCache::builder().memory(MEMORY).keys(keys).clock(clock.clone()).build();
+    cache.expect("the settings hold")
+}
+
+fn make(cache: &SessionCache, data: &[u8]) -> Issued {
+    cache.create(data, Deadlines::default()).expect("anonymous sessions make room")
+}
+
+/// 800 bytes, the session's cookie in the middle.
+fn header(token: &str) -> Vec<u8> {
+    let other = "consent=analytics:1|ads:0|version:4; lang=en-GB; theme=dark; visitor=4f9c27";
+    let before = [other; 4].join("; ");
+    let mut header = format!("{before}; __Host-session={token}; {before}; filler=").into_bytes();
+    assert!(header.len() <= HEADER_LEN);
+    header.resize(HEADER_LEN, b'x');
+    header
+}
+
+/// Makes the tag's last character another one.
+fn forge(header: &mut [u8]) {
+    let name = b"__Host-session=";
+    let at = header.windows(name.len()).position(|part| part == name);
+    let last = at.expect("the header holds our cookie") + name.len() + TOKEN_LEN - 1;
+    header[last] = if header[last] == b'A' { b'B' } else { b'A' };
+}
+
+const SIZES: [usize; 4] = [64, 256, 1_024, 8_192];
+const SMALL: usize = 256;
+const SESSIONS: usize = 256;
+const MEMORY: usize = 16 << 20;
+const HEADER_LEN: usize = 800;
+const TOKEN_LEN: usize = 48;

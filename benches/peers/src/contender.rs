@@ -1,0 +1,126 @@
+//! What every contender can do, and the chain of lookups that times it.
+//!
+//! Knows no contender and no table. The loop is generic, so each contender is compiled into a loop
+//! of its own and pays for no call through a pointer.
+
+use std::{
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+
+use crate::workload::{self, Id, VALUE_LEN, Workload};
+
+/// A store of sessions under measurement.
+pub(crate) trait Contender: Send + Sync + Sized {
+    const NAME: &'static str;
+
+    /// What finds a session: the id that was given, or what the store gave for it.
+    type Key: Copy + Send + Sync;
+
+    /// Room for so many sessions; a bounded store holds about so many and no more.
+    fn build(sessions: usize) -> Self;
+
+    fn insert(&self, id: Id, value: &[u8]) -> Self::Key;
+
+    /// Copies the value into the buffer, in place of what was there; whether there was one.
+    fn lookup(&self, key: &Self::Key, buffer: &mut BytesMut) -> bool;
+
+    /// Sessions alive, once the store has done what it had put off.
+    fn len(&self) -> usize;
+}
+
+/// A contender that holds all sessions of a workload, with their keys in the order of positions.
+pub(crate) struct Loaded<C: Contender> {
+    contender: C,
+    keys: Vec<C::Key>,
+}
+
+impl<C: Contender> Loaded<C> {
+    /// Inserts all sessions, with a quarter of room to spare so that a bounded store evicts none.
+    pub(crate) fn new(workload: &Workload) -> Self {
+        let sessions = workload.sessions();
+        let contender = C::build(sessions + sessions / 4);
+        let mut value = [0; VALUE_LEN];
+        let insert = |number| {
+            workload::write_value(number, &mut value);
+            contender.insert(workload::id(number), &value)
+        };
+        let keys: Vec<C::Key> = (0..sessions).map(insert).collect();
+        let loaded = Self { keys: workload.by_position(&keys), contender };
+        loaded.check(workload);
+        loaded
+    }
+
+    /// Every key gives the bytes of its own session, or the benchmark is worth nothing.
+    fn check(&self, workload: &Workload) {
+        let mut buffer = BytesMut::with_capacity(VALUE_LEN);
+        let mut expected = [0; VALUE_LEN];
+        for (position, key) in self.keys.iter().enumerate() {
+            workload::write_value(workload.number(position), &mut expected);
+            let found = self.contender.lookup(key, &mut buffer);
+            assert!(found && buffer == expected[..], "{} lost or mixed up a session", C::NAME);
+        }
+    }
+
+    /// So many lookups, each waiting for the one before: nanoseconds a lookup.
+    pub(crate) fn chain(&self, workload: &Workload, from: usize, lookups: usize) -> f64 {
+        let mut buffer = BytesMut::with_capacity(VALUE_LEN);
+        if workload.sessions() <= WARMED {
+            self.follow(workload.order(), 0, workload.sessions(), &mut buffer);
+        }
+        nanos_each(self.follow(workload.order(), from, lookups, &mut buffer), lookups)
+    }
+
+    /// The same in so many threads at once, each with its own part of the order.
+    pub(crate) fn chains(&self, workload: &Workload, threads: usize, lookups: usize) -> f64 {
+        let start = Barrier::new(threads);
+        let part = workload.order().len() / threads;
+        let work = |thread: usize| {
+            start.wait();
+            self.chain(workload, thread * part, lookups)
+        };
+        let each = thread::scope(|scope| {
+            let running: Vec<_> =
+                (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+            running.into_iter().map(|handle| handle.join().unwrap_or(f64::NAN)).collect::<Vec<_>>()
+        });
+        each.iter().sum::<f64>() / threads as f64
+    }
+
+    #[inline(never)]
+    fn follow(
+        &self,
+        order: &[u32],
+        from: usize,
+        lookups: usize,
+        buffer: &mut BytesMut,
+    ) -> Duration {
+        let mut at = from % order.len();
+        let mut found = 0;
+        let start = Instant::now();
+        for _ in 0..lookups {
+            let key = &self.keys[order[at] as usize];
+            found += usize::from(self.contender.lookup(key, buffer));
+            // Zero, but only the value can tell: the next lookup waits for this one.
+            at += 1 + workload::fold(buffer);
+            if at >= order.len() {
+                at = 0;
+            }
+        }
+        let elapsed = start.elapsed();
+        assert_eq!(found, lookups, "{} lost a session", C::NAME);
+        elapsed
+    }
+}
+
+/// Nanoseconds for each of so many operations.
+pub(crate) fn nanos_each(elapsed: Duration, operations: usize) -> f64 {
+    elapsed.as_nanos() as f64 / operations as f64
+}
+
+/// Up to so many sessions, each round visits all once before its clock starts: the contenders take
+/// turns, and each finds the caches full of the others.
+const WARMED: usize = 100_000;

@@ -1,0 +1,137 @@
+//! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
+//!
+//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`. All contenders of an
+//! axis run in one process, in turns, round by round, so that what else the machine does hits them
+//! alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders
+//! come from fixed seeds. Before a contender is timed, every one of its sessions is read once and
+//! compared byte by byte. A missed target is shown and fails nothing.
+//!
+//! `benches/README.md` has the method, the peers' settings and the last table.
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use crate::report::Report;
+
+mod border;
+mod churn;
+mod contender;
+mod expiry;
+mod lookup;
+mod machine;
+mod memory;
+mod ours;
+mod peers;
+mod report;
+mod rounds;
+mod utilisation;
+mod workload;
+
+/// How much of everything.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    rounds: usize,
+    lookup_sessions: &'static [usize],
+    /// In a round, as are the two below.
+    lookups: usize,
+    borders: usize,
+    inserts: usize,
+    churn_sessions: &'static [usize],
+    /// Sessions that expire at once, and how often.
+    due: usize,
+    expiry_rounds: usize,
+    /// Sessions by which bytes a session are counted.
+    stored: usize,
+    /// The budget, in bytes, in which sessions of all sizes come and go, and how many come.
+    churned: usize,
+    creates: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut report = Report::new();
+    let (axis, markdown) = match arguments[..] {
+        [memory::CHILD, what, size] => return child(what, size, &mut report),
+        [axis] => (axis, None),
+        [axis, "--markdown", path] | ["--markdown", path, axis] => {
+            (axis, Some(PathBuf::from(path)))
+        }
+        _ => return usage(&mut report),
+    };
+    let Some((plan, axes)) = chosen(axis) else {
+        return usage(&mut report);
+    };
+    machine::describe().iter().for_each(|line| report.line(line));
+    axes.iter().for_each(|run| run(&plan, &mut report));
+    match markdown.map(|path| report.save(&path)) {
+        Some(Err(error)) => {
+            report.line(&format!("the Markdown was not written: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+type Axis = fn(&Plan, &mut Report);
+
+fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
+    Some(match axis {
+        "lookup" => (FULL, &[lookup::run]),
+        "border" => (FULL, &[border::run]),
+        "churn" => (FULL, &[churn::run]),
+        "expiry" => (FULL, &[expiry::run]),
+        "memory" => (FULL, &[memory::run, utilisation::run]),
+        "quick" => (QUICK, EVERYTHING),
+        "all" => {
+            (Plan { lookup_sessions: &[1_000, 10_000, 1_000_000, 4_000_000], ..FULL }, EVERYTHING)
+        }
+        _ => return None,
+    })
+}
+
+fn child(what: &str, size: &str, report: &mut Report) -> ExitCode {
+    match size.parse().ok().and_then(|size| memory::child(what, size)) {
+        Some(measured) => {
+            report.line(&measured);
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn usage(report: &mut Report) -> ExitCode {
+    report.line("usage: bench lookup|border|churn|expiry|memory|quick|all [--markdown FILE]");
+    ExitCode::FAILURE
+}
+
+const EVERYTHING: &[Axis] =
+    &[lookup::run, border::run, churn::run, expiry::run, memory::run, utilisation::run];
+
+const FULL: Plan = Plan {
+    rounds: 7,
+    lookup_sessions: &[1_000, 10_000, 1_000_000],
+    lookups: 1_000_000,
+    borders: 300_000,
+    inserts: 200_000,
+    churn_sessions: &[100_000, 1_000_000],
+    due: 1_000_000,
+    expiry_rounds: 3,
+    stored: 1_000_000,
+    churned: 256 << 20,
+    creates: 200_000,
+};
+
+/// A small form of all: some three minutes, the build included.
+const QUICK: Plan = Plan {
+    rounds: 5,
+    lookup_sessions: FULL.lookup_sessions,
+    lookups: 300_000,
+    borders: 100_000,
+    inserts: 50_000,
+    churn_sessions: &[100_000],
+    due: 300_000,
+    expiry_rounds: 1,
+    stored: 100_000,
+    churned: 64 << 20,
+    creates: 20_000,
+};

@@ -1,0 +1,95 @@
+//! sessile as a contender: by id, and by the cookie's value.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use sessile::{Builder, Clock, Deadlines, Issued, KeyRing, SessionCache, SessionId, Token};
+
+use crate::{
+    contender::Contender,
+    workload::{Id, VALUE_LEN},
+};
+
+/// Lookups by id: the deadline is checked, the tag is not.
+pub(crate) struct Sessile(SessionCache);
+
+/// Lookups by the cookie's value: decoded, tag and deadline checked.
+pub(crate) struct SessileCookie(SessionCache);
+
+impl Contender for Sessile {
+    const NAME: &'static str = "sessile";
+    type Key = SessionId;
+
+    fn build(sessions: usize) -> Self {
+        Self(cache_for(sessions, &Clock::system()))
+    }
+
+    /// The engine mints its own ids.
+    fn insert(&self, _: Id, value: &[u8]) -> SessionId {
+        create(&self.0, value).id
+    }
+
+    #[inline(always)]
+    fn lookup(&self, key: &SessionId, buffer: &mut BytesMut) -> bool {
+        self.0.load(key, buffer).is_some()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Contender for SessileCookie {
+    const NAME: &'static str = "sessile, by the cookie's value";
+    type Key = Token;
+
+    fn build(sessions: usize) -> Self {
+        Self(cache_for(sessions, &Clock::system()))
+    }
+
+    fn insert(&self, _: Id, value: &[u8]) -> Token {
+        create(&self.0, value).token
+    }
+
+    #[inline(always)]
+    fn lookup(&self, key: &Token, buffer: &mut BytesMut) -> bool {
+        self.0.open_token(key.as_str().as_bytes(), buffer).is_some()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A cache with room for so many sessions of the usual size.
+pub(crate) fn cache_for(sessions: usize, clock: &Clock) -> SessionCache {
+    let mut memory = (sessions * (VALUE_LEN + OVERHEAD_GUESSED)).max(LEAST_MEMORY);
+    loop {
+        let cache = cache_of(memory, clock);
+        if cache.capacity_for(VALUE_LEN) >= sessions {
+            return cache;
+        }
+        memory += memory / 16;
+    }
+}
+
+/// A cache of so many bytes.
+pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
+    builder(clock).memory(memory).build().expect("the settings hold")
+}
+
+/// A new session; the settings of every axis leave room for it.
+pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> Issued {
+    cache.create(value, Deadlines::default()).expect("a cache of anonymous sessions makes room")
+}
+
+fn builder(clock: &Clock) -> Builder {
+    SessionCache::builder()
+        .idle_timeout(Duration::from_secs(30 * 60))
+        .lifetime(Duration::from_secs(12 * 60 * 60))
+        .keys(KeyRing::random().expect("the operating system gives a key"))
+        .clock(clock.clone())
+}
+
+const OVERHEAD_GUESSED: usize = 112;
+const LEAST_MEMORY: usize = 4 << 20;

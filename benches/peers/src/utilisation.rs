@@ -1,0 +1,133 @@
+//! Utilisation, a part of the memory axis: how full the region is, and what a create displaces,
+//! while sessions of 64 B to 8 KiB come and go.
+//!
+//! Once with anonymous sessions alone, once with half of the sessions signed in, which a newcomer
+//! may not displace: holes then lie where they lie, and room is made by moving.
+
+use hdrhistogram::Histogram;
+use sessile::{Clock, Deadlines, SessionCache, Stats};
+
+use crate::{
+    Plan,
+    memory::{LONGEST, SHORTEST},
+    ours,
+    report::{Report, Table, count, figure},
+    workload::{self, Random},
+};
+
+/// One table, for ours alone: the peers' memory is the allocator's.
+pub(crate) fn run(plan: &Plan, report: &mut Report) {
+    let mut table = Table::new(&HEAD);
+    for (name, signed_in) in [("all anonymous", false), ("half of them signed in", true)] {
+        let mut churn = Churn::new(plan.churned, signed_in);
+        churn.run(plan.creates);
+        churn.row(name, &mut table);
+    }
+    let budget = plan.churned >> 20;
+    let heading = format!(
+        "memory: use under churn, {budget} MiB, {} creates of 64 B to 8 KiB",
+        count(plan.creates)
+    );
+    report.heading(&heading);
+    report.table(&table);
+}
+
+struct Churn {
+    cache: SessionCache,
+    random: Random,
+    value: Vec<u8>,
+    refused: usize,
+    moved: u64,
+    /// Ten-thousandths of the region in use, one figure a create.
+    used: Histogram<u64>,
+    /// Sessions displaced, one figure a create.
+    evicted: Histogram<u64>,
+}
+
+impl Churn {
+    /// A cache that is full and has been turned over once.
+    fn new(memory: usize, signed_in: bool) -> Self {
+        let histogram = || Histogram::new_with_max(MOST, 4).expect("four digits are allowed");
+        let mut churn = Self {
+            cache: ours::cache_of(memory, &Clock::system()),
+            random: Random::new(5),
+            value: vec![0; LONGEST],
+            refused: 0,
+            moved: 0,
+            used: histogram(),
+            evicted: histogram(),
+        };
+        workload::write_value(1, &mut churn.value);
+        churn.fill(signed_in);
+        for _ in 0..churn.cache.len() {
+            churn.create();
+        }
+        churn
+    }
+
+    fn fill(&mut self, signed_in: bool) {
+        let mut user = 0_usize;
+        while displaced(&self.cache.stats()) == 0 {
+            let Some(issued) = self.create() else { return };
+            user += 1;
+            if signed_in && user.is_multiple_of(2) {
+                let name = format!("user {user}");
+                // A user whose shard is full stays anonymous; there are enough of the others.
+                let _ = self.cache.sign_in(&issued.id, &name, Deadlines::default());
+            }
+        }
+    }
+
+    fn run(&mut self, creates: usize) {
+        let mut before = self.cache.stats();
+        let moved = before.moved;
+        for _ in 0..creates {
+            self.refused += usize::from(self.create().is_none());
+            let after = self.cache.stats();
+            self.evicted.saturating_record(displaced(&after) - displaced(&before));
+            let used = after.memory.used as u128 * SHARES / after.memory.capacity as u128;
+            self.used.saturating_record(u64::try_from(used).unwrap_or(u64::MAX));
+            before = after;
+        }
+        self.moved = before.moved - moved;
+    }
+
+    fn create(&mut self) -> Option<sessile::Issued> {
+        let len = self.random.length(SHORTEST, LONGEST);
+        self.cache.create(&self.value[..len], Deadlines::default()).ok()
+    }
+
+    fn row(&self, name: &str, table: &mut Table) {
+        let percent = |quantile| figure(self.used.value_at_quantile(quantile) as f64 / 100.0, 2);
+        let creates = self.evicted.len() as f64;
+        table.row([
+            name.to_owned(),
+            percent(0.01),
+            percent(0.5),
+            figure(self.evicted.mean(), 2),
+            self.evicted.value_at_quantile(0.5).to_string(),
+            self.evicted.value_at_quantile(0.999).to_string(),
+            self.evicted.max().to_string(),
+            figure(self.moved as f64 / creates, 2),
+            self.refused.to_string(),
+        ]);
+    }
+}
+
+fn displaced(stats: &Stats) -> u64 {
+    stats.evicted.probation + stats.evicted.anonymous + stats.evicted.authenticated
+}
+
+const HEAD: [&str; 9] = [
+    "",
+    "% in use, p1",
+    "p50",
+    "evicted a create, mean",
+    "p50",
+    "p99.9",
+    "worst",
+    "moved a create",
+    "refused",
+];
+const SHARES: u128 = 10_000;
+const MOST: u64 = 1_000_000;

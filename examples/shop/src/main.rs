@@ -1,0 +1,7 @@
+//! The program `shop`: see the library of that name.
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    shop::run(env::args_os().skip(1))
+}

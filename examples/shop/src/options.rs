@@ -1,0 +1,223 @@
+//! The command line: four options and the help.
+//!
+//! Owns the texts that say what was wrong with one and what it must be. Whether the engine takes the
+//! values (memory too small, a timeout out of range) is for the engine to say.
+
+use std::{ffi::OsString, fmt, time::Duration};
+
+/// How to serve the shop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// 0 takes any free one.
+    pub(crate) port: u16,
+    /// In bytes.
+    pub(crate) memory: usize,
+    pub(crate) idle: Duration,
+    /// How many the button on `/stats` releases.
+    pub(crate) robots: u64,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Serve(Options),
+    Help,
+}
+
+/// An option that cannot be: which, what it was, what it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    Unknown(String),
+    Missing { option: &'static str, must: &'static str },
+    Value { option: &'static str, was: String, must: &'static str },
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: 3000, memory: 64 << 20, idle: Duration::from_secs(30 * 60), robots: 1_000_000 }
+    }
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Wrong> {
+    let mut options = Options::default();
+    let mut arguments = arguments.into_iter().map(|text| text.to_string_lossy().into_owned());
+    while let Some(argument) = arguments.next() {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut read = |option: &Known| option.value(value.clone().or_else(|| arguments.next()));
+        match name {
+            "--port" => options.port = PORT.of(read(&PORT)?, port)?,
+            "--memory" => options.memory = MEMORY.of(read(&MEMORY)?, bytes)?,
+            "--idle" => options.idle = IDLE.of(read(&IDLE)?, span)?,
+            "--robots" => options.robots = ROBOTS.of(read(&ROBOTS)?, crowd)?,
+            "--help" | "-h" => return Ok(Request::Help),
+            _ => return Err(Wrong::Unknown(argument)),
+        }
+    }
+    Ok(Request::Serve(options))
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(was) => {
+                write!(f, "{was:?} is not an option: see --help")
+            }
+            Self::Missing { option, must } => write!(f, "{option} has no value: it must be {must}"),
+            Self::Value { option, was, must } => {
+                write!(f, "{option} was {was:?}: it must be {must}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// An option's name and what its value must be.
+struct Known {
+    option: &'static str,
+    must: &'static str,
+}
+
+impl Known {
+    fn value(&self, given: Option<String>) -> Result<String, Wrong> {
+        given.ok_or(Wrong::Missing { option: self.option, must: self.must })
+    }
+
+    fn of<T>(&self, was: String, read: fn(&str) -> Option<T>) -> Result<T, Wrong> {
+        read(&was).ok_or(Wrong::Value { option: self.option, was, must: self.must })
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok()
+}
+
+/// A whole number and a unit of 1024s: `64MiB`, `256M`, `1 GiB`, `67108864`.
+fn bytes(text: &str) -> Option<usize> {
+    let (number, unit) = split(text)?;
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return None,
+    };
+    usize::try_from(number.checked_mul(1 << shift)?).ok()
+}
+
+/// A whole number and a unit: `90s`, `30m`, `2h`.
+fn span(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 60 * 60,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+fn crowd(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|crowd| (1..=MOST_ROBOTS).contains(crowd))
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, text[end..].trim()))
+}
+
+const PORT: Known =
+    Known { option: "--port", must: "a number from 0 to 65535, where 0 takes any free one" };
+const MEMORY: Known = Known {
+    option: "--memory",
+    must: "a whole number of bytes, or one with a unit, such as 64MiB, 256M or 1G",
+};
+const IDLE: Known =
+    Known { option: "--idle", must: "a whole number with a unit, such as 90s, 30m or 2h" };
+
+const ROBOTS: Known = Known { option: "--robots", must: "a number from 1 to 1000000000" };
+
+const MOST_ROBOTS: u64 = 1_000_000_000;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+A small shop whose carts and sign-ins live in a fixed block of memory.
+
+Usage: shop [--port NUMBER] [--memory SIZE] [--idle SPAN] [--robots NUMBER]
+
+  --port NUMBER    the port on 127.0.0.1, 0 for any free one (3000)
+  --memory SIZE    all that the sessions may ever take: 64MiB, 256M, bytes (64MiB)
+  --idle SPAN      how long a session lives without a request: 90s, 30m, 2h (30m)
+  --robots NUMBER  how many the button on /stats releases (1000000)
+  --help           this text
+
+SESSILE_KEYS holds the keys that sign cookies, newest first: base64 of 32 bytes or
+more each, comma-separated. Without it the shop draws a fresh one.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, Wrong> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn served(line: &str) -> Options {
+        match parsed(line) {
+            Ok(Request::Serve(options)) => options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_line_takes_the_defaults() {
+        assert_eq!(served(""), Options::default());
+    }
+
+    #[test]
+    fn values_come_with_a_space_or_an_equals_sign() {
+        let wanted =
+            Options { port: 0, memory: 256 << 20, idle: Duration::from_secs(90), robots: 7 };
+        assert_eq!(served("--port 0 --memory 256M --idle 90s --robots 7"), wanted);
+        assert_eq!(served("--port=0 --memory=262144KiB --idle=90s --robots=7"), wanted);
+        assert_eq!(served("--port 1 --port 0 --memory 268435456 --idle 90s --robots 7"), wanted);
+    }
+
+    #[test]
+    fn help_wins() {
+        assert_eq!(parsed("--port 1 --help"), Ok(Request::Help));
+        assert_eq!(parsed("-h"), Ok(Request::Help));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_what_it_was_and_what_it_must_be() {
+        for (line, option, was) in [
+            ("--port 65536", "--port", "65536"),
+            ("--port -1", "--port", "-1"),
+            ("--memory 64MB", "--memory", "64MB"),
+            ("--memory lots", "--memory", "lots"),
+            ("--memory 99999999999999999G", "--memory", "99999999999999999G"),
+            ("--idle 30", "--idle", "30"),
+            ("--idle 1.5h", "--idle", "1.5h"),
+            ("--idle= ", "--idle", ""),
+            ("--robots 0", "--robots", "0"),
+            ("--robots a-million", "--robots", "a-million"),
+        ] {
+            let text = parsed(line).expect_err(line).to_string();
+            assert!(text.starts_with(&format!("{option} was {was:?}: it must be a ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_and_a_missing_value_are_named() {
+        let text = parsed("--prot 1").expect_err("no such option").to_string();
+        assert!(text.starts_with("\"--prot\" is not an option"), "{text}");
+        let text = parsed("--memory").expect_err("no value").to_string();
+        assert!(text.starts_with("--memory has no value: it must be a whole"), "{text}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The cart: its lines and what they come to.
+
+use maud::{Markup, html};
+
+use super::{Frame, product_button};
+use crate::{cart::Cart, catalogue::Product};
+
+/// What the visitor has chosen so far.
+pub(crate) fn cart(frame: &Frame<'_>) -> Markup {
+    let cart = &frame.visitor.cart;
+    frame.page(
+        "Your cart",
+        "/cart",
+        &html! {
+            section.middle {
+                h1 { "Your cart" }
+                @if cart.is_empty() {
+                    div.panel.empty {
+                        p { "There is nothing in it yet." }
+                        p { a.button href="/" { "To the shelves" } }
+                    }
+                } @else {
+                    (lines(cart))
+                    @if frame.visitor.name.is_none() {
+                        p.hint { a href="/sign-in" { "Sign in" } " and the cart comes with you." }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn lines(cart: &Cart) -> Markup {
+    html! {
+        div.panel {
+            ul.lines {
+                @for (product, quantity) in cart.lines() { (line(product, quantity)) }
+            }
+            p.total { span { "Total" } strong id="total" { "£" (cart.total()) } }
+            p.hint { "There is no till: this is as far as the example goes." }
+        }
+    }
+}
+
+fn line(product: &Product, quantity: u32) -> Markup {
+    let name = product.name;
+    html! {
+        li {
+            div.picture { (product.picture()) }
+            div.words {
+                h2 { (name) }
+                p { "£" (product.price) " each" }
+            }
+            div.quantity {
+                (product_button("/cart/take", product.id, "round", &html! {
+                    span aria-hidden="true" { "−" } span.unseen { "One " (name) " fewer" }
+                }))
+                span.number { (quantity) }
+                (product_button("/cart/more", product.id, "round", &html! {
+                    span aria-hidden="true" { "+" } span.unseen { "One more " (name) }
+                }))
+            }
+            strong.sum { "£" (product.price * quantity) }
+            (product_button("/cart/remove", product.id, "quiet", &html! {
+                "Remove" span.unseen { " " (name) }
+            }))
+        }
+    }
+}

@@ -1,0 +1,38 @@
+"use strict";
+// Puts the figures of /stats.json where the page names them, once a second while it is looked at.
+const button = document.querySelector("#release button");
+const away = document.querySelector("#away");
+
+function show(figures) {
+  for (const place of document.querySelectorAll("[data-value]"))
+    place.textContent = figures.texts[place.dataset.value];
+  for (const bar of document.querySelectorAll("[data-bar]"))
+    bar.setAttribute("width", figures.bars[bar.dataset.bar] + "%");
+  for (const line of document.querySelectorAll("[data-line]"))
+    line.setAttribute("d", figures.lines[line.dataset.line]);
+  button.disabled = figures.robots.running;
+}
+
+async function ask() {
+  try {
+    show(await (await fetch("/stats.json")).json());
+    away.hidden = true;
+  } catch {
+    away.hidden = false;
+  }
+}
+
+async function poll() {
+  if (!document.hidden) await ask();
+  setTimeout(poll, 1000);
+}
+
+// The form works without this; with it the page stays where it is.
+document.querySelector("#release").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  button.disabled = true;
+  await fetch("/robots", { method: "POST", redirect: "manual" }).catch(() => {});
+  await ask();
+});
+
+poll();

@@ -1,0 +1,79 @@
+//! What one lookup costs, measured when somebody asks.
+//!
+//! Owns one session of its own in the shop's cache and reads it again and again, so what it measures
+//! is a session that is hot in the processor's caches. Its reads are taken out of the hits, so that
+//! looking at the figures does not change them.
+
+use std::{
+    hint::black_box,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use sessile::{Deadlines, SessionCache, SessionId, Stats};
+
+/// The length of the probe's session, in bytes.
+pub(crate) const SIZE: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Probe(Mutex<State>);
+
+/// What the probe saw: the engine's figures without the probe's reads, and the time of a lookup if
+/// the cache has room for the probe's session.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) stats: Stats,
+    pub(super) lookup: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    session: Option<SessionId>,
+    reads: u64,
+    buffer: BytesMut,
+}
+
+impl Probe {
+    /// Looks up and counts in one go, so that two who ask at once see no half of the other's reads.
+    pub(super) fn observe(&self, cache: &SessionCache) -> Seen {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lookup = state.measure(cache);
+        let mut stats = cache.stats();
+        stats.hits = stats.hits.saturating_sub(state.reads);
+        Seen { stats, lookup }
+    }
+}
+
+impl State {
+    /// The median of the rounds, so that one interruption by the system does not count.
+    fn measure(&mut self, cache: &SessionCache) -> Option<Duration> {
+        let session = self.session(cache)?;
+        let mut rounds = [Duration::ZERO; ROUNDS];
+        for round in &mut rounds {
+            let start = Instant::now();
+            for _ in 0..READS {
+                let found = cache.load(black_box(&session), &mut self.buffer)?;
+                self.reads += 1;
+                black_box((found.version, &self.buffer[..]));
+            }
+            *round = start.elapsed() / READS;
+        }
+        rounds.sort_unstable();
+        Some(rounds[ROUNDS / 2])
+    }
+
+    /// The probe's session: made at the first look, and again when it expired or was evicted.
+    fn session(&mut self, cache: &SessionCache) -> Option<SessionId> {
+        let kept = self.session.filter(|session| cache.load(session, &mut self.buffer).is_some());
+        self.reads += u64::from(kept.is_some());
+        self.session = kept.or_else(|| {
+            let made = cache.create(&[b'p'; SIZE], Deadlines::default());
+            made.ok().map(|made| made.id)
+        });
+        self.session
+    }
+}
+
+const ROUNDS: usize = 16;
+const READS: u32 = 64;
