@@ -1,4 +1,36 @@
-//! sessile: web sessions at memory speed.
+//! Web sessions at memory speed: a `Cookie` header goes in, the session's bytes come out, from memory that
+//! is fixed at start and never grows.
+//!
+//! This is the engine: bytes in, bytes out, synchronous, with no framework, no runtime and no JSON. For axum
+//! and tower there is `sessile-tower` on top of it.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use sessile::{Deadlines, KeyRing, SessionCache, SetCookie};
+//!
+//! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::random()?).build()?;
+//! let cookie = SetCookie::builder(cache.cookie_name()).build()?;
+//!
+//! let made = cache.create(b"data", Deadlines::default())?;
+//! let response_header = cookie.issue(&made.token);
+//! assert!(response_header.ends_with("HttpOnly; Secure; SameSite=Lax"));
+//!
+//! let request_header = format!("__Host-session={}", made.token.as_str());
+//! let mut buffer = BytesMut::new();
+//! let record = cache.open([request_header.as_bytes()], &mut buffer).expect("it is live");
+//! assert_eq!((&buffer[..], record.version), (&b"data"[..], made.version));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```text
+//!  cache    routes each verb to a shard; random bytes and MACs outside its lock
+//!    ├─ cookie   header → token → keys, and Set-Cookie
+//!    └─ shard    index │ region: wheel, queues, heap of entries
+//! ```
+//!
+//! A [`SessionCache`] is made by its [`Builder`], with one knob that matters: how much memory it may have.
+//! Its verbs answer with a [`Record`], with what was [`Issued`], or with an [`Error`] that says why nothing was
+//! changed. Time is a [`Clock`], which a test moves by hand.
 
 mod cache;
 mod clock;

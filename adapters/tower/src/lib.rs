@@ -49,3 +49,8 @@ pub use layer::SessionLayer;
 pub use service::{ResponseFuture, SessionService};
 pub use sessile::{CookieError, SameSite};
 pub use sessile_web::{MissingSession, Session, SessionError};
+
+/// The examples of the repository's front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

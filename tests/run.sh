@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Everything that is checked. It needs a Rust toolchain; what else is there is used, and what is not is
+# skipped and said so. As root or with CI=true it installs what it may. Its last line is
+# "N passed, N failed, N skipped", counted in steps; it fails if a step does.
+set -u -o pipefail
+cd "$(dirname "$0")/.."
+
+passed=0 failed=0 skipped=0
+started=$SECONDS
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+# step NAME COMMAND…: runs it and shows its output if it fails.
+step() {
+    local name=$1 begin=$SECONDS
+    shift
+    if "$@" >"$logs/step" 2>&1; then
+        passed=$((passed + 1))
+        printf 'ok    %-40s %4d s\n' "$name" $((SECONDS - begin))
+        grep -E '^(test result:| *Summary )' "$logs/step" | awk '!seen[$0]++' | tail -n 3 | sed 's/^/        /'
+    else
+        failed=$((failed + 1))
+        printf 'FAIL  %-40s %4d s\n' "$name" $((SECONDS - begin))
+        tail -n 60 "$logs/step" | sed 's/^/    | /'
+    fi
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    printf 'skip  %-40s %s\n' "$1" "$2"
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Whether this machine is ours to install things on.
+may_install() { [ "${CI:-}" = true ] || [ "$(id -u)" = 0 ]; }
+
+# package COMMAND PACKAGE: installs a system package that a step needs.
+package() {
+    has "$1" && return 0
+    if may_install && has apt-get; then
+        echo "installing the package $2"
+        { apt-get install -y "$2" || { apt-get update && apt-get install -y "$2"; }; } >/dev/null 2>&1
+    fi
+    has "$1"
+}
+
+# Some crates of the comparison, and of the fuzzer, build C.
+package cc gcc || echo "no C compiler: what needs one will fail"
+
+cargo_tests() {
+    if has cargo-nextest; then
+        cargo nextest run --no-fail-fast "$@"
+    else
+        cargo test --no-fail-fast --lib --bins --tests "$@"
+    fi
+}
+
+if cargo fmt --version >/dev/null 2>&1; then
+    step "format" cargo fmt --all --check
+else
+    skip "format" "no rustfmt"
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+    step "lints" cargo clippy --all-targets --all-features -- -D warnings
+else
+    skip "lints" "no clippy"
+fi
+
+step "tests" cargo_tests --all-features
+step "examples in the docs" cargo test --doc --all-features
+step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower
+
+# MACs without the CPU's instructions for SHA.
+step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \
+    cargo test --target-dir target/soft -p sessile --test keys --test token
+step "models of races (loom)" env RUSTFLAGS="--cfg sessile_loom" \
+    cargo test --target-dir target/loom --release -p sessile --test loom
+
+step "benchmarks build" cargo check --benches -p sessile
+step "comparison with peers builds" cargo check -p bench
+
+step "packages" cargo package --allow-dirty --no-verify -p sessile -p sessile-web -p sessile-tower
+step "the engine's package builds" cargo package --allow-dirty -p sessile
+
+# The committed corpora ran above, on this toolchain; here the fuzzer looks for more.
+fuzz() {
+    cargo +nightly fuzz run "$1" --fuzz-dir fuzz "$logs/$1" "fuzz/corpus/$1" -- \
+        -max_total_time="${SESSILE_FUZZ_SECONDS:-10}" -max_len=2000 -print_final_stats=1
+}
+if ! cargo +nightly --version >/dev/null 2>&1; then
+    skip "fuzzing" "no nightly toolchain"
+elif ! has cargo-fuzz; then
+    skip "fuzzing" "no cargo-fuzz"
+else
+    for target in header token heap wheel engine; do
+        mkdir -p "$logs/$target"
+        step "fuzzing the $target" fuzz "$target"
+    done
+fi
+
+echo "in $((SECONDS - started)) s"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
