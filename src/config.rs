@@ -30,7 +30,7 @@ pub struct Builder {
 }
 
 /// A session's own timeouts; what is `None` is the cache's own when a session is created, and left as
-/// it is otherwise. Both are capped by the cache's.
+/// it is otherwise. Both are capped by the cache's, and count in whole ticks of 100 ms, rounded down.
 ///
 /// ```
 /// use std::time::Duration;
@@ -92,14 +92,15 @@ impl Builder {
         Self { max_session_size: bytes, ..self }
     }
 
-    /// How long after its last use a session is refused; 30 minutes unless set. It is never refused
-    /// before fifteen sixteenths of that.
+    /// How long after its last use a session is refused, in whole ticks of 100 ms; 30 minutes unless set.
+    /// It is never refused before fifteen sixteenths of that.
     #[must_use]
     pub fn idle_timeout(self, span: Duration) -> Self {
         Self { idle_timeout: span, ..self }
     }
 
-    /// How long after its creation a session is refused, whatever it is used for; 12 hours unless set.
+    /// How long after its creation a session is refused, whatever it is used for, in whole ticks of 100 ms;
+    /// 12 hours unless set.
     #[must_use]
     pub fn lifetime(self, span: Duration) -> Self {
         Self { lifetime: span, ..self }

@@ -1,11 +1,6 @@
 //! One stripe of the cache, single-threaded: index, region, heap, wheel and queues, and the verbs that
 //! keep them in step.
 //!
-//! ```text
-//!  table:   index lines
-//!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ blocks …
-//! ```
-//!
 //! An entry stands in the index, in the wheel and in one queue, or in none of them. A shard does not know
 //! that there are others, nor threads: it is told the time, and what a token is to say.
 
@@ -13,9 +8,11 @@ pub(crate) mod entry;
 pub mod heap;
 pub(crate) mod index;
 pub mod list;
+mod plan;
 pub(crate) mod queues;
 pub mod region;
 mod room;
+mod rotation;
 pub mod wheel;
 
 use bytes::BytesMut;
@@ -29,8 +26,9 @@ use crate::{
 use entry::{Entry, Flags, LINKS, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
+pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
-use region::{Offset, Region, WORD};
+use region::{Offset, Region};
 use room::Need;
 use wheel::Wheel;
 
@@ -44,13 +42,6 @@ pub(crate) struct Shard {
     /// The block of the largest permitted session, in words.
     largest: u32,
     counts: Counts,
-}
-
-/// How a shard's bytes are divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
-    lines: u32,
-    words: u32,
 }
 
 /// A session that wants in.
@@ -127,50 +118,12 @@ pub(crate) struct Counts {
     pub(crate) moved: u64,
 }
 
-impl Plan {
-    /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
-    pub(crate) fn new(bytes: usize) -> Self {
-        let bytes = bytes.min(Self::MOST);
-        let session = Entry::size(MEAN_DATA, false) as usize * WORD;
-        let line = Index::footprint(1) - Index::footprint(0);
-        let lines = bytes / (session * Index::FILL as usize + line);
-        let lines = (lines as u32).max(Index::FEWEST);
-        let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
-        Self { lines, words: (rest / WORD) as u32 }
-    }
-
-    /// The fewest bytes that can hold one session of so many bytes of data.
-    pub(crate) fn least(len: usize) -> usize {
-        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize;
-        let mut bytes = block * WORD;
-        while Self::new(bytes).heap_words() < block {
-            bytes += 64 * WORD;
-        }
-        bytes
-    }
-
-    /// The most bytes that can be addressed: what a block's size can say.
-    pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
-
-    /// How many anonymous sessions of so many bytes fit.
-    pub(crate) fn sessions(&self, len: usize) -> usize {
-        let block = Entry::size(len, false).max(Heap::SMALLEST) as usize;
-        (self.heap_words() / block).min((self.lines * Index::FILL) as usize)
-    }
-
-    fn heap_words(&self) -> usize {
-        let fixed = FIXED + Heap::class_words(self.words);
-        self.words.saturating_sub(fixed) as usize
-    }
-}
-
 impl Shard {
     pub(crate) fn new(plan: Plan, largest_len: usize) -> Self {
         let region = Region::new(plan.words);
-        let wheel = Wheel::new(&region, ANCHORS);
-        let queues = Queues::new(&region, ANCHORS + Wheel::WORDS);
-        let blocks = FIXED + Heap::class_words(plan.words);
-        let heap = Heap::new(&region, FIXED, blocks, plan.words);
+        let wheel = Wheel::new(&region, Plan::SLOTS);
+        let queues = Queues::new(&region, Plan::QUEUES);
+        let heap = Heap::new(&region, Plan::CLASSES, plan.blocks(), plan.words);
         let index = Index::new(plan.lines);
         let largest = Entry::size(largest_len, true);
         Self { region, heap, index, wheel, queues, largest, counts: Counts::default() }
@@ -262,67 +215,6 @@ impl Shard {
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
         Ok(())
-    }
-
-    /// Gives a session a new id, which lives in this shard too, and leaves an alias under the old one if
-    /// there is room for it. Gives the version of the data.
-    pub(crate) fn rotate(
-        &mut self,
-        id: &Id,
-        new: &Stamp,
-        target: &SessionId,
-        now: Tick,
-    ) -> Result<u32, Refusal> {
-        let at = self.live(id, now).ok_or(Refusal::Gone)?;
-        let spot = self.spot(&new.id)?;
-        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: at };
-        let alias = self.make_room(need, now);
-        let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
-        match alias {
-            Some(alias) => self.leave_alias(at, place, alias, target, now),
-            None => self.index.remove(place),
-        }
-        let entry = Entry::at(&self.region, at);
-        entry.set_stamp(new);
-        let line = entry.line();
-        let times = touch(entry, line.times(), now);
-        entry.set_times(&Times { issued: now, ..times });
-        self.enlist(spot, at);
-        self.counts.rotated += 1;
-        Ok(line.version())
-    }
-
-    /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
-    /// into the alias. Gives the version of the data.
-    pub(crate) fn sign_in(
-        &mut self,
-        id: &Id,
-        home: Option<&mut Self>,
-        target: &SessionId,
-        now: Tick,
-        newcomer: impl FnOnce(Times) -> Newcomer,
-    ) -> Result<u32, Refusal> {
-        let at = self.live(id, now).ok_or(Refusal::Gone)?;
-        let old = Entry::at(&self.region, at);
-        let line = old.line();
-        let (newcomer, len) = (newcomer(line.times()), line.len());
-        match home {
-            Some(home) => {
-                let to = home.admit(&newcomer, len, 0, now)?;
-                Entry::at(&home.region, to).fill_from(old);
-                home.counts.signed_in += 1;
-            }
-            None => {
-                let to = self.admit(&newcomer, len, at, now)?;
-                let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
-                Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
-                self.counts.signed_in += 1;
-            }
-        }
-        if let Some((_, at)) = self.find(id) {
-            self.become_alias(at, target, now);
-        }
-        Ok(line.version())
     }
 
     /// Destroys a session, or says where it went.
@@ -469,40 +361,6 @@ impl Shard {
         }
     }
 
-    /// Writes the alias of a session, under the id that it still has, into a block of its own.
-    fn leave_alias(
-        &mut self,
-        at: Offset,
-        place: Place,
-        alias: Offset,
-        target: &SessionId,
-        now: Tick,
-    ) {
-        let entry = Entry::at(&self.region, at);
-        let line = entry.line();
-        Entry::at(&self.region, alias).write(&line.stamp(), &line.times(), 0, None);
-        self.index.set_offset(place, alias);
-        self.enter_alias(alias, target, now);
-    }
-
-    /// Turns a session into the alias of its new id, in its own block.
-    fn become_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
-        self.queues.leave(&self.region, at);
-        self.wheel.unfile(&self.region, at + WHEEL);
-        self.enter_alias(at, target, now);
-    }
-
-    /// An alias is remembered for the session's idle timeout, within its lifetime.
-    fn enter_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
-        let entry = Entry::at(&self.region, at);
-        let times = entry.line().times();
-        let end = times.end.min(now.saturating_add(times.idle_timeout));
-        entry.write_alias(target, end);
-        self.heap.shrink(&self.region, at, entry::ALIAS);
-        self.queues.enter(&self.region, at);
-        self.wheel.file(&self.region, at + WHEEL, end);
-    }
-
     /// A block for a session that is to have so many bytes of data: its own, or a larger one.
     fn fit(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
         let entry = Entry::at(&self.region, at);
@@ -592,12 +450,6 @@ fn rank(has_user: bool) -> Rank {
     if has_user { Rank::Authenticated } else { Rank::Anonymous }
 }
 
-/// The mean size of a session's data, in bytes, for which the index is carved.
-pub(crate) const MEAN_DATA: usize = 256;
-/// The first anchor: offset 0 is nobody's.
-const ANCHORS: Offset = 1;
-/// The words before the classes of the heap.
-const FIXED: u32 = ANCHORS + Wheel::WORDS + Queues::WORDS;
 /// Entries of the wheel that each write looks at.
 const STEPS_PER_WRITE: usize = 2;
 /// A touch that would move the deadline by less than this part of the timeout is left out.

@@ -1,5 +1,5 @@
 //! Races between verbs, in every order that the locks allow. Run with
-//! `RUSTFLAGS="--cfg sessile_loom" cargo test --release --test loom`.
+//! `RUSTFLAGS="--cfg sessile_loom" cargo test --test loom`.
 //!
 //! Each model says which outcomes there are, and must have seen all of them: a model that explores nothing
 //! would see one.

@@ -1,0 +1,75 @@
+//! How a shard's bytes are divided into index and region, and the region into its parts.
+//!
+//! ```text
+//!  table:   index lines
+//!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ blocks …
+//! ```
+
+use super::{
+    entry::Entry,
+    heap::Heap,
+    index::Index,
+    queues::Queues,
+    region::{Offset, Region, WORD},
+    wheel::Wheel,
+};
+
+/// How a shard's bytes are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(super) lines: u32,
+    pub(super) words: u32,
+}
+
+impl Plan {
+    /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(Self::MOST);
+        let session = Entry::size(MEAN_DATA, false) as usize * WORD;
+        let line = Index::footprint(1) - Index::footprint(0);
+        let lines = bytes / (session * Index::FILL as usize + line);
+        let lines = (lines as u32).max(Index::FEWEST);
+        let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
+        Self { lines, words: (rest / WORD) as u32 }
+    }
+
+    /// The fewest bytes that can hold one session of so many bytes of data.
+    pub(crate) fn least(len: usize) -> usize {
+        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize;
+        let mut bytes = block * WORD;
+        while Self::new(bytes).heap_words() < block {
+            bytes += 64 * WORD;
+        }
+        bytes
+    }
+
+    /// The most bytes that can be addressed: what a block's size can say.
+    pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
+
+    /// How many anonymous sessions of so many bytes fit.
+    pub(crate) fn sessions(&self, len: usize) -> usize {
+        let block = Entry::size(len, false).max(Heap::SMALLEST) as usize;
+        (self.heap_words() / block).min((self.lines * Index::FILL) as usize)
+    }
+
+    /// Where the slots of the wheel begin: offset 0 is nobody's.
+    pub(super) const SLOTS: Offset = 1;
+
+    /// Where the anchors of the queues begin.
+    pub(super) const QUEUES: Offset = Self::SLOTS + Wheel::WORDS;
+
+    /// Where the classes of the heap begin.
+    pub(super) const CLASSES: Offset = Self::QUEUES + Queues::WORDS;
+
+    /// Where its blocks begin.
+    pub(super) fn blocks(&self) -> Offset {
+        Self::CLASSES + Heap::class_words(self.words)
+    }
+
+    fn heap_words(&self) -> usize {
+        self.words.saturating_sub(self.blocks()) as usize
+    }
+}
+
+/// The mean size of a session's data, in bytes, for which the index is carved.
+pub(crate) const MEAN_DATA: usize = 256;

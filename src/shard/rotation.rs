@@ -1,0 +1,115 @@
+//! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
+//!
+//! An alias is an entry that opens nothing and says where its session went. It is remembered for the
+//! session's idle timeout, within its lifetime, and goes first when there is no room.
+
+use super::{
+    Newcomer, Refusal, Shard,
+    entry::{self, Entry, Stamp, Times, WHEEL},
+    index::Place,
+    queues::Rank,
+    region::Offset,
+    room::Need,
+    touch,
+};
+use crate::{
+    clock::Tick,
+    id::{Id, SessionId},
+};
+
+impl Shard {
+    /// Gives a session a new id, which lives in this shard too, and leaves an alias under the old one if
+    /// there is room for it. Gives the version of the data.
+    pub(crate) fn rotate(
+        &mut self,
+        id: &Id,
+        new: &Stamp,
+        target: &SessionId,
+        now: Tick,
+    ) -> Result<u32, Refusal> {
+        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        let spot = self.spot(&new.id)?;
+        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: at };
+        let alias = self.make_room(need, now);
+        let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+        match alias {
+            Some(alias) => self.leave_alias(at, place, alias, target, now),
+            None => self.index.remove(place),
+        }
+        let entry = Entry::at(&self.region, at);
+        entry.set_stamp(new);
+        let line = entry.line();
+        let times = touch(entry, line.times(), now);
+        entry.set_times(&Times { issued: now, ..times });
+        self.enlist(spot, at);
+        self.counts.rotated += 1;
+        Ok(line.version())
+    }
+
+    /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
+    /// into the alias. Gives the version of the data.
+    pub(crate) fn sign_in(
+        &mut self,
+        id: &Id,
+        home: Option<&mut Self>,
+        target: &SessionId,
+        now: Tick,
+        newcomer: impl FnOnce(Times) -> Newcomer,
+    ) -> Result<u32, Refusal> {
+        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        let old = Entry::at(&self.region, at);
+        let line = old.line();
+        let (newcomer, len) = (newcomer(line.times()), line.len());
+        match home {
+            Some(home) => {
+                let to = home.admit(&newcomer, len, 0, now)?;
+                Entry::at(&home.region, to).fill_from(old);
+                home.counts.signed_in += 1;
+            }
+            None => {
+                let to = self.admit(&newcomer, len, at, now)?;
+                let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
+                Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
+                self.counts.signed_in += 1;
+            }
+        }
+        if let Some((_, at)) = self.find(id) {
+            self.become_alias(at, target, now);
+        }
+        Ok(line.version())
+    }
+
+    /// Writes the alias of a session, under the id that it still has, into a block of its own.
+    fn leave_alias(
+        &mut self,
+        at: Offset,
+        place: Place,
+        alias: Offset,
+        target: &SessionId,
+        now: Tick,
+    ) {
+        let entry = Entry::at(&self.region, at);
+        let line = entry.line();
+        Entry::at(&self.region, alias).write(&line.stamp(), &line.times(), 0, None);
+        self.index.set_offset(place, alias);
+        self.enter_alias(alias, target, now);
+    }
+
+    /// Turns a session into the alias of its new id, in its own block.
+    fn become_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+        self.queues.leave(&self.region, at);
+        self.wheel.unfile(&self.region, at + WHEEL);
+        self.enter_alias(at, target, now);
+    }
+
+    /// An alias is remembered for the session's idle timeout, within its lifetime.
+    fn enter_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+        let entry = Entry::at(&self.region, at);
+        let times = entry.line().times();
+        let end = times.end.min(now.saturating_add(times.idle_timeout));
+        entry.write_alias(target, end);
+        self.heap.shrink(&self.region, at, entry::ALIAS);
+        self.queues.enter(&self.region, at);
+        self.wheel.file(&self.region, at + WHEEL, end);
+    }
+}
