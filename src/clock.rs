@@ -70,6 +70,7 @@ impl Clock {
         let _ = nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Tick {
         match &self.0 {
             Source::System(clock) => clock.now(),
@@ -102,22 +103,30 @@ impl System {
         Self { start: boot(), seen: AtomicU64::new(0), tick: AtomicU32::new(0) }
     }
 
+    #[inline]
     fn now(&self) -> Tick {
         let coarse = coarse();
-        // A thread that sees another's `seen` before its `tick` is one coarse step late, which is
-        // less than a tick; `fetch_max` keeps the hand from going back.
         if self.seen.load(Relaxed) != coarse {
-            self.tick.fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
-            self.seen.store(coarse, Relaxed);
+            self.look(coarse);
         }
         self.tick.load(Relaxed)
+    }
+
+    /// A thread that sees another's `seen` before its `tick` is one coarse step late, which is less than
+    /// a tick; `fetch_max` keeps the hand from going back.
+    #[cold]
+    fn look(&self, coarse: u64) {
+        self.tick.fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
+        self.seen.store(coarse, Relaxed);
     }
 }
 
 #[cfg(target_os = "linux")]
+#[inline]
 fn coarse() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+    // Nanoseconds are less than 2^30: two readings are equal if these are.
+    ((now.tv_sec as u64) << 30) | now.tv_nsec as u64
 }
 
 #[cfg(target_os = "linux")]

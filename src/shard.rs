@@ -152,9 +152,12 @@ impl Shard {
         now: Tick,
         data: &mut BytesMut,
     ) -> Result<Found, Miss> {
-        let (_, at) = self.find(id).ok_or(Miss::Absent)?;
+        let found = self.index.find(self.index.spot(id), |at| {
+            let line = Entry::at(&self.region, at).line();
+            (line.id() == *id).then_some((at, line))
+        });
+        let (_, (at, line)) = found.ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
-        let line = entry.line();
         if !proof.holds(&line.stamp()) {
             return Err(Miss::Unproven);
         }
@@ -164,12 +167,16 @@ impl Shard {
         if line.deadline() <= now {
             return Err(Miss::Expired);
         }
-        data.resize(line.len(), 0);
-        entry.read(&line, data);
-        let times = touch(entry, line.times(), now);
+        let found = Found {
+            version: line.version(),
+            user: entry.user(&line),
+            times: touch(entry, line.times(), now),
+        };
         self.queues.used(&self.region, at, line.flags());
         self.counts.hits += 1;
-        Ok(Found { version: line.version(), user: entry.user(&line), times })
+        data.resize(line.len(), 0);
+        self.region.read(at + line.flags().data(), data);
+        Ok(found)
     }
 
     /// Stores data in place of a session's own, if nobody did since that version.
@@ -306,14 +313,12 @@ impl Shard {
         }
     }
 
-    #[inline]
     fn find(&self, id: &Id) -> Option<(Place, Offset)> {
         self.find_at(self.index.spot(id), id)
     }
 
-    #[inline]
     fn find_at(&self, spot: Spot, id: &Id) -> Option<(Place, Offset)> {
-        self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
+        self.index.find(spot, |at| (Entry::at(&self.region, at).id() == *id).then_some(at))
     }
 
     /// The session of an id, if it may be used.
@@ -401,7 +406,7 @@ impl Shard {
     /// Where an entry stands in the index.
     fn place_of(&self, at: Offset) -> Option<Place> {
         let spot = self.index.spot(&Entry::at(&self.region, at).id());
-        let found = self.index.find(spot, |offset| offset == at);
+        let found = self.index.find(spot, |offset| (offset == at).then_some(()));
         debug_assert!(found.is_some(), "every entry stands in the index");
         found.map(|(place, _)| place)
     }

@@ -89,8 +89,9 @@ impl Flags {
         self.0 >> USES & 3
     }
 
-    /// Where the data begins, in words.
-    fn data(self) -> u32 {
+    /// Where the data begins, in words behind the entry's offset.
+    #[inline]
+    pub(crate) fn data(self) -> u32 {
         if self.has(Self::USER) { DATA + USER_WORDS } else { DATA }
     }
 
@@ -176,11 +177,6 @@ impl<'r> Entry<'r> {
     pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
         let has_user = line.flags().has(Flags::USER);
         has_user.then(|| UserHash(self.region.load_all(self.at + DATA)))
-    }
-
-    #[inline]
-    pub(crate) fn read(self, line: &Line, data: &mut [u8]) {
-        self.region.read(self.at + line.flags().data(), data);
     }
 
     /// Writes data that fits the block, and raises the version.
@@ -282,8 +278,13 @@ impl<'r> Entry<'r> {
 
 impl Line {
     #[inline]
+    pub(crate) fn id(&self) -> Id {
+        Id([self.word(ID), self.word(ID + 1)])
+    }
+
+    #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
-        let id = Id([self.word(ID), self.word(ID + 1)]);
+        let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
         Stamp { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
     }

@@ -29,12 +29,9 @@ pub(crate) struct Place {
     way: u32,
 }
 
-/// What an id comes to: its two lines and its tag. Keyed at random, so that nobody aims at a line.
+/// What an id comes to: where its lines are, and its tag. Keyed at random, so that nobody aims at a line.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot {
-    lines: [u32; 2],
-    tag: u8,
-}
+pub(crate) struct Spot(u64);
 
 impl Index {
     /// The fewest lines, so that each id has two.
@@ -65,19 +62,22 @@ impl Index {
     #[inline]
     pub(crate) fn spot(&self, id: &Id) -> Spot {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(id.0[0]);
-        hasher.write_u64(id.0[1]);
-        spot(hasher.finish(), self.lines)
+        hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
+        Spot(hasher.finish())
     }
 
-    /// The offset kept for an id, told from others with its tag by `is`.
+    /// What `is` says of the offset kept for an id, told by it from others with the same tag.
     #[inline(always)]
-    pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
-        for line in spot.lines {
-            for way in matches(self.tags(line), spot.tag) {
-                let offset = self.offset(line, way);
-                if is(offset) {
-                    return Some((Place { line, way }, offset));
+    pub(crate) fn find<T>(
+        &self,
+        spot: Spot,
+        is: impl Fn(Offset) -> Option<T>,
+    ) -> Option<(Place, T)> {
+        for choice in [spot.first(self.lines), spot.second(self.lines)] {
+            let line = self.table.load_all(choice * LINE);
+            for way in matches(&line, spot.tag()) {
+                if let Some(found) = is(offset(&line, way)) {
+                    return Some((Place { line: choice, way }, found));
                 }
             }
         }
@@ -87,13 +87,13 @@ impl Index {
     /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
     /// is not.
     pub(crate) fn vacancy(&self, spot: Spot) -> Option<Place> {
-        let [first, second] = spot.lines;
-        let mut ways = matches(self.tags(first), EMPTY);
-        let mut line = first;
+        let empty = |line: u32| matches(&self.table.load_all(line * LINE), EMPTY);
+        let mut line = spot.first(self.lines);
+        let mut ways = empty(line);
         if ways.len() < ROOMY {
-            let others = matches(self.tags(second), EMPTY);
+            let others = empty(spot.second(self.lines));
             if others.len() > ways.len() {
-                (line, ways) = (second, others);
+                (line, ways) = (spot.second(self.lines), others);
             }
         }
         ways.next().map(|way| Place { line, way })
@@ -102,7 +102,7 @@ impl Index {
     /// Puts an id into a vacancy of its spot.
     pub(crate) fn put(&mut self, place: Place, spot: Spot, offset: Offset) {
         self.set_offset(place, offset);
-        self.set_tag(place, spot.tag);
+        self.set_tag(place, spot.tag());
         self.len += 1;
     }
 
@@ -129,17 +129,13 @@ impl Index {
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
         for line in 0..self.lines {
-            let empty: Vec<_> = matches(self.tags(line), EMPTY).collect();
+            let line = self.table.load_all(line * LINE);
+            let empty: Vec<_> = matches(&line, EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| self.offset(line, way)));
+            all.extend(used.map(|way| offset(&line, way)));
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
         all
-    }
-
-    #[inline]
-    fn tags(&self, line: u32) -> [u64; 2] {
-        [self.table.load(line * LINE), self.table.load(line * LINE + 1)]
     }
 
     fn set_tag(&self, place: Place, tag: u8) {
@@ -148,32 +144,54 @@ impl Index {
         let word = self.table.load(at) & !(0xff << shift) | u64::from(tag) << shift;
         self.table.store(at, word);
     }
+}
+
+impl Spot {
+    /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
+    #[inline]
+    fn first(self, lines: u32) -> u32 {
+        scale((self.0 >> 32) as u32, lines)
+    }
 
     #[inline]
-    fn offset(&self, line: u32, way: u32) -> Offset {
-        let pair = self.table.pair(line * LINE + OFFSETS + way / 2);
-        if way.is_multiple_of(2) { pair.low } else { pair.high }
+    fn second(self, lines: u32) -> u32 {
+        let (first, second) = (self.first(lines), scale(self.0 as u32, lines));
+        match second {
+            _ if second != first => second,
+            0 => 1,
+            _ => second - 1,
+        }
+    }
+
+    #[inline]
+    fn tag(self) -> u8 {
+        (self.0 as u8).max(1)
     }
 }
 
-/// Spreads a hash over the lines by multiplication (Lemire 2016), each half for one line.
 #[inline]
-fn spot(hash: u64, lines: u32) -> Spot {
-    let scale = |half: u32| ((u64::from(half) * u64::from(lines)) >> 32) as u32;
-    let [first, second] = [scale((hash >> 32) as u32), scale(hash as u32)];
-    let second = if second != first { second } else { (first + 1) % lines };
-    Spot { lines: [first, second], tag: (hash as u8).max(1) }
+fn scale(half: u32, lines: u32) -> u32 {
+    ((u64::from(half) * u64::from(lines)) >> 32) as u32
+}
+
+/// The words of a line.
+type Line = [u64; LINE as usize];
+
+#[inline]
+fn offset(line: &Line, way: u32) -> Offset {
+    let pair = Pair::unpack(line[((OFFSETS + way / 2) % LINE) as usize]);
+    if way.is_multiple_of(2) { pair.low } else { pair.high }
 }
 
 /// The ways of a line that hold a tag, by the zero bytes of a difference (Mycroft 1987; exact, as in
 /// Warren's "Hacker's Delight").
 #[inline]
-fn matches(tags: [u64; 2], tag: u8) -> Ways {
+fn matches(line: &Line, tag: u8) -> Ways {
     let zeros = |word: u64| {
         let difference = word ^ (u64::from(tag) * LOW_BITS);
         !(((difference & !HIGH_BITS) + !HIGH_BITS) | difference) & HIGH_BITS
     };
-    Ways((zeros(tags[0]) >> 7) | ((zeros(tags[1]) & SECOND_WORD) >> 6))
+    Ways((zeros(line[0]) >> 7) | ((zeros(line[1]) & SECOND_WORD) >> 6))
 }
 
 /// Some ways of a line: bit `8 n` stands for way `n` of the first word, bit `8 n + 1` for the second's.
@@ -217,9 +235,9 @@ mod tests {
 
     #[test]
     fn tags_are_matched_exactly() {
-        let tags = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
+        let line = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001, 0, 0, 0, 0, 0, 0];
         let ways = |tag| {
-            let mut ways: Vec<_> = matches(tags, tag).collect();
+            let mut ways: Vec<_> = matches(&line, tag).collect();
             ways.sort_unstable();
             ways
         };
@@ -250,7 +268,8 @@ mod tests {
         assert!(refused <= index.capacity() / 1_000, "{refused} of {}", index.capacity());
         for n in put {
             let spot = index.spot(&Id([n, !n]));
-            assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());
+            let is = |offset| (offset == n as u32 + 1).then_some(());
+            assert!(index.find(spot, is).is_some());
         }
     }
 }

@@ -57,7 +57,8 @@ impl Region {
     /// Reads words that adjoin, each once.
     #[inline]
     pub fn load_all<const LEN: usize>(&self, at: Offset) -> [u64; LEN] {
-        let words = &self.from(at)[..LEN];
+        let start = self.base + at as usize;
+        let words = &self.words[start..start + LEN];
         core::array::from_fn(|i| words[i].load(Relaxed))
     }
 
@@ -79,19 +80,18 @@ impl Region {
         self.store(at, pair.pack());
     }
 
-    /// Copies bytes out, from the start of a word.
+    /// Copies bytes out, from the start of a word. Who has the region to itself may copy plainly, which is
+    /// several words at a time.
     #[inline]
-    pub fn read(&self, at: Offset, bytes: &mut [u8]) {
-        let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
-        let (words, last) = self.from(at).as_chunks::<{ LINE as usize }>();
-        for (line, words) in lines.iter_mut().zip(words) {
-            for (chunk, word) in line.as_chunks_mut().0.iter_mut().zip(words) {
-                *chunk = word.load(Relaxed).to_le_bytes();
-            }
+    pub fn read(&mut self, at: Offset, bytes: &mut [u8]) {
+        let words = &mut self.words[self.base + at as usize..];
+        let (whole, rest) = bytes.as_chunks_mut::<WORD>();
+        let (words, last) = words.split_at_mut(whole.len());
+        for (chunk, word) in whole.iter_mut().zip(words) {
+            *chunk = word.get_mut().to_le_bytes();
         }
-        let words = words[lines.len()..].as_flattened().iter().chain(last);
-        for (chunk, word) in rest.chunks_mut(WORD).zip(words) {
-            chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..chunk.len()]);
+        if let (false, Some(word)) = (rest.is_empty(), last.first_mut()) {
+            rest.copy_from_slice(&word.get_mut().to_le_bytes()[..rest.len()]);
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn bytes_come_back_whatever_their_length() {
-        let region = Region::new(64);
+        let mut region = Region::new(64);
         for len in 0..100 {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
             region.write(3, &bytes);

@@ -108,7 +108,9 @@ impl Shard {
             LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
             queues.resize(region, moved.to, moved.size);
             let id = Entry::at(region, moved.to).id();
-            if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+            if let Some((place, _)) =
+                index.find(index.spot(&id), |at| (at == moved.from).then_some(()))
+            {
                 index.set_offset(place, moved.to);
             }
             counts.moved += 1;

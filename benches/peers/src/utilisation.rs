@@ -4,6 +4,8 @@
 //! Once with anonymous sessions alone, once with half of the sessions signed in, which a newcomer
 //! may not displace: holes then lie where they lie, and room is made by moving.
 
+use std::time::Instant;
+
 use hdrhistogram::Histogram;
 use sessile::{Clock, Deadlines, SessionCache, Stats};
 
@@ -42,6 +44,8 @@ struct Churn {
     used: Histogram<u64>,
     /// Sessions displaced, one figure a create.
     evicted: Histogram<u64>,
+    /// Nanoseconds a create.
+    times: Histogram<u64>,
 }
 
 impl Churn {
@@ -56,6 +60,7 @@ impl Churn {
             moved: 0,
             used: histogram(),
             evicted: histogram(),
+            times: histogram(),
         };
         workload::write_value(1, &mut churn.value);
         churn.fill(signed_in);
@@ -82,7 +87,10 @@ impl Churn {
         let mut before = self.cache.stats();
         let moved = before.moved;
         for _ in 0..creates {
+            let start = Instant::now();
             self.refused += usize::from(self.create().is_none());
+            let nanos = start.elapsed().as_nanos();
+            self.times.saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
             let after = self.cache.stats();
             self.evicted.saturating_record(displaced(&after) - displaced(&before));
             let used = after.memory.used as u128 * SHARES / after.memory.capacity as u128;
@@ -99,16 +107,17 @@ impl Churn {
 
     fn row(&self, name: &str, table: &mut Table) {
         let percent = |quantile| figure(self.used.value_at_quantile(quantile) as f64 / 100.0, 2);
+        let evicted = |quantile| self.evicted.value_at_quantile(quantile);
+        let micros = |quantile| figure(self.times.value_at_quantile(quantile) as f64 / 1e3, 1);
         let creates = self.evicted.len() as f64;
         table.row([
             name.to_owned(),
             percent(0.01),
             percent(0.5),
             figure(self.evicted.mean(), 2),
-            self.evicted.value_at_quantile(0.5).to_string(),
-            self.evicted.value_at_quantile(0.999).to_string(),
-            self.evicted.max().to_string(),
+            format!("{} / {} / {}", evicted(0.5), evicted(0.999), self.evicted.max()),
             figure(self.moved as f64 / creates, 2),
+            format!("{} / {} / {}", micros(0.5), micros(0.999), micros(1.0)),
             self.refused.to_string(),
         ]);
     }
@@ -118,16 +127,15 @@ fn displaced(stats: &Stats) -> u64 {
     stats.evicted.probation + stats.evicted.anonymous + stats.evicted.authenticated
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 8] = [
     "",
     "% in use, p1",
     "p50",
     "evicted a create, mean",
-    "p50",
-    "p99.9",
-    "worst",
+    "p50 / p99.9 / worst",
     "moved a create",
+    "µs a create, p50 / p99.9 / worst",
     "refused",
 ];
 const SHARES: u128 = 10_000;
-const MOST: u64 = 1_000_000;
+const MOST: u64 = 1_000_000_000;
