@@ -96,11 +96,17 @@ impl Region {
     }
 
     /// Copies bytes in, from the start of a word; what is left of the last word becomes zero.
+    #[inline]
     pub fn write(&self, at: Offset, bytes: &[u8]) {
-        for (chunk, word) in bytes.chunks(WORD).zip(self.from(at)) {
-            let mut whole = [0; WORD];
-            whole[..chunk.len()].copy_from_slice(chunk);
-            word.store(u64::from_le_bytes(whole), Relaxed);
+        let (whole, rest) = bytes.as_chunks::<WORD>();
+        let (words, last) = self.from(at).split_at(whole.len());
+        for (chunk, word) in whole.iter().zip(words) {
+            word.store(u64::from_le_bytes(*chunk), Relaxed);
+        }
+        if let (false, Some(word)) = (rest.is_empty(), last.first()) {
+            let mut padded = [0; WORD];
+            padded[..rest.len()].copy_from_slice(rest);
+            word.store(u64::from_le_bytes(padded), Relaxed);
         }
     }
 

@@ -24,86 +24,90 @@ use crate::{
     workload::{self, VALUE_LEN, Workload},
 };
 
-/// One table: ours, its pieces, the refusals, the `cookie` crate.
+/// One table: the floor, ours, the refusals, the `cookie` crate.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
-    let workload = Workload::new(SESSIONS);
-    let cache = ours::cache_for(2 * SESSIONS, &Clock::system());
-    let tokens = Tokens::new(&cache, &workload);
-    let key = Key::from(&[0x5e; 64]);
-    let signed = signed_values(&key, &workload);
-
-    let lookups = plan.borders;
-    let open = |header: &[u8], buffer: &mut BytesMut| cache.open([header], buffer).is_some();
-    let bare = |value: &[u8], buffer: &mut BytesMut| cache.open_token(value, buffer).is_some();
-    let verify = |header: &[u8], _: &mut BytesMut| verified(&key, header);
-    let entrants = vec![
-        Entrant::new(FLOOR, || two_compressions(lookups)),
-        chain(OPEN, true, &tokens.live, &workload, &Header::long(), lookups, open),
-        chain(
-            "sessile, header of ours alone",
-            true,
-            &tokens.live,
-            &workload,
-            &Header::short(),
-            lookups,
-            open,
-        ),
-        chain(
-            "sessile, the bare value",
-            true,
-            &tokens.live,
-            &workload,
-            &Header::bare(),
-            lookups,
-            bare,
-        ),
-        chain(
-            "sessile, forged tag",
-            false,
-            &tokens.forged,
-            &workload,
-            &Header::long(),
-            lookups,
-            open,
-        ),
-        chain(
-            "sessile, unknown id",
-            false,
-            &tokens.unknown,
-            &workload,
-            &Header::long(),
-            lookups,
-            open,
-        ),
-        chain(
-            "sessile, no cookie of ours",
-            false,
-            &tokens.live,
-            &workload,
-            &Header::foreign(),
-            lookups,
-            open,
-        ),
-        chain(
-            "cookie crate, header of ours alone",
-            true,
-            &signed,
-            &workload,
-            &Header::short(),
-            lookups,
-            verify,
-        ),
-        chain(
-            "cookie crate, header of 800 bytes",
-            true,
-            &signed,
-            &workload,
-            &Header::long(),
-            lookups,
-            verify,
-        ),
-    ];
+    let bed = Bed::new(plan.borders);
+    let mut entrants = vec![Entrant::new(FLOOR, || two_compressions(plan.borders))];
+    entrants.extend(bed.hits());
+    entrants.extend(bed.refusals());
+    entrants.extend(bed.peers());
     tell(&rounds::run(entrants, plan.rounds), report);
+}
+
+/// The sessions, and the values that cookies may have.
+struct Bed {
+    workload: Workload,
+    cache: SessionCache,
+    tokens: Tokens,
+    key: Key,
+    signed: Vec<[u8; SIGNED_LEN]>,
+    lookups: usize,
+}
+
+impl Bed {
+    fn new(lookups: usize) -> Self {
+        let workload = Workload::new(SESSIONS);
+        let cache = ours::cache_for(2 * SESSIONS, &Clock::system());
+        let tokens = Tokens::new(&cache, &workload);
+        let key = Key::from(&[0x5e; 64]);
+        let signed = signed_values(&key, &workload);
+        Self { workload, cache, tokens, key, signed, lookups }
+    }
+
+    fn hits(&self) -> [Entrant<'_>; 3] {
+        let live = &self.tokens.live;
+        let bare = |value: &[u8], buffer: &mut _| self.cache.open_token(value, buffer).is_some();
+        [
+            self.chain(OPEN, true, live, &Header::long(), self.open()),
+            self.chain("sessile, header of ours alone", true, live, &Header::short(), self.open()),
+            self.chain("sessile, the bare value", true, live, &Header::bare(), bare),
+        ]
+    }
+
+    fn refusals(&self) -> [Entrant<'_>; 3] {
+        let Tokens { live, forged, unknown } = &self.tokens;
+        let (ours, foreign) = (Header::long(), Header::foreign());
+        [
+            self.chain("sessile, forged tag", false, forged, &ours, self.open()),
+            self.chain("sessile, unknown id", false, unknown, &ours, self.open()),
+            self.chain("sessile, no cookie of ours", false, live, &foreign, self.open()),
+        ]
+    }
+
+    fn peers(&self) -> [Entrant<'_>; 2] {
+        let verify = |header: &[u8], _: &mut BytesMut| verified(&self.key, header);
+        let (short, long) = (Header::short(), Header::long());
+        [
+            self.chain("cookie crate, header of ours alone", true, &self.signed, &short, verify),
+            self.chain("cookie crate, header of 800 bytes", true, &self.signed, &long, verify),
+        ]
+    }
+
+    fn open(&self) -> impl Fn(&[u8], &mut BytesMut) -> bool {
+        |header, buffer| self.cache.open([header], buffer).is_some()
+    }
+
+    /// Headers with these values, each opened when the one before has been.
+    fn chain<'a, const LEN: usize>(
+        &'a self,
+        name: &'static str,
+        expected: bool,
+        values: &'a [[u8; LEN]],
+        header: &Header,
+        open: impl Fn(&[u8], &mut BytesMut) -> bool + 'a,
+    ) -> Entrant<'a> {
+        let mut ring = Ring::new(header, &values[0]);
+        let mut buffer = BytesMut::with_capacity(VALUE_LEN);
+        let (order, lookups) = (self.workload.order(), self.lookups);
+        Entrant::new(name, move || {
+            follow(&mut ring, values, order, SESSIONS, &mut buffer, &open);
+            let start = Instant::now();
+            let found = follow(&mut ring, values, order, lookups, &mut buffer, &open);
+            let elapsed = start.elapsed();
+            assert_eq!(found, if expected { lookups } else { 0 }, "{name}: a wrong answer");
+            nanos_each(elapsed, lookups)
+        })
+    }
 }
 
 /// Values of our cookie, in the order of positions.
@@ -204,28 +208,6 @@ impl Ring {
     fn read(&self, turn: usize) -> &[u8] {
         &self.headers[turn % (AHEAD + 1)]
     }
-}
-
-fn chain<'a, const LEN: usize>(
-    name: &str,
-    expected: bool,
-    values: &'a [[u8; LEN]],
-    workload: &'a Workload,
-    header: &Header,
-    lookups: usize,
-    open: impl Fn(&[u8], &mut BytesMut) -> bool + 'a,
-) -> Entrant<'a> {
-    let mut ring = Ring::new(header, &values[0]);
-    let mut buffer = BytesMut::with_capacity(VALUE_LEN);
-    let label = name.to_owned();
-    Entrant::new(name, move || {
-        follow(&mut ring, values, workload.order(), SESSIONS, &mut buffer, &open);
-        let start = Instant::now();
-        let found = follow(&mut ring, values, workload.order(), lookups, &mut buffer, &open);
-        let elapsed = start.elapsed();
-        assert_eq!(found, if expected { lookups } else { 0 }, "{label}: a wrong answer");
-        nanos_each(elapsed, lookups)
-    })
 }
 
 /// So many headers, one after the other: how many of them were accepted.

@@ -110,7 +110,7 @@ const EVERYTHING: &[Axis] =
 const FULL: Plan = Plan {
     rounds: 7,
     lookup_sessions: &[1_000, 10_000, 1_000_000],
-    lookups: 1_000_000,
+    lookups: 400_000,
     borders: 300_000,
     inserts: 200_000,
     churn_sessions: &[100_000, 1_000_000],
