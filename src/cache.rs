@@ -1,6 +1,7 @@
 //! The cache: routes each verb to the shard that the id names, and does outside its lock what needs no
 //! lock: random bytes, MACs, the hashing of users' names.
 
+mod build;
 mod maintenance;
 mod route;
 mod stats;
@@ -14,8 +15,8 @@ use crossbeam_utils::CachePadded;
 use crate::{
     clock::{Tick, to_duration},
     config::{Builder, Deadlines},
-    cookie::{KeyRing, Keys, MAX_CANDIDATES, Parts, Prf, Reader, Token, check_name},
-    error::{BuildError, Error, KeyError},
+    cookie::{KeyRing, Keys, MAX_CANDIDATES, Parts, Prf, Reader, Token},
+    error::{Error, KeyError},
     id::{SessionId, UserHash},
     shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, entry::Times},
     sync::{AtomicU32, Lock, Relaxed},
@@ -105,34 +106,6 @@ impl SessionCache {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
-    }
-
-    /// The bytes of a cache beside what its shards divide.
-    pub(crate) const fn footprint(shards: usize) -> usize {
-        size_of::<Inner>() + shards * size_of::<CachePadded<Stripe>>()
-    }
-
-    pub(crate) fn new(mut settings: Builder, shards: usize) -> Result<Self, BuildError> {
-        let ring = settings.keys.take().ok_or(BuildError::NoKeys)?;
-        check_name(&settings.cookie_name).map_err(BuildError::CookieName)?;
-        let keys = Keys::new(&ring, &settings.cookie_name).map_err(BuildError::Keys)?;
-        let users = Prf::random(settings.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = Plan::new(settings.bytes_per_shard(shards));
-        let stripe = |_| CachePadded::new(Stripe::new(Shard::new(plan, settings.max_session_size)));
-        let stripes = (0..shards).map(stripe).collect();
-        let [idle_timeout, lifetime] = settings.ticks();
-        Ok(Self(Arc::new(Inner {
-            stripes,
-            keys,
-            users,
-            reader: Reader::new(&settings.cookie_name),
-            counters: Counters::new(),
-            cursor: AtomicU32::new(0),
-            plan,
-            idle_timeout,
-            lifetime,
-            settings,
-        })))
     }
 
     /// Makes a new anonymous session of `data`.

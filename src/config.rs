@@ -1,18 +1,18 @@
 //! The settings of a cache, and what is refused of them.
 
 use core::{fmt, num::NonZero};
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use crate::{
-    cache::SessionCache,
     clock::{Clock, TICK, Tick, to_duration, to_tick},
-    cookie::KeyRing,
+    cookie::{KeyRing, check_name},
     error::BuildError,
     id::{Entropy, system_entropy},
-    shard::{Plan, entry},
+    shard::entry,
 };
 
-/// The settings of a [`SessionCache`], from [`SessionCache::builder`].
+/// The settings of a [`SessionCache`](crate::SessionCache), from
+/// [`SessionCache::builder`](crate::SessionCache::builder).
 ///
 /// Only [`keys`](Self::keys) must be set; the memory is the one knob that most will turn.
 #[derive(Clone)]
@@ -149,28 +149,14 @@ impl Builder {
         Self { shards: NonZero::new(shards), ..self }
     }
 
-    /// Carves the memory and touches it.
-    ///
-    /// A process that forks does so before this: a lock that another thread holds at that moment stays
-    /// held in the child.
-    ///
-    /// # Errors
-    /// What is wrong with the settings: the error names the one, what it was and what it must be.
-    pub fn build(self) -> Result<SessionCache, BuildError> {
-        self.check_timeouts()?;
-        if !(1..=entry::MOST_DATA).contains(&self.max_session_size) {
-            let (given, most) = (self.max_session_size, entry::MOST_DATA);
+    /// Refuses what cannot be, memory apart.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        check_name(&self.cookie_name).map_err(BuildError::CookieName)?;
+        let (given, most) = (self.max_session_size, entry::MOST_DATA);
+        if !(1..=most).contains(&given) {
             return Err(BuildError::MaxSessionSize { given, most });
         }
-        let shards =
-            self.shards.map_or_else(|| self.fitting_shards(), |shards| shards.get().into());
-        let fixed = SessionCache::footprint(shards);
-        let least = shards * Plan::least(self.max_session_size) + fixed;
-        let most = shards * Plan::MOST + fixed;
-        if !(least..=most).contains(&self.memory) {
-            return Err(BuildError::Memory { given: self.memory, least, most });
-        }
-        SessionCache::new(self, shards)
+        self.check_timeouts()
     }
 
     fn check_timeouts(&self) -> Result<(), BuildError> {
@@ -186,28 +172,6 @@ impl Builder {
             return Err(BuildError::Contradiction { idle_timeout, lifetime });
         }
         Ok(())
-    }
-
-    /// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
-    /// largest sessions; at least one.
-    fn fitting_shards(&self) -> usize {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let most = (4 * cores).min(1 << 15);
-        let mut shards = 1 << most.ilog2();
-        while shards > 1 && !self.is_roomy(shards) {
-            shards /= 2;
-        }
-        shards
-    }
-
-    fn is_roomy(&self, shards: usize) -> bool {
-        let bytes = self.bytes_per_shard(shards);
-        bytes >= 1 << 20 && Plan::new(bytes).sessions(self.max_session_size) >= 32
-    }
-
-    /// What a shard can divide, when the fixed parts are taken off.
-    pub(crate) fn bytes_per_shard(&self, shards: usize) -> usize {
-        self.memory.saturating_sub(SessionCache::footprint(shards)) / shards
     }
 
     pub(crate) fn ticks(&self) -> [Tick; 2] {

@@ -1,0 +1,78 @@
+//! Carving a cache out of its memory: how many shards, and how much each of them gets.
+
+use core::num::NonZero;
+use std::{sync::Arc, thread};
+
+use crossbeam_utils::CachePadded;
+
+use super::{Inner, SessionCache, Stripe, stats::Counters};
+use crate::{
+    config::Builder,
+    cookie::{Keys, Prf, Reader},
+    error::BuildError,
+    shard::{Plan, Shard},
+    sync::AtomicU32,
+};
+
+impl Builder {
+    /// Carves the memory and touches it.
+    ///
+    /// A process that forks does so before this: a lock that another thread holds at that moment stays
+    /// held in the child.
+    ///
+    /// # Errors
+    /// What is wrong with the settings: the error names the one, what it was and what it must be.
+    pub fn build(mut self) -> Result<SessionCache, BuildError> {
+        self.check()?;
+        let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
+        let least = shards * Plan::least(self.max_session_size) + footprint(shards);
+        let most = shards.saturating_mul(Plan::MOST).saturating_add(footprint(shards));
+        if !(least..=most).contains(&self.memory) {
+            return Err(BuildError::Memory { given: self.memory, least, most });
+        }
+        let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
+        let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
+        let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
+        let plan = Plan::new(bytes_per_shard(&self, shards));
+        let stripe = |_| CachePadded::new(Stripe::new(Shard::new(plan, self.max_session_size)));
+        let [idle_timeout, lifetime] = self.ticks();
+        Ok(SessionCache(Arc::new(Inner {
+            stripes: (0..shards).map(stripe).collect(),
+            keys,
+            users,
+            reader: Reader::new(&self.cookie_name),
+            counters: Counters::new(),
+            cursor: AtomicU32::new(0),
+            plan,
+            idle_timeout,
+            lifetime,
+            settings: self,
+        })))
+    }
+}
+
+/// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
+/// largest sessions; at least one.
+fn fitting_shards(settings: &Builder) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let most = (4 * cores).min(1 << 15);
+    let is_roomy = |shards| {
+        let bytes = bytes_per_shard(settings, shards);
+        bytes >= 1 << 20 && Plan::new(bytes).sessions(settings.max_session_size) >= 32
+    };
+    let mut shards = 1 << most.ilog2();
+    while shards > 1 && !is_roomy(shards) {
+        shards /= 2;
+    }
+    shards
+}
+
+/// What a shard can divide, when the fixed parts are taken off.
+fn bytes_per_shard(settings: &Builder, shards: usize) -> usize {
+    settings.memory.saturating_sub(footprint(shards)) / shards
+}
+
+/// The bytes of a cache beside what its shards divide.
+const fn footprint(shards: usize) -> usize {
+    size_of::<Inner>() + shards * size_of::<CachePadded<Stripe>>()
+}
