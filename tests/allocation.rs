@@ -1,0 +1,215 @@
+//! After it was built, a cache allocates nothing: counted by an allocator, for each verb and each answer.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/cache.rs"]
+mod support;
+
+use std::hint::black_box;
+
+use allocation_counter::measure;
+use bytes::BytesMut;
+use sessile::{Clock, Error, Issued, SessionCache};
+use support::{
+    HOUR, PLAIN, builder, cache, create, create_many, field, fill_with_users, idle, rings::ring,
+    sign_in, signed_in,
+};
+
+/// Runs it and gives what it gave, if that took no allocation.
+fn free_of_charge<R>(what: &str, run: impl FnOnce() -> R) -> R {
+    let mut answer = None;
+    let counted = measure(|| answer = Some(black_box(run())));
+    assert_eq!(counted.count_total, 0, "{what} allocated {} bytes", counted.bytes_total);
+    answer.unwrap()
+}
+
+/// A buffer as a caller keeps one.
+fn buffer() -> BytesMut {
+    BytesMut::with_capacity(16 << 10)
+}
+
+/// What threads and locks set up when they are first used is not counted.
+fn warm(cache: &SessionCache) {
+    let mut buffer = buffer();
+    let made = signed_in(cache, b"warm", "alice");
+    let header = field(cache, made.token.as_str());
+    assert!(cache.open([&header[..]], &mut buffer).is_some());
+    assert!(cache.open([], &mut buffer).is_none());
+    assert!(cache.end(&made.id));
+}
+
+#[test]
+fn an_allocation_would_be_counted() {
+    let counted = measure(|| drop(black_box(vec![1_u8; 10])));
+    assert_eq!((counted.count_total, counted.bytes_total), (1, 10));
+    let grown = measure(|| {
+        let mut buffer = BytesMut::with_capacity(1);
+        buffer.resize(100, 0);
+        black_box(buffer);
+    });
+    assert!(grown.count_total >= 2);
+}
+
+#[test]
+fn reading_allocates_nothing() {
+    let (cache, _clock) = cache();
+    warm(&cache);
+    let mut buffer = buffer();
+    for len in [0, 1, 256, 16 << 10] {
+        for is_user in [false, true] {
+            let mut made = create(&cache, &vec![7; len]);
+            if is_user {
+                made = sign_in(&cache, &made.id, "alice");
+            }
+            let header = field(&cache, made.token.as_str());
+            let value = made.token.as_str().as_bytes();
+            for _ in 0..5 {
+                let open = || cache.open([&header[..], b"a=1"], &mut buffer).is_some();
+                assert!(free_of_charge("open", open));
+                assert_eq!(buffer.len(), len);
+                assert!(free_of_charge("open_token", || cache
+                    .open_token(value, &mut buffer)
+                    .is_some()));
+                assert!(free_of_charge("load", || cache.load(&made.id, &mut buffer).is_some()));
+            }
+        }
+    }
+}
+
+#[test]
+fn verifying_first_allocates_nothing() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).verify_first(true).build().unwrap();
+    warm(&cache);
+    let mut buffer = buffer();
+    let made = create(&cache, b"data");
+    let header = field(&cache, made.token.as_str());
+    assert!(free_of_charge("open", || cache.open([&header[..]], &mut buffer).is_some()));
+}
+
+#[test]
+fn every_refusal_allocates_nothing() {
+    let (cache, clock) = cache();
+    warm(&cache);
+    let elsewhere = builder(&Clock::manual()).keys(ring(&[2])).build().unwrap();
+    let unknown = create(&support::cache().0, b"");
+    let [ended, rotated] = [create(&cache, b"1"), create(&cache, b"2")];
+    let expired = cache.create(b"3", idle(HOUR / 10)).unwrap();
+    let live = create(&cache, b"4");
+    cache.end(&ended.id);
+    cache.rotate(&rotated.id).unwrap();
+    clock.advance(HOUR / 10);
+    let mut wrong_tag = live.token.as_str().to_owned();
+    wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
+    let text = |made: &Issued| made.token.as_str().to_owned();
+    let refusals = [
+        ("no cookie", String::new(), None),
+        ("malformed", "x".repeat(48), None),
+        ("too long", "A".repeat(10_000), None),
+        ("of another key", text(&create(&elsewhere, b"")), None),
+        ("of a wrong tag", wrong_tag, None),
+        ("unknown", text(&unknown), Some(unknown.id)),
+        ("ended", text(&ended), Some(ended.id)),
+        ("rotated", text(&rotated), Some(rotated.id)),
+        ("expired", text(&expired), Some(expired.id)),
+    ];
+    let mut buffer = buffer();
+    for (what, token, id) in &refusals {
+        let header = field(&cache, token);
+        let four = [&header[..]; 4];
+        assert!(free_of_charge(what, || cache.open([&header[..]], &mut buffer).is_none()));
+        assert!(free_of_charge(what, || cache.open(four, &mut buffer).is_none()));
+        assert!(free_of_charge(what, || cache.open_token(token.as_bytes(), &mut buffer).is_none()));
+        assert!(!free_of_charge(what, || *what != "rotated" && cache.end_token(token.as_bytes())));
+        let Some(id) = id else { continue };
+        assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
+        assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
+        assert!(free_of_charge(what, || cache.touch(id).is_err()));
+        assert!(free_of_charge(what, || cache.set_deadlines(id, PLAIN).is_err()));
+        assert!(free_of_charge(what, || cache.rotate(id).is_err()));
+        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAIN).is_err()));
+    }
+    let version = live.version + 1;
+    assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
+    let long = vec![0; 1 << 20];
+    assert!(free_of_charge("too large", || cache.create(&long, PLAIN).is_err()));
+    assert!(free_of_charge("too large", || cache.save(&live.id, 1, &long).is_err()));
+}
+
+#[test]
+fn writing_allocates_nothing() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
+    warm(&cache);
+    let data = vec![3; 16 << 10];
+    for round in 0..20 {
+        let mut made = free_of_charge("create", || cache.create(&data[..256], PLAIN).unwrap());
+        for (what, len) in [("the same", 256), ("less", 8), ("more", 4_096), ("most", 16 << 10)] {
+            let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
+            made.version = free_of_charge(what, save);
+        }
+        free_of_charge("touch", || cache.touch(&made.id).unwrap());
+        free_of_charge("set_deadlines", || cache.set_deadlines(&made.id, idle(HOUR)).unwrap());
+        let old = made;
+        made = free_of_charge("rotate", || cache.rotate(&made.id).unwrap());
+        let user = format!("user {round}");
+        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAIN).unwrap());
+        assert_eq!(free_of_charge("len", || cache.len()), 1);
+        free_of_charge("stats", || cache.stats());
+        let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
+        assert!(free_of_charge("end", end));
+    }
+}
+
+#[test]
+fn expiry_and_eviction_allocate_nothing() {
+    let (cache, clock) = cache();
+    warm(&cache);
+    create_many(&cache, cache.capacity_for(256), &[1; 256]);
+    let data = vec![2; 16 << 10];
+    free_of_charge("eviction", || {
+        for len in [256, 8 << 10, 16 << 10, 100, 256] {
+            cache.create(&data[..len], PLAIN).unwrap();
+        }
+    });
+    assert!(cache.stats().evicted.probation > 0);
+    clock.advance(HOUR);
+    let done = free_of_charge("maintain", || cache.maintain(1_000));
+    assert_eq!((done.expired, done.more), (1_000, true));
+    free_of_charge("expiry by a write", || cache.create(&data[..256], PLAIN).unwrap());
+    free_of_charge("maintain", || cache.maintain(usize::MAX));
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn a_full_cache_allocates_nothing_to_say_so() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    fill_with_users(&cache, 256);
+    let full = || cache.create(&[1; 256 * 3], PLAIN).err();
+    assert_eq!(free_of_charge("full", full), Some(Error::Full));
+}
+
+#[test]
+fn parse_7_a_header_of_a_megabyte_allocates_nothing() {
+    let (cache, _clock) = cache();
+    warm(&cache);
+    let made = create(&cache, b"data");
+    let last = field(&cache, made.token.as_str());
+    let name = cache.cookie_name();
+    let mut buffer = buffer();
+    for piece in ["a=;", ";", "=", " ", name, &format!("{name} "), &format!("x{name}=1;")] {
+        let noise = piece.repeat((1 << 20) / piece.len());
+        let read = || cache.open([noise.as_bytes()], &mut buffer).is_none();
+        assert!(free_of_charge(piece, read));
+        let mut field = noise.into_bytes();
+        field.push(b';');
+        field.extend_from_slice(&last);
+        let read = || cache.open([&field[..]], &mut buffer).is_some();
+        assert!(free_of_charge(piece, read), "found behind it all");
+    }
+    let mut tossed = format!("{name}=tossed;").repeat(1 << 16).into_bytes();
+    tossed.extend_from_slice(&last);
+    assert!(free_of_charge("candidates", || cache.open([&tossed[..]], &mut buffer).is_none()));
+    assert_eq!(cache.stats().refused.malformed, 4, "no more than four were looked at");
+}

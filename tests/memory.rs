@@ -1,0 +1,80 @@
+//! Memory is what was asked for, from the first moment on: the resident set of this process, which is why
+//! there is one test in this file.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/cache.rs"]
+mod support;
+
+use std::fs;
+
+use sessile::{Clock, SessionCache};
+use support::{PLAIN, Random, is_long, rings::ring};
+
+const BUDGET: usize = 64 << 20;
+const SMALLEST: f64 = 64.0;
+const LARGEST: usize = 8 << 10;
+
+#[test]
+fn the_resident_set_is_the_budget_and_stays_so() {
+    // What the first call of each kind needs for itself is there before.
+    turn_over(&build(4 << 20), 4 << 20, &mut Random::new());
+    let before = resident();
+    let cache = build(BUDGET);
+    let built = resident() - before;
+    assert_is_close("after build", built, BUDGET);
+    let mut random = Random::new();
+    turn_over(&cache, BUDGET, &mut random);
+    let once = resident() - before;
+    let turnovers = if is_long() { 100 } else { 10 };
+    (1..turnovers).for_each(|_| turn_over(&cache, BUDGET, &mut random));
+    let often = resident() - before;
+    assert_is_close("after the last turnover", often, BUDGET);
+    assert!(often.abs_diff(once) <= BUDGET / 400, "{once} bytes after one, {often} after many");
+    let memory = cache.stats().memory;
+    assert!(memory.used <= memory.capacity && memory.capacity <= BUDGET);
+    assert!(memory.used > memory.capacity / 100 * 95, "it was full: {memory:?}");
+    drop(cache);
+    assert!(resident() - before < BUDGET / 2, "it was the cache that was measured");
+}
+
+fn build(memory: usize) -> SessionCache {
+    let builder = SessionCache::builder().memory(memory).clock(Clock::manual());
+    builder.keys(ring(&[1])).build().unwrap()
+}
+
+/// Puts so many bytes in, of sessions from 64 bytes to 8 KiB, each power of two as often as another.
+fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
+    let data = vec![0x5a; LARGEST];
+    let mut written = 0;
+    while written < bytes {
+        let len = draw(random);
+        let made = cache.create(&data[..len], PLAIN).unwrap();
+        match random.below(16) {
+            0 => assert!(cache.end(&made.id)),
+            1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),
+            2 => drop(cache.rotate(&made.id).unwrap()),
+            _ => {}
+        }
+        written += len + 104;
+    }
+}
+
+/// A length whose logarithm is uniform.
+fn draw(random: &mut Random) -> usize {
+    let part = random.below(1 << 20) as f64 / f64::from(1 << 20);
+    (SMALLEST * (LARGEST as f64 / SMALLEST).powf(part)) as usize
+}
+
+fn assert_is_close(when: &str, resident: usize, budget: usize) {
+    let off = resident.abs_diff(budget);
+    assert!(off * 100 <= budget * 3, "{resident} bytes {when}, of a budget of {budget}");
+}
+
+/// The second number of `statm` counts pages; the kernel's own sum over all mappings is exact, and in kB.
+fn resident() -> usize {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() << 10
+}
