@@ -97,8 +97,8 @@ struct Inner {
 /// A shard, its lock, and a hint that is read without it.
 struct Stripe {
     shard: Lock<Shard>,
-    /// The free words of the shard when it was last written to.
-    free: AtomicU32,
+    /// The room in the shard when it was last written to, in words.
+    room: AtomicU32,
 }
 
 impl SessionCache {
@@ -141,7 +141,7 @@ impl SessionCache {
 
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at most
     /// four candidates that verifies and is live. Its data is copied into the buffer, which is empty on
-    /// any other answer.
+    /// any other answer. Nothing is allocated unless the buffer is too small for the data.
     ///
     /// The header is read as the bytes that it is: quotes, escapes and damage in one cookie never change
     /// another. Every refusal, whatever its cause, is `None`; [`stats`](Self::stats) tells them apart.
@@ -223,8 +223,8 @@ impl SessionCache {
     /// with [`rotate`](Self::rotate). Signing in again, as whomever, does the same.
     ///
     /// # Errors
-    /// [`EmptyUser`](Error::EmptyUser), [`Gone`](Error::Gone), [`Full`](Error::Full),
-    /// [`Entropy`](Error::Entropy). Then nothing was changed.
+    /// [`EmptyUser`](Error::EmptyUser), [`Gone`](Error::Gone), [`Full`](Error::Full) (for a moment the session
+    /// is there twice), [`Entropy`](Error::Entropy). Then nothing was changed.
     pub fn sign_in(
         &self,
         id: &SessionId,
@@ -358,6 +358,14 @@ impl SessionCache {
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
         self.0.plan.sessions(data_len) * self.0.stripes.len()
+    }
+
+    /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn count(&self, word: u64) -> usize {
+        self.0.stripes.iter().map(|stripe| stripe.shard.lock().count(word)).sum()
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::sync::{AtomicU32, AtomicU64, Relaxed};
 
-/// The tick: what a deadline is counted in. `u32::MAX` (13.6 years) stands for "never".
+/// The tick: what a deadline is counted in. The last one, after 13.6 years, is past every deadline.
 pub(crate) type Tick = u32;
 
 /// The length of a tick.
@@ -112,8 +112,8 @@ impl System {
         self.tick.load(Relaxed)
     }
 
-    /// A thread that sees another's `seen` before its `tick` is one coarse step late, which is less than
-    /// a tick; `fetch_max` keeps the hand from going back.
+    /// A thread that sees another's `seen` before its `tick` still reads the tick of before; the next look
+    /// mends that. `fetch_max` keeps the hand from going back.
     #[cold]
     fn look(&self, coarse: u64) {
         self.tick.fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);

@@ -31,7 +31,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// `memory` is too small to hold 32 of the largest sessions, or is more than can be addressed.
+    /// `memory` is too small to hold one of the largest sessions, or is more than can be addressed.
     Memory {
         /// The setting, in bytes.
         given: usize,
@@ -71,6 +71,11 @@ pub enum BuildError {
     Keys(KeyError),
     /// `cookie_name` is not a cookie's name.
     CookieName(CookieError),
+    /// The system has no such memory to give.
+    Allocation {
+        /// The setting `memory`, in bytes.
+        bytes: usize,
+    },
     /// The operating system gave no random bytes.
     Entropy,
 }
@@ -228,6 +233,10 @@ impl fmt::Display for BuildError {
             Self::Contradiction { idle_timeout, lifetime } => write!(
                 f,
                 "`idle_timeout` was {idle_timeout:?}; it must be at most `lifetime`, which was {lifetime:?}"
+            ),
+            Self::Allocation { bytes } => write!(
+                f,
+                "`memory` was {bytes} bytes, which the system does not give; it must be what there is"
             ),
             Self::NoKeys => f.write_str(
                 "`keys` was not set; it must be a key ring, such as `KeyRing::from_env(\"SESSILE_KEYS\")`",

@@ -119,14 +119,15 @@ pub(crate) struct Counts {
 }
 
 impl Shard {
-    pub(crate) fn new(plan: Plan, largest_len: usize) -> Self {
-        let region = Region::new(plan.words);
+    /// An empty shard, with the keys of its index. `None` if there is no such memory.
+    pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 4]) -> Option<Self> {
+        let region = Region::new(plan.words)?;
         let wheel = Wheel::new(&region, Plan::SLOTS);
         let queues = Queues::new(&region, Plan::QUEUES);
         let heap = Heap::new(&region, Plan::CLASSES, plan.blocks(), plan.words);
-        let index = Index::new(plan.lines);
+        let index = Index::new(plan.lines, keys)?;
         let largest = Entry::size(largest_len, true);
-        Self { region, heap, index, wheel, queues, largest, counts: Counts::default() }
+        Some(Self { region, heap, index, wheel, queues, largest, counts: Counts::default() })
     }
 
     /// Puts a new session in.
@@ -137,7 +138,7 @@ impl Shard {
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let at = self.admit(newcomer, data.len(), 0, now)?;
+        let at = self.admit(newcomer, data.len(), None, now)?;
         Entry::at(&self.region, at).fill(data);
         self.counts.created += 1;
         Ok(())
@@ -193,7 +194,7 @@ impl Shard {
             self.counts.conflicts += 1;
             return Err(Error::Conflict);
         }
-        let at = self.fit(id, at, data.len(), now).ok_or(Error::Full)?;
+        let at = self.resize(id, at, data.len(), now).ok_or(Error::Full)?;
         let entry = Entry::at(&self.region, at);
         touch(entry, entry.line().times(), now);
         self.counts.saved += 1;
@@ -285,9 +286,22 @@ impl Shard {
         self.heap.free()
     }
 
+    /// How much room there is for sessions, in words: by memory or by places in the index, whichever is
+    /// less.
+    pub(crate) fn room(&self) -> u32 {
+        let places = self.index.capacity() - self.index.len();
+        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, false)))
+    }
+
     /// Words of all blocks.
     pub(crate) fn capacity(&self) -> u32 {
         self.heap.capacity()
+    }
+
+    /// How often a word stands anywhere in the region. For tests.
+    #[cfg(feature = "internals")]
+    pub(crate) fn count(&self, word: u64) -> usize {
+        (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()
     }
 
     /// Checks every structure, and that they agree on what there is. For tests.
@@ -329,7 +343,7 @@ impl Shard {
     }
 
     /// Where an id is to be put into the index, if it can be.
-    fn spot(&self, id: &Id) -> Result<Spot, Refusal> {
+    fn vacant_spot(&self, id: &Id) -> Result<Spot, Refusal> {
         let spot = self.index.spot(id);
         let is_taken = self.find_at(spot, id).is_some() || self.index.vacancy(spot).is_none();
         if is_taken { Err(Refusal::Taken) } else { Ok(spot) }
@@ -340,10 +354,10 @@ impl Shard {
         &mut self,
         newcomer: &Newcomer,
         len: usize,
-        keep: Offset,
+        keep: Option<Offset>,
         now: Tick,
     ) -> Result<Offset, Refusal> {
-        let spot = self.spot(&newcomer.stamp.id)?;
+        let spot = self.vacant_spot(&newcomer.stamp.id)?;
         let rank = rank(newcomer.user.is_some());
         let words = Entry::size(len, newcomer.user.is_some());
         let at =
@@ -367,17 +381,18 @@ impl Shard {
     }
 
     /// A block for a session that is to have so many bytes of data: its own, or a larger one.
-    fn fit(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
+    fn resize(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
         let entry = Entry::at(&self.region, at);
         let has_user = entry.flags().has(Flags::USER);
         let words = Entry::size(len, has_user);
         if len <= entry.room() {
             let before = entry.words();
+            entry.wipe_behind(len);
             self.heap.shrink(&self.region, at, words);
             self.queues.resize(&self.region, at, before);
             return Some(at);
         }
-        let need = Need { words, rank: rank(has_user), place: false, keep: at };
+        let need = Need { words, rank: rank(has_user), place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(id)?;
         self.transfer(place, from, to);

@@ -285,6 +285,22 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 }
 
 #[test]
+fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).build().unwrap();
+    let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
+    clock.advance(MINUTE);
+    while cache.len() < cache.capacity_for(LEN) {
+        create_and_come_back(&cache);
+    }
+    clock.advance(HOUR / 2 - MINUTE);
+    assert!(load(&cache, &short[0].id).is_none(), "they have expired, and nobody has looked");
+    create(&cache, &filler(1, 16 << 10));
+    assert_eq!(cache.stats().evicted, Evicted::default());
+    assert!(cache.stats().expired >= 46, "as many as it takes");
+}
+
+#[test]
 fn an_expired_session_is_no_reason_to_refuse() {
     let (cache, clock) = small_cache();
     fill_with_users(&cache, LEN);

@@ -10,11 +10,16 @@ proptest! {
 
     #[test]
     fn with_plenty_of_memory_nothing_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        model::Pair::new(false).run(&model::ops(&bytes));
+        model::Pair::new(model::Memory::Plenty).run(&model::ops(&bytes));
     }
 
     #[test]
     fn with_hardly_any_memory_only_what_may_go_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
-        model::Pair::new(true).run(&model::ops(&bytes));
+        model::Pair::new(model::Memory::Short).run(&model::ops(&bytes));
+    }
+
+    #[test]
+    fn with_hardly_any_memory_in_two_shards_too(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
+        model::Pair::new(model::Memory::ShortInTwo).run(&model::ops(&bytes));
     }
 }

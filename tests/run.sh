@@ -58,11 +58,12 @@ cargo_tests() {
 
 if cargo fmt --version >/dev/null 2>&1; then
     step "format" cargo fmt --all --check
+    step "format of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check
 else
     skip "format" "no rustfmt"
 fi
 if cargo clippy --version >/dev/null 2>&1; then
-    step "lints" cargo clippy --all-targets --all-features -- -D warnings
+    step "lints" cargo clippy --workspace --all-targets --all-features -- -D warnings
 else
     skip "lints" "no clippy"
 fi
@@ -78,8 +79,7 @@ step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"
 step "models of races (loom)" env RUSTFLAGS="--cfg sessile_loom" \
     cargo test --target-dir target/loom -p sessile --test loom
 
-step "benchmarks build" cargo check --benches -p sessile
-step "comparison with peers builds" cargo check -p bench
+step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 
 step "packages" cargo package --allow-dirty --no-verify -p sessile -p sessile-web -p sessile-tower
 step "the engine's package builds" cargo package --allow-dirty -p sessile

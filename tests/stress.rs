@@ -103,13 +103,13 @@ impl World {
             match random.below(20) {
                 0 => self.create(&mut random),
                 1 => self.end(&ticket),
-                2 => self.reissue(&ticket, |issued| self.cache.rotate(&issued.id)),
+                2 => self.reissue(&ticket, &mut random, |issued| self.cache.rotate(&issued.id)),
                 3 => {
                     let user = random.below(40).to_string();
                     let sign_in = |issued: &Issued| {
                         self.cache.sign_in(&issued.id, &user, Deadlines::default())
                     };
-                    self.reissue(&ticket, sign_in);
+                    self.reissue(&ticket, &mut random, sign_in);
                 }
                 4..8 => self.save(&ticket, &mut random, &mut buffer),
                 _ => drop(self.read(&ticket, &mut buffer)),
@@ -163,13 +163,18 @@ impl World {
         }
     }
 
-    fn reissue(&self, ticket: &Ticket, verb: impl Fn(&Issued) -> Result<Issued, Error>) {
+    fn reissue(
+        &self,
+        ticket: &Ticket,
+        random: &mut Random,
+        verb: impl Fn(&Issued) -> Result<Issued, Error>,
+    ) {
         let was_over = ticket.session.ended.load(SeqCst) || ticket.retired.load(SeqCst);
         match verb(&ticket.issued) {
             Ok(issued) => {
                 assert!(!was_over, "what is over is not rotated");
                 ticket.retired.store(true, SeqCst);
-                self.keep(issued, ticket.session.clone(), &mut Random::new(issued.version.into()));
+                self.keep(issued, ticket.session.clone(), random);
             }
             Err(error) => assert!(matches!(error, Error::Gone | Error::Full), "{error}"),
         }

@@ -25,6 +25,7 @@ impl Builder {
     pub fn build(mut self) -> Result<SessionCache, BuildError> {
         self.check()?;
         let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
+        debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let least = shards * Plan::least(self.max_session_size) + footprint(shards);
         let most = shards.saturating_mul(Plan::MOST).saturating_add(footprint(shards));
         if !(least..=most).contains(&self.memory) {
@@ -34,10 +35,15 @@ impl Builder {
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = Plan::new(bytes_per_shard(&self, shards));
-        let stripe = |_| CachePadded::new(Stripe::new(Shard::new(plan, self.max_session_size)));
+        let stripe = |_| {
+            let shard = Shard::new(plan, self.max_session_size, index_keys(&self)?);
+            let shard = shard.ok_or(BuildError::Allocation { bytes: self.memory })?;
+            Ok(CachePadded::new(Stripe::new(shard)))
+        };
+        let stripes = (0..shards).map(stripe).collect::<Result<_, _>>()?;
         let [idle_timeout, lifetime] = self.ticks();
         Ok(SessionCache(Arc::new(Inner {
-            stripes: (0..shards).map(stripe).collect(),
+            stripes,
             keys,
             users,
             reader: Reader::new(&self.cookie_name),
@@ -65,6 +71,14 @@ fn fitting_shards(settings: &Builder) -> usize {
         shards /= 2;
     }
     shards
+}
+
+/// Keys for the index of a shard.
+fn index_keys(settings: &Builder) -> Result<[u64; 4], BuildError> {
+    let mut bytes = [0; 32];
+    (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
+    let (keys, _) = bytes.as_chunks();
+    Ok(core::array::from_fn(|i| u64::from_le_bytes(keys[i])))
 }
 
 /// What a shard can divide, when the fixed parts are taken off.

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Event};
+use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Cause};
 use crate::{
     clock::{Tick, to_tick},
     config::Deadlines,
@@ -29,7 +29,7 @@ impl SessionCache {
     pub(super) fn verify(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
         let Inner { keys, settings, counters, .. } = &*self.0;
         let Some(token) = Parts::parse(value) else {
-            counters.count(Event::Malformed);
+            counters.count(Cause::Malformed);
             return None;
         };
         if !settings.verify_first && keys.is_valid(token.key) {
@@ -53,9 +53,9 @@ impl SessionCache {
     fn verify_whole(&self, token: &Parts, buffer: &mut BytesMut) -> Option<Record> {
         let id = SessionId { id: token.id, home: token.home };
         let found = if self.0.keys.verify(token) {
-            self.find(&id, &Proof::Given, buffer).map_err(Event::from)
+            self.find(&id, &Proof::Given, buffer).map_err(Cause::from)
         } else {
-            Err(Event::Forged)
+            Err(Cause::Forged)
         };
         found.map_err(|cause| self.0.counters.count(cause)).ok()
     }
@@ -82,12 +82,12 @@ impl SessionCache {
     pub(super) fn answer(&self, found: Option<Record>, buffer: &mut BytesMut) -> Option<Record> {
         if found.is_none() {
             buffer.clear();
-            self.0.counters.count(Event::Miss);
+            self.0.counters.count(Cause::Miss);
         }
         found
     }
 
-    /// Writes to a shard, and publishes what it has free.
+    /// Writes to a shard, and publishes what room it has.
     pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard) -> R) -> R {
         let stripe = &self.0.stripes[usize::from(home)];
         let mut shard = stripe.shard.lock();
@@ -171,7 +171,7 @@ impl SessionCache {
         }
     }
 
-    /// A new id, and two shards with the one that has more free memory first, drawn at random: in one
+    /// A new id, and two shards with the one that has more room first, drawn at random: in one
     /// call, since that is what takes the time.
     pub(super) fn mint(&self) -> Result<(Id, [Home; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
@@ -179,7 +179,7 @@ impl SessionCache {
         let [id @ .., a, b, c, d] = bytes;
         let homes = [[a, b], [c, d]].map(|two| self.home(u16::from_le_bytes(two)));
         let [first, second] =
-            homes.map(|home| self.0.stripes[usize::from(home)].free.load(Relaxed));
+            homes.map(|home| self.0.stripes[usize::from(home)].room.load(Relaxed));
         let homes = if second > first { [homes[1], homes[0]] } else { homes };
         Ok((Id::from_bytes(id), homes))
     }
@@ -211,7 +211,7 @@ impl SessionCache {
     }
 
     pub(super) fn full(&self) -> Error {
-        self.0.counters.count(Event::Full);
+        self.0.counters.count(Cause::Full);
         Error::Full
     }
 
@@ -236,16 +236,16 @@ impl SessionCache {
 
 impl Stripe {
     pub(super) fn new(shard: Shard) -> Self {
-        Self { free: AtomicU32::new(shard.free()), shard: Lock::new(shard) }
+        Self { room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.
     fn publish(&self, shard: &Shard) {
-        self.free.store(shard.free(), Relaxed);
+        self.room.store(shard.room(), Relaxed);
     }
 }
 
-impl From<Miss> for Event {
+impl From<Miss> for Cause {
     fn from(miss: Miss) -> Self {
         match miss {
             Miss::Unproven => Self::Forged,

@@ -105,7 +105,7 @@ pub struct Refused {
 
 /// What is counted outside the shards: what no lock is held for.
 #[derive(Clone, Copy)]
-pub(super) enum Event {
+pub(super) enum Cause {
     Miss,
     Malformed,
     Forged,
@@ -117,35 +117,35 @@ pub(super) enum Event {
 
 /// Counters, striped by thread so that nobody waits for another's cache line.
 pub(super) struct Counters {
-    stripes: [CachePadded<[AtomicU64; EVENTS]>; STRIPES],
+    stripes: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            stripes: [const { CachePadded::new([const { AtomicU64::new(0) }; EVENTS]) }; STRIPES],
+            stripes: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) }; STRIPES],
         }
     }
 
     #[inline]
-    pub(super) fn count(&self, event: Event) {
+    pub(super) fn count(&self, cause: Cause) {
         // A sum that is read later; it orders nothing.
-        self.stripes[stripe()][event as usize].fetch_add(1, Relaxed);
+        self.stripes[stripe()][cause as usize].fetch_add(1, Relaxed);
     }
 
-    fn sum(&self, event: Event) -> u64 {
-        self.stripes.iter().map(|stripe| stripe[event as usize].load(Relaxed)).sum()
+    fn sum(&self, cause: Cause) -> u64 {
+        self.stripes.iter().map(|stripe| stripe[cause as usize].load(Relaxed)).sum()
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {
-        stats.misses = self.sum(Event::Miss);
-        stats.full = self.sum(Event::Full);
+        stats.misses = self.sum(Cause::Miss);
+        stats.full = self.sum(Cause::Full);
         stats.refused = Refused {
-            malformed: self.sum(Event::Malformed),
-            forged: self.sum(Event::Forged),
-            unknown: self.sum(Event::Unknown),
-            expired: self.sum(Event::Expired),
-            rotated: self.sum(Event::Rotated),
+            malformed: self.sum(Cause::Malformed),
+            forged: self.sum(Cause::Forged),
+            unknown: self.sum(Cause::Unknown),
+            expired: self.sum(Cause::Expired),
+            rotated: self.sum(Cause::Rotated),
         };
     }
 }
@@ -193,5 +193,5 @@ fn stripe() -> usize {
     })
 }
 
-const EVENTS: usize = Event::Full as usize + 1;
+const CAUSES: usize = Cause::Full as usize + 1;
 const STRIPES: usize = 64;

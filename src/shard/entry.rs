@@ -241,6 +241,12 @@ impl<'r> Entry<'r> {
         (self.words() - (self.data() - self.at)) as usize * WORD
     }
 
+    /// Zeroes what stands behind so many bytes of data, as far as the block goes.
+    pub(crate) fn wipe_behind(self, len: usize) {
+        let start = self.data() + len.div_ceil(WORD) as u32;
+        self.region.wipe(start, (self.at + self.words()).saturating_sub(start));
+    }
+
     /// Zeroes id, tag and data, as far as the block goes.
     pub(crate) fn wipe(self) {
         self.region.wipe(self.at + ID, self.words() - ID);

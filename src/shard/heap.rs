@@ -102,7 +102,7 @@ impl Heap {
     /// up, and down once the end is reached, each neighbour goes to another hole if there is one for it,
     /// else to the other side of this one. No free word is lost by a move, so this succeeds whenever as
     /// many are free in all.
-    /// `moved` hears of each move when the words have been copied.
+    /// `moved` hears of each move when the words have been copied; what they leave behind is zeroed.
     pub fn take_by_moving(
         &mut self,
         region: &Region,
@@ -122,6 +122,7 @@ impl Heap {
         while hole.size < size {
             hole = self.grow_down(region, hole, &mut moved);
         }
+        region.wipe(hole.at + Self::HEADER, hole.size - Self::HEADER);
         self.trim(region, hole, size);
         Some(hole.at)
     }
@@ -241,7 +242,7 @@ impl Heap {
         } else {
             region.shift(after.at, hole.at, after.size);
             self.set(region, Block { at: hole.at, before: hole.before, ..after }, USED);
-            moved(region, Move { from: after.at, to: hole.at, size: after.size });
+            moved(region, Move { from: after.at, to: hole.at });
             let hole = Block { at: hole.at + after.size, before: hole.at, ..hole };
             return self.set(region, hole, USED);
         }
@@ -264,7 +265,7 @@ impl Heap {
             let (at, to) = (before.at, before.at + hole.size);
             region.shift(at, to, before.size);
             self.set(region, Block { at: to, before: at, ..before }, USED);
-            moved(region, Move { from: at, to, size: before.size });
+            moved(region, Move { from: at, to });
             return self.set(region, Block { size: hole.size, ..before }, USED);
         }
         // Taking a hole may have split the one below, so what stands before is read again.
@@ -272,7 +273,7 @@ impl Heap {
         self.set(region, Block { size: before.size + hole.size, ..before }, USED)
     }
 
-    /// Copies a used block into one just taken, which may be larger.
+    /// Copies a used block into one just taken, which is as large.
     fn relocate(
         &mut self,
         region: &Region,
@@ -282,7 +283,8 @@ impl Heap {
     ) {
         let own = Self::HEADER;
         region.copy(to + own, region, from.at + own, from.size - own);
-        moved(region, Move { from: from.at, to, size: from.size });
+        debug_assert_eq!(Self::size(region, to), from.size, "a move keeps the size");
+        moved(region, Move { from: from.at, to });
     }
 
     /// Makes a block that is in no list a used one of `size` words and gives back the rest of it.
@@ -349,15 +351,13 @@ impl Heap {
     }
 }
 
-/// A used block that was moved: its size is what it was before, and perhaps a little more now.
+/// A used block that was moved, as large as it was.
 #[derive(Clone, Copy, Debug)]
 pub struct Move {
     /// Where it was.
     pub from: Offset,
     /// Where it is.
     pub to: Offset,
-    /// Its size before, in words.
-    pub size: u32,
 }
 
 /// What a block's header says.

@@ -45,9 +45,12 @@ impl Index {
         Region::footprint(lines * LINE)
     }
 
-    pub(crate) fn new(lines: u32) -> Self {
+    /// An empty table, with the keys of its hash. `None` if there is no such memory.
+    pub(crate) fn new(lines: u32, keys: [u64; 4]) -> Option<Self> {
         debug_assert!(lines >= Self::FEWEST, "each id has two lines");
-        Self { table: Region::new(lines * LINE), lines, len: 0, hasher: ahash::RandomState::new() }
+        let [a, b, c, d] = keys;
+        let hasher = ahash::RandomState::with_seeds(a, b, c, d);
+        Some(Self { table: Region::new(lines * LINE)?, lines, len: 0, hasher })
     }
 
     /// How many ids stand in it, and how many may.
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn three_quarters_fill_with_hardly_a_refusal() {
-        let mut index = Index::new(4_000);
+        let mut index = Index::new(4_000, [1, 2, 3, 4]).expect("memory");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {

@@ -102,21 +102,31 @@ impl Queues {
         }
     }
 
-    /// Notes that a block grew or shrank: called before, with what is taken off, and after.
+    /// Notes that a block grew or shrank from what it was before, in words.
     pub(crate) fn resize(&mut self, region: &Region, at: Offset, before: u32) {
         let entry = Entry::at(region, at);
         let tally = &mut self.tallies[entry.flags().queue() as usize];
         tally.words = tally.words - before + entry.words();
     }
 
-    /// The entry that goes next for a newcomer of a rank, `keep` apart. It stays where it is.
-    pub(crate) fn victim(&mut self, region: &Region, rank: Rank, keep: Offset) -> Option<Offset> {
+    /// The entry that goes next for a newcomer of a rank, but never `keep`. It stays where it is.
+    pub(crate) fn victim(
+        &mut self,
+        region: &Region,
+        rank: Rank,
+        keep: Option<Offset>,
+    ) -> Option<Offset> {
         let alias = self.first(region, Queue::Aliases, keep);
         let pairs = rank.pairs();
         alias.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
     }
 
-    fn victim_of(&mut self, region: &Region, pair: [Queue; 2], keep: Offset) -> Option<Offset> {
+    fn victim_of(
+        &mut self,
+        region: &Region,
+        pair: [Queue; 2],
+        keep: Option<Offset>,
+    ) -> Option<Offset> {
         let [probation, clock] = pair;
         let [new, old] = pair.map(|queue| self.tally(queue).words);
         let oldest = self.first(region, probation, keep);
@@ -128,7 +138,7 @@ impl Queues {
 
     /// Moves the clock's hand to an entry that was not used since it last came by, or that it meets when
     /// it has gone far enough for one call.
-    fn sweep(&mut self, region: &Region, queue: Queue, keep: Offset) -> Option<Offset> {
+    fn sweep(&mut self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
         for _ in 0..FARTHEST {
             let at = self.first(region, queue, keep)?;
             let entry = Entry::at(region, at);
@@ -144,10 +154,10 @@ impl Queues {
     }
 
     /// The first of a queue that is not `keep`.
-    fn first(&self, region: &Region, queue: Queue, keep: Offset) -> Option<Offset> {
+    fn first(&self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
         let anchor = self.anchor(queue);
         let first = list::first(region, anchor)?;
-        if first != keep + QUEUE_LINK {
+        if Some(first - QUEUE_LINK) != keep {
             return Some(first - QUEUE_LINK);
         }
         list::next(region, anchor, first).map(|link| link - QUEUE_LINK)

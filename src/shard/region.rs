@@ -5,8 +5,8 @@
 //!           ├─ line ─┼─ line ─┼─ …        a line is eight words and starts on a cache line
 //! ```
 //!
-//! This is the one file that reads or writes a word, and each access is relaxed, which is a plain move.
-//! What orders them is the lock of the shard. A region does not know what its words mean.
+//! This is the one file that reads or writes a word, and each access is relaxed or, by who has the region
+//! to itself, plain. What orders them is the lock of the shard. A region does not know what its words mean.
 
 use core::mem::size_of;
 
@@ -32,15 +32,23 @@ pub struct Region {
 }
 
 impl Region {
-    /// A region of so many words, all zero, whose pages are touched.
-    pub fn new(len: u32) -> Self {
-        let spare = LINE as usize - 1;
-        let words: Box<[_]> = (0..len as usize + spare).map(|_| AtomicU64::new(0)).collect();
+    /// A region of so many words, all zero, whose pages are touched. `None` if there is no such memory.
+    pub fn new(len: u32) -> Option<Self> {
+        let len = len as usize + LINE as usize - 1;
+        let mut words = Vec::new();
+        words.try_reserve_exact(len).ok()?;
+        words.resize_with(len, || AtomicU64::new(0));
+        let words = words.into_boxed_slice();
         // The allocator may have given zeroed pages that nobody touched yet.
         words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
         let line = LINE as usize * WORD;
         let past = words.as_ptr().addr() % line;
-        Self { words, base: (line - past) % line / WORD }
+        Some(Self { words, base: (line - past) % line / WORD })
+    }
+
+    /// How many words it has.
+    pub fn len(&self) -> u32 {
+        (self.words.len() - self.base) as u32
     }
 
     /// What a region of so many words takes, in bytes.
@@ -173,13 +181,13 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let region = Region::new(64);
+        let region = Region::new(64).expect("memory");
         assert_eq!(core::ptr::from_ref(region.word(0)).addr() % 64, 0);
     }
 
     #[test]
     fn bytes_come_back_whatever_their_length() {
-        let mut region = Region::new(64);
+        let mut region = Region::new(64).expect("memory");
         for len in 0..100 {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
             region.write(3, &bytes);
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn words_shift_over_themselves() {
-        let region = Region::new(64);
+        let region = Region::new(64).expect("memory");
         (0..10).for_each(|i| region.store(10 + i, u64::from(i)));
         region.shift(10, 13, 10);
         assert!((0..10).all(|i| region.load(13 + i) == u64::from(i)));

@@ -22,8 +22,8 @@ pub(super) struct Need {
     pub(super) rank: Rank,
     /// Whether it needs a place in the index too.
     pub(super) place: bool,
-    /// The entry that must not go; 0 for none. It may be moved.
-    pub(super) keep: Offset,
+    /// The entry that must not go. It may be moved.
+    pub(super) keep: Option<Offset>,
 }
 
 impl Shard {
@@ -32,9 +32,14 @@ impl Shard {
         if let Some(at) = self.try_take(need) {
             return Some(at);
         }
-        self.advance(now, EXPIRY_STEPS);
-        if !self.can_fit(need) {
-            return None;
+        // Each entry that is freed gives a smallest block at least.
+        let steps = EXPIRY_STEPS + (need.words / Heap::SMALLEST) as usize;
+        let mut due = self.advance(now, steps).more;
+        while !self.can_fit(need) {
+            if !due {
+                return None;
+            }
+            due = self.advance(now, steps).more;
         }
         let mut evicted = 0;
         loop {
@@ -54,9 +59,9 @@ impl Shard {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim);
+                return self.take_over(victim, now);
             }
-            self.evict(victim);
+            self.evict(victim, now);
         }
         self.take_by_moving(need)
     }
@@ -76,42 +81,50 @@ impl Shard {
 
     /// Whether what is free and what may go is enough.
     fn can_fit(&self, need: Need) -> bool {
-        let kept = if need.keep == 0 { 0 } else { self.kept_words(need) };
-        let evictable = self.queues.evictable(need.rank) - kept;
+        let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
+        let evictable = self.queues.evictable(need.rank);
+        debug_assert!(kept <= evictable, "what is kept is counted");
+        let evictable = evictable - kept;
         let enough = self.heap.free() + evictable >= need.words;
         enough && (self.has_place(need) || evictable > 0)
     }
 
-    /// What the entry to be kept adds to the sum of those that may go.
-    fn kept_words(&self, need: Need) -> u32 {
-        let entry = Entry::at(&self.region, need.keep);
+    /// What an entry adds to the sum of those that may go.
+    fn evictable_words(&self, at: Offset, rank: Rank) -> u32 {
+        let entry = Entry::at(&self.region, at);
         let queue = Queue::ALL[entry.flags().queue() as usize];
-        if need.rank.displaces(queue) { entry.words() } else { 0 }
+        if rank.displaces(queue) { entry.words() } else { 0 }
     }
 
-    fn evict(&mut self, at: Offset) {
-        self.count_eviction(at);
+    fn evict(&mut self, at: Offset, now: Tick) {
+        self.count_eviction(at, now);
         self.discard(at);
     }
 
     /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer.
-    fn take_over(&mut self, at: Offset) -> Option<Offset> {
-        self.count_eviction(at);
+    fn take_over(&mut self, at: Offset, now: Tick) -> Option<Offset> {
+        self.count_eviction(at, now);
         let place = self.place_of(at)?;
         self.delist(place, at);
+        Entry::at(&self.region, at).wipe();
         Some(at)
     }
 
-    fn count_eviction(&mut self, at: Offset) {
-        let queue = Entry::at(&self.region, at).flags().queue();
-        self.counts.evicted[queue as usize] += 1;
+    /// One that was past its deadline, though the wheel had not come to it, was not evicted.
+    fn count_eviction(&mut self, at: Offset, now: Tick) {
+        let entry = Entry::at(&self.region, at);
+        let queue = entry.flags().queue();
+        if queue != Queue::Aliases as u32 && entry.deadline() <= now {
+            self.counts.expired += 1;
+        } else {
+            self.counts.evicted[queue as usize] += 1;
+        }
     }
 
     fn take_by_moving(&mut self, need: Need) -> Option<Offset> {
-        let Self { region, heap, index, queues, counts, .. } = self;
+        let Self { region, heap, index, counts, .. } = self;
         heap.take_by_moving(region, need.words, |region, moved| {
             LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
-            queues.resize(region, moved.to, moved.size);
             let id = Entry::at(region, moved.to).id();
             if let Some((place, _)) =
                 index.find(index.spot(&id), |at| (at == moved.from).then_some(()))

@@ -1,7 +1,8 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias is an entry that opens nothing and says where its session went. It is remembered for the
-//! session's idle timeout, within its lifetime, and goes first when there is no room.
+//! session's idle timeout, within its lifetime, and goes first when there is no room. To be made it may
+//! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
     Newcomer, Refusal, Shard,
@@ -28,8 +29,8 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, Refusal> {
         let at = self.live(id, now).ok_or(Refusal::Gone)?;
-        let spot = self.spot(&new.id)?;
-        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: at };
+        let spot = self.vacant_spot(&new.id)?;
+        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now);
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
         match alias {
@@ -62,12 +63,12 @@ impl Shard {
         let (newcomer, len) = (newcomer(line.times()), line.len());
         match home {
             Some(home) => {
-                let to = home.admit(&newcomer, len, 0, now)?;
+                let to = home.admit(&newcomer, len, None, now)?;
                 Entry::at(&home.region, to).fill_from(old);
                 home.counts.signed_in += 1;
             }
             None => {
-                let to = self.admit(&newcomer, len, at, now)?;
+                let to = self.admit(&newcomer, len, Some(at), now)?;
                 let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
                 Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
                 self.counts.signed_in += 1;

@@ -6,5 +6,10 @@ pub(crate) mod model;
 /// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory.
 pub(crate) fn engine(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
-    model::Pair::new(first % 2 == 0).run(&model::ops(rest));
+    let memory = match first % 3 {
+        0 => model::Memory::Plenty,
+        1 => model::Memory::Short,
+        _ => model::Memory::ShortInTwo,
+    };
+    model::Pair::new(memory).run(&model::ops(rest));
 }

@@ -15,7 +15,7 @@ enum Op {
 /// Runs the bytes as operations on a heap whose blocks are filled with marks of their own.
 pub(crate) fn heap(bytes: &[u8]) {
     let lists = 1 + Heap::class_words(END - 1);
-    let region = Region::new(END);
+    let region = Region::new(END).expect("memory");
     let mut heap = Heap::new(&region, 1, lists, END);
     let mut blocks: Vec<Marked> = Vec::new();
     let mut bytes = Unstructured::new(bytes);

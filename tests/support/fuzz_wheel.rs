@@ -14,7 +14,7 @@ enum Op {
 
 /// Runs the bytes as operations on a wheel, and on a map from links to their deadlines.
 pub(crate) fn wheel(bytes: &[u8]) {
-    let region = Region::new(FIRST_LINK + 256);
+    let region = Region::new(FIRST_LINK + 256).expect("memory");
     let mut wheel = Wheel::new(&region, 1);
     let mut filed: BTreeMap<u32, u32> = BTreeMap::new();
     let mut bytes = Unstructured::new(bytes);

@@ -5,11 +5,13 @@
 //! refused between fifteen sixteenths of its timeout and the whole; one may be evicted when memory is
 //! short), it takes the cache's answer, and counts what it takes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{cell::Cell, collections::HashMap, time::Duration};
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Error, Issued, KeyRing, Record, SessionCache, SessionId};
+use sessile::{
+    Clock, Deadlines, Error, Issued, KeyRing, Record, SessionCache, SessionId, UserHash,
+};
 
 /// One call. Sessions are named by their place among all that there ever were.
 #[derive(Arbitrary, Clone, Debug)]
@@ -32,6 +34,14 @@ pub fn ops(bytes: &[u8]) -> Vec<Op> {
     let mut bytes = Unstructured::new(bytes);
     let next = || if bytes.is_empty() { None } else { Op::arbitrary(&mut bytes).ok() };
     std::iter::from_fn(next).take(1_000).collect()
+}
+
+/// How much memory a cache has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    Plenty,
+    Short,
+    ShortInTwo,
 }
 
 /// What a session is promised.
@@ -59,6 +69,8 @@ pub struct Pair {
     evictions: [u64; 2],
     seen_evictions: [u64; 2],
     buffer: BytesMut,
+    /// The hash by which the cache knows each user.
+    users: HashMap<u8, UserHash>,
     /// Whether memory is so short that sessions are evicted.
     is_short: bool,
 }
@@ -69,18 +81,24 @@ const TICK: Duration = Duration::from_millis(100);
 const MOST_DATA: usize = 2_048;
 
 impl Pair {
-    /// Plenty of memory over several shards, or hardly any in one.
-    pub fn new(is_short: bool) -> Self {
+    /// Plenty of memory over four shards, or hardly any in one or in two.
+    pub fn new(memory: Memory) -> Self {
         let clock = Clock::manual();
-        let (memory, shards) = if is_short { (40 << 10, 1) } else { (1 << 20, 4) };
+        let (bytes, shards) = match memory {
+            Memory::Plenty => (1 << 20, 4),
+            Memory::Short => (40 << 10, 1),
+            Memory::ShortInTwo => (80 << 10, 2),
+        };
+        NEXT.set(0);
         let cache = SessionCache::builder()
-            .memory(memory)
+            .memory(bytes)
             .shards(shards)
+            .entropy(counted)
             .max_session_size(MOST_DATA)
             .idle_timeout(TICK * IDLE)
             .lifetime(TICK * LIFETIME)
             .clock(clock.clone())
-            .keys(KeyRing::random().expect("random bytes"))
+            .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
             .build()
             .expect("settings that hold");
         Self {
@@ -94,7 +112,8 @@ impl Pair {
             evictions: [0; 2],
             seen_evictions: [0; 2],
             buffer: BytesMut::new(),
-            is_short,
+            is_short: memory != Memory::Plenty,
+            users: HashMap::new(),
         }
     }
 
@@ -176,9 +195,17 @@ impl Pair {
             Err(Error::TooLarge { len, limit }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
             }
-            Err(error) => assert!(error == Error::Full && self.is_short, "{error}"),
+            Err(error) => self.refused(error),
         }
         self.count_evictions();
+    }
+
+    /// `Full` comes only when memory is short, and then nobody went.
+    fn refused(&self, error: Error) {
+        assert!(error == Error::Full && self.is_short, "{error}");
+        let evicted = self.cache.stats().evicted;
+        let evicted = [evicted.probation + evicted.anonymous, evicted.authenticated];
+        assert_eq!(evicted, self.seen_evictions, "a refusal evicts nobody");
     }
 
     fn open(&mut self, which: u16, forge: Option<u8>) {
@@ -215,7 +242,10 @@ impl Pair {
         assert_eq!(record.id, *id);
         assert_eq!(&self.buffer[..], &session.data, "what was written is what is read");
         assert_eq!(record.version, session.version);
+        let user = session.user.zip(record.user);
         assert_eq!(record.user.is_some(), session.user.is_some());
+        assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));
+        assert!(self.users.values().filter(|&&hash| Some(hash) == record.user).count() <= 1);
         assert_eq!(record.age(), TICK * (now - session.created));
         self.used(id);
     }
@@ -225,11 +255,11 @@ impl Pair {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
         let version = self.live.get(&id).map_or(0, |session| session.version);
         let answer = self.cache.save(&id, version.wrapping_sub(stale.into()), &data);
-        self.count_evictions();
         if answer == Err(Error::Full) {
-            assert!(self.is_short, "there is room");
+            self.refused(Error::Full);
             return self.agree(&id, true);
         }
+        self.count_evictions();
         self.agree(&id, answer != Err(Error::Gone));
         let Some(session) = self.live.get_mut(&id) else { return };
         if stale {
@@ -247,11 +277,11 @@ impl Pair {
         answer: Result<Issued, Error>,
         change: impl FnOnce(&mut Session),
     ) {
-        self.count_evictions();
         if let Err(Error::Full) = answer {
-            assert!(self.is_short, "there is room");
+            self.refused(Error::Full);
             return self.agree(id, true);
         }
+        self.count_evictions();
         self.agree(id, answer.is_ok());
         let Ok(issued) = answer else {
             return assert_eq!(answer.err(), Some(Error::Gone));
@@ -365,3 +395,20 @@ fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
     Deadlines { idle_timeout, lifetime: lifetime.map(|ticks| TICK * 2 * u32::from(ticks)) }
 }
+
+thread_local! {
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Random bytes that are the same in each run, so that what fails fails again.
+fn counted(bytes: &mut [u8]) -> Result<(), Error> {
+    for chunk in bytes.chunks_mut(8) {
+        NEXT.set(NEXT.get() + 1);
+        let mut word = NEXT.get().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        word = (word ^ (word >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        chunk.copy_from_slice(&(word ^ (word >> 29)).to_le_bytes()[..chunk.len()]);
+    }
+    Ok(())
+}
+
+const KEY: &[u8] = b"9f5c1d07b3e84a62-a key of the model-6d20";
