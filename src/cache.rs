@@ -15,7 +15,7 @@ use crossbeam_utils::CachePadded;
 use crate::{
     clock::{Tick, to_duration},
     config::{Builder, Deadlines},
-    cookie::{KeyRing, Keys, MAX_CANDIDATES, Parts, Prf, Reader, Token},
+    cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token},
     error::{Error, KeyError},
     id::{SessionId, UserHash},
     shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, entry::Times},
@@ -267,8 +267,7 @@ impl SessionCache {
     /// The same by the value of its cookie, which may be one that it had before: a sign-out that was under
     /// way when the session was rotated is not lost.
     pub fn end_token(&self, value: &[u8]) -> bool {
-        let token = Parts::parse(value).filter(|token| self.0.keys.verify(token));
-        token.is_some_and(|token| self.end(&SessionId { id: token.id, home: token.home }))
+        self.prove(value).is_some_and(|id| self.end(&id))
     }
 
     /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held

@@ -16,7 +16,8 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    PLAIN, assert_gone, builder, cache, create, data, field, is_long, load, open, opens, request,
+    PLAIN, Random, assert_gone, builder, cache, create, data, field, is_long, load, open, opens,
+    request,
     rings::{NAME, ring},
 };
 
@@ -41,14 +42,10 @@ fn id_1_ids_never_repeat_and_every_bit_is_a_coin() {
 
 #[test]
 fn id_1_a_flaw_would_be_seen() {
-    let mut counter = 0x1234_5678_9abc_def0_1234_5678_9abc_def0_u128;
-    let mut random = move || {
-        counter = counter.wrapping_mul(0xda94_2042_e4dd_58b5).wrapping_add(0x1405_7b7e_f767_814f);
-        let mixed = counter ^ counter >> 64;
-        mixed.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645)
-    };
+    let mut random = Random::new();
+    let mut draw = || [random.next(), random.next()].map(u64::to_le_bytes);
     let drawn: Vec<[u8; 16]> =
-        (0..100_000).map(|_| random().rotate_right(64).to_le_bytes()).collect();
+        (0..100_000).map(|_| draw().as_flattened().try_into().unwrap()).collect();
     let flaw_of = |spoil: fn(&mut [u8; 16])| {
         let mut counts = Histograms::default();
         drawn.iter().for_each(|id| {

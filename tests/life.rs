@@ -138,6 +138,7 @@ fn life_5_no_update_of_two_writers_is_lost() {
         while left > 0 {
             let record = cache.load(&made.id, &mut buffer).unwrap();
             let mut counts: [[u8; 8]; 2] = [0, 8].map(|at| buffer[at..at + 8].try_into().unwrap());
+            std::thread::yield_now();
             counts[half] = (u64::from_le_bytes(counts[half]) + 1).to_le_bytes();
             match cache.save(&made.id, record.version, &counts.concat()) {
                 Ok(_) => left -= 1,

@@ -47,7 +47,8 @@ impl Region {
     }
 
     /// How many words it has.
-    pub fn len(&self) -> u32 {
+    #[cfg(feature = "internals")]
+    pub(super) fn len(&self) -> u32 {
         (self.words.len() - self.base) as u32
     }
 

@@ -125,6 +125,7 @@ pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issu
     let mut all = Vec::new();
     while let Some(probe) = create(&probe) {
         assert!(cache.end(&probe.id));
+        assert!(all.len() < cache.capacity_for(0) * 4, "users push out users, and it never ends");
         let made = create(&filler(all.len(), data_len)).unwrap();
         all.push(sign_in(cache, &made.id, &format!("user {}", all.len())));
     }
