@@ -264,7 +264,17 @@ impl SessionCache {
         }
     }
 
-    /// The same by the value of its cookie, which may be one that it had before: a sign-out that was under
+    /// Destroys a session if nobody saved since that version, and it still has that id: for one that the
+    /// caller found empty, which another may be filling or signing in to.
+    ///
+    /// # Errors
+    /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone). Then nothing was changed.
+    pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
+        let now = self.now();
+        self.write_to(id, |shard| shard.end_if(&id.id, version, now))
+    }
+
+    /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that was under
     /// way when the session was rotated is not lost.
     pub fn end_token(&self, value: &[u8]) -> bool {
         self.prove(value).is_some_and(|id| self.end(&id))

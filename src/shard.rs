@@ -244,6 +244,18 @@ impl Shard {
         Ended::Session
     }
 
+    /// Destroys a session that has that id and version.
+    pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
+        let at = self.live(id, now).ok_or(Error::Gone)?;
+        if Entry::at(&self.region, at).line().version() != version {
+            self.counts.conflicts += 1;
+            return Err(Error::Conflict);
+        }
+        self.discard(at);
+        self.counts.ended += 1;
+        Ok(())
+    }
+
     /// Visits at most so many entries that the wheel gives, and frees those past their deadline.
     pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
         let mut done = Advanced::default();

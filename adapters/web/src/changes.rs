@@ -43,10 +43,6 @@ impl Changes {
         !self.cleared && self.list.is_empty()
     }
 
-    pub(crate) fn is_cleared(&self) -> bool {
-        self.cleared
-    }
-
     pub(crate) fn of(&self, key: &str) -> Verdict {
         match self.position(key).map(|at| &self.list[at].1) {
             Ok(Some(json)) => Verdict::Is(json.clone()),

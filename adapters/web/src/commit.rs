@@ -25,8 +25,8 @@ pub(crate) fn commit(
 ) -> Result<(), CommitError> {
     let (request, state) = session.shared();
     let mut state = state.lock();
-    state.committed = true;
-    if !state.looked_at {
+    let is_first = !core::mem::replace(&mut state.committed, true);
+    if !(is_first && state.looked_at) {
         return Ok(());
     }
     let mut cookie = state.ended.then_some(Cookie::Remove);
@@ -101,11 +101,10 @@ fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> 
     let State { stored: Stored::Live(live), changes, user, rotate, .. } = state else {
         return Err(Error::Gone);
     };
-    let data = changes.applied_to(&live.data);
-    if changes.is_cleared() && data.is_empty() && user.is_none() && !live.authenticated {
-        cache.end(&live.id);
+    if user.is_none() && end_emptied(live, changes, request)? {
         return Err(Error::Gone);
     }
+    let data = changes.applied_to(&live.data);
     check_size(&data, cache.max_session_size())?;
     let issued = match user {
         Some(user) => Some(cache.sign_in(&live.id, user, Deadlines::default())),
@@ -123,6 +122,21 @@ fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> 
         None => {}
     }
     save(live, changes, data, request)
+}
+
+/// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
+/// signing in to it at the same time.
+fn end_emptied(live: &mut Live, changes: &Changes, request: &Request) -> Result<bool, Error> {
+    for _ in 0..TRIES {
+        if live.authenticated || !changes.applied_to(&live.data).is_empty() {
+            return Ok(false);
+        }
+        match request.sessions.cache().end_if(&live.id, live.version) {
+            Err(Error::Conflict) => live.reload(&request.sessions)?,
+            ended => return ended.map(|()| true),
+        }
+    }
+    Err(Error::Conflict)
 }
 
 /// Saves what differs. When somebody else saved first, this request's own changes are made to what they

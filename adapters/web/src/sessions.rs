@@ -124,8 +124,8 @@ impl Sessions {
         Session::new(self.clone(), Cookies::of(headers))
     }
 
-    /// Stores what the request changed, and writes the response's headers: to be called once, before
-    /// they leave. A status of 500 or above stores nothing.
+    /// Stores what the request changed, and writes the response's headers, before they leave; a second call
+    /// does nothing. A status of 500 or above stores nothing.
     ///
     /// # Errors
     /// If the changes could not be stored. `headers` are then those of the response that must replace the

@@ -300,3 +300,55 @@ fn a_sign_out_with_a_cookie_that_was_rotated_meanwhile_ends_the_session() {
     assert_eq!(cache.len(), 0);
     assert!(!visitor.begin().is_authenticated());
 }
+
+#[test]
+fn a_session_that_is_emptied_by_removing_is_ended_too() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let (_, reply) = visitor.visit(|session| session.remove("a").unwrap());
+    assert!(reply.is_removal());
+    assert_eq!(cache.len(), 0);
+}
+
+#[test]
+fn a_clear_under_the_old_id_does_not_sign_anybody_out() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let mut other_tab = visitor.clone();
+    let slow = other_tab.begin();
+    assert_eq!(slow.get("a").unwrap(), Some(1));
+    visitor.visit(|session| session.sign_in("alice").unwrap());
+    slow.clear().unwrap();
+    other_tab.finish(&slow, http::StatusCode::OK);
+    assert!(visitor.begin().is_authenticated());
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn a_clear_does_not_take_what_another_request_stored_meanwhile() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let slow = visitor.begin();
+    slow.remove("a").unwrap();
+    assert!(!slow.contains("a") && slow.keys().is_empty());
+    visitor.visit(|session| session.insert("b", 2).unwrap());
+    visitor.finish(&slow, http::StatusCode::OK);
+    assert_eq!(visitor.begin().keys(), ["b"]);
+}
+
+#[test]
+fn a_second_commit_does_nothing() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    let (session, first) = visitor.visit(|session| {
+        session.sign_in("alice").unwrap();
+        session.clone()
+    });
+    let cookie = visitor.cookie.clone();
+    let second = visitor.finish(&session, http::StatusCode::OK);
+    assert!(first.set_cookie().is_some() && second.set_cookie().is_none());
+    assert_eq!((visitor.cookie, cache.stats().signed_in), (cookie, 1));
+}

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -25,16 +25,24 @@ pub(crate) async fn guard(mut response: Response) -> Response {
     response
 }
 
-/// Refuses what another site makes a browser post. Browsers say where a request comes from; whoever
-/// says nothing is no browser, and has no visitor's cookie.
+/// Refuses what another site makes a browser post. Browsers say where a request comes from, older ones
+/// by `Origin` alone; whoever says nothing is no browser, and has no visitor's cookie.
 pub(crate) async fn own_site_only(request: Request, next: Next) -> Response {
-    let origin = request.headers().get("sec-fetch-site");
-    let own = origin.is_none_or(|origin| origin == "same-origin" || origin == "none");
-    if request.method() == Method::POST && !own {
+    if request.method() == Method::POST && !is_own(request.headers()) {
         return (StatusCode::FORBIDDEN, "This did not come from one of the shop's own pages.\n")
             .into_response();
     }
     next.run(request).await
+}
+
+fn is_own(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    headers
+        .get(header::ORIGIN)
+        .is_none_or(|origin| origin.as_bytes().strip_prefix(b"http://") == host)
 }
 
 const FIXED: [(HeaderName, &str); 6] = [

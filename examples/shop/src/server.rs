@@ -106,6 +106,7 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
     say(format_args!("  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"));
     say(format_args!("  sessions  end {idle} after their last request, and when the shop closes"));
     say(format_args!("  keys      {origin}"));
+    say("  cookies   go without Secure: plain HTTP is for this machine alone");
     say("Ctrl-C closes it.");
 }
 
