@@ -59,7 +59,7 @@ impl Shard {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim, now);
+                return self.take_over(victim, need, now);
             }
             self.evict(victim, now);
         }
@@ -101,12 +101,16 @@ impl Shard {
         self.discard(at);
     }
 
-    /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer.
-    fn take_over(&mut self, at: Offset, now: Tick) -> Option<Offset> {
+    /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer. What the
+    /// newcomer does not write over is wiped.
+    fn take_over(&mut self, at: Offset, need: Need, now: Tick) -> Option<Offset> {
         self.count_eviction(at, now);
         let place = self.place_of(at)?;
         self.delist(place, at);
-        Entry::at(&self.region, at).wipe();
+        let entry = Entry::at(&self.region, at);
+        if need.words < entry.words() {
+            entry.wipe();
+        }
         Some(at)
     }
 
