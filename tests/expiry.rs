@@ -63,6 +63,38 @@ fn time_5_writes_alone_give_memory_back() {
 }
 
 #[test]
+fn time_5_each_write_gives_two_back_though_there_is_room() {
+    let (cache, clock) = cache();
+    let kept = create(&cache, b"");
+    create_many(&cache, 100, b"");
+    clock.advance(cache.idle_timeout() - TICK);
+    assert!(opens(&cache, &kept.token));
+    clock.advance(TICK);
+    create_many(&cache, 25, b"");
+    assert!(cache.stats().expired >= 49);
+    let mut version = kept.version;
+    (0..30).for_each(|_| version = cache.save(&kept.id, version, b"").unwrap());
+    assert_eq!((cache.stats().expired, cache.len()), (100, 26));
+}
+
+#[test]
+fn time_5_nobody_who_is_live_goes_for_a_sign_in_while_one_has_expired() {
+    let (cache, clock) = cache();
+    let guest = create(&cache, &[1; 256]);
+    let capacity = cache.capacity_for(256);
+    create_many(&cache, capacity / 2, &[1; 256]);
+    clock.advance(cache.idle_timeout() / 2);
+    assert!(opens(&cache, &guest.token));
+    create_many(&cache, capacity - cache.len(), &[1; 256]);
+    clock.advance(cache.idle_timeout() / 2);
+    let signed_in = sign_in(&cache, &guest.id, "alice");
+    assert!(opens(&cache, &signed_in.token));
+    let stats = cache.stats();
+    assert!(stats.expired > 0);
+    assert_eq!(stats.evicted, Default::default());
+}
+
+#[test]
 fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
     let (cache, clock) = roomy(1_000, 2);
     create_many(&cache, 100, b"");

@@ -7,8 +7,8 @@ mod support;
 
 use sessile::{Builder, Clock, Error, Evicted, Issued, SessionCache, Stats};
 use support::{
-    HOUR, MINUTE, PLAIN, builder, cache, create, create_many, data, fill, fill_with_users, filler,
-    idle, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, PLAIN, Random, builder, cache, create, create_many, data, fill, fill_with_users,
+    filler, idle, load, opens, sign_in, signed_in,
 };
 
 const LEN: usize = 256;
@@ -205,6 +205,46 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
 }
 
 #[test]
+fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
+    // One shard is full of users, by memory or by places in the index.
+    for len in [LEN, 0] {
+        let clock = Clock::manual();
+        let cache = small(&clock).memory(256 << 10).shards(2).build().unwrap();
+        while cache.stats().evicted.authenticated == 0 {
+            signed_in(&cache, &filler(1, len), "alice");
+        }
+        let before = cache.stats();
+        let mut random = Random::new();
+        for _ in 0..3_000 {
+            create(&cache, &filler(1, random.below(2 << 10)));
+        }
+        let after = cache.stats();
+        assert_eq!(after.sessions.authenticated, before.sessions.authenticated);
+        assert!(after.evicted.probation > 0 && after.full == 0);
+        cache.validate();
+    }
+}
+
+#[test]
+fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
+    let (cache, _clock) = small_cache();
+    let mut all = fill_with_users(&cache, LEN);
+    all.drain(..2).for_each(|made| assert!(cache.end(&made.id)));
+    let free = || cache.stats().memory.capacity - cache.stats().memory.used;
+    while free() >= 200 {
+        all.push(create(&cache, &[7; 16]));
+    }
+    let guest = all[all.len() - 1];
+    let (kept, before) = (picture(&cache, &all), counted(&cache));
+    assert!(before.1.sessions.anonymous > 2);
+    assert_eq!(cache.create(&[8; 2_000], PLAIN).err(), Some(Error::Full));
+    assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
+    assert_eq!(counted(&cache), before);
+    assert_eq!(picture(&cache, &all), kept);
+    cache.validate();
+}
+
+#[test]
 fn a_save_that_grows_never_evicts_its_own_session() {
     for (round, grown) in [LEN + 1, LEN * 2, 1_000, 2 << 10].into_iter().enumerate() {
         for is_user in [false, true] {
@@ -285,6 +325,15 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 }
 
 #[test]
+fn an_expired_session_is_no_reason_to_refuse() {
+    let (cache, clock) = small_cache();
+    fill_with_users(&cache, LEN);
+    assert_eq!(cache.create(&[1; LEN * 3], PLAIN).err(), Some(Error::Full));
+    clock.advance(HOUR);
+    assert!(cache.create(&[1; LEN * 3], PLAIN).is_ok());
+}
+
+#[test]
 fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
     let clock = Clock::manual();
     let cache = builder(&clock).build().unwrap();
@@ -298,13 +347,4 @@ fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
     create(&cache, &filler(1, 16 << 10));
     assert_eq!(cache.stats().evicted, Evicted::default());
     assert!(cache.stats().expired >= 46, "as many as it takes");
-}
-
-#[test]
-fn an_expired_session_is_no_reason_to_refuse() {
-    let (cache, clock) = small_cache();
-    fill_with_users(&cache, LEN);
-    assert_eq!(cache.create(&[1; LEN * 3], PLAIN).err(), Some(Error::Full));
-    clock.advance(HOUR);
-    assert!(cache.create(&[1; LEN * 3], PLAIN).is_ok());
 }

@@ -61,13 +61,16 @@ fn life_3_no_verb_brings_back_what_is_gone() {
 fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
     for maintained in [false, true] {
         let (cache, clock) = cache();
-        let made = cache.create(b"short", idle(SECOND)).unwrap();
+        let [made, other] = [(); 2].map(|()| cache.create(b"short", idle(SECOND)).unwrap());
         clock.advance(SECOND);
+        assert!(!cache.end(&other.id), "there is none to end");
         if maintained {
             assert_eq!(cache.maintain(10).expired, 1);
         }
         assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end(&made.id), "there is none to end");
+        assert!(!cache.end(&made.id));
+        assert_eq!((cache.stats().ended, cache.stats().expired), (0, 2));
+        assert!(cache.is_empty());
     }
 }
 

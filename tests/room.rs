@@ -128,6 +128,32 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
     assert!(moved > 0, "what goes first does not adjoin");
 }
 
+/// Small ones go one by one and leave no hole; then it is the turn of one that would be too much.
+#[test]
+fn the_last_to_go_is_counted_before_it_goes() {
+    let cache = builder(&Clock::manual()).memory(768 << 10).max_session_size(LARGEST);
+    let cache = cache.build().unwrap();
+    let mut large = None;
+    for pair in 0..cache.capacity_for(256) / 2 - 24 {
+        let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256], PLAIN).unwrap());
+        assert!(
+            data(&cache, &between.id).is_some(),
+            "this one came back, and is not so soon to go"
+        );
+        if pair == 80 {
+            large = Some(cache.create(&[2; LARGEST], PLAIN).unwrap());
+        }
+    }
+    assert_eq!(cache.stats().evicted, Default::default());
+    let newcomer = cache.create(&[3; LARGEST], PLAIN).unwrap();
+    let newcomer_and_one_more = block(LARGEST, false) + block(LARGEST, true);
+    let gone = cache.stats().evicted.probation as usize * block(256, false);
+    assert!((1..=newcomer_and_one_more).contains(&gone));
+    assert_eq!(data(&cache, &large.unwrap().id).unwrap(), [2; LARGEST]);
+    assert_eq!(data(&cache, &newcomer.id).unwrap(), [3; LARGEST]);
+    cache.validate();
+}
+
 #[test]
 fn room_is_found_for_sessions_that_grow() {
     let (mut random, mut moved) = (Random::new(), 0);
