@@ -196,7 +196,8 @@ impl SessionCache {
         self.write_to(id, |shard| shard.touch(&id.id, now))
     }
 
-    /// Gives a session timeouts of its own, from now on; the lifetime counts from its creation. One that
+    /// Gives a session timeouts of its own, from now on, and counts as activity; the lifetime counts from its
+    /// creation. One that
     /// is over already ends the session.
     ///
     /// # Errors
