@@ -18,7 +18,7 @@ use crate::{
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token},
     error::{Error, KeyError},
     id::{SessionId, UserHash},
-    shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, entry::Times},
+    shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, View, entry::Times},
     sync::{AtomicU32, Lock, Relaxed},
 };
 pub use maintenance::{Maintained, Maintenance};
@@ -94,8 +94,9 @@ struct Inner {
     settings: Builder,
 }
 
-/// A shard, its lock, and a hint that is read without it.
+/// A shard, its lock, and what is read without it.
 struct Stripe {
+    view: CachePadded<View>,
     shard: Lock<Shard>,
     /// The room in the shard when it was last written to, in words.
     room: AtomicU32,

@@ -55,8 +55,10 @@ pub use id::{SessionId, UserHash};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    #[cfg(sessile_loom)]
+    pub use crate::sync::{Fence, modelled};
     pub use crate::{
         cookie::internals as cookie,
-        shard::{heap, list, region, wheel},
+        shard::{heap, list, region, version, wheel},
     };
 }

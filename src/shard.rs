@@ -10,12 +10,12 @@ pub(crate) mod index;
 pub mod list;
 mod plan;
 pub(crate) mod queues;
+mod read;
 pub mod region;
 mod room;
 mod rotation;
+pub mod version;
 pub mod wheel;
-
-use bytes::BytesMut;
 
 use crate::{
     clock::Tick,
@@ -28,6 +28,7 @@ use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
+pub(crate) use read::View;
 use region::{Offset, Region};
 use room::Need;
 use wheel::Wheel;
@@ -39,6 +40,7 @@ pub(crate) struct Shard {
     index: Index,
     wheel: Wheel,
     queues: Queues,
+    plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
     counts: Counts,
@@ -76,6 +78,17 @@ pub(crate) struct Found {
     pub(crate) version: u32,
     pub(crate) user: Option<UserHash>,
     pub(crate) times: Times,
+    pub(crate) news: News,
+}
+
+/// What is to be noted of a session that was read: what the shard knows already is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    None,
+    /// That it was used, which the queues want to hear.
+    Use,
+    /// The same, and that its idle deadline moves.
+    Touch,
 }
 
 /// Why a newcomer is not in.
@@ -106,7 +119,6 @@ pub(crate) struct Advanced {
 /// What happened in a shard since it was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) hits: u64,
     pub(crate) created: u64,
     pub(crate) saved: u64,
     pub(crate) conflicts: u64,
@@ -116,18 +128,50 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) moved: u64,
+    pub(crate) emptied: u64,
 }
 
 impl Shard {
     /// An empty shard, with the keys of its index. `None` if there is no such memory.
     pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 4]) -> Option<Self> {
         let region = Region::new(plan.words)?;
-        let wheel = Wheel::new(&region, Plan::SLOTS);
-        let queues = Queues::new(&region, Plan::QUEUES);
-        let heap = Heap::new(&region, Plan::CLASSES, plan.blocks(), plan.words);
+        let (wheel, queues, heap) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;
         let largest = Entry::size(largest_len, true);
-        Some(Self { region, heap, index, wheel, queues, largest, counts: Counts::default() })
+        let counts = Counts::default();
+        Some(Self { region, heap, index, wheel, queues, plan, largest, counts })
+    }
+
+    /// What reads it without the lock.
+    pub(crate) fn view(&self) -> View {
+        View::new(self.index.table(), &self.region)
+    }
+
+    /// Runs a verb. If it panics, which would be a mistake of ours, nobody knows what it left undone, and the
+    /// shard is emptied.
+    pub(crate) fn attempt<R>(&mut self, verb: impl FnOnce(&mut Self) -> R) -> R {
+        struct Attempt<'s> {
+            shard: &'s mut Shard,
+            is_done: bool,
+        }
+        impl Drop for Attempt<'_> {
+            fn drop(&mut self) {
+                if !self.is_done {
+                    self.shard.empty();
+                }
+            }
+        }
+        let mut attempt = Attempt { shard: self, is_done: false };
+        let answer = verb(attempt.shard);
+        attempt.is_done = true;
+        answer
+    }
+
+    fn empty(&mut self) {
+        self.index.clear();
+        self.region.wipe(0, self.plan.words);
+        (self.wheel, self.queues, self.heap) = furnish(&self.region, &self.plan);
+        self.counts.emptied += 1;
     }
 
     /// Puts a new session in.
@@ -138,46 +182,11 @@ impl Shard {
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let at = self.admit(newcomer, data.len(), None, now)?;
+        let (spot, at) = self.admit(newcomer, data.len(), None, now)?;
         Entry::at(&self.region, at).fill(data);
+        self.enlist(spot, at);
         self.counts.created += 1;
         Ok(())
-    }
-
-    /// Finds a session and copies its data out. The buffer is left alone unless it is found.
-    #[inline(always)]
-    pub(crate) fn read(
-        &mut self,
-        id: &Id,
-        proof: &Proof,
-        now: Tick,
-        data: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        let found = self.index.find(self.index.spot(id), |at| {
-            let line = Entry::at(&self.region, at).line();
-            (line.id() == *id).then_some((at, line))
-        });
-        let (_, (at, line)) = found.ok_or(Miss::Absent)?;
-        let entry = Entry::at(&self.region, at);
-        if !proof.holds(&line.stamp()) {
-            return Err(Miss::Unproven);
-        }
-        if line.flags().has(Flags::ALIAS) {
-            return Err(Miss::Rotated);
-        }
-        if line.deadline() <= now {
-            return Err(Miss::Expired);
-        }
-        let found = Found {
-            version: line.version(),
-            user: entry.user(&line),
-            times: touch(entry, line.times(), now),
-        };
-        self.queues.used(&self.region, at, line.flags());
-        self.counts.hits += 1;
-        data.resize(line.len(), 0);
-        self.region.read(at + line.flags().data(), data);
-        Ok(found)
     }
 
     /// Stores data in place of a session's own, if nobody did since that version.
@@ -189,24 +198,30 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, Error> {
         self.advance(now, STEPS_PER_WRITE);
-        let at = self.live(id, now).ok_or(Error::Gone)?;
-        if Entry::at(&self.region, at).line().version() != version {
+        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let entry = Entry::at(&self.region, at);
+        if entry.line().version() != version {
             self.counts.conflicts += 1;
             return Err(Error::Conflict);
         }
-        let at = self.resize(id, at, data.len(), now).ok_or(Error::Full)?;
-        let entry = Entry::at(&self.region, at);
-        touch(entry, entry.line().times(), now);
+        let next = version.wrapping_add(1);
+        if data.len() <= entry.room() {
+            self.index.write(place, || entry.save(data, next));
+            self.trim(at, data.len());
+        } else {
+            self.grow(id, at, data, next, now).ok_or(Error::Full)?;
+        }
         self.counts.saved += 1;
-        Ok(entry.save(data))
+        self.touch(id, now)?;
+        Ok(next)
     }
 
     /// Counts as activity, and nothing else.
     pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
-        let at = self.live(id, now).ok_or(Error::Gone)?;
+        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
         self.queues.used(&self.region, at, entry.flags());
-        touch(entry, entry.line().times(), now);
+        touch(entry, now);
         Ok(())
     }
 
@@ -217,9 +232,10 @@ impl Shard {
         now: Tick,
         change: impl FnOnce(Times) -> Times,
     ) -> Result<(), Error> {
-        let at = self.live(id, now).ok_or(Error::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        entry.set_times(&change(entry.line().times()));
+        let times = change(entry.line().times());
+        self.index.write(place, || entry.set_times(&times));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
         Ok(())
@@ -246,12 +262,12 @@ impl Shard {
 
     /// Destroys a session that has that id and version.
     pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
-        let at = self.live(id, now).ok_or(Error::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         if Entry::at(&self.region, at).line().version() != version {
             self.counts.conflicts += 1;
             return Err(Error::Conflict);
         }
-        self.discard(at);
+        self.remove(place, at);
         self.counts.ended += 1;
         Ok(())
     }
@@ -344,14 +360,14 @@ impl Shard {
     }
 
     fn find_at(&self, spot: Spot, id: &Id) -> Option<(Place, Offset)> {
-        self.index.find(spot, |at| (Entry::at(&self.region, at).id() == *id).then_some(at))
+        self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, if it may be used.
-    fn live(&self, id: &Id, now: Tick) -> Option<Offset> {
-        let (_, at) = self.find(id)?;
+    fn live(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+        let (place, at) = self.find(id)?;
         let entry = Entry::at(&self.region, at);
-        (!entry.flags().has(Flags::ALIAS) && entry.deadline() > now).then_some(at)
+        (!entry.flags().has(Flags::ALIAS) && entry.deadline() > now).then_some((place, at))
     }
 
     /// Where an id is to be put into the index, if it can be.
@@ -361,14 +377,15 @@ impl Shard {
         if is_taken { Err(Refusal::Taken) } else { Ok(spot) }
     }
 
-    /// Makes an entry for a newcomer, its data apart, and never at the cost of `keep`.
+    /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
+    /// and it was enlisted at that spot.
     fn admit(
         &mut self,
         newcomer: &Newcomer,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
-    ) -> Result<Offset, Refusal> {
+    ) -> Result<(Spot, Offset), Refusal> {
         let spot = self.vacant_spot(&newcomer.stamp.id)?;
         let rank = rank(newcomer.user.is_some());
         let words = Entry::size(len, newcomer.user.is_some());
@@ -379,8 +396,7 @@ impl Shard {
         let deadline = entry.deadline();
         self.wheel.file(&self.region, at + WHEEL, deadline);
         self.queues.enter(&self.region, at);
-        self.enlist(spot, at);
-        Ok(at)
+        Ok((spot, at))
     }
 
     /// Puts an id into the index, at a spot that had a vacancy and can only have gained more.
@@ -392,35 +408,32 @@ impl Shard {
         }
     }
 
-    /// A block for a session that is to have so many bytes of data: its own, or a larger one.
-    fn resize(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
+    /// Gives back what a session's block has beyond so many bytes of data.
+    fn trim(&mut self, at: Offset, len: usize) {
         let entry = Entry::at(&self.region, at);
-        let has_user = entry.flags().has(Flags::USER);
-        let words = Entry::size(len, has_user);
-        if len <= entry.room() {
-            let before = entry.words();
-            entry.wipe_behind(len);
-            self.heap.shrink(&self.region, at, words);
-            self.queues.resize(&self.region, at, before);
-            return Some(at);
-        }
+        let before = entry.words();
+        entry.wipe_behind(len);
+        let words = Entry::size(len, entry.flags().has(Flags::USER));
+        self.heap.shrink(&self.region, at, words);
+        self.queues.resize(&self.region, at, before);
+    }
+
+    /// Moves a session into a larger block, with data that its own does not hold.
+    fn grow(&mut self, id: &Id, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<()> {
+        let has_user = Entry::at(&self.region, at).flags().has(Flags::USER);
+        let words = Entry::size(data.len(), has_user);
         let need = Need { words, rank: rank(has_user), place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(id)?;
-        self.transfer(place, from, to);
-        Some(to)
-    }
-
-    /// Moves an entry into a larger block, and gives its own back.
-    fn transfer(&mut self, place: Place, from: Offset, to: Offset) {
-        let region = &self.region;
-        let words = Heap::size(region, from);
-        region.copy(to + Heap::HEADER, region, from + Heap::HEADER, words - Heap::HEADER);
-        LINKS.iter().for_each(|link| list::moved(region, to + link));
-        self.queues.resize(region, to, words);
+        let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
+        new.write_head(old);
+        new.save(data, version);
+        LINKS.iter().for_each(|link| list::moved(&self.region, to + link));
+        self.queues.resize(&self.region, to, old.words());
         self.index.set_offset(place, to);
-        Entry::at(region, from).wipe();
-        self.heap.give(region, from);
+        old.wipe();
+        self.heap.give(&self.region, from);
+        Some(())
     }
 
     /// Frees an entry whose place in the index is not known.
@@ -433,7 +446,7 @@ impl Shard {
     /// Where an entry stands in the index.
     fn place_of(&self, at: Offset) -> Option<Place> {
         let spot = self.index.spot(&Entry::at(&self.region, at).id());
-        let found = self.index.find(spot, |offset| (offset == at).then_some(()));
+        let found = self.index.find(spot, |offset| offset == at);
         debug_assert!(found.is_some(), "every entry stands in the index");
         found.map(|(place, _)| place)
     }
@@ -465,17 +478,30 @@ impl Proof {
     }
 }
 
-/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by.
-#[inline]
-fn touch(entry: Entry<'_>, times: Times, now: Tick) -> Times {
+/// The structures of a region, empty.
+fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap) {
+    let wheel = Wheel::new(region, Plan::SLOTS);
+    let queues = Queues::new(region, Plan::QUEUES);
+    let heap = Heap::new(region, Plan::CLASSES, plan.blocks(), plan.words);
+    (wheel, queues, heap)
+}
+
+/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. That is one word, which
+/// is right before and after.
+fn touch(entry: Entry<'_>, now: Tick) {
+    let times = touched(entry.line().times(), now);
+    entry.set_idle(times.idle, times.end);
+}
+
+/// The times of a session that is used now.
+#[inline(always)]
+fn touched(times: Times, now: Tick) -> Times {
     let Times { idle, end, idle_timeout, .. } = times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
     if idle >= end || idle.saturating_sub(now) > fresh {
         return times;
     }
-    let idle = now.saturating_add(idle_timeout);
-    entry.set_idle(idle, end);
-    Times { idle, ..times }
+    Times { idle: now.saturating_add(idle_timeout), ..times }
 }
 
 fn rank(has_user: bool) -> Rank {

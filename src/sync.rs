@@ -1,13 +1,145 @@
 //! The only file that names a lock or an atomic type, with its twin for loom under `sessile_loom`.
 //!
-//! The words of a region are plain relaxed loads and stores under a shard's lock, which orders them;
-//! loom therefore models the locks and leaves the words to the machine.
+//! Loom models the locks of a cache and leaves its words to the machine: there are too many of them. What
+//! reads words without a lock is modelled on a region of a few, which are loom's own.
 
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+pub(crate) use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use core::{ops::Deref, sync::atomic::Ordering};
+use std::sync::Arc;
+
+/// A word that several threads may read and write.
+pub trait Word: Sized {
+    /// A word that says this.
+    fn new(value: u64) -> Self;
+    /// What it says.
+    fn load(&self, order: Ordering) -> u64;
+    /// Has it say this.
+    fn store(&self, value: u64, order: Ordering);
+}
+
+impl Word for AtomicU64 {
+    #[inline(always)]
+    fn new(value: u64) -> Self {
+        Self::new(value)
+    }
+
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+}
+
+/// A fixed number of words, which clones share.
+pub(crate) struct Words<W>(Arc<Box<[W]>>);
+
+impl<W> Words<W> {
+    #[allow(
+        clippy::redundant_allocation,
+        reason = "words moved into an `Arc` would be there twice for a while"
+    )]
+    pub(crate) fn new(words: Box<[W]>) -> Self {
+        Self(Arc::new(words))
+    }
+}
+
+impl<W> Clone for Words<W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<W> Deref for Words<W> {
+    type Target = [W];
+
+    #[inline(always)]
+    fn deref(&self) -> &[W] {
+        &self.0
+    }
+}
+
+/// The fences of the protocol in `shard::version`, by what they come after or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// After a shard's lock was taken, before its words are written. Release.
+    Locked,
+    /// After a version was made odd, before what it covers is written. Release.
+    Opened,
+    /// After words were read, before their version is read again. Acquire.
+    Read,
+}
+
+impl Fence {
+    fn order(self) -> Ordering {
+        match self {
+            Self::Locked | Self::Opened => Release,
+            Self::Read => Acquire,
+        }
+    }
+}
+
+#[cfg(not(sessile_loom))]
+#[inline(always)]
+pub(crate) fn fence(which: Fence) {
+    core::sync::atomic::fence(which.order());
+}
+
+#[cfg(sessile_loom)]
+pub(crate) use modelled::fence;
+
+#[cfg(sessile_loom)]
+pub(crate) mod modelled {
+    //! Loom's words and fences, and the way to leave a fence out.
+
+    use core::{cell::Cell, sync::atomic::Ordering};
+
+    use super::{Fence, Word};
+
+    /// Loom's word.
+    pub struct Modelled(loom::sync::atomic::AtomicU64);
+
+    impl Word for Modelled {
+        fn new(value: u64) -> Self {
+            Self(loom::sync::atomic::AtomicU64::new(value))
+        }
+
+        fn load(&self, order: Ordering) -> u64 {
+            self.0.load(order)
+        }
+
+        fn store(&self, value: u64, order: Ordering) {
+            self.0.store(value, order);
+        }
+    }
+
+    /// Leaves a fence out of what this thread of the operating system models from now on.
+    pub fn drop_fence(which: Option<Fence>) {
+        DROPPED.set(which);
+    }
+
+    pub(crate) fn fence(which: Fence) {
+        if DROPPED.get() != Some(which) {
+            loom::sync::atomic::fence(which.order());
+        }
+    }
+
+    std::thread_local! {
+        static DROPPED: Cell<Option<Fence>> = const { Cell::new(None) };
+    }
+}
 
 #[cfg(not(sessile_loom))]
 mod lock {
     use parking_lot::{Mutex, MutexGuard, RwLock};
+
+    use super::{Fence, fence};
 
     /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
     pub(crate) struct Lock<T>(Mutex<T>);
@@ -18,7 +150,15 @@ mod lock {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock()
+            let guard = self.0.lock();
+            fence(Fence::Locked);
+            guard
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let guard = self.0.try_lock()?;
+            fence(Fence::Locked);
+            Some(guard)
         }
 
         /// Lets go of the lock and hands it to the one that waits longest, if any does.
@@ -49,6 +189,8 @@ mod lock {
 mod lock {
     use loom::sync::{Mutex, MutexGuard, RwLock};
 
+    use super::{Fence, fence};
+
     const POISON: &str = "a model that panics ends there";
 
     pub(crate) struct Lock<T>(Mutex<T>);
@@ -59,7 +201,15 @@ mod lock {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect(POISON)
+            let guard = self.0.lock().expect(POISON);
+            fence(Fence::Locked);
+            guard
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let guard = self.0.try_lock().ok()?;
+            fence(Fence::Locked);
+            Some(guard)
         }
 
         pub(crate) fn unlock_fair(guard: MutexGuard<'_, T>) {

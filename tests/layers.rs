@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["cookie::header", "cookie::token", "cookie::well_known"],
     &["cookie::keys", "cookie::set_cookie"],
     &["cookie"],
-    &["shard::region", "shard::list", "shard::heap", "shard::entry"],
+    &["shard::region", "shard::version", "shard::list", "shard::heap", "shard::entry"],
     &["shard::index", "shard::wheel", "shard::queues"],
     &["shard"],
     &["config"],
@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// What a module, with all within it, does not know: modules, crates, or names in paths.
-const UNKNOWN: [(&str, &[&str]); 11] = [
+const UNKNOWN: [(&str, &[&str]); 12] = [
     (
         "cookie::header",
         &["id", "cookie::token", "cookie::keys", "hmac", "sha2", "hkdf", "subtle", "zeroize"],
@@ -38,6 +38,7 @@ const UNKNOWN: [(&str, &[&str]); 11] = [
     ("shard::heap", &["clock", "id", "cookie", "shard::entry", "sync"]),
     ("shard::list", &["clock", "id", "cookie", "shard::entry", "sync"]),
     ("shard::region", &["clock", "id", "cookie"]),
+    ("shard::version", &["clock", "id", "cookie", "shard::entry", "shard::index"]),
     ("shard", &["thread", "Arc", "Lock", "Shared", "config", "cache"]),
 ];
 

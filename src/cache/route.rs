@@ -1,6 +1,7 @@
 //! How verbs are carried out: which shard, under which lock, and what happens outside of it.
 
 use bytes::BytesMut;
+use crossbeam_utils::CachePadded;
 
 use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Cause};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     error::Error,
     id::{Home, Id, SessionId, UserHash},
     shard::{
-        Miss, Proof, Refusal, Shard,
+        Found, Miss, News, Proof, Refusal, Shard,
         entry::{FIRST_VERSION, Stamp, Times},
     },
     sync::{AtomicU32, Lock, Relaxed},
@@ -83,7 +84,15 @@ impl SessionCache {
     ) -> Result<Record, Miss> {
         let stripe = self.0.stripes.get(usize::from(id.home)).ok_or(Miss::Absent)?;
         let now = self.now();
-        let found = stripe.shard.lock().read(&id.id, proof, now, buffer)?;
+        let answer = stripe.view.read(&id.id, proof, now, buffer);
+        let found = match answer {
+            Some(answer) => answer?,
+            None => stripe.read_locked(&id.id, proof, now, buffer)?,
+        };
+        if found.news != News::None {
+            stripe.note(&id.id, found.news, now);
+        }
+        self.0.counters.count(Cause::Hit);
         Ok(Record { id: *id, version: found.version, user: found.user, times: found.times, now })
     }
 
@@ -101,7 +110,7 @@ impl SessionCache {
     pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard) -> R) -> R {
         let stripe = &self.0.stripes[usize::from(home)];
         let mut shard = stripe.shard.lock();
-        let answer = verb(&mut shard);
+        let answer = shard.attempt(verb);
         stripe.publish(&shard);
         answer
     }
@@ -134,7 +143,7 @@ impl SessionCache {
             second = two.shard.lock();
             first = one.shard.lock();
         }
-        let answer = verb(&mut first, Some(&mut second));
+        let answer = first.attempt(|first| second.attempt(|second| verb(first, Some(second))));
         one.publish(&first);
         two.publish(&second);
         answer
@@ -170,7 +179,7 @@ impl SessionCache {
         loop {
             let slice = SLICE.min(budget - done.visited);
             let mut shard = stripe.shard.lock();
-            let advanced = shard.advance(now, slice);
+            let advanced = shard.attempt(|shard| shard.advance(now, slice));
             stripe.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
@@ -254,7 +263,33 @@ impl SessionCache {
 
 impl Stripe {
     pub(super) fn new(shard: Shard) -> Self {
-        Self { room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }
+        let view = CachePadded::new(shard.view());
+        Self { view, room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }
+    }
+
+    /// Reads where writers were in the way. Under the lock there are none.
+    #[cold]
+    fn read_locked(
+        &self,
+        id: &Id,
+        proof: &Proof,
+        now: Tick,
+        buffer: &mut BytesMut,
+    ) -> Result<Found, Miss> {
+        let _shard = self.shard.lock();
+        self.view.read(id, proof, now, buffer).unwrap_or(Err(Miss::Absent))
+    }
+
+    /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one
+    /// use of many; a touch is not, or the session would be refused too early.
+    #[cold]
+    fn note(&self, id: &Id, news: News, now: Tick) {
+        let shard =
+            if news == News::Touch { Some(self.shard.lock()) } else { self.shard.try_lock() };
+        if let Some(mut shard) = shard {
+            // It may have gone meanwhile.
+            let _ = shard.attempt(|shard| shard.touch(id, now));
+        }
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.

@@ -1,12 +1,10 @@
 //! Statistics: what a cache holds, and what has happened in it.
 
-use core::cell::Cell;
-
 use crossbeam_utils::CachePadded;
 
 use crate::{
     shard::{Shard, queues::Queue, region::WORD},
-    sync::{AtomicU32, AtomicU64, Relaxed},
+    sync::{Acquire, AtomicU64, Relaxed, Release},
 };
 
 /// What a cache holds now, and what has happened in it since it was built.
@@ -45,6 +43,8 @@ pub struct Stats {
     pub full: u64,
     /// Blocks that were moved to make room.
     pub moved: u64,
+    /// Shards that were emptied because a verb panicked in them: each is a mistake in this crate.
+    pub emptied: u64,
 }
 
 /// The memory of a cache, in bytes.
@@ -106,6 +106,7 @@ pub struct Refused {
 /// What is counted outside the shards: what no lock is held for.
 #[derive(Clone, Copy)]
 pub(super) enum Cause {
+    Hit,
     Miss,
     Malformed,
     Forged,
@@ -115,7 +116,7 @@ pub(super) enum Cause {
     Full,
 }
 
-/// Counters, striped by thread so that nobody waits for another's cache line.
+/// Counters, a stripe for each thread so that nobody waits for another's cache line.
 pub(super) struct Counters {
     stripes: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
 }
@@ -127,10 +128,16 @@ impl Counters {
         }
     }
 
+    /// Sums that are read later: these accesses order nothing.
     #[inline]
     pub(super) fn count(&self, cause: Cause) {
-        // A sum that is read later; it orders nothing.
-        self.stripes[stripe()][cause as usize].fetch_add(1, Relaxed);
+        let stripe = SEAT.try_with(|seat| seat.0).unwrap_or(SHARED);
+        let counter = &self.stripes[stripe][cause as usize];
+        if stripe == SHARED {
+            counter.fetch_add(1, Relaxed);
+        } else {
+            counter.store(counter.load(Relaxed) + 1, Relaxed);
+        }
     }
 
     fn sum(&self, cause: Cause) -> u64 {
@@ -138,6 +145,7 @@ impl Counters {
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {
+        stats.hits = self.sum(Cause::Hit);
         stats.misses = self.sum(Cause::Miss);
         stats.full = self.sum(Cause::Full);
         stats.refused = Refused {
@@ -166,7 +174,6 @@ impl Stats {
         self.evicted.probation += evicted(Queue::Probation);
         self.evicted.anonymous += evicted(Queue::Anonymous);
         self.evicted.authenticated += evicted(Queue::UserProbation) + evicted(Queue::Users);
-        self.hits += counts.hits;
         self.created += counts.created;
         self.saved += counts.saved;
         self.conflicts += counts.conflicts;
@@ -175,23 +182,40 @@ impl Stats {
         self.ended += counts.ended;
         self.expired += counts.expired;
         self.moved += counts.moved;
+        self.emptied += counts.emptied;
     }
 }
 
-/// The stripe of this thread: threads take them in turn.
-#[inline]
-fn stripe() -> usize {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    thread_local! {
-        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+/// A stripe that is one thread's own while it lives, so that it counts without a locked instruction.
+struct Seat(usize);
+
+thread_local! {
+    static SEAT: Seat = Seat::claim();
+}
+
+/// Which seats are taken, a bit each.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+impl Seat {
+    /// The first seat that is free, or the one that all others share. Acquire: what the last one to sit here
+    /// counted is seen.
+    fn claim() -> Self {
+        let first_free = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
+        let taken = TAKEN.fetch_update(Acquire, Relaxed, first_free);
+        Self(taken.map_or(SHARED, |taken| taken.trailing_ones() as usize))
     }
-    STRIPE.with(|stripe| {
-        if stripe.get() == usize::MAX {
-            stripe.set(NEXT.fetch_add(1, Relaxed) as usize % STRIPES);
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.0 != SHARED {
+            // Pairs with the claim.
+            TAKEN.fetch_and(!(1 << self.0), Release);
         }
-        stripe.get()
-    })
+    }
 }
 
 const CAUSES: usize = Cause::Full as usize + 1;
-const STRIPES: usize = 64;
+/// The stripe of threads that have no seat of their own.
+const SHARED: usize = u64::BITS as usize;
+const STRIPES: usize = SHARED + 1;

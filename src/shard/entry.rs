@@ -133,9 +133,8 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Turns a session into the alias of another id, to be forgotten at `end`.
+    /// Turns a session into the alias of another id, to be forgotten at `end`. What is behind that stays.
     pub(crate) fn write_alias(self, target: &SessionId, end: Tick) {
-        self.region.wipe(self.at + DATA, self.words() - DATA);
         self.set_times(&Times { idle: end, end, ..self.line().times() });
         self.set_len(ALIAS_WORDS as usize * WORD);
         self.set_flags(Flags::ALIAS);
@@ -167,25 +166,35 @@ impl<'r> Entry<'r> {
         SessionId { id, home: self.load(DATA + 2) as Home }
     }
 
-    /// What a hit reads, each word once.
+    /// What a hit reads, each word once. `None` if that is not in the region, which is no entry then.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Option<Line> {
+        self.region.load_all(self.at.saturating_add(IDLE_TIMEOUT)).map(Line)
+    }
+
+    /// The same of what is an entry.
     #[inline]
     pub(crate) fn line(self) -> Line {
-        Line(self.region.load_all(self.at + IDLE_TIMEOUT))
+        Line(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
     }
 
-    #[inline]
+    /// Copies data out. `None` if that is not in the region.
+    #[inline(always)]
+    pub(crate) fn copy_data(self, flags: Flags, data: &mut [u8]) -> Option<()> {
+        self.region.read(self.at + flags.data(), data)
+    }
+
+    #[inline(always)]
     pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
         let has_user = line.flags().has(Flags::USER);
-        has_user.then(|| UserHash(self.region.load_all(self.at + DATA)))
+        has_user.then(|| UserHash([self.load(DATA), self.load(DATA + 1)]))
     }
 
-    /// Writes data that fits the block, and raises the version.
-    pub(crate) fn save(self, data: &[u8]) -> u32 {
+    /// Writes data that fits the block, with its version.
+    pub(crate) fn save(self, data: &[u8], version: u32) {
         self.set_len(data.len());
         self.region.write(self.data(), data);
-        let version = self.line().version().wrapping_add(1);
         self.set(VERSION, Pair { low: version, ..self.get(VERSION) });
-        version
     }
 
     /// Writes the data of a new session, which leaves the version as it is.
@@ -245,6 +254,12 @@ impl<'r> Entry<'r> {
     pub(crate) fn wipe_behind(self, len: usize) {
         let start = self.data() + len.div_ceil(WORD) as u32;
         self.region.wipe(start, (self.at + self.words()).saturating_sub(start));
+    }
+
+    /// Copies what stands before the data from another entry, the heap's header apart.
+    pub(crate) fn write_head(self, source: Entry<'_>) {
+        let words = source.flags().data() - WHEEL;
+        self.region.copy(self.at + WHEEL, source.region, source.at + WHEEL, words);
     }
 
     /// Zeroes id, tag and data, as far as the block goes.

@@ -102,12 +102,13 @@ impl Heap {
     /// up, and down once the end is reached, each neighbour goes to another hole if there is one for it,
     /// else to the other side of this one. No free word is lost by a move, so this succeeds whenever as
     /// many are free in all.
-    /// `moved` hears of each move when the words have been copied; what they leave behind is zeroed.
+    /// `carry` does each move of an owner's words, by [`Move::carry`], and mends what points there; what they
+    /// leave behind is zeroed.
     pub fn take_by_moving(
         &mut self,
         region: &Region,
         size: u32,
-        mut moved: impl FnMut(&Region, Move),
+        mut carry: impl FnMut(&Region, Move),
     ) -> Option<Offset> {
         let size = size.max(Self::SMALLEST);
         if self.free < size {
@@ -117,10 +118,10 @@ impl Heap {
         let hole = self.pull(region, largest);
         let mut hole = self.set(region, hole, USED);
         while let Some(after) = self.after(region, hole).filter(|_| hole.size < size) {
-            hole = self.grow_up(region, hole, after, &mut moved);
+            hole = self.grow_up(region, hole, after, &mut carry);
         }
         while hole.size < size {
-            hole = self.grow_down(region, hole, &mut moved);
+            hole = self.grow_down(region, hole, &mut carry);
         }
         region.wipe(hole.at + Self::HEADER, hole.size - Self::HEADER);
         self.trim(region, hole, size);
@@ -233,16 +234,15 @@ impl Heap {
         region: &Region,
         hole: Block,
         after: Block,
-        moved: &mut impl FnMut(&Region, Move),
+        carry: &mut impl FnMut(&Region, Move),
     ) -> Block {
         if is_free(region, after.at) {
             self.pull(region, after.at);
         } else if let Some(to) = self.take_whole(region, after.size) {
-            self.relocate(region, after, to, moved);
+            carry(region, Move { from: after.at, to, size: after.size });
         } else {
-            region.shift(after.at, hole.at, after.size);
+            carry(region, Move { from: after.at, to: hole.at, size: after.size });
             self.set(region, Block { at: hole.at, before: hole.before, ..after }, USED);
-            moved(region, Move { from: after.at, to: hole.at });
             let hole = Block { at: hole.at + after.size, before: hole.at, ..hole };
             return self.set(region, hole, USED);
         }
@@ -254,37 +254,22 @@ impl Heap {
         &mut self,
         region: &Region,
         hole: Block,
-        moved: &mut impl FnMut(&Region, Move),
+        carry: &mut impl FnMut(&Region, Move),
     ) -> Block {
         let before = Block::load(region, hole.before);
         if is_free(region, before.at) {
             self.pull(region, before.at);
         } else if let Some(to) = self.take_whole(region, before.size) {
-            self.relocate(region, before, to, moved);
+            carry(region, Move { from: before.at, to, size: before.size });
         } else {
             let (at, to) = (before.at, before.at + hole.size);
-            region.shift(at, to, before.size);
+            carry(region, Move { from: at, to, size: before.size });
             self.set(region, Block { at: to, before: at, ..before }, USED);
-            moved(region, Move { from: at, to });
             return self.set(region, Block { size: hole.size, ..before }, USED);
         }
         // Taking a hole may have split the one below, so what stands before is read again.
         let before = Block::load(region, before.at);
         self.set(region, Block { size: before.size + hole.size, ..before }, USED)
-    }
-
-    /// Copies a used block into one just taken, which is as large.
-    fn relocate(
-        &mut self,
-        region: &Region,
-        from: Block,
-        to: Offset,
-        moved: &mut impl FnMut(&Region, Move),
-    ) {
-        let own = Self::HEADER;
-        region.copy(to + own, region, from.at + own, from.size - own);
-        debug_assert_eq!(Self::size(region, to), from.size, "a move keeps the size");
-        moved(region, Move { from: from.at, to });
     }
 
     /// Makes a block that is in no list a used one of `size` words and gives back the rest of it.
@@ -351,13 +336,22 @@ impl Heap {
     }
 }
 
-/// A used block that was moved, as large as it was.
+/// A used block that is to be moved, as large as it is. The two places may overlap.
 #[derive(Clone, Copy, Debug)]
 pub struct Move {
-    /// Where it was.
-    pub from: Offset,
     /// Where it is.
+    pub from: Offset,
+    /// Where it will be.
     pub to: Offset,
+    size: u32,
+}
+
+impl Move {
+    /// Moves the owner's words.
+    pub fn carry(self, region: &Region) {
+        let own = Heap::HEADER;
+        region.shift(self.from + own, self.to + own, self.size - own);
+    }
 }
 
 /// What a block's header says.

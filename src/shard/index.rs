@@ -4,21 +4,31 @@
 //!  line:  12 tags of a byte │ version (u32) │ 12 offsets (u32)        64 bytes
 //! ```
 //!
-//! A tag of 0 is an empty place. The version is for readers without a lock, to come; it is kept even. The
-//! table never grows and leaves nothing behind where something was: an id whose two lines are full is
+//! A tag of 0 is an empty place. The version covers the line and the twelve entries that it leads to
+//! (`version`): whoever writes to one of them does so within [`Index::write`], at its place. The table
+//! never grows and leaves nothing behind where something was: an id whose two lines are full is
 //! not put in, and the caller mints another. Filled to three quarters, under churn, that is two ids in
 //! ten thousand (simulated). The index does not know what time is, nor what stands at an offset: its caller compares.
 
 use core::hash::{BuildHasher, Hasher};
 
-use super::region::{LINE, Offset, Pair, Region};
+use super::{
+    region::{LINE, Offset, Pair, Region},
+    version::{self, Version},
+};
 use crate::id::Id;
 
-/// The index of one shard, in a region of its own.
+/// The index of one shard: its table, and what the one who writes knows of it.
 pub(crate) struct Index {
-    table: Region,
-    lines: u32,
+    table: Table,
     len: u32,
+}
+
+/// The lines, in a region of their own. Clones are the same lines.
+#[derive(Clone)]
+pub(crate) struct Table {
+    region: Region,
+    lines: u32,
     hasher: ahash::RandomState,
 }
 
@@ -33,6 +43,61 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Spot(u64);
 
+/// A line as it was at a version.
+#[derive(Clone, Copy)]
+pub(crate) struct Line {
+    at: Offset,
+    tags: [u64; 2],
+    version: Version,
+}
+
+impl Table {
+    fn new(lines: u32, keys: [u64; 4]) -> Option<Self> {
+        debug_assert!(lines >= Index::FEWEST, "each id has two lines");
+        let [a, b, c, d] = keys;
+        let hasher = ahash::RandomState::with_seeds(a, b, c, d);
+        Some(Self { region: Region::new(lines * LINE)?, lines, hasher })
+    }
+
+    #[inline(always)]
+    pub(crate) fn spot(&self, id: &Id) -> Spot {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
+        Spot(hasher.finish())
+    }
+
+    /// The first or the second line of a spot. `None` while somebody writes what it covers.
+    #[inline(always)]
+    pub(crate) fn line(&self, spot: Spot, choice: Choice) -> Option<Line> {
+        let at = spot.line(choice, self.lines) * LINE;
+        let (tags, version) = version::begin(&self.region, at + VERSION)?;
+        Some(Line { at, tags: [self.region.load(at), tags], version })
+    }
+
+    /// The offsets that a line keeps for a spot, and for others with the same tag.
+    #[inline(always)]
+    pub(crate) fn offsets(&self, line: Line, spot: Spot) -> impl Iterator<Item = Offset> {
+        matches(line.tags, spot.tag()).map(move |way| self.offset(line.at, way))
+    }
+
+    /// Whether the line, and what its offsets lead to, is still as it was.
+    #[inline(always)]
+    pub(crate) fn is_still(&self, line: Line) -> bool {
+        version::is_still(&self.region, line.at + VERSION, line.version)
+    }
+
+    #[inline(always)]
+    fn offset(&self, line: Offset, way: u32) -> Offset {
+        let pair = self.region.pair(line + OFFSETS + way / 2);
+        if way.is_multiple_of(2) { pair.low } else { pair.high }
+    }
+
+    fn tags(&self, line: u32) -> [u64; 2] {
+        let at = line * LINE;
+        [self.region.load(at), self.region.load(at + VERSION)]
+    }
+}
+
 impl Index {
     /// The fewest lines, so that each id has two.
     pub(crate) const FEWEST: u32 = 2;
@@ -42,15 +107,17 @@ impl Index {
 
     /// What a table of so many lines takes, in bytes.
     pub(crate) const fn footprint(lines: u32) -> usize {
-        Region::footprint(lines * LINE)
+        <Region>::footprint(lines * LINE)
     }
 
     /// An empty table, with the keys of its hash. `None` if there is no such memory.
     pub(crate) fn new(lines: u32, keys: [u64; 4]) -> Option<Self> {
-        debug_assert!(lines >= Self::FEWEST, "each id has two lines");
-        let [a, b, c, d] = keys;
-        let hasher = ahash::RandomState::with_seeds(a, b, c, d);
-        Some(Self { table: Region::new(lines * LINE)?, lines, len: 0, hasher })
+        Some(Self { table: Table::new(lines, keys)?, len: 0 })
+    }
+
+    /// What readers need of it.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// How many ids stand in it, and how many may.
@@ -59,28 +126,21 @@ impl Index {
     }
 
     pub(crate) fn capacity(&self) -> u32 {
-        self.lines * Self::FILL
+        self.table.lines * Self::FILL
     }
 
-    #[inline]
     pub(crate) fn spot(&self, id: &Id) -> Spot {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
-        Spot(hasher.finish())
+        self.table.spot(id)
     }
 
-    /// What `is` says of the offset kept for an id, told by it from others with the same tag.
-    #[inline(always)]
-    pub(crate) fn find<T>(
-        &self,
-        spot: Spot,
-        is: impl Fn(Offset) -> Option<T>,
-    ) -> Option<(Place, T)> {
-        for choice in [spot.first(self.lines), spot.second(self.lines)] {
-            let line = self.table.load_all(choice * LINE);
-            for way in matches(&line, spot.tag()) {
-                if let Some(found) = is(offset(&line, way)) {
-                    return Some((Place { line: choice, way }, found));
+    /// Where the offset for which `is` holds is kept for an id.
+    pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
+        for choice in Choice::ALL {
+            let line = spot.line(choice, self.table.lines);
+            for way in matches(self.table.tags(line), spot.tag()) {
+                let offset = self.table.offset(line * LINE, way);
+                if is(offset) {
+                    return Some((Place { line, way }, offset));
                 }
             }
         }
@@ -90,79 +150,118 @@ impl Index {
     /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
     /// is not.
     pub(crate) fn vacancy(&self, spot: Spot) -> Option<Place> {
-        let empty = |line: u32| matches(&self.table.load_all(line * LINE), EMPTY);
-        let mut line = spot.first(self.lines);
+        let empty = |line| matches(self.table.tags(line), EMPTY);
+        let mut line = spot.line(Choice::First, self.table.lines);
         let mut ways = empty(line);
         if ways.len() < ROOMY {
-            let others = empty(spot.second(self.lines));
+            let other = spot.line(Choice::Second, self.table.lines);
+            let others = empty(other);
             if others.len() > ways.len() {
-                (line, ways) = (spot.second(self.lines), others);
+                (line, ways) = (other, others);
             }
         }
         ways.next().map(|way| Place { line, way })
     }
 
-    /// Puts an id into a vacancy of its spot.
+    /// Puts an id into a vacancy of its spot. What stands at the offset has been written.
     pub(crate) fn put(&mut self, place: Place, spot: Spot, offset: Offset) {
-        self.set_offset(place, offset);
-        self.set_tag(place, spot.tag());
+        self.write(place, || {
+            self.store_offset(place, offset);
+            self.store_tag(place, spot.tag());
+        });
         self.len += 1;
     }
 
     pub(crate) fn remove(&mut self, place: Place) {
-        self.set_tag(place, EMPTY);
-        self.set_offset(place, 0);
+        self.write(place, || {
+            self.store_tag(place, EMPTY);
+            self.store_offset(place, 0);
+        });
         self.len -= 1;
     }
 
     /// Notes that what stood at an offset stands at another now.
-    pub(crate) fn set_offset(&mut self, place: Place, offset: Offset) {
-        let at = place.line * LINE + OFFSETS + place.way / 2;
-        let pair = self.table.pair(at);
-        let pair = if place.way.is_multiple_of(2) {
-            Pair { low: offset, ..pair }
-        } else {
-            Pair { high: offset, ..pair }
-        };
-        self.table.set_pair(at, pair);
+    pub(crate) fn set_offset(&self, place: Place, offset: Offset) {
+        self.write(place, || self.store_offset(place, offset));
+    }
+
+    /// Writes to the entry that is found at a place: readers of its line begin again.
+    pub(crate) fn write<R>(&self, place: Place, stores: impl FnOnce() -> R) -> R {
+        version::write(&self.table.region, place.line * LINE + VERSION, stores)
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&mut self) {
+        let region = &self.table.region;
+        for at in (0..self.table.lines).map(|line| line * LINE) {
+            version::write(region, at + VERSION, || {
+                region.store(at, 0);
+                region.set_pair(at + VERSION, Pair { low: 0, ..region.pair(at + VERSION) });
+                region.wipe(at + OFFSETS, WAYS / 2);
+            });
+        }
+        self.len = 0;
     }
 
     /// All offsets, in no order. For tests.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
-        for line in 0..self.lines {
-            let line = self.table.load_all(line * LINE);
-            let empty: Vec<_> = matches(&line, EMPTY).collect();
+        for line in 0..self.table.lines {
+            let empty: Vec<_> = matches(self.table.tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| offset(&line, way)));
+            all.extend(used.map(|way| self.table.offset(line * LINE, way)));
+            let version = version::begin(&self.table.region, line * LINE + VERSION);
+            assert!(version.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
         all
     }
 
-    fn set_tag(&self, place: Place, tag: u8) {
+    /// Stores an offset within a write.
+    pub(crate) fn store_offset(&self, place: Place, offset: Offset) {
+        let region = &self.table.region;
+        let at = place.line * LINE + OFFSETS + place.way / 2;
+        let pair = region.pair(at);
+        let pair = if place.way.is_multiple_of(2) {
+            Pair { low: offset, ..pair }
+        } else {
+            Pair { high: offset, ..pair }
+        };
+        region.set_pair(at, pair);
+    }
+
+    fn store_tag(&self, place: Place, tag: u8) {
         let at = place.line * LINE + place.way / 8;
         let shift = place.way % 8 * 8;
-        let word = self.table.load(at) & !(0xff << shift) | u64::from(tag) << shift;
-        self.table.store(at, word);
+        let word = self.table.region.load(at) & !(0xff << shift) | u64::from(tag) << shift;
+        self.table.region.store(at, word);
     }
+}
+
+/// Which of the two lines of an id.
+#[derive(Clone, Copy)]
+pub(crate) enum Choice {
+    First,
+    Second,
+}
+
+impl Choice {
+    pub(crate) const ALL: [Self; 2] = [Self::First, Self::Second];
 }
 
 impl Spot {
     /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
-    #[inline]
-    fn first(self, lines: u32) -> u32 {
-        scale((self.0 >> 32) as u32, lines)
-    }
-
-    #[inline]
-    fn second(self, lines: u32) -> u32 {
-        let (first, second) = (self.first(lines), scale(self.0 as u32, lines));
-        match second {
-            _ if second != first => second,
+    #[inline(always)]
+    fn line(self, choice: Choice, lines: u32) -> u32 {
+        let first = scale((self.0 >> 32) as u32, lines);
+        if let Choice::First = choice {
+            return first;
+        }
+        match scale(self.0 as u32, lines) {
+            second if second != first => second,
             0 => 1,
-            _ => second - 1,
+            second => second - 1,
         }
     }
 
@@ -177,24 +276,15 @@ fn scale(half: u32, lines: u32) -> u32 {
     ((u64::from(half) * u64::from(lines)) >> 32) as u32
 }
 
-/// The words of a line.
-type Line = [u64; LINE as usize];
-
-#[inline]
-fn offset(line: &Line, way: u32) -> Offset {
-    let pair = Pair::unpack(line[((OFFSETS + way / 2) % LINE) as usize]);
-    if way.is_multiple_of(2) { pair.low } else { pair.high }
-}
-
 /// The ways of a line that hold a tag, by the zero bytes of a difference (Mycroft 1987; exact, as in
 /// Warren's "Hacker's Delight").
 #[inline]
-fn matches(line: &Line, tag: u8) -> Ways {
+fn matches(tags: [u64; 2], tag: u8) -> Ways {
     let zeros = |word: u64| {
         let difference = word ^ (u64::from(tag) * LOW_BITS);
         !(((difference & !HIGH_BITS) + !HIGH_BITS) | difference) & HIGH_BITS
     };
-    Ways((zeros(line[0]) >> 7) | ((zeros(line[1]) & SECOND_WORD) >> 6))
+    Ways((zeros(tags[0]) >> 7) | ((zeros(tags[1]) & SECOND_WORD) >> 6))
 }
 
 /// Some ways of a line: bit `8 n` stands for way `n` of the first word, bit `8 n + 1` for the second's.
@@ -223,7 +313,8 @@ impl Iterator for Ways {
 
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
-const OFFSETS: u32 = 2;
+const VERSION: u32 = 1;
+const OFFSETS: u32 = VERSION + 1;
 /// A first line with as many empty ways is taken without a look at the second.
 const ROOMY: u32 = 4;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
@@ -238,9 +329,9 @@ mod tests {
 
     #[test]
     fn tags_are_matched_exactly() {
-        let line = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001, 0, 0, 0, 0, 0, 0];
+        let tags = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
         let ways = |tag| {
-            let mut ways: Vec<_> = matches(&line, tag).collect();
+            let mut ways: Vec<_> = matches(tags, tag).collect();
             ways.sort_unstable();
             ways
         };
@@ -271,8 +362,7 @@ mod tests {
         assert!(refused <= index.capacity() / 1_000, "{refused} of {}", index.capacity());
         for n in put {
             let spot = index.spot(&Id([n, !n]));
-            let is = |offset| (offset == n as u32 + 1).then_some(());
-            assert!(index.find(spot, is).is_some());
+            assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());
         }
     }
 }

@@ -201,6 +201,13 @@ impl Queues {
     }
 }
 
+/// Whether it is news to a queue that such an entry was used.
+#[inline(always)]
+pub(crate) fn is_news(flags: Flags) -> bool {
+    let is_new = [Queue::Probation, Queue::UserProbation].map(|queue| queue as u32);
+    flags.uses() < MOST_USES || is_new.contains(&flags.queue())
+}
+
 impl Queue {
     pub(crate) const ALL: [Self; COUNT] =
         [Self::Aliases, Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];

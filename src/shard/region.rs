@@ -5,12 +5,13 @@
 //!           ├─ line ─┼─ line ─┼─ …        a line is eight words and starts on a cache line
 //! ```
 //!
-//! This is the one file that reads or writes a word, and each access is relaxed or, by who has the region
-//! to itself, plain. What orders them is the lock of the shard. A region does not know what its words mean.
+//! This is the one file that reads or writes a word. Each access is relaxed, but for the two that a version
+//! begins and ends with; what orders them is the lock of the shard, for those without it the versions
+//! (`version`). A region does not know what its words mean.
 
 use core::mem::size_of;
 
-use crate::sync::{AtomicU64, Relaxed};
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release, Word, Words};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
@@ -24,26 +25,26 @@ pub const WORD: usize = size_of::<u64>();
 /// The smallest page in use, in bytes.
 const PAGE: usize = 4_096;
 
-/// The words of one shard.
-pub struct Region {
-    words: Box<[AtomicU64]>,
+/// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
+pub struct Region<W = AtomicU64> {
+    words: Words<W>,
     /// The first word that starts on a cache line.
     base: usize,
 }
 
-impl Region {
+impl<W: Word> Region<W> {
     /// A region of so many words, all zero, whose pages are touched. `None` if there is no such memory.
     pub fn new(len: u32) -> Option<Self> {
         let len = len as usize + LINE as usize - 1;
         let mut words = Vec::new();
         words.try_reserve_exact(len).ok()?;
-        words.resize_with(len, || AtomicU64::new(0));
+        words.resize_with(len, || W::new(0));
         let words = words.into_boxed_slice();
         // The allocator may have given zeroed pages that nobody touched yet.
         words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
         let line = LINE as usize * WORD;
         let past = words.as_ptr().addr() % line;
-        Some(Self { words, base: (line - past) % line / WORD })
+        Some(Self { words: Words::new(words), base: (line - past) % line / WORD })
     }
 
     /// How many words it has.
@@ -52,23 +53,30 @@ impl Region {
         (self.words.len() - self.base) as u32
     }
 
-    /// What a region of so many words takes, in bytes.
-    pub const fn footprint(len: u32) -> usize {
-        (len + LINE - 1) as usize * WORD
-    }
-
     /// Reads a word.
     #[inline]
     pub fn load(&self, at: Offset) -> u64 {
         self.word(at).load(Relaxed)
     }
 
-    /// Reads words that adjoin, each once.
-    #[inline]
-    pub fn load_all<const LEN: usize>(&self, at: Offset) -> [u64; LEN] {
-        let start = self.base + at as usize;
-        let words = &self.words[start..start + LEN];
-        core::array::from_fn(|i| words[i].load(Relaxed))
+    /// Reads words that adjoin, each once. `None` if they are not all in the region.
+    #[inline(always)]
+    pub fn load_all<const LEN: usize>(&self, at: Offset) -> Option<[u64; LEN]> {
+        let words = self.words.get(self.base + at as usize..)?.first_chunk::<LEN>()?;
+        Some(core::array::from_fn(|i| words[i].load(Relaxed)))
+    }
+
+    /// Reads a word, and after it whatever was written before it was stored by
+    /// [`store_last`](Self::store_last), with which it pairs.
+    #[inline(always)]
+    pub fn load_first(&self, at: Offset) -> u64 {
+        self.word(at).load(Acquire)
+    }
+
+    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
+    #[inline(always)]
+    pub fn store_last(&self, at: Offset, value: u64) {
+        self.word(at).store(value, Release);
     }
 
     /// Writes a word.
@@ -89,19 +97,19 @@ impl Region {
         self.store(at, pair.pack());
     }
 
-    /// Copies bytes out, from the start of a word. Who has the region to itself may copy plainly, which is
-    /// several words at a time.
-    #[inline]
-    pub fn read(&mut self, at: Offset, bytes: &mut [u8]) {
-        let words = &mut self.words[self.base + at as usize..];
+    /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
+    #[inline(always)]
+    pub fn read(&self, at: Offset, bytes: &mut [u8]) -> Option<()> {
+        let words = self.words.get(self.base + at as usize..)?.get(..bytes.len().div_ceil(WORD))?;
         let (whole, rest) = bytes.as_chunks_mut::<WORD>();
-        let (words, last) = words.split_at_mut(whole.len());
+        let (words, last) = words.split_at(whole.len());
         for (chunk, word) in whole.iter_mut().zip(words) {
-            *chunk = word.get_mut().to_le_bytes();
+            *chunk = word.load(Relaxed).to_le_bytes();
         }
-        if let (false, Some(word)) = (rest.is_empty(), last.first_mut()) {
-            rest.copy_from_slice(&word.get_mut().to_le_bytes()[..rest.len()]);
+        if let Some(word) = last.first() {
+            rest.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..rest.len()]);
         }
+        Some(())
     }
 
     /// Copies bytes in, from the start of a word; what is left of the last word becomes zero.
@@ -139,13 +147,26 @@ impl Region {
     }
 
     #[inline]
-    fn word(&self, at: Offset) -> &AtomicU64 {
+    fn word(&self, at: Offset) -> &W {
         &self.words[self.base + at as usize]
     }
 
     #[inline]
-    fn from(&self, at: Offset) -> &[AtomicU64] {
+    fn from(&self, at: Offset) -> &[W] {
         &self.words[self.base + at as usize..]
+    }
+}
+
+impl Region {
+    /// What a region of so many words takes, in bytes.
+    pub const fn footprint(len: u32) -> usize {
+        (len + LINE - 1) as usize * WORD
+    }
+}
+
+impl<W> Clone for Region<W> {
+    fn clone(&self) -> Self {
+        Self { words: self.words.clone(), base: self.base }
     }
 }
 
@@ -182,25 +203,25 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let region = Region::new(64).expect("memory");
+        let region = <Region>::new(64).expect("memory");
         assert_eq!(core::ptr::from_ref(region.word(0)).addr() % 64, 0);
     }
 
     #[test]
     fn bytes_come_back_whatever_their_length() {
-        let mut region = Region::new(64).expect("memory");
+        let region = <Region>::new(64).expect("memory");
         for len in 0..100 {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
             region.write(3, &bytes);
             let mut back = vec![0; len];
-            region.read(3, &mut back);
+            assert_eq!(region.read(3, &mut back), Some(()));
             assert_eq!(back, bytes);
         }
     }
 
     #[test]
     fn words_shift_over_themselves() {
-        let region = Region::new(64).expect("memory");
+        let region = <Region>::new(64).expect("memory");
         (0..10).for_each(|i| region.store(10 + i, u64::from(i)));
         region.shift(10, 13, 10);
         assert!((0..10).all(|i| region.load(13 + i) == u64::from(i)));

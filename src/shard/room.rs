@@ -128,13 +128,14 @@ impl Shard {
     fn take_by_moving(&mut self, need: Need) -> Option<Offset> {
         let Self { region, heap, index, counts, .. } = self;
         heap.take_by_moving(region, need.words, |region, moved| {
-            LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
-            let id = Entry::at(region, moved.to).id();
-            if let Some((place, _)) =
-                index.find(index.spot(&id), |at| (at == moved.from).then_some(()))
-            {
-                index.set_offset(place, moved.to);
+            let id = Entry::at(region, moved.from).id();
+            if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+                index.write(place, || {
+                    moved.carry(region);
+                    index.store_offset(place, moved.to);
+                });
             }
+            LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
             counts.moved += 1;
         })
     }

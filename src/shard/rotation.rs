@@ -11,7 +11,7 @@ use super::{
     queues::Rank,
     region::Offset,
     room::Need,
-    touch,
+    touched,
 };
 use crate::{
     clock::Tick,
@@ -28,7 +28,7 @@ impl Shard {
         target: &SessionId,
         now: Tick,
     ) -> Result<u32, Refusal> {
-        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (_, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let spot = self.vacant_spot(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now);
@@ -37,11 +37,11 @@ impl Shard {
             Some(alias) => self.leave_alias(at, place, alias, target, now),
             None => self.index.remove(place),
         }
+        // Nobody finds the entry now.
         let entry = Entry::at(&self.region, at);
         entry.set_stamp(new);
         let line = entry.line();
-        let times = touch(entry, line.times(), now);
-        entry.set_times(&Times { issued: now, ..times });
+        entry.set_times(&Times { issued: now, ..touched(line.times(), now) });
         self.enlist(spot, at);
         self.counts.rotated += 1;
         Ok(line.version())
@@ -57,26 +57,24 @@ impl Shard {
         now: Tick,
         newcomer: impl FnOnce(Times) -> Newcomer,
     ) -> Result<u32, Refusal> {
-        let at = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
         let (newcomer, len) = (newcomer(line.times()), line.len());
-        match home {
-            Some(home) => {
-                let to = home.admit(&newcomer, len, None, now)?;
-                Entry::at(&home.region, to).fill_from(old);
-                home.counts.signed_in += 1;
-            }
-            None => {
-                let to = self.admit(&newcomer, len, Some(at), now)?;
-                let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
-                Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
-                self.counts.signed_in += 1;
-            }
-        }
-        if let Some((_, at)) = self.find(id) {
-            self.become_alias(at, target, now);
-        }
+        let Some(home) = home else {
+            let (spot, to) = self.admit(&newcomer, len, Some(at), now)?;
+            let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+            Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
+            self.become_alias(place, at, target, now);
+            self.enlist(spot, to);
+            self.counts.signed_in += 1;
+            return Ok(line.version());
+        };
+        let (spot, to) = home.admit(&newcomer, len, None, now)?;
+        Entry::at(&home.region, to).fill_from(old);
+        self.become_alias(place, at, target, now);
+        home.enlist(spot, to);
+        home.counts.signed_in += 1;
         Ok(line.version())
     }
 
@@ -89,28 +87,34 @@ impl Shard {
         target: &SessionId,
         now: Tick,
     ) {
-        let entry = Entry::at(&self.region, at);
-        let line = entry.line();
-        Entry::at(&self.region, alias).write(&line.stamp(), &line.times(), 0, None);
+        let line = Entry::at(&self.region, at).line();
+        let entry = Entry::at(&self.region, alias);
+        entry.write(&line.stamp(), &line.times(), 0, None);
+        entry.write_alias(target, remembered_until(&line.times(), now));
+        self.enter_alias(alias);
         self.index.set_offset(place, alias);
-        self.enter_alias(alias, target, now);
     }
 
     /// Turns a session into the alias of its new id, in its own block.
-    fn become_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+    fn become_alias(&mut self, place: Place, at: Offset, target: &SessionId, now: Tick) {
         self.queues.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
-        self.enter_alias(at, target, now);
+        let entry = Entry::at(&self.region, at);
+        let end = remembered_until(&entry.line().times(), now);
+        self.index.write(place, || entry.write_alias(target, end));
+        self.enter_alias(at);
     }
 
-    /// An alias is remembered for the session's idle timeout, within its lifetime.
-    fn enter_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
+    fn enter_alias(&mut self, at: Offset) {
         let entry = Entry::at(&self.region, at);
-        let times = entry.line().times();
-        let end = times.end.min(now.saturating_add(times.idle_timeout));
-        entry.write_alias(target, end);
+        entry.wipe_behind(entry.line().len());
         self.heap.shrink(&self.region, at, entry::ALIAS);
         self.queues.enter(&self.region, at);
-        self.wheel.file(&self.region, at + WHEEL, end);
+        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
     }
+}
+
+/// An alias is remembered for the session's idle timeout, within its lifetime.
+fn remembered_until(times: &Times, now: Tick) -> Tick {
+    times.end.min(now.saturating_add(times.idle_timeout))
 }

@@ -30,7 +30,8 @@ pub(crate) fn heap(bytes: &[u8]) {
             Op::TakeByMoving { size } => {
                 let size = u32::from(size) % (END / 2);
                 let fits = heap.free() >= size.max(Heap::SMALLEST);
-                let at = heap.take_by_moving(&region, size, |_, moved| {
+                let at = heap.take_by_moving(&region, size, |region, moved| {
+                    moved.carry(region);
                     let block = blocks.iter_mut().find(|block| block.at == moved.from);
                     block.expect("only used blocks move").at = moved.to;
                 });

@@ -1,0 +1,44 @@
+//! Versions: how who reads without the lock learns that somebody wrote meanwhile.
+//!
+//! ```text
+//!  writer, under the lock    version odd │ fence │ words … │ version even
+//!  reader                    version even? │ words … │ fence │ the same version?
+//! ```
+//!
+//! A sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming language memory
+//! models?"). The version is the upper half of a word; what it covers is the caller's business. Nothing read
+//! between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of the fences.
+
+use super::region::{Offset, Region};
+use crate::sync::{Fence, Word, fence};
+
+/// A version that is even: nobody was writing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Version(u32);
+
+/// The word that has a version above it, and the version. `None` while somebody writes.
+#[inline(always)]
+pub fn begin<W: Word>(region: &Region<W>, at: Offset) -> Option<(u64, Version)> {
+    let word = region.load_first(at);
+    (word & ODD == 0).then_some((word, Version((word >> SHIFT) as u32)))
+}
+
+/// Whether nothing was written since the version was read, so that what was read since is so.
+#[inline(always)]
+pub fn is_still<W: Word>(region: &Region<W>, at: Offset, version: Version) -> bool {
+    fence(Fence::Read);
+    (region.load(at) >> SHIFT) as u32 == version.0
+}
+
+/// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
+#[inline]
+pub fn write<W: Word, R>(region: &Region<W>, at: Offset, stores: impl FnOnce() -> R) -> R {
+    region.store(at, region.load(at) | ODD);
+    fence(Fence::Opened);
+    let answer = stores();
+    region.store_last(at, region.load(at).wrapping_add(ODD));
+    answer
+}
+
+const SHIFT: u32 = 32;
+const ODD: u64 = 1 << SHIFT;
