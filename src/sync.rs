@@ -100,7 +100,7 @@ pub(crate) mod modelled {
 
     use core::{cell::Cell, sync::atomic::Ordering};
 
-    use super::{Fence, Word};
+    use crate::sync::{Fence, Word};
 
     /// Loom's word.
     pub struct Modelled(loom::sync::atomic::AtomicU64);
@@ -139,7 +139,7 @@ pub(crate) mod modelled {
 mod lock {
     use parking_lot::{Mutex, MutexGuard, RwLock};
 
-    use super::{Fence, fence};
+    use crate::sync::{Fence, fence};
 
     /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
     pub(crate) struct Lock<T>(Mutex<T>);
@@ -189,7 +189,7 @@ mod lock {
 mod lock {
     use loom::sync::{Mutex, MutexGuard, RwLock};
 
-    use super::{Fence, fence};
+    use crate::sync::{Fence, fence};
 
     const POISON: &str = "a model that panics ends there";
 

@@ -181,7 +181,11 @@ impl<'r> Entry<'r> {
     /// Copies data out. `None` if that is not in the region.
     #[inline(always)]
     pub(crate) fn copy_data(self, flags: Flags, data: &mut [u8]) -> Option<()> {
-        self.region.read(self.at + flags.data(), data)
+        if flags.has(Flags::USER) {
+            self.region.read(self.at + DATA + USER_WORDS, data)
+        } else {
+            self.region.read(self.at + DATA, data)
+        }
     }
 
     #[inline(always)]
