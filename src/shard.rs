@@ -133,7 +133,7 @@ pub(crate) struct Counts {
 
 impl Shard {
     /// An empty shard, with the keys of its index. `None` if there is no such memory.
-    pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 4]) -> Option<Self> {
+    pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 2]) -> Option<Self> {
         let region = Region::new(plan.words)?;
         let (wheel, queues, heap) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;

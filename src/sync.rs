@@ -38,9 +38,9 @@ impl Word for AtomicU64 {
 }
 
 /// A fixed number of words, which clones share.
-pub(crate) struct Words<W>(Arc<Box<[W]>>);
+pub(crate) struct SharedWords<W>(Arc<Box<[W]>>);
 
-impl<W> Words<W> {
+impl<W> SharedWords<W> {
     #[allow(
         clippy::redundant_allocation,
         reason = "words moved into an `Arc` would be there twice for a while"
@@ -50,13 +50,13 @@ impl<W> Words<W> {
     }
 }
 
-impl<W> Clone for Words<W> {
+impl<W> Clone for SharedWords<W> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<W> Deref for Words<W> {
+impl<W> Deref for SharedWords<W> {
     type Target = [W];
 
     #[inline(always)]

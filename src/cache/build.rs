@@ -74,8 +74,8 @@ fn fitting_shards(settings: &Builder) -> usize {
 }
 
 /// Keys for the index of a shard.
-fn index_keys(settings: &Builder) -> Result<[u64; 4], BuildError> {
-    let mut bytes = [0; 32];
+fn index_keys(settings: &Builder) -> Result<[u64; 2], BuildError> {
+    let mut bytes = [0; 16];
     (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
     let (keys, _) = bytes.as_chunks();
     Ok(core::array::from_fn(|i| u64::from_le_bytes(keys[i])))

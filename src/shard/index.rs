@@ -10,10 +10,12 @@
 //! not put in, and the caller mints another. Filled to three quarters, under churn, that is two ids in
 //! ten thousand (simulated). The index does not know what time is, nor what stands at an offset: its caller compares.
 
-use core::hash::{BuildHasher, Hasher};
+use core::hash::Hasher;
+
+use foldhash::{SharedSeed, fast::FoldHasher};
 
 use super::{
-    region::{LINE, Offset, Pair, Region},
+    region::{LINE, Offset, Pair, Region, Words},
     version::{self, Version},
 };
 use crate::id::Id;
@@ -29,7 +31,8 @@ pub(crate) struct Index {
 pub(crate) struct Table {
     region: Region,
     lines: u32,
-    hasher: ahash::RandomState,
+    seed: u64,
+    shared_seed: SharedSeed,
 }
 
 /// Where in the table an id is.
@@ -45,56 +48,54 @@ pub(crate) struct Spot(u64);
 
 /// A line as it was at a version.
 #[derive(Clone, Copy)]
-pub(crate) struct Line {
+pub(crate) struct Line<'t> {
+    words: Words<'t>,
     at: Offset,
     tags: [u64; 2],
     version: Version,
 }
 
 impl Table {
-    fn new(lines: u32, keys: [u64; 4]) -> Option<Self> {
+    fn new(lines: u32, keys: [u64; 2]) -> Option<Self> {
         debug_assert!(lines >= Index::FEWEST, "each id has two lines");
-        let [a, b, c, d] = keys;
-        let hasher = ahash::RandomState::with_seeds(a, b, c, d);
-        Some(Self { region: Region::new(lines * LINE)?, lines, hasher })
+        let [seed, shared_seed] = keys;
+        let shared_seed = SharedSeed::from_u64(shared_seed);
+        Some(Self { region: Region::new(lines * LINE)?, lines, seed, shared_seed })
     }
 
     #[inline(always)]
     pub(crate) fn spot(&self, id: &Id) -> Spot {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         Spot(hasher.finish())
     }
 
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
-    pub(crate) fn line(&self, spot: Spot, choice: Choice) -> Option<Line> {
+    pub(crate) fn line(&self, spot: Spot, choice: Choice) -> Option<Line<'_>> {
+        let words = self.region.words();
         let at = spot.line(choice, self.lines) * LINE;
-        let (tags, version) = version::begin(&self.region, at + VERSION)?;
-        Some(Line { at, tags: [self.region.load(at), tags], version })
-    }
-
-    /// The offsets that a line keeps for a spot, and for others with the same tag.
-    #[inline(always)]
-    pub(crate) fn offsets(&self, line: Line, spot: Spot) -> impl Iterator<Item = Offset> {
-        matches(line.tags, spot.tag()).map(move |way| self.offset(line.at, way))
-    }
-
-    /// Whether the line, and what its offsets lead to, is still as it was.
-    #[inline(always)]
-    pub(crate) fn is_still(&self, line: Line) -> bool {
-        version::is_still(&self.region, line.at + VERSION, line.version)
-    }
-
-    #[inline(always)]
-    fn offset(&self, line: Offset, way: u32) -> Offset {
-        let pair = self.region.pair(line + OFFSETS + way / 2);
-        if way.is_multiple_of(2) { pair.low } else { pair.high }
+        let (tags, version) = version::begin(words, at + VERSION)?;
+        Some(Line { words, at, tags: [words.load(at), tags], version })
     }
 
     fn tags(&self, line: u32) -> [u64; 2] {
         let at = line * LINE;
         [self.region.load(at), self.region.load(at + VERSION)]
+    }
+}
+
+impl Line<'_> {
+    /// The offsets that the line keeps for a spot, and for others with the same tag.
+    #[inline(always)]
+    pub(crate) fn offsets(self, spot: Spot) -> impl Iterator<Item = Offset> {
+        matches(self.tags, spot.tag()).map(move |way| offset(self.words, self.at, way))
+    }
+
+    /// Whether the line, and what its offsets lead to, is still as it was.
+    #[inline(always)]
+    pub(crate) fn is_still(self) -> bool {
+        version::is_still(self.words, self.at + VERSION, self.version)
     }
 }
 
@@ -111,7 +112,7 @@ impl Index {
     }
 
     /// An empty table, with the keys of its hash. `None` if there is no such memory.
-    pub(crate) fn new(lines: u32, keys: [u64; 4]) -> Option<Self> {
+    pub(crate) fn new(lines: u32, keys: [u64; 2]) -> Option<Self> {
         Some(Self { table: Table::new(lines, keys)?, len: 0 })
     }
 
@@ -138,7 +139,7 @@ impl Index {
         for choice in Choice::ALL {
             let line = spot.line(choice, self.table.lines);
             for way in matches(self.table.tags(line), spot.tag()) {
-                let offset = self.table.offset(line * LINE, way);
+                let offset = offset(self.table.region.words(), line * LINE, way);
                 if is(offset) {
                     return Some((Place { line, way }, offset));
                 }
@@ -210,8 +211,8 @@ impl Index {
         for line in 0..self.table.lines {
             let empty: Vec<_> = matches(self.table.tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| self.table.offset(line * LINE, way)));
-            let version = version::begin(&self.table.region, line * LINE + VERSION);
+            all.extend(used.map(|way| offset(self.table.region.words(), line * LINE, way)));
+            let version = version::begin(self.table.region.words(), line * LINE + VERSION);
             assert!(version.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
@@ -269,6 +270,12 @@ impl Spot {
     fn tag(self) -> u8 {
         (self.0 as u8).max(1)
     }
+}
+
+#[inline(always)]
+fn offset(words: Words<'_>, line: Offset, way: u32) -> Offset {
+    let pair = Pair::unpack(words.load(line + OFFSETS + way / 2));
+    if way.is_multiple_of(2) { pair.low } else { pair.high }
 }
 
 #[inline]
@@ -343,7 +350,7 @@ mod tests {
 
     #[test]
     fn three_quarters_fill_with_hardly_a_refusal() {
-        let mut index = Index::new(4_000, [1, 2, 3, 4]).expect("memory");
+        let mut index = Index::new(4_000, [1, 2]).expect("memory");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {

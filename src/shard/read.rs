@@ -63,14 +63,14 @@ impl View {
     ) -> Option<Result<Found, Miss>> {
         for choice in Choice::ALL {
             let line = self.table.line(spot, choice)?;
-            for at in self.table.offsets(line, spot) {
+            for at in line.offsets(spot) {
                 let entry = Entry::at(&self.region, at);
                 let head = entry.read()?;
                 if head.id() == *id {
                     return self.copy(line, entry, &head, proof, now, data);
                 }
             }
-            if !self.table.is_still(line) {
+            if !line.is_still() {
                 return None;
             }
         }
@@ -81,14 +81,14 @@ impl View {
     #[inline(always)]
     fn copy(
         &self,
-        line: Line,
+        line: Line<'_>,
         entry: Entry<'_>,
         head: &entry::Line,
         proof: &Proof,
         now: Tick,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
-        if !self.table.is_still(line) {
+        if !line.is_still() {
             return None;
         }
         let flags = head.flags();
@@ -113,7 +113,7 @@ impl View {
             News::None
         };
         let found = Found { version: head.version(), user, times, news };
-        self.table.is_still(line).then_some(Ok(found))
+        line.is_still().then_some(Ok(found))
     }
 }
 

@@ -11,7 +11,7 @@
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Relaxed, Release, Word, Words};
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release, SharedWords, Word};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
@@ -27,7 +27,7 @@ const PAGE: usize = 4_096;
 
 /// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
 pub struct Region<W = AtomicU64> {
-    words: Words<W>,
+    words: SharedWords<W>,
     /// The first word that starts on a cache line.
     base: usize,
 }
@@ -44,7 +44,7 @@ impl<W: Word> Region<W> {
         words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
         let line = LINE as usize * WORD;
         let past = words.as_ptr().addr() % line;
-        Some(Self { words: Words::new(words), base: (line - past) % line / WORD })
+        Some(Self { words: SharedWords::new(words), base: (line - past) % line / WORD })
     }
 
     /// How many words it has.
@@ -53,36 +53,22 @@ impl<W: Word> Region<W> {
         (self.words.len() - self.base) as u32
     }
 
+    /// The words themselves. Whoever reads many of them asks once.
+    #[inline(always)]
+    pub fn words(&self) -> Words<'_, W> {
+        Words(self.words.get(self.base..).unwrap_or_default())
+    }
+
     /// Reads a word.
     #[inline]
     pub fn load(&self, at: Offset) -> u64 {
-        self.word(at).load(Relaxed)
-    }
-
-    /// Reads words that adjoin, each once. `None` if they are not all in the region.
-    #[inline(always)]
-    pub fn load_all<const LEN: usize>(&self, at: Offset) -> Option<[u64; LEN]> {
-        let words = self.words.get(self.base + at as usize..)?.first_chunk::<LEN>()?;
-        Some(core::array::from_fn(|i| words[i].load(Relaxed)))
-    }
-
-    /// Reads a word, and after it whatever was written before it was stored by
-    /// [`store_last`](Self::store_last), with which it pairs.
-    #[inline(always)]
-    pub fn load_first(&self, at: Offset) -> u64 {
-        self.word(at).load(Acquire)
-    }
-
-    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
-    #[inline(always)]
-    pub fn store_last(&self, at: Offset, value: u64) {
-        self.word(at).store(value, Release);
+        self.words().load(at)
     }
 
     /// Writes a word.
     #[inline]
     pub fn store(&self, at: Offset, value: u64) {
-        self.word(at).store(value, Relaxed);
+        self.words().word(at).store(value, Relaxed);
     }
 
     /// The two halves of a word.
@@ -95,21 +81,6 @@ impl<W: Word> Region<W> {
     #[inline]
     pub fn set_pair(&self, at: Offset, pair: Pair) {
         self.store(at, pair.pack());
-    }
-
-    /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
-    #[inline(always)]
-    pub fn read(&self, at: Offset, bytes: &mut [u8]) -> Option<()> {
-        let words = self.words.get(self.base + at as usize..)?.get(..bytes.len().div_ceil(WORD))?;
-        let (whole, rest) = bytes.as_chunks_mut::<WORD>();
-        let (words, last) = words.split_at(whole.len());
-        for (chunk, word) in whole.iter_mut().zip(words) {
-            *chunk = word.load(Relaxed).to_le_bytes();
-        }
-        if let Some(word) = last.first() {
-            rest.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..rest.len()]);
-        }
-        Some(())
     }
 
     /// Copies bytes in, from the start of a word; what is left of the last word becomes zero.
@@ -147,15 +118,70 @@ impl<W: Word> Region<W> {
     }
 
     #[inline]
-    fn word(&self, at: Offset) -> &W {
-        &self.words[self.base + at as usize]
-    }
-
-    #[inline]
     fn from(&self, at: Offset) -> &[W] {
-        &self.words[self.base + at as usize..]
+        &self.words().0[at as usize..]
     }
 }
+
+/// The words of a region, for a while.
+pub struct Words<'r, W = AtomicU64>(&'r [W]);
+
+impl<'r, W: Word> Words<'r, W> {
+    /// Reads a word.
+    #[inline(always)]
+    pub fn load(self, at: Offset) -> u64 {
+        self.word(at).load(Relaxed)
+    }
+
+    /// Reads words that adjoin, each once. `None` if they are not all in the region.
+    #[inline(always)]
+    pub fn load_all<const LEN: usize>(self, at: Offset) -> Option<[u64; LEN]> {
+        let words = self.0.get(at as usize..)?.first_chunk::<LEN>()?;
+        Some(core::array::from_fn(|i| words[i].load(Relaxed)))
+    }
+
+    /// Reads a word, and after it whatever was written before it was stored by
+    /// [`store_last`](Self::store_last), with which it pairs.
+    #[inline(always)]
+    pub fn load_first(self, at: Offset) -> u64 {
+        self.word(at).load(Acquire)
+    }
+
+    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
+    #[inline(always)]
+    pub fn store_last(self, at: Offset, value: u64) {
+        self.word(at).store(value, Release);
+    }
+
+    /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
+    #[inline(always)]
+    pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
+        let words = self.0.get(at as usize..)?.get(..bytes.len().div_ceil(WORD))?;
+        let (whole, rest) = bytes.as_chunks_mut::<WORD>();
+        let (words, last) = words.split_at(whole.len());
+        for (chunk, word) in whole.iter_mut().zip(words) {
+            *chunk = word.load(Relaxed).to_le_bytes();
+        }
+        if let Some(word) = last.first() {
+            rest.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..rest.len()]);
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn word(self, at: Offset) -> &'r W {
+        &self.0[at as usize]
+    }
+}
+
+impl<W> Clone for Words<'_, W> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for Words<'_, W> {}
 
 impl Region {
     /// What a region of so many words takes, in bytes.
@@ -204,7 +230,7 @@ mod tests {
     #[test]
     fn lines_start_on_cache_lines() {
         let region = <Region>::new(64).expect("memory");
-        assert_eq!(core::ptr::from_ref(region.word(0)).addr() % 64, 0);
+        assert_eq!(core::ptr::from_ref(region.words().word(0)).addr() % 64, 0);
     }
 
     #[test]
@@ -214,7 +240,7 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
             region.write(3, &bytes);
             let mut back = vec![0; len];
-            assert_eq!(region.read(3, &mut back), Some(()));
+            assert_eq!(region.words().read(3, &mut back), Some(()));
             assert_eq!(back, bytes);
         }
     }

@@ -9,7 +9,7 @@
 //! models?"). The version is the upper half of a word; what it covers is the caller's business. Nothing read
 //! between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of the fences.
 
-use super::region::{Offset, Region};
+use super::region::{Offset, Region, Words};
 use crate::sync::{Fence, Word, fence};
 
 /// A version that is even: nobody was writing.
@@ -18,16 +18,16 @@ pub struct Version(u32);
 
 /// The word that has a version above it, and the version. `None` while somebody writes.
 #[inline(always)]
-pub fn begin<W: Word>(region: &Region<W>, at: Offset) -> Option<(u64, Version)> {
-    let word = region.load_first(at);
+pub fn begin<W: Word>(words: Words<'_, W>, at: Offset) -> Option<(u64, Version)> {
+    let word = words.load_first(at);
     (word & ODD == 0).then_some((word, Version((word >> SHIFT) as u32)))
 }
 
 /// Whether nothing was written since the version was read, so that what was read since is so.
 #[inline(always)]
-pub fn is_still<W: Word>(region: &Region<W>, at: Offset, version: Version) -> bool {
+pub fn is_still<W: Word>(words: Words<'_, W>, at: Offset, version: Version) -> bool {
     fence(Fence::Read);
-    (region.load(at) >> SHIFT) as u32 == version.0
+    (words.load(at) >> SHIFT) as u32 == version.0
 }
 
 /// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
@@ -36,7 +36,7 @@ pub fn write<W: Word, R>(region: &Region<W>, at: Offset, stores: impl FnOnce() -
     region.store(at, region.load(at) | ODD);
     fence(Fence::Opened);
     let answer = stores();
-    region.store_last(at, region.load(at).wrapping_add(ODD));
+    region.words().store_last(at, region.load(at).wrapping_add(ODD));
     answer
 }
 
