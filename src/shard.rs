@@ -489,19 +489,18 @@ fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap) {
 /// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. That is one word, which
 /// is right before and after.
 fn touch(entry: Entry<'_>, now: Tick) {
-    let times = touched(entry.line().times(), now);
-    entry.set_idle(times.idle, times.end);
+    if let Some(times) = touched(&entry.line().times(), now) {
+        entry.set_idle(times.idle, times.end);
+    }
 }
 
-/// The times of a session that is used now.
+/// The times of a live session that is used now, if they become others.
 #[inline(always)]
-fn touched(times: Times, now: Tick) -> Times {
-    let Times { idle, end, idle_timeout, .. } = times;
+fn touched(times: &Times, now: Tick) -> Option<Times> {
+    let Times { idle, end, idle_timeout, .. } = *times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
-    if idle >= end || idle.saturating_sub(now) > fresh {
-        return times;
-    }
-    Times { idle: now.saturating_add(idle_timeout), ..times }
+    let is_fresh = idle >= end || idle.wrapping_sub(now) > fresh;
+    (!is_fresh).then(|| Times { idle: now.saturating_add(idle_timeout), ..*times })
 }
 
 fn rank(has_user: bool) -> Rank {

@@ -23,7 +23,7 @@
 
 use super::{
     heap::Heap,
-    region::{Offset, Pair, Region, WORD},
+    region::{Offset, Pair, Region, WORD, Words},
 };
 use crate::{
     clock::Tick,
@@ -41,6 +41,13 @@ pub(crate) struct Entry<'r> {
 /// The words that a hit reads: the line, and the idle timeout before it.
 #[derive(Clone, Copy)]
 pub(crate) struct Line([u64; (DATA - IDLE_TIMEOUT) as usize]);
+
+/// A view of what may be an entry, for whoever has no lock.
+#[derive(Clone, Copy)]
+pub(crate) struct Glimpse<'r> {
+    words: Words<'r>,
+    at: Offset,
+}
 
 /// What a token says of a session, and the entry keeps.
 #[derive(Clone, Copy)]
@@ -166,35 +173,10 @@ impl<'r> Entry<'r> {
         SessionId { id, home: self.load(DATA + 2) as Home }
     }
 
-    /// What a hit reads, each word once. `None` if that is not in the region, which is no entry then.
-    #[inline(always)]
-    pub(crate) fn read(self) -> Option<Line> {
-        self.region.words().load_all(self.at.saturating_add(IDLE_TIMEOUT)).map(Line)
-    }
-
-    /// The same of what is an entry.
+    /// What a hit reads.
     #[inline]
     pub(crate) fn line(self) -> Line {
         Line(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
-    }
-
-    /// Copies data out. `None` if that is not in the region.
-    #[inline(always)]
-    pub(crate) fn copy_data(self, flags: Flags, data: &mut [u8]) -> Option<()> {
-        // Two copies of one loop: so the processor guesses where the data is, and fetches it along with the
-        // entry's head rather than after it.
-        let words = self.region.words();
-        if flags.has(Flags::USER) {
-            words.read(self.at + DATA + USER_WORDS, data)
-        } else {
-            words.read(self.at + DATA, data)
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
-        let has_user = line.flags().has(Flags::USER);
-        has_user.then(|| UserHash([self.load(DATA), self.load(DATA + 1)]))
     }
 
     /// Writes data that fits the block, with its version.
@@ -301,6 +283,34 @@ impl<'r> Entry<'r> {
     #[inline]
     fn set(self, word: u32, pair: Pair) {
         self.region.set_pair(self.at + word, pair);
+    }
+}
+
+impl<'r> Glimpse<'r> {
+    #[inline(always)]
+    pub(crate) fn at(words: Words<'r>, at: Offset) -> Self {
+        Self { words, at }
+    }
+
+    /// What a hit reads, each word once. `None` if that is not in the region, which is no entry then.
+    #[inline(always)]
+    pub(crate) fn line(self) -> Option<Line> {
+        self.words.load_all(self.at.wrapping_add(IDLE_TIMEOUT)).map(Line)
+    }
+
+    /// Copies data out, and gives the user. `None` if that is not in the region.
+    //
+    // Two copies of one loop: so the processor guesses where the data is, and fetches it along with the
+    // entry's line rather than after it.
+    #[inline(always)]
+    pub(crate) fn read(self, line: &Line, data: &mut [u8]) -> Option<Option<UserHash>> {
+        if line.flags().has(Flags::USER) {
+            let user = self.words.load_all(self.at.wrapping_add(DATA))?;
+            self.words.read(self.at.wrapping_add(DATA + USER_WORDS), data)?;
+            return Some(Some(UserHash(user)));
+        }
+        self.words.read(self.at.wrapping_add(DATA), data)?;
+        Some(None)
     }
 }
 

@@ -15,7 +15,7 @@ use core::hash::Hasher;
 use foldhash::{SharedSeed, fast::FoldHasher};
 
 use super::{
-    region::{LINE, Offset, Pair, Region, Words},
+    region::{LINE, Line, Offset, Pair, Region},
     version::{self, Version},
 };
 use crate::id::Id;
@@ -46,11 +46,10 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Spot(u64);
 
-/// A line as it was at a version.
+/// A line as it was seen at a version.
 #[derive(Clone, Copy)]
-pub(crate) struct Line<'t> {
-    words: Words<'t>,
-    at: Offset,
+pub(crate) struct Seen<'t> {
+    line: Line<'t>,
     tags: [u64; 2],
     version: Version,
 }
@@ -72,30 +71,29 @@ impl Table {
 
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
-    pub(crate) fn line(&self, spot: Spot, choice: Choice) -> Option<Line<'_>> {
-        let words = self.region.words();
-        let at = spot.line(choice, self.lines) * LINE;
-        let (tags, version) = version::begin(words, at + VERSION)?;
-        Some(Line { words, at, tags: [words.load(at), tags], version })
+    pub(crate) fn see(&self, spot: Spot, choice: Choice) -> Option<Seen<'_>> {
+        let line = self.line(spot.line(choice, self.lines));
+        let (tags, version) = version::begin(line)?;
+        Some(Seen { line, tags: [line.load(0), tags], version })
     }
 
-    fn tags(&self, line: u32) -> [u64; 2] {
-        let at = line * LINE;
-        [self.region.load(at), self.region.load(at + VERSION)]
+    #[inline(always)]
+    fn line(&self, number: u32) -> Line<'_> {
+        self.region.words().line(number * LINE)
     }
 }
 
-impl Line<'_> {
+impl Seen<'_> {
     /// The offsets that the line keeps for a spot, and for others with the same tag.
     #[inline(always)]
     pub(crate) fn offsets(self, spot: Spot) -> impl Iterator<Item = Offset> {
-        matches(self.tags, spot.tag()).map(move |way| offset(self.words, self.at, way))
+        matches(self.tags, spot.tag()).map(move |way| offset(self.line, way))
     }
 
     /// Whether the line, and what its offsets lead to, is still as it was.
     #[inline(always)]
     pub(crate) fn is_still(self) -> bool {
-        version::is_still(self.words, self.at + VERSION, self.version)
+        version::is_still(self.line, self.version)
     }
 }
 
@@ -136,12 +134,13 @@ impl Index {
 
     /// Where the offset for which `is` holds is kept for an id.
     pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
-        for choice in Choice::ALL {
-            let line = spot.line(choice, self.table.lines);
-            for way in matches(self.table.tags(line), spot.tag()) {
-                let offset = offset(self.table.region.words(), line * LINE, way);
+        for choice in [Choice::First, Choice::Second] {
+            let number = spot.line(choice, self.table.lines);
+            let line = self.table.line(number);
+            for way in matches(tags(line), spot.tag()) {
+                let offset = offset(line, way);
                 if is(offset) {
-                    return Some((Place { line, way }, offset));
+                    return Some((Place { line: number, way }, offset));
                 }
             }
         }
@@ -151,7 +150,7 @@ impl Index {
     /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
     /// is not.
     pub(crate) fn vacancy(&self, spot: Spot) -> Option<Place> {
-        let empty = |line| matches(self.table.tags(line), EMPTY);
+        let empty = |line| matches(tags(self.table.line(line)), EMPTY);
         let mut line = spot.line(Choice::First, self.table.lines);
         let mut ways = empty(line);
         if ways.len() < ROOMY {
@@ -188,17 +187,16 @@ impl Index {
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
     pub(crate) fn write<R>(&self, place: Place, stores: impl FnOnce() -> R) -> R {
-        version::write(&self.table.region, place.line * LINE + VERSION, stores)
+        version::write(self.table.line(place.line), stores)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
-        let region = &self.table.region;
-        for at in (0..self.table.lines).map(|line| line * LINE) {
-            version::write(region, at + VERSION, || {
-                region.store(at, 0);
-                region.set_pair(at + VERSION, Pair { low: 0, ..region.pair(at + VERSION) });
-                region.wipe(at + OFFSETS, WAYS / 2);
+        for line in (0..self.table.lines).map(|line| self.table.line(line)) {
+            version::write(line, || {
+                let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
+                (0..LINE).filter(|&word| word != version::WORD).for_each(|word| line.store(word, 0));
+                line.store(version::WORD, version.pack());
             });
         }
         self.len = 0;
@@ -209,10 +207,11 @@ impl Index {
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
         for line in 0..self.table.lines {
-            let empty: Vec<_> = matches(self.table.tags(line), EMPTY).collect();
+            let line = self.table.line(line);
+            let empty: Vec<_> = matches(tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| offset(self.table.region.words(), line * LINE, way)));
-            let version = version::begin(self.table.region.words(), line * LINE + VERSION);
+            all.extend(used.map(|way| offset(line, way)));
+            let version = version::begin(line);
             assert!(version.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
@@ -221,22 +220,21 @@ impl Index {
 
     /// Stores an offset within a write.
     pub(crate) fn store_offset(&self, place: Place, offset: Offset) {
-        let region = &self.table.region;
-        let at = place.line * LINE + OFFSETS + place.way / 2;
-        let pair = region.pair(at);
+        let line = self.table.line(place.line);
+        let word = OFFSETS + place.way / 2;
+        let pair = Pair::unpack(line.load(word));
         let pair = if place.way.is_multiple_of(2) {
             Pair { low: offset, ..pair }
         } else {
             Pair { high: offset, ..pair }
         };
-        region.set_pair(at, pair);
+        line.store(word, pair.pack());
     }
 
     fn store_tag(&self, place: Place, tag: u8) {
-        let at = place.line * LINE + place.way / 8;
-        let shift = place.way % 8 * 8;
-        let word = self.table.region.load(at) & !(0xff << shift) | u64::from(tag) << shift;
-        self.table.region.store(at, word);
+        let line = self.table.line(place.line);
+        let (word, shift) = (place.way / 8, place.way % 8 * 8);
+        line.store(word, line.load(word) & !(0xff << shift) | u64::from(tag) << shift);
     }
 }
 
@@ -245,10 +243,6 @@ impl Index {
 pub(crate) enum Choice {
     First,
     Second,
-}
-
-impl Choice {
-    pub(crate) const ALL: [Self; 2] = [Self::First, Self::Second];
 }
 
 impl Spot {
@@ -273,9 +267,13 @@ impl Spot {
 }
 
 #[inline(always)]
-fn offset(words: Words<'_>, line: Offset, way: u32) -> Offset {
-    let pair = Pair::unpack(words.load(line + OFFSETS + way / 2));
+fn offset(line: Line<'_>, way: u32) -> Offset {
+    let pair = Pair::unpack(line.load(OFFSETS + way / 2));
     if way.is_multiple_of(2) { pair.low } else { pair.high }
+}
+
+fn tags(line: Line<'_>) -> [u64; 2] {
+    [line.load(0), line.load(version::WORD)]
 }
 
 #[inline]
@@ -320,14 +318,14 @@ impl Iterator for Ways {
 
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
-const VERSION: u32 = 1;
-const OFFSETS: u32 = VERSION + 1;
+const OFFSETS: u32 = version::WORD + 1;
 /// A first line with as many empty ways is taken without a look at the second.
 const ROOMY: u32 = 4;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The second word holds four tags; the version is above them.
 const SECOND_WORD: u64 = 0x8080_8080;
+const _: () = assert!(version::WORD == 1, "four tags stand below the version");
 const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fill a line");
 
 #[cfg(test)]

@@ -201,11 +201,10 @@ impl Queues {
     }
 }
 
-/// Whether it is news to a queue that such an entry was used.
+/// Whether it is news to a queue that such an entry was used. One on probation has no uses yet.
 #[inline(always)]
 pub(crate) fn is_news(flags: Flags) -> bool {
-    let is_new = [Queue::Probation, Queue::UserProbation].map(|queue| queue as u32);
-    flags.uses() < MOST_USES || is_new.contains(&flags.queue())
+    flags.uses() < MOST_USES
 }
 
 impl Queue {

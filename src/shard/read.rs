@@ -11,8 +11,8 @@ use bytes::BytesMut;
 
 use super::{
     Found, Miss, News, Proof,
-    entry::{self, Entry, Flags},
-    index::{Choice, Line, Spot, Table},
+    entry::{Flags, Glimpse, Line, Times},
+    index::{Choice, Seen, Spot, Table},
     queues,
     region::Region,
     touched,
@@ -61,59 +61,64 @@ impl View {
         now: Tick,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
-        for choice in Choice::ALL {
-            let line = self.table.line(spot, choice)?;
-            for at in line.offsets(spot) {
-                let entry = Entry::at(&self.region, at);
-                let head = entry.read()?;
-                if head.id() == *id {
-                    return self.copy(line, entry, &head, proof, now, data);
+        let words = self.region.words();
+        let mut choice = Choice::First;
+        loop {
+            let seen = self.table.see(spot, choice)?;
+            for at in seen.offsets(spot) {
+                let entry = Glimpse::at(words, at);
+                let line = entry.line()?;
+                if line.id() == *id {
+                    return copy(seen, entry, &line, proof, now, data);
                 }
             }
-            if !line.is_still() {
+            if !seen.is_still() {
                 return None;
             }
+            if let Choice::Second = choice {
+                return Some(Err(Miss::Absent));
+            }
+            choice = Choice::Second;
         }
-        Some(Err(Miss::Absent))
     }
+}
 
-    /// Judges an entry, and copies its data if it may be had.
-    #[inline(always)]
-    fn copy(
-        &self,
-        line: Line<'_>,
-        entry: Entry<'_>,
-        head: &entry::Line,
-        proof: &Proof,
-        now: Tick,
-        data: &mut BytesMut,
-    ) -> Option<Result<Found, Miss>> {
-        if !line.is_still() {
-            return None;
-        }
-        let flags = head.flags();
-        if !proof.holds(&head.stamp()) {
-            return Some(Err(Miss::Unproven));
-        }
-        if flags.has(Flags::ALIAS) {
-            return Some(Err(Miss::Rotated));
-        }
-        if head.deadline() <= now {
-            return Some(Err(Miss::Expired));
-        }
-        data.resize(head.len(), 0);
-        entry.copy_data(flags, data)?;
-        let user = entry.user(head);
-        let times = touched(head.times(), now);
-        let news = if times != head.times() {
-            News::Touch
-        } else if queues::is_news(flags) {
-            News::Use
-        } else {
-            News::None
-        };
-        let found = Found { version: head.version(), user, times, news };
-        line.is_still().then_some(Ok(found))
+/// Judges an entry, and copies its data if it may be had.
+#[inline(always)]
+fn copy(
+    seen: Seen<'_>,
+    entry: Glimpse<'_>,
+    line: &Line,
+    proof: &Proof,
+    now: Tick,
+    data: &mut BytesMut,
+) -> Option<Result<Found, Miss>> {
+    if !seen.is_still() {
+        return None;
+    }
+    if !proof.holds(&line.stamp()) {
+        return Some(Err(Miss::Unproven));
+    }
+    if line.flags().has(Flags::ALIAS) {
+        return Some(Err(Miss::Rotated));
+    }
+    if line.deadline() <= now {
+        return Some(Err(Miss::Expired));
+    }
+    data.resize(line.len(), 0);
+    let user = entry.read(line, data)?;
+    let (times, news) = news(line, now);
+    let found = Found { version: line.version(), user, times, news };
+    seen.is_still().then_some(Ok(found))
+}
+
+#[inline(always)]
+fn news(line: &Line, now: Tick) -> (Times, News) {
+    let times = line.times();
+    match touched(&times, now) {
+        Some(times) => (times, News::Touch),
+        None if queues::is_news(line.flags()) => (times, News::Use),
+        None => (times, News::None),
     }
 }
 

@@ -140,19 +140,6 @@ impl<'r, W: Word> Words<'r, W> {
         Some(core::array::from_fn(|i| words[i].load(Relaxed)))
     }
 
-    /// Reads a word, and after it whatever was written before it was stored by
-    /// [`store_last`](Self::store_last), with which it pairs.
-    #[inline(always)]
-    pub fn load_first(self, at: Offset) -> u64 {
-        self.word(at).load(Acquire)
-    }
-
-    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
-    #[inline(always)]
-    pub fn store_last(self, at: Offset, value: u64) {
-        self.word(at).store(value, Release);
-    }
-
     /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
     #[inline(always)]
     pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
@@ -168,11 +155,62 @@ impl<'r, W: Word> Words<'r, W> {
         Some(())
     }
 
+    /// The line that starts at an offset.
+    #[inline(always)]
+    pub fn line(self, at: Offset) -> Line<'r, W> {
+        let (lines, _) = self.0.as_chunks();
+        Line(&lines[(at / LINE) as usize])
+    }
+
     #[inline(always)]
     fn word(self, at: Offset) -> &'r W {
         &self.0[at as usize]
     }
 }
+
+/// A line of a region, for a while. Its words are numbered from 0; a number counts modulo their number.
+pub struct Line<'r, W = AtomicU64>(&'r [W; LINE as usize]);
+
+impl<W: Word> Line<'_, W> {
+    /// Reads a word.
+    #[inline(always)]
+    pub fn load(self, word: u32) -> u64 {
+        self.word(word).load(Relaxed)
+    }
+
+    /// Reads a word, and after it whatever was written before it was stored by
+    /// [`store_last`](Self::store_last), with which it pairs.
+    #[inline(always)]
+    pub fn load_first(self, word: u32) -> u64 {
+        self.word(word).load(Acquire)
+    }
+
+    /// Writes a word.
+    #[inline(always)]
+    pub fn store(self, word: u32, value: u64) {
+        self.word(word).store(value, Relaxed);
+    }
+
+    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
+    #[inline(always)]
+    pub fn store_last(self, word: u32, value: u64) {
+        self.word(word).store(value, Release);
+    }
+
+    #[inline(always)]
+    fn word(&self, word: u32) -> &W {
+        &self.0[(word % LINE) as usize]
+    }
+}
+
+impl<W> Clone for Line<'_, W> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for Line<'_, W> {}
 
 impl<W> Clone for Words<'_, W> {
     #[inline(always)]
@@ -211,8 +249,9 @@ impl Pair {
         Self { low, high }
     }
 
+    /// The word of two halves.
     #[inline]
-    const fn pack(self) -> u64 {
+    pub const fn pack(self) -> u64 {
         self.low as u64 | (self.high as u64) << 32
     }
 

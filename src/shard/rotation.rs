@@ -41,7 +41,8 @@ impl Shard {
         let entry = Entry::at(&self.region, at);
         entry.set_stamp(new);
         let line = entry.line();
-        entry.set_times(&Times { issued: now, ..touched(line.times(), now) });
+        let times = touched(&line.times(), now).unwrap_or_else(|| line.times());
+        entry.set_times(&Times { issued: now, ..times });
         self.enlist(spot, at);
         self.counts.rotated += 1;
         Ok(line.version())

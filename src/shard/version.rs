@@ -6,10 +6,11 @@
 //! ```
 //!
 //! A sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming language memory
-//! models?"). The version is the upper half of a word; what it covers is the caller's business. Nothing read
-//! between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of the fences.
+//! models?"). The version is the upper half of a line's second word; what it covers is the caller's
+//! business. Nothing read between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of
+//! the fences.
 
-use super::region::{Offset, Region, Words};
+use super::region::Line;
 use crate::sync::{Fence, Word, fence};
 
 /// A version that is even: nobody was writing.
@@ -18,27 +19,29 @@ pub struct Version(u32);
 
 /// The word that has a version above it, and the version. `None` while somebody writes.
 #[inline(always)]
-pub fn begin<W: Word>(words: Words<'_, W>, at: Offset) -> Option<(u64, Version)> {
-    let word = words.load_first(at);
+pub fn begin<W: Word>(line: Line<'_, W>) -> Option<(u64, Version)> {
+    let word = line.load_first(WORD);
     (word & ODD == 0).then_some((word, Version((word >> SHIFT) as u32)))
 }
 
 /// Whether nothing was written since the version was read, so that what was read since is so.
 #[inline(always)]
-pub fn is_still<W: Word>(words: Words<'_, W>, at: Offset, version: Version) -> bool {
+pub fn is_still<W: Word>(line: Line<'_, W>, version: Version) -> bool {
     fence(Fence::Read);
-    (words.load(at) >> SHIFT) as u32 == version.0
+    (line.load(WORD) >> SHIFT) as u32 == version.0
 }
 
 /// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
 #[inline]
-pub fn write<W: Word, R>(region: &Region<W>, at: Offset, stores: impl FnOnce() -> R) -> R {
-    region.store(at, region.load(at) | ODD);
+pub fn write<W: Word, R>(line: Line<'_, W>, stores: impl FnOnce() -> R) -> R {
+    line.store(WORD, line.load(WORD) | ODD);
     fence(Fence::Opened);
     let answer = stores();
-    region.words().store_last(at, region.load(at).wrapping_add(ODD));
+    line.store_last(WORD, line.load(WORD).wrapping_add(ODD));
     answer
 }
 
+/// Which word of a line has the version.
+pub const WORD: u32 = 1;
 const SHIFT: u32 = 32;
 const ODD: u64 = 1 << SHIFT;
