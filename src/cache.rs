@@ -118,7 +118,8 @@ impl SessionCache {
         self.check_len(data)?;
         let now = self.now();
         let times = self.new_times(deadlines, now);
-        let create_at = |id| {
+        let create_at = |id: SessionId| {
+            self.0.stripes[usize::from(id.home)].view.warm(&id.id);
             let (issued, stamp) = self.issue(id);
             let newcomer = Newcomer { stamp, times, user: None };
             self.write(issued.id.home, |shard| shard.create(&newcomer, data, now))?;

@@ -23,7 +23,7 @@
 
 use super::{
     heap::Heap,
-    region::{Offset, Pair, Region, WORD, Words},
+    region::{LINE, Offset, Pair, Region, WORD, Words},
 };
 use crate::{
     clock::Tick,
@@ -296,6 +296,16 @@ impl<'r> Glimpse<'r> {
     #[inline(always)]
     pub(crate) fn line(self) -> Option<Line> {
         self.words.load_all(self.at.wrapping_add(IDLE_TIMEOUT)).map(Line)
+    }
+
+    /// Fetches the entry and what it is linked with, and gives something that only they tell.
+    pub(crate) fn warm(self, warm_id: impl FnOnce(Id) -> u64) -> u64 {
+        let Some(head) = self.words.load_all::<{ DATA as usize }>(self.at) else { return 0 };
+        let around = [head[WHEEL as usize], head[QUEUE_LINK as usize]].map(Pair::unpack);
+        let neighbours = around.iter().flat_map(|pair| [pair.low, pair.high]);
+        let lines = (1..6).map(|line| self.at.saturating_add(line * LINE));
+        let sum = neighbours.chain(lines).map(|at| self.words.load_all::<1>(at).map_or(0, |[word]| word));
+        sum.fold(0, u64::wrapping_add) ^ warm_id(Id([head[ID as usize], head[ID as usize + 1]]))
     }
 
     /// Copies data out, and gives the user. `None` if that is not in the region.

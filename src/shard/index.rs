@@ -57,8 +57,12 @@ pub(crate) struct Seen<'t> {
 impl Table {
     fn new(lines: u32, keys: [u64; 2]) -> Option<Self> {
         debug_assert!(lines >= Index::FEWEST, "each id has two lines");
-        let [seed, shared_seed] = keys;
-        let shared_seed = SharedSeed::from_u64(shared_seed);
+        let [key, other] = keys;
+        let shared_seed = SharedSeed::from_u64(other);
+        // A seed is to be irregular, which a random one is, and this one whatever the keys.
+        let mut seed = FoldHasher::with_seed(IRREGULAR, &shared_seed);
+        seed.write_u64(key);
+        let seed = seed.finish();
         Some(Self { region: Region::new(lines * LINE)?, lines, seed, shared_seed })
     }
 
@@ -75,6 +79,12 @@ impl Table {
         let line = self.line(spot.line(choice, self.lines));
         let (tags, version) = version::begin(line)?;
         Some(Seen { line, tags: [line.load(0), tags], version })
+    }
+
+    /// Fetches both lines of a spot, and gives something that only they tell.
+    pub(crate) fn warm(&self, spot: Spot) -> u64 {
+        let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines));
+        lines.map(|line| self.line(line).load(0)).iter().sum()
     }
 
     #[inline(always)]
@@ -316,6 +326,8 @@ impl Iterator for Ways {
     }
 }
 
+/// The first bits of the fraction of pi.
+const IRREGULAR: u64 = 0x243f_6a88_85a3_08d3;
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
 const OFFSETS: u32 = version::WORD + 1;

@@ -15,7 +15,8 @@
 use super::{
     entry::{Entry, Flags, QUEUE_LINK},
     list,
-    region::{Offset, Region},
+    plan::Plan,
+    region::{Offset, Pair, Region, Words},
 };
 
 /// The queues of one shard. Their anchors stand in the region.
@@ -199,6 +200,12 @@ impl Queues {
         }
         all
     }
+}
+
+/// The entry that most likely goes next, as far as somebody without the lock can tell.
+pub(crate) fn next_to_go(words: Words<'_>) -> Option<Offset> {
+    let anchor = Plan::QUEUES + Queue::Probation as u32;
+    Pair::unpack(words.load(anchor)).low.checked_sub(QUEUE_LINK)
 }
 
 /// Whether it is news to a queue that such an entry was used. One on probation has no uses yet.

@@ -51,6 +51,17 @@ impl View {
         None
     }
 
+    /// Fetches what making a session of this id will touch, its own lines and what goes for it, so that it is in
+    /// the processor's cache by the time that the lock is held. Nothing of it is believed.
+    pub(crate) fn warm(&self, id: &Id) {
+        let words = self.region.words();
+        let mut seen = self.table.warm(self.table.spot(id));
+        if let Some(victim) = queues::next_to_go(words) {
+            seen ^= Glimpse::at(words, victim).warm(|id| self.table.warm(self.table.spot(&id)));
+        }
+        hint::black_box(seen);
+    }
+
     /// One attempt.
     #[inline(always)]
     fn look(
