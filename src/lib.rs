@@ -56,7 +56,7 @@ pub use id::{SessionId, UserHash};
 #[doc(hidden)]
 pub mod internals {
     #[cfg(sessile_loom)]
-    pub use crate::sync::{Fence, modelled};
+    pub use crate::sync::{Fence, Lock, modelled};
     pub use crate::{
         cookie::internals as cookie,
         shard::{heap, list, region, version, wheel},

@@ -95,7 +95,7 @@ pub(crate) fn fence(which: Fence) {
 pub(crate) use modelled::fence;
 
 #[cfg(sessile_loom)]
-pub(crate) mod modelled {
+pub mod modelled {
     //! Loom's words and fences, and the way to leave a fence out.
 
     use core::{cell::Cell, sync::atomic::Ordering};
@@ -142,14 +142,16 @@ mod lock {
     use crate::sync::{Fence, fence};
 
     /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
-    pub(crate) struct Lock<T>(Mutex<T>);
+    pub struct Lock<T>(Mutex<T>);
 
     impl<T> Lock<T> {
-        pub(crate) fn new(value: T) -> Self {
+        /// A lock around this.
+        pub fn new(value: T) -> Self {
             Self(Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock();
             fence(Fence::Locked);
             guard
@@ -193,14 +195,17 @@ mod lock {
 
     const POISON: &str = "a model that panics ends there";
 
-    pub(crate) struct Lock<T>(Mutex<T>);
+    /// Loom's lock.
+    pub struct Lock<T>(Mutex<T>);
 
     impl<T> Lock<T> {
-        pub(crate) fn new(value: T) -> Self {
+        /// A lock around this.
+        pub fn new(value: T) -> Self {
             Self(Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock().expect(POISON);
             fence(Fence::Locked);
             guard
@@ -234,4 +239,5 @@ mod lock {
     }
 }
 
-pub(crate) use lock::{Lock, Shared};
+pub use lock::Lock;
+pub(crate) use lock::Shared;

@@ -304,7 +304,8 @@ impl<'r> Glimpse<'r> {
         let around = [head[WHEEL as usize], head[QUEUE_LINK as usize]].map(Pair::unpack);
         let neighbours = around.iter().flat_map(|pair| [pair.low, pair.high]);
         let lines = (1..6).map(|line| self.at.saturating_add(line * LINE));
-        let sum = neighbours.chain(lines).map(|at| self.words.load_all::<1>(at).map_or(0, |[word]| word));
+        let sum =
+            neighbours.chain(lines).map(|at| self.words.load_all::<1>(at).map_or(0, |[word]| word));
         sum.fold(0, u64::wrapping_add) ^ warm_id(Id([head[ID as usize], head[ID as usize + 1]]))
     }
 

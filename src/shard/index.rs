@@ -84,7 +84,7 @@ impl Table {
     /// Fetches both lines of a spot, and gives something that only they tell.
     pub(crate) fn warm(&self, spot: Spot) -> u64 {
         let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines));
-        lines.map(|line| self.line(line).load(0)).iter().sum()
+        lines.into_iter().fold(0, |sum, line| sum ^ self.line(line).load(0))
     }
 
     #[inline(always)]
@@ -205,7 +205,9 @@ impl Index {
         for line in (0..self.table.lines).map(|line| self.table.line(line)) {
             version::write(line, || {
                 let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
-                (0..LINE).filter(|&word| word != version::WORD).for_each(|word| line.store(word, 0));
+                (0..LINE)
+                    .filter(|&word| word != version::WORD)
+                    .for_each(|word| line.store(word, 0));
                 line.store(version::WORD, version.pack());
             });
         }

@@ -15,7 +15,6 @@
 use super::{
     entry::{Entry, Flags, QUEUE_LINK},
     list,
-    plan::Plan,
     region::{Offset, Pair, Region, Words},
 };
 
@@ -203,8 +202,8 @@ impl Queues {
 }
 
 /// The entry that most likely goes next, as far as somebody without the lock can tell.
-pub(crate) fn next_to_go(words: Words<'_>) -> Option<Offset> {
-    let anchor = Plan::QUEUES + Queue::Probation as u32;
+pub(crate) fn next_to_go(words: Words<'_>, anchors: Offset) -> Option<Offset> {
+    let anchor = anchors + Queue::Probation as u32;
     Pair::unpack(words.load(anchor)).low.checked_sub(QUEUE_LINK)
 }
 

@@ -10,7 +10,7 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Found, Miss, News, Proof,
+    Found, Miss, News, Plan, Proof,
     entry::{Flags, Glimpse, Line, Times},
     index::{Choice, Seen, Spot, Table},
     queues,
@@ -56,7 +56,7 @@ impl View {
     pub(crate) fn warm(&self, id: &Id) {
         let words = self.region.words();
         let mut seen = self.table.warm(self.table.spot(id));
-        if let Some(victim) = queues::next_to_go(words) {
+        if let Some(victim) = queues::next_to_go(words, Plan::QUEUES) {
             seen ^= Glimpse::at(words, victim).warm(|id| self.table.warm(self.table.spot(&id)));
         }
         hint::black_box(seen);
