@@ -1,9 +1,11 @@
-//! One stripe of the cache, single-threaded: index, region, heap, wheel and queues, and the verbs that
-//! keep them in step.
+//! One stripe of the cache, single-threaded: index, region, heap, wheel, queues and users, and the verbs
+//! that keep them in step.
 //!
-//! An entry stands in the index, in the wheel and in one queue, or in none of them. A shard does not know
-//! that there are others, nor threads: it is told the time, and what a token is to say.
+//! An entry stands in the index, in the wheel, in one queue and, if it has a user, in that user's chain, or
+//! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
+//! a token is to say.
 
+mod devices;
 pub(crate) mod entry;
 pub mod heap;
 pub(crate) mod index;
@@ -13,6 +15,9 @@ pub(crate) mod queues;
 pub mod region;
 mod room;
 mod rotation;
+mod users;
+#[cfg(feature = "internals")]
+mod validate;
 pub mod wheel;
 
 use bytes::BytesMut;
@@ -23,13 +28,16 @@ use crate::{
     error::Error,
     id::{Id, SessionId, UserHash},
 };
-use entry::{Entry, Flags, LINKS, Stamp, Times, WHEEL};
+pub use devices::AtLimit;
+pub(crate) use devices::{Limit, Listed};
+use entry::{Entry, Flags, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
 use region::{Offset, Region};
 use room::Need;
+use users::Users;
 use wheel::Wheel;
 
 /// A shard.
@@ -39,6 +47,9 @@ pub(crate) struct Shard {
     index: Index,
     wheel: Wheel,
     queues: Queues,
+    users: Users,
+    /// How many entries there were.
+    serial: u32,
     /// The block of the largest permitted session, in words.
     largest: u32,
     counts: Counts,
@@ -46,10 +57,10 @@ pub(crate) struct Shard {
 
 /// A session that wants in.
 #[derive(Clone, Copy)]
-pub(crate) struct Newcomer {
+pub(crate) struct Newcomer<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) times: Times,
-    pub(crate) user: Option<UserHash>,
+    pub(crate) member: Option<Member<'a>>,
 }
 
 /// What shows that the asker may have a session.
@@ -75,6 +86,8 @@ pub(crate) enum Miss {
 pub(crate) struct Found {
     pub(crate) version: u32,
     pub(crate) user: Option<UserHash>,
+    pub(crate) assurance: u8,
+    pub(crate) serial: u32,
     pub(crate) times: Times,
 }
 
@@ -83,6 +96,8 @@ pub(crate) struct Found {
 pub(crate) enum Refusal {
     Gone,
     Full,
+    /// Its user has as many sessions as may be.
+    TooMany,
     /// Its id is in use, or both lines of it are full: mint another.
     Taken,
 }
@@ -113,6 +128,8 @@ pub(crate) struct Counts {
     pub(crate) rotated: u64,
     pub(crate) signed_in: u64,
     pub(crate) ended: u64,
+    /// Sign-ins at the limit of their user.
+    pub(crate) limited: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) moved: u64,
@@ -126,14 +143,16 @@ impl Shard {
         let queues = Queues::new(&region, Plan::QUEUES);
         let heap = Heap::new(&region, Plan::CLASSES, plan.blocks(), plan.words);
         let index = Index::new(plan.lines, keys)?;
-        let largest = Entry::size(largest_len, true);
-        Some(Self { region, heap, index, wheel, queues, largest, counts: Counts::default() })
+        let users = Users::new(&region, plan.users(), plan.buckets());
+        let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
+        let counts = Counts::default();
+        Some(Self { region, heap, index, wheel, queues, users, serial: 0, largest, counts })
     }
 
     /// Puts a new session in.
     pub(crate) fn create(
         &mut self,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
         data: &[u8],
         now: Tick,
     ) -> Result<(), Refusal> {
@@ -171,6 +190,8 @@ impl Shard {
         let found = Found {
             version: line.version(),
             user: entry.user(&line),
+            assurance: line.flags().assurance(),
+            serial: line.serial(),
             times: touch(entry, line.times(), now),
         };
         self.queues.used(&self.region, at, line.flags());
@@ -215,11 +236,11 @@ impl Shard {
         &mut self,
         id: &Id,
         now: Tick,
-        change: impl FnOnce(Times) -> Times,
+        change: impl FnOnce(&Line) -> Times,
     ) -> Result<(), Error> {
         let at = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        entry.set_times(&change(entry.line().times()));
+        entry.set_times(&change(&entry.line()));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
         Ok(())
@@ -302,41 +323,12 @@ impl Shard {
     /// less.
     pub(crate) fn room(&self) -> u32 {
         let places = self.index.capacity() - self.index.len();
-        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, false)))
+        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.
     pub(crate) fn capacity(&self) -> u32 {
         self.heap.capacity()
-    }
-
-    /// How often a word stands anywhere in the region. For tests.
-    #[cfg(feature = "internals")]
-    pub(crate) fn count(&self, word: u64) -> usize {
-        (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()
-    }
-
-    /// Checks every structure, and that they agree on what there is. For tests.
-    #[cfg(feature = "internals")]
-    pub(crate) fn validate(&self) {
-        let sorted = |mut offsets: Vec<Offset>| {
-            offsets.sort_unstable();
-            offsets
-        };
-        let used = self.heap.validate(&self.region);
-        let filed = self.wheel.validate(&self.region).into_iter().map(|link| link - WHEEL);
-        assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
-        assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
-        assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
-        for &at in &used {
-            let entry = Entry::at(&self.region, at);
-            assert_eq!(
-                self.find(&entry.id()).map(|(_, at)| at),
-                Some(at),
-                "an entry is found by its id"
-            );
-            assert!(entry.line().len() <= entry.room(), "data ends within its block");
-        }
     }
 
     fn find(&self, id: &Id) -> Option<(Place, Offset)> {
@@ -364,21 +356,22 @@ impl Shard {
     /// Makes an entry for a newcomer, its data apart, and never at the cost of `keep`.
     fn admit(
         &mut self,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
     ) -> Result<Offset, Refusal> {
         let spot = self.vacant_spot(&newcomer.stamp.id)?;
-        let rank = rank(newcomer.user.is_some());
-        let words = Entry::size(len, newcomer.user.is_some());
-        let at =
-            self.make_room(Need { words, rank, place: true, keep }, now).ok_or(Refusal::Full)?;
+        let need = newcomer.need(len, keep);
+        let at = self.make_room(need, now).ok_or(Refusal::Full)?;
         let entry = Entry::at(&self.region, at);
-        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.user);
+        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
+        self.serial = self.serial.wrapping_add(1);
+        entry.set_serial(self.serial);
         let deadline = entry.deadline();
         self.wheel.file(&self.region, at + WHEEL, deadline);
         self.queues.enter(&self.region, at);
+        self.users.enter(&self.region, at);
         self.enlist(spot, at);
         Ok(at)
     }
@@ -395,8 +388,8 @@ impl Shard {
     /// A block for a session that is to have so many bytes of data: its own, or a larger one.
     fn resize(&mut self, id: &Id, at: Offset, len: usize, now: Tick) -> Option<Offset> {
         let entry = Entry::at(&self.region, at);
-        let has_user = entry.flags().has(Flags::USER);
-        let words = Entry::size(len, has_user);
+        let label = entry.flags().label();
+        let words = Entry::size(len, label);
         if len <= entry.room() {
             let before = entry.words();
             entry.wipe_behind(len);
@@ -404,7 +397,7 @@ impl Shard {
             self.queues.resize(&self.region, at, before);
             return Some(at);
         }
-        let need = Need { words, rank: rank(has_user), place: false, keep: Some(at) };
+        let need = Need { words, rank: rank(label.is_some()), place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(id)?;
         self.transfer(place, from, to);
@@ -416,7 +409,7 @@ impl Shard {
         let region = &self.region;
         let words = Heap::size(region, from);
         region.copy(to + Heap::HEADER, region, from + Heap::HEADER, words - Heap::HEADER);
-        LINKS.iter().for_each(|link| list::moved(region, to + link));
+        Entry::at(region, to).links().for_each(|link| list::moved(region, link));
         self.queues.resize(region, to, words);
         self.index.set_offset(place, to);
         Entry::at(region, from).wipe();
@@ -452,6 +445,15 @@ impl Shard {
             self.wheel.unfile(&self.region, at + WHEEL);
         }
         self.queues.leave(&self.region, at);
+        self.users.leave(&self.region, at);
+    }
+}
+
+impl Newcomer<'_> {
+    /// What it needs for so many bytes of data.
+    fn need(&self, len: usize, keep: Option<Offset>) -> Need {
+        let label = self.member.map(|member| member.label.len());
+        Need { words: Entry::size(len, label), rank: rank(label.is_some()), place: true, keep }
     }
 }
 
@@ -465,12 +467,13 @@ impl Proof {
     }
 }
 
-/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by.
+/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. It is moved past the end
+/// too, since it says when the session was last used.
 #[inline]
 fn touch(entry: Entry<'_>, times: Times, now: Tick) -> Times {
     let Times { idle, end, idle_timeout, .. } = times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
-    if idle >= end || idle.saturating_sub(now) > fresh {
+    if idle.saturating_sub(now) > fresh {
         return times;
     }
     let idle = now.saturating_add(idle_timeout);

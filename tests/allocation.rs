@@ -11,8 +11,8 @@ use allocation_counter::measure;
 use bytes::BytesMut;
 use sessile::{Clock, Error, Issued, SessionCache};
 use support::{
-    HOUR, PLAIN, builder, cache, create, create_many, field, fill_with_users, idle, rings::ring,
-    sign_in, signed_in,
+    HOUR, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, idle,
+    rings::ring, sign_in, signed_in,
 };
 
 /// Runs it and gives what it gave, if that took no allocation.
@@ -127,7 +127,7 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
         assert!(free_of_charge(what, || cache.set_deadlines(id, PLAIN).is_err()));
         assert!(free_of_charge(what, || cache.rotate(id).is_err()));
-        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAIN).is_err()));
+        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAINLY).is_err()));
     }
     let version = live.version + 1;
     assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
@@ -153,7 +153,7 @@ fn writing_allocates_nothing() {
         let old = made;
         made = free_of_charge("rotate", || cache.rotate(&made.id).unwrap());
         let user = format!("user {round}");
-        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAIN).unwrap());
+        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());
         assert_eq!(free_of_charge("len", || cache.len()), 1);
         free_of_charge("stats", || cache.stats());
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };

@@ -15,7 +15,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    HOUR, PLAIN, TICK, builder, create, fill_with_users, idle, load,
+    HOUR, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, idle, load,
     rings::{NAME, key, ring},
     sign_in,
 };
@@ -152,11 +152,11 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
         printed.error("set_deadlines", &cache.set_deadlines(&gone.id, PLAIN).unwrap_err());
         printed.error("rotate", &cache.rotate(&gone.id).unwrap_err());
-        printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAIN).unwrap_err());
+        printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAINLY).unwrap_err());
     }
     printed.error("save", &cache.save(&next.id, next.version + 1, b"x").unwrap_err());
     printed.error("save", &cache.save(&next.id, next.version, &[0; 1 << 16]).unwrap_err());
-    printed.error("sign_in", &cache.sign_in(&next.id, "", PLAIN).unwrap_err());
+    printed.error("sign_in", &cache.sign_in(&next.id, "", PLAINLY).unwrap_err());
     let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache};
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache, SignIn};
 
 /// What is known of a session, by whoever has a token of it.
 #[derive(Default)]
@@ -106,9 +106,8 @@ impl World {
                 2 => self.reissue(&ticket, &mut random, |issued| self.cache.rotate(&issued.id)),
                 3 => {
                     let user = random.below(40).to_string();
-                    let sign_in = |issued: &Issued| {
-                        self.cache.sign_in(&issued.id, &user, Deadlines::default())
-                    };
+                    let sign_in =
+                        |issued: &Issued| self.cache.sign_in(&issued.id, &user, SignIn::default());
                     self.reissue(&ticket, &mut random, sign_in);
                 }
                 4..8 => self.save(&ticket, &mut random, &mut buffer),

@@ -5,7 +5,7 @@
 
 use super::{
     Shard,
-    entry::{Entry, LINKS},
+    entry::Entry,
     heap::Heap,
     list,
     queues::{Queue, Rank},
@@ -80,7 +80,7 @@ impl Shard {
     }
 
     /// Whether what is free and what may go is enough.
-    fn can_fit(&self, need: Need) -> bool {
+    pub(super) fn can_fit(&self, need: Need) -> bool {
         let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
         let evictable = self.queues.evictable(need.rank);
         debug_assert!(kept <= evictable, "what is kept is counted");
@@ -128,8 +128,9 @@ impl Shard {
     fn take_by_moving(&mut self, need: Need) -> Option<Offset> {
         let Self { region, heap, index, counts, .. } = self;
         heap.take_by_moving(region, need.words, |region, moved| {
-            LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
-            let id = Entry::at(region, moved.to).id();
+            let entry = Entry::at(region, moved.to);
+            entry.links().for_each(|link| list::moved(region, link));
+            let id = entry.id();
             if let Some((place, _)) =
                 index.find(index.spot(&id), |at| (at == moved.from).then_some(()))
             {

@@ -5,8 +5,8 @@
 //! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Newcomer, Refusal, Shard,
-    entry::{self, Entry, Stamp, Times, WHEEL},
+    Limit, Newcomer, Refusal, Shard,
+    entry::{self, Entry, Line, Stamp, Times, WHEEL},
     index::Place,
     queues::Rank,
     region::Offset,
@@ -49,26 +49,27 @@ impl Shard {
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
     /// into the alias. Gives the version of the data.
-    pub(crate) fn sign_in(
+    pub(crate) fn sign_in<'a>(
         &mut self,
         id: &Id,
         home: Option<&mut Self>,
         target: &SessionId,
+        limit: Limit,
         now: Tick,
-        newcomer: impl FnOnce(Times) -> Newcomer,
+        newcomer: impl FnOnce(&Line) -> Newcomer<'a>,
     ) -> Result<u32, Refusal> {
         let at = self.live(id, now).ok_or(Refusal::Gone)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
-        let (newcomer, len) = (newcomer(line.times()), line.len());
+        let (newcomer, len) = (newcomer(&line), line.len());
         match home {
             Some(home) => {
-                let to = home.admit(&newcomer, len, None, now)?;
+                let to = home.admit_within(limit, &newcomer, len, None, now)?;
                 Entry::at(&home.region, to).fill_from(old);
                 home.counts.signed_in += 1;
             }
             None => {
-                let to = self.admit(&newcomer, len, Some(at), now)?;
+                let to = self.admit_within(limit, &newcomer, len, Some(at), now)?;
                 let (_, at) = self.find(id).ok_or(Refusal::Gone)?;
                 Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
                 self.counts.signed_in += 1;
@@ -99,6 +100,7 @@ impl Shard {
     /// Turns a session into the alias of its new id, in its own block.
     fn become_alias(&mut self, at: Offset, target: &SessionId, now: Tick) {
         self.queues.leave(&self.region, at);
+        self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         self.enter_alias(at, target, now);
     }
