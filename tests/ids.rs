@@ -154,7 +154,7 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
             let new = if n % 2 == 0 {
                 cache.rotate(&old.id)
             } else {
-                cache.sign_in(&old.id, "a", PLAINLY)
+                cache.sign_in(&old.id, &n.to_string(), PLAINLY)
             };
             made.push((new.unwrap(), own));
         }

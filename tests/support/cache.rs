@@ -150,6 +150,11 @@ pub(crate) fn block(data_len: usize, has_user: bool) -> usize {
     (96 + user + data_len.next_multiple_of(8)).max(128)
 }
 
+/// The bytes of the largest session's block, which has a user and the longest label.
+pub(crate) fn largest_block(data_len: usize) -> usize {
+    block(data_len, true) + 48
+}
+
 /// Whether the long forms of tests were asked for, with `SESSILE_LONG=1`.
 pub(crate) fn is_long() -> bool {
     env::var_os("SESSILE_LONG").is_some_and(|value| value == "1")

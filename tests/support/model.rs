@@ -154,7 +154,11 @@ impl Pair {
             Op::SignIn { which, user, idle } => {
                 let Some(id) = self.pick(which) else { return };
                 let (now, deadlines) = (self.now, deadlines(idle, None));
-                let answer = self.cache.sign_in(&id, &format!("user {user}"), sessile::SignIn::default().deadlines(deadlines));
+                let answer = self.cache.sign_in(
+                    &id,
+                    &format!("user {user}"),
+                    sessile::SignIn::default().deadlines(deadlines),
+                );
                 self.reissued(&id, answer, |session| {
                     session.user = Some(user);
                     session.set(deadlines, now);
