@@ -150,12 +150,18 @@ fn writing_allocates_nothing() {
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
         free_of_charge("set_deadlines", || cache.set_deadlines(&made.id, idle(HOUR)).unwrap());
-        let old = made;
         made = free_of_charge("rotate", || cache.rotate(&made.id).unwrap());
         let user = format!("user {round}");
         made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());
         assert_eq!(free_of_charge("len", || cache.len()), 1);
         free_of_charge("stats", || cache.stats());
+        let record = cache.load(&made.id, &mut buffer()).unwrap();
+        assert!(free_of_charge("end_session", || cache.end_session(&record.handle())));
+        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, Some(&made.id))), 0);
+        signed_in(&cache, &data, &user);
+        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, None)), 1);
+        let old = create(&cache, &data);
+        made = cache.rotate(&old.id).unwrap();
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
         assert!(free_of_charge("end", end));
     }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{Clock, Error, Issued, SessionCache, internals::cookie::Parts};
-use support::{PLAIN, PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
+use support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
 
 fn sharded() -> SessionCache {
     builder(&Clock::manual()).memory(8 << 20).shards(8).build().unwrap()

@@ -124,6 +124,9 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Token", &third.token);
     printed.debug("Record", &record);
     printed.debug("UserHash", &record.user);
+    printed.debug("Handle", &record.handle());
+    printed.debug("Device", &cache.sessions_of(USER));
+    printed.debug("SignIn", &PLAINLY);
     printed.debug("SessionCache", &cache);
     printed.debug("KeyRing", &ring(&[1, 2]));
     printed.debug("Builder", &builder(&clock).keys(ring(&[1, 2])));
