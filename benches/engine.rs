@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use sessile::{Clock, Deadlines, Issued, KeyRing, SessionCache};
+use sessile::{Clock, Deadlines, Issued, KeyRing, SessionCache, SignIn};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -22,6 +22,8 @@ fn main() {
     open(&mut criterion);
     refuse(&mut criterion);
     create(&mut criterion);
+    sign_in(&mut criterion);
+    end_user(&mut criterion);
     save(&mut criterion);
     touch(&mut criterion);
     expire(&mut criterion);
@@ -95,6 +97,61 @@ fn create(criterion: &mut Criterion) {
         }
         group.bench_function(BenchmarkId::new("into a full cache", size), |bencher| {
             bencher.iter(|| make(&cache, black_box(&data)));
+        });
+    }
+}
+
+/// Sessions just created, each by a user of its own, in a cache that is full; random bytes and MACs included.
+fn sign_in(criterion: &mut Criterion) {
+    users(criterion, "sign_in", |cache, guests, names| {
+        let start = Instant::now();
+        for (guest, name) in guests.iter().zip(names) {
+            black_box(sign_in_to(cache, guest, name));
+        }
+        let elapsed = start.elapsed();
+        names.iter().for_each(|name| assert_eq!(cache.end_user(name, None), 1));
+        elapsed
+    });
+}
+
+/// Users who have one session each.
+fn end_user(criterion: &mut Criterion) {
+    users(criterion, "end_user", |cache, guests, names| {
+        for (guest, name) in guests.iter().zip(names) {
+            sign_in_to(cache, guest, name);
+        }
+        let start = Instant::now();
+        names.iter().for_each(|name| assert_eq!(cache.end_user(name, None), 1));
+        start.elapsed()
+    });
+}
+
+/// Times a verb on batches of new sessions and of users; the figure is for one of them.
+fn users(
+    criterion: &mut Criterion,
+    verb: &str,
+    time: impl Fn(&SessionCache, &[Issued], &[String]) -> Duration,
+) {
+    let mut group = criterion.benchmark_group(verb);
+    let names: Vec<_> = (0..SESSIONS).map(|number| format!("user {number}")).collect();
+    for size in SIZES {
+        let cache = cache(&Clock::system());
+        let data = vec![b'x'; size];
+        while cache.stats().evicted.probation == 0 {
+            make(&cache, &data);
+        }
+        group.bench_function(BenchmarkId::new("in a full cache", size), |bencher| {
+            bencher.iter_custom(|times| {
+                let mut left = times as usize;
+                let mut elapsed = Duration::ZERO;
+                while left > 0 {
+                    let batch = left.min(SESSIONS);
+                    let guests: Vec<_> = (0..batch).map(|_| make(&cache, &data)).collect();
+                    elapsed += time(&cache, &guests, &names[..batch]);
+                    left -= batch;
+                }
+                elapsed
+            });
         });
     }
 }
@@ -198,6 +255,10 @@ fn cache(clock: &Clock) -> SessionCache {
 
 fn make(cache: &SessionCache, data: &[u8]) -> Issued {
     cache.create(data, Deadlines::default()).expect("anonymous sessions make room")
+}
+
+fn sign_in_to(cache: &SessionCache, guest: &Issued, name: &str) -> Issued {
+    cache.sign_in(&guest.id, name, SignIn::default()).expect("anonymous sessions make room")
 }
 
 /// 800 bytes, the session's cookie in the middle.

@@ -4,7 +4,9 @@
 mod build;
 mod maintenance;
 mod route;
+mod sign_in;
 mod stats;
+mod users;
 
 use core::fmt;
 use std::{io, sync::Arc, time::Duration};
@@ -17,13 +19,19 @@ use crate::{
     config::{Builder, Deadlines},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token},
     error::{Error, KeyError},
+    handle::Handle,
     id::{SessionId, UserHash},
-    shard::{Ended, Newcomer, Plan, Proof, Refusal, Shard, View, entry::Times},
+    shard::{
+        Ended, Newcomer, Plan, Proof, Refusal, Shard, View,
+        entry::{Line, Times},
+    },
     sync::{AtomicU32, Lock, Relaxed},
 };
 pub use maintenance::{Maintained, Maintenance};
+pub use sign_in::SignIn;
 use stats::Counters;
 pub use stats::{Evicted, Memory, Refused, Sessions, Stats};
+pub use users::Device;
 
 /// A cache of sessions in memory that was fixed when it was built.
 ///
@@ -76,6 +84,9 @@ pub struct Record {
     pub version: u32,
     /// Who is signed in, if anybody is.
     pub user: Option<UserHash>,
+    /// How sure the application was of the user, on its own scale; 0 without one.
+    pub assurance: u8,
+    serial: u32,
     times: Times,
     now: Tick,
 }
@@ -121,7 +132,7 @@ impl SessionCache {
         let create_at = |id: SessionId| {
             self.0.stripes[usize::from(id.home)].view.warm(&id.id);
             let (issued, stamp) = self.issue(id);
-            let newcomer = Newcomer { stamp, times, user: None };
+            let newcomer = Newcomer { stamp, times, member: None };
             self.write(issued.id.home, |shard| shard.create(&newcomer, data, now))?;
             Ok(issued)
         };
@@ -199,14 +210,13 @@ impl SessionCache {
     }
 
     /// Gives a session timeouts of its own, from now on, and counts as activity; the lifetime counts from its
-    /// creation. One that
-    /// is over already ends the session.
+    /// creation, or from the sign-in that renewed it. One that is over already ends the session.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone).
     pub fn set_deadlines(&self, id: &SessionId, deadlines: Deadlines) -> Result<(), Error> {
         let now = self.now();
-        let change = |times| self.change(times, deadlines, now);
+        let change = |line: &Line| self.change(line.times(), line.start(), deadlines, now);
         self.write_to(id, |shard| shard.set_times(&id.id, now, change))
     }
 
@@ -219,34 +229,6 @@ impl SessionCache {
         let now = self.now();
         self.reissue(id, id.home, |issued, stamp| {
             self.write(id.home, |shard| shard.rotate(&id.id, stamp, &issued.id, now))
-        })
-    }
-
-    /// Binds a session to a user and gives it a new id, in one. The old id opens nothing from now on, as
-    /// with [`rotate`](Self::rotate). Signing in again, as whomever, does the same.
-    ///
-    /// # Errors
-    /// [`EmptyUser`](Error::EmptyUser), [`Gone`](Error::Gone), [`Full`](Error::Full) (for a moment the session
-    /// is there twice), [`Entropy`](Error::Entropy). Then nothing was changed.
-    pub fn sign_in(
-        &self,
-        id: &SessionId,
-        user: &str,
-        deadlines: Deadlines,
-    ) -> Result<Issued, Error> {
-        if user.is_empty() {
-            return Err(Error::EmptyUser);
-        }
-        let user = self.0.users.hash(user);
-        let now = self.now();
-        self.reissue(id, self.home_of(&user), |issued, &stamp| {
-            let newcomer = |times| {
-                let times = Times { authenticated: now, issued: now, ..times };
-                Newcomer { stamp, times: self.change(times, deadlines, now), user: Some(user) }
-            };
-            self.write_two(id.home, issued.id.home, |old, new| {
-                old.sign_in(&id.id, new, &issued.id, now, newcomer)
-            })
         })
     }
 
@@ -380,6 +362,15 @@ impl SessionCache {
         self.0.stripes.iter().map(|stripe| stripe.shard.lock().count(word)).sum()
     }
 
+    /// The most sessions that are walked for one user's. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn longest_chain(&self) -> usize {
+        let chains = self.0.stripes.iter().map(|stripe| stripe.shard.lock().longest_chain());
+        chains.max().unwrap_or(0)
+    }
+
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
@@ -389,6 +380,12 @@ impl SessionCache {
 }
 
 impl Record {
+    /// The name of the session for lists and events. It opens nothing.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.user, self.id.home, self.serial, self.times.created)
+    }
+
     /// How old the session is.
     #[must_use]
     pub fn age(&self) -> Duration {

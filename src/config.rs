@@ -8,7 +8,7 @@ use crate::{
     cookie::{KeyRing, check_name},
     error::BuildError,
     id::{Entropy, system_entropy},
-    shard::entry,
+    shard::{AtLimit, entry},
 };
 
 /// The settings of a [`SessionCache`](crate::SessionCache), from
@@ -23,6 +23,8 @@ pub struct Builder {
     pub(crate) lifetime: Duration,
     pub(crate) cookie_name: String,
     pub(crate) keys: Option<KeyRing>,
+    pub(crate) max_sessions_per_user: usize,
+    pub(crate) at_limit: AtLimit,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
@@ -70,6 +72,8 @@ impl Builder {
             lifetime: Duration::from_secs(12 * 60 * 60),
             cookie_name: "__Host-session".to_owned(),
             keys: None,
+            max_sessions_per_user: 32,
+            at_limit: AtLimit::default(),
             verify_first: false,
             clock: Clock::system(),
             entropy: system_entropy,
@@ -119,6 +123,20 @@ impl Builder {
         Self { keys: Some(keys), ..self }
     }
 
+    /// The most sessions of one user; 32 unless set. With `usize::MAX` there is no limit, and nothing is
+    /// counted. Otherwise a sign-in looks at each of the user's sessions.
+    #[must_use]
+    pub fn max_sessions_per_user(self, most: usize) -> Self {
+        Self { max_sessions_per_user: most, ..self }
+    }
+
+    /// What a sign-in beyond that does; [`AtLimit::EndStalest`] unless set. Which one is the stalest is known
+    /// to a sixteenth of the idle timeout.
+    #[must_use]
+    pub fn at_limit(self, then: AtLimit) -> Self {
+        Self { at_limit: then, ..self }
+    }
+
     /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a
     /// hit compares the tag with the one that the engine computed and kept, and the time of a refusal may
     /// tell whoever holds a bare id that it is live.
@@ -155,6 +173,9 @@ impl Builder {
         let (given, most) = (self.max_session_size, entry::MOST_DATA);
         if !(1..=most).contains(&given) {
             return Err(BuildError::MaxSessionSize { given, most });
+        }
+        if self.max_sessions_per_user == 0 {
+            return Err(BuildError::MaxSessionsPerUser { given: 0, least: 1 });
         }
         self.check_timeouts()
     }

@@ -22,6 +22,16 @@ pub enum Error {
     },
     /// A user's name is empty.
     EmptyUser,
+    /// The label of a sign-in is too long.
+    LabelTooLong {
+        /// Its length, in bytes.
+        len: usize,
+        /// The longest permitted, in bytes.
+        limit: usize,
+    },
+    /// The user has as many sessions as [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user)
+    /// permits, and none is to end for another.
+    TooManySessions,
     /// The operating system gave no random bytes.
     Entropy,
 }
@@ -46,6 +56,13 @@ pub enum BuildError {
         given: usize,
         /// The most, in bytes.
         most: usize,
+    },
+    /// `max_sessions_per_user` is zero, so that nobody could sign in.
+    MaxSessionsPerUser {
+        /// The setting.
+        given: usize,
+        /// The least.
+        least: usize,
     },
     /// A timeout is shorter than the engine can keep, or longer.
     Timeout {
@@ -194,6 +211,22 @@ pub enum KeyError {
     Entropy,
 }
 
+/// Why a text is not a [`Handle`](crate::Handle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// It has another length.
+    Length {
+        /// Its length, in bytes.
+        len: usize,
+    },
+    /// Something in it is no lowercase hexadecimal digit.
+    Digit {
+        /// Which byte, counted from 1.
+        position: usize,
+    },
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -213,7 +246,27 @@ impl fmt::Display for Error {
             Self::EmptyUser => {
                 f.write_str("the user's name was empty; it must have at least one character")
             }
+            Self::LabelTooLong { len, limit } => {
+                write!(f, "the label was {len} bytes; it must be at most {limit}")
+            }
+            Self::TooManySessions => f.write_str(
+                "the user has as many sessions as may be (`max_sessions_per_user`): end one of them first",
+            ),
             Self::Entropy => f.write_str(ENTROPY),
+        }
+    }
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { len } => {
+                write!(f, "the handle was {len} bytes; it must be 52 hexadecimal digits")
+            }
+            Self::Digit { position } => write!(
+                f,
+                "byte {position} of the handle was no digit; it must be 0 to 9 or a to f, in lower case"
+            ),
         }
     }
 }
@@ -226,6 +279,9 @@ impl fmt::Display for BuildError {
             }
             Self::MaxSessionSize { given, most } => {
                 write!(f, "`max_session_size` was {given} bytes; it must be between 1 and {most}")
+            }
+            Self::MaxSessionsPerUser { given, least } => {
+                write!(f, "`max_sessions_per_user` was {given}; it must be at least {least}")
             }
             Self::Timeout { setting, given, least, most } => {
                 write!(f, "`{setting}` was {given:?}; it must be between {least:?} and {most:?}")
@@ -334,6 +390,8 @@ impl std::error::Error for BuildError {
 }
 
 impl std::error::Error for CookieError {}
+
+impl std::error::Error for HandleError {}
 
 impl std::error::Error for KeyError {}
 

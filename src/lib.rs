@@ -25,7 +25,7 @@
 //! ```text
 //!  cache    routes each verb to a shard; random bytes and MACs outside its lock
 //!    ├─ cookie   header → token → keys, and Set-Cookie
-//!    └─ shard    index │ region: wheel, queues, heap of entries
+//!    └─ shard    index │ region: wheel, queues, users, heap of entries
 //! ```
 //!
 //! A [`SessionCache`] is made by its [`Builder`], with one knob that matters: how much memory it may have.
@@ -37,19 +37,22 @@ mod clock;
 mod config;
 pub mod cookie;
 mod error;
+mod handle;
 mod id;
 mod shard;
 mod sync;
 
 pub use cache::{
-    Evicted, Issued, Maintained, Maintenance, Memory, Record, Refused, SessionCache, Sessions,
-    Stats,
+    Device, Evicted, Issued, Maintained, Maintenance, Memory, Record, Refused, SessionCache,
+    Sessions, SignIn, Stats,
 };
 pub use clock::Clock;
 pub use config::{Builder, Deadlines};
 pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
-pub use error::{BuildError, CookieError, Error, KeyError};
+pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
+pub use handle::Handle;
 pub use id::{SessionId, UserHash};
+pub use shard::AtLimit;
 
 /// For this repository's own tests, benchmarks and fuzz targets; no promise holds for what it shows.
 #[cfg(feature = "internals")]

@@ -1,9 +1,11 @@
-//! One stripe of the cache, single-threaded: index, region, heap, wheel and queues, and the verbs that
-//! keep them in step.
+//! One stripe of the cache, single-threaded: index, region, heap, wheel, queues and users, and the verbs
+//! that keep them in step.
 //!
-//! An entry stands in the index, in the wheel and in one queue, or in none of them. A shard does not know
-//! that there are others, nor threads: it is told the time, and what a token is to say.
+//! An entry stands in the index, in the wheel, in one queue and, if it has a user, in that user's chain, or
+//! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
+//! a token is to say.
 
+mod devices;
 pub(crate) mod entry;
 pub mod heap;
 pub(crate) mod index;
@@ -14,6 +16,9 @@ mod read;
 pub mod region;
 mod room;
 mod rotation;
+mod users;
+#[cfg(feature = "internals")]
+mod validate;
 pub mod version;
 pub mod wheel;
 
@@ -23,7 +28,9 @@ use crate::{
     error::Error,
     id::{Id, SessionId, UserHash},
 };
-use entry::{Entry, Flags, LINKS, Stamp, Times, WHEEL};
+pub use devices::AtLimit;
+pub(crate) use devices::{Limit, Listed};
+use entry::{Entry, Flags, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;
@@ -31,6 +38,7 @@ use queues::{Queue, Queues, Rank, Tally};
 pub(crate) use read::View;
 use region::{Offset, Region};
 use room::Need;
+use users::Users;
 use wheel::Wheel;
 
 /// A shard.
@@ -40,6 +48,9 @@ pub(crate) struct Shard {
     index: Index,
     wheel: Wheel,
     queues: Queues,
+    users: Users,
+    /// How many entries there were.
+    serial: u32,
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
@@ -48,10 +59,10 @@ pub(crate) struct Shard {
 
 /// A session that wants in.
 #[derive(Clone, Copy)]
-pub(crate) struct Newcomer {
+pub(crate) struct Newcomer<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) times: Times,
-    pub(crate) user: Option<UserHash>,
+    pub(crate) member: Option<Member<'a>>,
 }
 
 /// What shows that the asker may have a session.
@@ -77,6 +88,8 @@ pub(crate) enum Miss {
 pub(crate) struct Found {
     pub(crate) version: u32,
     pub(crate) user: Option<UserHash>,
+    pub(crate) assurance: u8,
+    pub(crate) serial: u32,
     pub(crate) times: Times,
     pub(crate) news: News,
 }
@@ -96,6 +109,8 @@ pub(crate) enum News {
 pub(crate) enum Refusal {
     Gone,
     Full,
+    /// Its user has as many sessions as may be.
+    TooMany,
     /// Its id is in use, or both lines of it are full: mint another.
     Taken,
 }
@@ -125,6 +140,8 @@ pub(crate) struct Counts {
     pub(crate) rotated: u64,
     pub(crate) signed_in: u64,
     pub(crate) ended: u64,
+    /// Sign-ins at the limit of their user.
+    pub(crate) limited: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) moved: u64,
@@ -135,11 +152,11 @@ impl Shard {
     /// An empty shard, with the keys of its index. `None` if there is no such memory.
     pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 2]) -> Option<Self> {
         let region = Region::new(plan.words)?;
-        let (wheel, queues, heap) = furnish(&region, &plan);
+        let (wheel, queues, heap, users) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;
-        let largest = Entry::size(largest_len, true);
+        let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
         let counts = Counts::default();
-        Some(Self { region, heap, index, wheel, queues, plan, largest, counts })
+        Some(Self { region, heap, index, wheel, queues, users, serial: 0, plan, largest, counts })
     }
 
     /// What reads it without the lock.
@@ -170,14 +187,14 @@ impl Shard {
     fn empty(&mut self) {
         self.index.clear();
         self.region.wipe(0, self.plan.words);
-        (self.wheel, self.queues, self.heap) = furnish(&self.region, &self.plan);
+        (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
         self.counts.emptied += 1;
     }
 
     /// Puts a new session in.
     pub(crate) fn create(
         &mut self,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
         data: &[u8],
         now: Tick,
     ) -> Result<(), Refusal> {
@@ -230,11 +247,11 @@ impl Shard {
         &mut self,
         id: &Id,
         now: Tick,
-        change: impl FnOnce(Times) -> Times,
+        change: impl FnOnce(&Line) -> Times,
     ) -> Result<(), Error> {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        let times = change(entry.line().times());
+        let times = change(&entry.line());
         self.index.write(place, || entry.set_times(&times));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
@@ -318,41 +335,12 @@ impl Shard {
     /// less.
     pub(crate) fn room(&self) -> u32 {
         let places = self.index.capacity() - self.index.len();
-        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, false)))
+        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.
     pub(crate) fn capacity(&self) -> u32 {
         self.heap.capacity()
-    }
-
-    /// How often a word stands anywhere in the region. For tests.
-    #[cfg(feature = "internals")]
-    pub(crate) fn count(&self, word: u64) -> usize {
-        (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()
-    }
-
-    /// Checks every structure, and that they agree on what there is. For tests.
-    #[cfg(feature = "internals")]
-    pub(crate) fn validate(&self) {
-        let sorted = |mut offsets: Vec<Offset>| {
-            offsets.sort_unstable();
-            offsets
-        };
-        let used = self.heap.validate(&self.region);
-        let filed = self.wheel.validate(&self.region).into_iter().map(|link| link - WHEEL);
-        assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
-        assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
-        assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
-        for &at in &used {
-            let entry = Entry::at(&self.region, at);
-            assert_eq!(
-                self.find(&entry.id()).map(|(_, at)| at),
-                Some(at),
-                "an entry is found by its id"
-            );
-            assert!(entry.line().len() <= entry.room(), "data ends within its block");
-        }
     }
 
     fn find(&self, id: &Id) -> Option<(Place, Offset)> {
@@ -381,21 +369,22 @@ impl Shard {
     /// and it was enlisted at that spot.
     fn admit(
         &mut self,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
     ) -> Result<(Spot, Offset), Refusal> {
         let spot = self.vacant_spot(&newcomer.stamp.id)?;
-        let rank = rank(newcomer.user.is_some());
-        let words = Entry::size(len, newcomer.user.is_some());
-        let at =
-            self.make_room(Need { words, rank, place: true, keep }, now).ok_or(Refusal::Full)?;
+        let need = newcomer.need(len, keep);
+        let at = self.make_room(need, now).ok_or(Refusal::Full)?;
         let entry = Entry::at(&self.region, at);
-        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.user);
+        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
+        self.serial = self.serial.wrapping_add(1);
+        entry.set_serial(self.serial);
         let deadline = entry.deadline();
         self.wheel.file(&self.region, at + WHEEL, deadline);
         self.queues.enter(&self.region, at);
+        self.users.enter(&self.region, at);
         Ok((spot, at))
     }
 
@@ -413,22 +402,22 @@ impl Shard {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
         entry.wipe_behind(len);
-        let words = Entry::size(len, entry.flags().has(Flags::USER));
+        let words = Entry::size(len, entry.flags().label());
         self.heap.shrink(&self.region, at, words);
         self.queues.resize(&self.region, at, before);
     }
 
     /// Moves a session into a larger block, with data that its own does not hold.
     fn grow(&mut self, id: &Id, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<()> {
-        let has_user = Entry::at(&self.region, at).flags().has(Flags::USER);
-        let words = Entry::size(data.len(), has_user);
-        let need = Need { words, rank: rank(has_user), place: false, keep: Some(at) };
+        let label = Entry::at(&self.region, at).flags().label();
+        let words = Entry::size(data.len(), label);
+        let need = Need { words, rank: rank(label.is_some()), place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(id)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
-        LINKS.iter().for_each(|link| list::moved(&self.region, to + link));
+        new.links().for_each(|link| list::moved(&self.region, link));
         self.queues.resize(&self.region, to, old.words());
         self.index.set_offset(place, to);
         old.wipe();
@@ -465,6 +454,15 @@ impl Shard {
             self.wheel.unfile(&self.region, at + WHEEL);
         }
         self.queues.leave(&self.region, at);
+        self.users.leave(&self.region, at);
+    }
+}
+
+impl Newcomer<'_> {
+    /// What it needs for so many bytes of data.
+    fn need(&self, len: usize, keep: Option<Offset>) -> Need {
+        let label = self.member.map(|member| member.label.len());
+        Need { words: Entry::size(len, label), rank: rank(label.is_some()), place: true, keep }
     }
 }
 
@@ -479,15 +477,16 @@ impl Proof {
 }
 
 /// The structures of a region, empty.
-fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap) {
+fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap, Users) {
     let wheel = Wheel::new(region, Plan::SLOTS);
     let queues = Queues::new(region, Plan::QUEUES);
+    let users = Users::new(region, plan.users(), plan.buckets());
     let heap = Heap::new(region, Plan::CLASSES, plan.blocks(), plan.words);
-    (wheel, queues, heap)
+    (wheel, queues, heap, users)
 }
 
-/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. That is one word, which
-/// is right before and after.
+/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. It is moved past the end
+/// too, since it says when the session was last used. That is one word, which is right before and after.
 fn touch(entry: Entry<'_>, now: Tick) {
     if let Some(times) = touched(&entry.line().times(), now) {
         entry.set_idle(times.idle, times.end);
@@ -497,9 +496,9 @@ fn touch(entry: Entry<'_>, now: Tick) {
 /// The times of a live session that is used now, if they become others.
 #[inline(always)]
 fn touched(times: &Times, now: Tick) -> Option<Times> {
-    let Times { idle, end, idle_timeout, .. } = *times;
+    let Times { idle, idle_timeout, .. } = *times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
-    let is_fresh = idle >= end || idle.wrapping_sub(now) > fresh;
+    let is_fresh = idle.wrapping_sub(now) > fresh;
     (!is_fresh).then(|| Times { idle: now.saturating_add(idle_timeout), ..*times })
 }
 

@@ -11,8 +11,8 @@ use allocation_counter::measure;
 use bytes::BytesMut;
 use sessile::{Clock, Error, Issued, SessionCache};
 use support::{
-    HOUR, PLAIN, builder, cache, create, create_many, field, fill_with_users, idle, rings::ring,
-    sign_in, signed_in,
+    HOUR, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, idle,
+    rings::ring, sign_in, signed_in,
 };
 
 /// Runs it and gives what it gave, if that took no allocation.
@@ -127,7 +127,7 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
         assert!(free_of_charge(what, || cache.set_deadlines(id, PLAIN).is_err()));
         assert!(free_of_charge(what, || cache.rotate(id).is_err()));
-        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAIN).is_err()));
+        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAINLY).is_err()));
     }
     let version = live.version + 1;
     assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
@@ -150,12 +150,18 @@ fn writing_allocates_nothing() {
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
         free_of_charge("set_deadlines", || cache.set_deadlines(&made.id, idle(HOUR)).unwrap());
-        let old = made;
         made = free_of_charge("rotate", || cache.rotate(&made.id).unwrap());
         let user = format!("user {round}");
-        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAIN).unwrap());
+        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());
         assert_eq!(free_of_charge("len", || cache.len()), 1);
         free_of_charge("stats", || cache.stats());
+        let record = cache.load(&made.id, &mut buffer()).unwrap();
+        assert!(free_of_charge("end_session", || cache.end_session(&record.handle())));
+        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, Some(&made.id))), 0);
+        signed_in(&cache, &data, &user);
+        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, None)), 1);
+        let old = create(&cache, &data);
+        made = cache.rotate(&old.id).unwrap();
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
         assert!(free_of_charge("end", end));
     }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{Clock, Error, Issued, SessionCache, internals::cookie::Parts};
-use support::{PLAIN, builder, cache, create, data, field, is_long, opens, sign_in};
+use support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
 
 fn sharded() -> SessionCache {
     builder(&Clock::manual()).memory(8 << 20).shards(8).build().unwrap()
@@ -111,7 +111,7 @@ fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
             let one = scope.spawn(|| cache.rotate(&made.id));
             let two = scope.spawn(|| match round % 2 {
                 0 => cache.rotate(&made.id),
-                _ => cache.sign_in(&made.id, &user, PLAIN),
+                _ => cache.sign_in(&made.id, &user, PLAINLY),
             });
             (one.join().unwrap(), two.join().unwrap())
         });
@@ -193,7 +193,7 @@ fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
         let (moved, ended) = thread::scope(|scope| {
             let moved = scope.spawn(|| match round % 2 {
                 0 => cache.rotate(&made.id),
-                _ => cache.sign_in(&made.id, &user, PLAIN),
+                _ => cache.sign_in(&made.id, &user, PLAINLY),
             });
             let ended = scope.spawn(|| cache.end(&made.id));
             (moved.join().unwrap(), ended.join().unwrap())

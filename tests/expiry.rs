@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use sessile::{Clock, SessionCache};
 use support::{
-    HOUR, MINUTE, PLAIN, Random, SECOND, TICK, builder, cache, create, create_many, idle, is_long,
-    lifetime, opens, sign_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, Random, SECOND, TICK, builder, cache, create, create_many, idle,
+    is_long, lifetime, opens, sign_in,
 };
 
 /// Room for so many empty sessions, with some to spare.
@@ -170,7 +170,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
         let (cache, clock) = cache();
         let made = [(); 3].map(|()| create(&cache, b"data"));
         assert_eq!(cache.set_deadlines(&made[0].id, deadlines), Ok(()));
-        cache.sign_in(&made[1].id, "alice", deadlines).unwrap();
+        cache.sign_in(&made[1].id, "alice", PLAINLY.deadlines(deadlines)).unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
         assert_eq!(cache.maintain(100).expired, 0);

@@ -7,8 +7,8 @@ mod support;
 
 use sessile::{Builder, Clock, Error, Evicted, Issued, SessionCache, Stats};
 use support::{
-    HOUR, MINUTE, PLAIN, Random, builder, cache, create, create_many, data, fill, fill_with_users,
-    filler, idle, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, Random, builder, cache, create, create_many, data, fill,
+    fill_with_users, filler, idle, load, opens, sign_in, signed_in,
 };
 
 const LEN: usize = 256;
@@ -209,7 +209,8 @@ fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
     // One shard is full of users, by memory or by places in the index.
     for len in [LEN, 0] {
         let clock = Clock::manual();
-        let cache = small(&clock).memory(256 << 10).shards(2).build().unwrap();
+        let cache = small(&clock).memory(256 << 10).shards(2).max_sessions_per_user(usize::MAX);
+        let cache = cache.build().unwrap();
         while cache.stats().evicted.authenticated == 0 {
             signed_in(&cache, &filler(1, len), "alice");
         }
@@ -278,7 +279,7 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
     let made = create(&cache, &[9; 3 << 10]);
     let before = counted(&cache);
     assert_eq!(cache.save(&made.id, made.version, &[1; 4 << 10]), Err(Error::Full));
-    assert_eq!(cache.sign_in(&made.id, "alice", PLAIN).err(), Some(Error::Full));
+    assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     let made = cache.rotate(&made.id).unwrap();

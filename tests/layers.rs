@@ -11,12 +11,12 @@ use sources::{Sources, made_up, paths, read_all, resolve};
 /// From the lowest to the highest. A module may import those of its own layer and of lower ones; one
 /// that is not named here is of its parent's layer.
 const LAYERS: [&[&str]; 10] = [
-    &["sync", "error", "id", "clock"],
+    &["sync", "error", "id", "clock", "handle"],
     &["cookie::header", "cookie::token", "cookie::well_known"],
     &["cookie::keys", "cookie::set_cookie"],
     &["cookie"],
     &["shard::region", "shard::version", "shard::list", "shard::heap", "shard::entry"],
-    &["shard::index", "shard::wheel", "shard::queues"],
+    &["shard::index", "shard::wheel", "shard::queues", "shard::users"],
     &["shard"],
     &["config"],
     &["cache"],
@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// What a module, with all within it, does not know: modules, crates, or names in paths.
-const UNKNOWN: [(&str, &[&str]); 12] = [
+const UNKNOWN: [(&str, &[&str]); 13] = [
     (
         "cookie::header",
         &["id", "cookie::token", "cookie::keys", "hmac", "sha2", "hkdf", "subtle", "zeroize"],
@@ -37,6 +37,7 @@ const UNKNOWN: [(&str, &[&str]); 12] = [
     ("shard::index", &["clock", "cookie", "shard::entry", "sync"]),
     ("shard::heap", &["clock", "id", "cookie", "shard::entry", "sync"]),
     ("shard::list", &["clock", "id", "cookie", "shard::entry", "sync"]),
+    ("shard::users", &["clock", "cookie", "sync"]),
     ("shard::region", &["clock", "id", "cookie"]),
     ("shard::version", &["clock", "id", "cookie", "shard::entry", "shard::index"]),
     ("shard", &["thread", "Arc", "Lock", "Shared", "config", "cache"]),

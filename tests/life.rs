@@ -12,8 +12,8 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use sessile::{Error, Issued, KeyRing, SessionCache, internals::cookie::Parts};
 use support::{
-    HOUR, MINUTE, PLAIN, SECOND, TICK, assert_gone, builder, cache, create, data, field, idle,
-    lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
+    idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
 };
 
 /// A session that is gone in each way in which one can be, and the version that it had.
@@ -231,7 +231,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     assert_eq!(other.user, record.user);
     let bob = sign_in(&cache, &again.id, "bob");
     assert_ne!(load(&cache, &bob.id).unwrap().0.user, record.user);
-    assert_eq!(cache.sign_in(&bob.id, "", PLAIN).err(), Some(Error::EmptyUser));
+    assert_eq!(cache.sign_in(&bob.id, "", PLAINLY).err(), Some(Error::EmptyUser));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    Clock, Deadlines, Error, Issued, KeyRing, SessionCache,
+    Clock, Deadlines, Error, Issued, KeyRing, SessionCache, SignIn,
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
@@ -52,7 +52,7 @@ fn sign_in_across_shards_against_end_of_the_old_id_leaves_nothing() {
         let (old, user) = one_that_moves(&cache);
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
-        let signed_in = cache.sign_in(&old.id, &user, Deadlines::default());
+        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
         match signed_in {
@@ -80,7 +80,7 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
             let record = other.open_token(old.token.as_str().as_bytes(), &mut buffer);
             record.map(|record| (record.is_authenticated(), buffer))
         });
-        let new = cache.sign_in(&old.id, &user, Deadlines::default()).expect("it is live");
+        let new = cache.sign_in(&old.id, &user, SignIn::default()).expect("it is live");
         let opened = opening.join().expect("it opens or not");
         assert!(opens(&cache, &new) && !opens(&cache, &old));
         match opened {
@@ -271,7 +271,7 @@ fn one_that_moves(cache: &SessionCache) -> (Issued, String) {
     let session = cache.create(b"data", Deadlines::default()).expect("room");
     let moves = |user: &String| {
         let probe = cache.create(b"", Deadlines::default()).expect("room");
-        let probe = cache.sign_in(&probe.id, user, Deadlines::default()).expect("it is live");
+        let probe = cache.sign_in(&probe.id, user, SignIn::default()).expect("it is live");
         home(&probe) != home(&session)
     };
     let user = (0..64).map(|user| user.to_string()).find(moves).expect("a user of the other shard");

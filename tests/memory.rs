@@ -57,7 +57,7 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
             2 => drop(cache.rotate(&made.id).unwrap()),
             _ => {}
         }
-        written += len + 104;
+        written += len + 96;
     }
 }
 

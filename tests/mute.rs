@@ -15,7 +15,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    HOUR, PLAIN, TICK, builder, create, fill_with_users, idle, load,
+    HOUR, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, idle, load,
     rings::{NAME, key, ring},
     sign_in,
 };
@@ -124,6 +124,9 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Token", &third.token);
     printed.debug("Record", &record);
     printed.debug("UserHash", &record.user);
+    printed.debug("Handle", &record.handle());
+    printed.debug("Device", &cache.sessions_of(USER));
+    printed.debug("SignIn", &PLAINLY);
     printed.debug("SessionCache", &cache);
     printed.debug("KeyRing", &ring(&[1, 2]));
     printed.debug("Builder", &builder(&clock).keys(ring(&[1, 2])));
@@ -152,11 +155,11 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
         printed.error("set_deadlines", &cache.set_deadlines(&gone.id, PLAIN).unwrap_err());
         printed.error("rotate", &cache.rotate(&gone.id).unwrap_err());
-        printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAIN).unwrap_err());
+        printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAINLY).unwrap_err());
     }
     printed.error("save", &cache.save(&next.id, next.version + 1, b"x").unwrap_err());
     printed.error("save", &cache.save(&next.id, next.version, &[0; 1 << 16]).unwrap_err());
-    printed.error("sign_in", &cache.sign_in(&next.id, "", PLAIN).unwrap_err());
+    printed.error("sign_in", &cache.sign_in(&next.id, "", PLAINLY).unwrap_err());
     let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);

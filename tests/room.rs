@@ -9,7 +9,7 @@ mod support;
 use std::mem;
 
 use sessile::{Clock, Issued, SessionCache, SessionId};
-use support::{PLAIN, Random, block, builder, data, filler, is_long, sign_in};
+use support::{PLAIN, Random, block, builder, data, filler, is_long, largest_block, sign_in};
 
 const LARGEST: usize = 16 << 10;
 
@@ -99,7 +99,7 @@ impl Room {
         assert_eq!(data(&self.cache, &newcomer.id).unwrap(), newcomer_data);
         let aliases = (after.aliases - before.aliases) as usize * block(24, false);
         let gone = self.read_all() + aliases;
-        let most = block(len, has_user) + block(LARGEST, true);
+        let most = block(len, has_user) + largest_block(LARGEST);
         assert!(gone <= most, "{gone} bytes went for one of {len}, at most {most} may");
         self.cache.validate();
         self.alive.push((newcomer.id, newcomer_data, has_user));
@@ -146,7 +146,7 @@ fn the_last_to_go_is_counted_before_it_goes() {
     }
     assert_eq!(cache.stats().evicted, Default::default());
     let newcomer = cache.create(&[3; LARGEST], PLAIN).unwrap();
-    let newcomer_and_one_more = block(LARGEST, false) + block(LARGEST, true);
+    let newcomer_and_one_more = block(LARGEST, false) + largest_block(LARGEST);
     let gone = cache.stats().evicted.probation as usize * block(256, false);
     assert!((1..=newcomer_and_one_more).contains(&gone));
     assert_eq!(data(&cache, &large.unwrap().id).unwrap(), [2; LARGEST]);
@@ -182,7 +182,7 @@ fn with_holes_enough_nobody_goes() {
     let mut moved = 0;
     for _ in 0..20 {
         // As much as the newcomer needs, and one largest more: then blocks are moved at once.
-        while room.free() < 2 * block(LARGEST, true) {
+        while room.free() < 2 * largest_block(LARGEST) {
             let (id, ..) = room.alive.pop().unwrap();
             assert!(room.cache.end(&id));
         }

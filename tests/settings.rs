@@ -10,7 +10,7 @@ use std::{error::Error as _, time::Duration};
 
 use sessile::{BuildError, Builder, Clock, CookieError, KeyError, KeyRing, SessionCache};
 use support::{
-    HOUR, MINUTE, PLAIN, SECOND, TICK, builder, create, data, opens,
+    HOUR, MINUTE, PLAINLY, SECOND, TICK, builder, create, data, opens,
     rings::{key, ring},
     sign_in,
 };
@@ -61,7 +61,7 @@ fn holds_the_largest(cache: &SessionCache) {
         cache.validate();
     }
     let small = create(cache, b"");
-    if let Ok(user) = cache.sign_in(&small.id, "alice", PLAIN) {
+    if let Ok(user) = cache.sign_in(&small.id, "alice", PLAINLY) {
         // Its block takes the rest, or else the other one is in the way.
         let saved = cache.save(&user.id, user.version, &largest);
         assert!(saved.is_ok() || data(cache, &user.id).unwrap().is_empty());

@@ -1,5 +1,6 @@
 //! The cache under many threads: whatever they do at once, no value is read that was not written to that
-//! id, none after its `end` returned or its id was rotated away, none past its deadline, and no save is lost.
+//! id, none after its `end` returned or its id was rotated away, none past its deadline, and no save is lost;
+//! no session of a user outlives the end of them all, and no user has more than may be.
 //!
 //! Runs for some seconds, or as many as `SESSILE_STRESS_SECONDS` says.
 
@@ -14,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache};
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache, SignIn};
 
 /// What is known of a session, by whoever has a token of it.
 #[derive(Default)]
@@ -32,6 +33,8 @@ struct Ticket {
     issued: Issued,
     retired: AtomicBool,
     session: Arc<Session>,
+    /// Who was signed in when it was issued.
+    user: Option<usize>,
 }
 
 struct World {
@@ -50,9 +53,11 @@ const IDLE: u32 = 100;
 const LONGEST: u32 = 200;
 const TICKETS: usize = 400;
 const THREADS: u64 = 6;
+const USERS: usize = 40;
+const MOST_SESSIONS: usize = 4;
 
 #[test]
-fn term_1_and_life_5_hold_under_many_threads() {
+fn term_1_term_5_life_5_and_life_7_hold_under_many_threads() {
     let clock = Clock::manual();
     let cache = SessionCache::builder()
         .memory(2 << 20)
@@ -60,6 +65,7 @@ fn term_1_and_life_5_hold_under_many_threads() {
         .max_session_size(4_096)
         .idle_timeout(TICK * IDLE)
         .lifetime(TICK * LONGEST)
+        .max_sessions_per_user(MOST_SESSIONS)
         .clock(clock.clone())
         .keys(KeyRing::random().expect("random bytes"))
         .build()
@@ -103,14 +109,19 @@ impl World {
             match random.below(20) {
                 0 => self.create(&mut random),
                 1 => self.end(&ticket),
-                2 => self.reissue(&ticket, &mut random, |issued| self.cache.rotate(&issued.id)),
-                3 => {
-                    let user = random.below(40).to_string();
-                    let sign_in = |issued: &Issued| {
-                        self.cache.sign_in(&issued.id, &user, Deadlines::default())
-                    };
-                    self.reissue(&ticket, &mut random, sign_in);
+                2 => {
+                    let rotate = |issued: &Issued| self.cache.rotate(&issued.id);
+                    self.reissue(&ticket, ticket.user, &mut random, rotate);
                 }
+                3 => {
+                    let user = random.below(USERS);
+                    let (name, label) = (user.to_string(), format!("label of {user}"));
+                    let with = SignIn::default().label(&label);
+                    let sign_in = |issued: &Issued| self.cache.sign_in(&issued.id, &name, with);
+                    self.reissue(&ticket, Some(user), &mut random, sign_in);
+                }
+                8 => self.list(&mut random),
+                9 if random.below(4) == 0 => self.end_user(&mut random, &mut buffer),
                 4..8 => self.save(&ticket, &mut random, &mut buffer),
                 _ => drop(self.read(&ticket, &mut buffer)),
             }
@@ -126,7 +137,7 @@ impl World {
                 // The clock is moved before `now` is, so it showed no more than this.
                 let end = self.now.load(SeqCst) + 1 + lifetime;
                 let session = Session { number, end, ..Session::default() };
-                self.keep(issued, Arc::new(session), random);
+                self.keep(issued, Arc::new(session), None, random);
             }
             Err(error) => assert_eq!(error, Error::Full),
         }
@@ -163,9 +174,37 @@ impl World {
         }
     }
 
+    /// Lists a user's sessions, and ends one of them now and then.
+    fn list(&self, random: &mut Random) {
+        let user = random.below(USERS);
+        let devices = self.cache.sessions_of(&user.to_string());
+        assert!(devices.len() <= MOST_SESSIONS, "the limit is kept");
+        let label = format!("label of {user}");
+        assert!(devices.iter().all(|device| device.label == label), "all are the user's");
+        if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
+            self.cache.end_session(&device.handle);
+            assert!(!self.cache.end_session(&device.handle), "it is over by now");
+        }
+    }
+
+    /// No token that the user had been given before opens when this has returned.
+    fn end_user(&self, random: &mut Random, buffer: &mut BytesMut) {
+        let user = random.below(USERS);
+        let before: Vec<_> = {
+            let tickets = self.tickets.read().expect("no thread panicked");
+            tickets.iter().filter(|ticket| ticket.user == Some(user)).cloned().collect()
+        };
+        self.cache.end_user(&user.to_string(), None);
+        for ticket in before {
+            let token = ticket.issued.token.as_str().as_bytes();
+            assert!(self.cache.open_token(token, buffer).is_none(), "all are ended");
+        }
+    }
+
     fn reissue(
         &self,
         ticket: &Ticket,
+        user: Option<usize>,
         random: &mut Random,
         verb: impl Fn(&Issued) -> Result<Issued, Error>,
     ) {
@@ -174,14 +213,20 @@ impl World {
             Ok(issued) => {
                 assert!(!was_over, "what is over is not rotated");
                 ticket.retired.store(true, SeqCst);
-                self.keep(issued, ticket.session.clone(), random);
+                self.keep(issued, ticket.session.clone(), user, random);
             }
             Err(error) => assert!(matches!(error, Error::Gone | Error::Full), "{error}"),
         }
     }
 
-    fn keep(&self, issued: Issued, session: Arc<Session>, random: &mut Random) {
-        let ticket = Arc::new(Ticket { issued, retired: AtomicBool::new(false), session });
+    fn keep(
+        &self,
+        issued: Issued,
+        session: Arc<Session>,
+        user: Option<usize>,
+        random: &mut Random,
+    ) {
+        let ticket = Arc::new(Ticket { issued, retired: AtomicBool::new(false), session, user });
         let mut tickets = self.tickets.write().expect("no thread panicked");
         if tickets.len() < TICKETS {
             tickets.push(ticket);

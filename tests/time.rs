@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sessile::{Clock, Deadlines, Issued, SessionCache};
 use support::{
-    HOUR, MINUTE, PLAIN, SECOND, TICK, assert_gone, builder, cache, create, data, idle, is_long,
-    lifetime, load, opens, sign_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, idle,
+    is_long, lifetime, load, opens, sign_in,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -144,7 +144,7 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
             clock.advance(MINUTE * 20);
             match step % 3 {
                 0 => assert_eq!(cache.set_deadlines(&made.id, longest), Ok(())),
-                1 => made = cache.sign_in(&made.id, "alice", longest).unwrap(),
+                1 => made = cache.sign_in(&made.id, "alice", PLAINLY.deadlines(longest)).unwrap(),
                 _ => assert!(opens(&cache, &made.token)),
             }
         }
@@ -226,7 +226,7 @@ proptest! {
         let id = match verb {
             0 => Some(made.id),
             1 => cache.set_deadlines(&made.id, own).ok().map(|()| made.id),
-            _ => cache.sign_in(&made.id, "alice", own).ok().map(|made| made.id),
+            _ => cache.sign_in(&made.id, "alice", PLAINLY.deadlines(own)).ok().map(|made| made.id),
         };
         clock.advance(TICK * later);
         let ticks = |span: Duration, most: u64| u64::try_from(span.as_millis() / 100).unwrap_or(most).min(most);
@@ -262,7 +262,8 @@ fn time_4_no_time_at_all_ends_a_session_at_once() {
             let cut = create(&cache, b"data");
             assert_eq!(cache.set_deadlines(&cut.id, deadlines), Ok(()));
             let signed_in = create(&cache, b"data");
-            let signed_in = cache.sign_in(&signed_in.id, "alice", deadlines).unwrap();
+            let signed_in =
+                cache.sign_in(&signed_in.id, "alice", PLAINLY.deadlines(deadlines)).unwrap();
             for made in [born_dead, cut, signed_in] {
                 assert!(!opens(&cache, &made.token));
                 assert_gone(&cache, &made.id, made.version);

@@ -6,7 +6,7 @@
 mod support;
 
 use sessile::{SessionCache, internals::region::WORD};
-use support::{cache, create, sign_in};
+use support::{PLAINLY, cache, create, sign_in};
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
@@ -53,6 +53,29 @@ fn term_8_a_sign_in_leaves_nothing_under_the_old_id() {
     let made = create(&cache, &marked(64));
     sign_in(&cache, &made.id, "ada");
     assert_eq!(marks(&cache), 64);
+}
+
+#[test]
+fn term_8_an_end_leaves_no_label() {
+    let (cache, _clock) = cache();
+    let label = String::from_utf8(marked(6)).unwrap();
+    for way in 0..4 {
+        let made = create(&cache, &marked(20));
+        let with = PLAINLY.label(&label);
+        let mut made = cache.sign_in(&made.id, "ada", with).unwrap();
+        assert_eq!(marks(&cache), 26, "the test sees what is there");
+        match way {
+            0 => assert!(cache.end(&made.id)),
+            1 => assert_eq!(cache.end_user("ada", None), 1),
+            2 => assert!(cache.end_session(&cache.sessions_of("ada")[0].handle)),
+            _ => {
+                made = sign_in(&cache, &made.id, "grace");
+                assert_eq!(marks(&cache), 20);
+                assert!(cache.end(&made.id));
+            }
+        }
+        assert_eq!(marks(&cache), 0);
+    }
 }
 
 #[test]

@@ -93,7 +93,15 @@ impl SessionCache {
             stripe.note(&id.id, found.news, now);
         }
         self.0.counters.count(Cause::Hit);
-        Ok(Record { id: *id, version: found.version, user: found.user, times: found.times, now })
+        Ok(Record {
+            id: *id,
+            version: found.version,
+            user: found.user,
+            assurance: found.assurance,
+            serial: found.serial,
+            times: found.times,
+            now,
+        })
     }
 
     /// Counts a miss, and leaves nothing in the buffer.
@@ -165,6 +173,7 @@ impl SessionCache {
             match verb(&issued, &stamp) {
                 Ok(version) => return Ok(Issued { version, ..issued }),
                 Err(Refusal::Gone) => return Err(Error::Gone),
+                Err(Refusal::TooMany) => return Err(Error::TooManySessions),
                 Err(Refusal::Full) => break,
                 Err(Refusal::Taken) => {}
             }
@@ -247,16 +256,22 @@ impl SessionCache {
         let end = now.saturating_add(lifetime);
         let times =
             Times { created: now, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
-        self.change(times, deadlines, now)
+        self.change(times, now, deadlines, now)
     }
 
-    /// A session's times under new deadlines, capped by the cache's.
-    pub(super) fn change(&self, times: Times, deadlines: Deadlines, now: Tick) -> Times {
+    /// A session's times under new deadlines, capped by the cache's. Its lifetime counts from `start`.
+    pub(super) fn change(
+        &self,
+        times: Times,
+        start: Tick,
+        deadlines: Deadlines,
+        now: Tick,
+    ) -> Times {
         let cap = |own: Option<_>, cap: Tick| own.map(|span| to_tick(span).min(cap));
         let idle_timeout =
             cap(deadlines.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
         let lifetime = cap(deadlines.lifetime, self.0.lifetime);
-        let end = lifetime.map_or(times.end, |lifetime| times.created.saturating_add(lifetime));
+        let end = lifetime.map_or(times.end, |lifetime| start.saturating_add(lifetime));
         Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
     }
 }

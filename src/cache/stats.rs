@@ -35,6 +35,9 @@ pub struct Stats {
     pub signed_in: u64,
     /// Sessions ended.
     pub ended: u64,
+    /// Sign-ins of a user who had as many sessions as may be: the stalest of those ended, or the sign-in was
+    /// refused.
+    pub limited: u64,
     /// Sessions whose memory was given back because they had expired.
     pub expired: u64,
     /// Sessions that went to make room, by class.
@@ -180,6 +183,7 @@ impl Stats {
         self.rotated += counts.rotated;
         self.signed_in += counts.signed_in;
         self.ended += counts.ended;
+        self.limited += counts.limited;
         self.expired += counts.expired;
         self.moved += counts.moved;
         self.emptied += counts.emptied;

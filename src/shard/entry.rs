@@ -4,22 +4,24 @@
 //!  word  0   the heap's header
 //!        1   wheel link                 ┐
 //!        2   queue link                 │ what a hit does not read
-//!        3   user link                  │
-//!        4   idle timeout │ kept free   ┘
-//!        5   id                         ┐
-//!        6   …                          │
-//!        7   tag                        │
-//!        8   …                          │ what a hit reads: 64 bytes,
-//!        9   idle deadline │ deadline   │ and the data behind them
-//!       10   version │ key, length      │
-//!       11   created │ flags            │
-//!       12   authenticated │ issued     ┘
-//!       13   user hash, two words       if the session has a user
-//!       …    data                       of an alias: the new id, two words, and its home
+//!        3   idle timeout │ serial      ┘
+//!        4   id                         ┐
+//!        5   …                          │
+//!        6   tag                        │
+//!        7   …                          │ what a hit reads: 64 bytes,
+//!        8   idle deadline │ deadline   │ and what stands behind them
+//!        9   version │ key, length      │
+//!       10   created │ flags            │
+//!       11   authenticated │ issued     ┘
+//!       12   user hash                  ┐
+//!       13   …                          │ if the session has a user
+//!       14   user link                  │
+//!        …   label, if there is one     ┘
+//!        …   data                       of an alias: the new id, two words, and its home
 //! ```
 //!
-//! Times are ticks. The idle timeout is the session's own. An entry knows where its fields are, and
-//! nothing of what they are for.
+//! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
+//! tick. An entry knows where its fields are, and nothing of what they are for.
 
 use super::{
     heap::Heap,
@@ -73,7 +75,37 @@ pub(crate) struct Times {
     pub(crate) idle_timeout: Tick,
 }
 
-/// Facts about an entry that are one bit each, and two small numbers.
+impl Times {
+    /// When it was last used, to a sixteenth of its idle timeout.
+    pub(crate) fn seen(&self) -> Tick {
+        self.idle.saturating_sub(self.idle_timeout)
+    }
+}
+
+/// Who is signed in, and how: what an entry keeps for the sake of a user.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) user: UserHash,
+    /// The application's own scale.
+    pub(crate) assurance: u8,
+    /// At most [`LABEL_LIMIT`] bytes.
+    pub(crate) label: &'a str,
+    /// Whether the lifetime counts from the sign-in.
+    pub(crate) renewed: bool,
+}
+
+/// A label that was copied out of an entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Label {
+    bytes: [u8; LABEL_WORDS as usize * WORD],
+    len: usize,
+}
+
+/// Facts about an entry that are one bit each, and small numbers.
+///
+/// ```text
+///  bit 0 alias │ 1 user │ 2 renewed │ 8 queue │ 12 uses │ 16 assurance │ 24 length of the label
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(u32);
 
@@ -81,6 +113,15 @@ impl Flags {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const ALIAS: Self = Self(1);
     pub(crate) const USER: Self = Self(2);
+    /// The lifetime counts from the sign-in, not from the creation.
+    pub(crate) const RENEWED: Self = Self(4);
+
+    fn of(member: &Member<'_>) -> Self {
+        let renewed = if member.renewed { Self::RENEWED } else { Self::NONE };
+        let label_len = member.label.len() as u32;
+        let numbers = u32::from(member.assurance) << ASSURANCE | label_len << LABEL;
+        Self(Self::USER.0 | renewed.0 | numbers)
+    }
 
     pub(crate) fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
@@ -96,10 +137,22 @@ impl Flags {
         self.0 >> USES & 3
     }
 
+    /// How sure the application was of the user.
+    #[inline]
+    pub(crate) fn assurance(self) -> u8 {
+        (self.0 >> ASSURANCE) as u8
+    }
+
+    /// The length of the label in bytes, of a session with a user.
+    #[inline]
+    pub(crate) fn label(self) -> Option<usize> {
+        self.has(Self::USER).then_some((self.0 >> LABEL) as usize & LABEL_MOST)
+    }
+
     /// Where the data begins, in words behind the entry's offset.
     #[inline]
     pub(crate) fn data(self) -> u32 {
-        if self.has(Self::USER) { DATA + USER_WORDS } else { DATA }
+        DATA + user_words(self.label())
     }
 
     pub(crate) fn with_queue(self, queue: u32) -> Self {
@@ -113,19 +166,36 @@ impl Flags {
 
 const QUEUE: u32 = 8;
 const USES: u32 = 12;
+const ASSURANCE: u32 = 16;
+const LABEL: u32 = 24;
+/// What six bits can say.
+const LABEL_MOST: usize = 63;
+
+impl Label {
+    /// What was written is text, so this is all of it.
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
 
 impl<'r> Entry<'r> {
     pub(crate) fn at(region: &'r Region, at: Offset) -> Self {
         Self { region, at }
     }
 
-    /// The words of a block for a session with so many bytes of data.
-    pub(crate) const fn size(len: usize, has_user: bool) -> u32 {
-        DATA + if has_user { USER_WORDS } else { 0 } + len.div_ceil(WORD) as u32
+    /// The words of a block for a session with so many bytes of data and, if it has a user, so many of label.
+    pub(crate) const fn size(len: usize, label: Option<usize>) -> u32 {
+        DATA + user_words(label) + len.div_ceil(WORD) as u32
     }
 
     /// Writes a new session into a block, its data apart.
-    pub(crate) fn write(self, stamp: &Stamp, times: &Times, len: usize, user: Option<UserHash>) {
+    pub(crate) fn write(
+        self,
+        stamp: &Stamp,
+        times: &Times,
+        len: usize,
+        member: Option<&Member<'_>>,
+    ) {
         (WHEEL..=IDLE_TIMEOUT).for_each(|word| self.store(word, 0));
         self.set_stamp(stamp);
         self.set(
@@ -133,11 +203,19 @@ impl<'r> Entry<'r> {
             Pair::new(FIRST_VERSION, u32::from(stamp.key) << LENGTH_BITS | len as u32),
         );
         self.set_times(times);
-        self.set_flags(if user.is_some() { Flags::USER } else { Flags::NONE });
-        if let Some(UserHash(words)) = user {
-            self.store(DATA, words[0]);
-            self.store(DATA + 1, words[1]);
+        self.set_flags(member.map_or(Flags::NONE, Flags::of));
+        if let Some(member) = member {
+            let UserHash(words) = member.user;
+            self.store(USER, words[0]);
+            self.store(USER + 1, words[1]);
+            self.store(USER_LINK, 0);
+            self.region.write(self.at + LABEL_TEXT, member.label.as_bytes());
         }
+    }
+
+    /// Gives a session what tells it from others of its tick.
+    pub(crate) fn set_serial(self, serial: u32) {
+        self.set(IDLE_TIMEOUT, Pair { high: serial, ..self.get(IDLE_TIMEOUT) });
     }
 
     /// Turns a session into the alias of another id, to be forgotten at `end`. What is behind that stays.
@@ -177,6 +255,29 @@ impl<'r> Entry<'r> {
     #[inline]
     pub(crate) fn line(self) -> Line {
         Line(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
+    }
+
+    #[inline]
+    pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
+        let has_user = line.flags().has(Flags::USER);
+        has_user.then(|| UserHash([self.load(USER), self.load(USER + 1)]))
+    }
+
+    /// What the application called a session with a user.
+    pub(crate) fn label(self) -> Label {
+        let mut label = Label { bytes: [0; _], len: self.flags().label().unwrap_or(0) };
+        let (words, _) = label.bytes.as_chunks_mut::<WORD>();
+        let used = label.len.div_ceil(WORD);
+        for (bytes, at) in words.iter_mut().take(used).zip(LABEL_TEXT..) {
+            *bytes = self.load(at).to_le_bytes();
+        }
+        label
+    }
+
+    /// The links that stand in this entry.
+    pub(crate) fn links(self) -> impl Iterator<Item = Offset> {
+        let user = self.flags().has(Flags::USER).then_some(USER_LINK);
+        [WHEEL, QUEUE_LINK].into_iter().chain(user).map(move |link| self.at + link)
     }
 
     /// Writes data that fits the block, with its version.
@@ -316,8 +417,8 @@ impl<'r> Glimpse<'r> {
     #[inline(always)]
     pub(crate) fn read(self, line: &Line, data: &mut [u8]) -> Option<Option<UserHash>> {
         if line.flags().has(Flags::USER) {
-            let user = self.words.load_all(self.at.wrapping_add(DATA))?;
-            self.words.read(self.at.wrapping_add(DATA + USER_WORDS), data)?;
+            let user = self.words.load_all(self.at.wrapping_add(USER))?;
+            self.words.read(self.at.wrapping_add(line.flags().data()), data)?;
             return Some(Some(UserHash(user)));
         }
         self.words.read(self.at.wrapping_add(DATA), data)?;
@@ -358,6 +459,17 @@ impl Line {
         }
     }
 
+    /// From when its lifetime counts.
+    pub(crate) fn start(&self) -> Tick {
+        let times = self.times();
+        if self.flags().has(Flags::RENEWED) { times.authenticated } else { times.created }
+    }
+
+    #[inline]
+    pub(crate) fn serial(&self) -> u32 {
+        self.pair(IDLE_TIMEOUT).high
+    }
+
     #[inline]
     pub(crate) fn version(&self) -> u32 {
         self.pair(VERSION).low
@@ -385,12 +497,18 @@ impl Line {
     }
 }
 
+/// The words before the data that are there for a user with a label of so many bytes.
+const fn user_words(label: Option<usize>) -> u32 {
+    match label {
+        Some(len) => LABEL_TEXT - USER + len.div_ceil(WORD) as u32,
+        None => 0,
+    }
+}
+
 /// The links of an entry, as words behind its offset.
 pub(crate) const WHEEL: u32 = Heap::HEADER;
 pub(crate) const QUEUE_LINK: u32 = WHEEL + 1;
-pub(crate) const LINKS: [u32; 2] = [WHEEL, QUEUE_LINK];
-const USER_LINK: u32 = QUEUE_LINK + 1;
-const IDLE_TIMEOUT: u32 = USER_LINK + 1;
+const IDLE_TIMEOUT: u32 = QUEUE_LINK + 1;
 const ID: u32 = IDLE_TIMEOUT + 1;
 const TAG: u32 = ID + 2;
 const DEADLINES: u32 = TAG + 2;
@@ -398,13 +516,19 @@ const VERSION: u32 = DEADLINES + 1;
 const CREATED: u32 = VERSION + 1;
 const AUTHENTICATED: u32 = CREATED + 1;
 const DATA: u32 = AUTHENTICATED + 1;
-const USER_WORDS: u32 = 2;
+const USER: u32 = DATA;
+pub(crate) const USER_LINK: u32 = USER + 2;
+const LABEL_TEXT: u32 = USER_LINK + 1;
+const LABEL_WORDS: u32 = LABEL_LIMIT.div_ceil(WORD) as u32;
 const ALIAS_WORDS: u32 = 3;
 const LENGTH_BITS: u32 = 24;
 const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
 /// The version of the data of a new session.
 pub(crate) const FIRST_VERSION: u32 = 1;
+
+/// The most bytes of a label.
+pub(crate) const LABEL_LIMIT: usize = 48;
 
 /// The most bytes of data that the length can say.
 pub(crate) const MOST_DATA: usize = LENGTH_MASK as usize;
@@ -413,5 +537,7 @@ pub(crate) const MOST_DATA: usize = LENGTH_MASK as usize;
 pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
 
 const _: () = assert!((DATA - ID) as usize * WORD == 64, "what a hit reads is one line long");
-const _: () = assert!(DATA as usize * WORD == 104, "an entry costs 104 bytes beyond its data");
+const _: () = assert!(DATA as usize * WORD == 96, "an entry costs 96 bytes beyond its data");
+const _: () = assert!((LABEL_TEXT - USER) as usize * WORD == 24, "and 24 more with a user");
+const _: () = assert!(LABEL_LIMIT <= LABEL_MOST, "the flags can say how long a label is");
 const _: () = assert!(ALIAS <= Heap::SMALLEST, "every session's block can become an alias");

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  table:   index lines
-//!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ blocks …
+//!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ users │ blocks …
 //! ```
 
 use super::{
-    entry::Entry,
+    entry::{Entry, LABEL_LIMIT},
     heap::Heap,
     index::Index,
     queues::Queues,
@@ -25,7 +25,7 @@ impl Plan {
     /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Self::MOST);
-        let session = Entry::size(MEAN_DATA, false) as usize * WORD;
+        let session = Entry::size(MEAN_DATA, None) as usize * WORD + WORD / SESSIONS_PER_BUCKET;
         let line = Index::footprint(1) - Index::footprint(0);
         let lines = bytes / (session * Index::FILL as usize + line);
         let lines = (lines as u32).max(Index::FEWEST);
@@ -35,7 +35,7 @@ impl Plan {
 
     /// The fewest bytes that can hold one session of so many bytes of data.
     pub(crate) fn least(len: usize) -> usize {
-        let block = Entry::size(len, true).max(Heap::SMALLEST) as usize;
+        let block = Entry::size(len, Some(LABEL_LIMIT)).max(Heap::SMALLEST) as usize;
         let mut bytes = block * WORD;
         while Self::new(bytes).heap_words() < block {
             bytes += 64 * WORD;
@@ -48,7 +48,7 @@ impl Plan {
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
-        let block = Entry::size(len, false).max(Heap::SMALLEST) as usize;
+        let block = Entry::size(len, None).max(Heap::SMALLEST) as usize;
         (self.heap_words() / block).min((self.lines * Index::FILL) as usize)
     }
 
@@ -61,15 +61,28 @@ impl Plan {
     /// Where the classes of the heap begin.
     pub(super) const CLASSES: Offset = Self::QUEUES + Queues::WORDS;
 
-    /// Where its blocks begin.
-    pub(super) fn blocks(&self) -> Offset {
+    /// Where the anchors of the users' chains begin.
+    pub(super) fn users(&self) -> Offset {
         Self::CLASSES + Heap::class_words(self.words)
+    }
+
+    /// How many chains there are.
+    pub(super) fn buckets(&self) -> u32 {
+        (self.lines * Index::FILL / SESSIONS_PER_BUCKET as u32).max(1)
+    }
+
+    /// Where the blocks of the heap begin.
+    pub(super) fn blocks(&self) -> Offset {
+        self.users() + self.buckets()
     }
 
     fn heap_words(&self) -> usize {
         self.words.saturating_sub(self.blocks()) as usize
     }
 }
+
+/// How many sessions of that size share a chain if all have users.
+const SESSIONS_PER_BUCKET: usize = 2;
 
 /// The mean size of a session's data, in bytes, for which the index is carved.
 pub(crate) const MEAN_DATA: usize = 256;

@@ -119,7 +119,14 @@ fn copy(
     data.resize(line.len(), 0);
     let user = entry.read(line, data)?;
     let (times, news) = news(line, now);
-    let found = Found { version: line.version(), user, times, news };
+    let found = Found {
+        version: line.version(),
+        user,
+        assurance: line.flags().assurance(),
+        serial: line.serial(),
+        times,
+        news,
+    };
     seen.is_still().then_some(Ok(found))
 }
 

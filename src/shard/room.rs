@@ -5,7 +5,7 @@
 
 use super::{
     Shard,
-    entry::{Entry, LINKS},
+    entry::Entry,
     heap::Heap,
     list,
     queues::{Queue, Rank},
@@ -80,7 +80,7 @@ impl Shard {
     }
 
     /// Whether what is free and what may go is enough.
-    fn can_fit(&self, need: Need) -> bool {
+    pub(super) fn can_fit(&self, need: Need) -> bool {
         let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
         let evictable = self.queues.evictable(need.rank);
         debug_assert!(kept <= evictable, "what is kept is counted");
@@ -135,7 +135,7 @@ impl Shard {
                     index.store_offset(place, moved.to);
                 });
             }
-            LINKS.iter().for_each(|link| list::moved(region, moved.to + link));
+            Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
             counts.moved += 1;
         })
     }

@@ -5,8 +5,8 @@
 //! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Newcomer, Refusal, Shard,
-    entry::{self, Entry, Stamp, Times, WHEEL},
+    Limit, Newcomer, Refusal, Shard,
+    entry::{self, Entry, Line, Stamp, Times, WHEEL},
     index::Place,
     queues::Rank,
     region::Offset,
@@ -50,20 +50,21 @@ impl Shard {
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
     /// into the alias. Gives the version of the data.
-    pub(crate) fn sign_in(
+    pub(crate) fn sign_in<'a>(
         &mut self,
         id: &Id,
         home: Option<&mut Self>,
         target: &SessionId,
+        limit: Limit,
         now: Tick,
-        newcomer: impl FnOnce(Times) -> Newcomer,
+        newcomer: impl FnOnce(&Line) -> Newcomer<'a>,
     ) -> Result<u32, Refusal> {
         let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
-        let (newcomer, len) = (newcomer(line.times()), line.len());
+        let (newcomer, len) = (newcomer(&line), line.len());
         let Some(home) = home else {
-            let (spot, to) = self.admit(&newcomer, len, Some(at), now)?;
+            let (spot, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
             let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
             Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
             self.become_alias(place, at, target, now);
@@ -71,7 +72,7 @@ impl Shard {
             self.counts.signed_in += 1;
             return Ok(line.version());
         };
-        let (spot, to) = home.admit(&newcomer, len, None, now)?;
+        let (spot, to) = home.admit_within(limit, &newcomer, len, None, now)?;
         Entry::at(&home.region, to).fill_from(old);
         self.become_alias(place, at, target, now);
         home.enlist(spot, to);
@@ -99,6 +100,7 @@ impl Shard {
     /// Turns a session into the alias of its new id, in its own block.
     fn become_alias(&mut self, place: Place, at: Offset, target: &SessionId, now: Tick) {
         self.queues.leave(&self.region, at);
+        self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let entry = Entry::at(&self.region, at);
         let end = remembered_until(&entry.line().times(), now);

@@ -10,7 +10,9 @@ use std::{env, time::Duration};
 
 use bytes::BytesMut;
 use rings::ring;
-use sessile::{Builder, Clock, Deadlines, Error, Issued, Record, SessionCache, SessionId, Token};
+use sessile::{
+    Builder, Clock, Deadlines, Error, Issued, Record, SessionCache, SessionId, SignIn, Token,
+};
 
 /// What deadlines are counted in.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -21,6 +23,10 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The cache's own timeouts.
 pub(crate) const PLAIN: Deadlines = Deadlines { idle_timeout: None, lifetime: None };
+
+/// A sign-in that says nothing.
+pub(crate) const PLAINLY: SignIn<'static> =
+    SignIn { deadlines: PLAIN, assurance: 0, label: "", renew_lifetime: false };
 
 /// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
 pub(crate) fn builder(clock: &Clock) -> Builder {
@@ -46,7 +52,7 @@ pub(crate) fn create(cache: &SessionCache, data: &[u8]) -> Issued {
 }
 
 pub(crate) fn sign_in(cache: &SessionCache, id: &SessionId, user: &str) -> Issued {
-    cache.sign_in(id, user, PLAIN).unwrap()
+    cache.sign_in(id, user, PLAINLY).unwrap()
 }
 
 pub(crate) fn create_many(cache: &SessionCache, number: usize, data: &[u8]) -> Vec<Issued> {
@@ -99,7 +105,7 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
     assert_eq!(cache.touch(id), Err(Error::Gone));
     assert_eq!(cache.set_deadlines(id, PLAIN), Err(Error::Gone));
     assert_eq!(cache.rotate(id).err(), Some(Error::Gone));
-    assert_eq!(cache.sign_in(id, "alice", PLAIN).err(), Some(Error::Gone));
+    assert_eq!(cache.sign_in(id, "alice", PLAINLY).err(), Some(Error::Gone));
     assert!(load(cache, id).is_none());
     let after = (cache.len(), cache.stats());
     assert!(after.0 <= before.0 && after.1.memory.used <= before.1.memory.used);
@@ -140,8 +146,13 @@ pub(crate) fn filler(number: usize, len: usize) -> Vec<u8> {
 
 /// The bytes of a session's block, as the documentation of memory has it.
 pub(crate) fn block(data_len: usize, has_user: bool) -> usize {
-    let user = if has_user { 16 } else { 0 };
-    (104 + user + data_len.next_multiple_of(8)).max(128)
+    let user = if has_user { 24 } else { 0 };
+    (96 + user + data_len.next_multiple_of(8)).max(128)
+}
+
+/// The bytes of the largest session's block, which has a user and the longest label.
+pub(crate) fn largest_block(data_len: usize) -> usize {
+    block(data_len, true) + 48
 }
 
 /// Whether the long forms of tests were asked for, with `SESSILE_LONG=1`.

@@ -3,7 +3,10 @@
 #[path = "model.rs"]
 pub(crate) mod model;
 
-/// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory.
+use sessile::AtLimit;
+
+/// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory and
+/// what happens at the limit of a user.
 pub(crate) fn engine(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let memory = match first % 3 {
@@ -11,5 +14,9 @@ pub(crate) fn engine(bytes: &[u8]) {
         1 => model::Memory::Short,
         _ => model::Memory::ShortInTwo,
     };
-    model::Pair::new(memory).run(&model::ops(rest));
+    let at_limit = match first / 3 % 2 {
+        0 => AtLimit::EndStalest,
+        _ => AtLimit::Refuse,
+    };
+    model::Pair::new(memory, at_limit).run(&model::ops(rest));
 }

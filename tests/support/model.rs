@@ -5,12 +5,16 @@
 //! refused between fifteen sixteenths of its timeout and the whole; one may be evicted when memory is
 //! short), it takes the cache's answer, and counts what it takes.
 
+#[path = "model_users.rs"]
+mod users;
+
 use std::{cell::Cell, collections::HashMap, time::Duration};
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use sessile::{
-    Clock, Deadlines, Error, Issued, KeyRing, Record, SessionCache, SessionId, UserHash,
+    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, Record, SessionCache, SessionId,
+    UserHash,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -23,7 +27,10 @@ pub enum Op {
     Touch { which: u16 },
     SetDeadlines { which: u16, idle: Option<u8>, lifetime: Option<u8> },
     Rotate { which: u16 },
-    SignIn { which: u16, user: u8, idle: Option<u8> },
+    SignIn { which: u16, user: u8, idle: Option<u8>, renew: bool, label: u8 },
+    SessionsOf { user: u8 },
+    EndSession { which: u16 },
+    EndUser { user: u8, except: Option<u16> },
     End { which: u16 },
     Advance { ticks: u16 },
     Maintain { budget: u8 },
@@ -52,7 +59,22 @@ struct Session {
     created: u32,
     used: u32,
     idle_timeout: u32,
+    /// From when the lifetime counts, and its end.
+    start: u32,
     end: u32,
+    /// What was said at the sign-in, and when; and the name in lists.
+    label: u8,
+    signed_in: u32,
+    handle: Option<Handle>,
+}
+
+/// Where an id went that was rotated.
+struct Alias {
+    target: SessionId,
+    /// Until when that is remembered.
+    until: u32,
+    /// Whose it was.
+    user: Option<u8>,
 }
 
 /// The cache and the model, side by side.
@@ -61,9 +83,11 @@ pub struct Pair {
     clock: Clock,
     now: u32,
     live: HashMap<SessionId, Session>,
-    /// Where the ids went that were rotated, and until when that is remembered.
-    aliases: HashMap<SessionId, (SessionId, u32)>,
+    aliases: HashMap<SessionId, Alias>,
     known: Vec<Issued>,
+    /// Every handle that there ever was of a session with a user.
+    handles: Vec<Handle>,
+    at_limit: AtLimit,
     written: u32,
     /// Evictions that the model has not yet seen the loss of.
     evictions: [u64; 2],
@@ -79,10 +103,12 @@ const IDLE: u32 = 100;
 const LIFETIME: u32 = 400;
 const TICK: Duration = Duration::from_millis(100);
 const MOST_DATA: usize = 2_048;
+const USERS: u8 = 6;
+const MOST_SESSIONS: usize = 3;
 
 impl Pair {
     /// Plenty of memory over four shards, or hardly any in one or in two.
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(memory: Memory, at_limit: AtLimit) -> Self {
         let clock = Clock::manual();
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
@@ -97,6 +123,8 @@ impl Pair {
             .max_session_size(MOST_DATA)
             .idle_timeout(TICK * IDLE)
             .lifetime(TICK * LIFETIME)
+            .max_sessions_per_user(MOST_SESSIONS)
+            .at_limit(at_limit)
             .clock(clock.clone())
             .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
             .build()
@@ -108,6 +136,8 @@ impl Pair {
             live: HashMap::new(),
             aliases: HashMap::new(),
             known: Vec::new(),
+            handles: Vec::new(),
+            at_limit,
             written: 0,
             evictions: [0; 2],
             seen_evictions: [0; 2],
@@ -151,15 +181,13 @@ impl Pair {
                 let answer = self.cache.rotate(&id);
                 self.reissued(&id, answer, |_| {});
             }
-            Op::SignIn { which, user, idle } => {
+            Op::SignIn { which, user, idle, renew, label } => {
                 let Some(id) = self.pick(which) else { return };
-                let (now, deadlines) = (self.now, deadlines(idle, None));
-                let answer = self.cache.sign_in(&id, &format!("user {user}"), deadlines);
-                self.reissued(&id, answer, |session| {
-                    session.user = Some(user);
-                    session.set(deadlines, now);
-                });
+                self.sign_in(&id, user % USERS, deadlines(idle, None), renew, label % 49);
             }
+            Op::SessionsOf { user } => drop(self.sessions_of(user % USERS)),
+            Op::EndSession { which } => self.end_session(which),
+            Op::EndUser { user, except } => self.end_user(user % USERS, except),
             Op::End { which } => self.end(which),
             Op::Advance { ticks } => {
                 let ticks = u32::from(ticks % 150);
@@ -186,7 +214,11 @@ impl Pair {
                     created: self.now,
                     used: self.now,
                     idle_timeout: IDLE,
+                    start: self.now,
                     end,
+                    label: 0,
+                    signed_in: 0,
+                    handle: None,
                 };
                 session.set(deadlines, self.now);
                 assert!(self.live.insert(made.id, session).is_none(), "an id is new");
@@ -247,6 +279,13 @@ impl Pair {
         assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));
         assert!(self.users.values().filter(|&&hash| Some(hash) == record.user).count() <= 1);
         assert_eq!(record.age(), TICK * (now - session.created));
+        assert_eq!(record.assurance, session.label, "both are one number here");
+        assert!(session.user.is_none() || session.handle == Some(record.handle()));
+        let signed_in = session.user.map(|_| TICK * (now - session.signed_in));
+        assert_eq!(record.authenticated_for(), signed_in);
+        let until = session.end.min(now + session.idle_timeout) - now;
+        let left = record.expires_in();
+        assert!(left <= TICK * until && left + TICK * (session.idle_timeout / 16) >= TICK * until);
         self.used(id);
     }
 
@@ -290,8 +329,9 @@ impl Pair {
         assert_eq!(issued.version, session.version, "a new id leaves the data alone");
         let remembered = session.end.min(self.now + session.idle_timeout);
         session.used = self.now;
+        let alias = Alias { target: issued.id, until: remembered, user: session.user };
+        self.aliases.insert(*id, alias);
         change(&mut session);
-        self.aliases.insert(*id, (issued.id, remembered));
         assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
         self.known.push(issued);
     }
@@ -300,9 +340,9 @@ impl Pair {
         let Some(mut id) = self.pick(which) else { return };
         let answer = self.cache.end(&id);
         let mut is_remembered = true;
-        while let Some(&(target, until)) = self.aliases.get(&id) {
-            is_remembered &= self.now < until && !self.is_short;
-            id = target;
+        while let Some(alias) = self.aliases.get(&id) {
+            is_remembered &= self.now < alias.until && !self.is_short;
+            id = alias.target;
         }
         if is_remembered || answer {
             self.agree(&id, answer);
@@ -377,8 +417,7 @@ impl Session {
         let ticks = |span: Option<Duration>| span.map(|span| (span.as_millis() / 100) as u32);
         self.idle_timeout =
             ticks(deadlines.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
-        self.end =
-            ticks(deadlines.lifetime).map_or(self.end, |own| self.created + own.min(LIFETIME));
+        self.end = ticks(deadlines.lifetime).map_or(self.end, |own| self.start + own.min(LIFETIME));
         self.used = now;
     }
 

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use bytes::BytesMut;
-use sessile::{Deadlines, KeyRing, SessionCache};
+use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{KEY, Server, app, cache, read};
 
@@ -172,7 +172,7 @@ fn full_cache() -> SessionCache {
     let mut sign_one_in = || {
         let made = cache.create(&[0; 512], Deadlines::default()).unwrap();
         let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user, Deadlines::default()).unwrap();
+        cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();

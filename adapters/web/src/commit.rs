@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use sessile::{Deadlines, Error, Issued, SessionCache, Token};
+use sessile::{Deadlines, Error, Issued, SessionCache, SignIn, Token};
 
 use crate::{
     CommitError, Session,
@@ -88,7 +88,7 @@ fn create(
 
 /// A newcomer whose sign-in is refused is not left behind. If it is gone already, it had to make room.
 fn sign_in_new(cache: &SessionCache, made: &Issued, user: &str) -> Result<Issued, Error> {
-    cache.sign_in(&made.id, user, Deadlines::default()).map_err(|error| {
+    cache.sign_in(&made.id, user, SignIn::default()).map_err(|error| {
         cache.end(&made.id);
         if error == Error::Gone { Error::Full } else { error }
     })
@@ -107,7 +107,7 @@ fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> 
     let data = changes.applied_to(&live.data);
     check_size(&data, cache.max_session_size())?;
     let issued = match user {
-        Some(user) => Some(cache.sign_in(&live.id, user, Deadlines::default())),
+        Some(user) => Some(cache.sign_in(&live.id, user, SignIn::default())),
         None if *rotate => Some(cache.rotate(&live.id)),
         None => None,
     };

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
-use sessile::{Deadlines, Error, SessionCache};
+use sessile::{Deadlines, Error, SessionCache, SignIn};
 use sessile_web::{Session, Sessions};
 use support::{Visitor, builder, cache};
 
@@ -148,7 +148,7 @@ fn full_cache() -> SessionCache {
     let mut sign_one_in = || {
         let made = cache.create(&[0; 512], Deadlines::default()).unwrap();
         let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user, Deadlines::default()).unwrap();
+        cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();

@@ -3,11 +3,15 @@
 //! The peers allocate the value, which is part of what they do with it; ours copies it into its
 //! region. Ours also mints the id and signs it, which the peers leave to somebody else: the
 //! operating system's random source and the two compressions of a MAC are measured apart, and what
-//! is held against the peers is the difference. moka puts work off, so what it has queued is done within the clock.
+//! is held against the peers is the difference. Signing in and ending a user, which no peer has, are
+//! held against our own create. moka puts work off, so what it has queued is done within the clock.
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
-use sessile::{Clock, SessionCache};
+use sessile::{Clock, SessionCache, SessionId};
 
 use crate::{
     Plan,
@@ -25,6 +29,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.churn_sessions {
         let entrants = vec![
             ours(sessions, plan.inserts),
+            sign_in(sessions, plan.inserts),
+            end_user(sessions, plan.inserts),
             Entrant::new(RANDOM, || random(plan.inserts)),
             Entrant::new(FLOOR, || two_compressions(plan.inserts)),
             peer::<QuickCache>(sessions, plan.inserts, |_| ()),
@@ -36,13 +42,62 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     }
 }
 
-fn ours(sessions: usize, inserts: usize) -> Entrant<'static> {
+fn full(sessions: usize) -> SessionCache {
     let cache = ours::cache_for(sessions, &Clock::system());
     let value = value();
     for _ in 0..sessions + sessions / 4 {
         ours::create(&cache, &value);
     }
     assert!(evicted(&cache) > 0, "the cache is full");
+    cache
+}
+
+/// Sessions just created, each by a user of its own.
+fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
+    let cache = full(sessions);
+    Entrant::new(SIGN_IN, move || {
+        users(&cache, times, |cache, guests, names| {
+            let start = Instant::now();
+            ours::sign_in(cache, guests, names);
+            let elapsed = start.elapsed();
+            assert_eq!(ours::end_users(cache, names), names.len());
+            elapsed
+        })
+    })
+}
+
+/// Users who have one session each.
+fn end_user(sessions: usize, times: usize) -> Entrant<'static> {
+    let cache = full(sessions);
+    Entrant::new(END_USER, move || {
+        users(&cache, times, |cache, guests, names| {
+            ours::sign_in(cache, guests, names);
+            let start = Instant::now();
+            assert_eq!(ours::end_users(cache, names), names.len());
+            start.elapsed()
+        })
+    })
+}
+
+/// Times a verb on batches of new sessions and as many users; what one takes.
+fn users(
+    cache: &SessionCache,
+    times: usize,
+    time: impl Fn(&SessionCache, &[SessionId], &[String]) -> Duration,
+) -> f64 {
+    let value = value();
+    let mut elapsed = Duration::ZERO;
+    for batch in 0..times / BATCH {
+        let guests: Vec<_> = (0..BATCH).map(|_| ours::create(cache, &value).id).collect();
+        let names: Vec<_> = (0..BATCH).map(|n| format!("user {}", batch * BATCH + n)).collect();
+        elapsed += time(cache, &guests, &names);
+    }
+    nanos_each(elapsed, times / BATCH * BATCH)
+}
+
+fn ours(sessions: usize, inserts: usize) -> Entrant<'static> {
+    let cache = full(sessions);
+    let value = value();
     Entrant::new(Sessile::NAME, move || {
         let start = Instant::now();
         for _ in 0..inserts {
@@ -112,7 +167,7 @@ fn tell(heading: &str, samples: &[Sample], report: &mut Report) {
             target.map_or_else(blank, |target| target.verdict(ratio, "× quick_cache")),
         ]);
     };
-    for sample in samples {
+    for sample in samples.iter().filter(|sample| ![SIGN_IN, END_USER].contains(&&*sample.name)) {
         row(&sample.name, sample.least(), sample.median(), None);
     }
     let apart = |pick: fn(&Sample) -> f64| {
@@ -128,6 +183,30 @@ fn tell(heading: &str, samples: &[Sample], report: &mut Report) {
     );
     report.heading(heading);
     report.table(&table);
+    report.table(&beside_create(samples));
 }
 
+/// What is done with users, held against a create of the same run.
+fn beside_create(samples: &[Sample]) -> Table {
+    let create = rounds::named(samples, Sessile::NAME);
+    let mut table = Table::new(&["", "min", "median", "min × create", "median ×", VERDICT]);
+    for name in [SIGN_IN, END_USER] {
+        let sample = rounds::named(samples, name);
+        let ratio = sample.least() / create.least();
+        table.row([
+            name.to_owned(),
+            figure(sample.least(), 1),
+            figure(sample.median(), 1),
+            figure(ratio, 2),
+            figure(sample.median() / create.median(), 2),
+            Target::AtMost(2.0).verdict(ratio, "× create"),
+        ]);
+    }
+    table
+}
+
+const SIGN_IN: &str = "sessile, sign_in";
+const END_USER: &str = "sessile, end_user";
+/// Sessions that are made, apart from the clock, before they are signed in to.
+const BATCH: usize = 1_000;
 const RANDOM: &str = "16 random bytes from the system";

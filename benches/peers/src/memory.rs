@@ -8,7 +8,7 @@
 
 use std::{env, process::Command};
 
-use sessile::{Clock, SessionCache};
+use sessile::{Clock, SessionCache, SignIn};
 
 use crate::{
     Plan,
@@ -145,8 +145,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
         let Ok(issued) = cache.create(&value, Default::default()) else {
             break;
         };
-        if users
-            && cache.sign_in(&issued.id, &format!("user {number}"), Default::default()).is_err()
+        if users && cache.sign_in(&issued.id, &format!("user {number}"), SignIn::default()).is_err()
         {
             break;
         }

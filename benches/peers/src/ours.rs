@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{Builder, Clock, Deadlines, Issued, KeyRing, SessionCache, SessionId, Token};
+use sessile::{Builder, Clock, Deadlines, Issued, KeyRing, SessionCache, SessionId, SignIn, Token};
 
 use crate::{
     contender::Contender,
@@ -81,6 +81,18 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
 /// A new session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> Issued {
     cache.create(value, Deadlines::default()).expect("a cache of anonymous sessions makes room")
+}
+
+/// Signs each of some users in to one of as many sessions.
+pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[String]) {
+    for (guest, name) in guests.iter().zip(names) {
+        cache.sign_in(guest, name, SignIn::default()).expect("anonymous sessions make room");
+    }
+}
+
+/// Ends all sessions of some users, one user after the other.
+pub(crate) fn end_users(cache: &SessionCache, names: &[String]) -> usize {
+    names.iter().map(|name| cache.end_user(name, None)).sum()
 }
 
 fn builder(clock: &Clock) -> Builder {

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use sessile::{Clock, Deadlines, SessionCache, Stats};
+use sessile::{Clock, Deadlines, SessionCache, SignIn, Stats};
 
 use crate::{
     Plan,
@@ -78,7 +78,7 @@ impl Churn {
             if signed_in && user.is_multiple_of(2) {
                 let name = format!("user {user}");
                 // A user whose shard is full stays anonymous; there are enough of the others.
-                let _ = self.cache.sign_in(&issued.id, &name, Deadlines::default());
+                let _ = self.cache.sign_in(&issued.id, &name, SignIn::default());
             }
         }
     }

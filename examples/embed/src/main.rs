@@ -7,7 +7,7 @@
 use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Issued, KeyRing, Record, SessionCache, SetCookie, Token};
+use sessile::{Clock, Deadlines, Issued, KeyRing, Record, SessionCache, SetCookie, SignIn, Token};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = Clock::manual();
@@ -60,7 +60,7 @@ fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
 
 /// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
 fn sign_in(cache: &SessionCache, record: &Record) -> Result<Issued, sessile::Error> {
-    let first = cache.sign_in(&record.id, "ada", Deadlines::default())?;
+    let first = cache.sign_in(&record.id, "ada", SignIn::default())?;
     let second = cache.rotate(&first.id)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
     println!("Signed in and rotated. The cookie before opens: {before}; the new one: {after}.");

@@ -1,0 +1,195 @@
+//! The verbs that are about a user. All sessions of one are in one shard, so each verb takes one lock, and
+//! sign-in that of the session's old home too.
+
+use std::time::Duration;
+
+use super::{Issued, SessionCache, SignIn};
+use crate::{
+    clock::{Tick, to_duration},
+    error::Error,
+    handle::Handle,
+    id::{SessionId, UserHash},
+    shard::{
+        Limit, Listed, Newcomer,
+        entry::{Line, Member, Times},
+    },
+};
+
+/// A session in the list of its user's: what to show them so that they know where they are signed in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Device {
+    /// Its name, for [`end_session`](SessionCache::end_session).
+    pub handle: Handle,
+    /// How sure the application was of the user, on its own scale.
+    pub assurance: u8,
+    /// What the application called it at the sign-in; empty if nothing.
+    pub label: String,
+    times: Times,
+    now: Tick,
+}
+
+impl SessionCache {
+    /// Binds a session to a user and gives it a new id, in one. The old id opens nothing from now on, as
+    /// with [`rotate`](Self::rotate). Signing in again, as whomever, does the same.
+    ///
+    /// A user has at most [`max_sessions_per_user`](crate::Builder::max_sessions_per_user) sessions: with one
+    /// more, the stalest of the others ends or this is refused, as
+    /// [`at_limit`](crate::Builder::at_limit) says. A name may be as long as it likes: what is kept is a hash.
+    ///
+    /// # Errors
+    /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
+    /// [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a moment the session is there
+    /// twice), [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
+        if user.is_empty() {
+            return Err(Error::EmptyUser);
+        }
+        with.check()?;
+        let user = self.0.users.hash(user);
+        let now = self.now();
+        let settings = &self.0.settings;
+        let limit = Limit { most: settings.max_sessions_per_user, then: settings.at_limit };
+        let SignIn { assurance, label, renew_lifetime: renewed, .. } = with;
+        let member = Some(Member { user, assurance, label, renewed });
+        self.reissue(id, self.home_of(&user), |issued, &stamp| {
+            let newcomer = |line: &Line| Newcomer {
+                stamp,
+                times: self.signed_in_times(line, with, now),
+                member,
+            };
+            self.write_two(id.home, issued.id.home, |old, new| {
+                old.sign_in(&id.id, new, &issued.id, limit, now, newcomer)
+            })
+        })
+    }
+
+    /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.
+    ///
+    /// It is what was there at one moment. It holds no ids: whoever sees it can end sessions with it, if the
+    /// application lets them, but open none.
+    ///
+    /// ```
+    /// use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
+    ///
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// for label in ["phone", "laptop"] {
+    ///     let made = cache.create(b"", Deadlines::default())?;
+    ///     cache.sign_in(&made.id, "ada", SignIn::default().label(label))?;
+    /// }
+    /// let devices = cache.sessions_of("ada");
+    /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
+    ///
+    /// assert!(cache.end_session(&phone.handle));
+    /// assert_eq!(cache.sessions_of("ada").len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sessions_of(&self, user: &str) -> Vec<Device> {
+        let user = self.0.users.hash(user);
+        let home = self.home_of(&user);
+        let now = self.now();
+        let mut list = Vec::with_capacity(EXPECTED);
+        // Nothing is allocated while the lock is held: if there are more, it is taken again.
+        while let Err(number) = self.write(home, |shard| shard.sessions_of(&user, now, &mut list)) {
+            list.reserve(number + number / 4);
+        }
+        list.sort_by_key(|listed| {
+            let Times { authenticated, .. } = listed.times;
+            core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
+        });
+        let device = |listed: &Listed| Device {
+            handle: Handle::new(Some(user), home, listed.serial, listed.times.created),
+            assurance: listed.assurance,
+            label: listed.label.text().to_owned(),
+            times: listed.times,
+            now,
+        };
+        list.iter().map(device).collect()
+    }
+
+    /// Destroys the session that a handle names. Says whether there was one: not if it has ended or expired,
+    /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
+    /// read finds it.
+    pub fn end_session(&self, handle: &Handle) -> bool {
+        let now = self.now();
+        let user = handle.user().filter(|user| self.home_of(user) == handle.home());
+        user.is_some_and(|user| {
+            self.write(handle.home(), |shard| {
+                shard.end_session(&user, handle.serial(), handle.created(), now)
+            })
+        })
+    }
+
+    /// Destroys all sessions of a user, but for one if it is named, and says how many. That one may be named
+    /// by an id that it had before, as long as that was this user's and is remembered.
+    ///
+    /// When this has returned, no read finds any session whose sign-in was answered before the call, whatever
+    /// other threads do. It holds one lock for a time that goes with the number of the user's sessions.
+    ///
+    /// ```
+    /// use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
+    ///
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// let mut sign_in = || {
+    ///     let made = cache.create(b"", Deadlines::default())?;
+    ///     cache.sign_in(&made.id, "ada", SignIn::default())
+    /// };
+    /// let (_phone, laptop) = (sign_in()?, sign_in()?);
+    ///
+    /// assert_eq!(cache.end_user("ada", Some(&laptop.id)), 1);
+    /// assert_eq!(cache.end_user("ada", None), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn end_user(&self, user: &str, except: Option<&SessionId>) -> usize {
+        let user = self.0.users.hash(user);
+        let home = self.home_of(&user);
+        let now = self.now();
+        let except = except.filter(|id| id.home == home);
+        self.write(home, |shard| shard.end_user(&user, except, now))
+    }
+
+    /// The times of a session that somebody signs in to.
+    fn signed_in_times(&self, line: &Line, with: SignIn<'_>, now: Tick) -> Times {
+        let times = Times { authenticated: now, issued: now, ..line.times() };
+        if !with.renew_lifetime {
+            return self.change(times, line.start(), with.deadlines, now);
+        }
+        let lifetime = times.end.saturating_sub(line.start()).min(self.0.lifetime);
+        let times = Times { end: now.saturating_add(lifetime), ..times };
+        self.change(times, now, with.deadlines, now)
+    }
+}
+
+impl Device {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> Option<UserHash> {
+        self.handle.user()
+    }
+
+    /// How old the session is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.since(self.times.created)
+    }
+
+    /// How long ago its user signed in.
+    #[must_use]
+    pub fn signed_in_for(&self) -> Duration {
+        self.since(self.times.authenticated)
+    }
+
+    /// How long ago it was last used: that long, or less by at most a sixteenth of its idle timeout.
+    #[must_use]
+    pub fn last_seen(&self) -> Duration {
+        self.since(self.times.seen())
+    }
+
+    fn since(&self, then: Tick) -> Duration {
+        to_duration(self.now.saturating_sub(then))
+    }
+}
+
+/// How many sessions of a user there is room for at first.
+const EXPECTED: usize = 32;

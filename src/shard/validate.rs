@@ -1,0 +1,44 @@
+//! What tests ask of a whole shard: that every structure holds, and that all agree on what there is.
+
+use super::{
+    Shard,
+    entry::{Entry, Flags, WHEEL},
+    region::Offset,
+};
+
+impl Shard {
+    /// How often a word stands anywhere in the region.
+    pub(crate) fn count(&self, word: u64) -> usize {
+        (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()
+    }
+
+    /// The most entries in one chain of users.
+    pub(crate) fn longest_chain(&self) -> usize {
+        self.users.longest(&self.region)
+    }
+
+    /// Checks every structure, and that they agree on what there is.
+    pub(crate) fn validate(&self) {
+        let sorted = |mut offsets: Vec<Offset>| {
+            offsets.sort_unstable();
+            offsets
+        };
+        let used = self.heap.validate(&self.region);
+        let filed = self.wheel.validate(&self.region).into_iter().map(|link| link - WHEEL);
+        assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
+        assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
+        assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
+        let has_user = |&at: &Offset| Entry::at(&self.region, at).flags().has(Flags::USER);
+        let with_users: Vec<_> = used.iter().copied().filter(has_user).collect();
+        assert_eq!(with_users, sorted(self.users.validate(&self.region)), "users hold their own");
+        for &at in &used {
+            let entry = Entry::at(&self.region, at);
+            assert_eq!(
+                self.find(&entry.id()).map(|(_, at)| at),
+                Some(at),
+                "an entry is found by its id"
+            );
+            assert!(entry.line().len() <= entry.room(), "data ends within its block");
+        }
+    }
+}
