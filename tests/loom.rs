@@ -220,6 +220,43 @@ mod reads {
     fn without_the_fence_behind_the_lock_it_is() {
         taken_by_another(Some(Fence::Locked), &TAKEN);
     }
+#[test]
+fn sign_in_against_end_user_is_before_it_or_behind() {
+    explore(&["signed in, then ended", "signed in behind it"], |cache| {
+        let (old, user) = one_that_moves(&cache);
+        cache.end_user(&user, None);
+        let (other, name) = (cache.clone(), user.clone());
+        let ending = thread::spawn(move || other.end_user(&name, None));
+        let new = cache.sign_in(&old.id, &user, SignIn::default()).expect("it is live");
+        let ended = ending.join().expect("it ends what is there");
+        assert!(!opens(&cache, &old));
+        assert_eq!(opens(&cache, &new), ended == 0);
+        assert_eq!(cache.sessions_of(&user).len(), 1 - ended);
+        if ended == 1 { "signed in, then ended" } else { "signed in behind it" }
+    });
+}
+
+#[test]
+fn rotate_against_end_user_leaves_nothing() {
+    explore(&["rotated, then ended", "ended first"], |cache| {
+        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let old = cache.sign_in(&old.id, "ada", SignIn::default()).expect("it is live");
+        let other = cache.clone();
+        let ending = thread::spawn(move || other.end_user("ada", None));
+        let rotated = cache.rotate(&old.id);
+        assert_eq!(ending.join().expect("it ends what is there"), 1);
+        assert!(cache.sessions_of("ada").is_empty() && !opens(&cache, &old));
+        match rotated {
+            Ok(new) => {
+                assert!(!opens(&cache, &new), "no session escapes");
+                "rotated, then ended"
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "ended first"
+            }
+        }
+    });
 }
 
 /// Runs a model in every order and checks that each outcome came about.
