@@ -13,7 +13,7 @@ mod traces;
 
 use bytes::BytesMut;
 use sessile::{Clock, Evicted, SessionCache};
-use support::{HOUR, builder, create};
+use support::{HOUR, builder, create, create_many};
 use traces::{REPLAYS, Replay, exactly};
 
 const LEN: usize = 256;
@@ -64,7 +64,7 @@ fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
 fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
     for sessions in REPLAYS.map(|replay| replay.sessions) {
         let cache = cache_for(sessions);
-        (0..sessions).for_each(|_| drop(create(&cache, &[7; LEN])));
+        create_many(&cache, sessions, &[7; LEN]);
         assert_eq!((cache.len(), cache.stats().evicted), (sessions, Evicted::default()));
         create(&cache, &[7; LEN]);
         assert_eq!((cache.len(), cache.stats().evicted.probation), (sessions, 1));
