@@ -6,7 +6,7 @@
 //! are written once: no lock of the recorder's own puts the calls in an order.
 
 use std::{
-    hint, iter,
+    iter,
     sync::{
         OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -19,6 +19,7 @@ use sessile::{Error, Issued, Record, SessionCache, UserHash};
 
 use super::{
     history::{Answer, Call, IDS, Id, User, Verb},
+    meeting::Meeting,
     support::{Random, create, sign_in},
 };
 
@@ -32,7 +33,7 @@ pub(crate) struct Recorder<'c> {
 
 /// What the threads of a round share.
 struct Round {
-    arrived: AtomicUsize,
+    meeting: Meeting,
     issued: AtomicUsize,
     places: [OnceLock<Issued>; IDS],
     users: [(String, UserHash); 2],
@@ -94,7 +95,7 @@ impl Recorder<'_> {
             value: (thread * 1_000) as u32,
             calls: Vec::with_capacity(self.calls + 1),
         };
-        round.wait(self.threads);
+        round.meeting.wait_for(self.threads);
         // Two begin with a session each, so that most calls are about one of two.
         if thread < 2 {
             worker.call(0);
@@ -113,21 +114,10 @@ impl Round {
             (name, record.user.expect("somebody signed in"))
         };
         Self {
-            arrived: AtomicUsize::new(0),
+            meeting: Meeting::default(),
             issued: AtomicUsize::new(0),
             places: std::array::from_fn(|_| OnceLock::new()),
             users: ["alice", "bob"].map(|name| user(format!("{name} {number}"))),
-        }
-    }
-
-    /// Waits until all threads have come. There may be more of them than cores.
-    fn wait(&self, threads: usize) {
-        self.arrived.fetch_add(1, SeqCst);
-        for turn in 0_u32.. {
-            if self.arrived.load(SeqCst) == threads {
-                return;
-            }
-            if turn % SPINS == SPINS - 1 { thread::yield_now() } else { hint::spin_loop() }
         }
     }
 
@@ -304,5 +294,3 @@ fn value(data: &[u8]) -> u32 {
 /// Kinds of calls, in parts of a hundred: those below the first create, those below the second issue an id.
 const CREATES: usize = 4;
 const FIRST_WITHOUT_AN_ID: usize = 17;
-/// Turns of a wait after which a thread makes way for others.
-const SPINS: u32 = 4_000;
