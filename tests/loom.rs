@@ -220,6 +220,8 @@ mod reads {
     fn without_the_fence_behind_the_lock_it_is() {
         taken_by_another(Some(Fence::Locked), &TAKEN);
     }
+}
+
 #[test]
 fn sign_in_against_end_user_is_before_it_or_behind() {
     explore(&["signed in, then ended", "signed in behind it"], |cache| {

@@ -172,6 +172,11 @@ impl Random {
         Self(seed | 1)
     }
 
+    /// Another, which goes its own way from here.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next().wrapping_mul(0x2545_f491_4f6c_dd1d) | 1)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

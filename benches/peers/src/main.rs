@@ -1,6 +1,6 @@
 //! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`. All contenders of an
+//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`, `traces`. All contenders of an
 //! axis run in one process, in turns, round by round, so that what else the machine does hits them
 //! alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders
 //! come from fixed seeds. Before a contender is timed, every one of its sessions is read once and
@@ -23,6 +23,7 @@ mod ours;
 mod peers;
 mod report;
 mod rounds;
+mod traces;
 mod utilisation;
 mod workload;
 
@@ -81,6 +82,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "churn" => (FULL, &[churn::run]),
         "expiry" => (FULL, &[expiry::run]),
         "memory" => (FULL, &[memory::run, utilisation::run]),
+        "traces" => (FULL, &[traces::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => {
             (Plan { lookup_sessions: &[1_000, 10_000, 1_000_000, 4_000_000], ..FULL }, EVERYTHING)
@@ -100,12 +102,20 @@ fn child(what: &str, size: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    report.line("usage: bench lookup|border|churn|expiry|memory|quick|all [--markdown FILE]");
+    report
+        .line("usage: bench lookup|border|churn|expiry|memory|traces|quick|all [--markdown FILE]");
     ExitCode::FAILURE
 }
 
-const EVERYTHING: &[Axis] =
-    &[lookup::run, border::run, churn::run, expiry::run, memory::run, utilisation::run];
+const EVERYTHING: &[Axis] = &[
+    lookup::run,
+    border::run,
+    churn::run,
+    expiry::run,
+    memory::run,
+    utilisation::run,
+    traces::run,
+];
 
 const FULL: Plan = Plan {
     rounds: 7,

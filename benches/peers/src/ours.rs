@@ -78,6 +78,15 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
     builder(clock).memory(memory).build().expect("the settings hold")
 }
 
+/// A cache of so many bytes that takes no session with more data than that, if it can hold one.
+pub(crate) fn smallest(
+    memory: usize,
+    max_session_size: usize,
+    clock: &Clock,
+) -> Option<SessionCache> {
+    builder(clock).memory(memory).max_session_size(max_session_size).build().ok()
+}
+
 /// A new session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> Issued {
     cache.create(value, Deadlines::default()).expect("a cache of anonymous sessions makes room")

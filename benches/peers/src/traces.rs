@@ -1,0 +1,97 @@
+//! Traces: the share of requests of real sites that find their session when memory is short.
+//!
+//! Nothing is timed. Each contender has room for N sessions and no more. An id is new each time, since a
+//! session that went never comes back under its own; a peer that remembers whom it sent away gains
+//! nothing by it, and one that admits only whom it has seen before sends newcomers away. So the peers
+//! stand there once more, as what they are made for: a cache whose keys come back, which no sessions'
+//! can. moka puts evictions off, so it does what it has queued after each insert; else it would
+//! hold more than N.
+
+use std::cell::Cell;
+
+use bytes::BytesMut;
+use sessile::Clock;
+
+use crate::{
+    Plan,
+    contender::Contender,
+    ours::{self, Sessile},
+    peers::{Moka, QuickCache},
+    report::{Report, Table, Target, VERDICT, blank, figure},
+    workload::{self, Id, VALUE_LEN},
+};
+use replay::{REPLAYS, Replay};
+
+#[path = "../../../tests/support/traces.rs"]
+mod replay;
+
+/// One table for each trace and capacity. Only the bounded peers can be full.
+pub(crate) fn run(_: &Plan, report: &mut Report) {
+    for replay in &REPLAYS {
+        let Replay { trace, sessions, .. } = *replay;
+        let mut table = Table::new(&["", "found, %", "sessions alive at most", VERDICT]);
+        ours(replay, &mut table);
+        peer::<QuickCache>(replay, &mut table, |_| ());
+        peer::<Moka>(replay, &mut table, Moka::settle);
+        report
+            .heading(&format!("traces: {trace}, {sessions} sessions, requests that found theirs"));
+        report.table(&table);
+    }
+}
+
+fn ours(replay: &Replay, table: &mut Table) {
+    let cache = replay::exactly(replay.sessions, VALUE_LEN, |memory| {
+        ours::smallest(memory, VALUE_LEN, &Clock::manual())
+    });
+    let cache = cache.expect("some memory has room for so many");
+    let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));
+    let found = replay.hit_ratio(
+        |id| cache.load(id, &mut buffer).is_some(),
+        |_user| {
+            let id = ours::create(&cache, &[7; VALUE_LEN]).id;
+            alive.set(cache.len().max(alive.get()));
+            id
+        },
+    );
+    let target = Target::AtLeast(replay.least * 100.0);
+    row(Sessile::NAME, found, alive.get(), Some(target), table);
+}
+
+fn peer<C: Contender>(replay: &Replay, table: &mut Table, settle: fn(&C)) {
+    let mut fresh = 0..;
+    let fresh_id = |_| workload::id(fresh.next().expect("numbers go on"));
+    peer_with(C::NAME, replay, table, settle, fresh_id);
+    let name = format!("{}, if ids came back", C::NAME);
+    peer_with(&name, replay, table, settle, |user| workload::id(user as usize));
+}
+
+fn peer_with<C: Contender>(
+    name: &str,
+    replay: &Replay,
+    table: &mut Table,
+    settle: fn(&C),
+    mut id_for: impl FnMut(u32) -> Id,
+) {
+    let contender = C::build(replay.sessions);
+    let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));
+    let found = replay.hit_ratio(
+        |key| contender.lookup(key, &mut buffer),
+        |user| {
+            let key = contender.insert(id_for(user), &[7; VALUE_LEN]);
+            settle(&contender);
+            alive.set(contender.len().max(alive.get()));
+            key
+        },
+    );
+    row(name, found, alive.get(), None, table);
+}
+
+fn row(name: &str, found: f64, alive: usize, target: Option<Target>, table: &mut Table) {
+    let percent = found * 100.0;
+    table.row([
+        name.to_owned(),
+        figure(percent, 2),
+        alive.to_string(),
+        target.map_or_else(blank, |target| target.verdict(percent, "%")),
+    ]);
+}

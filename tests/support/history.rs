@@ -1,0 +1,350 @@
+//! Histories of calls that threads made at the same time, and whether there is an order in which they could
+//! have been made one by one.
+//!
+//! A call carries two stamps of one counter, drawn before it was made and after it returned. A history is
+//! linearizable if its calls can be put in an order that keeps every call that had returned before
+//! another was made in front of it, and in which a sequential model gives the answers that were seen
+//! (Herlihy and Wing 1990). The order is searched for by trying each call that may come next (Wing and
+//! Gong 1993), and no set of calls done is looked at twice with the same state (Lowe 2017). Since that is
+//! costly, a history is first taken apart into those of its sessions, each with all ids that it ever had,
+//! or, where a verb is about a user, into those of the user's sessions together: a history is
+//! linearizable if and only if its parts are (Horn and Kroening 2015).
+//!
+//! Time stands still in a history. Ids and users are numbers that whoever recorded it gave them.
+//!
+//! A new verb is a variant of [`Verb`] and an arm of [`State::accepts`]; if it names anything but ids and
+//! users, an arm of [`Verb::names`] too.
+
+#![allow(dead_code)]
+
+use std::collections::HashSet;
+
+/// The number of an id, below [`IDS`].
+pub(crate) type Id = u8;
+
+/// The number of a user, below [`USERS`].
+pub(crate) type User = u8;
+
+/// A call that returned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) called: u64,
+    pub(crate) returned: u64,
+    pub(crate) verb: Verb,
+    pub(crate) answer: Answer,
+}
+
+/// What was called. Values stand for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Create { value: u32 },
+    Load { id: Id },
+    Save { id: Id, version: u32, value: u32 },
+    Touch { id: Id },
+    Rotate { id: Id, grace: bool },
+    SignIn { id: Id, user: User },
+    End { id: Id },
+    EndIf { id: Id, version: u32 },
+    EndUser { user: User, except: Option<Id> },
+    SessionsOf { user: User },
+    EndAll,
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Issued {
+        id: Id,
+        version: u32,
+    },
+    Read {
+        version: u32,
+        value: u32,
+        user: Option<User>,
+    },
+    Saved {
+        version: u32,
+    },
+    /// Of a verb that gives nothing.
+    Done,
+    /// Whether there was one.
+    Ended(bool),
+    /// How many there are, or were.
+    Sessions(usize),
+    Conflict,
+    /// No such session; a read that found none too.
+    Gone,
+}
+
+/// Finds an order for each part of a history, or gives the part that has none.
+pub(crate) fn check(history: &[Call]) -> Result<(), Vec<Call>> {
+    let has_order = |part: &Vec<Call>| order(part).is_some();
+    parts(history).into_iter().find(|part| !has_order(part)).map_or(Ok(()), Err)
+}
+
+/// A part as text, in the order of the calls.
+pub(crate) fn describe(part: &[Call]) -> String {
+    let line = |call: &Call| {
+        format!("{:>9}..{:<9} {:?} → {:?}\n", call.called, call.returned, call.verb, call.answer)
+    };
+    part.iter().map(line).collect()
+}
+
+/// An order of the calls, which are sorted by when they were made, that the model accepts.
+pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
+    assert!(calls.len() <= MOST_CALLS, "{} calls in one part", calls.len());
+    let all = u128::MAX.checked_shr((MOST_CALLS - calls.len()) as u32).unwrap_or(0);
+    let mut seen = HashSet::new();
+    let mut path: Vec<Step> = Vec::new();
+    let mut step = Step::new(0, State::default(), calls);
+    loop {
+        if step.done == all {
+            return Some(path.iter().map(|step| step.last).collect());
+        }
+        let next = step.next(calls);
+        match next {
+            Some((at, state)) => {
+                let done = step.done | 1 << at;
+                if seen.insert((done, state.clone())) {
+                    path.push(Step { last: at, ..step });
+                    step = Step::new(done, state, calls);
+                }
+            }
+            None => step = path.pop()?,
+        }
+    }
+}
+
+/// A place in the search: which calls were done, what came of them, and which are still to be tried.
+struct Step {
+    done: u128,
+    state: State,
+    /// When the first of the calls not done returned: what was called later comes later.
+    until: u64,
+    try_next: usize,
+    /// The call that was done next.
+    last: usize,
+}
+
+impl Step {
+    fn new(done: u128, state: State, calls: &[Call]) -> Self {
+        let first = done.trailing_ones() as usize;
+        let is_done = |at: usize| done >> at & 1 == 1;
+        let mut until = u64::MAX;
+        for (at, call) in calls.iter().enumerate().skip(first) {
+            if call.called > until {
+                break;
+            }
+            if !is_done(at) {
+                until = until.min(call.returned);
+            }
+        }
+        Self { done, state, until, try_next: first, last: 0 }
+    }
+
+    /// The next call that may come now, with the state behind it.
+    fn next(&mut self, calls: &[Call]) -> Option<(usize, State)> {
+        while let Some(call) = calls.get(self.try_next).filter(|call| call.called <= self.until) {
+            let at = self.try_next;
+            self.try_next += 1;
+            if self.done >> at & 1 == 0 {
+                let mut state = self.state.clone();
+                if state.accepts(call.verb, call.answer) {
+                    return Some((at, state));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The calls of each session, or of each user's sessions, sorted by when they were made.
+fn parts(history: &[Call]) -> Vec<Vec<Call>> {
+    let mut groups = Groups::new();
+    let about_users = history.iter().any(|call| call.verb.is_about_users());
+    let names = |call: &Call| call.verb.names(call.answer, about_users);
+    for call in history {
+        let names = names(call);
+        names.windows(2).for_each(|pair| groups.join(pair[0], pair[1]));
+    }
+    let mut parts = vec![Vec::new(); NAMES];
+    for call in history {
+        let first = *names(call).first().expect("every call names something");
+        parts[groups.find(first)].push(*call);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.iter_mut().for_each(|part| part.sort_by_key(|call| call.called));
+    parts
+}
+
+impl Verb {
+    fn is_about_users(self) -> bool {
+        matches!(self, Self::EndUser { .. } | Self::SessionsOf { .. } | Self::EndAll)
+    }
+
+    /// What a call is about, by which it belongs to a part. Users matter only where a verb is about them.
+    fn names(self, answer: Answer, about_users: bool) -> Vec<usize> {
+        let (id, user) = match self {
+            Self::Create { .. } => (None, None),
+            Self::Load { id }
+            | Self::Save { id, .. }
+            | Self::Touch { id }
+            | Self::Rotate { id, .. }
+            | Self::End { id }
+            | Self::EndIf { id, .. } => (Some(id), None),
+            Self::SignIn { id, user } => (Some(id), Some(user)),
+            Self::EndUser { user, except } => (except, Some(user)),
+            Self::SessionsOf { user } => (None, Some(user)),
+            Self::EndAll => return (0..NAMES).collect(),
+        };
+        let issued = if let Answer::Issued { id, .. } = answer { Some(id) } else { None };
+        let user = user.filter(|_| about_users).map(|user| IDS + usize::from(user));
+        [id, issued].into_iter().flatten().map(usize::from).chain(user).collect()
+    }
+}
+
+/// Names that belong together (union and find; Galler and Fischer 1964).
+struct Groups([usize; NAMES]);
+
+impl Groups {
+    fn new() -> Self {
+        Self(std::array::from_fn(|name| name))
+    }
+
+    fn find(&self, mut name: usize) -> usize {
+        while self.0[name] != name {
+            name = self.0[name];
+        }
+        name
+    }
+
+    fn join(&mut self, one: usize, other: usize) {
+        self.0[self.find(one)] = self.find(other);
+    }
+}
+
+/// The model: the live sessions, the one with the lowest first id first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct State(Vec<Session>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Session {
+    /// All ids that it had, by which it is ended; a bit each.
+    ids: u64,
+    /// Those by which it is opened: the newest, and those that were given a grace.
+    open: u64,
+    version: u32,
+    value: u32,
+    user: Option<User>,
+}
+
+impl State {
+    /// Makes a call, if this is what it answers now.
+    pub(crate) fn accepts(&mut self, verb: Verb, answer: Answer) -> bool {
+        match verb {
+            Verb::Create { value } => self.create(value, answer),
+            Verb::Load { id } => {
+                let read = |session: &mut Session| session.read();
+                answer == self.opened(id).map_or(Answer::Gone, read)
+            }
+            Verb::Save { id, version, value } => self.save(id, version, value, answer),
+            Verb::Touch { id } => {
+                answer == if self.opened(id).is_some() { Answer::Done } else { Answer::Gone }
+            }
+            Verb::Rotate { id, grace } => self.reissue(id, answer, |session, new| {
+                session.open = if grace { session.open | new } else { new };
+            }),
+            Verb::SignIn { id, user } => self.reissue(id, answer, |session, new| {
+                session.open = new;
+                session.user = Some(user);
+            }),
+            Verb::End { id } => {
+                answer == Answer::Ended(self.end(|each| each.ids & bit(id) != 0) > 0)
+            }
+            Verb::EndIf { id, version } => self.end_if(id, version, answer),
+            Verb::EndUser { user, except } => {
+                let kept = except.map_or(0, bit);
+                let has_user = |each: &Session| each.user == Some(user) && each.open & kept == 0;
+                answer == Answer::Sessions(self.end(has_user))
+            }
+            Verb::SessionsOf { user } => {
+                let all = self.0.iter().filter(|session| session.user == Some(user));
+                answer == Answer::Sessions(all.count())
+            }
+            Verb::EndAll => {
+                self.0.clear();
+                answer == Answer::Done
+            }
+        }
+    }
+
+    fn create(&mut self, value: u32, answer: Answer) -> bool {
+        let Answer::Issued { id, version } = answer else { return false };
+        let session = Session { ids: bit(id), open: bit(id), version, value, user: None };
+        self.0.push(session);
+        // A session's lowest bit is its first id, and stays.
+        self.0.sort_by_key(|session| session.ids.trailing_zeros());
+        true
+    }
+
+    fn save(&mut self, id: Id, version: u32, value: u32, answer: Answer) -> bool {
+        match (self.opened(id), answer) {
+            (None, Answer::Gone) => true,
+            (Some(session), Answer::Conflict) => session.version != version,
+            (Some(session), Answer::Saved { version: next }) => {
+                let is_right = session.version == version && next > version;
+                (session.version, session.value) = (next, value);
+                is_right
+            }
+            _ => false,
+        }
+    }
+
+    fn reissue(&mut self, id: Id, answer: Answer, change: impl FnOnce(&mut Session, u64)) -> bool {
+        match (self.opened(id), answer) {
+            (None, Answer::Gone) => true,
+            (Some(session), Answer::Issued { id: new, version }) => {
+                let is_right = session.version == version;
+                session.ids |= bit(new);
+                change(session, bit(new));
+                is_right
+            }
+            _ => false,
+        }
+    }
+
+    fn end_if(&mut self, id: Id, version: u32, answer: Answer) -> bool {
+        match (self.opened(id).map(|session| session.version == version), answer) {
+            (None, Answer::Gone) | (Some(false), Answer::Conflict) => true,
+            (Some(true), Answer::Done) => self.end(|session| session.open & bit(id) != 0) == 1,
+            _ => false,
+        }
+    }
+
+    /// Ends the sessions of which that is so, and says how many.
+    fn end(&mut self, is_over: impl Fn(&Session) -> bool) -> usize {
+        let before = self.0.len();
+        self.0.retain(|session| !is_over(session));
+        before - self.0.len()
+    }
+
+    fn opened(&mut self, id: Id) -> Option<&mut Session> {
+        self.0.iter_mut().find(|session| session.open & bit(id) != 0)
+    }
+}
+
+impl Session {
+    fn read(&self) -> Answer {
+        Answer::Read { version: self.version, value: self.value, user: self.user }
+    }
+}
+
+fn bit(id: Id) -> u64 {
+    1 << id
+}
+
+/// Ids, users and calls are bits, so there are no more of them in a history, calls in a part of one.
+pub(crate) const IDS: usize = u64::BITS as usize;
+pub(crate) const USERS: usize = 8;
+const NAMES: usize = IDS + USERS;
+const MOST_CALLS: usize = u128::BITS as usize;

@@ -1,0 +1,85 @@
+//! Requests as two web sites had them, and their replay against any store of sessions.
+//!
+//! A user is a browser: it holds the id that it was last given. A request that finds its session is a hit;
+//! one that does not creates a session, and the browser holds the new id from then on. The replay does not
+//! know what a store is, and the files' origin is in their README.
+
+#![allow(dead_code)]
+
+use std::{collections::HashMap, io::Read};
+
+use flate2::read::GzDecoder;
+use sessile::SessionCache;
+
+/// A trace, the number of sessions that the store may hold, and the least share of hits that will do.
+pub(crate) struct Replay {
+    pub(crate) trace: &'static str,
+    pub(crate) sessions: usize,
+    pub(crate) least: f64,
+    requests: fn() -> Vec<u32>,
+}
+
+/// What is replayed, and what is asked of it.
+pub(crate) const REPLAYS: [Replay; 4] = [
+    Replay { trace: "weblog", sessions: 1_000, least: 0.698, requests: weblog },
+    Replay { trace: "weblog", sessions: 88, least: 0.312, requests: weblog },
+    Replay { trace: "web12", sessions: 1_375, least: 0.715, requests: web12 },
+    Replay { trace: "web12", sessions: 137, least: 0.415, requests: web12 },
+];
+
+impl Replay {
+    /// The share of requests that found their session. A new one is made for a user, who is a number.
+    pub(crate) fn hit_ratio<Id>(
+        &self,
+        mut find: impl FnMut(&Id) -> bool,
+        mut create: impl FnMut(u32) -> Id,
+    ) -> f64 {
+        let requests = (self.requests)();
+        let mut browsers = HashMap::new();
+        let mut hits = 0_u32;
+        for &user in &requests {
+            if browsers.get(&user).is_some_and(&mut find) {
+                hits += 1;
+            } else {
+                browsers.insert(user, create(user));
+            }
+        }
+        f64::from(hits) / requests.len() as f64
+    }
+}
+
+/// The cache with the least memory that has room for so many sessions of that many bytes, and so for no
+/// more: bytes are added until they are one more.
+pub(crate) fn exactly(
+    sessions: usize,
+    data_len: usize,
+    build: impl Fn(usize) -> Option<SessionCache>,
+) -> Option<SessionCache> {
+    let fits = |memory| build(memory).is_some_and(|cache| cache.capacity_for(data_len) >= sessions);
+    let (mut too_little, mut enough) = (0, sessions * (data_len + MOST_OVERHEAD) + FIXED);
+    while enough - too_little > 1 {
+        let memory = too_little.midpoint(enough);
+        *if fits(memory) { &mut enough } else { &mut too_little } = memory;
+    }
+    build(enough).filter(|cache| cache.capacity_for(data_len) == sessions)
+}
+
+/// Of pairs (second, user).
+fn weblog() -> Vec<u32> {
+    let words = unpack(include_bytes!("../traces/weblog-424-norobots.slt.gz"));
+    words.as_chunks().0.iter().map(|&[_second, user]| user).collect()
+}
+
+fn web12() -> Vec<u32> {
+    unpack(include_bytes!("../traces/web12.trace.gz"))
+}
+
+fn unpack(packed: &[u8]) -> Vec<u32> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(packed).read_to_end(&mut bytes).expect("a file of this repository is whole");
+    bytes.as_chunks().0.iter().map(|&word| u32::from_be_bytes(word)).collect()
+}
+
+/// More than a session and a cache cost beyond the data.
+const MOST_OVERHEAD: usize = 256;
+const FIXED: usize = 64 << 10;
