@@ -58,7 +58,8 @@ fn life_3_of_a_million_sessions_that_were_ended_while_others_used_them_none_come
 /// Races of a thread that ends a session with so many others.
 fn race(races: usize, others: usize) {
     let clock = Clock::manual();
-    let cache = builder(&clock).memory(16 << 20).shards(4).build().unwrap();
+    let settings = builder(&clock).memory(16 << 20).shards(4).max_sessions_per_user(usize::MAX);
+    let cache = settings.build().unwrap();
     let mut met = 0;
     for _ in 0..races / BATCH {
         let batch: Vec<Race> = (0..BATCH).map(|_| Race::new(&cache)).collect();
