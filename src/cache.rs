@@ -15,10 +15,11 @@ use bytes::BytesMut;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    clock::{Tick, to_duration},
-    config::{Builder, Deadlines},
+    clock::{Tick, to_duration, to_tick},
+    config::{Builder, Deadlines, Grace},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token},
     error::{Error, KeyError},
+    events::{Event, Journal, What, Why},
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
@@ -97,6 +98,9 @@ struct Inner {
     users: Prf,
     reader: Reader<'static>,
     counters: Counters,
+    journal: Journal,
+    /// What was created before this has ended.
+    horizon: AtomicU32,
     /// Where maintenance goes on.
     cursor: AtomicU32,
     plan: Plan,
@@ -220,15 +224,45 @@ impl SessionCache {
         self.write_to(id, |shard| shard.set_times(&id.id, now, change))
     }
 
-    /// Gives a session a new id. The old one opens nothing from now on; it is remembered for a while so
-    /// that [`end`](Self::end) follows it to the new one.
+    /// Gives a session a new id. Within the grace the old one still opens it, may save to it and touch it, but gets
+    /// no new id from it, nor the cookie that was sent. Afterwards it opens nothing; it is remembered for the
+    /// session's idle timeout, if there is room, so that [`end`](Self::end) follows it to the new one, and so that its
+    /// use shows: as [`reused`](Refused::reused), as an [event](Self::next_event), and by
+    /// [`end_reused`](Builder::end_reused) as the end of the session. The lifetime stays as it is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bytes::BytesMut;
+    /// use sessile::{Clock, Deadlines, Error, Grace, KeyRing, SessionCache};
+    ///
+    /// let clock = Clock::manual();
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let cache = settings.clock(clock.clone()).build()?;
+    /// let old = cache.create(b"a cart", Deadlines::default())?;
+    /// let new = cache.rotate(&old.id, Grace::of(Duration::from_secs(10)))?;
+    ///
+    /// let mut buffer = BytesMut::new();
+    /// assert!(cache.load(&new.id, &mut buffer).is_some());
+    /// assert!(cache.load(&old.id, &mut buffer).is_some());
+    /// assert_eq!(cache.rotate(&old.id, Grace::NONE).err(), Some(Error::Rotated));
+    ///
+    /// clock.advance(Duration::from_secs(10));
+    /// assert!(cache.load(&old.id, &mut buffer).is_none());
+    /// assert_eq!(cache.stats().refused.reused, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Gone`](Error::Gone), [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
-    pub fn rotate(&self, id: &SessionId) -> Result<Issued, Error> {
-        let now = self.now();
+    /// [`Rotated`](Error::Rotated), [`Gone`](Error::Gone), [`GraceTooLong`](Error::GraceTooLong),
+    /// [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn rotate(&self, id: &SessionId, grace: Grace) -> Result<Issued, Error> {
+        let limit = self.0.settings.lifetime;
+        if grace.0 > limit {
+            return Err(Error::GraceTooLong { given: grace.0, limit });
+        }
+        let (now, grace) = (self.now(), to_tick(grace.0));
         self.reissue(id, id.home, |issued, stamp| {
-            self.write(id.home, |shard| shard.rotate(&id.id, stamp, &issued.id, now))
+            self.write(id.home, |shard| shard.rotate(&id.id, stamp, &issued.id, grace, now))
         })
     }
 
@@ -247,6 +281,39 @@ impl SessionCache {
                 Ended::Nothing => return false,
             }
         }
+    }
+
+    /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
+    /// any whose creation was answered before the call; what is created afterwards is there. Their memory is given
+    /// back by and by, and before that to whoever needs it.
+    pub fn end_all(&self) {
+        let now = self.now();
+        // What matters is this one word: whoever begins afterwards reads it.
+        let beyond = |horizon: Tick| Some(horizon.max(now).saturating_add(1));
+        let _ = self.0.horizon.fetch_update(Relaxed, Relaxed, beyond);
+        self.0.journal.note(|| Event::new(What::Ended(Why::All), None, now));
+    }
+
+    /// The oldest event that the application has not taken yet. Events are kept if the cache was built with
+    /// [room for them](Builder::events).
+    ///
+    /// ```
+    /// use sessile::{Deadlines, KeyRing, SessionCache, What, Why};
+    ///
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let cache = settings.events(1_000).build()?;
+    /// let made = cache.create(b"", Deadlines::default())?;
+    /// cache.end(&made.id);
+    ///
+    /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two things happened"));
+    /// assert_eq!((first.what, second.what), (What::Created, What::Ended(Why::Asked)));
+    /// assert_eq!(first.handle, second.handle);
+    /// assert!(cache.next_event().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn next_event(&self) -> Option<Event> {
+        self.0.journal.next()
     }
 
     /// Destroys a session if nobody saved since that version, and it still has that id: for one that the
@@ -305,7 +372,7 @@ impl SessionCache {
     /// How many sessions there are. Expired ones count until their memory is given back.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.stripes.iter().map(|stripe| stripe.shard.lock().len()).sum()
+        self.shards().map(|shard| shard.len()).sum()
     }
 
     /// Whether there is none.
@@ -318,8 +385,9 @@ impl SessionCache {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
-        self.0.stripes.iter().for_each(|stripe| stats.add(&stripe.shard.lock()));
+        self.shards().for_each(|shard| stats.add(&shard));
         stats.memory.budget = self.0.settings.memory;
+        stats.events_dropped = self.0.journal.dropped();
         self.0.counters.fill(&mut stats);
         stats
     }
@@ -359,7 +427,7 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn count(&self, word: u64) -> usize {
-        self.0.stripes.iter().map(|stripe| stripe.shard.lock().count(word)).sum()
+        self.shards().map(|shard| shard.count(word)).sum()
     }
 
     /// The most sessions that are walked for one user's. For tests.
@@ -367,7 +435,7 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn longest_chain(&self) -> usize {
-        let chains = self.0.stripes.iter().map(|stripe| stripe.shard.lock().longest_chain());
+        let chains = self.shards().map(|shard| shard.longest_chain());
         chains.max().unwrap_or(0)
     }
 
@@ -375,7 +443,7 @@ impl SessionCache {
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn validate(&self) {
-        self.0.stripes.iter().for_each(|stripe| stripe.shard.lock().validate());
+        self.shards().for_each(|shard| shard.validate());
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Builder {
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
+    pub(crate) events: usize,
+    pub(crate) end_reused: bool,
     pub(crate) shards: Option<NonZero<u16>>,
 }
 
@@ -63,6 +65,31 @@ impl Deadlines {
     }
 }
 
+/// How long an id still opens its session after it was replaced by [`rotate`](crate::SessionCache::rotate), in
+/// whole ticks of 100 ms, rounded down. For requests that were under way meanwhile; none unless asked for.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::Grace;
+///
+/// assert_eq!(Grace::default(), Grace::NONE);
+/// let grace = Grace::of(Duration::from_secs(10));
+/// # assert_ne!(grace, Grace::NONE);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grace(pub(crate) Duration);
+
+impl Grace {
+    /// The old id opens nothing from now on.
+    pub const NONE: Self = Self(Duration::ZERO);
+
+    /// The old id opens the session for so long.
+    #[must_use]
+    pub const fn of(span: Duration) -> Self {
+        Self(span)
+    }
+}
+
 impl Builder {
     pub(crate) fn new() -> Self {
         Self {
@@ -77,6 +104,8 @@ impl Builder {
             verify_first: false,
             clock: Clock::system(),
             entropy: system_entropy,
+            events: 0,
+            end_reused: false,
             shards: None,
         }
     }
@@ -143,6 +172,22 @@ impl Builder {
     #[must_use]
     pub fn verify_first(self, on: bool) -> Self {
         Self { verify_first: on, ..self }
+    }
+
+    /// How many events are kept for [`next_event`](crate::SessionCache::next_event) until the application takes
+    /// them; none unless set. Further ones are dropped and counted. They take some 64 bytes each of the memory.
+    #[must_use]
+    pub fn events(self, limit: usize) -> Self {
+        Self { events: limit, ..self }
+    }
+
+    /// Whether a session ends when an id is read that it had before, and whose grace is over: then two hold
+    /// cookies of it, and one of them stole it. Off unless set. Requests that were under way when the id was
+    /// replaced look the same, so whoever sets this gives each rotation a [`Grace`], and has a browser send
+    /// nothing else while somebody signs in.
+    #[must_use]
+    pub fn end_reused(self, on: bool) -> Self {
+        Self { end_reused: on, ..self }
     }
 
     /// The clock; the system's unless set.

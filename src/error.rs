@@ -9,6 +9,16 @@ use std::time::Duration;
 pub enum Error {
     /// There is no such session: it never was, it ended, it expired, or its id was rotated away.
     Gone,
+    /// The id is an old one that still opens the session, within its grace: whoever rotated it has sent the new
+    /// cookie, and there is nothing to do.
+    Rotated,
+    /// A grace is longer than a session may live.
+    GraceTooLong {
+        /// The grace.
+        given: Duration,
+        /// The longest permitted: [`Builder::lifetime`](crate::Builder::lifetime).
+        limit: Duration,
+    },
     /// The session was saved by somebody else since that version was read: load it again.
     Conflict,
     /// No room, and nothing there that may go to make some.
@@ -231,6 +241,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("there is no such session, or no longer"),
+            Self::Rotated => f.write_str(
+                "the session has a new id, which was sent to whoever asked for it; there is nothing to send",
+            ),
+            Self::GraceTooLong { given, limit } => {
+                write!(f, "the grace was {given:?}; it must be at most {limit:?} (`lifetime`)")
+            }
             Self::Conflict => {
                 f.write_str("the session was saved since that version was read: load it again")
             }

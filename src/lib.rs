@@ -37,6 +37,7 @@ mod clock;
 mod config;
 pub mod cookie;
 mod error;
+mod events;
 mod handle;
 mod id;
 mod shard;
@@ -47,9 +48,10 @@ pub use cache::{
     Sessions, SignIn, Stats,
 };
 pub use clock::Clock;
-pub use config::{Builder, Deadlines};
+pub use config::{Builder, Deadlines, Grace};
 pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
 pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
+pub use events::{Event, What, Why};
 pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::AtLimit;

@@ -26,7 +26,9 @@ use crate::{
     clock::Tick,
     cookie::Tag,
     error::Error,
-    id::{Id, SessionId, UserHash},
+    events::{Event, Journal, What, Why},
+    handle::Handle,
+    id::{Home, Id, SessionId, UserHash},
 };
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
@@ -49,6 +51,9 @@ pub(crate) struct Shard {
     wheel: Wheel,
     queues: Queues,
     users: Users,
+    journal: Journal,
+    /// Its number, for handles.
+    home: Home,
     /// How many entries there were.
     serial: u32,
     plan: Plan,
@@ -80,7 +85,9 @@ pub(crate) enum Miss {
     Unproven,
     Absent,
     Expired,
+    /// The id is an old one: whether that still opens anything is found out under the lock.
     Rotated,
+    Reused,
 }
 
 /// A session that was read, its data apart.
@@ -92,6 +99,13 @@ pub(crate) struct Found {
     pub(crate) serial: u32,
     pub(crate) times: Times,
     pub(crate) news: News,
+}
+
+/// A read, as of when: now, and what was created before when has ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Tick,
+    pub(crate) horizon: Tick,
 }
 
 /// What is to be noted of a session that was read: what the shard knows already is not.
@@ -108,6 +122,8 @@ pub(crate) enum News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Gone,
+    /// Its id is an old one that still opens the session.
+    Rotated,
     Full,
     /// Its user has as many sessions as may be.
     TooMany,
@@ -150,13 +166,32 @@ pub(crate) struct Counts {
 
 impl Shard {
     /// An empty shard, with the keys of its index. `None` if there is no such memory.
-    pub(crate) fn new(plan: Plan, largest_len: usize, keys: [u64; 2]) -> Option<Self> {
+    pub(crate) fn new(
+        plan: Plan,
+        largest_len: usize,
+        keys: [u64; 2],
+        home: Home,
+        journal: Journal,
+    ) -> Option<Self> {
         let region = Region::new(plan.words)?;
         let (wheel, queues, heap, users) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;
         let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
         let counts = Counts::default();
-        Some(Self { region, heap, index, wheel, queues, users, serial: 0, plan, largest, counts })
+        Some(Self {
+            region,
+            heap,
+            index,
+            wheel,
+            queues,
+            users,
+            journal,
+            home,
+            serial: 0,
+            plan,
+            largest,
+            counts,
+        })
     }
 
     /// What reads it without the lock.
@@ -184,11 +219,21 @@ impl Shard {
         answer
     }
 
+    /// Ends all sessions that were created before a tick, in no time.
+    pub(crate) fn renew(&mut self, horizon: Tick) {
+        if horizon > self.queues.horizon() {
+            let ended = self.queues.condemn(&self.region, horizon);
+            self.counts.ended += u64::from(ended);
+        }
+    }
+
     fn empty(&mut self) {
+        let now = self.wheel.reached();
         self.index.clear();
         self.region.wipe(0, self.plan.words);
         (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
         self.counts.emptied += 1;
+        self.journal.note(|| Event::new(What::Emptied, None, now));
     }
 
     /// Puts a new session in.
@@ -203,6 +248,7 @@ impl Shard {
         Entry::at(&self.region, at).fill(data);
         self.enlist(spot, at);
         self.counts.created += 1;
+        self.tell(What::Created, at, now);
         Ok(())
     }
 
@@ -218,18 +264,18 @@ impl Shard {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
-            self.counts.conflicts += 1;
-            return Err(Error::Conflict);
+            return Err(self.conflict(at, now));
         }
         let next = version.wrapping_add(1);
-        if data.len() <= entry.room() {
+        let at = if data.len() <= entry.room() {
             self.index.write(place, || entry.save(data, next));
             self.trim(at, data.len());
+            at
         } else {
-            self.grow(id, at, data, next, now).ok_or(Error::Full)?;
-        }
+            self.grow(at, data, next, now).ok_or(Error::Full)?
+        };
+        touch(Entry::at(&self.region, at), now);
         self.counts.saved += 1;
-        self.touch(id, now)?;
         Ok(next)
     }
 
@@ -260,41 +306,66 @@ impl Shard {
 
     /// Destroys a session, or says where it went.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
-        let Some((place, at)) = self.find(id) else {
+        let Some((_, at)) = self.find(id) else {
             return Ended::Nothing;
         };
         let entry = Entry::at(&self.region, at);
         if entry.flags().has(Flags::ALIAS) {
             return Ended::Alias(entry.target());
         }
-        let was_live = entry.deadline() > now;
-        self.remove(place, at);
-        if !was_live {
-            self.counts.expired += 1;
+        if self.bury(at, Why::Asked, now) { Ended::Session } else { Ended::Nothing }
+    }
+
+    /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
+    fn bury(&mut self, at: Offset, why: Why, now: Tick) -> bool {
+        let is_live = self.is_live(at, now);
+        if is_live {
+            self.counts.ended += 1;
+            self.tell(What::Ended(why), at, now);
+        } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Condemned {
+            self.count_expiry(at, now);
+        }
+        self.discard(at);
+        is_live
+    }
+
+    /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
+    /// wished.
+    pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> Ended {
+        let Some((_, at)) = self.find(id) else {
+            return Ended::Nothing;
+        };
+        let entry = Entry::at(&self.region, at);
+        if entry.flags().has(Flags::ALIAS) {
+            return Ended::Alias(entry.target());
+        }
+        if !self.is_live(at, now) {
             return Ended::Nothing;
         }
-        self.counts.ended += 1;
+        self.tell(What::Reused, at, now);
+        if ends {
+            self.bury(at, Why::Reused, now);
+        }
         Ended::Session
     }
 
     /// Destroys a session that has that id and version.
     pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
         if Entry::at(&self.region, at).line().version() != version {
-            self.counts.conflicts += 1;
-            return Err(Error::Conflict);
+            return Err(self.conflict(at, now));
         }
-        self.remove(place, at);
-        self.counts.ended += 1;
+        self.bury(at, Why::Asked, now);
         Ok(())
     }
 
-    /// Visits at most so many entries that the wheel gives, and frees those past their deadline.
+    /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
+    /// that were ended with all others.
     pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
         let mut done = Advanced::default();
         while done.visited < budget {
             let Some(link) = self.wheel.next(&self.region, now) else {
-                return done;
+                break;
             };
             done.visited += 1;
             let entry = Entry::at(&self.region, link - WHEEL);
@@ -303,14 +374,43 @@ impl Shard {
                 self.wheel.file(&self.region, link, deadline);
                 continue;
             }
-            if !entry.flags().has(Flags::ALIAS) {
+            let queue = self.queues.of(entry);
+            if !matches!(queue, Queue::Aliases | Queue::Condemned) {
                 done.expired += 1;
-                self.counts.expired += 1;
+                self.count_expiry(link - WHEEL, now);
             }
             self.discard(link - WHEEL);
         }
-        done.more = self.wheel.is_due(now);
+        while done.visited < budget
+            && let Some(at) = self.queues.condemned(&self.region)
+        {
+            done.visited += 1;
+            self.discard(at);
+        }
+        done.more = self.wheel.is_due(now) || self.queues.condemned(&self.region).is_some();
         done
+    }
+
+    fn count_expiry(&mut self, at: Offset, now: Tick) {
+        self.counts.expired += 1;
+        self.tell(What::Expired, at, now);
+    }
+
+    fn conflict(&mut self, at: Offset, now: Tick) -> Error {
+        self.counts.conflicts += 1;
+        self.tell(What::Conflict, at, now);
+        Error::Conflict
+    }
+
+    /// Notes what happens to a session.
+    fn tell(&self, what: What, at: Offset, now: Tick) {
+        self.journal.note(|| {
+            let entry = Entry::at(&self.region, at);
+            let line = entry.line();
+            let (user, created) = (entry.user(&line), line.times().created);
+            let handle = Handle::new(user, self.home, line.serial(), created);
+            Event::new(what, Some(handle), now)
+        });
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -323,7 +423,8 @@ impl Shard {
 
     /// How many sessions there are, aliases apart.
     pub(crate) fn len(&self) -> usize {
-        (self.index.len() - self.tally(Queue::Aliases).entries) as usize
+        let dead = [Queue::Condemned, Queue::Aliases].map(|queue| self.tally(queue).entries);
+        (self.index.len() - dead.iter().sum::<u32>()) as usize
     }
 
     /// Words that no block uses.
@@ -351,11 +452,37 @@ impl Shard {
         self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
-    /// The session of an id, if it may be used.
+    /// The session of an id, or of one that it had until its grace is over, if it may be used.
     fn live(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
-        let (place, at) = self.find(id)?;
+        let (place, at) = self.within_grace(id, now)?;
+        self.is_live(at, now).then_some((place, at))
+    }
+
+    /// The entry of an id, or the one to which those lead that it had, as far as their grace goes.
+    fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+        let mut found = self.find(id)?;
+        loop {
+            let entry = Entry::at(&self.region, found.1);
+            if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
+                return Some(found);
+            }
+            // A grace is for plain rotation, which stays in its shard.
+            found = self.find(&entry.target().id)?;
+        }
+    }
+
+    /// The id that a session has now, by one that it had until its grace is over.
+    pub(crate) fn current(&self, id: &Id, now: Tick) -> Option<Id> {
+        let (_, at) = self.within_grace(id, now)?;
         let entry = Entry::at(&self.region, at);
-        (!entry.flags().has(Flags::ALIAS) && entry.deadline() > now).then_some((place, at))
+        (!entry.flags().has(Flags::ALIAS)).then(|| entry.id())
+    }
+
+    /// Whether an entry is a session that may be used.
+    fn is_live(&self, at: Offset, now: Tick) -> bool {
+        let entry = Entry::at(&self.region, at);
+        let is_dead = matches!(self.queues.of(entry), Queue::Condemned | Queue::Aliases);
+        !is_dead && entry.deadline() > now
     }
 
     /// Where an id is to be put into the index, if it can be.
@@ -408,12 +535,13 @@ impl Shard {
     }
 
     /// Moves a session into a larger block, with data that its own does not hold.
-    fn grow(&mut self, id: &Id, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<()> {
+    fn grow(&mut self, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<Offset> {
+        let id = Entry::at(&self.region, at).id();
         let label = Entry::at(&self.region, at).flags().label();
         let words = Entry::size(data.len(), label);
         let need = Need { words, rank: rank(label.is_some()), place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
-        let (place, from) = self.find(id)?;
+        let (place, from) = self.find(&id)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
@@ -422,7 +550,7 @@ impl Shard {
         self.index.set_offset(place, to);
         old.wipe();
         self.heap.give(&self.region, from);
-        Some(())
+        Some(to)
     }
 
     /// Frees an entry whose place in the index is not known.

@@ -144,6 +144,9 @@ mod lock {
     /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
     pub struct Lock<T>(Mutex<T>);
 
+    /// A lock that is held.
+    pub type Guard<'a, T> = MutexGuard<'a, T>;
+
     impl<T> Lock<T> {
         /// A lock around this.
         pub fn new(value: T) -> Self {
@@ -198,6 +201,9 @@ mod lock {
     /// Loom's lock.
     pub struct Lock<T>(Mutex<T>);
 
+    /// A lock that is held.
+    pub type Guard<'a, T> = MutexGuard<'a, T>;
+
     impl<T> Lock<T> {
         /// A lock around this.
         pub fn new(value: T) -> Self {
@@ -239,5 +245,5 @@ mod lock {
     }
 }
 
-pub use lock::Lock;
 pub(crate) use lock::Shared;
+pub use lock::{Guard, Lock};

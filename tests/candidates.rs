@@ -37,7 +37,7 @@ fn candidates(cache: &SessionCache, clock: &Clock) -> (Issued, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
     let expired = cache.create(b"left", idle(MINUTE)).unwrap();
     cache.end(&ended.id);
-    cache.rotate(&rotated.id).unwrap();
+    cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
     clock.advance(MINUTE);
     let forged = Parts { tag: [1; 16], ..parts(&good) }.encode();
     let mut bad: Vec<_> = [ended.token, rotated.token, expired.token, forged]

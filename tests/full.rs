@@ -282,7 +282,7 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
     assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    let made = cache.rotate(&made.id).unwrap();
+    let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     assert!(cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(), "it may shrink");
     cache.validate();

@@ -23,7 +23,7 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
             .map(|deadlines| cache.create(b"was here", deadlines).unwrap());
     assert!(cache.end(&ended.id));
-    assert!(cache.rotate(&rotated.id).is_ok());
+    assert!(cache.rotate(&rotated.id, sessile::Grace::NONE).is_ok());
     sign_in(cache, &signed_in.id, "alice");
     clock.advance(SECOND);
     assert_eq!(cache.set_deadlines(&cut.id, lifetime(SECOND)), Ok(()));
@@ -121,7 +121,7 @@ fn life_5_versions_go_on_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
-    let rotated = cache.rotate(&made.id).unwrap();
+    let rotated = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
     assert_eq!(rotated.version, version);
     let signed_in = sign_in(&cache, &rotated.id, "alice");
     assert_eq!(signed_in.version, version);
@@ -181,7 +181,7 @@ proptest! {
                 }
                 1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
                 2 => prop_assert_eq!(cache.set_deadlines(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
-                3 => made = cache.rotate(&made.id).unwrap(),
+                3 => made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap(),
                 4 => prop_assert!(opens(&cache, &made.token)),
                 _ => drop(cache.maintain(len)),
             }
@@ -219,7 +219,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     clock.advance(MINUTE);
     let made = sign_in(&cache, &made.id, "alice");
     clock.advance(MINUTE);
-    let made = cache.rotate(&made.id).unwrap();
+    let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
     clock.advance(MINUTE);
     let (record, _) = load(&cache, &made.id).unwrap();
     assert_eq!([record.age(), record.id_age()], [MINUTE * 3, MINUTE]);
@@ -246,7 +246,7 @@ fn end_follows_a_session_through_all_its_ids() {
             let last = ids[ids.len() - 1].id;
             let next = match (n + step) % 3 {
                 0 => sign_in(&cache, &last, &format!("user {n} {step}")),
-                _ => cache.rotate(&last).unwrap(),
+                _ => cache.rotate(&last, sessile::Grace::NONE).unwrap(),
             };
             homes.insert(home(&next));
             ids.push(next);
@@ -289,7 +289,7 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
 fn an_old_id_is_forgotten_within_the_idle_timeout() {
     let (cache, clock) = cache();
     let made = create(&cache, b"mine");
-    let next = cache.rotate(&made.id).unwrap();
+    let next = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 1));
     let half = cache.idle_timeout() / 2;
     clock.advance(half);

@@ -30,7 +30,7 @@ fn rotate_against_end_of_the_old_id_leaves_nothing() {
         let old = cache.create(b"data", Deadlines::default()).expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
-        let rotated = cache.rotate(&old.id);
+        let rotated = cache.rotate(&old.id, sessile::Grace::NONE);
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
         match rotated {
@@ -98,8 +98,8 @@ fn of_two_rotations_one_is_refused() {
     explore(&["mine", "theirs"], |cache| {
         let old = cache.create(b"data", Deadlines::default()).expect("room");
         let other = cache.clone();
-        let theirs = thread::spawn(move || other.rotate(&old.id));
-        let mine = cache.rotate(&old.id);
+        let theirs = thread::spawn(move || other.rotate(&old.id, sessile::Grace::NONE));
+        let mine = cache.rotate(&old.id, sessile::Grace::NONE);
         let theirs = theirs.join().expect("it rotates or not");
         assert!(!opens(&cache, &old));
         match (mine, theirs) {
@@ -245,7 +245,7 @@ fn rotate_against_end_user_leaves_nothing() {
         let old = cache.sign_in(&old.id, "ada", SignIn::default()).expect("it is live");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end_user("ada", None));
-        let rotated = cache.rotate(&old.id);
+        let rotated = cache.rotate(&old.id, sessile::Grace::NONE);
         assert_eq!(ending.join().expect("it ends what is there"), 1);
         assert!(cache.sessions_of("ada").is_empty() && !opens(&cache, &old));
         match rotated {

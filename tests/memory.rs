@@ -54,7 +54,7 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
         match random.below(16) {
             0 => assert!(cache.end(&made.id)),
             1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),
-            2 => drop(cache.rotate(&made.id).unwrap()),
+            2 => drop(cache.rotate(&made.id, sessile::Grace::NONE).unwrap()),
             _ => {}
         }
         written += len + 96;

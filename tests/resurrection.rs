@@ -138,7 +138,9 @@ impl Race {
             Step::Load => cache.load(&id, buffer).ok_or(Error::Gone).map(|record| record.version),
             Step::Save => cache.save(&id, now.version, b"more of the data"),
             Step::Touch => cache.touch(&id).map(|()| now.version),
-            Step::Rotate => cache.rotate(&id).map(|issued| renew(now, issued)),
+            Step::Rotate => {
+                cache.rotate(&id, sessile::Grace::NONE).map(|issued| renew(now, issued))
+            }
             Step::SignIn => {
                 cache.sign_in(&id, "alice", SignIn::default()).map(|issued| renew(now, issued))
             }

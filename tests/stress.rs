@@ -110,7 +110,8 @@ impl World {
                 0 => self.create(&mut random),
                 1 => self.end(&ticket),
                 2 => {
-                    let rotate = |issued: &Issued| self.cache.rotate(&issued.id);
+                    let rotate =
+                        |issued: &Issued| self.cache.rotate(&issued.id, sessile::Grace::NONE);
                     self.reissue(&ticket, ticket.user, &mut random, rotate);
                 }
                 3 => {

@@ -10,6 +10,8 @@ use crate::{
     config::Builder,
     cookie::{Keys, Prf, Reader},
     error::BuildError,
+    events::Journal,
+    id::Home,
     shard::{Plan, Shard},
     sync::AtomicU32,
 };
@@ -26,8 +28,9 @@ impl Builder {
         self.check()?;
         let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
-        let least = shards * Plan::least(self.max_session_size) + footprint(shards);
-        let most = shards.saturating_mul(Plan::MOST).saturating_add(footprint(shards));
+        let fixed = footprint(shards, self.events);
+        let least = (shards * Plan::least(self.max_session_size)).saturating_add(fixed);
+        let most = shards.saturating_mul(Plan::MOST).saturating_add(fixed);
         if !(least..=most).contains(&self.memory) {
             return Err(BuildError::Memory { given: self.memory, least, most });
         }
@@ -35,8 +38,10 @@ impl Builder {
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = Plan::new(bytes_per_shard(&self, shards));
-        let stripe = |_| {
-            let shard = Shard::new(plan, self.max_session_size, index_keys(&self)?);
+        let journal = Journal::new(self.events);
+        let stripe = |home| {
+            let (largest, journal) = (self.max_session_size, journal.clone());
+            let shard = Shard::new(plan, largest, index_keys(&self)?, home as Home, journal);
             let shard = shard.ok_or(BuildError::Allocation { bytes: self.memory })?;
             Ok(CachePadded::new(Stripe::new(shard)))
         };
@@ -48,6 +53,8 @@ impl Builder {
             users,
             reader: Reader::new(&self.cookie_name),
             counters: Counters::new(),
+            journal,
+            horizon: AtomicU32::new(0),
             cursor: AtomicU32::new(0),
             plan,
             idle_timeout,
@@ -83,10 +90,11 @@ fn index_keys(settings: &Builder) -> Result<[u64; 2], BuildError> {
 
 /// What a shard can divide, when the fixed parts are taken off.
 fn bytes_per_shard(settings: &Builder, shards: usize) -> usize {
-    settings.memory.saturating_sub(footprint(shards)) / shards
+    settings.memory.saturating_sub(footprint(shards, settings.events)) / shards
 }
 
 /// The bytes of a cache beside what its shards divide.
-const fn footprint(shards: usize) -> usize {
-    size_of::<Inner>() + shards * size_of::<CachePadded<Stripe>>()
+fn footprint(shards: usize, events: usize) -> usize {
+    let stripes = shards * size_of::<CachePadded<Stripe>>();
+    size_of::<Inner>() + stripes + Journal::footprint(events)
 }

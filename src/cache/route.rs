@@ -11,10 +11,10 @@ use crate::{
     error::Error,
     id::{Home, Id, SessionId, UserHash},
     shard::{
-        Found, Miss, News, Proof, Refusal, Shard,
+        Ended, Found, Miss, Moment, News, Proof, Refusal, Shard,
         entry::{FIRST_VERSION, Stamp, Times},
     },
-    sync::{AtomicU32, Lock, Relaxed},
+    sync::{AtomicU32, Guard, Lock, Relaxed},
 };
 
 impl SessionCache {
@@ -83,14 +83,18 @@ impl SessionCache {
         buffer: &mut BytesMut,
     ) -> Result<Record, Miss> {
         let stripe = self.0.stripes.get(usize::from(id.home)).ok_or(Miss::Absent)?;
-        let now = self.now();
-        let answer = stripe.view.read(&id.id, proof, now, buffer);
+        let moment = Moment { now: self.now(), horizon: self.horizon() };
+        let answer = match stripe.view.read(&id.id, proof, moment, buffer) {
+            Some(answer) => answer,
+            None => stripe.read_locked(&id.id, proof, moment, buffer),
+        };
         let found = match answer {
-            Some(answer) => answer?,
-            None => stripe.read_locked(&id.id, proof, now, buffer)?,
+            Ok(found) => found,
+            Err(Miss::Rotated) => self.find_rotated(id, moment, buffer)?,
+            Err(miss) => return Err(miss),
         };
         if found.news != News::None {
-            stripe.note(&id.id, found.news, now);
+            self.note(stripe, &id.id, found.news, moment.now);
         }
         self.0.counters.count(Cause::Hit);
         Ok(Record {
@@ -100,8 +104,69 @@ impl SessionCache {
             assurance: found.assurance,
             serial: found.serial,
             times: found.times,
-            now,
+            now: moment.now,
         })
+    }
+
+    /// Reads by an id that the session had before: as long as its grace goes.
+    #[cold]
+    fn find_rotated(
+        &self,
+        id: &SessionId,
+        moment: Moment,
+        buffer: &mut BytesMut,
+    ) -> Result<Found, Miss> {
+        let view = &self.0.stripes[usize::from(id.home)].view;
+        let read = |current| view.read(&current, &Proof::Given, moment, buffer);
+        let found = self.write(id.home, |shard| shard.current(&id.id, moment.now).and_then(read));
+        found.unwrap_or_else(|| {
+            self.report_reuse(*id, moment.now);
+            Err(Miss::Reused)
+        })
+    }
+
+    /// Follows an old id to its session, and has it told, or ended.
+    fn report_reuse(&self, mut id: SessionId, now: Tick) {
+        let ends = self.0.settings.end_reused;
+        while self.has_home(&id)
+            && let Ended::Alias(target) =
+                self.write(id.home, |shard| shard.reuse(&id.id, ends, now))
+        {
+            id = target;
+        }
+    }
+
+    /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one
+    /// use of many; a touch is not, or the session would be refused too early.
+    #[cold]
+    fn note(&self, stripe: &Stripe, id: &Id, news: News, now: Tick) {
+        let shard = match news {
+            News::Touch => Some(stripe.shard.lock()),
+            _ => stripe.shard.try_lock(),
+        };
+        if let Some(mut shard) = shard {
+            shard.renew(self.horizon());
+            // It may have gone meanwhile.
+            let _ = shard.attempt(|shard| shard.touch(id, now));
+        }
+    }
+
+    /// What was created before this has ended.
+    #[inline]
+    pub(super) fn horizon(&self) -> Tick {
+        self.0.horizon.load(Relaxed)
+    }
+
+    /// The lock of a shard, which has heard of what ended with all others.
+    pub(super) fn lock<'s>(&self, stripe: &'s Stripe) -> Guard<'s, Shard> {
+        let mut shard = stripe.shard.lock();
+        shard.renew(self.horizon());
+        shard
+    }
+
+    /// The shards, locked one after the other.
+    pub(super) fn shards(&self) -> impl Iterator<Item = Guard<'_, Shard>> {
+        self.0.stripes.iter().map(|stripe| self.lock(stripe))
     }
 
     /// Counts a miss, and leaves nothing in the buffer.
@@ -117,7 +182,7 @@ impl SessionCache {
     /// Writes to a shard, and publishes what room it has.
     pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard) -> R) -> R {
         let stripe = &self.0.stripes[usize::from(home)];
-        let mut shard = stripe.shard.lock();
+        let mut shard = self.lock(stripe);
         let answer = shard.attempt(verb);
         stripe.publish(&shard);
         answer
@@ -145,11 +210,11 @@ impl SessionCache {
         let [one, two] = [home, other].map(|home| &*self.0.stripes[usize::from(home)]);
         let (mut first, mut second);
         if home < other {
-            first = one.shard.lock();
-            second = two.shard.lock();
+            first = self.lock(one);
+            second = self.lock(two);
         } else {
-            second = two.shard.lock();
-            first = one.shard.lock();
+            second = self.lock(two);
+            first = self.lock(one);
         }
         let answer = first.attempt(|first| second.attempt(|second| verb(first, Some(second))));
         one.publish(&first);
@@ -173,6 +238,7 @@ impl SessionCache {
             match verb(&issued, &stamp) {
                 Ok(version) => return Ok(Issued { version, ..issued }),
                 Err(Refusal::Gone) => return Err(Error::Gone),
+                Err(Refusal::Rotated) => return Err(Error::Rotated),
                 Err(Refusal::TooMany) => return Err(Error::TooManySessions),
                 Err(Refusal::Full) => break,
                 Err(Refusal::Taken) => {}
@@ -187,7 +253,7 @@ impl SessionCache {
         let now = self.now();
         loop {
             let slice = SLICE.min(budget - done.visited);
-            let mut shard = stripe.shard.lock();
+            let mut shard = self.lock(stripe);
             let advanced = shard.attempt(|shard| shard.advance(now, slice));
             stripe.publish(&shard);
             Lock::unlock_fair(shard);
@@ -254,8 +320,8 @@ impl SessionCache {
     pub(super) fn new_times(&self, deadlines: Deadlines, now: Tick) -> Times {
         let Inner { idle_timeout, lifetime, .. } = *self.0;
         let end = now.saturating_add(lifetime);
-        let times =
-            Times { created: now, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
+        let created = now.max(self.horizon());
+        let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
         self.change(times, now, deadlines, now)
     }
 
@@ -288,23 +354,11 @@ impl Stripe {
         &self,
         id: &Id,
         proof: &Proof,
-        now: Tick,
+        moment: Moment,
         buffer: &mut BytesMut,
     ) -> Result<Found, Miss> {
         let _shard = self.shard.lock();
-        self.view.read(id, proof, now, buffer).unwrap_or(Err(Miss::Absent))
-    }
-
-    /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one
-    /// use of many; a touch is not, or the session would be refused too early.
-    #[cold]
-    fn note(&self, id: &Id, news: News, now: Tick) {
-        let shard =
-            if news == News::Touch { Some(self.shard.lock()) } else { self.shard.try_lock() };
-        if let Some(mut shard) = shard {
-            // It may have gone meanwhile.
-            let _ = shard.attempt(|shard| shard.touch(id, now));
-        }
+        self.view.read(id, proof, moment, buffer).unwrap_or(Err(Miss::Absent))
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.
@@ -319,7 +373,7 @@ impl From<Miss> for Cause {
             Miss::Unproven => Self::Forged,
             Miss::Absent => Self::Unknown,
             Miss::Expired => Self::Expired,
-            Miss::Rotated => Self::Rotated,
+            Miss::Rotated | Miss::Reused => Self::Reused,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Stats {
     pub full: u64,
     /// Blocks that were moved to make room.
     pub moved: u64,
+    /// Events that did not fit the queue.
+    pub events_dropped: u64,
     /// Shards that were emptied because a verb panicked in them: each is a mistake in this crate.
     pub emptied: u64,
 }
@@ -102,8 +104,8 @@ pub struct Refused {
     pub unknown: u64,
     /// The same of a session past its deadline.
     pub expired: u64,
-    /// The same of a session that has another id now.
-    pub rotated: u64,
+    /// Reads by an id that the session had before, after the grace.
+    pub reused: u64,
 }
 
 /// What is counted outside the shards: what no lock is held for.
@@ -115,7 +117,7 @@ pub(super) enum Cause {
     Forged,
     Unknown,
     Expired,
-    Rotated,
+    Reused,
     Full,
 }
 
@@ -156,7 +158,7 @@ impl Counters {
             forged: self.sum(Cause::Forged),
             unknown: self.sum(Cause::Unknown),
             expired: self.sum(Cause::Expired),
-            rotated: self.sum(Cause::Rotated),
+            reused: self.sum(Cause::Reused),
         };
     }
 }

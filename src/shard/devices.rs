@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Tick,
+    events::Why,
     id::{SessionId, UserHash},
 };
 
@@ -86,9 +87,7 @@ impl Shard {
         let Some(at) = self.live_of(user, now).find(is_it) else {
             return false;
         };
-        self.discard(at);
-        self.counts.ended += 1;
-        true
+        self.bury(at, Why::ByUser, now)
     }
 
     /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
@@ -106,14 +105,8 @@ impl Shard {
             if Some(at) == kept {
                 continue;
             }
-            if Entry::at(&self.region, at).deadline() > now {
-                ended += 1;
-            } else {
-                self.counts.expired += 1;
-            }
-            self.discard(at);
+            ended += usize::from(self.bury(at, Why::ByUser, now));
         }
-        self.counts.ended += ended as u64;
         ended
     }
 
@@ -138,9 +131,8 @@ impl Shard {
             if !self.can_fit(newcomer.need(len, own)) {
                 return Err(Refusal::Full);
             }
-            self.discard(stalest);
+            self.bury(stalest, Why::AtLimit, now);
             self.counts.limited += 1;
-            self.counts.ended += 1;
         }
         self.admit(newcomer, len, own, now)
     }
@@ -166,7 +158,7 @@ impl Shard {
 
     /// The sessions of a user that may be used, oldest sign-in first.
     fn live_of(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
-        let is_live = move |&at: &Offset| Entry::at(&self.region, at).deadline() > now;
+        let is_live = move |&at: &Offset| self.is_live(at, now);
         self.users.of(&self.region, *user).filter(is_live)
     }
 

@@ -17,7 +17,7 @@
 //!       13   …                          │ if the session has a user
 //!       14   user link                  │
 //!        …   label, if there is one     ┘
-//!        …   data                       of an alias: the new id, two words, and its home
+//!        …   data                       of an alias: the new id, two words, and its home │ grace
 //! ```
 //!
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
@@ -218,14 +218,15 @@ impl<'r> Entry<'r> {
         self.set(IDLE_TIMEOUT, Pair { high: serial, ..self.get(IDLE_TIMEOUT) });
     }
 
-    /// Turns a session into the alias of another id, to be forgotten at `end`. What is behind that stays.
-    pub(crate) fn write_alias(self, target: &SessionId, end: Tick) {
+    /// Turns a session into the alias of another id, which opens the same until `grace`, and is to be forgotten
+    /// at `end`. What is behind that stays.
+    pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick) {
         self.set_times(&Times { idle: end, end, ..self.line().times() });
         self.set_len(ALIAS_WORDS as usize * WORD);
         self.set_flags(Flags::ALIAS);
         self.store(DATA, target.id.0[0]);
         self.store(DATA + 1, target.id.0[1]);
-        self.store(DATA + 2, u64::from(target.home));
+        self.set(DATA + 2, Pair::new(u32::from(target.home), grace));
     }
 
     /// Gives a session a new id.
@@ -248,7 +249,18 @@ impl<'r> Entry<'r> {
     /// The new id of which this alias is the old one.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
-        SessionId { id, home: self.load(DATA + 2) as Home }
+        SessionId { id, home: self.get(DATA + 2).low as Home }
+    }
+
+    /// Until when this alias opens what its new id does.
+    pub(crate) fn grace(self) -> Tick {
+        self.get(DATA + 2).high
+    }
+
+    /// When the session was created.
+    #[inline]
+    pub(crate) fn created(self) -> Tick {
+        self.get(CREATED).low
     }
 
     /// What a hit reads.

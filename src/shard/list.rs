@@ -33,6 +33,20 @@ pub fn unlink(region: &Region, link: Offset) -> Pair {
     around
 }
 
+/// Puts all links of one circle last in another.
+pub fn splice(region: &Region, from: Offset, to: Offset) {
+    let Pair { low: first, high: last } = region.pair(from);
+    if first == from {
+        return;
+    }
+    let before = region.pair(to).high;
+    set_next(region, before, first);
+    set_previous(region, first, before);
+    set_next(region, last, to);
+    set_previous(region, to, last);
+    anchor(region, from);
+}
+
 /// The first link, if there is one.
 pub fn first(region: &Region, anchor: Offset) -> Option<Offset> {
     next(region, anchor, anchor)

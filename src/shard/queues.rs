@@ -1,7 +1,7 @@
-//! Which entry goes when there is no room: five queues, one for each class of entry.
+//! Which entry goes when there is no room: six queues, one for each class of entry.
 //!
 //! ```text
-//!   aliases                                   first in, first out
+//!   condemned, aliases                        first in, first out
 //!   anonymous:      probation ─came back─▶ clock
 //!   authenticated:  probation ─came back─▶ clock
 //! ```
@@ -17,16 +17,21 @@ use super::{
     list,
     region::{Offset, Pair, Region, Words},
 };
+use crate::clock::Tick;
 
 /// The queues of one shard. Their anchors stand in the region.
 pub(crate) struct Queues {
     anchors: Offset,
     tallies: [Tally; COUNT],
+    /// What was created before this was ended, with all others, at one stroke.
+    horizon: Tick,
 }
 
 /// A class of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
+    /// Sessions that were ended with all others, and whose memory was not given back yet.
+    Condemned,
     Aliases,
     Probation,
     Anonymous,
@@ -54,7 +59,36 @@ impl Queues {
 
     pub(crate) fn new(region: &Region, anchors: Offset) -> Self {
         (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
-        Self { anchors, tallies: [Tally::default(); COUNT] }
+        Self { anchors, tallies: [Tally::default(); COUNT], horizon: 0 }
+    }
+
+    pub(crate) fn horizon(&self) -> Tick {
+        self.horizon
+    }
+
+    /// Condemns all sessions that were created before a tick: those that are there, in no time, and those that
+    /// come yet. Says how many are there.
+    pub(crate) fn condemn(&mut self, region: &Region, horizon: Tick) -> u32 {
+        self.horizon = horizon;
+        let mut all = Tally::default();
+        for queue in Queue::OF_SESSIONS {
+            list::splice(region, self.anchor(queue), self.anchor(Queue::Condemned));
+            let tally = core::mem::take(&mut self.tallies[queue as usize]);
+            all = Tally { entries: all.entries + tally.entries, words: all.words + tally.words };
+        }
+        let condemned = &mut self.tallies[Queue::Condemned as usize];
+        condemned.entries += all.entries;
+        condemned.words += all.words;
+        all.entries
+    }
+
+    /// The queue in which an entry stands.
+    pub(crate) fn of(&self, entry: Entry<'_>) -> Queue {
+        let flags = entry.flags();
+        if !flags.has(Flags::ALIAS) && entry.created() < self.horizon {
+            return Queue::Condemned;
+        }
+        Queue::ALL[flags.queue() as usize]
     }
 
     pub(crate) fn tally(&self, queue: Queue) -> Tally {
@@ -82,7 +116,7 @@ impl Queues {
 
     pub(crate) fn leave(&mut self, region: &Region, at: Offset) -> Queue {
         let entry = Entry::at(region, at);
-        let queue = Queue::ALL[entry.flags().queue() as usize];
+        let queue = self.of(entry);
         list::unlink(region, at + QUEUE_LINK);
         let tally = &mut self.tallies[queue as usize];
         tally.entries -= 1;
@@ -105,7 +139,7 @@ impl Queues {
     /// Notes that a block grew or shrank from what it was before, in words.
     pub(crate) fn resize(&mut self, region: &Region, at: Offset, before: u32) {
         let entry = Entry::at(region, at);
-        let tally = &mut self.tallies[entry.flags().queue() as usize];
+        let tally = &mut self.tallies[self.of(entry) as usize];
         tally.words = tally.words - before + entry.words();
     }
 
@@ -116,9 +150,10 @@ impl Queues {
         rank: Rank,
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        let alias = self.first(region, Queue::Aliases, keep);
+        let mut dead = [Queue::Condemned, Queue::Aliases].into_iter();
+        let dead = dead.find_map(|queue| self.first(region, queue, keep));
         let pairs = rank.pairs();
-        alias.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
+        dead.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
     }
 
     fn victim_of(
@@ -153,6 +188,11 @@ impl Queues {
         self.first(region, queue, keep)
     }
 
+    /// A session that was ended with all others, if one is still there.
+    pub(crate) fn condemned(&self, region: &Region) -> Option<Offset> {
+        self.first(region, Queue::Condemned, None)
+    }
+
     /// The first of a queue that is not `keep`.
     fn first(&self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
         let anchor = self.anchor(queue);
@@ -172,6 +212,7 @@ impl Queues {
     fn push(&mut self, region: &Region, at: Offset, queue: Queue) {
         let entry = Entry::at(region, at);
         entry.set_flags(entry.flags().with_queue(queue as u32).with_uses(0));
+        let queue = self.of(entry);
         list::push(region, self.anchor(queue), at + QUEUE_LINK);
         let tally = &mut self.tallies[queue as usize];
         tally.entries += 1;
@@ -190,7 +231,7 @@ impl Queues {
             let mut tally = Tally::default();
             for link in list::validate(region, self.anchor(queue)) {
                 let entry = Entry::at(region, link - QUEUE_LINK);
-                assert_eq!(entry.flags().queue(), queue as u32, "an entry knows its queue");
+                assert_eq!(self.of(entry), queue, "an entry knows its queue");
                 tally.entries += 1;
                 tally.words += entry.words();
                 all.push(link - QUEUE_LINK);
@@ -214,14 +255,23 @@ pub(crate) fn is_news(flags: Flags) -> bool {
 }
 
 impl Queue {
-    pub(crate) const ALL: [Self; COUNT] =
-        [Self::Aliases, Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];
+    pub(crate) const ALL: [Self; COUNT] = [
+        Self::Condemned,
+        Self::Aliases,
+        Self::Probation,
+        Self::Anonymous,
+        Self::UserProbation,
+        Self::Users,
+    ];
+    const OF_SESSIONS: [Self; 4] =
+        [Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];
 }
 
 impl Rank {
     /// Whether what stands in a queue may go for this rank.
     pub(crate) fn displaces(self, queue: Queue) -> bool {
-        queue == Queue::Aliases || self.pairs().iter().flatten().any(|&other| other == queue)
+        matches!(queue, Queue::Condemned | Queue::Aliases)
+            || self.pairs().iter().flatten().any(|&other| other == queue)
     }
 
     /// The queues that may go for this rank, in order, each probation beside its clock.
@@ -235,7 +285,7 @@ impl Rank {
     }
 }
 
-const COUNT: usize = 5;
+const COUNT: usize = 6;
 const MOST_USES: u32 = 3;
 /// Probation's share of its class, as a divisor. On the traces of `tests/hit_ratio.rs` shares of .19 to .24 do well.
 const PROBATION_SHARE: u32 = 5;

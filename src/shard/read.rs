@@ -10,7 +10,7 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Found, Miss, News, Plan, Proof,
+    Found, Miss, Moment, News, Plan, Proof,
     entry::{Flags, Glimpse, Line, Times},
     index::{Choice, Seen, Spot, Table},
     queues,
@@ -37,12 +37,12 @@ impl View {
         &self,
         id: &Id,
         proof: &Proof,
-        now: Tick,
+        moment: Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let spot = self.table.spot(id);
         for _ in 0..ROUNDS {
-            let answer = self.look(spot, id, proof, now, data);
+            let answer = self.look(spot, id, proof, moment, data);
             if answer.is_some() {
                 return answer;
             }
@@ -69,7 +69,7 @@ impl View {
         spot: Spot,
         id: &Id,
         proof: &Proof,
-        now: Tick,
+        moment: Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let words = self.region.words();
@@ -80,7 +80,7 @@ impl View {
                 let entry = Glimpse::at(words, at);
                 let line = entry.line()?;
                 if line.id() == *id {
-                    return copy(seen, entry, &line, proof, now, data);
+                    return copy(seen, entry, &line, proof, moment, data);
                 }
             }
             if !seen.is_still() {
@@ -101,7 +101,7 @@ fn copy(
     entry: Glimpse<'_>,
     line: &Line,
     proof: &Proof,
-    now: Tick,
+    moment: Moment,
     data: &mut BytesMut,
 ) -> Option<Result<Found, Miss>> {
     if !seen.is_still() {
@@ -113,12 +113,15 @@ fn copy(
     if line.flags().has(Flags::ALIAS) {
         return Some(Err(Miss::Rotated));
     }
-    if line.deadline() <= now {
+    if line.times().created < moment.horizon {
+        return Some(Err(Miss::Absent));
+    }
+    if line.deadline() <= moment.now {
         return Some(Err(Miss::Expired));
     }
     data.resize(line.len(), 0);
     let user = entry.read(line, data)?;
-    let (times, news) = news(line, now);
+    let (times, news) = news(line, moment.now);
     let found = Found {
         version: line.version(),
         user,

@@ -11,7 +11,7 @@ use super::{
     queues::{Queue, Rank},
     region::Offset,
 };
-use crate::clock::Tick;
+use crate::{clock::Tick, events::What};
 
 /// What a newcomer needs.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl Shard {
     /// What an entry adds to the sum of those that may go.
     fn evictable_words(&self, at: Offset, rank: Rank) -> u32 {
         let entry = Entry::at(&self.region, at);
-        let queue = Queue::ALL[entry.flags().queue() as usize];
+        let queue = self.queues.of(entry);
         if rank.displaces(queue) { entry.words() } else { 0 }
     }
 
@@ -114,14 +114,21 @@ impl Shard {
         Some(at)
     }
 
-    /// One that was past its deadline, though the wheel had not come to it, was not evicted.
+    /// One that was past its deadline, though the wheel had not come to it, was not evicted; nor was one that was
+    /// ended with all others.
     fn count_eviction(&mut self, at: Offset, now: Tick) {
         let entry = Entry::at(&self.region, at);
-        let queue = entry.flags().queue();
-        if queue != Queue::Aliases as u32 && entry.deadline() <= now {
-            self.counts.expired += 1;
-        } else {
-            self.counts.evicted[queue as usize] += 1;
+        let queue = self.queues.of(entry);
+        if queue == Queue::Condemned {
+            return;
+        }
+        if queue != Queue::Aliases && entry.deadline() <= now {
+            self.count_expiry(at, now);
+            return;
+        }
+        self.counts.evicted[queue as usize] += 1;
+        if queue != Queue::Aliases {
+            self.tell(What::Evicted, at, now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
-//! An alias is an entry that opens nothing and says where its session went. It is remembered for the
-//! session's idle timeout, within its lifetime, and goes first when there is no room. To be made it may
+//! An alias is an entry that says where its session went. It opens the same until its grace is over, and nothing
+//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout more, within its lifetime, and goes first when there is no room. To be made it may
 //! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
@@ -15,26 +15,28 @@ use super::{
 };
 use crate::{
     clock::Tick,
+    events::What,
     id::{Id, SessionId},
 };
 
 impl Shard {
     /// Gives a session a new id, which lives in this shard too, and leaves an alias under the old one if
-    /// there is room for it. Gives the version of the data.
+    /// there is room for it, which opens the same for so many ticks. Gives the version of the data.
     pub(crate) fn rotate(
         &mut self,
         id: &Id,
         new: &Stamp,
         target: &SessionId,
+        grace: Tick,
         now: Tick,
     ) -> Result<u32, Refusal> {
-        let (_, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (_, at) = self.by_its_own_id(id, now)?;
         let spot = self.vacant_spot(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now);
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
         match alias {
-            Some(alias) => self.leave_alias(at, place, alias, target, now),
+            Some(alias) => self.leave_alias(at, place, alias, target, grace, now),
             None => self.index.remove(place),
         }
         // Nobody finds the entry now.
@@ -45,6 +47,7 @@ impl Shard {
         entry.set_times(&Times { issued: now, ..times });
         self.enlist(spot, at);
         self.counts.rotated += 1;
+        self.tell(What::Rotated, at, now);
         Ok(line.version())
     }
 
@@ -59,7 +62,7 @@ impl Shard {
         now: Tick,
         newcomer: impl FnOnce(&Line) -> Newcomer<'a>,
     ) -> Result<u32, Refusal> {
-        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (place, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
         let (newcomer, len) = (newcomer(&line), line.len());
@@ -70,6 +73,7 @@ impl Shard {
             self.become_alias(place, at, target, now);
             self.enlist(spot, to);
             self.counts.signed_in += 1;
+            self.tell(What::SignedIn, to, now);
             return Ok(line.version());
         };
         let (spot, to) = home.admit_within(limit, &newcomer, len, None, now)?;
@@ -77,7 +81,15 @@ impl Shard {
         self.become_alias(place, at, target, now);
         home.enlist(spot, to);
         home.counts.signed_in += 1;
+        home.tell(What::SignedIn, to, now);
         Ok(line.version())
+    }
+
+    /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
+    fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), Refusal> {
+        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+        let is_own = Entry::at(&self.region, at).id() == *id;
+        if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
     }
 
     /// Writes the alias of a session, under the id that it still has, into a block of its own.
@@ -87,12 +99,14 @@ impl Shard {
         place: Place,
         alias: Offset,
         target: &SessionId,
+        grace: Tick,
         now: Tick,
     ) {
         let line = Entry::at(&self.region, at).line();
         let entry = Entry::at(&self.region, alias);
         entry.write(&line.stamp(), &line.times(), 0, None);
-        entry.write_alias(target, remembered_until(&line.times(), now));
+        let end = remembered_until(&line.times(), grace, now);
+        entry.write_alias(target, now.saturating_add(grace), end);
         self.enter_alias(alias);
         self.index.set_offset(place, alias);
     }
@@ -103,8 +117,8 @@ impl Shard {
         self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let entry = Entry::at(&self.region, at);
-        let end = remembered_until(&entry.line().times(), now);
-        self.index.write(place, || entry.write_alias(target, end));
+        let end = remembered_until(&entry.line().times(), 0, now);
+        self.index.write(place, || entry.write_alias(target, 0, end));
         self.enter_alias(at);
     }
 
@@ -117,7 +131,7 @@ impl Shard {
     }
 }
 
-/// An alias is remembered for the session's idle timeout, within its lifetime.
-fn remembered_until(times: &Times, now: Tick) -> Tick {
-    times.end.min(now.saturating_add(times.idle_timeout))
+/// An alias is remembered for its grace and the session's idle timeout, within the lifetime.
+fn remembered_until(times: &Times, grace: Tick, now: Tick) -> Tick {
+    times.end.min(now.saturating_add(grace).saturating_add(times.idle_timeout))
 }

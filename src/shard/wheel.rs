@@ -62,6 +62,11 @@ impl Wheel {
         Some(link)
     }
 
+    /// The tick up to which nothing is due any more.
+    pub fn reached(&self) -> Tick {
+        self.reached
+    }
+
     /// Whether a slot's time has come.
     pub fn is_due(&self, now: Tick) -> bool {
         self.earliest().is_some_and(|(_, start)| start <= now)

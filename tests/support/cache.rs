@@ -104,7 +104,7 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
     assert_eq!(cache.save(id, version, b"back again"), Err(Error::Gone));
     assert_eq!(cache.touch(id), Err(Error::Gone));
     assert_eq!(cache.set_deadlines(id, PLAIN), Err(Error::Gone));
-    assert_eq!(cache.rotate(id).err(), Some(Error::Gone));
+    assert_eq!(cache.rotate(id, sessile::Grace::NONE).err(), Some(Error::Gone));
     assert_eq!(cache.sign_in(id, "alice", PLAINLY).err(), Some(Error::Gone));
     assert!(load(cache, id).is_none());
     let after = (cache.len(), cache.stats());

@@ -178,7 +178,7 @@ impl Pair {
             }
             Op::Rotate { which } => {
                 let Some(id) = self.pick(which) else { return };
-                let answer = self.cache.rotate(&id);
+                let answer = self.cache.rotate(&id, sessile::Grace::NONE);
                 self.reissued(&id, answer, |_| {});
             }
             Op::SignIn { which, user, idle, renew, label } => {

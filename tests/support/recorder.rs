@@ -177,7 +177,7 @@ impl Worker<'_> {
 
     fn rotate(&mut self, id: Id, issued: &Issued) {
         let verb = Verb::Rotate { id, grace: false };
-        self.record_issued(verb, |worker| worker.cache.rotate(&issued.id));
+        self.record_issued(verb, |worker| worker.cache.rotate(&issued.id, sessile::Grace::NONE));
     }
 
     fn sign_in(&mut self, id: Id, issued: &Issued) {

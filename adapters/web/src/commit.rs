@@ -108,7 +108,7 @@ fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> 
     check_size(&data, cache.max_session_size())?;
     let issued = match user {
         Some(user) => Some(cache.sign_in(&live.id, user, SignIn::default())),
-        None if *rotate => Some(cache.rotate(&live.id)),
+        None if *rotate => Some(cache.rotate(&live.id, sessile::Grace::NONE)),
         None => None,
     };
     match issued {

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stats = cache.stats();
     println!(
         "{} hits, {} misses, {} refused as rotated.",
-        stats.hits, stats.misses, stats.refused.rotated
+        stats.hits, stats.misses, stats.refused.reused
     );
     println!("{} of {} bytes in use.", stats.memory.used, stats.memory.budget);
     Ok(())
@@ -61,7 +61,7 @@ fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
 /// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
 fn sign_in(cache: &SessionCache, record: &Record) -> Result<Issued, sessile::Error> {
     let first = cache.sign_in(&record.id, "ada", SignIn::default())?;
-    let second = cache.rotate(&first.id)?;
+    let second = cache.rotate(&first.id, sessile::Grace::NONE)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
     println!("Signed in and rotated. The cookie before opens: {before}; the new one: {after}.");
     Ok(second)

@@ -195,7 +195,7 @@ const TABLES: [(&str, &[Row]); 3] = [
             ("Forged", "refused_forged"),
             ("Genuine, but unknown", "refused_unknown"),
             ("Expired", "refused_expired"),
-            ("Rotated away", "refused_rotated"),
+            ("Rotated away", "refused_reused"),
         ],
     ),
     (

@@ -107,7 +107,7 @@ impl Report {
             ("refused_forged", refused.forged),
             ("refused_unknown", refused.unknown),
             ("refused_expired", refused.expired),
-            ("refused_rotated", refused.rotated),
+            ("refused_reused", refused.reused),
             ("evicted_authenticated", evicted.authenticated),
             ("evicted_anonymous", evicted.anonymous),
             ("evicted_probation", evicted.probation),

@@ -1,0 +1,144 @@
+//! Events: what happened to sessions, for whoever wants to watch.
+//!
+//! A bounded queue that the application drains. The engine never waits for it: what does not fit is dropped
+//! and counted. An event is put there under the lock of its shard, so that those of one session come in
+//! order; that is one slot of an array, and none that somebody is just taking something from.
+
+use core::fmt;
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::{
+    clock::{Tick, to_duration},
+    handle::Handle,
+    id::UserHash,
+    sync::{AtomicU64, Relaxed},
+};
+
+/// Something that happened to a session. It opens nothing, so it may be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// What happened.
+    pub what: What,
+    /// To which session; `None` if it happened to all of them.
+    pub handle: Option<Handle>,
+    tick: Tick,
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum What {
+    /// It was created.
+    Created,
+    /// A user signed in to it. It has a new handle since, which is the event's.
+    SignedIn,
+    /// It got a new id.
+    Rotated,
+    /// An id was used that it had before, after the grace: somebody has a cookie that was replaced long ago.
+    Reused,
+    /// Its memory was given back because it had expired.
+    Expired,
+    /// It went to make room.
+    Evicted,
+    /// It was ended.
+    Ended(Why),
+    /// A save was refused because somebody else had saved.
+    Conflict,
+    /// A shard was emptied because a verb panicked in it, which is a mistake in this crate.
+    Emptied,
+}
+
+/// Why a session was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Why {
+    /// By its id or its cookie: a sign-out.
+    Asked,
+    /// By its handle, or by a name's: from a list of devices, or all of a user's at once.
+    ByUser,
+    /// Its user signed in elsewhere, and has as many sessions as permitted.
+    AtLimit,
+    /// An old id of it was used, and the cache ends such sessions.
+    Reused,
+    /// All sessions were ended.
+    All,
+}
+
+impl Event {
+    pub(crate) fn new(what: What, handle: Option<Handle>, tick: Tick) -> Self {
+        Self { what, handle, tick }
+    }
+
+    /// Who was signed in to the session, if anybody was.
+    #[must_use]
+    pub fn user(&self) -> Option<UserHash> {
+        self.handle.and_then(|handle| handle.user())
+    }
+
+    /// When it happened, since the cache's clock began to run.
+    #[must_use]
+    pub fn at(&self) -> Duration {
+        to_duration(self.tick)
+    }
+}
+
+/// Where events are put, if anybody wants them. Clones are the same queue.
+#[derive(Clone)]
+pub(crate) struct Journal(Option<Arc<Queue>>);
+
+struct Queue {
+    events: ArrayQueue<Event>,
+    /// Less than it has slots, so that none is waited for: an `ArrayQueue` that is full but for a slot that is
+    /// being taken from has whoever puts something there spin.
+    limit: usize,
+    dropped: AtomicU64,
+}
+
+impl Journal {
+    /// A queue of so many events; none at all for 0.
+    pub(crate) fn new(limit: usize) -> Self {
+        let queue =
+            || Queue { events: ArrayQueue::new(limit + TAKERS), limit, dropped: AtomicU64::new(0) };
+        Self((limit > 0).then(|| Arc::new(queue())))
+    }
+
+    /// What a queue of so many events takes, in bytes.
+    pub(crate) fn footprint(limit: usize) -> usize {
+        let slots = limit.saturating_add(TAKERS).saturating_mul(SLOT);
+        if limit == 0 { 0 } else { slots.saturating_add(size_of::<Queue>()) }
+    }
+
+    /// Notes an event, made only if somebody wants it.
+    #[inline]
+    pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
+        if let Some(queue) = &self.0 {
+            let is_full = queue.events.len() >= queue.limit;
+            if is_full || queue.events.push(event()).is_err() {
+                queue.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The oldest event.
+    pub(crate) fn next(&self) -> Option<Event> {
+        self.0.as_ref()?.events.pop()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, |queue| queue.dropped.load(Relaxed))
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Journal(..)")
+    }
+}
+
+/// As many threads may be taking events out, each in the midst of it.
+const TAKERS: usize = 64;
+/// An event, and the stamp that `ArrayQueue` keeps beside it.
+const SLOT: usize = size_of::<Event>() + size_of::<usize>();
