@@ -11,7 +11,7 @@ use sources::{Sources, made_up, paths, read_all, resolve};
 /// From the lowest to the highest. A module may import those of its own layer and of lower ones; one
 /// that is not named here is of its parent's layer.
 const LAYERS: [&[&str]; 10] = [
-    &["sync", "error", "id", "clock", "handle"],
+    &["sync", "error", "id", "clock", "handle", "events"],
     &["cookie::header", "cookie::token", "cookie::well_known"],
     &["cookie::keys", "cookie::set_cookie"],
     &["cookie"],

@@ -106,7 +106,9 @@ impl Shard {
         let entry = Entry::at(&self.region, alias);
         entry.write(&line.stamp(), &line.times(), 0, None);
         let end = remembered_until(&line.times(), grace, now);
-        entry.write_alias(target, now.saturating_add(grace), end);
+        // Without a grace there is none for a thread that still sees an earlier tick either.
+        let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
+        entry.write_alias(target, until, end);
         self.enter_alias(alias);
         self.index.set_offset(place, alias);
     }
