@@ -24,7 +24,7 @@ use crate::{
     id::{SessionId, UserHash},
     shard::{
         Ended, Newcomer, Plan, Proof, Refusal, Shard, View,
-        entry::{Line, Times},
+        entry::{Head, Line, Times},
     },
     sync::{AtomicU32, Lock, Relaxed},
 };

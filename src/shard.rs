@@ -7,6 +7,7 @@
 
 mod devices;
 pub(crate) mod entry;
+mod glimpse;
 pub mod heap;
 pub(crate) mod index;
 pub mod list;
@@ -32,7 +33,7 @@ use crate::{
 };
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Flags, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
+use entry::{Entry, Flags, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;

@@ -84,20 +84,21 @@ impl SessionCache {
     ) -> Result<Record, Miss> {
         let stripe = self.0.stripes.get(usize::from(id.home)).ok_or(Miss::Absent)?;
         let moment = Moment { now: self.now(), horizon: self.horizon() };
-        let answer = match stripe.view.read(&id.id, proof, moment, buffer) {
-            Some(answer) => answer,
-            None => stripe.read_locked(&id.id, proof, moment, buffer),
-        };
-        let found = match answer {
-            Ok(found) => found,
-            Err(Miss::Rotated) => self.find_rotated(id, moment, buffer)?,
-            Err(miss) => return Err(miss),
+        let found = match stripe.view.read(&id.id, proof, moment, buffer) {
+            Some(Ok(found)) => found,
+            Some(Err(Miss::Rotated)) | None => return self.find_locked(id, proof, moment, buffer),
+            Some(Err(miss)) => return Err(miss),
         };
         if found.news != News::None {
             self.note(stripe, &id.id, found.news, moment.now);
         }
+        Ok(self.found(id, &found, moment))
+    }
+
+    #[inline(always)]
+    fn found(&self, id: &SessionId, found: &Found, moment: Moment) -> Record {
         self.0.counters.count(Cause::Hit);
-        Ok(Record {
+        Record {
             id: *id,
             version: found.version,
             user: found.user,
@@ -105,24 +106,43 @@ impl SessionCache {
             serial: found.serial,
             times: found.times,
             now: moment.now,
-        })
+        }
     }
 
-    /// Reads by an id that the session had before: as long as its grace goes.
+    /// Reads where writers were in the way, of which there are none under the lock, or by an id that the session
+    /// had before.
     #[cold]
-    fn find_rotated(
+    fn find_locked(
         &self,
         id: &SessionId,
+        proof: &Proof,
         moment: Moment,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        let view = &self.0.stripes[usize::from(id.home)].view;
-        let read = |current| view.read(&current, &Proof::Given, moment, buffer);
-        let found = self.write(id.home, |shard| shard.current(&id.id, moment.now).and_then(read));
-        found.unwrap_or_else(|| {
-            self.report_reuse(*id, moment.now);
-            Err(Miss::Reused)
-        })
+    ) -> Result<Record, Miss> {
+        let stripe = &self.0.stripes[usize::from(id.home)];
+        let found = self.write(id.home, |shard| {
+            let mut read = |id, proof| stripe.view.read(id, proof, moment, buffer);
+            match read(&id.id, proof).unwrap_or(Err(Miss::Absent)) {
+                Err(Miss::Rotated) => {
+                    let current = shard.current(&id.id, moment.now).ok_or(Miss::Reused)?;
+                    read(&current, &Proof::Given).unwrap_or(Err(Miss::Absent))
+                }
+                answer => answer,
+            }
+        });
+        match found {
+            Ok(found) => {
+                if found.news != News::None {
+                    self.note(stripe, &id.id, found.news, moment.now);
+                }
+                Ok(self.found(id, &found, moment))
+            }
+            Err(Miss::Reused) => {
+                self.report_reuse(*id, moment.now);
+                Err(Miss::Reused)
+            }
+            Err(miss) => Err(miss),
+        }
     }
 
     /// Follows an old id to its session, and has it told, or ended.
@@ -346,19 +366,6 @@ impl Stripe {
     pub(super) fn new(shard: Shard) -> Self {
         let view = CachePadded::new(shard.view());
         Self { view, room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }
-    }
-
-    /// Reads where writers were in the way. Under the lock there are none.
-    #[cold]
-    fn read_locked(
-        &self,
-        id: &Id,
-        proof: &Proof,
-        moment: Moment,
-        buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        let _shard = self.shard.lock();
-        self.view.read(id, proof, moment, buffer).unwrap_or(Err(Miss::Absent))
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.

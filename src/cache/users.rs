@@ -11,7 +11,7 @@ use crate::{
     id::{SessionId, UserHash},
     shard::{
         Limit, Listed, Newcomer,
-        entry::{Line, Member, Times},
+        entry::{Head, Line, Member, Times},
     },
 };
 

@@ -5,7 +5,7 @@
 
 use super::{
     Newcomer, Refusal, Shard,
-    entry::{Entry, Flags, Label, Times},
+    entry::{Entry, Flags, Head, Label, Times},
     index::Spot,
     region::Offset,
 };

@@ -25,7 +25,7 @@
 
 use super::{
     heap::Heap,
-    region::{LINE, Offset, Pair, Region, WORD, Words},
+    region::{Offset, Pair, Region, WORD},
 };
 use crate::{
     clock::Tick,
@@ -42,14 +42,7 @@ pub(crate) struct Entry<'r> {
 
 /// The words that a hit reads: the line, and the idle timeout before it.
 #[derive(Clone, Copy)]
-pub(crate) struct Line([u64; (DATA - IDLE_TIMEOUT) as usize]);
-
-/// A view of what may be an entry, for whoever has no lock.
-#[derive(Clone, Copy)]
-pub(crate) struct Glimpse<'r> {
-    words: Words<'r>,
-    at: Offset,
-}
+pub(crate) struct Line([u64; HEAD]);
 
 /// What a token says of a session, and the entry keeps.
 #[derive(Clone, Copy)]
@@ -399,67 +392,32 @@ impl<'r> Entry<'r> {
     }
 }
 
-impl<'r> Glimpse<'r> {
+/// The fields of the words that a hit reads.
+pub(crate) trait Head {
+    /// A word of an entry, one of those.
+    fn word(&self, word: u32) -> u64;
+
     #[inline(always)]
-    pub(crate) fn at(words: Words<'r>, at: Offset) -> Self {
-        Self { words, at }
-    }
-
-    /// What a hit reads, each word once. `None` if that is not in the region, which is no entry then.
-    #[inline(always)]
-    pub(crate) fn line(self) -> Option<Line> {
-        self.words.load_all(self.at.wrapping_add(IDLE_TIMEOUT)).map(Line)
-    }
-
-    /// Fetches the entry and what it is linked with, and gives something that only they tell.
-    pub(crate) fn warm(self, warm_id: impl FnOnce(Id) -> u64) -> u64 {
-        let Some(head) = self.words.load_all::<{ DATA as usize }>(self.at) else { return 0 };
-        let around = [head[WHEEL as usize], head[QUEUE_LINK as usize]].map(Pair::unpack);
-        let neighbours = around.iter().flat_map(|pair| [pair.low, pair.high]);
-        let lines = (1..6).map(|line| self.at.saturating_add(line * LINE));
-        let sum =
-            neighbours.chain(lines).map(|at| self.words.load_all::<1>(at).map_or(0, |[word]| word));
-        sum.fold(0, u64::wrapping_add) ^ warm_id(Id([head[ID as usize], head[ID as usize + 1]]))
-    }
-
-    /// Copies data out, and gives the user. `None` if that is not in the region.
-    //
-    // Two copies of one loop: so the processor guesses where the data is, and fetches it along with the
-    // entry's line rather than after it.
-    #[inline(always)]
-    pub(crate) fn read(self, line: &Line, data: &mut [u8]) -> Option<Option<UserHash>> {
-        if line.flags().has(Flags::USER) {
-            let user = self.words.load_all(self.at.wrapping_add(USER))?;
-            self.words.read(self.at.wrapping_add(line.flags().data()), data)?;
-            return Some(Some(UserHash(user)));
-        }
-        self.words.read(self.at.wrapping_add(DATA), data)?;
-        Some(None)
-    }
-}
-
-impl Line {
-    #[inline]
-    pub(crate) fn id(&self) -> Id {
+    fn id(&self) -> Id {
         Id([self.word(ID), self.word(ID + 1)])
     }
 
-    #[inline]
-    pub(crate) fn stamp(&self) -> Stamp {
+    #[inline(always)]
+    fn stamp(&self) -> Stamp {
         let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
         Stamp { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
     }
 
     /// When the session is refused at the latest, if nothing moves it.
-    #[inline]
-    pub(crate) fn deadline(&self) -> Tick {
+    #[inline(always)]
+    fn deadline(&self) -> Tick {
         let deadlines = self.pair(DEADLINES);
         deadlines.low.min(deadlines.high)
     }
 
-    #[inline]
-    pub(crate) fn times(&self) -> Times {
+    #[inline(always)]
+    fn times(&self) -> Times {
         let (deadlines, issued) = (self.pair(DEADLINES), self.pair(AUTHENTICATED));
         Times {
             created: self.pair(CREATED).low,
@@ -472,38 +430,40 @@ impl Line {
     }
 
     /// From when its lifetime counts.
-    pub(crate) fn start(&self) -> Tick {
+    fn start(&self) -> Tick {
         let times = self.times();
         if self.flags().has(Flags::RENEWED) { times.authenticated } else { times.created }
     }
 
-    #[inline]
-    pub(crate) fn serial(&self) -> u32 {
+    #[inline(always)]
+    fn serial(&self) -> u32 {
         self.pair(IDLE_TIMEOUT).high
     }
 
-    #[inline]
-    pub(crate) fn version(&self) -> u32 {
+    #[inline(always)]
+    fn version(&self) -> u32 {
         self.pair(VERSION).low
     }
 
     /// The length of the data, in bytes.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
+    #[inline(always)]
+    fn len(&self) -> usize {
         (self.pair(VERSION).high & LENGTH_MASK) as usize
     }
 
-    #[inline]
-    pub(crate) fn flags(&self) -> Flags {
+    #[inline(always)]
+    fn flags(&self) -> Flags {
         Flags(self.pair(CREATED).high)
     }
 
-    #[inline]
+    #[inline(always)]
     fn pair(&self, word: u32) -> Pair {
         Pair::unpack(self.word(word))
     }
+}
 
-    #[inline]
+impl Head for Line {
+    #[inline(always)]
     fn word(&self, word: u32) -> u64 {
         self.0[(word - IDLE_TIMEOUT) as usize]
     }
@@ -520,15 +480,17 @@ const fn user_words(label: Option<usize>) -> u32 {
 /// The links of an entry, as words behind its offset.
 pub(crate) const WHEEL: u32 = Heap::HEADER;
 pub(crate) const QUEUE_LINK: u32 = WHEEL + 1;
-const IDLE_TIMEOUT: u32 = QUEUE_LINK + 1;
-const ID: u32 = IDLE_TIMEOUT + 1;
+pub(crate) const IDLE_TIMEOUT: u32 = QUEUE_LINK + 1;
+pub(crate) const ID: u32 = IDLE_TIMEOUT + 1;
 const TAG: u32 = ID + 2;
 const DEADLINES: u32 = TAG + 2;
 const VERSION: u32 = DEADLINES + 1;
 const CREATED: u32 = VERSION + 1;
 const AUTHENTICATED: u32 = CREATED + 1;
-const DATA: u32 = AUTHENTICATED + 1;
-const USER: u32 = DATA;
+pub(crate) const DATA: u32 = AUTHENTICATED + 1;
+/// How many words a hit reads before the data.
+pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
+pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
 const LABEL_WORDS: u32 = LABEL_LIMIT.div_ceil(WORD) as u32;

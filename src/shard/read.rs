@@ -11,7 +11,8 @@ use bytes::BytesMut;
 
 use super::{
     Found, Miss, Moment, News, Plan, Proof,
-    entry::{Flags, Glimpse, Line, Times},
+    entry::{Flags, Head, Times},
+    glimpse::Glimpse,
     index::{Choice, Seen, Spot, Table},
     queues,
     region::Region,
@@ -57,7 +58,8 @@ impl View {
         let words = self.region.words();
         let mut seen = self.table.warm(self.table.spot(id));
         if let Some(victim) = queues::next_to_go(words, Plan::QUEUES) {
-            seen ^= Glimpse::at(words, victim).warm(|id| self.table.warm(self.table.spot(&id)));
+            let entry = Glimpse::at(words, victim);
+            seen ^= entry.map_or(0, |entry| entry.warm(|id| self.table.warm(self.table.spot(&id))));
         }
         hint::black_box(seen);
     }
@@ -77,10 +79,9 @@ impl View {
         loop {
             let seen = self.table.see(spot, choice)?;
             for at in seen.offsets(spot) {
-                let entry = Glimpse::at(words, at);
-                let line = entry.line()?;
-                if line.id() == *id {
-                    return copy(seen, entry, &line, proof, moment, data);
+                let entry = Glimpse::at(words, at)?;
+                if entry.id() == *id {
+                    return copy(seen, entry, proof, moment, data);
                 }
             }
             if !seen.is_still() {
@@ -99,46 +100,47 @@ impl View {
 fn copy(
     seen: Seen<'_>,
     entry: Glimpse<'_>,
-    line: &Line,
     proof: &Proof,
     moment: Moment,
     data: &mut BytesMut,
 ) -> Option<Result<Found, Miss>> {
+    let (flags, len) = (entry.flags(), entry.len());
+    let verdict = judge(&entry, flags, proof, moment);
     if !seen.is_still() {
         return None;
     }
-    if !proof.holds(&line.stamp()) {
-        return Some(Err(Miss::Unproven));
+    if let Some(miss) = verdict {
+        return Some(Err(miss));
     }
-    if line.flags().has(Flags::ALIAS) {
-        return Some(Err(Miss::Rotated));
-    }
-    if line.times().created < moment.horizon {
-        return Some(Err(Miss::Absent));
-    }
-    if line.deadline() <= moment.now {
-        return Some(Err(Miss::Expired));
-    }
-    data.resize(line.len(), 0);
-    let user = entry.read(line, data)?;
-    let (times, news) = news(line, moment.now);
-    let found = Found {
-        version: line.version(),
-        user,
-        assurance: line.flags().assurance(),
-        serial: line.serial(),
-        times,
-        news,
-    };
+    data.resize(len, 0);
+    let user = entry.read(flags, data)?;
+    let (times, news) = news(&entry, flags, moment.now);
+    let (version, assurance, serial) = (entry.version(), flags.assurance(), entry.serial());
+    let found = Found { version, user, assurance, serial, times, news };
     seen.is_still().then_some(Ok(found))
 }
 
+/// Why a session may not be had.
 #[inline(always)]
-fn news(line: &Line, now: Tick) -> (Times, News) {
-    let times = line.times();
+fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Option<Miss> {
+    if !proof.holds(&entry.stamp()) {
+        return Some(Miss::Unproven);
+    }
+    if flags.has(Flags::ALIAS) {
+        return Some(Miss::Rotated);
+    }
+    if entry.times().created < moment.horizon {
+        return Some(Miss::Absent);
+    }
+    (entry.deadline() <= moment.now).then_some(Miss::Expired)
+}
+
+#[inline(always)]
+fn news(entry: &Glimpse<'_>, flags: Flags, now: Tick) -> (Times, News) {
+    let times = entry.times();
     match touched(&times, now) {
         Some(times) => (times, News::Touch),
-        None if queues::is_news(line.flags()) => (times, News::Use),
+        None if queues::is_news(flags) => (times, News::Use),
         None => (times, News::None),
     }
 }

@@ -133,13 +133,6 @@ impl<'r, W: Word> Words<'r, W> {
         self.word(at).load(Relaxed)
     }
 
-    /// Reads words that adjoin, each once. `None` if they are not all in the region.
-    #[inline(always)]
-    pub fn load_all<const LEN: usize>(self, at: Offset) -> Option<[u64; LEN]> {
-        let words = self.0.get(at as usize..)?.first_chunk::<LEN>()?;
-        Some(core::array::from_fn(|i| words[i].load(Relaxed)))
-    }
-
     /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
     #[inline(always)]
     pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
@@ -159,7 +152,13 @@ impl<'r, W: Word> Words<'r, W> {
     #[inline(always)]
     pub fn line(self, at: Offset) -> Line<'r, W> {
         let (lines, _) = self.0.as_chunks();
-        Line(&lines[(at / LINE) as usize])
+        Chunk(&lines[(at / LINE) as usize])
+    }
+
+    /// So many words from an offset on. `None` if they are not all in the region.
+    #[inline(always)]
+    pub fn chunk<const LEN: usize>(self, at: Offset) -> Option<Chunk<'r, LEN, W>> {
+        self.0.get(at as usize..)?.first_chunk().map(Chunk)
     }
 
     #[inline(always)]
@@ -168,10 +167,13 @@ impl<'r, W: Word> Words<'r, W> {
     }
 }
 
-/// A line of a region, for a while. Its words are numbered from 0; a number counts modulo their number.
-pub struct Line<'r, W = AtomicU64>(&'r [W; LINE as usize]);
+/// A line of a region, for a while.
+pub type Line<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
 
-impl<W: Word> Line<'_, W> {
+/// Some words of a region, for a while, numbered from 0. A number counts modulo how many there are.
+pub struct Chunk<'r, const LEN: usize, W = AtomicU64>(&'r [W; LEN]);
+
+impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
     /// Reads a word.
     #[inline(always)]
     pub fn load(self, word: u32) -> u64 {
@@ -199,18 +201,18 @@ impl<W: Word> Line<'_, W> {
 
     #[inline(always)]
     fn word(&self, word: u32) -> &W {
-        &self.0[(word % LINE) as usize]
+        &self.0[word as usize % LEN]
     }
 }
 
-impl<W> Clone for Line<'_, W> {
+impl<const LEN: usize, W> Clone for Chunk<'_, LEN, W> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<W> Copy for Line<'_, W> {}
+impl<const LEN: usize, W> Copy for Chunk<'_, LEN, W> {}
 
 impl<W> Clone for Words<'_, W> {
     #[inline(always)]

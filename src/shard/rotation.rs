@@ -6,7 +6,7 @@
 
 use super::{
     Limit, Newcomer, Refusal, Shard,
-    entry::{self, Entry, Line, Stamp, Times, WHEEL},
+    entry::{self, Entry, Head, Line, Stamp, Times, WHEEL},
     index::Place,
     queues::Rank,
     region::Offset,

@@ -2,7 +2,7 @@
 
 use super::{
     Shard,
-    entry::{Entry, Flags, WHEEL},
+    entry::{Entry, Flags, Head, WHEEL},
     region::Offset,
 };
 
