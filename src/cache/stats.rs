@@ -25,6 +25,8 @@ pub struct Stats {
     pub refused: Refused,
     /// Sessions created.
     pub created: u64,
+    /// Sessions that the application's own hook refused to make.
+    pub turned_away: u64,
     /// Saves that stored something.
     pub saved: u64,
     /// Saves that were refused because somebody else had saved.
@@ -116,6 +118,7 @@ pub(super) enum Cause {
     Unknown,
     Expired,
     Rotated,
+    TurnedAway,
     Full,
 }
 
@@ -150,6 +153,7 @@ impl Counters {
     pub(super) fn fill(&self, stats: &mut Stats) {
         stats.hits = self.sum(Cause::Hit);
         stats.misses = self.sum(Cause::Miss);
+        stats.turned_away = self.sum(Cause::TurnedAway);
         stats.full = self.sum(Cause::Full);
         stats.refused = Refused {
             malformed: self.sum(Cause::Malformed),

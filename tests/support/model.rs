@@ -13,8 +13,8 @@ use std::{cell::Cell, collections::HashMap, time::Duration};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, Record, SessionCache, SessionId,
-    UserHash,
+    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, NewSession, Record, SessionCache,
+    SessionId, UserHash,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -203,7 +203,7 @@ impl Pair {
 
     fn create(&mut self, len: u16, deadlines: Deadlines) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
-        match self.cache.create(&data, deadlines) {
+        match self.cache.create(&data, NewSession::default().deadlines(deadlines)) {
             Ok(made) => {
                 assert!(data.len() <= MOST_DATA);
                 let end = self.now + LIFETIME;
