@@ -54,6 +54,8 @@ pub(crate) struct Shard {
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
+    /// What aliases and anonymous sessions may come to.
+    ceiling: Tally,
     counts: Counts,
 }
 
@@ -155,8 +157,21 @@ impl Shard {
         let (wheel, queues, heap, users) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;
         let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
-        let counts = Counts::default();
-        Some(Self { region, heap, index, wheel, queues, users, serial: 0, plan, largest, counts })
+        let (ceiling, counts) = (plan.ceiling(), Counts::default());
+        let serial = 0;
+        Some(Self {
+            region,
+            heap,
+            index,
+            wheel,
+            queues,
+            users,
+            serial,
+            plan,
+            largest,
+            ceiling,
+            counts,
+        })
     }
 
     /// What reads it without the lock.
@@ -331,11 +346,14 @@ impl Shard {
         self.heap.free()
     }
 
-    /// How much room there is for sessions, in words: by memory or by places in the index, whichever is
-    /// less.
+    /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
+    /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
+        let (ceiling, taken) = (self.ceiling, self.queues.evictable(Rank::Anonymous));
         let places = self.index.capacity() - self.index.len();
-        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
+        let places = places.min(ceiling.entries.saturating_sub(taken.entries));
+        let words = self.heap.free().min(ceiling.words.saturating_sub(taken.words));
+        words.min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.

@@ -10,7 +10,7 @@ use crate::{
     config::Builder,
     cookie::{Keys, Prf, Reader},
     error::BuildError,
-    shard::{Plan, Shard},
+    shard::{Plan, Shard, region::WORD},
     sync::AtomicU32,
 };
 
@@ -34,7 +34,7 @@ impl Builder {
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = Plan::new(bytes_per_shard(&self, shards));
+        let plan = plan(&self, shards)?;
         let stripe = |_| {
             let shard = Shard::new(plan, self.max_session_size, index_keys(&self)?);
             let shard = shard.ok_or(BuildError::Allocation { bytes: self.memory })?;
@@ -71,6 +71,15 @@ fn fitting_shards(settings: &Builder) -> usize {
         shards /= 2;
     }
     shards
+}
+
+/// How each shard divides its bytes.
+fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
+    let plan = Plan::new(bytes_per_shard(settings, shards));
+    let (given, largest) = (settings.authenticated_floor, settings.max_session_size);
+    let most = plan.highest_floor(largest) * shards * WORD;
+    let share = given.div_ceil(shards * WORD);
+    plan.with_floor(share, largest).ok_or(BuildError::AuthenticatedFloor { given, most })
 }
 
 /// Keys for the index of a shard.

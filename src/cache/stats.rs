@@ -62,6 +62,8 @@ pub struct Memory {
     pub capacity: usize,
     /// The part of that which sessions use.
     pub used: usize,
+    /// The part of that which sessions with a user use.
+    pub authenticated: usize,
 }
 
 /// Sessions by class.
@@ -170,9 +172,11 @@ impl Stats {
     pub(super) fn add(&mut self, shard: &Shard) {
         let counts = shard.counts();
         let entries = |queue| shard.tally(queue).entries as usize;
+        let words = |queue| shard.tally(queue).words as usize;
         let evicted = |queue: Queue| counts.evicted[queue as usize];
         self.memory.capacity += shard.capacity() as usize * WORD;
         self.memory.used += (shard.capacity() - shard.free()) as usize * WORD;
+        self.memory.authenticated += (words(Queue::UserProbation) + words(Queue::Users)) * WORD;
         self.sessions.probation += entries(Queue::Probation);
         self.sessions.anonymous += entries(Queue::Anonymous);
         self.sessions.authenticated += entries(Queue::UserProbation) + entries(Queue::Users);

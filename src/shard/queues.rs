@@ -48,6 +48,11 @@ pub(crate) enum Rank {
     Authenticated,
 }
 
+impl Tally {
+    /// More than there can be.
+    pub(crate) const MOST: Self = Self { entries: u32::MAX, words: u32::MAX };
+}
+
 impl Queues {
     /// How many words of a region the anchors take.
     pub(crate) const WORDS: u32 = COUNT as u32;
@@ -61,10 +66,13 @@ impl Queues {
         self.tallies[queue as usize]
     }
 
-    /// The words of all that may go for a newcomer of a rank.
-    pub(crate) fn evictable(&self, rank: Rank) -> u32 {
+    /// All that may go for a newcomer of a rank.
+    pub(crate) fn evictable(&self, rank: Rank) -> Tally {
         let may_go = Queue::ALL.into_iter().filter(|&queue| rank.displaces(queue));
-        may_go.map(|queue| self.tally(queue).words).sum()
+        may_go.map(|queue| self.tally(queue)).fold(Tally::default(), |sum, tally| Tally {
+            entries: sum.entries + tally.entries,
+            words: sum.words + tally.words,
+        })
     }
 
     /// Puts a new entry last in the queue where its class begins.

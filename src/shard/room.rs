@@ -2,13 +2,16 @@
 //!
 //! Nothing is evicted unless the newcomer will be in: the sum of what is free and what may go is known
 //! before. Nor is more evicted than the newcomer's size and that of one largest session.
+//!
+//! What is not of a session with a user stays under a ceiling, whatever is free: aliases and anonymous
+//! sessions in sum, in words and in places of the index. One more of them displaces some of them.
 
 use super::{
     Shard,
     entry::Entry,
     heap::Heap,
     list,
-    queues::{Queue, Rank},
+    queues::{Queue, Rank, Tally},
     region::Offset,
 };
 use crate::clock::Tick;
@@ -24,6 +27,13 @@ pub(super) struct Need {
     pub(super) place: bool,
     /// The entry that must not go. It may be moved.
     pub(super) keep: Option<Offset>,
+}
+
+impl Need {
+    /// The most words that its block may have: a rest that makes no block of its own stays with it.
+    fn most_words(&self) -> u32 {
+        self.words.max(Heap::SMALLEST) + Heap::MOST_OVER
+    }
 }
 
 impl Shard {
@@ -47,7 +57,7 @@ impl Shard {
                 return Some(at);
             }
             let free = self.heap.free();
-            let fits = free >= need.words && self.has_place(need);
+            let fits = free >= need.words && self.has_place(need) && self.is_under_ceiling(need);
             if fits && free >= need.words + self.slack() {
                 break;
             }
@@ -72,20 +82,53 @@ impl Shard {
     }
 
     fn try_take(&mut self, need: Need) -> Option<Offset> {
-        if self.has_place(need) { self.heap.take(&self.region, need.words) } else { None }
+        let may_take = self.has_place(need) && self.is_under_ceiling(need);
+        if may_take { self.heap.take(&self.region, need.words) } else { None }
     }
 
     fn has_place(&self, need: Need) -> bool {
-        !need.place || self.index.len() < self.index.capacity()
+        let is_free = || {
+            let taken = self.queues.evictable(Rank::Anonymous).entries;
+            self.index.len() < self.index.capacity() && taken < self.ceiling(need.rank).entries
+        };
+        !need.place || is_free()
+    }
+
+    /// Whether a newcomer takes nothing of what is kept for others.
+    fn is_under_ceiling(&self, need: Need) -> bool {
+        let taken = self.queues.evictable(Rank::Anonymous).words;
+        taken.saturating_add(need.most_words()) <= self.ceiling(need.rank).words
+    }
+
+    /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
+    fn ceiling(&self, rank: Rank) -> Tally {
+        if rank == Rank::Authenticated { Tally::MOST } else { self.ceiling }
+    }
+
+    /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
+    /// first, so it is they that go.
+    pub(super) fn keep_ceiling(&mut self, now: Tick) {
+        while !self.holds_ceiling()
+            && let Some(victim) = self.queues.victim(&self.region, Rank::Anonymous, None)
+        {
+            self.evict(victim, now);
+        }
+    }
+
+    /// Whether all that is not of a session with a user is under the ceiling.
+    pub(super) fn holds_ceiling(&self) -> bool {
+        let taken = self.queues.evictable(Rank::Anonymous);
+        taken.words <= self.ceiling.words && taken.entries <= self.ceiling.entries
     }
 
     /// Whether what is free and what may go is enough.
     pub(super) fn can_fit(&self, need: Need) -> bool {
         let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
-        let evictable = self.queues.evictable(need.rank);
+        let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
-        let enough = self.heap.free() + evictable >= need.words;
+        let is_under_ceiling = kept + need.most_words() <= self.ceiling(need.rank).words;
+        let enough = self.heap.free() + evictable >= need.words && is_under_ceiling;
         enough && (self.has_place(need) || evictable > 0)
     }
 

@@ -106,6 +106,7 @@ impl Shard {
         let end = remembered_until(&entry.line().times(), now);
         self.index.write(place, || entry.write_alias(target, end));
         self.enter_alias(at);
+        self.keep_ceiling(now);
     }
 
     fn enter_alias(&mut self, at: Offset) {
