@@ -2,6 +2,7 @@
 //! lock: random bytes, MACs, the hashing of users' names.
 
 mod build;
+mod exposition;
 mod maintenance;
 mod new_session;
 mod route;

@@ -49,6 +49,8 @@ pub enum Memory {
     Plenty,
     Short,
     ShortInTwo,
+    /// With half of it kept for sessions with a user.
+    ShortWithFloor,
 }
 
 /// What a session is promised.
@@ -89,6 +91,8 @@ pub struct Pair {
     handles: Vec<Handle>,
     at_limit: AtLimit,
     written: u32,
+    /// What is kept for sessions with a user, in bytes.
+    floor: usize,
     /// Evictions that the model has not yet seen the loss of.
     evictions: [u64; 2],
     seen_evictions: [u64; 2],
@@ -113,8 +117,9 @@ impl Pair {
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
             Memory::Short => (40 << 10, 1),
-            Memory::ShortInTwo => (80 << 10, 2),
+            Memory::ShortInTwo | Memory::ShortWithFloor => (80 << 10, 2),
         };
+        let floor = if memory == Memory::ShortWithFloor { bytes / 2 } else { 0 };
         NEXT.set(0);
         let cache = SessionCache::builder()
             .memory(bytes)
@@ -125,6 +130,7 @@ impl Pair {
             .lifetime(TICK * LIFETIME)
             .max_sessions_per_user(MOST_SESSIONS)
             .at_limit(at_limit)
+            .authenticated_floor(floor)
             .clock(clock.clone())
             .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
             .build()
@@ -139,6 +145,7 @@ impl Pair {
             handles: Vec::new(),
             at_limit,
             written: 0,
+            floor,
             evictions: [0; 2],
             seen_evictions: [0; 2],
             buffer: BytesMut::new(),
@@ -152,6 +159,9 @@ impl Pair {
         for op in ops {
             self.step(op);
             self.cache.validate();
+            let memory = self.cache.stats().memory;
+            let anonymous = memory.used - memory.authenticated;
+            assert!(anonymous <= memory.capacity - self.floor, "the floor is kept");
         }
         self.settle();
     }
