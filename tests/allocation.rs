@@ -5,7 +5,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use std::hint::black_box;
+use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
@@ -194,6 +194,17 @@ fn a_full_cache_allocates_nothing_to_say_so() {
     fill_with_users(&cache, 256);
     let full = || cache.create(&[1; 256 * 3], NEW).err();
     assert_eq!(free_of_charge("full", full), Some(Error::Full));
+}
+
+#[test]
+fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
+    let cache = builder(&Clock::manual()).admit(<[u8]>::is_empty).build().unwrap();
+    warm(&cache);
+    let refused = || cache.create(b"", NEW.key(b"192.0.2.1")).err();
+    assert_eq!(free_of_charge("refused", refused), Some(Error::Refused));
+    let mut text = String::with_capacity(16 << 10);
+    free_of_charge("text", || write!(text, "{}", cache.stats().prometheus()).unwrap());
+    assert!(text.contains("sessile_turned_away_total 1\n"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Queues {
     tallies: [Tally; COUNT],
 }
 
-/// A class of entries.
+/// A class of entries, in the order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
     Aliases,
@@ -68,8 +68,7 @@ impl Queues {
 
     /// All that may go for a newcomer of a rank.
     pub(crate) fn evictable(&self, rank: Rank) -> Tally {
-        let may_go = Queue::ALL.into_iter().filter(|&queue| rank.displaces(queue));
-        may_go.map(|queue| self.tally(queue)).fold(Tally::default(), |sum, tally| Tally {
+        self.tallies[..rank.classes()].iter().fold(Tally::default(), |sum, tally| Tally {
             entries: sum.entries + tally.entries,
             words: sum.words + tally.words,
         })
@@ -229,7 +228,12 @@ impl Queue {
 impl Rank {
     /// Whether what stands in a queue may go for this rank.
     pub(crate) fn displaces(self, queue: Queue) -> bool {
-        queue == Queue::Aliases || self.pairs().iter().flatten().any(|&other| other == queue)
+        (queue as usize) < self.classes()
+    }
+
+    /// How many of the queues may go for this rank: aliases, and its pairs.
+    fn classes(self) -> usize {
+        1 + 2 * self.pairs().len()
     }
 
     /// The queues that may go for this rank, in order, each probation beside its clock.

@@ -178,6 +178,19 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
 }
 
 #[test]
+fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
+    let cache = builder().admit(|_| false).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    let (_, reply) = visitor.visit(|session| insert(session, "a", 1));
+    let error = reply.result.unwrap_err();
+    assert_eq!((error.cause(), error.status()), (Error::Refused, StatusCode::TOO_MANY_REQUESTS));
+    assert!(!reply.headers.contains_key(header::SET_COOKIE));
+    assert_eq!((cache.len(), cache.stats().turned_away), (0, 1));
+    assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");
+    assert_eq!(cache.stats().turned_away, 1);
+}
+
+#[test]
 fn a_visitor_keeps_the_session_whose_growth_found_no_room() {
     let cache = full_cache();
     let mut visitor = Visitor::of(&cache);
