@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use sessile::{Clock, Deadlines, Issued, KeyRing, SessionCache, SignIn};
+use sessile::{Clock, Issued, KeyRing, NewSession, SessionCache, SignIn};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -254,7 +254,7 @@ fn cache(clock: &Clock) -> SessionCache {
 }
 
 fn make(cache: &SessionCache, data: &[u8]) -> Issued {
-    cache.create(data, Deadlines::default()).expect("anonymous sessions make room")
+    cache.create(data, NewSession::default()).expect("anonymous sessions make room")
 }
 
 fn sign_in_to(cache: &SessionCache, guest: &Issued, name: &str) -> Issued {

@@ -2,7 +2,9 @@
 //! lock: random bytes, MACs, the hashing of users' names.
 
 mod build;
+mod exposition;
 mod maintenance;
+mod new_session;
 mod route;
 mod sign_in;
 mod stats;
@@ -29,6 +31,7 @@ use crate::{
     sync::{AtomicU32, Lock, Relaxed},
 };
 pub use maintenance::{Maintained, Maintenance};
+pub use new_session::NewSession;
 pub use sign_in::SignIn;
 use stats::Counters;
 pub use stats::{Evicted, Memory, Refused, Sessions, Stats};
@@ -41,11 +44,11 @@ pub use users::Device;
 ///
 /// ```
 /// use bytes::BytesMut;
-/// use sessile::{Deadlines, KeyRing, SessionCache};
+/// use sessile::{KeyRing, NewSession, SessionCache};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
 ///
-/// let made = cache.create(b"a cart", Deadlines::default())?;
+/// let made = cache.create(b"a cart", NewSession::default())?;
 /// let header = format!("theme=dark; __Host-session={}", made.token.as_str());
 ///
 /// let mut buffer = BytesMut::new();
@@ -124,15 +127,17 @@ impl SessionCache {
         Builder::new()
     }
 
-    /// Makes a new anonymous session of `data`.
+    /// Makes a new anonymous session of `data`, if the hook of [`admit`](Builder::admit) lets it.
     ///
     /// # Errors
-    /// [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it could only displace sessions with a
-    /// user, [`Entropy`](Error::Entropy). Then nothing was changed.
-    pub fn create(&self, data: &[u8], deadlines: Deadlines) -> Result<Issued, Error> {
+    /// [`Refused`](Error::Refused) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
+    /// could only displace sessions with a user, or take what is kept for them,
+    /// [`Entropy`](Error::Entropy). Then nothing was changed.
+    pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {
+        self.ask_hook(new.key)?;
         self.check_len(data)?;
         let now = self.now();
-        let times = self.new_times(deadlines, now);
+        let times = self.new_times(new.deadlines, now);
         let create_at = |id: SessionId| {
             self.0.stripes[usize::from(id.home)].view.warm(&id.id);
             let (issued, stamp) = self.issue(id);

@@ -19,7 +19,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessile::{Clock, Deadlines, KeyRing, SessionCache};
+/// use sessile::{Clock, KeyRing, NewSession, SessionCache};
 ///
 /// let clock = Clock::manual();
 /// let cache = SessionCache::builder()
@@ -28,7 +28,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 ///     .keys(KeyRing::random()?)
 ///     .clock(clock.clone())
 ///     .build()?;
-/// let made = cache.create(b"hello", Deadlines::default())?;
+/// let made = cache.create(b"hello", NewSession::default())?;
 /// let mut buffer = bytes::BytesMut::new();
 ///
 /// clock.advance(Duration::from_secs(59));

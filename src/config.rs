@@ -1,7 +1,7 @@
 //! The settings of a cache, and what is refused of them.
 
 use core::{fmt, num::NonZero};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, TICK, Tick, to_duration, to_tick},
@@ -25,6 +25,8 @@ pub struct Builder {
     pub(crate) keys: Option<KeyRing>,
     pub(crate) max_sessions_per_user: usize,
     pub(crate) at_limit: AtLimit,
+    pub(crate) authenticated_floor: usize,
+    pub(crate) admit: Option<Arc<Admit>>,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
@@ -32,6 +34,9 @@ pub struct Builder {
     pub(crate) end_reused: bool,
     pub(crate) shards: Option<NonZero<u16>>,
 }
+
+/// Says by a key of the application's own whether a session may be made.
+pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// A session's own timeouts; what is `None` is the cache's own when a session is created, and left as
 /// it is otherwise. Both are capped by the cache's, and count in whole ticks of 100 ms, rounded down.
@@ -101,6 +106,8 @@ impl Builder {
             keys: None,
             max_sessions_per_user: 32,
             at_limit: AtLimit::default(),
+            authenticated_floor: 0,
+            admit: None,
             verify_first: false,
             clock: Clock::system(),
             entropy: system_entropy,
@@ -164,6 +171,43 @@ impl Builder {
     #[must_use]
     pub fn at_limit(self, then: AtLimit) -> Self {
         Self { at_limit: then, ..self }
+    }
+
+    /// How many bytes of the memory for sessions are kept for those with a user; 0 unless set. All others,
+    /// and the old ids of rotated sessions, never take more than the rest of it: a newcomer that would
+    /// displaces others of its kind though there is memory. So a flood of them leaves room for signing in
+    /// that is there at once.
+    ///
+    /// Each shard keeps an even share, of its memory and of the places in its index. Sessions with a user
+    /// may take more than that.
+    #[must_use]
+    pub fn authenticated_floor(self, bytes: usize) -> Self {
+        Self { authenticated_floor: bytes, ..self }
+    }
+
+    /// A hook of the application's own, asked before a session is made, with the
+    /// [key](crate::NewSession::key) that [`create`](crate::SessionCache::create) was given; none unless
+    /// set. Where it says no, nothing else is done and the answer is
+    /// [`Refused`](crate::Error::Refused). It is called on the thread of whoever creates, by many at once,
+    /// with no lock held; if it panics, so does `create`, and nothing was changed.
+    ///
+    /// ```
+    /// use sessile::{Error, KeyRing, NewSession, SessionCache};
+    ///
+    /// let cache = SessionCache::builder()
+    ///     .keys(KeyRing::random()?)
+    ///     .admit(|address| address != b"203.0.113.9")
+    ///     .build()?;
+    ///
+    /// assert!(cache.create(b"", NewSession::default().key(b"192.0.2.1")).is_ok());
+    /// let robot = cache.create(b"", NewSession::default().key(b"203.0.113.9"));
+    /// assert_eq!(robot.err(), Some(Error::Refused));
+    /// assert_eq!(cache.stats().turned_away, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn admit(self, hook: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self { admit: Some(Arc::new(hook)), ..self }
     }
 
     /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a

@@ -23,6 +23,8 @@ pub enum Error {
     Conflict,
     /// No room, and nothing there that may go to make some.
     Full,
+    /// The application's own hook, which [`Builder::admit`](crate::Builder::admit) took, refused the session.
+    Refused,
     /// The data is longer than a session may be.
     TooLarge {
         /// The length of the data, in bytes.
@@ -73,6 +75,13 @@ pub enum BuildError {
         given: usize,
         /// The least.
         least: usize,
+    },
+    /// `authenticated_floor` leaves a shard no room for one of the largest sessions without a user.
+    AuthenticatedFloor {
+        /// The setting, in bytes.
+        given: usize,
+        /// The most that would do, in bytes.
+        most: usize,
     },
     /// A timeout is shorter than the engine can keep, or longer.
     Timeout {
@@ -253,6 +262,9 @@ impl fmt::Display for Error {
             Self::Full => f.write_str(
                 "no room for the session, and nothing there that may go: raise `memory`",
             ),
+            Self::Refused => f.write_str(
+                "the application's own hook refused the session (`admit`): ask it why",
+            ),
             Self::TooLarge { len, limit } => {
                 write!(
                     f,
@@ -298,6 +310,9 @@ impl fmt::Display for BuildError {
             }
             Self::MaxSessionsPerUser { given, least } => {
                 write!(f, "`max_sessions_per_user` was {given}; it must be at least {least}")
+            }
+            Self::AuthenticatedFloor { given, most } => {
+                write!(f, "`authenticated_floor` was {given} bytes; it must be at most {most}")
             }
             Self::Timeout { setting, given, least, most } => {
                 write!(f, "`{setting}` was {given:?}; it must be between {least:?} and {most:?}")

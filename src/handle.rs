@@ -26,10 +26,10 @@ use crate::{
 /// Its text is always 52 digits, `0` to `9` and `a` to `f`.
 ///
 /// ```
-/// use sessile::{Deadlines, Handle, KeyRing, SessionCache, SignIn};
+/// use sessile::{Handle, KeyRing, NewSession, SessionCache, SignIn};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
-/// let made = cache.create(b"", Deadlines::default())?;
+/// let made = cache.create(b"", NewSession::default())?;
 /// cache.sign_in(&made.id, "ada", SignIn::default())?;
 ///
 /// let text = cache.sessions_of("ada")[0].handle.to_string();

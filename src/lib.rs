@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use sessile::{Deadlines, KeyRing, SessionCache, SetCookie};
+//! use sessile::{KeyRing, NewSession, SessionCache, SetCookie};
 //!
 //! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::random()?).build()?;
 //! let cookie = SetCookie::builder(cache.cookie_name()).build()?;
 //!
-//! let made = cache.create(b"data", Deadlines::default())?;
+//! let made = cache.create(b"data", NewSession::default())?;
 //! let response_header = cookie.issue(&made.token);
 //! assert!(response_header.ends_with("HttpOnly; Secure; SameSite=Lax"));
 //!
@@ -44,8 +44,8 @@ mod shard;
 mod sync;
 
 pub use cache::{
-    Device, Evicted, Issued, Maintained, Maintenance, Memory, Record, Refused, SessionCache,
-    Sessions, SignIn, Stats,
+    Device, Evicted, Issued, Maintained, Maintenance, Memory, NewSession, Record, Refused,
+    SessionCache, Sessions, SignIn, Stats,
 };
 pub use clock::Clock;
 pub use config::{Builder, Deadlines, Grace};

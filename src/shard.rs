@@ -60,6 +60,8 @@ pub(crate) struct Shard {
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
+    /// What aliases and anonymous sessions may come to.
+    ceiling: Tally,
     counts: Counts,
 }
 
@@ -178,7 +180,8 @@ impl Shard {
         let (wheel, queues, heap, users) = furnish(&region, &plan);
         let index = Index::new(plan.lines, keys)?;
         let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
-        let counts = Counts::default();
+        let (ceiling, counts) = (plan.ceiling(), Counts::default());
+        let serial = 0;
         Some(Self {
             region,
             heap,
@@ -188,9 +191,10 @@ impl Shard {
             users,
             journal,
             home,
-            serial: 0,
+            serial,
             plan,
             largest,
+            ceiling,
             counts,
         })
     }
@@ -433,11 +437,14 @@ impl Shard {
         self.heap.free()
     }
 
-    /// How much room there is for sessions, in words: by memory or by places in the index, whichever is
-    /// less.
+    /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
+    /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
+        let (ceiling, taken) = (self.ceiling, self.queues.unsigned());
         let places = self.index.capacity() - self.index.len();
-        self.heap.free().min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
+        let places = places.min(ceiling.entries.saturating_sub(taken.entries));
+        let words = self.heap.free().min(ceiling.words.saturating_sub(taken.words));
+        words.min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.

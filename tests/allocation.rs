@@ -5,14 +5,14 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use std::hint::black_box;
+use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
 use sessile::{Clock, Error, Issued, SessionCache};
 use support::{
-    HOUR, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, idle,
-    rings::ring, sign_in, signed_in,
+    HOUR, NEW, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, having,
+    idle, rings::ring, sign_in, signed_in,
 };
 
 /// Runs it and gives what it gave, if that took no allocation.
@@ -94,7 +94,7 @@ fn every_refusal_allocates_nothing() {
     let elsewhere = builder(&Clock::manual()).keys(ring(&[2])).build().unwrap();
     let unknown = create(&support::cache().0, b"");
     let [ended, rotated] = [create(&cache, b"1"), create(&cache, b"2")];
-    let expired = cache.create(b"3", idle(HOUR / 10)).unwrap();
+    let expired = cache.create(b"3", having(idle(HOUR / 10))).unwrap();
     let live = create(&cache, b"4");
     cache.end(&ended.id);
     cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
@@ -132,7 +132,7 @@ fn every_refusal_allocates_nothing() {
     let version = live.version + 1;
     assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
     let long = vec![0; 1 << 20];
-    assert!(free_of_charge("too large", || cache.create(&long, PLAIN).is_err()));
+    assert!(free_of_charge("too large", || cache.create(&long, NEW).is_err()));
     assert!(free_of_charge("too large", || cache.save(&live.id, 1, &long).is_err()));
 }
 
@@ -143,7 +143,7 @@ fn writing_allocates_nothing() {
     warm(&cache);
     let data = vec![3; 16 << 10];
     for round in 0..20 {
-        let mut made = free_of_charge("create", || cache.create(&data[..256], PLAIN).unwrap());
+        let mut made = free_of_charge("create", || cache.create(&data[..256], NEW).unwrap());
         for (what, len) in [("the same", 256), ("less", 8), ("more", 4_096), ("most", 16 << 10)] {
             let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
             made.version = free_of_charge(what, save);
@@ -175,14 +175,14 @@ fn expiry_and_eviction_allocate_nothing() {
     let data = vec![2; 16 << 10];
     free_of_charge("eviction", || {
         for len in [256, 8 << 10, 16 << 10, 100, 256] {
-            cache.create(&data[..len], PLAIN).unwrap();
+            cache.create(&data[..len], NEW).unwrap();
         }
     });
     assert!(cache.stats().evicted.probation > 0);
     clock.advance(HOUR);
     let done = free_of_charge("maintain", || cache.maintain(1_000));
     assert_eq!((done.expired, done.more), (1_000, true));
-    free_of_charge("expiry by a write", || cache.create(&data[..256], PLAIN).unwrap());
+    free_of_charge("expiry by a write", || cache.create(&data[..256], NEW).unwrap());
     free_of_charge("maintain", || cache.maintain(usize::MAX));
     assert_eq!(cache.len(), 1);
 }
@@ -192,8 +192,19 @@ fn a_full_cache_allocates_nothing_to_say_so() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     fill_with_users(&cache, 256);
-    let full = || cache.create(&[1; 256 * 3], PLAIN).err();
+    let full = || cache.create(&[1; 256 * 3], NEW).err();
     assert_eq!(free_of_charge("full", full), Some(Error::Full));
+}
+
+#[test]
+fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
+    let cache = builder(&Clock::manual()).admit(<[u8]>::is_empty).build().unwrap();
+    warm(&cache);
+    let refused = || cache.create(b"", NEW.key(b"192.0.2.1")).err();
+    assert_eq!(free_of_charge("refused", refused), Some(Error::Refused));
+    let mut text = String::with_capacity(16 << 10);
+    free_of_charge("text", || write!(text, "{}", cache.stats().prometheus()).unwrap());
+    assert!(text.contains("sessile_turned_away_total 1\n"));
 }
 
 #[test]

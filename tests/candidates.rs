@@ -7,7 +7,7 @@
 mod support;
 
 use sessile::{Clock, Issued, SessionCache, internals::cookie::Parts};
-use support::{HOUR, MINUTE, builder, create, field, idle, load, open, rings::NAME};
+use support::{HOUR, MINUTE, builder, create, field, having, idle, load, open, rings::NAME};
 
 fn with(verify_first: bool) -> (SessionCache, Clock) {
     let clock = Clock::manual();
@@ -35,7 +35,7 @@ fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
 /// The good token's session, and tokens and other values that open nothing.
 fn candidates(cache: &SessionCache, clock: &Clock) -> (Issued, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
-    let expired = cache.create(b"left", idle(MINUTE)).unwrap();
+    let expired = cache.create(b"left", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
     cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
     clock.advance(MINUTE);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use sessile::{Clock, SessionCache};
 use support::{
-    HOUR, MINUTE, PLAIN, PLAINLY, Random, SECOND, TICK, builder, cache, create, create_many, idle,
-    is_long, lifetime, opens, sign_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, Random, SECOND, TICK, builder, cache, create, create_many,
+    having, idle, is_long, lifetime, opens, sign_in,
 };
 
 /// Room for so many empty sessions, with some to spare.
@@ -111,7 +111,7 @@ fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
 fn time_5_one_that_is_filed_again_holds_up_no_other_of_its_slot() {
     let (cache, clock) = cache();
     for ticks in [90, 70] {
-        cache.create(b"in one slot of 64 ticks", idle(TICK * ticks)).unwrap();
+        cache.create(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
     }
     clock.advance(TICK * 64);
     cache.maintain(1);
@@ -130,7 +130,7 @@ fn time_5_memory_is_back_within_a_tick_whatever_the_deadlines_were() {
     for _ in 0..2_000 {
         let digits = random.below(15) as u32;
         let own = TICK * (1 + random.below(1 << digits) as u32);
-        cache.create(b"", idle(own)).unwrap();
+        cache.create(b"", having(idle(own))).unwrap();
         due.push(now + own.min(cache.idle_timeout()));
         let farthest = if random.below(10) == 0 { 700 } else { 3 };
         let step = TICK * random.below(farthest) as u32;
@@ -186,7 +186,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
 #[test]
 fn a_lengthened_deadline_keeps_the_session() {
     let (cache, clock) = cache();
-    let made = cache.create(b"data", idle(MINUTE)).unwrap();
+    let made = cache.create(b"data", having(idle(MINUTE))).unwrap();
     assert_eq!(cache.set_deadlines(&made.id, idle(MINUTE * 5)), Ok(()));
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);

@@ -7,8 +7,8 @@ mod support;
 
 use sessile::{Builder, Clock, Error, Evicted, Issued, SessionCache, Stats};
 use support::{
-    HOUR, MINUTE, PLAIN, PLAINLY, Random, builder, cache, create, create_many, data, fill,
-    fill_with_users, filler, idle, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
+    fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
 };
 
 const LEN: usize = 256;
@@ -38,7 +38,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     // Aliases outlive the short ones, whose idle timeout they would have.
     clock.advance(MINUTE);
     for n in 0..capacity / 4 {
-        cache.create(&filler(n, LEN), idle(MINUTE)).unwrap();
+        cache.create(&filler(n, LEN), having(idle(MINUTE))).unwrap();
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
     assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
@@ -179,7 +179,7 @@ fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_change
         let (kept, before) = (picture(&cache, &users), counted(&cache));
         let full = cache.stats().full;
         for _ in 0..10 {
-            assert_eq!(cache.create(&[6; LEN * 3], PLAIN).err(), Some(Error::Full));
+            assert_eq!(cache.create(&[6; LEN * 3], NEW).err(), Some(Error::Full));
         }
         assert_eq!(cache.stats().full, full + 10);
         assert_eq!(counted(&cache), before);
@@ -238,7 +238,7 @@ fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
     let guest = all[all.len() - 1];
     let (kept, before) = (picture(&cache, &all), counted(&cache));
     assert!(before.1.sessions.anonymous > 2);
-    assert_eq!(cache.create(&[8; 2_000], PLAIN).err(), Some(Error::Full));
+    assert_eq!(cache.create(&[8; 2_000], NEW).err(), Some(Error::Full));
     assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(picture(&cache, &all), kept);
@@ -300,14 +300,14 @@ fn what_is_too_large_is_refused_before_anything_goes() {
     let limit = cache.max_session_size();
     for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
         let refused = Error::TooLarge { len, limit };
-        assert_eq!(cache.create(&vec![0; len], PLAIN).err(), Some(refused));
+        assert_eq!(cache.create(&vec![0; len], NEW).err(), Some(refused));
         assert_eq!(cache.save(&all[0].id, all[0].version, &vec![0; len]), Err(refused));
         let text = refused.to_string();
         let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
     assert_eq!(counted(&cache), before);
-    assert!(cache.create(&vec![0; limit], PLAIN).is_ok());
+    assert!(cache.create(&vec![0; limit], NEW).is_ok());
     assert!(opens(&cache, &create(&cache, &[1; 10]).token));
 }
 
@@ -329,9 +329,9 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 fn an_expired_session_is_no_reason_to_refuse() {
     let (cache, clock) = small_cache();
     fill_with_users(&cache, LEN);
-    assert_eq!(cache.create(&[1; LEN * 3], PLAIN).err(), Some(Error::Full));
+    assert_eq!(cache.create(&[1; LEN * 3], NEW).err(), Some(Error::Full));
     clock.advance(HOUR);
-    assert!(cache.create(&[1; LEN * 3], PLAIN).is_ok());
+    assert!(cache.create(&[1; LEN * 3], NEW).is_ok());
 }
 
 #[test]

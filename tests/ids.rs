@@ -16,7 +16,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    PLAIN, PLAINLY, Random, assert_gone, builder, cache, create, data, field, is_long, load, open,
+    NEW, PLAINLY, Random, assert_gone, builder, cache, create, data, field, is_long, load, open,
     opens, request,
     rings::{NAME, ring},
 };
@@ -177,7 +177,7 @@ fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
         let create_some = |thread: u32| {
             let own = |n: u32| (thread << 16 | n).to_le_bytes();
             // Eight ids that others have just taken are an error, and no harm done.
-            let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n), PLAIN).ok()?)));
+            let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n), NEW).ok()?)));
             made.collect::<Vec<_>>()
         };
         let made: Vec<_> = thread::scope(|scope| {
@@ -204,7 +204,7 @@ fn id_2_a_source_that_always_repeats_is_an_error() {
     let cache = builder(&clock).entropy(stuck).build().unwrap();
     let only = create(&cache, b"the only one");
     for _ in 0..3 {
-        assert!(cache.create(b"another", PLAIN).is_err());
+        assert!(cache.create(b"another", NEW).is_err());
         assert!(cache.rotate(&only.id, sessile::Grace::NONE).is_err());
         assert!(cache.sign_in(&only.id, "alice", PLAINLY).is_err());
     }
@@ -230,7 +230,7 @@ fn id_2_without_random_bytes_nothing_is_made_or_changed() {
     let cache = builder(&clock).entropy(runs_dry).build().unwrap();
     let made = create(&cache, b"kept");
     IS_DRY.store(true, Relaxed);
-    assert_eq!(cache.create(b"more", PLAIN).err(), Some(Error::Entropy));
+    assert_eq!(cache.create(b"more", NEW).err(), Some(Error::Entropy));
     assert_eq!(cache.rotate(&made.id, sessile::Grace::NONE).err(), Some(Error::Entropy));
     assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Entropy));
     assert_eq!(cache.len(), 1);

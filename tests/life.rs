@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use sessile::{Error, Issued, KeyRing, SessionCache, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
-    idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
+    having, idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
 };
 
 /// A session that is gone in each way in which one can be, and the version that it had.
@@ -21,7 +21,7 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
     let elsewhere = create(&support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
-            .map(|deadlines| cache.create(b"was here", deadlines).unwrap());
+            .map(|deadlines| cache.create(b"was here", having(deadlines)).unwrap());
     assert!(cache.end(&ended.id));
     assert!(cache.rotate(&rotated.id, sessile::Grace::NONE).is_ok());
     sign_in(cache, &signed_in.id, "alice");
@@ -61,7 +61,7 @@ fn life_3_no_verb_brings_back_what_is_gone() {
 fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
     for maintained in [false, true] {
         let (cache, clock) = cache();
-        let [made, other] = [(); 2].map(|()| cache.create(b"short", idle(SECOND)).unwrap());
+        let [made, other] = [(); 2].map(|()| cache.create(b"short", having(idle(SECOND))).unwrap());
         clock.advance(SECOND);
         assert!(!cache.end(&other.id), "there is none to end");
         if maintained {

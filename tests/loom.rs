@@ -15,7 +15,7 @@ use std::{
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    Clock, Deadlines, Error, Issued, KeyRing, SessionCache, SignIn,
+    Clock, Error, Issued, KeyRing, NewSession, SessionCache, SignIn,
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
@@ -27,7 +27,7 @@ use sessile::{
 #[test]
 fn rotate_against_end_of_the_old_id_leaves_nothing() {
     explore(&["rotated, then ended", "ended first"], |cache| {
-        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let old = cache.create(b"data", NewSession::default()).expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
         let rotated = cache.rotate(&old.id, sessile::Grace::NONE);
@@ -96,7 +96,7 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
 #[test]
 fn of_two_rotations_one_is_refused() {
     explore(&["mine", "theirs"], |cache| {
-        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let old = cache.create(b"data", NewSession::default()).expect("room");
         let other = cache.clone();
         let theirs = thread::spawn(move || other.rotate(&old.id, sessile::Grace::NONE));
         let mine = cache.rotate(&old.id, sessile::Grace::NONE);
@@ -307,9 +307,9 @@ fn two_shards() -> SessionCache {
 
 /// A session, and a user whose sessions live in the other shard.
 fn one_that_moves(cache: &SessionCache) -> (Issued, String) {
-    let session = cache.create(b"data", Deadlines::default()).expect("room");
+    let session = cache.create(b"data", NewSession::default()).expect("room");
     let moves = |user: &String| {
-        let probe = cache.create(b"", Deadlines::default()).expect("room");
+        let probe = cache.create(b"", NewSession::default()).expect("room");
         let probe = cache.sign_in(&probe.id, user, SignIn::default()).expect("it is live");
         home(&probe) != home(&session)
     };

@@ -10,7 +10,7 @@ mod support;
 use std::fs;
 
 use sessile::{Clock, SessionCache};
-use support::{PLAIN, Random, is_long, rings::ring};
+use support::{NEW, Random, is_long, rings::ring};
 
 const BUDGET: usize = 64 << 20;
 const SMALLEST: f64 = 64.0;
@@ -50,7 +50,7 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
     let mut written = 0;
     while written < bytes {
         let len = draw(random);
-        let made = cache.create(&data[..len], PLAIN).unwrap();
+        let made = cache.create(&data[..len], NEW).unwrap();
         match random.below(16) {
             0 => assert!(cache.end(&made.id)),
             1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),

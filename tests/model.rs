@@ -23,6 +23,11 @@ proptest! {
     fn with_hardly_any_memory_in_two_shards_too(bytes in prop::collection::vec(any::<u8>(), 0..4_000), refuse in any::<bool>()) {
         model::Pair::new(model::Memory::ShortInTwo, at_limit(refuse)).run(&model::ops(&bytes));
     }
+
+    #[test]
+    fn with_a_floor_for_users_nobody_else_takes_that(bytes in prop::collection::vec(any::<u8>(), 0..4_000), refuse in any::<bool>()) {
+        model::Pair::new(model::Memory::ShortWithFloor, at_limit(refuse)).run(&model::ops(&bytes));
+    }
 }
 
 fn at_limit(refuse: bool) -> AtLimit {

@@ -15,7 +15,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    HOUR, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, idle, load,
+    HOUR, NEW, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, having, idle, load,
     rings::{NAME, key, ring},
     sign_in,
 };
@@ -146,7 +146,7 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let made = create(&cache, b"data");
-    let expired = cache.create(b"data", idle(TICK)).unwrap();
+    let expired = cache.create(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
     let next = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
     let mut printed = Printed::default();
@@ -163,7 +163,7 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
     let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);
-    let error = cache.create(&[0; 256 * 3], PLAIN).unwrap_err();
+    let error = cache.create(&[0; 256 * 3], NEW).unwrap_err();
     assert_eq!(error, Error::Full);
     printed.error("create", &error);
     secrets.push(USER.into());

@@ -9,7 +9,7 @@ mod support;
 use std::mem;
 
 use sessile::{Clock, Issued, SessionCache, SessionId};
-use support::{PLAIN, Random, block, builder, data, filler, is_long, largest_block, sign_in};
+use support::{NEW, Random, block, builder, data, filler, is_long, largest_block, sign_in};
 
 const LARGEST: usize = 16 << 10;
 
@@ -56,7 +56,7 @@ impl Room {
         while sessions_evicted(&self.cache) == before {
             let len = 64 + self.random.below(449);
             let data = self.data(len);
-            let mut made = self.cache.create(&data, PLAIN).unwrap();
+            let mut made = self.cache.create(&data, NEW).unwrap();
             let has_user = self.alive.len() % 4 < users;
             if has_user {
                 let user = format!("user {}", self.alive.len());
@@ -117,7 +117,7 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
         let mut room = Room::new(random, [100, 10, 5, 3][round % 4]);
         for step in 0..8 {
             let len = if step % 2 == 0 { 8 << 10 } else { 16 << 10 };
-            room.let_in(len, |cache, data| (cache.create(data, PLAIN).unwrap(), false));
+            room.let_in(len, |cache, data| (cache.create(data, NEW).unwrap(), false));
         }
         let stats = room.cache.stats();
         assert!(stats.evicted.anonymous > 0);
@@ -135,17 +135,17 @@ fn the_last_to_go_is_counted_before_it_goes() {
     let cache = cache.build().unwrap();
     let mut large = None;
     for pair in 0..cache.capacity_for(256) / 2 - 24 {
-        let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256], PLAIN).unwrap());
+        let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256], NEW).unwrap());
         assert!(
             data(&cache, &between.id).is_some(),
             "this one came back, and is not so soon to go"
         );
         if pair == 80 {
-            large = Some(cache.create(&[2; LARGEST], PLAIN).unwrap());
+            large = Some(cache.create(&[2; LARGEST], NEW).unwrap());
         }
     }
     assert_eq!(cache.stats().evicted, Default::default());
-    let newcomer = cache.create(&[3; LARGEST], PLAIN).unwrap();
+    let newcomer = cache.create(&[3; LARGEST], NEW).unwrap();
     let newcomer_and_one_more = block(LARGEST, false) + largest_block(LARGEST);
     let gone = cache.stats().evicted.probation as usize * block(256, false);
     assert!((1..=newcomer_and_one_more).contains(&gone));
@@ -162,7 +162,7 @@ fn room_is_found_for_sessions_that_grow() {
         for step in 0..6 {
             let is_user = step % 2 == 0;
             let len = if step % 3 == 0 { 8 << 10 } else { 12 << 10 };
-            let small = room.cache.create(&[1; 200], PLAIN).unwrap();
+            let small = room.cache.create(&[1; 200], NEW).unwrap();
             let small = if is_user { sign_in(&room.cache, &small.id, "alice") } else { small };
             room.read_all();
             room.let_in(len, |cache, data| {
@@ -187,7 +187,7 @@ fn with_holes_enough_nobody_goes() {
             assert!(room.cache.end(&id));
         }
         let before = room.cache.stats();
-        let made = room.cache.create(&[1; LARGEST], PLAIN).unwrap();
+        let made = room.cache.create(&[1; LARGEST], NEW).unwrap();
         let after = room.cache.stats();
         assert_eq!(after.evicted, before.evicted);
         moved += after.moved - before.moved;

@@ -140,6 +140,37 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
 }
 
 #[test]
+fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
+    for shards in [1, 2, 8] {
+        for largest in [1, 100, 4_096] {
+            let memory = (64 << 10) * usize::from(shards);
+            let settings = settings().memory(memory).shards(shards).max_session_size(largest);
+            let floor = |bytes| settings.clone().authenticated_floor(bytes);
+            let wrong = floor(usize::MAX);
+            let BuildError::AuthenticatedFloor { given: usize::MAX, most } =
+                refused(wrong, &["`authenticated_floor`", &usize::MAX.to_string(), "at most"])
+            else {
+                panic!("the floor is what is wrong");
+            };
+            let numbers = [(most + 1).to_string(), most.to_string()];
+            for given in [most + 1, memory, memory * 2] {
+                let text = given.to_string();
+                refused(floor(given), &["`authenticated_floor`", &text, &numbers[1]]);
+            }
+            for right in [0, 1, most / 2, most] {
+                let cache = floor(right).build().unwrap();
+                holds_the_largest(&cache);
+                let memory = cache.stats().memory;
+                assert!(memory.used - memory.authenticated <= memory.capacity - right);
+            }
+            let capacity = settings.clone().build().unwrap().stats().memory.capacity;
+            let fair = usize::from(shards) * (largest + 256);
+            assert!((capacity - fair..capacity).contains(&most), "{most} of {capacity}");
+        }
+    }
+}
+
+#[test]
 fn a_bad_cookie_name_is_refused() {
     for wrong in ["", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0"] {
         let error = refused(settings().cookie_name(wrong), &["cookie_name", &format!("{wrong:?}")]);

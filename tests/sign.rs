@@ -17,7 +17,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    MINUTE, TICK, builder, create, field, idle, open, opens, request,
+    MINUTE, TICK, builder, create, field, having, idle, open, opens, request,
     rings::{keys, ring},
     sign_in,
 };
@@ -121,7 +121,7 @@ fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
 fn answers(verify_first: bool) -> Vec<(&'static str, bool, Refused)> {
     let (cache, clock) = with(verify_first);
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
-    let expired = cache.create(b"data", idle(MINUTE)).unwrap();
+    let expired = cache.create(b"data", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
     let next = cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");

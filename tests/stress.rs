@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Error, Issued, KeyRing, SessionCache, SignIn};
+use sessile::{Clock, Deadlines, Error, Issued, KeyRing, NewSession, SessionCache, SignIn};
 
 /// What is known of a session, by whoever has a token of it.
 #[derive(Default)]
@@ -132,8 +132,8 @@ impl World {
     fn create(&self, random: &mut Random) {
         let number = self.numbers.fetch_add(1, SeqCst);
         let lifetime = 1 + random.below(LONGEST as usize) as u32;
-        let deadlines = Deadlines::default().lifetime(TICK * lifetime);
-        match self.cache.create(&data(number, 0, random.below(3_000)), deadlines) {
+        let new = NewSession::default().deadlines(Deadlines::default().lifetime(TICK * lifetime));
+        match self.cache.create(&data(number, 0, random.below(3_000)), new) {
             Ok(issued) => {
                 // The clock is moved before `now` is, so it showed no more than this.
                 let end = self.now.load(SeqCst) + 1 + lifetime;

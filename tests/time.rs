@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sessile::{Clock, Deadlines, Issued, SessionCache};
 use support::{
-    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, idle,
-    is_long, lifetime, load, opens, sign_in,
+    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
+    idle, is_long, lifetime, load, opens, sign_in,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,7 +35,7 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
                 |cache, made| load(cache, &made.id).is_some(),
                 |cache, made| cache.touch(&made.id).is_ok(),
             ];
-            let made = read.map(|_| cache.create(b"data", deadlines).unwrap());
+            let made = read.map(|_| cache.create(b"data", having(deadlines)).unwrap());
             clock.advance(after);
             for (read, made) in read.iter().zip(&made) {
                 assert_eq!(read(&cache, made), is_there, "{deadlines:?} after {after:?}");
@@ -49,7 +49,7 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
 fn time_1_parts_of_a_tick_count_down_only() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
-    let made = cache.create(b"data", idle(SECOND)).unwrap();
+    let made = cache.create(b"data", having(idle(SECOND))).unwrap();
     clock.advance(Duration::from_nanos(1));
     clock.advance(SECOND - TICK * 2);
     assert!(opens(&cache, &made.token));
@@ -87,7 +87,7 @@ proptest! {
     ) {
         let timeout = TICK * ticks;
         let (cache, clock) = with_timeouts(if is_own { DAY * 7 } else { timeout }, YEAR * 13);
-        let mut made = cache.create(b"data", if is_own { idle(timeout) } else { PLAIN }).unwrap();
+        let mut made = cache.create(b"data", having(if is_own { idle(timeout) } else { PLAIN })).unwrap();
         let mut version = made.version;
         for (thousandths, millis, verb) in steps {
             let pause = timeout * thousandths / 1_000 + Duration::from_millis(millis);
@@ -114,7 +114,7 @@ fn time_2_no_activity_extends_the_lifetime() {
     let own = HOUR * 3;
     for (deadlines, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
         let (cache, clock) = cache();
-        let mut made = cache.create(b"data", deadlines).unwrap();
+        let mut made = cache.create(b"data", having(deadlines)).unwrap();
         let mut version = made.version;
         let steps = (end.as_secs() / 600) as u32;
         for step in 1..steps {
@@ -139,7 +139,7 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
     for span in [HOUR * 12, HOUR * 13, YEAR * 14, Duration::MAX] {
         let (cache, clock) = cache();
         let longest = idle(span).lifetime(span);
-        let mut made = cache.create(b"data", longest).unwrap();
+        let mut made = cache.create(b"data", having(longest)).unwrap();
         for step in 1..12 * 3 {
             clock.advance(MINUTE * 20);
             match step % 3 {
@@ -151,7 +151,7 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
         clock.advance(MINUTE * 20);
         assert_gone(&cache, &made.id, made.version);
 
-        let made = cache.create(b"data", longest).unwrap();
+        let made = cache.create(b"data", having(longest)).unwrap();
         clock.advance(MINUTE * 30 - TICK);
         assert_eq!(cache.set_deadlines(&made.id, longest), Ok(()));
         clock.advance(MINUTE * 30);
@@ -196,7 +196,7 @@ fn time_3_catching_up_after_eight_hours_visits_what_is_due() {
     assert_eq!(cache.maintain(usize::MAX).visited, 0, "an empty wheel has nothing to visit");
     let long: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
     for n in 0..1_000 {
-        cache.create(b"short", idle(MINUTE + SECOND * n)).unwrap();
+        cache.create(b"short", having(idle(MINUTE + SECOND * n))).unwrap();
     }
     clock.advance(HOUR * 8);
     let done = cache.maintain(usize::MAX);
@@ -220,7 +220,7 @@ proptest! {
         clock.advance(Duration::from_nanos(start));
         let began = (start / 100_000_000).min(u64::from(u32::MAX));
         let own = Deadlines { idle_timeout: own.0, lifetime: own.1 };
-        let made = cache.create(b"data", if verb == 0 { own } else { PLAIN }).unwrap();
+        let made = cache.create(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
         let wait = if verb == 0 || began + 500_000 > u64::from(u32::MAX) { 0 } else { wait };
         clock.advance(TICK * wait);
         let id = match verb {
@@ -258,7 +258,7 @@ fn time_4_no_time_at_all_ends_a_session_at_once() {
     for none in [Duration::ZERO, Duration::from_nanos(1), TICK - Duration::from_nanos(1)] {
         for deadlines in [idle(none), lifetime(none)] {
             let (cache, _clock) = cache();
-            let born_dead = cache.create(b"data", deadlines).unwrap();
+            let born_dead = cache.create(b"data", having(deadlines)).unwrap();
             let cut = create(&cache, b"data");
             assert_eq!(cache.set_deadlines(&cut.id, deadlines), Ok(()));
             let signed_in = create(&cache, b"data");
@@ -288,7 +288,8 @@ fn time_4_at_the_end_of_the_clock_nothing_overflows() {
     assert_eq!(data(&cache, &late.id).unwrap(), b"late");
     for _ in 0..3 {
         clock.advance(Duration::MAX);
-        let last = cache.create(b"last", idle(Duration::MAX).lifetime(Duration::MAX)).unwrap();
+        let last =
+            cache.create(b"last", having(idle(Duration::MAX).lifetime(Duration::MAX))).unwrap();
         for made in [&made, &late, &last] {
             assert!(!opens(&cache, &made.token), "the clock has reached its end");
             assert_gone(&cache, &made.id, made.version);

@@ -18,7 +18,7 @@ use sessile::{
 };
 use support::{
     HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, fill_with_users, filler,
-    idle, lifetime, load, opens, sign_in, signed_in,
+    having, idle, lifetime, load, opens, sign_in, signed_in,
 };
 
 /// Four shards, so that some of what is done crosses them.
@@ -486,7 +486,7 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
     let left = |made: &Issued| load(&cache, &made.id).unwrap().0.expires_in();
     let renewing = PLAINLY.renew_lifetime(true);
     // A lifetime of its own stays as long as it was, however often it begins anew.
-    let mut made = cache.create(b"", lifetime(HOUR)).unwrap();
+    let mut made = cache.create(b"", having(lifetime(HOUR))).unwrap();
     for _ in 0..8 {
         clock.advance(HOUR / 2);
         made = cache.sign_in(&made.id, "ada", renewing).unwrap();

@@ -12,7 +12,7 @@ use crate::{
     error::BuildError,
     events::Journal,
     id::Home,
-    shard::{Plan, Shard},
+    shard::{Plan, Shard, region::WORD},
     sync::AtomicU32,
 };
 
@@ -37,7 +37,7 @@ impl Builder {
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = Plan::new(bytes_per_shard(&self, shards));
+        let plan = plan(&self, shards)?;
         let journal = Journal::new(self.events);
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
@@ -78,6 +78,15 @@ fn fitting_shards(settings: &Builder) -> usize {
         shards /= 2;
     }
     shards
+}
+
+/// How each shard divides its bytes.
+fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
+    let plan = Plan::new(bytes_per_shard(settings, shards));
+    let (given, largest) = (settings.authenticated_floor, settings.max_session_size);
+    let most = plan.highest_floor(largest) * shards * WORD;
+    let share = given.div_ceil(shards * WORD);
+    plan.with_floor(share, largest).ok_or(BuildError::AuthenticatedFloor { given, most })
 }
 
 /// Keys for the index of a shard.

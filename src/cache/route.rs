@@ -327,6 +327,16 @@ impl SessionCache {
         bits & (self.0.stripes.len() - 1) as u16
     }
 
+    /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
+    pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
+        let Inner { settings, counters, .. } = &*self.0;
+        if settings.admit.as_ref().is_none_or(|admits| admits(key)) {
+            return Ok(());
+        }
+        counters.count(Cause::TurnedAway);
+        Err(Error::Refused)
+    }
+
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
         let (len, limit) = (data.len(), self.0.settings.max_session_size);
         if len > limit { Err(Error::TooLarge { len, limit }) } else { Ok(()) }

@@ -25,6 +25,8 @@ pub struct Stats {
     pub refused: Refused,
     /// Sessions created.
     pub created: u64,
+    /// Sessions that the application's own hook refused to make.
+    pub turned_away: u64,
     /// Saves that stored something.
     pub saved: u64,
     /// Saves that were refused because somebody else had saved.
@@ -62,6 +64,8 @@ pub struct Memory {
     pub capacity: usize,
     /// The part of that which sessions use.
     pub used: usize,
+    /// The part of that which sessions with a user use.
+    pub authenticated: usize,
 }
 
 /// Sessions by class.
@@ -118,6 +122,7 @@ pub(super) enum Cause {
     Unknown,
     Expired,
     Reused,
+    TurnedAway,
     Full,
 }
 
@@ -152,6 +157,7 @@ impl Counters {
     pub(super) fn fill(&self, stats: &mut Stats) {
         stats.hits = self.sum(Cause::Hit);
         stats.misses = self.sum(Cause::Miss);
+        stats.turned_away = self.sum(Cause::TurnedAway);
         stats.full = self.sum(Cause::Full);
         stats.refused = Refused {
             malformed: self.sum(Cause::Malformed),
@@ -168,9 +174,11 @@ impl Stats {
     pub(super) fn add(&mut self, shard: &Shard) {
         let counts = shard.counts();
         let entries = |queue| shard.tally(queue).entries as usize;
+        let words = |queue| shard.tally(queue).words as usize;
         let evicted = |queue: Queue| counts.evicted[queue as usize];
         self.memory.capacity += shard.capacity() as usize * WORD;
         self.memory.used += (shard.capacity() - shard.free()) as usize * WORD;
+        self.memory.authenticated += (words(Queue::UserProbation) + words(Queue::Users)) * WORD;
         self.sessions.probation += entries(Queue::Probation);
         self.sessions.anonymous += entries(Queue::Anonymous);
         self.sessions.authenticated += entries(Queue::UserProbation) + entries(Queue::Users);

@@ -70,11 +70,11 @@ impl SessionCache {
     /// application lets them, but open none.
     ///
     /// ```
-    /// use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
+    /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
     /// for label in ["phone", "laptop"] {
-    ///     let made = cache.create(b"", Deadlines::default())?;
+    ///     let made = cache.create(b"", NewSession::default())?;
     ///     cache.sign_in(&made.id, "ada", SignIn::default().label(label))?;
     /// }
     /// let devices = cache.sessions_of("ada");
@@ -128,11 +128,11 @@ impl SessionCache {
     /// other threads do. It holds one lock for a time that goes with the number of the user's sessions.
     ///
     /// ```
-    /// use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
+    /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
     /// let mut sign_in = || {
-    ///     let made = cache.create(b"", Deadlines::default())?;
+    ///     let made = cache.create(b"", NewSession::default())?;
     ///     cache.sign_in(&made.id, "ada", SignIn::default())
     /// };
     /// let (_phone, laptop) = (sign_in()?, sign_in()?);

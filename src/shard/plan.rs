@@ -9,7 +9,7 @@ use super::{
     entry::{Entry, LABEL_LIMIT},
     heap::Heap,
     index::Index,
-    queues::Queues,
+    queues::{Queues, Tally},
     region::{Offset, Region, WORD},
     wheel::Wheel,
 };
@@ -19,6 +19,8 @@ use super::{
 pub(crate) struct Plan {
     pub(super) lines: u32,
     pub(super) words: u32,
+    /// How many words of the heap are kept for sessions with a user.
+    floor: u32,
 }
 
 impl Plan {
@@ -30,7 +32,19 @@ impl Plan {
         let lines = bytes / (session * Index::FILL as usize + line);
         let lines = (lines as u32).max(Index::FEWEST);
         let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
-        Self { lines, words: (rest / WORD) as u32 }
+        Self { lines, words: (rest / WORD) as u32, floor: 0 }
+    }
+
+    /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
+    /// without, of so many bytes of data.
+    pub(crate) fn with_floor(self, words: usize, len: usize) -> Option<Self> {
+        let is_low = words <= self.highest_floor(len);
+        is_low.then_some(Self { floor: words as u32, ..self })
+    }
+
+    /// The most words that can be kept so.
+    pub(crate) fn highest_floor(&self, len: usize) -> usize {
+        self.heap_words().saturating_sub((block(len) + Heap::MOST_OVER) as usize)
     }
 
     /// The fewest bytes that can hold one session of so many bytes of data.
@@ -48,8 +62,22 @@ impl Plan {
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
-        let block = Entry::size(len, None).max(Heap::SMALLEST) as usize;
-        (self.heap_words() / block).min((self.lines * Index::FILL) as usize)
+        let ceiling = self.ceiling();
+        let words = self.heap_words().min((ceiling.words - Heap::MOST_OVER) as usize);
+        let places = (self.lines * Index::FILL).min(ceiling.entries);
+        (words / block(len) as usize).min(places as usize)
+    }
+
+    /// What aliases and anonymous sessions may come to: what the floor leaves of the heap, and the same
+    /// share of the places in the index; two at least, so that one of them can be rotated.
+    pub(super) fn ceiling(&self) -> Tally {
+        if self.floor == 0 {
+            return Tally::MOST;
+        }
+        let all = self.heap_words() as u64;
+        let words = all - u64::from(self.floor);
+        let entries = u64::from(self.lines * Index::FILL) * words / all;
+        Tally { entries: (entries as u32).max(2), words: words as u32 }
     }
 
     /// Where the slots of the wheel begin: offset 0 is nobody's.
@@ -79,6 +107,11 @@ impl Plan {
     fn heap_words(&self) -> usize {
         self.words.saturating_sub(self.blocks()) as usize
     }
+}
+
+/// The words of an anonymous session's block.
+fn block(len: usize) -> u32 {
+    Entry::size(len, None).max(Heap::SMALLEST)
 }
 
 /// How many sessions of that size share a chain if all have users.

@@ -27,7 +27,7 @@ pub(crate) struct Queues {
     horizon: Tick,
 }
 
-/// A class of entries.
+/// A class of entries, in the order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// Sessions that were ended with all others, and whose memory was not given back yet.
@@ -51,6 +51,11 @@ pub(crate) struct Tally {
 pub(crate) enum Rank {
     Anonymous,
     Authenticated,
+}
+
+impl Tally {
+    /// More than there can be.
+    pub(crate) const MOST: Self = Self { entries: u32::MAX, words: u32::MAX };
 }
 
 impl Queues {
@@ -95,10 +100,21 @@ impl Queues {
         self.tallies[queue as usize]
     }
 
-    /// The words of all that may go for a newcomer of a rank.
-    pub(crate) fn evictable(&self, rank: Rank) -> u32 {
-        let may_go = Queue::ALL.into_iter().filter(|&queue| rank.displaces(queue));
-        may_go.map(|queue| self.tally(queue).words).sum()
+    /// All that may go for a newcomer of a rank.
+    pub(crate) fn evictable(&self, rank: Rank) -> Tally {
+        self.sum(&Queue::ALL[..rank.classes()])
+    }
+
+    /// All that is there for somebody who is not signed in.
+    pub(crate) fn unsigned(&self) -> Tally {
+        self.sum(&[Queue::Aliases, Queue::Probation, Queue::Anonymous])
+    }
+
+    fn sum(&self, queues: &[Queue]) -> Tally {
+        queues.iter().map(|&queue| self.tally(queue)).fold(Tally::default(), |sum, tally| Tally {
+            entries: sum.entries + tally.entries,
+            words: sum.words + tally.words,
+        })
     }
 
     /// Puts a new entry last in the queue where its class begins.
@@ -150,10 +166,20 @@ impl Queues {
         rank: Rank,
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        let mut dead = [Queue::Condemned, Queue::Aliases].into_iter();
-        let dead = dead.find_map(|queue| self.first(region, queue, keep));
+        self.first(region, Queue::Condemned, keep)
+            .or_else(|| self.living_victim(region, rank, keep))
+    }
+
+    /// The same, but for sessions that were ended with all others.
+    pub(crate) fn living_victim(
+        &mut self,
+        region: &Region,
+        rank: Rank,
+        keep: Option<Offset>,
+    ) -> Option<Offset> {
+        let alias = self.first(region, Queue::Aliases, keep);
         let pairs = rank.pairs();
-        dead.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
+        alias.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
     }
 
     fn victim_of(
@@ -270,8 +296,12 @@ impl Queue {
 impl Rank {
     /// Whether what stands in a queue may go for this rank.
     pub(crate) fn displaces(self, queue: Queue) -> bool {
-        matches!(queue, Queue::Condemned | Queue::Aliases)
-            || self.pairs().iter().flatten().any(|&other| other == queue)
+        (queue as usize) < self.classes()
+    }
+
+    /// How many of the queues may go for this rank: what opens nothing, and its pairs.
+    fn classes(self) -> usize {
+        2 + 2 * self.pairs().len()
     }
 
     /// The queues that may go for this rank, in order, each probation beside its clock.

@@ -2,13 +2,16 @@
 //!
 //! Nothing is evicted unless the newcomer will be in: the sum of what is free and what may go is known
 //! before. Nor is more evicted than the newcomer's size and that of one largest session.
+//!
+//! What is not of a session with a user stays under a ceiling, whatever is free: aliases and anonymous
+//! sessions in sum, in words and in places of the index. One more of them displaces some of them.
 
 use super::{
     Shard,
     entry::Entry,
     heap::Heap,
     list,
-    queues::{Queue, Rank},
+    queues::{Queue, Rank, Tally},
     region::Offset,
 };
 use crate::{clock::Tick, events::What};
@@ -26,6 +29,13 @@ pub(super) struct Need {
     pub(super) keep: Option<Offset>,
 }
 
+impl Need {
+    /// The most words that its block may have: a rest that makes no block of its own stays with it.
+    fn most_words(&self) -> u32 {
+        self.words.max(Heap::SMALLEST) + Heap::MOST_OVER
+    }
+}
+
 impl Shard {
     /// A block for a newcomer. `None` if it cannot be had; then nothing was evicted.
     pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Option<Offset> {
@@ -34,12 +44,10 @@ impl Shard {
         }
         // Each entry that is freed gives a smallest block at least.
         let steps = EXPIRY_STEPS + (need.words / Heap::SMALLEST) as usize;
-        let mut due = self.advance(now, steps).more;
-        while !self.can_fit(need) {
-            if !due {
-                return None;
-            }
-            due = self.advance(now, steps).more;
+        let mut rounds = 0..EXPIRY_ROUNDS;
+        while self.advance(now, steps).more && !self.can_fit(need) && rounds.next().is_some() {}
+        if !self.can_fit(need) {
+            return None;
         }
         let mut evicted = 0;
         loop {
@@ -47,12 +55,11 @@ impl Shard {
                 return Some(at);
             }
             let free = self.heap.free();
-            let fits = free >= need.words && self.has_place(need);
+            let fits = free >= need.words && self.has_place(need) && self.is_under_ceiling(need);
             if fits && free >= need.words + self.slack() {
                 break;
             }
-            let victim = self.queues.victim(&self.region, need.rank, need.keep);
-            let Some(victim) = victim else { break };
+            let Some(victim) = self.victim(need) else { break };
             let words = Entry::at(&self.region, victim).words();
             evicted += words;
             if fits && evicted > need.words + self.largest {
@@ -72,20 +79,63 @@ impl Shard {
     }
 
     fn try_take(&mut self, need: Need) -> Option<Offset> {
-        if self.has_place(need) { self.heap.take(&self.region, need.words) } else { None }
+        let may_take = self.has_place(need) && self.is_under_ceiling(need);
+        if may_take { self.heap.take(&self.region, need.words) } else { None }
     }
 
     fn has_place(&self, need: Need) -> bool {
-        !need.place || self.index.len() < self.index.capacity()
+        let taken = self.queues.unsigned().entries;
+        let is_free =
+            self.index.len() < self.index.capacity() && taken < self.ceiling(need.rank).entries;
+        !need.place || is_free
+    }
+
+    /// Whether a newcomer takes nothing of what is kept for others.
+    fn is_under_ceiling(&self, need: Need) -> bool {
+        let taken = self.queues.unsigned().words;
+        taken.saturating_add(need.most_words()) <= self.ceiling(need.rank).words
+    }
+
+    /// What goes next for a newcomer. Where the ceiling is what stands in its way, the memory of sessions that were
+    /// ended with all others is of no use to it.
+    fn victim(&mut self, need: Need) -> Option<Offset> {
+        let (taken, ceiling) = (self.queues.unsigned(), self.ceiling(need.rank));
+        let has_place = !need.place || taken.entries < ceiling.entries;
+        if has_place && self.is_under_ceiling(need) {
+            return self.queues.victim(&self.region, need.rank, need.keep);
+        }
+        self.queues.living_victim(&self.region, need.rank, need.keep)
+    }
+
+    /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
+    fn ceiling(&self, rank: Rank) -> Tally {
+        if rank == Rank::Authenticated { Tally::MOST } else { self.ceiling }
+    }
+
+    /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
+    /// first, so it is they that go.
+    pub(super) fn keep_ceiling(&mut self, now: Tick) {
+        while !self.holds_ceiling()
+            && let Some(victim) = self.queues.living_victim(&self.region, Rank::Anonymous, None)
+        {
+            self.evict(victim, now);
+        }
+    }
+
+    /// Whether all that is not of a session with a user is under the ceiling.
+    pub(super) fn holds_ceiling(&self) -> bool {
+        let taken = self.queues.unsigned();
+        taken.words <= self.ceiling.words && taken.entries <= self.ceiling.entries
     }
 
     /// Whether what is free and what may go is enough.
     pub(super) fn can_fit(&self, need: Need) -> bool {
         let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
-        let evictable = self.queues.evictable(need.rank);
+        let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
-        let enough = self.heap.free() + evictable >= need.words;
+        let is_under_ceiling = kept + need.most_words() <= self.ceiling(need.rank).words;
+        let enough = self.heap.free() + evictable >= need.words && is_under_ceiling;
         enough && (self.has_place(need) || evictable > 0)
     }
 
@@ -152,5 +202,8 @@ impl Shard {
 /// evictable, this leaves 99.3 % in use (1st percentile) and moves a block in every tenth create; with room for
 /// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
 const SLACK_SHARE: u32 = 64;
+/// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
+/// microseconds.
+const EXPIRY_ROUNDS: usize = 64;
 /// How many entries of the wheel are looked at before anything is evicted.
 const EXPIRY_STEPS: usize = 16;

@@ -122,6 +122,7 @@ impl Shard {
         let end = remembered_until(&entry.line().times(), 0, now);
         self.index.write(place, || entry.write_alias(target, 0, end));
         self.enter_alias(at);
+        self.keep_ceiling(now);
     }
 
     fn enter_alias(&mut self, at: Offset) {

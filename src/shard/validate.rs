@@ -28,6 +28,7 @@ impl Shard {
         assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
         assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
         assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
+        assert!(self.holds_ceiling(), "what is kept for users is left to them");
         let has_user = |&at: &Offset| Entry::at(&self.region, at).flags().has(Flags::USER);
         let with_users: Vec<_> = used.iter().copied().filter(has_user).collect();
         assert_eq!(with_users, sorted(self.users.validate(&self.region)), "users hold their own");

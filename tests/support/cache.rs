@@ -11,7 +11,8 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Deadlines, Error, Issued, Record, SessionCache, SessionId, SignIn, Token,
+    Builder, Clock, Deadlines, Error, Issued, NewSession, Record, SessionCache, SessionId, SignIn,
+    Token,
 };
 
 /// What deadlines are counted in.
@@ -23,6 +24,9 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The cache's own timeouts.
 pub(crate) const PLAIN: Deadlines = Deadlines { idle_timeout: None, lifetime: None };
+
+/// A new session that says nothing.
+pub(crate) const NEW: NewSession<'static> = NewSession { deadlines: PLAIN, key: b"" };
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =
@@ -43,12 +47,17 @@ pub(crate) fn idle(span: Duration) -> Deadlines {
     PLAIN.idle_timeout(span)
 }
 
+/// A new session with timeouts of its own.
+pub(crate) fn having(deadlines: Deadlines) -> NewSession<'static> {
+    NEW.deadlines(deadlines)
+}
+
 pub(crate) fn lifetime(span: Duration) -> Deadlines {
     PLAIN.lifetime(span)
 }
 
 pub(crate) fn create(cache: &SessionCache, data: &[u8]) -> Issued {
-    cache.create(data, PLAIN).unwrap()
+    cache.create(data, NEW).unwrap()
 }
 
 pub(crate) fn sign_in(cache: &SessionCache, id: &SessionId, user: &str) -> Issued {
@@ -126,7 +135,7 @@ pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<Issued> {
 pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issued> {
     assert!(data_len >= 128, "what is left over is less than two blocks");
     // Of many shards, two are drawn.
-    let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data, PLAIN).ok());
+    let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data, NEW).ok());
     let probe = filler(0, data_len * 3);
     let mut all = Vec::new();
     while let Some(probe) = create(&probe) {

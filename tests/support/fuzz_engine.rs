@@ -9,12 +9,13 @@ use sessile::AtLimit;
 /// what happens at the limit of a user.
 pub(crate) fn engine(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
-    let memory = match first % 3 {
+    let memory = match first % 4 {
         0 => model::Memory::Plenty,
         1 => model::Memory::Short,
-        _ => model::Memory::ShortInTwo,
+        2 => model::Memory::ShortInTwo,
+        _ => model::Memory::ShortWithFloor,
     };
-    let at_limit = match first / 3 % 2 {
+    let at_limit = match first / 4 % 2 {
         0 => AtLimit::EndStalest,
         _ => AtLimit::Refuse,
     };

@@ -13,8 +13,8 @@ use std::{cell::Cell, collections::HashMap, time::Duration};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, Record, SessionCache, SessionId,
-    UserHash,
+    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, NewSession, Record, SessionCache,
+    SessionId, UserHash,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -49,6 +49,8 @@ pub enum Memory {
     Plenty,
     Short,
     ShortInTwo,
+    /// With half of it kept for sessions with a user.
+    ShortWithFloor,
 }
 
 /// What a session is promised.
@@ -89,6 +91,8 @@ pub struct Pair {
     handles: Vec<Handle>,
     at_limit: AtLimit,
     written: u32,
+    /// What is kept for sessions with a user, in bytes.
+    floor: usize,
     /// Evictions that the model has not yet seen the loss of.
     evictions: [u64; 2],
     seen_evictions: [u64; 2],
@@ -113,8 +117,9 @@ impl Pair {
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
             Memory::Short => (40 << 10, 1),
-            Memory::ShortInTwo => (80 << 10, 2),
+            Memory::ShortInTwo | Memory::ShortWithFloor => (80 << 10, 2),
         };
+        let floor = if memory == Memory::ShortWithFloor { bytes / 2 } else { 0 };
         NEXT.set(0);
         let cache = SessionCache::builder()
             .memory(bytes)
@@ -125,6 +130,7 @@ impl Pair {
             .lifetime(TICK * LIFETIME)
             .max_sessions_per_user(MOST_SESSIONS)
             .at_limit(at_limit)
+            .authenticated_floor(floor)
             .clock(clock.clone())
             .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
             .build()
@@ -139,6 +145,7 @@ impl Pair {
             handles: Vec::new(),
             at_limit,
             written: 0,
+            floor,
             evictions: [0; 2],
             seen_evictions: [0; 2],
             buffer: BytesMut::new(),
@@ -152,6 +159,9 @@ impl Pair {
         for op in ops {
             self.step(op);
             self.cache.validate();
+            let memory = self.cache.stats().memory;
+            let anonymous = memory.used - memory.authenticated;
+            assert!(anonymous <= memory.capacity - self.floor, "the floor is kept");
         }
         self.settle();
     }
@@ -203,7 +213,7 @@ impl Pair {
 
     fn create(&mut self, len: u16, deadlines: Deadlines) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
-        match self.cache.create(&data, deadlines) {
+        match self.cache.create(&data, NewSession::default().deadlines(deadlines)) {
             Ok(made) => {
                 assert!(data.len() <= MOST_DATA);
                 let end = self.now + LIFETIME;

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use bytes::BytesMut;
-use sessile::{Deadlines, KeyRing, SessionCache, SignIn};
+use sessile::{KeyRing, NewSession, SessionCache, SignIn};
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{KEY, Server, app, cache, read};
 
@@ -170,14 +170,14 @@ fn full_cache() -> SessionCache {
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
     let mut sign_one_in = || {
-        let made = cache.create(&[0; 512], Deadlines::default()).unwrap();
+        let made = cache.create(&[0; 512], NewSession::default()).unwrap();
         let user = format!("user {}", users.next().unwrap());
         cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();
     }
-    while let Ok(probe) = cache.create(&largest, Deadlines::default()) {
+    while let Ok(probe) = cache.create(&largest, NewSession::default()) {
         cache.end(&probe.id);
         sign_one_in();
     }

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use sessile::{Deadlines, Error, Issued, SessionCache, SignIn, Token};
+use sessile::{Error, Issued, NewSession, SessionCache, SignIn, Token};
 
 use crate::{
     CommitError, Session,
@@ -75,7 +75,7 @@ fn create(
     if data.is_empty() && state.user.is_none() {
         return Ok(());
     }
-    let mut issued = cache.create(data.as_bytes(), Deadlines::default())?;
+    let mut issued = cache.create(data.as_bytes(), NewSession::default())?;
     if let Some(user) = &state.user {
         issued = sign_in_new(cache, &issued, user)?;
     }

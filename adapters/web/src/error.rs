@@ -84,13 +84,15 @@ impl std::error::Error for SessionError {
 pub struct CommitError(pub(crate) sessile::Error);
 
 impl CommitError {
-    /// 503 where trying again may help, 500 where it will not.
+    /// 503 where trying again may help, 429 where the application's own hook refused a new session, 500
+    /// otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.0 {
             sessile::Error::Full | sessile::Error::Conflict | sessile::Error::Gone => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            sessile::Error::Refused => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
-use sessile::{Deadlines, Error, SessionCache, SignIn};
+use sessile::{Error, NewSession, SessionCache, SignIn};
 use sessile_web::{Session, Sessions};
 use support::{Visitor, builder, cache};
 
@@ -146,14 +146,14 @@ fn full_cache() -> SessionCache {
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
     let mut sign_one_in = || {
-        let made = cache.create(&[0; 512], Deadlines::default()).unwrap();
+        let made = cache.create(&[0; 512], NewSession::default()).unwrap();
         let user = format!("user {}", users.next().unwrap());
         cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();
     }
-    while let Ok(probe) = cache.create(&largest, Deadlines::default()) {
+    while let Ok(probe) = cache.create(&largest, NewSession::default()) {
         cache.end(&probe.id);
         sign_one_in();
     }
@@ -175,6 +175,19 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
         assert!(!headers.contains_key(&name), "{name} was of the response that does not go out");
     }
     assert_eq!(headers[header::VARY], "Cookie");
+}
+
+#[test]
+fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
+    let cache = builder().admit(|_| false).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    let (_, reply) = visitor.visit(|session| insert(session, "a", 1));
+    let error = reply.result.unwrap_err();
+    assert_eq!((error.cause(), error.status()), (Error::Refused, StatusCode::TOO_MANY_REQUESTS));
+    assert!(!reply.headers.contains_key(header::SET_COOKIE));
+    assert_eq!((cache.len(), cache.stats().turned_away), (0, 1));
+    assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");
+    assert_eq!(cache.stats().turned_away, 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, Deadlines, SessionCache, SessionId};
+use sessile::{Clock, Deadlines, NewSession, SessionCache, SessionId};
 use sha2::block_api::compress256;
 
 use crate::{
@@ -113,7 +113,7 @@ fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
     let mut value = [0; VALUE_LEN];
     let mut create = |number, deadlines| {
         workload::write_value(number, &mut value);
-        cache.create(&value, deadlines).expect("there is room").id
+        cache.create(&value, NewSession::default().deadlines(deadlines)).expect("there is room").id
     };
     let hot: Vec<SessionId> = (0..HOT).map(|number| create(number, Deadlines::default())).collect();
     let soon = Deadlines::default().idle_timeout(Duration::from_secs(60));

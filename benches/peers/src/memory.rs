@@ -8,7 +8,7 @@
 
 use std::{env, process::Command};
 
-use sessile::{Clock, SessionCache, SignIn};
+use sessile::{Clock, NewSession, SessionCache, SignIn};
 
 use crate::{
     Plan,
@@ -142,7 +142,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     let mut value = [0; VALUE_LEN];
     for number in 0.. {
         workload::write_value(number, &mut value);
-        let Ok(issued) = cache.create(&value, Default::default()) else {
+        let Ok(issued) = cache.create(&value, NewSession::default()) else {
             break;
         };
         if users && cache.sign_in(&issued.id, &format!("user {number}"), SignIn::default()).is_err()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{Builder, Clock, Deadlines, Issued, KeyRing, SessionCache, SessionId, SignIn, Token};
+use sessile::{
+    Builder, Clock, Issued, KeyRing, NewSession, SessionCache, SessionId, SignIn, Token,
+};
 
 use crate::{
     contender::Contender,
@@ -89,7 +91,7 @@ pub(crate) fn smallest(
 
 /// A new session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> Issued {
-    cache.create(value, Deadlines::default()).expect("a cache of anonymous sessions makes room")
+    cache.create(value, NewSession::default()).expect("a cache of anonymous sessions makes room")
 }
 
 /// Signs each of some users in to one of as many sessions.

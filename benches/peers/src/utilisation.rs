@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use sessile::{Clock, Deadlines, SessionCache, SignIn, Stats};
+use sessile::{Clock, NewSession, SessionCache, SignIn, Stats};
 
 use crate::{
     Plan,
@@ -102,7 +102,7 @@ impl Churn {
 
     fn create(&mut self) -> Option<sessile::Issued> {
         let len = self.random.length(SHORTEST, LONGEST);
-        self.cache.create(&self.value[..len], Deadlines::default()).ok()
+        self.cache.create(&self.value[..len], NewSession::default()).ok()
     }
 
     fn row(&self, name: &str, table: &mut Table) {

@@ -7,7 +7,7 @@
 use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Issued, KeyRing, Record, SessionCache, SetCookie, SignIn, Token};
+use sessile::{Clock, Issued, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = Clock::manual();
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let record = come_and_come_back(&cache)?;
     let signed_in = sign_in(&cache, &record)?;
-    let robot = cache.create(b"a robot", Deadlines::default())?;
+    let robot = cache.create(b"a robot", NewSession::default())?;
     // Ada comes by every 20 minutes and stays; the robot never does, and its memory comes back.
     for _ in 0..2 {
         clock.advance(Duration::from_secs(20 * 60));
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A visitor stores something and gets a cookie; the next request brings it back among others.
 fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
-    let made = cache.create(b"cart: a limpet", Deadlines::default())?;
+    let made = cache.create(b"cart: a limpet", NewSession::default())?;
     let set_cookie = SetCookie::builder(cache.cookie_name()).build()?.issue(&made.token);
     println!("Created. The response's Set-Cookie has {} bytes.", set_cookie.len());
 

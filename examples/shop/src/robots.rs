@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{Deadlines, SessionCache};
+use sessile::{NewSession, SessionCache};
 
 /// The robots of one shop.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Progress {
     fn visit(&mut self, cache: &SessionCache) {
         let number = self.released + self.refused;
         let len = SHORTEST + (number * 37 % (LONGEST - SHORTEST + 1) as u64) as usize;
-        match cache.create(&[b'r'; LONGEST][..len], Deadlines::default()) {
+        match cache.create(&[b'r'; LONGEST][..len], NewSession::default()) {
             Ok(_) => self.released += 1,
             Err(_) => self.refused += 1,
         }

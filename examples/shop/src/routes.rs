@@ -51,6 +51,7 @@ pub(crate) fn router(shop: Arc<Shop>) -> Router {
         .fallback(nowhere)
         .layer(sessions)
         .route("/icon.svg", get(icon))
+        .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
         .layer(from_fn(headers::own_site_only))
         .layer(map_response(headers::guard))
@@ -137,6 +138,12 @@ async fn release(State(shop): Place) -> Redirect {
     // If a wave is under way the page shows it, which is all there is to say.
     shop.robots.release(&shop.cache);
     Redirect::to("/stats")
+}
+
+/// What a Prometheus scrapes.
+async fn metrics(State(shop): Place) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (headers, shop.cache.stats().prometheus().to_string()).into_response()
 }
 
 async fn icon() -> Response {

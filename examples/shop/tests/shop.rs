@@ -225,6 +225,37 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     }
 }
 
+#[test]
+fn ops_1_metrics_are_text_that_prometheus_reads() {
+    let shop = Shop::open();
+    let mut visitor = shop.visit();
+    visitor.submit("/cart/add", "product=coral");
+    visitor.sign_in("Ada");
+    let mut thief = shop.visit();
+    let (name, token) = visitor.cookie();
+    let last = if token.ends_with('A') { 'B' } else { 'A' };
+    let forged = format!("{}{last}", &token[..47]);
+    thief.cookies.insert(name.to_owned(), forged);
+    assert!(!thief.get("/").greets("Ada"));
+
+    let answer = visitor.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(answer.header("set-cookie"), None);
+    assert!(answer.body.ends_with('\n'));
+    for sample in [
+        "sessile_memory_bytes{kind=\"budget\"} 8388608",
+        "sessile_sessions{class=\"authenticated\"} 1",
+        "sessile_refused_total{cause=\"forged\"} 1",
+        "sessile_signed_in_total 1",
+    ] {
+        let is_there = answer.body.lines().any(|line| line == sample);
+        assert!(is_there, "{sample}: {}", answer.body);
+    }
+    assert!(!answer.has("Ada"));
+    assert_eq!(visitor.post("/metrics", "").status, 405);
+}
+
 /// Looks until they are; a wave that stands still for thousands of looks fails.
 fn until_robots_are_through(visitor: &mut driver::Browser) -> Value {
     let (mut most, mut idle) = (0, 0);
@@ -359,9 +390,10 @@ fn id_7_no_token_is_printed_or_shown() {
     let mut tokens = vec![visitor.cookie().1.to_owned()];
     visitor.sign_in("Ada");
     tokens.push(visitor.cookie().1.to_owned());
-    let mut seen: String = ["/", "/cart", "/sign-in", "/stats", "/stats.json", "/nowhere"]
-        .map(|path| visitor.get(path).body)
-        .concat();
+    let mut seen: String =
+        ["/", "/cart", "/sign-in", "/stats", "/stats.json", "/metrics", "/nowhere"]
+            .map(|path| visitor.get(path).body)
+            .concat();
     visitor.submit("/sign-out", "");
     seen += &shop.interrupt().1;
     for token in tokens {

@@ -1,0 +1,37 @@
+//! What an application says of a session that it makes, beside its data.
+
+use crate::config::Deadlines;
+
+/// How a session begins: with [`create`](crate::SessionCache::create). The default has the cache's own
+/// timeouts and no key.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{Deadlines, NewSession};
+///
+/// let short = Deadlines::default().idle_timeout(Duration::from_secs(5 * 60));
+/// let address = "2001:db8::7".as_bytes();
+/// assert_eq!(NewSession::default().deadlines(short).key(address).key, address);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewSession<'a> {
+    /// The session's timeouts.
+    pub deadlines: Deadlines,
+    /// What the hook of [`admit`](crate::Builder::admit) decides by: the application's own, such as the
+    /// client's address. It is not kept. Empty unless set.
+    pub key: &'a [u8],
+}
+
+impl<'a> NewSession<'a> {
+    /// With timeouts of the session's own.
+    #[must_use]
+    pub fn deadlines(self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self }
+    }
+
+    /// With a key for the hook.
+    #[must_use]
+    pub fn key(self, key: &'a [u8]) -> Self {
+        Self { key, ..self }
+    }
+}
