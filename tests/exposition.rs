@@ -194,6 +194,7 @@ fn every_figure_is_in_the_text() {
         is("memory_bytes{kind=\"capacity\"}", stats.memory.capacity as u64);
         is("memory_bytes{kind=\"used\"}", stats.memory.used as u64);
         is("memory_bytes{kind=\"authenticated\"}", stats.memory.authenticated as u64);
+        is("dropped_events_total", stats.events_dropped);
         is("sessions{class=\"probation\"}", stats.sessions.probation as u64);
         is("sessions{class=\"anonymous\"}", stats.sessions.anonymous as u64);
         is("sessions{class=\"authenticated\"}", stats.sessions.authenticated as u64);
