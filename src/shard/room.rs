@@ -87,22 +87,21 @@ impl Shard {
     }
 
     fn has_place(&self, need: Need) -> bool {
-        let is_free = || {
-            let taken = self.queues.evictable(Rank::Anonymous).entries;
-            self.index.len() < self.index.capacity() && taken < self.ceiling(need.rank).entries
-        };
-        !need.place || is_free()
+        !need.place || self.index.len() < self.index.capacity()
     }
 
-    /// Whether a newcomer takes nothing of what is kept for others.
+    /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
     fn is_under_ceiling(&self, need: Need) -> bool {
-        let taken = self.queues.evictable(Rank::Anonymous).words;
-        taken.saturating_add(need.most_words()) <= self.ceiling(need.rank).words
+        self.ceiling(need.rank).is_none_or(|ceiling| {
+            let taken = self.queues.evictable(Rank::Anonymous);
+            let has_place = !need.place || taken.entries < ceiling.entries;
+            has_place && taken.words + need.most_words() <= ceiling.words
+        })
     }
 
     /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
-    fn ceiling(&self, rank: Rank) -> Tally {
-        if rank == Rank::Authenticated { Tally::MOST } else { self.ceiling }
+    fn ceiling(&self, rank: Rank) -> Option<Tally> {
+        self.ceiling.filter(|_| rank == Rank::Anonymous)
     }
 
     /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
@@ -117,8 +116,10 @@ impl Shard {
 
     /// Whether all that is not of a session with a user is under the ceiling.
     pub(super) fn holds_ceiling(&self) -> bool {
-        let taken = self.queues.evictable(Rank::Anonymous);
-        taken.words <= self.ceiling.words && taken.entries <= self.ceiling.entries
+        self.ceiling.is_none_or(|ceiling| {
+            let taken = self.queues.evictable(Rank::Anonymous);
+            taken.words <= ceiling.words && taken.entries <= ceiling.entries
+        })
     }
 
     /// Whether what is free and what may go is enough.
@@ -127,8 +128,9 @@ impl Shard {
         let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
-        let is_under_ceiling = kept + need.most_words() <= self.ceiling(need.rank).words;
-        let enough = self.heap.free() + evictable >= need.words && is_under_ceiling;
+        let ceiling = self.ceiling(need.rank);
+        let has_share = ceiling.is_none_or(|ceiling| kept + need.most_words() <= ceiling.words);
+        let enough = self.heap.free() + evictable >= need.words && has_share;
         enough && (self.has_place(need) || evictable > 0)
     }
 
