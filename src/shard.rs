@@ -60,8 +60,8 @@ pub(crate) struct Shard {
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
-    /// What aliases and anonymous sessions may come to.
-    ceiling: Tally,
+    /// What aliases and anonymous sessions may come to, if anything is kept from them.
+    ceiling: Option<Tally>,
     counts: Counts,
 }
 
@@ -440,11 +440,14 @@ impl Shard {
     /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
     /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
-        let (ceiling, taken) = (self.ceiling, self.queues.unsigned());
         let places = self.index.capacity() - self.index.len();
-        let places = places.min(ceiling.entries.saturating_sub(taken.entries));
-        let words = self.heap.free().min(ceiling.words.saturating_sub(taken.words));
-        words.min(places.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
+        let mut room = Tally { entries: places, words: self.heap.free() };
+        if let Some(ceiling) = self.ceiling {
+            let taken = self.queues.unsigned();
+            room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
+            room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
+        }
+        room.words.min(room.entries.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.

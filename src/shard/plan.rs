@@ -62,22 +62,25 @@ impl Plan {
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
-        let ceiling = self.ceiling();
-        let words = self.heap_words().min((ceiling.words - Heap::MOST_OVER) as usize);
-        let places = (self.lines * Index::FILL).min(ceiling.entries);
-        (words / block(len) as usize).min(places as usize)
+        let (entries, words) = (self.lines * Index::FILL, self.heap_words() as u32);
+        let mut all = Tally { entries, words };
+        if let Some(ceiling) = self.ceiling() {
+            all = Tally { words: ceiling.words - Heap::MOST_OVER, ..ceiling };
+        }
+        (all.words / block(len)).min(all.entries) as usize
     }
 
     /// What aliases and anonymous sessions may come to: what the floor leaves of the heap, and the same
-    /// share of the places in the index; two at least, so that one of them can be rotated.
-    pub(super) fn ceiling(&self) -> Tally {
+    /// share of the places in the index; two at least, so that one of them can be rotated. `None` without
+    /// a floor.
+    pub(super) fn ceiling(&self) -> Option<Tally> {
         if self.floor == 0 {
-            return Tally::MOST;
+            return None;
         }
         let all = self.heap_words() as u64;
         let words = all - u64::from(self.floor);
         let entries = u64::from(self.lines * Index::FILL) * words / all;
-        Tally { entries: (entries as u32).max(2), words: words as u32 }
+        Some(Tally { entries: (entries as u32).max(2), words: words as u32 })
     }
 
     /// Where the slots of the wheel begin: offset 0 is nobody's.

@@ -53,11 +53,6 @@ pub(crate) enum Rank {
     Authenticated,
 }
 
-impl Tally {
-    /// More than there can be.
-    pub(crate) const MOST: Self = Self { entries: u32::MAX, words: u32::MAX };
-}
-
 impl Queues {
     /// How many words of a region the anchors take.
     pub(crate) const WORDS: u32 = COUNT as u32;

@@ -84,32 +84,30 @@ impl Shard {
     }
 
     fn has_place(&self, need: Need) -> bool {
-        let taken = self.queues.unsigned().entries;
-        let is_free =
-            self.index.len() < self.index.capacity() && taken < self.ceiling(need.rank).entries;
-        !need.place || is_free
+        !need.place || self.index.len() < self.index.capacity()
     }
 
-    /// Whether a newcomer takes nothing of what is kept for others.
+    /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
     fn is_under_ceiling(&self, need: Need) -> bool {
-        let taken = self.queues.unsigned().words;
-        taken.saturating_add(need.most_words()) <= self.ceiling(need.rank).words
+        self.ceiling(need.rank).is_none_or(|ceiling| {
+            let taken = self.queues.unsigned();
+            let has_place = !need.place || taken.entries < ceiling.entries;
+            has_place && taken.words + need.most_words() <= ceiling.words
+        })
     }
 
     /// What goes next for a newcomer. Where the ceiling is what stands in its way, the memory of sessions that were
     /// ended with all others is of no use to it.
     fn victim(&mut self, need: Need) -> Option<Offset> {
-        let (taken, ceiling) = (self.queues.unsigned(), self.ceiling(need.rank));
-        let has_place = !need.place || taken.entries < ceiling.entries;
-        if has_place && self.is_under_ceiling(need) {
+        if self.is_under_ceiling(need) {
             return self.queues.victim(&self.region, need.rank, need.keep);
         }
         self.queues.living_victim(&self.region, need.rank, need.keep)
     }
 
     /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
-    fn ceiling(&self, rank: Rank) -> Tally {
-        if rank == Rank::Authenticated { Tally::MOST } else { self.ceiling }
+    fn ceiling(&self, rank: Rank) -> Option<Tally> {
+        self.ceiling.filter(|_| rank == Rank::Anonymous)
     }
 
     /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
@@ -124,8 +122,10 @@ impl Shard {
 
     /// Whether all that is not of a session with a user is under the ceiling.
     pub(super) fn holds_ceiling(&self) -> bool {
-        let taken = self.queues.unsigned();
-        taken.words <= self.ceiling.words && taken.entries <= self.ceiling.entries
+        self.ceiling.is_none_or(|ceiling| {
+            let taken = self.queues.unsigned();
+            taken.words <= ceiling.words && taken.entries <= ceiling.entries
+        })
     }
 
     /// Whether what is free and what may go is enough.
@@ -134,8 +134,9 @@ impl Shard {
         let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
-        let is_under_ceiling = kept + need.most_words() <= self.ceiling(need.rank).words;
-        let enough = self.heap.free() + evictable >= need.words && is_under_ceiling;
+        let ceiling = self.ceiling(need.rank);
+        let has_share = ceiling.is_none_or(|ceiling| kept + need.most_words() <= ceiling.words);
+        let enough = self.heap.free() + evictable >= need.words && has_share;
         enough && (self.has_place(need) || evictable > 0)
     }
 
