@@ -26,7 +26,7 @@ use crate::{
     id::{SessionId, UserHash},
     shard::{
         Ended, Newcomer, Plan, Proof, Refusal, Shard, View,
-        entry::{Head, Line, Times},
+        entry::{Facts, Head, Line},
     },
     sync::{AtomicU32, Lock, Relaxed},
 };
@@ -90,8 +90,7 @@ pub struct Record {
     pub user: Option<UserHash>,
     /// How sure the application was of the user, on its own scale; 0 without one.
     pub assurance: u8,
-    serial: u32,
-    times: Times,
+    facts: Facts,
     now: Tick,
 }
 
@@ -456,31 +455,31 @@ impl Record {
     /// The name of the session for lists and events. It opens nothing.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.home, self.serial, self.times.created)
+        Handle::new(self.user, self.id.home, self.facts.serial(), self.facts.times().created)
     }
 
     /// How old the session is.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.since(self.times.created)
+        self.since(self.facts.times().created)
     }
 
     /// How long ago its id was issued, by its creation, a rotation or a sign-in.
     #[must_use]
     pub fn id_age(&self) -> Duration {
-        self.since(self.times.issued)
+        self.since(self.facts.times().issued)
     }
 
     /// How long ago its user signed in, if one did.
     #[must_use]
     pub fn authenticated_for(&self) -> Option<Duration> {
-        self.user.map(|_| self.since(self.times.authenticated))
+        self.user.map(|_| self.since(self.facts.times().authenticated))
     }
 
     /// How long until the session is refused, if it is not used again.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        to_duration(self.times.idle.min(self.times.end).saturating_sub(self.now))
+        to_duration(self.facts.deadline().saturating_sub(self.now))
     }
 
     /// Whether a user is signed in.

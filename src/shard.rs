@@ -33,7 +33,7 @@ use crate::{
 };
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Flags, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
+use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;
@@ -96,11 +96,8 @@ pub(crate) enum Miss {
 /// A session that was read, its data apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
-    pub(crate) version: u32,
     pub(crate) user: Option<UserHash>,
-    pub(crate) assurance: u8,
-    pub(crate) serial: u32,
-    pub(crate) times: Times,
+    pub(crate) facts: Facts,
     pub(crate) news: News,
 }
 
@@ -627,18 +624,19 @@ fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap, Users) {
 /// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. It is moved past the end
 /// too, since it says when the session was last used. That is one word, which is right before and after.
 fn touch(entry: Entry<'_>, now: Tick) {
-    if let Some(times) = touched(&entry.line().times(), now) {
-        entry.set_idle(times.idle, times.end);
+    let times = entry.line().times();
+    if let Some(idle) = touched(&times, now) {
+        entry.set_idle(idle, times.end);
     }
 }
 
-/// The times of a live session that is used now, if they become others.
+/// The idle deadline of a live session that is used now, if it becomes another.
 #[inline(always)]
-fn touched(times: &Times, now: Tick) -> Option<Times> {
+fn touched(times: &Times, now: Tick) -> Option<Tick> {
     let Times { idle, idle_timeout, .. } = *times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
     let is_fresh = idle.wrapping_sub(now) > fresh;
-    (!is_fresh).then(|| Times { idle: now.saturating_add(idle_timeout), ..*times })
+    (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
 fn rank(has_user: bool) -> Rank {

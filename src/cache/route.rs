@@ -12,7 +12,7 @@ use crate::{
     id::{Home, Id, SessionId, UserHash},
     shard::{
         Ended, Found, Miss, Moment, News, Proof, Refusal, Shard,
-        entry::{FIRST_VERSION, Stamp, Times},
+        entry::{FIRST_VERSION, Head, Stamp, Times},
     },
     sync::{AtomicU32, Guard, Lock, Relaxed},
 };
@@ -100,11 +100,10 @@ impl SessionCache {
         self.0.counters.count(Cause::Hit);
         Record {
             id: *id,
-            version: found.version,
+            version: found.facts.version(),
             user: found.user,
-            assurance: found.assurance,
-            serial: found.serial,
-            times: found.times,
+            assurance: found.facts.flags().assurance(),
+            facts: found.facts,
             now: moment.now,
         }
     }

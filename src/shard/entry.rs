@@ -23,6 +23,8 @@
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
 //! tick. An entry knows where its fields are, and nothing of what they are for.
 
+use core::fmt;
+
 use super::{
     heap::Heap,
     region::{Offset, Pair, Region, WORD},
@@ -462,6 +464,39 @@ pub(crate) trait Head {
     }
 }
 
+/// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts([u64; FACTS]);
+
+impl Facts {
+    #[inline(always)]
+    pub(crate) fn of(head: &impl Head) -> Self {
+        let [first, second, third, fourth] = [DEADLINES, VERSION, CREATED, AUTHENTICATED];
+        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
+    }
+
+    /// With another idle deadline.
+    #[inline(always)]
+    pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
+        self.0[1] = Pair { low: idle, ..self.pair(DEADLINES) }.pack();
+        self
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.times().fmt(f)
+    }
+}
+
+impl Head for Facts {
+    #[inline(always)]
+    fn word(&self, word: u32) -> u64 {
+        let place = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
+        self.0[place as usize]
+    }
+}
+
 impl Head for Line {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
@@ -490,6 +525,8 @@ const AUTHENTICATED: u32 = CREATED + 1;
 pub(crate) const DATA: u32 = AUTHENTICATED + 1;
 /// How many words a hit reads before the data.
 pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
+/// How many of those say more than id and tag.
+const FACTS: usize = (DATA - DEADLINES) as usize + 1;
 pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;

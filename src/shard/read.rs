@@ -11,7 +11,7 @@ use bytes::BytesMut;
 
 use super::{
     Found, Miss, Moment, News, Plan, Proof,
-    entry::{Flags, Head, Times},
+    entry::{Facts, Flags, Head},
     glimpse::Glimpse,
     index::{Choice, Seen, Spot, Table},
     queues,
@@ -114,9 +114,8 @@ fn copy(
     }
     data.resize(len, 0);
     let user = entry.read(flags, data)?;
-    let (times, news) = news(&entry, flags, moment.now);
-    let (version, assurance, serial) = (entry.version(), flags.assurance(), entry.serial());
-    let found = Found { version, user, assurance, serial, times, news };
+    let (facts, news) = news(&entry, flags, moment.now);
+    let found = Found { user, facts, news };
     seen.is_still().then_some(Ok(found))
 }
 
@@ -136,12 +135,12 @@ fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Op
 }
 
 #[inline(always)]
-fn news(entry: &Glimpse<'_>, flags: Flags, now: Tick) -> (Times, News) {
-    let times = entry.times();
-    match touched(&times, now) {
-        Some(times) => (times, News::Touch),
-        None if queues::is_news(flags) => (times, News::Use),
-        None => (times, News::None),
+fn news(entry: &Glimpse<'_>, flags: Flags, now: Tick) -> (Facts, News) {
+    let facts = Facts::of(entry);
+    match touched(&facts.times(), now) {
+        Some(idle) => (facts.with_idle(idle), News::Touch),
+        None if queues::is_news(flags) => (facts, News::Use),
+        None => (facts, News::None),
     }
 }
 

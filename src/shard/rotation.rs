@@ -43,8 +43,9 @@ impl Shard {
         let entry = Entry::at(&self.region, at);
         entry.set_stamp(new);
         let line = entry.line();
-        let times = touched(&line.times(), now).unwrap_or_else(|| line.times());
-        entry.set_times(&Times { issued: now, ..times });
+        let times = line.times();
+        let idle = touched(&times, now).unwrap_or(times.idle);
+        entry.set_times(&Times { issued: now, idle, ..times });
         self.enlist(spot, at);
         self.counts.rotated += 1;
         self.tell(What::Rotated, at, now);
