@@ -5,6 +5,7 @@ mod build;
 mod exposition;
 mod maintenance;
 mod new_session;
+mod record;
 mod route;
 mod sign_in;
 mod stats;
@@ -17,21 +18,21 @@ use bytes::BytesMut;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    clock::{Tick, to_duration, to_tick},
+    clock::{Tick, to_tick},
     config::{Builder, Deadlines, Grace},
-    cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader, Token},
+    cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
     events::{Event, Journal, What, Why},
-    handle::Handle,
-    id::{SessionId, UserHash},
+    id::SessionId,
     shard::{
         Ended, Newcomer, Plan, Proof, Refusal, Shard, View,
-        entry::{Facts, Head, Line},
+        entry::{Head, Line},
     },
     sync::{AtomicU32, Lock, Relaxed},
 };
 pub use maintenance::{Maintained, Maintenance};
 pub use new_session::NewSession;
+pub use record::{Issued, Record};
 pub use sign_in::SignIn;
 use stats::Counters;
 pub use stats::{Evicted, Memory, Refused, Sessions, Stats};
@@ -64,35 +65,6 @@ pub use users::Device;
 /// ```
 #[derive(Clone)]
 pub struct SessionCache(Arc<Inner>);
-
-/// What [`create`](SessionCache::create), [`rotate`](SessionCache::rotate) and
-/// [`sign_in`](SessionCache::sign_in) give.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Issued {
-    /// The new id.
-    pub id: SessionId,
-    /// The value of the cookie to send.
-    pub token: Token,
-    /// The version of the data.
-    pub version: u32,
-}
-
-/// A session that was found. Its data is in the caller's buffer.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Record {
-    /// The id.
-    pub id: SessionId,
-    /// The version of the data, for [`save`](SessionCache::save).
-    pub version: u32,
-    /// Who is signed in, if anybody is.
-    pub user: Option<UserHash>,
-    /// How sure the application was of the user, on its own scale; 0 without one.
-    pub assurance: u8,
-    facts: Facts,
-    now: Tick,
-}
 
 struct Inner {
     stripes: Box<[CachePadded<Stripe>]>,
@@ -448,48 +420,6 @@ impl SessionCache {
     #[doc(hidden)]
     pub fn validate(&self) {
         self.shards().for_each(|shard| shard.validate());
-    }
-}
-
-impl Record {
-    /// The name of the session for lists and events. It opens nothing.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.home, self.facts.serial(), self.facts.times().created)
-    }
-
-    /// How old the session is.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.since(self.facts.times().created)
-    }
-
-    /// How long ago its id was issued, by its creation, a rotation or a sign-in.
-    #[must_use]
-    pub fn id_age(&self) -> Duration {
-        self.since(self.facts.times().issued)
-    }
-
-    /// How long ago its user signed in, if one did.
-    #[must_use]
-    pub fn authenticated_for(&self) -> Option<Duration> {
-        self.user.map(|_| self.since(self.facts.times().authenticated))
-    }
-
-    /// How long until the session is refused, if it is not used again.
-    #[must_use]
-    pub fn expires_in(&self) -> Duration {
-        to_duration(self.facts.deadline().saturating_sub(self.now))
-    }
-
-    /// Whether a user is signed in.
-    #[must_use]
-    pub fn is_authenticated(&self) -> bool {
-        self.user.is_some()
-    }
-
-    fn since(&self, then: Tick) -> Duration {
-        to_duration(self.now.saturating_sub(then))
     }
 }
 

@@ -6,8 +6,10 @@
 //! a token is to say.
 
 mod devices;
+mod ending;
 pub(crate) mod entry;
 mod glimpse;
+mod head;
 pub mod heap;
 pub(crate) mod index;
 pub mod list;
@@ -27,7 +29,7 @@ use crate::{
     clock::Tick,
     cookie::Tag,
     error::Error,
-    events::{Event, Journal, What, Why},
+    events::{Event, Journal, What},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
@@ -221,14 +223,6 @@ impl Shard {
         answer
     }
 
-    /// Ends all sessions that were created before a tick, in no time.
-    pub(crate) fn renew(&mut self, horizon: Tick) {
-        if horizon > self.queues.horizon() {
-            let ended = self.queues.condemn(&self.region, horizon);
-            self.counts.ended += u64::from(ended);
-        }
-    }
-
     fn empty(&mut self) {
         let now = self.wheel.reached();
         self.index.clear();
@@ -306,98 +300,6 @@ impl Shard {
         Ok(())
     }
 
-    /// Destroys a session, or says where it went.
-    pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
-        let Some((_, at)) = self.find(id) else {
-            return Ended::Nothing;
-        };
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) {
-            return Ended::Alias(entry.target());
-        }
-        if self.bury(at, Why::Asked, now) { Ended::Session } else { Ended::Nothing }
-    }
-
-    /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
-    fn bury(&mut self, at: Offset, why: Why, now: Tick) -> bool {
-        let is_live = self.is_live(at, now);
-        if is_live {
-            self.counts.ended += 1;
-            self.tell(What::Ended(why), at, now);
-        } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Condemned {
-            self.count_expiry(at, now);
-        }
-        self.discard(at);
-        is_live
-    }
-
-    /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
-    /// wished.
-    pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> Ended {
-        let Some((_, at)) = self.find(id) else {
-            return Ended::Nothing;
-        };
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) {
-            return Ended::Alias(entry.target());
-        }
-        if !self.is_live(at, now) {
-            return Ended::Nothing;
-        }
-        self.tell(What::Reused, at, now);
-        if ends {
-            self.bury(at, Why::Reused, now);
-        }
-        Ended::Session
-    }
-
-    /// Destroys a session that has that id and version.
-    pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
-        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
-        if Entry::at(&self.region, at).line().version() != version {
-            return Err(self.conflict(at, now));
-        }
-        self.bury(at, Why::Asked, now);
-        Ok(())
-    }
-
-    /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
-    /// that were ended with all others.
-    pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
-        let mut done = Advanced::default();
-        while done.visited < budget {
-            let Some(link) = self.wheel.next(&self.region, now) else {
-                break;
-            };
-            done.visited += 1;
-            let entry = Entry::at(&self.region, link - WHEEL);
-            let deadline = entry.deadline();
-            if deadline > now {
-                self.wheel.file(&self.region, link, deadline);
-                continue;
-            }
-            let queue = self.queues.of(entry);
-            if !matches!(queue, Queue::Aliases | Queue::Condemned) {
-                done.expired += 1;
-                self.count_expiry(link - WHEEL, now);
-            }
-            self.discard(link - WHEEL);
-        }
-        while done.visited < budget
-            && let Some(at) = self.queues.condemned(&self.region)
-        {
-            done.visited += 1;
-            self.discard(at);
-        }
-        done.more = self.wheel.is_due(now) || self.queues.condemned(&self.region).is_some();
-        done
-    }
-
-    fn count_expiry(&mut self, at: Offset, now: Tick) {
-        self.counts.expired += 1;
-        self.tell(What::Expired, at, now);
-    }
-
     fn conflict(&mut self, at: Offset, now: Tick) -> Error {
         self.counts.conflicts += 1;
         self.tell(What::Conflict, at, now);
@@ -464,26 +366,6 @@ impl Shard {
     fn live(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
         let (place, at) = self.within_grace(id, now)?;
         self.is_live(at, now).then_some((place, at))
-    }
-
-    /// The entry of an id, or the one to which those lead that it had, as far as their grace goes.
-    fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
-        let mut found = self.find(id)?;
-        loop {
-            let entry = Entry::at(&self.region, found.1);
-            if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
-                return Some(found);
-            }
-            // A grace is for plain rotation, which stays in its shard.
-            found = self.find(&entry.target().id)?;
-        }
-    }
-
-    /// The id that a session has now, by one that it had until its grace is over.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Option<Id> {
-        let (_, at) = self.within_grace(id, now)?;
-        let entry = Entry::at(&self.region, at);
-        (!entry.flags().has(Flags::ALIAS)).then(|| entry.id())
     }
 
     /// Whether an entry is a session that may be used.
@@ -559,38 +441,6 @@ impl Shard {
         old.wipe();
         self.heap.give(&self.region, from);
         Some(to)
-    }
-
-    /// Frees an entry whose place in the index is not known.
-    fn discard(&mut self, at: Offset) {
-        if let Some(place) = self.place_of(at) {
-            self.remove(place, at);
-        }
-    }
-
-    /// Where an entry stands in the index.
-    fn place_of(&self, at: Offset) -> Option<Place> {
-        let spot = self.index.spot(&Entry::at(&self.region, at).id());
-        let found = self.index.find(spot, |offset| offset == at);
-        debug_assert!(found.is_some(), "every entry stands in the index");
-        found.map(|(place, _)| place)
-    }
-
-    /// Frees an entry: out of everything, wiped, its block given back.
-    fn remove(&mut self, place: Place, at: Offset) {
-        self.delist(place, at);
-        Entry::at(&self.region, at).wipe();
-        self.heap.give(&self.region, at);
-    }
-
-    /// Takes an entry out of everything but its block.
-    fn delist(&mut self, place: Place, at: Offset) {
-        self.index.remove(place);
-        if list::is_linked(&self.region, at + WHEEL) {
-            self.wheel.unfile(&self.region, at + WHEEL);
-        }
-        self.queues.leave(&self.region, at);
-        self.users.leave(&self.region, at);
     }
 }
 

@@ -23,15 +23,14 @@
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
 //! tick. An entry knows where its fields are, and nothing of what they are for.
 
-use core::fmt;
-
+pub(crate) use super::head::{Facts, Flags, Head, Line, Stamp, Times};
 use super::{
+    head::LABEL_MOST,
     heap::Heap,
     region::{Offset, Pair, Region, WORD},
 };
 use crate::{
     clock::Tick,
-    cookie::Tag,
     id::{Home, Id, SessionId, UserHash},
 };
 
@@ -40,41 +39,6 @@ use crate::{
 pub(crate) struct Entry<'r> {
     region: &'r Region,
     at: Offset,
-}
-
-/// The words that a hit reads: the line, and the idle timeout before it.
-#[derive(Clone, Copy)]
-pub(crate) struct Line([u64; HEAD]);
-
-/// What a token says of a session, and the entry keeps.
-#[derive(Clone, Copy)]
-pub(crate) struct Stamp {
-    pub(crate) id: Id,
-    pub(crate) tag: Tag,
-    pub(crate) key: u8,
-}
-
-/// The times of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) created: Tick,
-    /// When its user signed in; 0 without one.
-    pub(crate) authenticated: Tick,
-    /// When its id was issued.
-    pub(crate) issued: Tick,
-    /// The deadline that activity moves.
-    pub(crate) idle: Tick,
-    /// The deadline that nothing moves.
-    pub(crate) end: Tick,
-    /// How far activity moves the idle deadline.
-    pub(crate) idle_timeout: Tick,
-}
-
-impl Times {
-    /// When it was last used, to a sixteenth of its idle timeout.
-    pub(crate) fn seen(&self) -> Tick {
-        self.idle.saturating_sub(self.idle_timeout)
-    }
 }
 
 /// Who is signed in, and how: what an entry keeps for the sake of a user.
@@ -95,76 +59,6 @@ pub(crate) struct Label {
     bytes: [u8; LABEL_WORDS as usize * WORD],
     len: usize,
 }
-
-/// Facts about an entry that are one bit each, and small numbers.
-///
-/// ```text
-///  bit 0 alias │ 1 user │ 2 renewed │ 8 queue │ 12 uses │ 16 assurance │ 24 length of the label
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flags(u32);
-
-impl Flags {
-    pub(crate) const NONE: Self = Self(0);
-    pub(crate) const ALIAS: Self = Self(1);
-    pub(crate) const USER: Self = Self(2);
-    /// The lifetime counts from the sign-in, not from the creation.
-    pub(crate) const RENEWED: Self = Self(4);
-
-    fn of(member: &Member<'_>) -> Self {
-        let renewed = if member.renewed { Self::RENEWED } else { Self::NONE };
-        let label_len = member.label.len() as u32;
-        let numbers = u32::from(member.assurance) << ASSURANCE | label_len << LABEL;
-        Self(Self::USER.0 | renewed.0 | numbers)
-    }
-
-    pub(crate) fn has(self, flag: Self) -> bool {
-        self.0 & flag.0 != 0
-    }
-
-    /// The number of the queue in which the entry stands.
-    pub(crate) fn queue(self) -> u32 {
-        self.0 >> QUEUE & 7
-    }
-
-    /// The two bits of the clock: how often its hand still passes by.
-    pub(crate) fn uses(self) -> u32 {
-        self.0 >> USES & 3
-    }
-
-    /// How sure the application was of the user.
-    #[inline]
-    pub(crate) fn assurance(self) -> u8 {
-        (self.0 >> ASSURANCE) as u8
-    }
-
-    /// The length of the label in bytes, of a session with a user.
-    #[inline]
-    pub(crate) fn label(self) -> Option<usize> {
-        self.has(Self::USER).then_some((self.0 >> LABEL) as usize & LABEL_MOST)
-    }
-
-    /// Where the data begins, in words behind the entry's offset.
-    #[inline]
-    pub(crate) fn data(self) -> u32 {
-        DATA + user_words(self.label())
-    }
-
-    pub(crate) fn with_queue(self, queue: u32) -> Self {
-        Self(self.0 & !(7 << QUEUE) | queue << QUEUE)
-    }
-
-    pub(crate) fn with_uses(self, uses: u32) -> Self {
-        Self(self.0 & !(3 << USES) | uses << USES)
-    }
-}
-
-const QUEUE: u32 = 8;
-const USES: u32 = 12;
-const ASSURANCE: u32 = 16;
-const LABEL: u32 = 24;
-/// What six bits can say.
-const LABEL_MOST: usize = 63;
 
 impl Label {
     /// What was written is text, so this is all of it.
@@ -394,118 +288,8 @@ impl<'r> Entry<'r> {
     }
 }
 
-/// The fields of the words that a hit reads.
-pub(crate) trait Head {
-    /// A word of an entry, one of those.
-    fn word(&self, word: u32) -> u64;
-
-    #[inline(always)]
-    fn id(&self) -> Id {
-        Id([self.word(ID), self.word(ID + 1)])
-    }
-
-    #[inline(always)]
-    fn stamp(&self) -> Stamp {
-        let id = self.id();
-        let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
-        Stamp { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
-    }
-
-    /// When the session is refused at the latest, if nothing moves it.
-    #[inline(always)]
-    fn deadline(&self) -> Tick {
-        let deadlines = self.pair(DEADLINES);
-        deadlines.low.min(deadlines.high)
-    }
-
-    #[inline(always)]
-    fn times(&self) -> Times {
-        let (deadlines, issued) = (self.pair(DEADLINES), self.pair(AUTHENTICATED));
-        Times {
-            created: self.pair(CREATED).low,
-            authenticated: issued.low,
-            issued: issued.high,
-            idle: deadlines.low,
-            end: deadlines.high,
-            idle_timeout: self.pair(IDLE_TIMEOUT).low,
-        }
-    }
-
-    /// From when its lifetime counts.
-    fn start(&self) -> Tick {
-        let times = self.times();
-        if self.flags().has(Flags::RENEWED) { times.authenticated } else { times.created }
-    }
-
-    #[inline(always)]
-    fn serial(&self) -> u32 {
-        self.pair(IDLE_TIMEOUT).high
-    }
-
-    #[inline(always)]
-    fn version(&self) -> u32 {
-        self.pair(VERSION).low
-    }
-
-    /// The length of the data, in bytes.
-    #[inline(always)]
-    fn len(&self) -> usize {
-        (self.pair(VERSION).high & LENGTH_MASK) as usize
-    }
-
-    #[inline(always)]
-    fn flags(&self) -> Flags {
-        Flags(self.pair(CREATED).high)
-    }
-
-    #[inline(always)]
-    fn pair(&self, word: u32) -> Pair {
-        Pair::unpack(self.word(word))
-    }
-}
-
-/// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
-#[derive(Clone, Copy)]
-pub(crate) struct Facts([u64; FACTS]);
-
-impl Facts {
-    #[inline(always)]
-    pub(crate) fn of(head: &impl Head) -> Self {
-        let [first, second, third, fourth] = [DEADLINES, VERSION, CREATED, AUTHENTICATED];
-        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
-    }
-
-    /// With another idle deadline.
-    #[inline(always)]
-    pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
-        self.0[1] = Pair { low: idle, ..self.pair(DEADLINES) }.pack();
-        self
-    }
-}
-
-impl fmt::Debug for Facts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.times().fmt(f)
-    }
-}
-
-impl Head for Facts {
-    #[inline(always)]
-    fn word(&self, word: u32) -> u64 {
-        let place = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
-        self.0[place as usize]
-    }
-}
-
-impl Head for Line {
-    #[inline(always)]
-    fn word(&self, word: u32) -> u64 {
-        self.0[(word - IDLE_TIMEOUT) as usize]
-    }
-}
-
 /// The words before the data that are there for a user with a label of so many bytes.
-const fn user_words(label: Option<usize>) -> u32 {
+pub(super) const fn user_words(label: Option<usize>) -> u32 {
     match label {
         Some(len) => LABEL_TEXT - USER + len.div_ceil(WORD) as u32,
         None => 0,
@@ -517,23 +301,21 @@ pub(crate) const WHEEL: u32 = Heap::HEADER;
 pub(crate) const QUEUE_LINK: u32 = WHEEL + 1;
 pub(crate) const IDLE_TIMEOUT: u32 = QUEUE_LINK + 1;
 pub(crate) const ID: u32 = IDLE_TIMEOUT + 1;
-const TAG: u32 = ID + 2;
-const DEADLINES: u32 = TAG + 2;
-const VERSION: u32 = DEADLINES + 1;
-const CREATED: u32 = VERSION + 1;
-const AUTHENTICATED: u32 = CREATED + 1;
+pub(super) const TAG: u32 = ID + 2;
+pub(super) const DEADLINES: u32 = TAG + 2;
+pub(super) const VERSION: u32 = DEADLINES + 1;
+pub(super) const CREATED: u32 = VERSION + 1;
+pub(super) const AUTHENTICATED: u32 = CREATED + 1;
 pub(crate) const DATA: u32 = AUTHENTICATED + 1;
 /// How many words a hit reads before the data.
 pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
-/// How many of those say more than id and tag.
-const FACTS: usize = (DATA - DEADLINES) as usize + 1;
 pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
 const LABEL_WORDS: u32 = LABEL_LIMIT.div_ceil(WORD) as u32;
 const ALIAS_WORDS: u32 = 3;
-const LENGTH_BITS: u32 = 24;
-const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
+pub(super) const LENGTH_BITS: u32 = 24;
+pub(super) const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
 /// The version of the data of a new session.
 pub(crate) const FIRST_VERSION: u32 = 1;

@@ -6,7 +6,7 @@
 
 use super::{
     Limit, Newcomer, Refusal, Shard,
-    entry::{self, Entry, Head, Line, Stamp, Times, WHEEL},
+    entry::{self, Entry, Flags, Head, Line, Stamp, Times, WHEEL},
     index::Place,
     queues::Rank,
     region::Offset,
@@ -91,6 +91,26 @@ impl Shard {
         let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
         if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
+    }
+
+    /// The entry of an id, or the one to which those lead that it had, as far as their grace goes.
+    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+        let mut found = self.find(id)?;
+        loop {
+            let entry = Entry::at(&self.region, found.1);
+            if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
+                return Some(found);
+            }
+            // A grace is for plain rotation, which stays in its shard.
+            found = self.find(&entry.target().id)?;
+        }
+    }
+
+    /// The id that a session has now, by one that it had until its grace is over.
+    pub(crate) fn current(&self, id: &Id, now: Tick) -> Option<Id> {
+        let (_, at) = self.within_grace(id, now)?;
+        let entry = Entry::at(&self.region, at);
+        (!entry.flags().has(Flags::ALIAS)).then(|| entry.id())
     }
 
     /// Writes the alias of a session, under the id that it still has, into a block of its own.

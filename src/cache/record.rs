@@ -1,0 +1,82 @@
+//! What verbs give: a session that was issued, one that was found.
+
+use std::time::Duration;
+
+use crate::{
+    clock::{Tick, to_duration},
+    cookie::Token,
+    handle::Handle,
+    id::{SessionId, UserHash},
+    shard::entry::{Facts, Head},
+};
+
+/// What [`create`](super::SessionCache::create), [`rotate`](super::SessionCache::rotate) and
+/// [`sign_in`](super::SessionCache::sign_in) give.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The new id.
+    pub id: SessionId,
+    /// The value of the cookie to send.
+    pub token: Token,
+    /// The version of the data.
+    pub version: u32,
+}
+
+/// A session that was found. Its data is in the caller's buffer.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Record {
+    /// The id.
+    pub id: SessionId,
+    /// The version of the data, for [`save`](super::SessionCache::save).
+    pub version: u32,
+    /// Who is signed in, if anybody is.
+    pub user: Option<UserHash>,
+    /// How sure the application was of the user, on its own scale; 0 without one.
+    pub assurance: u8,
+    pub(super) facts: Facts,
+    pub(super) now: Tick,
+}
+
+impl Record {
+    /// The name of the session for lists and events. It opens nothing.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.user, self.id.home, self.facts.serial(), self.facts.times().created)
+    }
+
+    /// How old the session is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.since(self.facts.times().created)
+    }
+
+    /// How long ago its id was issued, by its creation, a rotation or a sign-in.
+    #[must_use]
+    pub fn id_age(&self) -> Duration {
+        self.since(self.facts.times().issued)
+    }
+
+    /// How long ago its user signed in, if one did.
+    #[must_use]
+    pub fn authenticated_for(&self) -> Option<Duration> {
+        self.user.map(|_| self.since(self.facts.times().authenticated))
+    }
+
+    /// How long until the session is refused, if it is not used again.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        to_duration(self.facts.deadline().saturating_sub(self.now))
+    }
+
+    /// Whether a user is signed in.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.user.is_some()
+    }
+
+    fn since(&self, then: Tick) -> Duration {
+        to_duration(self.now.saturating_sub(then))
+    }
+}
