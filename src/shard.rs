@@ -35,7 +35,7 @@ use crate::{
 };
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
+use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 use index::{Index, Place, Spot};
 pub(crate) use plan::Plan;
