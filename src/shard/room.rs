@@ -200,9 +200,9 @@ impl Shard {
 }
 
 /// The part of a heap that is kept free once blocks must be moved, as a divisor. With half of the sessions not
-/// evictable, this leaves 99.3 % in use (1st percentile) and moves a block in every tenth create; with room for
+/// evictable, this leaves 99.4 % in use (1st percentile) and moves a block in every tenth create; with room for
 /// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
-const SLACK_SHARE: u32 = 64;
+const SLACK_SHARE: u32 = 128;
 /// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
 /// microseconds.
 const EXPIRY_ROUNDS: usize = 64;
