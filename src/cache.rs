@@ -2,6 +2,7 @@
 //! lock: random bytes, MACs, the hashing of users' names.
 
 mod build;
+mod horizon;
 mod maintenance;
 mod route;
 mod sign_in;
@@ -28,6 +29,7 @@ use crate::{
     },
     sync::{AtomicU32, Lock, Relaxed},
 };
+use horizon::Horizon;
 pub use maintenance::{Maintained, Maintenance};
 pub use sign_in::SignIn;
 use stats::Counters;
@@ -100,7 +102,7 @@ struct Inner {
     counters: Counters,
     journal: Journal,
     /// What was created before this has ended.
-    horizon: AtomicU32,
+    horizon: Horizon,
     /// Where maintenance goes on.
     cursor: AtomicU32,
     plan: Plan,
@@ -289,8 +291,7 @@ impl SessionCache {
     pub fn end_all(&self) {
         let now = self.now();
         // What matters is this one word: whoever begins afterwards reads it.
-        let beyond = |horizon: Tick| Some(horizon.max(now).saturating_add(1));
-        let _ = self.0.horizon.fetch_update(Relaxed, Relaxed, beyond);
+        self.0.horizon.move_on(now);
         self.0.journal.note(|| Event::new(What::Ended(Why::All), None, now));
     }
 
