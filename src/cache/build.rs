@@ -96,5 +96,5 @@ fn bytes_per_shard(settings: &Builder, shards: usize) -> usize {
 /// The bytes of a cache beside what its shards divide.
 fn footprint(shards: usize, events: usize) -> usize {
     let stripes = shards * size_of::<CachePadded<Stripe>>();
-    size_of::<Inner>() + stripes + Journal::footprint(events)
+    Journal::footprint(events).saturating_add(size_of::<Inner>() + stripes)
 }
