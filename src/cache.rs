@@ -440,6 +440,13 @@ impl SessionCache {
         chains.max().unwrap_or(0)
     }
 
+    /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn panic_in(&self, id: &SessionId) {
+        self.write(id.home, |shard| shard.panic_in(&id.id));
+    }
+
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
