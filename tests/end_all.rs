@@ -343,3 +343,15 @@ impl Drop for Finish<'_> {
         self.0.store(true, SeqCst);
     }
 }
+
+/// Where several strokes fall into one tick, those created afterwards are of a tick to come.
+#[test]
+#[ignore = "a mistake that is not mended yet: the lifetime counts from that tick, so it is longer"]
+fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
+    let (cache, clock) = cache();
+    (0..10).for_each(|_| cache.end_all());
+    let made = create(&cache, b"data");
+    cache.set_deadlines(&made.id, support::lifetime(MINUTE)).unwrap();
+    clock.advance(MINUTE);
+    assert!(!opens(&cache, &made.token));
+}
