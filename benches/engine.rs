@@ -24,6 +24,7 @@ fn main() {
     create(&mut criterion);
     sign_in(&mut criterion);
     end_user(&mut criterion);
+    end_all_at_one_stroke(&mut criterion);
     save(&mut criterion);
     touch(&mut criterion);
     expire(&mut criterion);
@@ -151,6 +152,35 @@ fn users(
                     left -= batch;
                 }
                 elapsed
+            });
+        });
+    }
+}
+
+/// By the number of sessions, on which the time does not depend: nothing, and the one look at each shard in which it
+/// hears of it.
+fn end_all_at_one_stroke(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("end_all");
+    for sessions in [1_000, 100_000] {
+        let keys = KeyRing::random().expect("the operating system gives a key");
+        let cache = SessionCache::builder().memory(64 << 20).keys(keys).build();
+        let cache = cache.expect("the settings hold");
+        group.bench_function(BenchmarkId::new("sessions", sessions), |bencher| {
+            bencher.iter_custom(|times| {
+                let stroke = |_| {
+                    (0..sessions).for_each(|_| _ = make(&cache, b"x"));
+                    assert!(cache.len() >= sessions);
+                    let start = Instant::now();
+                    cache.end_all();
+                    assert!(black_box(cache.is_empty()));
+                    let elapsed = start.elapsed();
+                    while cache.maintain(usize::MAX).more {}
+                    elapsed
+                };
+                // A stroke takes nothing beside what it takes to make sessions for it: so there are few.
+                let strokes = times.min(MOST_STROKES);
+                let elapsed: Duration = (0..strokes).map(stroke).sum();
+                elapsed.mul_f64(times as f64 / strokes as f64)
             });
         });
     }
@@ -285,3 +315,4 @@ const SESSIONS: usize = 256;
 const MEMORY: usize = 16 << 20;
 const HEADER_LEN: usize = 800;
 const TOKEN_LEN: usize = 48;
+const MOST_STROKES: u64 = 3;

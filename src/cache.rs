@@ -3,6 +3,7 @@
 
 mod build;
 mod exposition;
+mod horizon;
 mod maintenance;
 mod new_session;
 mod record;
@@ -30,6 +31,7 @@ use crate::{
     },
     sync::{AtomicU32, Lock, Relaxed},
 };
+use horizon::Horizon;
 pub use maintenance::{Maintained, Maintenance};
 pub use new_session::NewSession;
 pub use record::{Issued, Record};
@@ -74,7 +76,7 @@ struct Inner {
     counters: Counters,
     journal: Journal,
     /// What was created before this has ended.
-    horizon: AtomicU32,
+    horizon: Horizon,
     /// Where maintenance goes on.
     cursor: AtomicU32,
     plan: Plan,
@@ -265,8 +267,7 @@ impl SessionCache {
     pub fn end_all(&self) {
         let now = self.now();
         // What matters is this one word: whoever begins afterwards reads it.
-        let beyond = |horizon: Tick| Some(horizon.max(now).saturating_add(1));
-        let _ = self.0.horizon.fetch_update(Relaxed, Relaxed, beyond);
+        self.0.horizon.move_on(now);
         self.0.journal.note(|| Event::new(What::Ended(Why::All), None, now));
     }
 
@@ -413,6 +414,13 @@ impl SessionCache {
     pub fn longest_chain(&self) -> usize {
         let chains = self.shards().map(|shard| shard.longest_chain());
         chains.max().unwrap_or(0)
+    }
+
+    /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn panic_in(&self, id: &SessionId) {
+        self.write(id.home, |shard| shard.panic_in(&id.id));
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 
 use crossbeam_utils::CachePadded;
 
-use super::{Inner, SessionCache, Stripe, stats::Counters};
+use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
 use crate::{
     config::Builder,
     cookie::{Keys, Prf, Reader},
@@ -54,7 +54,7 @@ impl Builder {
             reader: Reader::new(&self.cookie_name),
             counters: Counters::new(),
             journal,
-            horizon: AtomicU32::new(0),
+            horizon: Horizon::new(),
             cursor: AtomicU32::new(0),
             plan,
             idle_timeout,
@@ -105,5 +105,5 @@ fn bytes_per_shard(settings: &Builder, shards: usize) -> usize {
 /// The bytes of a cache beside what its shards divide.
 fn footprint(shards: usize, events: usize) -> usize {
     let stripes = shards * size_of::<CachePadded<Stripe>>();
-    size_of::<Inner>() + stripes + Journal::footprint(events)
+    Journal::footprint(events).saturating_add(size_of::<Inner>() + stripes)
 }

@@ -173,7 +173,7 @@ impl SessionCache {
     /// What was created before this has ended.
     #[inline]
     pub(super) fn horizon(&self) -> Tick {
-        self.0.horizon.load(Relaxed)
+        self.0.horizon.tick()
     }
 
     /// The lock of a shard, which has heard of what ended with all others.
@@ -349,7 +349,7 @@ impl SessionCache {
     pub(super) fn new_times(&self, deadlines: Deadlines, now: Tick) -> Times {
         let Inner { idle_timeout, lifetime, .. } = *self.0;
         let end = now.saturating_add(lifetime);
-        let created = now.max(self.horizon());
+        let created = self.0.horizon.creation(now);
         let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
         self.change(times, now, deadlines, now)
     }

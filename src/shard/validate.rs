@@ -5,8 +5,19 @@ use super::{
     entry::{Entry, Flags, Head, WHEEL},
     region::Offset,
 };
+use crate::id::Id;
 
 impl Shard {
+    /// Panics in the midst of a write to what an id leads to.
+    pub(crate) fn panic_in(&self, id: &Id) {
+        if let Some((place, at)) = self.find(id) {
+            self.index.write(place, || {
+                Entry::at(&self.region, at).set_flags(Flags::ALIAS);
+                panic!("as a test asked");
+            });
+        }
+    }
+
     /// How often a word stands anywhere in the region.
     pub(crate) fn count(&self, word: u64) -> usize {
         (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()

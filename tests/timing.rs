@@ -1,0 +1,196 @@
+//! What the time of a refusal tells: nothing of a tag, and with `verify_first` nothing of an id either.
+//!
+//! The measurement is that of dudect (Reparaz, Balasch, Verbauwhede 2017, "Dude, is my code constant time?"): two
+//! classes of input in random order, and Welch's t-test of their times. A machine that does other things meanwhile
+//! spoils it, so it runs only where `SESSILE_TIMING=1` says that this one is quiet:
+//!
+//! ```text
+//! SESSILE_TIMING=1 cargo test --release --test timing -- --test-threads=1
+//! ```
+//!
+//! What can be counted is counted everywhere: both classes take the same way.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/cache.rs"]
+mod support;
+
+use std::{env, hint::black_box, time::Instant};
+
+use allocation_counter::measure;
+use bytes::BytesMut;
+use sessile::{Clock, Refused, SessionCache, Token, internals::cookie::Parts};
+use support::{Random, builder, create, opens};
+
+/// Two classes of tokens that are all refused, with as many of each.
+struct Classes {
+    cache: SessionCache,
+    tokens: [Vec<Token>; 2],
+}
+
+const TOKENS: usize = 64;
+
+fn cache(verify_first: bool) -> SessionCache {
+    builder(&Clock::manual()).verify_first(verify_first).build().unwrap()
+}
+
+/// Tokens of live sessions that are wrong in one byte: in the first class in the tag's first, in the second in its
+/// last.
+fn first_or_last_byte(verify_first: bool) -> Classes {
+    let cache = cache(verify_first);
+    let classes = [0, 15].map(|at| (0..TOKENS).map(|_| wrong_at(&live(&cache), at)).collect());
+    Classes { cache, tokens: classes }
+}
+
+/// Tokens that are wrong in one byte, of ids that nobody has, and of live ones.
+fn unknown_or_known_id() -> Classes {
+    let [cache, elsewhere] = [cache(true), cache(true)];
+    let classes =
+        [&elsewhere, &cache].map(|home| (0..TOKENS).map(|_| wrong_at(&live(home), 7)).collect());
+    Classes { cache, tokens: classes }
+}
+
+fn live(cache: &SessionCache) -> Parts {
+    Parts::parse(create(cache, b"data").token.as_str().as_bytes()).unwrap()
+}
+
+fn wrong_at(parts: &Parts, at: usize) -> Token {
+    let mut parts = *parts;
+    parts.tag[at] ^= 0x55;
+    parts.encode()
+}
+
+/// Mean and variance as they come (Welford 1962).
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    number: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.number += 1.0;
+        let difference = value - self.mean;
+        self.mean += difference / self.number;
+        self.squares += difference * (value - self.mean);
+    }
+
+    fn error(&self) -> f64 {
+        self.squares / (self.number - 1.0) / self.number
+    }
+}
+
+/// Welch's t.
+fn t(of: &[Moments; 2]) -> f64 {
+    let [one, other] = of;
+    (one.mean - other.mean) / (one.error() + other.error()).sqrt()
+}
+
+/// The largest t of all samples and of those below some percentiles, since what interrupts a sample says nothing of
+/// it.
+fn worst_t(classes: &Classes, samples: usize) -> f64 {
+    let mut random = Random::new();
+    let mut buffer = BytesMut::with_capacity(64);
+    let mut sample = || {
+        let class = random.below(2);
+        let token = &classes.tokens[class][random.below(TOKENS)];
+        // Copied to one place, so that where it was says nothing.
+        let value = black_box(*token);
+        let start = Instant::now();
+        let found = classes.cache.open_token(black_box(value.as_str().as_bytes()), &mut buffer);
+        let nanos = start.elapsed().as_nanos() as f64;
+        assert!(found.is_none());
+        (class, nanos)
+    };
+    let mut warm: Vec<f64> = (0..20_000).map(|_| sample().1).collect();
+    warm.sort_unstable_by(f64::total_cmp);
+    let percentiles = [50, 75, 90, 95, 99];
+    let crops = percentiles.map(|percent| warm[warm.len() * percent / 100]);
+    let mut moments = [[Moments::default(); 2]; 6];
+    for _ in 0..samples {
+        let (class, nanos) = sample();
+        for (of, crop) in moments.iter_mut().zip([f64::INFINITY].iter().chain(&crops)) {
+            if nanos <= *crop {
+                of[class].add(nanos);
+            }
+        }
+    }
+    moments.iter().map(|of| t(of).abs()).fold(0.0, f64::max)
+}
+
+/// Runs the measurement, if this machine is said to be quiet.
+#[allow(clippy::print_stderr)]
+fn assert_tells_nothing(classes: &Classes) {
+    if env::var_os("SESSILE_TIMING").is_none_or(|value| value != "1") {
+        eprintln!("not measured: SESSILE_TIMING=1 would, on a quiet machine");
+        return;
+    }
+    let t = worst_t(classes, 2_000_000);
+    eprintln!("|t| = {t:.2}");
+    assert!(t < 4.5, "|t| = {t:.2}");
+}
+
+#[test]
+fn id_6_the_time_of_a_refusal_does_not_tell_where_a_tag_is_wrong() {
+    assert_tells_nothing(&first_or_last_byte(false));
+}
+
+#[test]
+fn id_6_nor_does_it_where_each_tag_is_verified_first() {
+    assert_tells_nothing(&first_or_last_byte(true));
+}
+
+#[test]
+fn id_6_verified_first_it_does_not_tell_whether_an_id_is_live() {
+    assert_tells_nothing(&unknown_or_known_id());
+}
+
+/// Every class comes to one answer by one way: the whole MAC, one refusal counted, nothing allocated, nobody's
+/// session touched.
+#[test]
+fn id_6_a_wrong_tag_is_refused_the_same_way_wherever_it_is_wrong() {
+    let all = [first_or_last_byte(false), first_or_last_byte(true), unknown_or_known_id()];
+    for Classes { cache, tokens } in all {
+        let mut buffer = BytesMut::with_capacity(64);
+        assert!(cache.open_token(tokens[0][0].as_str().as_bytes(), &mut buffer).is_none());
+        let refusals = tokens.each_ref().map(|class| {
+            let before = cache.stats();
+            for token in class {
+                let value = token.as_str().as_bytes();
+                let mut found = None;
+                let counted = measure(|| found = cache.open_token(value, &mut buffer));
+                assert!(found.is_none() && buffer.is_empty());
+                assert_eq!(counted.count_total, 0);
+            }
+            let after = cache.stats();
+            assert_eq!(after.sessions, before.sessions, "nobody leaves probation");
+            assert_eq!((after.hits, after.misses - before.misses), (0, TOKENS as u64));
+            after.refused.forged - before.refused.forged
+        });
+        assert_eq!(refusals, [TOKENS as u64; 2]);
+        let mut others = cache.stats().refused;
+        others.forged = 0;
+        assert_eq!(others, Refused::default());
+    }
+}
+
+/// Each bit of a tag alone is enough to refuse it, and none that is right is of any use.
+#[test]
+fn id_6_the_whole_tag_counts() {
+    for verify_first in [false, true] {
+        let cache = cache(verify_first);
+        let right = live(&cache);
+        for bit in 0..128 {
+            let mut wrong = right;
+            wrong.tag[bit / 8] ^= 1 << (bit % 8);
+            assert!(!opens(&cache, &wrong.encode()), "bit {bit}");
+            let mut all_but_one = right;
+            all_but_one.tag.iter_mut().for_each(|byte| *byte ^= 0xff);
+            all_but_one.tag[bit / 8] ^= 1 << (bit % 8);
+            assert!(!opens(&cache, &all_but_one.encode()), "bit {bit}");
+        }
+        assert_eq!(cache.stats().refused.forged, 256);
+        assert!(opens(&cache, &right.encode()));
+    }
+}
