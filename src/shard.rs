@@ -471,11 +471,11 @@ impl Shard {
         }
     }
 
-    /// The id that a session has now, by one that it had until its grace is over.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Option<Id> {
-        let (_, at) = self.within_grace(id, now)?;
+    /// The id that a session has now, by one that it had: `Reused` after its grace.
+    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
+        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
-        (!entry.flags().has(Flags::ALIAS)).then(|| entry.id())
+        if entry.flags().has(Flags::ALIAS) { Err(Miss::Reused) } else { Ok(entry.id()) }
     }
 
     /// Whether an entry is a session that may be used.

@@ -117,12 +117,15 @@ impl SessionCache {
         buffer: &mut BytesMut,
     ) -> Result<Found, Miss> {
         let view = &self.0.stripes[usize::from(id.home)].view;
-        let read = |current| view.read(&current, &Proof::Given, moment, buffer);
-        let found = self.write(id.home, |shard| shard.current(&id.id, moment.now).and_then(read));
-        found.unwrap_or_else(|| {
+        let found = self.write(id.home, |shard| {
+            let current = shard.current(&id.id, moment.now)?;
+            let read = view.read(&current, &Proof::Given, moment, buffer);
+            read.unwrap_or(Err(Miss::Absent))
+        });
+        if let Err(Miss::Reused) = found {
             self.report_reuse(*id, moment.now);
-            Err(Miss::Reused)
-        })
+        }
+        found
     }
 
     /// Follows an old id to its session, and has it told, or ended.
