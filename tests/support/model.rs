@@ -29,6 +29,7 @@ use sessile::{
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
     Create { len: u16, idle: Option<u8>, lifetime: Option<u8> },
+    Flood { number: u8, len: u16, user: Option<u8> },
     Open { which: u16, forge: Option<u8> },
     Load { which: u16 },
     Save { which: u16, stale: bool, len: u16 },
@@ -126,7 +127,7 @@ impl Pair {
         };
         NEXT.set(0);
         let cache = SessionCache::builder()
-            .memory(bytes + EVENTS * 64)
+            .memory(bytes + EVENTS * 60)
             .events(EVENTS)
             .end_reused(end_reused)
             .shards(shards)
@@ -173,6 +174,7 @@ impl Pair {
     fn step(&mut self, op: &Op) {
         match *op {
             Op::Create { len, idle, lifetime } => self.create(len, deadlines(idle, lifetime)),
+            Op::Flood { number, len, user } => self.flood(number, len, user),
             Op::Open { which, forge } => self.open(which, forge),
             Op::Load { which } => self.load(which),
             Op::Save { which, stale, len } => self.save(which, stale, len),
@@ -217,6 +219,19 @@ impl Pair {
                 self.expect(Along::Nothing, &[]);
             }
             Err(error) => self.refused(error),
+        }
+    }
+
+    /// Many sessions, so that memory is short where there is little; perhaps each with a user.
+    fn flood(&mut self, number: u8, len: u16, user: Option<u8>) {
+        for each in 0..number % if self.is_short { 24 } else { 4 } {
+            let before = self.known.len();
+            self.create(len % (MOST_DATA as u16), Deadlines::default());
+            let made = self.known.get(before).map(|made| made.id);
+            if let (Some(id), Some(user)) = (made, user) {
+                let user = user.wrapping_add(each) % USERS;
+                self.sign_in(&id, user, Deadlines::default(), false, each);
+            }
         }
     }
 
