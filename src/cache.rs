@@ -202,7 +202,7 @@ impl SessionCache {
         self.write_to(id, |shard| shard.set_times(&id.id, now, change))
     }
 
-    /// Gives a session a new id. Within the grace the old one still opens it, may save to it and touch it, but gets
+    /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it, may save to it and touch it, but gets
     /// no new id from it, nor the cookie that was sent. Afterwards it opens nothing; it is remembered for the
     /// session's idle timeout, if there is room, so that [`end`](Self::end) follows it to the new one, and so that its
     /// use shows: as [`reused`](Refused::reused), as an [event](Self::next_event), and by
@@ -297,7 +297,7 @@ impl SessionCache {
     /// caller found empty, which another may be filling or signing in to.
     ///
     /// # Errors
-    /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone). Then nothing was changed.
+    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated), [`Gone`](Error::Gone). Then nothing was changed.
     pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
         let now = self.now();
         self.write_to(id, |shard| shard.end_if(&id.id, version, now))

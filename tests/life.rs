@@ -303,3 +303,14 @@ fn an_old_id_is_forgotten_within_the_idle_timeout() {
     clock.advance(HOUR);
     assert!(request(&cache, next.token.as_str()).is_none());
 }
+
+#[test]
+fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
+    let (cache, _clock) = cache();
+    let old = create(&cache, b"the data");
+    let new = cache.rotate(&old.id, sessile::Grace::of(HOUR)).unwrap();
+    assert!(cache.end(&new.id));
+    assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
+    let refused = cache.stats().refused;
+    assert_eq!((refused.unknown, refused.reused), (2, 0));
+}

@@ -120,28 +120,23 @@ impl SessionCache {
     ) -> Result<Record, Miss> {
         let stripe = &self.0.stripes[usize::from(id.home)];
         let found = self.write(id.home, |shard| {
-            let mut read = |id, proof| stripe.view.read(id, proof, moment, buffer);
-            match read(&id.id, proof).unwrap_or(Err(Miss::Absent)) {
-                Err(Miss::Rotated) => {
-                    let current = shard.current(&id.id, moment.now).ok_or(Miss::Reused)?;
-                    read(&current, &Proof::Given).unwrap_or(Err(Miss::Absent))
-                }
+            let mut read = |id, proof| {
+                let answer = stripe.view.read(id, proof, moment, buffer);
+                answer.unwrap_or(Err(Miss::Absent))
+            };
+            match read(&id.id, proof) {
+                Err(Miss::Rotated) => read(&shard.current(&id.id, moment.now)?, &Proof::Given),
                 answer => answer,
             }
         });
-        match found {
-            Ok(found) => {
-                if found.news != News::None {
-                    self.note(stripe, &id.id, found.news, moment.now);
-                }
-                Ok(self.found(id, &found, moment))
-            }
-            Err(Miss::Reused) => {
-                self.report_reuse(*id, moment.now);
-                Err(Miss::Reused)
-            }
-            Err(miss) => Err(miss),
+        if let Err(Miss::Reused) = found {
+            self.report_reuse(*id, moment.now);
         }
+        let found = found?;
+        if found.news != News::None {
+            self.note(stripe, &id.id, found.news, moment.now);
+        }
+        Ok(self.found(id, &found, moment))
     }
 
     /// Follows an old id to its session, and has it told, or ended.
@@ -366,7 +361,8 @@ impl SessionCache {
         let idle_timeout =
             cap(deadlines.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
         let lifetime = cap(deadlines.lifetime, self.0.lifetime);
-        let end = lifetime.map_or(times.end, |lifetime| start.saturating_add(lifetime));
+        // Several ends of all in one tick have what comes after them created in one to come.
+        let end = lifetime.map_or(times.end, |lifetime| start.min(now).saturating_add(lifetime));
         Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
     }
 }

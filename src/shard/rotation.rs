@@ -1,11 +1,11 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias is an entry that says where its session went. It opens the same until its grace is over, and nothing
-//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout more, within its lifetime, and goes first when there is no room. To be made it may
+//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout, within its lifetime, and goes first when there is no room. To be made it may
 //! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Limit, Newcomer, Refusal, Shard,
+    Limit, Miss, Newcomer, Refusal, Shard,
     entry::{self, Entry, Flags, Head, Line, Stamp, Times, WHEEL},
     index::Place,
     queues::Rank,
@@ -87,7 +87,7 @@ impl Shard {
     }
 
     /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
-    fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), Refusal> {
+    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), Refusal> {
         let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
         if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
@@ -106,11 +106,11 @@ impl Shard {
         }
     }
 
-    /// The id that a session has now, by one that it had until its grace is over.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Option<Id> {
-        let (_, at) = self.within_grace(id, now)?;
+    /// The id that a session has now, by one that it had: `Reused` after its grace.
+    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
+        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
-        (!entry.flags().has(Flags::ALIAS)).then(|| entry.id())
+        if entry.flags().has(Flags::ALIAS) { Err(Miss::Reused) } else { Ok(entry.id()) }
     }
 
     /// Writes the alias of a session, under the id that it still has, into a block of its own.
@@ -126,9 +126,9 @@ impl Shard {
         let line = Entry::at(&self.region, at).line();
         let entry = Entry::at(&self.region, alias);
         entry.write(&line.stamp(), &line.times(), 0, None);
-        let end = remembered_until(&line.times(), grace, now);
+        let end = remembered_until(&line.times(), now);
         // Without a grace there is none for a thread that still sees an earlier tick either.
-        let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
+        let until = if grace == 0 { 0 } else { end.min(now.saturating_add(grace)) };
         entry.write_alias(target, until, end);
         self.enter_alias(alias);
         self.index.set_offset(place, alias);
@@ -140,7 +140,7 @@ impl Shard {
         self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let entry = Entry::at(&self.region, at);
-        let end = remembered_until(&entry.line().times(), 0, now);
+        let end = remembered_until(&entry.line().times(), now);
         self.index.write(place, || entry.write_alias(target, 0, end));
         self.enter_alias(at);
         self.keep_ceiling(now);
@@ -155,7 +155,8 @@ impl Shard {
     }
 }
 
-/// An alias is remembered for its grace and the session's idle timeout, within the lifetime.
-fn remembered_until(times: &Times, grace: Tick, now: Tick) -> Tick {
-    times.end.min(now.saturating_add(grace).saturating_add(times.idle_timeout))
+/// An alias is remembered for the session's idle timeout, within its lifetime: so that of a session's aliases no
+/// later one is forgotten before an earlier one, which leads to it.
+fn remembered_until(times: &Times, now: Tick) -> Tick {
+    times.end.min(now.saturating_add(times.idle_timeout))
 }

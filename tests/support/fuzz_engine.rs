@@ -5,8 +5,8 @@ pub(crate) mod model;
 
 use sessile::AtLimit;
 
-/// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory and
-/// what happens at the limit of a user.
+/// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory,
+/// what happens at the limit of a user, and whether the use of an old id ends its session.
 pub(crate) fn engine(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let memory = match first % 4 {
@@ -19,5 +19,6 @@ pub(crate) fn engine(bytes: &[u8]) {
         0 => AtLimit::EndStalest,
         _ => AtLimit::Refuse,
     };
-    model::Pair::new(memory, at_limit).run(&model::ops(rest));
+    let end_reused = first / 8 % 2 == 1;
+    model::Pair::new(memory, at_limit, end_reused).run(&model::ops(rest));
 }

@@ -3,8 +3,14 @@
 //!
 //! The model knows what is promised, not how it is kept. Where a promise leaves room (a session is
 //! refused between fifteen sixteenths of its timeout and the whole; one may be evicted when memory is
-//! short), it takes the cache's answer, and counts what it takes.
+//! short), it takes the cache's word, which are its events, and checks that the word was allowed.
 
+#[path = "model_events.rs"]
+mod events;
+#[path = "model_reads.rs"]
+mod reads;
+#[path = "model_rotation.rs"]
+mod rotation;
 #[path = "model_users.rs"]
 mod users;
 
@@ -12,26 +18,31 @@ use std::{cell::Cell, collections::HashMap, time::Duration};
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
+use events::Along;
+use rotation::{Alias, Way};
 use sessile::{
-    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, NewSession, Record, SessionCache,
-    SessionId, UserHash,
+    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
+    UserHash, What, Why,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
     Create { len: u16, idle: Option<u8>, lifetime: Option<u8> },
+    Flood { number: u8, len: u16, user: Option<u8> },
     Open { which: u16, forge: Option<u8> },
     Load { which: u16 },
     Save { which: u16, stale: bool, len: u16 },
     Touch { which: u16 },
     SetDeadlines { which: u16, idle: Option<u8>, lifetime: Option<u8> },
-    Rotate { which: u16 },
+    Rotate { which: u16, grace: Option<u16> },
     SignIn { which: u16, user: u8, idle: Option<u8>, renew: bool, label: u8 },
     SessionsOf { user: u8 },
     EndSession { which: u16 },
     EndUser { user: u8, except: Option<u16> },
     End { which: u16 },
+    EndIf { which: u16, stale: bool },
+    EndAll { chance: u8 },
     Advance { ticks: u16 },
     Maintain { budget: u8 },
 }
@@ -67,16 +78,9 @@ struct Session {
     /// What was said at the sign-in, and when; and the name in lists.
     label: u8,
     signed_in: u32,
-    handle: Option<Handle>,
-}
-
-/// Where an id went that was rotated.
-struct Alias {
-    target: SessionId,
-    /// Until when that is remembered.
-    until: u32,
-    /// Whose it was.
-    user: Option<u8>,
+    handle: Handle,
+    /// Whether it was refused because of its deadlines: then it stays refused.
+    is_over: bool,
 }
 
 /// The cache and the model, side by side.
@@ -84,18 +88,22 @@ pub struct Pair {
     cache: SessionCache,
     clock: Clock,
     now: u32,
+    /// What was created before this has ended.
+    horizon: u32,
+    /// The sessions whose end was not told yet.
     live: HashMap<SessionId, Session>,
     aliases: HashMap<SessionId, Alias>,
     known: Vec<Issued>,
-    /// Every handle that there ever was of a session with a user.
+    /// Every handle that there ever was, in order.
     handles: Vec<Handle>,
     at_limit: AtLimit,
+    end_reused: bool,
     written: u32,
     /// What is kept for sessions with a user, in bytes.
     floor: usize,
-    /// Evictions that the model has not yet seen the loss of.
-    evictions: [u64; 2],
-    seen_evictions: [u64; 2],
+    /// How often each thing was told, and how many sessions were ended all at once.
+    tally: HashMap<What, u64>,
+    ended_at_once: u64,
     buffer: BytesMut,
     /// The hash by which the cache knows each user.
     users: HashMap<u8, UserHash>,
@@ -107,12 +115,14 @@ const IDLE: u32 = 100;
 const LIFETIME: u32 = 400;
 const TICK: Duration = Duration::from_millis(100);
 const MOST_DATA: usize = 2_048;
+/// More than any operation can make.
+const EVENTS: usize = 1_200;
 const USERS: u8 = 6;
 const MOST_SESSIONS: usize = 3;
 
 impl Pair {
     /// Plenty of memory over four shards, or hardly any in one or in two.
-    pub fn new(memory: Memory, at_limit: AtLimit) -> Self {
+    pub fn new(memory: Memory, at_limit: AtLimit, end_reused: bool) -> Self {
         let clock = Clock::manual();
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
@@ -122,7 +132,9 @@ impl Pair {
         let floor = if memory == Memory::ShortWithFloor { bytes / 2 } else { 0 };
         NEXT.set(0);
         let cache = SessionCache::builder()
-            .memory(bytes)
+            .memory(bytes + EVENTS * 60)
+            .events(EVENTS)
+            .end_reused(end_reused)
             .shards(shards)
             .entropy(counted)
             .max_session_size(MOST_DATA)
@@ -139,15 +151,17 @@ impl Pair {
             cache,
             clock,
             now: 0,
+            horizon: 0,
             live: HashMap::new(),
             aliases: HashMap::new(),
             known: Vec::new(),
             handles: Vec::new(),
             at_limit,
+            end_reused,
             written: 0,
             floor,
-            evictions: [0; 2],
-            seen_evictions: [0; 2],
+            tally: HashMap::new(),
+            ended_at_once: 0,
             buffer: BytesMut::new(),
             is_short: memory != Memory::Plenty,
             users: HashMap::new(),
@@ -159,9 +173,11 @@ impl Pair {
         for op in ops {
             self.step(op);
             self.cache.validate();
+            assert_eq!(self.cache.len(), self.live.len(), "what is not there any more was told");
             let memory = self.cache.stats().memory;
             let anonymous = memory.used - memory.authenticated;
-            assert!(anonymous <= memory.capacity - self.floor, "the floor is kept");
+            let is_kept = anonymous <= memory.capacity - self.floor;
+            assert!(is_kept || self.ended_at_once > 0, "the floor is kept");
         }
         self.settle();
     }
@@ -169,28 +185,15 @@ impl Pair {
     fn step(&mut self, op: &Op) {
         match *op {
             Op::Create { len, idle, lifetime } => self.create(len, deadlines(idle, lifetime)),
+            Op::Flood { number, len, user } => self.flood(number, len, user),
             Op::Open { which, forge } => self.open(which, forge),
             Op::Load { which } => self.load(which),
             Op::Save { which, stale, len } => self.save(which, stale, len),
-            Op::Touch { which } => {
-                let Some(id) = self.pick(which) else { return };
-                let answer = self.cache.touch(&id);
-                self.agree(&id, answer.is_ok());
-                self.used(&id);
-            }
+            Op::Touch { which } => self.touch(which),
             Op::SetDeadlines { which, idle, lifetime } => {
-                let Some(id) = self.pick(which) else { return };
-                let deadlines = deadlines(idle, lifetime);
-                let answer = self.cache.set_deadlines(&id, deadlines);
-                self.agree(&id, answer.is_ok());
-                let now = self.now;
-                self.live.get_mut(&id).map(|session| session.set(deadlines, now)).unwrap_or(());
+                self.set_deadlines(which, deadlines(idle, lifetime));
             }
-            Op::Rotate { which } => {
-                let Some(id) = self.pick(which) else { return };
-                let answer = self.cache.rotate(&id, sessile::Grace::NONE);
-                self.reissued(&id, answer, |_| {});
-            }
+            Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
             Op::SignIn { which, user, idle, renew, label } => {
                 let Some(id) = self.pick(which) else { return };
                 self.sign_in(&id, user % USERS, deadlines(idle, None), renew, label % 49);
@@ -199,6 +202,10 @@ impl Pair {
             Op::EndSession { which } => self.end_session(which),
             Op::EndUser { user, except } => self.end_user(user % USERS, except),
             Op::End { which } => self.end(which),
+            Op::EndIf { which, stale } => self.end_if(which, stale),
+            // So rarely that there is something to end.
+            Op::EndAll { chance } if chance % 8 == 0 => self.end_all(),
+            Op::EndAll { .. } => {}
             Op::Advance { ticks } => {
                 let ticks = u32::from(ticks % 150);
                 self.clock.advance(TICK * ticks);
@@ -207,6 +214,9 @@ impl Pair {
             Op::Maintain { budget } => {
                 let done = self.cache.maintain(usize::from(budget));
                 assert!(done.visited <= usize::from(budget) && done.expired <= done.visited);
+                let before = self.told_of(What::Expired);
+                self.expect(Along::Expiry, &[]);
+                assert_eq!(self.told_of(What::Expired) - before, done.expired as u64);
             }
         }
     }
@@ -214,186 +224,181 @@ impl Pair {
     fn create(&mut self, len: u16, deadlines: Deadlines) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
         match self.cache.create(&data, NewSession::default().deadlines(deadlines)) {
-            Ok(made) => {
-                assert!(data.len() <= MOST_DATA);
-                let end = self.now + LIFETIME;
-                let mut session = Session {
-                    data,
-                    version: made.version,
-                    user: None,
-                    created: self.now,
-                    used: self.now,
-                    idle_timeout: IDLE,
-                    start: self.now,
-                    end,
-                    label: 0,
-                    signed_in: 0,
-                    handle: None,
-                };
-                session.set(deadlines, self.now);
-                assert!(self.live.insert(made.id, session).is_none(), "an id is new");
-                self.known.push(made);
-            }
+            Ok(made) => self.created(made, data, deadlines),
             Err(Error::TooLarge { len, limit }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
+                self.expect(Along::Nothing, &[]);
             }
             Err(error) => self.refused(error),
         }
-        self.count_evictions();
+    }
+
+    /// Many sessions, so that memory is short where there is little; perhaps each with a user.
+    fn flood(&mut self, number: u8, len: u16, user: Option<u8>) {
+        for each in 0..number % if self.is_short { 24 } else { 4 } {
+            let before = self.known.len();
+            self.create(len % (MOST_DATA as u16), Deadlines::default());
+            let made = self.known.get(before).map(|made| made.id);
+            if let (Some(id), Some(user)) = (made, user) {
+                let user = user.wrapping_add(each) % USERS;
+                self.sign_in(&id, user, Deadlines::default(), false, each);
+            }
+        }
+    }
+
+    fn created(&mut self, made: Issued, data: Vec<u8>, deadlines: Deadlines) {
+        assert!(data.len() <= MOST_DATA);
+        let own = self.told(Along::Anonymous);
+        let &[(What::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
+        assert!(handle.user().is_none() && !self.handles.contains(&handle), "a handle is new");
+        self.handles.push(handle);
+        let mut session = Session {
+            data,
+            version: made.version,
+            user: None,
+            created: self.now.max(self.horizon),
+            used: self.now,
+            idle_timeout: IDLE,
+            start: self.now,
+            end: self.now + LIFETIME,
+            label: 0,
+            signed_in: 0,
+            handle,
+            is_over: false,
+        };
+        session.set(deadlines, self.now);
+        session.start = session.created;
+        assert!(self.live.insert(made.id, session).is_none(), "an id is new");
+        self.known.push(made);
     }
 
     /// `Full` comes only when memory is short, and then nobody went.
-    fn refused(&self, error: Error) {
+    fn refused(&mut self, error: Error) {
         assert!(error == Error::Full && self.is_short, "{error}");
-        let evicted = self.cache.stats().evicted;
-        let evicted = [evicted.probation + evicted.anonymous, evicted.authenticated];
-        assert_eq!(evicted, self.seen_evictions, "a refusal evicts nobody");
+        self.expect(Along::Expiry, &[]);
     }
 
-    fn open(&mut self, which: u16, forge: Option<u8>) {
-        let Some(issued) = self.known.get(usize::from(which) % self.known.len().max(1)) else {
-            return;
-        };
-        let (id, mut value) = (issued.id, issued.token.as_str().as_bytes().to_vec());
-        if let Some(place) = forge {
-            value[usize::from(place) % 48] ^= 1;
-        }
-        let field = [b"a=1; __Host-session=", &value[..], b"; b=2"].concat();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let record = self.cache.open([&field[..]], &mut buffer);
-        self.buffer = buffer;
-        if forge.is_some() {
-            assert!(record.is_none() && self.buffer.is_empty(), "a forged token opens nothing");
-        } else {
-            self.read(&id, record);
-        }
-    }
-
-    fn load(&mut self, which: u16) {
+    fn touch(&mut self, which: u16) {
         let Some(id) = self.pick(which) else { return };
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let record = self.cache.load(&id, &mut buffer);
-        self.buffer = buffer;
-        self.read(&id, record);
+        let (way, answer) = (self.way(&id), self.cache.touch(&id));
+        self.expect(Along::Nothing, &[]);
+        self.agree(&way, answer.is_ok());
+        if answer.is_ok() {
+            self.used(&way.end);
+        }
     }
 
-    fn read(&mut self, id: &SessionId, record: Option<Record>) {
-        self.agree(id, record.is_some());
-        let Some(record) = record else { return assert!(self.buffer.is_empty()) };
-        let (session, now) = (&self.live[id], self.now);
-        assert_eq!(record.id, *id);
-        assert_eq!(&self.buffer[..], &session.data, "what was written is what is read");
-        assert_eq!(record.version, session.version);
-        let user = session.user.zip(record.user);
-        assert_eq!(record.user.is_some(), session.user.is_some());
-        assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));
-        assert!(self.users.values().filter(|&&hash| Some(hash) == record.user).count() <= 1);
-        assert_eq!(record.age(), TICK * (now - session.created));
-        assert_eq!(record.assurance, session.label, "both are one number here");
-        assert!(session.user.is_none() || session.handle == Some(record.handle()));
-        let signed_in = session.user.map(|_| TICK * (now - session.signed_in));
-        assert_eq!(record.authenticated_for(), signed_in);
-        let until = session.end.min(now + session.idle_timeout) - now;
-        let left = record.expires_in();
-        assert!(left <= TICK * until && left + TICK * (session.idle_timeout / 16) >= TICK * until);
-        self.used(id);
+    fn set_deadlines(&mut self, which: u16, deadlines: Deadlines) {
+        let Some(id) = self.pick(which) else { return };
+        let (way, answer) = (self.way(&id), self.cache.set_deadlines(&id, deadlines));
+        self.expect(Along::Nothing, &[]);
+        self.agree(&way, answer.is_ok());
+        let now = self.now;
+        if let (Ok(()), Some(session)) = (answer, self.live.get_mut(&way.end)) {
+            session.set(deadlines, now);
+        }
     }
 
     fn save(&mut self, which: u16, stale: bool, len: u16) {
         let Some(id) = self.pick(which) else { return };
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
-        let version = self.live.get(&id).map_or(0, |session| session.version);
+        let way = self.way(&id);
+        let known = self.live.get(&way.end);
+        let known = known.map(|session| (session.version, session.handle));
+        let version = known.map_or(0, |(version, _)| version);
         let answer = self.cache.save(&id, version.wrapping_sub(stale.into()), &data);
-        if answer == Err(Error::Full) {
-            self.refused(Error::Full);
-            return self.agree(&id, true);
+        let handle = known.map(|(_, handle)| handle);
+        let has_user = handle.is_some_and(|handle| handle.user().is_some());
+        match answer {
+            Ok(_) if has_user => self.expect(Along::Anyone, &[]),
+            Ok(_) => self.expect(Along::Anonymous, &[]),
+            Err(Error::Conflict) => self.expect(Along::Expiry, &[(What::Conflict, handle)]),
+            Err(Error::Gone) => self.expect(Along::Expiry, &[]),
+            Err(error) => self.refused(error),
         }
-        self.count_evictions();
-        self.agree(&id, answer != Err(Error::Gone));
-        let Some(session) = self.live.get_mut(&id) else { return };
-        if stale {
-            assert_eq!(answer, Err(Error::Conflict));
-        } else {
-            assert_eq!(answer, Ok(version + 1));
-            (session.data, session.version) = (data, version + 1);
-            self.used(&id);
+        self.agree(&way, answer != Err(Error::Gone));
+        match answer {
+            Ok(next) => {
+                assert!(!stale && next == version + 1);
+                let session = self.live.get_mut(&way.end).expect("both agree that it is there");
+                (session.data, session.version) = (data, next);
+                self.used(&way.end);
+            }
+            Err(error) => assert!(stale || error != Error::Conflict, "a conflict with nobody"),
         }
     }
 
-    fn reissued(
-        &mut self,
-        id: &SessionId,
-        answer: Result<Issued, Error>,
-        change: impl FnOnce(&mut Session),
-    ) {
-        if let Err(Error::Full) = answer {
-            self.refused(Error::Full);
-            return self.agree(id, true);
+    fn end_if(&mut self, which: u16, stale: bool) {
+        let Some(id) = self.pick(which) else { return };
+        let way = self.way(&id);
+        let known = self.live.get(&way.end);
+        let version = known.map_or(0, |session| session.version).wrapping_sub(stale.into());
+        let handle = known.map(|session| session.handle);
+        let answer = self.cache.end_if(&id, version);
+        match answer {
+            Ok(()) => self.expect(Along::Nothing, &[(What::Ended(Why::Asked), handle)]),
+            Err(Error::Conflict) => self.expect(Along::Nothing, &[(What::Conflict, handle)]),
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                self.expect(Along::Nothing, &[]);
+            }
         }
-        self.count_evictions();
-        self.agree(id, answer.is_ok());
-        let Ok(issued) = answer else {
-            return assert_eq!(answer.err(), Some(Error::Gone));
-        };
-        let mut session = self.live.remove(id).expect("both agree that it was there");
-        assert_eq!(issued.version, session.version, "a new id leaves the data alone");
-        let remembered = session.end.min(self.now + session.idle_timeout);
-        session.used = self.now;
-        let alias = Alias { target: issued.id, until: remembered, user: session.user };
-        self.aliases.insert(*id, alias);
-        change(&mut session);
-        assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
-        self.known.push(issued);
+        self.agree(&way, answer != Err(Error::Gone));
+        assert!(answer == Err(Error::Gone) || stale == answer.is_err());
+        if answer.is_ok() {
+            self.live.remove(&way.end);
+        }
     }
 
     fn end(&mut self, which: u16) {
-        let Some(mut id) = self.pick(which) else { return };
-        let answer = self.cache.end(&id);
-        let mut is_remembered = true;
-        while let Some(alias) = self.aliases.get(&id) {
-            is_remembered &= self.now < alias.until && !self.is_short;
-            id = alias.target;
+        let Some(id) = self.pick(which) else { return };
+        let way = self.way(&id);
+        let handle = self.live.get(&way.end).map(|session| session.handle);
+        if self.cache.end(&id) {
+            self.expect(Along::Nothing, &[(What::Ended(Why::Asked), handle)]);
+            self.judge(&way.end, true);
+            self.live.remove(&way.end);
+            return;
         }
-        if is_remembered || answer {
-            self.agree(&id, answer);
-            self.live.remove(&id);
+        self.expect(Along::Expiry, &[]);
+        assert!(!way.is_sure || !self.live.contains_key(&way.end), "an end is not lost");
+    }
+
+    fn end_all(&mut self) {
+        self.cache.end_all();
+        self.horizon = self.horizon.max(self.now) + 1;
+        self.ended_at_once += self.live.len() as u64;
+        self.live.clear();
+        self.expect(Along::Nothing, &[(What::Ended(Why::All), None)]);
+    }
+
+    /// Checks whether a session answers to an id against what the model promises.
+    fn agree(&mut self, way: &Way, is_there: bool) {
+        if !way.is_open {
+            return assert!(!is_there, "an old id opens nothing after its grace");
+        }
+        if is_there || way.is_sure {
+            self.judge(&way.end, is_there);
         }
     }
 
     /// Checks whether a session is there against what the model promises, and takes the answer where it
     /// promises nothing.
-    fn agree(&mut self, id: &SessionId, is_there: bool) {
-        let Some(session) = self.live.get(id) else {
-            return assert!(!is_there, "what ended, expired or was rotated does not come back");
+    fn judge(&mut self, id: &SessionId, is_there: bool) {
+        let Some(session) = self.live.get_mut(id) else {
+            return assert!(!is_there, "what ended, expired or was evicted does not come back");
         };
         if is_there {
-            return assert!(!session.is_dead(self.now), "a deadline is kept");
+            assert!(!session.is_dead(self.now) && !session.is_over, "a deadline is kept");
+        } else {
+            assert!(!session.is_promised(self.now), "a session is there until its deadline");
+            session.is_over = true;
         }
-        if session.is_promised(self.now) {
-            let class = usize::from(session.user.is_some());
-            assert!(self.evictions[class] > 0, "a session is there until its deadline");
-            self.evictions[class] -= 1;
-        }
-        self.live.remove(id);
     }
 
     fn used(&mut self, id: &SessionId) {
         let now = self.now;
         self.live.get_mut(id).map(|session| session.used = now).unwrap_or(());
-    }
-
-    fn count_evictions(&mut self) {
-        let stats = self.cache.stats();
-        let evicted =
-            [stats.evicted.probation + stats.evicted.anonymous, stats.evicted.authenticated];
-        assert!(self.is_short || evicted == [0; 2], "nothing is evicted while there is room");
-        assert!(
-            stats.memory.used <= stats.memory.capacity
-                && stats.memory.capacity < stats.memory.budget
-        );
-        // Those of before that were seen, or that concerned sessions that expired meanwhile, are left in.
-        let seen = std::mem::replace(&mut self.seen_evictions, evicted);
-        self.evictions = [0, 1].map(|class| self.evictions[class] + evicted[class] - seen[class]);
     }
 
     /// Reads every session at the end: nothing is lost but what was evicted.
@@ -402,10 +407,13 @@ impl Pair {
             self.load(which as u16);
             assert!(self.known.len() <= usize::from(u16::MAX));
         }
-        let (len, at_most) = (self.cache.len(), self.live.len());
-        assert!(len >= at_most, "{len} sessions, and {at_most} are promised");
-        self.clock.advance(TICK * LIFETIME);
+        // What was created after an end of all may count from a later tick.
+        let drift = self.horizon.saturating_sub(self.now);
+        self.now += LIFETIME + drift;
+        self.clock.advance(TICK * (LIFETIME + drift));
         while self.cache.maintain(64).more {}
+        self.expect(Along::Expiry, &[]);
+        assert!(self.live.is_empty(), "the end of each was told");
         assert_eq!(self.cache.len(), 0, "all memory comes back");
         assert_eq!(self.cache.stats().memory.used, 0);
     }
@@ -443,6 +451,12 @@ impl Session {
 fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
     Deadlines { idle_timeout, lifetime: lifetime.map(|ticks| TICK * 2 * u32::from(ticks)) }
+}
+
+/// A span of time from none to more than a lifetime, often of about a tick.
+fn span(number: u16) -> Duration {
+    let millis = if number.is_multiple_of(4) { number % 300 } else { number % 45_000 };
+    Duration::from_millis(millis.into())
 }
 
 thread_local! {

@@ -1,9 +1,9 @@
 //! The part of the model that is about users. Which session is a user's stalest is known to the cache to a
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
-use sessile::{AtLimit, Deadlines, Device, Error, Handle, SessionId, SignIn};
+use sessile::{AtLimit, Deadlines, Device, Error, Handle, SessionId, SignIn, What, Why};
 
-use super::{LIFETIME, MOST_SESSIONS, Pair, Session, TICK};
+use super::{Along, LIFETIME, MOST_SESSIONS, Pair, Session, TICK};
 
 impl Pair {
     pub(super) fn sign_in(
@@ -17,24 +17,28 @@ impl Pair {
         let before = self.sessions_of(user);
         let text = text(label);
         let with = SignIn { deadlines, assurance: label, label: &text, renew_lifetime: renew };
+        let way = self.way(id);
         let answer = self.cache.sign_in(id, &name(user), with);
-        let own = self.live.get(id).and_then(|session| session.handle);
-        let mut others: Vec<_> =
-            before.iter().filter(|device| Some(device.handle) != own).collect();
+        let own = self.live.get(id).map(|session| session.handle);
+        let others: Vec<_> = before.iter().filter(|device| Some(device.handle) != own).collect();
         let is_full = others.len() >= MOST_SESSIONS;
         if let Err(Error::TooManySessions) = answer {
             assert!(is_full && self.at_limit == AtLimit::Refuse);
+            self.expect(Along::Nothing, &[]);
             let after = self.sessions_of(user);
             assert_eq!(handles(&before), handles(&after), "a refusal ends nobody");
-            return self.agree(id, true);
+            return self.agree(&way, true);
         }
-        assert!(!is_full || answer.is_err() || self.at_limit == AtLimit::EndStalest);
-        let is_in = answer.is_ok();
+        let Ok(issued) = answer else { return self.not_reissued(&way, answer) };
+        assert!(!is_full || self.at_limit == AtLimit::EndStalest);
+        // They are sorted, the stalest last.
+        let stalest = others.last().filter(|_| is_full).map(|device| device.handle);
+        let handle = self.signed_in(user, stalest);
         let now = self.now;
-        self.reissued(id, answer, |session| {
+        self.reissued(&way, issued, 0, |session| {
             session.user = Some(user);
             if renew {
-                session.end = now + (session.end - session.start).min(LIFETIME);
+                session.end = now + session.end.saturating_sub(session.start).min(LIFETIME);
                 session.start = now;
             }
             session.set(deadlines, now);
@@ -42,51 +46,42 @@ impl Pair {
                 // Nothing says any more from when it counted.
                 session.start = session.created;
             }
-            (session.label, session.signed_in, session.handle) = (label, now, None);
+            (session.label, session.signed_in, session.handle) = (label, now, handle);
         });
-        if is_in && is_full {
-            let stalest = others.pop().expect("they are sorted, the stalest last").handle;
-            let left: Vec<_> = self.cache.sessions_of(&name(user));
-            assert!(left.iter().all(|device| device.handle != stalest), "the stalest goes");
-            self.live.retain(|_, session| session.handle != Some(stalest));
-        }
-        if is_in {
-            self.learn_handle(user, &handles(&before));
-        }
     }
 
-    /// Notes what the session is called that has just been signed in to, if it is there at all.
-    fn learn_handle(&mut self, user: u8, before: &[Handle]) {
-        let list = self.cache.sessions_of(&name(user));
-        let mut new = list.iter().filter(|device| !before.contains(&device.handle));
-        if let Some(device) = new.next() {
-            assert!(!self.handles.contains(&device.handle), "a handle is new");
-            let issued = self.known.last().expect("it was issued").id;
-            let session = self.live.get_mut(&issued).expect("it was issued");
-            session.handle = Some(device.handle);
-            self.handles.push(device.handle);
-        }
-        assert!(new.next().is_none());
+    /// What is told of a sign-in: first the end of the stalest, if there were too many. Gives the new handle.
+    fn signed_in(&mut self, user: u8, stalest: Option<Handle>) -> Handle {
+        let own = self.told(Along::Anyone);
+        let Some((&(What::SignedIn, Some(handle)), first)) = own.split_last() else {
+            panic!("{own:?}")
+        };
+        let ended = stalest.map(|handle| (What::Ended(Why::AtLimit), Some(handle)));
+        assert_eq!(first, ended.as_slice(), "the stalest goes");
+        self.live.retain(|_, session| Some(session.handle) != stalest);
+        let hash = handle.user().expect("somebody signed in");
+        assert_eq!(*self.users.entry(user).or_insert(hash), hash);
+        assert!(!self.handles.contains(&handle), "a handle is new");
+        self.handles.push(handle);
+        handle
     }
 
     /// The list of a user's sessions, after it was checked.
     pub(super) fn sessions_of(&mut self, user: u8) -> Vec<Device> {
         let list = self.cache.sessions_of(&name(user));
+        self.expect(Along::Nothing, &[]);
         assert!(list.len() <= MOST_SESSIONS, "the limit is kept");
         assert!(list.is_sorted_by_key(Device::last_seen));
         for device in &list {
-            let of = |session: &&Session| session.handle == Some(device.handle);
+            let of = |session: &&Session| session.handle == device.handle;
             let session = self.live.values().find(of).expect("what is listed is there");
             session.check(device, user, self.now);
         }
         let listed = handles(&list);
         let theirs = self.live.iter().filter(|(_, session)| session.user == Some(user));
-        let theirs: Vec<_> = theirs
-            .map(|(id, session)| {
-                (*id, session.handle.is_some_and(|handle| listed.contains(&handle)))
-            })
-            .collect();
-        theirs.iter().for_each(|(id, is_there)| self.agree(id, *is_there));
+        let theirs: Vec<_> =
+            theirs.map(|(id, session)| (*id, listed.contains(&session.handle))).collect();
+        theirs.iter().for_each(|(id, is_there)| self.judge(id, *is_there));
         list
     }
 
@@ -96,50 +91,46 @@ impl Pair {
         };
         let parsed: Handle = handle.to_string().parse().expect("its own text");
         let answer = self.cache.end_session(&parsed);
-        let found = self.live.iter().find(|(_, session)| session.handle == Some(handle));
-        match found.map(|(id, _)| *id) {
-            Some(id) => {
-                self.agree(&id, answer);
-                self.live.remove(&id);
-            }
-            None => assert!(!answer, "what is over is not ended again"),
+        let ended = answer.then_some((What::Ended(Why::ByUser), Some(handle)));
+        self.expect(Along::Nothing, ended.as_slice());
+        let found = self.live.iter().find(|(_, session)| session.handle == handle);
+        match found.filter(|(_, session)| session.user.is_some()).map(|(id, _)| *id) {
+            Some(id) => self.judge(&id, answer),
+            None => assert!(!answer, "neither what is over nor what is nobody's is ended"),
         }
         assert!(!self.cache.end_session(&handle));
+        if answer {
+            self.live.retain(|_, session| session.handle != handle);
+        }
     }
 
     pub(super) fn end_user(&mut self, user: u8, except: Option<u16>) {
-        let before = self.sessions_of(user);
+        let before = handles(&self.sessions_of(user));
         let except = except.and_then(|which| self.pick(which));
         let ended = self.cache.end_user(&name(user), except.as_ref());
         let left = handles(&self.cache.sessions_of(&name(user)));
-        assert_eq!(ended, before.len() - left.len(), "as many as it says");
-        let kept = except.map(|id| self.resolve(id, user));
-        if let Some((id, is_promised)) = kept
-            && is_promised
-            && let Some(session) = self.live.get(&id)
+        let went = |handle: &Handle| before.contains(handle) && !left.contains(handle);
+        // In the order in which they had signed in.
+        let went = self.handles.iter().copied().filter(went);
+        let went: Vec<_> = went.map(|handle| (What::Ended(Why::ByUser), Some(handle))).collect();
+        assert_eq!((ended, ended + left.len()), (went.len(), before.len()), "as it says");
+        self.expect(Along::Expiry, &went);
+        let kept = except.map(|id| self.way_of_user(&id, user));
+        let is_kept = |id| kept.as_ref().is_some_and(|way| way.end == id);
+        if let Some(way) = &kept
+            && way.is_sure
+            && let Some(session) = self.live.get(&way.end)
             && session.user == Some(user)
         {
-            let was_there = before.iter().any(|device| Some(device.handle) == session.handle);
+            let was_there = before.contains(&session.handle);
             assert_eq!(left.len(), usize::from(was_there), "the exception is kept");
         }
-        let is_kept = |handle: Option<Handle>| handle.is_some_and(|own| left.contains(&own));
         self.live.retain(|id, session| {
-            let is_it = kept.is_some_and(|(kept, _)| kept == *id);
-            let stays = session.user != Some(user) || is_kept(session.handle);
-            assert!(session.user != Some(user) || !stays || is_it, "all others are ended");
+            let has_ended = went.iter().any(|&(_, handle)| handle == Some(session.handle));
+            let stays = session.user != Some(user) || !has_ended;
+            assert!(session.user != Some(user) || !stays || is_kept(*id), "all others are ended");
             stays
         });
-    }
-
-    /// Where an id went, and whether `end_user` is to know.
-    fn resolve(&self, mut id: SessionId, user: u8) -> (SessionId, bool) {
-        let mut is_promised = true;
-        while let Some(alias) = self.aliases.get(&id) {
-            let is_remembered = self.now < alias.until && !self.is_short;
-            is_promised &= is_remembered && alias.user == Some(user);
-            id = alias.target;
-        }
-        (id, is_promised)
     }
 }
 
@@ -149,7 +140,7 @@ impl Session {
         assert_eq!(self.user, Some(user), "what is listed is the user's");
         assert!(!self.is_dead(now), "what is past its deadline is not listed");
         assert_eq!((device.label.as_str(), device.assurance), (&*text(self.label), self.label));
-        assert_eq!(device.age(), TICK * (now - self.created));
+        assert_eq!(device.age(), TICK * now.saturating_sub(self.created));
         assert_eq!(device.signed_in_for(), TICK * (now - self.signed_in));
         let (seen, used) = (device.last_seen(), TICK * (now - self.used));
         assert!(
