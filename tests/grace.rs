@@ -130,12 +130,12 @@ fn life_2_within_the_grace_the_old_id_is_the_same_session() {
 fn life_2_a_touch_by_the_old_id_keeps_the_session_alive() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
-    let new = rotate(&cache, &old.id, HOUR);
+    let new = rotate(&cache, &old.id, MINUTE * 25);
     for _ in 0..2 {
-        clock.advance(MINUTE * 20);
+        clock.advance(MINUTE * 12);
         cache.touch(&old.id).unwrap();
     }
-    clock.advance(MINUTE * 20);
+    clock.advance(MINUTE * 12);
     assert_eq!(cache.touch(&old.id), Err(Error::Gone), "the grace is over");
     assert!(opens(&cache, &new.token));
 }
