@@ -7,6 +7,7 @@
 mod support;
 
 use std::{
+    hint,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -312,7 +313,13 @@ fn term_5_an_end_of_all_that_was_interrupted_confuses_no_shard() {
     thread::scope(|scope| {
         scope.spawn(end_all);
         // So that it is interrupted often.
-        (0..4).for_each(|_| drop(scope.spawn(|| while !done.load(SeqCst) {})));
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(SeqCst) {
+                    hint::spin_loop();
+                }
+            });
+        }
         let finish = Finish(&done);
         for _ in 0..5_000_000 {
             rounds.fetch_add(1, SeqCst);

@@ -107,7 +107,8 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
 fn life_8_an_end_says_why() {
     let clock = Clock::manual();
     let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
-    let ends: [(Why, &dyn Fn(&Issued)); 5] = [
+    type End<'a> = &'a dyn Fn(&Issued);
+    let ends: [(Why, End<'_>); 5] = [
         (Why::Asked, &|made| assert!(cache.end(&made.id))),
         (Why::Asked, &|made| assert!(cache.end_token(made.token.as_str().as_bytes()))),
         (Why::Asked, &|made| cache.end_if(&made.id, made.version).unwrap()),
