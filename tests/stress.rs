@@ -74,13 +74,13 @@ fn they_hold_where_the_use_of_an_old_id_ends_its_session() {
 fn hold_under_many_threads(end_reused: bool) {
     let clock = Clock::manual();
     let cache = SessionCache::builder()
-        .memory(2 << 20)
+        .memory(700 << 10)
         .shards(4)
         .max_session_size(4_096)
         .idle_timeout(TICK * IDLE)
         .lifetime(TICK * LONGEST)
         .max_sessions_per_user(MOST_SESSIONS)
-        .events(10_000)
+        .events(2_000)
         .end_reused(end_reused)
         .clock(clock.clone())
         .keys(KeyRing::random().expect("random bytes"))
@@ -182,7 +182,7 @@ impl World {
                     self.reissue(&ticket, Some(user), 0, &mut random, sign_in);
                 }
                 8 => self.list(&mut random),
-                10 if random.below(1_000) == 0 => self.end_all(&mut buffer),
+                10 if random.below(4_000) == 0 => self.end_all(&mut buffer),
                 9 if random.below(4) == 0 => self.end_user(&mut random, &mut buffer),
                 4..8 => self.save(&ticket, &mut random, &mut buffer),
                 _ => drop(self.read(&ticket, &mut buffer)),
