@@ -211,12 +211,12 @@ impl SessionCache {
     /// ```
     /// use std::time::Duration;
     /// use bytes::BytesMut;
-    /// use sessile::{Clock, Deadlines, Error, Grace, KeyRing, SessionCache};
+    /// use sessile::{Clock, Error, Grace, KeyRing, NewSession, SessionCache};
     ///
     /// let clock = Clock::manual();
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
     /// let cache = settings.clock(clock.clone()).build()?;
-    /// let old = cache.create(b"a cart", Deadlines::default())?;
+    /// let old = cache.create(b"a cart", NewSession::default())?;
     /// let new = cache.rotate(&old.id, Grace::of(Duration::from_secs(10)))?;
     ///
     /// let mut buffer = BytesMut::new();
@@ -275,11 +275,11 @@ impl SessionCache {
     /// [room for them](Builder::events).
     ///
     /// ```
-    /// use sessile::{Deadlines, KeyRing, SessionCache, What, Why};
+    /// use sessile::{KeyRing, NewSession, SessionCache, What, Why};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
     /// let cache = settings.events(1_000).build()?;
-    /// let made = cache.create(b"", Deadlines::default())?;
+    /// let made = cache.create(b"", NewSession::default())?;
     /// cache.end(&made.id);
     ///
     /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two things happened"));

@@ -67,7 +67,7 @@ fn overlaps(mut history: Vec<Call>) -> usize {
 
 #[test]
 fn calls_that_could_have_been_made_in_order_are_accepted() {
-    let accepted: [(&str, &[Call]); 9] = [
+    let accepted: [(&str, &[Call]); 15] = [
         ("nothing", &[]),
         (
             "one after another",
@@ -131,12 +131,70 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
             ],
         ),
         (
+            "a rotation by an old id within its grace, which the next rotation ends",
+            &[
+                made(),
+                call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1)),
+                call(4..5, ROTATE_A, Answer::Rotated),
+                call(6..7, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
+                call(8..9, ROTATE_A, Answer::Gone),
+                call(10..11, LOAD_A, Answer::Gone),
+            ],
+        ),
+        (
+            "an end of a user's sessions but for one, by an id that was that user's",
+            &[
+                made(),
+                call(2..3, Verb::SignIn { id: A, user: 0 }, issued(B, 1)),
+                call(4..5, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
+                call(6..7, Verb::EndUser { user: 0, except: Some(B) }, Answer::Sessions(0)),
+                call(8..9, SESSIONS, Answer::Sessions(1)),
+            ],
+        ),
+        (
+            "a list during the end of a user's sessions",
+            &[
+                made(),
+                call(2..3, Verb::SignIn { id: A, user: 0 }, issued(B, 1)),
+                call(4..9, END_USER, Answer::Sessions(1)),
+                call(5..6, SESSIONS, Answer::Sessions(1)),
+                call(7..8, SESSIONS, Answer::Sessions(0)),
+            ],
+        ),
+        (
+            "what was made before an end of all, and what was made behind it",
+            &[
+                made(),
+                call(2..3, Verb::EndAll, Answer::Done),
+                call(4..5, Verb::Create { value: 5 }, issued(B, 1)),
+                call(6..7, LOAD_A, Answer::Gone),
+                call(8..9, Verb::Load { id: B }, read(1, 5)),
+            ],
+        ),
+        (
+            "what was made during an end of all and went with it",
+            &[
+                call(0..9, Verb::EndAll, Answer::Done),
+                Call { called: 1, returned: 2, ..made() },
+                call(3..4, LOAD_A, read(1, 7)),
+                call(5..6, LOAD_A, Answer::Gone),
+            ],
+        ),
+        (
+            "what was made during an end of all and stays",
+            &[
+                call(0..9, Verb::EndAll, Answer::Done),
+                Call { called: 1, returned: 2, ..made() },
+                call(10..11, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
             "a sign-in that comes after the end of the user's sessions, though it was called first",
             &[
                 made(),
                 call(2..9, Verb::SignIn { id: A, user: 0 }, issued(B, 1)),
-                call(3..8, Verb::EndUser { user: 0, except: None }, Answer::Sessions(0)),
-                call(10..11, Verb::SessionsOf { user: 0 }, Answer::Sessions(1)),
+                call(3..8, END_USER, Answer::Sessions(0)),
+                call(10..11, SESSIONS, Answer::Sessions(1)),
             ],
         ),
         (
@@ -162,7 +220,62 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
     };
     let sign_in =
         |at: u64, from, to| call(at..at + 1, Verb::SignIn { id: from, user: 0 }, issued(to, 1));
-    let refused: [(&str, &[Call]); 18] = [
+    let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
+    let refused: [(&str, &[Call]); 27] = [
+        (
+            "a new id for whoever has an old one, within its grace",
+            &[made(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
+        ),
+        ("the newest id taken for an old one", &[made(), call(2..3, ROTATE_A, Answer::Rotated)]),
+        ("a grace that is not kept", &[made(), with_grace(), call(4..5, LOAD_A, Answer::Gone)]),
+        (
+            "a grace that outlasts the next rotation",
+            &[
+                made(),
+                with_grace(),
+                call(4..5, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
+                call(6..7, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "the exception that ends",
+            &[
+                made(),
+                sign_in(2, A, B),
+                call(4..5, Verb::EndUser { user: 0, except: Some(B) }, Answer::Sessions(1)),
+            ],
+        ),
+        (
+            "an exception by an id that another user had",
+            &[
+                made(),
+                sign_in(2, A, B),
+                call(4..5, Verb::SignIn { id: B, user: 1 }, issued(C, 1)),
+                call(6..7, Verb::EndUser { user: 1, except: Some(B) }, Answer::Sessions(0)),
+            ],
+        ),
+        (
+            "read after an end of all",
+            &[made(), call(2..3, Verb::EndAll, Answer::Done), call(4..5, LOAD_A, read(1, 7))],
+        ),
+        (
+            "lost though it was made behind an end of all",
+            &[
+                call(0..1, Verb::EndAll, Answer::Done),
+                Call { called: 2, returned: 3, ..made() },
+                call(4..5, LOAD_A, Answer::Gone),
+            ],
+        ),
+        (
+            "one ended with all others, and another that was there before and stays",
+            &[
+                made(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                call(2..9, Verb::EndAll, Answer::Done),
+                call(3..4, LOAD_A, Answer::Gone),
+                call(5..6, Verb::Load { id: B }, read(1, 5)),
+            ],
+        ),
         ("read after its end", &[made(), call(2..3, END_A, ENDED), call(4..5, LOAD_A, read(1, 7))]),
         (
             "read before it was made",
@@ -236,7 +349,7 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
             &[
                 made(),
                 sign_in(2, A, B),
-                call(4..5, Verb::EndUser { user: 0, except: None }, Answer::Sessions(1)),
+                call(4..5, END_USER, Answer::Sessions(1)),
                 call(6..7, Verb::Touch { id: B }, Answer::Done),
             ],
         ),
@@ -247,7 +360,7 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
                 call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
                 sign_in(2, A, C),
                 sign_in(4, B, D),
-                call(6..7, Verb::SessionsOf { user: 0 }, Answer::Sessions(1)),
+                call(6..7, SESSIONS, Answer::Sessions(1)),
             ],
         ),
     ];
@@ -275,15 +388,18 @@ fn made_up(random: &mut Random) -> Vec<Call> {
     let (mut state, mut history) = (State::default(), Vec::new());
     for at in 0..6 {
         let id = random.below(3) as Id;
-        let verb = match random.below(9) {
+        let verb = match random.below(12) {
             0 if at > 0 => Verb::Create { value: 9 },
             _ if at == 0 => Verb::Create { value: 7 },
             1 => Verb::Rotate { id, grace: random.below(2) == 0 },
             2 => Verb::SignIn { id, user: 0 },
-            3 => Verb::EndUser { user: 0, except: None },
+            3 => END_USER,
             4 => Verb::EndIf { id, version: 1 },
             5 => Verb::End { id },
-            6 | 7 => Verb::Save { id, version: 1, value: 8 },
+            6 => SESSIONS,
+            7 => Verb::EndUser { user: 0, except: Some(id) },
+            8 => Verb::EndAll,
+            9 | 10 => Verb::Save { id, version: 1, value: 8 },
             _ => Verb::Load { id },
         };
         let answer = answer_of(&mut state, verb, at as Id);
@@ -305,8 +421,9 @@ fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
     let others =
         [1, 2].into_iter().flat_map(|version| [issued(id, version), Answer::Saved { version }]);
     let counts = (0..3).map(Answer::Sessions);
-    let plain = [Answer::Done, ENDED, Answer::Ended(false), Answer::Conflict, Answer::Gone];
-    let mut all = plain.into_iter().chain(reads).chain(others).chain(counts);
+    let refusals = [Answer::Conflict, Answer::Rotated, Answer::Gone];
+    let plain = [Answer::Done, ENDED, Answer::Ended(false)].into_iter().chain(refusals);
+    let mut all = plain.chain(reads).chain(others).chain(counts);
     let accepted = all.find_map(|answer| {
         let mut next = state.clone();
         next.accepts(verb, answer).then_some((answer, next))
@@ -359,6 +476,8 @@ const D: Id = 3;
 const LOAD_A: Verb = Verb::Load { id: A };
 const END_A: Verb = Verb::End { id: A };
 const ROTATE_A: Verb = Verb::Rotate { id: A, grace: false };
+const END_USER: Verb = Verb::EndUser { user: 0, except: None };
+const SESSIONS: Verb = Verb::SessionsOf { user: 0 };
 const ENDED: Answer = Answer::Ended(true);
 /// Rounds of a phase, and calls of a round.
 const ROUNDS: usize = 500;

@@ -1,8 +1,8 @@
 //! The cache under many threads: whatever they do at once, no value is read that was not written to that
-//! id, none after its `end` returned or its id was rotated away, none past its deadline, and no save is lost;
-//! no session of a user outlives the end of them all, and no user has more than may be.
+//! id, none after its `end` returned or the grace of its id was over, none past its deadline, and no save is
+//! lost; no session outlives the end of all, or of all of its user's, and no user has more than may be.
 //!
-//! Runs for some seconds, or as many as `SESSILE_STRESS_SECONDS` says.
+//! Each test runs for some seconds, or as many as `SESSILE_STRESS_SECONDS` says.
 
 use std::{
     env,
@@ -15,7 +15,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Deadlines, Error, Issued, KeyRing, NewSession, SessionCache, SignIn};
+use sessile::{
+    Clock, Deadlines, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, What,
+};
 
 /// What is known of a session, by whoever has a token of it.
 #[derive(Default)]
@@ -28,10 +30,13 @@ struct Session {
     saves: AtomicU64,
 }
 
-/// A token, and whether it was rotated away.
+/// A token, and what came of it.
 struct Ticket {
     issued: Issued,
-    retired: AtomicBool,
+    /// Set when a rotation or a sign-in by it has returned.
+    is_old: AtomicBool,
+    /// The tick from which it opens nothing.
+    closed: AtomicU32,
     session: Arc<Session>,
     /// Who was signed in when it was issued.
     user: Option<usize>,
@@ -46,6 +51,8 @@ struct World {
     numbers: AtomicU64,
     stop: AtomicBool,
     reads: AtomicU64,
+    /// Those by an old id.
+    late_reads: AtomicU64,
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -58,14 +65,25 @@ const MOST_SESSIONS: usize = 4;
 
 #[test]
 fn term_1_term_5_life_5_and_life_7_hold_under_many_threads() {
+    hold_under_many_threads(false);
+}
+
+#[test]
+fn they_hold_where_the_use_of_an_old_id_ends_its_session() {
+    hold_under_many_threads(true);
+}
+
+fn hold_under_many_threads(end_reused: bool) {
     let clock = Clock::manual();
     let cache = SessionCache::builder()
-        .memory(2 << 20)
+        .memory(700 << 10)
         .shards(4)
         .max_session_size(4_096)
         .idle_timeout(TICK * IDLE)
         .lifetime(TICK * LONGEST)
         .max_sessions_per_user(MOST_SESSIONS)
+        .events(2_000)
+        .end_reused(end_reused)
         .clock(clock.clone())
         .keys(KeyRing::random().expect("random bytes"))
         .build()
@@ -78,23 +96,65 @@ fn term_1_term_5_life_5_and_life_7_hold_under_many_threads() {
         numbers: AtomicU64::new(1),
         stop: AtomicBool::new(false),
         reads: AtomicU64::new(0),
+        late_reads: AtomicU64::new(0),
     };
     let seconds = env::var("SESSILE_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let world = &world;
+    let mut told = Told::default();
     thread::scope(|scope| {
         (0..THREADS).for_each(|seed| drop(scope.spawn(move || world.work(Random::new(seed)))));
         while Instant::now() < until && !world.stop.load(SeqCst) {
             world.clock.advance(TICK);
             world.now.fetch_add(1, SeqCst);
             world.cache.maintain(200);
+            told.drain(&world.cache);
             world.cache.validate();
         }
         world.stop.store(true, SeqCst);
     });
     world.cache.validate();
     world.every_save_counts();
+    told.drain(&world.cache);
+    told.compare(&world.cache);
     assert!(world.reads.load(SeqCst) > 1_000, "something was read");
+    assert!(world.late_reads.load(SeqCst) > 10, "some of it within a grace");
+}
+
+/// How many events came.
+#[derive(Default)]
+struct Told {
+    created: u64,
+    signed_in: u64,
+    rotated: u64,
+}
+
+impl Told {
+    fn drain(&mut self, cache: &SessionCache) {
+        while let Some(event) = cache.next_event() {
+            match event.what {
+                What::Created => self.created += 1,
+                What::SignedIn => self.signed_in += 1,
+                What::Rotated => self.rotated += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// What happened was told or counted as dropped.
+    fn compare(&self, cache: &SessionCache) {
+        let stats = cache.stats();
+        let told = [self.created, self.signed_in, self.rotated];
+        let happened = [stats.created, stats.signed_in, stats.rotated];
+        for (told, happened) in told.into_iter().zip(happened) {
+            let range = happened.saturating_sub(stats.events_dropped)..=happened;
+            assert!(
+                range.contains(&told),
+                "{told} of {happened}, but for {}",
+                stats.events_dropped
+            );
+        }
+    }
 }
 
 impl World {
@@ -110,18 +170,21 @@ impl World {
                 0 => self.create(&mut random),
                 1 => self.end(&ticket),
                 2 => {
-                    let rotate =
-                        |issued: &Issued| self.cache.rotate(&issued.id, sessile::Grace::NONE);
-                    self.reissue(&ticket, ticket.user, &mut random, rotate);
+                    let grace = grace(&mut random);
+                    let rotate = |issued: &Issued| {
+                        self.cache.rotate(&issued.id, Grace::of(TICK * grace / 2))
+                    };
+                    self.reissue(&ticket, ticket.user, grace / 2, &mut random, rotate);
                 }
                 3 => {
                     let user = random.below(USERS);
                     let (name, label) = (user.to_string(), format!("label of {user}"));
                     let with = SignIn::default().label(&label);
                     let sign_in = |issued: &Issued| self.cache.sign_in(&issued.id, &name, with);
-                    self.reissue(&ticket, Some(user), &mut random, sign_in);
+                    self.reissue(&ticket, Some(user), 0, &mut random, sign_in);
                 }
                 8 => self.list(&mut random),
+                10 if random.below(4_000) == 0 => self.end_all(&mut buffer),
                 9 if random.below(4) == 0 => self.end_user(&mut random, &mut buffer),
                 4..8 => self.save(&ticket, &mut random, &mut buffer),
                 _ => drop(self.read(&ticket, &mut buffer)),
@@ -147,14 +210,17 @@ impl World {
     /// Reads a session, if it is there, and checks what was promised of it.
     fn read(&self, ticket: &Ticket, buffer: &mut BytesMut) -> Option<(u32, u64)> {
         let session = &ticket.session;
-        let was_over = session.ended.load(SeqCst) || ticket.retired.load(SeqCst);
+        let was_old = ticket.is_old.load(SeqCst);
+        let (was_ended, closed) = (session.ended.load(SeqCst), ticket.closed.load(SeqCst));
         let now = self.now.load(SeqCst);
         let header = format!("a=b; __Host-session={}", ticket.issued.token.as_str());
         let record = self.cache.open([header.as_bytes()], buffer)?;
-        assert!(!was_over, "neither an ended session nor a rotated id opens");
+        assert!(!was_ended, "no ended session opens");
+        assert!(now < closed, "no old id opens after its grace");
         assert!(now < session.end, "a deadline is kept");
         let count = count(session.number, buffer);
         self.reads.fetch_add(1, SeqCst);
+        self.late_reads.fetch_add(was_old.into(), SeqCst);
         Some((record.version, count))
     }
 
@@ -202,21 +268,35 @@ impl World {
         }
     }
 
+    /// Nothing that was there before opens when this has returned, by whichever id.
+    fn end_all(&self, buffer: &mut BytesMut) {
+        let before = self.tickets.read().expect("no thread panicked").clone();
+        self.cache.end_all();
+        before.iter().for_each(|ticket| ticket.session.ended.store(true, SeqCst));
+        before.iter().for_each(|ticket| assert!(self.read(ticket, buffer).is_none()));
+    }
+
     fn reissue(
         &self,
         ticket: &Ticket,
         user: Option<usize>,
+        grace: u32,
         random: &mut Random,
         verb: impl Fn(&Issued) -> Result<Issued, Error>,
     ) {
-        let was_over = ticket.session.ended.load(SeqCst) || ticket.retired.load(SeqCst);
+        let was_old = ticket.is_old.load(SeqCst);
+        let was_over = was_old || ticket.session.ended.load(SeqCst);
         match verb(&ticket.issued) {
             Ok(issued) => {
                 assert!(!was_over, "what is over is not rotated");
-                ticket.retired.store(true, SeqCst);
+                // The clock is moved before `now` is, so the grace began no later than this.
+                let began = self.now.load(SeqCst) + 1;
+                ticket.closed.store(if grace == 0 { 0 } else { began + grace }, SeqCst);
+                ticket.is_old.store(true, SeqCst);
                 self.keep(issued, ticket.session.clone(), user, random);
             }
-            Err(error) => assert!(matches!(error, Error::Gone | Error::Full), "{error}"),
+            Err(Error::Gone | Error::Full | Error::Rotated) => {}
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -227,7 +307,8 @@ impl World {
         user: Option<usize>,
         random: &mut Random,
     ) {
-        let ticket = Arc::new(Ticket { issued, retired: AtomicBool::new(false), session, user });
+        let (is_old, closed) = (AtomicBool::new(false), AtomicU32::new(u32::MAX));
+        let ticket = Arc::new(Ticket { issued, is_old, closed, session, user });
         let mut tickets = self.tickets.write().expect("no thread panicked");
         if tickets.len() < TICKETS {
             tickets.push(ticket);
@@ -249,6 +330,15 @@ impl World {
                 assert_eq!(count, ticket.session.saves.load(SeqCst), "no save is lost");
             }
         }
+    }
+}
+
+/// A grace in half ticks: none, about a tick, or up to more than the idle timeout.
+fn grace(random: &mut Random) -> u32 {
+    match random.below(4) {
+        0 => 0,
+        1 => random.below(5) as u32,
+        _ => random.below(2 * (IDLE + 20) as usize) as u32,
     }
 }
 

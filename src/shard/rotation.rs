@@ -96,7 +96,7 @@ impl Shard {
     /// The entry of an id, or the one to which those lead that it had, as far as their grace goes.
     pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
         let mut found = self.find(id)?;
-        loop {
+        for _ in 0..MOST_HOPS {
             let entry = Entry::at(&self.region, found.1);
             if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
                 return Some(found);
@@ -104,6 +104,7 @@ impl Shard {
             // A grace is for plain rotation, which stays in its shard.
             found = self.find(&entry.target().id)?;
         }
+        None
     }
 
     /// The id that a session has now, by one that it had: `Reused` after its grace.
@@ -160,3 +161,6 @@ impl Shard {
 fn remembered_until(times: &Times, now: Tick) -> Tick {
     times.end.min(now.saturating_add(times.idle_timeout))
 }
+
+/// An id that was replaced so often opens nothing, whatever its grace: the lock is held for each step.
+const MOST_HOPS: usize = 64;

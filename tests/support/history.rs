@@ -72,6 +72,8 @@ pub(crate) enum Answer {
     /// How many there are, or were.
     Sessions(usize),
     Conflict,
+    /// The id is an old one, though it opens the session.
+    Rotated,
     /// No such session; a read that found none too.
     Gone,
 }
@@ -231,8 +233,12 @@ pub(crate) struct State(Vec<Session>);
 struct Session {
     /// All ids that it had, by which it is ended; a bit each.
     ids: u64,
+    /// Those that it has had since its user signed in who is signed in.
+    theirs: u64,
     /// Those by which it is opened: the newest, and those that were given a grace.
     open: u64,
+    /// The newest.
+    newest: u64,
     version: u32,
     value: u32,
     user: Option<User>,
@@ -253,9 +259,12 @@ impl State {
             }
             Verb::Rotate { id, grace } => self.reissue(id, answer, |session, new| {
                 session.open = if grace { session.open | new } else { new };
+                session.theirs |= session.user.map_or(0, |_| new);
             }),
             Verb::SignIn { id, user } => self.reissue(id, answer, |session, new| {
                 session.open = new;
+                session.theirs =
+                    if session.user == Some(user) { session.theirs | new } else { new };
                 session.user = Some(user);
             }),
             Verb::End { id } => {
@@ -264,7 +273,7 @@ impl State {
             Verb::EndIf { id, version } => self.end_if(id, version, answer),
             Verb::EndUser { user, except } => {
                 let kept = except.map_or(0, bit);
-                let has_user = |each: &Session| each.user == Some(user) && each.open & kept == 0;
+                let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
                 answer == Answer::Sessions(self.end(has_user))
             }
             Verb::SessionsOf { user } => {
@@ -280,7 +289,8 @@ impl State {
 
     fn create(&mut self, value: u32, answer: Answer) -> bool {
         let Answer::Issued { id, version } = answer else { return false };
-        let session = Session { ids: bit(id), open: bit(id), version, value, user: None };
+        let [ids, open, newest] = [bit(id); 3];
+        let session = Session { ids, theirs: 0, open, newest, version, value, user: None };
         self.0.push(session);
         // A session's lowest bit is its first id, and stays.
         self.0.sort_by_key(|session| session.ids.trailing_zeros());
@@ -303,9 +313,11 @@ impl State {
     fn reissue(&mut self, id: Id, answer: Answer, change: impl FnOnce(&mut Session, u64)) -> bool {
         match (self.opened(id), answer) {
             (None, Answer::Gone) => true,
+            (Some(session), Answer::Rotated) => session.newest != bit(id),
             (Some(session), Answer::Issued { id: new, version }) => {
-                let is_right = session.version == version;
+                let is_right = session.version == version && session.newest == bit(id);
                 session.ids |= bit(new);
+                session.newest = bit(new);
                 change(session, bit(new));
                 is_right
             }

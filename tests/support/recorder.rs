@@ -15,12 +15,12 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Error, Issued, Record, SessionCache, UserHash};
+use sessile::{Error, Grace, Issued, Record, SessionCache, UserHash, internals::cookie::Parts};
 
 use super::{
     history::{Answer, Call, IDS, Id, User, Verb},
     meeting::Meeting,
-    support::{Random, create, sign_in},
+    support::{Random, SECOND, create, sign_in},
 };
 
 /// Who records.
@@ -35,8 +35,31 @@ pub(crate) struct Recorder<'c> {
 struct Round {
     meeting: Meeting,
     issued: AtomicUsize,
-    places: [OnceLock<Issued>; IDS],
-    users: [(String, UserHash); 2],
+    places: [OnceLock<Ticket>; IDS],
+    users: [Name; 2],
+    about: About,
+}
+
+/// An id that was issued, and to whom, if anybody was signed in.
+#[derive(Clone, Copy)]
+struct Ticket {
+    issued: Issued,
+    user: Option<User>,
+}
+
+/// A user, and where the cache keeps what is theirs.
+struct Name {
+    text: String,
+    hash: UserHash,
+    home: u16,
+}
+
+/// What the verbs of a round are about: those that are about more than one session make its parts larger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Sessions,
+    Users,
+    All,
 }
 
 /// A thread in a round.
@@ -107,53 +130,71 @@ impl Recorder<'_> {
 
 impl Round {
     fn new(cache: &SessionCache, number: usize) -> Self {
-        let user = |name: String| {
-            let made = sign_in(cache, &create(cache, b"").id, &name);
-            let record = cache.load(&made.id, &mut BytesMut::new()).expect("it was just made");
-            assert!(cache.end(&made.id));
-            (name, record.user.expect("somebody signed in"))
-        };
+        let alice = Name::new(cache, format!("alice {number}"));
+        // Of a session that went from one to the other and back, nobody then knows the oldest ids.
+        let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
+        let bob = bobs.find(|bob| bob.home != alice.home).expect("there are several shards");
         Self {
             meeting: Meeting::default(),
             issued: AtomicUsize::new(0),
             places: std::array::from_fn(|_| OnceLock::new()),
-            users: ["alice", "bob"].map(|name| user(format!("{name} {number}"))),
+            users: [alice, bob],
+            about: [About::Sessions, About::Users, About::All][number % 3],
         }
     }
 
     /// Publishes an id, and gives its number.
-    fn publish(&self, issued: Issued) -> Id {
+    fn publish(&self, issued: Issued, user: Option<User>) -> Id {
         let number = self.issued.fetch_add(1, SeqCst);
-        self.places[number].set(issued).expect("a number is drawn once");
+        let is_first = self.places[number].set(Ticket { issued, user }).is_ok();
+        assert!(is_first, "a number is drawn once");
         number as Id
+    }
+
+    /// There are so many numbers and no more: what may make an id stops in good time.
+    fn is_rich(&self) -> bool {
+        self.issued.load(SeqCst) < IDS - 8
     }
 
     /// Ends what is left, so that the memory is there for others.
     fn clear(&self, cache: &SessionCache) {
-        self.places.iter().filter_map(OnceLock::get).for_each(|issued| {
-            cache.end(&issued.id);
+        self.places.iter().filter_map(OnceLock::get).for_each(|ticket| {
+            cache.end(&ticket.issued.id);
         });
+    }
+}
+
+impl Name {
+    fn new(cache: &SessionCache, text: String) -> Self {
+        let made = sign_in(cache, &create(cache, b"").id, &text);
+        let record = cache.load(&made.id, &mut BytesMut::new()).expect("it was just made");
+        let token = Parts::parse(made.token.as_str().as_bytes()).expect("it was just issued");
+        assert!(cache.end(&made.id));
+        Self { text, hash: record.user.expect("somebody signed in"), home: token.home }
     }
 }
 
 impl Worker<'_> {
     fn step(&mut self) {
         let kind = self.random.below(100);
-        // What may make an id stops in good time: there are so many numbers and no more.
-        let is_rich = self.round.issued.load(SeqCst) < IDS - 8;
-        self.call(if is_rich { kind } else { kind.max(FIRST_WITHOUT_AN_ID) });
+        self.call(if self.round.is_rich() { kind } else { kind.max(FIRST_WITHOUT_AN_ID) });
     }
 
     fn call(&mut self, kind: usize) {
-        let Some((number, issued)) = self.pick().filter(|_| kind >= CREATES) else {
+        let Some((number, Ticket { issued, user })) = self.pick().filter(|_| kind >= CREATES)
+        else {
             return self.create();
         };
         let version = self.versions[usize::from(number)].max(issued.version);
+        let about = self.round.about;
         match kind {
-            ..11 => self.rotate(number, &issued),
+            ..11 => self.rotate(number, &issued, user),
             11..FIRST_WITHOUT_AN_ID => self.sign_in(number, &issued),
             FIRST_WITHOUT_AN_ID..20 => self.end(number, &issued),
             20..23 => self.end_if(number, &issued, version),
+            23 if about == About::All => self.end_all(),
+            24 if about >= About::Users => self.end_user(),
+            25..28 if about >= About::Users => self.sessions_of(),
             23..28 => self.touch(number, &issued),
             28..60 => self.save(number, &issued, version),
             _ => self.load(number, &issued, kind.is_multiple_of(2)),
@@ -161,32 +202,65 @@ impl Worker<'_> {
     }
 
     /// One of the ids that were issued last, which may be an old one or ended.
-    fn pick(&mut self) -> Option<(Id, Issued)> {
+    fn pick(&mut self) -> Option<(Id, Ticket)> {
         let count = self.round.issued.load(SeqCst);
         let back = self.random.below(count.clamp(1, 4));
         let number = count.checked_sub(back + 1)?;
-        self.round.places[number].get().map(|issued| (number as Id, *issued))
+        self.round.places[number].get().map(|ticket| (number as Id, *ticket))
     }
 
     fn create(&mut self) {
         let value = self.fresh_value();
         let data = data(value);
         let create = |worker: &mut Self| create(worker.cache, &data);
-        self.record_issued(Verb::Create { value }, |worker| Ok(create(worker)));
+        self.record_issued(Verb::Create { value }, None, |worker| Ok(create(worker)));
     }
 
-    fn rotate(&mut self, id: Id, issued: &Issued) {
-        let verb = Verb::Rotate { id, grace: false };
-        self.record_issued(verb, |worker| worker.cache.rotate(&issued.id, sessile::Grace::NONE));
+    fn rotate(&mut self, id: Id, issued: &Issued, user: Option<User>) {
+        let has_grace = self.random.below(2) == 0;
+        let grace = if has_grace { Grace::of(SECOND) } else { Grace::NONE };
+        let verb = Verb::Rotate { id, grace: has_grace };
+        self.record_issued(verb, user, |worker| worker.cache.rotate(&issued.id, grace));
     }
 
     fn sign_in(&mut self, id: Id, issued: &Issued) {
         let user = self.random.below(2);
-        let name = self.round.users[user].0.clone();
-        let verb = Verb::SignIn { id, user: user as User };
-        self.record_issued(verb, |worker| {
-            worker.cache.sign_in(&issued.id, &name, sessile::SignIn::default())
+        let name = &self.round.users[user].text;
+        let user = user as User;
+        self.record_issued(Verb::SignIn { id, user }, Some(user), |worker| {
+            worker.cache.sign_in(&issued.id, name, sessile::SignIn::default())
         });
+    }
+
+    fn sessions_of(&mut self) {
+        let user = self.random.below(2);
+        let name = &self.round.users[user].text;
+        self.record(Verb::SessionsOf { user: user as User }, |worker| {
+            Answer::Sessions(worker.cache.sessions_of(name).len())
+        });
+    }
+
+    /// Ends a user's sessions, perhaps but for one that is named by an id that was that user's.
+    fn end_user(&mut self) {
+        let user = self.random.below(2);
+        let name = &self.round.users[user].text;
+        let user = user as User;
+        let except = self.pick().filter(|(_, ticket)| ticket.user == Some(user));
+        let (except, kept) = except.map(|(id, ticket)| (id, ticket.issued.id)).unzip();
+        self.record(Verb::EndUser { user, except }, |worker| {
+            Answer::Sessions(worker.cache.end_user(name, kept.as_ref()))
+        });
+    }
+
+    /// Ends all sessions, and makes one that is there.
+    fn end_all(&mut self) {
+        self.record(Verb::EndAll, |worker| {
+            worker.cache.end_all();
+            Answer::Done
+        });
+        if self.round.is_rich() {
+            self.create();
+        }
     }
 
     fn end(&mut self, id: Id, issued: &Issued) {
@@ -233,19 +307,24 @@ impl Worker<'_> {
 
     fn read(&self, record: &Record) -> Answer {
         let user = record.user.map(|hash| {
-            let known = self.round.users.iter().position(|user| user.1 == hash);
+            let known = self.round.users.iter().position(|user| user.hash == hash);
             known.expect("one of the round's users") as User
         });
         Answer::Read { version: record.version, value: value(&self.buffer), user }
     }
 
     /// Makes a call that issues an id. Nobody knows the id, nor has it a number, before it is published.
-    fn record_issued(&mut self, verb: Verb, call: impl FnOnce(&mut Self) -> Result<Issued, Error>) {
+    fn record_issued(
+        &mut self,
+        verb: Verb,
+        user: Option<User>,
+        call: impl FnOnce(&mut Self) -> Result<Issued, Error>,
+    ) {
         let called = self.stamp();
         let issued = call(self);
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
-            let id = self.round.publish(issued);
+            let id = self.round.publish(issued, user);
             Answer::Issued { id, version: issued.version }
         }));
         self.calls.push(Call { called, returned, verb, answer });
@@ -275,6 +354,7 @@ fn answer(answer: Result<Answer, Error>) -> Answer {
         Ok(answer) => answer,
         Err(Error::Gone) => Answer::Gone,
         Err(Error::Conflict) => Answer::Conflict,
+        Err(Error::Rotated) => Answer::Rotated,
         Err(error) => panic!("there is room, and random bytes: {error}"),
     }
 }
