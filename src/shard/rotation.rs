@@ -1,8 +1,9 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias is an entry that says where its session went. It opens the same until its grace is over, and nothing
-//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout, within its lifetime, and goes first when there is no room. To be made it may
-//! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
+//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout, and goes first
+//! when there is no room. To be made it may displace an anonymous session: a sign-out that must not be lost is
+//! worth more than a robot.
 
 use super::{
     Limit, Miss, Newcomer, Refusal, Shard,
@@ -156,10 +157,10 @@ impl Shard {
     }
 }
 
-/// An alias is remembered for the session's idle timeout, within its lifetime: so that of a session's aliases no
-/// later one is forgotten before an earlier one, which leads to it.
+/// An alias is remembered for the session's idle timeout, past a lifetime too, which may be renewed meanwhile: so
+/// that of a session's aliases no later one is forgotten before an earlier one, which leads to it.
 fn remembered_until(times: &Times, now: Tick) -> Tick {
-    times.end.min(now.saturating_add(times.idle_timeout))
+    now.saturating_add(times.idle_timeout)
 }
 
 /// An id that was replaced so often opens nothing, whatever its grace: the lock is held for each step.

@@ -326,9 +326,15 @@ impl State {
     }
 
     fn end_if(&mut self, id: Id, version: u32, answer: Answer) -> bool {
-        match (self.opened(id).map(|session| session.version == version), answer) {
-            (None, Answer::Gone) | (Some(false), Answer::Conflict) => true,
-            (Some(true), Answer::Done) => self.end(|session| session.open & bit(id) != 0) == 1,
+        let found = self.opened(id);
+        let found = found.map(|session| (session.newest == bit(id), session.version == version));
+        match (found, answer) {
+            (None, Answer::Gone)
+            | (Some((false, _)), Answer::Rotated)
+            | (Some((true, false)), Answer::Conflict) => true,
+            (Some((true, true)), Answer::Done) => {
+                self.end(|session| session.open & bit(id) != 0) == 1
+            }
             _ => false,
         }
     }

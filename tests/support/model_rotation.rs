@@ -109,7 +109,7 @@ impl Pair {
         let mut session = self.live.remove(&way.end).expect("both agree that it was there");
         assert_eq!(issued.version, session.version, "a new id leaves the data alone");
         session.used = self.now;
-        let until = session.end.min(self.now + session.idle_timeout);
+        let until = self.now + session.idle_timeout;
         let alias = Alias {
             target: issued.id,
             grace: if grace == 0 { 0 } else { until.min(self.now + grace) },
