@@ -1,8 +1,9 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias is an entry that says where its session went. It opens the same until its grace is over, and nothing
-//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout more, within its lifetime, and goes first when there is no room. To be made it may
-//! displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
+//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout more, and goes first when there
+//! is no room. To be made it may displace an anonymous session: a sign-out that must not be lost is worth more
+//! than a robot.
 
 use super::{
     Limit, Newcomer, Refusal, Shard,
@@ -133,7 +134,8 @@ impl Shard {
     }
 }
 
-/// An alias is remembered for its grace and the session's idle timeout, within the lifetime.
+/// An alias is remembered for its grace and the session's idle timeout; past the lifetime too, which may be
+/// renewed meanwhile.
 fn remembered_until(times: &Times, grace: Tick, now: Tick) -> Tick {
-    times.end.min(now.saturating_add(grace).saturating_add(times.idle_timeout))
+    now.saturating_add(grace).saturating_add(times.idle_timeout)
 }

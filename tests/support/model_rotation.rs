@@ -112,7 +112,7 @@ impl Pair {
         let alias = Alias {
             target: issued.id,
             grace: if grace == 0 { 0 } else { self.now + grace },
-            until: session.end.min(self.now + grace + session.idle_timeout),
+            until: self.now + grace + session.idle_timeout,
             user: session.user,
         };
         self.aliases.insert(way.end, alias);
