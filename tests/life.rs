@@ -314,3 +314,21 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
     let refused = cache.stats().refused;
     assert_eq!((refused.unknown, refused.reused), (2, 0));
 }
+
+#[test]
+fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
+    let (cache, clock) = cache();
+    let [tab, late] = [(); 2].map(|()| cache.create(b"", support::having(lifetime(2 * SECOND))).unwrap());
+    clock.advance(SECOND);
+    let renewed = PLAINLY.renew_lifetime(true).deadlines(lifetime(HOUR));
+    let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();
+    let other = cache.rotate(&late.id, sessile::Grace::of(MINUTE)).unwrap();
+    cache.set_deadlines(&other.id, lifetime(HOUR)).unwrap();
+    clock.advance(5 * SECOND);
+    cache.maintain(usize::MAX);
+    assert!(opens(&cache, &new.token) && opens(&cache, &other.token));
+    assert!(opens(&cache, &late.token), "within its grace");
+    assert!(!opens(&cache, &tab.token));
+    assert_eq!(cache.stats().refused.reused, 1);
+    assert!(cache.end(&tab.id) && !opens(&cache, &new.token), "a sign-out is not lost");
+}

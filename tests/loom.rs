@@ -10,12 +10,13 @@ use std::{
     cell::Cell,
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    Clock, Error, Issued, KeyRing, NewSession, SessionCache, SignIn,
+    Clock, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn,
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
@@ -30,7 +31,7 @@ fn rotate_against_end_of_the_old_id_leaves_nothing() {
         let old = cache.create(b"data", NewSession::default()).expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
-        let rotated = cache.rotate(&old.id, sessile::Grace::NONE);
+        let rotated = cache.rotate(&old.id, Grace::NONE);
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
         match rotated {
@@ -75,8 +76,7 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
         let other = cache.clone();
         let opening = thread::spawn(move || {
             let mut buffer = BytesMut::new();
-            // Loom orders what shares a lock. A read takes none, so it stands behind something that does.
-            let _ = other.len();
+            meet(&other);
             let record = other.open_token(old.token.as_str().as_bytes(), &mut buffer);
             record.map(|record| (record.is_authenticated(), buffer))
         });
@@ -98,8 +98,8 @@ fn of_two_rotations_one_is_refused() {
     explore(&["mine", "theirs"], |cache| {
         let old = cache.create(b"data", NewSession::default()).expect("room");
         let other = cache.clone();
-        let theirs = thread::spawn(move || other.rotate(&old.id, sessile::Grace::NONE));
-        let mine = cache.rotate(&old.id, sessile::Grace::NONE);
+        let theirs = thread::spawn(move || other.rotate(&old.id, Grace::NONE));
+        let mine = cache.rotate(&old.id, Grace::NONE);
         let theirs = theirs.join().expect("it rotates or not");
         assert!(!opens(&cache, &old));
         match (mine, theirs) {
@@ -241,11 +241,11 @@ fn sign_in_against_end_user_is_before_it_or_behind() {
 #[test]
 fn rotate_against_end_user_leaves_nothing() {
     explore(&["rotated, then ended", "ended first"], |cache| {
-        let old = cache.create(b"data", Deadlines::default()).expect("room");
+        let old = cache.create(b"data", NewSession::default()).expect("room");
         let old = cache.sign_in(&old.id, "ada", SignIn::default()).expect("it is live");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end_user("ada", None));
-        let rotated = cache.rotate(&old.id, sessile::Grace::NONE);
+        let rotated = cache.rotate(&old.id, Grace::NONE);
         assert_eq!(ending.join().expect("it ends what is there"), 1);
         assert!(cache.sessions_of("ada").is_empty() && !opens(&cache, &old));
         match rotated {
@@ -261,12 +261,142 @@ fn rotate_against_end_user_leaves_nothing() {
     });
 }
 
+#[test]
+fn grace_expiry_against_open_by_the_old_id_is_before_it_or_behind() {
+    explore_runs(&["opened within the grace", "refused after it"], || {
+        let clock = Clock::manual();
+        let cache = two_shards(&clock);
+        let old = cache.create(b"data", NewSession::default()).expect("room");
+        let new = cache.rotate(&old.id, Grace::of(SECOND)).expect("it is live");
+        let other = cache.clone();
+        let waiting = thread::spawn(move || {
+            meet(&other);
+            clock.advance(SECOND);
+        });
+        meet(&cache);
+        let mut buffer = BytesMut::new();
+        let record = cache.open_token(old.token.as_str().as_bytes(), &mut buffer);
+        waiting.join().expect("it moves the clock");
+        assert!(!opens(&cache, &old), "the grace is over");
+        assert!(opens(&cache, &new));
+        match record {
+            Some(record) => {
+                assert_eq!((record.id, &buffer[..]), (old.id, &b"data"[..]));
+                "opened within the grace"
+            }
+            None => {
+                assert_eq!(cache.stats().refused.reused, 2);
+                "refused after it"
+            }
+        }
+    });
+}
+
+#[test]
+fn grace_expiry_against_save_and_end_of_the_old_id_loses_no_end() {
+    explore_runs(&["saved within the grace", "refused after it"], || {
+        let clock = Clock::manual();
+        let cache = two_shards(&clock);
+        let old = cache.create(b"data", NewSession::default()).expect("room");
+        let new = cache.rotate(&old.id, Grace::of(SECOND)).expect("it is live");
+        let other = cache.clone();
+        let waiting = thread::spawn(move || {
+            meet(&other);
+            clock.advance(SECOND);
+            meet(&other);
+            assert!(other.end(&old.id), "an end follows the old id whenever it comes");
+        });
+        meet(&cache);
+        let saved = cache.save(&old.id, new.version, b"more");
+        waiting.join().expect("it ends the session");
+        assert!(!opens(&cache, &old) && !opens(&cache, &new) && cache.is_empty());
+        match saved {
+            Ok(_) => "saved within the grace",
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "refused after it"
+            }
+        }
+    });
+}
+
+#[test]
+fn end_all_against_create_leaves_nothing_of_before() {
+    explore(&["made, then ended", "made behind it"], |cache| {
+        let before = cache.create(b"data", NewSession::default()).expect("room");
+        let other = cache.clone();
+        let ending = thread::spawn(move || {
+            meet(&other);
+            other.end_all();
+            assert!(!opens(&other, &before), "it has returned");
+        });
+        meet(&cache);
+        let made = cache.create(b"data", NewSession::default()).expect("room");
+        ending.join().expect("it ends what is there");
+        assert!(!opens(&cache, &before));
+        let is_there = opens(&cache, &made);
+        assert_eq!(cache.len(), usize::from(is_there));
+        cache.validate();
+        if is_there { "made behind it" } else { "made, then ended" }
+    });
+}
+
+#[test]
+fn end_all_against_open_is_before_it_or_behind() {
+    explore(&["opened before", "refused after"], |cache| {
+        let made = cache.create(b"data", NewSession::default()).expect("room");
+        let other = cache.clone();
+        let ending = thread::spawn(move || {
+            meet(&other);
+            other.end_all();
+        });
+        meet(&cache);
+        let is_opened = opens(&cache, &made);
+        ending.join().expect("it ends what is there");
+        assert!(!opens(&cache, &made) && cache.is_empty());
+        if is_opened { "opened before" } else { "refused after" }
+    });
+}
+
+#[test]
+fn end_all_against_sign_in_across_shards_leaves_nothing() {
+    explore(&["signed in, then ended", "ended first"], |cache| {
+        let (old, user) = one_that_moves(&cache);
+        let other = cache.clone();
+        let ending = thread::spawn(move || {
+            meet(&other);
+            other.end_all();
+        });
+        meet(&cache);
+        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
+        ending.join().expect("it ends what is there");
+        assert!(!opens(&cache, &old) && cache.is_empty() && cache.sessions_of(&user).is_empty());
+        cache.validate();
+        match signed_in {
+            Ok(new) => {
+                assert!(!opens(&cache, &new), "no session escapes");
+                "signed in, then ended"
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "ended first"
+            }
+        }
+    });
+}
+
+/// Takes each lock for a moment. Loom orders what shares a lock: what takes none, as reading, moving the clock
+/// and ending all, stands behind this.
+fn meet(cache: &SessionCache) {
+    let _ = cache.len();
+}
+
 /// Runs a model in every order and checks that each outcome came about.
 fn explore(
     outcomes: &[&str],
     model: impl Fn(SessionCache) -> &'static str + Send + Sync + 'static,
 ) {
-    explore_runs(outcomes, move || model(two_shards()));
+    explore_runs(outcomes, move || model(two_shards(&Clock::manual())));
 }
 
 fn explore_runs(outcomes: &[&str], model: impl Fn() -> &'static str + Send + Sync + 'static) {
@@ -281,7 +411,7 @@ fn explore_runs(outcomes: &[&str], model: impl Fn() -> &'static str + Send + Syn
 }
 
 /// A small cache of two shards, the same in each run: loom replays what it has seen.
-fn two_shards() -> SessionCache {
+fn two_shards(clock: &Clock) -> SessionCache {
     thread_local! {
         static NEXT: Cell<u64> = const { Cell::new(0) };
     }
@@ -298,12 +428,14 @@ fn two_shards() -> SessionCache {
         .memory(128 << 10)
         .shards(2)
         .max_session_size(64)
-        .clock(Clock::manual())
+        .clock(clock.clone())
         .entropy(counted)
         .keys(KeyRing::from_bytes(&[&key]).expect("a key"))
         .build()
         .expect("settings that hold")
 }
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A session, and a user whose sessions live in the other shard.
 fn one_that_moves(cache: &SessionCache) -> (Issued, String) {

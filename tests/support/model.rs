@@ -410,8 +410,9 @@ impl Pair {
         }
         // What was created after an end of all may count from a later tick.
         let drift = self.horizon.saturating_sub(self.now);
-        self.now += LIFETIME + drift;
-        self.clock.advance(TICK * (LIFETIME + drift));
+        // And an old id is remembered for a grace and an idle timeout.
+        self.now += LIFETIME + drift + IDLE;
+        self.clock.advance(TICK * (LIFETIME + drift + IDLE));
         while self.cache.maintain(64).more {}
         self.expect(Along::Expiry, &[]);
         assert!(self.live.is_empty(), "the end of each was told");
