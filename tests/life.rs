@@ -318,7 +318,8 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
 #[test]
 fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     let (cache, clock) = cache();
-    let [tab, late] = [(); 2].map(|()| cache.create(b"", support::having(lifetime(2 * SECOND))).unwrap());
+    let [tab, late] =
+        [(); 2].map(|()| cache.create(b"", support::having(lifetime(2 * SECOND))).unwrap());
     clock.advance(SECOND);
     let renewed = PLAINLY.renew_lifetime(true).deadlines(lifetime(HOUR));
     let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();

@@ -30,12 +30,17 @@ impl<'r> Glimpse<'r> {
     #[inline(always)]
     pub(crate) fn read(self, flags: Flags, data: &mut [u8]) -> Option<Option<UserHash>> {
         if flags.has(Flags::USER) {
-            self.words.read(self.at.wrapping_add(flags.data()), data)?;
-            let user = self.words.chunk::<2>(self.at.wrapping_add(USER))?;
-            return Some(Some(UserHash([user.load(0), user.load(1)])));
+            return self.read_member(flags, data).map(Some);
         }
         self.words.read(self.at.wrapping_add(DATA), data)?;
         Some(None)
+    }
+
+    #[inline(never)]
+    fn read_member(self, flags: Flags, data: &mut [u8]) -> Option<UserHash> {
+        self.words.read(self.at.wrapping_add(flags.data()), data)?;
+        let user = self.words.chunk::<2>(self.at.wrapping_add(USER))?;
+        Some(UserHash([user.load(0), user.load(1)]))
     }
 
     /// Fetches the entry and what it is linked with, and gives something that only they tell.

@@ -125,13 +125,17 @@ fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Op
     if !proof.holds(&entry.stamp()) {
         return Some(Miss::Unproven);
     }
-    if flags.has(Flags::ALIAS) {
-        return Some(Miss::Rotated);
+    let has_ended = entry.times().created < moment.horizon;
+    let is_over = entry.deadline() <= moment.now;
+    // One branch for what hardly ever is.
+    if !(flags.has(Flags::ALIAS) | has_ended | is_over) {
+        return None;
     }
-    if entry.times().created < moment.horizon {
-        return Some(Miss::Absent);
-    }
-    (entry.deadline() <= moment.now).then_some(Miss::Expired)
+    Some(match (flags.has(Flags::ALIAS), has_ended) {
+        (true, _) => Miss::Rotated,
+        (_, true) => Miss::Absent,
+        _ => Miss::Expired,
+    })
 }
 
 #[inline(always)]
