@@ -39,8 +39,8 @@ fn load(criterion: &mut Criterion) {
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("hit", size), |bencher| {
             bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+            assert_eq!(buffer.len(), size);
         });
-        assert_eq!(buffer.len(), size);
     }
     let mut bed = Bed::new(SMALL);
     end_all(&bed);
@@ -59,8 +59,8 @@ fn open(criterion: &mut Criterion) {
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("header to record", size), |bencher| {
             bencher.iter(|| bed.cache.open([&bed.headers[bed.turns.next()][..]], &mut buffer));
+            assert_eq!(buffer.len(), size);
         });
-        assert_eq!(buffer.len(), size);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     events::{Event, Journal, What, Why},
     id::SessionId,
     shard::{
-        Ended, Newcomer, Plan, Proof, Refusal, Shard, View,
+        Newcomer, Plan, Proof, Refusal, Shard, View,
         entry::{Head, Line},
     },
     sync::{AtomicU32, Lock, Relaxed},
@@ -202,11 +202,12 @@ impl SessionCache {
         self.write_to(id, |shard| shard.set_times(&id.id, now, change))
     }
 
-    /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it, may save to it and touch it, but gets
-    /// no new id from it, nor the cookie that was sent. Afterwards it opens nothing; it is remembered for the
-    /// session's idle timeout, if there is room, so that [`end`](Self::end) follows it to the new one, and so that its
-    /// use shows: as [`reused`](Refused::reused), as an [event](Self::next_event), and by
-    /// [`end_reused`](Builder::end_reused) as the end of the session. The lifetime stays as it is.
+    /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it,
+    /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
+    /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
+    /// follows it to the new one, and so that its use shows: as [`reused`](Refused::reused), as an
+    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. The
+    /// lifetime stays as it is.
     ///
     /// ```
     /// use std::time::Duration;
@@ -248,17 +249,7 @@ impl SessionCache {
     /// one. When this has returned, no read finds it.
     pub fn end(&self, id: &SessionId) -> bool {
         let now = self.now();
-        let mut id = *id;
-        loop {
-            if !self.has_home(&id) {
-                return false;
-            }
-            match self.write(id.home, |shard| shard.end(&id.id, now)) {
-                Ended::Session => return true,
-                Ended::Alias(target) => id = target,
-                Ended::Nothing => return false,
-            }
-        }
+        self.follow(*id, |shard, id| shard.end(id, now))
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
@@ -303,8 +294,8 @@ impl SessionCache {
         self.write_to(id, |shard| shard.end_if(&id.id, version, now))
     }
 
-    /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that was under
-    /// way when the session was rotated is not lost.
+    /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
+    /// was under way when the session was rotated is not lost.
     pub fn end_token(&self, value: &[u8]) -> bool {
         self.prove(value).is_some_and(|id| self.end(&id))
     }

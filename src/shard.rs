@@ -37,7 +37,7 @@ pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
 use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
-use index::{Index, Place, Spot};
+use index::{Index, Place, Spot, Vacancy};
 pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
 pub(crate) use read::View;
@@ -240,9 +240,9 @@ impl Shard {
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (spot, at) = self.admit(newcomer, data.len(), None, now)?;
+        let (vacancy, at) = self.admit(newcomer, data.len(), None, now)?;
         Entry::at(&self.region, at).fill(data);
-        self.enlist(spot, at);
+        self.index.put(vacancy, at);
         self.counts.created += 1;
         self.tell(What::Created, at, now);
         Ok(())
@@ -375,23 +375,26 @@ impl Shard {
         !is_dead && entry.deadline() > now
     }
 
-    /// Where an id is to be put into the index, if it can be.
-    fn vacant_spot(&self, id: &Id) -> Result<Spot, Refusal> {
+    /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
+    /// vacant.
+    fn vacancy(&self, id: &Id) -> Result<Vacancy, Refusal> {
         let spot = self.index.spot(id);
-        let is_taken = self.find_at(spot, id).is_some() || self.index.vacancy(spot).is_none();
-        if is_taken { Err(Refusal::Taken) } else { Ok(spot) }
+        if self.find_at(spot, id).is_some() {
+            return Err(Refusal::Taken);
+        }
+        self.index.vacancy(spot).ok_or(Refusal::Taken)
     }
 
     /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
-    /// and it was enlisted at that spot.
+    /// and it was put into the index.
     fn admit(
         &mut self,
         newcomer: &Newcomer<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
-    ) -> Result<(Spot, Offset), Refusal> {
-        let spot = self.vacant_spot(&newcomer.stamp.id)?;
+    ) -> Result<(Vacancy, Offset), Refusal> {
+        let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
         let at = self.make_room(need, now).ok_or(Refusal::Full)?;
         let entry = Entry::at(&self.region, at);
@@ -402,16 +405,7 @@ impl Shard {
         self.wheel.file(&self.region, at + WHEEL, deadline);
         self.queues.enter(&self.region, at);
         self.users.enter(&self.region, at);
-        Ok((spot, at))
-    }
-
-    /// Puts an id into the index, at a spot that had a vacancy and can only have gained more.
-    fn enlist(&mut self, spot: Spot, at: Offset) {
-        let vacancy = self.index.vacancy(spot);
-        debug_assert!(vacancy.is_some(), "what goes makes more vacancies");
-        if let Some(place) = vacancy {
-            self.index.put(place, spot, at);
-        }
+        Ok((vacancy, at))
     }
 
     /// Gives back what a session's block has beyond so many bytes of data.

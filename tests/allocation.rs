@@ -9,7 +9,7 @@ use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use sessile::{Clock, Error, Issued, SessionCache};
+use sessile::{Clock, Error, Grace, Issued, SessionCache};
 use support::{
     HOUR, NEW, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, having,
     idle, rings::ring, sign_in, signed_in,
@@ -97,7 +97,7 @@ fn every_refusal_allocates_nothing() {
     let expired = cache.create(b"3", having(idle(HOUR / 10))).unwrap();
     let live = create(&cache, b"4");
     cache.end(&ended.id);
-    cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
+    cache.rotate(&rotated.id, Grace::NONE).unwrap();
     clock.advance(HOUR / 10);
     let mut wrong_tag = live.token.as_str().to_owned();
     wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
@@ -126,7 +126,7 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
         assert!(free_of_charge(what, || cache.set_deadlines(id, PLAIN).is_err()));
-        assert!(free_of_charge(what, || cache.rotate(id, sessile::Grace::NONE).is_err()));
+        assert!(free_of_charge(what, || cache.rotate(id, Grace::NONE).is_err()));
         assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAINLY).is_err()));
     }
     let version = live.version + 1;
@@ -150,7 +150,7 @@ fn writing_allocates_nothing() {
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
         free_of_charge("set_deadlines", || cache.set_deadlines(&made.id, idle(HOUR)).unwrap());
-        made = free_of_charge("rotate", || cache.rotate(&made.id, sessile::Grace::NONE).unwrap());
+        made = free_of_charge("rotate", || cache.rotate(&made.id, Grace::NONE).unwrap());
         let user = format!("user {round}");
         made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());
         assert_eq!(free_of_charge("len", || cache.len()), 1);
@@ -161,7 +161,7 @@ fn writing_allocates_nothing() {
         signed_in(&cache, &data, &user);
         assert_eq!(free_of_charge("end_user", || cache.end_user(&user, None)), 1);
         let old = create(&cache, &data);
-        made = cache.rotate(&old.id, sessile::Grace::NONE).unwrap();
+        made = cache.rotate(&old.id, Grace::NONE).unwrap();
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
         assert!(free_of_charge("end", end));
     }

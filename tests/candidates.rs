@@ -6,7 +6,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Clock, Issued, SessionCache, internals::cookie::Parts};
+use sessile::{Clock, Grace, Issued, SessionCache, internals::cookie::Parts};
 use support::{HOUR, MINUTE, builder, create, field, having, idle, load, open, rings::NAME};
 
 fn with(verify_first: bool) -> (SessionCache, Clock) {
@@ -37,7 +37,7 @@ fn candidates(cache: &SessionCache, clock: &Clock) -> (Issued, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
     let expired = cache.create(b"left", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
-    cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
+    cache.rotate(&rotated.id, Grace::NONE).unwrap();
     clock.advance(MINUTE);
     let forged = Parts { tag: [1; 16], ..parts(&good) }.encode();
     let mut bad: Vec<_> = [ended.token, rotated.token, expired.token, forged]

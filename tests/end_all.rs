@@ -17,8 +17,8 @@ use std::{
 
 use sessile::{Clock, Error, Evicted, Grace, Issued, SessionCache, internals::region::WORD};
 use support::{
-    HOUR, MINUTE, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many, data,
-    is_long, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, NEW, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
+    data, is_long, lifetime, load, opens, sign_in, signed_in,
 };
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
@@ -223,7 +223,7 @@ fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
         let sessions = |of: Evicted| [of.probation, of.anonymous, of.authenticated];
         assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
         assert!(guests.iter().all(|made| opens(&cache, &made.token)));
-        assert!(cache.create(&[3; 2 << 10], support::NEW).is_ok());
+        assert!(cache.create(&[3; 2 << 10], NEW).is_ok());
         cache.validate();
     }
 }
@@ -357,7 +357,7 @@ fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
     let made = create(&cache, b"data");
-    cache.set_deadlines(&made.id, support::lifetime(MINUTE)).unwrap();
+    cache.set_deadlines(&made.id, lifetime(MINUTE)).unwrap();
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
 }

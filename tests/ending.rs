@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Error, Issued, SessionCache, internals::cookie::Parts};
+use sessile::{Clock, Error, Grace, Issued, SessionCache, internals::cookie::Parts};
 use support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
 
 fn sharded() -> SessionCache {
@@ -74,7 +74,7 @@ fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
         let (rotated, hits) =
-            race(&cache, &made, 64, || cache.rotate(&made.id, sessile::Grace::NONE).unwrap());
+            race(&cache, &made, 64, || cache.rotate(&made.id, Grace::NONE).unwrap());
         assert!(hits > 0, "they read while they could");
         assert!(!opens(&cache, &made.token));
         assert_ne!(rotated.token, made.token);
@@ -109,9 +109,9 @@ fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
         let made = create(&cache, b"the data");
         let user = format!("user {round}");
         let (one, two) = thread::scope(|scope| {
-            let one = scope.spawn(|| cache.rotate(&made.id, sessile::Grace::NONE));
+            let one = scope.spawn(|| cache.rotate(&made.id, Grace::NONE));
             let two = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, sessile::Grace::NONE),
+                0 => cache.rotate(&made.id, Grace::NONE),
                 _ => cache.sign_in(&made.id, &user, PLAINLY),
             });
             (one.join().unwrap(), two.join().unwrap())
@@ -175,7 +175,7 @@ fn term_1_an_end_by_the_old_id_is_an_end_of_the_new_one() {
     for round in 0..rounds() {
         let first = create(&cache, b"the data");
         let made = match round % 2 {
-            0 => cache.rotate(&first.id, sessile::Grace::NONE).unwrap(),
+            0 => cache.rotate(&first.id, Grace::NONE).unwrap(),
             _ => sign_in(&cache, &first.id, &format!("user {round}")),
         };
         let (was_there, _) = race(&cache, &made, 16, || cache.end(&first.id));
@@ -193,7 +193,7 @@ fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
         let user = format!("user {round}");
         let (moved, ended) = thread::scope(|scope| {
             let moved = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, sessile::Grace::NONE),
+                0 => cache.rotate(&made.id, Grace::NONE),
                 _ => cache.sign_in(&made.id, &user, PLAINLY),
             });
             let ended = scope.spawn(|| cache.end(&made.id));

@@ -21,7 +21,7 @@ use sessile::{
     Why,
 };
 use support::{
-    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
+    HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
     opens, sign_in, signed_in,
 };
 
@@ -211,7 +211,7 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
     let number = if is_long() { 10_000_000 } else { 100_000 };
     let counted = measure(|| {
         for _ in 0..number {
-            let made = cache.create(b"data", support::NEW).unwrap();
+            let made = cache.create(b"data", NEW).unwrap();
             assert!(cache.end(&made.id));
         }
     });
@@ -230,7 +230,7 @@ fn noting_and_taking_events_allocates_nothing() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
     let run = || {
-        let made = cache.create(b"data", support::NEW).unwrap();
+        let made = cache.create(b"data", NEW).unwrap();
         let made = cache.rotate(&made.id, Grace::of(MINUTE)).unwrap();
         let made = cache.sign_in(&made.id, "ada", PLAINLY).unwrap();
         assert!(cache.save(&made.id, 9, b"").is_err());

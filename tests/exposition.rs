@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 
-use sessile::{Error, SessionCache, Stats};
+use sessile::{Error, Grace, SessionCache, Stats};
 use support::{
     NEW, PLAINLY, TICK, block, cache, create, create_many, data, having, idle, opens, request,
     sign_in, signed_in,
@@ -165,7 +165,7 @@ fn busy() -> SessionCache {
     assert_eq!(cache.save(&made[0].id, made[0].version, b"other"), Err(Error::Conflict));
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
-    let user = cache.rotate(&user.id, sessile::Grace::NONE).unwrap();
+    let user = cache.rotate(&user.id, Grace::NONE).unwrap();
     assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
     for token in ["", "short", &forged, &forged, &forged, made[7].token.as_str()] {

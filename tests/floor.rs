@@ -6,7 +6,7 @@
 mod support;
 
 use proptest::prelude::*;
-use sessile::{BuildError, Builder, Clock, Error, Evicted, Issued, SessionCache};
+use sessile::{BuildError, Builder, Clock, Error, Evicted, Grace, Issued, SessionCache};
 use support::{
     NEW, PLAINLY, Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
     largest_block, opens, sign_in, signed_in,
@@ -163,7 +163,7 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     assert!(saved.is_ok(), "so much it may grow");
     cache.validate();
 
-    let rotated = cache.rotate(&small.id, sessile::Grace::NONE).unwrap();
+    let rotated = cache.rotate(&small.id, Grace::NONE).unwrap();
     cache.validate();
     let user = cache.sign_in(&rotated.id, "ada", PLAINLY).unwrap();
     assert!(cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(), "no user is held back");
@@ -179,7 +179,7 @@ fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
     let mut user = signed_in(&cache, &[2; LEN], "ada");
     for round in 0..200 {
         user = if round % 3 == 0 {
-            cache.rotate(&user.id, sessile::Grace::NONE).unwrap()
+            cache.rotate(&user.id, Grace::NONE).unwrap()
         } else {
             sign_in(&cache, &user.id, "ada")
         };
@@ -203,7 +203,7 @@ fn step(cache: &SessionCache, known: &mut Vec<Issued>, verb: u8, which: u16, len
             let version = support::load(cache, &made.id).map_or(0, |(record, _)| record.version);
             let _ = cache.save(&made.id, version, &bytes);
         }
-        5 => known.extend(cache.rotate(&made.id, sessile::Grace::NONE).ok()),
+        5 => known.extend(cache.rotate(&made.id, Grace::NONE).ok()),
         6 => known.extend(cache.sign_in(&made.id, &format!("user {}", which % 50), PLAINLY).ok()),
         _ => drop(cache.end(&made.id)),
     }

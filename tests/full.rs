@@ -5,7 +5,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Builder, Clock, Error, Evicted, Issued, SessionCache, Stats};
+use sessile::{Builder, Clock, Error, Evicted, Grace, Issued, SessionCache, Stats};
 use support::{
     HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
     fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
@@ -282,7 +282,7 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
     assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     assert!(cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(), "it may shrink");
     cache.validate();

@@ -15,7 +15,7 @@ use sessile::{
 };
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
-    data, fill_with_users, idle, lifetime, load, opens, request, sign_in, signed_in,
+    data, fill_with_users, having, idle, lifetime, load, opens, request, sign_in, signed_in,
 };
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -215,7 +215,7 @@ fn life_1_no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
 fn life_2_neither_id_opens_a_session_past_its_deadline() {
     let (cache, clock) = cache();
     for (deadlines, life) in [(idle(MINUTE), MINUTE), (lifetime(MINUTE), MINUTE)] {
-        let old = cache.create(b"data", support::having(deadlines)).unwrap();
+        let old = cache.create(b"data", having(deadlines)).unwrap();
         let new = rotate(&cache, &old.id, HOUR);
         clock.advance(life - TICK);
         assert!(cache.stats().sessions.aliases > 0);
@@ -423,7 +423,7 @@ fn id_4_a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
 #[test]
 fn an_old_id_says_nothing_of_a_session_that_expired() {
     let (cache, clock) = watched(true);
-    let old = cache.create(b"data", support::having(PLAIN.idle_timeout(MINUTE))).unwrap();
+    let old = cache.create(b"data", having(PLAIN.idle_timeout(MINUTE))).unwrap();
     rotate(&cache, &old.id, Duration::ZERO);
     clock.advance(MINUTE);
     drain(&cache);

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use sessile::{Clock, Error, SessionCache};
+use sessile::{Clock, Error, Grace, SessionCache};
 use support::{HOUR, MINUTE, NEW, PLAINLY, builder, create, create_many, data, idle, opens};
 
 /// A cache whose hook refuses the keys that begin with `no`.
@@ -68,7 +68,7 @@ fn it_is_asked_of_no_other_verb() {
     let (cache, asked) = picky();
     let made = create(&cache, b"data");
     let version = cache.save(&made.id, made.version, b"more").unwrap();
-    let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
     let made = cache.sign_in(&made.id, "ada", PLAINLY).unwrap();
     cache.touch(&made.id).unwrap();
     assert!(made.version == version && opens(&cache, &made.token) && cache.end(&made.id));

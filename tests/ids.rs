@@ -12,7 +12,7 @@ use std::{
 
 use proptest::prelude::*;
 use sessile::{
-    BuildError, Clock, Error, Issued, SessionCache, Token,
+    BuildError, Clock, Error, Grace, Issued, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -152,7 +152,7 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
         if n % 3 == 0 {
             let (old, own) = made.swap_remove(made.len() / 2);
             let new = if n % 2 == 0 {
-                cache.rotate(&old.id, sessile::Grace::NONE)
+                cache.rotate(&old.id, Grace::NONE)
             } else {
                 cache.sign_in(&old.id, &n.to_string(), PLAINLY)
             };
@@ -205,7 +205,7 @@ fn id_2_a_source_that_always_repeats_is_an_error() {
     let only = create(&cache, b"the only one");
     for _ in 0..3 {
         assert!(cache.create(b"another", NEW).is_err());
-        assert!(cache.rotate(&only.id, sessile::Grace::NONE).is_err());
+        assert!(cache.rotate(&only.id, Grace::NONE).is_err());
         assert!(cache.sign_in(&only.id, "alice", PLAINLY).is_err());
     }
     assert_eq!(cache.len(), 1);
@@ -231,7 +231,7 @@ fn id_2_without_random_bytes_nothing_is_made_or_changed() {
     let made = create(&cache, b"kept");
     IS_DRY.store(true, Relaxed);
     assert_eq!(cache.create(b"more", NEW).err(), Some(Error::Entropy));
-    assert_eq!(cache.rotate(&made.id, sessile::Grace::NONE).err(), Some(Error::Entropy));
+    assert_eq!(cache.rotate(&made.id, Grace::NONE).err(), Some(Error::Entropy));
     assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Entropy));
     assert_eq!(cache.len(), 1);
     assert_eq!(load(&cache, &made.id).unwrap().1, b"kept");

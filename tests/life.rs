@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use sessile::{Error, Issued, KeyRing, SessionCache, internals::cookie::Parts};
+use sessile::{Error, Grace, Issued, KeyRing, SessionCache, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
     having, idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
@@ -23,7 +23,7 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
             .map(|deadlines| cache.create(b"was here", having(deadlines)).unwrap());
     assert!(cache.end(&ended.id));
-    assert!(cache.rotate(&rotated.id, sessile::Grace::NONE).is_ok());
+    assert!(cache.rotate(&rotated.id, Grace::NONE).is_ok());
     sign_in(cache, &signed_in.id, "alice");
     clock.advance(SECOND);
     assert_eq!(cache.set_deadlines(&cut.id, lifetime(SECOND)), Ok(()));
@@ -121,7 +121,7 @@ fn life_5_versions_go_on_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
-    let rotated = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let rotated = cache.rotate(&made.id, Grace::NONE).unwrap();
     assert_eq!(rotated.version, version);
     let signed_in = sign_in(&cache, &rotated.id, "alice");
     assert_eq!(signed_in.version, version);
@@ -181,7 +181,7 @@ proptest! {
                 }
                 1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
                 2 => prop_assert_eq!(cache.set_deadlines(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
-                3 => made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap(),
+                3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
                 4 => prop_assert!(opens(&cache, &made.token)),
                 _ => drop(cache.maintain(len)),
             }
@@ -219,7 +219,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     clock.advance(MINUTE);
     let made = sign_in(&cache, &made.id, "alice");
     clock.advance(MINUTE);
-    let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
     clock.advance(MINUTE);
     let (record, _) = load(&cache, &made.id).unwrap();
     assert_eq!([record.age(), record.id_age()], [MINUTE * 3, MINUTE]);
@@ -246,7 +246,7 @@ fn end_follows_a_session_through_all_its_ids() {
             let last = ids[ids.len() - 1].id;
             let next = match (n + step) % 3 {
                 0 => sign_in(&cache, &last, &format!("user {n} {step}")),
-                _ => cache.rotate(&last, sessile::Grace::NONE).unwrap(),
+                _ => cache.rotate(&last, Grace::NONE).unwrap(),
             };
             homes.insert(home(&next));
             ids.push(next);
@@ -289,7 +289,7 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
 fn an_old_id_is_forgotten_within_the_idle_timeout() {
     let (cache, clock) = cache();
     let made = create(&cache, b"mine");
-    let next = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let next = cache.rotate(&made.id, Grace::NONE).unwrap();
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 1));
     let half = cache.idle_timeout() / 2;
     clock.advance(half);
@@ -308,7 +308,7 @@ fn an_old_id_is_forgotten_within_the_idle_timeout() {
 fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"the data");
-    let new = cache.rotate(&old.id, sessile::Grace::of(HOUR)).unwrap();
+    let new = cache.rotate(&old.id, Grace::of(HOUR)).unwrap();
     assert!(cache.end(&new.id));
     assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
     let refused = cache.stats().refused;
@@ -318,12 +318,11 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
 #[test]
 fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     let (cache, clock) = cache();
-    let [tab, late] =
-        [(); 2].map(|()| cache.create(b"", support::having(lifetime(2 * SECOND))).unwrap());
+    let [tab, late] = [(); 2].map(|()| cache.create(b"", having(lifetime(2 * SECOND))).unwrap());
     clock.advance(SECOND);
     let renewed = PLAINLY.renew_lifetime(true).deadlines(lifetime(HOUR));
     let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();
-    let other = cache.rotate(&late.id, sessile::Grace::of(MINUTE)).unwrap();
+    let other = cache.rotate(&late.id, Grace::of(MINUTE)).unwrap();
     cache.set_deadlines(&other.id, lifetime(HOUR)).unwrap();
     clock.advance(5 * SECOND);
     cache.maintain(usize::MAX);

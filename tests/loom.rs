@@ -34,16 +34,7 @@ fn rotate_against_end_of_the_old_id_leaves_nothing() {
         let rotated = cache.rotate(&old.id, Grace::NONE);
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
-        match rotated {
-            Ok(new) => {
-                assert!(!opens(&cache, &new), "the end follows the rotation");
-                "rotated, then ended"
-            }
-            Err(error) => {
-                assert_eq!(error, Error::Gone);
-                "ended first"
-            }
-        }
+        ended(&cache, rotated, "rotated, then ended")
     });
 }
 
@@ -56,16 +47,7 @@ fn sign_in_across_shards_against_end_of_the_old_id_leaves_nothing() {
         let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
-        match signed_in {
-            Ok(new) => {
-                assert!(!opens(&cache, &new), "the end follows the sign-in");
-                "signed in, then ended"
-            }
-            Err(error) => {
-                assert_eq!(error, Error::Gone);
-                "ended first"
-            }
-        }
+        ended(&cache, signed_in, "signed in, then ended")
     });
 }
 
@@ -248,16 +230,7 @@ fn rotate_against_end_user_leaves_nothing() {
         let rotated = cache.rotate(&old.id, Grace::NONE);
         assert_eq!(ending.join().expect("it ends what is there"), 1);
         assert!(cache.sessions_of("ada").is_empty() && !opens(&cache, &old));
-        match rotated {
-            Ok(new) => {
-                assert!(!opens(&cache, &new), "no session escapes");
-                "rotated, then ended"
-            }
-            Err(error) => {
-                assert_eq!(error, Error::Gone);
-                "ended first"
-            }
-        }
+        ended(&cache, rotated, "rotated, then ended")
     });
 }
 
@@ -372,17 +345,26 @@ fn end_all_against_sign_in_across_shards_leaves_nothing() {
         ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &old) && cache.is_empty() && cache.sessions_of(&user).is_empty());
         cache.validate();
-        match signed_in {
-            Ok(new) => {
-                assert!(!opens(&cache, &new), "no session escapes");
-                "signed in, then ended"
-            }
-            Err(error) => {
-                assert_eq!(error, Error::Gone);
-                "ended first"
-            }
-        }
+        ended(&cache, signed_in, "signed in, then ended")
     });
+}
+
+/// Which it was of an end and of what gives a new id. The end took the session along or came before.
+fn ended(
+    cache: &SessionCache,
+    issued: Result<Issued, Error>,
+    then_ended: &'static str,
+) -> &'static str {
+    match issued {
+        Ok(new) => {
+            assert!(!opens(cache, &new), "no session escapes");
+            then_ended
+        }
+        Err(error) => {
+            assert_eq!(error, Error::Gone);
+            "ended first"
+        }
+    }
 }
 
 /// Takes each lock for a moment. Loom orders what shares a lock: what takes none, as reading, moving the clock

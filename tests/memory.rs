@@ -9,7 +9,7 @@ mod support;
 
 use std::fs;
 
-use sessile::{Clock, SessionCache};
+use sessile::{Clock, Grace, SessionCache};
 use support::{NEW, Random, is_long, rings::ring};
 
 const BUDGET: usize = 64 << 20;
@@ -54,7 +54,7 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
         match random.below(16) {
             0 => assert!(cache.end(&made.id)),
             1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),
-            2 => drop(cache.rotate(&made.id, sessile::Grace::NONE).unwrap()),
+            2 => drop(cache.rotate(&made.id, Grace::NONE).unwrap()),
             _ => {}
         }
         written += len + 96;

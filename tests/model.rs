@@ -3,6 +3,7 @@
 #[path = "support/model.rs"]
 mod model;
 
+use model::{Memory, Pair};
 use proptest::prelude::*;
 use sessile::AtLimit;
 
@@ -10,26 +11,32 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn with_plenty_of_memory_nothing_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..2_000), refuse in any::<bool>(), end_reused in any::<bool>()) {
-        model::Pair::new(model::Memory::Plenty, at_limit(refuse), end_reused).run(&model::ops(&bytes));
+    fn with_plenty_of_memory_nothing_is_lost(input in input(2_000)) {
+        run(Memory::Plenty, input);
     }
 
     #[test]
-    fn with_hardly_any_memory_only_what_may_go_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..4_000), refuse in any::<bool>(), end_reused in any::<bool>()) {
-        model::Pair::new(model::Memory::Short, at_limit(refuse), end_reused).run(&model::ops(&bytes));
+    fn with_hardly_any_memory_only_what_may_go_is_lost(input in input(4_000)) {
+        run(Memory::Short, input);
     }
 
     #[test]
-    fn with_hardly_any_memory_in_two_shards_too(bytes in prop::collection::vec(any::<u8>(), 0..4_000), refuse in any::<bool>(), end_reused in any::<bool>()) {
-        model::Pair::new(model::Memory::ShortInTwo, at_limit(refuse), end_reused).run(&model::ops(&bytes));
+    fn with_hardly_any_memory_in_two_shards_too(input in input(4_000)) {
+        run(Memory::ShortInTwo, input);
     }
 
     #[test]
-    fn with_a_floor_for_users_nobody_else_takes_that(bytes in prop::collection::vec(any::<u8>(), 0..4_000), refuse in any::<bool>(), end_reused in any::<bool>()) {
-        model::Pair::new(model::Memory::ShortWithFloor, at_limit(refuse), end_reused).run(&model::ops(&bytes));
+    fn with_a_floor_for_users_nobody_else_takes_that(input in input(4_000)) {
+        run(Memory::ShortWithFloor, input);
     }
 }
 
-fn at_limit(refuse: bool) -> AtLimit {
-    if refuse { AtLimit::Refuse } else { AtLimit::EndStalest }
+/// At most so many bytes to make operations of, and two settings.
+fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, AtLimit, bool)> {
+    let at_limit = prop_oneof![Just(AtLimit::Refuse), Just(AtLimit::EndStalest)];
+    (prop::collection::vec(any::<u8>(), 0..most), at_limit, any::<bool>())
+}
+
+fn run(memory: Memory, (bytes, at_limit, end_reused): (Vec<u8>, AtLimit, bool)) {
+    Pair::new(memory, at_limit, end_reused).run(&model::ops(&bytes));
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use sessile::{
-    Clock, Error, Issued, KeyError, KeyRing, SetCookie,
+    Clock, Error, Grace, Issued, KeyError, KeyRing, SetCookie,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -115,7 +115,7 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     let clock = Clock::manual();
     let cache = builder(&clock).build().unwrap();
     let first = create(&cache, b"data");
-    let second = cache.rotate(&first.id, sessile::Grace::NONE).unwrap();
+    let second = cache.rotate(&first.id, Grace::NONE).unwrap();
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
     let mut printed = Printed::default();
@@ -148,13 +148,13 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
     let made = create(&cache, b"data");
     let expired = cache.create(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
-    let next = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    let next = cache.rotate(&made.id, Grace::NONE).unwrap();
     let mut printed = Printed::default();
     for gone in [&made, &expired] {
         printed.error("save", &cache.save(&gone.id, gone.version, b"x").unwrap_err());
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
         printed.error("set_deadlines", &cache.set_deadlines(&gone.id, PLAIN).unwrap_err());
-        printed.error("rotate", &cache.rotate(&gone.id, sessile::Grace::NONE).unwrap_err());
+        printed.error("rotate", &cache.rotate(&gone.id, Grace::NONE).unwrap_err());
         printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAINLY).unwrap_err());
     }
     printed.error("save", &cache.save(&next.id, next.version + 1, b"x").unwrap_err());

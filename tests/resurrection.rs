@@ -18,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use meeting::Meeting;
-use sessile::{Clock, Error, Issued, SessionCache, SignIn};
+use sessile::{Clock, Error, Grace, Issued, SessionCache, SignIn};
 use support::{HOUR, builder, create};
 
 /// A session that is raced for.
@@ -138,9 +138,7 @@ impl Race {
             Step::Load => cache.load(&id, buffer).ok_or(Error::Gone).map(|record| record.version),
             Step::Save => cache.save(&id, now.version, b"more of the data"),
             Step::Touch => cache.touch(&id).map(|()| now.version),
-            Step::Rotate => {
-                cache.rotate(&id, sessile::Grace::NONE).map(|issued| renew(now, issued))
-            }
+            Step::Rotate => cache.rotate(&id, Grace::NONE).map(|issued| renew(now, issued)),
             Step::SignIn => {
                 cache.sign_in(&id, "alice", SignIn::default()).map(|issued| renew(now, issued))
             }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    BuildError, Clock, Issued, KeyError, Refused, SessionCache, Token,
+    BuildError, Clock, Grace, Issued, KeyError, Refused, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -105,9 +105,9 @@ fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
     for verify_first in [false, true] {
         let (cache, _clock) = with(verify_first);
         let first = create(&cache, b"data");
-        let second = cache.rotate(&first.id, sessile::Grace::NONE).unwrap();
+        let second = cache.rotate(&first.id, Grace::NONE).unwrap();
         let third = sign_in(&cache, &second.id, "alice");
-        let last = cache.rotate(&third.id, sessile::Grace::NONE).unwrap();
+        let last = cache.rotate(&third.id, Grace::NONE).unwrap();
         for old in [&first, &second, &third] {
             let mixed = Parts { tag: parts(old).tag, ..parts(&last) };
             assert!(!opens(&cache, &mixed.encode()));
@@ -123,7 +123,7 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, Refused)> {
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
     let expired = cache.create(b"data", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
-    let next = cache.rotate(&rotated.id, sessile::Grace::NONE).unwrap();
+    let next = cache.rotate(&rotated.id, Grace::NONE).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
     let by_second = |made: &Issued| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
@@ -200,14 +200,13 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
         let number = |key| keys(&[key]).sign(0, [0; 16]).key;
         let [read, unread, old_id] = [(); 3].map(|()| create(&cache, b"data"));
-        let next = cache.rotate(&old_id.id, sessile::Grace::NONE).unwrap();
+        let next = cache.rotate(&old_id.id, Grace::NONE).unwrap();
         assert_eq!(parts(&read).key, number(1));
         cache.set_keys(&ring(&[1, 2])).unwrap();
         assert_eq!(parts(&create(&cache, b"")).key, number(1), "the first one signs");
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &read.token) && opens(&cache, &next.token));
-        let by_second =
-            [create(&cache, b"data"), cache.rotate(&next.id, sessile::Grace::NONE).unwrap()];
+        let by_second = [create(&cache, b"data"), cache.rotate(&next.id, Grace::NONE).unwrap()];
         assert_eq!(by_second.map(|made| parts(&made).key), [number(2); 2]);
         cache.set_keys(&ring(&[3, 2])).unwrap();
         let forged = cache.stats().refused.forged;
@@ -217,7 +216,7 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
         assert_eq!(cache.stats().refused.forged, forged + 4);
         assert!(!cache.end_token(unread.token.as_str().as_bytes()));
         assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
-        let again = cache.rotate(&unread.id, sessile::Grace::NONE).unwrap();
+        let again = cache.rotate(&unread.id, Grace::NONE).unwrap();
         assert_eq!(parts(&again).key, number(3));
         assert_eq!(request(&cache, again.token.as_str()).unwrap().1, b"data", "it is there");
     }

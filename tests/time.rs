@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Deadlines, Issued, SessionCache};
+use sessile::{Clock, Deadlines, Grace, Issued, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,
@@ -96,7 +96,7 @@ proptest! {
                 0 => opens(&cache, &made.token),
                 1 => load(&cache, &made.id).is_some(),
                 2 => cache.touch(&made.id).is_ok(),
-                3 => cache.rotate(&made.id, sessile::Grace::NONE).map(|new| made = new).is_ok(),
+                3 => cache.rotate(&made.id, Grace::NONE).map(|new| made = new).is_ok(),
                 _ => cache.save(&made.id, version, b"more").map(|next| version = next).is_ok(),
             };
             prop_assert!(is_there || pause * 16 >= timeout * 15, "refused after {:?}", pause);
@@ -123,7 +123,7 @@ fn time_2_no_activity_extends_the_lifetime() {
                 0 => assert!(opens(&cache, &made.token)),
                 1 => assert_eq!(cache.touch(&made.id), Ok(())),
                 2 => version = cache.save(&made.id, version, b"more").unwrap(),
-                3 => made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap(),
+                3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
                 _ => made = sign_in(&cache, &made.id, "alice"),
             }
         }

@@ -14,7 +14,8 @@ use std::{
 };
 
 use sessile::{
-    AtLimit, BuildError, Builder, Clock, Error, Evicted, Handle, HandleError, Issued, SessionCache,
+    AtLimit, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, Issued,
+    SessionCache,
 };
 use support::{
     HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, fill_with_users, filler,
@@ -110,7 +111,7 @@ fn life_8_what_was_said_at_the_sign_in_stays_through_saves_and_rotation() {
             assert_eq!(load(&cache, &made.id).unwrap().1, data);
             cache.validate();
         }
-        let made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+        let made = cache.rotate(&made.id, Grace::NONE).unwrap();
         let device = &cache.sessions_of("ada")[0];
         assert_eq!((device.label.as_str(), device.assurance), (label, len as u8));
         assert!(cache.end(&made.id));
@@ -207,7 +208,7 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
     for _ in 0..5 {
         let own = handle(&cache, &made);
         assert!(seen.insert(own));
-        made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+        made = cache.rotate(&made.id, Grace::NONE).unwrap();
         assert_eq!(handle(&cache, &made), own);
         cache.save(&made.id, made.version, &[1; 4_000]).unwrap();
         assert_eq!(handle(&cache, &made), own);
@@ -285,7 +286,7 @@ fn term_5_all_but_this_one() {
     let mut last = mine;
     for step in 0..6 {
         let next = if step % 2 == 0 {
-            cache.rotate(&last.id, sessile::Grace::NONE)
+            cache.rotate(&last.id, Grace::NONE)
         } else {
             cache.sign_in(&last.id, "ada", PLAINLY)
         };
@@ -493,7 +494,7 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
         assert_eq!(left(&made), HOUR);
     }
     clock.advance(HOUR / 2);
-    made = cache.rotate(&made.id, sessile::Grace::NONE).unwrap();
+    made = cache.rotate(&made.id, Grace::NONE).unwrap();
     assert_eq!(left(&made), HOUR / 2, "plain rotation keeps it");
     made = sign_in(&cache, &made.id, "ada");
     assert_eq!(left(&made), HOUR / 2, "unless it is asked for");
@@ -527,7 +528,7 @@ fn term_5_no_session_issued_before_the_end_of_all_survives_it() {
                 let made = signed_in(&cache, b"", "ada");
                 keep(made);
                 let next = match worker {
-                    0 => cache.rotate(&made.id, sessile::Grace::NONE),
+                    0 => cache.rotate(&made.id, Grace::NONE),
                     _ => cache.sign_in(&made.id, "ada", PLAINLY),
                 };
                 next.map(keep).unwrap_or_else(|error| assert_eq!(error, Error::Gone));

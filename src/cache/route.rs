@@ -124,30 +124,38 @@ impl SessionCache {
                 let answer = stripe.view.read(id, proof, moment, buffer);
                 answer.unwrap_or(Err(Miss::Absent))
             };
-            match read(&id.id, proof) {
+            let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => read(&shard.current(&id.id, moment.now)?, &Proof::Given),
                 answer => answer,
+            }?;
+            if found.news != News::None {
+                // It was just found.
+                let _ = shard.touch(&id.id, moment.now);
             }
+            Ok(found)
         });
         if let Err(Miss::Reused) = found {
-            self.report_reuse(*id, moment.now);
+            let ends = self.0.settings.end_reused;
+            self.follow(*id, |shard, id| shard.reuse(id, ends, moment.now));
         }
-        let found = found?;
-        if found.news != News::None {
-            self.note(stripe, &id.id, found.news, moment.now);
-        }
-        Ok(self.found(id, &found, moment))
+        found.map(|found| self.found(id, &found, moment))
     }
 
-    /// Follows an old id to its session, and has it told, or ended.
-    fn report_reuse(&self, mut id: SessionId, now: Tick) {
-        let ends = self.0.settings.end_reused;
-        while self.has_home(&id)
-            && let Ended::Alias(target) =
-                self.write(id.home, |shard| shard.reuse(&id.id, ends, now))
-        {
-            id = target;
+    /// Has a verb go from an old id to the one behind it, as long as it says so. Says whether it came to a
+    /// session.
+    pub(super) fn follow(
+        &self,
+        mut id: SessionId,
+        verb: impl Fn(&mut Shard, &Id) -> Ended,
+    ) -> bool {
+        while self.has_home(&id) {
+            match self.write(id.home, |shard| verb(shard, &id.id)) {
+                Ended::Session => return true,
+                Ended::Alias(target) => id = target,
+                Ended::Nothing => return false,
+            }
         }
+        false
     }
 
     /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one

@@ -6,7 +6,7 @@
 use super::{
     Newcomer, Refusal, Shard,
     entry::{Entry, Flags, Head, Label, Times},
-    index::Spot,
+    index::Vacancy,
     region::Offset,
 };
 use crate::{
@@ -120,9 +120,9 @@ impl Shard {
         len: usize,
         own: Option<Offset>,
         now: Tick,
-    ) -> Result<(Spot, Offset), Refusal> {
+    ) -> Result<(Vacancy, Offset), Refusal> {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
-            self.vacant_spot(&newcomer.stamp.id)?;
+            self.vacancy(&newcomer.stamp.id)?;
             if limit.then == AtLimit::Refuse {
                 self.counts.limited += 1;
                 return Err(Refusal::TooMany);

@@ -26,14 +26,11 @@ impl Shard {
 
     /// Destroys a session, or says where it went.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
-        let Some((_, at)) = self.find(id) else {
-            return Ended::Nothing;
-        };
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) {
-            return Ended::Alias(entry.target());
+        match self.itself(id) {
+            Ok(at) if self.bury(at, Why::Asked, now) => Ended::Session,
+            Ok(_) => Ended::Nothing,
+            Err(ended) => ended,
         }
-        if self.bury(at, Why::Asked, now) { Ended::Session } else { Ended::Nothing }
     }
 
     /// Destroys a session that has that id and version.
@@ -52,16 +49,11 @@ impl Shard {
     /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
     /// wished.
     pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> Ended {
-        let Some((_, at)) = self.find(id) else {
-            return Ended::Nothing;
+        let at = match self.itself(id) {
+            Ok(at) if self.is_live(at, now) => at,
+            Ok(_) => return Ended::Nothing,
+            Err(ended) => return ended,
         };
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) {
-            return Ended::Alias(entry.target());
-        }
-        if !self.is_live(at, now) {
-            return Ended::Nothing;
-        }
         self.tell(What::Reused, at, now);
         if ends {
             self.bury(at, Why::Reused, now);
@@ -69,12 +61,20 @@ impl Shard {
         Ended::Session
     }
 
+    /// The session of an id, or where to go on.
+    fn itself(&self, id: &Id) -> Result<Offset, Ended> {
+        let (_, at) = self.find(id).ok_or(Ended::Nothing)?;
+        let entry = Entry::at(&self.region, at);
+        if entry.flags().has(Flags::ALIAS) { Err(Ended::Alias(entry.target())) } else { Ok(at) }
+    }
+
     /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
     /// that were ended with all others.
     pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
-        let mut done = Advanced::default();
+        let (mut done, mut is_due) = (Advanced::default(), true);
         while done.visited < budget {
             let Some(link) = self.wheel.next(&self.region, now) else {
+                is_due = false;
                 break;
             };
             done.visited += 1;
@@ -97,7 +97,8 @@ impl Shard {
             done.visited += 1;
             self.discard(at);
         }
-        done.more = self.wheel.is_due(now) || self.queues.condemned(&self.region).is_some();
+        let is_due = is_due && self.wheel.is_due(now);
+        done.more = is_due || self.queues.condemned(&self.region).is_some();
         done
     }
 

@@ -42,6 +42,13 @@ pub(crate) struct Place {
     way: u32,
 }
 
+/// An empty place for an id, and what stands there once it is put in.
+#[derive(Clone, Copy)]
+pub(crate) struct Vacancy {
+    place: Place,
+    tag: u8,
+}
+
 /// What an id comes to: where its lines are, and its tag. Keyed at random, so that nobody aims at a line.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot(u64);
@@ -159,7 +166,7 @@ impl Index {
 
     /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
     /// is not.
-    pub(crate) fn vacancy(&self, spot: Spot) -> Option<Place> {
+    pub(crate) fn vacancy(&self, spot: Spot) -> Option<Vacancy> {
         let empty = |line| matches(tags(self.table.line(line)), EMPTY);
         let mut line = spot.line(Choice::First, self.table.lines);
         let mut ways = empty(line);
@@ -170,14 +177,15 @@ impl Index {
                 (line, ways) = (other, others);
             }
         }
-        ways.next().map(|way| Place { line, way })
+        ways.next().map(|way| Vacancy { place: Place { line, way }, tag: spot.tag() })
     }
 
-    /// Puts an id into a vacancy of its spot. What stands at the offset has been written.
-    pub(crate) fn put(&mut self, place: Place, spot: Spot, offset: Offset) {
+    /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
+    pub(crate) fn put(&mut self, vacancy: Vacancy, offset: Offset) {
+        let Vacancy { place, tag } = vacancy;
         self.write(place, || {
             self.store_offset(place, offset);
-            self.store_tag(place, spot.tag());
+            self.store_tag(place, tag);
         });
         self.len += 1;
     }
@@ -368,8 +376,8 @@ mod tests {
         for n in 0.. {
             let spot = index.spot(&Id([n, !n]));
             match index.vacancy(spot) {
-                Some(place) => {
-                    index.put(place, spot, n as u32 + 1);
+                Some(vacancy) => {
+                    index.put(vacancy, n as u32 + 1);
                     put.push(n);
                 }
                 None => refused += 1,

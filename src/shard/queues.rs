@@ -70,11 +70,10 @@ impl Queues {
     /// come yet. Says how many are there.
     pub(crate) fn condemn(&mut self, region: &Region, horizon: Tick) -> u32 {
         self.horizon = horizon;
-        let mut all = Tally::default();
+        let all = self.sum(&Queue::OF_SESSIONS);
         for queue in Queue::OF_SESSIONS {
             list::splice(region, self.anchor(queue), self.anchor(Queue::Condemned));
-            let tally = core::mem::take(&mut self.tallies[queue as usize]);
-            all = Tally { entries: all.entries + tally.entries, words: all.words + tally.words };
+            self.tallies[queue as usize] = Tally::default();
         }
         let condemned = &mut self.tallies[Queue::Condemned as usize];
         condemned.entries += all.entries;
@@ -125,14 +124,13 @@ impl Queues {
         self.push(region, at, queue);
     }
 
-    pub(crate) fn leave(&mut self, region: &Region, at: Offset) -> Queue {
+    pub(crate) fn leave(&mut self, region: &Region, at: Offset) {
         let entry = Entry::at(region, at);
         let queue = self.of(entry);
         list::unlink(region, at + QUEUE_LINK);
         let tally = &mut self.tallies[queue as usize];
         tally.entries -= 1;
         tally.words -= entry.words();
-        queue
     }
 
     /// Notes that a session's cookie came back.

@@ -32,7 +32,7 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, Refusal> {
         let (_, at) = self.by_its_own_id(id, now)?;
-        let spot = self.vacant_spot(&new.id)?;
+        let vacancy = self.vacancy(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now);
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
@@ -47,7 +47,7 @@ impl Shard {
         let times = line.times();
         let idle = touched(&times, now).unwrap_or(times.idle);
         entry.set_times(&Times { issued: now, idle, ..times });
-        self.enlist(spot, at);
+        self.index.put(vacancy, at);
         self.counts.rotated += 1;
         self.tell(What::Rotated, at, now);
         Ok(line.version())
@@ -69,19 +69,19 @@ impl Shard {
         let line = old.line();
         let (newcomer, len) = (newcomer(&line), line.len());
         let Some(home) = home else {
-            let (spot, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
+            let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
             let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
             Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
             self.become_alias(place, at, target, now);
-            self.enlist(spot, to);
+            self.index.put(vacancy, to);
             self.counts.signed_in += 1;
             self.tell(What::SignedIn, to, now);
             return Ok(line.version());
         };
-        let (spot, to) = home.admit_within(limit, &newcomer, len, None, now)?;
+        let (vacancy, to) = home.admit_within(limit, &newcomer, len, None, now)?;
         Entry::at(&home.region, to).fill_from(old);
         self.become_alias(place, at, target, now);
-        home.enlist(spot, to);
+        home.index.put(vacancy, to);
         home.counts.signed_in += 1;
         home.tell(What::SignedIn, to, now);
         Ok(line.version())

@@ -11,8 +11,8 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Deadlines, Error, Issued, NewSession, Record, SessionCache, SessionId, SignIn,
-    Token,
+    Builder, Clock, Deadlines, Error, Grace, Issued, NewSession, Record, SessionCache, SessionId,
+    SignIn, Token,
 };
 
 /// What deadlines are counted in.
@@ -113,7 +113,7 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
     assert_eq!(cache.save(id, version, b"back again"), Err(Error::Gone));
     assert_eq!(cache.touch(id), Err(Error::Gone));
     assert_eq!(cache.set_deadlines(id, PLAIN), Err(Error::Gone));
-    assert_eq!(cache.rotate(id, sessile::Grace::NONE).err(), Some(Error::Gone));
+    assert_eq!(cache.rotate(id, Grace::NONE).err(), Some(Error::Gone));
     assert_eq!(cache.sign_in(id, "alice", PLAINLY).err(), Some(Error::Gone));
     assert!(load(cache, id).is_none());
     let after = (cache.len(), cache.stats());

@@ -15,7 +15,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Error, Grace, Issued, Record, SessionCache, UserHash, internals::cookie::Parts};
+use sessile::{
+    Error, Grace, Issued, Record, SessionCache, SignIn, UserHash, internals::cookie::Parts,
+};
 
 use super::{
     history::{Answer, Call, IDS, Id, User, Verb},
@@ -228,7 +230,7 @@ impl Worker<'_> {
         let name = &self.round.users[user].text;
         let user = user as User;
         self.record_issued(Verb::SignIn { id, user }, Some(user), |worker| {
-            worker.cache.sign_in(&issued.id, name, sessile::SignIn::default())
+            worker.cache.sign_in(&issued.id, name, SignIn::default())
         });
     }
 

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use sessile::{Error, Issued, NewSession, SessionCache, SignIn, Token};
+use sessile::{Error, Grace, Issued, NewSession, SessionCache, SignIn, Token};
 
 use crate::{
     CommitError, Session,
@@ -108,7 +108,7 @@ fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> 
     check_size(&data, cache.max_session_size())?;
     let issued = match user {
         Some(user) => Some(cache.sign_in(&live.id, user, SignIn::default())),
-        None if *rotate => Some(cache.rotate(&live.id, sessile::Grace::NONE)),
+        None if *rotate => Some(cache.rotate(&live.id, Grace::NONE)),
         None => None,
     };
     match issued {

@@ -7,7 +7,9 @@
 use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
-use sessile::{Clock, Issued, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token};
+use sessile::{
+    Clock, Grace, Issued, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = Clock::manual();
@@ -61,7 +63,7 @@ fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
 /// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
 fn sign_in(cache: &SessionCache, record: &Record) -> Result<Issued, sessile::Error> {
     let first = cache.sign_in(&record.id, "ada", SignIn::default())?;
-    let second = cache.rotate(&first.id, sessile::Grace::NONE)?;
+    let second = cache.rotate(&first.id, Grace::NONE)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
     println!("Signed in and rotated. The cookie before opens: {before}; the new one: {after}.");
     Ok(second)
