@@ -21,7 +21,7 @@ step() {
     else
         failed=$((failed + 1))
         printf 'FAIL  %-40s %4d s\n' "$name" $((SECONDS - begin))
-        tail -n 60 "$logs/step" | sed 's/^/    | /'
+        tail -n 120 "$logs/step" | sed 's/^/    | /'
     fi
 }
 
@@ -50,7 +50,9 @@ package cc gcc || echo "no C compiler: what needs one will fail"
 
 cargo_tests() {
     if has cargo-nextest; then
-        cargo nextest run --no-fail-fast "$@"
+        # Passed ones are only counted, so that what failed and why stands last.
+        cargo nextest run --no-fail-fast --status-level fail --final-status-level fail \
+            --failure-output final "$@"
     else
         cargo test --no-fail-fast --lib --bins --tests "$@"
     fi
