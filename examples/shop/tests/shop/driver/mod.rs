@@ -8,10 +8,13 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+pub(crate) mod chromium;
 
 /// A shop that is open.
 pub(crate) struct Shop {
@@ -46,6 +49,15 @@ pub(crate) fn run(mut program: Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = program.output().expect("the shop can be started");
     let text = |bytes| String::from_utf8(bytes).expect("it prints text");
     (status.code(), text(stdout), text(stderr))
+}
+
+/// Looks until it is so; a minute without it fails.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(PAUSE);
+    }
 }
 
 impl Shop {
@@ -153,7 +165,7 @@ impl Browser {
     /// A connection on which a shop that hangs fails the test instead of hanging it too.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the shop listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("that is not zero");
+        stream.set_read_timeout(Some(PATIENCE)).expect("that is not zero");
         stream
     }
 
@@ -195,3 +207,9 @@ impl Answer {
         self.body.contains(text)
     }
 }
+
+/// Far longer than anything here takes, also on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
