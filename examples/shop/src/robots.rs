@@ -104,3 +104,39 @@ const LONGEST: usize = 480;
 
 /// Robots between two looks around: about a millisecond.
 const SLICE: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sessile::{KeyRing, SessionCache};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn there_is_one_wave_at_a_time() {
+        let cache = SessionCache::builder()
+            .memory(4 << 20)
+            .keys(KeyRing::random().expect("the system has some"));
+        let cache = cache.build().expect("that is enough");
+        let robots = Arc::new(Robots::new(3));
+        let (begin, begun) = mpsc::channel();
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).build();
+        let runtime = runtime.expect("there are threads");
+        // The one thread for waves has something else to do until we say so.
+        let busy = runtime.spawn_blocking(move || begun.recv());
+        let _inside = runtime.enter();
+        assert!(robots.release(&cache));
+        assert!(!robots.release(&cache), "the first has not even begun");
+
+        begin.send(()).expect("it listens");
+        runtime.block_on(busy).expect("it ends").expect("it is told");
+        while robots.progress().running {
+            thread::yield_now();
+        }
+        assert_eq!((robots.progress().released, cache.stats().created), (3, 3));
+        assert!(robots.release(&cache), "and then the next may come");
+        robots.close();
+    }
+}
