@@ -6,15 +6,46 @@ use crate::driver::Shop;
 fn life_4_looking_around_stores_nothing_and_sets_no_cookie() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
-    for path in ["/", "/cart", "/sign-in", "/stats", "/nowhere"] {
+    for path in ["/", "/cart", "/stats", "/nowhere"] {
         let answer = visitor.get(path);
         assert_eq!(answer.status, if path == "/nowhere" { 404 } else { 200 });
         assert_eq!(answer.header("set-cookie"), None, "{path}");
         assert!(answer.has("You have no session"));
     }
     assert_eq!(visitor.figures()["counts"]["authenticated"], 0);
+    assert_eq!(visitor.get("/devices").header("set-cookie"), None);
     // The probe's own session is the only one.
     assert_eq!(visitor.figures()["counts"]["created"], 1);
+}
+
+#[test]
+fn life_4_a_session_begins_where_somebody_is_about_to_sign_in() {
+    let shop = Shop::open();
+    let mut visitor = shop.visit();
+    let page = visitor.get("/sign-in");
+    assert!(page.token().is_some() && page.has("A session began with this page"));
+    let cookie = visitor.cookies.clone();
+    assert_eq!(cookie.len(), 1);
+    assert!(!visitor.get("/").has("You have no session"));
+    visitor.get("/sign-in");
+    assert_eq!(visitor.cookies, cookie, "once it is there it stays");
+}
+
+#[test]
+fn a_message_is_shown_once() {
+    let shop = Shop::open();
+    let mut visitor = shop.visit();
+    for product in [("coral", "Coral bookend"), ("sponge", "Bath sponge")] {
+        let page = visitor.submit("/cart/add", &format!("product={}", product.0));
+        assert_eq!(page.message(), Some(&*format!("{} is in your cart.", product.1)));
+        assert_eq!(visitor.get("/").message(), None);
+    }
+    visitor.post("/cart/add", "product=limpet");
+    visitor.figures();
+    assert!(visitor.get("/cart").message().is_some(), "what is no page does not take it");
+    assert_eq!(visitor.get("/cart").message(), None);
+    let page = visitor.get("/nowhere");
+    assert_eq!(page.message(), None);
 }
 
 #[test]

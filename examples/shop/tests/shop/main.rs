@@ -4,8 +4,10 @@
 
 mod browser;
 mod browsing;
+mod devices;
 mod driver;
 mod engine;
+mod forms;
 mod pages;
 mod program;
 mod sign_in;

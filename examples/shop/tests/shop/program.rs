@@ -56,8 +56,8 @@ fn settings_that_cannot_be_are_named() {
         (&["--memory", "4096"], "--memory: "),
         (&["--memory", "9999999999G"], "--memory: "),
         (&["--idle", "soon"], "--idle was \"soon\": it must be"),
-        (&["--idle", "0s"], "--idle: "),
-        (&["--idle", "13h"], "--idle: "),
+        (&["--idle", "0s"], "--idle was \"0s\": it must be"),
+        (&["--idle", "13h"], "--idle was \"13h\": it must be"),
         (&["--verbose"], "\"--verbose\" is not an option"),
         (&["8080"], "\"8080\" is not an option"),
     ] {

@@ -9,6 +9,7 @@ fn life_1_signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     assert!(visitor.get("/sign-in").has("value=\"Ada\""), "a name is filled in");
+    visitor.get("/");
     visitor.submit("/cart/add", "product=limpet");
     let mut before = shop.visit();
     before.cookies = visitor.cookies.clone();
