@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::Frame;
-use crate::{format, server::REMEMBERED};
+use crate::server::REMEMBERED;
 
 /// What the form shows: a name to begin with, or the one that was refused.
 pub(crate) enum NameWas<'a> {
@@ -35,7 +35,7 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
                 p.hint id="name-hint" { "Any name will do. There is no password in this example." }
                 label.choice {
                     input name="remember" type="checkbox" value="yes";
-                    span { "Keep me signed in for " (format::span(REMEMBERED)) }
+                    span { "Keep me signed in for " (REMEMBERED.as_secs() / DAY) " days" }
                 }
                 button type="submit" { "Sign in" }
             }
@@ -45,3 +45,6 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
 
 /// The most characters of a name.
 pub(crate) const LONGEST_NAME: usize = 40;
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;

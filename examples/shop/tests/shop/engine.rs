@@ -36,6 +36,42 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
 }
 
 #[test]
+fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
+    let shop = Shop::open();
+    let (mut ada, mut other) = (shop.visit(), shop.visit());
+    ada.submit("/cart/add", "product=coral");
+    ada.sign_in("Ada");
+    other.sign_in("Ada");
+    let handle = other.get("/devices").body;
+    let (_, handle) = handle.split_once("name=\"handle\" value=\"").expect("it is listed");
+    let end = handle[36..52].to_owned();
+    other.submit("/devices/end-others", "");
+    other.submit("/sign-out", "");
+
+    let events = &ada.figures()["events"];
+    for (event, count) in [
+        // Two visitors and the probe.
+        ("event_created", 3),
+        ("event_signed_in", 2),
+        ("event_ended_by_user", 1),
+        ("event_signed_out", 1),
+        ("event_evicted", 0),
+        ("event_other", 0),
+    ] {
+        assert_eq!(events[event], count, "{event}: {events}");
+    }
+    let texts = &ada.figures()["texts"];
+    let line = |number: u32| texts[format!("latest_{number}")].as_str().unwrap_or_default();
+    assert!(line(1).starts_with("Signed out, ") && line(1).ends_with(&end), "{texts}");
+    assert!(line(2).starts_with("Ended from the list of devices, ") && !line(2).ends_with(&end));
+    assert!(line(3).starts_with("Signed in, ") && line(4).starts_with("Signed in, "));
+    assert_eq!(line(5), "");
+    let page = ada.get("/stats");
+    assert!(page.has(&format!("<li data-value=\"latest_1\">{}", &line(1)[..10])), "{}", page.body);
+    assert!(!page.has("Ada"));
+}
+
+#[test]
 fn ops_1_metrics_are_text_that_prometheus_reads() {
     let shop = Shop::open();
     let mut visitor = shop.visit();

@@ -118,7 +118,7 @@ fn id_7_no_token_is_printed_or_shown() {
     visitor.sign_in("Ada");
     tokens.push(visitor.cookie().1.to_owned());
     let mut seen: String =
-        ["/", "/cart", "/sign-in", "/stats", "/stats.json", "/metrics", "/nowhere"]
+        ["/", "/cart", "/sign-in", "/devices", "/stats", "/stats.json", "/metrics", "/nowhere"]
             .map(|path| visitor.get(path).body)
             .concat();
     visitor.submit("/sign-out", "");

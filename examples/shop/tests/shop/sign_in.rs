@@ -22,6 +22,20 @@ fn life_1_signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
 }
 
 #[test]
+fn a_visitor_is_remembered_who_asks_for_it() {
+    let shop = Shop::open();
+    for (form, max_age) in [("name=Ada", None), ("name=Ada&remember=yes", Some("Max-Age=2592000"))]
+    {
+        let mut visitor = shop.visit();
+        visitor.get("/sign-in");
+        let answer = visitor.post("/sign-in", form);
+        let cookie = answer.header("set-cookie").expect("signing in gives a new id");
+        let given = cookie.split("; ").find(|attribute| attribute.starts_with("Max-Age"));
+        assert_eq!(given, max_age, "{form}");
+    }
+}
+
+#[test]
 fn another_name_on_the_same_browser_does_not_inherit_the_cart() {
     let shop = Shop::open();
     let mut visitor = shop.visit();

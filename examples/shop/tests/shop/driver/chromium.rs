@@ -106,12 +106,17 @@ impl Window<'_> {
     /// Presses the button or link that such a selector finds, and waits for the page it leads to.
     pub(crate) fn press(&self, selector: &str) {
         self.done(self.client.execute("window.isOld = true", vec![]));
-        let element = self.done(self.client.find(Locator::Css(selector)));
-        self.done(element.click());
+        self.click(selector);
         until(&format!("the page that {selector} leads to"), || {
             let is_there = "return !window.isOld && document.readyState === 'complete'";
             self.done(self.client.execute(is_there, vec![])) == true
         });
+    }
+
+    /// Presses what leads nowhere.
+    pub(crate) fn click(&self, selector: &str) {
+        let element = self.done(self.client.find(Locator::Css(selector)));
+        self.done(element.click());
     }
 
     /// Empties a field and types into it.
@@ -123,10 +128,26 @@ impl Window<'_> {
 
     /// The visible text, with single spaces, of what the selector finds; none if it finds nothing.
     pub(crate) fn text(&self, selector: &str) -> Option<String> {
-        let found = self.runtime.block_on(self.client.find_all(Locator::Css(selector)));
-        let element = found.expect("the browser answers").into_iter().next()?;
-        let text = self.done(element.text());
-        Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        self.texts(selector).into_iter().next()
+    }
+
+    pub(crate) fn texts(&self, selector: &str) -> Vec<String> {
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map(found => found.innerText)";
+        let texts = self.strings(script, selector).into_iter();
+        texts.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// What the fields hold that the selector finds.
+    pub(crate) fn values(&self, selector: &str) -> Vec<String> {
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map(found => found.value)";
+        self.strings(script, selector)
+    }
+
+    fn strings(&self, script: &str, selector: &str) -> Vec<String> {
+        let found = self.done(self.client.execute(script, vec![selector.into()]));
+        serde_json::from_value(found).expect("they are texts")
     }
 
     pub(crate) fn cookies(&self) -> Vec<Cookie<'static>> {
