@@ -125,6 +125,10 @@ fn the_engine_page_follows_what_happens() {
     sign_in(&other, "Ada");
     let signed_in = "[data-value=event_signed_in]";
     until("the figures to be fresh", || window.text(signed_in).as_deref() == Some("2"));
+    // The page's form is out of date when somebody else signs in: it is fetched anew.
+    window.in_another_tab(|tab| sign_in(tab, "Grace"));
+    window.press("#release button");
+    assert_eq!(window.text("[data-value=you]").as_deref(), Some("You are signed in as Grace."));
     window.click("#release button");
     until("robots to come", || window.text("[data-value=event_evicted]").as_deref() != Some("0"));
     window.shoot("engine");

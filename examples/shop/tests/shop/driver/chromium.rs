@@ -150,6 +150,16 @@ impl Window<'_> {
         serde_json::from_value(found).expect("they are texts")
     }
 
+    /// Does something in a second tab of the same browser, and comes back.
+    pub(crate) fn in_another_tab(&self, act: impl FnOnce(&Self)) {
+        let here = self.done(self.client.window());
+        let tab = self.done(self.client.new_window(true));
+        self.done(self.client.switch_to_window(tab.handle));
+        act(self);
+        self.done(self.client.close_window());
+        self.done(self.client.switch_to_window(here));
+    }
+
     pub(crate) fn cookies(&self) -> Vec<Cookie<'static>> {
         self.done(self.client.get_all_cookies())
     }
