@@ -120,7 +120,11 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
         "Holdfast is open at http://{address}/ and its engine at http://{address}/stats"
     ));
     say(format_args!("  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"));
-    say(format_args!("  sessions  end {idle} after their last request, and when the shop closes"));
+    let remembered = format::span(REMEMBERED);
+    say(format_args!(
+        "  sessions  end {idle} after their last request, remembered ones {remembered} after the \
+         sign-in, and all when the shop closes"
+    ));
     say(format_args!("  keys      {origin}"));
     say("  cookies   go without Secure: plain HTTP is for this machine alone");
     say("Ctrl-C closes it.");

@@ -109,7 +109,9 @@ impl Window<'_> {
         self.click(selector);
         until(&format!("the page that {selector} leads to"), || {
             let is_there = "return !window.isOld && document.readyState === 'complete'";
-            self.done(self.client.execute(is_there, vec![])) == true
+            // Between two pages there may be nothing that could answer.
+            let answer = self.runtime.block_on(self.client.execute(is_there, vec![]));
+            answer.is_ok_and(|is_there| is_there == true)
         });
     }
 
