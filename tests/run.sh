@@ -86,6 +86,17 @@ step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 step "packages" cargo package --allow-dirty --no-verify -p sessile -p sessile-web -p sessile-tower
 step "the engine's package builds" cargo package --allow-dirty -p sessile
 
+# The tests of the shop that need a browser; `cargo test` by itself leaves them out and says so.
+package chromium chromium
+package chromedriver chromium-driver
+if ! has chromium; then
+    skip "the shop in a browser" "no chromium"
+elif ! has chromedriver; then
+    skip "the shop in a browser" "no chromedriver"
+else
+    step "the shop in a browser" cargo test -p shop --test shop browser:: -- --ignored
+fi
+
 # The committed corpora ran above, on this toolchain; here the fuzzer looks for more.
 fuzz() {
     cargo +nightly fuzz run "$1" --fuzz-dir fuzz "$logs/$1" "fuzz/corpus/$1" -- \
