@@ -292,7 +292,9 @@ impl SessionCache {
     /// caller found empty, which another may be filling or signing in to.
     ///
     /// # Errors
-    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated), [`Gone`](Error::Gone). Then nothing was changed.
+    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated) by an id that the session had before, for as long as
+    /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
+    /// changed.
     pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
         let now = self.now();
         self.write_to(id, |shard| shard.end_if(&id.id, version, now))
