@@ -101,6 +101,7 @@ pub(crate) struct Found {
     pub(crate) user: Option<UserHash>,
     pub(crate) facts: Facts,
     pub(crate) news: News,
+    pub(crate) now: Tick,
 }
 
 /// A read, as of when: now, and what was created before when has ended.

@@ -37,30 +37,30 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A fixed number of words, which clones share.
-pub(crate) struct SharedWords<W>(Arc<Box<[W]>>);
+/// A fixed number of things, which clones share.
+pub(crate) struct Fixed<T>(Arc<[T]>);
 
-impl<W> SharedWords<W> {
-    #[allow(
-        clippy::redundant_allocation,
-        reason = "words moved into an `Arc` would be there twice for a while"
-    )]
-    pub(crate) fn new(words: Box<[W]>) -> Self {
-        Self(Arc::new(words))
+impl<T> Fixed<T> {
+    /// So many of them, each written, so that its page is there. `None` if there is no such memory.
+    pub(crate) fn new(len: usize, make: impl Fn() -> T) -> Option<Self> {
+        // An `Arc` cannot be asked for in vain, so a list is, and given back. The iterator has a length that
+        // is trusted: what it gives is written where it stays.
+        Vec::<T>::new().try_reserve_exact(len).ok()?;
+        Some(Self((0..len).map(|_| make()).collect()))
     }
 }
 
-impl<W> Clone for SharedWords<W> {
+impl<T> Clone for Fixed<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<W> Deref for SharedWords<W> {
-    type Target = [W];
+impl<T> Deref for Fixed<T> {
+    type Target = [T];
 
     #[inline(always)]
-    fn deref(&self) -> &[W] {
+    fn deref(&self) -> &[T] {
         &self.0
     }
 }

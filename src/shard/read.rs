@@ -33,17 +33,19 @@ impl View {
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
     /// somebody wrote at each attempt.
+    ///
+    /// The moment is asked for once the index line is on its way, which takes as long.
     #[inline(always)]
     pub(crate) fn read(
         &self,
         id: &Id,
         proof: &Proof,
-        moment: Moment,
+        moment: impl Fn() -> Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let spot = self.table.spot(id);
         for _ in 0..ROUNDS {
-            let answer = self.look(spot, id, proof, moment, data);
+            let answer = self.look(spot, id, proof, &moment, data);
             if answer.is_some() {
                 return answer;
             }
@@ -71,13 +73,14 @@ impl View {
         spot: Spot,
         id: &Id,
         proof: &Proof,
-        moment: Moment,
+        moment: impl Fn() -> Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let words = self.region.words();
+        let mut seen = self.table.see(spot, Choice::First)?;
+        let moment = moment();
         let mut choice = Choice::First;
         loop {
-            let seen = self.table.see(spot, choice)?;
             for at in seen.offsets(spot) {
                 let entry = Glimpse::at(words, at)?;
                 if entry.id() == *id {
@@ -91,6 +94,7 @@ impl View {
                 return Some(Err(Miss::Absent));
             }
             choice = Choice::Second;
+            seen = self.table.see(spot, choice)?;
         }
     }
 }
@@ -113,9 +117,10 @@ fn copy(
         return Some(Err(miss));
     }
     data.resize(len, 0);
-    let user = entry.read(flags, data)?;
+    entry.read(flags, data)?;
+    let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
     let (facts, news) = news(&entry, flags, moment.now);
-    let found = Found { user, facts, news };
+    let found = Found { user, facts, news, now: moment.now };
     seen.is_still().then_some(Ok(found))
 }
 
