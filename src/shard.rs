@@ -448,11 +448,14 @@ impl Newcomer<'_> {
 }
 
 impl Proof {
-    #[inline]
-    fn holds(&self, kept: &Stamp) -> bool {
+    #[inline(always)]
+    fn holds(&self, kept: impl FnOnce() -> Stamp) -> bool {
         match self {
             Self::Given => true,
-            Self::Tag { tag, key } => *key == kept.key && tag.equals(&kept.tag),
+            Self::Tag { tag, key } => {
+                let kept = kept();
+                *key == kept.key && tag.equals(&kept.tag)
+            }
         }
     }
 }

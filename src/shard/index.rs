@@ -82,7 +82,7 @@ impl Table {
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
     pub(crate) fn see(&self, spot: Spot, choice: Choice) -> Option<Seen<'_>> {
-        let line = self.lines.line(spot.line(choice, self.lines.len()));
+        let line = self.lines.line(spot.line(choice, self.lines.count()));
         let (tags, version) = version::begin(line)?;
         Some(Seen { line, tags: [line.load(0), tags], version })
     }
@@ -90,7 +90,7 @@ impl Table {
     /// Fetches both lines of a spot, and gives something that only they tell.
     pub(crate) fn warm(&self, spot: Spot) -> u64 {
         let lines =
-            [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines.len()));
+            [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines.count()));
         lines.into_iter().fold(0, |sum, line| sum ^ self.lines.line(line).load(0))
     }
 }
@@ -137,7 +137,7 @@ impl Index {
     }
 
     pub(crate) fn capacity(&self) -> u32 {
-        self.table.lines.len() * Self::FILL
+        self.table.lines.count() * Self::FILL
     }
 
     pub(crate) fn spot(&self, id: &Id) -> Spot {
@@ -147,7 +147,7 @@ impl Index {
     /// Where the offset for which `is` holds is kept for an id.
     pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
         for choice in [Choice::First, Choice::Second] {
-            let number = spot.line(choice, self.table.lines.len());
+            let number = spot.line(choice, self.table.lines.count());
             let line = self.table.lines.line(number);
             for way in matches(tags(line), spot.tag()) {
                 let offset = offset(line, way);
@@ -163,10 +163,10 @@ impl Index {
     /// is not.
     pub(crate) fn vacancy(&self, spot: Spot) -> Option<Vacancy> {
         let empty = |line| matches(tags(self.table.lines.line(line)), EMPTY);
-        let mut line = spot.line(Choice::First, self.table.lines.len());
+        let mut line = spot.line(Choice::First, self.table.lines.count());
         let mut ways = empty(line);
         if ways.len() < ROOMY {
-            let other = spot.line(Choice::Second, self.table.lines.len());
+            let other = spot.line(Choice::Second, self.table.lines.count());
             let others = empty(other);
             if others.len() > ways.len() {
                 (line, ways) = (other, others);
@@ -205,7 +205,7 @@ impl Index {
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
-        for line in (0..self.table.lines.len()).map(|line| self.table.lines.line(line)) {
+        for line in (0..self.table.lines.count()).map(|line| self.table.lines.line(line)) {
             version::write(line, || {
                 let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
                 (0..LINE)
@@ -221,7 +221,7 @@ impl Index {
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
-        for line in 0..self.table.lines.len() {
+        for line in 0..self.table.lines.count() {
             let line = self.table.lines.line(line);
             let empty: Vec<_> = matches(tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));

@@ -108,35 +108,40 @@ fn copy(
     moment: Moment,
     data: &mut BytesMut,
 ) -> Option<Result<Found, Miss>> {
-    let (flags, len) = (entry.flags(), entry.len());
-    let verdict = judge(&entry, flags, proof, moment);
+    // Each word is loaded once: one that is loaded again is loaded again, used or not.
+    let facts = Facts::of(&entry);
+    let is_proven = proof.holds(|| entry.stamp());
     if !seen.is_still() {
         return None;
     }
-    if let Some(miss) = verdict {
+    if let Some(miss) = judge(&facts, is_proven, moment) {
         return Some(Err(miss));
     }
-    data.resize(len, 0);
+    let flags = facts.flags();
+    data.resize(facts.len(), 0);
     entry.read(flags, data)?;
     let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
-    let (facts, news) = news(&entry, flags, moment.now);
-    let found = Found { user, facts, news, now: moment.now };
-    seen.is_still().then_some(Ok(found))
+    if !seen.is_still() {
+        return None;
+    }
+    let (facts, news) = news(facts, moment.now);
+    Some(Ok(Found { user, facts, news, now: moment.now }))
 }
 
 /// Why a session may not be had.
 #[inline(always)]
-fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Option<Miss> {
-    if !proof.holds(&entry.stamp()) {
+fn judge(facts: &Facts, is_proven: bool, moment: Moment) -> Option<Miss> {
+    if !is_proven {
         return Some(Miss::Unproven);
     }
-    let has_ended = entry.times().created < moment.horizon;
-    let is_over = entry.deadline() <= moment.now;
+    let is_alias = facts.flags().has(Flags::ALIAS);
+    let has_ended = facts.times().created < moment.horizon;
+    let is_over = facts.deadline() <= moment.now;
     // One branch for what hardly ever is.
-    if !(flags.has(Flags::ALIAS) | has_ended | is_over) {
+    if !(is_alias | has_ended | is_over) {
         return None;
     }
-    Some(match (flags.has(Flags::ALIAS), has_ended) {
+    Some(match (is_alias, has_ended) {
         (true, _) => Miss::Rotated,
         (_, true) => Miss::Absent,
         _ => Miss::Expired,
@@ -144,11 +149,10 @@ fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Op
 }
 
 #[inline(always)]
-fn news(entry: &Glimpse<'_>, flags: Flags, now: Tick) -> (Facts, News) {
-    let facts = Facts::of(entry);
+fn news(facts: Facts, now: Tick) -> (Facts, News) {
     match touched(&facts.times(), now) {
         Some(idle) => (facts.with_idle(idle), News::Touch),
-        None if queues::is_news(flags) => (facts, News::Use),
+        None if queues::is_news(facts.flags()) => (facts, News::Use),
         None => (facts, News::None),
     }
 }

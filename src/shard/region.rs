@@ -40,7 +40,7 @@ impl<W: Word> Lines<W> {
 
     /// How many there are.
     #[inline(always)]
-    pub fn len(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.0.len() as u32
     }
 
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn lines_start_on_cache_lines() {
         let lines = <Lines>::new(3).expect("memory");
-        for number in 0..lines.len() {
+        for number in 0..lines.count() {
             assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
         }
         assert_eq!(Lines::footprint(3), 3 * 64);
