@@ -38,15 +38,19 @@ impl Word for AtomicU64 {
 }
 
 /// A fixed number of things, which clones share.
-pub(crate) struct Fixed<T>(Arc<[T]>);
+pub(crate) struct Fixed<T>(Arc<Box<[T]>>);
 
 impl<T> Fixed<T> {
-    /// So many of them, each written, so that its page is there. `None` if there is no such memory.
-    pub(crate) fn new(len: usize, make: impl Fn() -> T) -> Option<Self> {
-        // An `Arc` cannot be asked for in vain, so a list is, and given back. The iterator has a length that
-        // is trusted: what it gives is written where it stays.
-        Vec::<T>::new().try_reserve_exact(len).ok()?;
-        Some(Self((0..len).map(|_| make()).collect()))
+    /// So many of them. `None` if there is no such memory.
+    #[allow(
+        clippy::redundant_allocation,
+        reason = "an `Arc` of the things themselves cannot be asked for in vain"
+    )]
+    pub(crate) fn new(len: usize, make: impl FnMut() -> T) -> Option<Self> {
+        let mut things = Vec::new();
+        things.try_reserve_exact(len).ok()?;
+        things.resize_with(len, make);
+        Some(Self(Arc::new(things.into_boxed_slice())))
     }
 }
 

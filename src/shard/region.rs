@@ -22,6 +22,9 @@ pub const LINE: u32 = 8;
 /// Bytes in a word.
 pub const WORD: usize = size_of::<u64>();
 
+/// The smallest page in use, in bytes.
+const PAGE: usize = 4_096;
+
 /// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
 pub struct Region<W = AtomicU64>(Fixed<W>);
 
@@ -35,7 +38,9 @@ struct Aligned<W>([W; LINE as usize]);
 impl<W: Word> Lines<W> {
     /// So many lines, all zero, whose pages are touched. `None` if there is no such memory.
     pub fn new(len: u32) -> Option<Self> {
-        Fixed::new(len as usize, || Aligned(core::array::from_fn(|_| W::new(0)))).map(Self)
+        let lines = Fixed::new(len as usize, || Aligned(core::array::from_fn(|_| W::new(0))))?;
+        touch(lines.iter().flat_map(|line| &line.0));
+        Some(Self(lines))
     }
 
     /// How many there are.
@@ -61,7 +66,9 @@ impl Lines {
 impl<W: Word> Region<W> {
     /// A region of so many words, all zero, whose pages are touched. `None` if there is no such memory.
     pub fn new(len: u32) -> Option<Self> {
-        Fixed::new(len as usize, || W::new(0)).map(Self)
+        let words = Fixed::new(len as usize, || W::new(0))?;
+        touch(words.iter());
+        Some(Self(words))
     }
 
     /// How many words it has.
@@ -138,6 +145,11 @@ impl<W: Word> Region<W> {
     fn from(&self, at: Offset) -> &[W] {
         &self.words().0[at as usize..]
     }
+}
+
+/// Writes to each page: the allocator may have given zeroed ones that nobody touched yet.
+fn touch<'w, W: Word + 'w>(words: impl Iterator<Item = &'w W>) {
+    words.step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
 }
 
 /// The words of a region, for a while.
