@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -78,14 +78,13 @@ pub struct Connection(BufReader<TcpStream>);
 impl Connection {
     /// A new one.
     ///
-    /// # Panics
+    /// # Errors
     /// If nobody listens there.
-    #[must_use]
-    pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the application listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a minute is not zero");
-        stream.set_nodelay(true).expect("it is a socket");
-        Self(BufReader::new(stream))
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
     }
 
     /// Sends bytes and waits for nothing. A server that closed the connection already is no error here.
@@ -162,8 +161,8 @@ impl Connection {
     }
 }
 
-fn is_closed(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
@@ -233,7 +232,7 @@ mod tests {
             let (mut stream, _) = listener.accept().expect("somebody comes");
             stream.write_all(bytes).expect("they read");
         });
-        let mut connection = Connection::open(address);
+        let mut connection = Connection::open(address).expect("somebody listens");
         let answers = std::iter::from_fn(|| connection.receive()).collect();
         server.join().expect("it does not panic");
         answers

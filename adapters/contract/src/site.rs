@@ -36,7 +36,7 @@ impl Site {
     /// As [`any`](Self::any), or if it does not say what it can do.
     pub fn of_contract(base_url: &str) -> io::Result<Self> {
         let site = Self::any(base_url)?;
-        let answer = Connection::open(site.address).exchange(&Request::get("/features"));
+        let answer = Connection::open(site.address)?.exchange(&Request::get("/features"));
         let answer = answer.filter(|answer| answer.status == 200);
         let answer = answer.ok_or_else(|| io::Error::other("there is no GET /features"))?;
         let features = answer.body.lines().map(str::to_owned).collect();
@@ -56,9 +56,12 @@ impl Site {
     }
 
     /// A connection to it.
+    ///
+    /// # Panics
+    /// If it does not listen.
     #[must_use]
     pub fn connect(&self) -> Connection {
-        Connection::open(self.address)
+        Connection::open(self.address).expect("the application listens")
     }
 
     /// Sends a request on a connection of its own; `None` if that ends without a response.

@@ -29,7 +29,7 @@ pub(super) fn st_24_signing_out_ends_the_session(site: &Site) {
     let mut browser = site.browser();
     let [sessions, ..] = site.stats();
     browser.set("a", "1");
-    browser.sign_in("ada", "");
+    browser.sign_in("hamilton", "");
     let old = browser.cookie();
     assert_eq!(browser.post("/sign-out", &[]).status, 200);
     assert_eq!((browser.cookie().as_str(), browser.user().as_str()), ("", ""));

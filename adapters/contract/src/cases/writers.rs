@@ -70,7 +70,7 @@ pub(super) fn life_3_a_slow_request_does_not_bring_a_session_back(site: &Site) {
         let mut browser = site.browser();
         let [sessions, ..] = site.stats();
         browser.set("a", "1");
-        browser.sign_in("ada", "");
+        browser.sign_in("franklin", "");
         let old = browser.cookie();
         let answer =
             while_held(site, &mut browser, ("slow", "done"), |browser: &mut Browser<'_>| {

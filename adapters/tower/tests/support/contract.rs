@@ -89,6 +89,7 @@ fn text(value: Option<Value>) -> String {
 }
 
 async fn stats(Extension(cache): Extension<SessionCache>) -> String {
+    cache.maintain(usize::MAX);
     let stats = cache.stats();
     format!("{} {} {}", cache.len(), stats.created, stats.saved)
 }
