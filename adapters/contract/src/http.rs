@@ -20,7 +20,12 @@ pub struct Request {
 impl Request {
     /// With that method and path; what goes into a form, or the query of a path, is up to the caller.
     pub fn new(method: &str, path: &str) -> Self {
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+        Self::of_host("localhost", method, path)
+    }
+
+    /// The same with another `Host`.
+    pub fn of_host(host: &str, method: &str, path: &str) -> Self {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
         Self { head, body: Vec::new() }
     }
 
@@ -139,7 +144,7 @@ impl Connection {
             }
         } else if let Some(len) = answer.only("content-length") {
             body = self.bytes(len.parse().expect("a length is a number"))?;
-        } else if answer.status != 204 && answer.status != 304 {
+        } else if ![101, 204, 304].contains(&answer.status) {
             self.0.read_to_end(&mut body).ok()?;
         }
         Some(body)

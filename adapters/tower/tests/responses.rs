@@ -92,3 +92,41 @@ fn a_value_of_another_type_is_500_without_a_word_of_it() {
     assert_eq!(reply.status, 500);
     assert!(!reply.body.contains("private"), "{}", reply.body);
 }
+
+#[test]
+fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
+    async fn grow(session: Session) -> (StatusCode, String) {
+        for key in ["a", "b", "c"] {
+            session.insert(key, "x".repeat(6_000)).unwrap();
+        }
+        let refused = session.save().expect_err("together they are over 16 KiB");
+        (StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
+    }
+    let cache = cache();
+    let server = Server::start(
+        Router::new().route("/grow", get(grow)).layer(SessionLayer::new(cache.clone())),
+    );
+    let reply = server.site().send(&Request::get("/grow"));
+    assert_eq!((reply.status, reply.cookie(), cache.len()), (413, None, 0));
+    assert!(reply.body.contains("16384"), "{}", reply.body);
+}
+
+#[test]
+fn the_layer_says_for_whom_a_session_is_made() {
+    let keys = KeyRing::random().unwrap();
+    let settings = SessionCache::builder().memory(4 << 20).keys(keys);
+    let cache = settings.admit(|address| address == b"192.0.2.1").build().unwrap();
+    let layer = SessionLayer::new(cache.clone()).with_admit_key(|request| {
+        request
+            .headers
+            .get("x-address")
+            .map(|address| address.as_bytes().to_vec())
+            .unwrap_or_default()
+    });
+    let server = Server::start(contract::routes().layer(layer));
+    let site = server.site();
+    let set = Request::post("/set", &[("key", "a"), ("value", "1")]);
+    let from = |address: &[u8]| site.send(&set.clone().field("X-Address", address)).status;
+    assert_eq!((from(b"192.0.2.1"), from(b"203.0.113.9"), site.send(&set).status), (200, 429, 429));
+    assert_eq!(cache.len(), 1);
+}

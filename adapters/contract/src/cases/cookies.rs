@@ -113,6 +113,7 @@ pub(super) fn cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing(site: &
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Ssl", "off"),
         ("X-Forwarded-Host", "evil.example"),
+        ("X-Forwarded-Prefix", "/evil"),
         ("Forwarded", "proto=http;host=evil.example"),
         ("X-Url-Scheme", "http"),
         ("Front-End-Https", "off"),
@@ -122,6 +123,9 @@ pub(super) fn cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing(site: &
         let answer = site.send(&request);
         assert_eq!(issued(&answer).split_once(';').map(own), plain, "{name}: {value}");
     }
+    let elsewhere = site.send(&Request::of_host("evil.example", "POST", "/own-headers"));
+    let own_cookie = own_cookies(&elsewhere).first().and_then(|field| field.split_once(';'));
+    assert_eq!(own_cookie.map(own), plain, "another host");
 }
 
 pub(super) fn term_6_the_removal_repeats_what_was_set(site: &Site) {

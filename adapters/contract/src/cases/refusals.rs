@@ -24,6 +24,9 @@ pub(super) fn sign_8_every_refused_cookie_is_answered_alike(site: &Site) {
         for (why, answer) in &answers {
             assert_eq!(answer, &answers[0].1, "{why} and {}", answers[0].0);
         }
+        if !is_sign_out(&request) {
+            assert_eq!(answers[0].1, site.send(&request).undated(), "as without a cookie");
+        }
     }
 }
 
@@ -39,6 +42,11 @@ pub(super) fn id_4_a_refused_cookie_is_never_adopted(site: &Site) {
         assert!(answer.cookie().is_some_and(|own| own != cookie), "{why}: there is a new id");
         assert_eq!(site.get("/get?key=a", &[cookie]).body, "", "{why}");
     }
+}
+
+/// That one takes a dead cookie away, where there is one.
+fn is_sign_out(request: &Request) -> bool {
+    request.to_bytes().starts_with(b"POST /sign-out ")
 }
 
 /// `Cookie` fields that open nothing, and why.
