@@ -8,7 +8,7 @@ mod refusals;
 mod users;
 mod writers;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::{Browser, Outcome, Request, Site, site::NO_COOKIES};
 
@@ -140,7 +140,7 @@ fn while_held(
         let release = Release(site);
         act(browser);
         drop(release);
-        slow.join().expect("the slow request is answered")
+        slow.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
