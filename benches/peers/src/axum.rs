@@ -47,8 +47,8 @@ fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
     let contenders = CONTENDERS.iter().map(start).collect::<io::Result<Vec<_>>>()?;
     for route in ROUTES {
         let before = contenders.iter().map(Contender::visits).collect::<io::Result<Vec<_>>>()?;
-        let entrants = contenders.iter().map(|one| one.entrant(route.path, plan.seconds)).collect();
-        let samples = rounds::run(entrants, plan.rounds);
+        let entrants = contenders.iter().map(|one| one.entrant(route.path)).collect();
+        let samples = rounds::run(entrants, plan.loads);
         for (contender, before) in contenders.iter().zip(before) {
             contender.check(route, before)?;
         }
@@ -85,12 +85,12 @@ impl Contender {
     }
 
     /// A round's figure is seconds a request: the smallest is the best.
-    fn entrant<'a>(&'a self, path: &'a str, seconds: u32) -> Entrant<'a> {
+    fn entrant<'a>(&'a self, path: &'a str) -> Entrant<'a> {
         let url = format!("http://127.0.0.1:{}{path}", self.server.port);
         Entrant::new(self.name, move || {
             let before = self.server.ran();
             let load =
-                self.script.run(&url, seconds, &self.pin).expect("every request is answered");
+                self.script.run(&url, SECONDS, &self.pin).expect("every request is answered");
             let ran = self.server.ran() - before;
             self.loads.borrow_mut().push(Measured { load, ran });
             load.seconds / load.requests as f64
@@ -118,42 +118,47 @@ impl Contender {
         }
     }
 
-    /// The median over the rounds of something measured.
-    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let mut figures: Vec<_> = self.loads.borrow().iter().map(of).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    /// The least µs of the server's thread a request, of all rounds.
+    fn least_run(&self) -> f64 {
+        let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
+        self.loads.borrow().iter().map(run).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The median over the rounds of one of the latencies, in µs.
+    fn latency(&self, which: usize) -> f64 {
+        let mut micros: Vec<_> =
+            self.loads.borrow().iter().map(|one| one.load.latency[which]).collect();
+        micros.sort_by(f64::total_cmp);
+        micros.get(micros.len() / 2).copied().unwrap_or(f64::NAN)
     }
 }
 
 fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mut Report) {
-    let mut table = Table::new(&[
-        "",
-        "best, k/s",
-        "median, k/s",
-        "best, % of none",
-        "median, %",
-        "server, µs a request",
-        "p50 / p99 / p99.9, µs",
-        VERDICT,
-    ]);
+    let mut table = Table::new(HEAD);
     let none = rounds::named(samples, plain::NAME);
+    // The first contender is the one without sessions.
+    let idle = contenders.first().map_or(f64::NAN, Contender::least_run);
     for (sample, contender) in samples.iter().zip(contenders) {
-        let best = 100.0 * none.least() / sample.least();
+        let [best, median, run] = [
+            none.least() / sample.least(),
+            none.median() / sample.median(),
+            idle / contender.least_run(),
+        ]
+        .map(|share| 100.0 * share);
         let verdict = match sample.name == ours::NAME {
             true => route.target.verdict(best, "% of no sessions"),
             false => blank(),
         };
-        let ran = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
-        let latency = [0, 1, 2].map(|at| contender.median(|one| one.load.latency[at]));
+        let latency = [0, 1, 2].map(|at| figure(contender.latency(at), 0)).join(" / ");
         table.row([
             sample.name.clone(),
             figure(1e-3 / sample.least(), 1),
             figure(1e-3 / sample.median(), 1),
             figure(best, 1),
-            figure(100.0 * none.median() / sample.median(), 1),
-            figure(contender.median(ran), 2),
-            latency.map(|micros| figure(micros, 0)).join(" / "),
+            figure(median, 1),
+            figure(contender.least_run(), 2),
+            figure(run, 1),
+            latency,
             verdict,
         ]);
     }
@@ -190,7 +195,21 @@ const ROUTES: &[Route] = &[
     },
 ];
 
+const HEAD: &[&str] = &[
+    "",
+    "best, k/s",
+    "median, k/s",
+    "best, % of none",
+    "median, %",
+    "server, µs a request",
+    "server, % of none",
+    "p50 / p99 / p99.9, µs",
+    VERDICT,
+];
+/// The first is what the others are held against.
 const CONTENDERS: &[&str] = &[plain::NAME, ours::NAME, theirs::MEMORY, theirs::MOKA];
+/// Of a round.
+const SECONDS: u32 = 1;
 /// Of each contender; their cookies come in turn.
 const SESSIONS: usize = 1_000;
 /// The name of everybody's cookie.

@@ -11,7 +11,7 @@ pub(crate) struct Item {
     price: u32,
 }
 
-/// Eight things, some 650 bytes of JSON.
+/// Eight things, some 650 bytes.
 pub(crate) fn cart() -> Vec<Item> {
     let item = |(number, name): (u32, &&str)| Item {
         sku: format!("TEA-{:05}-{}", 10_007 * (number + 1) % 99_991, number % 3),
