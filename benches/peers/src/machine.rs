@@ -92,7 +92,18 @@ fn civil(days: u64) -> (u64, u64, u64) {
     }
 }
 
-const PEERS: [&str; 7] = ["dashmap", "papaya", "quick_cache", "moka", "scc", "cookie", "sha2"];
+const PEERS: [&str; 10] = [
+    "dashmap",
+    "papaya",
+    "quick_cache",
+    "moka",
+    "scc",
+    "cookie",
+    "sha2",
+    "axum",
+    "tower-sessions",
+    "tower-sessions-moka-store",
+];
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
 
 #[cfg(test)]

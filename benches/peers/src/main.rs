@@ -1,7 +1,7 @@
 //! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`, `traces`. All contenders of an
-//! axis run in one process, in turns, round by round, so that what else the machine does hits them
+//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`, `traces`, `axum`. All
+//! contenders of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine does hits them
 //! alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders
 //! come from fixed seeds. Before a contender is timed, every one of its sessions is read once and
 //! compared byte by byte. A missed target is shown and fails nothing.
@@ -12,6 +12,7 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use crate::report::Report;
 
+mod axum;
 mod border;
 mod churn;
 mod contender;
@@ -37,6 +38,10 @@ pub(crate) struct Plan {
     borders: usize,
     inserts: usize,
     churn_sessions: &'static [usize],
+    /// Requests in a round, in process, that look at no session.
+    unlooked: usize,
+    /// Rounds over HTTP, a second each: many, since the machine seldom leaves both cores alone.
+    loads: usize,
     /// Sessions that expire at once, and how often.
     due: usize,
     expiry_rounds: usize,
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut report = Report::new();
     let (axis, markdown) = match arguments[..] {
+        [axum::SERVE, name] => return server(name, &mut report),
         [memory::CHILD, what, size] => return child(what, size, &mut report),
         [axis] => (axis, None),
         [axis, "--markdown", path] | ["--markdown", path, axis] => {
@@ -83,6 +89,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "expiry" => (FULL, &[expiry::run]),
         "memory" => (FULL, &[memory::run, utilisation::run]),
         "traces" => (FULL, &[traces::run]),
+        "axum" => (FULL, &[axum::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => {
             (Plan { lookup_sessions: &[1_000, 10_000, 1_000_000, 4_000_000], ..FULL }, EVERYTHING)
@@ -101,9 +108,19 @@ fn child(what: &str, size: &str, report: &mut Report) -> ExitCode {
     }
 }
 
+fn server(name: &str, report: &mut Report) -> ExitCode {
+    match axum::serve(name) {
+        Err(error) => {
+            report.line(&format!("{name} does not serve: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
 fn usage(report: &mut Report) -> ExitCode {
-    report
-        .line("usage: bench lookup|border|churn|expiry|memory|traces|quick|all [--markdown FILE]");
+    let axes = "lookup|border|churn|expiry|memory|traces|axum|quick|all";
+    report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
 
@@ -115,6 +132,7 @@ const EVERYTHING: &[Axis] = &[
     memory::run,
     utilisation::run,
     traces::run,
+    axum::run,
 ];
 
 const FULL: Plan = Plan {
@@ -124,6 +142,8 @@ const FULL: Plan = Plan {
     borders: 300_000,
     inserts: 200_000,
     churn_sessions: &[100_000, 1_000_000],
+    unlooked: 300_000,
+    loads: 15,
     due: 1_000_000,
     expiry_rounds: 3,
     stored: 1_000_000,
@@ -139,6 +159,8 @@ const QUICK: Plan = Plan {
     borders: 100_000,
     inserts: 50_000,
     churn_sessions: &[100_000],
+    unlooked: 100_000,
+    loads: 5,
     due: 300_000,
     expiry_rounds: 1,
     stored: 100_000,

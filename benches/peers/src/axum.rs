@@ -1,0 +1,216 @@
+//! axum: what sessions leave of a server's requests a second, and what they cost a request without one.
+//!
+//! A server has one thread on one core, `wrk` the other. Each contender is a process of its own; all of
+//! them wait while one is loaded, and take turns. Before that, each route is asked once and its answer
+//! compared; after it, the numbers that the sessions hold must add up to the requests that wrote.
+
+use std::{cell::RefCell, io};
+
+use crate::{
+    Plan,
+    report::{Report, Table, Target, VERDICT, blank, figure},
+    rounds::{self, Entrant, Sample},
+};
+
+mod cart;
+mod child;
+mod layer;
+mod ours;
+mod plain;
+mod server;
+mod theirs;
+mod wrk;
+
+pub(crate) use server::{SERVE, serve};
+
+use child::{Pin, Server, is_there};
+use wrk::{Load, Script, WRK};
+
+/// Four tables: one for each route, one for a request that has no session.
+pub(crate) fn run(plan: &Plan, report: &mut Report) {
+    layer::run(plan, report);
+    if !is_there(WRK) {
+        report.line("axum over HTTP is left out: there is no wrk (apt-get install wrk)");
+        return;
+    }
+    let pin = Pin::new();
+    if pin.server.is_none() {
+        report.line("no two cores, or no taskset (util-linux): server and wrk run where they like");
+    }
+    if let Err(error) = over_http(plan, pin, report) {
+        report.line(&format!("axum over HTTP could not be measured: {error}"));
+    }
+}
+
+fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
+    let start = |name: &&'static str| Contender::start(name, pin);
+    let contenders = CONTENDERS.iter().map(start).collect::<io::Result<Vec<_>>>()?;
+    for route in ROUTES {
+        let before = contenders.iter().map(Contender::visits).collect::<io::Result<Vec<_>>>()?;
+        let entrants = contenders.iter().map(|one| one.entrant(route.path)).collect();
+        let samples = rounds::run(entrants, plan.loads);
+        for (contender, before) in contenders.iter().zip(before) {
+            contender.check(route, before)?;
+        }
+        tell(route, &samples, &contenders, report);
+        contenders.iter().for_each(|contender| contender.loads.borrow_mut().clear());
+    }
+    Ok(())
+}
+
+/// A server, and what was measured of it on the route under measurement.
+struct Contender {
+    name: &'static str,
+    pin: Pin,
+    server: Server,
+    script: Script,
+    loads: RefCell<Vec<Measured>>,
+}
+
+/// One round.
+struct Measured {
+    load: Load,
+    /// Nanoseconds of the server's thread.
+    ran: u64,
+}
+
+impl Contender {
+    fn start(name: &'static str, pin: Pin) -> io::Result<Self> {
+        let server = Server::start(name, &pin)?;
+        for (path, expected) in [("/none", "Hello"), ("/read", cart::USER), ("/visits", "0")] {
+            assert_eq!(server.answer(path)?, expected, "{name}: a wrong answer to {path}");
+        }
+        let script = Script::new(&server)?;
+        Ok(Self { name, pin, server, script, loads: RefCell::default() })
+    }
+
+    /// A round's figure is seconds a request: the smallest is the best.
+    fn entrant<'a>(&'a self, path: &'a str) -> Entrant<'a> {
+        let url = format!("http://127.0.0.1:{}{path}", self.server.port);
+        Entrant::new(self.name, move || {
+            let before = self.server.ran();
+            let load =
+                self.script.run(&url, SECONDS, &self.pin).expect("every request is answered");
+            let ran = self.server.ran() - before;
+            self.loads.borrow_mut().push(Measured { load, ran });
+            load.seconds / load.requests as f64
+        })
+    }
+
+    fn visits(&self) -> io::Result<u64> {
+        if self.name == plain::NAME { Ok(0) } else { self.server.visits() }
+    }
+
+    /// Writes are stored, each of them, and nothing else writes.
+    fn check(&self, route: &Route, before: u64) -> io::Result<()> {
+        if self.name == plain::NAME {
+            return Ok(());
+        }
+        let stored = self.visits()? - before;
+        let loads = self.loads.borrow();
+        let asked: u64 = loads.iter().map(|measured| measured.load.requests).sum();
+        // What was under way when wrk stopped was stored, and not counted.
+        let most = asked + wrk::CONNECTIONS * loads.len() as u64;
+        let expected = if route.writes { asked..=most } else { 0..=0 };
+        match expected.contains(&stored) {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("{}: {stored} of {asked} stored", self.name))),
+        }
+    }
+
+    /// The least µs of the server's thread a request, of all rounds.
+    fn least_run(&self) -> f64 {
+        let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
+        self.loads.borrow().iter().map(run).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The median over the rounds of one of the latencies, in µs.
+    fn latency(&self, which: usize) -> f64 {
+        let mut micros: Vec<_> =
+            self.loads.borrow().iter().map(|one| one.load.latency[which]).collect();
+        micros.sort_by(f64::total_cmp);
+        micros.get(micros.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mut Report) {
+    let mut table = Table::new(HEAD);
+    let none = rounds::named(samples, plain::NAME);
+    // The first contender is the one without sessions.
+    let idle = contenders.first().map_or(f64::NAN, Contender::least_run);
+    for (sample, contender) in samples.iter().zip(contenders) {
+        let [best, median, run] = [
+            none.least() / sample.least(),
+            none.median() / sample.median(),
+            idle / contender.least_run(),
+        ]
+        .map(|share| 100.0 * share);
+        let verdict = match sample.name == ours::NAME {
+            true => route.target.verdict(best, "% of no sessions"),
+            false => blank(),
+        };
+        let latency = [0, 1, 2].map(|at| figure(contender.latency(at), 0)).join(" / ");
+        table.row([
+            sample.name.clone(),
+            figure(1e-3 / sample.least(), 1),
+            figure(1e-3 / sample.median(), 1),
+            figure(best, 1),
+            figure(median, 1),
+            figure(contender.least_run(), 2),
+            figure(run, 1),
+            latency,
+            verdict,
+        ]);
+    }
+    report.heading(&format!("axum: {}, requests a second", route.what));
+    report.table(&table);
+}
+
+/// What is asked for, and what sessions have to leave of it.
+struct Route {
+    path: &'static str,
+    what: &'static str,
+    writes: bool,
+    target: Target,
+}
+
+const ROUTES: &[Route] = &[
+    Route {
+        path: "/none",
+        what: "a route that never looks at the session",
+        writes: false,
+        target: Target::AtLeast(95.0),
+    },
+    Route {
+        path: "/read",
+        what: "a key read, of a session of 8 cart items",
+        writes: false,
+        target: Target::AtLeast(95.0),
+    },
+    Route {
+        path: "/write",
+        what: "a key written, of a session of 8 cart items",
+        writes: true,
+        target: Target::AtLeast(85.0),
+    },
+];
+
+const HEAD: &[&str] = &[
+    "",
+    "best, k/s",
+    "median, k/s",
+    "best, % of none",
+    "median, %",
+    "server, µs a request",
+    "server, % of none",
+    "p50 / p99 / p99.9, µs",
+    VERDICT,
+];
+/// The first is what the others are held against.
+const CONTENDERS: &[&str] = &[plain::NAME, ours::NAME, theirs::MEMORY, theirs::MOKA];
+/// Of a round.
+const SECONDS: u32 = 1;
+/// Of each contender; their cookies come in turn.
+const SESSIONS: usize = 1_000;
+/// The name of everybody's cookie.
+const COOKIE: &str = "__Host-session";

@@ -1,0 +1,183 @@
+//! A server in a process of its own, on one core, and a visitor's hand on it.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    process::{Child, Command, Stdio},
+};
+
+use super::{COOKIE, SESSIONS, server::SERVE};
+
+/// A server that runs until this is dropped, and the cookies of its sessions.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    /// As a `Cookie` field has them; made up where the server has no sessions.
+    pub(crate) cookies: Vec<String>,
+}
+
+impl Server {
+    pub(crate) fn start(name: &str, pin: &Pin) -> io::Result<Self> {
+        let mut command = pin.command(pin.server, env::current_exe()?.as_os_str());
+        command.args([SERVE, name]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = Self { child: command.spawn()?, port: 0, cookies: Vec::new() };
+        let mut line = String::new();
+        if let Some(output) = server.child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        server.port = line.trim().parse().map_err(io::Error::other)?;
+        let mut visitor = server.visitor()?;
+        for number in 0..SESSIONS {
+            let (head, _) = visitor.get("/start", None)?;
+            server.cookies.push(cookie(&head).unwrap_or_else(|| made_up(number)));
+        }
+        Ok(server)
+    }
+
+    /// What a route answers to the holder of the first session.
+    pub(crate) fn answer(&self, path: &str) -> io::Result<String> {
+        Ok(self.visitor()?.get(path, self.cookies.first())?.1)
+    }
+
+    /// The numbers that the sessions hold, added up.
+    pub(crate) fn visits(&self) -> io::Result<u64> {
+        let mut visitor = self.visitor()?;
+        let mut visits = |cookie| {
+            visitor.get("/visits", Some(cookie))?.1.parse::<u64>().map_err(io::Error::other)
+        };
+        self.cookies.iter().map(&mut visits).sum()
+    }
+
+    /// Nanoseconds for which the server's one thread has run; nought where the system does not say.
+    pub(crate) fn ran(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()));
+        let text = text.unwrap_or_default();
+        text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    }
+
+    fn visitor(&self) -> io::Result<Visitor> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        Ok(Visitor(BufReader::new(stream)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then there is nothing to be done about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Which core is the server's and which is wrk's; none where that cannot be had.
+#[derive(Clone, Copy)]
+pub(crate) struct Pin {
+    pub(crate) server: Option<usize>,
+    pub(crate) client: Option<usize>,
+}
+
+impl Pin {
+    /// Two cores of those that this process may run on, if there are two and a `taskset`.
+    pub(crate) fn new() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let mut cores = cores(list.unwrap_or_default().trim()).into_iter();
+        let pinned = (cores.next(), cores.next());
+        match pinned {
+            (Some(_), Some(_)) if is_there("taskset") => {
+                Self { server: pinned.0, client: pinned.1 }
+            }
+            _ => Self { server: None, client: None },
+        }
+    }
+
+    /// A command that runs on that core.
+    pub(crate) fn command(
+        &self,
+        core: Option<usize>,
+        program: impl AsRef<std::ffi::OsStr>,
+    ) -> Command {
+        let Some(core) = core else {
+            return Command::new(program);
+        };
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string()]).arg(program);
+        command
+    }
+}
+
+/// Whether that program can be run.
+pub(crate) fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// "0-2,5" as numbers.
+fn cores(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+/// A connection that stays open.
+struct Visitor(BufReader<TcpStream>);
+
+impl Visitor {
+    /// The head and the body of a response, whose length it must say.
+    fn get(&mut self, path: &str, cookie: Option<&String>) -> io::Result<(String, String)> {
+        let cookie = cookie.map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{cookie}\r\n");
+        self.0.get_mut().write_all(request.as_bytes())?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let len = field(&head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; len];
+        self.0.read_exact(&mut body)?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        match head.starts_with("HTTP/1.1 200 ") {
+            true => Ok((head, body)),
+            false => Err(io::Error::other(format!("{path} was answered with {head}{body}"))),
+        }
+    }
+}
+
+/// Name and value of the cookie that a response sets.
+fn cookie(head: &str) -> Option<String> {
+    Some(field(head, "set-cookie")?.split(';').next()?.to_owned())
+}
+
+fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// As long as ours are.
+fn made_up(number: usize) -> String {
+    format!("{COOKIE}={number:048}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cores_become_numbers() {
+        assert_eq!(cores("0-2,5"), [0, 1, 2, 5]);
+        assert_eq!(cores("3"), [3]);
+        assert_eq!(cores(""), [0; 0]);
+    }
+
+    #[test]
+    fn the_cookie_is_read_from_the_head() {
+        let head = "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(cookie(head).as_deref(), Some("a=1"));
+        assert_eq!(cookie("HTTP/1.1 200 OK\r\n\r\n"), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! The servers: three routes over axum, with sessions of ours, of tower-sessions, or none.
+//!
+//! A server is this program again with a hidden argument, one thread and no more. It says its port on its
+//! standard output and ends when its standard input does, so that none outlives the bench.
+
+use std::{
+    io::{self, Read, Write},
+    process, thread,
+};
+
+use axum::Router;
+use tokio::{net::TcpListener, runtime};
+
+use super::{ours, plain, theirs};
+
+/// The argument with which this program is a server: `serve NAME`.
+pub(crate) const SERVE: &str = "serve";
+
+/// Serves until the standard input ends; comes back only if it could not begin.
+pub(crate) fn serve(name: &str) -> io::Result<()> {
+    let routes = routes(name).ok_or(io::ErrorKind::InvalidInput)?;
+    end_with_the_parent();
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        writeln!(io::stdout(), "{port}")?;
+        axum::serve(listener, routes).await
+    })
+}
+
+fn routes(name: &str) -> Option<Router> {
+    Some(match name {
+        plain::NAME => plain::routes(),
+        ours::NAME => ours::routes(),
+        theirs::MEMORY => theirs::routes(theirs::memory()),
+        theirs::MOKA => theirs::routes(theirs::moka()),
+        _ => return None,
+    })
+}
+
+/// The route that never looks at the session, the same for all.
+pub(crate) async fn none() -> &'static str {
+    "Hello"
+}
+
+fn end_with_the_parent() {
+    thread::spawn(|| {
+        // Nothing is ever written there: this waits for the end, or for an error that means the same.
+        let _ = io::stdin().read(&mut [0]);
+        process::exit(0);
+    });
+}
