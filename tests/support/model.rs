@@ -442,7 +442,9 @@ impl Session {
         let ticks = |span: Option<Duration>| span.map(|span| (span.as_millis() / 100) as u32);
         self.idle_timeout =
             ticks(deadlines.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
-        self.end = ticks(deadlines.lifetime).map_or(self.end, |own| self.start + own.min(LIFETIME));
+        // Several ends of all in one tick have what is created after them begin in a tick to come.
+        let start = self.start.min(now);
+        self.end = ticks(deadlines.lifetime).map_or(self.end, |own| start + own.min(LIFETIME));
         self.used = now;
     }
 
