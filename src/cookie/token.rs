@@ -48,6 +48,13 @@ impl Token {
         Self(token)
     }
 
+    /// A cookie's value as a token, if it is spelt as one; whether it opens anything is not looked at. For sending
+    /// a cookie again that a request brought.
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        Parts::parse(value).map(|parts| Self::encode(&parts))
+    }
+
     /// The cookie's value.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,9 +1,11 @@
 //! The layer: what an application adds to its router, and the attributes of its cookie.
 
-use std::time::Duration;
+use core::fmt;
+use std::{sync::Arc, time::Duration};
 
-use sessile::{CookieError, SameSite, SessionCache};
-use sessile_web::Sessions;
+use http::{Request, request::Parts, uri::InvalidUri};
+use sessile::{CookieError, Deadlines, SameSite, SessionCache};
+use sessile_web::{Incoming, Session, Sessions};
 use tower_layer::Layer;
 
 use crate::SessionService;
@@ -32,13 +34,29 @@ use crate::SessionService;
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
     sessions: Sessions,
+    admit_key: Option<AdmitKey>,
 }
 
 impl SessionLayer {
     /// With the safe defaults.
     #[must_use]
     pub fn new(cache: SessionCache) -> Self {
-        Self { sessions: Sessions::new(cache) }
+        Sessions::new(cache).into()
+    }
+
+    /// The session of a request that comes in, and the request for those behind.
+    pub(crate) fn begin<B>(&self, request: Request<B>) -> (Session, Request<B>) {
+        let (mut parts, body) = request.into_parts();
+        let mut incoming = Incoming::from(&parts.headers);
+        if let Some(AdmitKey(key)) = &self.admit_key {
+            incoming = incoming.admit_key(key(&parts));
+        }
+        if let (Some(_), Some(path)) = (self.sessions.sign_in_page(), parts.uri.path_and_query()) {
+            incoming = incoming.path(path.clone());
+        }
+        let session = self.sessions.begin(incoming);
+        parts.extensions.insert(session.clone());
+        (session, Request::from_parts(parts, body))
     }
 
     /// `SameSite`: which requests from other sites bring the cookie along. `Lax` unless set.
@@ -46,7 +64,7 @@ impl SessionLayer {
     /// # Errors
     /// If it contradicts the rest.
     pub fn with_same_site(self, same_site: SameSite) -> Result<Self, CookieError> {
-        self.sessions.with_same_site(same_site).map(Self::from)
+        self.try_map(|sessions| sessions.with_same_site(same_site))
     }
 
     /// `Path`: below which path the browser brings the cookie along. `/` unless set.
@@ -54,7 +72,7 @@ impl SessionLayer {
     /// # Errors
     /// If it is no path, or the cookie's name begins with `__Host-` as the default name does.
     pub fn with_path(self, path: impl Into<String>) -> Result<Self, CookieError> {
-        self.sessions.with_path(path).map(Self::from)
+        self.try_map(|sessions| sessions.with_path(path))
     }
 
     /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
@@ -62,7 +80,7 @@ impl SessionLayer {
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-` as the default name does.
     pub fn with_domain(self, domain: impl Into<String>) -> Result<Self, CookieError> {
-        self.sessions.with_domain(domain).map(Self::from)
+        self.try_map(|sessions| sessions.with_domain(domain))
     }
 
     /// `Max-Age`: how long the browser keeps the cookie, counted from when it was set. Until the browser
@@ -71,7 +89,7 @@ impl SessionLayer {
     /// # Errors
     /// If it is more than 400 days.
     pub fn with_max_age(self, max_age: Duration) -> Result<Self, CookieError> {
-        self.sessions.with_max_age(max_age).map(Self::from)
+        self.try_map(|sessions| sessions.with_max_age(max_age))
     }
 
     /// `Partitioned`: inside a frame of another site, a jar of its own for each such site. Off unless set.
@@ -79,20 +97,88 @@ impl SessionLayer {
     /// # Errors
     /// If it contradicts the rest.
     pub fn with_partitioned(self, partitioned: bool) -> Result<Self, CookieError> {
-        self.sessions.with_partitioned(partitioned).map(Self::from)
+        self.try_map(|sessions| sessions.with_partitioned(partitioned))
+    }
+
+    /// The timeouts of sessions that are not remembered: for a cache whose own, which cap all others, are as
+    /// long as the longest [`remember`](crate::Session::remember). The cache's own, unless set.
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        self.map(|sessions| sessions.with_deadlines(deadlines))
+    }
+
+    /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
+    /// old cookie go on for the [grace](Self::with_grace), and forms that were sent before still count. Never,
+    /// unless set.
+    #[must_use]
+    pub fn rotate_every(self, span: Duration) -> Self {
+        self.map(|sessions| sessions.rotate_every(span))
+    }
+
+    /// How long the old cookie still opens a session that got a new id, for requests that are under way then.
+    /// 10 seconds for [`rotate_every`](Self::rotate_every), and no time at all for
+    /// [`Session::rotate`](crate::Session::rotate), unless set. After a sign-in there is none in any case.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        self.map(|sessions| sessions.with_grace(grace))
+    }
+
+    /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
+    /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
+    ///
+    /// # Errors
+    /// If it is neither a path nor an address.
+    pub fn with_sign_in_page(self, page: &str) -> Result<Self, InvalidUri> {
+        let sessions = self.sessions.with_sign_in_page(page)?;
+        Ok(Self { sessions, ..self })
+    }
+
+    /// What the cache's hook of [`admit`](sessile::Builder::admit) decides by when a request makes a session, such
+    /// as the client's address. It is asked of each request. An empty key, unless set.
+    ///
+    /// ```
+    /// use sessile::{KeyRing, SessionCache};
+    /// use sessile_tower::SessionLayer;
+    ///
+    /// let cache = SessionCache::builder()
+    ///     .memory(4 << 20)
+    ///     .keys(KeyRing::random()?)
+    ///     .admit(|address| address != b"203.0.113.9")
+    ///     .build()?;
+    /// // Behind a proxy of ours that says who asks.
+    /// let layer = SessionLayer::new(cache).with_admit_key(|request| {
+    ///     request.headers.get("x-real-ip").map(|address| address.as_bytes().to_vec()).unwrap_or_default()
+    /// });
+    /// # let _: SessionLayer = layer;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_admit_key(self, key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self { admit_key: Some(AdmitKey(Arc::new(key))), ..self }
     }
 
     /// For development on plain HTTP: the cookie goes without `Secure`, and its name without `__Host-`
     /// or `__Secure-`, because a browser would not keep it otherwise. Says so in a warning, once.
     #[must_use]
     pub fn insecure_http(self) -> Self {
-        self.sessions.insecure_http().into()
+        self.map(Sessions::insecure_http)
+    }
+
+    fn map(self, set: impl FnOnce(Sessions) -> Sessions) -> Self {
+        Self { sessions: set(self.sessions), ..self }
+    }
+
+    fn try_map(
+        self,
+        set: impl FnOnce(Sessions) -> Result<Sessions, CookieError>,
+    ) -> Result<Self, CookieError> {
+        Ok(Self { sessions: set(self.sessions)?, ..self })
     }
 }
 
 impl From<Sessions> for SessionLayer {
     fn from(sessions: Sessions) -> Self {
-        Self { sessions }
+        Self { sessions, admit_key: None }
     }
 }
 
@@ -100,6 +186,18 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> SessionService<S> {
-        SessionService::new(inner, self.sessions.clone())
+        SessionService::new(inner, self.clone())
+    }
+}
+
+/// Makes a key of a request.
+#[derive(Clone)]
+struct AdmitKey(Arc<KeyOf>);
+
+type KeyOf = dyn Fn(&Parts) -> Vec<u8> + Send + Sync;
+
+impl fmt::Debug for AdmitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdmitKey(..)")
     }
 }

@@ -21,17 +21,17 @@
 //! * A session begins when a handler first stores something; until then nothing is kept and no cookie
 //!   is sent. A request whose handler never looks at its [`Session`] costs next to nothing.
 //! * Changes are stored when the response's headers are about to leave. A response of 500 or above
-//!   stores nothing; [`Session::end`] alone acts at once. A body that is streamed later can read the
+//!   stores nothing; [`Session::sign_out`] alone acts at once. A body that is streamed later can read the
 //!   session, and is told so if it tries to change it.
 //! * Call [`Session::sign_in`] when somebody proved who they are, [`Session::rotate`] at any other change
-//!   of privilege, [`Session::end`] when they sign out.
+//!   of privilege, [`Session::sign_out`] when they sign out.
 //! * When the memory is full of sessions that may not go, the response is 503 with `Retry-After`; when
 //!   one session outgrows `max_session_size`, it is 500.
 //! * The cookie's name, the timeouts, the memory and the keys are settings of the cache; the cookie's
 //!   attributes are settings of the [`SessionLayer`].
 //!
 //! # Coming from tower-sessions
-//! The verbs keep their names but are not `async`, for nothing waits: `flush` is [`Session::end`],
+//! The verbs keep their names but are not `async`, for nothing waits: `flush` is [`Session::sign_out`],
 //! `cycle_id` is [`Session::rotate`]. There is no store to choose. `with_name` and `with_expiry` are
 //! `cookie_name`, `idle_timeout` and `lifetime` of the cache's builder, `with_signed` its `keys`, and
 //! `with_secure(false)` is [`SessionLayer::insecure_http`].
@@ -47,8 +47,13 @@ mod service;
 
 pub use layer::SessionLayer;
 pub use service::{ResponseFuture, SessionService};
-pub use sessile::{CookieError, SameSite};
-pub use sessile_web::{MissingSession, Session, SessionError};
+pub use sessile::{CookieError, Deadlines, Handle, SameSite};
+pub use sessile_web::{
+    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError, SignIn,
+    local_path,
+};
+#[cfg(feature = "axum")]
+pub use sessile_web::{NotSignedIn, SignedIn};
 
 /// The examples of the repository's front page.
 #[cfg(doctest)]

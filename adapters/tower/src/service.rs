@@ -13,19 +13,21 @@ use pin_project_lite::pin_project;
 use sessile_web::{Session, Sessions};
 use tower_service::Service;
 
-/// What [`SessionLayer`](crate::SessionLayer) makes of a service.
+use crate::SessionLayer;
+
+/// What [`SessionLayer`] makes of a service.
 ///
 /// The body must be one that a text can become, for the answer to changes that could not be stored:
 /// axum's `Body` and `http-body-util`'s `Full` are.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     inner: S,
-    sessions: Sessions,
+    layer: SessionLayer,
 }
 
 impl<S> SessionService<S> {
-    pub(crate) fn new(inner: S, sessions: Sessions) -> Self {
-        Self { inner, sessions }
+    pub(crate) fn new(inner: S, layer: SessionLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -42,9 +44,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let session = self.sessions.begin(request.headers());
-        request.extensions_mut().insert(session.clone());
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (session, request) = self.layer.begin(request);
         ResponseFuture { inner: self.inner.call(request), session }
     }
 }

@@ -139,8 +139,7 @@ fn life_3_changes_to_a_session_that_ended_meanwhile_are_dropped() {
     browser.get("/count");
     let reply = browser.get("/overtaken");
     assert_eq!((reply.status, reply.body.as_str()), (200, "1"), "the response goes out");
-    assert_eq!(reply.cookie(), Some("__Host-session="));
-    assert!(reply.only("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(reply.cookie(), None, "another response may have set a newer one");
     assert_eq!((cache.len(), cache.stats().created), (0, 1));
 }
 

@@ -1,12 +1,12 @@
 //! The session as an axum extractor, and answers for the errors of this crate.
 
 use axum_core::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery};
 
-use crate::{MissingSession, Session, SessionError};
+use crate::{CommitError, MissingSession, Session, SessionError, path::with_next};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;
@@ -16,15 +16,116 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
+/// `None` where there is no session layer.
+impl<S: Sync> OptionalFromRequestParts<S> for Session {
+    type Rejection = core::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
+/// The session of a visitor who is signed in: an extractor for what is only for those.
+///
+/// Others are answered with 401, or sent to the [page](crate::Sessions::with_sign_in_page) where they sign in.
+/// `Option<SignedIn>` takes both.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The name of the user.
+    pub user: String,
+    /// Their session.
+    pub session: Session,
+}
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = NotSignedIn;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NotSignedIn> {
+        let session = parts.extensions.get::<Session>().ok_or(NotSignedIn::Missing)?;
+        match session.user() {
+            Some(user) => Ok(Self { user, session: session.clone() }),
+            None => Err(NotSignedIn::Nobody { page: sign_in_page(session, parts) }),
+        }
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
+    type Rejection = MissingSession;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, MissingSession> {
+        let session = parts.extensions.get::<Session>().ok_or(MissingSession)?;
+        Ok(session.user().map(|user| Self { user, session: session.clone() }))
+    }
+}
+
+/// Why a [`SignedIn`] could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotSignedIn {
+    /// Nobody is signed in: 303 to the page if there is one, 401 otherwise.
+    Nobody {
+        /// Where visitors sign in, with what they asked for as the parameter `next`.
+        page: Option<HeaderValue>,
+    },
+    /// The request passed no session layer: 500, as [`MissingSession`] says.
+    Missing,
+}
+
+/// What was asked for comes along if it can be asked for again.
+fn sign_in_page(session: &Session, parts: &Parts) -> Option<HeaderValue> {
+    let (request, _) = session.shared();
+    let page = request.sessions.sign_in_page()?;
+    let is_repeatable = [Method::GET, Method::HEAD].contains(&parts.method);
+    let path = request.incoming.path.as_ref().or(parts.uri.path_and_query());
+    with_next(page, path.filter(|_| is_repeatable).map(PathAndQuery::as_str))
+}
+
+impl IntoResponse for NotSignedIn {
+    fn into_response(self) -> Response {
+        let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Self::Nobody { page: Some(page) } => {
+                (StatusCode::SEE_OTHER, [(header::LOCATION, page), no_store]).into_response()
+            }
+            Self::Nobody { page: None } => {
+                (StatusCode::UNAUTHORIZED, [no_store], "Please sign in.").into_response()
+            }
+            Self::Missing => MissingSession.into_response(),
+        }
+    }
+}
+
 impl IntoResponse for MissingSession {
     fn into_response(self) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }
 
-impl IntoResponse for SessionError {
+impl IntoResponse for CommitError {
     fn into_response(self) -> Response {
-        tracing::error!(error = %self, "a handler gave up on its session");
-        (StatusCode::INTERNAL_SERVER_ERROR, "The session could not be used.").into_response()
+        (self.status(), self.to_string()).into_response()
     }
 }
+
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %self, "a handler gave up on its session");
+        }
+        match self {
+            Self::Store(error) => error.into_response(),
+            Self::Conflict { key } => CommitError::conflict(key.into()).into_response(),
+            Self::Forged => (status, FORGED).into_response(),
+            _ => (status, "The session could not be used.").into_response(),
+        }
+    }
+}
+
+const FORGED: &str = "This form is out of date. Please go back, reload the page and try again.";

@@ -1,92 +1,202 @@
-//! What one request changed: the keys that it wrote and removed, and whether it cleared the rest.
+//! What one request did to its session's data, key by key, to be done again to whatever is stored by then.
 //!
-//! Invariant: one entry a key, by ascending key, so that applying them is one pass over sorted pairs.
-//! It does not know what was stored: a change that changes nothing is found when it is applied.
+//! Invariant: by ascending key, so that doing it is one pass over sorted pairs; of one key, in the order in
+//! which it was done. What an insertion or a removal makes pointless is left out. When all was cleared, what is
+//! done to a key begins with a removal or an insertion. It does not know what was stored: what changes nothing
+//! is found when it is done.
 
 use bytes::Bytes;
 
-use crate::pairs::{Pairs, Writer, len_with_one};
+use crate::{
+    json,
+    key::is_reserved,
+    pairs::{Pairs, Writer, len_with_one},
+};
 
 /// The changes of one request, over whatever is stored.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     cleared: bool,
-    list: Vec<(Box<str>, Option<Bytes>)>,
+    list: Vec<(Box<str>, Change)>,
 }
 
-/// What the changes say of one key.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing: what is stored counts.
-    Untouched,
-    /// There is no such key.
-    Absent,
-    /// This raw value.
-    Is(Bytes),
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is this raw value.
+    Set(Bytes),
+    Remove,
+    /// A whole number grows by so much.
+    Add(i64),
+    /// A list gets this raw value at its end.
+    Append(Bytes),
+    /// No change: it must say this.
+    Expect(Option<Bytes>),
 }
+
+/// What is there is not of the kind that can be changed so, or not what was expected.
+#[derive(Debug)]
+pub(crate) struct Misfit;
 
 impl Changes {
-    pub(crate) fn insert(&mut self, key: &str, json: Bytes) {
-        self.set(key, Some(json));
+    pub(crate) fn push(&mut self, key: &str, change: Change) {
+        let (start, mut end) = self.range(key);
+        if change.is_whole() {
+            while end > start && !matches!(self.list[end - 1].1, Change::Expect(_)) {
+                end -= 1;
+                self.list.remove(end);
+            }
+        } else if start == end && self.cleared && !is_reserved(key.as_bytes()) {
+            self.list.insert(end, (key.into(), Change::Remove));
+            end += 1;
+        }
+        let before = (start < end).then(|| &mut self.list[end - 1].1);
+        if !before.is_some_and(|before| before.absorbs(&change)) {
+            self.list.insert(end, (key.into(), change));
+        }
     }
 
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.set(key, None);
+    /// Expects what is stored to be this, whatever this request has made of it.
+    pub(crate) fn guard(&mut self, key: &str, stored: Option<Bytes>) {
+        let (start, end) = self.range(key);
+        self.list.insert(start, (key.into(), Change::Expect(stored)));
+        if start == end && self.cleared {
+            self.list.insert(start + 1, (key.into(), Change::Remove));
+        }
     }
 
-    /// Removes all keys, those of this request too.
+    /// Removes all keys but the reserved ones, those of this request too. What is expected stays so.
     pub(crate) fn clear(&mut self) {
-        *self = Self { cleared: true, list: Vec::new() };
+        self.cleared = true;
+        let list = core::mem::take(&mut self.list);
+        for of_key in list.chunk_by(is_of_one_key) {
+            let is_kept = is_reserved(of_key[0].0.as_bytes());
+            let expected = of_key.iter().rposition(|(_, change)| !change.is_forgettable());
+            let kept = if is_kept { of_key.len() } else { expected.map_or(0, |at| at + 1) };
+            self.list.extend_from_slice(&of_key[..kept]);
+            if !is_kept && kept > 0 {
+                self.list.push((of_key[0].0.clone(), Change::Remove));
+            }
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         !self.cleared && self.list.is_empty()
     }
 
-    pub(crate) fn of(&self, key: &str) -> Verdict {
-        match self.position(key).map(|at| &self.list[at].1) {
-            Ok(Some(json)) => Verdict::Is(json.clone()),
-            Ok(None) => Verdict::Absent,
-            Err(_) if self.cleared => Verdict::Absent,
-            Err(_) => Verdict::Untouched,
+    /// The raw value of a key; what is stored is asked for only if it matters.
+    pub(crate) fn value(
+        &self,
+        key: &str,
+        stored: impl FnOnce() -> Option<Bytes>,
+    ) -> Result<Option<Bytes>, Misfit> {
+        if self.list.is_empty() && !self.cleared {
+            return Ok(stored());
         }
+        let (start, end) = self.range(key);
+        let changes = &self.list[start..end];
+        if let Some(whole) = changes.iter().rposition(|(_, change)| change.is_whole()) {
+            return made(&changes[whole..], None);
+        }
+        made(changes, if self.keeps(key.as_bytes()) { stored() } else { None })
     }
 
-    /// What is stored with the changes made: pairs that no change names are copied as they are.
-    pub(crate) fn applied_to(&self, stored: &Pairs) -> Pairs {
-        let nothing = Pairs::default();
-        let stored = if self.cleared { &nothing } else { stored };
+    /// What is stored with the changes made: pairs that no change names are copied as they are. The error is the
+    /// key whose changes cannot be made any more.
+    pub(crate) fn applied_to(&self, stored: &Pairs) -> Result<Pairs, Box<str>> {
         let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.size());
         let mut old = stored.iter().peekable();
-        for (key, json) in &self.list {
-            while let Some((before, value)) = old.next_if(|(other, _)| *other < key.as_bytes()) {
-                writer.push(before, value);
+        for of_key in self.list.chunk_by(is_of_one_key) {
+            let key = of_key[0].0.as_bytes();
+            while let Some((before, value)) = old.next_if(|(other, _)| *other < key) {
+                self.copy(before, value, &mut writer);
             }
-            old.next_if(|(other, _)| *other == key.as_bytes());
-            if let Some(json) = json {
-                writer.push(key.as_bytes(), json);
+            let value =
+                old.next_if(|(other, _)| *other == key).map(|(_, value)| stored.part(value));
+            if let Some(json) = made(of_key, value).map_err(|_| of_key[0].0.clone())? {
+                writer.push(key, &json);
             }
         }
-        old.for_each(|(key, value)| writer.push(key, value));
-        writer.finish()
+        old.for_each(|(key, value)| self.copy(key, value, &mut writer));
+        Ok(writer.finish())
     }
 
-    fn set(&mut self, key: &str, json: Option<Bytes>) {
-        match self.position(key) {
-            Ok(at) => self.list[at].1 = json,
-            Err(at) => self.list.insert(at, (key.into(), json)),
+    fn copy(&self, key: &[u8], value: &[u8], writer: &mut Writer) {
+        if self.keeps(key) {
+            writer.push(key, value);
         }
     }
 
-    fn position(&self, key: &str) -> Result<usize, usize> {
-        self.list.binary_search_by(|(other, _)| (**other).cmp(key))
+    /// Whether a pair that no change names stays.
+    fn keeps(&self, key: &[u8]) -> bool {
+        !self.cleared || is_reserved(key)
+    }
+
+    /// Where the changes of a key stand, or would.
+    fn range(&self, key: &str) -> (usize, usize) {
+        let start = self.list.partition_point(|(other, _)| **other < *key);
+        let more = self.list[start..].iter().take_while(|(other, _)| **other == *key).count();
+        (start, start + more)
     }
 
     fn size(&self) -> usize {
-        let pair = |(key, json): &(Box<str>, Option<Bytes>)| match json {
-            Some(json) => len_with_one(key.len(), json.len()),
-            None => 0,
+        let pair = |(key, change): &(Box<str>, Change)| match change {
+            Change::Set(json) | Change::Append(json) => len_with_one(key.len(), json.len()),
+            Change::Add(_) => len_with_one(key.len(), LONGEST_NUMBER),
+            Change::Remove | Change::Expect(_) => 0,
         };
         self.list.iter().map(pair).sum()
     }
 }
+
+impl Change {
+    /// Whether what was there before does not matter.
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Set(_) | Self::Remove)
+    }
+
+    fn is_forgettable(&self) -> bool {
+        !matches!(self, Self::Expect(_))
+    }
+
+    /// Takes a later change in, if the two are one or the later one says nothing new.
+    fn absorbs(&mut self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Add(sum), Self::Add(by)) => {
+                let Some(both) = sum.checked_add(*by) else {
+                    return false;
+                };
+                *sum = both;
+                true
+            }
+            // It was checked against what this request itself has set.
+            (Self::Set(_) | Self::Remove, Self::Expect(_)) => true,
+            _ => false,
+        }
+    }
+
+    fn made_to(&self, value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
+        Ok(match self {
+            Self::Set(json) => Some(json.clone()),
+            Self::Remove => None,
+            Self::Add(by) => {
+                let sum = json::add(value.as_deref(), *by).map_err(|_| Misfit)?;
+                Some(sum.to_string().into())
+            }
+            Self::Append(item) => Some(json::append(value.as_deref(), item).map_err(|_| Misfit)?),
+            Self::Expect(json) if json::is_same(json.as_deref(), value.as_deref()) => value,
+            Self::Expect(_) => return Err(Misfit),
+        })
+    }
+}
+
+fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
+    changes.iter().try_fold(value, |value, (_, change)| change.made_to(value))
+}
+
+fn is_of_one_key(one: &(Box<str>, Change), other: &(Box<str>, Change)) -> bool {
+    one.0 == other.0
+}
+
+/// The characters of the least `i64`.
+const LONGEST_NUMBER: usize = 20;

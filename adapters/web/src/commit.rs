@@ -1,20 +1,16 @@
-//! From what a request asked for to what the engine holds and the response says.
+//! From what was stored to what the response says.
 //!
-//! The order is what makes it safe: a new id is issued before data is saved, so that nothing of a
-//! sign-in is ever readable under the old one; what cannot fit is refused before a new id is issued.
+//! Owns what a response's headers become. It does not know what was changed, nor how it is stored.
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{self, HeaderName},
 };
-use sessile::{Error, Grace, Issued, NewSession, SessionCache, SignIn, Token};
+use sessile::{Error, Token};
 
 use crate::{
-    CommitError, Session,
-    changes::Changes,
-    headers,
-    pairs::Pairs,
-    state::{Live, Request, State, Stored},
+    CommitError, Session, headers,
+    state::{Cookie, Live, Request, State, Stored},
 };
 
 /// See [`Sessions::commit`](crate::Sessions::commit).
@@ -29,169 +25,100 @@ pub(crate) fn commit(
     if !(is_first && state.looked_at) {
         return Ok(());
     }
-    let mut cookie = state.ended.then_some(Cookie::Remove);
-    let result =
-        if status.as_u16() < 500 { store(&mut state, request, &mut cookie) } else { Ok(()) };
+    let kept_before = state.wishes.keep.is_some();
+    let stored = if status.as_u16() < 500 { state.store(request) } else { Ok(()) };
+    let stored = stored.or_else(|error| match error.cause() {
+        // A cookie that opens nothing any more stays: another response may have replaced it already.
+        Error::Gone => Ok(()),
+        _ => Err(error),
+    });
+    let cookie = state.set_cookie(request, kept_before && stored.is_ok());
     drop(state);
-    if let Err(error) = result {
-        refuse(CommitError(error), headers);
+    if let Err(error) = &stored {
+        refuse(error, headers);
     }
-    write(request, cookie.as_ref(), headers);
-    result.map_err(CommitError)
-}
-
-/// What the response does to the browser's cookie.
-enum Cookie {
-    Issue(Token),
-    Remove,
-}
-
-fn store(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> Result<(), Error> {
-    if state.changes.is_empty() && state.user.is_none() && !state.rotate {
-        return Ok(());
-    }
-    let stored = match state.live(request) {
-        Some(_) => update(state, request, cookie),
-        None => create(state, request.sessions.cache(), cookie),
-    };
-    match stored {
-        // It ended or expired while the handler ran, and nothing brings it back.
-        Err(Error::Gone) => {
-            state.stored = Stored::Absent;
-            *cookie = Some(Cookie::Remove);
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-/// A session for a visitor who had none and now has something to store.
-fn create(
-    state: &mut State,
-    cache: &SessionCache,
-    cookie: &mut Option<Cookie>,
-) -> Result<(), Error> {
-    let data = state.changes.applied_to(&Pairs::default());
-    if data.is_empty() && state.user.is_none() {
-        return Ok(());
-    }
-    let mut issued = cache.create(data.as_bytes(), NewSession::default())?;
-    if let Some(user) = &state.user {
-        issued = sign_in_new(cache, &issued, user)?;
-    }
-    *cookie = Some(Cookie::Issue(issued.token));
-    let authenticated = state.user.is_some();
-    state.stored =
-        Stored::Live(Live { id: issued.id, version: issued.version, authenticated, data });
-    Ok(())
-}
-
-/// A newcomer whose sign-in is refused is not left behind. If it is gone already, it had to make room.
-fn sign_in_new(cache: &SessionCache, made: &Issued, user: &str) -> Result<Issued, Error> {
-    cache.sign_in(&made.id, user, SignIn::default()).map_err(|error| {
-        cache.end(&made.id);
-        if error == Error::Gone { Error::Full } else { error }
-    })
-}
-
-/// A session that is there: ended if it was emptied, otherwise given a new id if that was asked for, then
-/// saved.
-fn update(state: &mut State, request: &Request, cookie: &mut Option<Cookie>) -> Result<(), Error> {
-    let cache = request.sessions.cache();
-    let State { stored: Stored::Live(live), changes, user, rotate, .. } = state else {
-        return Err(Error::Gone);
-    };
-    if user.is_none() && end_emptied(live, changes, request)? {
-        return Err(Error::Gone);
-    }
-    let data = changes.applied_to(&live.data);
-    check_size(&data, cache.max_session_size())?;
-    let issued = match user {
-        Some(user) => Some(cache.sign_in(&live.id, user, SignIn::default())),
-        None if *rotate => Some(cache.rotate(&live.id, Grace::NONE)),
-        None => None,
-    };
-    match issued {
-        // Whoever just proved who they are is not turned away because their old session went.
-        Some(Err(Error::Gone)) if user.is_some() => return create(state, cache, cookie),
-        Some(issued) => {
-            let issued = issued?;
-            live.id = issued.id;
-            *cookie = Some(Cookie::Issue(issued.token));
-        }
-        None => {}
-    }
-    save(live, changes, data, request)
-}
-
-/// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
-/// signing in to it at the same time.
-fn end_emptied(live: &mut Live, changes: &Changes, request: &Request) -> Result<bool, Error> {
-    for _ in 0..TRIES {
-        if live.authenticated || !changes.applied_to(&live.data).is_empty() {
-            return Ok(false);
-        }
-        match request.sessions.cache().end_if(&live.id, live.version) {
-            Err(Error::Conflict) => live.reload(&request.sessions)?,
-            ended => return ended.map(|()| true),
-        }
-    }
-    Err(Error::Conflict)
-}
-
-/// Saves what differs. When somebody else saved first, this request's own changes are made to what they
-/// left. The version is the one that was read, also after a new id was issued: what was saved in between
-/// must show as a conflict.
-fn save(
-    live: &mut Live,
-    changes: &Changes,
-    mut data: Pairs,
-    request: &Request,
-) -> Result<(), Error> {
-    for _ in 0..TRIES {
-        if data == live.data {
-            return Ok(());
-        }
-        match request.sessions.cache().save(&live.id, live.version, data.as_bytes()) {
-            Ok(version) => {
-                (live.version, live.data) = (version, data);
-                return Ok(());
-            }
-            Err(Error::Conflict) => live.reload(&request.sessions)?,
-            Err(error) => return Err(error),
-        }
-        data = changes.applied_to(&live.data);
-    }
-    Err(Error::Conflict)
-}
-
-fn check_size(data: &Pairs, limit: usize) -> Result<(), Error> {
-    let len = data.as_bytes().len();
-    if len > limit { Err(Error::TooLarge { len, limit }) } else { Ok(()) }
-}
-
-/// Turns the headers into those of the response that says that nothing was stored.
-fn refuse(error: CommitError, headers: &mut HeaderMap) {
-    tracing::warn!(error = %error.cause(), "a session could not be stored");
-    headers.clear();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-    }
-}
-
-fn write(request: &Request, cookie: Option<&Cookie>, headers: &mut HeaderMap) {
     headers::vary_by_cookie(headers);
-    let template = request.sessions.cookie();
-    let value = match cookie {
-        Some(Cookie::Issue(token)) => template.issue(token),
-        Some(Cookie::Remove) => template.remove(),
-        None => return,
-    };
-    headers::set_cookie(headers, template.name(), value);
+    if let Some(cookie) = cookie {
+        headers::set_cookie(headers, request.sessions.cookie().name(), cookie);
+    }
+    stored
 }
 
-/// Of n requests that save one session at once, at least one gets through in each round.
-const TRIES: usize = 32;
+impl State {
+    /// What the browser is told of its cookie, if anything.
+    fn set_cookie(&mut self, request: &Request, is_kept_anew: bool) -> Option<String> {
+        let sessions = &request.sessions;
+        let token = match self.cookie.take() {
+            Some(Cookie::Remove) => return Some(sessions.cookie().remove()),
+            Some(Cookie::Issue(token)) => token,
+            None => self.token_again(request, is_kept_anew)?,
+        };
+        let live = if let Stored::Live(live) = &self.stored { Some(live) } else { None };
+        Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
+    }
+
+    /// The token that the browser has, if it is to keep it longer: the idle deadline moved, by a sixteenth of the
+    /// timeout at least. Never for an id that was just replaced, whose new cookie it must not overwrite.
+    fn token_again(&self, request: &Request, is_kept_anew: bool) -> Option<Token> {
+        let Stored::Live(live) = &self.stored else {
+            return None;
+        };
+        let record = live.record?;
+        let has_moved = live
+            .persistent()
+            .is_some_and(|seconds| record.expires_in().as_secs() < seconds - seconds / 16);
+        let is_settled = record.id_age() > request.sessions.grace();
+        if !(is_kept_anew || has_moved && is_settled) {
+            return None;
+        }
+        request.sessions.token_of(&live.id, &request.incoming.cookies)
+    }
+}
+
+impl Live {
+    /// For how many seconds from now the browser is to keep the cookie; `None` is the layer's setting.
+    fn max_age(&self, request: &Request) -> Option<u64> {
+        if self.is_remembered() {
+            let mut buffer = bytes::BytesMut::new();
+            let record = request.sessions.cache().load(&self.id, &mut buffer)?;
+            return Some(record.expires_in().as_secs());
+        }
+        self.persistent()
+    }
+}
+
+/// Turns the headers into those of the response that says that nothing was stored: what told of the handler's
+/// body, or of what it had done, goes.
+fn refuse(error: &CommitError, headers: &mut HeaderMap) {
+    tracing::warn!(error = %error.cause(), "a session could not be stored");
+    for name in OF_THE_HANDLER {
+        headers.remove(name);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+}
+
+const OF_THE_HANDLER: [HeaderName; 17] = [
+    header::ACCEPT_RANGES,
+    header::AGE,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::EXPIRES,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::LOCATION,
+    header::REFRESH,
+    header::SET_COOKIE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+];
 
 const RETRY_AFTER_SECONDS: &str = "5";

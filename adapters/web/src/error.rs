@@ -4,10 +4,11 @@
 
 use core::{any::type_name, fmt};
 use http::StatusCode;
+use sessile::Error;
 
 /// Why a verb of [`Session`](crate::Session) did nothing.
 ///
-/// With the feature `axum` it is a response: 500, and a text without details.
+/// With the feature `axum` it is a response: [`status`](Self::status), and a text without details.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -32,13 +33,42 @@ pub enum SessionError {
         /// Its length in bytes.
         len: usize,
     },
+    /// A key begins with `sessile:`: those are kept for this crate.
+    ReservedKey {
+        /// The key.
+        key: String,
+    },
     /// The name of a user is empty.
     EmptyUser,
     /// The response's headers have left, so that nothing can be stored any more.
     TooLate,
+    /// Somebody else changed a key that must not change: [`guard`](crate::Session::guard),
+    /// [`compare_and_set`](crate::Session::compare_and_set), or a value that cannot grow any more.
+    Conflict {
+        /// The key.
+        key: String,
+    },
+    /// What came with a form is not what this session's pages hold: the request was made elsewhere, or the
+    /// page is older than the sign-in.
+    Forged,
+    /// What was to be stored at once could not be.
+    Store(CommitError),
 }
 
 impl SessionError {
+    /// What the response may say if the handler says nothing better: 409 for a conflict, 403 for a forged
+    /// form, what [`CommitError::status`] says where nothing could be stored, and 500 for the application's
+    /// own mistakes.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Forged => StatusCode::FORBIDDEN,
+            Self::Store(error) => error.status(),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
     pub(crate) fn decode<T>(source: serde_json::Error) -> Self {
         Self::Decode { wanted: type_name::<T>(), source }
     }
@@ -58,6 +88,17 @@ impl fmt::Display for SessionError {
                 )
             }
             Self::KeyTooLong { len } => write!(f, "a key of {len} bytes, it may have {}", u16::MAX),
+            Self::ReservedKey { key } => write!(
+                f,
+                "the key {key:?} begins with `sessile:`, which is kept for the session itself; choose another"
+            ),
+            Self::Conflict { key } => {
+                write!(f, "the key {key:?} was changed by another request: read it again")
+            }
+            Self::Forged => f.write_str(
+                "the form's token is not this session's: show the form again, with `csrf_token`",
+            ),
+            Self::Store(error) => error.fmt(f),
             Self::EmptyUser => {
                 f.write_str("the name of a user is empty; sign in with one that is not")
             }
@@ -72,6 +113,7 @@ impl std::error::Error for SessionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Decode { source, .. } | Self::Encode(source) => Some(source),
+            Self::Store(error) => Some(error),
             _ => None,
         }
     }
@@ -80,39 +122,74 @@ impl std::error::Error for SessionError {
 /// Why a request's changes could not be stored: its response is replaced by this one.
 ///
 /// `Display` is the text for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommitError(pub(crate) sessile::Error);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitError {
+    cause: Error,
+    key: Option<Box<str>>,
+}
 
 impl CommitError {
-    /// 503 where trying again may help, 429 where the application's own hook refused a new session, 500
+    pub(crate) fn conflict(key: Box<str>) -> Self {
+        Self { cause: Error::Conflict, key: Some(key) }
+    }
+
+    /// 409 where a key that must not change was changed meanwhile, or the user has as many sessions as may
+    /// be; 503 where trying again may help; 429 where the application's own hook refused a new session; 500
     /// otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match self.0 {
-            sessile::Error::Full | sessile::Error::Conflict | sessile::Error::Gone => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            sessile::Error::Refused => StatusCode::TOO_MANY_REQUESTS,
+        match self.cause {
+            Error::Conflict if self.key.is_some() => StatusCode::CONFLICT,
+            Error::TooManySessions => StatusCode::CONFLICT,
+            Error::Full | Error::Conflict | Error::Gone => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Refused => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// What the engine said.
     #[must_use]
-    pub fn cause(&self) -> sessile::Error {
-        self.0
+    pub fn cause(&self) -> Error {
+        self.cause
+    }
+
+    /// The key that was changed meanwhile and must not be, if that is why.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl From<Error> for CommitError {
+    fn from(cause: Error) -> Self {
+        Self { cause, key: None }
+    }
+}
+
+impl From<CommitError> for SessionError {
+    fn from(error: CommitError) -> Self {
+        match error.key {
+            Some(key) => Self::Conflict { key: key.into() },
+            None => Self::Store(error),
+        }
     }
 }
 
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            sessile::Error::TooLarge { len, limit } => {
+        match self.cause {
+            Error::TooLarge { len, limit } => {
                 write!(
                     f,
                     "The session would take {len} bytes; it may take {limit} (max_session_size)."
                 )
             }
+            Error::TooManySessions => f.write_str(
+                "You are signed in on as many devices as may be. Please sign out on one of them first.",
+            ),
+            _ if self.status() == StatusCode::CONFLICT => f.write_str(
+                "This was changed by another request at the same time. Please look again and retry.",
+            ),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => f.write_str(
                 "The session could not be stored just now. Please try again in a moment.",
             ),

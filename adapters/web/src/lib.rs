@@ -37,22 +37,37 @@
 //!   handler said stays if it holds that directive, and is replaced if it does not.
 //!
 //! # When changes are stored
-//! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. Only [`Session::end`]
-//! acts at once, whatever the response will be.
+//! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at
+//! once, whatever the response will be, and so does [`Session::save`] where a handler wants to see how it went.
 
 mod changes;
 mod commit;
-mod cookies;
+mod csrf;
+mod devices;
 mod error;
 mod headers;
+mod incoming;
+mod json;
+mod key;
 mod pairs;
+mod path;
 mod session;
 mod sessions;
+mod sign_in;
 mod state;
+mod store;
+mod verbs;
 
 #[cfg(feature = "axum")]
 mod axum;
 
+#[cfg(feature = "axum")]
+pub use axum::{NotSignedIn, SignedIn};
+pub use devices::Device;
 pub use error::{CommitError, MissingSession, SessionError};
+pub use incoming::Incoming;
+pub use key::{Accepts, AsKey, Key};
+pub use path::local_path;
 pub use session::Session;
 pub use sessions::Sessions;
+pub use sign_in::SignIn;

@@ -12,6 +12,8 @@
 
 use bytes::Bytes;
 
+use crate::key::{PERSISTENT, REMEMBERED};
+
 /// The longest key, in bytes.
 pub(crate) const LONGEST_KEY: usize = u16::MAX as usize;
 
@@ -29,14 +31,20 @@ impl Pairs {
         &self.0
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The value of a key, without a copy.
     pub(crate) fn find(&self, key: &str) -> Option<Bytes> {
         let (_, value) = self.iter().find(|(other, _)| *other == key.as_bytes())?;
-        Some(self.0.slice_ref(value))
+        Some(self.part(value))
+    }
+
+    /// A part of these bytes, such as a value that `iter` gave, without a copy.
+    pub(crate) fn part(&self, part: &[u8]) -> Bytes {
+        self.0.slice_ref(part)
+    }
+
+    /// Whether there is nothing in it that a session is kept for: for how long its cookie is to be kept is not.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.iter().all(|(key, _)| [PERSISTENT, REMEMBERED].map(str::as_bytes).contains(&key))
     }
 
     /// Keys and values, by ascending key.

@@ -1,12 +1,12 @@
 //! Pairs and changes against a map from the standard library, and against bytes of any shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
 use super::{Pairs, Writer, is_canonical};
-use crate::changes::{Changes, Verdict};
+use crate::changes::{Change, Changes};
 
 type Model = BTreeMap<String, Vec<u8>>;
 
@@ -15,6 +15,9 @@ enum Op {
     Insert(String, Vec<u8>),
     Remove(String),
     Clear,
+    Add(String, i64),
+    Append(String, u8),
+    Guard(String),
 }
 
 fn pairs(model: &Model) -> Pairs {
@@ -34,7 +37,12 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![vec(any::<u8>(), 0..6), vec(any::<u8>(), 250..300)]
+    prop_oneof![
+        vec(any::<u8>(), 0..6),
+        vec(any::<u8>(), 250..300),
+        any::<i64>().prop_map(|number| number.to_string().into()),
+        vec(any::<u8>(), 0..4).prop_map(|list| serde_json::to_vec(&list).unwrap()),
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -42,34 +50,85 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (key(), value()).prop_map(|(key, value)| Op::Insert(key, value)),
         3 => key().prop_map(Op::Remove),
         1 => Just(Op::Clear),
+        4 => (key(), any::<i64>()).prop_map(|(key, by)| Op::Add(key, by)),
+        4 => (key(), any::<u8>()).prop_map(|(key, item)| Op::Append(key, item)),
+        1 => key().prop_map(Op::Guard),
     ]
 }
 
-fn run(ops: &[Op], changes: &mut Changes, model: &mut Model) {
-    for op in ops {
-        match op.clone() {
-            Op::Insert(key, value) => {
-                changes.insert(&key, value.clone().into());
-                model.insert(key, value);
-            }
-            Op::Remove(key) => {
-                changes.remove(&key);
-                model.remove(&key);
-            }
-            Op::Clear => {
-                changes.clear();
-                model.clear();
-            }
+/// The sum or the longer list, if it is a number or a list.
+fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
+    match op {
+        Op::Add(_, by) => {
+            let number = value.map_or(Ok(0), |json| serde_json::from_slice::<i64>(json)).ok()?;
+            Some(number.saturating_add(*by).to_string().into())
         }
+        Op::Append(_, item) => {
+            let list = value.map_or(Ok(vec![]), |json| serde_json::from_slice::<Vec<u8>>(json));
+            serde_json::to_vec(&[list.ok()?, vec![*item]].concat()).ok()
+        }
+        _ => None,
     }
 }
 
-fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
-    match changes.of(key) {
-        Verdict::Is(json) => Some(json.to_vec()),
-        Verdict::Absent => None,
-        Verdict::Untouched => stored.find(key).map(|json| json.to_vec()),
+/// Does one thing to the model, and says whether it can be done.
+fn run(op: &Op, model: &mut Model) -> bool {
+    match op {
+        Op::Insert(key, value) => drop(model.insert(key.clone(), value.clone())),
+        Op::Remove(key) => drop(model.remove(key)),
+        Op::Clear => model.clear(),
+        Op::Guard(_) => {}
+        Op::Add(key, _) | Op::Append(key, _) => match grown(op, model.get(key)) {
+            Some(json) => drop(model.insert(key.clone(), json)),
+            None => return false,
+        },
     }
+    true
+}
+
+fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
+    match op.clone() {
+        Op::Insert(key, value) => changes.push(&key, Change::Set(value.into())),
+        Op::Remove(key) => changes.push(&key, Change::Remove),
+        Op::Clear => changes.clear(),
+        Op::Add(key, by) => changes.push(&key, Change::Add(by)),
+        Op::Append(key, item) => {
+            changes.push(&key, Change::Append(item.to_string().into_bytes().into()));
+        }
+        Op::Guard(key) => changes.guard(&key, stored.find(&key)),
+    }
+}
+
+/// Those operations that can be done to a map, done to it and noted as changes.
+fn run_all(ops: &[Op], stored: &Model) -> (Vec<Op>, Changes, Model) {
+    let (mut changes, mut after) = (Changes::default(), stored.clone());
+    let stored = pairs(stored);
+    let done = ops.iter().filter(|op| run(op, &mut after)).cloned().collect::<Vec<_>>();
+    done.iter().for_each(|op| push(op, &mut changes, &stored));
+    (done, changes, after)
+}
+
+fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
+    changes.value(key, || stored.find(key)).unwrap().map(|json| json.to_vec())
+}
+
+/// What the operations make of what others left: nothing where one cannot be done whose outcome matters, or where
+/// a guarded key is another.
+fn replayed(done: &[Op], read: &Model, left: &Model) -> Option<Model> {
+    let (mut after, mut bad) = (left.clone(), BTreeSet::new());
+    for op in done {
+        match op {
+            Op::Guard(key) if read.get(key) != left.get(key) => return None,
+            Op::Insert(key, _) | Op::Remove(key) => drop(bad.remove(key)),
+            Op::Clear => bad.clear(),
+            Op::Add(key, _) | Op::Append(key, _) if bad.contains(key) => continue,
+            _ => {}
+        }
+        if let (false, Op::Add(key, _) | Op::Append(key, _)) = (run(op, &mut after), op) {
+            bad.insert(key.clone());
+        }
+    }
+    bad.is_empty().then_some(after)
 }
 
 proptest! {
@@ -90,10 +149,9 @@ proptest! {
         ops in vec(op(), 0..12),
         asked in vec(key(), 8),
     ) {
+        let (_, changes, after) = run_all(&ops, &before);
         let stored = pairs(&before);
-        let (mut changes, mut after) = (Changes::default(), before);
-        run(&ops, &mut changes, &mut after);
-        let applied = changes.applied_to(&stored);
+        let applied = changes.applied_to(&stored).unwrap();
         prop_assert_eq!(&applied, &pairs(&after), "one spelling a map");
         for key in asked.iter().chain(after.keys()) {
             prop_assert_eq!(seen(&changes, &stored, key), after.get(key).cloned());
@@ -101,11 +159,23 @@ proptest! {
     }
 
     #[test]
+    fn life_5_changes_are_made_again_to_what_others_left(
+        read in prop::collection::btree_map(key(), value(), 0..8),
+        ops in vec(op(), 0..12),
+        others in vec(op(), 0..6),
+    ) {
+        let (done, changes, _) = run_all(&ops, &read);
+        let (_, _, left) = run_all(&others, &read);
+        let applied = changes.applied_to(&pairs(&left)).ok();
+        prop_assert_eq!(applied.map(|pairs| model(&pairs)), replayed(&done, &read, &left));
+    }
+
+    #[test]
     fn bytes_of_any_shape_are_a_map_or_empty(bytes in vec(prop_oneof![0..4_u8, any::<u8>()], 0..64)) {
         let read = Pairs::read(bytes.clone().into());
         let again = pairs(&model(&read));
         prop_assert_eq!(&again, &read);
-        prop_assert!(read.is_empty() || read.as_bytes() == bytes);
+        prop_assert!(read == Pairs::default() || read.as_bytes() == bytes);
     }
 
     #[test]
@@ -121,7 +191,7 @@ proptest! {
         let at = at.index(changed.len());
         changed[at] = byte;
         let read = Pairs::read(changed.clone().into());
-        prop_assert!(read.is_empty() || read.as_bytes() == changed);
+        prop_assert!(read == Pairs::default() || read.as_bytes() == changed);
     }
 }
 
@@ -142,7 +212,7 @@ fn st_53_corrupt_bytes_are_an_empty_map() {
         (vec![1, 255, 255, 255, 255, 255, 255], "lengths beyond the end"),
     ] {
         assert!(!is_canonical(&bytes), "{why}");
-        assert!(Pairs::read(bytes.into()).is_empty(), "{why}");
+        assert!(Pairs::read(bytes.into()) == Pairs::default(), "{why}");
     }
 }
 
@@ -155,6 +225,6 @@ fn a_value_is_found_without_a_copy_and_copied_as_it_is() {
     let found = stored.find("a").unwrap();
     assert!(stored.as_bytes().as_ptr_range().contains(&found.as_ptr()));
     let mut changes = Changes::default();
-    changes.insert("b", Bytes::from_static(b"3"));
-    assert_eq!(changes.applied_to(&stored).find("a"), Some(found), "spaces and all");
+    changes.push("b", Change::Set(Bytes::from_static(b"3")));
+    assert_eq!(changes.applied_to(&stored).unwrap().find("a"), Some(found), "spaces and all");
 }

@@ -1,7 +1,8 @@
 //! What a handler sees: a map of keys to JSON values that belongs to one visitor.
 //!
-//! Owns the share in one request's state. It locks that state, never while the application's code
-//! (a `Serialize` or `Deserialize`) runs. It does not know how the state is stored.
+//! Owns the share in one request's state, and the verbs of the map; those of the visitor are in `verbs` and
+//! `devices`. It locks that state, never while the application's code (a `Serialize` or `Deserialize`) runs. It
+//! does not know how the state is stored.
 
 use core::fmt;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    SessionError, Sessions,
-    cookies::Cookies,
+    Accepts, AsKey, Incoming, SessionError, Sessions,
+    changes::Change,
+    json,
+    key::is_reserved,
     pairs,
     state::{Request, State},
 };
@@ -21,9 +24,12 @@ use crate::{
 ///
 /// Cheap to clone; clones are the same session. It is loaded when first looked at, and a request that
 /// never looks at it costs next to nothing. Changes are stored when the response's headers are about to
-/// leave, unless the response is 500 or above; only [`end`](Self::end) acts at once. Of two requests
-/// that change the same key at the same time the later one wins; different keys do not disturb each
-/// other.
+/// leave, unless the response is 500 or above, or at once by [`save`](Self::save); signing out acts at once in
+/// any case. A change after that is refused as [`TooLate`](SessionError::TooLate).
+///
+/// Requests that change one session at the same time do not undo each other: what each of them did, key by key,
+/// is done to what the others left. Where they insert or remove the same key, the later one counts; what
+/// [`increment`](Self::increment) and [`append`](Self::append) add is all there.
 ///
 /// ```
 /// # use http::HeaderMap;
@@ -32,8 +38,10 @@ use crate::{
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
 /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
 /// session.insert("cart", ["tea", "cup"])?;
-/// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap_or_default().len(), 2);
-/// assert_eq!(session.keys(), ["cart"]);
+/// session.append("cart", "pot")?;
+/// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap_or_default().len(), 3);
+/// assert_eq!(session.increment("visits", 1)?, 1);
+/// assert_eq!(session.keys(), ["cart", "visits"]);
 ///
 /// session.remove("cart")?;
 /// assert!(!session.contains("cart"));
@@ -50,8 +58,8 @@ struct Shared {
 }
 
 impl Session {
-    pub(crate) fn new(sessions: Sessions, cookies: Cookies) -> Self {
-        let request = Request { sessions, cookies };
+    pub(crate) fn new(sessions: Sessions, incoming: Incoming) -> Self {
+        let request = Request { sessions, incoming };
         Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
     }
 
@@ -59,48 +67,78 @@ impl Session {
     ///
     /// # Errors
     /// [`Decode`](SessionError::Decode) if the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        let Some(json) = self.json(key) else {
-            return Ok(None);
-        };
-        serde_json::from_slice(&json).map(Some).map_err(SessionError::decode::<T>)
+    pub fn get<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>, SessionError> {
+        let json = self.json(key.as_ref());
+        let value = json.map(|json| serde_json::from_slice(&json)).transpose();
+        value.map_err(SessionError::decode::<T>)
     }
 
     /// Whether the session has that key.
     #[must_use]
-    pub fn contains(&self, key: &str) -> bool {
-        self.json(key).is_some()
+    pub fn contains(&self, key: impl AsRef<str>) -> bool {
+        self.json(key.as_ref()).is_some()
     }
 
     /// All keys, in ascending order.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
-        self.with(State::keys)
+        self.pairs().into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Whether a user is signed in, counting a [`sign_in`](Self::sign_in) of this request.
-    #[must_use]
-    pub fn is_authenticated(&self) -> bool {
-        self.with(State::is_authenticated)
-    }
-
-    /// Sets a key to a value. A value that is equal to the stored one is no change.
+    /// Sets a key to a value, or, under a [`Key`](crate::Key), to what a reference to one shows. A value that is
+    /// equal to the stored one is no change.
     ///
     /// # Errors
     /// [`Encode`](SessionError::Encode), [`TooLarge`](SessionError::TooLarge),
-    /// [`KeyTooLong`](SessionError::KeyTooLong), [`TooLate`](SessionError::TooLate).
-    pub fn insert(&self, key: &str, value: impl Serialize) -> Result<(), SessionError> {
+    /// [`KeyTooLong`](SessionError::KeyTooLong), [`ReservedKey`](SessionError::ReservedKey),
+    /// [`TooLate`](SessionError::TooLate).
+    pub fn insert<V: Serialize>(&self, key: impl Accepts<V>, value: V) -> Result<(), SessionError> {
         let json = serde_json::to_vec(&value).map_err(SessionError::Encode)?;
-        self.check_size(key, &json)?;
-        self.change(|state| state.changes.insert(key, json.into()))
+        self.insert_json(key.as_ref(), json)
     }
 
     /// Removes a key and its value, if it is there.
     ///
     /// # Errors
+    /// [`ReservedKey`](SessionError::ReservedKey), [`TooLate`](SessionError::TooLate).
+    pub fn remove(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
+        let key = key.as_ref();
+        check_name(key)?;
+        self.change(|state, _| {
+            state.changes.push(key, Change::Remove);
+            Ok(())
+        })
+    }
+
+    /// The value of that key, which is removed: for what is shown once, such as a message after a redirect. One
+    /// that cannot be decoded stays.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::Sessions;
+    /// use sessile_web::Key;
+    ///
+    /// const FLASH: Key<String> = Key::new("flash");
+    ///
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// session.insert(FLASH, "Tea is in your cart.".to_owned())?;
+    /// // In the next request, or this one:
+    /// assert_eq!(session.take(FLASH)?.as_deref(), Some("Tea is in your cart."));
+    /// assert_eq!(session.take(FLASH)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Decode`](SessionError::Decode), [`ReservedKey`](SessionError::ReservedKey),
     /// [`TooLate`](SessionError::TooLate).
-    pub fn remove(&self, key: &str) -> Result<(), SessionError> {
-        self.change(|state| state.changes.remove(key))
+    pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>, SessionError> {
+        let value = self.get(key)?;
+        if value.is_some() {
+            self.remove(key)?;
+        }
+        Ok(value)
     }
 
     /// Removes all keys. The user stays signed in; a session without a user that is empty at commit is
@@ -109,72 +147,213 @@ impl Session {
     /// # Errors
     /// [`TooLate`](SessionError::TooLate).
     pub fn clear(&self) -> Result<(), SessionError> {
-        self.change(|state| state.changes.clear())
+        self.change(|state, _| {
+            state.changes.clear();
+            Ok(())
+        })
     }
 
-    /// Signs a user in: at commit the session is bound to the user and gets a new id, so that whoever
-    /// knew the old one has nothing. The data stays. A visitor without a session gets one.
-    ///
-    /// On a session that another user left behind, call [`clear`](Self::clear) first.
+    /// Adds to a whole number, and gives the sum as this request sees it; no value counts as 0. What others add
+    /// at the same time is in the stored sum too. It stops at the least and the greatest `i64`.
     ///
     /// # Errors
-    /// [`EmptyUser`](SessionError::EmptyUser), [`TooLate`](SessionError::TooLate).
-    pub fn sign_in(&self, user: &str) -> Result<(), SessionError> {
-        if user.is_empty() {
-            return Err(SessionError::EmptyUser);
-        }
-        self.change(|state| state.user = Some(user.into()))
+    /// [`Decode`](SessionError::Decode) if it is no whole number, and those of [`insert`](Self::insert).
+    pub fn increment(&self, key: impl AsRef<str>, by: i64) -> Result<i64, SessionError> {
+        let key = key.as_ref();
+        check_name(key)?;
+        self.change(|state, request| {
+            let json = state.json(request, key).unwrap_or_default();
+            let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
+            check_size(request, key, sum.to_string().len())?;
+            state.changes.push(key, Change::Add(by));
+            Ok(sum)
+        })
     }
 
-    /// Gives the session a new id at commit: for any change of privilege. The old cookie opens nothing
-    /// from then on. A visitor without a session does not get one by this.
+    /// Puts an item at the end of a list; no value counts as an empty list. What others append at the same time is
+    /// in the list too.
     ///
     /// # Errors
+    /// [`Decode`](SessionError::Decode) if it is no list, and those of [`insert`](Self::insert).
+    pub fn append<T: Serialize>(
+        &self,
+        key: impl AsKey<Vec<T>>,
+        item: T,
+    ) -> Result<(), SessionError> {
+        let key = key.as_ref();
+        check_name(key)?;
+        let item = serde_json::to_vec(&item).map_err(SessionError::Encode)?;
+        self.change(|state, request| {
+            let json = state.json(request, key).unwrap_or_default();
+            let list = json::append(json.as_deref(), &item);
+            check_size(request, key, list.map_err(SessionError::decode::<Vec<T>>)?.len())?;
+            state.changes.push(key, Change::Append(item.into()));
+            Ok(())
+        })
+    }
+
+    /// Sets a key to a value if it has the expected one now, `None` being no value at all, and says whether it
+    /// did. It must have it still when the change is stored: if it has not, nothing is, and the response is 409
+    /// unless [`save`](Self::save) told the handler first.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::Sessions;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// assert!(session.compare_and_set("step", None, "address")?);
+    /// assert!(session.compare_and_set("step", Some(&"address"), "payment")?);
+    /// assert!(!session.compare_and_set("step", Some(&"address"), "payment")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert).
+    pub fn compare_and_set<T: Serialize>(
+        &self,
+        key: impl AsKey<T>,
+        expected: Option<&T>,
+        new: T,
+    ) -> Result<bool, SessionError> {
+        let key = key.as_ref();
+        check_name(key)?;
+        let expected =
+            expected.map(serde_json::to_vec).transpose().map_err(SessionError::Encode)?;
+        let new = serde_json::to_vec(&new).map_err(SessionError::Encode)?;
+        self.change(|state, request| {
+            check_size(request, key, new.len())?;
+            let json = state.json(request, key).unwrap_or_default();
+            let is_same = json::is_same(json.as_deref(), expected.as_deref());
+            if is_same {
+                state.changes.push(key, Change::Expect(json));
+                state.changes.push(key, Change::Set(new.into()));
+            }
+            Ok(is_same)
+        })
+    }
+
+    /// Holds this request's changes to what it read under a key: if another request changes that key before they
+    /// are stored, nothing is, and the response is 409 unless [`save`](Self::save) told the handler first.
+    ///
+    /// # Errors
+    /// [`ReservedKey`](SessionError::ReservedKey), [`TooLate`](SessionError::TooLate).
+    pub fn guard(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
+        let key = key.as_ref();
+        check_name(key)?;
+        self.change(|state, request| {
+            let stored = state.stored_json(request, key);
+            state.changes.guard(key, stored);
+            Ok(())
+        })
+    }
+
+    /// Stores now what was changed and asked for so far, so that the handler sees how that went. On an error
+    /// nothing of it was stored and all of it is forgotten: what is there now can be read, and changed anew. What
+    /// was stored stays so, whatever the response will be.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::{Session, SessionError, Sessions};
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// fn order(session: &Session) -> Result<&'static str, SessionError> {
+    ///     session.guard("cart")?;
+    ///     session.insert("ordered", true)?;
+    ///     match session.save() {
+    ///         Err(SessionError::Conflict { .. }) => Ok("Your cart was changed: look again."),
+    ///         stored => stored.map(|()| "Thank you."),
+    ///     }
+    /// }
+    /// # assert_eq!(order(&session)?, "Thank you.");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Conflict`](SessionError::Conflict), [`Store`](SessionError::Store),
     /// [`TooLate`](SessionError::TooLate).
-    pub fn rotate(&self) -> Result<(), SessionError> {
-        self.change(|state| state.rotate = true)
+    pub fn save(&self) -> Result<(), SessionError> {
+        self.change(|state, request| {
+            let stored = state.store(request);
+            if stored.is_err() {
+                state.start_over(request);
+            }
+            Ok(stored?)
+        })
     }
 
-    /// Signs out: destroys the session on the server, at once and whatever the response will be, and
-    /// has the response remove the cookie. The session is empty then, and what this request changed
-    /// before is forgotten; an insert after it starts a new session.
-    pub fn end(&self) {
-        self.with(State::end);
+    /// For adapters: the raw JSON of a key.
+    #[must_use]
+    pub fn json(&self, key: &str) -> Option<Bytes> {
+        if is_reserved(key.as_bytes()) {
+            self.with(|_, _| ());
+            return None;
+        }
+        self.with(|state, request| state.json(request, key)).unwrap_or_default()
+    }
+
+    /// For adapters: all keys with their raw JSON, by ascending key.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(String, Bytes)> {
+        self.with(State::pairs)
+    }
+
+    /// For adapters: [`insert`](Self::insert) of raw JSON, which is not looked at.
+    ///
+    /// # Errors
+    /// Those of `insert`.
+    pub fn insert_json(&self, key: &str, json: impl Into<Bytes>) -> Result<(), SessionError> {
+        let json = json.into();
+        check_name(key)?;
+        self.change(|state, request| {
+            check_size(request, key, json.len())?;
+            state.changes.push(key, Change::Set(json));
+            Ok(())
+        })
     }
 
     pub(crate) fn shared(&self) -> (&Request, &Mutex<State>) {
         (&self.shared.request, &self.shared.state)
     }
 
-    fn json(&self, key: &str) -> Option<Bytes> {
-        self.with(|state, request| state.json(request, key))
-    }
-
-    fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
         let mut state = self.shared.state.lock();
         state.looked_at = true;
         act(&mut state, &self.shared.request)
     }
 
-    fn change(&self, act: impl FnOnce(&mut State)) -> Result<(), SessionError> {
-        let mut state = self.shared.state.lock();
-        if state.committed {
-            return Err(SessionError::TooLate);
-        }
-        state.looked_at = true;
-        act(&mut state);
-        Ok(())
+    pub(crate) fn change<R>(
+        &self,
+        act: impl FnOnce(&mut State, &Request) -> Result<R, SessionError>,
+    ) -> Result<R, SessionError> {
+        self.with(
+            |state, request| {
+                if state.committed { Err(SessionError::TooLate) } else { act(state, request) }
+            },
+        )
     }
+}
 
-    /// What can never be stored is refused where the handler can still do something about it.
-    fn check_size(&self, key: &str, json: &[u8]) -> Result<(), SessionError> {
-        if key.len() > pairs::LONGEST_KEY {
-            return Err(SessionError::KeyTooLong { len: key.len() });
-        }
-        let len = pairs::len_with_one(key.len(), json.len());
-        let limit = self.shared.request.sessions.cache().max_session_size();
-        if len > limit { Err(SessionError::TooLarge { len, limit }) } else { Ok(()) }
+/// What can never be stored is refused where the handler can still do something about it.
+pub(crate) fn check_size(
+    request: &Request,
+    key: &str,
+    json_len: usize,
+) -> Result<(), SessionError> {
+    if key.len() > pairs::LONGEST_KEY {
+        return Err(SessionError::KeyTooLong { len: key.len() });
     }
+    let len = pairs::len_with_one(key.len(), json_len);
+    let limit = request.sessions.cache().max_session_size();
+    if len > limit { Err(SessionError::TooLarge { len, limit }) } else { Ok(()) }
+}
+
+fn check_name(key: &str) -> Result<(), SessionError> {
+    if is_reserved(key.as_bytes()) {
+        return Err(SessionError::ReservedKey { key: key.to_owned() });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Session {

@@ -6,10 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use http::{HeaderMap, StatusCode};
-use sessile::{CookieError, Record, SameSite, SessionCache, SetCookie, cookie::candidates};
+use http::{HeaderMap, StatusCode, Uri, uri::InvalidUri};
+use sessile::{
+    CookieError, Deadlines, Record, SameSite, SessionCache, SessionId, SetCookie, Token,
+    cookie::candidates,
+};
 
-use crate::{CommitError, Session, commit, cookies::Cookies};
+use crate::{CommitError, Incoming, Session, commit, incoming::Cookies, state::Keep};
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
 ///
@@ -32,12 +35,16 @@ use crate::{CommitError, Session, commit, cookies::Cookies};
 #[derive(Clone, Debug)]
 pub struct Sessions(Arc<Settings>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
     cache: SessionCache,
     attributes: Attributes,
     insecure: bool,
     cookie: SetCookie,
+    deadlines: Deadlines,
+    rotate_every: Option<Duration>,
+    grace: Option<Duration>,
+    sign_in_page: Option<Uri>,
 }
 
 /// What the setters were told; `None` is the default of [`SetCookie`].
@@ -57,7 +64,16 @@ impl Sessions {
         let attributes = Attributes::default();
         let cookie =
             attributes.secure(cache.cookie_name()).expect("a cache has a good name for its cookie");
-        Self(Arc::new(Settings { cache, attributes, insecure: false, cookie }))
+        Self(Arc::new(Settings {
+            cache,
+            attributes,
+            insecure: false,
+            cookie,
+            deadlines: Deadlines::default(),
+            rotate_every: None,
+            grace: None,
+            sign_in_page: None,
+        }))
     }
 
     /// `SameSite`: which requests from other sites bring the cookie along. `Lax` unless set.
@@ -101,27 +117,73 @@ impl Sessions {
         self.with(|attributes| attributes.partitioned = partitioned)
     }
 
+    /// The timeouts of sessions that are not remembered: for a cache whose own, which cap all others, are as
+    /// long as the longest [`remember`](Session::remember). The cache's own, unless set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::{Deadlines, KeyRing, SessionCache};
+    /// use sessile_web::Sessions;
+    ///
+    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
+    /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?);
+    /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
+    /// let half_an_hour = Deadlines::default().idle_timeout(Duration::from_secs(30 * 60));
+    /// let sessions = Sessions::new(cache).with_deadlines(half_an_hour);
+    /// # let _ = sessions;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        self.set(|settings| settings.deadlines = deadlines)
+    }
+
+    /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
+    /// old cookie go on for the [grace](Self::with_grace), and forms that were sent before still count. Never,
+    /// unless set.
+    #[must_use]
+    pub fn rotate_every(self, span: Duration) -> Self {
+        self.set(|settings| settings.rotate_every = Some(span))
+    }
+
+    /// How long the old cookie still opens a session that got a new id, for requests that are under way then.
+    /// 10 seconds for [`rotate_every`](Self::rotate_every), and no time at all for
+    /// [`Session::rotate`], unless set. After a sign-in there is none in any case.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.grace = Some(grace))
+    }
+
+    /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
+    /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
+    ///
+    /// # Errors
+    /// If it is neither a path nor an address.
+    pub fn with_sign_in_page(self, page: &str) -> Result<Self, InvalidUri> {
+        let page = page.parse()?;
+        Ok(self.set(|settings| settings.sign_in_page = Some(page)))
+    }
+
     /// For development on plain HTTP: the cookie goes without `Secure`, and its name without `__Host-`
     /// or `__Secure-`, because a browser would not keep it otherwise. What needs `Secure` goes too:
     /// `SameSite=None` becomes `Lax`, and `Partitioned` is left out. Says so in a warning.
     #[must_use]
     pub fn insecure_http(self) -> Self {
         tracing::warn!("session cookies go over plain HTTP: for development only");
-        let cookie = self.0.attributes.insecure(self.0.cache.cookie_name());
-        // Without a prefix to obey, attributes that were good with `Secure` are good without.
-        let cookie = cookie.unwrap_or_else(|_| self.0.cookie.clone());
-        Self(Arc::new(Settings {
-            cache: self.0.cache.clone(),
-            attributes: self.0.attributes.clone(),
-            insecure: true,
-            cookie,
-        }))
+        self.set(|settings| {
+            settings.insecure = true;
+            // Without a prefix to obey, attributes that were good with `Secure` are good without.
+            if let Ok(cookie) = settings.template(None) {
+                settings.cookie = cookie;
+            }
+        })
     }
 
-    /// The session of a request with those headers. Keeps its `Cookie` fields and does nothing else.
+    /// The session of a request: of its headers, or of what an [`Incoming`] says. Keeps its `Cookie` fields and
+    /// does nothing else.
     #[must_use]
-    pub fn begin(&self, headers: &HeaderMap) -> Session {
-        Session::new(self.clone(), Cookies::of(headers))
+    pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
+        Session::new(self.clone(), incoming.into())
     }
 
     /// Stores what the request changed, and writes the response's headers, before they leave; a second call
@@ -173,21 +235,80 @@ impl Sessions {
         cookies.fields().flat_map(move |field| candidates(field, name))
     }
 
+    /// The token by which the request's cookies name a session.
+    pub(crate) fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
+        let mut buffer = BytesMut::new();
+        let mut values = self.values(cookies).take(CANDIDATES);
+        let value = values.find(|value| {
+            let record = self.0.cache.open_token(value, &mut buffer);
+            record.is_some_and(|record| record.id == *id)
+        });
+        Token::parse(value?)
+    }
+
+    /// The header's value that gives a token to the browser, to be kept for so many seconds if that is said.
+    pub(crate) fn issue(&self, token: &Token, max_age: Option<u64>) -> String {
+        let template = max_age.and_then(|seconds| self.0.template(Some(seconds)).ok());
+        template.as_ref().unwrap_or(&self.0.cookie).issue(token)
+    }
+
+    /// The timeouts of a session that is kept so.
+    pub(crate) fn deadlines(&self, keep: Option<Keep>) -> Deadlines {
+        match keep {
+            Some(Keep::For(span)) => Deadlines::default().idle_timeout(span).lifetime(span),
+            _ => self.0.deadlines,
+        }
+    }
+
+    /// How long after its last use a session is refused that is not remembered.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        let most = self.0.cache.idle_timeout();
+        self.0.deadlines.idle_timeout.map_or(most, |own| own.min(most))
+    }
+
+    pub(crate) fn rotates_every(&self) -> Option<Duration> {
+        self.0.rotate_every
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.0.grace.unwrap_or(GRACE).min(self.0.cache.lifetime())
+    }
+
+    pub(crate) fn grace_when_asked(&self) -> Duration {
+        self.0.grace.map_or(Duration::ZERO, |grace| grace.min(self.0.cache.lifetime()))
+    }
+
+    /// The page on which visitors sign in, if they are to be sent there.
+    #[must_use]
+    pub fn sign_in_page(&self) -> Option<&Uri> {
+        self.0.sign_in_page.as_ref()
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.0));
+        self
+    }
+
     /// The secure cookie is built in either case, so that a contradiction shows in development already.
     fn with(self, set: impl FnOnce(&mut Attributes)) -> Result<Self, CookieError> {
-        let Settings { cache, attributes, insecure, .. } = &*self.0;
-        let mut attributes = attributes.clone();
+        let mut attributes = self.0.attributes.clone();
         set(&mut attributes);
-        let mut cookie = attributes.secure(cache.cookie_name())?;
-        if *insecure {
-            cookie = attributes.insecure(cache.cookie_name())?;
+        attributes.secure(self.0.cache.cookie_name())?;
+        let mut settings = Settings { attributes, ..(*self.0).clone() };
+        settings.cookie = settings.template(None)?;
+        Ok(Self(Arc::new(settings)))
+    }
+}
+
+impl Settings {
+    /// The cookie, with another `Max-Age` if that is said.
+    fn template(&self, max_age: Option<u64>) -> Result<SetCookie, CookieError> {
+        let mut attributes = self.attributes.clone();
+        if let Some(seconds) = max_age {
+            attributes.max_age = Some(Duration::from_secs(seconds.min(LONGEST_AGE)));
         }
-        Ok(Self(Arc::new(Settings {
-            cache: cache.clone(),
-            attributes,
-            insecure: *insecure,
-            cookie,
-        })))
+        let name = self.cache.cookie_name();
+        if self.insecure { attributes.insecure(name) } else { attributes.secure(name) }
     }
 }
 
@@ -238,6 +359,12 @@ fn without_prefix(name: &str) -> &str {
 
 /// `__Host-Http-` must come before `__Host-`.
 const PREFIXES: [&str; 4] = ["__Host-Http-", "__Host-", "__Secure-", "__Http-"];
+
+/// Long enough for what a page asks for when it was loaded.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// 400 days: browsers keep no cookie longer.
+const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
 
 /// The most values of one name that are tried in a request, as the engine does.
 const CANDIDATES: usize = 4;

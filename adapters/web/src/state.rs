@@ -1,22 +1,22 @@
 //! What one request knows of its session: what is stored, what it changed, what it asked for.
 //!
-//! Invariant: after `end` there is no stored session to this request, whatever its cookies say. It is
-//! read here and committed in `commit`; it does not know who locks it.
+//! Invariant: after `sign_out` there is no stored session to this request, whatever its cookies say. It is
+//! read here and stored in `store`; it does not know who locks it.
 
 use bytes::{Bytes, BytesMut};
-use sessile::{Error, SessionId};
+use sessile::{Error, Record, SessionId, Token};
 
 use crate::{
-    Sessions,
-    changes::{Changes, Verdict},
-    cookies::Cookies,
+    Incoming, Sessions, SignIn,
+    changes::{Changes, Misfit},
+    key::{PERSISTENT, REMEMBERED, USER, is_reserved},
     pairs::Pairs,
 };
 
 /// What a request brought.
 pub(crate) struct Request {
     pub(crate) sessions: Sessions,
-    pub(crate) cookies: Cookies,
+    pub(crate) incoming: Incoming,
 }
 
 /// The state of one request's session.
@@ -24,14 +24,35 @@ pub(crate) struct Request {
 pub(crate) struct State {
     pub(crate) looked_at: bool,
     pub(crate) committed: bool,
-    /// The handler ended the session, and the browser has a cookie that is to go.
-    pub(crate) ended: bool,
     pub(crate) stored: Stored,
     pub(crate) changes: Changes,
-    /// To be signed in at commit.
-    pub(crate) user: Option<Box<str>>,
-    /// To be given a new id at commit.
+    pub(crate) wishes: Wishes,
+    /// What the response will do to the browser's cookie.
+    pub(crate) cookie: Option<Cookie>,
+}
+
+/// What a handler asked for beside changes of the data.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) sign_in: Option<Box<SignIn>>,
     pub(crate) rotate: bool,
+    /// The browser is to keep the cookie longer, or the session is to live longer, than before.
+    pub(crate) keep: Option<Keep>,
+}
+
+/// For how long a session and its cookie are kept.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep {
+    /// As long as it is used now and then.
+    Used,
+    /// For so long.
+    For(std::time::Duration),
+}
+
+/// What is done to a browser's cookie.
+pub(crate) enum Cookie {
+    Issue(Token),
+    Remove,
 }
 
 /// What the engine has for this request.
@@ -43,65 +64,93 @@ pub(crate) enum Stored {
     Live(Live),
 }
 
-/// A session that was found.
+/// A session that was found, or made.
 pub(crate) struct Live {
     pub(crate) id: SessionId,
     pub(crate) version: u32,
     pub(crate) authenticated: bool,
+    /// What the engine said of it; nothing since this request gave it the id that it has.
+    pub(crate) record: Option<Record>,
     pub(crate) data: Pairs,
 }
 
 impl State {
     /// The raw value of a key, as this request sees it.
-    pub(crate) fn json(&mut self, request: &Request, key: &str) -> Option<Bytes> {
-        match self.changes.of(key) {
-            Verdict::Is(json) => Some(json),
-            Verdict::Absent => None,
-            Verdict::Untouched => self.live(request)?.data.find(key),
-        }
+    pub(crate) fn json(&mut self, request: &Request, key: &str) -> Result<Option<Bytes>, Misfit> {
+        let Self { stored, changes, .. } = self;
+        changes.value(key, || stored.live(request)?.data.find(key))
     }
 
-    /// All keys, as this request sees them.
-    pub(crate) fn keys(&mut self, request: &Request) -> Vec<String> {
-        let stored = self.live(request).map(|live| live.data.clone()).unwrap_or_default();
-        let pairs = self.changes.applied_to(&stored);
-        pairs.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect()
+    /// What is stored under a key, whatever this request has made of it.
+    pub(crate) fn stored_json(&mut self, request: &Request, key: &str) -> Option<Bytes> {
+        self.stored.live(request)?.data.find(key)
+    }
+
+    /// All pairs that are the application's, as this request sees them.
+    pub(crate) fn pairs(&mut self, request: &Request) -> Vec<(String, Bytes)> {
+        let stored = self.stored.live(request).map(|live| live.data.clone()).unwrap_or_default();
+        let pairs = self.changes.applied_to(&stored).unwrap_or_default();
+        let own = pairs.iter().filter(|(key, _)| !is_reserved(key));
+        own.map(|(key, json)| (String::from_utf8_lossy(key).into_owned(), pairs.part(json)))
+            .collect()
     }
 
     pub(crate) fn is_authenticated(&mut self, request: &Request) -> bool {
-        self.user.is_some() || self.live(request).is_some_and(|live| live.authenticated)
+        self.wishes.sign_in.is_some()
+            || self.stored.live(request).is_some_and(|live| live.authenticated)
+    }
+
+    /// The name of who is signed in, or will be.
+    pub(crate) fn user(&mut self, request: &Request) -> Option<String> {
+        if !self.is_authenticated(request) {
+            return None;
+        }
+        let json = self.json(request, USER).ok()??;
+        serde_json::from_slice(&json).ok()
     }
 
     /// Ends the stored session at once and forgets all that was asked for.
-    pub(crate) fn end(&mut self, request: &Request) {
+    pub(crate) fn sign_out(&mut self, request: &Request) {
         if let Stored::Live(live) = &self.stored {
             request.sessions.cache().end(&live.id);
         }
-        self.ended |= request.sessions.end(&request.cookies);
+        let has_cookie = request.sessions.end(&request.incoming.cookies);
+        self.cookie = has_cookie.then_some(Cookie::Remove);
         (self.stored, self.changes) = (Stored::Absent, Changes::default());
-        (self.user, self.rotate) = (None, false);
+        self.wishes = Wishes::default();
     }
 
-    /// The stored session; the first call asks the engine for it.
-    pub(crate) fn live(&mut self, request: &Request) -> Option<&mut Live> {
-        if matches!(self.stored, Stored::Unread) {
-            self.stored = Stored::read(request);
-        }
-        match &mut self.stored {
-            Stored::Live(live) => Some(live),
-            _ => None,
+    /// Forgets what was asked for, and looks again.
+    pub(crate) fn start_over(&mut self, request: &Request) {
+        (self.changes, self.wishes) = (Changes::default(), Wishes::default());
+        if let Stored::Live(live) = &mut self.stored
+            && live.reload(&request.sessions).is_err()
+        {
+            self.stored = Stored::Absent;
         }
     }
 }
 
 impl Stored {
+    /// The stored session; the first call asks the engine for it.
+    pub(crate) fn live(&mut self, request: &Request) -> Option<&mut Live> {
+        if matches!(self, Self::Unread) {
+            *self = Self::read(request);
+        }
+        match self {
+            Self::Live(live) => Some(live),
+            _ => None,
+        }
+    }
+
     fn read(request: &Request) -> Self {
         let mut buffer = BytesMut::new();
-        match request.sessions.open(&request.cookies, &mut buffer) {
+        match request.sessions.open(&request.incoming.cookies, &mut buffer) {
             Some(record) => Self::Live(Live {
                 id: record.id,
                 version: record.version,
                 authenticated: record.is_authenticated(),
+                record: Some(record),
                 data: Pairs::read(buffer.freeze()),
             }),
             None => Self::Absent,
@@ -117,5 +166,15 @@ impl Live {
         (self.version, self.authenticated) = (record.version, record.is_authenticated());
         self.data = Pairs::read(buffer.freeze());
         Ok(())
+    }
+
+    /// For how many seconds after each use the browser is to keep the cookie, if so.
+    pub(crate) fn persistent(&self) -> Option<u64> {
+        serde_json::from_slice(&self.data.find(PERSISTENT)?).ok()
+    }
+
+    /// Whether the browser is to keep the cookie until the session's own end.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.data.find(REMEMBERED).is_some()
     }
 }

@@ -24,7 +24,7 @@ fn cook_6_every_accessor_says_vary() {
         ("clear", |session| session.clear().unwrap()),
         ("sign_in", |session| session.sign_in("alice").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
-        ("end", Session::end),
+        ("sign_out", Session::sign_out),
     ];
     for (name, act) in accessors {
         let mut visitor = Visitor::of(&cache());
@@ -72,7 +72,7 @@ fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
         .unwrap();
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
-    let (_, removed) = visitor.visit(Session::end);
+    let (_, removed) = visitor.visit(Session::sign_out);
     let attributes =
         ["Path=/shop", "Domain=shop.example", "Secure", "HttpOnly", "SameSite=None", "Partitioned"];
     for (reply, max_age) in [(&set, "Max-Age=3600"), (&removed, "Max-Age=0")] {

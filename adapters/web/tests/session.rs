@@ -93,7 +93,7 @@ fn end_acts_at_once_and_forgets_what_was_asked_before() {
     let (_, reply) = visitor.visit(|session| {
         session.insert("b", 1).unwrap();
         session.sign_in("alice").unwrap();
-        session.end();
+        session.sign_out();
         assert_eq!(cache.len(), 0, "before the response");
         assert!(session.keys().is_empty() && !session.is_authenticated());
     });
@@ -108,7 +108,7 @@ fn an_insert_after_end_starts_a_new_session() {
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let old = visitor.clone();
     visitor.visit(|session| {
-        session.end();
+        session.sign_out();
         session.insert("b", 2).unwrap();
         session.sign_in("bob").unwrap();
     });
@@ -156,7 +156,7 @@ fn rotate_and_end_make_no_session_for_a_visitor_without_one() {
         session.remove("a").unwrap();
     });
     assert_eq!(reply.set_cookie(), None);
-    let (_, reply) = visitor.visit(Session::end);
+    let (_, reply) = visitor.visit(Session::sign_out);
     assert_eq!((reply.set_cookie(), cache.stats().created), (None, 0));
 }
 
@@ -235,7 +235,7 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
         assert!(matches!(late, Err(SessionError::TooLate)));
     }
     assert_eq!(kept.get("a").unwrap(), Some(1), "reading goes on");
-    kept.end();
+    kept.sign_out();
     assert_eq!(cache.len(), 0, "and an end is never too late");
 }
 
@@ -295,7 +295,7 @@ fn a_sign_out_with_a_cookie_that_was_rotated_meanwhile_ends_the_session() {
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let mut other_tab = visitor.clone();
     visitor.visit(|session| session.sign_in("alice").unwrap());
-    let (_, reply) = other_tab.visit(Session::end);
+    let (_, reply) = other_tab.visit(Session::sign_out);
     assert!(reply.is_removal());
     assert_eq!(cache.len(), 0);
     assert!(!visitor.begin().is_authenticated());

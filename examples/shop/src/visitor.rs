@@ -56,7 +56,7 @@ impl Visit {
 
     /// Ends the session on the server.
     pub(crate) fn sign_out(self) {
-        self.session.end();
+        self.session.sign_out();
     }
 }
 

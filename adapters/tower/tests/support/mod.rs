@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router {
         .route("/same", get(|session: Session| async move { session.insert("count", 1).map(|()| String::new()) }))
         .route("/sign-in", get(|session: Session| async move { session.sign_in("alice").map(|()| String::new()) }))
         .route("/rotate", get(|session: Session| async move { session.rotate().map(|()| String::new()) }))
-        .route("/end", get(|session: Session| async move { session.end() }))
+        .route("/end", get(|session: Session| async move { session.sign_out() }))
         .route("/end-and-count", get(end_and_count))
         .route("/fail", get(fail))
         .route("/end-and-fail", get(end_and_fail))
@@ -58,7 +58,7 @@ async fn count(session: Session) -> Answer {
 }
 
 async fn end_and_count(session: Session) -> Answer {
-    session.end();
+    session.sign_out();
     count(session).await
 }
 
@@ -69,7 +69,7 @@ async fn fail(session: Session) -> Result<StatusCode, SessionError> {
 }
 
 async fn end_and_fail(session: Session) -> Result<StatusCode, SessionError> {
-    session.end();
+    session.sign_out();
     session.insert("count", 1_000)?;
     Ok(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -1,0 +1,129 @@
+//! What of a request matters to its session: the `Cookie` fields, kept until the session is first looked at,
+//! where it went, and on whose behalf a session may be made.
+//!
+//! Owns cheap clones of the fields' values, all of them in their order, and copies no text. It does not
+//! know the name of the session's cookie.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
+
+/// What [`Sessions::begin`](crate::Sessions::begin) takes of a request.
+///
+/// From a header map, or, where there is none, from the bytes of each `Cookie` field, in order:
+///
+/// ```
+/// # use sessile::{KeyRing, SessionCache};
+/// # use sessile_web::Sessions;
+/// use bytes::Bytes;
+/// use sessile_web::Incoming;
+///
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// let fields = ["theme=dark", "lang=en"].map(Bytes::from_static);
+/// let incoming = Incoming::from_iter(fields).admit_key("192.0.2.1");
+/// let session = Sessions::new(cache).begin(incoming);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Incoming {
+    pub(crate) cookies: Cookies,
+    pub(crate) admit_key: Bytes,
+    pub(crate) path: Option<PathAndQuery>,
+}
+
+impl Incoming {
+    /// What the hook of [`admit`](sessile::Builder::admit) decides by if the request makes a session, such as
+    /// the client's address; empty unless set.
+    #[must_use]
+    pub fn admit_key(self, key: impl Into<Bytes>) -> Self {
+        Self { admit_key: key.into(), ..self }
+    }
+
+    /// Where the request went, to come back to after signing in.
+    #[must_use]
+    pub fn path(self, path: PathAndQuery) -> Self {
+        Self { path: Some(path), ..self }
+    }
+}
+
+impl From<&HeaderMap> for Incoming {
+    fn from(headers: &HeaderMap) -> Self {
+        let fields = headers.get_all(COOKIE).iter().cloned();
+        Self { cookies: Cookies::new(fields.map(Field::Value)), ..Self::default() }
+    }
+}
+
+impl FromIterator<Bytes> for Incoming {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(fields: I) -> Self {
+        let fields = fields.into_iter().map(Field::Bytes);
+        Self { cookies: Cookies::new(fields), ..Self::default() }
+    }
+}
+
+/// All `Cookie` fields of a request. Most requests have one or none, and then nothing is allocated.
+#[derive(Debug, Default)]
+pub(crate) struct Cookies {
+    first: Option<Field>,
+    others: Vec<Field>,
+}
+
+enum Field {
+    Value(HeaderValue),
+    Bytes(Bytes),
+}
+
+impl Cookies {
+    fn new(mut fields: impl Iterator<Item = Field>) -> Self {
+        Self { first: fields.next(), others: fields.collect() }
+    }
+
+    /// Each field's bytes, in order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        self.first.iter().chain(&self.others).map(Field::as_bytes)
+    }
+}
+
+impl Field {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Value(value) => value.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl core::fmt::Debug for Field {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Field(..)")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_5_all_fields_are_kept_in_order_and_none_is_copied() {
+        let mut headers = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3", "d=4"] {
+            headers.append(COOKIE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers.insert("x-cookie", HeaderValue::from_static("e=5"));
+        let cookies = Incoming::from(&headers).cookies;
+        let places = |fields: &mut dyn Iterator<Item = &[u8]>| {
+            fields.map(<[u8]>::as_ptr_range).collect::<Vec<_>>()
+        };
+        let given = places(&mut headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+        assert_eq!(places(&mut cookies.fields()), given);
+        assert_eq!(given.len(), 3);
+    }
+
+    #[test]
+    fn one_cookie_field_or_none_allocates_no_list() {
+        for headers in
+            [HeaderMap::new(), HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=1"))])]
+        {
+            assert_eq!(Incoming::from(&headers).cookies.others.capacity(), 0);
+        }
+    }
+}

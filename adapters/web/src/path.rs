@@ -1,0 +1,72 @@
+//! Where a visitor comes back to after signing in.
+//!
+//! A path goes through the visitor's hands, so whoever takes it back must see that it leads nowhere else.
+
+use http::{HeaderValue, Uri};
+
+/// The path, if it is one of this site: what a visitor may be sent on to after signing in. `None` for whatever
+/// a browser could take for an address elsewhere.
+///
+/// ```
+/// use sessile_web::local_path;
+///
+/// assert_eq!(local_path("/orders?page=2"), Some("/orders?page=2"));
+/// for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:1", ""] {
+///     assert_eq!(local_path(elsewhere), None);
+/// }
+/// ```
+#[must_use]
+pub fn local_path(path: &str) -> Option<&str> {
+    let is_path = path.starts_with('/') && !path.starts_with("//");
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    (is_path && is_plain).then_some(path)
+}
+
+/// The address of a page with a parameter `next` that says where the visitor came from; `None` if it fits no
+/// header.
+#[cfg_attr(not(feature = "axum"), expect(dead_code))]
+pub(crate) fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
+    let mut address = page.to_string();
+    if let Some(path) = path.and_then(local_path) {
+        address.push_str(if page.query().is_some() { "&next=" } else { "?next=" });
+        for byte in path.bytes() {
+            if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+                address.push(char::from(byte));
+            } else {
+                address.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    HeaderValue::try_from(address).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_elsewhere_is_no_path() {
+        for path in ["/", "/a/b?c=d&e=%2F", "/a//b", "/:1"] {
+            assert_eq!(local_path(path), Some(path));
+        }
+        for path in
+            ["", "a", "//a", "/\\a", "/a\\b", "\\/a", "/\t/a", "/a\r\nb", " /a", "/ä", "http:/a"]
+        {
+            assert_eq!(local_path(path), None, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_one_parameter() {
+        for (page, path, address) in [
+            ("/in", Some("/a?b=c&d=%20#e"), "/in?next=/a%3Fb%3Dc%26d%3D%2520%23e"),
+            ("/in?x=1", Some("/"), "/in?x=1&next=/"),
+            ("https://sso.example/in", Some("/a"), "https://sso.example/in?next=/a"),
+            ("/in", Some("//evil.example"), "/in"),
+            ("/in", None, "/in"),
+        ] {
+            assert_eq!(with_next(&page.parse().unwrap(), path).unwrap(), address);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! From what a request asked for to what the engine holds.
+//!
+//! The order is what makes it safe: a new id is issued before data is saved, so that nothing of a
+//! sign-in is ever readable under the old one; what cannot fit is refused before a new id is issued. It knows
+//! of no response.
+
+use bytes::Bytes;
+use sessile::{Error, Grace, Issued, NewSession, SessionCache, SessionId};
+
+use crate::{
+    CommitError, SignIn,
+    changes::{Change, Changes},
+    csrf::Mark,
+    key::FORM,
+    pairs::{Pairs, len_with_one},
+    state::{Cookie, Live, Request, State, Stored, Wishes},
+};
+
+impl State {
+    /// Does what was asked for until now. On an error nothing of it was done, and it is still asked for.
+    pub(crate) fn store(&mut self, request: &Request) -> Result<(), CommitError> {
+        if !self.has_work(request) {
+            return Ok(());
+        }
+        let stored = match self.stored.live(request) {
+            Some(_) => self.update(request),
+            None => self.create(request, &Pairs::default()),
+        };
+        match &stored {
+            Ok(()) => (self.changes, self.wishes) = (Changes::default(), Wishes::default()),
+            // It ended or expired while the handler ran, and nothing brings it back.
+            Err(error) if error.cause() == Error::Gone => self.stored = Stored::Absent,
+            Err(_) => {}
+        }
+        stored
+    }
+
+    /// Whether a form of this request would be out of date when the response leaves.
+    pub(crate) fn will_rotate(&self, request: &Request) -> bool {
+        self.wishes.sign_in.is_some() || self.wishes.rotate || self.is_due(request)
+    }
+
+    fn has_work(&self, request: &Request) -> bool {
+        !self.changes.is_empty() || self.wishes.keep.is_some() || self.will_rotate(request)
+    }
+
+    /// Whether a session that was read has had its id for as long as it may.
+    fn is_due(&self, request: &Request) -> bool {
+        let every = request.sessions.rotates_every();
+        let record = if let Stored::Live(live) = &self.stored { live.record } else { None };
+        every.zip(record).is_some_and(|(every, record)| record.id_age() >= every)
+    }
+
+    /// A session for a visitor who had none and now has something to store.
+    fn create(&mut self, request: &Request, base: &Pairs) -> Result<(), CommitError> {
+        let data = self.changes.applied_to(base).map_err(CommitError::conflict)?;
+        if data.is_vacant() && self.wishes.sign_in.is_none() {
+            return Ok(());
+        }
+        let cache = request.sessions.cache();
+        let new = NewSession::default()
+            .key(&request.incoming.admit_key)
+            .deadlines(request.sessions.deadlines(self.wishes.keep));
+        let mut issued = cache.create(data.as_bytes(), new)?;
+        if let Some(sign_in) = &self.wishes.sign_in {
+            issued = sign_in_new(cache, &issued, sign_in)?;
+            tracing::debug!("a user signed in");
+        }
+        self.cookie = Some(Cookie::Issue(issued.token));
+        let authenticated = self.wishes.sign_in.is_some();
+        let Issued { id, version, .. } = issued;
+        self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
+        Ok(())
+    }
+
+    /// A session that is there: ended if it was emptied, otherwise given a new id if that was asked for, then
+    /// saved.
+    fn update(&mut self, request: &Request) -> Result<(), CommitError> {
+        if self.wishes.sign_in.is_none() && self.end_emptied(request)? {
+            (self.stored, self.cookie) = (Stored::Absent, Some(Cookie::Remove));
+            return Ok(());
+        }
+        let len = self.check_size(request)?;
+        if self.wishes.sign_in.is_some() {
+            return self.sign_in(request);
+        }
+        self.rotate(request, len)?;
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        if let Some(keep) = self.wishes.keep {
+            let deadlines = request.sessions.deadlines(Some(keep));
+            request.sessions.cache().set_deadlines(&live.id, deadlines)?;
+        }
+        live.save(&self.changes, request)
+    }
+
+    /// Binds the session to its user under a new id, and saves it. One that cannot be saved then is ended: it
+    /// would be somebody's without saying whose.
+    fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
+        let cache = request.sessions.cache();
+        let (Some(sign_in), Some(live)) = (&self.wishes.sign_in, self.stored.live(request)) else {
+            return Err(Error::Gone.into());
+        };
+        let old = live.id;
+        match cache.sign_in(&old, &sign_in.user, sign_in.to_engine()) {
+            Ok(issued) => live.is_issued(&issued, &mut self.cookie),
+            // Whoever just proved who they are is not turned away because their old session went.
+            Err(Error::Gone) => return self.create(request, &Pairs::default()),
+            // It has a new id that this request does not know.
+            Err(Error::Rotated) => {
+                let base = core::mem::take(&mut live.data);
+                self.create(request, &base)?;
+                cache.end(&old);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        live.authenticated = true;
+        close_forms(live, &mut self.changes);
+        tracing::debug!("a user signed in");
+        live.save(&self.changes, request).inspect_err(|_| {
+            cache.end(&live.id);
+            self.cookie = Some(Cookie::Remove);
+        })
+    }
+
+    /// Gives the session a new id if that was asked for, or if it is time. `len` is what its data will take.
+    fn rotate(&mut self, request: &Request, len: usize) -> Result<(), CommitError> {
+        let is_asked = self.wishes.rotate;
+        if !is_asked && !self.is_due(request) {
+            return Ok(());
+        }
+        let (sessions, cache) = (&request.sessions, request.sessions.cache());
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let old = live.id;
+        let grace = if is_asked { sessions.grace_when_asked() } else { sessions.grace() };
+        match cache.rotate(&old, Grace::of(grace)) {
+            Ok(issued) => live.is_issued(&issued, &mut self.cookie),
+            // Another request was first, and its response has the cookie.
+            Err(Error::Rotated) => return Ok(()),
+            Err(error) if is_asked || error == Error::Gone => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "a session keeps its id for now");
+                return Ok(());
+            }
+        }
+        tracing::debug!("a session has a new id");
+        if is_asked {
+            close_forms(live, &mut self.changes);
+        } else {
+            keep_forms(&old, len, cache.max_session_size(), &mut self.changes)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
+    /// signing in to it at the same time.
+    fn end_emptied(&mut self, request: &Request) -> Result<bool, CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        for _ in 0..TRIES {
+            if self.changes.is_empty() || live.authenticated {
+                return Ok(false);
+            }
+            let data = self.changes.applied_to(&live.data).map_err(CommitError::conflict)?;
+            if !data.is_vacant() {
+                return Ok(false);
+            }
+            match request.sessions.cache().end_if(&live.id, live.version) {
+                Err(Error::Conflict) => live.reload(&request.sessions)?,
+                // It lives on under another id, for whoever has that.
+                Err(Error::Rotated) => return Ok(false),
+                ended => return Ok(ended.map(|()| true)?),
+            }
+        }
+        Err(Error::Conflict.into())
+    }
+
+    /// What cannot be stored is refused before anything is done. Gives the length.
+    fn check_size(&mut self, request: &Request) -> Result<usize, CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let data = self.changes.applied_to(&live.data).map_err(CommitError::conflict)?;
+        let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
+        if len > limit { Err(Error::TooLarge { len, limit }.into()) } else { Ok(len) }
+    }
+}
+
+impl Live {
+    fn is_issued(&mut self, issued: &Issued, cookie: &mut Option<Cookie>) {
+        (self.id, self.record) = (issued.id, None);
+        *cookie = Some(Cookie::Issue(issued.token));
+    }
+
+    /// Saves what differs. When somebody else saved first, this request's own changes are made to what they
+    /// left. The version is the one that was read, also after a new id was issued: what was saved in between
+    /// must show as a conflict.
+    fn save(&mut self, changes: &Changes, request: &Request) -> Result<(), CommitError> {
+        for _ in 0..TRIES {
+            let data = changes.applied_to(&self.data).map_err(CommitError::conflict)?;
+            if data == self.data {
+                return Ok(());
+            }
+            match request.sessions.cache().save(&self.id, self.version, data.as_bytes()) {
+                Ok(version) => {
+                    (self.version, self.data) = (version, data);
+                    return Ok(());
+                }
+                Err(Error::Conflict) => self.reload(&request.sessions)?,
+                Err(error) => return Err(error.into()),
+            }
+            tracing::debug!("changes are made again, to what another request left");
+        }
+        Err(Error::Conflict.into())
+    }
+}
+
+/// A newcomer whose sign-in is refused is not left behind. If it is gone already, it had to make room.
+fn sign_in_new(cache: &SessionCache, made: &Issued, sign_in: &SignIn) -> Result<Issued, Error> {
+    cache.sign_in(&made.id, &sign_in.user, sign_in.to_engine()).map_err(|error| {
+        cache.end(&made.id);
+        if error == Error::Gone { Error::Full } else { error }
+    })
+}
+
+/// Forms that were sent before a change of privilege count no more, and the next ones will.
+fn close_forms(live: &Live, changes: &mut Changes) {
+    if live.data.find(FORM).is_some() {
+        changes.push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+    }
+}
+
+/// Forms that were sent under the old id still count, if there is room to remember it.
+fn keep_forms(
+    old: &SessionId,
+    len: usize,
+    limit: usize,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let mark = Mark::of(old)?.to_json();
+    if len + len_with_one(FORM.len(), mark.len()) <= limit {
+        changes.push(FORM, Change::Set(mark.into()));
+    }
+    Ok(())
+}
+
+/// Under [`FORM`] while only the id that the session has now counts.
+pub(crate) const NO_MARK: &[u8] = b"\"\"";
+
+/// Of n requests that save one session at once, at least one gets through in each round.
+const TRIES: usize = 32;
