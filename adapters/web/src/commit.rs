@@ -64,9 +64,10 @@ impl State {
             return None;
         };
         let record = live.record?;
+        // What is read is told with the deadline that the reading gave it: the whole timeout, if it moved.
         let has_moved = live
-            .persistent()
-            .is_some_and(|seconds| record.expires_in().as_secs() < seconds - seconds / 16);
+            .persistent(request)
+            .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
         let is_settled = record.id_age() > request.sessions.grace();
         if !(is_kept_anew || has_moved && is_settled) {
             return None;
@@ -83,7 +84,7 @@ impl Live {
             let record = request.sessions.cache().load(&self.id, &mut buffer)?;
             return Some(record.expires_in().as_secs());
         }
-        self.persistent()
+        self.persistent(request)
     }
 }
 

@@ -43,6 +43,7 @@
 mod changes;
 mod commit;
 mod csrf;
+mod detached;
 mod devices;
 mod error;
 mod headers;
