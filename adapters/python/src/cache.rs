@@ -97,13 +97,15 @@ impl SessionCache {
     /// The session whose token is in a `Cookie` header; `None` if there is none.
     fn open<'py>(&self, py: Python<'py>, cookie: &Bound<'py, PyAny>) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
-        with_header(cookie, |header| {
-            read(py, |buffer| cache.open([header], buffer))
-        })
+        with_header(cookie, |header| read(py, |buffer| cache.open([header], buffer)))
     }
 
     /// The session that the bare value of a cookie opens; `None` if it opens none.
-    fn open_token<'py>(&self, py: Python<'py>, token: &Bound<'py, PyAny>) -> PyResult<Option<Record>> {
+    fn open_token<'py>(
+        &self,
+        py: Python<'py>,
+        token: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
         with_header(token, |value| read(py, |buffer| cache.open_token(value, buffer)))
     }
@@ -191,7 +193,7 @@ impl SessionCache {
     fn sessions_of(&self, py: Python<'_>, user: &str) -> PyResult<Vec<Device>> {
         let cache = self.engine.cache(py)?;
         let devices = py.detach(|| cache.sessions_of(user));
-        Ok(devices.into_iter().map(Device).collect())
+        Ok(devices.into_iter().map(Device::from).collect())
     }
 
     /// The oldest event that was not taken yet; `None` if there is none, or `events` was not set.
@@ -289,10 +291,10 @@ fn deadlines(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Deadl
     let span = |setting, given: Option<f64>| -> PyResult<Option<Duration>> {
         given.map(|given| seconds(setting, given)).transpose()
     };
-    let mut deadlines = Deadlines::default();
-    deadlines.idle_timeout = span("idle_timeout", idle_timeout)?;
-    deadlines.lifetime = span("lifetime", lifetime)?;
-    Ok(deadlines)
+    Ok(Deadlines {
+        idle_timeout: span("idle_timeout", idle_timeout)?,
+        lifetime: span("lifetime", lifetime)?,
+    })
 }
 
 /// A header as it was given: the bytes of the wire, or text.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use pyo3::{create_exception, exceptions::PyException, exceptions::PyValueError, prelude::*};
+use pyo3::{
+    create_exception,
+    exceptions::{PyException, PyRuntimeError, PyValueError},
+    prelude::*,
+};
 
 create_exception!(
     sessile,
@@ -51,7 +55,19 @@ pub(crate) fn raise(error: sessile::Error) -> PyErr {
     }
 }
 
+/// The exception that an error of a session's verb is.
+pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
+    match error {
+        sessile_web::SessionError::Store(error) => raise(error.cause()),
+        sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
+        sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
+        sessile_web::SessionError::TooLate => PyRuntimeError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
 /// What is wrong with a setting.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn wrong(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

@@ -10,7 +10,7 @@ mod decode;
 mod encode;
 
 pub(crate) use decode::{Malformed, decode};
-pub(crate) use encode::{Encoder, Fault, key_text};
+pub(crate) use encode::{Encoder, key_text};
 
 use pyo3::prelude::*;
 

@@ -25,9 +25,9 @@ pub(crate) struct Given<'a, 'py> {
 /// The ring that the arguments spell; the environment's if there are none.
 pub(crate) fn ring(given: Given<'_, '_>) -> PyResult<KeyRing> {
     match (given.secret_key, given.keys) {
-        (Some(_), Some(_)) => Err(PyValueError::new_err(
-            "`secret_key` and `keys` were both given; give one of them",
-        )),
+        (Some(_), Some(_)) => {
+            Err(PyValueError::new_err("`secret_key` and `keys` were both given; give one of them"))
+        }
         (Some(secret), None) if given.insecure_dev_key => insecure(&secrets("secret_key", secret)?),
         (None, None) if given.insecure_dev_key => KeyRing::random().map_err(refused("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
@@ -42,7 +42,8 @@ pub(crate) fn ring(given: Given<'_, '_>) -> PyResult<KeyRing> {
 /// Starlette's `Secret` does.
 pub(crate) fn secrets(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Secret>> {
     let is_list = given.is_instance_of::<PyList>() || given.is_instance_of::<PyTuple>();
-    let items = if is_list { given.try_iter()?.collect::<PyResult<_>>()? } else { vec![given.clone()] };
+    let items =
+        if is_list { given.try_iter()?.collect::<PyResult<_>>()? } else { vec![given.clone()] };
     items.iter().map(|item| secret(setting, item)).collect()
 }
 
@@ -58,7 +59,8 @@ fn secret(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Secret> {
         )));
     }
     let text = given.str()?;
-    let text = text.to_str().map_err(|_| PyValueError::new_err(format!("`{setting}` was no text")))?;
+    let text =
+        text.to_str().map_err(|_| PyValueError::new_err(format!("`{setting}` was no text")))?;
     Ok(Zeroizing::new(text.as_bytes().to_vec()))
 }
 
@@ -79,7 +81,9 @@ fn base64(keys: &[Secret]) -> PyResult<KeyRing> {
 /// Keys from secrets that are not fit to be any.
 fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     let hash = |secret: &Secret| {
-        Zeroizing::new(Sha256::new().chain_update(INSECURE).chain_update(secret).finalize().to_vec())
+        Zeroizing::new(
+            Sha256::new().chain_update(INSECURE).chain_update(secret).finalize().to_vec(),
+        )
     };
     from_bytes("secret_key", &secrets.iter().map(hash).collect::<Vec<_>>())
 }

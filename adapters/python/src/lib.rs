@@ -11,8 +11,11 @@ mod fork;
 mod json;
 mod keys;
 mod records;
+mod response;
+mod sessions;
 mod starlette_cookie;
 mod stats;
+mod visit;
 
 /// The compiled part of the package `sessile`.
 #[pyo3::pymodule(gil_used = true)]
@@ -25,7 +28,9 @@ mod _sessile {
         clock::ManualClock,
         json::{from_json, to_json},
         records::{Device, Event, Issued, Record, SessionId},
+        sessions::Sessions,
         starlette_cookie::unsign,
+        visit::Visit,
     };
 
     #[pymodule_init]

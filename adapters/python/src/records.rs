@@ -107,48 +107,70 @@ impl Record {
 
 /// A session in the list of its user's.
 #[pyclass(frozen, module = "sessile")]
-pub(crate) struct Device(pub(crate) sessile::Device);
+pub(crate) struct Device {
+    device: sessile::Device,
+    is_this: bool,
+}
+
+impl From<sessile::Device> for Device {
+    fn from(device: sessile::Device) -> Self {
+        Self { device, is_this: false }
+    }
+}
+
+impl From<sessile_web::Device> for Device {
+    fn from(device: sessile_web::Device) -> Self {
+        let is_this = device.is_this();
+        Self { device: (*device).clone(), is_this }
+    }
+}
 
 #[pymethods]
 impl Device {
     /// Its name, for `end_session`. It opens nothing.
     #[getter]
     fn handle(&self) -> String {
-        self.0.handle.to_string()
+        self.device.handle.to_string()
     }
 
     /// What the application called it at the sign-in; empty if nothing.
     #[getter]
     fn label(&self) -> &str {
-        &self.0.label
+        &self.device.label
     }
 
     /// How sure the application was of the user, on its own scale.
     #[getter]
     fn assurance(&self) -> u8 {
-        self.0.assurance
+        self.device.assurance
     }
 
     /// How old the session is, in seconds.
     #[getter]
     fn age(&self) -> f64 {
-        self.0.age().as_secs_f64()
+        self.device.age().as_secs_f64()
     }
 
     /// How long ago its user signed in, in seconds.
     #[getter]
     fn signed_in_for(&self) -> f64 {
-        self.0.signed_in_for().as_secs_f64()
+        self.device.signed_in_for().as_secs_f64()
     }
 
     /// How long ago it was last used, in seconds: that long, or less by at most a sixteenth of its idle timeout.
     #[getter]
     fn last_seen(&self) -> f64 {
-        self.0.last_seen().as_secs_f64()
+        self.device.last_seen().as_secs_f64()
+    }
+
+    /// Whether it is the session that asked, where one did.
+    #[getter]
+    fn is_this(&self) -> bool {
+        self.is_this
     }
 
     fn __repr__(&self) -> String {
-        format!("Device(label={:?})", self.0.label)
+        format!("Device(label={:?})", self.device.label)
     }
 }
 

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.testclient import TestClient
 
 from sessile import SessionCache
+from sessile.starlette import SessionMiddleware
 from sessile.testing import ManualClock
 
 KEY = secrets.token_urlsafe(32)
@@ -18,3 +25,26 @@ def clock() -> ManualClock:
 @pytest.fixture
 def cache(clock: ManualClock) -> SessionCache:
     return SessionCache(secret_key=KEY, memory=4 << 20, clock=clock, events=100)
+
+
+def client_for(routes: Sequence[BaseRoute], base_url: str = "http://testserver", **settings: Any) -> TestClient:
+    """A browser at an application with those routes and a middleware of those settings."""
+    if "cache" not in settings:
+        settings = {"secret_key": KEY, "memory": 4 << 20, **settings}
+    middleware = [Middleware(SessionMiddleware, **settings)]
+    return TestClient(Starlette(routes=list(routes), middleware=middleware), base_url=base_url)
+
+
+def attributes(response: Any) -> dict[str, str]:
+    """The one `Set-Cookie` of a response as its attributes, the cookie itself first; empty if there is none."""
+    lines = response.headers.get_list("set-cookie")
+    assert len(lines) <= 1
+    parts = [part.partition("=") for line in lines for part in line.split("; ")]
+    return {name.lower(): value for name, _, value in parts}
+
+
+def fill(cache: SessionCache) -> None:
+    """Fills a cache with sessions of people who are signed in, which make room for nobody who is not."""
+    for number in range(2_000):
+        made = cache.sign_in(cache.create(b"").id, f"user {number}")
+        cache.save(made.id, made.version, b"x" * 1_000)

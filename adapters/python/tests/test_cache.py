@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from conftest import KEY
+from conftest import KEY, fill
 
 import sessile
 from sessile import Conflict, Full, Gone, SessionCache, SessionError, TooLarge
@@ -111,10 +111,12 @@ def test_refusals_name_the_setting(cache: SessionCache) -> None:
 
 
 def test_a_full_cache_says_so(clock: ManualClock) -> None:
-    cache = SessionCache(secret_key=KEY, memory=1 << 20, max_sessions_per_user=10**6, clock=clock)
+    cache = SessionCache(secret_key=KEY, memory=1 << 20, clock=clock)
+    fill(cache)
+    before = cache.stats()
     with pytest.raises(Full, match="raise `memory`"):
-        for number in range(100_000):
-            cache.sign_in(cache.create(b"x" * 1_000).id, f"user {number}")
+        cache.create(b"x" * 16_000)
+    assert cache.stats()["sessions_authenticated"] == before["sessions_authenticated"]
     assert all(issubclass(error, SessionError) for error in (Full, Gone, Conflict, TooLarge))
 
 

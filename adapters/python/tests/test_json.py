@@ -47,6 +47,8 @@ def test_what_goes_in_comes_out_as_through_the_standard_library() -> None:
         assert repr(from_json(stored)) == repr(expected), seed
         assert json.loads(stored) == expected, seed
         assert repr(from_json(json.dumps(value).encode())) == repr(expected), seed
+        # Two surrogates that stood side by side are read as one character: from then on nothing changes.
+        stored = to_json(from_json(stored))
         assert to_json(from_json(stored)) == stored, seed
 
 

@@ -34,7 +34,8 @@ pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<std::borrow::Cow
         return Ok(text.to_cow()?);
     }
     let mut encoder = Encoder::default();
-    let is_scalar = key.is_none() || key.is_instance_of::<PyInt>() || key.is_instance_of::<PyFloat>();
+    let is_scalar =
+        key.is_none() || key.is_instance_of::<PyInt>() || key.is_instance_of::<PyFloat>();
     if !is_scalar {
         return Err(Cause::Key(type_name(key)).into());
     }
