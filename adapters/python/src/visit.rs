@@ -28,6 +28,8 @@ pub(crate) struct Visit {
     stage: Stage,
     session: Option<Session>,
     generation: u32,
+    /// The engine has it, or had it when it was last looked for.
+    was_stored: bool,
     /// The data is out of a cookie of Starlette's.
     is_imported: bool,
     /// By ascending key.
@@ -62,7 +64,8 @@ impl Visit {
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(key, value)?;
         }
-        if self.known.is_empty() && !session.is_stored() {
+        self.was_stored = session.is_stored();
+        if !self.was_stored {
             let name = sessions.cache().cookie_name();
             self.import(py, name, &cookies, dict)?;
         }
@@ -93,6 +96,7 @@ impl Visit {
         let refused = response::commit(py, &session, status, message)?;
         let is_stored = !is_failure && refused.is_none();
         self.is_imported &= !is_stored;
+        self.was_stored |= session.is_stored();
         self.stage = if is_stored { Stage::Detached } else { Stage::Failed };
         session.detach();
         Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
@@ -101,15 +105,16 @@ impl Visit {
     /// Stores what changed, now.
     fn save(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let session = self.session()?;
-        let had = session.is_stored();
         self.push(&session, dict)?;
         if !session.has_work() {
             return Ok(());
         }
-        if self.stage != Stage::Open && !had {
+        if self.stage != Stage::Open && !self.was_stored {
             return Err(self.too_late());
         }
-        py.detach(|| session.save()).map_err(refusal)
+        py.detach(|| session.save()).map_err(refusal)?;
+        self.was_stored |= session.is_stored();
+        Ok(())
     }
 
     /// Stores what changed since the headers left, or on a websocket. A session that has ended stays ended.
@@ -118,12 +123,11 @@ impl Visit {
             return Ok(());
         }
         let session = self.session()?;
-        let had = !self.known.is_empty() || session.is_stored();
         self.push(&session, dict)?;
         if !session.has_work() {
             return Ok(());
         }
-        if !had {
+        if !self.was_stored {
             return Err(self.too_late());
         }
         match py.detach(|| session.save()) {
@@ -220,6 +224,7 @@ impl Visit {
             stage: Stage::Open,
             session: None,
             generation: 0,
+            was_stored: false,
             is_imported: false,
             known: Vec::new(),
         }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
-from sessile import SessionCache
+from sessile import Full, SessionCache
 from sessile.starlette import SessionMiddleware
 from sessile.testing import ManualClock
 
@@ -44,7 +46,15 @@ def attributes(response: Any) -> dict[str, str]:
 
 
 def fill(cache: SessionCache) -> None:
-    """Fills a cache with sessions of people who are signed in, which make room for nobody who is not."""
-    for number in range(2_000):
-        made = cache.sign_in(cache.create(b"").id, f"user {number}")
-        cache.save(made.id, made.version, b"x" * 1_000)
+    """Fills a cache of one shard with sessions of people who are signed in, so that the largest session finds no room."""
+    users = itertools.count()
+
+    def sign_one_in() -> None:
+        cache.sign_in(cache.create(b"x" * 512).id, f"user {next(users)}")
+
+    while cache.stats()["evicted_aliases"] == 0:
+        sign_one_in()
+    with contextlib.suppress(Full):
+        while True:
+            cache.end(cache.create(b"x" * cache.max_session_size).id)
+            sign_one_in()

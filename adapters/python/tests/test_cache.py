@@ -115,7 +115,7 @@ def test_a_full_cache_says_so(clock: ManualClock) -> None:
     fill(cache)
     before = cache.stats()
     with pytest.raises(Full, match="raise `memory`"):
-        cache.create(b"x" * 16_000)
+        cache.create(b"x" * 16_384)
     assert cache.stats()["sessions_authenticated"] == before["sessions_authenticated"]
     assert all(issubclass(error, SessionError) for error in (Full, Gone, Conflict, TooLarge))
 

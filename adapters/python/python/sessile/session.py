@@ -142,20 +142,31 @@ class Unread(Session):
 
 
 def _reading(name: str) -> Callable[..., Any]:
-    def method(self: Session, *args: Any, **kwargs: Any) -> Any:
-        self.mark_accessed()
-        return getattr(Session, name)(self, *args, **kwargs)
+    """A method that reads the session, which makes it a :class:`Session`, and then does what is asked of that."""
 
-    method.__name__ = name
+    def method(self: Unread, *args: Any, **kwargs: Any) -> Any:
+        self.mark_accessed()
+        return getattr(self, name)(*args, **kwargs)
+
     return method
+
+
+def _reading_property(name: str) -> property:
+    def value(self: Unread) -> Any:
+        self.mark_accessed()
+        return getattr(self, name)
+
+    return property(value)
 
 
 _OF_A_DICT = """
     __contains__ __delitem__ __eq__ __ge__ __getitem__ __gt__ __ior__ __iter__ __le__ __len__ __lt__ __ne__ __or__
     __repr__ __reversed__ __ror__ __setitem__ copy get items keys pop popitem setdefault update values
 """
-_OF_A_SESSION = "__copy__ __deepcopy__ clear sign_in sign_out rotate save check_csrf devices sign_out_others sign_out_everywhere"
+_OF_A_SESSION = """
+    __copy__ __deepcopy__ check_csrf clear devices rotate save sign_in sign_out sign_out_everywhere sign_out_others
+"""
 for _name in (_OF_A_DICT + _OF_A_SESSION).split():
     setattr(Unread, _name, _reading(_name))
-for _name in ("user", "csrf_token"):
-    setattr(Unread, _name, property(_reading(_name)))
+for _name in ("csrf_token", "user"):
+    setattr(Unread, _name, _reading_property(_name))
