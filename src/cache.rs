@@ -100,22 +100,26 @@ impl SessionCache {
         Builder::new()
     }
 
-    /// Makes a new anonymous session of `data`, if the hook of [`admit`](Builder::admit) lets it.
+    /// Makes a new session of `data`, if the hook of [`admit`](Builder::admit) lets it: an anonymous one, unless
+    /// it has a [user](NewSession::user) from the start.
     ///
     /// # Errors
     /// [`Refused`](Error::Refused) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
-    /// could only displace sessions with a user, or take what is kept for them,
-    /// [`Entropy`](Error::Entropy). Then nothing was changed.
+    /// is anonymous and could only displace sessions with a user, or take what is kept for them,
+    /// [`Entropy`](Error::Entropy), and those of [`sign_in`](Self::sign_in) with a user. Then nothing was changed.
     pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {
         self.ask_hook(new.key)?;
         self.check_len(data)?;
+        if let Some((user, with)) = new.user {
+            return self.create_for(user, with, new.deadlines, data);
+        }
         let now = self.now();
         let times = self.new_times(new.deadlines, now);
         let create_at = |id: SessionId| {
             self.0.stripes[usize::from(id.home)].view.warm(&id.id);
             let (issued, stamp) = self.issue(id);
-            let newcomer = Newcomer { stamp, times, member: None };
-            self.write(issued.id.home, |shard| shard.create(&newcomer, data, now))?;
+            let newcomer = Newcomer { stamp, times, member: None, data: None };
+            self.write(issued.id.home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
             Ok(issued)
         };
         for _ in 0..MINTS {

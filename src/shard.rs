@@ -73,6 +73,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) times: Times,
     pub(crate) member: Option<Member<'a>>,
+    /// What is saved to a session in one with a sign-in, if it has that version.
+    pub(crate) data: Option<(u32, &'a [u8])>,
 }
 
 /// What shows that the asker may have a session.
@@ -127,6 +129,8 @@ pub(crate) enum Refusal {
     /// Its id is an old one that still opens the session.
     Rotated,
     Full,
+    /// Somebody saved since the version that the caller read.
+    Conflict,
     /// Its user has as many sessions as may be.
     TooMany,
     /// Its id is in use, or both lines of it are full: mint another.
@@ -232,19 +236,24 @@ impl Shard {
         self.journal.note(|| Event::new(What::Emptied, None, now));
     }
 
-    /// Puts a new session in.
+    /// Puts a new session in, within the limit of its user if it has one.
     pub(crate) fn create(
         &mut self,
         newcomer: &Newcomer<'_>,
+        limit: Limit,
         data: &[u8],
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (vacancy, at) = self.admit(newcomer, data.len(), None, now)?;
+        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), None, now)?;
         Entry::at(&self.region, at).fill(data);
         self.index.put(vacancy, at);
         self.counts.created += 1;
         self.tell(What::Created, at, now);
+        if newcomer.member.is_some() {
+            self.counts.signed_in += 1;
+            self.tell(What::SignedIn, at, now);
+        }
         Ok(())
     }
 

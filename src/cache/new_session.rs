@@ -1,9 +1,10 @@
 //! What an application says of a session that it makes, beside its data.
 
+use super::SignIn;
 use crate::config::Deadlines;
 
 /// How a session begins: with [`create`](crate::SessionCache::create). The default has the cache's own
-/// timeouts and no key.
+/// timeouts, no key and no user.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,6 +21,9 @@ pub struct NewSession<'a> {
     /// What the hook of [`admit`](crate::Builder::admit) decides by: the application's own, such as the
     /// client's address. It is not kept. Empty unless set.
     pub key: &'a [u8],
+    /// Who is signed in from the start, and how: for a visitor who had no session. Timeouts of the sign-in count
+    /// before those above, and data of its own is left out.
+    pub user: Option<(&'a str, SignIn<'a>)>,
 }
 
 impl<'a> NewSession<'a> {
@@ -33,5 +37,11 @@ impl<'a> NewSession<'a> {
     #[must_use]
     pub fn key(self, key: &'a [u8]) -> Self {
         Self { key, ..self }
+    }
+
+    /// With a user.
+    #[must_use]
+    pub fn user(self, name: &'a str, with: SignIn<'a>) -> Self {
+        Self { user: Some((name, with)), ..self }
     }
 }

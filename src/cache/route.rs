@@ -244,16 +244,22 @@ impl SessionCache {
         answer
     }
 
-    /// Mints ids until one is free, and has the session moved to it.
+    /// Has a session moved to a new id, which is free.
     pub(super) fn reissue(
         &self,
         old: &SessionId,
         home: Home,
         verb: impl Fn(&Issued, &Stamp) -> Result<u32, Refusal>,
     ) -> Result<Issued, Error> {
-        if !self.has_home(old) {
-            return Err(Error::Gone);
-        }
+        if self.has_home(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
+    }
+
+    /// Mints ids until one is free, and has a session take it.
+    pub(super) fn issue_in(
+        &self,
+        home: Home,
+        verb: impl Fn(&Issued, &Stamp) -> Result<u32, Refusal>,
+    ) -> Result<Issued, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
             let (issued, stamp) = self.issue(SessionId { id, home });
@@ -261,6 +267,7 @@ impl SessionCache {
                 Ok(version) => return Ok(Issued { version, ..issued }),
                 Err(Refusal::Gone) => return Err(Error::Gone),
                 Err(Refusal::Rotated) => return Err(Error::Rotated),
+                Err(Refusal::Conflict) => return Err(Error::Conflict),
                 Err(Refusal::TooMany) => return Err(Error::TooManySessions),
                 Err(Refusal::Full) => break,
                 Err(Refusal::Taken) => {}

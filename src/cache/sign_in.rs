@@ -22,6 +22,9 @@ pub struct SignIn<'a> {
     pub assurance: u8,
     /// A few words of the application's that a list shows, such as the device: at most 48 bytes.
     pub label: &'a str,
+    /// What is stored in place of the session's data, in one with the sign-in, if nobody saved since that version:
+    /// [`Conflict`](Error::Conflict) otherwise. The data stays unless set.
+    pub data: Option<(u32, &'a [u8])>,
     /// Whether the lifetime counts from this sign-in, rather than from where it counted before: the session
     /// may be as old again as it might be, but no older than the cache permits. Off unless set.
     pub renew_lifetime: bool,
@@ -44,6 +47,12 @@ impl<'a> SignIn<'a> {
     #[must_use]
     pub fn label(self, label: &'a str) -> Self {
         Self { label, ..self }
+    }
+
+    /// With data in place of the session's, if it still has that version.
+    #[must_use]
+    pub fn data(self, version: u32, data: &'a [u8]) -> Self {
+        Self { data: Some((version, data)), ..self }
     }
 
     /// With a lifetime that counts from now, or not.

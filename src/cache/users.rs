@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::{Issued, SessionCache, SignIn};
 use crate::{
     clock::{Tick, to_duration},
+    config::Deadlines,
     error::Error,
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
         Limit, Listed, Newcomer,
-        entry::{Head, Line, Member, Times},
+        entry::{FIRST_VERSION, Head, Line, Member, Times},
     },
 };
 
@@ -39,29 +40,59 @@ impl SessionCache {
     ///
     /// # Errors
     /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
-    /// [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a moment the session is there
-    /// twice), [`Entropy`](Error::Entropy). Then nothing was changed.
+    /// [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
+    /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
+    /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
     pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
+        let member = self.member(user, &with)?;
+        with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
+        let now = self.now();
+        self.reissue(id, self.home_of(&member.user), |issued, &stamp| {
+            let newcomer = |line: &Line| Newcomer {
+                stamp,
+                times: self.signed_in_times(line, with, now),
+                member: Some(member),
+                data: with.data,
+            };
+            self.write_two(id.home, issued.id.home, |old, new| {
+                old.sign_in(&id.id, new, &issued.id, self.limit(), now, newcomer)
+            })
+        })
+    }
+
+    /// Makes a session that has a user from the start.
+    pub(super) fn create_for(
+        &self,
+        user: &str,
+        with: SignIn<'_>,
+        deadlines: Deadlines,
+        data: &[u8],
+    ) -> Result<Issued, Error> {
+        let member = self.member(user, &with)?;
+        let now = self.now();
+        let times = self.change(self.new_times(deadlines, now), now, with.deadlines, now);
+        let times = Times { authenticated: now, ..times };
+        let home = self.home_of(&member.user);
+        self.issue_in(home, |_, &stamp| {
+            let newcomer = Newcomer { stamp, times, member: Some(member), data: None };
+            self.write(home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            Ok(FIRST_VERSION)
+        })
+    }
+
+    fn member<'a>(&self, user: &str, with: &SignIn<'a>) -> Result<Member<'a>, Error> {
         if user.is_empty() {
             return Err(Error::EmptyUser);
         }
         with.check()?;
-        let user = self.0.users.hash(user);
-        let now = self.now();
+        let SignIn { assurance, label, renew_lifetime: renewed, .. } = *with;
+        Ok(Member { user: self.0.users.hash(user), assurance, label, renewed })
+    }
+
+    /// How many sessions a user may have.
+    pub(super) fn limit(&self) -> Limit {
         let settings = &self.0.settings;
-        let limit = Limit { most: settings.max_sessions_per_user, then: settings.at_limit };
-        let SignIn { assurance, label, renew_lifetime: renewed, .. } = with;
-        let member = Some(Member { user, assurance, label, renewed });
-        self.reissue(id, self.home_of(&user), |issued, &stamp| {
-            let newcomer = |line: &Line| Newcomer {
-                stamp,
-                times: self.signed_in_times(line, with, now),
-                member,
-            };
-            self.write_two(id.home, issued.id.home, |old, new| {
-                old.sign_in(&id.id, new, &issued.id, limit, now, newcomer)
-            })
-        })
+        Limit { most: settings.max_sessions_per_user, then: settings.at_limit }
     }
 
     /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.

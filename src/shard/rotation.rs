@@ -54,7 +54,7 @@ impl Shard {
     }
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
-    /// into the alias. Gives the version of the data.
+    /// into the alias. Its data is replaced if it has that version. Gives the version of the data.
     pub(crate) fn sign_in<'a>(
         &mut self,
         id: &Id,
@@ -67,24 +67,30 @@ impl Shard {
         let (place, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
-        let (newcomer, len) = (newcomer(&line), line.len());
+        let newcomer = newcomer(&line);
+        let data = newcomer.data;
+        if data.is_some_and(|(version, _)| version != line.version()) {
+            self.conflict(at, now);
+            return Err(Refusal::Conflict);
+        }
+        let len = data.map_or(line.len(), |(_, data)| data.len());
         let Some(home) = home else {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
             let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
-            Entry::at(&self.region, to).fill_from(Entry::at(&self.region, at));
+            let version = take_over(Entry::at(&self.region, to), Entry::at(&self.region, at), data);
             self.become_alias(place, at, target, now);
             self.index.put(vacancy, to);
             self.counts.signed_in += 1;
             self.tell(What::SignedIn, to, now);
-            return Ok(line.version());
+            return Ok(version);
         };
         let (vacancy, to) = home.admit_within(limit, &newcomer, len, None, now)?;
-        Entry::at(&home.region, to).fill_from(old);
+        let version = take_over(Entry::at(&home.region, to), old, data);
         self.become_alias(place, at, target, now);
         home.index.put(vacancy, to);
         home.counts.signed_in += 1;
         home.tell(What::SignedIn, to, now);
-        Ok(line.version())
+        Ok(version)
     }
 
     /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
@@ -155,6 +161,15 @@ impl Shard {
         self.queues.enter(&self.region, at);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
     }
+}
+
+/// Fills a session with what another holds, or with data that is saved to it. Gives the version.
+fn take_over(new: Entry<'_>, old: Entry<'_>, data: Option<(u32, &[u8])>) -> u32 {
+    match data {
+        Some((version, data)) => new.save(data, version.wrapping_add(1)),
+        None => new.fill_from(old),
+    }
+    new.line().version()
 }
 
 /// An alias is remembered for the session's idle timeout, past a lifetime too, which may be renewed meanwhile: so

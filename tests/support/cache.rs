@@ -26,11 +26,11 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) const PLAIN: Deadlines = Deadlines { idle_timeout: None, lifetime: None };
 
 /// A new session that says nothing.
-pub(crate) const NEW: NewSession<'static> = NewSession { deadlines: PLAIN, key: b"" };
+pub(crate) const NEW: NewSession<'static> = NewSession { deadlines: PLAIN, key: b"", user: None };
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =
-    SignIn { deadlines: PLAIN, assurance: 0, label: "", renew_lifetime: false };
+    SignIn { deadlines: PLAIN, assurance: 0, label: "", data: None, renew_lifetime: false };
 
 /// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
 pub(crate) fn builder(clock: &Clock) -> Builder {

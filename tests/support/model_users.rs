@@ -16,7 +16,8 @@ impl Pair {
     ) {
         let before = self.sessions_of(user);
         let text = text(label);
-        let with = SignIn { deadlines, assurance: label, label: &text, renew_lifetime: renew };
+        let with =
+            SignIn { deadlines, assurance: label, label: &text, renew_lifetime: renew, data: None };
         let way = self.way(id);
         let answer = self.cache.sign_in(id, &name(user), with);
         let own = self.live.get(id).map(|session| session.handle);

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 /// use sessile_web::Incoming;
 ///
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
-/// let fields = ["theme=dark", "lang=en"].map(Bytes::from_static);
+/// let fields = ["theme=dark", "lang=en"].map(Bytes::from);
 /// let incoming = Incoming::from_iter(fields).admit_key("192.0.2.1");
 /// let session = Sessions::new(cache).begin(incoming);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -3,8 +3,6 @@
 use core::fmt;
 use std::time::Duration;
 
-use sessile::Deadlines;
-
 /// Who signs in, and how: for [`Session::sign_in`](crate::Session::sign_in). A name alone will do.
 ///
 /// ```
@@ -48,13 +46,9 @@ impl SignIn {
         Self { renew_lifetime: on, ..self }
     }
 
-    /// The same as the engine takes it.
+    /// The same as the engine takes it, timeouts apart.
     pub(crate) fn to_engine(&self) -> sessile::SignIn<'_> {
-        let deadlines = self.remember.map_or(Deadlines::default(), |span| {
-            Deadlines::default().idle_timeout(span).lifetime(span)
-        });
         sessile::SignIn::default()
-            .deadlines(deadlines)
             .assurance(self.assurance)
             .label(&self.label)
             .renew_lifetime(self.renew_lifetime || self.remember.is_some())

@@ -1,11 +1,11 @@
 //! From what a request asked for to what the engine holds.
 //!
-//! The order is what makes it safe: a new id is issued before data is saved, so that nothing of a
-//! sign-in is ever readable under the old one; what cannot fit is refused before a new id is issued. It knows
-//! of no response.
+//! The order is what makes it safe: a new id is issued before data is saved, or in one with it, so that
+//! nothing of a sign-in is ever readable under the old one; what cannot fit is refused before a new id is issued.
+//! It knows of no response.
 
 use bytes::Bytes;
-use sessile::{Error, Grace, Issued, NewSession, SessionCache, SessionId};
+use sessile::{Error, Grace, Issued, NewSession, SessionId, Token};
 
 use crate::{
     CommitError, SignIn,
@@ -13,7 +13,7 @@ use crate::{
     csrf::Mark,
     key::FORM,
     pairs::{Pairs, len_with_one},
-    state::{Cookie, Live, Request, State, Stored, Wishes},
+    state::{Cookie, Keep, Live, Request, State, Stored, Wishes},
 };
 
 impl State {
@@ -58,15 +58,13 @@ impl State {
         if data.is_vacant() && self.wishes.sign_in.is_none() {
             return Ok(());
         }
-        let cache = request.sessions.cache();
-        let new = NewSession::default()
-            .key(&request.incoming.admit_key)
-            .deadlines(request.sessions.deadlines(self.wishes.keep));
-        let mut issued = cache.create(data.as_bytes(), new)?;
+        let deadlines = request.sessions.deadlines(self.wishes.keep);
+        let key = &request.incoming.admit_key;
+        let mut new = NewSession::default().key(key).deadlines(deadlines);
         if let Some(sign_in) = &self.wishes.sign_in {
-            issued = sign_in_new(cache, &issued, sign_in)?;
-            tracing::debug!("a user signed in");
+            new = new.user(&sign_in.user, sign_in.to_engine());
         }
+        let issued = request.sessions.cache().create(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(issued.token));
         let authenticated = self.wishes.sign_in.is_some();
         let Issued { id, version, .. } = issued;
@@ -94,34 +92,28 @@ impl State {
         live.save(&self.changes, request)
     }
 
-    /// Binds the session to its user under a new id, and saves it. One that cannot be saved then is ended: it
-    /// would be somebody's without saying whose.
+    /// Binds the session to its user under a new id and saves it, in one.
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
-        let cache = request.sessions.cache();
         let (Some(sign_in), Some(live)) = (&self.wishes.sign_in, self.stored.live(request)) else {
             return Err(Error::Gone.into());
         };
         let old = live.id;
-        match cache.sign_in(&old, &sign_in.user, sign_in.to_engine()) {
-            Ok(issued) => live.is_issued(&issued, &mut self.cookie),
+        close_forms(live, &mut self.changes);
+        match live.sign_in(sign_in, self.wishes.keep, &self.changes, request) {
+            Ok(token) => self.cookie = Some(Cookie::Issue(token)),
             // Whoever just proved who they are is not turned away because their old session went.
-            Err(Error::Gone) => return self.create(request, &Pairs::default()),
+            Err(error) if error.cause() == Error::Gone => {
+                self.create(request, &Pairs::default())?;
+            }
             // It has a new id that this request does not know.
-            Err(Error::Rotated) => {
+            Err(error) if error.cause() == Error::Rotated => {
                 let base = core::mem::take(&mut live.data);
                 self.create(request, &base)?;
-                cache.end(&old);
-                return Ok(());
+                request.sessions.cache().end(&old);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
-        live.authenticated = true;
-        close_forms(live, &mut self.changes);
-        tracing::debug!("a user signed in");
-        live.save(&self.changes, request).inspect_err(|_| {
-            cache.end(&live.id);
-            self.cookie = Some(Cookie::Remove);
-        })
+        Ok(())
     }
 
     /// Gives the session a new id if that was asked for, or if it is time. `len` is what its data will take.
@@ -135,7 +127,10 @@ impl State {
         let old = live.id;
         let grace = if is_asked { sessions.grace_when_asked() } else { sessions.grace() };
         match cache.rotate(&old, Grace::of(grace)) {
-            Ok(issued) => live.is_issued(&issued, &mut self.cookie),
+            Ok(issued) => {
+                (live.id, live.record) = (issued.id, None);
+                self.cookie = Some(Cookie::Issue(issued.token));
+            }
             // Another request was first, and its response has the cookie.
             Err(Error::Rotated) => return Ok(()),
             Err(error) if is_asked || error == Error::Gone => return Err(error.into()),
@@ -185,9 +180,31 @@ impl State {
 }
 
 impl Live {
-    fn is_issued(&mut self, issued: &Issued, cookie: &mut Option<Cookie>) {
-        (self.id, self.record) = (issued.id, None);
-        *cookie = Some(Cookie::Issue(issued.token));
+    /// Signs in with this request's changes made. When somebody else saved first, they are made to what they left.
+    fn sign_in(
+        &mut self,
+        sign_in: &SignIn,
+        keep: Option<Keep>,
+        changes: &Changes,
+        request: &Request,
+    ) -> Result<Token, CommitError> {
+        let sessions = &request.sessions;
+        let deadlines = keep.map(|keep| sessions.deadlines(Some(keep))).unwrap_or_default();
+        let with = sign_in.to_engine().deadlines(deadlines);
+        for _ in 0..TRIES {
+            let data = changes.applied_to(&self.data).map_err(CommitError::conflict)?;
+            let with = with.data(self.version, data.as_bytes());
+            match sessions.cache().sign_in(&self.id, &sign_in.user, with) {
+                Ok(Issued { id, token, version, .. }) => {
+                    let (authenticated, record) = (true, None);
+                    *self = Self { id, version, authenticated, record, data };
+                    return Ok(token);
+                }
+                Err(Error::Conflict) => self.reload(sessions)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Conflict.into())
     }
 
     /// Saves what differs. When somebody else saved first, this request's own changes are made to what they
@@ -211,14 +228,6 @@ impl Live {
         }
         Err(Error::Conflict.into())
     }
-}
-
-/// A newcomer whose sign-in is refused is not left behind. If it is gone already, it had to make room.
-fn sign_in_new(cache: &SessionCache, made: &Issued, sign_in: &SignIn) -> Result<Issued, Error> {
-    cache.sign_in(&made.id, &sign_in.user, sign_in.to_engine()).map_err(|error| {
-        cache.end(&made.id);
-        if error == Error::Gone { Error::Full } else { error }
-    })
 }
 
 /// Forms that were sent before a change of privilege count no more, and the next ones will.
