@@ -60,7 +60,7 @@ impl SessionCache {
         events: usize,
         clock: Option<&ManualClock>,
     ) -> PyResult<Self> {
-        let keys = keys::ring(keys::Given { secret_key, keys, insecure_dev_key })?;
+        let keys = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key })?;
         let mut settings = sessile::SessionCache::builder()
             .keys(keys)
             .memory(memory)
@@ -216,7 +216,7 @@ impl SessionCache {
         secret_key: Option<&Bound<'_, PyAny>>,
         keys: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let ring = keys::ring(keys::Given { secret_key, keys, insecure_dev_key: false })?;
+        let ring = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key: false })?;
         self.engine.set_keys(py, ring)
     }
 

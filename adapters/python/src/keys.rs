@@ -3,8 +3,10 @@
 //! Owns the two ways in: `secret_key`, a text of any kind as Starlette takes it, and `keys`, base64 as the
 //! engine's own. Both are refused when they are short, guessable or published. It does not know what is signed.
 
+use core::ffi::CStr;
+
 use pyo3::{
-    exceptions::{PyTypeError, PyValueError},
+    exceptions::{PyTypeError, PyUserWarning, PyValueError},
     prelude::*,
     types::{PyBytes, PyList, PyString, PyTuple},
 };
@@ -23,7 +25,10 @@ pub(crate) struct Given<'a, 'py> {
 }
 
 /// The ring that the arguments spell; the environment's if there are none.
-pub(crate) fn ring(given: Given<'_, '_>) -> PyResult<KeyRing> {
+pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
+    if given.insecure_dev_key {
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), DEVELOPMENT, 1)?;
+    }
     match (given.secret_key, given.keys) {
         (Some(_), Some(_)) => {
             Err(PyValueError::new_err("`secret_key` and `keys` were both given; give one of them"))
@@ -91,6 +96,9 @@ fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
 fn refused(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
     move |error| PyValueError::new_err(format!("`{setting}`: {error}"))
 }
+
+const DEVELOPMENT: &CStr =
+    c"`insecure_dev_key` is set: whoever guesses the key signs in as anybody. For development only";
 
 const VARIABLE: &str = "SESSILE_KEYS";
 

@@ -16,7 +16,8 @@ EXAMPLE = Path(__file__).parent.parent / "examples/login.py"
 
 @pytest.fixture(scope="module")
 def application() -> Any:
-    return runpy.run_path(str(EXAMPLE))
+    with pytest.warns(UserWarning, match="For development only"):
+        return runpy.run_path(str(EXAMPLE))
 
 
 class Somebody:

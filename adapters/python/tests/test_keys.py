@@ -51,13 +51,14 @@ def test_sign_3_what_tutorials_print_is_refused(weak: str) -> None:
 
 
 def test_sign_3_one_may_say_that_it_is_for_development() -> None:
-    with pytest.warns(UserWarning, match="for development only"):
+    with pytest.warns(UserWarning, match="For development only"):
         SessionMiddleware(no_app, secret_key="secret", insecure_dev_key=True, memory=MEMORY)
-    one, same, other = (
-        SessionCache(secret_key=key, insecure_dev_key=True, memory=MEMORY) for key in ("secret", "secret", "other")
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, same, other = (
+            SessionCache(secret_key=key, insecure_dev_key=True, memory=MEMORY) for key in ("secret", "secret", "other")
+        )
     token = one.create(b"").token
-    assert same.stats()["refused_forged"] == 0
     same.open_token(token), other.open_token(token)
     assert (same.stats()["refused_forged"], other.stats()["refused_forged"]) == (0, 1)
 

@@ -145,5 +145,5 @@ def test_the_dependency_works_on_websockets_too() -> None:
         await socket.send_json(dict(session))
         await socket.close()
 
-    with pytest.warns(UserWarning, match="development"), TestClient(app).websocket_connect("/ws") as connection:
+    with pytest.warns(UserWarning, match="development only"), TestClient(app).websocket_connect("/ws") as connection:
         assert connection.receive_json() == {}

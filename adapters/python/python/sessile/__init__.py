@@ -2,8 +2,8 @@
 
 For FastAPI and Starlette there is :mod:`sessile.starlette`; what stands here is the engine: bytes in, bytes out.
 
->>> import sessile
->>> cache = sessile.SessionCache(memory=4 << 20, insecure_dev_key=True)
+>>> import secrets, sessile
+>>> cache = sessile.SessionCache(memory=4 << 20, secret_key=secrets.token_urlsafe(32))
 >>> made = cache.create(b"a cart")
 >>> record = cache.open(f"theme=dark; session={made.token}")
 >>> record.data

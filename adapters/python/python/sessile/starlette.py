@@ -102,8 +102,6 @@ class SessionMiddleware:
             )
         elif secret_key is not None or keys is not None or name not in (None, cache.cookie_name):
             raise ValueError("`cache` has keys and a cookie's name of its own: leave them out here")
-        if insecure_dev_key:
-            warnings.warn("`insecure_dev_key` is set: for development only", stacklevel=2)
         if accept_starlette_cookies is not None:
             warnings.warn(
                 "`accept_starlette_cookies` is set: whoever has a cookie that Starlette signed gets a session by it, "

@@ -3,7 +3,7 @@
 ::
 
     clock = ManualClock()
-    cache = SessionCache(insecure_dev_key=True, clock=clock)
+    cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
     app.add_middleware(SessionMiddleware, cache=cache)
 
     client = client_of(app, cache, user="ada", data={"cart": ["tea"]})
