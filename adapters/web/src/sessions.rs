@@ -221,7 +221,8 @@ impl Sessions {
 
     /// The record that the request's cookies open, with its data in the buffer.
     pub(crate) fn open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> Option<Record> {
-        if !self.0.insecure {
+        let is_plain = self.0.cookie.name() == self.0.cache.cookie_name();
+        if is_plain {
             return self.0.cache.open(cookies.fields(), buffer);
         }
         let mut values = self.values(cookies).take(CANDIDATES);

@@ -18,7 +18,7 @@ type Result<T> = core::result::Result<T, Malformed>;
 
 /// The value that a text spells, blanks around it aside. Of a key that comes twice the last one counts.
 pub(crate) fn decode<'py>(py: Python<'py>, json: &[u8]) -> Result<Bound<'py, PyAny>> {
-    let mut reader = Reader { py, json, at: 0 };
+    let mut reader = Reader { py, json, at: 0, keys: Vec::new() };
     let value = reader.value(0)?;
     reader.skip_blanks();
     if reader.at == json.len() { Ok(value) } else { Err(Malformed) }
@@ -28,6 +28,8 @@ struct Reader<'py, 'j> {
     py: Python<'py>,
     json: &'j [u8],
     at: usize,
+    /// Some keys that were read: lists mostly hold dicts of the same keys.
+    keys: Vec<(&'j [u8], Bound<'py, PyString>)>,
 }
 
 impl<'py, 'j> Reader<'py, 'j> {
@@ -52,7 +54,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
         loop {
             self.skip_blanks();
-            let key = self.string()?;
+            let key = self.key()?;
             self.skip_blanks();
             self.word(b":")?;
             let value = self.value(depth)?;
@@ -61,6 +63,22 @@ impl<'py, 'j> Reader<'py, 'j> {
                 return Ok(dict);
             }
         }
+    }
+
+    fn key(&mut self) -> Result<Bound<'py, PyString>> {
+        let start = self.at;
+        let rest = &self.json[start..];
+        for (spelling, key) in &self.keys {
+            if rest.starts_with(spelling) {
+                self.at += spelling.len();
+                return Ok(key.clone());
+            }
+        }
+        let key = self.string()?;
+        if self.keys.len() < KEYS {
+            self.keys.push((&self.json[start..self.at], key.clone()));
+        }
+        Ok(key)
     }
 
     fn list(&mut self, depth: usize) -> Result<Bound<'py, PyList>> {
@@ -209,6 +227,9 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
     }
 }
+
+/// How many keys are kept while reading. Each has both of its quotes, so that none begins another.
+const KEYS: usize = 8;
 
 /// A string that is being read: UTF-8, but for surrogates, which are written as if they were characters.
 #[derive(Default)]
