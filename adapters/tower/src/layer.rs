@@ -44,6 +44,12 @@ impl SessionLayer {
         Sessions::new(cache).into()
     }
 
+    /// What the layer makes sessions with: for whatever else of an application meets them, and for its tests.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// The session of a request that comes in, and the request for those behind.
     pub(crate) fn begin<B>(&self, request: Request<B>) -> (Session, Request<B>) {
         let (mut parts, body) = request.into_parts();

@@ -48,6 +48,8 @@ mod service;
 pub use layer::SessionLayer;
 pub use service::{ResponseFuture, SessionService};
 pub use sessile::{CookieError, Deadlines, Handle, SameSite};
+#[cfg(feature = "testing")]
+pub use sessile_web::testing;
 pub use sessile_web::{
     Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError, SignIn,
     local_path,

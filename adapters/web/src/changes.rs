@@ -162,7 +162,8 @@ impl Change {
     /// Takes a later change in, if the two are one or the later one says nothing new.
     fn absorbs(&mut self, later: &Self) -> bool {
         match (self, later) {
-            (Self::Add(sum), Self::Add(by)) => {
+            // Of different signs they are not one: the sum may stop at its end in between.
+            (Self::Add(sum), Self::Add(by)) if (*sum < 0) == (*by < 0) => {
                 let Some(both) = sum.checked_add(*by) else {
                     return false;
                 };

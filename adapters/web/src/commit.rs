@@ -57,14 +57,13 @@ impl State {
         Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
     }
 
-    /// The token that the browser has, if it is to keep it longer: the idle deadline moved, by a sixteenth of the
-    /// timeout at least. Never for an id that was just replaced, whose new cookie it must not overwrite.
+    /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
+    /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not overwrite.
     fn token_again(&self, request: &Request, is_kept_anew: bool) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
         let record = live.record?;
-        // What is read is told with the deadline that the reading gave it: the whole timeout, if it moved.
         let has_moved = live
             .persistent(request)
             .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);

@@ -62,6 +62,9 @@ mod verbs;
 #[cfg(feature = "axum")]
 mod axum;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 #[cfg(feature = "axum")]
 pub use axum::{NotSignedIn, SignedIn};
 pub use devices::Device;

@@ -57,6 +57,13 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// A handler that panics and a client that goes away leave no session whose cookie nobody got.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.state.get_mut().abandon(&self.request);
+    }
+}
+
 impl Session {
     pub(crate) fn new(sessions: Sessions, incoming: Incoming) -> Self {
         let request = Request { sessions, incoming };

@@ -122,6 +122,13 @@ impl State {
         self.wishes = Wishes::default();
     }
 
+    /// Ends a session whose new id was in a cookie that no response took along.
+    pub(crate) fn abandon(&self, request: &Request) {
+        if let (Some(Cookie::Issue(_)), Stored::Live(live)) = (&self.cookie, &self.stored) {
+            request.sessions.cache().end(&live.id);
+        }
+    }
+
     /// Forgets what was asked for, and looks again.
     pub(crate) fn start_over(&mut self, request: &Request) {
         (self.changes, self.wishes) = (Changes::default(), Wishes::default());

@@ -12,7 +12,7 @@ use crate::{
     csrf::Mark,
     key::{FORM, PERSISTENT, REMEMBERED, USER},
     session::check_size,
-    state::{Keep, Request, State, Stored},
+    state::{Keep, Request, State},
     store::NO_MARK,
 };
 
@@ -207,10 +207,10 @@ impl State {
                 return Err(error.into());
             }
         }
-        match &self.stored {
-            Stored::Live(live) => Ok(live.id),
-            _ if self.committed => Err(SessionError::TooLate),
-            _ => Err(CommitError::from(Error::Gone).into()),
+        match self.stored.live(request) {
+            Some(live) => Ok(live.id),
+            None if self.committed => Err(SessionError::TooLate),
+            None => Err(CommitError::from(Error::Gone).into()),
         }
     }
 

@@ -168,13 +168,48 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_LENGTH, "7".parse().unwrap());
     headers.insert(header::SET_COOKIE, "theme=dark".parse().unwrap());
+    headers.insert(header::LOCATION, "/done".parse().unwrap());
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, "max-age=1".parse().unwrap());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".parse().unwrap());
+    headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
     let error = Sessions::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
     assert_eq!((error.cause(), error.status()), (Error::Full, StatusCode::SERVICE_UNAVAILABLE));
     assert!(headers[header::RETRY_AFTER].to_str().unwrap().parse::<u32>().is_ok());
-    for name in [header::CONTENT_LENGTH, header::SET_COOKIE] {
+    for name in [header::CONTENT_LENGTH, header::SET_COOKIE, header::LOCATION] {
         assert!(!headers.contains_key(&name), "{name} was of the response that does not go out");
     }
+    assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=1");
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
     assert_eq!(headers[header::VARY], "Cookie");
+}
+
+#[test]
+fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
+    let cache = full_cache();
+    let mut visitor = Visitor::of(&cache);
+    let insert = |session: &Session| session.insert("a", "x".repeat(16_000)).unwrap();
+    assert_eq!(visitor.visit(insert).1.result.unwrap_err().cause(), Error::Full);
+    let (_, reply) = visitor.visit(|session| {
+        insert(session);
+        session.sign_in("ada").unwrap();
+    });
+    assert_eq!(reply.result, Ok(()));
+    assert_eq!(visitor.begin().user().as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
+    let cache = builder().max_session_size(1 << 10).build().unwrap();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    two.guard("a").unwrap();
+    two.sign_in("alice").unwrap();
+    insert(&one, "a", 2);
+    visitor.finish(&one, StatusCode::OK);
+    let reply = visitor.finish(&two, StatusCode::OK);
+    assert_eq!(reply.result.as_ref().unwrap_err().key(), Some("a"));
+    assert_eq!((reply.set_cookie(), cache.stats().signed_in), (None, 0));
+    assert_eq!((get(&visitor, "a"), visitor.begin().user()), (Some(2), None));
 }
 
 #[test]

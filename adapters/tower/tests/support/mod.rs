@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
 };
 
 use axum::{Router, http::StatusCode, routing::get};
@@ -95,22 +95,53 @@ impl Server {
 
     /// One request with those `Cookie` fields.
     pub(crate) fn get(&self, path: &str, cookies: &[&[u8]]) -> Reply {
+        self.send("GET", path, cookies)
+    }
+
+    /// The same with another method.
+    pub(crate) fn send(&self, method: &str, path: &str, cookies: &[&[u8]]) -> Reply {
         let mut request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n")
+                .into_bytes();
         for cookie in cookies {
             request.extend([b"Cookie: ", *cookie, b"\r\n"].concat());
         }
         request.extend(b"\r\n");
+        self.send_raw(&request)
+    }
+
+    /// Sends those bytes, and reads until the server closes the connection or switches protocols.
+    pub(crate) fn send_raw(&self, request: &[u8]) -> Reply {
+        self.answer(&self.connect(request))
+    }
+
+    /// Sends those bytes and hangs up, with the answer if there is one.
+    pub(crate) fn send_half(&self, request: &[u8]) -> Reply {
+        let stream = self.connect(request);
+        stream.shutdown(Shutdown::Write).unwrap();
+        self.answer(&stream)
+    }
+
+    fn connect(&self, request: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.write_all(&request).unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    }
+
+    fn answer(&self, mut stream: &TcpStream) -> Reply {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        while !(bytes.starts_with(b"HTTP/1.1 101") && bytes.ends_with(b"\r\n\r\n")) {
+            match stream.read(&mut buffer).unwrap() {
+                0 => break,
+                len => bytes.extend_from_slice(&buffer[..len]),
+            }
+        }
         Reply::read(&bytes)
     }
 }
 
 /// A response; all empty where the server closed the connection without one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: String,
@@ -133,6 +164,12 @@ impl Reply {
             body: body.to_owned(),
             headers: lines.map(|line| header(line).unwrap()).collect(),
         }
+    }
+
+    /// All that does not change from one second to the next.
+    pub(crate) fn without_date(mut self) -> Self {
+        self.headers.retain(|(name, _)| name != "date");
+        self
     }
 
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {

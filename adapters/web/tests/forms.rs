@@ -1,0 +1,189 @@
+//! Forms against forgery: whose they are, and for how long.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use http::StatusCode;
+use sessile::{Clock, Error};
+use sessile_web::{Session, SessionError, Sessions};
+use support::{Visitor, builder, cache};
+
+fn token(session: &Session) -> String {
+    session.csrf_token().unwrap()
+}
+
+fn counts(visitor: &Visitor, token: &str) -> bool {
+    match visitor.begin().check_csrf(token) {
+        Ok(()) => true,
+        Err(SessionError::Forged) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_form_counts_for_its_own_visitor() {
+    let cache = cache();
+    let [mut one, mut two] = [(); 2].map(|()| Visitor::of(&cache));
+    let [(first, _), (second, _)] = [one.visit(token), two.visit(token)];
+    assert!(counts(&one, &first) && counts(&two, &second));
+    assert!(!counts(&one, &second) && !counts(&two, &first));
+    assert!(!counts(&Visitor::of(&cache), &first), "nobody has none");
+}
+
+#[test]
+fn every_page_has_another_text_and_all_count() {
+    let mut visitor = Visitor::of(&cache());
+    let tokens: BTreeSet<_> = (0..100).map(|_| visitor.visit(token).0).collect();
+    assert_eq!(tokens.len(), 100);
+    assert!(tokens.iter().all(|token| counts(&visitor, token)));
+    assert!(tokens.iter().all(|token| token.len() == 43), "the same length, so that none shows");
+}
+
+#[test]
+fn anything_else_is_refused() {
+    let mut visitor = Visitor::of(&cache());
+    let (token, _) = visitor.visit(token);
+    for at in 0..token.len() - 1 {
+        let mut forged = token.clone().into_bytes();
+        forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+        assert!(!counts(&visitor, std::str::from_utf8(&forged).unwrap()), "byte {at}");
+    }
+    let long = "A".repeat(100_000);
+    for text in [
+        "",
+        "A",
+        "ä",
+        "\0",
+        &token[1..],
+        &format!("{token}A"),
+        &format!(" {token}"),
+        &long,
+        &"A".repeat(43),
+    ] {
+        assert!(!counts(&visitor, text));
+    }
+}
+
+#[test]
+fn a_visitor_without_a_session_gets_one_for_the_form_and_it_stays() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    let (form, reply) = visitor.visit(token);
+    assert!(reply.set_cookie().is_some());
+    assert!(visitor.begin().keys().is_empty() && cache.len() == 1);
+    // What is put in and taken out of it does not end it, nor does clearing it: the form is still out.
+    visitor.visit(|session| session.insert("flash", 1).unwrap());
+    visitor.visit(|session| session.take::<u32>("flash").unwrap());
+    visitor.visit(|session| session.clear().unwrap());
+    assert!(counts(&visitor, &form));
+    assert_eq!(visitor.visit(token).1.set_cookie(), None, "the next form needs no other session");
+    let saved = cache.stats().saved;
+    visitor.visit(token);
+    assert_eq!(cache.stats().saved, saved, "nor does it write");
+}
+
+#[test]
+fn a_session_that_had_other_things_stays_for_its_form_too() {
+    let mut visitor = Visitor::of(&cache());
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let (form, _) = visitor.visit(token);
+    visitor.visit(|session| session.remove("a").unwrap());
+    assert!(counts(&visitor, &form));
+}
+
+#[test]
+fn a_form_does_not_outlive_a_change_of_privilege() {
+    let mut visitor = Visitor::of(&cache());
+    let changes: [fn(&Session); 3] = [
+        |session| session.sign_in("ada").unwrap(),
+        |session| session.rotate().unwrap(),
+        |session| session.sign_in("bob").unwrap(),
+    ];
+    for change in changes {
+        let (form, _) = visitor.visit(token);
+        assert!(counts(&visitor, &form));
+        visitor.visit(change);
+        assert!(!counts(&visitor, &form));
+    }
+    let (form, _) = visitor.visit(token);
+    visitor.visit(Session::sign_out);
+    assert!(!counts(&visitor, &form));
+}
+
+#[test]
+fn a_form_of_the_response_that_changes_the_id_counts_afterwards() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    for change in [|session: &Session| session.sign_in("ada"), |session: &Session| session.rotate()]
+    {
+        let (form, reply) = visitor.visit(|session| {
+            change(session).unwrap();
+            token(session)
+        });
+        assert!(reply.set_cookie().is_some());
+        assert!(counts(&visitor, &form));
+    }
+    assert_eq!((visitor.begin().user().as_deref(), cache.len()), (Some("ada"), 1));
+}
+
+#[test]
+fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not() {
+    let clock = Clock::manual();
+    let hour = Duration::from_secs(3_600);
+    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
+    let mut visitor = Visitor::new(&Sessions::new(cache).rotate_every(hour));
+    visitor.visit(|session| session.sign_in("ada").unwrap());
+    let (first, _) = visitor.visit(token);
+    let old = visitor.clone();
+    clock.advance(hour);
+    let (second, reply) = visitor.visit(token);
+    assert!(reply.set_cookie().is_some(), "the page has the form of the new id");
+    assert!(counts(&visitor, &first) && counts(&visitor, &second));
+    // A page that was under way with the old cookie.
+    let (under_way, reply) = old.clone().visit(token);
+    assert_eq!(reply.set_cookie(), None);
+    assert!(counts(&visitor, &under_way));
+    clock.advance(hour);
+    visitor.visit(|session| session.is_authenticated());
+    assert!(!counts(&visitor, &first) && counts(&visitor, &second));
+    visitor.visit(|session| session.rotate().unwrap());
+    assert!(!counts(&visitor, &second), "a change of privilege ends all");
+}
+
+#[test]
+fn what_stops_a_session_stops_its_form() {
+    let cache = builder().admit(|_| false).build().unwrap();
+    let mut visitor = Visitor::of(&cache);
+    let (refused, reply) = visitor.visit(|session| session.csrf_token().unwrap_err());
+    assert!(matches!(refused, SessionError::Store(error) if error.cause() == Error::Refused));
+    assert_eq!((reply.result, cache.len()), (Ok(()), 0));
+}
+
+#[test]
+fn a_form_in_a_body_that_is_streamed_later() {
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    let (late, _) = visitor.visit(|session| {
+        let _ = session.contains("a");
+        session.clone()
+    });
+    assert!(matches!(late.csrf_token(), Err(SessionError::TooLate)));
+    visitor.visit(token);
+    let (late, _) = visitor.visit(|session| {
+        let _ = session.contains("a");
+        session.clone()
+    });
+    assert!(counts(&visitor, &token(&late)), "a session that is there has its form");
+}
+
+#[test]
+fn a_form_on_an_error_page_has_its_session() {
+    let mut visitor = Visitor::of(&cache());
+    let session = visitor.begin();
+    let form = token(&session);
+    visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(counts(&visitor, &form));
+}

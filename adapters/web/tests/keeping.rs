@@ -1,0 +1,178 @@
+//! For how long a session and its cookie are kept.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use sessile::{Clock, Deadlines};
+use sessile_web::{Session, Sessions, SignIn};
+use support::{Reply, Visitor, builder};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered be idle for half
+/// an hour.
+fn shop() -> (Sessions, Clock) {
+    let clock = Clock::manual();
+    let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+    let usual = Deadlines::default().idle_timeout(30 * MINUTE);
+    (Sessions::new(settings.build().unwrap()).with_deadlines(usual), clock)
+}
+
+fn max_age(reply: &Reply) -> Option<Duration> {
+    let age = reply.set_cookie()?.split("; ").find_map(|part| part.strip_prefix("Max-Age="))?;
+    Some(Duration::from_secs(age.parse().unwrap()))
+}
+
+fn look(session: &Session) -> bool {
+    session.is_authenticated()
+}
+
+#[test]
+fn a_cookie_is_kept_until_the_browser_closes_unless_asked() {
+    let (sessions, clock) = shop();
+    let mut visitor = Visitor::new(&sessions);
+    let (_, reply) = visitor.visit(|session| session.sign_in("ada").unwrap());
+    assert!(reply.set_cookie().is_some() && max_age(&reply).is_none());
+    clock.advance(30 * MINUTE);
+    assert!(!visitor.visit(look).0, "idle for as long as the layer says");
+}
+
+#[test]
+fn who_is_remembered_stays_for_so_long_and_no_longer() {
+    let (sessions, clock) = shop();
+    let remember: [fn(&Session); 3] = [
+        |session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap(),
+        |session| {
+            session.sign_in("ada").unwrap();
+            session.remember(20 * DAY).unwrap();
+        },
+        |session| {
+            session.sign_in("ada").unwrap();
+            session.save().unwrap();
+            session.remember(20 * DAY).unwrap();
+        },
+    ];
+    for remember in remember {
+        let mut visitor = Visitor::new(&sessions);
+        let (_, reply) = visitor.visit(remember);
+        assert_eq!(max_age(&reply), Some(20 * DAY));
+        clock.advance(15 * DAY);
+        let (is_there, reply) = visitor.visit(look);
+        assert_eq!((is_there, reply.set_cookie()), (true, None), "nothing moved");
+        let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
+        assert_eq!(max_age(&reply), Some(5 * DAY), "what is left of it");
+        clock.advance(5 * DAY);
+        assert!(!visitor.visit(look).0);
+    }
+}
+
+#[test]
+fn an_existing_session_is_remembered_under_the_id_that_it_has() {
+    let (sessions, clock) = shop();
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.sign_in("ada").unwrap());
+    let before = visitor.cookie.clone();
+    let (_, reply) = visitor.visit(|session| session.remember(DAY).unwrap());
+    assert_eq!((max_age(&reply), &visitor.cookie), (Some(DAY), &before));
+    clock.advance(DAY - MINUTE);
+    assert!(visitor.visit(look).0);
+    let (_, reply) = visitor.visit(|session| session.remember(365 * DAY).unwrap());
+    assert_eq!(max_age(&reply), Some(29 * DAY + MINUTE), "the cache permits 30 days in all");
+}
+
+#[test]
+fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
+    let (sessions, clock) = shop();
+    let mut visitor = Visitor::new(&sessions);
+    let (_, reply) = visitor.visit(|session| {
+        session.sign_in("ada").unwrap();
+        session.persistent().unwrap();
+    });
+    assert_eq!(max_age(&reply), Some(30 * MINUTE));
+    let cookie = visitor.cookie.clone();
+    assert_eq!(visitor.visit(look).1.set_cookie(), None);
+    clock.advance(MINUTE);
+    assert_eq!(visitor.visit(look).1.set_cookie(), None, "not for a sixteenth");
+    let mut sent = 0;
+    for _ in 0..120 {
+        clock.advance(MINUTE);
+        let (is_there, reply) = visitor.visit(look);
+        assert!(is_there, "in use");
+        if reply.set_cookie().is_some() {
+            assert_eq!((max_age(&reply), &visitor.cookie), (Some(30 * MINUTE), &cookie));
+            sent += 1;
+        }
+    }
+    assert!((50..=64).contains(&sent), "each second minute, not at each response: {sent}");
+    let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
+    assert_eq!(max_age(&reply), Some(30 * MINUTE));
+}
+
+#[test]
+fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
+    let clock = Clock::manual();
+    let cache =
+        builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
+    let sessions = Sessions::new(cache).with_grace(Duration::from_secs(10));
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| {
+        session.insert("a", 1).unwrap();
+        session.persistent().unwrap();
+    });
+    let mut tab = visitor.clone();
+    visitor.visit(|session| session.rotate().unwrap());
+    clock.advance(Duration::from_secs(5));
+    let (value, reply) = tab.visit(|session| session.get::<u32>("a").unwrap());
+    assert_eq!((value, reply.set_cookie()), (Some(1), None));
+}
+
+#[test]
+fn neither_makes_a_session_nor_keeps_an_empty_one() {
+    let (sessions, _) = shop();
+    let keeps: [fn(&Session); 2] =
+        [|session| session.persistent().unwrap(), |session| session.remember(DAY).unwrap()];
+    for keep in keeps {
+        let mut visitor = Visitor::new(&sessions);
+        assert_eq!(visitor.visit(keep).1.set_cookie(), None);
+        visitor.visit(|session| {
+            session.insert("a", 1).unwrap();
+            keep(session);
+        });
+        assert!(visitor.visit(|session| session.remove("a").unwrap()).1.is_removal());
+    }
+    assert_eq!(sessions.cache().len(), 0);
+}
+
+#[test]
+fn the_later_wish_counts() {
+    let (sessions, _) = shop();
+    let mut visitor = Visitor::new(&sessions);
+    let (_, reply) = visitor.visit(|session| {
+        session.insert("a", 1).unwrap();
+        session.persistent().unwrap();
+        session.remember(DAY).unwrap();
+    });
+    assert_eq!(max_age(&reply), Some(DAY));
+    let (_, reply) = visitor.visit(|session| session.persistent().unwrap());
+    assert_eq!(max_age(&reply), Some(30 * MINUTE));
+}
+
+#[test]
+fn a_span_of_any_length_is_one_that_browsers_take() {
+    let (sessions, _) = shop();
+    for span in
+        [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(1_500), Duration::MAX]
+    {
+        let mut visitor = Visitor::new(&sessions);
+        let (_, reply) = visitor.visit(|session| {
+            session.insert("a", 1).unwrap();
+            session.remember(span).unwrap();
+        });
+        assert_eq!(reply.result, Ok(()));
+        assert!(max_age(&reply).is_none_or(|age| age <= 30 * DAY), "{span:?}");
+    }
+}
