@@ -54,9 +54,8 @@ impl Visit {
         let cookies = cookies(self.headers.bind(py))?;
         let sessions = self.sessions.get().current(py)?;
         let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
-        if self.is_websocket {
+        if self.stage != Stage::Open {
             session.detach();
-            self.stage = Stage::Detached;
         }
         self.known = session.pairs();
         for (key, value) in &self.known {
@@ -100,6 +99,14 @@ impl Visit {
         self.stage = if is_stored { Stage::Detached } else { Stage::Failed };
         session.detach();
         Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
+    }
+
+    /// Notes that a response begins whose handler has not asked for the session. Something that goes on after that
+    /// still may.
+    fn leave(&mut self, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let is_failure = response::status(message)?.is_server_error();
+        self.stage = if is_failure { Stage::Failed } else { Stage::Detached };
+        Ok(())
     }
 
     /// Stores what changed, now.
@@ -221,7 +228,7 @@ impl Visit {
             sessions,
             headers,
             is_websocket,
-            stage: Stage::Open,
+            stage: if is_websocket { Stage::Detached } else { Stage::Open },
             session: None,
             generation: 0,
             was_stored: false,

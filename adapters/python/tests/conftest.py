@@ -13,10 +13,14 @@ from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
 from sessile import Full, SessionCache
-from sessile.starlette import SessionMiddleware
+from sessile.starlette import SessionMiddleware, _starlette_says_when
 from sessile.testing import ManualClock
 
 KEY = secrets.token_urlsafe(32)
+
+needs_to_be_told = pytest.mark.skipif(
+    not _starlette_says_when(), reason="Starlette before 1.0 does not tell when a session is asked for"
+)
 
 
 @pytest.fixture

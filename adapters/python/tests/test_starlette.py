@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import KEY, attributes, client_for
+from conftest import KEY, attributes, client_for, needs_to_be_told
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -182,6 +182,7 @@ def test_a_cookie_is_sent_only_when_something_changed() -> None:
     assert "set-cookie" not in visitor.post("/update", json={"some": "data"}).headers
 
 
+@needs_to_be_told
 def test_cook_6_vary_says_so_when_the_session_was_asked_for() -> None:
     visitor = client()
     assert "vary" not in visitor.get("/nothing").headers
@@ -201,6 +202,7 @@ def test_each_way_to_change_a_dict_lasts(path: str, data: object, expected: obje
     assert visitor.get("/view").json() == {"session": expected}
 
 
+@needs_to_be_told
 def test_what_changed_and_what_was_asked_for_is_known() -> None:
     seen = {}
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import Annotated, Any
 
 import pytest
-from conftest import client_for
+from conftest import client_for, needs_to_be_told
 from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -126,6 +126,7 @@ def test_signing_out_and_ending_hold_at_once(cache: SessionCache) -> None:
     assert client.get("/view").json() == {}, "what has ended is not brought back"
 
 
+@needs_to_be_told
 def test_a_socket_that_never_asks_costs_no_lookup(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})

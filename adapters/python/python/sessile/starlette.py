@@ -176,9 +176,11 @@ class _Responding:
         self.is_refused = False
 
     def __call__(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start" and self.session.accessed:
-            body = self.session._visit.commit(self.session, message)
-            if body is not None:
+        if message["type"] == "http.response.start":
+            session = self.session
+            if not session.accessed:
+                session._visit.leave(message)
+            elif (body := session._visit.commit(session, message)) is not None:
                 self.is_refused = True
                 return self._refuse(message, body)
         elif self.is_refused:

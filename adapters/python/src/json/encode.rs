@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use std::io::Write as _;
 
 use pyo3::{
+    PyTypeInfo,
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
@@ -33,9 +34,11 @@ pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<std::borrow::Cow
     if let Ok(text) = key.cast::<PyString>() {
         return Ok(text.to_cow()?);
     }
+    if key.is_instance_of::<PyFloat>() {
+        return Ok(own_repr::<PyFloat>(key)?.into());
+    }
     let mut encoder = Encoder::default();
-    let is_scalar =
-        key.is_none() || key.is_instance_of::<PyInt>() || key.is_instance_of::<PyFloat>();
+    let is_scalar = key.is_none() || key.is_instance_of::<PyInt>();
     if !is_scalar {
         return Err(Cause::Key(type_name(key)).into());
     }
@@ -124,9 +127,7 @@ impl Encoder {
             let _ = write!(self.bytes, "{word}");
             return Ok(());
         }
-        // As an `int`, whatever a subclass would say of itself.
-        let text = int.py().get_type::<PyInt>().call_method1("__repr__", (int,))?;
-        self.push(text.cast::<PyString>().map_err(PyErr::from)?.to_cow()?.as_bytes())
+        self.push(own_repr::<PyInt>(int)?.as_bytes())
     }
 
     fn float(&mut self, float: f64) -> Result<()> {
@@ -253,6 +254,11 @@ impl From<Fault> for PyErr {
             }
         }
     }
+}
+
+/// What that type says of a value, whatever a subclass would.
+fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    value.py().get_type::<T>().call_method1("__repr__", (value,))?.extract()
 }
 
 fn check_depth(depth: usize) -> Result<()> {
