@@ -314,7 +314,8 @@ impl Visit {
     /// are known, since it was filled from them.
     fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
         let mut changes = Changes::new();
-        let mut encoder = json::Encoder::default();
+        let longest = self.known.iter().map(|(_, json)| json.len()).max();
+        let mut encoder = json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE);
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
             let text = json::key_text(&key)?;
@@ -358,6 +359,9 @@ fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     }
     Ok(fields)
 }
+
+/// Room for a value that got longer, or the first one, in bytes.
+const SPARE: usize = 128;
 
 fn is_gone(error: &sessile_web::SessionError) -> bool {
     matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)

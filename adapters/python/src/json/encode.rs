@@ -10,6 +10,8 @@ use pyo3::{
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
 
+use serde::Serialize;
+
 use super::DEEPEST;
 
 /// Why a value has no form in JSON, and where in the session it stands.
@@ -55,6 +57,11 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
+    /// With room for so many bytes.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { bytes: Vec::with_capacity(len), surrogate: Vec::new() }
+    }
+
     /// The spelling of a value, which stands until the next one.
     pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>) -> Result<&[u8]> {
         self.bytes.clear();
@@ -123,9 +130,7 @@ impl Encoder {
 
     fn int(&mut self, int: &Bound<'_, PyInt>) -> Result<()> {
         if let Ok(word) = int.extract::<i64>() {
-            // A `Vec` takes what is written to it.
-            let _ = write!(self.bytes, "{word}");
-            return Ok(());
+            return self.number(&word);
         }
         self.push(own_repr::<PyInt>(int)?.as_bytes())
     }
@@ -134,8 +139,13 @@ impl Encoder {
         if !float.is_finite() {
             return Err(Cause::Number.into());
         }
-        // The shortest text that reads as the same number, with a fraction or an exponent.
-        let _ = write!(self.bytes, "{float:?}");
+        self.number(&float)
+    }
+
+    /// The shortest text that reads as the same number; a float has a fraction or an exponent.
+    fn number(&mut self, number: &impl Serialize) -> Result<()> {
+        // A `Vec` takes what is written to it.
+        let _ = serde_json::to_writer(&mut self.bytes, number);
         Ok(())
     }
 
@@ -173,9 +183,14 @@ impl Encoder {
 
     fn escape(&mut self, text: &str) {
         let bytes = text.as_bytes();
+        // All of it is looked at, which the compiler does many bytes at a time.
+        if !bytes.iter().fold(false, |any, byte| any | is_special(*byte)) {
+            self.bytes.extend_from_slice(bytes);
+            return;
+        }
         let mut written = 0;
         for (at, byte) in bytes.iter().enumerate() {
-            if !matches!(byte, b'"' | b'\\' | 0..b' ') {
+            if !is_special(*byte) {
                 continue;
             }
             self.bytes.extend_from_slice(&bytes[written..at]);
@@ -259,6 +274,11 @@ impl From<Fault> for PyErr {
 /// What that type says of a value, whatever a subclass would.
 fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
     value.py().get_type::<T>().call_method1("__repr__", (value,))?.extract()
+}
+
+/// Whether it stands in a string as an escape.
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 fn check_depth(depth: usize) -> Result<()> {
