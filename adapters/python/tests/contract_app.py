@@ -236,6 +236,10 @@ class Server(uvicorn.Server):
 
 if __name__ == "__main__":
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="critical", http="h11", h11_max_incomplete_event_size=256 << 10
+        app, host="127.0.0.1", port=0,
+        log_level="critical",
+        timeout_keep_alive=600,
+        http="h11",
+        h11_max_incomplete_event_size=256 << 10,
     )
     Server(config).run()
