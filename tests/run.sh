@@ -17,7 +17,8 @@ step() {
     if "$@" >"$logs/step" 2>&1; then
         passed=$((passed + 1))
         printf 'ok    %-40s %4d s\n' "$name" $((SECONDS - begin))
-        grep -E '^(test result:| *Summary )' "$logs/step" | awk '!seen[$0]++' | tail -n 3 | sed 's/^/        /'
+        grep -E '^(test result:| *Summary |[0-9]+ passed|skip )' "$logs/step" | awk '!seen[$0]++' | tail -n 3 |
+            sed 's/^/        /'
     else
         failed=$((failed + 1))
         printf 'FAIL  %-40s %4d s\n' "$name" $((SECONDS - begin))
@@ -82,6 +83,13 @@ step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"
     cargo test --target-dir target/soft -p sessile --test keys --test token
 step "models of races (loom)" env RUSTFLAGS="--cfg sessile_loom" \
     cargo test --target-dir target/loom -p sessile --test loom
+
+# In virtual environments, one for each CPython that is there.
+if package python3 python3-venv || [ -d "${PYENV_ROOT:-$HOME/.pyenv}/versions" ]; then
+    step "the package for Python" adapters/python/tests/run.sh
+else
+    skip "the package for Python" "no Python"
+fi
 
 step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 

@@ -63,8 +63,9 @@ impl State {
             return None;
         };
         let record = live.record?;
-        let has_moved =
-            live.persistent().is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
+        let has_moved = live
+            .persistent(request)
+            .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
         let is_settled = record.id_age() > request.sessions.grace();
         if !(self.is_kept_anew || has_moved && is_settled) {
             return None;
@@ -81,7 +82,7 @@ impl Live {
             let record = request.sessions.cache().load(&self.id, &mut buffer)?;
             return Some(record.expires_in().as_secs());
         }
-        self.persistent()
+        self.persistent(request)
     }
 }
 

@@ -60,6 +60,7 @@
 mod changes;
 mod commit;
 mod csrf;
+mod detached;
 mod devices;
 mod error;
 mod headers;

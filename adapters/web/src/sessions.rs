@@ -42,6 +42,7 @@ struct Settings {
     insecure: bool,
     cookie: SetCookie,
     deadlines: Deadlines,
+    persistent: bool,
     rotate_every: Option<Duration>,
     grace: Option<Duration>,
     sign_in_page: Option<Uri>,
@@ -70,6 +71,7 @@ impl Sessions {
             insecure: false,
             cookie,
             deadlines: Deadlines::default(),
+            persistent: false,
             rotate_every: None,
             grace: None,
             sign_in_page: None,
@@ -107,6 +109,13 @@ impl Sessions {
     /// If it is more than 400 days.
     pub fn with_max_age(self, max_age: Duration) -> Result<Self, CookieError> {
         self.with(|attributes| attributes.max_age = Some(max_age))
+    }
+
+    /// Has browsers keep the cookie of each session when they are closed, as
+    /// [`Session::persistent`] does for one: for the idle timeout after each use. Off unless set.
+    #[must_use]
+    pub fn with_persistent_cookies(self) -> Self {
+        self.set(|settings| settings.persistent = true)
     }
 
     /// `Partitioned`: inside a frame of another site, a jar of its own for each such site. Off unless set.
@@ -212,7 +221,8 @@ impl Sessions {
 
     /// The record that the request's cookies open, with its data in the buffer.
     pub(crate) fn open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> Option<Record> {
-        if !self.0.insecure {
+        let is_plain = self.0.cookie.name() == self.0.cache.cookie_name();
+        if is_plain {
             return self.0.cache.open(cookies.fields(), buffer);
         }
         let mut values = self.values(cookies).take(CANDIDATES);
@@ -265,6 +275,10 @@ impl Sessions {
     pub(crate) fn idle_timeout(&self) -> Duration {
         let most = self.0.cache.idle_timeout();
         self.0.deadlines.idle_timeout.map_or(most, |own| own.min(most))
+    }
+
+    pub(crate) fn has_persistent_cookies(&self) -> bool {
+        self.0.persistent
     }
 
     pub(crate) fn rotates_every(&self) -> Option<Duration> {

@@ -24,6 +24,8 @@ pub(crate) struct Request {
 pub(crate) struct State {
     pub(crate) looked_at: bool,
     pub(crate) committed: bool,
+    /// No response can tell the browser anything.
+    pub(crate) detached: bool,
     pub(crate) stored: Stored,
     pub(crate) changes: Changes,
     pub(crate) wishes: Wishes,
@@ -178,8 +180,13 @@ impl Live {
     }
 
     /// For how many seconds after each use the browser is to keep the cookie, if so.
-    pub(crate) fn persistent(&self) -> Option<u64> {
-        serde_json::from_slice(&self.data.find(PERSISTENT)?).ok()
+    pub(crate) fn persistent(&self, request: &Request) -> Option<u64> {
+        if let Some(json) = self.data.find(PERSISTENT) {
+            return serde_json::from_slice(&json).ok();
+        }
+        let sessions = &request.sessions;
+        let is_used = sessions.has_persistent_cookies() && !self.is_remembered();
+        is_used.then(|| sessions.idle_timeout().as_secs())
     }
 
     /// Whether the browser is to keep the cookie until the session's own end.

@@ -25,6 +25,7 @@ impl State {
         }
         let stored = match self.stored.live(request) {
             Some(_) => self.update(request),
+            None if self.detached => Err(Error::Gone.into()),
             None => self.create(request, &Pairs::default()),
         };
         match &stored {
@@ -54,13 +55,13 @@ impl State {
         self.wishes.sign_in.is_some() || self.wishes.rotate || self.is_due(request)
     }
 
-    fn has_work(&self, request: &Request) -> bool {
+    pub(crate) fn has_work(&self, request: &Request) -> bool {
         !self.changes.is_empty() || self.wishes.keep.is_some() || self.will_rotate(request)
     }
 
     /// Whether a session that was read has had its id for as long as it may.
     fn is_due(&self, request: &Request) -> bool {
-        let every = request.sessions.rotates_every();
+        let every = request.sessions.rotates_every().filter(|_| !self.detached);
         let record = if let Stored::Live(live) = &self.stored { live.record } else { None };
         every.zip(record).is_some_and(|(every, record)| record.id_age() >= every)
     }

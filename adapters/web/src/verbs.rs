@@ -47,6 +47,7 @@ impl Session {
         }
         let name = serde_json::to_vec(&sign_in.user).map_err(SessionError::Encode)?;
         self.change(|state, request| {
+            state.check_response()?;
             check_size(request, USER, name.len())?;
             state.changes.push(USER, Change::Set(name.into()));
             if let Some(span) = sign_in.remember {
@@ -100,6 +101,7 @@ impl Session {
     /// [`TooLate`](SessionError::TooLate).
     pub fn rotate(&self) -> Result<(), SessionError> {
         self.change(|state, _| {
+            state.check_response()?;
             state.wishes.rotate = true;
             Ok(())
         })
@@ -113,6 +115,7 @@ impl Session {
     /// [`TooLate`](SessionError::TooLate).
     pub fn remember(&self, span: Duration) -> Result<(), SessionError> {
         self.change(|state, request| {
+            state.check_response()?;
             state.keep(request, Keep::For(span));
             Ok(())
         })
@@ -126,6 +129,7 @@ impl Session {
     /// [`TooLate`](SessionError::TooLate).
     pub fn persistent(&self) -> Result<(), SessionError> {
         self.change(|state, request| {
+            state.check_response()?;
             state.keep(request, Keep::Used);
             Ok(())
         })

@@ -1,0 +1,213 @@
+"""What a session costs, beside its peers, in one run.
+
+    python benches/run.py [--seconds 4] [--rounds 3] [--in-process]
+
+In a server: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route of `app.py`, with a
+session of a user id and 8 cart items. The servers take turns; of each the best round counts, and the median stands
+beside it. The time that the server's core took for a request, which others on the machine disturb less, is in the last
+column. In-process: nanoseconds a call. Needs `wrk`, and `redis-server` for the one with Redis; what is missing is
+left out and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+NAMES = {
+    "none": "no sessions",
+    "sessile": "sessile",
+    "starlette": "Starlette's `SessionMiddleware`",
+    "starsessions": "starsessions, in memory",
+    "redis": "starsessions, Redis",
+}
+
+
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with running(["redis-server", *options]):
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield port
+
+
+def log_in(port: int, kind: str) -> str:
+    """The cookie of a session with a cart."""
+    if kind == "none":
+        return "session=none"
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/login")
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return str(response.getheader("set-cookie")).split(";")[0]
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(pid: int, port: int, path: str, cookie: str, seconds: int) -> tuple[float, float]:
+    """Requests a second, and microseconds of the server's core a request."""
+    before = cpu_seconds(pid)
+    core = max(os.sched_getaffinity(0))
+    command = ["taskset", "-c", str(core), "wrk", "-t1", "-c16", f"-d{seconds}s", "-H", f"Cookie: {cookie}"]
+    said = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in said, said
+    rate, number = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"(\d+) requests in", said)
+    assert rate and number, said
+    return float(rate[1]), (cpu_seconds(pid) - before) / int(number[1]) * 1e6
+
+
+def serve(seconds: int, rounds: int) -> None:
+    kinds = [kind for kind in NAMES if kind != "redis" or shutil.which("redis-server")]
+    if len(kinds) < len(NAMES):
+        print("no redis-server: left out")
+    with contextlib.ExitStack() as stack:
+        port = str(stack.enter_context(redis())) if "redis" in kinds else ""
+        servers = {}
+        for kind in kinds:
+            server = stack.enter_context(running([sys.executable, str(HERE / "app.py"), kind, port]))
+            assert server.stdout is not None
+            at = int(server.stdout.readline())
+            servers[kind] = (server.pid, at, log_in(at, kind))
+        results: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for _ in range(rounds):
+            for path in ("/", "/write"):
+                for kind, (pid, at, cookie) in servers.items():
+                    results.setdefault((path, kind), []).append(wrk(pid, at, path, cookie, seconds))
+    for path, title in (("/", "`GET /`, which reads"), ("/write", "a route that writes")):
+        print(f"\n| {title} | requests a second: best (median) | sessile is | µs of a core a request: least | sessile is |")
+        print("|---|---|---|---|---|")
+        rates = {kind: [rate for rate, _ in results[path, kind]] for kind in kinds}
+        least = {kind: min(time for _, time in results[path, kind]) for kind in kinds}
+        for kind, all_of_it in rates.items():
+            faster, cheaper = max(rates["sessile"]) / max(all_of_it), least[kind] / least["sessile"]
+            figures = f"{max(all_of_it):,.0f} ({statistics.median(all_of_it):,.0f}) | {faster:.2f} ×"
+            print(f"| {NAMES[kind]} | {figures} | {least[kind]:.0f} | {cheaper:.2f} × |")
+
+
+def nanoseconds(act: Callable[[], Any], number: int = 20_000, rounds: int = 7) -> str:
+    """Minimum and median of some rounds."""
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter_ns()
+        for _ in range(number):
+            act()
+        times.append((time.perf_counter_ns() - begin) / number)
+    return f"{min(times):,.0f} / {statistics.median(times):,.0f}"
+
+
+def in_process() -> None:
+    import base64
+
+    import itsdangerous
+    from app import CART, KEY
+    from starlette.datastructures import MutableHeaders
+    from starlette.middleware.sessions import Session as Starlettes
+    from starlette.requests import HTTPConnection
+
+    import sessile
+    from sessile._sessile import Sessions
+    from sessile.session import Unread
+
+    data = {"user_id": 42, "cart": CART}
+    text = json.dumps(data).encode()
+    cache = sessile.SessionCache(secret_key=KEY, cookie_name="session")
+    token = cache.create(text).token
+    header = f"theme=dark; session={token}; lang=en".encode()
+    signer = itsdangerous.TimestampSigner(KEY)
+    signed = signer.sign(base64.b64encode(text))
+
+    print("\n| in-process, nanoseconds a call: minimum / median | sessile | Starlette |\n|---|---|---|")
+    ours, theirs = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
+    print(f"| the cookie's bytes to the session's bytes: `SessionCache.open`, `TimestampSigner.unsign` | {ours} | {theirs} |")
+
+    sessions = Sessions(cache, max_age=1209600)
+    first: Any = Unread(sessions.begin([], False))
+    first.update(data)
+    message: Any = {"type": "http.response.start", "status": 200, "headers": []}
+    first._visit.commit(first, message)
+    cookie = dict(message["headers"])[b"set-cookie"].split(b";")[0]
+    common = [(b"host", b"a.example"), (b"user-agent", b"x" * 80), (b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
+    headers = [*common, (b"cookie", b"theme=dark; " + cookie)]
+    old_headers = [*common, (b"cookie", b"theme=dark; session=" + signed)]
+
+    def load() -> Any:
+        session = Unread(sessions.begin(headers, False))
+        session.mark_accessed()
+        return session["user_id"]
+
+    def load_starlettes() -> Any:
+        connection = HTTPConnection({"type": "http", "headers": old_headers})
+        value = connection.cookies["session"].encode("utf-8")
+        value = signer.unsign(value, max_age=1209600)
+        session = Starlettes(json.loads(base64.b64decode(value)))
+        session.mark_accessed()
+        return session["user_id"]
+
+    print(f"| the request's headers to a value of `request.session` | {nanoseconds(load)} | {nanoseconds(load_starlettes)} |")
+
+    loaded = Unread(sessions.begin(headers, False))
+    loaded.mark_accessed()
+    changed = Starlettes(data)
+    changed.mark_accessed()
+
+    def end() -> Any:
+        visit = sessions.begin(headers, False)
+        session = Unread(visit)
+        session.mark_accessed()
+        visit.commit(session, {"type": "http.response.start", "status": 200, "headers": list(common)})
+
+    def end_starlettes() -> Any:
+        message = {"type": "http.response.start", "status": 200, "headers": list(common)}
+        MutableHeaders(scope=message).add_vary_header("Cookie")
+        load_starlettes()
+
+    print(f"| headers in, read, compared, headers out | {nanoseconds(end)} | {nanoseconds(end_starlettes)} |")
+    print(f"| a request with a cookie that never asks | {nanoseconds(lambda: Unread(sessions.begin(headers, False)))} | as above: it loads |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--in-process", action="store_true", help="only what needs no server")
+    options = parser.parse_args()
+    print(f"CPython {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    in_process()
+    if not options.in_process:
+        if shutil.which("wrk"):
+            serve(options.seconds, options.rounds)
+        else:
+            print("no wrk: servers are left out")

@@ -1,0 +1,120 @@
+"""A login, in a few pages of HTML: `python examples/login.py`, and then http://127.0.0.1:8000.
+
+Anybody may sign in, with any name: who somebody is, is for your application to find out.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI, Form, HTTPException
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from sessile import SessionCache
+from sessile.fastapi import Session, SessionMiddleware, SignedIn, session
+
+CATALOGUE = {"tea": 4, "cup": 9, "pot": 21}
+
+cache = SessionCache(
+    secret_key=os.environ.get("SECRET_KEY"),
+    insecure_dev_key="SECRET_KEY" not in os.environ,
+    memory=64 << 20,
+    idle_timeout=30 * 60,
+)
+app = FastAPI()
+app.add_middleware(SessionMiddleware, cache=cache, max_age=30 * 60)
+
+Visitor = Annotated[Session, Depends(session)]
+
+
+def page(session: Session, body: str) -> HTMLResponse:
+    """A page with what was to be said once, and a form to sign out for those who are signed in."""
+    said = "".join(f"<p><em>{html.escape(text)}</em></p>" for text in session.pop("said", []))
+    user = session.user
+    out = f"<p>Signed in as {html.escape(user)}. {button(session, '/logout', 'Sign out')}</p>" if user else ""
+    style = "body{font:1.1rem/1.6 system-ui;max-width:36rem;margin:3rem auto;padding:0 1rem}form{display:inline}"
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>sessile</title>"
+        f"<style>{style}</style><h1><a href=/>sessile</a></h1>{said}{body}{out}</html>"
+    )
+
+
+def button(session: Session, action: str, text: str, fields: str = "") -> str:
+    """A form of one button, which only pages of this session can hold."""
+    token = f"<input type=hidden name=token value='{session.csrf_token}'>"
+    return f"<form method=post action='{action}'>{token}{fields}<button>{text}</button></form>"
+
+
+def checked(session: Visitor, token: Annotated[str, Form()]) -> Session:
+    """The session, if a form is this visitor's."""
+    if not session.check_csrf(token):
+        raise HTTPException(403, "This page is out of date. Please go back and load it again.")
+    return session
+
+
+Checked = Annotated[Session, Depends(checked)]
+
+
+def go_to(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303)
+
+
+@app.get("/")
+async def home(session: Visitor) -> HTMLResponse:
+    shelf = "".join(
+        f"<li>{name}, {price} € {button(session, f'/cart/{name}', 'Into the cart')}</li>"
+        for name, price in CATALOGUE.items()
+    )
+    cart = "".join(f"<li>{item['count']} × {html.escape(item['name'])}</li>" for item in session.get("cart", []))
+    name = "<input name=user placeholder='Your name' required maxlength=40>"
+    enter = "" if session.user else button(session, "/login", "Sign in", name)
+    devices = "<p><a href=/devices>Your devices</a></p>" if session.user else ""
+    return page(session, f"<ul>{shelf}</ul><h2>Your cart</h2><ul>{cart or '<li>nothing yet</li>'}</ul>{enter}{devices}")
+
+
+@app.post("/cart/{name}")
+async def put(session: Checked, name: str) -> RedirectResponse:
+    if name not in CATALOGUE:
+        raise HTTPException(404)
+    cart = session.setdefault("cart", [])
+    item = next((item for item in cart if item["name"] == name), None)
+    if item is None:
+        cart.append(item := {"name": name, "count": 0})
+    item["count"] += 1
+    session.setdefault("said", []).append(f"The {name} is in your cart.")
+    return go_to("/")
+
+
+@app.post("/login")
+async def login(session: Checked, user: Annotated[str, Form(min_length=1, max_length=40)]) -> RedirectResponse:
+    session.sign_in(user)
+    session.setdefault("said", []).append(f"Welcome, {user}.")
+    return go_to("/")
+
+
+@app.post("/logout")
+async def logout(session: Checked) -> RedirectResponse:
+    session.sign_out()
+    return go_to("/")
+
+
+@app.get("/devices")
+async def devices(session: Visitor, user: SignedIn) -> HTMLResponse:
+    items = "".join(
+        f"<li>signed in {device.signed_in_for / 60:.0f} minutes ago{', this one' if device.is_this else ''}</li>"
+        for device in session.devices()
+    )
+    return page(session, f"<h2>Your devices</h2><ul>{items}</ul>{button(session, '/others', 'Sign out elsewhere')}")
+
+
+@app.post("/others")
+async def others(session: Checked, user: SignedIn) -> RedirectResponse:
+    session.setdefault("said", []).append(f"Signed out on {session.sign_out_others()} other devices.")
+    return go_to("/devices")
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=8000)

@@ -1,0 +1,56 @@
+"""For the tests of an application: a clock that is moved by hand, and clients that are signed in.
+
+::
+
+    clock = ManualClock()
+    cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
+    app.add_middleware(SessionMiddleware, cache=cache)
+
+    client = client_of(app, cache, user="ada", data={"cart": ["tea"]})
+    assert client.get("/cart").json() == ["tea"]
+    clock.advance(31 * 60)
+    assert client.get("/cart").status_code == 401
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from sessile._sessile import ManualClock, SessionCache, Sessions
+from sessile.session import Session, Unread
+
+__all__ = ["ManualClock", "client_of", "cookie_of"]
+
+
+def cookie_of(
+    cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
+) -> str:
+    """The value of the cookie of a new session, with that data and that user signed in."""
+    session: Session = Unread(Sessions(cache, https_only=True).begin([], False))
+    session.update(data or {})
+    if user is not None:
+        session.sign_in(user)
+    message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
+    if session._visit.commit(session, message) is not None:
+        raise RuntimeError("the session could not be stored")
+    set_cookie = dict(message["headers"]).get(b"set-cookie", b"")
+    name, _, rest = set_cookie.decode().partition("=")
+    if name != cache.cookie_name:
+        raise ValueError("a session with neither a user nor data is none")
+    return str(rest.partition(";")[0])
+
+
+def client_of(
+    app: Any,
+    cache: SessionCache,
+    *,
+    user: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> TestClient:
+    """A client of the application with such a session; further settings are Starlette's ``TestClient``'s."""
+    cookies = {cache.cookie_name: cookie_of(cache, user=user, data=data)}
+    return TestClient(app, cookies=cookies, **settings)

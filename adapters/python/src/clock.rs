@@ -1,0 +1,24 @@
+//! A clock that a test moves by hand.
+
+use pyo3::prelude::*;
+
+use crate::errors::seconds;
+
+/// A clock that stands still until `advance` moves it: for tests of expiry that do not wait.
+#[pyclass(frozen, module = "sessile.testing")]
+pub(crate) struct ManualClock(pub(crate) sessile::Clock);
+
+#[pymethods]
+impl ManualClock {
+    #[new]
+    fn new() -> Self {
+        Self(sessile::Clock::manual())
+    }
+
+    /// Moves the clock on by that many seconds.
+    #[pyo3(signature = (seconds, /))]
+    fn advance(&self, seconds: f64) -> PyResult<()> {
+        self.0.advance(self::seconds("seconds", seconds)?);
+        Ok(())
+    }
+}

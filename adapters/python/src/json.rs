@@ -1,0 +1,32 @@
+//! Values of Python to JSON and back: what a session may hold.
+//!
+//! Follows the standard library's `json` in what it takes (tuples are lists, keys that are numbers become
+//! text) and is stricter where that writes what is no JSON: `NaN` and infinities are refused. Strings may
+//! hold lone surrogates, as there. One value has one spelling, so that equal values have equal bytes.
+//!
+//! It knows no session.
+
+mod decode;
+mod encode;
+
+pub(crate) use decode::{Malformed, decode};
+pub(crate) use encode::{Encoder, key_text};
+
+use pyo3::prelude::*;
+
+use crate::errors::wrong;
+
+/// A value in JSON, as a session stores it.
+#[pyfunction]
+pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    Ok(Encoder::default().encode(value)?.to_vec())
+}
+
+/// The value that JSON spells, as a session reads it.
+#[pyfunction]
+pub(crate) fn from_json<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    decode(py, json).map_err(|Malformed| wrong("that is no JSON, or nests too deep"))
+}
+
+/// How deep lists and dicts may nest: as deep as `serde_json` reads.
+const DEEPEST: usize = 127;

@@ -1,0 +1,290 @@
+//! A value of Python to bytes. What has no form in JSON is a fault that says where it stands.
+
+use core::fmt::Write as _;
+use std::io::Write as _;
+
+use pyo3::{
+    PyTypeInfo,
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
+};
+
+use serde::Serialize;
+
+use super::DEEPEST;
+
+/// Why a value has no form in JSON, and where in the session it stands.
+pub(crate) struct Fault {
+    cause: Cause,
+    /// From the value outwards.
+    path: Vec<String>,
+}
+
+enum Cause {
+    Type(String),
+    Key(String),
+    Number,
+    Depth,
+    Raised(PyErr),
+}
+
+type Result<T> = core::result::Result<T, Fault>;
+
+/// The text of a dict's key, as `json.dumps` would spell it.
+pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<std::borrow::Cow<'k, str>> {
+    if let Ok(text) = key.cast::<PyString>() {
+        return Ok(text.to_cow()?);
+    }
+    if key.is_instance_of::<PyFloat>() {
+        return Ok(own_repr::<PyFloat>(key)?.into());
+    }
+    let mut encoder = Encoder::default();
+    let is_scalar = key.is_none() || key.is_instance_of::<PyInt>();
+    if !is_scalar {
+        return Err(Cause::Key(type_name(key)).into());
+    }
+    encoder.value(key, 0)?;
+    Ok(String::from_utf8_lossy(&encoder.bytes).into_owned().into())
+}
+
+/// Writes values one after the other, each over the one before.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    bytes: Vec<u8>,
+    /// Bytes of a surrogate that is being read.
+    surrogate: Vec<u8>,
+}
+
+impl Encoder {
+    /// With room for so many bytes.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { bytes: Vec::with_capacity(len), surrogate: Vec::new() }
+    }
+
+    /// The spelling of a value, which stands until the next one.
+    pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>) -> Result<&[u8]> {
+        self.bytes.clear();
+        self.value(value, 0)?;
+        Ok(&self.bytes)
+    }
+
+    fn value(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Result<()> {
+        if let Ok(text) = value.cast::<PyString>() {
+            self.string(text)
+        } else if value.is_none() {
+            self.push(b"null")
+        } else if let Ok(bool) = value.cast::<PyBool>() {
+            self.push(if bool.is_true() { b"true" } else { b"false" })
+        } else if let Ok(int) = value.cast::<PyInt>() {
+            self.int(int)
+        } else if let Ok(dict) = value.cast::<PyDict>() {
+            self.dict(dict, depth + 1)
+        } else if let Ok(list) = value.cast::<PyList>() {
+            self.items(list.iter(), depth + 1)
+        } else if let Ok(float) = value.cast::<PyFloat>() {
+            self.float(float.value())
+        } else if let Ok(tuple) = value.cast::<PyTuple>() {
+            self.items(tuple.iter(), depth + 1)
+        } else {
+            Err(Cause::Type(type_name(value)).into())
+        }
+    }
+
+    fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<()> {
+        check_depth(depth)?;
+        self.bytes.push(b'{');
+        let mut is_first = true;
+        for (key, value) in dict {
+            self.comma(&mut is_first);
+            match key.cast::<PyString>() {
+                Ok(text) => self.string(text)?,
+                Err(_) => self.text(&key_text(&key)?),
+            }
+            self.bytes.push(b':');
+            self.value(&value, depth).map_err(|fault| fault.at(&key))?;
+        }
+        self.push(b"}")
+    }
+
+    fn items<'py>(
+        &mut self,
+        items: impl Iterator<Item = Bound<'py, PyAny>>,
+        depth: usize,
+    ) -> Result<()> {
+        check_depth(depth)?;
+        self.bytes.push(b'[');
+        let mut is_first = true;
+        for (at, item) in items.enumerate() {
+            self.comma(&mut is_first);
+            self.value(&item, depth).map_err(|fault| fault.at_index(at))?;
+        }
+        self.push(b"]")
+    }
+
+    fn comma(&mut self, is_first: &mut bool) {
+        if !core::mem::replace(is_first, false) {
+            self.bytes.push(b',');
+        }
+    }
+
+    fn int(&mut self, int: &Bound<'_, PyInt>) -> Result<()> {
+        if let Ok(word) = int.extract::<i64>() {
+            return self.number(&word);
+        }
+        self.push(own_repr::<PyInt>(int)?.as_bytes())
+    }
+
+    fn float(&mut self, float: f64) -> Result<()> {
+        if !float.is_finite() {
+            return Err(Cause::Number.into());
+        }
+        self.number(&float)
+    }
+
+    /// The shortest text that reads as the same number; a float has a fraction or an exponent.
+    fn number(&mut self, number: &impl Serialize) -> Result<()> {
+        // A `Vec` takes what is written to it.
+        let _ = serde_json::to_writer(&mut self.bytes, number);
+        Ok(())
+    }
+
+    fn string(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
+        match text.to_str() {
+            Ok(text) => self.text(text),
+            Err(_) => self.surrogates(text)?,
+        }
+        Ok(())
+    }
+
+    /// UTF-8 has no surrogates: they are written as escapes, as the standard library does. No code in Python
+    /// runs here, which might change the dict that is being walked.
+    fn surrogates(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
+        let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+        self.bytes.push(b'"');
+        for chunk in bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes().utf8_chunks() {
+            self.escape(chunk.valid());
+            // A surrogate is three bytes, of which the first makes a chunk's end and so do the others.
+            self.surrogate.extend_from_slice(chunk.invalid());
+            if let [_, middle, last] = *self.surrogate {
+                let unit = 0xD000 | u32::from(middle & 0x3F) << 6 | u32::from(last & 0x3F);
+                let _ = write!(self.bytes, "\\u{unit:04x}");
+                self.surrogate.clear();
+            }
+        }
+        self.push(b"\"")
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes.push(b'"');
+        self.escape(text);
+        self.bytes.push(b'"');
+    }
+
+    fn escape(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        // All of it is looked at, which the compiler does many bytes at a time.
+        if !bytes.iter().fold(false, |any, byte| any | is_special(*byte)) {
+            self.bytes.extend_from_slice(bytes);
+            return;
+        }
+        let mut written = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            if !is_special(*byte) {
+                continue;
+            }
+            self.bytes.extend_from_slice(&bytes[written..at]);
+            written = at + 1;
+            match byte {
+                b'"' | b'\\' => self.bytes.extend_from_slice(&[b'\\', *byte]),
+                b'\n' => self.bytes.extend_from_slice(b"\\n"),
+                b'\r' => self.bytes.extend_from_slice(b"\\r"),
+                b'\t' => self.bytes.extend_from_slice(b"\\t"),
+                _ => {
+                    let _ = write!(self.bytes, "\\u{byte:04x}");
+                }
+            }
+        }
+        self.bytes.extend_from_slice(&bytes[written..]);
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// The same, seen from the dict that has it under that key.
+    pub(crate) fn at(mut self, key: &Bound<'_, PyAny>) -> Self {
+        let text = key.repr().map_or_else(|_| "…".to_owned(), |text| text.to_string());
+        self.path.push(text);
+        self
+    }
+
+    fn at_index(mut self, index: usize) -> Self {
+        self.path.push(index.to_string());
+        self
+    }
+
+    fn place(&self) -> String {
+        let mut place = "session".to_owned();
+        for part in self.path.iter().rev() {
+            let _ = write!(place, "[{part}]");
+        }
+        place
+    }
+}
+
+impl From<Cause> for Fault {
+    fn from(cause: Cause) -> Self {
+        Self { cause, path: Vec::new() }
+    }
+}
+
+impl From<PyErr> for Fault {
+    fn from(raised: PyErr) -> Self {
+        Cause::Raised(raised).into()
+    }
+}
+
+impl From<Fault> for PyErr {
+    fn from(fault: Fault) -> Self {
+        let place = fault.place();
+        match fault.cause {
+            Cause::Type(name) => PyTypeError::new_err(format!(
+                "{place} is a {name}, which JSON cannot hold: store text, numbers, lists and dicts"
+            )),
+            Cause::Key(name) => PyTypeError::new_err(format!(
+                "{place} has a key that is a {name}, which JSON cannot hold: use text"
+            )),
+            Cause::Number => PyValueError::new_err(format!(
+                "{place} is not a finite number, which JSON cannot hold"
+            )),
+            Cause::Depth => PyValueError::new_err(format!(
+                "a value nests deeper than {DEEPEST} lists and dicts, or holds itself"
+            )),
+            Cause::Raised(raised) => {
+                PyValueError::new_err(format!("{place} cannot be written as JSON: {raised}"))
+            }
+        }
+    }
+}
+
+/// What that type says of a value, whatever a subclass would.
+fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    value.py().get_type::<T>().call_method1("__repr__", (value,))?.extract()
+}
+
+/// Whether it stands in a string as an escape.
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+fn check_depth(depth: usize) -> Result<()> {
+    if depth > DEEPEST { Err(Cause::Depth.into()) } else { Ok(()) }
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "value".to_owned(), |name| name.to_string())
+}

@@ -1,0 +1,41 @@
+//! sessile for Python: the engine's verbs, and what `sessile.starlette` needs of it on the way from a request's
+//! headers to the dict that a handler sees and back.
+//!
+//! The interpreter's lock is part of the design (`gil_used`): free-threaded builds are untested.
+
+mod cache;
+mod clock;
+mod engine;
+mod errors;
+mod fork;
+mod json;
+mod keys;
+mod records;
+mod response;
+mod sessions;
+mod starlette_cookie;
+mod stats;
+mod visit;
+
+/// The compiled part of the package `sessile`.
+#[pyo3::pymodule(gil_used = true)]
+mod _sessile {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::{
+        cache::SessionCache,
+        clock::ManualClock,
+        json::{from_json, to_json},
+        records::{Device, Event, Issued, Record, SessionId},
+        sessions::Sessions,
+        starlette_cookie::unsign,
+        visit::Visit,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::errors::register(module)?;
+        crate::fork::register(module)
+    }
+}

@@ -1,0 +1,166 @@
+//! `Sessions`: what the middleware holds. Owns how the cookie looks on the wire, and what makes a session of
+//! Starlette's one of ours. It does not know what a handler does with a session.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::{exceptions::PyValueError, prelude::*};
+use sessile::{SameSite, SetCookie, cookie::candidates};
+
+use crate::{
+    cache::SessionCache,
+    errors::{seconds, wrong},
+    fork, keys,
+    starlette_cookie::Importer,
+    visit::Visit,
+};
+
+/// Sessions for a framework in Python: a `Visit` for each request.
+#[pyclass(frozen, module = "sessile._sessile")]
+pub(crate) struct Sessions {
+    cache: Py<SessionCache>,
+    wire: Wire,
+    importer: Option<Importer>,
+    /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
+    current: Mutex<Current>,
+}
+
+struct Current {
+    generation: u32,
+    sessions: sessile_web::Sessions,
+}
+
+/// The cookie's attributes, and when its session gets a new id.
+struct Wire {
+    path: String,
+    same_site: SameSite,
+    https_only: bool,
+    domain: Option<String>,
+    partitioned: bool,
+    is_persistent: bool,
+    rotate_every: Option<Duration>,
+}
+
+#[pymethods]
+impl Sessions {
+    #[new]
+    #[pyo3(signature = (
+        cache, *, path = "/", same_site = "lax", https_only = false, domain = None, partitioned = false,
+        max_age = None, rotate_every = None, accept_starlette_cookies = None,
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
+    fn new(
+        py: Python<'_>,
+        cache: Py<SessionCache>,
+        path: &str,
+        same_site: &str,
+        https_only: bool,
+        domain: Option<&str>,
+        partitioned: bool,
+        max_age: Option<u64>,
+        rotate_every: Option<f64>,
+        accept_starlette_cookies: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let wire = Wire {
+            path: path.to_owned(),
+            same_site: same_site_of(same_site)?,
+            https_only,
+            // Browsers read a dot in front as none.
+            domain: domain.map(|domain| domain.strip_prefix('.').unwrap_or(domain).to_owned()),
+            partitioned,
+            is_persistent: max_age.is_some(),
+            rotate_every: rotate_every.map(|span| seconds("rotate_every", span)).transpose()?,
+        };
+        let secrets = accept_starlette_cookies
+            .map(|given| keys::secrets("accept_starlette_cookies", given))
+            .transpose()?;
+        let sessions = wire.sessions(cache.get().engine.cache(py)?)?;
+        let current = Mutex::new(Current { generation: fork::generation(), sessions });
+        let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
+        Ok(Self { cache, wire, importer, current })
+    }
+
+    /// The session of a request, not read yet. `headers` are pairs of bytes, the names in lower case. A websocket
+    /// has no response that could tell the browser of another cookie.
+    #[pyo3(signature = (headers, is_websocket, /))]
+    fn begin(slf: Py<Self>, headers: Py<PyAny>, is_websocket: bool) -> Visit {
+        Visit::new(slf, headers, is_websocket)
+    }
+}
+
+impl Sessions {
+    /// Those of this process.
+    pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::Sessions> {
+        let current = self.current.lock();
+        if current.generation == fork::generation() {
+            return Ok(current.sessions.clone());
+        }
+        drop(current);
+        let sessions = self.wire.sessions(self.cache.get().engine.cache(py)?)?;
+        let mut current = self.current.lock();
+        let old = core::mem::replace(&mut current.sessions, sessions.clone());
+        // As the engine that it refers to.
+        core::mem::forget(old);
+        current.generation = fork::generation();
+        Ok(sessions)
+    }
+
+    /// The data of a session that Starlette's own middleware put into a cookie, as JSON.
+    pub(crate) fn starlettes(&self, name: &str, cookies: &[bytes::Bytes]) -> Option<Vec<u8>> {
+        let importer = self.importer.as_ref()?;
+        let mut values = cookies.iter().flat_map(|field| candidates(field, name.as_bytes()));
+        values.find_map(|value| importer.read(value))
+    }
+}
+
+impl Wire {
+    fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::Sessions> {
+        self.check(cache.cookie_name())?;
+        let mut sessions = sessile_web::Sessions::new(cache);
+        if !self.https_only {
+            sessions = sessions.insecure_http();
+        }
+        sessions = sessions
+            .with_path(&self.path)
+            .and_then(|sessions| sessions.with_same_site(self.same_site))
+            .and_then(|sessions| sessions.with_partitioned(self.partitioned))
+            .map_err(wrong)?;
+        if let Some(domain) = &self.domain {
+            sessions = sessions.with_domain(domain).map_err(wrong)?;
+        }
+        if self.is_persistent {
+            sessions = sessions.with_persistent_cookies();
+        }
+        if let Some(span) = self.rotate_every {
+            sessions = sessions.rotate_every(span);
+        }
+        Ok(sessions)
+    }
+
+    /// Refuses what browsers would: without TLS nothing is left out or renamed in silence.
+    fn check(&self, name: &str) -> PyResult<()> {
+        let mut cookie = SetCookie::builder(name)
+            .secure(self.https_only)
+            .path(&self.path)
+            .same_site(self.same_site)
+            .partitioned(self.partitioned);
+        if let Some(domain) = &self.domain {
+            cookie = cookie.domain(domain);
+        }
+        cookie.build().map(drop).map_err(|error| {
+            let text = error.to_string();
+            wrong(text.replace("`secure` was false", "`https_only` was False"))
+        })
+    }
+}
+
+fn same_site_of(text: &str) -> PyResult<SameSite> {
+    match text {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        "none" => Ok(SameSite::None),
+        _ => Err(PyValueError::new_err(format!(
+            "`same_site` was {text:?}; it must be \"lax\", \"strict\" or \"none\""
+        ))),
+    }
+}

@@ -1,0 +1,373 @@
+//! One request's session, between the dict that a handler sees and the engine.
+//!
+//! Owns the spelling of each value as it was when the dict was last compared: what differs from it is a change. It
+//! never keeps the dict, and runs no code of Python's while it walks it.
+
+use bytes::Bytes;
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
+use sessile_web::{Incoming, Session, SignIn};
+
+use crate::{
+    errors::{Forked, refusal, seconds},
+    fork, json,
+    records::Device,
+    response,
+    sessions::Sessions,
+};
+
+/// The session of one request.
+#[pyclass(module = "sessile._sessile")]
+pub(crate) struct Visit {
+    sessions: Py<Sessions>,
+    headers: Py<PyAny>,
+    is_websocket: bool,
+    stage: Stage,
+    session: Option<Session>,
+    generation: u32,
+    /// The engine has it, or had it when it was last looked for.
+    was_stored: bool,
+    /// The data is out of a cookie of Starlette's.
+    is_imported: bool,
+    /// By ascending key.
+    known: Vec<(String, Bytes)>,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its headers have not left.
+    Open,
+    /// They have, or there are none: a session can be saved, and nothing else.
+    Detached,
+    /// It says that something went wrong, and nothing is stored.
+    Failed,
+}
+
+#[pymethods]
+impl Visit {
+    /// Reads the session into an empty dict.
+    fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let cookies = cookies(self.headers.bind(py))?;
+        let sessions = self.sessions.get().current(py)?;
+        let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
+        if self.stage != Stage::Open {
+            session.detach();
+        }
+        self.known = session.pairs();
+        for (key, value) in &self.known {
+            let value = json::decode(py, value)
+                .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
+            dict.set_item(key, value)?;
+        }
+        self.was_stored = session.is_stored();
+        if !self.was_stored {
+            let name = sessions.cache().cookie_name();
+            self.import(py, name, &cookies, dict)?;
+        }
+        (self.session, self.generation) = (Some(session), fork::generation());
+        Ok(())
+    }
+
+    /// Stores what changed and writes the headers of the response that is about to begin. If nothing could be
+    /// stored, the message becomes that of another response, whose body is the answer.
+    fn commit<'py>(
+        &mut self,
+        py: Python<'py>,
+        dict: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let session = self.session()?;
+        if self.stage != Stage::Open {
+            return Ok(None);
+        }
+        let status = response::status(message)?;
+        let is_failure = status.is_server_error();
+        if !is_failure {
+            if self.is_imported && dict.is_empty() {
+                session.sign_out();
+            }
+            let changes = self.changes(dict)?;
+            self.push(&session, changes)?;
+        }
+        let refused = response::commit(py, &session, status, message)?;
+        let is_stored = !is_failure && refused.is_none();
+        self.is_imported &= !is_stored;
+        self.was_stored |= session.is_stored();
+        self.stage = if is_stored { Stage::Detached } else { Stage::Failed };
+        session.detach();
+        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
+    }
+
+    /// Notes that a response begins whose handler has not asked for the session. Something that goes on after that
+    /// still may.
+    fn leave(&mut self, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let is_failure = response::status(message)?.is_server_error();
+        self.stage = if is_failure { Stage::Failed } else { Stage::Detached };
+        Ok(())
+    }
+
+    /// Stores what changed, now.
+    fn save(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let session = self.session()?;
+        if !self.has_work(&session, dict)? {
+            return Ok(());
+        }
+        py.detach(|| session.save()).map_err(refusal)?;
+        self.was_stored |= session.is_stored();
+        Ok(())
+    }
+
+    /// Stores what changed since the headers left, or on a websocket. A session that has ended stays ended.
+    fn save_late(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        if self.stage != Stage::Detached {
+            return Ok(());
+        }
+        let session = self.session()?;
+        if !self.has_work(&session, dict)? {
+            return Ok(());
+        }
+        match py.detach(|| session.save()) {
+            Err(error) if is_gone(&error) => Ok(()),
+            saved => saved.map_err(refusal),
+        }
+    }
+
+    /// Whether the dict differs from what was read, or last stored.
+    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        Ok(self.is_imported || !self.changes(dict)?.is_empty())
+    }
+
+    /// Forgets all data. Who was signed in is signed out.
+    fn clear(&mut self, py: Python<'_>) -> PyResult<()> {
+        let session = self.session()?;
+        if self.is_imported || session.is_authenticated() {
+            return self.sign_out(py);
+        }
+        session.clear().map_err(refusal)?;
+        self.known.clear();
+        Ok(())
+    }
+
+    fn sign_in(
+        &mut self,
+        user: &str,
+        label: &str,
+        assurance: u8,
+        remember: Option<f64>,
+    ) -> PyResult<()> {
+        let session = self.open_session()?;
+        let mut sign_in = SignIn::of(user).label(label).assurance(assurance);
+        if let Some(span) = remember {
+            sign_in = sign_in.remember(seconds("remember", span)?);
+        }
+        session.sign_in(sign_in).map_err(refusal)
+    }
+
+    fn sign_out(&mut self, py: Python<'_>) -> PyResult<()> {
+        let session = self.session()?;
+        py.detach(|| session.sign_out());
+        self.known.clear();
+        self.is_imported = false;
+        Ok(())
+    }
+
+    fn rotate(&self) -> PyResult<()> {
+        self.open_session()?.rotate().map_err(refusal)
+    }
+
+    fn user(&self) -> PyResult<Option<String>> {
+        Ok(self.session()?.user())
+    }
+
+    fn csrf_token(&self, py: Python<'_>) -> PyResult<String> {
+        let session = self.session()?;
+        py.detach(|| session.csrf_token()).map_err(refusal)
+    }
+
+    fn check_csrf(&self, token: &str) -> PyResult<bool> {
+        Ok(self.session()?.check_csrf(token).is_ok())
+    }
+
+    fn devices(&self, py: Python<'_>) -> PyResult<Vec<Device>> {
+        let session = self.session()?;
+        let devices = py.detach(|| session.devices());
+        Ok(devices.into_iter().map(Device::from).collect())
+    }
+
+    fn sign_out_others(&self, py: Python<'_>) -> PyResult<usize> {
+        let session = self.session()?;
+        Ok(py.detach(|| session.sign_out_others()))
+    }
+
+    fn sign_out_everywhere(&mut self, py: Python<'_>) -> PyResult<usize> {
+        let session = self.session()?;
+        let ended = py.detach(|| session.sign_out_everywhere());
+        self.known.clear();
+        self.is_imported = false;
+        Ok(ended)
+    }
+}
+
+/// What one comparison found: keys with their new spelling, `None` if they are gone.
+type Changes = Vec<(String, Option<Bytes>)>;
+
+impl Visit {
+    pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
+        Self {
+            sessions,
+            headers,
+            is_websocket,
+            stage: if is_websocket { Stage::Detached } else { Stage::Open },
+            session: None,
+            generation: 0,
+            was_stored: false,
+            is_imported: false,
+            known: Vec::new(),
+        }
+    }
+
+    fn session(&self) -> PyResult<Session> {
+        let session = self.session.as_ref().ok_or_else(|| {
+            PyRuntimeError::new_err("the session was not asked for: use request.session")
+        })?;
+        if self.generation != fork::generation() {
+            return Err(Forked::new_err(
+                "this process was forked while a request was under way: its session is the parent's",
+            ));
+        }
+        Ok(session.clone())
+    }
+
+    /// For what the browser must be told of.
+    fn open_session(&self) -> PyResult<Session> {
+        if self.stage == Stage::Open { self.session() } else { Err(self.too_late()) }
+    }
+
+    fn too_late(&self) -> PyErr {
+        PyRuntimeError::new_err(if self.is_websocket {
+            "a websocket cannot make a session or give it a new id: no response carries its cookie. Do it in a \
+             request before"
+        } else {
+            "the response's headers have left, so that no session can be made or get a new id: do it before the \
+             handler returns"
+        })
+    }
+
+    fn import(
+        &mut self,
+        py: Python<'_>,
+        name: &str,
+        cookies: &[Bytes],
+        dict: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let json = self.sessions.get().starlettes(name, cookies);
+        let value = json.and_then(|json| json::decode(py, &json).ok());
+        if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
+            dict.update(data.as_mapping())?;
+            self.is_imported = !data.is_empty() && !self.is_websocket;
+            if self.is_websocket {
+                // It can be read there, and moved in a request.
+                self.know(self.changes(dict)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the changes of the dict over, and says whether there is something to save. An error if that would make a
+    /// session when it is too late for that: then nothing was handed over.
+    fn has_work(&mut self, session: &Session, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let changes = self.changes(dict)?;
+        if changes.is_empty() && !session.has_work() {
+            return Ok(false);
+        }
+        if self.stage != Stage::Open && !self.was_stored {
+            return Err(self.too_late());
+        }
+        self.push(session, changes)?;
+        Ok(true)
+    }
+
+    fn push(&mut self, session: &Session, changes: Changes) -> PyResult<()> {
+        for (key, json) in &changes {
+            match json {
+                Some(json) => session.insert_json(key, json.clone()),
+                None => session.remove(key),
+            }
+            .map_err(refusal)?;
+        }
+        self.know(changes);
+        Ok(())
+    }
+
+    fn know(&mut self, changes: Changes) {
+        for (key, json) in changes {
+            let place = self.known.binary_search_by(|(known, _)| known.cmp(&key));
+            match (json, place) {
+                (Some(json), Ok(at)) => self.known[at].1 = json,
+                (Some(json), Err(at)) => self.known.insert(at, (key, json)),
+                (None, Ok(at)) => drop(self.known.remove(at)),
+                (None, Err(_)) => {}
+            }
+        }
+    }
+
+    /// What differs between the dict and what is known of it. The dict's keys are mostly in the order of those that
+    /// are known, since it was filled from them.
+    fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        let mut changes = Changes::new();
+        let longest = self.known.iter().map(|(_, json)| json.len()).max();
+        let mut encoder = json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE);
+        let (mut next, mut seen) = (0, 0);
+        for (key, value) in dict {
+            let text = json::key_text(&key)?;
+            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
+            let place = self.place(&text, next);
+            if let Some(at) = place {
+                (next, seen) = (at + 1, seen + 1);
+            }
+            if place.is_none_or(|at| self.known[at].1 != json) {
+                changes.push((text.into_owned(), Some(Bytes::copy_from_slice(json))));
+            }
+        }
+        if seen < self.known.len() {
+            for (known, _) in &self.known {
+                if !dict.contains(known)? {
+                    changes.push((known.clone(), None));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    fn place(&self, key: &str, next: usize) -> Option<usize> {
+        if self.known.get(next).is_some_and(|(known, _)| known == key) {
+            return Some(next);
+        }
+        self.known.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()
+    }
+}
+
+/// The `Cookie` fields of a request, in order.
+fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
+    let mut fields = Vec::new();
+    for header in headers.try_iter()? {
+        let header = header?;
+        let name = header.get_item(0)?;
+        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
+            let value = header.get_item(1)?;
+            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
+        }
+    }
+    Ok(fields)
+}
+
+/// Room for a value that got longer, or the first one, in bytes.
+const SPARE: usize = 128;
+
+fn is_gone(error: &sessile_web::SessionError) -> bool {
+    matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
+}

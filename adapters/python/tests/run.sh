@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Everything that is checked of the package for Python: on each CPython from 3.10 that is found, in a virtual
+# environment of its own, into which the package is installed as anybody would. What is not there is skipped and
+# said so. Its last line is "N passed, N failed, N skipped", counted in steps; it fails if a step does.
+set -u -o pipefail
+cd "$(dirname "$0")/.."
+
+# Not in the folder of the sources, which would be found in place of the package.
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+passed=0 failed=0 skipped=0
+
+step() {
+    local name=$1 begin=$SECONDS
+    shift
+    if "$@" >"$place/log" 2>&1; then
+        passed=$((passed + 1))
+        printf 'ok    %-40s %4d s\n' "$name" $((SECONDS - begin))
+        tail -n 1 "$place/log" | sed 's/^/        /'
+    else
+        failed=$((failed + 1))
+        printf 'FAIL  %-40s %4d s\n' "$name" $((SECONDS - begin))
+        tail -n 60 "$place/log" | sed 's/^/    | /'
+        return 1
+    fi
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    printf 'skip  %-40s %s\n' "$1" "$2"
+}
+
+# One interpreter for each minor version: those on the PATH, and those of pyenv.
+interpreters() {
+    local found=() each
+    for each in python3.{10..20}; do
+        found+=("$(command -v "$each" 2>/dev/null)")
+    done
+    found+=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python)
+    for each in "${found[@]}"; do
+        [ -x "$each" ] || continue
+        "$each" - "$each" 2>/dev/null <<'PYTHON'
+import ensurepip, platform, sys, sysconfig, venv
+free = sysconfig.get_config_var("Py_GIL_DISABLED")
+if sys.version_info >= (3, 10) and platform.python_implementation() == "CPython" and not free:
+    print(sys.version_info[1], sys.argv[1])
+PYTHON
+    done | sort -n -u -k1,1 | cut -d' ' -f2-
+}
+
+wheel() {
+    "$1" -m venv "$place/build" && "$place/build/bin/pip" wheel -q --no-deps -w "$place/wheel" .
+}
+
+# The folder of the tests, the examples and the settings of pytest and mypy, without the package's sources.
+copy() {
+    mkdir "$place/copy" && cp -r tests examples pyproject.toml "$place/copy"
+}
+
+install() {
+    "$1" -m venv "$place/venv" && "$place/venv/bin/pip" install -q "$place"/wheel/*.whl -r tests/requirements.txt
+}
+
+check() {
+    (cd "$place/copy" && "$place/venv/bin/python" -m "$@")
+}
+
+# The contract that all adapters pass, if it is here and can be built.
+if [ -d ../contract ] && (cd ../.. && cargo build -q -p sessile-contract) >"$place/log" 2>&1; then
+    SESSILE_CONTRACT=$(cd "${CARGO_TARGET_DIR:-../../target}" && pwd)/debug/sessile-contract
+    export SESSILE_CONTRACT
+else
+    skip "the contract" "no adapters/contract, or it cannot be built"
+fi
+
+mapfile -t found < <(interpreters)
+if [ "${#found[@]}" = 0 ]; then
+    skip "package for Python" "no CPython of 3.10 or newer that can make virtual environments"
+elif ! step "the wheel" wheel "${found[-1]}"; then
+    skip "tests of the package" "no wheel"
+else
+    copy
+    for python in "${found[@]}"; do
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        rm -rf "$place/venv"
+        if step "installing on $version" install "$python"; then
+            step "tests on $version" check pytest -q -p no:cacheprovider
+            newest=$version
+        fi
+    done
+    if [ -n "${newest:-}" ]; then
+        step "types, on $newest" check mypy --strict --package sessile --cache-dir "$place/mypy"
+        step "types of the examples" check mypy --strict --cache-dir "$place/mypy" examples tests/typing_cases.py
+        step "stubs say what there is" check mypy.stubtest sessile --concise
+        rm -rf "$place/venv"
+        # With nothing else installed, and from the sources as in the README.
+        step "the wheel in a clean environment" sh -c "'${found[-1]}' -m venv '$place/venv' &&
+            '$place/venv/bin/pip' install -q --no-index '$place'/wheel/*.whl &&
+            cd / && '$place/venv/bin/python' -m doctest \
+            \"\$('$place/venv/bin/python' -c 'import sessile; print(sessile.__file__)')\""
+    fi
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,191 @@
+"""The engine's verbs: bytes in and out."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from conftest import KEY, fill
+
+import sessile
+from sessile import Conflict, Full, Gone, SessionCache, SessionError, TooLarge
+from sessile.testing import ManualClock
+
+
+def test_what_was_created_is_opened_by_its_cookie(cache: SessionCache) -> None:
+    made = cache.create(b"a cart")
+    for header in (f"a=1; session={made.token}; b=2", f"session={made.token}".encode()):
+        record = cache.open(header)
+        assert record is not None
+        assert (record.id, record.version, record.data) == (made.id, made.version, b"a cart")
+    record = cache.open_token(made.token)
+    assert record is not None and record.data == b"a cart"
+    assert cache.load(made.id).data == b"a cart"  # type: ignore[union-attr]
+    assert cache.open("other=1") is None and cache.open(b"\xff=\x00;;session") is None
+
+
+def test_a_save_of_an_old_version_is_a_conflict(cache: SessionCache) -> None:
+    made = cache.create(b"1")
+    version = cache.save(made.id, made.version, b"2")
+    with pytest.raises(Conflict, match="load it again"):
+        cache.save(made.id, made.version, b"3")
+    assert cache.save(made.id, version, b"3") > version
+
+
+def test_life_1_rotation_and_sign_in_give_new_ids(cache: SessionCache) -> None:
+    made = cache.create(b"data")
+    rotated = cache.rotate(made.id)
+    assert cache.load(made.id) is None
+    signed_in = cache.sign_in(rotated.id, "ada", label="Firefox", assurance=2)
+    assert cache.load(rotated.id) is None
+    record = cache.load(signed_in.id)
+    assert record is not None
+    assert (record.is_authenticated, record.assurance, record.data) == (True, 2, b"data")
+    with pytest.raises(Gone):
+        cache.save(made.id, made.version, b"")
+
+
+def test_a_grace_keeps_the_old_id_for_a_while(cache: SessionCache, clock: ManualClock) -> None:
+    made = cache.create(b"data")
+    cache.rotate(made.id, grace=10)
+    assert cache.load(made.id) is not None
+    clock.advance(10)
+    assert cache.load(made.id) is None
+
+
+def test_term_1_what_was_ended_stays_so(cache: SessionCache) -> None:
+    made = cache.create(b"data")
+    assert cache.end(made.id) and not cache.end(made.id)
+    assert cache.open(f"session={made.token}") is None
+    with pytest.raises(Gone):
+        cache.save(made.id, made.version, b"back")
+
+
+def test_term_7_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> None:
+    for label in ("phone", "laptop"):
+        cache.sign_in(cache.create(b"").id, "ada", label=label)
+    phone = next(device for device in cache.sessions_of("ada") if device.label == "phone")
+    assert cache.end_session(phone.handle) and not cache.end_session(phone.handle)
+    assert [device.label for device in cache.sessions_of("ada")] == ["laptop"]
+    with pytest.raises(ValueError, match="52 hexadecimal digits"):
+        cache.end_session("made up")
+
+
+def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
+    first, second = (cache.sign_in(cache.create(b"").id, "ada") for _ in range(2))
+    assert cache.end_user("ada", keep=second.id) == 1
+    assert cache.load(first.id) is None and cache.load(second.id) is not None
+    cache.end_all()
+    assert cache.load(second.id) is None
+
+
+def test_time_1_and_2_both_timeouts_hold(cache: SessionCache, clock: ManualClock) -> None:
+    short = cache.create(b"", idle_timeout=60, lifetime=100)
+    clock.advance(59)
+    assert cache.load(short.id) is not None
+    clock.advance(40)
+    assert cache.load(short.id) is not None
+    clock.advance(1)
+    assert cache.load(short.id) is None
+    assert cache.maintain() == 1
+
+
+def test_refusals_name_the_setting(cache: SessionCache) -> None:
+    made = cache.create(b"")
+    with pytest.raises(TooLarge, match="max_session_size"):
+        cache.save(made.id, made.version, b"x" * 20_000)
+    with pytest.raises(ValueError, match="user's name was empty"):
+        cache.sign_in(made.id, "")
+    with pytest.raises(ValueError, match="`grace` was -1"):
+        cache.rotate(made.id, grace=-1)
+    for settings, text in [
+        ({"memory": 1000}, "`memory` was 1000 bytes"),
+        ({"idle_timeout": 1.0}, "`idle_timeout`"),
+        ({"idle_timeout": float("nan")}, "`idle_timeout` was NaN"),
+        ({"lifetime": 60.0}, "`idle_timeout` was 1800s; it must be at most `lifetime`"),
+        ({"cookie_name": "a b"}, "`cookie_name`"),
+        ({"at_limit": "panic"}, "`at_limit`"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            SessionCache(secret_key=KEY, **settings)  # type: ignore[arg-type]
+
+
+def test_a_full_cache_says_so(clock: ManualClock) -> None:
+    cache = SessionCache(secret_key=KEY, memory=1 << 20, clock=clock)
+    fill(cache)
+    before = cache.stats()
+    with pytest.raises(Full, match="raise `memory`"):
+        cache.create(b"x" * 16_384)
+    assert cache.stats()["sessions_authenticated"] == before["sessions_authenticated"]
+    assert all(issubclass(error, SessionError) for error in (Full, Gone, Conflict, TooLarge))
+
+
+def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
+    made = cache.create(b"")
+    cache.sign_in(made.id, "ada")
+    cache.end_user("ada")
+    events = [cache.next_event() for _ in range(4)]
+    assert [event and event.what for event in events] == ["created", "signed_in", "ended", None]
+    stats = cache.stats()
+    assert (stats["created"], stats["signed_in"], stats["ended"]) == (1, 1, 1)
+    assert "\nsessile_signed_in_total 1\n" in cache.prometheus()
+    assert stats["memory_budget"] == 4 << 20
+
+
+def test_id_7_nothing_that_opens_a_session_is_shown(cache: SessionCache) -> None:
+    made = cache.create(b"secret data")
+    record = cache.open_token(made.token)
+    shown = " ".join(map(repr, (cache, made, made.id, record, cache.next_event(), cache.stats())))
+    assert made.token not in shown and "secret data" not in shown
+    assert not hasattr(made.id, "__dict__") and not hasattr(made, "__dict__")
+
+
+def test_ids_can_be_compared_and_hashed(cache: SessionCache) -> None:
+    made, other = cache.create(b""), cache.create(b"")
+    assert made.id == cache.load(made.id).id and made.id != other.id  # type: ignore[union-attr]
+    assert len({made.id, other.id, made.id}) == 2
+
+
+def test_a_cache_is_true_however_empty(cache: SessionCache) -> None:
+    assert cache and len(cache) == 0
+    cache.create(b"")
+    assert len(cache) == 1
+
+
+def test_threads_share_a_cache() -> None:
+    cache = SessionCache(secret_key=KEY, memory=8 << 20)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(2_000):
+                made = cache.create(b"data")
+                assert cache.open_token(made.token) is not None
+                assert cache.save(made.id, made.version, b"more") > made.version
+                assert cache.end(made.id)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and len(cache) == 0
+
+
+def test_keys_change_while_the_cache_runs(cache: SessionCache) -> None:
+    old = cache.create(b"")
+    new_key = "b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4"
+    cache.set_keys(secret_key=[new_key, KEY])
+    assert cache.open_token(old.token) is not None
+    new = cache.create(b"")
+    cache.set_keys(secret_key=new_key)
+    assert cache.open_token(old.token) is None
+    assert cache.open_token(new.token) is not None
+
+
+def test_the_example_in_the_package_runs() -> None:
+    import doctest
+
+    assert doctest.testmod(sessile).failed == 0

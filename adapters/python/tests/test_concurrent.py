@@ -1,0 +1,111 @@
+"""Requests of one visitor that are under way together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sessile import SessionCache
+from sessile.starlette import SessionMiddleware
+
+
+class ClientOfMany:
+    """A browser whose requests are under way together, each as far as the test says."""
+
+    def __init__(self, cache: SessionCache) -> None:
+        self.cache = cache
+        self.cookie: str | None = None
+
+    def scope(self) -> dict[str, Any]:
+        headers = [(b"cookie", self.cookie.encode())] if self.cookie else []
+        return {"type": "http", "headers": headers}
+
+    def run(self, act: Callable[[Any], Any]) -> Any:
+        results: list[Any] = []
+        [set_cookie] = self.at_the_same_time(lambda session: results.append(act(session)))
+        if set_cookie is not None:
+            pair = set_cookie.split(";")[0]
+            self.cookie = None if pair.endswith("=") else pair
+        return results[0]
+
+    def at_the_same_time(self, *acts: Callable[[Any], Any], order: list[int] | None = None) -> list[str | None]:
+        """Runs all handlers, and then lets the responses go in that order. Gives the cookies that they set."""
+        return asyncio.run(self._at_the_same_time(acts, order or list(range(len(acts)))))
+
+    async def _at_the_same_time(self, acts: tuple[Callable[[Any], Any], ...], order: list[int]) -> list[str | None]:
+        gates = [asyncio.Event() for _ in acts]
+        sent: list[str | None] = [None] * len(acts)
+
+        async def request(at: int) -> None:
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                acts[at](scope["session"])
+                await gates[at].wait()
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+
+            async def send(message: Any) -> None:
+                sent[at] = dict(message.get("headers", ())).get(b"set-cookie", (sent[at] or "").encode()).decode() or None
+
+            await SessionMiddleware(app, cache=self.cache)(self.scope(), _nothing, send)
+
+        tasks = [asyncio.ensure_future(request(at)) for at in range(len(acts))]
+        await asyncio.sleep(0)
+        for at in order:
+            gates[at].set()
+            await tasks[at]
+        return sent
+
+
+async def _nothing() -> Any:
+    return {"type": "http.disconnect"}
+
+
+def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> None:
+    client = ClientOfMany(cache)
+    client.run(lambda session: session.update(a=0, b=0))
+
+    def change(key: str) -> Callable[[dict[str, Any]], None]:
+        def act(session: dict[str, Any]) -> None:
+            session[key] += 1
+
+        return act
+
+    for _ in range(500):
+        client.at_the_same_time(change("a"), change("b"))
+    assert client.run(dict) == {"a": 500, "b": 500}
+    assert cache.stats()["conflicts"] >= 500
+
+
+def test_life_3_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
+    client = ClientOfMany(cache)
+    client.run(lambda session: session.update(a=1))
+    token = client.cookie
+    sent = client.at_the_same_time(
+        lambda session: session.update(a=2), lambda session: session.clear(), order=[1, 0]
+    )
+    assert len(cache) == 0 and client.run(dict) == {}
+    assert token and sent[0] is None, "the slower response brings no cookie back"
+
+
+def test_a_request_that_is_cancelled_leaves_nothing_behind(cache: SessionCache) -> None:
+    client = ClientOfMany(cache)
+    client.run(lambda session: session.update(a=1))
+
+    async def run() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"]["a"] = 2
+            await asyncio.Event().wait()
+
+        middleware = SessionMiddleware(app, cache=cache)
+        task = asyncio.ensure_future(middleware(client.scope(), None, None))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert client.run(dict) == {"a": 1}

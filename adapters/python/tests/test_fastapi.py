@@ -1,0 +1,103 @@
+"""The session as a dependency, and the help for tests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from conftest import KEY, attributes
+from fastapi import Depends, FastAPI
+from starlette.testclient import TestClient
+
+from sessile import SessionCache
+from sessile.fastapi import Session, SessionMiddleware, SignedIn, session
+from sessile.testing import ManualClock, client_of, cookie_of
+
+Visitor = Annotated[Session, Depends(session)]
+
+
+def application(cache: SessionCache) -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, cache=cache)
+
+    @app.post("/login")
+    async def login(session: Visitor, user: str) -> str:
+        session.sign_in(user)
+        return session.csrf_token
+
+    @app.post("/logout")
+    def logout(session: Visitor) -> None:
+        session.sign_out()
+
+    @app.post("/rotate")
+    async def rotate(session: Visitor) -> None:
+        session.rotate()
+
+    @app.get("/me")
+    async def me(user: SignedIn) -> str:
+        return user
+
+    @app.get("/data")
+    async def data(session: Visitor) -> dict[str, Any]:
+        return session
+
+    @app.post("/form")
+    async def form(session: Visitor, token: str) -> bool:
+        return session.check_csrf(token)
+
+    return app
+
+
+def test_signing_in_and_out(cache: SessionCache) -> None:
+    client = TestClient(application(cache))
+    assert client.get("/me").status_code == 401
+    token = client.post("/login", params={"user": "ada"}).json()
+    assert client.get("/me").json() == "ada"
+    assert client.post("/form", params={"token": token}).json() is True
+    before = client.cookies["session"]
+    client.post("/rotate")
+    assert client.cookies["session"] != before and client.get("/me").json() == "ada"
+    assert client.post("/form", params={"token": token}).json() is False
+    assert attributes(client.post("/logout"))["max-age"] == "0"
+    assert client.get("/me").status_code == 401
+
+
+def test_what_is_missing_is_said() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def home(session: Visitor) -> None: ...
+
+    with pytest.raises(RuntimeError, match="add_middleware"):
+        TestClient(app).get("/")
+
+
+def test_a_client_that_is_signed_in_until_the_clock_says_otherwise(cache: SessionCache, clock: ManualClock) -> None:
+    client = client_of(application(cache), cache, user="ada", data={"cart": ["tea"]})
+    assert client.get("/me").json() == "ada" and client.get("/data").json() == {"cart": ["tea"]}
+    clock.advance(31 * 60)
+    assert client.get("/me").status_code == 401
+
+
+def test_a_client_with_data_alone(cache: SessionCache) -> None:
+    client = client_of(application(cache), cache, data={"n": 1}, base_url="http://testserver")
+    assert client.get("/data").json() == {"n": 1} and client.get("/me").status_code == 401
+    with pytest.raises(ValueError, match="neither a user nor data"):
+        cookie_of(cache)
+
+
+def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, cookie_name="__Host-session")
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, cache=cache, https_only=True)
+
+    @app.get("/me")
+    async def me(user: SignedIn) -> str:
+        return user
+
+    assert client_of(app, cache, user="ada", base_url="https://testserver").get("/me").json() == "ada"
+
+
+def test_the_schema_of_an_application_is_not_changed_by_the_session(cache: SessionCache) -> None:
+    schema = application(cache).openapi()
+    assert schema["paths"]["/data"]["get"].get("parameters") is None

@@ -1,0 +1,212 @@
+"""Forks and several processes: a child begins empty, draws ids of its own, and waits for nobody who is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import KEY
+
+import sessile._workers
+from sessile import Forked, SessionCache
+from sessile.starlette import SessionMiddleware
+
+CHILDREN = 8
+IDS = 100_000
+SECONDS = 60
+
+
+def in_child(act: Callable[[Callable[[bytes], None]], None]) -> Iterator[bytes]:
+    """What a forked child writes. It fails if the child does, or is not done in time."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking where there are threads, which is what is tested here.
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            warnings.simplefilter("ignore")
+            act(lambda data: (os.write(writer, data), None)[1])
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    return follow(child, reader)
+
+
+def follow(child: int, reader: int) -> Iterator[bytes]:
+    deadline = time.monotonic() + SECONDS
+    while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not (data := os.read(reader, 1 << 16)):
+            break
+        yield data
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(reader)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed, or hung"
+
+
+def test_id_3_children_draw_ids_of_their_own() -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20)
+    cache.create(b"")
+
+    def draw(write: Callable[[bytes], None]) -> None:
+        for _ in range(IDS // 100):
+            tokens = [cache.create(b"").token for _ in range(100)]
+            write("".join(tokens).encode())
+
+    running = [in_child(draw) for _ in range(CHILDREN)]
+    ids: set[bytes] = set()
+    for child in running:
+        data = b"".join(child)
+        # Format, key and home are the first four bytes; the tag is the same for the same id.
+        ids.update(data[at + 5 : at + 27] for at in range(0, len(data), 48))
+    assert len(ids) == CHILDREN * IDS
+
+
+def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, cookie_name="sid", idle_timeout=77)
+    old = cache.create(b"parent's")
+
+    def look(write: Callable[[bytes], None]) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert len(cache) == 0 and cache.open_token(old.token) is None and cache.load(old.id) is None
+            assert cache.cookie_name == "sid" and cache.idle_timeout == 77
+            made = cache.create(b"child's")
+            assert cache.open_token(made.token) is not None
+            assert cache.stats()["refused_forged"] == 0, "the keys are the same"
+        write("\n".join(str(warning.message) for warning in caught).encode())
+
+    said = b"".join(in_child(look)).decode()
+    assert said.count("processes share no sessions") == 1 and "Run one worker process" in said
+    assert len(cache) == 1 and cache.open_token(old.token) is not None
+
+
+def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20)
+    stop = threading.Event()
+
+    def hammer() -> None:
+        made = cache.create(b"x" * 1000)
+        while not stop.is_set():
+            version = made.version
+            for _ in range(100):
+                version = cache.save(made.id, version, b"x" * (version % 4000))
+            cache.end(made.id)
+            made = cache.create(b"")
+
+    threads = [threading.Thread(target=hammer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+
+            def work(write: Callable[[bytes], None]) -> None:
+                made = cache.create(b"data")
+                cache.save(made.id, made.version, b"more")
+                assert cache.load(made.id) is not None and cache.end(made.id)
+
+            assert list(in_child(work)) == []
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20)
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        session = scope["session"]  # type: ignore[index]
+        session["a"] = 1
+
+        def go_on(write: Callable[[bytes], None]) -> None:
+            with pytest.raises(Forked, match="forked while a request was under way"):
+                session.save()
+            with pytest.raises(Forked):
+                session.sign_in("ada")
+
+        assert list(in_child(go_on)) == []
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+
+    async def send(message: object) -> None: ...
+
+    asyncio.run(SessionMiddleware(app, cache=cache)({"type": "http", "headers": []}, None, send))  # type: ignore[arg-type]
+    assert len(cache) == 1
+
+
+def test_the_middleware_goes_on_in_a_child() -> None:
+    async def app(scope: object, receive: object, send: object) -> None:
+        scope["session"]["a"] = 1  # type: ignore[index]
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+
+    middleware = SessionMiddleware(app, secret_key=KEY, memory=4 << 20)
+
+    def request() -> bytes:
+        sent: list[dict[str, list[tuple[bytes, bytes]]]] = []
+
+        async def send(message: dict[str, list[tuple[bytes, bytes]]]) -> None:
+            sent.append(message)
+
+        asyncio.run(middleware({"type": "http", "headers": []}, None, send))  # type: ignore[arg-type]
+        return dict(sent[0]["headers"])[b"set-cookie"]
+
+    first = request()
+    [childs] = in_child(lambda write: write(request()))
+    assert childs.startswith(b"session=") and childs != first
+    assert len(middleware.cache) == 1
+
+
+PROGRAM = """
+import warnings
+from sessile.starlette import SessionMiddleware
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        SessionMiddleware(None, secret_key="b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4", memory=4 << 20)
+print(sum("several worker processes share no sessions" in str(warning.message) for warning in caught))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        ([], {}, 0),
+        ([], {"WEB_CONCURRENCY": "4"}, 1),
+        ([], {"WEB_CONCURRENCY": "1"}, 0),
+        ([], {"WEB_CONCURRENCY": "many"}, 0),
+        (["--workers", "4"], {}, 1),
+        (["-w", "2"], {}, 1),
+        (["--workers=3"], {}, 1),
+        (["--workers", "1"], {"WEB_CONCURRENCY": "4"}, 0),
+        (["--reload"], {}, 0),
+    ],
+)
+def test_signs_of_several_workers_are_warned_of_once(
+    arguments: list[str], environment: dict[str, str], expected: int
+) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], env=clean | environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == expected
+
+
+def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr(sys, "argv", ["app"])
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
+    for argv, expected in ((["app"], True), (["app", "--reload"], False), (["app", "--workers", "1"], False)):
+        monkeypatch.setattr(sys, "argv", argv)
+        assert sessile._workers._are_several() is expected

@@ -1,0 +1,122 @@
+"""What is accepted as a secret, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import warnings
+
+import pytest
+from starlette.datastructures import Secret
+
+from sessile import SessionCache
+from sessile.starlette import SessionMiddleware
+
+GOOD = secrets.token_urlsafe(32)
+MEMORY = 4 << 20
+
+
+async def no_app(scope: object, receive: object, send: object) -> None: ...
+
+
+@pytest.mark.parametrize("form", [str, str.encode, Secret, lambda key: [key], lambda key: [Secret(key), "x" + key]])
+def test_sign_3_a_good_secret_in_any_form(form: object) -> None:
+    SessionCache(secret_key=form(GOOD), memory=MEMORY)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "",
+        "secret",
+        "example",
+        "your-secret-key",
+        "some-random-string",
+        "!secret",
+        "SECRET_KEY",
+        "x" * 64,
+        "0123456789" * 4,
+        "your-secret-key-keep-it-secret-and-safe",
+        "super-secret-key-that-is-long-enough-for-anybody",
+        "changeme-changeme-in-production-please",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "this-is-a-secret-key-for-my-fastapi-app-123",
+    ],
+)
+def test_sign_3_what_tutorials_print_is_refused(weak: str) -> None:
+    for form in (weak, weak.encode(), Secret(weak), [GOOD, weak]):
+        with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as refused:
+            SessionMiddleware(no_app, secret_key=form, memory=MEMORY)
+        assert not weak or f"'{weak}'" not in str(refused.value)
+
+
+def test_sign_3_one_may_say_that_it_is_for_development() -> None:
+    with pytest.warns(UserWarning, match="For development only"):
+        SessionMiddleware(no_app, secret_key="secret", insecure_dev_key=True, memory=MEMORY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, same, other = (
+            SessionCache(secret_key=key, insecure_dev_key=True, memory=MEMORY) for key in ("secret", "secret", "other")
+        )
+    token = one.create(b"").token
+    same.open_token(token), other.open_token(token)
+    assert (same.stats()["refused_forged"], other.stats()["refused_forged"]) == (0, 1)
+
+
+def test_sign_5_the_first_of_a_list_signs_and_all_verify() -> None:
+    other = secrets.token_urlsafe(32)
+    both = SessionCache(secret_key=[GOOD, other], memory=MEMORY)
+    alone = SessionCache(secret_key=other, memory=MEMORY)
+    for key in (GOOD, other):
+        # Signed elsewhere, the session is unknown; but that is not said of a token that is not right.
+        both.open_token(SessionCache(secret_key=key, memory=MEMORY).create(b"").token)
+    assert (both.stats()["refused_forged"], both.stats()["refused_unknown"]) == (0, 2)
+    alone.open_token(both.create(b"").token)
+    assert alone.stats()["refused_forged"] == 1
+
+
+def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    SessionCache(keys=key, memory=MEMORY)
+    SessionCache(keys=[key, base64.b64encode(secrets.token_bytes(32)).decode()], memory=MEMORY)
+    monkeypatch.setenv("SESSILE_KEYS", key)
+    SessionCache(memory=MEMORY)
+    monkeypatch.delenv("SESSILE_KEYS")
+    with pytest.raises(ValueError, match="neither `secret_key` nor `keys` was given, and SESSILE_KEYS was not set"):
+        SessionCache(memory=MEMORY)
+    with pytest.raises(ValueError, match="`keys`: key 1 was not base64"):
+        SessionCache(keys="no base64!", memory=MEMORY)
+    with pytest.raises(ValueError, match="both given"):
+        SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
+
+
+def test_what_is_no_text_is_no_secret() -> None:
+    for given in (1, {"a": 1}, object(), [1]):
+        with pytest.raises(TypeError, match="must be str, bytes, a Secret, or a list"):
+            SessionCache(secret_key=given, memory=MEMORY)
+    with pytest.raises(ValueError, match="at least one key"):
+        SessionCache(secret_key=[], memory=MEMORY)
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    cache = SessionCache(secret_key=GOOD, memory=MEMORY, cookie_name="sid")
+    for settings, text in [
+        ({"secret_key": GOOD, "session_cookie": "a", "cookie_name": "b"}, "they are one setting"),
+        ({"secret_key": GOOD, "max_age": 60, "idle_timeout": 90}, "they are one setting"),
+        ({"secret_key": GOOD, "max_age": 0}, "`idle_timeout` was 0"),
+        ({"secret_key": GOOD, "max_age": -1}, "`idle_timeout` was -1"),
+        ({"secret_key": GOOD, "same_site": "none"}, "SameSite=None"),
+        ({"secret_key": GOOD, "same_site": "always"}, "`same_site`"),
+        ({"secret_key": GOOD, "partitioned": True}, "Partitioned"),
+        ({"secret_key": GOOD, "session_cookie": "__Host-sid"}, "__Host-"),
+        ({"secret_key": GOOD, "session_cookie": "__Host-sid", "https_only": True, "domain": "a.example"}, "__Host-"),
+        ({"secret_key": GOOD, "path": "no path"}, "`path`"),
+        ({"secret_key": GOOD, "domain": "no domain"}, "`domain`"),
+        ({"cache": cache, "secret_key": GOOD}, "`cache` has keys"),
+        ({"cache": cache, "session_cookie": "session"}, "`cache` has keys"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            SessionMiddleware(no_app, **{"memory": MEMORY, **settings})  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SessionMiddleware(no_app, cache=cache, cookie_name="sid")

@@ -1,0 +1,216 @@
+"""Sessions of Starlette's own middleware are moved here without signing anybody out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import itsdangerous
+import pytest
+from conftest import KEY, attributes, client_for
+from starlette.middleware.sessions import SessionMiddleware as Starlettes
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from sessile import SessionCache
+from sessile._sessile import unsign
+from sessile.starlette import SessionMiddleware
+
+VECTORS = json.loads((Path(__file__).parent / "vectors/itsdangerous.json").read_text())
+NOW = VECTORS["now"]
+OLD_SECRET = "example"
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*accept_starlette_cookies")
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
+def test_only_what_starlettes_signer_signed_is_read(case: dict[str, Any]) -> None:
+    is_starlettes = case["kind"] == "TimestampSigner"
+    for key in case.get("keys", [case.get("key")]):
+        for signed in (case["signed"], *case.get("also_accept", ()), *case.get("reject", ())):
+            value = unsign(signed.encode(), key.encode(), max_age=None, now=NOW)
+            assert value == (case["value"].encode() if is_starlettes else None)
+
+
+@pytest.mark.parametrize("case", VECTORS["negatives"], ids=lambda case: case["name"])
+def test_sign_6_a_signature_has_one_spelling(case: dict[str, str]) -> None:
+    assert case["want"] == "reject"
+    assert unsign(case["token"].encode(), b"secret-key", max_age=None, now=NOW) is None
+    assert unsign(VECTORS["base_token"].encode(), b"secret-key", max_age=None, now=NOW) == b"value"
+
+
+def test_no_change_of_any_character_is_accepted() -> None:
+    good = VECTORS["base_token"].encode()
+    for at in range(len(good)):
+        for byte in b"AZaz09-_.=+/ \x00\xff":
+            changed = good[:at] + bytes([byte]) + good[at + 1 :]
+            assert changed == good or unsign(changed, b"secret-key", max_age=None, now=NOW) is None
+        assert unsign(good[:at], b"secret-key", max_age=None, now=NOW) is None
+
+
+def test_the_age_is_checked_at_both_ends() -> None:
+    token = VECTORS["base_token"].encode()
+    for now, max_age, is_good in [
+        (NOW, 0, True), (NOW + 60, 60, True), (NOW + 61, 60, False), (NOW - 1, 60, False),
+        (NOW - 1, None, True), (2**63, None, True), (0, None, True), (2**64 - 1, 2**64 - 1, True),
+    ]:  # fmt: skip
+        assert (unsign(token, b"secret-key", max_age=max_age, now=now) is not None) is is_good
+
+
+def test_the_cookie_of_the_facts_about_starlette() -> None:
+    value = b"eyJ1c2VyX2lkIjogNDIsICJjYXJ0IjogWyJhIiwgImIiXX0=.ZVPxAA.ydz72yBdqnlHPwJb5zGy1WVWbhU"
+    payload = unsign(value, b"secret-key-0123456789", max_age=60, now=NOW)
+    assert payload and json.loads(base64.b64decode(payload)) == {"user_id": 42, "cart": ["a", "b"]}
+
+
+def view(request: Request) -> JSONResponse:
+    return JSONResponse(dict(request.session))
+
+
+async def update(request: Request) -> JSONResponse:
+    request.session.update(await request.json())
+    return JSONResponse(dict(request.session))
+
+
+def clear(request: Request) -> Response:
+    request.session.clear()
+    return Response()
+
+
+def take_all(request: Request) -> Response:
+    for key in list(request.session):
+        del request.session[key]
+    return Response()
+
+
+def sign_in(request: Request) -> Response:
+    request.session.sign_in("ada")  # type: ignore[attr-defined]
+    return Response()
+
+
+def fail(request: Request) -> Response:
+    return Response(str(request.session), status_code=500)
+
+
+async def socket(socket: WebSocket) -> None:
+    session = socket.session
+    await socket.accept()
+    if await socket.receive_text() == "write":
+        session["a"] = 1
+    await socket.send_json(dict(session))
+    await socket.close()
+
+
+HANDLERS = [view, update, clear, take_all, sign_in, fail]
+ROUTES = [*(Route(f"/{one.__name__}", one, methods=["GET", "POST"]) for one in HANDLERS), WebSocketRoute("/socket", socket)]
+
+
+def old_cookie(data: object, secret: str = OLD_SECRET, raw: bytes | None = None, age: float = 0) -> str:
+    """What Starlette's middleware would send."""
+
+    class Then(itsdangerous.TimestampSigner):
+        def get_timestamp(self) -> int:
+            return int(time.time() - age)
+
+    payload = base64.b64encode(json.dumps(data).encode() if raw is None else raw)
+    return Then(secret).sign(payload).decode()
+
+
+def browser(cookie: str, **settings: Any) -> TestClient:
+    client = client_for(ROUTES, accept_starlette_cookies=OLD_SECRET, **settings)
+    client.cookies.set("session", cookie, domain="testserver.local", path="/")
+    return client
+
+
+def test_a_visitor_of_the_old_middleware_goes_on_in_the_new_one() -> None:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+
+    client = TestClient(Starlette(routes=ROUTES, middleware=[Middleware(Starlettes, secret_key=OLD_SECRET)]))
+    client.post("/update", json={"user": "Ä", "cart": [1, {"n": 2.5}], "none": None})
+    moved = browser(client.cookies["session"])
+    with pytest.warns(UserWarning, match="`accept_starlette_cookies` is set"):
+        response = moved.get("/view")
+    assert response.json() == {"user": "Ä", "cart": [1, {"n": 2.5}], "none": None}
+    assert len(attributes(response)["session"]) == 48
+    assert response.headers["cache-control"] == "no-store"
+    second = moved.get("/view")
+    assert second.json() == response.json() and "set-cookie" not in second.headers
+
+
+def test_it_is_moved_with_what_the_first_request_does_to_it(cache: SessionCache) -> None:
+    client = browser(old_cookie({"a": 1, "b": 2}), cache=cache)
+    assert client.post("/update", json={"b": 3}).json() == {"a": 1, "b": 3}
+    assert client.get("/view").json() == {"a": 1, "b": 3} and len(cache) == 1
+    client = browser(old_cookie({"cart": 1}), cache=cache)
+    client.get("/sign_in")
+    assert len(cache.sessions_of("ada")) == 1 and client.get("/view").json() == {"cart": 1}
+
+
+@pytest.mark.parametrize("path", ["/clear", "/take_all"])
+def test_whoever_signs_out_first_is_signed_out(cache: SessionCache, path: str) -> None:
+    client = browser(old_cookie({"user": "ada"}), cache=cache)
+    assert attributes(client.get(path))["max-age"] == "0"
+    assert client.get("/view").json() == {} and len(cache) == 0
+
+
+def test_a_response_that_fails_moves_nothing(cache: SessionCache) -> None:
+    client = browser(old_cookie({"a": 1}), cache=cache)
+    assert "set-cookie" not in client.get("/fail").headers and len(cache) == 0
+    assert client.get("/view").json() == {"a": 1} and len(cache) == 1
+
+
+def test_a_websocket_reads_it_and_cannot_move_it(cache: SessionCache) -> None:
+    client = browser(old_cookie({"b": 1}), cache=cache)
+    with client.websocket_connect("/socket") as connection:
+        connection.send_text("read")
+        assert connection.receive_json() == {"b": 1}
+    with pytest.raises(RuntimeError, match="cannot make a session"):
+        with client.websocket_connect("/socket") as connection:
+            connection.send_text("write")
+            connection.receive_json()
+            connection.receive_json()
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"null", b"1", b'"text"', b"[1]", b"{", b'{"a":NaN}', b"\xff", b'{"a":' * 3000, b"{1: 2}", b"[" * 9999]
+)
+def test_a_payload_that_is_no_json_object_is_no_session(raw: bytes) -> None:
+    response = browser(old_cookie(None, raw=raw)).get("/view")
+    assert (response.status_code, response.json()) == (200, {})
+    assert "set-cookie" not in response.headers
+
+
+def test_what_another_secret_signed_or_is_too_old_is_no_session() -> None:
+    for cookie in (old_cookie({"a": 1}, secret="other"), old_cookie({"a": 1}, age=100), old_cookie({"a": 1}, age=-100)):
+        assert browser(cookie, max_age=60).get("/view").json() == {}
+    assert browser(old_cookie({"a": 1}, age=50), max_age=60).get("/view").json() == {"a": 1}
+    assert client_for(ROUTES).get("/view", headers={"cookie": f"session={old_cookie({'a': 1})}"}).json() == {}
+
+
+def test_a_session_of_ours_comes_first() -> None:
+    client = browser("")
+    ours = attributes(client.post("/update", json={"new": 1}))["session"]
+    for cookies in ([ours, old_cookie({"old": 1})], [old_cookie({"old": 1}), ours]):
+        header = "; ".join(f"session={cookie}" for cookie in cookies)
+        client.cookies.clear()
+        assert client.get("/view", headers={"cookie": header}).json() == {"new": 1}
+
+
+def test_a_list_of_old_secrets() -> None:
+    middleware = {"accept_starlette_cookies": ["one", b"two"]}
+    for secret in ("one", "two"):
+        client = client_for(ROUTES, **middleware)
+        assert client.get("/view", headers={"cookie": f"session={old_cookie({'a': secret}, secret)}"}).json() == {"a": secret}
+
+
+def test_the_warning_is_given_when_it_is_set_up() -> None:
+    with pytest.warns(UserWarning, match="Take it out once `max_age` has passed"):
+        SessionMiddleware(lambda *_: None, secret_key=KEY, accept_starlette_cookies="x", memory=4 << 20)  # type: ignore[arg-type,return-value]

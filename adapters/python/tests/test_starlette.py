@@ -1,0 +1,260 @@
+"""What Starlette's own session middleware does, restated: whoever changes the import finds it again.
+
+The facts are those of the tests of Starlette 1.10 (BSD-3-Clause) that do not hang on the data being in the cookie.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import KEY, attributes, client_for, needs_to_be_told
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from sessile import SessionCache
+from sessile.starlette import SessionMiddleware
+from sessile.testing import ManualClock
+
+
+def view(request: Request) -> JSONResponse:
+    return JSONResponse({"session": request.session})
+
+
+async def update(request: Request) -> JSONResponse:
+    request.session.update(await request.json())
+    return JSONResponse({"session": request.session})
+
+
+async def merge(request: Request) -> JSONResponse:
+    session = request.session
+    session |= await request.json()
+    return JSONResponse({"session": request.session})
+
+
+async def popitem(request: Request) -> JSONResponse:
+    request.session.popitem()
+    return JSONResponse({"session": request.session})
+
+
+async def clear(request: Request) -> JSONResponse:
+    request.session.clear()
+    return JSONResponse({"session": request.session})
+
+
+def nothing(request: Request) -> Response:
+    return Response("ok")
+
+
+ROUTES = [
+    Route("/view", view),
+    Route("/update", update, methods=["POST"]),
+    Route("/merge", merge, methods=["POST"]),
+    Route("/popitem", popitem, methods=["POST"]),
+    Route("/clear", clear, methods=["POST"]),
+    Route("/nothing", nothing),
+]
+
+
+def client(base_url: str = "http://testserver", **settings: Any) -> TestClient:
+    return client_for(ROUTES, base_url=base_url, **settings)
+
+
+def test_a_session_from_beginning_to_end() -> None:
+    visitor = client()
+    assert visitor.get("/view").json() == {"session": {}}
+    response = visitor.post("/update", json={"some": "data"})
+    assert response.json() == {"session": {"some": "data"}}
+    assert attributes(response)["max-age"] == str(14 * 24 * 3600)
+    assert visitor.get("/view").json() == {"session": {"some": "data"}}
+    response = visitor.post("/clear")
+    assert response.json() == {"session": {}}
+    assert attributes(response)["max-age"] == "0" and "1970" in attributes(response)["expires"]
+    assert "session" not in visitor.cookies
+    assert visitor.get("/view").json() == {"session": {}}
+
+
+def test_cook_1_flags_as_they_are_unless_set() -> None:
+    response = client().post("/update", json={"some": "data"})
+    flags = attributes(response)
+    assert len(flags.pop("session")) == 48
+    assert flags == {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "Lax"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"max_age": 1800}, {"max-age": "1800"}),
+        ({"max_age": None}, {"max-age": None}),
+        ({"max_age": None, "idle_timeout": 60}, {"max-age": None}),
+        ({"idle_timeout": 60}, {"max-age": "60"}),
+        ({"path": "/app"}, {"path": "/app"}),
+        ({"same_site": "strict"}, {"samesite": "Strict"}),
+        ({"https_only": True}, {"secure": ""}),
+        ({"https_only": True, "same_site": "none"}, {"samesite": "None", "secure": ""}),
+        ({"https_only": True, "partitioned": True}, {"partitioned": "", "secure": ""}),
+        ({"domain": "example.com"}, {"domain": "example.com"}),
+        ({"domain": ".example.com"}, {"domain": "example.com"}),
+        ({"session_cookie": "sid"}, {"sid": ..., "session": None}),
+        ({"cookie_name": "sid"}, {"sid": ..., "session": None}),
+        ({"session_cookie": "__Host-sid", "https_only": True}, {"__host-sid": ..., "secure": ""}),
+    ],
+)
+def test_term_6_each_flag_alone_and_the_same_ones_on_removal(
+    settings: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "Lax"}
+    visitor = client("https://app.example.com", **settings)
+    made = visitor.post("/update", json={"some": "data"})
+    flags = attributes(made)
+    name, token = next(iter(flags.items()))
+    assert len(token) == 48
+    changed = {key for key in flags if plain.get(key) != flags[key]} | {key for key in plain if key not in flags}
+    assert changed - {name} == {key for key in expected if key not in (name, "session")}
+    for key, value in expected.items():
+        assert (key in flags) is (value is not None)
+        assert value in (..., None) or flags[key] == value
+    cookie = made.headers["set-cookie"].split(";")[0]
+    removal = attributes(visitor.post("/clear", headers={"cookie": cookie}))
+    assert removal.pop("max-age") == "0" and removal.pop(name) == ""
+    assert removal.pop("expires") == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert removal == {key: value for key, value in flags.items() if key not in (name, "max-age")}
+
+
+def test_a_session_expires(clock: ManualClock) -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, idle_timeout=60, clock=clock)
+    visitor = client(cache=cache, max_age=60)
+    visitor.post("/update", json={"some": "data"})
+    clock.advance(59)
+    assert visitor.get("/view").json() == {"session": {"some": "data"}}
+    clock.advance(60)
+    assert visitor.get("/view").json() == {"session": {}}
+
+
+def test_max_age_counts_from_the_last_use_and_the_cookie_is_sent_again(clock: ManualClock) -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, idle_timeout=1600, clock=clock)
+    visitor = client(cache=cache, max_age=1600)
+    token = attributes(visitor.post("/update", json={"some": "data"}))["session"]
+    sent = []
+    for _ in range(20):
+        clock.advance(150)
+        sent.append(attributes(visitor.get("/view")))
+        assert visitor.get("/nothing").headers.get("set-cookie") is None
+    assert all(flags["session"] == token and flags["max-age"] == "1600" for flags in sent)
+    clock.advance(50)
+    assert attributes(visitor.get("/view")) == {}
+
+
+def test_cook_7_a_secure_cookie_does_not_travel_in_the_clear() -> None:
+    app = Starlette(routes=ROUTES, middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20, https_only=True)])
+    secure, unsecure = TestClient(app, base_url="https://testserver"), TestClient(app, base_url="http://testserver")
+    headers = {"x-forwarded-proto": "https", "forwarded": "proto=https"}
+    assert unsecure.post("/update", json={"a": 1}, headers=headers).json() == {"session": {"a": 1}}
+    assert unsecure.get("/view", headers=headers).json() == {"session": {}}
+    secure.post("/update", json={"a": 1})
+    assert secure.get("/view").json() == {"session": {"a": 1}}
+
+
+def test_an_application_below_a_path() -> None:
+    below = Starlette(routes=ROUTES, middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20, path="/below")])
+    visitor = TestClient(Starlette(routes=[Mount("/below", app=below)]), base_url="http://testserver/below")
+    response = visitor.post("/update", json={"some": "data"})
+    assert attributes(response)["path"] == "/below"
+    assert visitor.get("/view").json() == {"session": {"some": "data"}}
+
+
+@pytest.mark.parametrize("value", ["invalid", "", "a.b.c", "null", "A" * 48, '"quoted"', "é"])
+def test_an_invalid_cookie_is_none(value: str) -> None:
+    response = client().get("/view", headers={"cookie": f"session={value}".encode()})
+    assert response.json() == {"session": {}}
+
+
+def test_a_cookie_is_sent_only_when_something_changed() -> None:
+    visitor = client()
+    assert "set-cookie" in visitor.post("/update", json={"some": "data"}).headers
+    for path in ("/view", "/nothing"):
+        assert "set-cookie" not in visitor.get(path).headers
+    assert "set-cookie" not in visitor.post("/update", json={"some": "data"}).headers
+
+
+@needs_to_be_told
+def test_cook_6_vary_says_so_when_the_session_was_asked_for() -> None:
+    visitor = client()
+    assert "vary" not in visitor.get("/nothing").headers
+    for response in (visitor.get("/view"), visitor.post("/update", json={"a": 1}), visitor.get("/view")):
+        assert response.headers["vary"] == "Cookie"
+    assert "vary" not in visitor.get("/nothing").headers
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "expected"),
+    [("/merge", {"c": "3"}, {"a": "1", "b": "2", "c": "3"}), ("/popitem", None, {"a": "1"})],
+)
+def test_each_way_to_change_a_dict_lasts(path: str, data: object, expected: object) -> None:
+    visitor = client()
+    assert visitor.post("/update", json={"a": "1", "b": "2"}).json() == {"session": {"a": "1", "b": "2"}}
+    assert visitor.post(path, json=data).json() == {"session": expected}
+    assert visitor.get("/view").json() == {"session": expected}
+
+
+@needs_to_be_told
+def test_what_changed_and_what_was_asked_for_is_known() -> None:
+    seen = {}
+
+    def look(request: Request) -> Response:
+        unread = request.scope["session"]
+        seen["before"] = (unread.accessed, unread.modified)
+        session = request.session
+        seen["asked"] = (session.accessed, session.modified)  # type: ignore[attr-defined]
+        session.setdefault("list", []).append(1)
+        seen["changed"] = session.modified  # type: ignore[attr-defined]
+        return Response()
+
+    client_for([Route("/", look)]).get("/")
+    assert seen == {"before": (False, False), "asked": (True, False), "changed": True}
+
+
+def test_the_familiar_example_works_by_changing_the_import() -> None:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, secret_key=KEY, session_cookie="my_session_cookie", max_age=1_800)
+
+    @app.post("/login")
+    async def login(request: Request, username: str) -> dict[str, str]:
+        request.session["user_id"] = username
+        return {"message": "hello"}
+
+    @app.get("/me")
+    async def me(request: Request) -> Any:
+        return {"user_id": request.session.get("user_id")}
+
+    @app.post("/logout")
+    async def logout(request: Request) -> dict[str, str]:
+        request.session.clear()
+        return {"message": "bye"}
+
+    visitor = TestClient(app)
+    response = visitor.post("/login", params={"username": "ada"})
+    assert attributes(response)["max-age"] == "1800" and "my_session_cookie" in visitor.cookies
+    stolen = response.headers["set-cookie"].split(";")[0]
+    assert visitor.get("/me").json() == {"user_id": "ada"}
+    visitor.post("/logout")
+    assert visitor.get("/me").json() == {"user_id": None}
+    # The session ended, not only the cookie.
+    assert TestClient(app).get("/me", headers={"cookie": stolen}).json() == {"user_id": None}
+
+
+def test_json_and_vary_hold_for_whoever_takes_it_out_of_the_scope() -> None:
+    def raw(request: Request) -> Response:
+        return Response(json.dumps(request.scope["session"]))
+
+    visitor = client_for([*ROUTES, Route("/raw", raw)])
+    visitor.post("/update", json={"a": 1})
+    response = visitor.get("/raw")
+    assert response.json() == {"a": 1} and response.headers["vary"] == "Cookie"
