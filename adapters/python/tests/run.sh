@@ -91,7 +91,7 @@ else
     if [ -n "${newest:-}" ]; then
         step "types, on $newest" check mypy --strict --package sessile --cache-dir "$place/mypy"
         step "types of the examples" check mypy --strict --cache-dir "$place/mypy" examples tests/typing_cases.py
-        step "stubs say what there is" check mypy.stubtest sessile --concise
+        step "stubs say what there is" check mypy.stubtest sessile._sessile --concise
         rm -rf "$place/venv"
         # With nothing else installed, and from the sources as in the README.
         step "the wheel in a clean environment" sh -c "'${found[-1]}' -m venv '$place/venv' &&

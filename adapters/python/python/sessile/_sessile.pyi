@@ -1,6 +1,27 @@
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, Literal, final
 
+__all__ = [
+    "Conflict",
+    "Device",
+    "Event",
+    "Forked",
+    "Full",
+    "Gone",
+    "Issued",
+    "ManualClock",
+    "Record",
+    "SessionCache",
+    "SessionError",
+    "SessionId",
+    "Sessions",
+    "TooLarge",
+    "Visit",
+    "from_json",
+    "to_json",
+    "unsign",
+]
+
 class SessionError(Exception):
     """Why something was not done to a session. Nothing was changed."""
 
@@ -23,7 +44,7 @@ class Forked(SessionError):
 class SessionId:
     """Which session. Whoever holds one can read and end it: keep it out of logs and addresses."""
 
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
