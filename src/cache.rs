@@ -163,14 +163,10 @@ impl SessionCache {
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
     /// activity, as `open` does.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        let found = match self.find(id, &Proof::Given, buffer) {
-            Ok(record) => Some(record),
-            Err(miss) => {
-                self.0.counters.count(miss.into());
-                None
-            }
-        };
-        self.answer(found, buffer)
+        match self.glance(id, &Proof::Given, buffer) {
+            Ok(found) => Some(self.hit(*id, &found)),
+            Err(unsettled) => self.load_further(id, unsettled, buffer),
+        }
     }
 
     /// Stores data in place of a session's own, if nobody did since the version that the caller read, and
@@ -292,7 +288,9 @@ impl SessionCache {
     /// caller found empty, which another may be filling or signing in to.
     ///
     /// # Errors
-    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated), [`Gone`](Error::Gone). Then nothing was changed.
+    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated) by an id that the session had before, for as long as
+    /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
+    /// changed.
     pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
         let now = self.now();
         self.write_to(id, |shard| shard.end_if(&id.id, version, now))

@@ -103,6 +103,7 @@ pub(crate) struct Found {
     pub(crate) user: Option<UserHash>,
     pub(crate) facts: Facts,
     pub(crate) news: News,
+    pub(crate) now: Tick,
 }
 
 /// A read, as of when: now, and what was created before when has ended.
@@ -456,11 +457,14 @@ impl Newcomer<'_> {
 }
 
 impl Proof {
-    #[inline]
-    fn holds(&self, kept: &Stamp) -> bool {
+    #[inline(always)]
+    fn holds(&self, kept: impl FnOnce() -> Stamp) -> bool {
         match self {
             Self::Given => true,
-            Self::Tag { tag, key } => *key == kept.key && tag.equals(&kept.tag),
+            Self::Tag { tag, key } => {
+                let kept = kept();
+                *key == kept.key && tag.equals(&kept.tag)
+            }
         }
     }
 }

@@ -37,30 +37,34 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A fixed number of words, which clones share.
-pub(crate) struct SharedWords<W>(Arc<Box<[W]>>);
+/// A fixed number of things, which clones share.
+pub(crate) struct Fixed<T>(Arc<Box<[T]>>);
 
-impl<W> SharedWords<W> {
+impl<T> Fixed<T> {
+    /// So many of them. `None` if there is no such memory.
     #[allow(
         clippy::redundant_allocation,
-        reason = "words moved into an `Arc` would be there twice for a while"
+        reason = "an `Arc` of the things themselves cannot be asked for in vain"
     )]
-    pub(crate) fn new(words: Box<[W]>) -> Self {
-        Self(Arc::new(words))
+    pub(crate) fn new(len: usize, make: impl FnMut() -> T) -> Option<Self> {
+        let mut things = Vec::new();
+        things.try_reserve_exact(len).ok()?;
+        things.resize_with(len, make);
+        Some(Self(Arc::new(things.into_boxed_slice())))
     }
 }
 
-impl<W> Clone for SharedWords<W> {
+impl<T> Clone for Fixed<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<W> Deref for SharedWords<W> {
-    type Target = [W];
+impl<T> Deref for Fixed<T> {
+    type Target = [T];
 
     #[inline(always)]
-    fn deref(&self) -> &[W] {
+    fn deref(&self) -> &[T] {
         &self.0
     }
 }

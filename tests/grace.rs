@@ -470,6 +470,25 @@ fn an_end_if_by_an_old_id_within_its_grace_ended_the_session() {
 }
 
 #[test]
+fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
+    let (cache, clock) = cache();
+    let old = create(&cache, b"");
+    let new = rotate(&cache, &old.id, GRACE);
+    let end_old = || cache.end_if(&old.id, old.version);
+    assert_eq!(end_old(), Err(Error::Rotated), "within the grace");
+    clock.advance(GRACE);
+    assert_eq!(end_old(), Err(Error::Rotated), "and after it");
+    let signed_in = cache.sign_in(&new.id, "ada", PLAINLY).unwrap();
+    assert_eq!(cache.end_if(&new.id, new.version), Err(Error::Rotated), "in another shard perhaps");
+    assert_eq!(cache.end_if(&signed_in.id, signed_in.version), Ok(()));
+    assert_eq!(cache.end_if(&signed_in.id, signed_in.version), Err(Error::Gone));
+    assert_eq!(end_old(), Err(Error::Rotated), "whatever became of the session");
+    clock.advance(cache.idle_timeout());
+    cache.maintain(usize::MAX);
+    assert_eq!(end_old(), Err(Error::Gone), "until it is forgotten");
+}
+
+#[test]
 fn an_old_id_within_its_grace_was_counted_as_reused_where_the_session_had_ended() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"data");

@@ -115,8 +115,12 @@ mod reads {
         Arc::new(words)
     }
 
+    fn line(words: &Words) -> Line<'_, Modelled> {
+        words.words().chunk(0).expect("there are ten")
+    }
+
     fn read(words: &Words) -> &'static str {
-        let line = words.words().line(0);
+        let line = line(words);
         let Some((_, seen)) = version::begin(line) else { return "somebody writes" };
         let offset = line.load(OFFSET);
         let block = [BLOCK, BLOCK + 1].map(|at| words.load(at));
@@ -142,7 +146,7 @@ mod reads {
             let words = words();
             let theirs = words.clone();
             let reader = thread::spawn(move || read(&theirs));
-            version::write(words.words().line(0), || store_block(&words));
+            version::write(line(&words), || store_block(&words));
             reader.join().expect("it reads")
         });
     }
@@ -164,7 +168,7 @@ mod reads {
                 }
             });
             let mut is_removed = lock.lock();
-            version::write(words.words().line(0), || words.store(OFFSET, 0));
+            version::write(line(&words), || words.store(OFFSET, 0));
             *is_removed = true;
             drop(is_removed);
             taker.join().expect("it writes or not");

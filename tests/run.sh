@@ -22,7 +22,7 @@ step() {
     else
         failed=$((failed + 1))
         printf 'FAIL  %-40s %4d s\n' "$name" $((SECONDS - begin))
-        tail -n 60 "$logs/step" | sed 's/^/    | /'
+        tail -n 120 "$logs/step" | sed 's/^/    | /'
     fi
 }
 
@@ -51,7 +51,9 @@ package cc gcc || echo "no C compiler: what needs one will fail"
 
 cargo_tests() {
     if has cargo-nextest; then
-        cargo nextest run --no-fail-fast "$@"
+        # Passed ones are only counted, so that what failed and why stands last.
+        cargo nextest run --no-fail-fast --status-level fail --final-status-level fail \
+            --failure-output final "$@"
     else
         cargo test --no-fail-fast --lib --bins --tests "$@"
     fi
@@ -70,6 +72,8 @@ else
 fi
 
 step "tests" cargo_tests --all-features
+step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
+    cargo test -p sessile-tower --all-features --test contract life_5_
 step "examples in the docs" cargo test --doc --all-features
 step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower
@@ -91,6 +95,17 @@ step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 
 step "packages" cargo package --allow-dirty --no-verify -p sessile -p sessile-web -p sessile-tower
 step "the engine's package builds" cargo package --allow-dirty -p sessile
+
+# The tests of the shop that need a browser; `cargo test` by itself leaves them out and says so.
+package chromium chromium
+package chromedriver chromium-driver
+if ! has chromium; then
+    skip "the shop in a browser" "no chromium"
+elif ! has chromedriver; then
+    skip "the shop in a browser" "no chromedriver"
+else
+    step "the shop in a browser" cargo test -p shop --test shop browser:: -- --ignored
+fi
 
 # The committed corpora ran above, on this toolchain; here the fuzzer looks for more.
 fuzz() {

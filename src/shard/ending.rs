@@ -1,7 +1,7 @@
 //! How sessions go: ended by somebody, all at one stroke, or past their deadline; and what freeing one takes.
 
 use super::{
-    Advanced, Ended, Refusal, Shard,
+    Advanced, Ended, Shard,
     entry::{Entry, Flags, Head, WHEEL},
     index::Place,
     list,
@@ -35,10 +35,11 @@ impl Shard {
 
     /// Destroys a session that has that id and version.
     pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
-        let (_, at) = self.by_its_own_id(id, now).map_err(|refusal| match refusal {
-            Refusal::Rotated => Error::Rotated,
-            _ => Error::Gone,
-        })?;
+        let at = match self.itself(id) {
+            Ok(at) if self.is_live(at, now) => at,
+            Err(Ended::Alias(_)) => return Err(Error::Rotated),
+            _ => return Err(Error::Gone),
+        };
         if Entry::at(&self.region, at).line().version() != version {
             return Err(self.conflict(at, now));
         }

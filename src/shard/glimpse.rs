@@ -23,22 +23,26 @@ impl<'r> Glimpse<'r> {
         Some(Self { words, at, head })
     }
 
-    /// Copies data out, and gives the user. `None` if that is not in the region.
+    /// Copies data out. `None` if that is not in the region.
     //
     // Two copies of one loop: so the processor guesses where the data is, and fetches it along with the
     // entry's head rather than after it.
     #[inline(always)]
-    pub(crate) fn read(self, flags: Flags, data: &mut [u8]) -> Option<Option<UserHash>> {
+    pub(crate) fn read(self, flags: Flags, data: &mut [u8]) -> Option<()> {
         if flags.has(Flags::USER) {
-            return self.read_member(flags, data).map(Some);
+            return self.read_behind(flags.data(), data);
         }
-        self.words.read(self.at.wrapping_add(DATA), data)?;
-        Some(None)
+        self.words.read(self.at.wrapping_add(DATA), data)
     }
 
     #[inline(never)]
-    fn read_member(self, flags: Flags, data: &mut [u8]) -> Option<UserHash> {
-        self.words.read(self.at.wrapping_add(flags.data()), data)?;
+    fn read_behind(self, start: u32, data: &mut [u8]) -> Option<()> {
+        self.words.read(self.at.wrapping_add(start), data)
+    }
+
+    /// Who is signed in, of a session that has a user. `None` if that is not in the region.
+    #[inline(always)]
+    pub(crate) fn user(self) -> Option<UserHash> {
         let user = self.words.chunk::<2>(self.at.wrapping_add(USER))?;
         Some(UserHash([user.load(0), user.load(1)]))
     }

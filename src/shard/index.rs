@@ -15,7 +15,7 @@ use core::hash::Hasher;
 use foldhash::{SharedSeed, fast::FoldHasher};
 
 use super::{
-    region::{LINE, Line, Offset, Pair, Region},
+    region::{LINE, Line, Lines, Offset, Pair},
     version::{self, Version},
 };
 use crate::id::Id;
@@ -26,11 +26,10 @@ pub(crate) struct Index {
     len: u32,
 }
 
-/// The lines, in a region of their own. Clones are the same lines.
+/// The lines, and how an id comes to them. Clones are the same lines.
 #[derive(Clone)]
 pub(crate) struct Table {
-    region: Region,
-    lines: u32,
+    lines: Lines,
     seed: u64,
     shared_seed: SharedSeed,
 }
@@ -70,7 +69,7 @@ impl Table {
         let mut seed = FoldHasher::with_seed(IRREGULAR, &shared_seed);
         seed.write_u64(key);
         let seed = seed.finish();
-        Some(Self { region: Region::new(lines * LINE)?, lines, seed, shared_seed })
+        Some(Self { lines: Lines::new(lines)?, seed, shared_seed })
     }
 
     #[inline(always)]
@@ -83,20 +82,16 @@ impl Table {
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
     pub(crate) fn see(&self, spot: Spot, choice: Choice) -> Option<Seen<'_>> {
-        let line = self.line(spot.line(choice, self.lines));
+        let line = self.lines.line(spot.line(choice, self.lines.count()));
         let (tags, version) = version::begin(line)?;
         Some(Seen { line, tags: [line.load(0), tags], version })
     }
 
     /// Fetches both lines of a spot, and gives something that only they tell.
     pub(crate) fn warm(&self, spot: Spot) -> u64 {
-        let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines));
-        lines.into_iter().fold(0, |sum, line| sum ^ self.line(line).load(0))
-    }
-
-    #[inline(always)]
-    fn line(&self, number: u32) -> Line<'_> {
-        self.region.words().line(number * LINE)
+        let lines =
+            [Choice::First, Choice::Second].map(|choice| spot.line(choice, self.lines.count()));
+        lines.into_iter().fold(0, |sum, line| sum ^ self.lines.line(line).load(0))
     }
 }
 
@@ -123,7 +118,7 @@ impl Index {
 
     /// What a table of so many lines takes, in bytes.
     pub(crate) const fn footprint(lines: u32) -> usize {
-        <Region>::footprint(lines * LINE)
+        Lines::footprint(lines)
     }
 
     /// An empty table, with the keys of its hash. `None` if there is no such memory.
@@ -142,7 +137,7 @@ impl Index {
     }
 
     pub(crate) fn capacity(&self) -> u32 {
-        self.table.lines * Self::FILL
+        self.table.lines.count() * Self::FILL
     }
 
     pub(crate) fn spot(&self, id: &Id) -> Spot {
@@ -152,8 +147,8 @@ impl Index {
     /// Where the offset for which `is` holds is kept for an id.
     pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
         for choice in [Choice::First, Choice::Second] {
-            let number = spot.line(choice, self.table.lines);
-            let line = self.table.line(number);
+            let number = spot.line(choice, self.table.lines.count());
+            let line = self.table.lines.line(number);
             for way in matches(tags(line), spot.tag()) {
                 let offset = offset(line, way);
                 if is(offset) {
@@ -167,11 +162,11 @@ impl Index {
     /// Where an id can be put: in the first of its lines unless that is fuller than most and the second
     /// is not.
     pub(crate) fn vacancy(&self, spot: Spot) -> Option<Vacancy> {
-        let empty = |line| matches(tags(self.table.line(line)), EMPTY);
-        let mut line = spot.line(Choice::First, self.table.lines);
+        let empty = |line| matches(tags(self.table.lines.line(line)), EMPTY);
+        let mut line = spot.line(Choice::First, self.table.lines.count());
         let mut ways = empty(line);
         if ways.len() < ROOMY {
-            let other = spot.line(Choice::Second, self.table.lines);
+            let other = spot.line(Choice::Second, self.table.lines.count());
             let others = empty(other);
             if others.len() > ways.len() {
                 (line, ways) = (other, others);
@@ -205,12 +200,12 @@ impl Index {
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
     pub(crate) fn write<R>(&self, place: Place, stores: impl FnOnce() -> R) -> R {
-        version::write(self.table.line(place.line), stores)
+        version::write(self.table.lines.line(place.line), stores)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
-        for line in (0..self.table.lines).map(|line| self.table.line(line)) {
+        for line in (0..self.table.lines.count()).map(|line| self.table.lines.line(line)) {
             version::write(line, || {
                 let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
                 (0..LINE)
@@ -226,8 +221,8 @@ impl Index {
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
-        for line in 0..self.table.lines {
-            let line = self.table.line(line);
+        for line in 0..self.table.lines.count() {
+            let line = self.table.lines.line(line);
             let empty: Vec<_> = matches(tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
             all.extend(used.map(|way| offset(line, way)));
@@ -240,7 +235,7 @@ impl Index {
 
     /// Stores an offset within a write.
     pub(crate) fn store_offset(&self, place: Place, offset: Offset) {
-        let line = self.table.line(place.line);
+        let line = self.table.lines.line(place.line);
         let word = OFFSETS + place.way / 2;
         let pair = Pair::unpack(line.load(word));
         let pair = if place.way.is_multiple_of(2) {
@@ -252,7 +247,7 @@ impl Index {
     }
 
     fn store_tag(&self, place: Place, tag: u8) {
-        let line = self.table.line(place.line);
+        let line = self.table.lines.line(place.line);
         let (word, shift) = (place.way / 8, place.way % 8 * 8);
         line.store(word, line.load(word) & !(0xff << shift) | u64::from(tag) << shift);
     }

@@ -10,7 +10,7 @@ use super::{
     heap::Heap,
     index::Index,
     queues::{Queues, Tally},
-    region::{Offset, Region, WORD},
+    region::{Offset, WORD},
     wheel::Wheel,
 };
 
@@ -31,7 +31,7 @@ impl Plan {
         let line = Index::footprint(1) - Index::footprint(0);
         let lines = bytes / (session * Index::FILL as usize + line);
         let lines = (lines as u32).max(Index::FEWEST);
-        let rest = bytes.saturating_sub(Index::footprint(lines) + Region::footprint(0));
+        let rest = bytes.saturating_sub(Index::footprint(lines));
         Self { lines, words: (rest / WORD) as u32, floor: 0 }
     }
 

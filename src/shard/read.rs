@@ -33,17 +33,19 @@ impl View {
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
     /// somebody wrote at each attempt.
+    ///
+    /// The moment is asked for once the index line is on its way, which takes as long.
     #[inline(always)]
     pub(crate) fn read(
         &self,
         id: &Id,
         proof: &Proof,
-        moment: Moment,
+        moment: impl Fn() -> Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let spot = self.table.spot(id);
         for _ in 0..ROUNDS {
-            let answer = self.look(spot, id, proof, moment, data);
+            let answer = self.look(spot, id, proof, &moment, data);
             if answer.is_some() {
                 return answer;
             }
@@ -71,13 +73,14 @@ impl View {
         spot: Spot,
         id: &Id,
         proof: &Proof,
-        moment: Moment,
+        moment: impl Fn() -> Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let words = self.region.words();
+        let mut seen = self.table.see(spot, Choice::First)?;
+        let moment = moment();
         let mut choice = Choice::First;
         loop {
-            let seen = self.table.see(spot, choice)?;
             for at in seen.offsets(spot) {
                 let entry = Glimpse::at(words, at)?;
                 if entry.id() == *id {
@@ -91,6 +94,7 @@ impl View {
                 return Some(Err(Miss::Absent));
             }
             choice = Choice::Second;
+            seen = self.table.see(spot, choice)?;
         }
     }
 }
@@ -104,34 +108,40 @@ fn copy(
     moment: Moment,
     data: &mut BytesMut,
 ) -> Option<Result<Found, Miss>> {
-    let (flags, len) = (entry.flags(), entry.len());
-    let verdict = judge(&entry, flags, proof, moment);
+    // Each word is loaded once: one that is loaded again is loaded again, used or not.
+    let facts = Facts::of(&entry);
+    let is_proven = proof.holds(|| entry.stamp());
     if !seen.is_still() {
         return None;
     }
-    if let Some(miss) = verdict {
+    if let Some(miss) = judge(&facts, is_proven, moment) {
         return Some(Err(miss));
     }
-    data.resize(len, 0);
-    let user = entry.read(flags, data)?;
-    let (facts, news) = news(&entry, flags, moment.now);
-    let found = Found { user, facts, news };
-    seen.is_still().then_some(Ok(found))
+    let flags = facts.flags();
+    data.resize(facts.len(), 0);
+    entry.read(flags, data)?;
+    let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
+    if !seen.is_still() {
+        return None;
+    }
+    let (facts, news) = news(facts, moment.now);
+    Some(Ok(Found { user, facts, news, now: moment.now }))
 }
 
 /// Why a session may not be had.
 #[inline(always)]
-fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Option<Miss> {
-    if !proof.holds(&entry.stamp()) {
+fn judge(facts: &Facts, is_proven: bool, moment: Moment) -> Option<Miss> {
+    if !is_proven {
         return Some(Miss::Unproven);
     }
-    let has_ended = entry.times().created < moment.horizon;
-    let is_over = entry.deadline() <= moment.now;
+    let is_alias = facts.flags().has(Flags::ALIAS);
+    let has_ended = facts.times().created < moment.horizon;
+    let is_over = facts.deadline() <= moment.now;
     // One branch for what hardly ever is.
-    if !(flags.has(Flags::ALIAS) | has_ended | is_over) {
+    if !(is_alias | has_ended | is_over) {
         return None;
     }
-    Some(match (flags.has(Flags::ALIAS), has_ended) {
+    Some(match (is_alias, has_ended) {
         (true, _) => Miss::Rotated,
         (_, true) => Miss::Absent,
         _ => Miss::Expired,
@@ -139,11 +149,10 @@ fn judge(entry: &Glimpse<'_>, flags: Flags, proof: &Proof, moment: Moment) -> Op
 }
 
 #[inline(always)]
-fn news(entry: &Glimpse<'_>, flags: Flags, now: Tick) -> (Facts, News) {
-    let facts = Facts::of(entry);
+fn news(facts: Facts, now: Tick) -> (Facts, News) {
     match touched(&facts.times(), now) {
         Some(idle) => (facts.with_idle(idle), News::Touch),
-        None if queues::is_news(flags) => (facts, News::Use),
+        None if queues::is_news(facts.flags()) => (facts, News::Use),
         None => (facts, News::None),
     }
 }

@@ -1,17 +1,17 @@
-//! A shard's fixed memory: 64-bit words, found by offset.
+//! A shard's fixed memory: 64-bit words, found by offset, and lines of eight, found by number.
 //!
 //! ```text
-//!  offset   0        8        16
-//!           ├─ line ─┼─ line ─┼─ …        a line is eight words and starts on a cache line
+//!  region   word │ word │ word │ …            what entries are made of
+//!  lines    ├─ 8 words ─┼─ 8 words ─┼─ …      each starts on a cache line; what the index is made of
 //! ```
 //!
 //! This is the one file that reads or writes a word. Each access is relaxed, but for the two that a version
 //! begins and ends with; what orders them is the lock of the shard, for those without it the versions
-//! (`version`). A region does not know what its words mean.
+//! (`version`). Neither knows what its words mean.
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Relaxed, Release, SharedWords, Word};
+use crate::sync::{Acquire, AtomicU64, Fixed, Relaxed, Release, Word};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
@@ -26,37 +26,61 @@ pub const WORD: usize = size_of::<u64>();
 const PAGE: usize = 4_096;
 
 /// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
-pub struct Region<W = AtomicU64> {
-    words: SharedWords<W>,
-    /// The first word that starts on a cache line.
-    base: usize,
+pub struct Region<W = AtomicU64>(Fixed<W>);
+
+/// The lines of one index. Clones are the same lines.
+pub struct Lines<W = AtomicU64>(Fixed<Aligned<W>>);
+
+/// A line where it stands.
+#[repr(align(64))]
+struct Aligned<W>([W; LINE as usize]);
+
+impl<W: Word> Lines<W> {
+    /// So many lines, all zero, whose pages are touched. `None` if there is no such memory.
+    pub fn new(len: u32) -> Option<Self> {
+        let lines = Fixed::new(len as usize, || Aligned(core::array::from_fn(|_| W::new(0))))?;
+        touch(lines.iter().flat_map(|line| &line.0));
+        Some(Self(lines))
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub fn count(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    /// The line of that number.
+    #[inline(always)]
+    pub fn line(&self, number: u32) -> Line<'_, W> {
+        Chunk(&self.0[number as usize].0)
+    }
+}
+
+impl Lines {
+    /// What so many lines take, in bytes.
+    pub const fn footprint(len: u32) -> usize {
+        len as usize * size_of::<Aligned<AtomicU64>>()
+    }
 }
 
 impl<W: Word> Region<W> {
     /// A region of so many words, all zero, whose pages are touched. `None` if there is no such memory.
     pub fn new(len: u32) -> Option<Self> {
-        let len = len as usize + LINE as usize - 1;
-        let mut words = Vec::new();
-        words.try_reserve_exact(len).ok()?;
-        words.resize_with(len, || W::new(0));
-        let words = words.into_boxed_slice();
-        // The allocator may have given zeroed pages that nobody touched yet.
-        words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
-        let line = LINE as usize * WORD;
-        let past = words.as_ptr().addr() % line;
-        Some(Self { words: SharedWords::new(words), base: (line - past) % line / WORD })
+        let words = Fixed::new(len as usize, || W::new(0))?;
+        touch(words.iter());
+        Some(Self(words))
     }
 
     /// How many words it has.
     #[cfg(feature = "internals")]
     pub(super) fn len(&self) -> u32 {
-        (self.words.len() - self.base) as u32
+        self.0.len() as u32
     }
 
     /// The words themselves. Whoever reads many of them asks once.
     #[inline(always)]
     pub fn words(&self) -> Words<'_, W> {
-        Words(self.words.get(self.base..).unwrap_or_default())
+        Words(&self.0)
     }
 
     /// Reads a word.
@@ -123,6 +147,11 @@ impl<W: Word> Region<W> {
     }
 }
 
+/// Writes to each page: the allocator may have given zeroed ones that nobody touched yet.
+fn touch<'w, W: Word + 'w>(words: impl Iterator<Item = &'w W>) {
+    words.step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
+}
+
 /// The words of a region, for a while.
 pub struct Words<'r, W = AtomicU64>(&'r [W]);
 
@@ -148,13 +177,6 @@ impl<'r, W: Word> Words<'r, W> {
         Some(())
     }
 
-    /// The line that starts at an offset.
-    #[inline(always)]
-    pub fn line(self, at: Offset) -> Line<'r, W> {
-        let (lines, _) = self.0.as_chunks();
-        Chunk(&lines[(at / LINE) as usize])
-    }
-
     /// So many words from an offset on. `None` if they are not all in the region.
     #[inline(always)]
     pub fn chunk<const LEN: usize>(self, at: Offset) -> Option<Chunk<'r, LEN, W>> {
@@ -167,7 +189,7 @@ impl<'r, W: Word> Words<'r, W> {
     }
 }
 
-/// A line of a region, for a while.
+/// A line, for a while.
 pub type Line<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
 
 /// Some words of a region, for a while, numbered from 0. A number counts modulo how many there are.
@@ -223,16 +245,15 @@ impl<W> Clone for Words<'_, W> {
 
 impl<W> Copy for Words<'_, W> {}
 
-impl Region {
-    /// What a region of so many words takes, in bytes.
-    pub const fn footprint(len: u32) -> usize {
-        (len + LINE - 1) as usize * WORD
+impl<W> Clone for Region<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-impl<W> Clone for Region<W> {
+impl<W> Clone for Lines<W> {
     fn clone(&self) -> Self {
-        Self { words: self.words.clone(), base: self.base }
+        Self(self.0.clone())
     }
 }
 
@@ -270,8 +291,11 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let region = <Region>::new(64).expect("memory");
-        assert_eq!(core::ptr::from_ref(region.words().word(0)).addr() % 64, 0);
+        let lines = <Lines>::new(3).expect("memory");
+        for number in 0..lines.count() {
+            assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
+        }
+        assert_eq!(Lines::footprint(3), 3 * 64);
     }
 
     #[test]

@@ -329,7 +329,8 @@ impl State {
         let found = self.opened(id);
         let found = found.map(|session| (session.newest == bit(id), session.version == version));
         match (found, answer) {
-            (None, Answer::Gone)
+            // An old id is remembered past its grace, and past its session; the order is none the wiser.
+            (None, Answer::Gone | Answer::Rotated)
             | (Some((false, _)), Answer::Rotated)
             | (Some((true, false)), Answer::Conflict) => true,
             (Some((true, true)), Answer::Done) => {

@@ -1,95 +1,110 @@
-//! Cookies as clients send them, and the cookie of plain HTTP.
+//! Cookies that are not the default one, and `Cookie` fields of HTTP/2. What holds of all adapters is in the
+//! contract.
 
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
+use axum::http::Request;
+use h2::client;
+use http::header::{COOKIE, SET_COOKIE};
+use sessile::{KeyRing, SessionCache};
+use sessile_contract::{Answer, Browser};
 use sessile_tower::{SameSite, SessionLayer};
-use support::{Server, app, cache, routes};
-
-#[test]
-fn parse_5_several_cookie_fields_are_one_list() {
-    let server = Server::start(app(&cache()));
-    let mut browser = server.browser();
-    browser.get("/count");
-    let ours = browser.cookie();
-    let ours = ours.as_bytes();
-    for fields in [
-        &[b"a=1", ours, b"b=2"][..],
-        &[ours, b"a=1"],
-        &[b"a=1; b=2", b"c=3", ours],
-        &[b"__Host-session=damaged", ours],
-    ] {
-        assert_eq!(server.get("/read", fields).body, "1");
-    }
-}
-
-#[test]
-fn parse_8_damage_to_other_cookies_does_not_lose_the_session() {
-    let server = Server::start(app(&cache()));
-    let mut browser = server.browser();
-    browser.get("/count");
-    let ours = browser.cookie();
-    for (before, after) in [
-        (&b"a=\xff\xfe; "[..], &b""[..]),
-        (b"\xc3\x28=1; ", b"; b=\x80"),
-        (b"=; ;;, =x; ", b";"),
-        (b"a=\"; ", b"; b=\""),
-        (b"a=%zz%; ", b"; flag"),
-        (b"__host-session=1; __Host-session =2x; %5F%5FHost-session=3; ", b""),
-    ] {
-        let field = [before, ours.as_bytes(), after].concat();
-        let reply = server.get("/read", &[&field]);
-        assert_eq!((reply.status, reply.body.as_str()), (200, "1"), "{}", field.escape_ascii());
-    }
-}
-
-#[test]
-fn id_4_a_forged_cookie_opens_nothing_and_nothing_is_made_of_it() {
-    let cache = cache();
-    let server = Server::start(app(&cache));
-    let mut browser = server.browser();
-    browser.get("/count");
-    let good = browser.cookie();
-    for at in ["__Host-session=".len(), good.len() - 20, good.len() - 1] {
-        let mut forged = good.clone().into_bytes();
-        forged[at] = if forged[at] == b'A' { b'Q' } else { b'A' };
-        assert_eq!(server.get("/read", &[&forged]).body, "0", "byte {at}");
-        let reply = server.get("/count", &[&forged]);
-        assert!(reply.cookie().is_some_and(|cookie| cookie.as_bytes() != forged), "byte {at}");
-    }
-    assert_eq!(browser.get("/read").body, "1");
-}
+use support::{Server, cache, contract};
+use tokio::net::TcpStream;
 
 #[test]
 fn plain_http_works_without_secure_and_without_the_prefix() {
     let layer = SessionLayer::new(cache()).with_same_site(SameSite::None).unwrap().insecure_http();
-    let server = Server::start(routes().layer(layer));
-    let mut browser = server.browser();
-    let reply = browser.get("/count");
-    let cookie = reply.only("set-cookie").unwrap();
-    assert!(cookie.starts_with("session="), "{cookie}");
-    assert!(!cookie.contains("Secure") && cookie.contains("; SameSite=Lax"), "{cookie}");
-    assert!(cookie.contains("; HttpOnly") && cookie.contains("; Path=/"), "{cookie}");
+    let server = Server::start(contract::routes().layer(layer));
+    let site = server.site();
+    let mut browser = site.browser();
+    let cookie = set_cookie(&mut browser);
+    assert!(cookie.starts_with("session="));
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"));
 
-    assert_eq!(browser.get("/count").body, "2");
+    assert_eq!(browser.value("a"), "1");
     let old = browser.cookie();
-    browser.get("/sign-in");
-    assert_eq!(browser.get("/read").body, "2 signed in");
-    assert_eq!(server.get("/read", &[old.as_bytes()]).body, "0");
-    let removal = browser.get("/end");
-    assert!(removal.only("set-cookie").unwrap().starts_with("session=;"));
-    assert!(browser.jar.is_empty());
+    browser.sign_in("ada", "");
+    assert_eq!((browser.value("a").as_str(), browser.user().as_str()), ("1", "ada"));
+    assert_eq!(site.get("/get?key=a", &[old]).body, "");
+    assert!(browser.post("/sign-out", &[]).only("set-cookie").unwrap().starts_with("session=;"));
+    assert_eq!(browser.cookie(), "");
 }
 
 #[test]
 fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
-    let server = Server::start(routes().layer(SessionLayer::new(cache()).insecure_http()));
-    let mut browser = server.browser();
-    browser.get("/count");
-    let ours = browser.cookie();
-    let ours = ours.as_bytes();
-    let bad = b"session=damaged; session=";
-    assert_eq!(server.get("/read", &[bad, b"session=x", ours]).body, "1");
-    assert_eq!(server.get("/read", &[bad, bad, ours]).body, "0");
+    let layer = SessionLayer::new(cache()).insecure_http();
+    let server = Server::start(contract::routes().layer(layer));
+    let site = server.site();
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let (ours, bad) = (browser.cookie(), "session=damaged; session=");
+    assert_eq!(site.get("/get?key=a", &[bad, "session=x", &ours]).body, "1");
+    assert_eq!(site.get("/get?key=a", &[bad, bad, &ours]).body, "");
+}
+
+#[test]
+fn st_20_another_name_and_path_are_honoured() {
+    let settings = SessionCache::builder().memory(4 << 20).cookie_name("__Secure-shop");
+    let cache = settings.keys(KeyRing::random().unwrap()).build().unwrap();
+    let layer = SessionLayer::new(cache).with_path("/shop").unwrap();
+    let server = Server::start(contract::routes().layer(layer));
+    let site = server.site();
+    let mut browser = site.browser();
+    let cookie = set_cookie(&mut browser);
+    let (pair, attributes) = cookie.split_once("; ").unwrap();
+    assert!(pair.starts_with("__Secure-shop="));
+    assert_eq!(attributes, "Path=/shop; HttpOnly; Secure; SameSite=Lax");
+    assert_eq!(browser.cookie(), "", "it is not for this path");
+    assert_eq!(site.get("/get?key=a", &[pair]).body, "1");
+}
+
+fn set_cookie(browser: &mut Browser<'_>) -> String {
+    let answer: Answer = browser.post("/set", &[("key", "a"), ("value", "1")]);
+    answer.only("set-cookie").unwrap().to_owned()
+}
+
+/// HTTP/2 sends each cookie in a field of its own (RFC 9113, section 8.2.3).
+#[test]
+fn parse_5_http_2_splits_the_cookie_field() {
+    let server = Server::start(contract::app());
+    let address = server.address;
+    server.runtime.block_on(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut http2, connection) = client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut ask = async |method, path: &str, body: &'static str, cookies: &[&str]| {
+            let uri = format!("http://{address}{path}");
+            let mut request = Request::builder().method(method).uri(uri);
+            if !body.is_empty() {
+                request = request.header("content-type", "application/x-www-form-urlencoded");
+            }
+            let request = cookies.iter().fold(request, |request, one| request.header(COOKIE, *one));
+            let request = request.body(()).unwrap();
+            let (response, mut sender) = http2.send_request(request, false).unwrap();
+            sender.send_data(body.into(), true).unwrap();
+            let (head, mut body) = response.await.unwrap().into_parts();
+            let mut text = Vec::new();
+            while let Some(chunk) = body.data().await {
+                text.extend_from_slice(&chunk.unwrap());
+            }
+            (head, String::from_utf8(text).unwrap())
+        };
+        let (head, _) = ask("POST", "/set", "key=a&value=1", &[]).await;
+        assert_eq!((head.status.as_u16(), head.version), (200, http::Version::HTTP_2));
+        let cookie = head.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+        for fields in [
+            &[cookie][..],
+            &["a=1", cookie, "b=2"],
+            &["a=1; b=2", "c", cookie],
+            &["__Host-session=damaged", "a=1", cookie],
+            &["a=\"", cookie, "a=\""],
+        ] {
+            let (head, body) = ask("GET", "/get?key=a", "", fields).await;
+            assert_eq!((body.as_str(), head.headers.get(SET_COOKIE)), ("1", None));
+        }
+        assert_eq!(ask("GET", "/get?key=a", "", &["a=1", "b=2"]).await.1, "");
+    });
 }

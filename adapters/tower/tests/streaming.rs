@@ -20,8 +20,9 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::BodyExt;
+use sessile_contract::Request;
 use sessile_tower::{Session, SessionError, SessionLayer};
-use support::{Server, cache};
+use support::{Server, cache, contract};
 
 /// A body that asks the session when it is sent, and tells of what it was told.
 struct Late {
@@ -60,7 +61,7 @@ async fn events(
 
 fn app() -> (Router, sessile::SessionCache, Receiver<Result<(), SessionError>>) {
     let ((told, tells), cache) = (channel(), cache());
-    let app = support::routes()
+    let app = contract::routes()
         .route("/events", get(events))
         .route("/upload", post(upload))
         .route("/upgrade", get(upgrade))
@@ -72,7 +73,8 @@ fn app() -> (Router, sessile::SessionCache, Receiver<Result<(), SessionError>>) 
 fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
     let (app, cache, tells) = app();
     let server = Server::start(app);
-    let mut browser = server.browser();
+    let site = server.site();
+    let mut browser = site.browser();
     let reply = browser.get("/events");
     assert_eq!(reply.only("content-type"), Some("text/event-stream"));
     assert!(reply.cookie().is_some(), "it was stored before the headers left");
@@ -83,7 +85,7 @@ fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
         told.iter().all(|told| matches!(told, Err(SessionError::TooLate))),
         "not lost silently"
     );
-    assert_eq!(browser.get("/count").body, "42");
+    assert_eq!(browser.post("/bump", &[("key", "count")]).body, "42");
     assert_eq!(cache.len(), 1);
 }
 
@@ -97,14 +99,17 @@ async fn upload(session: Session, body: Body) -> Result<StatusCode, SessionError
 fn a_body_that_is_dropped_half_way_leaves_no_half_state() {
     let (app, cache, _tells) = app();
     let server = Server::start(app);
-    let half = "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf";
-    let reply = server.send_half(half.as_bytes());
-    assert!([0, 400].contains(&reply.status), "{}", reply.status);
+    let site = server.site();
+    let upload = Request::post("/upload", &[("a", "1")]);
+    let mut connection = site.connect();
+    connection.send(&upload.to_bytes()[..upload.to_bytes().len() - 1]);
+    connection.send_no_more();
+    let status = connection.receive().map(|reply| reply.status);
+    assert!([None, Some(400)].contains(&status), "{status:?}");
     // Whatever the handler answered, its cookie reached nobody, or all of it was stored.
     let stored = cache.stats().created;
     assert_eq!(cache.len() as u64, stored);
-    let whole = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
-    let reply = server.send_raw(whole);
+    let reply = site.send(&upload);
     assert_eq!((reply.status, reply.cookie().is_some()), (201, true));
     assert_eq!(cache.stats().created, stored + 1);
 }
@@ -120,8 +125,8 @@ fn an_upgrade_s_response_brings_the_cookie() {
     let (app, cache, _tells) = app();
     let server = Server::start(app);
     let request =
-        b"GET /upgrade HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n";
-    let reply = server.send_raw(request);
+        Request::get("/upgrade").field("Connection", b"upgrade").field("Upgrade", b"test");
+    let reply = server.site().connect().exchange(&request).unwrap();
     assert_eq!((reply.status, reply.cookie().is_some(), cache.len()), (101, true, 1));
     assert!(reply.only("upgrade") == Some("test"));
 }

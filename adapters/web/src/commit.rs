@@ -28,7 +28,7 @@ pub(crate) fn commit(
     let kept_before = state.wishes.keep.is_some();
     let stored = if status.as_u16() < 500 { state.store(request) } else { Ok(()) };
     let stored = stored.or_else(|error| match error.cause() {
-        // A cookie that opens nothing any more stays: another response may have replaced it already.
+        // The response goes out all the same.
         Error::Gone => Ok(()),
         _ => Err(error),
     });

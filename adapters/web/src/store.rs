@@ -29,11 +29,21 @@ impl State {
         };
         match &stored {
             Ok(()) => (self.changes, self.wishes) = (Changes::default(), Wishes::default()),
-            // It ended or expired while the handler ran, and nothing brings it back.
-            Err(error) if error.cause() == Error::Gone => self.stored = Stored::Absent,
+            Err(error) if error.cause() == Error::Gone => self.lose(request),
             Err(_) => {}
         }
         stored
+    }
+
+    /// The session ended or expired while the handler ran, and nothing brings it back: the browser need not keep
+    /// its cookie. If it has a new id instead, whoever gave it that has sent the cookie which this browser has now.
+    fn lose(&mut self, request: &Request) {
+        if let Stored::Live(Live { id, version, .. }) = self.stored
+            && request.sessions.cache().end_if(&id, version) != Err(Error::Rotated)
+        {
+            self.cookie = Some(Cookie::Remove);
+        }
+        self.stored = Stored::Absent;
     }
 
     /// Whether a form of this request would be out of date when the response leaves.

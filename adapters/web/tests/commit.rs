@@ -83,7 +83,7 @@ fn life_3_changes_to_an_ended_session_are_dropped() {
     insert(&two, "b", 2);
     let reply = visitor.finish(&two, StatusCode::OK);
     assert_eq!(reply.result, Ok(()), "the response goes out");
-    assert_eq!(reply.set_cookie(), None, "another response may have set a newer one");
+    assert!(reply.is_removal(), "and the browser forgets it");
     assert_eq!((cache.len(), cache.stats().created), (0, 1));
 }
 
@@ -93,8 +93,32 @@ fn life_3_rotating_an_ended_session_brings_nothing_back() {
     let (mut visitor, one, two) = two_at_once(&cache);
     one.sign_out();
     two.rotate().unwrap();
-    assert_eq!(visitor.finish(&two, StatusCode::OK).set_cookie(), None);
+    assert!(visitor.finish(&two, StatusCode::OK).is_removal());
     assert_eq!(cache.len(), 0);
+}
+
+#[test]
+fn what_ended_meanwhile_loses_its_cookie_and_what_has_a_new_id_does_not() {
+    for change in [rotate, sign_in, sign_out] {
+        let cache = cache();
+        let (mut visitor, one, two) = two_at_once(&cache);
+        change(&one);
+        visitor.finish(&one, StatusCode::OK);
+        insert(&two, "b", 2);
+        let reply = visitor.finish(&two, StatusCode::OK);
+        let has_ended = cache.is_empty();
+        assert_eq!((reply.result.is_ok(), reply.is_removal()), (true, has_ended));
+        assert_eq!(get(&visitor, "a").is_none(), has_ended, "the newer cookie still opens it");
+    }
+    fn rotate(session: &Session) {
+        session.rotate().unwrap();
+    }
+    fn sign_in(session: &Session) {
+        session.sign_in("ada").unwrap();
+    }
+    fn sign_out(session: &Session) {
+        session.sign_out();
+    }
 }
 
 #[test]

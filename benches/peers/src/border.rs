@@ -234,7 +234,7 @@ fn follow<const LEN: usize>(
 }
 
 /// The floor: two compressions, the second of the state that the first left.
-pub(crate) fn two_compressions(times: usize) -> f64 {
+fn two_compressions(times: usize) -> f64 {
     let block = [black_box([0x5e; 64])];
     let mut state = [0x6a09_e667; 8];
     let start = Instant::now();
@@ -300,7 +300,7 @@ const SIGNED_LEN: usize = 76;
 /// How many lookups before its own a header is written: its stores have long settled by then.
 const AHEAD: usize = 3;
 const NAME: &str = "__Host-session";
-pub(crate) const FLOOR: &str = "two SHA-256 compressions";
+const FLOOR: &str = "two SHA-256 compressions";
 const OPEN: &str = "sessile, header of 800 bytes";
 const BEFORE: &str = "_ga=GA1.2.1483920571.1763812345; _ga_3XK9QW7LMB=GS2.1.s1763812345$o7$g1$t1763812399$j6$l0$h0; \
     _gid=GA1.2.902173645.1763812345; _fbp=fb.1.1763812345123.582049176; csrftoken=\

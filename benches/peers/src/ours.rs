@@ -115,4 +115,5 @@ fn builder(clock: &Clock) -> Builder {
 }
 
 const OVERHEAD_GUESSED: usize = 112;
-const LEAST_MEMORY: usize = 4 << 20;
+/// Room for one session of the largest usual size, or there is no cache.
+const LEAST_MEMORY: usize = 1 << 18;

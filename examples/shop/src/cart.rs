@@ -1,4 +1,4 @@
-//! A cart: how many of which product. What a session keeps under [`KEY`].
+//! A cart: how many of which product. It is kept in a session.
 //!
 //! No line is ever empty or longer than [`MOST`]; a product that has left the shop is not shown and
 //! not counted. Knows nothing of sessions or of HTML pages.
@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{self, Product};
-
-/// Where a session keeps its cart.
-pub(crate) const KEY: &str = "cart";
 
 /// The most of one product that a cart takes.
 pub(crate) const MOST: u32 = 99;

@@ -29,10 +29,20 @@ pub(crate) fn instant(span: Duration) -> String {
     }
 }
 
-/// A long span in whole seconds: `42 s`, `3 min 07 s`, `2 h 05 min`.
+/// How long ago something was, as a person says it: `just now`, `42 s ago`, `3 d 04 h ago`.
+pub(crate) fn ago(past: Duration) -> String {
+    match past.as_secs() {
+        0..2 => "just now".into(),
+        _ => format!("{} ago", span(past)),
+    }
+}
+
+/// A long span in whole seconds: `42 s`, `3 min 07 s`, `2 h 05 min`, `3 d 04 h`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (hours @ 24.., ..) if hours % 24 == 0 => format!("{} d", hours / 24),
+        (hours @ 24.., ..) => format!("{} d {:02} h", hours / 24, hours % 24),
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, 0) => format!("{minutes} min"),
         (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
@@ -66,5 +76,9 @@ mod tests {
         assert_eq!(span(Duration::from_secs(187)), "3 min 07 s");
         assert_eq!(span(Duration::from_secs(7500)), "2 h 05 min");
         assert_eq!(span(Duration::from_secs(7200)), "2 h");
+        assert_eq!(span(Duration::from_secs(30 * 86_400)), "30 d");
+        assert_eq!(span(Duration::from_secs(86_400 + 3 * 3600 + 59)), "1 d 03 h");
+        assert_eq!(ago(Duration::from_millis(1_900)), "just now");
+        assert_eq!(ago(Duration::from_secs(187)), "3 min 07 s ago");
     }
 }

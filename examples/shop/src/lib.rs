@@ -5,6 +5,8 @@
 
 mod cart;
 mod catalogue;
+mod device;
+mod form;
 mod format;
 mod headers;
 mod options;

@@ -1,7 +1,7 @@
 //! The command line: four options and the help.
 //!
-//! Owns the texts that say what was wrong with one and what it must be. Whether the engine takes the
-//! values (memory too small, a timeout out of range) is for the engine to say.
+//! Owns the texts that say what was wrong with one and what it must be. Whether the memory is enough is
+//! for the engine to say.
 
 use std::{ffi::OsString, fmt, time::Duration};
 
@@ -109,7 +109,7 @@ fn bytes(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(1 << shift)?).ok()
 }
 
-/// A whole number and a unit: `90s`, `30m`, `2h`.
+/// A whole number and a unit: `90s`, `30m`, `2h`. No longer than a sign-in lasts, unless it is remembered.
 fn span(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
@@ -118,7 +118,8 @@ fn span(text: &str) -> Option<Duration> {
         "h" => 60 * 60,
         _ => return None,
     };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    let span = number.checked_mul(seconds).map(Duration::from_secs);
+    span.filter(|span| (SHORTEST_IDLE..=LIFETIME).contains(span))
 }
 
 fn crowd(text: &str) -> Option<u64> {
@@ -136,12 +137,19 @@ const MEMORY: Known = Known {
     option: "--memory",
     must: "a whole number of bytes, or one with a unit, such as 64MiB, 256M or 1G",
 };
-const IDLE: Known =
-    Known { option: "--idle", must: "a whole number with a unit, such as 90s, 30m or 2h" };
+const IDLE: Known = Known {
+    option: "--idle",
+    must: "a whole number with a unit, such as 90s, 30m or 2h, from 2s to 12h",
+};
 
 const ROBOTS: Known = Known { option: "--robots", must: "a number from 1 to 1000000000" };
 
 const MOST_ROBOTS: u64 = 1_000_000_000;
+
+const SHORTEST_IDLE: Duration = Duration::from_secs(2);
+
+/// How long a session lives that is not remembered, whatever it is used for.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -205,6 +213,8 @@ mod tests {
             ("--idle 30", "--idle", "30"),
             ("--idle 1.5h", "--idle", "1.5h"),
             ("--idle= ", "--idle", ""),
+            ("--idle 1s", "--idle", "1s"),
+            ("--idle 721m", "--idle", "721m"),
             ("--robots 0", "--robots", "0"),
             ("--robots a-million", "--robots", "a-million"),
         ] {

@@ -5,6 +5,7 @@
 //! content security policy can forbid all others.
 
 mod cart;
+mod devices;
 mod home;
 mod sign_in;
 mod stats;
@@ -12,6 +13,7 @@ mod stats;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(crate) use cart::cart;
+pub(crate) use devices::devices;
 pub(crate) use home::home;
 pub(crate) use sign_in::{LONGEST_NAME, NameWas, sign_in};
 pub(crate) use stats::stats;
@@ -32,6 +34,10 @@ pub(crate) struct Frame<'a> {
     pub(crate) visitor: &'a Visitor,
     /// All that the sessions may ever take, in bytes.
     pub(crate) memory: u64,
+    /// What happened on the page before, told once.
+    pub(crate) message: Option<String>,
+    /// What the forms carry, where there is a session.
+    pub(crate) token: Option<String>,
 }
 
 /// A page for an address or a product that is not there.
@@ -43,6 +49,24 @@ pub(crate) fn not_found(frame: &Frame<'_>) -> Markup {
             section.narrow {
                 h1 { "It is not here" }
                 p { "Nothing in this shop moves, so it cannot have gone far." }
+                p { a.button href="/" { "Back to the shelves" } }
+            }
+        },
+    )
+}
+
+/// A page for a form that is not the visitor's own, or was before something changed.
+pub(crate) fn out_of_date(frame: &Frame<'_>) -> Markup {
+    frame.page(
+        "Out of date",
+        "",
+        &html! {
+            section.narrow {
+                h1 { "That page was out of date" }
+                p {
+                    "You have signed in or out since, or it was left open for long. Nothing was changed: "
+                    "please try again from a fresh page. The shop also needs its cookie for that."
+                }
                 p { a.button href="/" { "Back to the shelves" } }
             }
         },
@@ -67,6 +91,9 @@ impl Frame<'_> {
                     a.skip href="#content" { "Skip to the content" }
                     (self.header(here))
                     main id="content" { (content) }
+                    @if let Some(message) = &self.message {
+                        p.message role="status" { (message) }
+                    }
                     (self.footer())
                 }
             }
@@ -85,6 +112,9 @@ impl Frame<'_> {
                         "Cart"
                         @if count > 0 { " " span.count { (count) span.unseen { " in it" } } }
                     }))
+                    @if self.visitor.name.is_some() {
+                        (link(here, "/devices", &html! { "Devices" }))
+                    }
                 }
                 div.who { (self.who(here)) }
             }
@@ -95,9 +125,7 @@ impl Frame<'_> {
         html! {
             @if let Some(name) = &self.visitor.name {
                 span.name { (name) }
-                form method="post" action="/sign-out" {
-                    button.quiet type="submit" { "Sign out" }
-                }
+                (self.form("/sign-out", "quiet", &html! { "Sign out" }))
             } @else {
                 (link(here, "/sign-in", &html! { "Sign in" }))
             }
@@ -114,6 +142,11 @@ impl Frame<'_> {
                         strong { (format::instant(read)) }
                         ", out of a block of " (memory) " that never grows."
                     }
+                } @else if self.token.is_some() {
+                    p {
+                        "A session began with this page, so that nobody else can send its form for you. "
+                        "It is in a block of " (memory) " that never grows."
+                    }
                 } @else {
                     p {
                         "You have no session: nothing is stored about you, and no cookie was sent. "
@@ -124,20 +157,38 @@ impl Frame<'_> {
             }
         }
     }
+
+    /// A form of one button, which says nothing more.
+    fn form(&self, action: &str, class: &str, text: &Markup) -> Markup {
+        self.form_with(action, class, &html! {}, text)
+    }
+
+    /// A button that posts one product's id.
+    fn product_form(&self, action: &str, id: &str, class: &str, text: &Markup) -> Markup {
+        let field = html! { input type="hidden" name="product" value=(id); };
+        self.form_with(action, class, &field, text)
+    }
+
+    fn form_with(&self, action: &str, class: &str, field: &Markup, text: &Markup) -> Markup {
+        html! {
+            form method="post" action=(action) {
+                (self.token_field())
+                (field)
+                button class=(class) type="submit" { (text) }
+            }
+        }
+    }
+
+    /// What every form begins with: by it the shop knows that the form is this visitor's.
+    fn token_field(&self) -> Markup {
+        html! {
+            @if let Some(token) = &self.token { input type="hidden" name="csrf" value=(token); }
+        }
+    }
 }
 
 fn link(here: &str, path: &str, text: &Markup) -> Markup {
     html! { a href=(path) aria-current=[(here == path).then_some("page")] { (text) } }
-}
-
-/// A button that posts one product's id.
-fn product_button(action: &str, id: &str, class: &str, text: &Markup) -> Markup {
-    html! {
-        form method="post" action=(action) {
-            input type="hidden" name="product" value=(id);
-            button class=(class) type="submit" { (text) }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{NewSession, SessionCache};
+use sessile::{Deadlines, NewSession, SessionCache};
 
 /// The robots of one shop.
 #[derive(Debug)]
 pub(crate) struct Robots {
     progress: Mutex<Progress>,
+    deadlines: Deadlines,
     closing: AtomicBool,
 }
 
@@ -35,10 +36,10 @@ pub(crate) struct Progress {
 }
 
 impl Robots {
-    /// None is released yet; a wave will have so many.
-    pub(crate) fn new(wave: u64) -> Self {
+    /// None is released yet; a wave will have so many, with those timeouts.
+    pub(crate) fn new(wave: u64, deadlines: Deadlines) -> Self {
         let progress = Progress { wave, ..Progress::default() };
-        Self { progress: Mutex::new(progress), closing: AtomicBool::new(false) }
+        Self { progress: Mutex::new(progress), deadlines, closing: AtomicBool::new(false) }
     }
 
     /// Releases a wave and returns at once; whether it did, for there is only one at a time.
@@ -73,7 +74,7 @@ impl Robots {
         while progress.running {
             let left = progress.wave - progress.released - progress.refused;
             for _ in 0..left.min(SLICE) {
-                progress.visit(cache);
+                progress.visit(cache, self.deadlines);
             }
             progress.running = left > SLICE && !self.closing.load(Relaxed);
             progress.took = start.elapsed();
@@ -89,10 +90,11 @@ impl Robots {
 
 impl Progress {
     /// Robots come with 32 to 480 bytes each, 256 on average.
-    fn visit(&mut self, cache: &SessionCache) {
+    fn visit(&mut self, cache: &SessionCache, deadlines: Deadlines) {
         let number = self.released + self.refused;
         let len = SHORTEST + (number * 37 % (LONGEST - SHORTEST + 1) as u64) as usize;
-        match cache.create(&[b'r'; LONGEST][..len], NewSession::default()) {
+        let new = NewSession::default().deadlines(deadlines);
+        match cache.create(&[b'r'; LONGEST][..len], new) {
             Ok(_) => self.released += 1,
             Err(_) => self.refused += 1,
         }
@@ -104,3 +106,39 @@ const LONGEST: usize = 480;
 
 /// Robots between two looks around: about a millisecond.
 const SLICE: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sessile::{KeyRing, SessionCache};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn there_is_one_wave_at_a_time() {
+        let cache = SessionCache::builder()
+            .memory(4 << 20)
+            .keys(KeyRing::random().expect("the system has some"));
+        let cache = cache.build().expect("that is enough");
+        let robots = Arc::new(Robots::new(3, Deadlines::default()));
+        let (begin, begun) = mpsc::channel();
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).build();
+        let runtime = runtime.expect("there are threads");
+        // The one thread for waves has something else to do until we say so.
+        let busy = runtime.spawn_blocking(move || begun.recv());
+        let _inside = runtime.enter();
+        assert!(robots.release(&cache));
+        assert!(!robots.release(&cache), "the first has not even begun");
+
+        begin.send(()).expect("it listens");
+        runtime.block_on(busy).expect("it ends").expect("it is told");
+        while robots.progress().running {
+            thread::yield_now();
+        }
+        assert_eq!((robots.progress().released, cache.stats().created), (3, 3));
+        assert!(robots.release(&cache), "and then the next may come");
+        robots.close();
+    }
+}

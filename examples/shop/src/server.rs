@@ -12,16 +12,18 @@ use std::{
     time::Duration,
 };
 
-use sessile::{BuildError, KeyError, KeyRing, SessionCache};
+use axum::Router;
+use sessile::{BuildError, Deadlines, KeyError, KeyRing, SessionCache};
+use sessile_tower::SessionLayer;
 use tokio::{runtime::Runtime, sync::watch, time};
 
 use crate::{
     format,
-    options::Options,
+    options::{LIFETIME, Options},
     robots::Robots,
     routes::{self, Shop},
     say,
-    stats::{INTERVAL, Instruments},
+    stats::{INTERVAL, Instruments, KEPT},
 };
 
 /// Why the shop did not open: a setting to mend, or the machine's refusal.
@@ -40,14 +42,16 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
     let maintenance = cache.start_maintenance().map_err(opening("the maintenance thread"))?;
     let runtime = Runtime::new().map_err(opening("the runtime"))?;
 
-    let robots = Arc::new(Robots::new(options.robots));
+    let deadlines = Deadlines::default().idle_timeout(options.idle).lifetime(LIFETIME);
+    let robots = Arc::new(Robots::new(options.robots, deadlines));
     let instruments = Instruments::new(options.memory);
     let shop = Arc::new(Shop { cache: cache.clone(), instruments, robots: Arc::clone(&robots) });
     let served = runtime.block_on(async {
         // Listened for before the greeting, so that whoever has read it can stop the shop.
         let signals = Signals::new()?;
         greet(address, options, &cache, origin);
-        until_stopped(signals, listener, shop).await
+        let router = routes::router(Arc::clone(&shop), sessions(&cache, deadlines));
+        until_stopped(signals, listener, shop, router).await
     });
     robots.close();
     drop(runtime);
@@ -68,17 +72,29 @@ fn keys() -> Result<(KeyRing, &'static str), Trouble> {
 fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, Trouble> {
     let builder = SessionCache::builder()
         .memory(options.memory)
-        .idle_timeout(options.idle)
+        .idle_timeout(REMEMBERED)
+        .lifetime(REMEMBERED)
         .cookie_name("__Host-shop")
+        .events(KEPT)
         .keys(keys);
     builder.build().map_err(|wrong| {
         let option = match wrong {
             BuildError::Memory { .. } => "--memory: ",
-            BuildError::Timeout { .. } | BuildError::Contradiction { .. } => "--idle: ",
             _ => "",
         };
         Trouble::Setting(format!("{option}{wrong}"))
     })
+}
+
+/// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On plain
+/// HTTP, for the shop listens on the loopback address only.
+fn sessions(cache: &SessionCache, deadlines: Deadlines) -> SessionLayer {
+    SessionLayer::new(cache.clone())
+        .with_deadlines(deadlines)
+        .rotate_every(ROTATION)
+        .with_sign_in_page("/sign-in")
+        .expect("that is a path")
+        .insecure_http()
 }
 
 /// Bound before anything is started, so that a taken port leaves nothing to clear away.
@@ -104,7 +120,11 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
         "Holdfast is open at http://{address}/ and its engine at http://{address}/stats"
     ));
     say(format_args!("  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"));
-    say(format_args!("  sessions  end {idle} after their last request, and when the shop closes"));
+    let remembered = format::span(REMEMBERED);
+    say(format_args!(
+        "  sessions  end {idle} after their last request, remembered ones {remembered} after the \
+         sign-in, and all when the shop closes"
+    ));
     say(format_args!("  keys      {origin}"));
     say("  cookies   go without Secure: plain HTTP is for this machine alone");
     say("Ctrl-C closes it.");
@@ -115,13 +135,13 @@ async fn until_stopped(
     mut signals: Signals,
     listener: TcpListener,
     shop: Arc<Shop>,
+    router: Router,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let sampling = tokio::spawn(sample(Arc::clone(&shop)));
+    let sampling = tokio::spawn(sample(shop));
     let (stop, stopped) = watch::channel(());
-    let server =
-        axum::serve(listener, routes::router(shop)).with_graceful_shutdown(stopping(stopped));
+    let server = axum::serve(listener, router).with_graceful_shutdown(stopping(stopped));
     let server = tokio::spawn(async move { server.await });
     signals.stop().await;
     drop(stop);
@@ -186,6 +206,12 @@ impl Signals {
 fn opening(what: &'static str) -> impl Fn(io::Error) -> Trouble {
     move |wrong| Trouble::Opening(format!("{what}: {wrong}"))
 }
+
+/// How long a visitor is kept signed in who asks for that, whether they come by or not.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How old an id gets.
+const ROTATION: Duration = Duration::from_secs(60 * 60);
 
 /// Where the keys come from, if it is set.
 const KEYS: &str = "SESSILE_KEYS";

@@ -1,7 +1,6 @@
 //! Who asks: the name, the cart, and the session that holds both.
 //!
-//! Owns what the shop keeps in a session. A name counts only while the engine says that the session
-//! is signed in. Knows nothing of pages.
+//! Owns what the shop keeps in a session. Knows nothing of pages.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,9 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use sessile_tower::{Session, SessionError};
+use sessile_tower::{Key, Session, SessionError, SignIn, local_path};
 
-use crate::cart::{self, Cart};
+use crate::cart::Cart;
 
 /// What a page shows of whoever asks.
 #[derive(Debug, Default)]
@@ -27,36 +26,64 @@ pub(crate) struct Visitor {
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) visitor: Visitor,
-    session: Session,
+    pub(crate) session: Session,
 }
 
 impl Visit {
     /// Changes the cart and stores it. The last thing out of the cart of a visitor who is not signed
     /// in leaves nothing to keep, so their session goes too.
     pub(crate) fn change_cart(
-        mut self,
+        &mut self,
         change: impl FnOnce(&mut Cart),
     ) -> Result<(), SessionError> {
         change(&mut self.visitor.cart);
         match self.visitor.cart.is_empty() {
-            false => self.session.insert(cart::KEY, &self.visitor.cart),
-            true if self.session.is_authenticated() => self.session.remove(cart::KEY),
-            true => self.session.clear(),
+            false => self.session.insert(CART, &self.visitor.cart),
+            true if self.visitor.name.is_some() => self.session.remove(CART),
+            true => {
+                self.session.sign_out();
+                Ok(())
+            }
         }
     }
 
-    /// Signs in under that name. The cart stays, unless it is that of somebody else who was signed in.
-    pub(crate) fn sign_in(self, name: &str) -> Result<(), SessionError> {
+    /// Leaves a message for the next page.
+    pub(crate) fn tell(&self, message: &str) -> Result<(), SessionError> {
+        self.session.insert(FLASH, message.to_owned())
+    }
+
+    /// The message that was left for this page.
+    pub(crate) fn message(&self) -> Result<Option<String>, SessionError> {
+        self.session.take(FLASH)
+    }
+
+    /// Whether there is a session, counting one of this request.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.is_authenticated() || !self.session.keys().is_empty()
+    }
+
+    /// What the forms of a page carry, for a visitor with a session. One without gets none: looking around
+    /// stores nothing.
+    pub(crate) fn form_token(&self) -> Result<Option<String>, SessionError> {
+        self.has_session().then(|| self.session.csrf_token()).transpose()
+    }
+
+    /// The page that signs in starts a session, so that its form can carry a token, and notes where the
+    /// visitor wanted to go.
+    pub(crate) fn begin_sign_in(&self, next: Option<&str>) -> Result<(), SessionError> {
+        let next = next.and_then(local_path).unwrap_or("/");
+        self.session.insert(NEXT, next.to_owned())
+    }
+
+    /// Signs in, and says where the visitor wanted to go. The cart stays, unless it is that of somebody
+    /// else who was signed in.
+    pub(crate) fn sign_in(self, who: SignIn, name: &str) -> Result<String, SessionError> {
+        let next = self.session.take(NEXT)?;
         if self.visitor.name.is_some_and(|before| before != name) {
             self.session.clear()?;
         }
-        self.session.insert(NAME, name)?;
-        self.session.sign_in(name)
-    }
-
-    /// Ends the session on the server.
-    pub(crate) fn sign_out(self) {
-        self.session.sign_out();
+        self.session.sign_in(who)?;
+        Ok(next.unwrap_or_else(|| "/".into()))
     }
 }
 
@@ -75,14 +102,18 @@ impl Visitor {
     /// The first look at a session is what reads it.
     fn of(session: &Session) -> Result<Self, SessionError> {
         let start = Instant::now();
-        let is_authenticated = session.is_authenticated();
+        let name = session.user();
         let took = start.elapsed();
-        let name = if is_authenticated { session.get(NAME)? } else { None };
-        let cart: Cart = session.get(cart::KEY)?.unwrap_or_default();
-        let exists = name.is_some() || !cart.is_empty();
+        let exists = name.is_some() || !session.keys().is_empty();
+        let cart = session.get(CART)?.unwrap_or_default();
         Ok(Self { name, cart, read: exists.then_some(took) })
     }
 }
 
-/// Where a session keeps the name of who is signed in.
-const NAME: &str = "name";
+const CART: Key<Cart> = Key::new("cart");
+
+/// What the next page tells, once.
+const FLASH: Key<String> = Key::new("flash");
+
+/// Where a visitor goes on to who is signing in.
+const NEXT: Key<String> = Key::new("next");

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, product_button};
+use super::Frame;
 use crate::{cart::Cart, catalogue::Product};
 
 /// What the visitor has chosen so far.
@@ -20,7 +20,7 @@ pub(crate) fn cart(frame: &Frame<'_>) -> Markup {
                         p { a.button href="/" { "To the shelves" } }
                     }
                 } @else {
-                    (lines(cart))
+                    (lines(frame, cart))
                     @if frame.visitor.name.is_none() {
                         p.hint { a href="/sign-in" { "Sign in" } " and the cart comes with you." }
                     }
@@ -30,11 +30,11 @@ pub(crate) fn cart(frame: &Frame<'_>) -> Markup {
     )
 }
 
-fn lines(cart: &Cart) -> Markup {
+fn lines(frame: &Frame<'_>, cart: &Cart) -> Markup {
     html! {
         div.panel {
             ul.lines {
-                @for (product, quantity) in cart.lines() { (line(product, quantity)) }
+                @for (product, quantity) in cart.lines() { (line(frame, product, quantity)) }
             }
             p.total { span { "Total" } strong id="total" { "£" (cart.total()) } }
             p.hint { "There is no till: this is as far as the example goes." }
@@ -42,7 +42,7 @@ fn lines(cart: &Cart) -> Markup {
     }
 }
 
-fn line(product: &Product, quantity: u32) -> Markup {
+fn line(frame: &Frame<'_>, product: &Product, quantity: u32) -> Markup {
     let name = product.name;
     html! {
         li {
@@ -52,16 +52,16 @@ fn line(product: &Product, quantity: u32) -> Markup {
                 p { "£" (product.price) " each" }
             }
             div.quantity {
-                (product_button("/cart/take", product.id, "round", &html! {
+                (frame.product_form("/cart/take", product.id, "round", &html! {
                     span aria-hidden="true" { "−" } span.unseen { "One " (name) " fewer" }
                 }))
                 span.number { (quantity) }
-                (product_button("/cart/more", product.id, "round", &html! {
+                (frame.product_form("/cart/more", product.id, "round", &html! {
                     span aria-hidden="true" { "+" } span.unseen { "One more " (name) }
                 }))
             }
             strong.sum { "£" (product.price * quantity) }
-            (product_button("/cart/remove", product.id, "quiet", &html! {
+            (frame.product_form("/cart/remove", product.id, "quiet", &html! {
                 "Remove" span.unseen { " " (name) }
             }))
         }

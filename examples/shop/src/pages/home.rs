@@ -2,11 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, product_button};
-use crate::{
-    cart::Cart,
-    catalogue::{self, Product},
-};
+use super::Frame;
+use crate::catalogue::{self, Product};
 
 /// Everything there is, each with a button that puts one into the cart.
 pub(crate) fn home(frame: &Frame<'_>) -> Markup {
@@ -21,13 +18,13 @@ pub(crate) fn home(frame: &Frame<'_>) -> Markup {
             }
         }
         ul.shelves {
-            @for product in catalogue::all() { (card(product, &frame.visitor.cart)) }
+            @for product in catalogue::all() { (card(frame, product)) }
         }
     })
 }
 
-fn card(product: &Product, cart: &Cart) -> Markup {
-    let quantity = cart.quantity(product);
+fn card(frame: &Frame<'_>, product: &Product) -> Markup {
+    let quantity = frame.visitor.cart.quantity(product);
     html! {
         li.card id=(product.id) {
             div.picture { (product.picture()) }
@@ -38,7 +35,7 @@ fn card(product: &Product, cart: &Cart) -> Markup {
             div.deal {
                 span.price { "£" (product.price) }
                 @if quantity > 0 { span.held { (quantity) " in cart" } }
-                (product_button("/cart/add", product.id, "", &html! {
+                (frame.product_form("/cart/add", product.id, "", &html! {
                     "Add" span.unseen { " " (product.name) " to your cart" }
                 }))
             }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::Frame;
+use crate::server::REMEMBERED;
 
 /// What the form shows: a name to begin with, or the one that was refused.
 pub(crate) enum NameWas<'a> {
@@ -23,6 +24,7 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
                 p { "You are signed in as " strong { (name) } "." }
             }
             form.panel method="post" action="/sign-in" {
+                (frame.token_field())
                 label for="name" { "Your name" }
                 input id="name" name="name" value=(name) required maxlength=(LONGEST_NAME)
                     autocomplete="nickname" aria-describedby="name-hint"
@@ -31,6 +33,10 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
                     p.wrong role="alert" { (must) }
                 }
                 p.hint id="name-hint" { "Any name will do. There is no password in this example." }
+                label.choice {
+                    input name="remember" type="checkbox" value="yes";
+                    span { "Keep me signed in for " (REMEMBERED.as_secs() / DAY) " days" }
+                }
                 button type="submit" { "Sign in" }
             }
         }
@@ -39,3 +45,6 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
 
 /// The most characters of a name.
 pub(crate) const LONGEST_NAME: usize = 40;
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;

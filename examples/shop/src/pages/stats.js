@@ -31,7 +31,10 @@ async function poll() {
 document.querySelector("#release").addEventListener("submit", async (event) => {
   event.preventDefault();
   button.disabled = true;
-  await fetch("/robots", { method: "POST", redirect: "manual" }).catch(() => {});
+  const body = new URLSearchParams(new FormData(event.target));
+  const answer = await fetch("/robots", { method: "POST", body, redirect: "manual" }).catch(() => {});
+  // The form is out of date: somebody has signed in or out since.
+  if (answer?.status === 403) location.reload();
   await ask();
 });
 

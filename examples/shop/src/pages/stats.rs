@@ -10,7 +10,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{Frame, SCRIPT};
 use crate::{
     format,
-    stats::{HEIGHT, Report, WIDTH},
+    stats::{HEIGHT, LATEST, Report, WIDTH},
 };
 
 /// The figures of one reading, kept fresh by the script.
@@ -31,11 +31,12 @@ pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
             (figures.tiles())
             div.pair {
                 (memory(&figures, report))
-                div.stack { (robots(&figures, report)) (figures.classes()) }
+                div.stack { (robots(frame, &figures, report)) (figures.classes()) }
             }
             div.triple {
                 @for (title, rows) in TABLES { (figures.table(title, rows)) }
             }
+            (figures.events())
             (method())
             script { (PreEscaped(SCRIPT)) }
         },
@@ -62,7 +63,7 @@ fn memory(figures: &Figures, report: &Report) -> Markup {
     }
 }
 
-fn robots(figures: &Figures, report: &Report) -> Markup {
+fn robots(frame: &Frame<'_>, figures: &Figures, report: &Report) -> Markup {
     let crowd = match report.robots.wave {
         1_000_000 => "a million".into(),
         wave => format::thousands(wave),
@@ -72,6 +73,7 @@ fn robots(figures: &Figures, report: &Report) -> Markup {
             h2 { "Robots" }
             p { "Each comes once, gets a session, and never shows its cookie again." }
             form id="release" method="post" action="/robots" {
+                (frame.token_field())
                 button type="submit" disabled[report.robots.running] {
                     "Release " (crowd) " robots"
                 }
@@ -110,8 +112,11 @@ struct Figures {
 
 impl Figures {
     fn text(&self, name: &str) -> Markup {
-        let text = self.texts.get(name).map_or("", String::as_str);
-        html! { span data-value=(name) { (text) } }
+        html! { span data-value=(name) { (self.plain(name)) } }
+    }
+
+    fn plain(&self, name: &str) -> &str {
+        self.texts.get(name).map_or("", String::as_str)
     }
 
     fn tiles(&self) -> Markup {
@@ -141,6 +146,20 @@ impl Figures {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// What the engine's events told. Handles may be shown to anybody: they open nothing.
+    fn events(&self) -> Markup {
+        html! {
+            section.panel.events {
+                h2 { "Events" }
+                dl.rows.columns {
+                    @for (label, name) in EVENTS { div { dt { (label) } dd { (self.text(name)) } } }
+                }
+                h3 { "The latest of visitors who are signed in" }
+                ol.latest { @for name in LATEST { li data-value=(name) { (self.plain(name)) } } }
             }
         }
     }
@@ -185,6 +204,21 @@ const CLASSES: [Row; 4] = [
     ("Came back", "anonymous"),
     ("Never came back", "probation"),
     ("Old ids, after a rotation", "aliases"),
+];
+
+const EVENTS: [Row; 12] = [
+    ("Created", "event_created"),
+    ("Signed in", "event_signed_in"),
+    ("Signed out", "event_signed_out"),
+    ("Ended from the list of devices", "event_ended_by_user"),
+    ("Ended, too many devices", "event_ended_at_limit"),
+    ("Expired", "event_expired"),
+    ("Evicted", "event_evicted"),
+    ("Got a new id", "event_rotated"),
+    ("An old id was used", "event_reused"),
+    ("A save met another", "event_conflict"),
+    ("Something else", "event_other"),
+    ("Not told, the queue was full", "events_dropped"),
 ];
 
 const TABLES: [(&str, &[Row]); 3] = [

@@ -4,7 +4,7 @@ use crate::catalogue;
 const TRICKS: &str = r#"<script>alert("x")</script>'&"#;
 
 fn frame(visitor: &Visitor) -> Frame<'_> {
-    Frame { visitor, memory: 64 << 20 }
+    Frame { visitor, memory: 64 << 20, message: Some(TRICKS.into()), token: Some("a-token".into()) }
 }
 
 #[test]
@@ -12,7 +12,14 @@ fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
     let visitor = Visitor { name: Some(TRICKS.into()), ..Visitor::default() };
     let frame = frame(&visitor);
     let refused = NameWas::Refused { name: TRICKS, must: "be shorter" };
-    for page in [home(&frame), cart(&frame), not_found(&frame), sign_in(&frame, &refused)] {
+    let pages = [
+        home(&frame),
+        cart(&frame),
+        not_found(&frame),
+        out_of_date(&frame),
+        sign_in(&frame, &refused),
+    ];
+    for page in pages {
         assert!(!page.0.contains("<script"), "{}", page.0);
         assert!(page.0.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;"));
     }

@@ -3,12 +3,15 @@
 //! Every figure gets its text here and nowhere else, so the page that the server renders and the one
 //! that the script keeps fresh cannot differ.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::Stats;
 
-use super::chart::Lines;
+use super::{
+    chart::Lines,
+    journal::{Happened, LINES},
+};
 use crate::{format, robots::Progress};
 
 /// One reading.
@@ -23,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) resident: Option<u64>,
     pub(crate) uptime: Duration,
     pub(crate) lines: Lines,
+    pub(crate) happened: Happened,
     pub(crate) robots: Progress,
     /// The name of whoever asks, if signed in.
     pub(crate) you: Option<String>,
@@ -34,6 +38,7 @@ impl Report {
         let mut texts: BTreeMap<_, _> = self
             .counts()
             .into_iter()
+            .chain(self.happened.counts.iter().copied())
             .map(|(name, count)| (name, format::thousands(count)))
             .collect();
         texts.insert("used", format::mebibytes(self.engine.memory.used as u64));
@@ -45,6 +50,7 @@ impl Report {
         texts.insert("uptime", format::span(self.uptime));
         texts.insert("robots", self.robots_text());
         texts.insert("you", self.you_text());
+        texts.extend(LATEST.into_iter().zip(self.latest()));
         texts
     }
 
@@ -65,6 +71,7 @@ impl Report {
     pub(crate) fn json(&self) -> Value {
         json!({
             "counts": self.counts().into_iter().collect::<BTreeMap<_, _>>(),
+            "events": self.happened.counts.iter().copied().collect::<BTreeMap<_, _>>(),
             "memory": {
                 "budget": self.engine.memory.budget,
                 "capacity": self.engine.memory.capacity,
@@ -91,7 +98,7 @@ impl Report {
     }
 
     /// Whole numbers by name. The first [`CLASSES`] are the sessions alive, by class.
-    fn counts(&self) -> [(&'static str, u64); 25] {
+    fn counts(&self) -> [(&'static str, u64); 26] {
         let Stats { sessions, evicted, refused, .. } = self.engine;
         let engine = &self.engine;
         [
@@ -120,6 +127,7 @@ impl Report {
             ("conflicts", engine.conflicts),
             ("full", engine.full),
             ("moved", engine.moved),
+            ("events_dropped", engine.events_dropped),
         ]
     }
 
@@ -159,6 +167,11 @@ impl Report {
         }
     }
 
+    /// As many lines as the page has places, the last ones empty.
+    fn latest(&self) -> impl Iterator<Item = String> {
+        self.happened.latest.iter().cloned().chain(iter::repeat(String::new())).take(LINES)
+    }
+
     fn you_text(&self) -> String {
         match &self.you {
             Some(name) => format!("You are signed in as {name}."),
@@ -170,6 +183,10 @@ impl Report {
 fn share(part: u64, whole: u64) -> f64 {
     (part as f64 / whole as f64 * 1000.0).round() / 10.0
 }
+
+/// The names of the lines that tell what happened, the newest first.
+pub(crate) const LATEST: [&str; LINES] =
+    ["latest_1", "latest_2", "latest_3", "latest_4", "latest_5", "latest_6"];
 
 /// How many of the counts, from the first, are classes of sessions.
 const CLASSES: usize = 4;

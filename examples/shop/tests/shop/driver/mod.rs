@@ -1,17 +1,21 @@
 //! The real program on a free port, and a browser of a hundred lines to visit it with.
 //!
 //! A shop is closed when it is dropped, so that no test leaves one behind. A browser opens a
-//! connection for each request and keeps cookies; it follows a redirect only where it is told to.
+//! connection for each request and keeps cookies; it follows a redirect only where it is told to. What
+//! it posts is a form of the page that it saw last, so it carries the token that the page had.
 
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+pub(crate) mod chromium;
 
 /// A shop that is open.
 pub(crate) struct Shop {
@@ -25,6 +29,8 @@ pub(crate) struct Shop {
 pub(crate) struct Browser {
     address: SocketAddr,
     pub(crate) cookies: BTreeMap<String, String>,
+    /// Of the forms on the page that it saw last.
+    pub(crate) token: Option<String>,
 }
 
 /// What came back.
@@ -46,6 +52,15 @@ pub(crate) fn run(mut program: Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = program.output().expect("the shop can be started");
     let text = |bytes| String::from_utf8(bytes).expect("it prints text");
     (status.code(), text(stdout), text(stderr))
+}
+
+/// Looks until it is so; a minute without it fails.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(PAUSE);
+    }
 }
 
 impl Shop {
@@ -73,7 +88,7 @@ impl Shop {
     }
 
     pub(crate) fn visit(&self) -> Browser {
-        Browser { address: self.address, cookies: BTreeMap::new() }
+        Browser { address: self.address, cookies: BTreeMap::new(), token: None }
     }
 
     /// Presses Ctrl-C; how the shop ended, and all that it printed.
@@ -103,7 +118,8 @@ impl Browser {
 
     /// Submits a form and gives the answer itself.
     pub(crate) fn post(&mut self, path: &str, form: &str) -> Answer {
-        self.send("POST", path, "", form)
+        let token = self.token.as_ref().map(|token| format!("csrf={token}&")).unwrap_or_default();
+        self.send("POST", path, "", &format!("{token}{form}"))
     }
 
     /// Submits a form, and goes where the answer leads.
@@ -114,7 +130,9 @@ impl Browser {
         self.get(place.split('#').next().unwrap_or_default())
     }
 
+    /// Asks for the page that signs in, and fills it in.
     pub(crate) fn sign_in(&mut self, name: &str) -> Answer {
+        self.get("/sign-in");
         self.submit("/sign-in", &format!("name={name}"))
     }
 
@@ -128,9 +146,9 @@ impl Browser {
         serde_json::from_str(&self.get("/stats.json").body).expect("it is JSON")
     }
 
-    /// Sends a request; `extra` is further header lines.
+    /// Sends a request as it is; `extra` is further header lines.
     pub(crate) fn send(&mut self, method: &str, path: &str, extra: &str, form: &str) -> Answer {
-        let Self { address, cookies } = self;
+        let Self { address, cookies, .. } = self;
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let cookie = match pairs.is_empty() {
             true => String::new(),
@@ -147,13 +165,16 @@ impl Browser {
         stream.read_to_string(&mut answer).expect("the shop answers with text");
         let answer = Answer::read(&answer);
         self.keep_cookies(&answer);
+        if answer.has("</html>") {
+            self.token = answer.token().map(str::to_owned);
+        }
         answer
     }
 
     /// A connection on which a shop that hangs fails the test instead of hanging it too.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the shop listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("that is not zero");
+        stream.set_read_timeout(Some(PATIENCE)).expect("that is not zero");
         stream
     }
 
@@ -186,6 +207,18 @@ impl Answer {
         lines.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// What the page's forms carry.
+    pub(crate) fn token(&self) -> Option<&str> {
+        let (_, rest) = self.body.split_once("name=\"csrf\" value=\"")?;
+        rest.split('"').next()
+    }
+
+    /// What the page tells of what was done before.
+    pub(crate) fn message(&self) -> Option<&str> {
+        let (_, rest) = self.body.split_once("role=\"status\">")?;
+        rest.split('<').next()
+    }
+
     /// Whether the page greets that visitor.
     pub(crate) fn greets(&self, name: &str) -> bool {
         self.body.contains(&format!("<span class=\"name\">{name}</span>"))
@@ -195,3 +228,9 @@ impl Answer {
         self.body.contains(text)
     }
 }
+
+/// Far longer than anything here takes, also on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);

@@ -1,0 +1,154 @@
+//! The cases, by topic. Each is a function that panics if the application is not as it should be.
+
+mod cookies;
+mod failures;
+mod headers;
+mod lives;
+mod refusals;
+mod users;
+mod writers;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::{Browser, Outcome, Request, Site, site::NO_COOKIES};
+
+/// Something that every adapter must do.
+pub struct Case {
+    /// Its name, with the row of the checklist that it covers, if it is in there.
+    pub name: &'static str,
+    needs: Option<&'static str>,
+    drive: fn(&Site),
+}
+
+impl Case {
+    /// The case of that name.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn named(name: &str) -> &'static Self {
+        CASES.iter().find(|case| case.name == name).expect("there is a case of that name")
+    }
+
+    /// Drives the application through it.
+    #[must_use]
+    pub fn check(&self, site: &Site) -> Outcome {
+        if let Some(feature) = self.needs.filter(|feature| !site.has(feature)) {
+            return Outcome::Skipped(feature);
+        }
+        match catch_unwind(AssertUnwindSafe(|| (self.drive)(site))) {
+            Ok(()) => Outcome::Passed,
+            Err(panic) => Outcome::Failed(message(&*panic)),
+        }
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}
+
+/// Hands the list of all cases to a macro: module, names, and what a case needs of the application. For making a
+/// test of each; see `adapters/tower/tests/contract.rs`.
+#[macro_export]
+macro_rules! for_each_case {
+    ($then:ident) => {
+        $then! {
+            cookies {
+                cook_1_the_cookie_is_tied_to_the_host_and_hidden_from_scripts,
+                cook_2_a_browser_keeps_the_cookie_over_tls_alone,
+                cook_3_no_input_gets_into_a_header,
+                cook_3_one_cookie_is_set_when_a_session_ends_and_another_begins,
+                cook_4_the_cookie_is_short_however_much_the_session_holds,
+                cook_5_the_cookie_goes_when_the_browser_closes,
+                cook_5_a_remembered_cookie_has_the_session_s_age ["remember"],
+                cook_6_vary_whenever_the_session_was_looked_at,
+                cook_6_the_session_s_headers_stand_beside_the_handler_s,
+                cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing,
+                term_6_the_removal_repeats_what_was_set,
+            }
+            headers {
+                parse_5_several_cookie_fields_are_as_good_as_one,
+                parse_6_one_good_cookie_among_five_of_the_name,
+                parse_8_bytes_that_are_no_text_cost_no_other_cookie,
+                cookies_of_64_kib_hide_no_session ["large-headers"],
+            }
+            refusals {
+                sign_8_every_refused_cookie_is_answered_alike,
+                id_4_a_refused_cookie_is_never_adopted,
+            }
+            lives {
+                values_stay_until_they_are_removed,
+                a_value_that_is_taken_is_gone,
+                a_session_that_was_emptied_is_ended,
+                life_4_nothing_is_kept_of_who_stored_nothing,
+                life_4_ten_thousand_connections_without_a_cookie_leave_no_session,
+                st_38_a_session_that_did_not_change_is_neither_saved_nor_sent,
+                st_30_a_session_that_ended_is_replaced_by_one_with_a_new_id,
+                time_1_a_session_that_was_idle_is_gone ["clock"],
+            }
+            users {
+                life_1_signing_in_and_rotating_change_the_id_and_kill_the_old_one,
+                life_1_a_visitor_without_a_session_signs_in,
+                st_24_signing_out_ends_the_session,
+                st_54_signing_out_without_a_session_creates_none,
+                a_user_s_devices_are_listed_and_ended,
+                a_form_counts_in_its_own_session_until_the_id_changes,
+            }
+            writers {
+                life_5_two_writers_of_different_keys_lose_nothing,
+                life_5_a_slow_request_keeps_what_others_wrote,
+                life_5_two_writers_of_one_sum_lose_nothing ["increment"],
+                life_3_a_slow_request_does_not_bring_a_session_back,
+            }
+            failures {
+                a_response_of_500_stores_nothing_but_an_end,
+                a_handler_that_panics_stores_nothing ["panics"],
+                a_client_that_goes_away_leaves_nothing_behind ["cancels"],
+                a_body_dropped_half_way_stores_nothing,
+                a_session_over_the_limit_is_an_error_that_says_so,
+                a_value_that_cannot_be_written_stores_nothing,
+                a_change_after_the_headers_left_is_refused_or_stored_and_never_lost,
+            }
+        }
+    };
+}
+
+macro_rules! list {
+    ($($module:ident { $($name:ident $([$feature:literal])?,)+ })+) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[$($(Case {
+            name: stringify!($name),
+            needs: [$(Some($feature),)? None][0],
+            drive: $module::$name,
+        },)+)+];
+    };
+}
+for_each_case!(list);
+
+/// What `act` does while a request of that browser that sets a key is held: its answer. It has read the session.
+fn while_held(
+    site: &Site,
+    browser: &mut Browser<'_>,
+    (key, value): (&str, &str),
+    act: impl FnOnce(&mut Browser<'_>),
+) -> crate::Answer {
+    let slow = browser.with_cookie(&Request::post("/held-set", &[("key", key), ("value", value)]));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| site.send(&slow));
+        site.get("/held?requests=1", NO_COOKIES);
+        let release = Release(site);
+        act(browser);
+        drop(release);
+        slow.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Lets held requests go on when it is dropped, so that a case that fails hangs nowhere.
+struct Release<'s>(&'s Site);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(&Request::post("/release", &[]));
+    }
+}

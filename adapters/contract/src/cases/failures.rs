@@ -1,0 +1,118 @@
+//! What goes wrong in a handler, or on the way, and what is stored then.
+
+use super::Release;
+use crate::{Request, Site, site::NO_COOKIES};
+
+pub(super) fn a_response_of_500_stores_nothing_but_an_end(site: &Site) {
+    let before = site.stats();
+    let mut browser = site.browser();
+    let form = [("key", "a"), ("value", "1")];
+    let answer = browser.post("/fail", &form);
+    assert_eq!((answer.status, answer.cookie(), site.stats()), (500, None, before));
+
+    browser.set("a", "0");
+    let answer = browser.post("/fail", &form);
+    assert_eq!((answer.status, answer.cookie()), (500, None));
+    assert_eq!(answer.all("vary"), ["Cookie"], "it was looked at all the same");
+    assert_eq!((browser.value("a").as_str(), browser.user().as_str()), ("0", ""));
+
+    let old = browser.cookie();
+    let answer = browser.post("/sign-out-and-fail", &form);
+    assert_eq!((answer.status, answer.cookie()), (500, Some("__Host-session=")));
+    assert_eq!(site.get("/get?key=a", &[old]).body, "");
+    assert_eq!(site.stats()[0], before[0]);
+}
+
+pub(super) fn a_handler_that_panics_stores_nothing(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let before = site.stats();
+    let request = Request::post("/panic", &[("key", "a"), ("value", "2")]);
+    for request in [browser.with_cookie(&request), request] {
+        let answer = site.try_send(&request);
+        let status = answer.as_ref().map(|answer| answer.status);
+        assert!([None, Some(500)].contains(&status), "{status:?}");
+        assert_eq!(answer.and_then(|answer| answer.cookie().map(str::len)), None);
+        assert_eq!(site.stats(), before);
+    }
+    assert_eq!(browser.value("a"), "1", "the application goes on");
+}
+
+pub(super) fn a_client_that_goes_away_leaves_nothing_behind(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let before = site.stats();
+    let request = Request::post("/held-set", &[("key", "a"), ("value", "2")]);
+    for request in [browser.with_cookie(&request), request] {
+        let _release = Release(site);
+        let mut connection = site.connect();
+        connection.send(&request.to_bytes());
+        site.get("/held?requests=1", NO_COOKIES);
+        drop(connection);
+        site.get("/held?requests=0", NO_COOKIES);
+        assert_eq!(site.stats(), before);
+    }
+    assert_eq!(browser.value("a"), "1");
+}
+
+pub(super) fn a_body_dropped_half_way_stores_nothing(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let before = site.stats();
+    let request = Request::post("/set", &[("key", "a"), ("value", &"2".repeat(1_000))]);
+    for request in [browser.with_cookie(&request), request] {
+        let bytes = request.to_bytes();
+        let mut connection = site.connect();
+        connection.send(&bytes[..bytes.len() - 500]);
+        connection.send_no_more();
+        let answer = connection.receive();
+        assert!(answer.is_none_or(|answer| answer.status >= 400 && answer.cookie().is_none()));
+        assert_eq!(site.stats(), before);
+    }
+    assert_eq!(browser.value("a"), "1");
+}
+
+pub(super) fn a_session_over_the_limit_is_an_error_that_says_so(site: &Site) {
+    let mut browser = site.browser();
+    let secret = "secret ".repeat(1_300);
+    browser.set("first", &secret);
+    let old = browser.cookie();
+    let before = site.stats();
+    let answer = browser.post("/set", &[("key", "second"), ("value", &secret)]);
+    assert_eq!((answer.status, answer.cookie()), (500, None));
+    assert!(answer.body.contains("16384"), "it names the limit: {}", answer.body);
+    assert!(answer.body.contains("max_session_size"), "and the setting: {}", answer.body);
+    assert!(!answer.body.contains("secret"));
+    assert_eq!((browser.cookie(), site.stats()), (old, before));
+    assert_eq!(browser.value("first"), secret, "it is as it was");
+    assert_eq!(browser.value("second"), "");
+}
+
+pub(super) fn a_value_that_cannot_be_written_stores_nothing(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let before = site.stats();
+    for answer in [browser.post("/unwritable", &[]), site.post("/unwritable", &[], NO_COOKIES)] {
+        assert_eq!((answer.status, answer.cookie()), (500, None));
+    }
+    assert_eq!(site.stats(), before);
+    assert_eq!(browser.value("a"), "1");
+}
+
+pub(super) fn a_change_after_the_headers_left_is_refused_or_stored_and_never_lost(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let answer = browser.get("/stream?key=a");
+    assert_eq!((answer.status, answer.cookie()), (200, None));
+    let lines: Vec<_> = answer.body.lines().collect();
+    assert_eq!(lines[0], "1", "a body may read");
+    let expected = match lines[1..] {
+        ["refused"] => "1",
+        ["stored"] => "late",
+        _ => panic!("the second line is {:?}", &lines[1..]),
+    };
+    assert_eq!(browser.value("a"), expected, "{}", lines[1]);
+    let [sessions, created, _] = site.stats();
+    assert_eq!(site.get("/stream?key=a", NO_COOKIES).cookie(), None);
+    assert_eq!(site.stats()[..2], [sessions, created], "nobody could have its cookie");
+}

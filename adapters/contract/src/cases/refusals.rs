@@ -1,0 +1,110 @@
+//! Cookies that open nothing: the client learns nothing of why.
+
+use crate::{
+    Request, Site,
+    tokens::{of_an_unknown_session, under_another_key},
+};
+
+pub(super) fn sign_8_every_refused_cookie_is_answered_alike(site: &Site) {
+    let refused = refused(site);
+    for request in [
+        Request::get("/get?key=a"),
+        Request::get("/user"),
+        Request::get("/devices"),
+        Request::post("/take", &[("key", "a")]),
+        Request::post("/rotate", &[]),
+        Request::post("/csrf", &[("token", "made up")]),
+        Request::post("/fail", &[("key", "a"), ("value", "1")]),
+        Request::post("/sign-out", &[]),
+    ] {
+        let answers: Vec<_> = refused
+            .iter()
+            .map(|(why, value)| (why, site.send(&request.clone().cookies(&[value])).undated()))
+            .collect();
+        for (why, answer) in &answers {
+            assert_eq!(answer, &answers[0].1, "{why} and {}", answers[0].0);
+        }
+        if !is_sign_out(&request) {
+            assert_eq!(answers[0].1, site.send(&request).undated(), "as without a cookie");
+        }
+    }
+}
+
+pub(super) fn id_4_a_refused_cookie_is_never_adopted(site: &Site) {
+    for (why, cookie) in refused(site) {
+        let [_, created, _] = site.stats();
+        let answer = site.get("/get?key=a", &[&cookie]);
+        assert_eq!((answer.body.as_str(), answer.cookie()), ("", None), "{why}");
+        assert_eq!(site.stats()[1], created, "{why}: nothing is made of it");
+
+        let form = [("key", "a"), ("value", "2")];
+        let answer = site.post("/set", &form, &[&cookie]);
+        assert!(answer.cookie().is_some_and(|own| own != cookie), "{why}: there is a new id");
+        assert_eq!(site.get("/get?key=a", &[cookie]).body, "", "{why}");
+    }
+}
+
+/// That one takes a dead cookie away, where there is one.
+fn is_sign_out(request: &Request) -> bool {
+    request.to_bytes().starts_with(b"POST /sign-out ")
+}
+
+/// `Cookie` fields that open nothing, and why.
+fn refused(site: &Site) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |why: &str, value: &str| {
+        all.push((why.to_owned(), format!("__Host-session={value}")));
+    };
+    for (why, value) in malformed() {
+        add(why, &value);
+    }
+    add("of another key", &under_another_key());
+    add("unknown", &of_an_unknown_session());
+    if site.has("clock") {
+        let expired = value_of(site, &[]);
+        site.post("/advance", &[("seconds", "1800")], crate::site::NO_COOKIES);
+        add("expired", &expired);
+    }
+    add("ended", &value_of(site, &[("/sign-out", &[])]));
+    add("rotated away", &value_of(site, &[("/rotate", &[])]));
+    let sign_in: &[_] = &[("user", "ada"), ("label", "")];
+    add("before a sign-in", &value_of(site, &[("/sign-in", sign_in)]));
+    add(
+        "ended everywhere",
+        &value_of(site, &[("/sign-in", sign_in), ("/sign-out-everywhere", &[])]),
+    );
+    for at in [0, 1, 3, 10, 26, 30, 47] {
+        let good = value_of(site, &[]);
+        let other = if good.as_bytes()[at] == b'A' { "Q" } else { "A" };
+        add(&format!("damaged at {at}"), &[&good[..at], other, &good[at + 1..]].concat());
+    }
+    all
+}
+
+fn malformed() -> [(&'static str, String); 11] {
+    [
+        ("empty", String::new()),
+        ("short", "A".to_owned()),
+        ("an equals sign", "=".to_owned()),
+        ("quotes", "\"\"".to_owned()),
+        ("a path", "../../etc/passwd".to_owned()),
+        ("an escape", "%00".to_owned()),
+        ("an id of others", "AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+        ("zeros", "A".repeat(48)),
+        ("ones", "_".repeat(48)),
+        ("no base64", "!".repeat(48)),
+        ("long", "A".repeat(4_000)),
+    ]
+}
+
+/// The value of the cookie that a visitor had before those requests.
+fn value_of(site: &Site, then: &[(&str, &[(&str, &str)])]) -> String {
+    let mut browser = site.browser();
+    browser.set("a", "1");
+    let mut old = browser.cookie();
+    for (path, form) in then {
+        old = browser.cookie();
+        assert_eq!(browser.post(path, form).status, 200, "{path}");
+    }
+    old.split_once('=').map(|(_, value)| value.to_owned()).expect("a cookie has a value")
+}

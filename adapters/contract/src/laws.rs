@@ -1,0 +1,92 @@
+//! What holds of every response of the contract's routes, whatever the case.
+
+use crate::{Answer, COOKIE_NAME, browser::mute};
+
+/// # Panics
+/// If the response breaks one.
+pub(crate) fn hold(answer: &Answer) {
+    let own = own_cookies(answer);
+    assert!(own.len() <= 1, "COOK-3: the cookie is set {} times", own.len());
+    if let Some(field) = own.first() {
+        assert!(is_golden(field), "COOK-1, COOK-5, TERM-6: {}", mute(field));
+        assert!(says(answer, "cache-control", "no-store"), "COOK-6: a cookie without no-store");
+        assert!(varies(answer), "COOK-6: a cookie without Vary");
+    }
+}
+
+/// The `Set-Cookie` fields of the session's cookie.
+pub(crate) fn own_cookies(answer: &Answer) -> Vec<&str> {
+    let is_own = |field: &&str| field.split('=').next() == Some(COOKIE_NAME);
+    answer.all("set-cookie").into_iter().filter(is_own).collect()
+}
+
+/// Whether the response says that it depends on the request's cookies, once.
+pub(crate) fn varies(answer: &Answer) -> bool {
+    says(answer, "vary", "cookie")
+}
+
+/// Whether a list in a header has a word exactly once.
+fn says(answer: &Answer, name: &str, word: &str) -> bool {
+    let fields = answer.all(name).join(",");
+    fields.split(',').filter(|said| said.trim().eq_ignore_ascii_case(word)).count() == 1
+}
+
+/// Whether it is to the letter what the engine's defaults make: a token, or none and no time left.
+fn is_golden(field: &str) -> bool {
+    let rest = field.strip_prefix(COOKIE_NAME).and_then(|rest| rest.strip_prefix('='));
+    let Some((value, attributes)) = rest.and_then(|rest| rest.split_once("; Path=/")) else {
+        return false;
+    };
+    let Some(age) = attributes.strip_suffix("; HttpOnly; Secure; SameSite=Lax") else {
+        return false;
+    };
+    if value.is_empty() { age == REMOVED } else { is_token(value) && is_age(age) }
+}
+
+fn is_token(value: &str) -> bool {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    value.len() == 48 && value.bytes().all(is_base64url)
+}
+
+/// None, or seconds that are 400 days at most.
+fn is_age(age: &str) -> bool {
+    let seconds = age.strip_prefix("; Max-Age=").and_then(|seconds| seconds.parse::<u32>().ok());
+    age.is_empty() || seconds.is_some_and(|seconds| (1..=400 * 24 * 60 * 60).contains(&seconds))
+}
+
+const REMOVED: &str = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+
+#[cfg(test)]
+mod tests {
+    use super::is_golden;
+
+    #[test]
+    fn cook_1_cook_5_term_6_only_the_defaults_pass() {
+        let token = "A".repeat(48);
+        let end = "; HttpOnly; Secure; SameSite=Lax";
+        for good in [
+            format!("__Host-session={token}; Path=/{end}"),
+            format!("__Host-session={token}; Path=/; Max-Age=60{end}"),
+            format!(
+                "__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{end}"
+            ),
+        ] {
+            assert!(is_golden(&good), "{good}");
+        }
+        for bad in [
+            format!("session={token}; Path=/{end}"),
+            format!("__Host-session={token}; Path=/shop{end}"),
+            format!("__Host-session={token}; Path=/; Domain=localhost{end}"),
+            format!("__Host-session={token}; Path=/; Max-Age=34560001{end}"),
+            format!("__Host-session={token}; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT{end}"),
+            format!("__Host-session={token}; Path=/; Secure; SameSite=Lax"),
+            format!("__Host-session={token}; Path=/; HttpOnly; SameSite=Lax"),
+            format!("__Host-session={token}; Path=/; HttpOnly; Secure"),
+            format!("__Host-session=a b; Path=/{end}"),
+            format!("__Host-session=; Path=/{end}"),
+            format!("__Host-session=; Path=/; Max-Age=0{end}"),
+        ] {
+            assert!(!is_golden(&bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The contract's routes in axum: see the table of `sessile-contract`.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    Extension, Form, Router,
+    body::{Body, Bytes},
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use sessile::{Clock, KeyRing, SessionCache};
+use sessile_tower::{Session, SessionError, SessionLayer, SignIn};
+use tokio::sync::watch;
+
+type Input = Form<HashMap<String, String>>;
+type Answer = Result<String, SessionError>;
+type Done = Result<&'static str, SessionError>;
+
+pub(crate) fn app() -> Router {
+    let clock = Clock::manual();
+    let cache = cache_with(clock.clone());
+    app_of(SessionLayer::new(cache.clone()), cache, clock)
+}
+
+pub(crate) fn cache_with(clock: Clock) -> SessionCache {
+    let keys = KeyRing::from_base64(sessile_contract::KEYS).unwrap();
+    SessionCache::builder().memory(16 << 20).keys(keys).clock(clock).build().unwrap()
+}
+
+pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: Clock) -> Router {
+    let app = routes().layer(layer).merge(without_session());
+    app.layer(Extension(cache)).layer(Extension(clock)).layer(Extension(Held::default()))
+}
+
+fn without_session() -> Router {
+    const FEATURES: &str = "panics\ncancels\nincrement\nremember\nclock\nlarge-headers";
+    Router::new()
+        .route("/features", get(|| async { FEATURES }))
+        .route("/stats", get(stats))
+        .route("/held", get(held))
+        .route("/release", post(release))
+        .route("/advance", post(advance))
+}
+
+/// Those that look at the session, without a layer.
+pub(crate) fn routes() -> Router {
+    Router::new()
+        .route("/untouched", get(|| async { "untouched" }))
+        .route("/get", get(read))
+        .route("/set", post(set))
+        .route("/remove", post(remove))
+        .route("/take", post(take))
+        .route("/clear", post(|session: Session| async move { session.clear().map(ok) }))
+        .route("/bump", post(bump))
+        .route("/increment", post(increment))
+        .route("/sign-in", post(sign_in))
+        .route("/user", get(|session: Session| async move { session.user().unwrap_or_default() }))
+        .route("/sign-out", post(sign_out))
+        .route("/sign-out-and-set", post(sign_out_and_set))
+        .route("/sign-out-everywhere", post(sign_out_everywhere))
+        .route("/rotate", post(|session: Session| async move { session.rotate().map(ok) }))
+        .route("/devices", get(devices))
+        .route(
+            "/csrf",
+            get(|session: Session| async move { session.csrf_token() }).post(check_csrf),
+        )
+        .route("/own-headers", post(own_headers))
+        .route("/unwritable", post(unwritable))
+        .route("/fail", post(fail))
+        .route("/sign-out-and-fail", post(sign_out_and_fail))
+        .route("/panic", post(panic))
+        .route("/stream", get(stream))
+        .route("/held-set", post(held_set))
+}
+
+fn ok((): ()) -> &'static str {
+    "ok"
+}
+
+fn text(value: Option<Value>) -> String {
+    match value {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+    }
+}
+
+async fn stats(Extension(cache): Extension<SessionCache>) -> String {
+    cache.maintain(usize::MAX);
+    let stats = cache.stats();
+    format!("{} {} {}", cache.len(), stats.created, stats.saved)
+}
+
+async fn read(session: Session, Form(input): Input) -> Answer {
+    Ok(text(session.get(&input["key"])?))
+}
+
+async fn set(session: Session, Form(input): Input) -> Done {
+    session.insert(&input["key"], &input["value"]).map(ok)
+}
+
+async fn remove(session: Session, Form(input): Input) -> Done {
+    session.remove(&input["key"]).map(ok)
+}
+
+async fn take(session: Session, Form(input): Input) -> Answer {
+    Ok(text(session.take(&input["key"])?))
+}
+
+async fn bump(session: Session, Form(input): Input) -> Answer {
+    let key = &input["key"];
+    let next = session.get::<u64>(key)?.unwrap_or(0) + 1;
+    session.insert(key, next)?;
+    Ok(next.to_string())
+}
+
+async fn increment(session: Session, Form(input): Input) -> Answer {
+    Ok(session.increment(&input["key"], 1)?.to_string())
+}
+
+async fn sign_in(session: Session, Form(input): Input) -> Done {
+    let mut who = SignIn::of(&input["user"]).label(&input["label"]);
+    if let Some(seconds) = input.get("remember") {
+        who = who.remember(Duration::from_secs(seconds.parse().unwrap()));
+    }
+    session.sign_in(who).map(ok)
+}
+
+async fn sign_out(session: Session) -> &'static str {
+    session.sign_out();
+    "ok"
+}
+
+async fn sign_out_and_set(session: Session, input: Input) -> Done {
+    session.sign_out();
+    set(session, input).await
+}
+
+async fn sign_out_everywhere(session: Session) -> String {
+    session.sign_out_everywhere().to_string()
+}
+
+async fn devices(session: Session) -> String {
+    let devices = session.devices();
+    let line = |device: &sessile_tower::Device| {
+        format!("{}{}", if device.is_this() { "* " } else { "" }, device.label)
+    };
+    devices.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+async fn check_csrf(session: Session, Form(input): Input) -> Done {
+    session.check_csrf(&input["token"]).map(ok)
+}
+
+async fn own_headers(session: Session) -> Result<impl IntoResponse, SessionError> {
+    session.insert("a", "1")?;
+    let headers = [
+        (header::SET_COOKIE, "theme=dark"),
+        (header::VARY, "accept-language"),
+        (header::CACHE_CONTROL, "public, max-age=60"),
+    ];
+    Ok((headers, "ok"))
+}
+
+async fn unwritable(session: Session) -> Done {
+    session.insert("a", HashMap::from([((1, 2), 3)])).map(ok)
+}
+
+async fn fail(session: Session, Form(input): Input) -> Result<impl IntoResponse, SessionError> {
+    session.insert(&input["key"], &input["value"])?;
+    session.sign_in("mallory")?;
+    Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
+}
+
+async fn sign_out_and_fail(
+    session: Session,
+    Form(input): Input,
+) -> Result<impl IntoResponse, SessionError> {
+    session.sign_out();
+    session.insert(&input["key"], &input["value"])?;
+    Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
+}
+
+async fn panic(session: Session, Form(input): Input) -> Done {
+    session.insert(&input["key"], &input["value"])?;
+    panic!("a handler of the contract panics, as it should");
+}
+
+async fn stream(session: Session, Form(input): Input) -> Result<Body, SessionError> {
+    let key = input["key"].clone();
+    let first = format!("{}\n", text(session.get(&key)?));
+    let late = async move {
+        match session.insert(&key, "late") {
+            Ok(()) => "stored",
+            Err(SessionError::TooLate) => "refused",
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let chunks = stream::iter([Bytes::from(first)]).chain(stream::once(late).map(Bytes::from));
+    Ok(Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>)))
+}
+
+async fn held_set(session: Session, held: Extension<Held>, input: Input) -> Done {
+    session.get::<Value>(&input["key"])?;
+    held.wait().await;
+    set(session, input).await
+}
+
+async fn held(Extension(held): Extension<Held>, Form(input): Input) -> &'static str {
+    let requests: usize = input["requests"].parse().unwrap();
+    let mut changes = held.0.subscribe();
+    changes.wait_for(|now| now.requests == requests).await.unwrap();
+    "ok"
+}
+
+async fn release(Extension(held): Extension<Held>) -> &'static str {
+    held.0.send_modify(|now| now.releases += 1);
+    "ok"
+}
+
+async fn advance(Extension(clock): Extension<Clock>, Form(input): Input) -> &'static str {
+    clock.advance(Duration::from_secs(input["seconds"].parse().unwrap()));
+    "ok"
+}
+
+/// Requests that wait for a release.
+#[derive(Clone, Default)]
+struct Held(watch::Sender<Now>);
+
+#[derive(Default)]
+struct Now {
+    requests: usize,
+    releases: usize,
+}
+
+impl Held {
+    /// It counts until it is released, or dropped because its client went away.
+    async fn wait(&self) {
+        let mut changes = self.0.subscribe();
+        let releases = changes.borrow().releases;
+        self.0.send_modify(|now| now.requests += 1);
+        let _count = Count(self);
+        changes.wait_for(|now| now.releases > releases).await.unwrap();
+    }
+}
+
+struct Count<'h>(&'h Held);
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|now| now.requests -= 1);
+    }
+}

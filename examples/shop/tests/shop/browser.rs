@@ -1,0 +1,152 @@
+//! The shop in Chromium: what only a browser can say of cookies, redirects and pages.
+//!
+//! Expiry is the one place where real time passes, and it is waited for by looking.
+
+use fantoccini::cookies::Cookie;
+
+use crate::driver::{
+    Shop,
+    chromium::{Chromium, Window},
+    program, until,
+};
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn a_visitor_signs_in_fills_a_cart_reloads_and_signs_out() {
+    let (shop, chromium) = (Shop::open(), Chromium::start());
+    let window = chromium.window(&shop);
+    assert_eq!(window.cookies().len(), 0, "looking around sets no cookie");
+    window.shoot("shelves");
+
+    window.press("#coral button");
+    assert_eq!(window.text("nav .count").as_deref(), Some("1 in it"));
+    assert_eq!(window.text(".message").as_deref(), Some("Coral bookend is in your cart."));
+    window.shoot("shelves-with-a-message");
+    window.reload();
+    assert_eq!(window.text(".message"), None, "a message is shown once");
+    let before = session_cookie(&window);
+    window.go("/sign-in");
+    window.shoot("sign-in");
+    window.fill("#name", "Ada Lovelace");
+    window.press("form.panel button");
+    assert_eq!(window.text(".who .name").as_deref(), Some("Ada Lovelace"));
+    assert_ne!(session_cookie(&window).value(), before.value(), "signing in gives a new id");
+
+    window.go("/cart");
+    for _ in 0..2 {
+        assert_eq!(window.text("#total").as_deref(), Some("£32"));
+        window.reload();
+    }
+    window.shoot("cart");
+    window.press(".who button");
+    assert_eq!(window.text(".who .name"), None);
+    assert_eq!(window.cookies().len(), 0, "the browser forgot the cookie");
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn cook_1_the_browser_reports_the_cookie_with_its_flags() {
+    let (shop, chromium) = (Shop::open(), Chromium::start());
+    let window = chromium.window(&shop);
+    window.press("#limpet button");
+    let cookie = session_cookie(&window);
+    assert_eq!(cookie.http_only(), Some(true));
+    assert_eq!(cookie.same_site().map(|site| site.is_lax()), Some(true));
+    assert_eq!(cookie.path(), Some("/"));
+    assert_eq!(cookie.expires(), None, "it goes with the browser");
+    assert_eq!(cookie.secure(), Some(false), "plain HTTP, on this machine alone");
+    assert_eq!(window.script_cookies(), "", "no script can read it");
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn a_session_expires_when_nobody_asks() {
+    let shop = Shop::opened_by(program(&["--memory", "8MiB", "--idle", "5s"]));
+    let chromium = Chromium::start();
+    let (window, remembered) = (chromium.window(&shop), chromium.window(&shop));
+    remembered.go("/sign-in");
+    remembered.click("input[name=remember]");
+    remembered.press("form.panel button");
+    sign_in(&window, "Grace");
+    let mut observer = shop.visit();
+    until("the session to expire", || observer.figures()["counts"]["authenticated"] == 1);
+    assert_eq!(session_cookie(&window).expires(), None, "the browser still has the cookie");
+    window.reload();
+    assert_eq!(window.text(".who .name"), None);
+
+    assert!(session_cookie(&remembered).expires().is_some(), "this one outlives the browser");
+    remembered.reload();
+    assert_eq!(remembered.text(".who .name").as_deref(), Some("Ada"));
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn term_5_two_devices_and_signing_out_everywhere() {
+    let (shop, chromium) = (Shop::open(), Chromium::start());
+    let laptop = chromium.window(&shop);
+    let phone = chromium.window_as(&shop, &[&format!("--user-agent={PHONE}")]);
+    let tablet = chromium.window_as(&shop, &[&format!("--user-agent={TABLET}")]);
+    for device in [&tablet, &phone, &laptop] {
+        sign_in(device, "Ada");
+    }
+    laptop.go("/devices");
+    assert_eq!(laptop.texts(".devices h2").len(), 3);
+    assert_eq!(
+        laptop.text(".devices h2:has(.this)").as_deref(),
+        Some("Headless Chrome on Linux This device")
+    );
+    laptop.shoot("devices");
+
+    let of_phone = ".devices li:has(input[value='";
+    let handles = laptop.values(".devices input[name=handle]");
+    let names = laptop.texts(".devices h2");
+    let at = names.iter().position(|name| name == "Safari on iPhone").expect("it is listed");
+    laptop.press(&format!("{of_phone}{}']) button", handles[at]));
+    assert_eq!(laptop.text(".message").as_deref(), Some("That device is signed out."));
+    assert_eq!(laptop.texts(".devices h2").len(), 2);
+    phone.reload();
+    assert_eq!(phone.text(".who .name"), None);
+
+    laptop.press("form[action='/devices/end-all'] button");
+    for device in [&laptop, &tablet] {
+        device.go("/");
+        assert_eq!(device.text(".who .name"), None);
+    }
+    assert_eq!(laptop.cookies().len(), 0);
+}
+
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn the_engine_page_follows_what_happens() {
+    let (shop, chromium) = (Shop::open(), Chromium::start());
+    let (window, other) = (chromium.window(&shop), chromium.window(&shop));
+    sign_in(&window, "Ada");
+    window.go("/stats");
+    sign_in(&other, "Ada");
+    let signed_in = "[data-value=event_signed_in]";
+    until("the figures to be fresh", || window.text(signed_in).as_deref() == Some("2"));
+    // The page's form is out of date when somebody else signs in: it is fetched anew.
+    window.in_another_tab(|tab| sign_in(tab, "Grace"));
+    window.press("#release button");
+    assert_eq!(window.text("[data-value=you]").as_deref(), Some("You are signed in as Grace."));
+    window.click("#release button");
+    until("robots to come", || window.text("[data-value=event_evicted]").as_deref() != Some("0"));
+    window.shoot("engine");
+}
+
+fn sign_in(window: &Window<'_>, name: &str) {
+    window.go("/sign-in");
+    window.fill("#name", name);
+    window.press("form.panel button");
+    assert_eq!(window.text(".who .name").as_deref(), Some(name));
+}
+
+fn session_cookie(window: &Window<'_>) -> Cookie<'static> {
+    let cookies = window.cookies();
+    assert_eq!(cookies.len(), 1, "the shop sets one cookie");
+    cookies.into_iter().next().expect("there is one")
+}
+
+const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 \
+                     (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
+const TABLET: &str = "Mozilla/5.0 (Android 15; Tablet; rv:140.0) Gecko/140.0 Firefox/140.0";

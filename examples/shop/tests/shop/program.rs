@@ -1,0 +1,133 @@
+//! The program itself: its options, how it opens and how it closes.
+
+use crate::driver::{Shop, program, run};
+
+#[cfg(unix)]
+#[test]
+fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
+    let open = || {
+        let mut program = program(&["--memory", "8MiB"]);
+        program.env("SESSILE_KEYS", KEY);
+        Shop::opened_by(program)
+    };
+    let shop = open();
+    assert!(shop.greeting.contains("keys      from SESSILE_KEYS"), "{}", shop.greeting);
+    let mut visitor = shop.visit();
+    visitor.sign_in("Ada");
+    let cookies = visitor.cookies.clone();
+    assert!(shop.interrupt().0.success());
+
+    let shop = open();
+    let mut visitor = shop.visit();
+    visitor.cookies = cookies;
+    let page = visitor.get("/");
+    assert_eq!(page.status, 200);
+    assert!(!page.greets("Ada") && page.has("You have no session"));
+    let counts = &visitor.figures()["counts"];
+    assert!(counts["refused_unknown"].as_u64() >= Some(1), "genuine, but unknown: {counts}");
+    assert_eq!(counts["refused_forged"], 0);
+    assert!(visitor.sign_in("Ada").greets("Ada"));
+}
+
+#[test]
+fn fresh_keys_are_said_to_be_fresh() {
+    let shop = Shop::open();
+    assert!(shop.greeting.contains("sign-ins will not survive a restart"), "{}", shop.greeting);
+    assert!(shop.address.ip().is_loopback());
+    assert!(shop.greeting.contains("8.0 MiB, fixed: some "), "{}", shop.greeting);
+}
+
+#[test]
+fn a_taken_port_is_said_plainly() {
+    let shop = Shop::open();
+    let port = shop.address.port().to_string();
+    let (code, stdout, stderr) = run(program(&["--port", &port]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.starts_with(&format!("shop: port {port} is taken")), "{stderr}");
+    assert_eq!(shop.visit().get("/").status, 200);
+}
+
+#[test]
+fn settings_that_cannot_be_are_named() {
+    for (arguments, named) in [
+        (&["--port", "http"][..], "--port was \"http\": it must be"),
+        (&["--memory"], "--memory has no value"),
+        (&["--memory", "64MB"], "--memory was \"64MB\": it must be"),
+        (&["--memory", "4096"], "--memory: "),
+        (&["--memory", "9999999999G"], "--memory: "),
+        (&["--idle", "soon"], "--idle was \"soon\": it must be"),
+        (&["--idle", "0s"], "--idle was \"0s\": it must be"),
+        (&["--idle", "13h"], "--idle was \"13h\": it must be"),
+        (&["--verbose"], "\"--verbose\" is not an option"),
+        (&["8080"], "\"8080\" is not an option"),
+    ] {
+        let (code, stdout, stderr) = run(program(arguments));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("shop: ") && stderr.contains(named), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn sign_3_keys_that_cannot_be_are_named_but_not_shown() {
+    for keys in ["", "c2hvcnQ=", "?not base64?"] {
+        let mut program = program(&[]);
+        program.env("SESSILE_KEYS", keys);
+        let (code, _, stderr) = run(program);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.starts_with("shop: SESSILE_KEYS: "), "{stderr}");
+        assert!(keys.is_empty() || !stderr.contains(keys), "{stderr}");
+    }
+}
+
+#[test]
+fn help_is_given_and_nothing_is_opened() {
+    let (code, stdout, stderr) = run(program(&["--help"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    for option in ["--port", "--memory", "--idle", "--help", "SESSILE_KEYS"] {
+        assert!(stdout.contains(option), "{stdout}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_closes_the_shop_with_robots_inside_and_connections_open() {
+    use std::io::Write;
+    let shop = Shop::open();
+    let mut visitor = shop.visit();
+    visitor.submit("/robots", "");
+    let silent = visitor.connect();
+    let mut halfway = visitor.connect();
+    halfway.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").expect("the shop reads");
+    // Answered on a third connection, so both are accepted by now.
+    assert_eq!(visitor.get("/").status, 200);
+
+    let (status, printed) = shop.interrupt();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(printed.ends_with("Closed.\n"), "{printed}");
+    drop((silent, halfway));
+}
+
+#[cfg(unix)]
+#[test]
+fn id_7_no_token_is_printed_or_shown() {
+    let shop = Shop::open();
+    let mut visitor = shop.visit();
+    visitor.submit("/cart/add", "product=coral");
+    let mut tokens = vec![visitor.cookie().1.to_owned()];
+    visitor.sign_in("Ada");
+    tokens.push(visitor.cookie().1.to_owned());
+    let mut seen: String =
+        ["/", "/cart", "/sign-in", "/devices", "/stats", "/stats.json", "/metrics", "/nowhere"]
+            .map(|path| visitor.get(path).body)
+            .concat();
+    visitor.submit("/sign-out", "");
+    seen += &shop.interrupt().1;
+    for token in tokens {
+        assert_eq!(token.len(), 48);
+        assert!(!seen.contains(&token));
+    }
+}
+
+/// 32 bytes in base64, for these tests only.
+const KEY: &str = "47dLmd+AR8Iiz6/Z6CRDYnw04bcqu+Qv0ZBLgYW1KJc=";
