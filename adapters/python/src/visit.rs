@@ -90,7 +90,8 @@ impl Visit {
             if self.is_imported && dict.is_empty() {
                 session.sign_out();
             }
-            self.push(&session, dict)?;
+            let changes = self.changes(dict)?;
+            self.push(&session, changes)?;
         }
         let refused = response::commit(py, &session, status, message)?;
         let is_stored = !is_failure && refused.is_none();
@@ -112,12 +113,8 @@ impl Visit {
     /// Stores what changed, now.
     fn save(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let session = self.session()?;
-        self.push(&session, dict)?;
-        if !session.has_work() {
+        if !self.has_work(&session, dict)? {
             return Ok(());
-        }
-        if self.stage != Stage::Open && !self.was_stored {
-            return Err(self.too_late());
         }
         py.detach(|| session.save()).map_err(refusal)?;
         self.was_stored |= session.is_stored();
@@ -130,12 +127,8 @@ impl Visit {
             return Ok(());
         }
         let session = self.session()?;
-        self.push(&session, dict)?;
-        if !session.has_work() {
+        if !self.has_work(&session, dict)? {
             return Ok(());
-        }
-        if !self.was_stored {
-            return Err(self.too_late());
         }
         match py.detach(|| session.save()) {
             Err(error) if is_gone(&error) => Ok(()),
@@ -284,9 +277,21 @@ impl Visit {
         Ok(())
     }
 
-    /// Hands the changes of the dict over.
-    fn push(&mut self, session: &Session, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Hands the changes of the dict over, and says whether there is something to save. An error if that would make a
+    /// session when it is too late for that: then nothing was handed over.
+    fn has_work(&mut self, session: &Session, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         let changes = self.changes(dict)?;
+        if changes.is_empty() && !session.has_work() {
+            return Ok(false);
+        }
+        if self.stage != Stage::Open && !self.was_stored {
+            return Err(self.too_late());
+        }
+        self.push(session, changes)?;
+        Ok(true)
+    }
+
+    fn push(&mut self, session: &Session, changes: Changes) -> PyResult<()> {
         for (key, json) in &changes {
             match json {
                 Some(json) => session.insert_json(key, json.clone()),

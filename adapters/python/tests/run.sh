@@ -65,6 +65,14 @@ check() {
     (cd "$place/copy" && "$place/venv/bin/python" -m "$@")
 }
 
+# The contract that all adapters pass, if it is here and can be built.
+if [ -d ../contract ] && (cd ../.. && cargo build -q -p sessile-contract) >"$place/log" 2>&1; then
+    SESSILE_CONTRACT=$(cd "${CARGO_TARGET_DIR:-../../target}" && pwd)/debug/sessile-contract
+    export SESSILE_CONTRACT
+else
+    skip "the contract" "no adapters/contract, or it cannot be built"
+fi
+
 mapfile -t found < <(interpreters)
 if [ "${#found[@]}" = 0 ]; then
     skip "package for Python" "no CPython of 3.10 or newer that can make virtual environments"

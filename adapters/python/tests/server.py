@@ -86,4 +86,4 @@ class Server(uvicorn.Server):
 
 if __name__ == "__main__":
     logging.basicConfig(stream=log, level=logging.DEBUG)
-    Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, log_level="debug", timeout_keep_alive=60)).run()
+    Server(uvicorn.Config(app, host="127.0.0.1", port=0, http="h11", log_config=None, log_level="debug", timeout_keep_alive=60)).run()

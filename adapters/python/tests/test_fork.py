@@ -138,9 +138,11 @@ def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
                 session.sign_in("ada")
 
         assert list(in_child(go_on)) == []
-        session.save()
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
 
-    asyncio.run(SessionMiddleware(app, cache=cache)({"type": "http", "headers": []}, None, None))  # type: ignore[arg-type]
+    async def send(message: object) -> None: ...
+
+    asyncio.run(SessionMiddleware(app, cache=cache)({"type": "http", "headers": []}, None, send))  # type: ignore[arg-type]
     assert len(cache) == 1
 
 

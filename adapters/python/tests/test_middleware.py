@@ -470,3 +470,20 @@ def test_what_is_first_asked_for_when_the_headers_have_left(cache: SessionCache)
     assert client.get("/view").json() == {"a": 2}
     client.get("/late?status=500")
     assert client.get("/view").json() == {"a": 2}
+
+
+def test_a_stream_that_is_told_that_it_is_too_late_may_go_on() -> None:
+    def stream(request: Request) -> Response:
+        session = request.session
+
+        async def body() -> Any:
+            yield "begun"
+            session["a"] = 1
+            with pytest.raises(RuntimeError, match="headers have left"):
+                session.save()  # type: ignore[attr-defined]
+            del session["a"]
+            yield ", refused"
+
+        return StreamingResponse(body())
+
+    assert visitor(stream).get("/stream").text == "begun, refused"

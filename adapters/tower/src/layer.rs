@@ -3,7 +3,7 @@
 use core::fmt;
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, request::Parts, uri::InvalidUri};
+use http::{Method, Request, request::Parts, uri::InvalidUri};
 use sessile::{CookieError, Deadlines, SameSite, SessionCache};
 use sessile_web::{Incoming, Session, Sessions};
 use tower_layer::Layer;
@@ -51,18 +51,23 @@ impl SessionLayer {
     }
 
     /// The session of a request that comes in, and the request for those behind.
-    pub(crate) fn begin<B>(&self, request: Request<B>) -> (Session, Request<B>) {
-        let (mut parts, body) = request.into_parts();
-        let mut incoming = Incoming::from(&parts.headers);
-        if let Some(AdmitKey(key)) = &self.admit_key {
-            incoming = incoming.admit_key(key(&parts));
-        }
-        if let (Some(_), Some(path)) = (self.sessions.sign_in_page(), parts.uri.path_and_query()) {
+    pub(crate) fn begin<B>(&self, mut request: Request<B>) -> (Session, Request<B>) {
+        let mut incoming = Incoming::from(request.headers());
+        let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
+        if is_repeatable
+            && self.sessions.sign_in_page().is_some()
+            && let Some(path) = request.uri().path_and_query()
+        {
             incoming = incoming.path(path.clone());
         }
+        if let Some(AdmitKey(key)) = &self.admit_key {
+            let (parts, body) = request.into_parts();
+            incoming = incoming.admit_key(key(&parts));
+            request = Request::from_parts(parts, body);
+        }
         let session = self.sessions.begin(incoming);
-        parts.extensions.insert(session.clone());
-        (session, Request::from_parts(parts, body))
+        request.extensions_mut().insert(session.clone());
+        (session, request)
     }
 
     /// `SameSite`: which requests from other sites bring the cookie along. `Lax` unless set.

@@ -21,24 +21,30 @@
 //! * A session begins when a handler first stores something; until then nothing is kept and no cookie
 //!   is sent. A request whose handler never looks at its [`Session`] costs next to nothing.
 //! * Changes are stored when the response's headers are about to leave. A response of 500 or above
-//!   stores nothing; [`Session::sign_out`] alone acts at once. A body that is streamed later can read the
-//!   session, and is told so if it tries to change it.
+//!   stores nothing; [`Session::sign_out`] and [`Session::save`] alone act at once. A body that is streamed
+//!   later, an upgraded connection and a task can read the session, and are told so if they try to change it.
+//! * Requests that change one session at the same time do not undo each other: see [`Session`].
 //! * Call [`Session::sign_in`] when somebody proved who they are, [`Session::rotate`] at any other change
-//!   of privilege, [`Session::sign_out`] when they sign out.
+//!   of privilege, [`Session::sign_out`] when they sign out; and put [`Session::csrf_token`] in each form.
 //! * When the memory is full of sessions that may not go, the response is 503 with `Retry-After`; when
-//!   one session outgrows `max_session_size`, it is 500.
+//!   one session outgrows `max_session_size`, it is 500; when a key that was [guarded](Session::guard) was
+//!   changed meanwhile, or a user has as many sessions as may be, it is 409. Such a response keeps what layers
+//!   below said of the connection, and drops what the handler said of its body and of what it had done.
 //! * The cookie's name, the timeouts, the memory and the keys are settings of the cache; the cookie's
-//!   attributes are settings of the [`SessionLayer`].
+//!   attributes, routine rotation and where one signs in are settings of the [`SessionLayer`].
+//! * Of several cookies of the session's name the first four are tried.
 //!
-//! # Coming from tower-sessions
+//! # Coming from tower-sessions and axum-login
 //! The verbs keep their names but are not `async`, for nothing waits: `flush` is [`Session::sign_out`],
 //! `cycle_id` is [`Session::rotate`]. There is no store to choose. `with_name` and `with_expiry` are
 //! `cookie_name`, `idle_timeout` and `lifetime` of the cache's builder, `with_signed` its `keys`, and
-//! `with_secure(false)` is [`SessionLayer::insecure_http`].
+//! `with_secure(false)` is [`SessionLayer::insecure_http`]. `AuthSession` is [`Session`] itself, or
+//! `SignedIn` as an extractor; `login_required!` is that with [`SessionLayer::with_sign_in_page`].
 //!
 //! # Features
-//! `axum`: [`Session`] as an extractor, on `axum-core`. Without it, a [`Session`] is in the request's
-//! extensions.
+//! * `axum`: [`Session`], `Option<Session>` and `SignedIn` as extractors, and errors as responses, on
+//!   `axum-core`. Without it, a [`Session`] is in the request's extensions.
+//! * `testing`: visitors for the tests of an application.
 //!
 //! [tower]: https://docs.rs/tower
 
@@ -51,8 +57,8 @@ pub use sessile::{CookieError, Deadlines, Handle, SameSite};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError, SignIn,
-    local_path,
+    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError, Sessions,
+    SignIn, local_path,
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};

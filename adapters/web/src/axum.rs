@@ -4,9 +4,9 @@ use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 
-use crate::{CommitError, MissingSession, Session, SessionError, path::with_next};
+use crate::{CommitError, MissingSession, Session, SessionError, commit::RETRY_AFTER_SECONDS};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;
@@ -47,7 +47,7 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
         let session = parts.extensions.get::<Session>().ok_or(NotSignedIn::Missing)?;
         match session.user() {
             Some(user) => Ok(Self { user, session: session.clone() }),
-            None => Err(NotSignedIn::Nobody { page: sign_in_page(session, parts) }),
+            None => Err(NotSignedIn::Nobody { page: session.sign_in_address() }),
         }
     }
 }
@@ -77,15 +77,6 @@ pub enum NotSignedIn {
     Missing,
 }
 
-/// What was asked for comes along if it can be asked for again.
-fn sign_in_page(session: &Session, parts: &Parts) -> Option<HeaderValue> {
-    let (request, _) = session.shared();
-    let page = request.sessions.sign_in_page()?;
-    let is_repeatable = [Method::GET, Method::HEAD].contains(&parts.method);
-    let path = request.incoming.path.as_ref().or(parts.uri.path_and_query());
-    with_next(page, path.filter(|_| is_repeatable).map(PathAndQuery::as_str))
-}
-
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
         let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -109,7 +100,12 @@ impl IntoResponse for MissingSession {
 
 impl IntoResponse for CommitError {
     fn into_response(self) -> Response {
-        (self.status(), self.to_string()).into_response()
+        let mut response = (self.status(), self.to_string()).into_response();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 

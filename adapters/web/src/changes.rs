@@ -142,7 +142,7 @@ impl Changes {
     fn size(&self) -> usize {
         let pair = |(key, change): &(Box<str>, Change)| match change {
             Change::Set(json) | Change::Append(json) => len_with_one(key.len(), json.len()),
-            Change::Add(_) => len_with_one(key.len(), LONGEST_NUMBER),
+            Change::Add(_) => len_with_one(key.len(), json::LONGEST_NUMBER),
             Change::Remove | Change::Expect(_) => 0,
         };
         self.list.iter().map(pair).sum()
@@ -198,6 +198,3 @@ fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<B
 fn is_of_one_key(one: &(Box<str>, Change), other: &(Box<str>, Change)) -> bool {
     one.0 == other.0
 }
-
-/// The characters of the least `i64`.
-const LONGEST_NUMBER: usize = 20;

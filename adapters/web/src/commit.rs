@@ -25,14 +25,13 @@ pub(crate) fn commit(
     if !(is_first && state.looked_at) {
         return Ok(());
     }
-    let kept_before = state.wishes.keep.is_some();
     let stored = if status.as_u16() < 500 { state.store(request) } else { Ok(()) };
     let stored = stored.or_else(|error| match error.cause() {
         // The response goes out all the same.
         Error::Gone => Ok(()),
         _ => Err(error),
     });
-    let cookie = state.set_cookie(request, kept_before && stored.is_ok());
+    let cookie = state.set_cookie(request);
     drop(state);
     if let Err(error) = &stored {
         refuse(error, headers);
@@ -46,12 +45,12 @@ pub(crate) fn commit(
 
 impl State {
     /// What the browser is told of its cookie, if anything.
-    fn set_cookie(&mut self, request: &Request, is_kept_anew: bool) -> Option<String> {
+    fn set_cookie(&mut self, request: &Request) -> Option<String> {
         let sessions = &request.sessions;
         let token = match self.cookie.take() {
             Some(Cookie::Remove) => return Some(sessions.cookie().remove()),
             Some(Cookie::Issue(token)) => token,
-            None => self.token_again(request, is_kept_anew)?,
+            None => self.token_again(request)?,
         };
         let live = if let Stored::Live(live) = &self.stored { Some(live) } else { None };
         Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
@@ -59,7 +58,7 @@ impl State {
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
     /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not overwrite.
-    fn token_again(&self, request: &Request, is_kept_anew: bool) -> Option<Token> {
+    fn token_again(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
@@ -68,7 +67,7 @@ impl State {
             .persistent(request)
             .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
         let is_settled = record.id_age() > request.sessions.grace();
-        if !(is_kept_anew || has_moved && is_settled) {
+        if !(self.is_kept_anew || has_moved && is_settled) {
             return None;
         }
         request.sessions.token_of(&live.id, &request.incoming.cookies)
@@ -121,4 +120,4 @@ const OF_THE_HANDLER: [HeaderName; 17] = [
     header::TRANSFER_ENCODING,
 ];
 
-const RETRY_AFTER_SECONDS: &str = "5";
+pub(crate) const RETRY_AFTER_SECONDS: &str = "5";

@@ -40,6 +40,9 @@ impl Mark {
 
     /// The mark behind a text that `mask` made; `None` if it made none such.
     pub(crate) fn unmask(text: &str) -> Option<Self> {
+        if text.len() != TEXT_LEN {
+            return None;
+        }
         let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
         let [mask, masked] = [bytes.get(..LEN)?, bytes.get(LEN..)?];
         let masked: &[u8; LEN] = masked.try_into().ok()?;
@@ -91,4 +94,7 @@ fn random(bytes: &mut [u8]) -> Result<(), Error> {
 }
 
 const LEN: usize = 16;
+
+/// Two marks in base64url, without padding.
+const TEXT_LEN: usize = (2 * LEN * 8).div_ceil(6);
 const CONTEXT: &[u8] = b"sessile csrf v1";

@@ -38,7 +38,7 @@ impl Incoming {
         Self { admit_key: key.into(), ..self }
     }
 
-    /// Where the request went, to come back to after signing in.
+    /// Where the request went, to come back to after signing in: of one that can be repeated, `GET` or `HEAD`.
     #[must_use]
     pub fn path(self, path: PathAndQuery) -> Self {
         Self { path: Some(path), ..self }

@@ -33,6 +33,9 @@ pub(crate) fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     }
 }
 
+/// The characters of the least `i64`.
+pub(crate) const LONGEST_NUMBER: usize = 20;
+
 /// What stands between the brackets of a list.
 fn items(json: &[u8]) -> Option<&[u8]> {
     let inner = json.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;

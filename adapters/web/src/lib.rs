@@ -29,10 +29,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Defaults, and what they are held to
+//! A session is refused 30 minutes after its last use and 12 hours after it began, which is what NIST SP 800-63B
+//! (draft 4 of 2023) asks for at level 2; its final text of 2025 recommends one hour and 24 hours there. For level
+//! 3 set the idle timeout to 15 minutes. Both are settings of the cache, and caps for [`Session::remember`].
+//! A user has at most 32 sessions, then the stalest goes. The cookie is `__Host-session`, with `Secure`,
+//! `HttpOnly`, `SameSite=Lax` and `Path=/`, and ends with the browser.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use sessile::{KeyRing, SessionCache};
+//! let cache = SessionCache::builder().keys(KeyRing::random()?).build()?;
+//! assert_eq!(cache.idle_timeout(), Duration::from_secs(30 * 60));
+//! assert_eq!(cache.lifetime(), Duration::from_secs(12 * 60 * 60));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What a response carries
 //! * Nothing, when no handler looked at the session.
 //! * `Vary: Cookie`, when one did.
-//! * `Set-Cookie`, when a session was made, signed in, rotated, or is gone. It stands beside those of
+//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, or when its cookie is to be
+//!   kept longer. It stands beside those of
 //!   the handler and replaces only one of its own name. `Cache-Control` then says `no-store`: what the
 //!   handler said stays if it holds that directive, and is replaced if it does not.
 //!

@@ -2,7 +2,9 @@
 //!
 //! A path goes through the visitor's hands, so whoever takes it back must see that it leads nowhere else.
 
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, Uri, uri::PathAndQuery};
+
+use crate::Session;
 
 /// The path, if it is one of this site: what a visitor may be sent on to after signing in. `None` for whatever
 /// a browser could take for an address elsewhere.
@@ -22,10 +24,21 @@ pub fn local_path(path: &str) -> Option<&str> {
     (is_path && is_plain).then_some(path)
 }
 
+impl Session {
+    /// For adapters: the `Location` to which a visitor is sent who is not signed in, with
+    /// [what they asked for](crate::Incoming::path); `None` if there is no
+    /// [page](crate::Sessions::with_sign_in_page) for it.
+    #[must_use]
+    pub fn sign_in_address(&self) -> Option<HeaderValue> {
+        let (request, _) = self.shared();
+        let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
+        with_next(request.sessions.sign_in_page()?, path)
+    }
+}
+
 /// The address of a page with a parameter `next` that says where the visitor came from; `None` if it fits no
 /// header.
-#[cfg_attr(not(feature = "axum"), expect(dead_code))]
-pub(crate) fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
+fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
     if let Some(path) = path.and_then(local_path) {
         address.push_str(if page.query().is_some() { "&next=" } else { "?next=" });

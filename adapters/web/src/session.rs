@@ -171,7 +171,7 @@ impl Session {
         self.change(|state, request| {
             let json = state.json(request, key).unwrap_or_default();
             let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
-            check_size(request, key, sum.to_string().len())?;
+            check_size(request, key, json::LONGEST_NUMBER)?;
             state.changes.push(key, Change::Add(by));
             Ok(sum)
         })

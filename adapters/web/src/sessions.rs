@@ -266,7 +266,8 @@ impl Sessions {
     pub(crate) fn deadlines(&self, keep: Option<Keep>) -> Deadlines {
         match keep {
             Some(Keep::For(span)) => Deadlines::default().idle_timeout(span).lifetime(span),
-            _ => self.0.deadlines,
+            Some(Keep::Used) => self.0.deadlines.idle_timeout(self.idle_timeout()),
+            None => self.0.deadlines,
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) stored: Stored,
     pub(crate) changes: Changes,
     pub(crate) wishes: Wishes,
+    /// The browser is to be told for how long to keep the cookie, though it has it.
+    pub(crate) is_kept_anew: bool,
     /// What the response will do to the browser's cookie.
     pub(crate) cookie: Option<Cookie>,
 }

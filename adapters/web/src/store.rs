@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl State {
-    /// Does what was asked for until now. On an error nothing of it was done, and it is still asked for.
+    /// Does what was asked for until now. On an error nothing of it was done, a new id apart, and it is still
+    /// asked for.
     pub(crate) fn store(&mut self, request: &Request) -> Result<(), CommitError> {
         if !self.has_work(request) {
             return Ok(());
@@ -28,7 +29,10 @@ impl State {
             None => self.create(request, &Pairs::default()),
         };
         match &stored {
-            Ok(()) => (self.changes, self.wishes) = (Changes::default(), Wishes::default()),
+            Ok(()) => {
+                self.is_kept_anew |= self.wishes.keep.is_some();
+                (self.changes, self.wishes) = (Changes::default(), Wishes::default());
+            }
             Err(error) if error.cause() == Error::Gone => self.lose(request),
             Err(_) => {}
         }
@@ -85,21 +89,34 @@ impl State {
     /// A session that is there: ended if it was emptied, otherwise given a new id if that was asked for, then
     /// saved.
     fn update(&mut self, request: &Request) -> Result<(), CommitError> {
-        if self.wishes.sign_in.is_none() && self.end_emptied(request)? {
-            (self.stored, self.cookie) = (Stored::Absent, Some(Cookie::Remove));
-            return Ok(());
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let mut data = live.changed(&self.changes)?;
+        if self.wishes.sign_in.is_none() && data.is_vacant() {
+            if live.end_emptied(&self.changes, request)? {
+                (self.stored, self.cookie) = (Stored::Absent, Some(Cookie::Remove));
+                return Ok(());
+            }
+            // Somebody else may have filled it.
+            data = live.changed(&self.changes)?;
         }
-        let len = self.check_size(request)?;
+        // What cannot be stored is refused before anything is done.
+        let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
+        if len > limit {
+            return Err(Error::TooLarge { len, limit }.into());
+        }
         if self.wishes.sign_in.is_some() {
             return self.sign_in(request);
         }
-        self.rotate(request, len)?;
+        let is_changed = self.rotate(request, len)?;
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         if let Some(keep) = self.wishes.keep {
             let deadlines = request.sessions.deadlines(Some(keep));
             request.sessions.cache().set_deadlines(&live.id, deadlines)?;
         }
-        live.save(&self.changes, request)
+        if is_changed {
+            data = live.changed(&self.changes)?;
+        }
+        live.save(data, &self.changes, request)
     }
 
     /// Binds the session to its user under a new id and saves it, in one.
@@ -126,11 +143,12 @@ impl State {
         Ok(())
     }
 
-    /// Gives the session a new id if that was asked for, or if it is time. `len` is what its data will take.
-    fn rotate(&mut self, request: &Request, len: usize) -> Result<(), CommitError> {
+    /// Gives the session a new id if that was asked for, or if it is time. `len` is what its data will take. Says
+    /// whether there are more changes now.
+    fn rotate(&mut self, request: &Request, len: usize) -> Result<bool, CommitError> {
         let is_asked = self.wishes.rotate;
         if !is_asked && !self.is_due(request) {
-            return Ok(());
+            return Ok(false);
         }
         let (sessions, cache) = (&request.sessions, request.sessions.cache());
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -142,11 +160,11 @@ impl State {
                 self.cookie = Some(Cookie::Issue(issued.token));
             }
             // Another request was first, and its response has the cookie.
-            Err(Error::Rotated) => return Ok(()),
+            Err(Error::Rotated) => return Ok(false),
             Err(error) if is_asked || error == Error::Gone => return Err(error.into()),
             Err(error) => {
                 tracing::debug!(%error, "a session keeps its id for now");
-                return Ok(());
+                return Ok(false);
             }
         }
         tracing::debug!("a session has a new id");
@@ -155,37 +173,7 @@ impl State {
         } else {
             keep_forms(&old, len, cache.max_session_size(), &mut self.changes)?;
         }
-        Ok(())
-    }
-
-    /// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
-    /// signing in to it at the same time.
-    fn end_emptied(&mut self, request: &Request) -> Result<bool, CommitError> {
-        let live = self.stored.live(request).ok_or(Error::Gone)?;
-        for _ in 0..TRIES {
-            if self.changes.is_empty() || live.authenticated {
-                return Ok(false);
-            }
-            let data = self.changes.applied_to(&live.data).map_err(CommitError::conflict)?;
-            if !data.is_vacant() {
-                return Ok(false);
-            }
-            match request.sessions.cache().end_if(&live.id, live.version) {
-                Err(Error::Conflict) => live.reload(&request.sessions)?,
-                // It lives on under another id, for whoever has that.
-                Err(Error::Rotated) => return Ok(false),
-                ended => return Ok(ended.map(|()| true)?),
-            }
-        }
-        Err(Error::Conflict.into())
-    }
-
-    /// What cannot be stored is refused before anything is done. Gives the length.
-    fn check_size(&mut self, request: &Request) -> Result<usize, CommitError> {
-        let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let data = self.changes.applied_to(&live.data).map_err(CommitError::conflict)?;
-        let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
-        if len > limit { Err(Error::TooLarge { len, limit }.into()) } else { Ok(len) }
+        Ok(true)
     }
 }
 
@@ -202,7 +190,7 @@ impl Live {
         let deadlines = keep.map(|keep| sessions.deadlines(Some(keep))).unwrap_or_default();
         let with = sign_in.to_engine().deadlines(deadlines);
         for _ in 0..TRIES {
-            let data = changes.applied_to(&self.data).map_err(CommitError::conflict)?;
+            let data = self.changed(changes)?;
             let with = with.data(self.version, data.as_bytes());
             match sessions.cache().sign_in(&self.id, &sign_in.user, with) {
                 Ok(Issued { id, token, version, .. }) => {
@@ -220,9 +208,13 @@ impl Live {
     /// Saves what differs. When somebody else saved first, this request's own changes are made to what they
     /// left. The version is the one that was read, also after a new id was issued: what was saved in between
     /// must show as a conflict.
-    fn save(&mut self, changes: &Changes, request: &Request) -> Result<(), CommitError> {
+    fn save(
+        &mut self,
+        mut data: Pairs,
+        changes: &Changes,
+        request: &Request,
+    ) -> Result<(), CommitError> {
         for _ in 0..TRIES {
-            let data = changes.applied_to(&self.data).map_err(CommitError::conflict)?;
             if data == self.data {
                 return Ok(());
             }
@@ -235,8 +227,31 @@ impl Live {
                 Err(error) => return Err(error.into()),
             }
             tracing::debug!("changes are made again, to what another request left");
+            data = self.changed(changes)?;
         }
         Err(Error::Conflict.into())
+    }
+
+    /// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
+    /// signing in to it at the same time.
+    fn end_emptied(&mut self, changes: &Changes, request: &Request) -> Result<bool, CommitError> {
+        for _ in 0..TRIES {
+            if changes.is_empty() || self.authenticated || !self.changed(changes)?.is_vacant() {
+                return Ok(false);
+            }
+            match request.sessions.cache().end_if(&self.id, self.version) {
+                Err(Error::Conflict) => self.reload(&request.sessions)?,
+                // It lives on under another id, for whoever has that.
+                Err(Error::Rotated) => return Ok(false),
+                ended => return Ok(ended.map(|()| true)?),
+            }
+        }
+        Err(Error::Conflict.into())
+    }
+
+    /// Its data with the changes made.
+    fn changed(&self, changes: &Changes) -> Result<Pairs, CommitError> {
+        changes.applied_to(&self.data).map_err(CommitError::conflict)
     }
 }
 

@@ -147,7 +147,7 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
     assert_eq!(reply.set_cookie(), None);
     assert!(counts(&visitor, &under_way));
     clock.advance(hour);
-    visitor.visit(|session| session.is_authenticated());
+    visitor.visit(Session::is_authenticated);
     assert!(!counts(&visitor, &first) && counts(&visitor, &second));
     visitor.visit(|session| session.rotate().unwrap());
     assert!(!counts(&visitor, &second), "a change of privilege ends all");

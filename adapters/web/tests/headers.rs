@@ -123,6 +123,14 @@ fn cook_2_contradictions_are_refused_by_the_setter() {
 }
 
 #[test]
+fn cook_4_what_browsers_would_cut_is_refused_by_the_setter() {
+    let plain = Sessions::new(builder().cookie_name("shop").build().unwrap());
+    assert!(plain.clone().with_path("/".repeat(1024)).is_ok());
+    assert!(plain.clone().with_path("/".repeat(1025)).is_err());
+    assert!(plain.with_domain("a.".repeat(127) + "b").is_err());
+}
+
+#[test]
 fn plain_http_drops_what_needs_https_whatever_the_order() {
     let set = |sessions: Sessions| {
         sessions

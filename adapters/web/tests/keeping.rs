@@ -80,7 +80,10 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
     assert_eq!((max_age(&reply), &visitor.cookie), (Some(DAY), &before));
     clock.advance(DAY - MINUTE);
     assert!(visitor.visit(look).0);
-    let (_, reply) = visitor.visit(|session| session.remember(365 * DAY).unwrap());
+    let (_, reply) = visitor.visit(|session| {
+        session.remember(365 * DAY).unwrap();
+        session.save().unwrap();
+    });
     assert_eq!(max_age(&reply), Some(29 * DAY + MINUTE), "the cache permits 30 days in all");
 }
 
@@ -162,7 +165,20 @@ fn the_later_wish_counts() {
 }
 
 #[test]
-fn a_span_of_any_length_is_one_that_browsers_take() {
+fn doc_1_the_defaults_are_those_that_are_documented() {
+    let cache = builder().build().unwrap();
+    assert_eq!((cache.idle_timeout(), cache.lifetime()), (30 * MINUTE, DAY / 2));
+    for _ in 0..33 {
+        Visitor::of(&cache).visit(|session| session.sign_in("ada").unwrap());
+    }
+    assert_eq!(cache.sessions_of("ada").len(), 32);
+    let (_, reply) = Visitor::of(&cache).visit(|session| session.insert("a", 1).unwrap());
+    let attributes = reply.set_cookie().unwrap().split_once("; ").unwrap().1;
+    assert_eq!(attributes, "Path=/; HttpOnly; Secure; SameSite=Lax");
+}
+
+#[test]
+fn cook_5_a_span_of_any_length_is_one_that_browsers_take() {
     let (sessions, _) = shop();
     for span in
         [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(1_500), Duration::MAX]

@@ -44,6 +44,14 @@ fn id_7_no_id_no_token_and_no_data_is_logged() {
         visit(|session| session.insert("word", "private").unwrap());
         visit(|session| session.sign_in("alice").unwrap());
         visit(|session| session.rotate().unwrap());
+        visit(|session| drop(session.csrf_token().unwrap()));
+        visit(|session| {
+            session.check_csrf("private").unwrap_err();
+            session.append("word", "private").unwrap_err();
+            session.guard("word").unwrap();
+            session.save().unwrap();
+            session.sign_out_others();
+        });
         visit(|session| {
             session.insert("a", "private".repeat(100)).unwrap();
             session.insert("b", "private".repeat(100)).unwrap();

@@ -11,6 +11,8 @@ use sessile::SessionCache;
 use sessile_web::{Key, Session, SessionError};
 use support::{Visitor, cache};
 
+type Verb = fn(&Session) -> Result<(), SessionError>;
+
 const NUMBER: Key<i64> = Key::new("number");
 const LIST: Key<Vec<u32>> = Key::new("list");
 const STATE: Key<String> = Key::new("state");
@@ -84,7 +86,7 @@ fn life_5_sums_and_lists_of_many_threads_are_whole() {
     assert_eq!(session.get(NUMBER).unwrap(), Some(i64::from(4 * ROUNDS)));
     let mut list = session.get(LIST).unwrap().unwrap();
     list.sort_unstable();
-    let all = (0..4 * ROUNDS).filter(|item| item % ROUNDS % 20 == 0).collect::<Vec<_>>();
+    let all = (0..4 * ROUNDS).filter(|item| (item % ROUNDS).is_multiple_of(20)).collect::<Vec<_>>();
     assert_eq!(list, all);
 }
 
@@ -309,7 +311,7 @@ fn saving_what_ended_meanwhile_says_so() {
 fn after_the_response_left_nothing_can_be_changed() {
     let (mut visitor, [session]) = at_once(&cache());
     finish(&mut visitor, &session).unwrap();
-    let late: [fn(&Session) -> Result<(), SessionError>; 13] = [
+    let late: [Verb; 13] = [
         |session| session.insert("a", 1),
         |session| session.remove("a"),
         |session| session.take("state").map(|_: Option<String>| ()),

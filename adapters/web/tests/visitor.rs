@@ -9,6 +9,8 @@ use sessile::{AtLimit, Error, Handle};
 use sessile_web::{Key, Session, SessionError, SignIn};
 use support::{Visitor, builder, cache};
 
+type Verb = fn(&Session) -> Result<(), SessionError>;
+
 #[test]
 fn the_user_has_a_name_until_they_sign_out() {
     let mut visitor = Visitor::of(&cache());
@@ -37,7 +39,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
         assert_eq!(session.pairs(), [("a".to_owned(), "1".into())]);
         assert!(!session.contains("sessile:user") && session.json("sessile:user").is_none());
         assert_eq!(session.get::<String>("sessile:user").unwrap(), None);
-        let writes: [fn(&Session) -> Result<(), SessionError>; 7] = [
+        let writes: [Verb; 7] = [
             |session| session.insert("sessile:user", "root"),
             |session| session.insert(Key::new("sessile:"), 1),
             |session| session.insert_json("sessile:user", "\"root\""),
@@ -74,9 +76,10 @@ fn a_message_is_shown_once() {
     const FLASH: Key<String> = Key::new("flash");
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
-    visitor.visit(|session| session.insert(FLASH, "Hello".to_owned()).unwrap());
+    let hello = "Hello".to_owned();
+    visitor.visit(|session| session.insert(FLASH, &hello).unwrap());
     let (first, _) = visitor.visit(|session| [(); 2].map(|()| session.take(FLASH).unwrap()));
-    assert_eq!(first, [Some("Hello".to_owned()), None]);
+    assert_eq!(first, [Some(hello), None]);
     assert_eq!((visitor.begin().take(FLASH).unwrap(), cache.len()), (None, 0));
 
     visitor.visit(|session| session.insert("flash", 7).unwrap());

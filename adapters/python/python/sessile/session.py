@@ -16,7 +16,7 @@ class Session(dict[str, Any]):
 
     Keys are text; values are what JSON holds. It is read when a handler first asks for it. What was changed, at
     any depth, is found and stored when the response begins, unless that is a 500 or above; what changed after
-    that, in a stream or a background task, is stored when the request is over. Two requests that change
+    that, in a stream or a background task, is stored when that is over. Two requests that change
     different keys at the same time do not undo each other.
     """
 

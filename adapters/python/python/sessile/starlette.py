@@ -165,19 +165,20 @@ class SessionMiddleware:
 
 
 class _Responding:
-    """Stores the session before the response's first message leaves; if that cannot be done, the response says so
-    and what the application says is dropped."""
+    """Stores the session before the response's first message leaves, and what a stream changed before its last one
+    does. If the first cannot be done, the response says so and what the application says is dropped."""
 
-    __slots__ = ("is_refused", "send", "session")
+    __slots__ = ("is_refused", "is_stream", "send", "session")
 
     def __init__(self, session: Session, send: Send) -> None:
         self.session = session
         self.send = send
         self.is_refused = False
+        self.is_stream = False
 
     def __call__(self, message: Message) -> Awaitable[None]:
+        session = self.session
         if message["type"] == "http.response.start":
-            session = self.session
             if not session.accessed:
                 session._visit.leave(message)
             elif (body := session._visit.commit(session, message)) is not None:
@@ -185,6 +186,10 @@ class _Responding:
                 return self._refuse(message, body)
         elif self.is_refused:
             return _nothing()
+        elif message.get("more_body"):
+            self.is_stream = True
+        elif self.is_stream and session.accessed:
+            session._visit.save_late(session)
         return self.send(message)
 
     async def _refuse(self, start: Message, body: bytes) -> None:
