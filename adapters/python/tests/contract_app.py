@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ async def features() -> str:
 
 @app.get("/stats")
 async def stats() -> str:
-    cache.maintain()
+    cache.maintain(sys.maxsize)
     counts = cache.stats()
     return f"{len(cache)} {counts['created']} {counts['saved']}"
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import needs_to_be_told
 
 APPLICATION = Path(__file__).parent / "contract_app.py"
 DRIVER = os.environ.get("SESSILE_CONTRACT", "")
@@ -15,6 +16,7 @@ DRIVER = os.environ.get("SESSILE_CONTRACT", "")
 SETTINGS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ", "SESSILE_CONTRACT_ROUNDS": "1000"}
 
 
+@needs_to_be_told
 @pytest.mark.skipif(not DRIVER, reason="SESSILE_CONTRACT names no driver: cargo build -p sessile-contract")
 def test_the_contract() -> None:
     environment = os.environ | SETTINGS
@@ -23,9 +25,9 @@ def test_the_contract() -> None:
         assert server.stdout is not None
         try:
             url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            done = subprocess.run([DRIVER, url], capture_output=True, text=True, env=environment)
+            done = subprocess.run([DRIVER, url], capture_output=True, text=True, env=environment, timeout=300)
         finally:
             server.terminate()
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, "\n" + (done.stdout or done.stderr)
     skipped = [line.rpartition(": ")[2] for line in done.stdout.splitlines() if line.startswith("skip ")]
     assert skipped == ["no feature increment", "no feature cancels"]
