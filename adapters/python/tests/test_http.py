@@ -104,7 +104,7 @@ def test_term_3_a_slower_request_that_began_before_a_sign_out_brings_nothing_bac
     browser.get("/clear")
     slow.connection.send(b"done")
     response = slow.connection.getresponse()
-    assert (response.status, response.getheader("set-cookie")) == (200, None)
+    assert response.status == 200 and "=;" in (response.getheader("set-cookie") or ""), "the cookie is removed"
     assert json.loads(response.read()) == {"name": "ada", "slow": True}
     assert browsers().get("/view", cookie) == (200, "{}")
 
