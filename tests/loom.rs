@@ -20,7 +20,7 @@ use sessile::{
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
-        region::Region,
+        region::{Line, Region},
         version,
     },
 };
