@@ -48,9 +48,8 @@
 //! # What a response carries
 //! * Nothing, when no handler looked at the session.
 //! * `Vary: Cookie`, when one did.
-//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, or when its cookie is to be
-//!   kept longer. It stands beside those of
-//!   the handler and replaces only one of its own name. `Cache-Control` then says `no-store`: what the
+//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, when it ended while the
+//!   handler ran, or when its cookie is to be kept longer. It stands beside those of the handler and replaces only one of its own name. `Cache-Control` then says `no-store`: what the
 //!   handler said stays if it holds that directive, and is replaced if it does not.
 //!
 //! # When changes are stored
