@@ -26,7 +26,7 @@ use crate::{
     events::{Event, Journal, What, Why},
     id::SessionId,
     shard::{
-        Newcomer, Plan, Proof, Refusal, Shard, View,
+        Newcomer, Plan, Proof, Refusal, Shard, Spots, View,
         entry::{Head, Line},
     },
     sync::{AtomicU32, Lock, Relaxed},
@@ -70,6 +70,7 @@ pub struct SessionCache(Arc<Inner>);
 
 struct Inner {
     stripes: Box<[CachePadded<Stripe>]>,
+    spots: Spots,
     keys: Keys,
     users: Prf,
     reader: Reader<'static>,
@@ -116,7 +117,7 @@ impl SessionCache {
         let now = self.now();
         let times = self.new_times(new.deadlines, now);
         let create_at = |id: SessionId| {
-            self.0.stripes[usize::from(id.home)].view.warm(&id.id);
+            self.0.stripes[usize::from(id.home)].view.warm(&self.0.spots, &id.id);
             let (issued, stamp) = self.issue(id);
             let newcomer = Newcomer { stamp, times, member: None, data: None };
             self.write(issued.id.home, |shard| shard.create(&newcomer, self.limit(), data, now))?;

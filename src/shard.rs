@@ -37,6 +37,7 @@ pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
 use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
 use heap::Heap;
+pub(crate) use index::Spots;
 use index::{Index, Place, Spot, Vacancy};
 pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
@@ -172,17 +173,17 @@ pub(crate) struct Counts {
 }
 
 impl Shard {
-    /// An empty shard, with the keys of its index. `None` if there is no such memory.
+    /// An empty shard, where ids have these spots. `None` if there is no such memory.
     pub(crate) fn new(
         plan: Plan,
         largest_len: usize,
-        keys: [u64; 2],
+        spots: Spots,
         home: Home,
         journal: Journal,
     ) -> Option<Self> {
         let region = Region::new(plan.words)?;
         let (wheel, queues, heap, users) = furnish(&region, &plan);
-        let index = Index::new(plan.lines, keys)?;
+        let index = Index::new(spots)?;
         let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
         let (ceiling, counts) = (plan.ceiling(), Counts::default());
         let serial = 0;

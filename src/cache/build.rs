@@ -39,9 +39,10 @@ impl Builder {
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = plan(&self, shards)?;
         let journal = Journal::new(self.events);
+        let spots = plan.spots(index_keys(&self)?);
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
-            let shard = Shard::new(plan, largest, index_keys(&self)?, home as Home, journal);
+            let shard = Shard::new(plan, largest, spots.clone(), home as Home, journal);
             let shard = shard.ok_or(BuildError::Allocation { bytes: self.memory })?;
             Ok(CachePadded::new(Stripe::new(shard)))
         };
@@ -49,6 +50,7 @@ impl Builder {
         let [idle_timeout, lifetime] = self.ticks();
         Ok(SessionCache(Arc::new(Inner {
             stripes,
+            spots,
             keys,
             users,
             reader: Reader::new(&self.cookie_name),
@@ -89,7 +91,7 @@ fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
     plan.with_floor(share, largest).ok_or(BuildError::AuthenticatedFloor { given, most })
 }
 
-/// Keys for the index of a shard.
+/// Keys for the indexes.
 fn index_keys(settings: &Builder) -> Result<[u64; 2], BuildError> {
     let mut bytes = [0; 16];
     (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;

@@ -8,7 +8,7 @@
 use super::{
     entry::{Entry, LABEL_LIMIT},
     heap::Heap,
-    index::Index,
+    index::{Index, Spots},
     queues::{Queues, Tally},
     region::{Offset, WORD},
     wheel::Wheel,
@@ -59,6 +59,11 @@ impl Plan {
 
     /// The most bytes that can be addressed: what a block's size can say.
     pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
+
+    /// How ids come to their spots in the index of such a shard.
+    pub(crate) fn spots(&self, keys: [u64; 2]) -> Spots {
+        Spots::new(self.lines, keys)
+    }
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {

@@ -13,9 +13,9 @@ use super::{
     Found, Miss, Moment, News, Plan, Proof,
     entry::{Facts, Flags, Head},
     glimpse::Glimpse,
-    index::{Choice, Seen, Spot, Table},
+    index::{Choice, Seen, Spot, Spots, Table},
     queues,
-    region::Region,
+    region::{Region, Words},
     touched,
 };
 use crate::{clock::Tick, id::Id};
@@ -31,72 +31,55 @@ impl View {
         Self { table: table.clone(), region: region.clone() }
     }
 
-    /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
-    /// somebody wrote at each attempt.
-    ///
-    /// The moment is asked for once the index line is on its way, which takes as long.
-    #[inline(always)]
-    pub(crate) fn read(
-        &self,
-        id: &Id,
-        proof: &Proof,
-        moment: impl Fn() -> Moment,
-        data: &mut BytesMut,
-    ) -> Option<Result<Found, Miss>> {
-        let spot = self.table.spot(id);
-        for _ in 0..ROUNDS {
-            let answer = self.look(spot, id, proof, &moment, data);
-            if answer.is_some() {
-                return answer;
-            }
-            hint::spin_loop();
-        }
-        None
-    }
-
     /// Fetches what making a session of this id will touch, its own lines and what goes for it, so that it is in
     /// the processor's cache by the time that the lock is held. Nothing of it is believed.
-    pub(crate) fn warm(&self, id: &Id) {
+    pub(crate) fn warm(&self, spots: &Spots, id: &Id) {
         let words = self.region.words();
-        let mut seen = self.table.warm(self.table.spot(id));
+        let mut seen = self.table.warm(spots.of(id));
         if let Some(victim) = queues::next_to_go(words, Plan::QUEUES) {
             let entry = Glimpse::at(words, victim);
-            seen ^= entry.map_or(0, |entry| entry.warm(|id| self.table.warm(self.table.spot(&id))));
+            seen ^= entry.map_or(0, |entry| entry.warm(|id| self.table.warm(spots.of(&id))));
         }
         hint::black_box(seen);
     }
 
-    /// One attempt.
+    /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
+    /// somebody wrote meanwhile.
+    ///
+    /// The moment is asked for at the end, so that nothing that the caller waits for waits for the clock.
     #[inline(always)]
-    fn look(
+    pub(crate) fn read(
         &self,
         spot: Spot,
         id: &Id,
         proof: &Proof,
-        moment: impl Fn() -> Moment,
+        moment: impl FnOnce() -> Moment,
         data: &mut BytesMut,
     ) -> Option<Result<Found, Miss>> {
         let words = self.region.words();
         let mut seen = self.table.see(spot, Choice::First)?;
-        let moment = moment();
-        let mut choice = Choice::First;
-        loop {
-            for at in seen.offsets(spot) {
-                let entry = Glimpse::at(words, at)?;
-                if entry.id() == *id {
-                    return copy(seen, entry, proof, moment, data);
-                }
-            }
-            if !seen.is_still() {
-                return None;
-            }
-            if let Choice::Second = choice {
-                return Some(Err(Miss::Absent));
-            }
-            choice = Choice::Second;
-            seen = self.table.see(spot, choice)?;
+        let mut entry = find(words, seen, spot, id)?;
+        if entry.is_none() && seen.is_still() {
+            seen = self.table.see(spot, Choice::Second)?;
+            entry = find(words, seen, spot, id)?;
+        }
+        match entry {
+            Some(entry) => copy(seen, entry, proof, moment, data),
+            None => seen.is_still().then_some(Err(Miss::Absent)),
         }
     }
+}
+
+/// The entry of an id, if a line leads to one. `None` if the line leads out of the region.
+#[inline(always)]
+fn find<'r>(words: Words<'r>, seen: Seen<'_>, spot: Spot, id: &Id) -> Option<Option<Glimpse<'r>>> {
+    for at in seen.offsets(spot) {
+        let entry = Glimpse::at(words, at)?;
+        if entry.id() == *id {
+            return Some(Some(entry));
+        }
+    }
+    Some(None)
 }
 
 /// Judges an entry, and copies its data if it may be had.
@@ -105,47 +88,49 @@ fn copy(
     seen: Seen<'_>,
     entry: Glimpse<'_>,
     proof: &Proof,
-    moment: Moment,
+    moment: impl FnOnce() -> Moment,
     data: &mut BytesMut,
 ) -> Option<Result<Found, Miss>> {
     // Each word is loaded once: one that is loaded again is loaded again, used or not.
     let facts = Facts::of(&entry);
     let is_proven = proof.holds(|| entry.stamp());
+    // Now the length may be believed.
     if !seen.is_still() {
         return None;
     }
-    if let Some(miss) = judge(&facts, is_proven, moment) {
-        return Some(Err(miss));
-    }
     let flags = facts.flags();
-    data.resize(facts.len(), 0);
+    if !is_proven {
+        return Some(Err(Miss::Unproven));
+    }
+    if flags.has(Flags::ALIAS) {
+        return Some(Err(Miss::Rotated));
+    }
+    fit(data, facts.len());
     entry.read(flags, data)?;
     let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
     if !seen.is_still() {
         return None;
     }
-    let (facts, news) = news(facts, moment.now);
-    Some(Ok(Found { user, facts, news, now: moment.now }))
+    let Moment { now, horizon } = moment();
+    if facts.times().created < horizon {
+        return Some(Err(Miss::Absent));
+    }
+    if facts.deadline() <= now {
+        return Some(Err(Miss::Expired));
+    }
+    let (facts, news) = news(facts, now);
+    Some(Ok(Found { user, facts, news, now }))
 }
 
-/// Why a session may not be had.
+/// Makes a buffer so long.
 #[inline(always)]
-fn judge(facts: &Facts, is_proven: bool, moment: Moment) -> Option<Miss> {
-    if !is_proven {
-        return Some(Miss::Unproven);
-    }
-    let is_alias = facts.flags().has(Flags::ALIAS);
-    let has_ended = facts.times().created < moment.horizon;
-    let is_over = facts.deadline() <= moment.now;
-    // One branch for what hardly ever is.
-    if !(is_alias | has_ended | is_over) {
-        return None;
-    }
-    Some(match (is_alias, has_ended) {
-        (true, _) => Miss::Rotated,
-        (_, true) => Miss::Absent,
-        _ => Miss::Expired,
-    })
+fn fit(data: &mut BytesMut, len: usize) {
+    if data.len() < len { grow(data, len) } else { data.truncate(len) }
+}
+
+#[cold]
+fn grow(data: &mut BytesMut, len: usize) {
+    data.resize(len, 0);
 }
 
 #[inline(always)]
@@ -156,6 +141,3 @@ fn news(facts: Facts, now: Tick) -> (Facts, News) {
         None => (facts, News::None),
     }
 }
-
-/// Attempts before the lock is taken: writers are odd for less than a microsecond.
-const ROUNDS: usize = 4;

@@ -166,12 +166,14 @@ impl<'r, W: Word> Words<'r, W> {
     #[inline(always)]
     pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
         let words = self.0.get(at as usize..)?.get(..bytes.len().div_ceil(WORD))?;
-        let (whole, rest) = bytes.as_chunks_mut::<WORD>();
-        let (words, last) = words.split_at(whole.len());
-        for (chunk, word) in whole.iter_mut().zip(words) {
-            *chunk = word.load(Relaxed).to_le_bytes();
+        let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
+        let (whole, words) = words.split_at(lines.len() * LINE as usize);
+        for (bytes, words) in lines.iter_mut().zip(whole.as_chunks::<{ LINE as usize }>().0) {
+            copy_words(bytes.as_chunks_mut().0, words);
         }
-        if let Some(word) = last.first() {
+        let (whole, rest) = rest.as_chunks_mut();
+        copy_words(whole, words);
+        if let Some(word) = words.get(whole.len()) {
             rest.copy_from_slice(&word.load(Relaxed).to_le_bytes()[..rest.len()]);
         }
         Some(())
@@ -186,6 +188,13 @@ impl<'r, W: Word> Words<'r, W> {
     #[inline(always)]
     fn word(self, at: Offset) -> &'r W {
         &self.0[at as usize]
+    }
+}
+
+#[inline(always)]
+fn copy_words<W: Word>(bytes: &mut [[u8; WORD]], words: &[W]) {
+    for (chunk, word) in bytes.iter_mut().zip(words) {
+        *chunk = word.load(Relaxed).to_le_bytes();
     }
 }
 
