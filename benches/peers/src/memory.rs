@@ -47,8 +47,14 @@ fn sizes(sessions: usize) -> Table {
         Target::AtMost(40.0).verdict(user, "bytes more a user"),
         &mut table,
     );
-    let peers =
-        [MutexMap::NAME, Papaya::NAME, DashMap::NAME, Scc::NAME, QuickCache::NAME, Moka::NAME];
+    let peers = [
+        <MutexMap>::NAME,
+        <Papaya>::NAME,
+        <DashMap>::NAME,
+        <Scc>::NAME,
+        QuickCache::NAME,
+        <Moka>::NAME,
+    ];
     for peer in peers {
         Measured::of(peer, sessions).row(peer, f64::NAN, blank(), &mut table);
     }
@@ -115,12 +121,12 @@ pub(crate) fn child(what: &str, size: usize) -> Option<String> {
         Sessile::NAME => filled(ours::cache_for(size, &Clock::system()), false),
         USERS => filled(ours::cache_for(size, &Clock::system()), true),
         TURNOVERS => turned_over(size),
-        MutexMap::NAME => stored::<MutexMap>(size),
-        Papaya::NAME => stored::<Papaya>(size),
-        DashMap::NAME => stored::<DashMap>(size),
-        Scc::NAME => stored::<Scc>(size),
+        <MutexMap>::NAME => stored::<MutexMap>(size),
+        <Papaya>::NAME => stored::<Papaya>(size),
+        <DashMap>::NAME => stored::<DashMap>(size),
+        <Scc>::NAME => stored::<Scc>(size),
         QuickCache::NAME => stored::<QuickCache>(size),
-        Moka::NAME => stored::<Moka>(size),
+        <Moka>::NAME => stored::<Moka>(size),
         _ => return None,
     };
     let resident = machine::resident()?.saturating_sub(before);

@@ -1,11 +1,13 @@
 //! The peers, each set up as somebody who cares for speed would.
 //!
-//! All hash with foldhash, the quickest here on 16 bytes. A store that lends its value keeps a
+//! Those that take a hasher hash with foldhash, the quickest here on 16 bytes, unless another is named: `lookup` also
+//! measures them with their own default, [`SipHash`]. A store that lends its value keeps a
 //! `Box<[u8]>`, copied under the guard; one that only gives clones keeps an `Arc<[u8]>`, the
 //! cheapest clone there is. The rest is each crate's default.
 
 use std::{
     collections::HashMap,
+    hash::BuildHasher,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,15 +17,23 @@ use foldhash::fast::RandomState;
 
 use crate::{contender::Contender, workload::Id};
 
-/// The standard library's map behind one lock: no expiry, no bound.
-pub(crate) struct MutexMap(Mutex<HashMap<Id, Box<[u8]>, RandomState>>);
+/// The hasher that the standard library's map, papaya, dashmap, scc and moka have by default.
+pub(crate) type SipHash = std::hash::RandomState;
 
-impl Contender for MutexMap {
+/// What a peer may hash with.
+pub(crate) trait Hash: BuildHasher + Clone + Default + Send + Sync + 'static {}
+
+impl<S: BuildHasher + Clone + Default + Send + Sync + 'static> Hash for S {}
+
+/// The standard library's map behind one lock: no expiry, no bound.
+pub(crate) struct MutexMap<S = RandomState>(Mutex<HashMap<Id, Box<[u8]>, S>>);
+
+impl<S: Hash> Contender for MutexMap<S> {
     const NAME: &'static str = "mutex + std HashMap";
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(Mutex::new(HashMap::with_capacity_and_hasher(sessions, RandomState::default())))
+        Self(Mutex::new(HashMap::with_capacity_and_hasher(sessions, S::default())))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -43,14 +53,14 @@ impl Contender for MutexMap {
 }
 
 /// No expiry, no bound.
-pub(crate) struct Papaya(papaya::HashMap<Id, Box<[u8]>, RandomState>);
+pub(crate) struct Papaya<S = RandomState>(papaya::HashMap<Id, Box<[u8]>, S>);
 
-impl Contender for Papaya {
+impl<S: Hash> Contender for Papaya<S> {
     const NAME: &'static str = "papaya";
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(papaya::HashMap::with_capacity_and_hasher(sessions, RandomState::default()))
+        Self(papaya::HashMap::with_capacity_and_hasher(sessions, S::default()))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -69,14 +79,14 @@ impl Contender for Papaya {
 }
 
 /// No expiry, no bound.
-pub(crate) struct DashMap(dashmap::DashMap<Id, Box<[u8]>, RandomState>);
+pub(crate) struct DashMap<S = RandomState>(dashmap::DashMap<Id, Box<[u8]>, S>);
 
-impl Contender for DashMap {
+impl<S: Hash> Contender for DashMap<S> {
     const NAME: &'static str = "dashmap";
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(dashmap::DashMap::with_capacity_and_hasher(sessions, RandomState::default()))
+        Self(dashmap::DashMap::with_capacity_and_hasher(sessions, S::default()))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -95,14 +105,14 @@ impl Contender for DashMap {
 }
 
 /// No expiry, no bound.
-pub(crate) struct Scc(scc::HashMap<Id, Box<[u8]>, RandomState>);
+pub(crate) struct Scc<S: BuildHasher = RandomState>(scc::HashMap<Id, Box<[u8]>, S>);
 
-impl Contender for Scc {
+impl<S: Hash> Contender for Scc<S> {
     const NAME: &'static str = "scc";
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(scc::HashMap::with_capacity_and_hasher(sessions, RandomState::default()))
+        Self(scc::HashMap::with_capacity_and_hasher(sessions, S::default()))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -147,9 +157,9 @@ impl Contender for QuickCache {
 }
 
 /// Bounded by the number of sessions, with an idle timeout and a lifetime.
-pub(crate) struct Moka(moka::sync::Cache<Id, Arc<[u8]>, RandomState>);
+pub(crate) struct Moka<S = RandomState>(moka::sync::Cache<Id, Arc<[u8]>, S>);
 
-impl Moka {
+impl<S: Hash> Moka<S> {
     /// The same with another idle timeout.
     pub(crate) fn with_idle_timeout(sessions: usize, idle_timeout: Duration) -> Self {
         let cache = moka::sync::Cache::builder()
@@ -157,7 +167,7 @@ impl Moka {
             .initial_capacity(sessions)
             .time_to_idle(idle_timeout)
             .time_to_live(Duration::from_secs(12 * 60 * 60));
-        Self(cache.build_with_hasher(RandomState::default()))
+        Self(cache.build_with_hasher(S::default()))
     }
 
     /// Does what moka had put off: its queues, its evictions, its expiry.
@@ -171,7 +181,7 @@ impl Moka {
     }
 }
 
-impl Contender for Moka {
+impl<S: Hash> Contender for Moka<S> {
     const NAME: &'static str = "moka";
     type Key = Id;
 
