@@ -3,9 +3,9 @@
 use core::fmt;
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, request::Parts, uri::InvalidUri};
+use http::{Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
 use sessile::{CookieError, Deadlines, SameSite, SessionCache};
-use sessile_web::{Incoming, Session, Sessions};
+use sessile_web::{Incoming, Pending, Session, Sessions};
 use tower_layer::Layer;
 
 use crate::SessionService;
@@ -35,6 +35,7 @@ use crate::SessionService;
 pub struct SessionLayer {
     sessions: Sessions,
     admit_key: Option<AdmitKey>,
+    in_extensions: bool,
 }
 
 impl SessionLayer {
@@ -50,8 +51,18 @@ impl SessionLayer {
         &self.sessions
     }
 
-    /// The session of a request that comes in, and the request for those behind.
-    pub(crate) fn begin<B>(&self, mut request: Request<B>) -> (Session, Request<B>) {
+    /// The session of a request that says nothing of it, and of which nobody wants to know anything.
+    #[inline]
+    pub(crate) fn pend<B>(&self, request: &Request<B>) -> Option<Pending> {
+        let is_asked = self.in_extensions
+            || self.admit_key.is_some()
+            || self.sessions.sign_in_page().is_some()
+            || request.headers().contains_key(COOKIE);
+        (!is_asked).then(|| self.sessions.pend(None))
+    }
+
+    /// The session of any request, and the request for those behind.
+    pub(crate) fn begin<B>(&self, mut request: Request<B>) -> (Pending, Request<B>) {
         let mut incoming = Incoming::from(request.headers());
         let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
         if is_repeatable
@@ -65,9 +76,13 @@ impl SessionLayer {
             incoming = incoming.admit_key(key(&parts));
             request = Request::from_parts(parts, body);
         }
-        let session = self.sessions.begin(incoming);
-        request.extensions_mut().insert(session.clone());
-        (session, request)
+        let mut pending = self.sessions.pend(incoming);
+        if self.in_extensions
+            && let Some(session) = pending.enter(Session::current)
+        {
+            request.extensions_mut().insert(session);
+        }
+        (pending, request)
     }
 
     /// `SameSite`: which requests from other sites bring the cookie along. `Lax` unless set.
@@ -168,6 +183,14 @@ impl SessionLayer {
         Self { admit_key: Some(AdmitKey(Arc::new(key))), ..self }
     }
 
+    /// Puts the session into the request's extensions too: for services behind that look there, or that are called on
+    /// a task of their own, as they are behind tower's `Buffer`, where [`Session::current`](crate::Session::current)
+    /// is none.
+    #[must_use]
+    pub fn in_extensions(self) -> Self {
+        Self { in_extensions: true, ..self }
+    }
+
     /// For development on plain HTTP: the cookie goes without `Secure`, and its name without `__Host-`
     /// or `__Secure-`, because a browser would not keep it otherwise. Says so in a warning, once.
     #[must_use]
@@ -189,7 +212,7 @@ impl SessionLayer {
 
 impl From<Sessions> for SessionLayer {
     fn from(sessions: Sessions) -> Self {
-        Self { sessions, admit_key: None }
+        Self { sessions, admit_key: None, in_extensions: false }
     }
 }
 

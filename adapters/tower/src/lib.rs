@@ -43,7 +43,7 @@
 //!
 //! # Features
 //! * `axum`: [`Session`], `Option<Session>` and `SignedIn` as extractors, and errors as responses, on
-//!   `axum-core`. Without it, a [`Session`] is in the request's extensions.
+//!   `axum-core`. Without it, services behind the layer ask for [`Session::current`].
 //! * `testing`: visitors for the tests of an application.
 //!
 //! [tower]: https://docs.rs/tower

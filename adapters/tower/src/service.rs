@@ -10,7 +10,7 @@ use core::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sessile_web::{Session, Sessions};
+use sessile_web::Pending;
 use tower_service::Service;
 
 use crate::SessionLayer;
@@ -29,6 +29,15 @@ impl<S> SessionService<S> {
     pub(crate) fn new(inner: S, layer: SessionLayer) -> Self {
         Self { inner, layer }
     }
+
+    #[inline(always)]
+    fn serve<R>(&mut self, request: R, mut pending: Pending) -> ResponseFuture<S::Future>
+    where
+        S: Service<R>,
+    {
+        let inner = pending.enter(|| self.inner.call(request));
+        ResponseFuture { inner, pending }
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
@@ -44,9 +53,15 @@ where
         self.inner.poll_ready(context)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (session, request) = self.layer.begin(request);
-        ResponseFuture { inner: self.inner.call(request), session }
+        match self.layer.pend(&request) {
+            Some(pending) => self.serve(request, pending),
+            None => {
+                let (pending, request) = self.layer.begin(request);
+                self.serve(request, pending)
+            }
+        }
     }
 }
 
@@ -55,7 +70,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        session: Session,
+        pending: Pending,
     }
 }
 
@@ -66,16 +81,21 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(context))?;
-        Poll::Ready(Ok(commit(this.session, response)))
+        let response = ready!(this.pending.enter(|| this.inner.poll(context)))?;
+        Poll::Ready(Ok(if this.pending.is_begun() {
+            commit(this.pending, response)
+        } else {
+            response
+        }))
     }
 }
 
-fn commit<B: From<String>>(session: &Session, mut response: Response<B>) -> Response<B> {
+fn commit<B: From<String>>(pending: &Pending, mut response: Response<B>) -> Response<B> {
     let status = response.status();
-    let Err(error) = Sessions::commit(session, status, response.headers_mut()) else {
+    let Err(error) = pending.commit(status, response.headers_mut()) else {
         return response;
     };
     let mut refusal = Response::new(B::from(error.to_string()));

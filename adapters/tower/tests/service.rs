@@ -20,8 +20,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 type Request = http::Request<()>;
 type Response = http::Response<Full<Bytes>>;
 
-fn session_of<B>(request: &http::Request<B>) -> Session {
-    request.extensions().get::<Session>().expect("the layer puts it there").clone()
+fn current() -> Session {
+    Session::current().expect("the layer is in front")
 }
 
 /// Runs what needs no reactor.
@@ -34,9 +34,9 @@ fn run<F: Future>(future: F) -> F::Output {
 }
 
 #[test]
-fn without_axum_the_session_is_in_the_extensions() {
-    let inner = service_fn(async |request: Request| {
-        session_of(&request).insert("name", "sessile").unwrap();
+fn without_axum_the_session_is_the_current_one() {
+    let inner = service_fn(async |_: Request| {
+        current().insert("name", "sessile").unwrap();
         Ok::<_, Infallible>(Response::default())
     });
     let response =
@@ -75,9 +75,9 @@ fn an_inner_service_that_is_no_clone_is_called_once_it_is_ready() {
 #[test]
 fn a_client_that_goes_away_leaves_nothing_behind() {
     let cache = cache();
-    let inner = service_fn(async |request: Request| {
-        session_of(&request).insert("half", "done").unwrap();
-        session_of(&request).sign_in("alice").unwrap();
+    let inner = service_fn(async |_: Request| {
+        current().insert("half", "done").unwrap();
+        current().sign_in("alice").unwrap();
         pending::<Result<Response, Infallible>>().await
     });
     let mut future =
@@ -85,4 +85,115 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(future);
     assert_eq!((cache.len(), cache.stats().created), (0, 0));
+}
+
+#[test]
+fn a_service_may_ask_when_it_is_called_or_later() {
+    let cache = cache();
+    let inner = service_fn(|_: Request| {
+        let session = current();
+        async move {
+            session.insert("called", true).unwrap();
+            yield_now().await;
+            assert_eq!(current().get("called").unwrap(), Some(true), "it is the same session");
+            current().insert("polled", true).unwrap();
+            Ok::<_, Infallible>(Response::default())
+        }
+    });
+    let mut future =
+        Box::pin(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
+    assert!(poll(&mut future).is_pending());
+    assert!(Session::current().is_none(), "between two polls the thread is anybody's");
+    assert!(poll(&mut future).is_ready());
+    assert_eq!((cache.len(), cache.stats().saved), (1, 0), "both are stored, in one");
+}
+
+#[test]
+fn requests_that_take_turns_on_a_thread_keep_their_sessions() {
+    let cache = cache();
+    let inner = service_fn(async |request: Request| {
+        let name = request.uri().path().to_owned();
+        current().insert("name", &name).unwrap();
+        yield_now().await;
+        assert_eq!(current().get("name").unwrap(), Some(name));
+        Ok::<_, Infallible>(Response::default())
+    });
+    let layer = SessionLayer::new(cache.clone());
+    let mut requests: Vec<_> = (0..3)
+        .map(|n| Request::builder().uri(format!("/{n}")).body(()).unwrap())
+        .map(|request| Box::pin(layer.layer(inner).oneshot(request)))
+        .collect();
+    for request in &mut requests {
+        assert!(poll(request).is_pending());
+    }
+    for request in requests.iter_mut().rev() {
+        assert!(poll(request).is_ready());
+    }
+    assert_eq!(cache.len(), 3);
+}
+
+#[test]
+fn a_layer_behind_a_layer_has_a_session_of_its_own() {
+    let [outer, inner] = [cache(), cache()];
+    let handler = service_fn(async |_: Request| {
+        current().insert("name", "inner").unwrap();
+        Ok::<_, Infallible>(Response::default())
+    });
+    let behind = SessionLayer::new(inner.clone()).layer(handler);
+    let between = service_fn(|request: Request| {
+        current().insert("name", "outer").unwrap();
+        let response = behind.clone().oneshot(request);
+        async {
+            let response = response.await;
+            assert_eq!(current().get::<String>("name").unwrap().as_deref(), Some("outer"));
+            response
+        }
+    });
+    let layer = SessionLayer::new(outer.clone()).in_extensions();
+    run(layer.layer(between).oneshot(Request::default())).unwrap();
+    assert_eq!((outer.len(), inner.len()), (1, 1));
+}
+
+#[test]
+fn after_a_panic_there_is_no_current_session() {
+    let cache = cache();
+    let inner = service_fn(async |_: Request| -> Result<Response, Infallible> {
+        current().insert("half", "done").unwrap();
+        panic!("a mistake of the application");
+    });
+    let serve = || run(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve)).is_err());
+    assert!(Session::current().is_none());
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn behind_a_buffer_the_session_comes_along_in_the_extensions() {
+    let cache = cache();
+    let handler = service_fn(|request: Request| {
+        assert!(Session::current().is_none(), "another task calls the handler");
+        request.extensions().get::<Session>().expect("it came along").insert("n", 1).unwrap();
+        async { Ok::<_, Infallible>(Response::default()) }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let buffer = tower::buffer::Buffer::new(handler, 1);
+        let layer = SessionLayer::new(cache.clone()).in_extensions();
+        layer.layer(buffer).oneshot(Request::default()).await.unwrap();
+    });
+    assert_eq!(cache.len(), 1);
+}
+
+fn poll<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Pending once.
+async fn yield_now() {
+    let mut is_first = true;
+    std::future::poll_fn(|_| match std::mem::take(&mut is_first) {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    })
+    .await;
 }

@@ -12,7 +12,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingSession> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingSession)
+        session_of(parts).ok_or(MissingSession)
     }
 }
 
@@ -24,7 +24,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned())
+        Ok(session_of(parts))
     }
 }
 
@@ -44,9 +44,9 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     type Rejection = NotSignedIn;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NotSignedIn> {
-        let session = parts.extensions.get::<Session>().ok_or(NotSignedIn::Missing)?;
+        let session = session_of(parts).ok_or(NotSignedIn::Missing)?;
         match session.user() {
-            Some(user) => Ok(Self { user, session: session.clone() }),
+            Some(user) => Ok(Self { user, session }),
             None => Err(NotSignedIn::Nobody { page: session.sign_in_address() }),
         }
     }
@@ -59,9 +59,14 @@ impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, MissingSession> {
-        let session = parts.extensions.get::<Session>().ok_or(MissingSession)?;
-        Ok(session.user().map(|user| Self { user, session: session.clone() }))
+        let session = session_of(parts).ok_or(MissingSession)?;
+        Ok(session.user().map(|user| Self { user, session }))
     }
+}
+
+/// Of the request that is served here, or, on a task of its own, the one that came along.
+fn session_of(parts: &Parts) -> Option<Session> {
+    Session::current().or_else(|| parts.extensions.get().cloned())
 }
 
 /// Why a [`SignedIn`] could not be had.

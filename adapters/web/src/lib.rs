@@ -3,7 +3,7 @@
 //!
 //! A framework's adapter is thin over two calls: [`Sessions::begin`] when a request comes in, and
 //! [`Sessions::commit`] before its response's headers leave. Between them a handler holds a
-//! [`Session`]. Applications use an adapter, `sessile-tower` for instance, and meet only [`Session`].
+//! [`Session`], or asks for it when it needs one, if the adapter [pends](Sessions::pend) it. Applications use an adapter, `sessile-tower` for instance, and meet only [`Session`].
 //!
 //! ```
 //! use http::{HeaderMap, StatusCode, header};
@@ -68,6 +68,7 @@ mod json;
 mod key;
 mod pairs;
 mod path;
+mod pending;
 mod session;
 mod sessions;
 mod sign_in;
@@ -88,6 +89,7 @@ pub use error::{CommitError, MissingSession, SessionError};
 pub use incoming::Incoming;
 pub use key::{Accepts, AsKey, Key};
 pub use path::local_path;
+pub use pending::Pending;
 pub use session::Session;
 pub use sessions::Sessions;
 pub use sign_in::SignIn;

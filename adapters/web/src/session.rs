@@ -16,7 +16,7 @@ use crate::{
     changes::Change,
     json,
     key::is_reserved,
-    pairs,
+    pairs, pending,
     state::{Request, State},
 };
 
@@ -68,6 +68,13 @@ impl Session {
     pub(crate) fn new(sessions: Sessions, incoming: Incoming) -> Self {
         let request = Request { sessions, incoming };
         Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
+    }
+
+    /// The session of the request that the services behind a session layer are called, or polled, for. `None`
+    /// elsewhere: on a task of its own, for instance, to which a handler takes the session along.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        pending::current()
     }
 
     /// The value of that key, decoded; `None` if there is none.

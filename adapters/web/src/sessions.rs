@@ -12,7 +12,7 @@ use sessile::{
     cookie::candidates,
 };
 
-use crate::{CommitError, Incoming, Session, commit, incoming::Cookies, state::Keep};
+use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, state::Keep};
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
 ///
@@ -193,6 +193,14 @@ impl Sessions {
     #[must_use]
     pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
         Session::new(self.clone(), incoming.into())
+    }
+
+    /// The session of a request, begun when somebody asks for it: of what an [`Incoming`] says, or of a request that
+    /// says nothing.
+    #[inline]
+    #[must_use]
+    pub fn pend(&self, incoming: impl Into<Option<Incoming>>) -> Pending {
+        Pending::new(self, incoming.into())
     }
 
     /// Stores what the request changed, and writes the response's headers, before they leave; a second call

@@ -1,0 +1,110 @@
+//! The session of the request that this thread is busy with: begun when somebody asks for it.
+//!
+//! Owns a slot of each thread, which holds the request's session while the services behind are at work on that
+//! request, and no longer: they are entered each time that they are called or polled. It does not know what a
+//! request is.
+
+use std::{cell::Cell, mem::ManuallyDrop};
+
+use http::{HeaderMap, StatusCode};
+
+use crate::{CommitError, Incoming, Session, Sessions};
+
+thread_local! {
+    /// Empty whenever nobody is entered, so there is nothing to drop when the thread ends, and no need to look
+    /// whether it has ended.
+    static CURRENT: Cell<ManuallyDrop<Option<Begun>>> = const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+/// A request's session, for the services behind: begun when one of them asks for it, so a request that nobody asks
+/// about costs next to nothing.
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use sessile::{KeyRing, SessionCache};
+/// use sessile_web::{Session, Sessions};
+///
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// let sessions = Sessions::new(cache);
+/// let mut pending = sessions.pend(None);
+/// pending.enter(|| {
+///     let session = Session::current().expect("it was entered");
+///     session.insert("visits", 1)
+/// })?;
+/// assert!(Session::current().is_none());
+/// pending.commit(StatusCode::OK, &mut HeaderMap::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pending(Option<Begun>);
+
+/// What of it there is so far.
+#[derive(Debug)]
+enum Begun {
+    Not(Sessions),
+    Yes(Session),
+}
+
+impl Pending {
+    #[inline]
+    pub(crate) fn new(sessions: &Sessions, incoming: Option<Incoming>) -> Self {
+        Self(Some(match incoming {
+            None => Begun::Not(sessions.clone()),
+            Some(incoming) => Begun::Yes(sessions.begin(incoming)),
+        }))
+    }
+
+    /// Runs what may ask for the session by [`Session::current`]. What it runs may enter others.
+    #[inline(always)]
+    pub fn enter<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let outer = swap(self.0.take());
+        let _entered = Entered { own: &mut self.0, outer };
+        run()
+    }
+
+    /// Whether somebody asked for the session, or the request had something to say.
+    #[inline]
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        matches!(self.0, Some(Begun::Yes(_)))
+    }
+
+    /// [`Sessions::commit`], if the session was begun.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn commit(&self, status: StatusCode, headers: &mut HeaderMap) -> Result<(), CommitError> {
+        match &self.0 {
+            Some(Begun::Yes(session)) => Sessions::commit(session, status, headers),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Puts back what was there, also when what was run panics.
+struct Entered<'p> {
+    own: &'p mut Option<Begun>,
+    outer: Option<Begun>,
+}
+
+impl Drop for Entered<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.own = swap(self.outer.take());
+    }
+}
+
+#[inline(always)]
+fn swap(begun: Option<Begun>) -> Option<Begun> {
+    CURRENT.with(|current| ManuallyDrop::into_inner(current.replace(ManuallyDrop::new(begun))))
+}
+
+/// The session that is current, begun if it was not.
+pub(crate) fn current() -> Option<Session> {
+    let session = match swap(None)? {
+        Begun::Not(sessions) => sessions.begin(Incoming::default()),
+        Begun::Yes(session) => session,
+    };
+    swap(Some(Begun::Yes(session.clone())));
+    Some(session)
+}
