@@ -1,9 +1,10 @@
 """What a session costs, beside its peers, in one run.
 
-    python benches/run.py [--seconds 4] [--rounds 3] [--in-process]
+    python benches/run.py [--seconds 2] [--rounds 8] [--in-process]
 
 In a server: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route of `app.py`, with a
-session of a user id and 8 cart items. The servers take turns; of each the best round counts, and the median stands
+session of a user id and 8 cart items. The servers take turns, and are new ones in each round, since one process is
+faster than the next by where its memory happens to lie; of each the best round counts, and the median stands
 beside it. The time that the server's core took for a request, which others on the machine disturb less, is in the last
 column. In-process: nanoseconds a call. Needs `wrk`, and `redis-server` for the one with Redis; what is missing is
 left out and said so.
@@ -93,16 +94,16 @@ def serve(seconds: int, rounds: int) -> None:
     kinds = [kind for kind in NAMES if kind != "redis" or shutil.which("redis-server")]
     if len(kinds) < len(NAMES):
         print("no redis-server: left out")
-    with contextlib.ExitStack() as stack:
-        port = str(stack.enter_context(redis())) if "redis" in kinds else ""
-        servers = {}
-        for kind in kinds:
-            server = stack.enter_context(running([sys.executable, str(HERE / "app.py"), kind, port]))
-            assert server.stdout is not None
-            at = int(server.stdout.readline())
-            servers[kind] = (server.pid, at, log_in(at, kind))
-        results: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for _ in range(rounds):
+    results: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(rounds):
+        with contextlib.ExitStack() as stack:
+            port = str(stack.enter_context(redis())) if "redis" in kinds else ""
+            servers = {}
+            for kind in kinds:
+                server = stack.enter_context(running([sys.executable, str(HERE / "app.py"), kind, port]))
+                assert server.stdout is not None
+                at = int(server.stdout.readline())
+                servers[kind] = (server.pid, at, log_in(at, kind))
             for path in ("/", "/write"):
                 for kind, (pid, at, cookie) in servers.items():
                     results.setdefault((path, kind), []).append(wrk(pid, at, path, cookie, seconds))
@@ -200,8 +201,8 @@ def in_process() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--in-process", action="store_true", help="only what needs no server")
     options = parser.parse_args()
     print(f"CPython {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

@@ -8,9 +8,11 @@
 
 mod decode;
 mod encode;
+mod pieces;
 
-pub(crate) use decode::{Malformed, decode};
+pub(crate) use decode::{Malformed, decode, decode_in_pieces};
 pub(crate) use encode::{Encoder, key_text};
+pub(crate) use pieces::Pieces;
 
 use pyo3::prelude::*;
 

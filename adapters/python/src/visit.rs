@@ -1,10 +1,11 @@
 //! One request's session, between the dict that a handler sees and the engine.
 //!
-//! Owns the spelling of each value as it was when the dict was last compared: what differs from it is a change. It
-//! never keeps the dict, and runs no code of Python's while it walks it.
+//! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
+//! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
 use bytes::Bytes;
 use pyo3::{
+    PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict},
@@ -33,7 +34,21 @@ pub(crate) struct Visit {
     /// The data is out of a cookie of Starlette's.
     is_imported: bool,
     /// By ascending key.
-    known: Vec<(String, Bytes)>,
+    known: Vec<Known>,
+}
+
+/// A value that the dict had when it was last compared.
+struct Known {
+    key: String,
+    json: Bytes,
+    /// What it was made of, if that tells whether it is as it was.
+    pieces: Option<json::Pieces>,
+}
+
+impl Known {
+    fn is_unchanged(&self, value: &Bound<'_, PyAny>) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.are_those_of(value))
+    }
 }
 
 /// How far the response is.
@@ -49,19 +64,30 @@ enum Stage {
 
 #[pymethods]
 impl Visit {
-    /// Reads the session into an empty dict.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let mut pieces = self.known.iter().filter_map(|known| known.pieces.as_ref());
+        pieces.try_for_each(|pieces| pieces.traverse(&visit))
+    }
+
+    fn __clear__(&mut self) {
+        self.known.clear();
+    }
+
+    /// Reads the session into a dict, in place of what is there.
     fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        dict.clear();
         let cookies = cookies(self.headers.bind(py))?;
         let sessions = self.sessions.get().current(py)?;
         let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
         if self.stage != Stage::Open {
             session.detach();
         }
-        self.known = session.pairs();
-        for (key, value) in &self.known {
-            let value = json::decode(py, value)
+        self.known.clear();
+        for (key, json) in session.pairs() {
+            let (value, pieces) = json::decode_in_pieces(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
-            dict.set_item(key, value)?;
+            dict.set_item(&key, value)?;
+            self.known.push(Known { key, json, pieces: Some(pieces) });
         }
         self.was_stored = session.is_stored();
         if !self.was_stored {
@@ -212,8 +238,8 @@ impl Visit {
     }
 }
 
-/// What one comparison found: keys with their new spelling, `None` if they are gone.
-type Changes = Vec<(String, Option<Bytes>)>;
+/// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
+type Changes = Vec<(String, Option<(Bytes, Option<json::Pieces>)>)>;
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
@@ -292,9 +318,9 @@ impl Visit {
     }
 
     fn push(&mut self, session: &Session, changes: Changes) -> PyResult<()> {
-        for (key, json) in &changes {
-            match json {
-                Some(json) => session.insert_json(key, json.clone()),
+        for (key, value) in &changes {
+            match value {
+                Some((json, _)) => session.insert_json(key, json.clone()),
                 None => session.remove(key),
             }
             .map_err(refusal)?;
@@ -304,11 +330,13 @@ impl Visit {
     }
 
     fn know(&mut self, changes: Changes) {
-        for (key, json) in changes {
-            let place = self.known.binary_search_by(|(known, _)| known.cmp(&key));
-            match (json, place) {
-                (Some(json), Ok(at)) => self.known[at].1 = json,
-                (Some(json), Err(at)) => self.known.insert(at, (key, json)),
+        for (key, value) in changes {
+            let place = self.known.binary_search_by(|known| known.key.cmp(&key));
+            match (value, place) {
+                (Some((json, pieces)), Ok(at)) => self.known[at] = Known { key, json, pieces },
+                (Some((json, pieces)), Err(at)) => {
+                    self.known.insert(at, Known { key, json, pieces });
+                }
                 (None, Ok(at)) => drop(self.known.remove(at)),
                 (None, Err(_)) => {}
             }
@@ -319,35 +347,45 @@ impl Visit {
     /// are known, since it was filled from them.
     fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
         let mut changes = Changes::new();
-        let longest = self.known.iter().map(|(_, json)| json.len()).max();
-        let mut encoder = json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE);
+        let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
             let text = json::key_text(&key)?;
-            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
-            let place = self.place(&text, next);
-            if let Some(at) = place {
+            let known = self.place(&text, next).map(|at| {
                 (next, seen) = (at + 1, seen + 1);
+                &self.known[at]
+            });
+            if known.is_some_and(|known| known.is_unchanged(&value)) {
+                continue;
             }
-            if place.is_none_or(|at| self.known[at].1 != json) {
-                changes.push((text.into_owned(), Some(Bytes::copy_from_slice(json))));
+            let encoder = encoder.get_or_insert_with(|| self.encoder());
+            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
+            if known.is_none_or(|known| known.json != json) {
+                let json = Bytes::copy_from_slice(json);
+                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
             }
         }
         if seen < self.known.len() {
-            for (known, _) in &self.known {
-                if !dict.contains(known)? {
-                    changes.push((known.clone(), None));
+            for Known { key, .. } in &self.known {
+                if !dict.contains(key)? {
+                    changes.push((key.clone(), None));
                 }
             }
         }
         Ok(changes)
     }
 
+    /// With room for the longest value.
+    fn encoder(&self) -> json::Encoder {
+        let longest = self.known.iter().map(|known| known.json.len()).max();
+        json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE)
+    }
+
     fn place(&self, key: &str, next: usize) -> Option<usize> {
-        if self.known.get(next).is_some_and(|(known, _)| known == key) {
+        if self.known.get(next).is_some_and(|known| known.key == key) {
             return Some(next);
         }
-        self.known.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()
+        self.known.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
     }
 }
 

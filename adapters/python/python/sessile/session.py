@@ -128,7 +128,6 @@ class Unread(Session):
         dict.__setitem__(self, "", None)
 
     def mark_accessed(self) -> None:
-        dict.clear(self)
         self._visit.read(self)
         self.__class__ = Session  # type: ignore[assignment]
 

@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString},
 };
 
-use super::DEEPEST;
+use super::{DEEPEST, Pieces};
 
 /// The bytes are no JSON, or hold what no session may.
 #[derive(Debug)]
@@ -18,10 +18,18 @@ type Result<T> = core::result::Result<T, Malformed>;
 
 /// The value that a text spells, blanks around it aside. Of a key that comes twice the last one counts.
 pub(crate) fn decode<'py>(py: Python<'py>, json: &[u8]) -> Result<Bound<'py, PyAny>> {
-    let mut reader = Reader { py, json, at: 0, keys: Vec::new() };
+    decode_in_pieces(py, json).map(|(value, _)| value)
+}
+
+/// The same, and what it is made of.
+pub(crate) fn decode_in_pieces<'py>(
+    py: Python<'py>,
+    json: &[u8],
+) -> Result<(Bound<'py, PyAny>, Pieces)> {
+    let mut reader = Reader { py, json, at: 0, keys: Vec::new(), pieces: Pieces::default() };
     let value = reader.value(0)?;
     reader.skip_blanks();
-    if reader.at == json.len() { Ok(value) } else { Err(Malformed) }
+    if reader.at == json.len() { Ok((value, reader.pieces)) } else { Err(Malformed) }
 }
 
 struct Reader<'py, 'j> {
@@ -30,36 +38,44 @@ struct Reader<'py, 'j> {
     at: usize,
     /// Some keys that were read: lists mostly hold dicts of the same keys.
     keys: Vec<(&'j [u8], Bound<'py, PyString>)>,
+    /// What was read. Of a key that comes twice there are too many, which only means that its dict differs from them.
+    pieces: Pieces,
 }
 
 impl<'py, 'j> Reader<'py, 'j> {
     fn value(&mut self, depth: usize) -> Result<Bound<'py, PyAny>> {
         self.skip_blanks();
-        match self.peek()? {
+        let scalar = match self.peek()? {
+            b'{' => return self.dict(depth + 1).map(Bound::into_any),
+            b'[' => return self.list(depth + 1).map(Bound::into_any),
             b'"' => self.string().map(Bound::into_any),
-            b'{' => self.dict(depth + 1).map(Bound::into_any),
-            b'[' => self.list(depth + 1).map(Bound::into_any),
             b't' => self.word(b"true").map(|()| self.bool(true)),
             b'f' => self.word(b"false").map(|()| self.bool(false)),
             b'n' => self.word(b"null").map(|()| self.py.None().into_bound(self.py)),
             _ => self.number(),
-        }
+        }?;
+        self.pieces.add(&scalar);
+        Ok(scalar)
     }
 
     fn dict(&mut self, depth: usize) -> Result<Bound<'py, PyDict>> {
         self.open(depth)?;
         let dict = PyDict::new(self.py);
+        let opened = self.pieces.open(self.py);
         if self.closes(b'}')? {
+            self.pieces.close(opened, &dict, 0);
             return Ok(dict);
         }
         loop {
             self.skip_blanks();
             let key = self.key()?;
+            self.pieces.add(&key);
             self.skip_blanks();
             self.word(b":")?;
             let value = self.value(depth)?;
             dict.set_item(key, value).map_err(|_| Malformed)?;
             if self.ends(b'}')? {
+                self.pieces.close(opened, &dict, dict.len());
                 return Ok(dict);
             }
         }
@@ -83,6 +99,7 @@ impl<'py, 'j> Reader<'py, 'j> {
 
     fn list(&mut self, depth: usize) -> Result<Bound<'py, PyList>> {
         self.open(depth)?;
+        let opened = self.pieces.open(self.py);
         let mut items = Vec::new();
         if !self.closes(b']')? {
             loop {
@@ -92,7 +109,10 @@ impl<'py, 'j> Reader<'py, 'j> {
                 }
             }
         }
-        PyList::new(self.py, items).map_err(|_| Malformed)
+        let len = items.len();
+        let list = PyList::new(self.py, items).map_err(|_| Malformed)?;
+        self.pieces.close(opened, &list, len);
+        Ok(list)
     }
 
     fn string(&mut self) -> Result<Bound<'py, PyString>> {
