@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,6 @@ def visitor(*handlers: Handler, **settings: Any) -> TestClient:
 
 def test_it_is_a_real_dict() -> None:
     import copy
-    import json
     import pickle
 
     async def look(request: Request) -> Response:
@@ -91,6 +91,92 @@ def test_cook_6_whatever_comes_first_reads_the_session_and_says_so(first: str) -
     client = visitor(write, look)
     client.get("/write")
     assert client.get("/look").headers["vary"] == "Cookie"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_change"),
+    [
+        (lambda data: data["items"].reverse(), True),
+        (lambda data: data["items"].append(data["items"].pop(0)), True),
+        (lambda data: data["items"][0].update(n=data["items"][0]["n"]), False),
+        (lambda data: data["items"][0].update(n=1.5 + data["items"][0]["n"] - 1.5), False),
+        (lambda data: data["items"][0].update(n=data["items"][0]["n"] + 1), True),
+        (lambda data: data["items"][0].update(more=data["items"][0].pop("n")), True),
+        (lambda data: data.update(items=list(data["items"])), False),
+        (lambda data: data.update(items=tuple(data["items"])), False),
+        (lambda data: data["items"].__setitem__(1, data["items"][0]), True),
+        (lambda data: data["items"].clear(), True),
+        (lambda data: data.pop("name"), True),
+        (lambda data: data["empty"].append([]), True),
+    ],
+)
+def test_what_is_made_of_the_same_is_not_written_and_what_is_not_is_compared(
+    cache: SessionCache, change: Callable[[dict[str, Any]], Any], is_change: bool
+) -> None:
+    data = {"items": [{"n": 2.5}, {"n": 7, "text": "a"}, "b"], "name": "alice", "empty": []}
+    expected = json.loads(json.dumps(data))
+    change(expected)
+
+    def begin(request: Request) -> Response:
+        request.session.update(data)
+        return Response()
+
+    def act(request: Request) -> Response:
+        change(request.session)
+        assert request.session.modified is is_change
+        return Response()
+
+    client = visitor(begin, act, cache=cache)
+    client.get("/begin")
+    saved = cache.stats()["saved"]
+    client.get("/act")
+    assert cache.stats()["saved"] == saved + is_change
+    assert client.get("/view").json() == json.loads(json.dumps(expected))
+
+
+def test_an_object_that_lies_where_another_did_is_not_taken_for_it(cache: SessionCache) -> None:
+    def begin(request: Request) -> Response:
+        request.session["list"] = [float(n) for n in range(100)]
+        return Response()
+
+    def replace(request: Request) -> Response:
+        numbers = request.session["list"]
+        for at in range(len(numbers)):
+            numbers[at] = None
+            numbers[at] = float(at) + 1000
+        return Response()
+
+    client = visitor(begin, replace, cache=cache)
+    client.get("/begin")
+    client.get("/replace")
+    assert client.get("/view").json() == {"list": [float(n) + 1000 for n in range(100)]}
+
+
+def test_a_session_that_was_put_into_itself_is_refused_and_collected() -> None:
+    import gc
+    import weakref
+
+    class Witness(dict[str, Any]):
+        pass
+
+    witnesses = []
+
+    def begin(request: Request) -> Response:
+        request.session["list"] = []
+        return Response()
+
+    def loop(request: Request) -> Response:
+        witness = Witness(session=request.session)
+        witnesses.append(weakref.ref(witness))
+        request.session["list"].append(witness)
+        return Response()
+
+    client = visitor(begin, loop)
+    client.get("/begin")
+    with pytest.raises(ValueError, match="holds itself"):
+        client.get("/loop")
+    gc.collect()
+    assert witnesses[0]() is None
 
 
 def test_nested_changes_last_and_what_did_not_change_is_not_written(cache: SessionCache) -> None:
