@@ -117,10 +117,13 @@ impl SessionCache {
         let now = self.now();
         let times = self.new_times(new.deadlines, now);
         let create_at = |id: SessionId| {
-            self.0.stripes[usize::from(id.home)].view.warm(&self.0.spots, &id.id);
+            let view = &self.0.stripes[usize::from(id.home)].view;
+            view.prefetch(self.0.spots.of(&id.id));
             let (issued, stamp) = self.issue(id);
+            view.prefetch_links(&self.0.spots);
             let newcomer = Newcomer { stamp, times, member: None, data: None };
             self.write(issued.id.home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            view.prefetch_victim();
             Ok(issued)
         };
         for _ in 0..MINTS {

@@ -2,10 +2,10 @@
 //! another moment than the one before. What makes one moment of them is the version (`version`).
 
 use super::{
-    entry::{DATA, Flags, HEAD, Head, ID, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
+    entry::{DATA, Flags, HEAD, Head, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
     region::{Chunk, LINE, Offset, Pair, Words},
 };
-use crate::id::{Id, UserHash};
+use crate::id::UserHash;
 
 /// A look at an entry.
 #[derive(Clone, Copy)]
@@ -47,14 +47,17 @@ impl<'r> Glimpse<'r> {
         Some(UserHash([user.load(0), user.load(1)]))
     }
 
-    /// Fetches the entry and what it is linked with, and gives something that only they tell.
-    pub(crate) fn warm(self, warm_id: impl FnOnce(Id) -> u64) -> u64 {
-        let load = |at| self.words.chunk::<1>(at).map_or(0, |chunk| chunk.load(0));
-        let around = [WHEEL, QUEUE_LINK].map(|link| Pair::unpack(load(self.at + link)));
-        let neighbours = around.into_iter().flat_map(|pair| [pair.low, pair.high]);
-        let lines = (1..LINES).map(|line| self.at.wrapping_add(line * LINE));
-        let sum = neighbours.chain(lines).map(load).fold(0, u64::wrapping_add);
-        sum ^ warm_id(Id([load(self.at + ID), load(self.at + ID + 1)]))
+    /// Asks for the entry ahead of its use.
+    pub(crate) fn prefetch(self) {
+        (0..LINES).for_each(|line| self.words.prefetch(self.at.wrapping_add(line * LINE)));
+    }
+
+    /// Asks for what it is linked with.
+    pub(crate) fn prefetch_neighbours(self) {
+        let links = [WHEEL, QUEUE_LINK].into_iter();
+        let links = links.filter_map(|link| self.words.chunk::<1>(self.at.wrapping_add(link)));
+        let pairs = links.map(|link| Pair::unpack(link.load(0)));
+        pairs.flat_map(|pair| [pair.low, pair.high]).for_each(|at| self.words.prefetch(at));
     }
 }
 

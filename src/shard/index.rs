@@ -101,10 +101,10 @@ impl Table {
         Some(Seen { line, tags: [line.load(0), tags], version })
     }
 
-    /// Fetches both lines of a spot, and gives something that only they tell.
-    pub(crate) fn warm(&self, spot: Spot) -> u64 {
+    /// Asks for both lines of a spot ahead of their use.
+    pub(crate) fn prefetch(&self, spot: Spot) {
         let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice));
-        lines.into_iter().fold(0, |sum, line| sum ^ self.0.line(line).load(0))
+        lines.into_iter().for_each(|line| self.0.line(line).prefetch());
     }
 }
 

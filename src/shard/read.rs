@@ -5,8 +5,6 @@
 //! region first. A reader writes nothing: that a session was used, or has to be touched, is left to the
 //! caller, who does it under the lock. Under the lock a reader always succeeds.
 
-use core::hint;
-
 use bytes::BytesMut;
 
 use super::{
@@ -31,16 +29,29 @@ impl View {
         Self { table: table.clone(), region: region.clone() }
     }
 
-    /// Fetches what making a session of this id will touch, its own lines and what goes for it, so that it is in
-    /// the processor's cache by the time that the lock is held. Nothing of it is believed.
-    pub(crate) fn warm(&self, spots: &Spots, id: &Id) {
-        let words = self.region.words();
-        let mut seen = self.table.warm(spots.of(id));
-        if let Some(victim) = queues::next_to_go(words, Plan::QUEUES) {
-            let entry = Glimpse::at(words, victim);
-            seen ^= entry.map_or(0, |entry| entry.warm(|id| self.table.warm(spots.of(&id))));
+    /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
+    /// that the lock is held. Nothing that is seen here is believed.
+    pub(crate) fn prefetch(&self, spot: Spot) {
+        self.table.prefetch(spot);
+        self.prefetch_victim();
+    }
+
+    /// Asks for the entry that goes for the next newcomer.
+    pub(crate) fn prefetch_victim(&self) {
+        self.victim().into_iter().for_each(Glimpse::prefetch);
+    }
+
+    /// Asks for what leads to that entry, which has come meanwhile.
+    pub(crate) fn prefetch_links(&self, spots: &Spots) {
+        if let Some(victim) = self.victim() {
+            self.table.prefetch(spots.of(&victim.id()));
+            victim.prefetch_neighbours();
         }
-        hint::black_box(seen);
+    }
+
+    fn victim(&self) -> Option<Glimpse<'_>> {
+        let words = self.region.words();
+        Glimpse::at(words, queues::next_to_go(words, Plan::QUEUES)?)
     }
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if

@@ -179,6 +179,12 @@ impl<'r, W: Word> Words<'r, W> {
         Some(())
     }
 
+    /// Asks for the word there, if there is one, ahead of its use.
+    #[inline(always)]
+    pub fn prefetch(self, at: Offset) {
+        self.0.get(at as usize).into_iter().for_each(prefetch);
+    }
+
     /// So many words from an offset on. `None` if they are not all in the region.
     #[inline(always)]
     pub fn chunk<const LEN: usize>(self, at: Offset) -> Option<Chunk<'r, LEN, W>> {
@@ -189,6 +195,15 @@ impl<'r, W: Word> Words<'r, W> {
     fn word(self, at: Offset) -> &'r W {
         &self.0[at as usize]
     }
+}
+
+/// Has the processor fetch what lies there, and does not wait for it. Elsewhere than on x86-64 nothing is done.
+#[inline(always)]
+fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    safe_arch::prefetch_t0(place);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 #[inline(always)]
@@ -228,6 +243,12 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
     #[inline(always)]
     pub fn store_last(self, word: u32, value: u64) {
         self.word(word).store(value, Release);
+    }
+
+    /// Asks for the first word ahead of its use.
+    #[inline(always)]
+    pub fn prefetch(self) {
+        prefetch(&self.0[0]);
     }
 
     #[inline(always)]
