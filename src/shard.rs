@@ -5,6 +5,7 @@
 //! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
 //! a token is to say.
 
+mod counts;
 mod devices;
 mod ending;
 pub(crate) mod entry;
@@ -33,6 +34,7 @@ use crate::{
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
+pub(crate) use counts::Counts;
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
 use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
@@ -153,23 +155,6 @@ pub(crate) struct Advanced {
     pub(crate) visited: usize,
     pub(crate) expired: usize,
     pub(crate) more: bool,
-}
-
-/// What happened in a shard since it was made.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) created: u64,
-    pub(crate) saved: u64,
-    pub(crate) conflicts: u64,
-    pub(crate) rotated: u64,
-    pub(crate) signed_in: u64,
-    pub(crate) ended: u64,
-    /// Sign-ins at the limit of their user.
-    pub(crate) limited: u64,
-    pub(crate) expired: u64,
-    pub(crate) evicted: [u64; Queue::ALL.len()],
-    pub(crate) moved: u64,
-    pub(crate) emptied: u64,
 }
 
 impl Shard {

@@ -1,0 +1,20 @@
+//! What happened in a shard, by kind: for the statistics, and nothing else hangs on it.
+
+use super::queues::Queue;
+
+/// What happened in a shard since it was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) created: u64,
+    pub(crate) saved: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) rotated: u64,
+    pub(crate) signed_in: u64,
+    pub(crate) ended: u64,
+    /// Sign-ins at the limit of their user.
+    pub(crate) limited: u64,
+    pub(crate) expired: u64,
+    pub(crate) evicted: [u64; Queue::ALL.len()],
+    pub(crate) moved: u64,
+    pub(crate) emptied: u64,
+}
