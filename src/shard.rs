@@ -44,7 +44,7 @@ use index::{Index, Place, Spot, Vacancy};
 pub(crate) use plan::Plan;
 use queues::{Queue, Queues, Rank, Tally};
 pub(crate) use read::View;
-use region::{Offset, Region};
+use region::{Arena, Offset, Region};
 use room::Need;
 use users::Users;
 use wheel::Wheel;
@@ -158,17 +158,19 @@ pub(crate) struct Advanced {
 }
 
 impl Shard {
-    /// An empty shard, where ids have these spots. `None` if there is no such memory.
+    /// An empty shard, where ids have these spots. `None` if the arena has less left than the
+    /// [plan](Plan::footprint) asks for.
     pub(crate) fn new(
+        arena: &mut Arena,
         plan: Plan,
         largest_len: usize,
         spots: Spots,
         home: Home,
         journal: Journal,
     ) -> Option<Self> {
-        let region = Region::new(plan.words)?;
+        let index = Index::new(arena, spots)?;
+        let region = arena.region(plan.words)?;
         let (wheel, queues, heap, users) = furnish(&region, &plan);
-        let index = Index::new(spots)?;
         let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
         let (ceiling, counts) = (plan.ceiling(), Counts::default());
         let serial = 0;

@@ -10,20 +10,43 @@ pub(crate) use core::sync::atomic::{
 use core::{ops::Deref, sync::atomic::Ordering};
 use std::sync::Arc;
 
+use memmap2::MmapMut;
+use self_cell::MutBorrow;
+use yoke::{Yoke, erased::ErasedArcCart};
+use zerocopy::FromBytes;
+
 /// A word that several threads may read and write.
-pub trait Word: Sized {
-    /// A word that says this.
-    fn new(value: u64) -> Self;
+pub trait Word: Sized + 'static {
+    /// So many words, all zero. `None` if there is no such memory.
+    fn zeroed(len: usize, pages: Pages) -> Option<Fixed<Self>>;
     /// What it says.
     fn load(&self, order: Ordering) -> u64;
     /// Has it say this.
     fn store(&self, value: u64, order: Ordering);
 }
 
+/// Which pages memory is asked for in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// The system's usual ones.
+    Usual,
+    /// Huge ones, where the system has them and the memory is large enough.
+    Huge,
+}
+
 impl Word for AtomicU64 {
-    #[inline(always)]
-    fn new(value: u64) -> Self {
-        Self::new(value)
+    /// Of the system's own, so that a line starts on a cache line.
+    fn zeroed(len: usize, pages: Pages) -> Option<Fixed<Self>> {
+        let map = MmapMut::map_anon(len.checked_mul(size_of::<Self>())?).ok()?;
+        if pages == Pages::Huge {
+            // A system that cannot is slower, and all the same.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
+        let words = Yoke::try_attach_to_cart(Arc::new(MutBorrow::new(map)), |map| {
+            <[Self]>::mut_from_bytes(map.borrow_mut()).map(|words| &*words).map_err(|_| ())
+        });
+        words.ok().map(|words| Fixed(words.erase_arc_cart()))
     }
 
     #[inline(always)]
@@ -37,26 +60,32 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A fixed number of things, which clones share.
-pub(crate) struct Fixed<T>(Arc<Box<[T]>>);
+/// A fixed number of things, which clones share, and pieces of it.
+///
+/// Memory that is mapped is lent as atomics for as long as it is borrowed, so whoever holds a piece holds the
+/// mapping too; a `Yoke` is the two of them in one.
+pub struct Fixed<T: 'static>(Yoke<&'static [T], ErasedArcCart>);
 
 impl<T> Fixed<T> {
-    /// So many of them. `None` if there is no such memory.
-    #[allow(
-        clippy::redundant_allocation,
-        reason = "an `Arc` of the things themselves cannot be asked for in vain"
-    )]
-    pub(crate) fn new(len: usize, make: impl FnMut() -> T) -> Option<Self> {
-        let mut things = Vec::new();
-        things.try_reserve_exact(len).ok()?;
-        things.resize_with(len, make);
-        Some(Self(Arc::new(things.into_boxed_slice())))
+    /// Takes so many off the front. `None` if there are not so many.
+    pub(crate) fn split_to(&mut self, len: usize) -> Option<Self> {
+        if len > self.len() {
+            return None;
+        }
+        let front = self.0.map_project_cloned(|things, _| &things[..len]);
+        self.0 = self.0.map_project_cloned(|things, _| &things[len..]);
+        Some(Self(front))
+    }
+
+    /// The same in arrays of `N`; what is left at the end of it is nobody's.
+    pub(crate) fn chunks<const N: usize>(self) -> Fixed<[T; N]> {
+        Fixed(self.0.map_project(|things, _| things.as_chunks().0))
     }
 }
 
 impl<T> Clone for Fixed<T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
     }
 }
 
@@ -65,7 +94,7 @@ impl<T> Deref for Fixed<T> {
 
     #[inline(always)]
     fn deref(&self) -> &[T] {
-        &self.0
+        self.0.get()
     }
 }
 
@@ -102,16 +131,22 @@ pub(crate) use modelled::fence;
 pub mod modelled {
     //! Loom's words and fences, and the way to leave a fence out.
 
-    use core::{cell::Cell, sync::atomic::Ordering};
+    use core::{cell::Cell, iter, sync::atomic::Ordering};
+    use std::sync::Arc;
 
-    use crate::sync::{Fence, Word};
+    use yoke::Yoke;
+
+    use crate::sync::{Fence, Fixed, Pages, Word};
 
     /// Loom's word.
     pub struct Modelled(loom::sync::atomic::AtomicU64);
 
     impl Word for Modelled {
-        fn new(value: u64) -> Self {
-            Self(loom::sync::atomic::AtomicU64::new(value))
+        fn zeroed(len: usize, _: Pages) -> Option<Fixed<Self>> {
+            let word = || Self(loom::sync::atomic::AtomicU64::new(0));
+            let words: Vec<_> = iter::repeat_with(word).take(len).collect();
+            let words = Yoke::attach_to_cart(Arc::new(words), |words| &**words);
+            Some(Fixed(words.erase_arc_cart()))
         }
 
         fn load(&self, order: Ordering) -> u64 {

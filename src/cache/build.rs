@@ -12,7 +12,10 @@ use crate::{
     error::BuildError,
     events::Journal,
     id::Home,
-    shard::{Plan, Shard, region::WORD},
+    shard::{
+        Plan, Shard,
+        region::{Arena, WORD},
+    },
     sync::AtomicU32,
 };
 
@@ -40,13 +43,15 @@ impl Builder {
         let plan = plan(&self, shards)?;
         let journal = Journal::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
+        let mut arena = Arena::new(shards * plan.footprint(), self.pages);
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
-            let shard = Shard::new(plan, largest, spots.clone(), home as Home, journal);
-            let shard = shard.ok_or(BuildError::Allocation { bytes: self.memory })?;
-            Ok(CachePadded::new(Stripe::new(shard)))
+            let arena = arena.as_mut()?;
+            let shard = Shard::new(arena, plan, largest, spots.clone(), home as Home, journal)?;
+            Some(CachePadded::new(Stripe::new(shard)))
         };
-        let stripes = (0..shards).map(stripe).collect::<Result<_, _>>()?;
+        let stripes = (0..shards).map(stripe).collect::<Option<_>>();
+        let stripes = stripes.ok_or(BuildError::Allocation { bytes: self.memory })?;
         let [idle_timeout, lifetime] = self.ticks();
         Ok(SessionCache(Arc::new(Inner {
             stripes,

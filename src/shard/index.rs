@@ -16,7 +16,7 @@ use core::hash::Hasher;
 use foldhash::{SharedSeed, fast::FoldHasher};
 
 use super::{
-    region::{LINE, Line, Lines, Offset, Pair},
+    region::{Arena, LINE, Line, Lines, Offset, Pair},
     version::{self, Version},
 };
 use crate::id::Id;
@@ -134,9 +134,9 @@ impl Index {
         Lines::footprint(lines)
     }
 
-    /// An empty table, for these spots. `None` if there is no such memory.
-    pub(crate) fn new(spots: Spots) -> Option<Self> {
-        Some(Self { table: Table(Lines::new(spots.lines)?), spots, len: 0 })
+    /// An empty table in an arena, for these spots. `None` if there is not so much left.
+    pub(crate) fn new(arena: &mut Arena, spots: Spots) -> Option<Self> {
+        Some(Self { table: Table(arena.lines(spots.lines)?), spots, len: 0 })
     }
 
     /// What readers need of it.
@@ -356,6 +356,7 @@ const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fil
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::Pages;
 
     #[test]
     fn tags_are_matched_exactly() {
@@ -378,7 +379,8 @@ mod tests {
 
     #[test]
     fn three_quarters_fill_with_hardly_a_refusal() {
-        let mut index = Index::new(Spots::new(4_000, [1, 2])).expect("memory");
+        let mut arena = Arena::new(Index::footprint(4_000), Pages::Usual).expect("memory");
+        let mut index = Index::new(&mut arena, Spots::new(4_000, [1, 2])).expect("room");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {

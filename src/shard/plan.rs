@@ -10,7 +10,7 @@ use super::{
     heap::Heap,
     index::{Index, Spots},
     queues::{Queues, Tally},
-    region::{Offset, WORD},
+    region::{LINE, Offset, WORD},
     wheel::Wheel,
 };
 
@@ -32,7 +32,8 @@ impl Plan {
         let lines = bytes / (session * Index::FILL as usize + line);
         let lines = (lines as u32).max(Index::FEWEST);
         let rest = bytes.saturating_sub(Index::footprint(lines));
-        Self { lines, words: (rest / WORD) as u32, floor: 0 }
+        let words = (rest / WORD) as u32;
+        Self { lines, words: words - words % LINE, floor: 0 }
     }
 
     /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
@@ -59,6 +60,11 @@ impl Plan {
 
     /// The most bytes that can be addressed: what a block's size can say.
     pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
+
+    /// What such a shard takes, in bytes: whole lines.
+    pub(crate) const fn footprint(&self) -> usize {
+        Index::footprint(self.lines) + self.words as usize * WORD
+    }
 
     /// How ids come to their spots in the index of such a shard.
     pub(crate) fn spots(&self, keys: [u64; 2]) -> Spots {

@@ -1,6 +1,7 @@
 //! A shard's fixed memory: 64-bit words, found by offset, and lines of eight, found by number.
 //!
 //! ```text
+//!  arena    lines, region │ lines, region │ …  all that a cache has, carved up a shard after the other
 //!  region   word │ word │ word │ …            what entries are made of
 //!  lines    ├─ 8 words ─┼─ 8 words ─┼─ …      each starts on a cache line; what the index is made of
 //! ```
@@ -11,7 +12,7 @@
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Fixed, Relaxed, Release, Word};
+use crate::sync::{Acquire, AtomicU64, Fixed, Pages, Relaxed, Release, Word};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
@@ -25,24 +26,36 @@ pub const WORD: usize = size_of::<u64>();
 /// The smallest page in use, in bytes.
 const PAGE: usize = 4_096;
 
+/// The memory of a cache, as far as it is nobody's yet: lines and regions are carved out of it.
+pub struct Arena<W: Word = AtomicU64>(Fixed<W>);
+
 /// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
-pub struct Region<W = AtomicU64>(Fixed<W>);
+pub struct Region<W: Word = AtomicU64>(Fixed<W>);
 
 /// The lines of one index. Clones are the same lines.
-pub struct Lines<W = AtomicU64>(Fixed<Aligned<W>>);
+pub struct Lines<W: Word = AtomicU64>(Fixed<[W; LINE as usize]>);
 
-/// A line where it stands.
-#[repr(align(64))]
-struct Aligned<W>([W; LINE as usize]);
-
-impl<W: Word> Lines<W> {
-    /// So many lines, all zero, whose pages are touched. `None` if there is no such memory.
-    pub fn new(len: u32) -> Option<Self> {
-        let lines = Fixed::new(len as usize, || Aligned(core::array::from_fn(|_| W::new(0))))?;
-        touch(lines.iter().flat_map(|line| &line.0));
-        Some(Self(lines))
+impl<W: Word> Arena<W> {
+    /// So many bytes, all zero, whose pages are touched. `None` if there is no such memory.
+    pub fn new(bytes: usize, pages: Pages) -> Option<Self> {
+        let words = W::zeroed(bytes.div_ceil(WORD), pages)?;
+        words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
+        Some(Self(words))
     }
 
+    /// A region of so many words. `None` if there are not so many left.
+    pub fn region(&mut self, len: u32) -> Option<Region<W>> {
+        self.0.split_to(len as usize).map(Region)
+    }
+
+    /// So many lines. `None` if there are not so many left.
+    pub fn lines(&mut self, len: u32) -> Option<Lines<W>> {
+        let words = (len as usize).checked_mul(LINE as usize)?;
+        self.0.split_to(words).map(|words| Lines(words.chunks()))
+    }
+}
+
+impl<W: Word> Lines<W> {
     /// How many there are.
     #[inline(always)]
     pub fn count(&self) -> u32 {
@@ -52,23 +65,22 @@ impl<W: Word> Lines<W> {
     /// The line of that number.
     #[inline(always)]
     pub fn line(&self, number: u32) -> Line<'_, W> {
-        Chunk(&self.0[number as usize].0)
+        Chunk(&self.0[number as usize])
     }
 }
 
 impl Lines {
     /// What so many lines take, in bytes.
     pub const fn footprint(len: u32) -> usize {
-        len as usize * size_of::<Aligned<AtomicU64>>()
+        len as usize * LINE as usize * WORD
     }
 }
 
 impl<W: Word> Region<W> {
-    /// A region of so many words, all zero, whose pages are touched. `None` if there is no such memory.
+    /// A region of so many words in memory of its own. `None` if there is no such memory.
+    #[cfg(any(test, feature = "internals"))]
     pub fn new(len: u32) -> Option<Self> {
-        let words = Fixed::new(len as usize, || W::new(0))?;
-        touch(words.iter());
-        Some(Self(words))
+        Arena::new(len as usize * WORD, Pages::Usual)?.region(len)
     }
 
     /// How many words it has.
@@ -145,11 +157,6 @@ impl<W: Word> Region<W> {
     fn from(&self, at: Offset) -> &[W] {
         &self.words().0[at as usize..]
     }
-}
-
-/// Writes to each page: the allocator may have given zeroed ones that nobody touched yet.
-fn touch<'w, W: Word + 'w>(words: impl Iterator<Item = &'w W>) {
-    words.step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
 }
 
 /// The words of a region, for a while.
@@ -275,13 +282,13 @@ impl<W> Clone for Words<'_, W> {
 
 impl<W> Copy for Words<'_, W> {}
 
-impl<W> Clone for Region<W> {
+impl<W: Word> Clone for Region<W> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<W> Clone for Lines<W> {
+impl<W: Word> Clone for Lines<W> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
@@ -321,11 +328,30 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let lines = <Lines>::new(3).expect("memory");
-        for number in 0..lines.count() {
-            assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
+        let mut arena = <Arena>::new(10 * Lines::footprint(1), Pages::Huge).expect("memory");
+        for _ in 0..3 {
+            let lines = arena.lines(3).expect("room");
+            assert_eq!(lines.count(), 3);
+            for number in 0..lines.count() {
+                assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
+            }
         }
         assert_eq!(Lines::footprint(3), 3 * 64);
+    }
+
+    #[test]
+    fn what_is_carved_is_nobody_elses_and_no_more_than_there_is() {
+        let mut arena = <Arena>::new(20 * WORD, Pages::Usual).expect("memory");
+        let [first, second] = [8, 12].map(|len| arena.region(len).expect("room"));
+        assert!(arena.region(1).is_none() && arena.lines(1).is_none());
+        drop(arena);
+        first.wipe(0, 8);
+        (0..12).for_each(|at| second.store(at, 7));
+        assert!((0..8).all(|at| first.load(at) == 0));
+        assert!(first.words().chunk::<9>(0).is_none());
+        let clone = second.clone();
+        drop(second);
+        assert_eq!(clone.load(11), 7);
     }
 
     #[test]

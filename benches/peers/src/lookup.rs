@@ -4,12 +4,13 @@
 //! whole, and the next position depends on what was read. That is what a request does; lookups that
 //! overlap would hide the misses that a request waits for.
 //!
-//! Peers stand here twice: as they come, and with the quickest hasher.
+//! Peers stand here twice: as they come, and with the quickest hasher. Ours stands here with its memory in huge pages,
+//! which it asks the system for unless told otherwise, and without.
 
 use crate::{
     Plan,
     contender::{Contender, Loaded},
-    ours::{Sessile, SessileCookie},
+    ours::{Sessile, SessileCookie, SmallPages},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc, SipHash},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
@@ -43,6 +44,7 @@ fn field(workload: &Workload, lookups: usize, threads: usize) -> Vec<Entrant<'_>
     let run = Run { workload, lookups, threads };
     vec![
         run.entrant::<Sessile>(""),
+        run.entrant::<SmallPages>(""),
         run.entrant::<SessileCookie>(""),
         run.entrant::<MutexMap<SipHash>>(""),
         run.entrant::<Papaya<SipHash>>(""),

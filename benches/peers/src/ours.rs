@@ -13,17 +13,23 @@ use crate::{
 };
 
 /// Lookups by id: the deadline is checked, the tag is not.
-pub(crate) struct Sessile(SessionCache);
+pub(crate) struct ById<const HUGE_PAGES: bool>(SessionCache);
+
+/// As it comes.
+pub(crate) type Sessile = ById<true>;
+
+/// With its memory in pages of the usual size.
+pub(crate) type SmallPages = ById<false>;
 
 /// Lookups by the cookie's value: decoded, tag and deadline checked.
 pub(crate) struct SessileCookie(SessionCache);
 
-impl Contender for Sessile {
-    const NAME: &'static str = "sessile";
+impl<const HUGE_PAGES: bool> Contender for ById<HUGE_PAGES> {
+    const NAME: &'static str = if HUGE_PAGES { "sessile" } else { "sessile, without huge pages" };
     type Key = SessionId;
 
     fn build(sessions: usize) -> Self {
-        Self(cache_for(sessions, &Clock::system()))
+        Self(fitting(sessions, &builder(&Clock::system()).huge_pages(HUGE_PAGES)))
     }
 
     /// The engine mints its own ids.
@@ -65,9 +71,13 @@ impl Contender for SessileCookie {
 
 /// A cache with room for so many sessions of the usual size.
 pub(crate) fn cache_for(sessions: usize, clock: &Clock) -> SessionCache {
+    fitting(sessions, &builder(clock))
+}
+
+fn fitting(sessions: usize, builder: &Builder) -> SessionCache {
     let mut memory = (sessions * (VALUE_LEN + OVERHEAD_GUESSED)).max(LEAST_MEMORY);
     loop {
-        let cache = cache_of(memory, clock);
+        let cache = builder.clone().memory(memory).build().expect("the settings hold");
         if cache.capacity_for(VALUE_LEN) >= sessions {
             return cache;
         }

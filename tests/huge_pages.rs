@@ -1,0 +1,47 @@
+//! The system is asked for huge pages of a cache's memory, unless they are not wanted, and only for that memory.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/cache.rs"]
+mod support;
+
+use std::{fs, path::Path};
+
+use sessile::{Builder, Clock, SessionCache};
+use support::rings::ring;
+
+const BUDGET: usize = 37 << 20;
+
+/// One test, since it looks at all the memory of its process.
+#[test]
+fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() {
+    if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        return;
+    }
+    assert_eq!(advised(), 0, "nobody else asks");
+    let cache = build(|settings| settings);
+    assert!(advised().abs_diff(BUDGET) <= BUDGET / 50, "{} bytes", advised());
+    drop(cache);
+    assert_eq!(advised(), 0, "it is given back");
+    let cache = build(|settings| settings.huge_pages(false));
+    assert_eq!(advised(), 0);
+    drop(cache);
+}
+
+fn build(with: impl FnOnce(Builder) -> Builder) -> SessionCache {
+    let settings = SessionCache::builder().memory(BUDGET).clock(Clock::manual());
+    with(settings.keys(ring(&[1]))).build().unwrap()
+}
+
+/// The bytes of all mappings that huge pages were asked for, which the kernel marks `hg`.
+fn advised() -> usize {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let value = |line: &str, of: &str| line.strip_prefix(of).map(|value| value.trim().to_owned());
+    let mut sizes = maps.lines().filter_map(|line| value(line, "Size:"));
+    let flags = maps.lines().filter_map(|line| value(line, "VmFlags:"));
+    flags.map(|flags| (flags, sizes.next().unwrap())).fold(0, |sum, (flags, size)| {
+        let size = size.strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10;
+        if flags.split(' ').any(|flag| flag == "hg") { sum + size } else { sum }
+    })
+}
