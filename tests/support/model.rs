@@ -36,7 +36,8 @@ pub enum Op {
     Touch { which: u16 },
     SetDeadlines { which: u16, idle: Option<u8>, lifetime: Option<u8> },
     Rotate { which: u16, grace: Option<u16> },
-    SignIn { which: u16, user: u8, idle: Option<u8>, renew: bool, label: u8 },
+    SignIn { which: u16, user: u8, how: How, renew: bool, data: Option<(bool, u16)> },
+    CreateFor { user: u8, len: u16, lifetime: Option<u8>, how: How },
     SessionsOf { user: u8 },
     EndSession { which: u16 },
     EndUser { user: u8, except: Option<u16> },
@@ -45,6 +46,13 @@ pub enum Op {
     EndAll { chance: u8 },
     Advance { ticks: u16 },
     Maintain { budget: u8 },
+}
+
+/// What is said of somebody who signs in.
+#[derive(Arbitrary, Clone, Copy, Debug, Default)]
+pub struct How {
+    idle: Option<u8>,
+    label: u8,
 }
 
 /// Reads operations from bytes until they run out.
@@ -194,9 +202,12 @@ impl Pair {
                 self.set_deadlines(which, deadlines(idle, lifetime));
             }
             Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
-            Op::SignIn { which, user, idle, renew, label } => {
+            Op::SignIn { which, user, how, renew, data } => {
                 let Some(id) = self.pick(which) else { return };
-                self.sign_in(&id, user % USERS, deadlines(idle, None), renew, label % 49);
+                self.sign_in(&id, user % USERS, how, renew, data);
+            }
+            Op::CreateFor { user, len, lifetime, how } => {
+                self.create_for(user % USERS, len, deadlines(None, lifetime), how);
             }
             Op::SessionsOf { user } => drop(self.sessions_of(user % USERS)),
             Op::EndSession { which } => self.end_session(which),
@@ -224,7 +235,13 @@ impl Pair {
     fn create(&mut self, len: u16, deadlines: Deadlines) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
         match self.cache.create(&data, NewSession::default().deadlines(deadlines)) {
-            Ok(made) => self.created(made, data, deadlines),
+            Ok(made) => {
+                let own = self.told(Along::Anonymous);
+                let &[(What::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
+                assert!(handle.user().is_none() && !self.handles.contains(&handle), "it is new");
+                self.handles.push(handle);
+                self.created(made, data, handle, |session, now| session.set(deadlines, now));
+            }
             Err(Error::TooLarge { len, limit }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
                 self.expect(Along::Nothing, &[]);
@@ -241,17 +258,19 @@ impl Pair {
             let made = self.known.get(before).map(|made| made.id);
             if let (Some(id), Some(user)) = (made, user) {
                 let user = user.wrapping_add(each) % USERS;
-                self.sign_in(&id, user, Deadlines::default(), false, each);
+                self.sign_in(&id, user, How { idle: None, label: each }, false, None);
             }
         }
     }
 
-    fn created(&mut self, made: Issued, data: Vec<u8>, deadlines: Deadlines) {
+    fn created(
+        &mut self,
+        made: Issued,
+        data: Vec<u8>,
+        handle: Handle,
+        with: impl FnOnce(&mut Session, u32),
+    ) {
         assert!(data.len() <= MOST_DATA);
-        let own = self.told(Along::Anonymous);
-        let &[(What::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
-        assert!(handle.user().is_none() && !self.handles.contains(&handle), "a handle is new");
-        self.handles.push(handle);
         let mut session = Session {
             data,
             version: made.version,
@@ -266,7 +285,7 @@ impl Pair {
             handle,
             is_over: false,
         };
-        session.set(deadlines, self.now);
+        with(&mut session, self.now);
         session.start = session.created;
         assert!(self.live.insert(made.id, session).is_none(), "an id is new");
         self.known.push(made);

@@ -107,7 +107,6 @@ impl Pair {
         assert!(!way.is_old, "an old id is no way to a new one");
         self.judge(&way.end, true);
         let mut session = self.live.remove(&way.end).expect("both agree that it was there");
-        assert_eq!(issued.version, session.version, "a new id leaves the data alone");
         session.used = self.now;
         let until = self.now + session.idle_timeout;
         let alias = Alias {
@@ -118,6 +117,7 @@ impl Pair {
         };
         self.aliases.insert(way.end, alias);
         change(&mut session);
+        assert_eq!(issued.version, session.version, "a new id leaves the data alone");
         assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
         self.known.push(issued);
     }

@@ -1,43 +1,54 @@
 //! The part of the model that is about users. Which session is a user's stalest is known to the cache to a
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
-use sessile::{AtLimit, Deadlines, Device, Error, Handle, SessionId, SignIn, What, Why};
+use sessile::{
+    AtLimit, Deadlines, Device, Error, Handle, NewSession, SessionId, SignIn, What, Why,
+};
 
-use super::{Along, LIFETIME, MOST_SESSIONS, Pair, Session, TICK};
+use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, deadlines};
 
 impl Pair {
+    /// Signs in, perhaps with data for the session's last version or for the one before.
     pub(super) fn sign_in(
         &mut self,
         id: &SessionId,
         user: u8,
-        deadlines: Deadlines,
+        how: How,
         renew: bool,
-        label: u8,
+        data: Option<(bool, u16)>,
     ) {
         let before = self.sessions_of(user);
-        let text = text(label);
-        let with =
-            SignIn { deadlines, assurance: label, label: &text, renew_lifetime: renew, data: None };
         let way = self.way(id);
+        let known = self.live.get(id);
+        let (own, version) = (known.map(|own| own.handle), known.map_or(0, |own| own.version));
+        let is_stale = data.is_some_and(|(is_stale, _)| is_stale);
+        let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
+        let (label, deadlines) = (text(how.label % 49), deadlines(how.idle, None));
+        let mut with = SignIn::default().deadlines(deadlines).assurance(how.label).label(&label);
+        with = with.renew_lifetime(renew);
+        if let Some(data) = &data {
+            with = with.data(version.wrapping_sub(is_stale.into()), data);
+        }
         let answer = self.cache.sign_in(id, &name(user), with);
-        let own = self.live.get(id).map(|session| session.handle);
-        let others: Vec<_> = before.iter().filter(|device| Some(device.handle) != own).collect();
-        let is_full = others.len() >= MOST_SESSIONS;
+        if let Err(Error::Conflict) = answer {
+            assert!(is_stale && !way.is_old, "a conflict with nobody");
+            self.expect(Along::Nothing, &[(What::Conflict, own)]);
+            return self.agree(&way, true);
+        }
+        let others: Vec<_> = handles(&before).into_iter().filter(|&at| Some(at) != own).collect();
         if let Err(Error::TooManySessions) = answer {
-            assert!(is_full && self.at_limit == AtLimit::Refuse);
-            self.expect(Along::Nothing, &[]);
-            let after = self.sessions_of(user);
-            assert_eq!(handles(&before), handles(&after), "a refusal ends nobody");
+            self.too_many(user, &before, &others);
             return self.agree(&way, true);
         }
         let Ok(issued) = answer else { return self.not_reissued(&way, answer) };
-        assert!(!is_full || self.at_limit == AtLimit::EndStalest);
-        // They are sorted, the stalest last.
-        let stalest = others.last().filter(|_| is_full).map(|device| device.handle);
-        let handle = self.signed_in(user, stalest);
+        assert!(!is_stale, "a write to what somebody else wrote");
+        let told = self.told(Along::Anyone);
+        let handle = self.signed_in(user, &others, &told);
         let now = self.now;
         self.reissued(&way, issued, 0, |session| {
-            session.user = Some(user);
+            if let Some(data) = data {
+                (session.data, session.version) = (data, session.version + 1);
+            }
             if renew {
                 session.end = now + session.end.saturating_sub(session.start).min(LIFETIME);
                 session.start = now;
@@ -47,16 +58,58 @@ impl Pair {
                 // Nothing says any more from when it counted.
                 session.start = session.created;
             }
-            (session.label, session.signed_in, session.handle) = (label, now, handle);
+            session.enter(user, how.label, handle, now);
         });
     }
 
-    /// What is told of a sign-in: first the end of the stalest, if there were too many. Gives the new handle.
-    fn signed_in(&mut self, user: u8, stalest: Option<Handle>) -> Handle {
-        let own = self.told(Along::Anyone);
-        let Some((&(What::SignedIn, Some(handle)), first)) = own.split_last() else {
-            panic!("{own:?}")
+    /// Makes a session with a user from the start.
+    pub(super) fn create_for(&mut self, user: u8, len: u16, own: Deadlines, how: How) {
+        let before = self.sessions_of(user);
+        let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
+        let (label, deadlines) = (text(how.label % 49), deadlines(how.idle, None));
+        let with = SignIn::default().deadlines(deadlines).assurance(how.label).label(&label);
+        let name = name(user);
+        match self.cache.create(&data, NewSession::default().deadlines(own).user(&name, with)) {
+            Ok(made) => {
+                let mut told = self.told(Along::Anyone);
+                let last = told.pop().expect("a sign-in is told");
+                let created = told.pop().expect("and before it that the session was made");
+                assert_eq!(created, (What::Created, last.1));
+                told.push(last);
+                let handle = self.signed_in(user, &handles(&before), &told);
+                self.created(made, data, handle, |session, now| {
+                    session.set(own, now);
+                    session.set(deadlines, now);
+                    session.enter(user, how.label, handle, now);
+                });
+            }
+            Err(Error::TooManySessions) => self.too_many(user, &before, &handles(&before)),
+            Err(error) => self.refused(error),
+        }
+    }
+
+    /// A refusal at the limit of a user, who had these sessions, and these others than the one that signs in.
+    fn too_many(&mut self, user: u8, before: &[Device], others: &[Handle]) {
+        assert!(others.len() >= MOST_SESSIONS && self.at_limit == AtLimit::Refuse);
+        self.expect(Along::Expiry, &[]);
+        let after = self.sessions_of(user);
+        assert_eq!(handles(before), handles(&after), "a refusal ends nobody");
+    }
+
+    /// What is told of a sign-in, when the user had these others, the stalest last: first the end of that one, if
+    /// there were too many. Gives the new handle.
+    fn signed_in(
+        &mut self,
+        user: u8,
+        others: &[Handle],
+        told: &[(What, Option<Handle>)],
+    ) -> Handle {
+        let Some((&(What::SignedIn, Some(handle)), first)) = told.split_last() else {
+            panic!("{told:?}")
         };
+        let is_full = others.len() >= MOST_SESSIONS;
+        assert!(!is_full || self.at_limit == AtLimit::EndStalest);
+        let stalest = others.last().copied().filter(|_| is_full);
         let ended = stalest.map(|handle| (What::Ended(Why::AtLimit), Some(handle)));
         assert_eq!(first, ended.as_slice(), "the stalest goes");
         self.live.retain(|_, session| Some(session.handle) != stalest);
@@ -136,11 +189,19 @@ impl Pair {
 }
 
 impl Session {
+    fn enter(&mut self, user: u8, label: u8, handle: Handle, now: u32) {
+        (self.user, self.label, self.handle) = (Some(user), label, handle);
+        self.signed_in = now;
+    }
+
     /// Checks what a list says of a session.
     fn check(&self, device: &Device, user: u8, now: u32) {
         assert_eq!(self.user, Some(user), "what is listed is the user's");
         assert!(!self.is_dead(now), "what is past its deadline is not listed");
-        assert_eq!((device.label.as_str(), device.assurance), (&*text(self.label), self.label));
+        assert_eq!(
+            (device.label.as_str(), device.assurance),
+            (&*text(self.label % 49), self.label)
+        );
         assert_eq!(device.age(), TICK * now.saturating_sub(self.created));
         assert_eq!(device.signed_in_for(), TICK * (now - self.signed_in));
         let (seen, used) = (device.last_seen(), TICK * (now - self.used));
