@@ -4,6 +4,11 @@
 
 mod support;
 
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
 use axum::{
     Router,
     response::{IntoResponse, Response},
@@ -14,6 +19,7 @@ use sessile_tower::{
     Key, NotSignedIn, Session, SessionError, SessionLayer, SignIn, SignedIn, local_path,
 };
 use support::{Server, cache};
+use tokio::sync::Notify;
 
 const VISITS: Key<u32> = Key::new("visits");
 
@@ -145,4 +151,42 @@ fn errors_have_the_status_that_tells_whose_fault_it_was() {
     let conflict = site.send(&Request::get("/conflict"));
     assert_eq!(conflict.status, 409);
     assert!(!conflict.body.contains("visits"), "{}", conflict.body);
+}
+
+#[test]
+fn life_5_a_response_whose_guarded_key_was_changed_meanwhile_is_409_and_stores_nothing() {
+    let (tell, under_way) = mpsc::channel();
+    let go_on = Arc::new(Notify::new());
+    let gate = go_on.clone();
+    let check_out = move |session: Session| async move {
+        session.guard(VISITS)?;
+        session.insert("ordered", true)?;
+        tell.send(()).unwrap();
+        gate.notified().await;
+        Ok::<_, SessionError>("ordered")
+    };
+    let visit = |session: Session| async move { session.increment(VISITS, 1).map(drop) };
+    let is_ordered = |session: Session| async move {
+        session.get::<bool>("ordered").map(|ordered| format!("{ordered:?}"))
+    };
+    let routes = routes()
+        .route("/check-out", get(check_out))
+        .route("/visit", get(visit))
+        .route("/is-ordered", get(is_ordered));
+    let server = Server::start(routes.layer(SessionLayer::new(cache())));
+    let site = server.site();
+    let mut browser = site.browser();
+    browser.get("/visit");
+    for (meanwhile, expected) in [("/visit", (409, "None")), ("/maybe", (200, "Some(true)"))] {
+        let request = browser.with_cookie(&Request::get("/check-out"));
+        let reply = thread::scope(|scope| {
+            let check_out = scope.spawn(|| site.send(&request));
+            under_way.recv().unwrap();
+            browser.get(meanwhile);
+            go_on.notify_one();
+            check_out.join().unwrap()
+        });
+        assert_eq!((reply.status, browser.get("/is-ordered").body.as_str()), expected);
+        assert_eq!(reply.status == 409, reply.body.contains("look again"), "{}", reply.body);
+    }
 }
