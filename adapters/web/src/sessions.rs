@@ -274,7 +274,7 @@ impl Sessions {
     pub(crate) fn deadlines(&self, keep: Option<Keep>) -> Deadlines {
         match keep {
             Some(Keep::For(span)) => Deadlines::default().idle_timeout(span).lifetime(span),
-            Some(Keep::Used) => self.0.deadlines.idle_timeout(self.idle_timeout()),
+            Some(Keep::Used | Keep::Usual) => self.0.deadlines.idle_timeout(self.idle_timeout()),
             None => self.0.deadlines,
         }
     }

@@ -40,13 +40,15 @@ pub(crate) struct State {
 pub(crate) struct Wishes {
     pub(crate) sign_in: Option<Box<SignIn>>,
     pub(crate) rotate: bool,
-    /// The browser is to keep the cookie longer, or the session is to live longer, than before.
+    /// The browser is to keep the cookie, or the session is to live, longer or no longer than before.
     pub(crate) keep: Option<Keep>,
 }
 
 /// For how long a session and its cookie are kept.
 #[derive(Clone, Copy)]
 pub(crate) enum Keep {
+    /// As the layer says, both of them.
+    Usual,
     /// As long as it is used now and then.
     Used,
     /// For so long.

@@ -20,7 +20,8 @@ impl Session {
     /// Signs a user in: at commit the session is bound to the user and gets a new id, so that whoever
     /// knew the old one has nothing. The data stays. A visitor without a session gets one.
     ///
-    /// On a session that another user left behind, call [`clear`](Self::clear) first.
+    /// On a session that another user left behind, call [`clear`](Self::clear) first. That it was
+    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -49,9 +50,14 @@ impl Session {
         self.change(|state, request| {
             state.check_response()?;
             check_size(request, USER, name.len())?;
+            let is_anothers = state.user(request).is_some_and(|user| user != sign_in.user);
             state.changes.push(USER, Change::Set(name.into()));
-            if let Some(span) = sign_in.remember {
-                state.keep(request, Keep::For(span));
+            match sign_in.remember {
+                Some(span) => state.keep(request, Keep::For(span)),
+                None if is_anothers && state.wishes.keep.is_none() => {
+                    state.keep(request, Keep::Usual);
+                }
+                None => {}
             }
             state.wishes.sign_in = Some(Box::new(sign_in));
             Ok(())
@@ -185,15 +191,15 @@ impl Session {
 
 impl State {
     fn keep(&mut self, request: &Request, keep: Keep) {
-        let (kept, other, json) = match keep {
-            Keep::Used => {
-                let seconds = request.sessions.idle_timeout().as_secs();
-                (PERSISTENT, REMEMBERED, seconds.to_string())
-            }
-            Keep::For(_) => (REMEMBERED, PERSISTENT, "true".to_owned()),
+        let seconds = || request.sessions.idle_timeout().as_secs().to_string();
+        let (persistent, remembered) = match keep {
+            Keep::Usual => (None, None),
+            Keep::Used => (Some(seconds().into()), None),
+            Keep::For(_) => (None, Some(Bytes::from_static(b"true"))),
         };
-        self.changes.push(kept, Change::Set(json.into()));
-        self.changes.push(other, Change::Remove);
+        for (key, json) in [(PERSISTENT, persistent), (REMEMBERED, remembered)] {
+            self.changes.push(key, json.map_or(Change::Remove, Change::Set));
+        }
         self.wishes.keep = Some(keep);
     }
 

@@ -88,6 +88,35 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
 }
 
 #[test]
+fn what_was_kept_for_one_user_is_not_for_the_next() {
+    let kept: [fn(&Session); 2] = [
+        |session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap(),
+        |session| {
+            session.sign_in("ada").unwrap();
+            session.persistent().unwrap();
+        },
+    ];
+    for keep in kept {
+        let (sessions, clock) = shop();
+        let mut visitor = Visitor::new(&sessions);
+        assert!(max_age(&visitor.visit(keep).1).is_some());
+        let (_, reply) = visitor.visit(|session| session.sign_in("ada").unwrap());
+        assert!(max_age(&reply).is_some(), "the same user");
+        let (_, reply) = visitor.visit(|session| session.sign_in("bob").unwrap());
+        assert!(reply.set_cookie().is_some() && max_age(&reply).is_none());
+        clock.advance(30 * MINUTE);
+        assert!(!visitor.visit(look).0, "idle for as long as the layer says");
+    }
+    let (sessions, _) = shop();
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(kept[0]);
+    let (_, reply) = visitor.visit(|session| {
+        session.sign_in(SignIn::of("bob").remember(DAY)).unwrap();
+    });
+    assert_eq!(max_age(&reply), Some(DAY), "unless the next one is remembered too");
+}
+
+#[test]
 fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
     let (sessions, clock) = shop();
     let mut visitor = Visitor::new(&sessions);
