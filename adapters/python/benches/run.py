@@ -140,7 +140,7 @@ def in_process() -> None:
 
     import sessile
     from sessile._sessile import Sessions
-    from sessile.session import Unread
+    from sessile.session import unread
 
     data = {"user_id": 42, "cart": CART}
     text = json.dumps(data).encode()
@@ -155,17 +155,17 @@ def in_process() -> None:
     print(f"| the cookie's bytes to the session's bytes: `SessionCache.open`, `TimestampSigner.unsign` | {ours} | {theirs} |")
 
     sessions = Sessions(cache, max_age=1209600)
-    first: Any = Unread(sessions.begin([], False))
+    first = unread(sessions.begin([], False))
     first.update(data)
     message: Any = {"type": "http.response.start", "status": 200, "headers": []}
-    first._visit.commit(first, message)
+    first._visit.respond(first, message)
     cookie = dict(message["headers"])[b"set-cookie"].split(b";")[0]
     common = [(b"host", b"a.example"), (b"user-agent", b"x" * 80), (b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
     headers = [*common, (b"cookie", b"theme=dark; " + cookie)]
     old_headers = [*common, (b"cookie", b"theme=dark; session=" + signed)]
 
     def load() -> Any:
-        session = Unread(sessions.begin(headers, False))
+        session = unread(sessions.begin(headers, False))
         session.mark_accessed()
         return session["user_id"]
 
@@ -179,16 +179,16 @@ def in_process() -> None:
 
     print(f"| the request's headers to a value of `request.session` | {nanoseconds(load)} | {nanoseconds(load_starlettes)} |")
 
-    loaded = Unread(sessions.begin(headers, False))
+    loaded = unread(sessions.begin(headers, False))
     loaded.mark_accessed()
     changed = Starlettes(data)
     changed.mark_accessed()
 
     def end() -> Any:
         visit = sessions.begin(headers, False)
-        session = Unread(visit)
+        session = unread(visit)
         session.mark_accessed()
-        visit.commit(session, {"type": "http.response.start", "status": 200, "headers": list(common)})
+        visit.respond(session, {"type": "http.response.start", "status": 200, "headers": list(common)})
 
     def end_starlettes() -> Any:
         message = {"type": "http.response.start", "status": 200, "headers": list(common)}
@@ -196,7 +196,7 @@ def in_process() -> None:
         load_starlettes()
 
     print(f"| headers in, read, compared, headers out | {nanoseconds(end)} | {nanoseconds(end_starlettes)} |")
-    print(f"| a request with a cookie that never asks | {nanoseconds(lambda: Unread(sessions.begin(headers, False)))} | as above: it loads |")
+    print(f"| a request with a cookie that never asks | {nanoseconds(lambda: unread(sessions.begin(headers, False)))} | as above: it loads |")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,22 @@ use pyo3::{
     exceptions::PyValueError,
     intern,
     prelude::*,
-    types::{PyBytes, PyDict, PyList},
+    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 use sessile_web::{Session, Sessions};
+
+/// Whether a message begins the response.
+pub(crate) fn is_start(message: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let kind = message.get_item(intern!(message.py(), "type"))?;
+    let kind = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok());
+    Ok(kind.is_some_and(|kind| kind == "http.response.start"))
+}
+
+/// Whether a message says that more of the body is to come.
+pub(crate) fn has_more(message: &Bound<'_, PyDict>) -> PyResult<bool> {
+    let more = message.get_item(intern!(message.py(), "more_body"))?;
+    more.map_or(Ok(false), |more| more.is_truthy())
+}
 
 /// The status of an `http.response.start`.
 pub(crate) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
@@ -76,7 +89,7 @@ fn split<'py>(
 }
 
 fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>> {
-    let name = header.get_item(0)?;
+    let (name, value) = halves(header)?;
     let Ok(name) = name.cast::<PyBytes>() else {
         return Ok(None);
     };
@@ -85,12 +98,21 @@ fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>
     let Some(name) = name else {
         return Ok(None);
     };
-    let value = header.get_item(1)?;
     let value = value
         .cast::<PyBytes>()
         .ok()
         .and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
     Ok(value.map(|value| (name.clone(), value)))
+}
+
+/// The name and the value of a header.
+pub(crate) fn halves<'py>(
+    header: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    match header.cast::<PyTuple>() {
+        Ok(pair) => Ok((pair.get_item(0)?, pair.get_item(1)?)),
+        Err(_) => Ok((header.get_item(0)?, header.get_item(1)?)),
+    }
 }
 
 const OURS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];

@@ -27,6 +27,8 @@ pub(crate) struct Visit {
     headers: Py<PyAny>,
     is_websocket: bool,
     stage: Stage,
+    /// More of the response's body was to come.
+    is_stream: bool,
     session: Option<Session>,
     generation: u32,
     /// The engine has it, or had it when it was last looked for.
@@ -60,6 +62,8 @@ enum Stage {
     Detached,
     /// It says that something went wrong, and nothing is stored.
     Failed,
+    /// The session could not be stored: it is another response than the application's.
+    Refused,
 }
 
 #[pymethods]
@@ -98,42 +102,29 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores what changed and writes the headers of the response that is about to begin. If nothing could be
-    /// stored, the message becomes that of another response, whose body is the answer.
-    fn commit<'py>(
+    /// What the response's next message has to do with the session: with the first one it is stored, and told in the
+    /// headers; what a stream changed before the last one is stored with that. If the first cannot be done, its
+    /// message becomes that of another response, whose body is the answer; that to the messages after it is none
+    /// of them.
+    fn respond<'py>(
         &mut self,
         py: Python<'py>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let session = self.session()?;
-        if self.stage != Stage::Open {
-            return Ok(None);
-        }
-        let status = response::status(message)?;
-        let is_failure = status.is_server_error();
-        if !is_failure {
-            if self.is_imported && dict.is_empty() {
-                session.sign_out();
+        if response::is_start(message)? {
+            if self.session.is_some() {
+                return self.commit(py, dict, message);
             }
-            let changes = self.changes(dict)?;
-            self.push(&session, changes)?;
+            self.leave(message)?;
+        } else if self.stage == Stage::Refused {
+            return Ok(Some(PyBytes::new(py, b"")));
+        } else if response::has_more(message)? {
+            self.is_stream = true;
+        } else if self.is_stream {
+            self.save_late(py, dict)?;
         }
-        let refused = response::commit(py, &session, status, message)?;
-        let is_stored = !is_failure && refused.is_none();
-        self.is_imported &= !is_stored;
-        self.was_stored |= session.is_stored();
-        self.stage = if is_stored { Stage::Detached } else { Stage::Failed };
-        session.detach();
-        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
-    }
-
-    /// Notes that a response begins whose handler has not asked for the session. Something that goes on after that
-    /// still may.
-    fn leave(&mut self, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        let is_failure = response::status(message)?.is_server_error();
-        self.stage = if is_failure { Stage::Failed } else { Stage::Detached };
-        Ok(())
+        Ok(None)
     }
 
     /// Stores what changed, now.
@@ -147,9 +138,10 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores what changed since the headers left, or on a websocket. A session that has ended stays ended.
+    /// Stores what changed since the headers left, or on a websocket, if somebody asked for the session. One that has
+    /// ended stays ended.
     fn save_late(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        if self.stage != Stage::Detached {
+        if self.stage != Stage::Detached || self.session.is_none() {
             return Ok(());
         }
         let session = self.session()?;
@@ -248,12 +240,54 @@ impl Visit {
             headers,
             is_websocket,
             stage: if is_websocket { Stage::Detached } else { Stage::Open },
+            is_stream: false,
             session: None,
             generation: 0,
             was_stored: false,
             is_imported: false,
             known: Vec::new(),
         }
+    }
+
+    /// Stores what changed and writes the headers of the response that is about to begin.
+    fn commit<'py>(
+        &mut self,
+        py: Python<'py>,
+        dict: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let session = self.session()?;
+        if self.stage != Stage::Open {
+            return Ok(None);
+        }
+        let status = response::status(message)?;
+        let is_failure = status.is_server_error();
+        if !is_failure {
+            if self.is_imported && dict.is_empty() {
+                session.sign_out();
+            }
+            let changes = self.changes(dict)?;
+            self.push(&session, changes)?;
+        }
+        let refused = response::commit(py, &session, status, message)?;
+        let is_stored = !is_failure && refused.is_none();
+        self.is_imported &= !is_stored;
+        self.was_stored |= session.is_stored();
+        self.stage = match refused {
+            Some(_) => Stage::Refused,
+            None if is_failure => Stage::Failed,
+            None => Stage::Detached,
+        };
+        session.detach();
+        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
+    }
+
+    /// Notes that a response begins whose handler has not asked for the session. Something that goes on after that
+    /// still may.
+    fn leave(&mut self, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let is_failure = response::status(message)?.is_server_error();
+        self.stage = if is_failure { Stage::Failed } else { Stage::Detached };
+        Ok(())
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -394,9 +428,8 @@ fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     let mut fields = Vec::new();
     for header in headers.try_iter()? {
         let header = header?;
-        let name = header.get_item(0)?;
+        let (name, value) = response::halves(&header)?;
         if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
-            let value = header.get_item(1)?;
             fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
         }
     }

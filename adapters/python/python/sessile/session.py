@@ -118,14 +118,11 @@ class Unread(Session):
     """A session that nobody has asked for. Whatever is done to it, it is read first and becomes a
     :class:`Session`, so that later uses cost what a dict costs.
 
-    It holds one item until then: the C code of ``json`` takes an empty dict for what it seems to be.
+    Make one with :func:`unread`. It holds one item until it is read: the C code of ``json`` takes an empty dict
+    for what it seems to be.
     """
 
     __slots__ = ()
-
-    def __init__(self, visit: Visit) -> None:
-        self._visit = visit
-        dict.__setitem__(self, "", None)
 
     def mark_accessed(self) -> None:
         self._visit.read(self)
@@ -138,6 +135,16 @@ class Unread(Session):
     @property
     def modified(self) -> bool:
         return False
+
+
+def unread(visit: Visit) -> Session:
+    """The session of a request, before anybody asked for it."""
+    session = Unread(_ONE_ITEM)
+    session._visit = visit
+    return session
+
+
+_ONE_ITEM = {"": None}
 
 
 def _reading(name: str) -> Callable[..., Any]:

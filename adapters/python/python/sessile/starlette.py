@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from sessile._sessile import SessionCache, Sessions
 from sessile._workers import warn_of_several
-from sessile.session import Session, Unread
+from sessile.session import Session, unread
 
 __all__ = ["Session", "SessionMiddleware"]
 
@@ -126,80 +126,50 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http":
-            session = scope["session"] = Unread(self._sessions.begin(scope["headers"], False))
-            if self._is_read_at_once:
-                session.mark_accessed()
-            await self.app(scope, receive, _Responding(session, send))
-            if session.accessed:
-                session._visit.save_late(session)
-        elif kind == "websocket":
-            await self._connect(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        if kind != "http":
+            await (self._connect if kind == "websocket" else self.app)(scope, receive, send)
+            return
+        visit = self._sessions.begin(scope["headers"], False)
+        session = scope["session"] = unread(visit)
+        if self._is_read_at_once:
+            session.mark_accessed()
+
+        def responding(message: Message) -> Awaitable[None]:
+            instead = visit.respond(session, message)
+            return send(message) if instead is None else _refuse(send, message, instead)
+
+        await self.app(scope, receive, responding)
+        visit.save_late(session)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A websocket has no response that could carry a cookie: an existing session is read, and stored when the
         connection is accepted and when it ends."""
-        session = scope["session"] = Unread(self._sessions.begin(scope["headers"], True))
+        visit = self._sessions.begin(scope["headers"], True)
+        session = scope["session"] = unread(visit)
         if self._is_read_at_once:
             session.mark_accessed()
 
         async def receiving() -> Message:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                store()
+                visit.save_late(session)
             return message
 
         async def sending(message: Message) -> None:
             if message["type"] in ("websocket.accept", "websocket.close"):
-                store()
+                visit.save_late(session)
             await send(message)
 
-        def store() -> None:
-            if session.accessed:
-                session._visit.save_late(session)
-
         await self.app(scope, receiving, sending)
-        store()
+        visit.save_late(session)
 
 
-class _Responding:
-    """Stores the session before the response's first message leaves, and what a stream changed before its last one
-    does. If the first cannot be done, the response says so and what the application says is dropped."""
-
-    __slots__ = ("is_refused", "is_stream", "send", "session")
-
-    def __init__(self, session: Session, send: Send) -> None:
-        self.session = session
-        self.send = send
-        self.is_refused = False
-        self.is_stream = False
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        session = self.session
-        if message["type"] == "http.response.start":
-            if not session.accessed:
-                session._visit.leave(message)
-            elif (body := session._visit.commit(session, message)) is not None:
-                self.is_refused = True
-                return self._refuse(message, body)
-        elif self.is_refused:
-            return _nothing()
-        elif message.get("more_body"):
-            self.is_stream = True
-        elif self.is_stream and session.accessed:
-            session._visit.save_late(session)
-        return self.send(message)
-
-    async def _refuse(self, start: Message, body: bytes) -> None:
-        _log.warning("a session could not be stored: the response is a %d", start["status"])
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": body})
-
-
-async def _nothing() -> None:
-    pass
+async def _refuse(send: Send, message: Message, body: bytes) -> None:
+    """Sends the response that says that a session could not be stored, and nothing of the application's."""
+    if message["type"] == "http.response.start":
+        _log.warning("a session could not be stored: the response is a %d", message["status"])
+        await send(message)
+        await send({"type": "http.response.body", "body": body})
 
 
 def _starlette_says_when() -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from sessile._sessile import ManualClock, SessionCache, Sessions
-from sessile.session import Session, Unread
+from sessile.session import unread
 
 __all__ = ["ManualClock", "client_of", "cookie_of"]
 
@@ -29,12 +29,13 @@ def cookie_of(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
     """The value of the cookie of a new session, with that data and that user signed in."""
-    session: Session = Unread(Sessions(cache, https_only=True).begin([], False))
+    visit = Sessions(cache, https_only=True).begin([], False)
+    session = unread(visit)
     session.update(data or {})
     if user is not None:
         session.sign_in(user)
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
-    if session._visit.commit(session, message) is not None:
+    if visit.respond(session, message) is not None:
         raise RuntimeError("the session could not be stored")
     set_cookie = dict(message["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")

@@ -26,32 +26,48 @@ pub(crate) fn decode_in_pieces<'py>(
     py: Python<'py>,
     json: &[u8],
 ) -> Result<(Bound<'py, PyAny>, Pieces)> {
-    let mut reader = Reader { py, json, at: 0, keys: Vec::new(), pieces: Pieces::default() };
+    let mut reader = Reader::new(py, json)?;
     let value = reader.value(0)?;
-    reader.skip_blanks();
+    reader.look();
     if reader.at == json.len() { Ok((value, reader.pieces)) } else { Err(Malformed) }
 }
 
 struct Reader<'py, 'j> {
     py: Python<'py>,
-    json: &'j [u8],
+    json: &'j str,
     at: usize,
-    /// Some keys that were read: lists mostly hold dicts of the same keys.
+    /// Somewhere in it is a control character, which strings may not have.
+    has_controls: bool,
+    /// Some keys that were read: lists mostly hold dicts of the same keys in the same order.
     keys: Vec<(&'j [u8], Bound<'py, PyString>)>,
+    /// Which of them is likely to come next.
+    next_key: usize,
     /// What was read. Of a key that comes twice there are too many, which only means that its dict differs from them.
     pieces: Pieces,
 }
 
 impl<'py, 'j> Reader<'py, 'j> {
+    fn new(py: Python<'py>, json: &'j [u8]) -> Result<Self> {
+        Ok(Self {
+            py,
+            json: str::from_utf8(json).map_err(|_| Malformed)?,
+            at: 0,
+            // All of it is looked at, which the compiler does many bytes at a time.
+            has_controls: json.iter().fold(false, |any, byte| any | is_control(*byte)),
+            keys: Vec::new(),
+            next_key: 0,
+            pieces: Pieces::with_capacity(json.len() / BYTES_A_PIECE + 1),
+        })
+    }
+
     fn value(&mut self, depth: usize) -> Result<Bound<'py, PyAny>> {
-        self.skip_blanks();
-        let scalar = match self.peek()? {
+        let scalar = match self.look() {
             b'{' => return self.dict(depth + 1).map(Bound::into_any),
             b'[' => return self.list(depth + 1).map(Bound::into_any),
             b'"' => self.string().map(Bound::into_any),
-            b't' => self.word(b"true").map(|()| self.bool(true)),
-            b'f' => self.word(b"false").map(|()| self.bool(false)),
-            b'n' => self.word(b"null").map(|()| self.py.None().into_bound(self.py)),
+            b't' => self.word("true").map(|()| self.bool(true)),
+            b'f' => self.word("false").map(|()| self.bool(false)),
+            b'n' => self.word("null").map(|()| self.py.None().into_bound(self.py)),
             _ => self.number(),
         }?;
         self.pieces.add(&scalar);
@@ -61,84 +77,89 @@ impl<'py, 'j> Reader<'py, 'j> {
     fn dict(&mut self, depth: usize) -> Result<Bound<'py, PyDict>> {
         self.open(depth)?;
         let dict = PyDict::new(self.py);
-        let opened = self.pieces.open(self.py);
-        if self.closes(b'}')? {
-            self.pieces.close(opened, &dict, 0);
+        let opened = self.pieces.open(&dict);
+        if self.closes(b'}') {
             return Ok(dict);
         }
         loop {
-            self.skip_blanks();
             let key = self.key()?;
             self.pieces.add(&key);
-            self.skip_blanks();
-            self.word(b":")?;
+            self.pass(b':')?;
             let value = self.value(depth)?;
             dict.set_item(key, value).map_err(|_| Malformed)?;
             if self.ends(b'}')? {
-                self.pieces.close(opened, &dict, dict.len());
+                self.pieces.close(opened, dict.len());
                 return Ok(dict);
             }
         }
     }
 
     fn key(&mut self) -> Result<Bound<'py, PyString>> {
+        self.look();
         let start = self.at;
-        let rest = &self.json[start..];
-        for (spelling, key) in &self.keys {
-            if rest.starts_with(spelling) {
-                self.at += spelling.len();
-                return Ok(key.clone());
-            }
+        let rest = &self.json.as_bytes()[start..];
+        let mut likely = (self.next_key..self.keys.len()).chain(0..self.next_key);
+        if let Some(at) = likely.find(|at| rest.starts_with(self.keys[*at].0)) {
+            let (spelling, key) = &self.keys[at];
+            self.at += spelling.len();
+            self.next_key = at + 1;
+            return Ok(key.clone());
         }
         let key = self.string()?;
         if self.keys.len() < KEYS {
-            self.keys.push((&self.json[start..self.at], key.clone()));
+            self.keys.push((&rest[..self.at - start], key.clone()));
         }
         Ok(key)
     }
 
     fn list(&mut self, depth: usize) -> Result<Bound<'py, PyList>> {
         self.open(depth)?;
-        let opened = self.pieces.open(self.py);
-        let mut items = Vec::new();
-        if !self.closes(b']')? {
-            loop {
-                items.push(self.value(depth)?);
-                if self.ends(b']')? {
-                    break;
-                }
+        let list = PyList::empty(self.py);
+        let opened = self.pieces.open(&list);
+        if self.closes(b']') {
+            return Ok(list);
+        }
+        loop {
+            let item = self.value(depth)?;
+            list.append(item).map_err(|_| Malformed)?;
+            if self.ends(b']')? {
+                self.pieces.close(opened, list.len());
+                return Ok(list);
             }
         }
-        let len = items.len();
-        let list = PyList::new(self.py, items).map_err(|_| Malformed)?;
-        self.pieces.close(opened, &list, len);
-        Ok(list)
     }
 
     fn string(&mut self) -> Result<Bound<'py, PyString>> {
-        self.word(b"\"")?;
-        let rest = &self.json[self.at..];
-        let end = memchr2(b'"', b'\\', rest).ok_or(Malformed)?;
-        let plain = plain(&rest[..end])?;
-        if rest[end] == b'"' {
-            self.at += end + 1;
+        self.pass(b'"')?;
+        let plain = self.plain()?;
+        if self.next() == b'"' {
             return Ok(PyString::new(self.py, plain));
         }
+        self.at -= 1 + plain.len();
         self.escaped()
+    }
+
+    /// Text up to a quote or an escape, which one there is.
+    fn plain(&mut self) -> Result<&'j str> {
+        let rest = &self.json.as_bytes()[self.at..];
+        let end = memchr2(b'"', b'\\', rest).ok_or(Malformed)?;
+        if self.has_controls && rest[..end].iter().copied().any(is_control) {
+            return Err(Malformed);
+        }
+        let text = &self.json[self.at..self.at + end];
+        self.at += end;
+        Ok(text)
     }
 
     /// A string with escapes, its opening quote behind us.
     fn escaped(&mut self) -> Result<Bound<'py, PyString>> {
         let mut text = Text::default();
         loop {
-            let rest = &self.json[self.at..];
-            let end = memchr2(b'"', b'\\', rest).ok_or(Malformed)?;
-            text.bytes.extend_from_slice(plain(&rest[..end])?.as_bytes());
-            self.at += end + 1;
-            if rest[end] == b'"' {
+            text.bytes.extend_from_slice(self.plain()?.as_bytes());
+            if self.next() == b'"' {
                 return text.finish(self.py);
             }
-            let escape = self.next()?;
+            let escape = self.next();
             match unescape(escape) {
                 Some(byte) => text.bytes.push(byte),
                 None if escape == b'u' => self.code_point(&mut text)?,
@@ -151,7 +172,7 @@ impl<'py, 'j> Reader<'py, 'j> {
     fn code_point(&mut self, text: &mut Text) -> Result<()> {
         let unit = self.unit()?;
         let is_high = (0xD800..0xDC00).contains(&unit);
-        if is_high && self.json[self.at..].starts_with(b"\\u") {
+        if is_high && self.json.as_bytes()[self.at..].starts_with(b"\\u") {
             let before = self.at;
             self.at += 2;
             let low = self.unit()?;
@@ -167,7 +188,7 @@ impl<'py, 'j> Reader<'py, 'j> {
 
     /// Four hexadecimal digits.
     fn unit(&mut self) -> Result<u32> {
-        let digits = self.json[self.at..].first_chunk::<4>().ok_or(Malformed)?;
+        let digits = self.json.as_bytes()[self.at..].first_chunk::<4>().ok_or(Malformed)?;
         self.at += digits.len();
         let mut unit = 0;
         for digit in digits {
@@ -177,11 +198,8 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     fn number(&mut self) -> Result<Bound<'py, PyAny>> {
-        let rest = &self.json[self.at..];
-        let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-        let len = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
-        let text = str::from_utf8(&rest[..len]).map_err(|_| Malformed)?;
-        let is_whole = whole(text)?;
+        let (len, is_whole) = number(&self.json.as_bytes()[self.at..])?;
+        let text = &self.json[self.at..self.at + len];
         self.at += len;
         if !is_whole {
             let float: f64 = text.parse().map_err(|_| Malformed)?;
@@ -202,25 +220,24 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     /// Whether it is empty; then behind its end.
-    fn closes(&mut self, bracket: u8) -> Result<bool> {
-        self.skip_blanks();
-        let closes = self.peek()? == bracket;
+    fn closes(&mut self, bracket: u8) -> bool {
+        let closes = self.look() == bracket;
         self.at += usize::from(closes);
-        Ok(closes)
+        closes
     }
 
     /// Behind the bracket that ends it, or the comma before the next item.
     fn ends(&mut self, bracket: u8) -> Result<bool> {
-        self.skip_blanks();
-        match self.next()? {
+        self.look();
+        match self.next() {
             b',' => Ok(false),
             byte if byte == bracket => Ok(true),
             _ => Err(Malformed),
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<()> {
-        if !self.json[self.at..].starts_with(word) {
+    fn word(&mut self, word: &str) -> Result<()> {
+        if !self.json.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return Err(Malformed);
         }
         self.at += word.len();
@@ -231,25 +248,42 @@ impl<'py, 'j> Reader<'py, 'j> {
         PyBool::new(self.py, value).to_owned().into_any()
     }
 
-    fn next(&mut self) -> Result<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Ok(byte)
+    /// Behind that byte, blanks before it aside.
+    fn pass(&mut self, byte: u8) -> Result<()> {
+        self.look();
+        if self.next() == byte { Ok(()) } else { Err(Malformed) }
     }
 
-    fn peek(&self) -> Result<u8> {
-        self.json.get(self.at).copied().ok_or(Malformed)
+    /// What comes next, and behind it.
+    fn next(&mut self) -> u8 {
+        let byte = self.peek();
+        self.at += usize::from(byte != END);
+        byte
     }
 
-    fn skip_blanks(&mut self) {
-        while matches!(self.json.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+    /// What comes next but for blanks, and before it.
+    fn look(&mut self) -> u8 {
+        loop {
+            match self.peek() {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                byte => return byte,
+            }
         }
+    }
+
+    fn peek(&self) -> u8 {
+        self.json.as_bytes().get(self.at).copied().unwrap_or(END)
     }
 }
 
+/// Stands behind the last byte. Where it stands before that it is no part of JSON.
+const END: u8 = 0;
+
 /// How many keys are kept while reading. Each has both of its quotes, so that none begins another.
 const KEYS: usize = 8;
+
+/// How many bytes spell a piece, at a guess.
+const BYTES_A_PIECE: usize = 6;
 
 /// A string that is being read: UTF-8, but for surrogates, which are written as if they were characters.
 #[derive(Default)]
@@ -284,13 +318,8 @@ impl Text {
     }
 }
 
-/// Text between escapes: UTF-8 without control characters.
-fn plain(bytes: &[u8]) -> Result<&str> {
-    // All of it is looked at, which the compiler does many bytes at a time.
-    if bytes.iter().fold(false, |any, byte| any | (*byte < b' ')) {
-        return Err(Malformed);
-    }
-    str::from_utf8(bytes).map_err(|_| Malformed)
+fn is_control(byte: u8) -> bool {
+    byte < b' '
 }
 
 fn unescape(escape: u8) -> Option<u8> {
@@ -305,31 +334,28 @@ fn unescape(escape: u8) -> Option<u8> {
     })
 }
 
-/// Whether it is a number without a fraction or an exponent; an error if it is none at all.
-fn whole(text: &str) -> Result<bool> {
-    let (digits, rest) = split_digits(text.strip_prefix('-').unwrap_or(text));
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
+/// How long the number is that stands first, and whether it is without a fraction and an exponent.
+fn number(text: &[u8]) -> Result<(usize, bool)> {
+    let first = usize::from(text.first() == Some(&b'-'));
+    let whole = first + digits(text, first)?;
+    if whole > first + 1 && text[first] == b'0' {
         return Err(Malformed);
     }
-    let mut tail = rest;
-    if let Some(fraction) = tail.strip_prefix('.') {
-        let (digits, after) = split_digits(fraction);
-        if digits.is_empty() {
-            return Err(Malformed);
-        }
-        tail = after;
+    let mut end = whole;
+    if text.get(end) == Some(&b'.') {
+        end += 1;
+        end += digits(text, end)?;
     }
-    if let Some(exponent) = tail.strip_prefix(['e', 'E']) {
-        let (digits, after) = split_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent));
-        if digits.is_empty() {
-            return Err(Malformed);
-        }
-        tail = after;
+    if let Some(b'e' | b'E') = text.get(end) {
+        end += 1;
+        end += usize::from(matches!(text.get(end), Some(b'+' | b'-')));
+        end += digits(text, end)?;
     }
-    if tail.is_empty() { Ok(rest.is_empty()) } else { Err(Malformed) }
+    Ok((end, end == whole))
 }
 
-fn split_digits(text: &str) -> (&str, &str) {
-    let end = text.bytes().position(|byte| !byte.is_ascii_digit());
-    text.split_at(end.unwrap_or(text.len()))
+/// How many digits stand there: one at least.
+fn digits(text: &[u8], at: usize) -> Result<usize> {
+    let count = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count > 0 { Ok(count) } else { Err(Malformed) }
 }

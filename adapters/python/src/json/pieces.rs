@@ -4,6 +4,8 @@
 //! such as an instance of a subclass, has no pieces. They are kept alive, so that none is taken for a later one at
 //! its address.
 
+use core::slice;
+
 use pyo3::{
     PyTraverseError, PyVisit,
     prelude::*,
@@ -14,13 +16,20 @@ use super::DEEPEST;
 
 /// The pieces of one value, from the outside in: a dict before its keys, a key before its value.
 #[derive(Default)]
-pub(crate) struct Pieces {
-    objects: Vec<Py<PyAny>>,
-    /// The lengths of the lists and dicts among them.
-    lens: Vec<usize>,
+pub(crate) struct Pieces(Vec<Piece>);
+
+struct Piece {
+    object: Py<PyAny>,
+    /// How many items follow that are in it; `None` if it is text, a number or a constant.
+    len: Option<usize>,
 }
 
 impl Pieces {
+    /// None, and room for so many.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self(Vec::with_capacity(len))
+    }
+
     /// What a value is made of. `None` if it could change unseen.
     pub(crate) fn of(value: &Bound<'_, PyAny>) -> Option<Self> {
         let mut pieces = Self::default();
@@ -29,30 +38,28 @@ impl Pieces {
 
     /// Adds text, a number or a constant.
     pub(crate) fn add(&mut self, scalar: &Bound<'_, PyAny>) {
-        self.objects.push(scalar.clone().unbind());
+        self.0.push(Piece { object: scalar.clone().unbind(), len: None });
     }
 
-    /// Keeps the place of a list or dict, whose items come next.
-    pub(crate) fn open(&mut self, py: Python<'_>) -> Opened {
-        self.objects.push(py.None());
-        self.lens.push(0);
-        Opened { object: self.objects.len() - 1, len: self.lens.len() - 1 }
+    /// Adds a list or dict whose items come next.
+    pub(crate) fn open(&mut self, container: &Bound<'_, PyAny>) -> Opened {
+        self.0.push(Piece { object: container.clone().unbind(), len: Some(0) });
+        Opened(self.0.len() - 1)
     }
 
-    /// Adds it, and says how many items it has.
-    pub(crate) fn close(&mut self, opened: Opened, container: &Bound<'_, PyAny>, len: usize) {
-        self.objects[opened.object] = container.clone().unbind();
-        self.lens[opened.len] = len;
+    /// Says how many they were.
+    pub(crate) fn close(&mut self, opened: Opened, len: usize) {
+        self.0[opened.0].len = Some(len);
     }
 
     /// Whether a value is made of the same, so that its spelling is.
     pub(crate) fn are_those_of(&self, value: &Bound<'_, PyAny>) -> bool {
-        Rest { objects: &self.objects, lens: &self.lens }.begins_with(value)
+        Rest(self.0.iter()).begins_with(value)
     }
 
     /// For the collector of cycles.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.objects.iter().try_for_each(|object| visit.call(object))
+        self.0.iter().try_for_each(|piece| visit.call(&piece.object))
     }
 
     fn add_all(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> bool {
@@ -63,16 +70,16 @@ impl Pieces {
         if depth == DEEPEST {
             return false;
         }
-        let opened = self.open(value.py());
+        let opened = self.open(value);
         if let Ok(dict) = value.cast_exact::<PyDict>() {
-            self.close(opened, value, dict.len());
+            self.close(opened, dict.len());
             return dict.iter().all(|(key, value)| {
                 self.add(&key);
                 key.is_exact_instance_of::<PyString>() && self.add_all(&value, depth + 1)
             });
         }
         value.cast_exact::<PyList>().is_ok_and(|list| {
-            self.close(opened, value, list.len());
+            self.close(opened, list.len());
             list.iter().all(|item| self.add_all(&item, depth + 1))
         })
     }
@@ -80,40 +87,29 @@ impl Pieces {
 
 /// A list or dict whose items are being added.
 #[derive(Clone, Copy)]
-pub(crate) struct Opened {
-    object: usize,
-    len: usize,
-}
+pub(crate) struct Opened(usize);
 
 /// Pieces that were not compared yet.
-struct Rest<'p> {
-    objects: &'p [Py<PyAny>],
-    lens: &'p [usize],
-}
+struct Rest<'p>(slice::Iter<'p, Piece>);
 
 impl Rest<'_> {
     /// Whether the next ones are a value's. An object that is the same has the same type.
+    #[inline]
     fn begins_with(&mut self, value: &Bound<'_, PyAny>) -> bool {
-        if !self.begins_with_object(value) {
-            return false;
-        }
-        if let Ok(dict) = value.cast_exact::<PyDict>() {
-            return self.begins_with_len(dict.len())
+        let piece = self.0.next().filter(|piece| piece.object.is(value));
+        piece.is_some_and(|piece| piece.len.is_none_or(|len| self.begins_with_items(value, len)))
+    }
+
+    fn begins_with_items(&mut self, container: &Bound<'_, PyAny>, len: usize) -> bool {
+        if let Ok(dict) = container.cast_exact::<PyDict>() {
+            return len == dict.len()
                 && dict
                     .iter()
-                    .all(|(key, value)| self.begins_with_object(&key) && self.begins_with(&value));
+                    .all(|(key, value)| self.begins_with(&key) && self.begins_with(&value));
         }
-        value.cast_exact::<PyList>().map_or(true, |list| {
-            self.begins_with_len(list.len()) && list.iter().all(|item| self.begins_with(&item))
-        })
-    }
-
-    fn begins_with_object(&mut self, object: &Bound<'_, PyAny>) -> bool {
-        self.objects.split_off_first().is_some_and(|known| known.is(object))
-    }
-
-    fn begins_with_len(&mut self, len: usize) -> bool {
-        self.lens.split_off_first() == Some(&len)
+        container
+            .cast_exact::<PyList>()
+            .is_ok_and(|list| len == list.len() && list.iter().all(|item| self.begins_with(&item)))
     }
 }
 
