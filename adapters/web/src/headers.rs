@@ -4,14 +4,20 @@
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{CACHE_CONTROL, SET_COOKIE, VARY},
+    header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY},
 };
 
 /// Says that the response depends on the request's cookies, unless the response says so already.
 pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
-    let said = |name: &&[u8]| *name == b"*" || name.eq_ignore_ascii_case(b"cookie");
-    if !directives(headers, &VARY).any(|name| said(&name)) {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    let said = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"cookie");
+    let cookie = HeaderValue::from_static("Cookie");
+    match headers.entry(VARY) {
+        Entry::Vacant(none) => drop(none.insert(cookie)),
+        Entry::Occupied(mut fields) => {
+            if !fields.iter().flat_map(members).any(said) {
+                fields.append(cookie);
+            }
+        }
     }
 }
 
@@ -53,8 +59,11 @@ fn directives<'h>(
     headers: &'h HeaderMap,
     name: &http::HeaderName,
 ) -> impl Iterator<Item = &'h [u8]> {
-    let fields = headers.get_all(name).iter();
-    fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    headers.get_all(name).iter().flat_map(members)
+}
+
+fn members(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    field.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

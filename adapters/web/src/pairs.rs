@@ -111,12 +111,17 @@ fn is_canonical(bytes: &[u8]) -> bool {
         let Some((key, _, after)) = split_pair(rest) else {
             return false;
         };
-        if last.is_some_and(|last| last >= key) || core::str::from_utf8(key).is_err() {
+        if last.is_some_and(|last| last >= key) || !is_text(key) {
             return false;
         }
         (last, rest) = (Some(key), after);
     }
     true
+}
+
+/// Whether it is UTF-8. Most keys are short and ASCII, which is sooner seen.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || core::str::from_utf8(bytes).is_ok()
 }
 
 /// Key, value, and what follows; `None` if the bytes end before the pair does.
