@@ -104,6 +104,9 @@ impl Changes {
     /// What is stored with the changes made: pairs that no change names are copied as they are. The error is the
     /// key whose changes cannot be made any more.
     pub(crate) fn applied_to(&self, stored: &Pairs) -> Result<Pairs, Box<str>> {
+        if self.is_empty() {
+            return Ok(stored.clone());
+        }
         let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.size());
         let mut old = stored.iter().peekable();
         for of_key in self.list.chunk_by(is_of_one_key) {
