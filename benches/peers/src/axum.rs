@@ -97,13 +97,17 @@ impl Contender {
         })
     }
 
+    fn is_plain(&self) -> bool {
+        [plain::NAME, plain::LAYERED].contains(&self.name)
+    }
+
     fn visits(&self) -> io::Result<u64> {
-        if self.name == plain::NAME { Ok(0) } else { self.server.visits() }
+        if self.is_plain() { Ok(0) } else { self.server.visits() }
     }
 
     /// Writes are stored, each of them, and nothing else writes.
     fn check(&self, route: &Route, before: u64) -> io::Result<()> {
-        if self.name == plain::NAME {
+        if self.is_plain() {
             return Ok(());
         }
         let stored = self.visits()? - before;
@@ -207,7 +211,8 @@ const HEAD: &[&str] = &[
     VERDICT,
 ];
 /// The first is what the others are held against.
-const CONTENDERS: &[&str] = &[plain::NAME, ours::NAME, theirs::MEMORY, theirs::MOKA];
+const CONTENDERS: &[&str] =
+    &[plain::NAME, plain::LAYERED, ours::NAME, theirs::MEMORY, theirs::MOKA];
 /// Of a round.
 const SECONDS: u32 = 1;
 /// Of each contender; their cookies come in turn.

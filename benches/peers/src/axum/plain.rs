@@ -1,15 +1,45 @@
-//! The same routes without sessions: what one visitor would have is in the program itself.
+//! The same routes without sessions: what one visitor would have is in the program itself. With a layer that does
+//! nothing, and without.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use tower_layer::layer_fn;
+use tower_service::Service;
 
 use super::{cart::USER, server::none};
 
 pub(crate) const NAME: &str = "no sessions";
+
+pub(crate) const LAYERED: &str = "no sessions, an empty layer";
+
+pub(crate) fn layered_routes() -> Router {
+    routes().layer(layer_fn(HandOn))
+}
+
+/// What any layer costs of axum: it does nothing itself.
+#[derive(Clone)]
+struct HandOn<S>(S);
+
+impl<S: Service<R>, R> Service<R> for HandOn<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
 
 pub(crate) fn routes() -> Router {
     let visitor = Visitor { name: format!("{USER:?}"), visits: AtomicU64::new(0) };

@@ -32,6 +32,7 @@ pub(crate) fn serve(name: &str) -> io::Result<()> {
 fn routes(name: &str) -> Option<Router> {
     Some(match name {
         plain::NAME => plain::routes(),
+        plain::LAYERED => plain::layered_routes(),
         ours::NAME => ours::routes(),
         theirs::MEMORY => theirs::routes(theirs::memory()),
         theirs::MOKA => theirs::routes(theirs::moka()),
