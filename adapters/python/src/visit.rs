@@ -3,12 +3,13 @@
 //! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
 //! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pyo3::{
-    PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict},
+    types::{PyBytes, PyDict, PyString},
 };
 use sessile_web::{Incoming, Session, SignIn};
 
@@ -44,7 +45,7 @@ struct Known {
     key: String,
     json: Bytes,
     /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<json::Pieces>,
+    pieces: Option<Arc<json::Pieces>>,
 }
 
 impl Known {
@@ -68,15 +69,6 @@ enum Stage {
 
 #[pymethods]
 impl Visit {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let mut pieces = self.known.iter().filter_map(|known| known.pieces.as_ref());
-        pieces.try_for_each(|pieces| pieces.traverse(&visit))
-    }
-
-    fn __clear__(&mut self) {
-        self.known.clear();
-    }
-
     /// Reads the session into a dict, in place of what is there.
     fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         dict.clear();
@@ -88,7 +80,11 @@ impl Visit {
         }
         self.known.clear();
         for (key, json) in session.pairs() {
-            let (value, pieces) = json::decode_in_pieces(py, &json)
+            let (value, pieces) = self
+                .sessions
+                .get()
+                .memo
+                .decode(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(&key, value)?;
             self.known.push(Known { key, json, pieces: Some(pieces) });
@@ -107,51 +103,52 @@ impl Visit {
     /// message becomes that of another response, whose body is the answer; that to the messages after it is none
     /// of them.
     fn respond<'py>(
-        &mut self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         if response::is_start(message)? {
-            if self.session.is_some() {
-                return self.commit(py, dict, message);
-            }
-            self.leave(message)?;
-        } else if self.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(py, b"")));
-        } else if response::has_more(message)? {
-            self.is_stream = true;
-        } else if self.is_stream {
-            self.save_late(py, dict)?;
+            return Self::commit(slf, dict, message);
+        }
+        let mut visit = slf.borrow_mut();
+        if visit.stage == Stage::Refused {
+            return Ok(Some(PyBytes::new(slf.py(), b"")));
+        }
+        if response::has_more(message)? {
+            visit.is_stream = true;
+        } else if visit.is_stream {
+            drop(visit);
+            Self::save_late(slf, dict)?;
         }
         Ok(None)
     }
 
     /// Stores what changed, now.
-    fn save(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let session = self.session()?;
-        if !self.has_work(&session, dict)? {
-            return Ok(());
+    fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let work = slf.borrow().work(dict)?;
+        if let Some((session, changes)) = work {
+            slf.py().detach(|| session.save()).map_err(refusal)?;
+            slf.borrow_mut().stored(&session, changes);
         }
-        py.detach(|| session.save()).map_err(refusal)?;
-        self.was_stored |= session.is_stored();
         Ok(())
     }
 
     /// Stores what changed since the headers left, or on a websocket, if somebody asked for the session. One that has
     /// ended stays ended.
-    fn save_late(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        if self.stage != Stage::Detached || self.session.is_none() {
+    fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let visit = slf.borrow();
+        if visit.stage != Stage::Detached || visit.session.is_none() {
             return Ok(());
         }
-        let session = self.session()?;
-        if !self.has_work(&session, dict)? {
-            return Ok(());
+        let work = visit.work(dict)?;
+        drop(visit);
+        if let Some((session, changes)) = work {
+            match slf.py().detach(|| session.save()) {
+                Err(error) if !is_gone(&error) => return Err(refusal(error)),
+                _ => slf.borrow_mut().stored(&session, changes),
+            }
         }
-        match py.detach(|| session.save()) {
-            Err(error) if is_gone(&error) => Ok(()),
-            saved => saved.map_err(refusal),
-        }
+        Ok(())
     }
 
     /// Whether the dict differs from what was read, or last stored.
@@ -160,13 +157,13 @@ impl Visit {
     }
 
     /// Forgets all data. Who was signed in is signed out.
-    fn clear(&mut self, py: Python<'_>) -> PyResult<()> {
-        let session = self.session()?;
-        if self.is_imported || session.is_authenticated() {
-            return self.sign_out(py);
+    fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.borrow().session()?;
+        if slf.borrow().is_imported || session.is_authenticated() {
+            return Self::sign_out(slf);
         }
         session.clear().map_err(refusal)?;
-        self.known.clear();
+        slf.borrow_mut().known.clear();
         Ok(())
     }
 
@@ -185,11 +182,10 @@ impl Visit {
         session.sign_in(sign_in).map_err(refusal)
     }
 
-    fn sign_out(&mut self, py: Python<'_>) -> PyResult<()> {
-        let session = self.session()?;
-        py.detach(|| session.sign_out());
-        self.known.clear();
-        self.is_imported = false;
+    fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.borrow().session()?;
+        slf.py().detach(|| session.sign_out());
+        slf.borrow_mut().forget();
         Ok(())
     }
 
@@ -201,37 +197,37 @@ impl Visit {
         Ok(self.session()?.user())
     }
 
-    fn csrf_token(&self, py: Python<'_>) -> PyResult<String> {
-        let session = self.session()?;
-        py.detach(|| session.csrf_token()).map_err(refusal)
+    fn csrf_token(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let session = slf.borrow().session()?;
+        slf.py().detach(|| session.csrf_token()).map_err(refusal)
     }
 
     fn check_csrf(&self, token: &str) -> PyResult<bool> {
         Ok(self.session()?.check_csrf(token).is_ok())
     }
 
-    fn devices(&self, py: Python<'_>) -> PyResult<Vec<Device>> {
-        let session = self.session()?;
-        let devices = py.detach(|| session.devices());
+    fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
+        let session = slf.borrow().session()?;
+        let devices = slf.py().detach(|| session.devices());
         Ok(devices.into_iter().map(Device::from).collect())
     }
 
-    fn sign_out_others(&self, py: Python<'_>) -> PyResult<usize> {
-        let session = self.session()?;
-        Ok(py.detach(|| session.sign_out_others()))
+    fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let session = slf.borrow().session()?;
+        Ok(slf.py().detach(|| session.sign_out_others()))
     }
 
-    fn sign_out_everywhere(&mut self, py: Python<'_>) -> PyResult<usize> {
-        let session = self.session()?;
-        let ended = py.detach(|| session.sign_out_everywhere());
-        self.known.clear();
-        self.is_imported = false;
+    fn sign_out_everywhere(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let session = slf.borrow().session()?;
+        let ended = slf.py().detach(|| session.sign_out_everywhere());
+        slf.borrow_mut().forget();
         Ok(ended)
     }
 }
 
 /// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
-type Changes = Vec<(String, Option<(Bytes, Option<json::Pieces>)>)>;
+type Changes = Vec<Change>;
+type Change = (String, Option<(Bytes, Option<Arc<json::Pieces>>)>);
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
@@ -249,45 +245,45 @@ impl Visit {
         }
     }
 
-    /// Stores what changed and writes the headers of the response that is about to begin.
+    /// The response begins. If a handler asked for the session, what changed is stored and the headers are written.
+    /// Nothing is borrowed meanwhile: others may look at the session while this one waits for a lock.
     fn commit<'py>(
-        &mut self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let session = self.session()?;
-        if self.stage != Stage::Open {
-            return Ok(None);
-        }
+        let py = slf.py();
         let status = response::status(message)?;
         let is_failure = status.is_server_error();
+        let left = if is_failure { Stage::Failed } else { Stage::Detached };
+        let mut visit = slf.borrow_mut();
+        if visit.session.is_none() {
+            // Something that goes on after this still may ask.
+            visit.stage = left;
+            return Ok(None);
+        }
+        let session = visit.session()?;
+        if visit.stage != Stage::Open {
+            return Ok(None);
+        }
+        let mut changes = Changes::new();
         if !is_failure {
-            if self.is_imported && dict.is_empty() {
+            if visit.is_imported && dict.is_empty() {
                 session.sign_out();
             }
-            let changes = self.changes(dict)?;
-            self.push(&session, changes)?;
+            changes = visit.changes(dict)?;
+            visit.push(&session, &changes)?;
         }
+        drop(visit);
         let refused = response::commit(py, &session, status, message)?;
-        let is_stored = !is_failure && refused.is_none();
-        self.is_imported &= !is_stored;
-        self.was_stored |= session.is_stored();
-        self.stage = match refused {
-            Some(_) => Stage::Refused,
-            None if is_failure => Stage::Failed,
-            None => Stage::Detached,
-        };
+        let mut visit = slf.borrow_mut();
+        visit.stage = if refused.is_some() { Stage::Refused } else { left };
+        if visit.stage == Stage::Detached {
+            visit.is_imported = false;
+            visit.stored(&session, changes);
+        }
         session.detach();
         Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
-    }
-
-    /// Notes that a response begins whose handler has not asked for the session. Something that goes on after that
-    /// still may.
-    fn leave(&mut self, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        let is_failure = response::status(message)?.is_server_error();
-        self.stage = if is_failure { Stage::Failed } else { Stage::Detached };
-        Ok(())
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -337,30 +333,56 @@ impl Visit {
         Ok(())
     }
 
-    /// Hands the changes of the dict over, and says whether there is something to save. An error if that would make a
-    /// session when it is too late for that: then nothing was handed over.
-    fn has_work(&mut self, session: &Session, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+    /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
+    /// is too late for that: then nothing was handed over.
+    fn work(&self, dict: &Bound<'_, PyDict>) -> PyResult<Option<(Session, Changes)>> {
+        let session = self.session()?;
         let changes = self.changes(dict)?;
         if changes.is_empty() && !session.has_work() {
-            return Ok(false);
+            return Ok(None);
         }
         if self.stage != Stage::Open && !self.was_stored {
             return Err(self.too_late());
         }
-        self.push(session, changes)?;
-        Ok(true)
+        self.push(&session, &changes)?;
+        Ok(Some((session, changes)))
     }
 
-    fn push(&mut self, session: &Session, changes: Changes) -> PyResult<()> {
-        for (key, value) in &changes {
-            match value {
+    /// Hands changes over to be saved. On an error none of them is.
+    fn push(&self, session: &Session, changes: &Changes) -> PyResult<()> {
+        for (at, (key, value)) in changes.iter().enumerate() {
+            let pushed = match value {
                 Some((json, _)) => session.insert_json(key, json.clone()),
                 None => session.remove(key),
+            };
+            if let Err(error) = pushed {
+                self.take_back(session, &changes[..at]);
+                return Err(refusal(error));
             }
-            .map_err(refusal)?;
         }
-        self.know(changes);
         Ok(())
+    }
+
+    fn take_back(&self, session: &Session, changes: &[Change]) {
+        for (key, _) in changes {
+            // What was taken once is taken again.
+            let _ = match self.place(key, 0) {
+                Some(at) => session.insert_json(key, self.known[at].json.clone()),
+                None => session.remove(key),
+            };
+        }
+    }
+
+    /// Notes that the changes are stored: what failed is found again.
+    fn stored(&mut self, session: &Session, changes: Changes) {
+        self.was_stored |= session.is_stored();
+        self.know(changes);
+    }
+
+    /// Notes that the session is gone, and empty.
+    fn forget(&mut self) {
+        self.known.clear();
+        self.is_imported = false;
     }
 
     fn know(&mut self, changes: Changes) {
@@ -384,6 +406,9 @@ impl Visit {
         let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
+            if !key.is_exact_instance_of::<PyString>() {
+                return self.changes(&json::with_text_keys(dict)?);
+            }
             let text = json::key_text(&key)?;
             let known = self.place(&text, next).map(|at| {
                 (next, seen) = (at + 1, seen + 1);
@@ -396,7 +421,10 @@ impl Visit {
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
-                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
+                changes.push((
+                    text.into_owned(),
+                    Some((json, json::Pieces::of(&value).map(Arc::new))),
+                ));
             }
         }
         if seen < self.known.len() {

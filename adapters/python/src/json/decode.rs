@@ -8,7 +8,10 @@ use pyo3::{
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString},
 };
 
-use super::{DEEPEST, Pieces};
+use super::{
+    DEEPEST,
+    pieces::{Piece, Pieces},
+};
 
 /// The bytes are no JSON, or hold what no session may.
 #[derive(Debug)]
@@ -77,8 +80,9 @@ impl<'py, 'j> Reader<'py, 'j> {
     fn dict(&mut self, depth: usize) -> Result<Bound<'py, PyDict>> {
         self.open(depth)?;
         let dict = PyDict::new(self.py);
-        let opened = self.pieces.open(&dict);
+        let opened = self.pieces.open();
         if self.closes(b'}') {
+            self.pieces.close(opened, Piece::Dict(0));
             return Ok(dict);
         }
         loop {
@@ -88,7 +92,7 @@ impl<'py, 'j> Reader<'py, 'j> {
             let value = self.value(depth)?;
             dict.set_item(key, value).map_err(|_| Malformed)?;
             if self.ends(b'}')? {
-                self.pieces.close(opened, dict.len());
+                self.pieces.close(opened, Piece::Dict(dict.len()));
                 return Ok(dict);
             }
         }
@@ -115,7 +119,7 @@ impl<'py, 'j> Reader<'py, 'j> {
     fn list(&mut self, depth: usize) -> Result<Bound<'py, PyList>> {
         self.open(depth)?;
         let list = PyList::empty(self.py);
-        let opened = self.pieces.open(&list);
+        let opened = self.pieces.open();
         if self.closes(b']') {
             return Ok(list);
         }
@@ -123,7 +127,7 @@ impl<'py, 'j> Reader<'py, 'j> {
             let item = self.value(depth)?;
             list.append(item).map_err(|_| Malformed)?;
             if self.ends(b']')? {
-                self.pieces.close(opened, list.len());
+                self.pieces.close(opened, Piece::List(list.len()));
                 return Ok(list);
             }
         }

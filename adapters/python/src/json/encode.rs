@@ -48,6 +48,20 @@ pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<std::borrow::Cow
     Ok(String::from_utf8_lossy(&encoder.bytes).into_owned().into())
 }
 
+/// The same dict, with the text of each key in place of the key. Of keys with one text the last one counts, as it does
+/// in JSON.
+pub(crate) fn with_text_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
+    let texts = PyDict::new(dict.py());
+    for (key, value) in dict {
+        if key.is_exact_instance_of::<PyString>() {
+            texts.set_item(key, value)?;
+        } else {
+            texts.set_item(PyString::new(dict.py(), &key_text(&key)?), value)?;
+        }
+    }
+    Ok(texts)
+}
+
 /// Writes values one after the other, each over the one before.
 #[derive(Default)]
 pub(crate) struct Encoder {
@@ -93,14 +107,14 @@ impl Encoder {
 
     fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<()> {
         check_depth(depth)?;
+        if !dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>()) {
+            return self.dict(&with_text_keys(dict)?, depth);
+        }
         self.bytes.push(b'{');
         let mut is_first = true;
         for (key, value) in dict {
             self.comma(&mut is_first);
-            match key.cast::<PyString>() {
-                Ok(text) => self.string(text)?,
-                Err(_) => self.text(&key_text(&key)?),
-            }
+            self.string(key.cast().map_err(PyErr::from)?)?;
             self.bytes.push(b':');
             self.value(&value, depth).map_err(|fault| fault.at(&key))?;
         }

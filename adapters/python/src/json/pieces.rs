@@ -1,13 +1,12 @@
-//! The objects that a value is made of: as long as the same ones stand at the same places, it is spelt as it was.
+//! What a value is made of: as long as the same objects stand at the same places, it is spelt as it was.
 //!
-//! What is in text and numbers never changes, and lists and dicts are looked into; a value that holds anything else,
-//! such as an instance of a subclass, has no pieces. They are kept alive, so that none is taken for a later one at
-//! its address.
+//! Text and numbers never change, so that the same object is the same value; lists and dicts are looked into. A value
+//! that holds anything else, such as an instance of a subclass, has no pieces. Text and numbers are kept alive, so
+//! that none is taken for a later one at its address.
 
 use core::slice;
 
 use pyo3::{
-    PyTraverseError, PyVisit,
     prelude::*,
     types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString},
 };
@@ -18,10 +17,13 @@ use super::DEEPEST;
 #[derive(Default)]
 pub(crate) struct Pieces(Vec<Piece>);
 
-struct Piece {
-    object: Py<PyAny>,
-    /// How many items follow that are in it; `None` if it is text, a number or a constant.
-    len: Option<usize>,
+pub(crate) enum Piece {
+    /// Text, a number or a constant.
+    Scalar(Py<PyAny>),
+    /// Followed by so many items.
+    List(usize),
+    /// Followed by so many keys, each before its value.
+    Dict(usize),
 }
 
 impl Pieces {
@@ -38,28 +40,29 @@ impl Pieces {
 
     /// Adds text, a number or a constant.
     pub(crate) fn add(&mut self, scalar: &Bound<'_, PyAny>) {
-        self.0.push(Piece { object: scalar.clone().unbind(), len: None });
+        self.0.push(Piece::Scalar(scalar.clone().unbind()));
     }
 
     /// Adds a list or dict whose items come next.
-    pub(crate) fn open(&mut self, container: &Bound<'_, PyAny>) -> Opened {
-        self.0.push(Piece { object: container.clone().unbind(), len: Some(0) });
+    pub(crate) fn open(&mut self) -> Opened {
+        self.0.push(Piece::List(0));
         Opened(self.0.len() - 1)
     }
 
-    /// Says how many they were.
-    pub(crate) fn close(&mut self, opened: Opened, len: usize) {
-        self.0[opened.0].len = Some(len);
+    /// Says which it is, and of how many items.
+    pub(crate) fn close(&mut self, opened: Opened, container: Piece) {
+        self.0[opened.0] = container;
     }
 
     /// Whether a value is made of the same, so that its spelling is.
     pub(crate) fn are_those_of(&self, value: &Bound<'_, PyAny>) -> bool {
-        Rest(self.0.iter()).begins_with(value)
+        let mut rest = Rest(self.0.iter());
+        rest.begins_with(value) && rest.0.as_slice().is_empty()
     }
 
-    /// For the collector of cycles.
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.0.iter().try_for_each(|piece| visit.call(&piece.object))
+    /// A value that is made of the same, and of no list or dict that this one has. The value is made of these pieces.
+    pub(crate) fn copy<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Rest(self.0.iter()).copy(value)
     }
 
     fn add_all(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> bool {
@@ -70,16 +73,15 @@ impl Pieces {
         if depth == DEEPEST {
             return false;
         }
-        let opened = self.open(value);
         if let Ok(dict) = value.cast_exact::<PyDict>() {
-            self.close(opened, dict.len());
+            self.0.push(Piece::Dict(dict.len()));
             return dict.iter().all(|(key, value)| {
                 self.add(&key);
                 key.is_exact_instance_of::<PyString>() && self.add_all(&value, depth + 1)
             });
         }
         value.cast_exact::<PyList>().is_ok_and(|list| {
-            self.close(opened, list.len());
+            self.0.push(Piece::List(list.len()));
             list.iter().all(|item| self.add_all(&item, depth + 1))
         })
     }
@@ -89,27 +91,73 @@ impl Pieces {
 #[derive(Clone, Copy)]
 pub(crate) struct Opened(usize);
 
-/// Pieces that were not compared yet.
+/// Pieces that were not looked at yet.
 struct Rest<'p>(slice::Iter<'p, Piece>);
 
 impl Rest<'_> {
-    /// Whether the next ones are a value's. An object that is the same has the same type.
+    /// Whether the next ones are a value's.
     #[inline]
     fn begins_with(&mut self, value: &Bound<'_, PyAny>) -> bool {
-        let piece = self.0.next().filter(|piece| piece.object.is(value));
-        piece.is_some_and(|piece| piece.len.is_none_or(|len| self.begins_with_items(value, len)))
+        match self.0.next() {
+            Some(Piece::Scalar(scalar)) => scalar.is(value),
+            Some(Piece::List(len)) => self.begins_with_items(value, *len),
+            Some(Piece::Dict(len)) => self.begins_with_pairs(value, *len),
+            None => false,
+        }
     }
 
-    fn begins_with_items(&mut self, container: &Bound<'_, PyAny>, len: usize) -> bool {
-        if let Ok(dict) = container.cast_exact::<PyDict>() {
-            return len == dict.len()
-                && dict
-                    .iter()
-                    .all(|(key, value)| self.begins_with(&key) && self.begins_with(&value));
-        }
-        container
+    fn begins_with_items(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
+        value
             .cast_exact::<PyList>()
             .is_ok_and(|list| len == list.len() && list.iter().all(|item| self.begins_with(&item)))
+    }
+
+    fn begins_with_pairs(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
+        value.cast_exact::<PyDict>().is_ok_and(|dict| {
+            len == dict.len()
+                && dict
+                    .iter()
+                    .all(|(key, value)| self.begins_with(&key) && self.begins_with(&value))
+        })
+    }
+
+    /// Copies a value that is made of the next ones.
+    fn copy<'py>(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        match self.0.next() {
+            Some(Piece::List(len)) => {
+                let list = value.cast::<PyList>()?.get_slice(0, *len);
+                for at in 0..*len {
+                    if self.is_at_container() {
+                        list.set_item(at, self.copy(&list.get_item(at)?)?)?;
+                    } else {
+                        self.0.next();
+                    }
+                }
+                Ok(list.into_any())
+            }
+            Some(Piece::Dict(len)) => {
+                let dict = value.cast::<PyDict>()?.copy()?;
+                for _ in 0..*len {
+                    let key = self.0.next();
+                    if self.is_at_container()
+                        && let Some(Piece::Scalar(key)) = key
+                    {
+                        let key = key.bind(py);
+                        let value = dict.as_any().get_item(key)?;
+                        dict.set_item(key, self.copy(&value)?)?;
+                    } else {
+                        self.0.next();
+                    }
+                }
+                Ok(dict.into_any())
+            }
+            _ => Ok(value.clone()),
+        }
+    }
+
+    fn is_at_container(&self) -> bool {
+        matches!(self.0.as_slice().first(), Some(Piece::List(_) | Piece::Dict(_)))
     }
 }
 

@@ -1,0 +1,162 @@
+"""What counts as a change: found, stored, and found again if it could not be stored."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+import pytest
+from test_concurrent import ClientOfMany
+
+from sessile import SessionCache, SessionError
+from sessile._sessile import Sessions
+from sessile.session import Session, unread
+
+CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for at in range(4)]
+
+
+def stored(client: ClientOfMany) -> dict[str, Any]:
+    return client.run(lambda session: dict(session))
+
+
+def client_with(cache: SessionCache, data: dict[Any, Any]) -> ClientOfMany:
+    client = ClientOfMany(cache)
+    client.run(lambda session: session.update(data))
+    return client
+
+
+def test_a_number_as_key_takes_the_place_of_its_text(cache: SessionCache) -> None:
+    client = client_with(cache, {7: 1})
+    before = cache.stats()["saved"]
+    client.run(lambda session: session.__setitem__(7, 2))
+    assert cache.stats()["saved"] == before + 1 and stored(client) == {"7": 2}
+
+
+def test_what_is_removed_beside_a_number_as_key_is_removed(cache: SessionCache) -> None:
+    client = client_with(cache, {"user": "ada", "7": 1})
+
+    def leave(session: Session) -> None:
+        session[7] = 1  # type: ignore[index]
+        session.pop("user")
+
+    client.run(leave)
+    assert stored(client) == {"7": 1}
+
+
+def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> None:
+    client = client_with(cache, {"x": 0})
+
+    def save(session: Session) -> None:
+        session[1] = "new"  # type: ignore[index]
+        session.save()
+        del session["x"]
+
+    client.run(save)
+    assert stored(client) == {"1": "new"}
+
+
+def test_keys_with_one_text_in_a_value_are_one(cache: SessionCache) -> None:
+    client = client_with(cache, {"v": [{1: 1, "1": 2}, "x", "y"]})
+    before = cache.stats()["saved"]
+    assert stored(client) == {"v": [{"1": 2}, "x", "y"]}
+    assert cache.stats()["saved"] == before
+
+    def swap(session: Session) -> None:
+        value = session["v"]
+        value[1] = next(iter(value[0]))
+        value[2] = value[0][value[1]]
+
+    client.run(swap)
+    assert stored(client) == {"v": [{"1": 2}, "1", 2]}
+
+
+def test_numbers_as_keys_at_every_depth_are_written_in_one_pass_each(cache: SessionCache) -> None:
+    value: dict[Any, Any] = {}
+    for _ in range(100):
+        value = {"inner": value, 1: 0}
+    client = client_with(cache, {"v": value})
+    assert stored(client)["v"]["inner"]["inner"]["1"] == 0
+
+
+@pytest.mark.parametrize("data", [{}, {"k": "v"}])
+def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: dict[str, Any]) -> None:
+    client = client_with(cache, data)
+    half = "x" * 9_000
+
+    def save(session: Session) -> None:
+        session.update(a=half, b=half)
+        with pytest.raises(SessionError):
+            session.save()
+        del session["b"]
+
+    client.run(save)
+    assert stored(client) == data | {"a": half}
+
+
+def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_the_rest(cache: SessionCache) -> None:
+    client = client_with(cache, {"k": "v"})
+
+    def save(session: Session) -> None:
+        session.update({"a": 1, "z" * 70_000: 2})
+        with pytest.raises(ValueError, match="70000"):
+            session.save()
+        del session["a"]
+        del session["z" * 70_000]
+
+    client.run(save)
+    assert stored(client) == {"k": "v"}
+
+
+def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
+    """The third time it is a copy of what was kept."""
+    client = client_with(cache, {"cart": CART})
+    for at in range(5):
+        session = ClientOfMany(cache)
+        session.cookie = client.cookie
+        seen: list[Any] = []
+        session.run(lambda mine: seen.append(mine["cart"]))
+        assert seen[0] == CART
+        # It changes when the request is over, and nobody else sees it.
+        seen[0][0]["of"]["colours"].append("blue")
+        seen[0].append(at)
+
+
+def test_changes_to_a_copy_are_found(cache: SessionCache) -> None:
+    client, expected = client_with(cache, {"cart": CART}), copy.deepcopy(CART)
+    for at in range(12):
+        for _ in range(3):
+            assert stored(client) == {"cart": expected}
+
+        def change(session: Session, at: int = at) -> None:
+            session["cart"][at % 4]["of"]["colours"][1] = at
+
+        client.run(change)
+        expected[at % 4]["of"]["colours"][1] = at  # type: ignore[index]
+    assert stored(client) == {"cart": expected}
+
+
+def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
+    client = client_with(cache, {"n": 0})
+    assert client.cookie is not None
+    visit = Sessions(cache).begin([(b"cookie", client.cookie.encode())], False)
+    session = unread(visit)
+    session.mark_accessed()
+    visit.respond(session, {"type": "http.response.start", "status": 200, "headers": []})
+    raised: list[BaseException] = []
+
+    def save() -> None:
+        try:
+            for at in range(2_000):
+                session["n"] = at
+                session.save()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    while thread.is_alive():
+        visit.respond(session, {"type": "http.response.body", "body": b"x", "more_body": True})
+    thread.join()
+    assert raised == []
+    assert stored(client) == {"n": 1_999}
