@@ -17,7 +17,8 @@ CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for a
 
 
 def stored(client: ClientOfMany) -> dict[str, Any]:
-    return client.run(lambda session: dict(session))
+    data: dict[str, Any] = client.run(lambda session: dict(session))
+    return data
 
 
 def client_with(cache: SessionCache, data: dict[Any, Any]) -> ClientOfMany:

@@ -61,6 +61,14 @@ impl SessionLayer {
         (!is_asked).then(|| self.sessions.pend(None))
     }
 
+    /// A session that came along from a layer further out is not this one's.
+    #[inline]
+    pub(crate) fn replace_outer<B>(&self, request: &mut Request<B>) {
+        if !self.in_extensions {
+            request.extensions_mut().remove::<Session>();
+        }
+    }
+
     /// The session of any request, and the request for those behind.
     pub(crate) fn begin<B>(&self, mut request: Request<B>) -> (Pending, Request<B>) {
         let mut incoming = Incoming::from(request.headers());

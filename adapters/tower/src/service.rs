@@ -54,7 +54,8 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        self.layer.replace_outer(&mut request);
         match self.layer.pend(&request) {
             Some(pending) => self.serve(request, pending),
             None => {

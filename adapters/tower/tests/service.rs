@@ -184,6 +184,18 @@ fn behind_a_buffer_the_session_comes_along_in_the_extensions() {
     assert_eq!(cache.len(), 1);
 }
 
+#[test]
+fn a_session_that_came_along_from_a_layer_further_out_is_not_found_behind_another_layer() {
+    let [outer, inner] = [cache(), cache()];
+    let handler = service_fn(async |request: Request| {
+        assert!(request.extensions().get::<Session>().is_none());
+        Ok::<_, Infallible>(Response::default())
+    });
+    let behind = SessionLayer::new(inner).layer(handler);
+    let layers = SessionLayer::new(outer).in_extensions().layer(behind);
+    run(layers.oneshot(Request::default())).unwrap();
+}
+
 fn poll<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -72,6 +72,9 @@ impl Session {
 
     /// The session of the request that the services behind a session layer are called, or polled, for. `None`
     /// elsewhere: on a task of its own, for instance, to which a handler takes the session along.
+    ///
+    /// It goes by who polls. In a future that several requests poll by turns, such as a shared one, it is after an
+    /// `.await` the session of whichever polls then: ask before that, and take the session along.
     #[must_use]
     pub fn current() -> Option<Self> {
         pending::current()
