@@ -280,8 +280,10 @@ impl Visit {
         visit.stage = if refused.is_some() { Stage::Refused } else { left };
         if visit.stage == Stage::Detached {
             visit.is_imported = false;
-            visit.stored(&session, changes);
+        } else {
+            changes.clear();
         }
+        visit.stored(&session, changes);
         session.detach();
         Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
     }
@@ -373,7 +375,7 @@ impl Visit {
         }
     }
 
-    /// Notes that the changes are stored: what failed is found again.
+    /// Notes that those changes are stored, and no others: what failed is found again.
     fn stored(&mut self, session: &Session, changes: Changes) {
         self.was_stored |= session.is_stored();
         self.know(changes);

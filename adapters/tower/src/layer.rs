@@ -63,7 +63,7 @@ impl SessionLayer {
 
     /// A session that came along from a layer further out is not this one's.
     #[inline]
-    pub(crate) fn replace_outer<B>(&self, request: &mut Request<B>) {
+    pub(crate) fn hide_outer<B>(&self, request: &mut Request<B>) {
         if !self.in_extensions {
             request.extensions_mut().remove::<Session>();
         }

@@ -55,7 +55,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        self.layer.replace_outer(&mut request);
+        self.layer.hide_outer(&mut request);
         match self.layer.pend(&request) {
             Some(pending) => self.serve(request, pending),
             None => {

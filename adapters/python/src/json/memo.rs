@@ -2,7 +2,7 @@
 //!
 //! A visitor's requests come in bursts, and most of them change nothing. A value is kept as objects that nobody else
 //! has and handed out as a copy: its text and numbers, which never change, are shared, its lists and dicts are new.
-//! That takes a fifth of the time, since most of a value is text and numbers.
+//! That takes a fifth of the instructions, since most of a value is text and numbers.
 //!
 //! The table is direct-mapped by the hash of the bytes, which are compared whole. A value takes another's place when
 //! it is asked for twice with none between that belongs there too: what passes by once costs a hash.
