@@ -1,7 +1,13 @@
 //! The layer: what an application adds to its router, and the attributes of its cookie.
 
 use core::fmt;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
 use sessile::{CookieError, Deadlines, SameSite, SessionCache};
@@ -51,27 +57,16 @@ impl SessionLayer {
         &self.sessions
     }
 
-    /// The session of a request that says nothing of it, and of which nobody wants to know anything.
+    /// The session of a request, not begun where the request says nothing of it and nobody wants to know anything.
     #[inline]
-    pub(crate) fn pend<B>(&self, request: &Request<B>) -> Option<Pending> {
-        let is_asked = self.in_extensions
-            || self.admit_key.is_some()
-            || self.sessions.sign_in_page().is_some()
-            || request.headers().contains_key(COOKIE);
-        (!is_asked).then(|| self.sessions.pend(None))
-    }
-
-    /// A session that came along from a layer further out is not this one's.
-    #[inline]
-    pub(crate) fn hide_outer<B>(&self, request: &mut Request<B>) {
-        if !self.in_extensions {
-            request.extensions_mut().remove::<Session>();
+    pub(crate) fn pend<B>(&self, request: &mut Request<B>, admit_key: Option<Vec<u8>>) -> Pending {
+        self.hide_outer(request);
+        let is_asked = self.in_extensions || self.sessions.sign_in_page().is_some();
+        let cookies = request.headers().get_all(COOKIE);
+        if !is_asked && admit_key.is_none() && cookies.iter().next().is_none() {
+            return self.sessions.pend(None);
         }
-    }
-
-    /// The session of any request, and the request for those behind.
-    pub(crate) fn begin<B>(&self, mut request: Request<B>) -> (Pending, Request<B>) {
-        let mut incoming = Incoming::from(request.headers());
+        let mut incoming = Incoming::from(cookies).admit_key(admit_key.unwrap_or_default());
         let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
         if is_repeatable
             && self.sessions.sign_in_page().is_some()
@@ -79,18 +74,32 @@ impl SessionLayer {
         {
             incoming = incoming.path(path.clone());
         }
-        if let Some(AdmitKey(key)) = &self.admit_key {
-            let (parts, body) = request.into_parts();
-            incoming = incoming.admit_key(key(&parts));
-            request = Request::from_parts(parts, body);
-        }
         let mut pending = self.sessions.pend(incoming);
         if self.in_extensions
             && let Some(session) = pending.enter(Session::current)
         {
             request.extensions_mut().insert(session);
         }
-        (pending, request)
+        pending
+    }
+
+    /// A session that came along from a layer further out is not this one's.
+    #[inline]
+    fn hide_outer<B>(&self, request: &mut Request<B>) {
+        if IN_EXTENSIONS.load(Ordering::Relaxed) && !self.in_extensions {
+            request.extensions_mut().remove::<Session>();
+        }
+    }
+
+    /// On whose behalf a request may make a session, if that is asked of it.
+    #[inline]
+    pub(crate) fn admit_key<B>(&self, request: Request<B>) -> (Request<B>, Option<Vec<u8>>) {
+        let Some(AdmitKey(key)) = &self.admit_key else {
+            return (request, None);
+        };
+        let (parts, body) = request.into_parts();
+        let key = key(&parts);
+        (Request::from_parts(parts, body), Some(key))
     }
 
     /// `SameSite`: which requests from other sites bring the cookie along. `Lax` unless set.
@@ -196,6 +205,7 @@ impl SessionLayer {
     /// is none.
     #[must_use]
     pub fn in_extensions(self) -> Self {
+        IN_EXTENSIONS.store(true, Ordering::Relaxed);
         Self { in_extensions: true, ..self }
     }
 
@@ -231,6 +241,10 @@ impl<S> Layer<S> for SessionLayer {
         SessionService::new(inner, self.clone())
     }
 }
+
+/// Whether any layer of this program puts sessions into extensions. Most programs have none, and nothing to hide there;
+/// whatever brings a request from one layer to the next brings this along.
+static IN_EXTENSIONS: AtomicBool = AtomicBool::new(false);
 
 /// Makes a key of a request.
 #[derive(Clone)]

@@ -34,6 +34,23 @@
 //!   attributes, routine rotation and where one signs in are settings of the [`SessionLayer`].
 //! * Of several cookies of the session's name the first four are tried.
 //!
+//! # Around the routes, or around the router
+//! [`Router::layer`] puts a layer around each route, for which axum allocates a few times more for each request,
+//! whatever the layer does. Around the router as a whole it does not:
+//!
+//! ```no_run
+//! # use axum::{Router, ServiceExt, extract::Request, routing::get};
+//! # use sessile_tower::SessionLayer;
+//! use tower_layer::Layer;
+//!
+//! # async fn serve(app: Router, layer: SessionLayer, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! let service = layer.layer(app.with_state(()));
+//! axum::serve(listener, ServiceExt::<Request>::into_make_service(service)).await
+//! # }
+//! ```
+//!
+//! [`Router::layer`]: https://docs.rs/axum/latest/axum/struct.Router.html#method.layer
+//!
 //! # Coming from tower-sessions and axum-login
 //! The verbs keep their names but are not `async`, for nothing waits: `flush` is [`Session::sign_out`],
 //! `cycle_id` is [`Session::rotate`]. There is no store to choose. `with_name` and `with_expiry` are

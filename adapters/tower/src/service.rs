@@ -5,7 +5,7 @@
 
 use core::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{Request, Response};
@@ -29,15 +29,6 @@ impl<S> SessionService<S> {
     pub(crate) fn new(inner: S, layer: SessionLayer) -> Self {
         Self { inner, layer }
     }
-
-    #[inline(always)]
-    fn serve<R>(&mut self, request: R, mut pending: Pending) -> ResponseFuture<S::Future>
-    where
-        S: Service<R>,
-    {
-        let inner = pending.enter(|| self.inner.call(request));
-        ResponseFuture { inner, pending }
-    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
@@ -54,15 +45,11 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        self.layer.hide_outer(&mut request);
-        match self.layer.pend(&request) {
-            Some(pending) => self.serve(request, pending),
-            None => {
-                let (pending, request) = self.layer.begin(request);
-                self.serve(request, pending)
-            }
-        }
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (mut request, admit_key) = self.layer.admit_key(request);
+        let mut pending = self.layer.pend(&mut request, admit_key);
+        let inner = pending.enter(|| self.inner.call(request));
+        ResponseFuture { inner, pending }
     }
 }
 
@@ -85,12 +72,11 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let response = ready!(this.pending.enter(|| this.inner.poll(context)))?;
-        Poll::Ready(Ok(if this.pending.is_begun() {
-            commit(this.pending, response)
-        } else {
-            response
-        }))
+        let answer = this.pending.enter(|| this.inner.poll(context));
+        if !this.pending.is_begun() {
+            return answer;
+        }
+        answer.map_ok(|response| commit(this.pending, response))
     }
 }
 

@@ -21,6 +21,16 @@ macro_rules! tests {
 }
 for_each_case!(tests);
 
+#[test]
+fn a_layer_around_the_whole_router_keeps_the_contract_too() {
+    let clock = Clock::manual();
+    let cache = contract::cache_with(clock.clone());
+    let layer = SessionLayer::new(cache.clone());
+    let server = Server::start_behind(&layer, contract::bare_app(cache, clock));
+    let report = run(&server.base_url(), &[""]).unwrap();
+    assert!(report.is_good() && report.0.len() > 40, "{report}");
+}
+
 /// The suite can find fault: a cookie without `Secure` is not as it should be, though values are kept.
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {

@@ -7,7 +7,11 @@
 use core::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{COOKIE, GetAll},
+    uri::PathAndQuery,
+};
 
 /// What [`Sessions::begin`](crate::Sessions::begin) takes of a request.
 ///
@@ -56,8 +60,15 @@ impl fmt::Debug for Incoming {
 
 impl From<&HeaderMap> for Incoming {
     fn from(headers: &HeaderMap) -> Self {
-        let fields = headers.get_all(COOKIE).iter().cloned();
-        Self { cookies: Cookies::new(fields.map(Field::Value)), ..Self::default() }
+        headers.get_all(COOKIE).into()
+    }
+}
+
+/// Of the `Cookie` fields, where they are at hand.
+impl From<GetAll<'_, HeaderValue>> for Incoming {
+    fn from(fields: GetAll<'_, HeaderValue>) -> Self {
+        let fields = fields.iter().cloned().map(Field::Value);
+        Self { cookies: Cookies::new(fields), ..Self::default() }
     }
 }
 

@@ -4,7 +4,10 @@
 //! request, and no longer: they are entered each time that they are called or polled. It does not know what a
 //! request is.
 
-use std::{cell::Cell, mem::ManuallyDrop};
+use std::{
+    cell::Cell,
+    mem::{self, ManuallyDrop},
+};
 
 use http::{HeaderMap, StatusCode};
 
@@ -57,9 +60,10 @@ impl Pending {
     /// Runs what may ask for the session by [`Session::current`]. What it runs may enter others.
     #[inline(always)]
     pub fn enter<R>(&mut self, run: impl FnOnce() -> R) -> R {
-        let outer = swap(self.0.take());
-        let _entered = Entered { own: &mut self.0, outer };
-        run()
+        let entered = Entered { outer: swap(self.0.take()), own: &mut self.0 };
+        let answer = run();
+        drop(entered);
+        answer
     }
 
     /// Whether somebody asked for the session, or the request had something to say.
@@ -90,7 +94,9 @@ struct Entered<'p> {
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        *self.own = swap(self.outer.take());
+        let own = swap(self.outer.take());
+        // Nothing is there, and so there is nothing to drop.
+        mem::forget(mem::replace(self.own, own));
     }
 }
 

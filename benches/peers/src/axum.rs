@@ -149,7 +149,7 @@ fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mu
             idle / contender.least_run(),
         ]
         .map(|share| 100.0 * share);
-        let verdict = match sample.name == ours::NAME {
+        let verdict = match [ours::NAME, ours::AROUND].contains(&sample.name.as_str()) {
             true => route.target.verdict(best, "% of no sessions"),
             false => blank(),
         };
@@ -212,7 +212,7 @@ const HEAD: &[&str] = &[
 ];
 /// The first is what the others are held against.
 const CONTENDERS: &[&str] =
-    &[plain::NAME, plain::LAYERED, ours::NAME, theirs::MEMORY, theirs::MOKA];
+    &[plain::NAME, plain::LAYERED, ours::NAME, ours::AROUND, theirs::MEMORY, theirs::MOKA];
 /// Of a round.
 const SECONDS: u32 = 1;
 /// Of each contender; their cookies come in turn.

@@ -31,7 +31,15 @@ pub(crate) fn cache_with(clock: Clock) -> SessionCache {
 }
 
 pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: Clock) -> Router {
-    let app = routes().layer(layer).merge(without_session());
+    with_extensions(routes().layer(layer).merge(without_session()), cache, clock)
+}
+
+/// For a layer around the whole of it.
+pub(crate) fn bare_app(cache: SessionCache, clock: Clock) -> Router {
+    with_extensions(routes().merge(without_session()), cache, clock)
+}
+
+fn with_extensions(app: Router, cache: SessionCache, clock: Clock) -> Router {
     app.layer(Extension(cache)).layer(Extension(clock)).layer(Extension(Held::default()))
 }
 

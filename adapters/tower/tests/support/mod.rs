@@ -7,10 +7,12 @@ pub(crate) mod contract;
 
 use std::net::SocketAddr;
 
-use axum::Router;
+use axum::{Router, ServiceExt, extract::Request};
 use sessile::{Clock, SessionCache};
 use sessile_contract::Site;
+use sessile_tower::SessionLayer;
 use tokio::{net::TcpListener, runtime::Runtime};
+use tower::Layer;
 
 /// With default settings but for its size, and a clock that stands still.
 pub(crate) fn cache() -> SessionCache {
@@ -25,10 +27,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(app: Router) -> Self {
+        Self::serve(|listener| async move { axum::serve(listener, app).await })
+    }
+
+    /// With a layer around the whole of it.
+    pub(crate) fn start_behind(layer: &SessionLayer, app: Router) -> Self {
+        let service = ServiceExt::<Request>::into_make_service(layer.layer(app));
+        Self::serve(|listener| async move { axum::serve(listener, service).await })
+    }
+
+    fn serve<F>(serve: impl FnOnce(TcpListener) -> F) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, app).await });
+        runtime.spawn(serve(listener));
         Self { address, runtime }
     }
 

@@ -2,7 +2,8 @@
 
 use axum::{Router, routing::get};
 use sessile::{Clock, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer};
+use sessile_tower::{Session, SessionError, SessionLayer, SessionService};
+use tower_layer::Layer;
 
 use super::{
     SESSIONS,
@@ -12,20 +13,30 @@ use super::{
 use crate::ours;
 
 pub(crate) const NAME: &str = "sessile";
+pub(crate) const AROUND: &str = "sessile, around the router";
 
 /// With room to spare, so that none has to go.
 pub(crate) fn cache() -> SessionCache {
     ours::cache_of(ROOM * SESSIONS, &Clock::system())
 }
 
-pub(crate) fn routes() -> Router {
+/// As most will have it: the layer around each route.
+pub(crate) fn routes(cache: SessionCache) -> Router {
+    router().layer(SessionLayer::new(cache))
+}
+
+/// The layer around the router, where axum takes nothing for it.
+pub(crate) fn around(cache: SessionCache) -> SessionService<Router> {
+    SessionLayer::new(cache).layer(router().with_state(()))
+}
+
+fn router() -> Router {
     Router::new()
         .route("/start", get(start))
         .route("/none", get(none))
         .route("/read", get(read))
         .route("/write", get(write))
         .route("/visits", get(visits))
-        .layer(SessionLayer::new(cache()))
 }
 
 async fn start(session: Session) -> Result<(), SessionError> {

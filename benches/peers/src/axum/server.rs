@@ -8,7 +8,7 @@ use std::{
     process, thread,
 };
 
-use axum::Router;
+use axum::{ServiceExt, extract::Request};
 use tokio::{net::TcpListener, runtime};
 
 use super::{ours, plain, theirs};
@@ -18,25 +18,24 @@ pub(crate) const SERVE: &str = "serve";
 
 /// Serves until the standard input ends; comes back only if it could not begin.
 pub(crate) fn serve(name: &str) -> io::Result<()> {
-    let routes = routes(name).ok_or(io::ErrorKind::InvalidInput)?;
-    end_with_the_parent();
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
+        end_with_the_parent();
         writeln!(io::stdout(), "{port}")?;
-        axum::serve(listener, routes).await
-    })
-}
-
-fn routes(name: &str) -> Option<Router> {
-    Some(match name {
-        plain::NAME => plain::routes(),
-        plain::LAYERED => plain::layered_routes(),
-        ours::NAME => ours::routes(),
-        theirs::MEMORY => theirs::routes(theirs::memory()),
-        theirs::MOKA => theirs::routes(theirs::moka()),
-        _ => return None,
+        match name {
+            plain::NAME => axum::serve(listener, plain::routes()).await,
+            plain::LAYERED => axum::serve(listener, plain::layered_routes()).await,
+            ours::NAME => axum::serve(listener, ours::routes(ours::cache())).await,
+            ours::AROUND => {
+                let around = ours::around(ours::cache());
+                axum::serve(listener, ServiceExt::<Request>::into_make_service(around)).await
+            }
+            theirs::MEMORY => axum::serve(listener, theirs::routes(theirs::memory())).await,
+            theirs::MOKA => axum::serve(listener, theirs::routes(theirs::moka())).await,
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
     })
 }
 
