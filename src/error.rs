@@ -48,8 +48,8 @@ pub enum Error {
     Entropy,
 }
 
-/// Why [`Builder::build`](crate::Builder::build) refused its settings. The texts name the setting, what it was and what it
-/// must be.
+/// Why [`Builder::build`](crate::Builder::build) refused its settings. The texts name the setting, what it was and what
+/// it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -272,7 +272,7 @@ impl Visit {
                 session.sign_out();
             }
             changes = visit.changes(dict)?;
-            visit.push(&session, &changes)?;
+            Self::push(&session, &changes)?;
         }
         drop(visit);
         let refused = response::commit(py, &session, status, message)?;
@@ -346,33 +346,15 @@ impl Visit {
         if self.stage != Stage::Open && !self.was_stored {
             return Err(self.too_late());
         }
-        self.push(&session, &changes)?;
+        Self::push(&session, &changes)?;
         Ok(Some((session, changes)))
     }
 
     /// Hands changes over to be saved. On an error none of them is.
-    fn push(&self, session: &Session, changes: &Changes) -> PyResult<()> {
-        for (at, (key, value)) in changes.iter().enumerate() {
-            let pushed = match value {
-                Some((json, _)) => session.insert_json(key, json.clone()),
-                None => session.remove(key),
-            };
-            if let Err(error) = pushed {
-                self.take_back(session, &changes[..at]);
-                return Err(refusal(error));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_back(&self, session: &Session, changes: &[Change]) {
-        for (key, _) in changes {
-            // What was taken once is taken again.
-            let _ = match self.place(key, 0) {
-                Some(at) => session.insert_json(key, self.known[at].json.clone()),
-                None => session.remove(key),
-            };
-        }
+    fn push(session: &Session, changes: &Changes) -> PyResult<()> {
+        let json = |(json, _): &(Bytes, _)| json.clone();
+        let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
+        session.change_json(changes).map_err(refusal)
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.

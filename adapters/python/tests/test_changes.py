@@ -109,6 +109,25 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     assert stored(client) == {"k": "v"}
 
 
+def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache: SessionCache) -> None:
+    client = client_with(cache, {"a": 1})
+    other = ClientOfMany(cache)
+    other.cookie = client.cookie
+
+    def save(session: Session) -> None:
+        session.update({"a": 3, "z" * 70_000: 0})
+        thread = threading.Thread(target=other.run, args=(lambda theirs: theirs.__setitem__("a", 2),))
+        thread.start()
+        thread.join()
+        with pytest.raises(ValueError, match="70000"):
+            session.save()
+        session.update(a=1, b=1)
+        del session["z" * 70_000]
+
+    client.run(save)
+    assert stored(client) == {"a": 2, "b": 1}
+
+
 def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
     """The third time it is a copy of what was kept."""
     client = client_with(cache, {"cart": CART})

@@ -57,7 +57,8 @@ impl State {
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
-    /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not overwrite.
+    /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not
+    /// overwrite.
     fn token_again(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;

@@ -3,7 +3,8 @@
 //!
 //! A framework's adapter is thin over two calls: [`Sessions::begin`] when a request comes in, and
 //! [`Sessions::commit`] before its response's headers leave. Between them a handler holds a
-//! [`Session`], or asks for it when it needs one, if the adapter [pends](Sessions::pend) it. Applications use an adapter, `sessile-tower` for instance, and meet only [`Session`].
+//! [`Session`], or asks for it when it needs one, if the adapter [pends](Sessions::pend) it. Applications use an
+//! adapter, `sessile-tower` for instance, and meet only [`Session`].
 //!
 //! ```
 //! use http::{HeaderMap, StatusCode, header};
@@ -49,8 +50,9 @@
 //! * Nothing, when no handler looked at the session.
 //! * `Vary: Cookie`, when one did.
 //! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, when it ended while the
-//!   handler ran, or when its cookie is to be kept longer. It stands beside those of the handler and replaces only one of its own name. `Cache-Control` then says `no-store`: what the
-//!   handler said stays if it holds that directive, and is replaced if it does not.
+//!   handler ran, or when its cookie is to be kept longer. It stands beside those of the handler and replaces only one
+//!   of its own name. `Cache-Control` then says `no-store`: what the handler said stays if it holds that directive, and
+//!   is replaced if it does not.
 //!
 //! # When changes are stored
 //! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at

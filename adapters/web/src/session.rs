@@ -330,6 +330,26 @@ impl Session {
         })
     }
 
+    /// For adapters: sets keys to raw JSON, or removes those without one. On an error none of it is done.
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert).
+    pub fn change_json<'k, C>(&self, changes: C) -> Result<(), SessionError>
+    where
+        C: IntoIterator<Item = (&'k str, Option<Bytes>)> + Clone,
+    {
+        self.change(|state, request| {
+            for (key, json) in changes.clone() {
+                check_name(key)?;
+                check_size(request, key, json.map_or(0, |json| json.len()))?;
+            }
+            for (key, json) in changes {
+                state.changes.push(key, json.map_or(Change::Remove, Change::Set));
+            }
+            Ok(())
+        })
+    }
+
     pub(crate) fn shared(&self) -> (&Request, &Mutex<State>) {
         (&self.shared.request, &self.shared.state)
     }

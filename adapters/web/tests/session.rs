@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use sessile::NewSession;
@@ -351,4 +352,20 @@ fn a_second_commit_does_nothing() {
     let second = visitor.finish(&session, http::StatusCode::OK);
     assert!(first.set_cookie().is_some() && second.set_cookie().is_none());
     assert_eq!((visitor.cookie, cache.stats().signed_in), (cookie, 1));
+}
+
+#[test]
+fn several_keys_are_changed_together_or_not_at_all() {
+    let mut visitor = Visitor::of(&cache());
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    visitor.visit(|session| {
+        let json = |text: &'static str| Some(Bytes::from(text));
+        for refused in ["sessile:user", &"z".repeat(70_000)] {
+            let changes = [("a", None), ("b", json("2")), (refused, json("3"))];
+            session.change_json(changes).unwrap_err();
+        }
+        assert_eq!(session.pairs(), [("a".to_owned(), "1".into())]);
+        session.change_json([("a", None), ("b", json("2"))]).unwrap();
+    });
+    assert_eq!(visitor.begin().pairs(), [("b".to_owned(), "2".into())]);
 }

@@ -1,9 +1,9 @@
 //! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `border`, `churn`, `expiry`, `memory`, `traces`, `axum`. All
-//! contenders of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine does hits them
-//! alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders
-//! come from fixed seeds. Before a contender is timed, every one of its sessions is read once and
+//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `traces`, `axum`. All contenders
+//! of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine
+//! does hits them alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders come
+//! from fixed seeds. Before a contender is timed, every one of its sessions is read once and
 //! compared byte by byte. A missed target is shown and fails nothing.
 //!
 //! `benches/README.md` has the method, the peers' settings and the last table.
@@ -24,6 +24,7 @@ mod ours;
 mod peers;
 mod report;
 mod rounds;
+mod scaling;
 mod traces;
 mod utilisation;
 mod workload;
@@ -84,6 +85,7 @@ type Axis = fn(&Plan, &mut Report);
 fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
     Some(match axis {
         "lookup" => (FULL, &[lookup::run]),
+        "scaling" => (FULL, &[scaling::run]),
         "border" => (FULL, &[border::run]),
         "churn" => (FULL, &[churn::run]),
         "expiry" => (FULL, &[expiry::run]),
@@ -119,13 +121,14 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|border|churn|expiry|memory|traces|axum|quick|all";
+    let axes = "lookup|scaling|border|churn|expiry|memory|traces|axum|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
 
 const EVERYTHING: &[Axis] = &[
     lookup::run,
+    scaling::run,
     border::run,
     churn::run,
     expiry::run,

@@ -15,7 +15,7 @@ pub(crate) struct Report {
 
 /// Rows below a head; the first column is text, and so is the last where it is a verdict.
 pub(crate) struct Table {
-    head: Vec<&'static str>,
+    head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
@@ -64,8 +64,8 @@ impl Report {
 }
 
 impl Table {
-    pub(crate) fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(head: &[&str]) -> Self {
+        Self { head: head.iter().map(ToString::to_string).collect(), rows: Vec::new() }
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -74,9 +74,8 @@ impl Table {
 
     fn text(&self) -> String {
         let widths: Vec<usize> = (0..self.head.len()).map(|column| self.width(column)).collect();
-        let head: Vec<String> = self.head.iter().map(ToString::to_string).collect();
         let mut text = String::new();
-        for row in std::iter::once(&head).chain(&self.rows) {
+        for row in std::iter::once(&self.head).chain(&self.rows) {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let padding = " ".repeat(width - cell.chars().count());
@@ -96,7 +95,7 @@ impl Table {
             format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
         };
         let rule = |column| if self.is_text(column) { "---" } else { "---:" };
-        let mut text = line(&mut self.head.iter().copied());
+        let mut text = line(&mut self.head.iter().map(String::as_str));
         text.push_str(&line(&mut (0..self.head.len()).map(rule)));
         for row in &self.rows {
             text.push_str(&line(&mut row.iter().map(String::as_str)));
