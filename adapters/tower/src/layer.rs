@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
+use http::{HeaderMap, Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
 use sessile::{CookieError, Deadlines, SameSite, SessionCache};
 use sessile_web::{Incoming, Pending, Session, Sessions};
 use tower_layer::Layer;
@@ -61,12 +61,15 @@ impl SessionLayer {
     #[inline]
     pub(crate) fn pend<B>(&self, request: &mut Request<B>, admit_key: Option<Vec<u8>>) -> Pending {
         self.hide_outer(request);
-        let is_asked = self.in_extensions || self.sessions.sign_in_page().is_some();
-        let cookies = request.headers().get_all(COOKIE);
-        if !is_asked && admit_key.is_none() && cookies.iter().next().is_none() {
+        let is_asked = self.in_extensions
+            || self.sessions.sign_in_page().is_some()
+            || admit_key.is_some()
+            || has_cookie(request.headers());
+        if !is_asked {
             return self.sessions.pend(None);
         }
-        let mut incoming = Incoming::from(cookies).admit_key(admit_key.unwrap_or_default());
+        let incoming = Incoming::from(request.headers());
+        let mut incoming = incoming.admit_key(admit_key.unwrap_or_default());
         let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
         if is_repeatable
             && self.sessions.sign_in_page().is_some()
@@ -240,6 +243,12 @@ impl<S> Layer<S> for SessionLayer {
     fn layer(&self, inner: S) -> SessionService<S> {
         SessionService::new(inner, self.clone())
     }
+}
+
+/// Looks at each name: hashing one takes as long as comparing several, and requests seldom have many.
+#[inline]
+fn has_cookie(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == COOKIE)
 }
 
 /// Whether any layer of this program puts sessions into extensions. Most programs have none, and nothing to hide there;

@@ -7,11 +7,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue,
-    header::{COOKIE, GetAll},
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 
 /// What [`Sessions::begin`](crate::Sessions::begin) takes of a request.
 ///
@@ -60,15 +56,8 @@ impl fmt::Debug for Incoming {
 
 impl From<&HeaderMap> for Incoming {
     fn from(headers: &HeaderMap) -> Self {
-        headers.get_all(COOKIE).into()
-    }
-}
-
-/// Of the `Cookie` fields, where they are at hand.
-impl From<GetAll<'_, HeaderValue>> for Incoming {
-    fn from(fields: GetAll<'_, HeaderValue>) -> Self {
-        let fields = fields.iter().cloned().map(Field::Value);
-        Self { cookies: Cookies::new(fields), ..Self::default() }
+        let fields = headers.get_all(COOKIE).iter().cloned();
+        Self { cookies: Cookies::new(fields.map(Field::Value)), ..Self::default() }
     }
 }
 
