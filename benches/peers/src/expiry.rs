@@ -223,7 +223,8 @@ fn note(histogram: &mut Histogram<u64>, start: Instant) {
     histogram.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
 }
 
-fn compress_for(span: Duration) {
+/// Keeps a core busy with arithmetic.
+pub(crate) fn compress_for(span: Duration) {
     let start = Instant::now();
     let mut state = [0x6a09_e667; 8];
     while start.elapsed() < span {

@@ -1,6 +1,6 @@
 //! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `traces`, `axum`. All contenders
+//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `tails`, `traces`, `axum`. All contenders
 //! of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine
 //! does hits them alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders come
 //! from fixed seeds. Before a contender is timed, every one of its sessions is read once and
@@ -25,6 +25,7 @@ mod peers;
 mod report;
 mod rounds;
 mod scaling;
+mod tails;
 mod traces;
 mod utilisation;
 mod workload;
@@ -51,6 +52,11 @@ pub(crate) struct Plan {
     /// The budget, in bytes, in which sessions of all sizes come and go, and how many come.
     churned: usize,
     creates: usize,
+    /// The budget, in bytes, that is full of authenticated sessions, how many anonymous creates are tried in it, and
+    /// how often a session is rotated.
+    crowded: usize,
+    crowding: usize,
+    rotations: usize,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +96,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "churn" => (FULL, &[churn::run]),
         "expiry" => (FULL, &[expiry::run]),
         "memory" => (FULL, &[memory::run, utilisation::run]),
+        "tails" => (FULL, &[tails::run]),
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
         "quick" => (QUICK, EVERYTHING),
@@ -121,7 +128,7 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|scaling|border|churn|expiry|memory|traces|axum|quick|all";
+    let axes = "lookup|scaling|border|churn|expiry|memory|tails|traces|axum|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -134,6 +141,7 @@ const EVERYTHING: &[Axis] = &[
     expiry::run,
     memory::run,
     utilisation::run,
+    tails::run,
     traces::run,
     axum::run,
 ];
@@ -152,6 +160,9 @@ const FULL: Plan = Plan {
     stored: 1_000_000,
     churned: 256 << 20,
     creates: 200_000,
+    crowded: 1 << 30,
+    crowding: 20_000,
+    rotations: 300_000,
 };
 
 /// A small form of all: some three minutes, the build included.
@@ -169,4 +180,7 @@ const QUICK: Plan = Plan {
     stored: 100_000,
     churned: 64 << 20,
     creates: 20_000,
+    crowded: 64 << 20,
+    crowding: 2_000,
+    rotations: 30_000,
 };

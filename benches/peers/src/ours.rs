@@ -90,6 +90,12 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
     builder(clock).memory(memory).build().expect("the settings hold")
 }
 
+/// A cache of `memory` bytes in which a user may have any number of sessions.
+pub(crate) fn crowded(memory: usize) -> SessionCache {
+    let builder = builder(&Clock::system()).memory(memory).max_sessions_per_user(usize::MAX);
+    builder.build().expect("the settings hold")
+}
+
 /// A cache of so many bytes that takes no session with more data than that, if it can hold one.
 pub(crate) fn smallest(
     memory: usize,
