@@ -5,6 +5,7 @@
 //! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
 //! a token is to say.
 
+mod aliases;
 mod counts;
 mod devices;
 mod ending;
@@ -30,14 +31,15 @@ use crate::{
     clock::Tick,
     cookie::Tag,
     error::Error,
-    events::{Event, Journal, What},
+    events::{Event, Journal, What, Why},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
+pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
+use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 pub(crate) use index::Spots;
 use index::{Index, Place, Spot, Vacancy};
@@ -65,6 +67,8 @@ pub(crate) struct Shard {
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
+    /// The longest idle timeout that a session may have.
+    longest_idle: Tick,
     /// What aliases and anonymous sessions may come to, if anything is kept from them.
     ceiling: Option<Tally>,
     counts: Counts,
@@ -133,8 +137,14 @@ pub(crate) enum Refusal {
     /// Its id is an old one that still opens the session.
     Rotated,
     Full,
+    /// There is room, but to have it in one piece more words must be moved than may be under one hold of the lock.
+    Unfinished {
+        words: u32,
+    },
     /// Somebody saved since the version that the caller read.
     Conflict,
+    /// Its deadlines are over.
+    Over,
     /// Its user has as many sessions as may be.
     TooMany,
     /// Its id is in use, or both lines of it are full: mint another.
@@ -164,6 +174,7 @@ impl Shard {
         arena: &mut Arena,
         plan: Plan,
         largest_len: usize,
+        longest_idle: Tick,
         spots: Spots,
         home: Home,
         journal: Journal,
@@ -186,6 +197,7 @@ impl Shard {
             serial,
             plan,
             largest,
+            longest_idle,
             ceiling,
             counts,
         })
@@ -225,18 +237,26 @@ impl Shard {
         self.journal.note(|| Event::new(What::Emptied, None, now));
     }
 
-    /// Puts a new session in, within the limit of its user if it has one.
+    /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
+    /// replaces: that one ends.
     pub(crate) fn create(
         &mut self,
         newcomer: &Newcomer<'_>,
         limit: Limit,
         data: &[u8],
+        old: Option<&SessionId>,
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), None, now)?;
+        let old = old.and_then(|id| self.session_of(&id.id, now));
+        let old_id = old.map(|at| Entry::at(&self.region, at).id());
+        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), old, now)?;
         Entry::at(&self.region, at).fill(data);
         self.index.put(vacancy, at);
+        // Making room may have moved the old one.
+        if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
+            self.bury(old, Why::Asked, now);
+        }
         self.counts.created += 1;
         self.tell(What::Created, at, now);
         if newcomer.member.is_some() {
@@ -253,12 +273,13 @@ impl Shard {
         version: u32,
         data: &[u8],
         now: Tick,
-    ) -> Result<u32, Error> {
+    ) -> Result<u32, Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
-            return Err(self.conflict(at, now));
+            self.conflict(at, now);
+            return Err(Refusal::Conflict);
         }
         let next = version.wrapping_add(1);
         let at = if data.len() <= entry.room() {
@@ -266,7 +287,7 @@ impl Shard {
             self.trim(at, data.len());
             at
         } else {
-            self.grow(at, data, next, now).ok_or(Error::Full)?
+            self.grow(at, data, next, now)?
         };
         touch(Entry::at(&self.region, at), now);
         self.counts.saved += 1;
@@ -282,26 +303,25 @@ impl Shard {
         Ok(())
     }
 
-    /// Changes a session's times, and files it anew.
+    /// Changes a session's times, given those and the start of its lifetime.
     pub(crate) fn set_times(
         &mut self,
         id: &Id,
         now: Tick,
-        change: impl FnOnce(&Line) -> Times,
+        change: impl FnOnce(Times, Tick) -> Times,
     ) -> Result<(), Error> {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        let times = change(&entry.line());
+        let times = change(entry.line().times(), entry.start());
         self.index.write(place, || entry.set_times(&times));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
         Ok(())
     }
 
-    fn conflict(&mut self, at: Offset, now: Tick) -> Error {
+    fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
         self.tell(What::Conflict, at, now);
-        Error::Conflict
     }
 
     /// Notes what happens to a session.
@@ -394,7 +414,7 @@ impl Shard {
     ) -> Result<(Vacancy, Offset), Refusal> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
-        let at = self.make_room(need, now).ok_or(Refusal::Full)?;
+        let at = self.make_room(need, now)?;
         let entry = Entry::at(&self.region, at);
         entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
         self.serial = self.serial.wrapping_add(1);
@@ -411,19 +431,25 @@ impl Shard {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
         entry.wipe_behind(len);
-        let words = Entry::size(len, entry.flags().label());
+        let words = Entry::size_with(entry.flags(), len);
         self.heap.shrink(&self.region, at, words);
         self.queues.resize(&self.region, at, before);
     }
 
     /// Moves a session into a larger block, with data that its own does not hold.
-    fn grow(&mut self, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<Offset> {
+    fn grow(
+        &mut self,
+        at: Offset,
+        data: &[u8],
+        version: u32,
+        now: Tick,
+    ) -> Result<Offset, Refusal> {
         let id = Entry::at(&self.region, at).id();
-        let label = Entry::at(&self.region, at).flags().label();
-        let words = Entry::size(data.len(), label);
-        let need = Need { words, rank: rank(label.is_some()), place: false, keep: Some(at) };
+        let flags = Entry::at(&self.region, at).flags();
+        let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
+        let need = Need { words, rank, place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
-        let (place, from) = self.find(&id)?;
+        let (place, from) = self.find(&id).ok_or(Refusal::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
@@ -432,15 +458,16 @@ impl Shard {
         self.index.set_offset(place, to);
         old.wipe();
         self.heap.give(&self.region, from);
-        Some(to)
+        Ok(to)
     }
 }
 
 impl Newcomer<'_> {
     /// What it needs for so many bytes of data.
     fn need(&self, len: usize, keep: Option<Offset>) -> Need {
-        let label = self.member.map(|member| member.label.len());
-        Need { words: Entry::size(len, label), rank: rank(label.is_some()), place: true, keep }
+        let flags = Flags::of(self.member.as_ref(), &self.times);
+        let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
+        Need { words, rank, place: true, keep }
     }
 }
 

@@ -38,7 +38,10 @@ impl Builder {
             return Err(BuildError::Memory { given: self.memory, least, most });
         }
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
-        let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
+        let [idle_timeout, lifetime] = self.ticks();
+        // A session keeps its tag for its lifetime, and its alias for an idle timeout more.
+        let kept_for = lifetime.saturating_add(idle_timeout);
+        let keys = Keys::new(&ring, &self.cookie_name, kept_for).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = plan(&self, shards)?;
         let journal = Journal::new(self.events);
@@ -47,12 +50,12 @@ impl Builder {
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
             let arena = arena.as_mut()?;
-            let shard = Shard::new(arena, plan, largest, spots.clone(), home as Home, journal)?;
+            let (spots, home) = (spots.clone(), home as Home);
+            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, home, journal)?;
             Some(CachePadded::new(Stripe::new(shard)))
         };
         let stripes = (0..shards).map(stripe).collect::<Option<_>>();
         let stripes = stripes.ok_or(BuildError::Allocation { bytes: self.memory })?;
-        let [idle_timeout, lifetime] = self.ticks();
         Ok(SessionCache(Arc::new(Inner {
             stripes,
             spots,

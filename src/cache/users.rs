@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use super::{Issued, SessionCache, SignIn};
+use super::{Issued, NewSession, SessionCache, SignIn};
 use crate::{
     clock::{Tick, to_duration},
-    config::Deadlines,
     error::Error,
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, Newcomer,
-        entry::{FIRST_VERSION, Head, Line, Member, Times},
+        Limit, Listed, Newcomer, Shard,
+        entry::{FIRST_VERSION, Member, Times},
     },
 };
 
@@ -40,22 +39,21 @@ impl SessionCache {
     ///
     /// # Errors
     /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
-    /// [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
+    /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
     /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
     /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
     pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
         let member = self.member(user, &with)?;
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
-        let now = self.now();
-        self.reissue(id, self.home_of(&member.user), |issued, &stamp| {
-            let newcomer = |line: &Line| Newcomer {
-                stamp,
-                times: self.signed_in_times(line, with, now),
-                member: Some(member),
-                data: with.data,
-            };
-            self.write_two(id.home, issued.id.home, |old, new| {
-                old.sign_in(&id.id, new, &issued.id, self.limit(), now, newcomer)
+        self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {
+            self.write_two(id.home, new_id.home, |old, new, now| {
+                let newcomer = |times, start| {
+                    let times = self.signed_in_times(times, start, with, now);
+                    let start = if with.renew_lifetime { now } else { start };
+                    let member = Some(Member { start, ..member });
+                    Newcomer { stamp, times, member, data: with.data }
+                };
+                old.sign_in(&id.id, new, new_id, self.limit(), now, newcomer)
             })
         })
     }
@@ -65,17 +63,21 @@ impl SessionCache {
         &self,
         user: &str,
         with: SignIn<'_>,
-        deadlines: Deadlines,
+        new: &NewSession<'_>,
         data: &[u8],
     ) -> Result<Issued, Error> {
         let member = self.member(user, &with)?;
-        let now = self.now();
-        let times = self.change(self.new_times(deadlines, now), now, with.deadlines, now);
-        let times = Times { authenticated: now, ..times };
         let home = self.home_of(&member.user);
+        let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
-            let newcomer = Newcomer { stamp, times, member: Some(member), data: None };
-            self.write(home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            self.write(home, |shard, now| {
+                let times = self.new_times(shard, new.deadlines, now);
+                let times = self.change(times, now, with.deadlines, now);
+                let times = Times { authenticated: now, ..times };
+                let member = Some(Member { start: times.created, ..member });
+                let newcomer = Newcomer { stamp, times, member, data: None };
+                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
+            })?;
             Ok(FIRST_VERSION)
         })
     }
@@ -85,8 +87,8 @@ impl SessionCache {
             return Err(Error::EmptyUser);
         }
         with.check()?;
-        let SignIn { assurance, label, renew_lifetime: renewed, .. } = *with;
-        Ok(Member { user: self.0.users.hash(user), assurance, label, renewed })
+        let SignIn { assurance, label, .. } = *with;
+        Ok(Member { user: self.0.users.hash(user), assurance, label, start: 0 })
     }
 
     /// How many sessions a user may have.
@@ -119,12 +121,15 @@ impl SessionCache {
     pub fn sessions_of(&self, user: &str) -> Vec<Device> {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
-        let now = self.now();
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
-        while let Err(number) = self.write(home, |shard| shard.sessions_of(&user, now, &mut list)) {
-            list.reserve(number + number / 4);
-        }
+        let now = loop {
+            let query = |shard: &mut Shard, now| (shard.sessions_of(&user, now, &mut list), now);
+            match self.write(home, query) {
+                (Ok(()), now) => break now,
+                (Err(number), _) => list.reserve(number + number / 4),
+            }
+        };
         list.sort_by_key(|listed| {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
@@ -143,10 +148,9 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_session(&self, handle: &Handle) -> bool {
-        let now = self.now();
         let user = handle.user().filter(|user| self.home_of(user) == handle.home());
         user.is_some_and(|user| {
-            self.write(handle.home(), |shard| {
+            self.write(handle.home(), |shard, now| {
                 shard.end_session(&user, handle.serial(), handle.created(), now)
             })
         })
@@ -175,18 +179,17 @@ impl SessionCache {
     pub fn end_user(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
-        let now = self.now();
         let except = except.filter(|id| id.home == home);
-        self.write(home, |shard| shard.end_user(&user, except, now))
+        self.write(home, |shard, now| shard.end_user(&user, except, now))
     }
 
-    /// The times of a session that somebody signs in to.
-    fn signed_in_times(&self, line: &Line, with: SignIn<'_>, now: Tick) -> Times {
-        let times = Times { authenticated: now, issued: now, ..line.times() };
+    /// The times of a session to which a user signs in, whose lifetime counted from `start`.
+    fn signed_in_times(&self, times: Times, start: Tick, with: SignIn<'_>, now: Tick) -> Times {
+        let times = Times { authenticated: now, issued: now, ..times };
         if !with.renew_lifetime {
-            return self.change(times, line.start(), with.deadlines, now);
+            return self.change(times, start, with.deadlines, now);
         }
-        let lifetime = times.end.saturating_sub(line.start()).min(self.0.lifetime);
+        let lifetime = times.end.saturating_sub(start).min(self.0.lifetime);
         let times = Times { end: now.saturating_add(lifetime), ..times };
         self.change(times, now, with.deadlines, now)
     }

@@ -73,6 +73,7 @@ pub enum Memory {
 }
 
 /// What a session is promised.
+#[derive(Clone)]
 struct Session {
     data: Vec<u8>,
     version: u32,
@@ -478,7 +479,8 @@ impl Session {
 
 fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
-    Deadlines { idle_timeout, lifetime: lifetime.map(|ticks| TICK * 2 * u32::from(ticks)) }
+    let lifetime = lifetime.map(|ticks| TICK * 2 * u32::from(ticks));
+    Deadlines { idle_timeout, lifetime, ..Deadlines::default() }
 }
 
 /// A span of time from none to more than a lifetime, often of about a tick.
