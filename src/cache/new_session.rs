@@ -24,6 +24,8 @@ pub struct NewSession<'a> {
     /// Who is signed in from the start, and how: for a visitor who had no session. Timeouts of the sign-in count
     /// before those above, and data of its own is left out.
     pub user: Option<(&'a str, SignIn<'a>)>,
+    /// The caller has asked the admission hook, which is not asked again. False unless set.
+    pub admitted: bool,
 }
 
 impl<'a> NewSession<'a> {
@@ -43,5 +45,12 @@ impl<'a> NewSession<'a> {
     #[must_use]
     pub fn user(self, name: &'a str, with: SignIn<'a>) -> Self {
         Self { user: Some((name, with)), ..self }
+    }
+
+    /// Creates the session without asking the admission hook: the caller has done so, by
+    /// [`check_admission`](crate::SessionCache::check_admission).
+    #[must_use]
+    pub fn admitted(self) -> Self {
+        Self { admitted: true, ..self }
     }
 }
