@@ -12,9 +12,9 @@ pub(crate) fn is_changed(old: Option<&[u8]>, new: Option<&[u8]>) -> bool {
         return new.is_some();
     };
     match (json::members(old), json::members(new)) {
-        (Some(old), Some(new)) => NAMING.iter().any(|member| {
-            is_changed_value(old.get(*member).copied(), new.get(*member).copied())
-        }),
+        (Some(old), Some(new)) => NAMING
+            .iter()
+            .any(|member| is_changed_value(old.get(*member).copied(), new.get(*member).copied())),
         _ => !json::is_same(Some(old), Some(new)),
     }
 }

@@ -38,12 +38,12 @@ pub(crate) fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
 
 /// Returns the members of an object with their raw values, the last one of each name; `None` if it is not an object.
 pub(crate) fn members(json: &[u8]) -> Option<BTreeMap<String, &[u8]>> {
-    let parts = parts(between(json, b"{", b"}")?, b',');
-    let member = |part: &&_| {
-        let [name, value] = parts_of_member(part)?;
+    let members = parts(between(json, b"{", b"}")?, b',').into_iter();
+    let member = |member| {
+        let [name, value] = parts(member, b':').try_into().ok()?;
         Some((text(name)?, value))
     };
-    parts.iter().map(|part| member(&part)).collect()
+    members.map(member).collect()
 }
 
 /// The characters of the least `i64`.
@@ -109,10 +109,6 @@ fn parts(inner: &[u8], separator: u8) -> Vec<&[u8]> {
         false
     };
     if inner.is_empty() { Vec::new() } else { inner.split(is_separator).collect() }
-}
-
-fn parts_of_member(member: &[u8]) -> Option<[&[u8]; 2]> {
-    parts(member, b':').try_into().ok()
 }
 
 #[cfg(test)]

@@ -380,7 +380,9 @@ impl Session {
         let changes = changes.into_iter().map(change).collect::<Result<Vec<_>, SessionError>>();
         self.change(|state, request| {
             let changes = changes?;
-            changes.iter().try_for_each(|(key, change)| state.check_identity(request, key, change))?;
+            changes
+                .iter()
+                .try_for_each(|(key, change)| state.check_identity(request, key, change))?;
             changes.into_iter().for_each(|(key, change)| state.changes.push(key, change));
             Ok(())
         })

@@ -28,9 +28,9 @@ impl Request {
     /// cookie, or is about to get one: a cookie set now would overwrite that. For requests that open no session.
     pub(crate) fn replaced_id(&self) -> Option<SessionId> {
         let window = self.sessions.replaced_window();
-        self.sessions.ids_of(&self.incoming.cookies).find(|id| {
-            self.sessions.cache().replaced(id).is_some_and(|age| age < window)
-        })
+        self.sessions
+            .ids_of(&self.incoming.cookies)
+            .find(|id| self.sessions.cache().replaced(id).is_some_and(|age| age < window))
     }
 }
 

@@ -250,12 +250,7 @@ impl State {
 
     /// Gives the session a new id if that was asked for, if a key now names another user, or if it is time. `len` is
     /// what its data will take. Returns true if there are more changes now.
-    fn rotate(
-        &mut self,
-        request: &Request,
-        phase: Phase,
-        len: usize,
-    ) -> Result<bool, CommitError> {
+    fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
         let key = self.renamed(request).map(Box::from);
         // Nobody knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
@@ -359,7 +354,7 @@ impl Live {
         let deadlines = sessions.deadlines(Some(keep));
         match keep {
             Keep::Used | Keep::Usual if !self.is_remembered() => {
-                Deadlines { lifetime: None, ..deadlines }
+                Deadlines { lifetime_from_now: None, ..deadlines }
             }
             _ => deadlines,
         }
