@@ -69,8 +69,9 @@ impl State {
             return None;
         };
         let record = live.record.filter(|record| !record.is_alias())?;
+        // An id that was issued within this tick has a cookie that is as young.
         let has_moved = || {
-            let persistent = live.persistent(request);
+            let persistent = live.persistent(request).filter(|_| !record.id_age().is_zero());
             persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
         };
         let sessions = &request.sessions;
