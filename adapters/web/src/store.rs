@@ -57,10 +57,11 @@ impl State {
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
         for name in request.sessions.identity_keys() {
+            if !self.changes.is_clearing() && self.changes.keys().all(|key| key != name) {
+                continue;
+            }
             let json = self.json(request, name).unwrap_or_default();
-            let is_removed =
-                self.changes.is_clearing() || self.changes.keys().any(|key| key == name);
-            if is_removed && !identity::is_changed(None, json.as_deref()) {
+            if !identity::is_changed(None, json.as_deref()) {
                 removals.push((name, json.map_or(Change::Remove, Change::Set)));
             }
         }
