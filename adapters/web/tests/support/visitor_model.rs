@@ -16,7 +16,7 @@ use sessile_web::{CommitError, Session, Sessions, SignIn};
 use crate::support::builder;
 
 pub(crate) const DAY: u64 = 24 * 60 * 60;
-const LIFETIME: u64 = 30 * DAY;
+const LIFETIME: u64 = 10 * DAY;
 const REMEMBERED: u64 = 7 * DAY;
 const WINDOW: u64 = 60;
 /// The end of a lifetime that is not followed.
@@ -284,6 +284,10 @@ impl World {
             Predicted::Nothing => {
                 assert_eq!((error, set), (None, None), "{trace}");
             }
+            Predicted::NoCookie => {
+                assert!(error.is_none_or(|status| status == StatusCode::CONFLICT), "{trace}");
+                assert_eq!(set, None, "{trace}");
+            }
             Predicted::Session(view) => {
                 assert_eq!(error, None, "{trace}");
                 let is_new = set.is_some();
@@ -298,6 +302,9 @@ impl World {
                 let is_as_before = is_idle && seen == before;
                 if !(is_as_before || is_for_form && seen.as_ref().is_some_and(is_vacant)) {
                     assert_eq!(seen, view, "{trace}");
+                }
+                if before.is_some() && !is_as_before && (signs_in || tab.renames(before.as_ref())) {
+                    assert!(is_new && self.view(tab.cookie.as_deref()).is_none(), "{trace}");
                 }
                 let is_of_browser = self.is_of_browser(&tab);
                 let user = view.and_then(|view| view.user);
@@ -444,6 +451,8 @@ enum Predicted {
     Conflict,
     /// 200, no cookie, and there was nothing to store.
     Nothing,
+    /// No cookie: it is 409, unless the session's cookie was kept already.
+    NoCookie,
     /// 200, and the response's cookie, or else the request's, opens that.
     Session(Option<View>),
 }
@@ -523,8 +532,12 @@ impl Tab {
         if user.is_some() || base.user.is_none() && names_another(&base.data, &data) {
             return Predicted::Session(Some(View { user, data }));
         }
-        let keeps = self.acts.iter().any(|act| matches!(act, Act::Persistent | Act::Remember));
-        if data != base.data || keeps { Predicted::Conflict } else { Predicted::Nothing }
+        match self.keep() {
+            _ if data != base.data => Predicted::Conflict,
+            Some(REMEMBERED) => Predicted::Conflict,
+            Some(_) => Predicted::NoCookie,
+            None => Predicted::Nothing,
+        }
     }
 
     /// The session that this request read has ended, or expired.
