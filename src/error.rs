@@ -350,7 +350,7 @@ impl fmt::Display for CookieError {
             ),
             Self::Domain { given } => write!(
                 f,
-                "`domain` was {given:?}; it must be a host's name, without a dot in front"
+                "`domain` must be a host name such as \"example.org\", got {given:?}"
             ),
             Self::MaxAge { given } => {
                 write!(
