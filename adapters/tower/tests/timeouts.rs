@@ -7,19 +7,19 @@ mod support;
 use std::time::Duration;
 
 use axum::{
-    BoxError, Router,
+    BoxError, Extension, Router,
     body::Body,
     error_handling::HandleErrorLayer,
     http::{Request, StatusCode},
+    response::IntoResponse,
     routing::get,
 };
-use sessile_tower::{Session, SessionError, SessionLayer};
+use sessile_tower::{DiscardChanges, Session, SessionError, SessionLayer};
 use support::cache;
 use tower::{ServiceBuilder, ServiceExt, timeout::TimeoutLayer};
 
 async fn slow(session: Session) -> Result<(), SessionError> {
     session.insert("step", 1)?;
-    session.csrf_token()?;
     tokio::time::sleep(Duration::from_secs(60)).await;
     session.insert("step", 2)
 }
@@ -32,17 +32,32 @@ fn status(app: Router) -> StatusCode {
     runtime.block_on(app.oneshot(request)).unwrap().status()
 }
 
-fn app(layers: impl FnOnce(Router) -> Router) -> Router {
-    layers(Router::new().route("/slow", get(slow)))
+async fn timed_out(_: BoxError) -> impl IntoResponse {
+    StatusCode::REQUEST_TIMEOUT
+}
+
+async fn timed_out_and_discarded(_: BoxError) -> impl IntoResponse {
+    (StatusCode::REQUEST_TIMEOUT, Extension(DiscardChanges))
+}
+
+const PATIENCE: TimeoutLayer = TimeoutLayer::new(Duration::from_secs(30));
+
+#[test]
+fn a_timeout_outside_the_session_layer_stores_nothing_of_a_handler_that_is_cut_off() {
+    let cache = cache();
+    let timeout = ServiceBuilder::new().layer(HandleErrorLayer::new(timed_out)).layer(PATIENCE);
+    let routes = Router::new().route("/slow", get(slow)).layer(SessionLayer::new(cache.clone()));
+    assert_eq!(status(routes.layer(timeout)), StatusCode::REQUEST_TIMEOUT);
+    assert!(cache.is_empty());
 }
 
 #[test]
-fn with_the_timeout_outside_the_session_layer_nothing_of_a_handler_that_is_cut_off_is_stored() {
+fn a_timeout_inside_the_session_layer_stores_nothing_if_its_response_says_so() {
     let cache = cache();
-    let timeout = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_: BoxError| async { StatusCode::REQUEST_TIMEOUT }))
-        .layer(TimeoutLayer::new(Duration::from_secs(30)));
-    let app = app(|routes| routes.layer(SessionLayer::new(cache.clone())).layer(timeout));
+    let timeout =
+        ServiceBuilder::new().layer(HandleErrorLayer::new(timed_out_and_discarded)).layer(PATIENCE);
+    let routes = Router::new().route("/slow", get(slow)).layer(timeout);
+    let app = routes.layer(SessionLayer::new(cache.clone()));
     assert_eq!(status(app), StatusCode::REQUEST_TIMEOUT);
     assert!(cache.is_empty());
 }
