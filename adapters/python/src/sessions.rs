@@ -10,7 +10,7 @@ use sessile::{SameSite, SetCookie, cookie::candidates};
 use crate::{
     cache::SessionCache,
     errors::{seconds, wrong},
-    fork, json, keys,
+    fork, keys,
     starlette_cookie::Importer,
     visit::Visit,
 };
@@ -21,7 +21,6 @@ pub(crate) struct Sessions {
     cache: Py<SessionCache>,
     wire: Wire,
     importer: Option<Importer>,
-    pub(crate) memo: json::Memo,
     /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
     current: Mutex<Current>,
 }
@@ -88,7 +87,7 @@ impl Sessions {
         let current = Mutex::new(Current { generation: fork::generation(), sessions });
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
-        Ok(Self { cache, wire, importer, memo: json::Memo::default(), current })
+        Ok(Self { cache, wire, importer, current })
     }
 
     /// The session of a request or a websocket, not read yet. `headers` are pairs of bytes, the names in lower case.

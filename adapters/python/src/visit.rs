@@ -3,8 +3,6 @@
 //! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
 //! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::{
@@ -51,7 +49,7 @@ struct Known {
     key: String,
     json: Bytes,
     /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<Arc<json::Pieces>>,
+    pieces: Option<json::Pieces>,
 }
 
 impl Known {
@@ -89,11 +87,7 @@ impl Visit {
         }
         self.known.clear();
         for (key, json) in session.pairs() {
-            let (value, pieces) = self
-                .sessions
-                .get()
-                .memo
-                .decode(py, &json)
+            let (value, pieces) = json::decode_in_pieces(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(&key, value)?;
             self.known.push(Known { key, json, pieces: Some(pieces) });
@@ -283,7 +277,7 @@ impl Visit {
 
 /// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
 type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<Arc<json::Pieces>>)>);
+type Change = (String, Option<(Bytes, Option<json::Pieces>)>);
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
@@ -547,10 +541,7 @@ impl Visit {
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
-                changes.push((
-                    text.into_owned(),
-                    Some((json, json::Pieces::of(&value).map(Arc::new))),
-                ));
+                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
             }
         }
         if seen < self.known.len() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 from typing import Any
 
@@ -129,7 +130,6 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
 
 
 def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
-    """The third time it is a copy of what was kept."""
     client = client_with(cache, {"cart": CART})
     for at in range(5):
         session = ClientOfMany(cache)
@@ -142,7 +142,7 @@ def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache
         seen[0].append(at)
 
 
-def test_changes_to_a_copy_are_found(cache: SessionCache) -> None:
+def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache) -> None:
     client, expected = client_with(cache, {"cart": CART}), copy.deepcopy(CART)
     for at in range(12):
         for _ in range(3):
@@ -180,3 +180,15 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
     thread.join()
     assert raised == []
     assert stored(client) == {"n": 1_999}
+
+
+def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache) -> None:
+    client = client_with(cache, {"card": ["the number of a card", "and more than a few bytes of it"]})
+    assert client.cookie is not None
+    headers, sessions = [(b"cookie", client.cookie.encode())], Sessions(cache)
+    for _ in range(4):
+        assert len(unread(sessions.begin(headers, False))["card"]) == 2
+    client.run(lambda session: session.clear())
+    gc.collect()
+    kept = [found for found in gc.get_objects() if type(found) is list and found[:1] == ["the number of a card"]]
+    assert kept == []
