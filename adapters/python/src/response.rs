@@ -188,7 +188,8 @@ impl<'py> Response<'py> {
         }
         if self.expired.is_some() {
             let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
-            self.py.detach(|| self.sessions.cache().end_token(token.as_bytes()));
+            let cache = self.sessions.cache();
+            self.py.detach(|| cache.end_token(token.as_bytes()));
         }
         text
     }
@@ -199,7 +200,10 @@ impl<'py> Response<'py> {
 
     /// The headers that a session may change, and a list of the others as they are. One that is no header is left
     /// to the server.
-    fn split(&self, given: Option<&Bound<'py, PyAny>>) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
+    fn split(
+        &self,
+        given: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
         let (others, mut headers) = (PyList::empty(self.py), HeaderMap::new());
         let Some(given) = given else {
             return Ok((others, headers));

@@ -131,11 +131,7 @@ impl Visit {
     }
 
     /// Warns of a cookie of the session's name that another middleware put into a response.
-    fn look_for_foreign_cookie(
-        &self,
-        py: Python<'_>,
-        message: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
+    fn look_for_foreign_cookie(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<()> {
         response::look_for_foreign_cookie(py, &self.cookie_name(py)?, message)
     }
 
@@ -404,10 +400,7 @@ impl Visit {
     }
 
     /// A message after the first.
-    fn go_on<'py>(
-        &mut self,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn go_on<'py>(&mut self, message: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = message.py();
         if self.stage == Stage::Refused {
             return Ok(Some(PyBytes::new(py, b"").into_any()));
