@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from conftest import control_of
 from test_concurrent import ClientOfMany
 
 from sessile import SessionCache, SessionError
@@ -51,7 +52,7 @@ def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> 
 
     def save(session: Session) -> None:
         session[1] = "new"  # type: ignore[index]
-        session.save()
+        control_of(session).save()
         del session["x"]
 
     client.run(save)
@@ -89,7 +90,7 @@ def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: di
     def save(session: Session) -> None:
         session.update(a=half, b=half)
         with pytest.raises(SessionError):
-            session.save()
+            control_of(session).save()
         del session["b"]
 
     client.run(save)
@@ -102,7 +103,7 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     def save(session: Session) -> None:
         session.update({"a": 1, "z" * 70_000: 2})
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         del session["a"]
         del session["z" * 70_000]
 
@@ -121,7 +122,7 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         session.update(a=1, b=1)
         del session["z" * 70_000]
 
@@ -169,7 +170,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
         try:
             for at in range(2_000):
                 session["n"] = at
-                session.save()
+                control_of(session).save()
         except BaseException as error:
             raised.append(error)
 
