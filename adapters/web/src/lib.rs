@@ -68,6 +68,7 @@ mod headers;
 mod incoming;
 mod json;
 mod key;
+mod nested;
 mod pairs;
 mod path;
 mod pending;

@@ -350,6 +350,10 @@ impl Session {
         })
     }
 
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.request.sessions
+    }
+
     pub(crate) fn shared(&self) -> (&Request, &Mutex<State>) {
         (&self.shared.request, &self.shared.state)
     }

@@ -32,10 +32,12 @@ use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, 
 /// assert!(sessions.with_domain("example.org").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two are equal if they have the same cache, not only an equal one, and equal settings.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sessions(Arc<Settings>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Settings {
     cache: SessionCache,
     attributes: Attributes,
@@ -50,7 +52,7 @@ struct Settings {
 }
 
 /// What the setters were told; `None` is the default of [`SetCookie`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Attributes {
     same_site: Option<SameSite>,
     path: Option<String>,
