@@ -2,7 +2,7 @@
 //!
 //! Owns what is still possible then, which is all that the browser need not be told of. It does not know when that is.
 
-use crate::{Session, SessionError, state::State};
+use crate::{Session, SessionError, state::State, store::Phase};
 
 impl Session {
     /// For adapters: from now on no response tells the browser anything, because its headers have left or because there
@@ -26,7 +26,7 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn detach(&self) {
-        let mut state = self.shared().1.lock();
+        let mut state = self.state();
         (state.detached, state.committed) = (true, false);
     }
 
@@ -72,7 +72,7 @@ impl Session {
     /// lock.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.with(|state, request| state.has_work(request))
+        self.with(|state, request| state.has_work(request, Phase::Commit))
     }
 }
 
