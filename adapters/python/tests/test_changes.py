@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import control_of
 from test_concurrent import ClientOfMany
 
 from sessile import SessionCache, SessionError, TooLarge
@@ -17,11 +18,6 @@ from sessile._sessile import Sessions
 from sessile.session import Session, unread
 
 CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for at in range(4)]
-
-
-def control(session: Session) -> Any:
-    """What has the verbs."""
-    return session
 
 
 def stored(client: ClientOfMany) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> 
 
     def save(session: Session) -> None:
         session[1] = "new"  # type: ignore[index]
-        session.save()
+        control_of(session).save()
         del session["x"]
 
     client.run(save)
@@ -96,7 +92,7 @@ def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: di
     def save(session: Session) -> None:
         session.update(a=half, b=half)
         with pytest.raises(SessionError):
-            session.save()
+            control_of(session).save()
         del session["b"]
 
     client.run(save)
@@ -109,7 +105,7 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     def save(session: Session) -> None:
         session.update({"a": 1, "z" * 70_000: 2})
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         del session["a"]
         del session["z" * 70_000]
 
@@ -128,7 +124,7 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         session.update(a=1, b=1)
         del session["z" * 70_000]
 
@@ -176,7 +172,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
         try:
             for at in range(2_000):
                 session["n"] = at
-                session.save()
+                control_of(session).save()
         except BaseException as error:
             raised.append(error)
 
@@ -206,7 +202,7 @@ def test_the_order_of_an_ordered_dict_is_kept_and_a_move_is_a_change(cache: Sess
 
     def move(session: Session) -> None:
         session["history"] = OrderedDict(session["history"])
-        control(session).save()
+        control_of(session).save()
         session["history"].move_to_end("a")
         assert session.modified
 
@@ -224,7 +220,7 @@ def test_a_value_that_changes_the_session_when_it_is_iterated_is_an_error_at_mos
                 return iter([1])
 
         session["greedy"] = Greedy()
-        control(session).save()
+        control_of(session).save()
         assert session["99"] is None
 
     client.run(put)
@@ -239,7 +235,7 @@ def test_a_huge_value_is_encoded_up_to_the_limit_only(cache: SessionCache) -> No
         session["more than a computer has room for"] = value
         assert session.modified
         with pytest.raises(TooLarge, match="must be at most 16384 bytes"):
-            control(session).save()
+            control_of(session).save()
         del session["more than a computer has room for"]
 
     client_with(cache, {"k": "v"}).run(save)
@@ -250,7 +246,7 @@ def test_a_key_with_a_lone_surrogate_is_an_error_that_names_it(cache: SessionCac
         for data in ({"\ud800": 1}, {"in": {"\ud800": 1}}):
             session.update(data)
             with pytest.raises(ValueError, match="session.*has a key with a lone surrogate"):
-                control(session).save()
+                control_of(session).save()
             for key in data:
                 del session[key]
 
