@@ -14,7 +14,7 @@ use sessile_web::{self as web, CommitError, Incoming, Session, SessionError, Sig
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, refusal, seconds},
+    errors::{Forked, TooLarge, refusal, seconds},
     fork, json,
     records::Device,
     response::{self, Kind, Response},
@@ -205,7 +205,11 @@ impl Visit {
 
     /// Whether the dict differs from what was read, or last stored.
     fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        Ok(self.is_imported || !self.changes(dict)?.is_empty())
+        let changes = match self.changes(dict) {
+            Err(error) if error.is_instance_of::<TooLarge>(dict.py()) => return Ok(true),
+            changes => changes?,
+        };
+        Ok(self.is_imported || !changes.is_empty())
     }
 
     fn sign_in(
@@ -512,17 +516,32 @@ impl Visit {
         }
     }
 
-    /// What differs between the dict and what is known of it. The dict's keys are mostly in the order of those that
-    /// are known, since it was filled from them.
+    /// Returns what differs between the dict and what is known of it.
     fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        match self.changes_with(dict, || self.encoder(json::Encoder::new)) {
+            // Code in Python may run, and must find no dict that is being walked.
+            Err(fault) if fault.needs_copies() => {
+                let copy = json::with_own_keys(dict)?;
+                Ok(self.changes_with(&copy, || self.encoder(json::Encoder::copying))?)
+            }
+            changes => Ok(changes?),
+        }
+    }
+
+    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
+    fn changes_with(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        new_encoder: impl Fn() -> json::Encoder,
+    ) -> Result<Changes, json::Fault> {
         let mut changes = Changes::new();
         let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
             if !key.is_exact_instance_of::<PyString>() {
-                return self.changes(&json::with_text_keys(dict)?);
+                return Err(json::Fault::new_needs_copies());
             }
-            let text = json::key_text(&key)?;
+            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
             let known = self.place(&text, next).map(|at| {
                 (next, seen) = (at + 1, seen + 1);
                 &self.known[at]
@@ -530,7 +549,7 @@ impl Visit {
             if known.is_some_and(|known| known.is_unchanged(&value)) {
                 continue;
             }
-            let encoder = encoder.get_or_insert_with(|| self.encoder());
+            let encoder = encoder.get_or_insert_with(&new_encoder);
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
@@ -555,9 +574,9 @@ impl Visit {
     }
 
     /// With room for the longest value.
-    fn encoder(&self) -> json::Encoder {
+    fn encoder(&self, new: impl Fn(usize, usize) -> json::Encoder) -> json::Encoder {
         let longest = self.known.iter().map(|known| known.json.len()).max();
-        json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE)
+        new(longest.unwrap_or(0) + SPARE, self.sessions.get().max_session_size())
     }
 
     fn place(&self, key: &str, next: usize) -> Option<usize> {
