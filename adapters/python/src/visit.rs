@@ -3,21 +3,23 @@
 //! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
 //! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
-use std::sync::Arc;
+mod respond;
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile_web::{Incoming, Session, SignIn};
+use sessile_web::{self as web, Incoming, Session, SignIn};
 
 use crate::{
-    errors::{Forked, refusal, seconds},
+    cache::SessionCache,
+    errors::{Forked, TooLarge, refusal, seconds},
     fork, json,
     records::Device,
-    response,
+    response::{self, Kind},
     sessions::Sessions,
 };
 
@@ -27,10 +29,14 @@ pub(crate) struct Visit {
     sessions: Py<Sessions>,
     headers: Py<PyAny>,
     is_websocket: bool,
+    /// The application has returned.
+    is_over: bool,
     stage: Stage,
     /// More of the response's body was to come.
     is_stream: bool,
     session: Option<Session>,
+    /// The session of a request that counts as a use of it, though it was not read.
+    touched: Option<Session>,
     generation: u32,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
@@ -45,7 +51,7 @@ struct Known {
     key: String,
     json: Bytes,
     /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<Arc<json::Pieces>>,
+    pieces: Option<json::Pieces>,
 }
 
 impl Known {
@@ -59,7 +65,7 @@ impl Known {
 enum Stage {
     /// Its headers have not left.
     Open,
-    /// They have, or there are none: a session can be saved, and nothing else.
+    /// They have left: a session can be saved, and nothing else.
     Detached,
     /// It says that something went wrong, and nothing is stored.
     Failed,
@@ -74,17 +80,16 @@ impl Visit {
         dict.clear();
         let cookies = cookies(self.headers.bind(py))?;
         let sessions = self.sessions.get().current(py)?;
-        let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
+        let session = self
+            .touched
+            .take()
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
         if self.stage != Stage::Open {
             session.detach();
         }
         self.known.clear();
         for (key, json) in session.pairs() {
-            let (value, pieces) = self
-                .sessions
-                .get()
-                .memo
-                .decode(py, &json)
+            let (value, pieces) = json::decode_in_pieces(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(&key, value)?;
             self.known.push(Known { key, json, pieces: Some(pieces) });
@@ -98,29 +103,38 @@ impl Visit {
         Ok(())
     }
 
-    /// What the response's next message has to do with the session: with the first one it is stored, and told in the
-    /// headers; what a stream changed before the last one is stored with that. If the first cannot be done, its
-    /// message becomes that of another response, whose body is the answer; that to the messages after it is none
-    /// of them.
+    /// Counts the request as a use of its session, as the middleware was told to.
+    fn touch(&mut self, py: Python<'_>) -> PyResult<()> {
+        let cookies = cookies(self.headers.bind(py))?;
+        if !cookies.is_empty() {
+            let sessions = self.sessions.get().current(py)?;
+            self.touched = Some(sessions.begin(cookies.into_iter().collect::<Incoming>()));
+            self.generation = fork::generation();
+        }
+        Ok(())
+    }
+
+    /// Handles the response's next message. With the first one the session is stored, and its headers are written.
+    /// Returns `None` if the message is to be sent as it is now; `True` if `save_late` is to follow it; and the body
+    /// of another response if the session cannot be stored, whose start the message is now. Messages after that one
+    /// are not to be sent: their body is empty.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if response::is_start(message)? {
-            return Self::commit(slf, dict, message);
-        }
-        let mut visit = slf.borrow_mut();
-        if visit.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(slf.py(), b"")));
-        }
-        if response::has_more(message)? {
-            visit.is_stream = true;
-        } else if visit.is_stream {
-            drop(visit);
-            Self::save_late(slf, dict)?;
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match response::kind(message)? {
+            Kind::Start => return Self::commit(slf, dict, message),
+            Kind::Accept => Self::accept(slf, dict, message)?,
+            Kind::Close => slf.borrow_mut().close(),
+            Kind::Rest => return slf.borrow_mut().go_on(message),
         }
         Ok(None)
+    }
+
+    /// Warns of a cookie of the session's name that another middleware put into a response.
+    fn look_for_foreign_cookie(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        response::look_for_foreign_cookie(py, &self.cookie_name(py)?, message)
     }
 
     /// Stores what changed, now.
@@ -133,8 +147,7 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores what changed since the headers left, or on a websocket, if somebody asked for the session. One that has
-    /// ended stays ended.
+    /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
         if visit.stage != Stage::Detached || visit.session.is_none() {
@@ -151,20 +164,54 @@ impl Visit {
         Ok(())
     }
 
-    /// Whether the dict differs from what was read, or last stored.
-    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        Ok(self.is_imported || !self.changes(dict)?.is_empty())
+    /// The application has returned: `save_late`, for the last time.
+    fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        slf.borrow_mut().is_over = true;
+        Self::save_late(slf, dict)
     }
 
-    /// Forgets all data. Who was signed in is signed out.
-    fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let session = slf.borrow().session()?;
-        if slf.borrow().is_imported || session.is_authenticated() {
-            return Self::sign_out(slf);
+    /// The application has failed. If no response has begun, what is stored even so is: that keys which name the
+    /// user were removed. No error here hides the application's.
+    fn fail(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) {
+        slf.borrow_mut().is_over = true;
+        let visit = slf.borrow();
+        let Ok(session) = visit.session() else {
+            return;
+        };
+        let removals = if visit.stage == Stage::Open { visit.removals(dict) } else { return };
+        drop(visit);
+        if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
+            let failure = StatusCode::INTERNAL_SERVER_ERROR;
+            let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
+            // Nothing can report that it failed.
+            drop(slf.py().detach(commit));
         }
-        session.clear().map_err(refusal)?;
-        slf.borrow_mut().known.clear();
-        Ok(())
+        slf.borrow_mut().stage = Stage::Failed;
+        session.detach();
+    }
+
+    /// Whether the application has returned.
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether it is a session of that cache.
+    fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
+        self.sessions.get().cache().is(cache)
+    }
+
+    /// The name of the cookie.
+    fn cookie_name(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.sessions.get().current(py)?.cache().cookie_name().to_owned())
+    }
+
+    /// Whether the dict differs from what was read, or last stored.
+    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let changes = match self.changes(dict) {
+            Err(error) if error.is_instance_of::<TooLarge>(dict.py()) => return Ok(true),
+            changes => changes?,
+        };
+        Ok(self.is_imported || !changes.is_empty())
     }
 
     fn sign_in(
@@ -202,8 +249,13 @@ impl Visit {
         slf.py().detach(|| session.csrf_token()).map_err(refusal)
     }
 
-    fn check_csrf(&self, token: &str) -> PyResult<bool> {
-        Ok(self.session()?.check_csrf(token).is_ok())
+    fn check_csrf(&self, token: &str) -> PyResult<()> {
+        self.session()?.check_csrf(token).map_err(refusal)
+    }
+
+    /// Whether the session is still there.
+    fn is_alive(&self) -> PyResult<bool> {
+        Ok(self.session()?.is_alive())
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -227,7 +279,7 @@ impl Visit {
 
 /// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
 type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<Arc<json::Pieces>>)>);
+type Change = (String, Option<(Bytes, Option<json::Pieces>)>);
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
@@ -235,57 +287,16 @@ impl Visit {
             sessions,
             headers,
             is_websocket,
-            stage: if is_websocket { Stage::Detached } else { Stage::Open },
+            is_over: false,
+            stage: Stage::Open,
             is_stream: false,
             session: None,
+            touched: None,
             generation: 0,
             was_stored: false,
             is_imported: false,
             known: Vec::new(),
         }
-    }
-
-    /// The response begins. If a handler asked for the session, what changed is stored and the headers are written.
-    /// Nothing is borrowed meanwhile: others may look at the session while this one waits for a lock.
-    fn commit<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let py = slf.py();
-        let status = response::status(message)?;
-        let is_failure = status.is_server_error();
-        let left = if is_failure { Stage::Failed } else { Stage::Detached };
-        let mut visit = slf.borrow_mut();
-        if visit.session.is_none() {
-            // Something that goes on after this still may ask.
-            visit.stage = left;
-            return Ok(None);
-        }
-        let session = visit.session()?;
-        if visit.stage != Stage::Open {
-            return Ok(None);
-        }
-        let mut changes = Changes::new();
-        if !is_failure {
-            if visit.is_imported && dict.is_empty() {
-                session.sign_out();
-            }
-            changes = visit.changes(dict)?;
-            Self::push(&session, &changes)?;
-        }
-        drop(visit);
-        let refused = response::commit(py, &session, status, message)?;
-        let mut visit = slf.borrow_mut();
-        visit.stage = if refused.is_some() { Stage::Refused } else { left };
-        if visit.stage == Stage::Detached {
-            visit.is_imported = false;
-        } else {
-            changes.clear();
-        }
-        visit.stored(&session, changes);
-        session.detach();
-        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -307,10 +318,10 @@ impl Visit {
 
     fn too_late(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a websocket cannot make a session or give it a new id: no response carries its cookie. Do it in a \
-             request before"
+            "a websocket that was accepted cannot create a session or give it a new id, because no response carries \
+             the cookie: do it before `accept()`"
         } else {
-            "the response's headers have left, so that no session can be made or get a new id: do it before the \
+            "the response's headers have left, so that no session can be created or get a new id: do it before the \
              handler returns"
         })
     }
@@ -326,9 +337,9 @@ impl Visit {
         let value = json.and_then(|json| json::decode(py, &json).ok());
         if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
             dict.update(data.as_mapping())?;
-            self.is_imported = !data.is_empty() && !self.is_websocket;
-            if self.is_websocket {
-                // It can be read there, and moved in a request.
+            self.is_imported = !data.is_empty() && self.stage == Stage::Open;
+            if self.stage != Stage::Open {
+                // It can be read, and moved in another request.
                 self.know(self.changes(dict)?);
             }
         }
@@ -365,6 +376,7 @@ impl Visit {
 
     /// Notes that the session is gone, and empty.
     fn forget(&mut self) {
+        self.was_stored = false;
         self.known.clear();
         self.is_imported = false;
     }
@@ -383,17 +395,32 @@ impl Visit {
         }
     }
 
-    /// What differs between the dict and what is known of it. The dict's keys are mostly in the order of those that
-    /// are known, since it was filled from them.
+    /// Returns what differs between the dict and what is known of it.
     fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        match self.changes_with(dict, || self.encoder(json::Encoder::new)) {
+            // Code in Python may run, and must find no dict that is being walked.
+            Err(fault) if fault.needs_copies() => {
+                let copy = json::with_own_keys(dict)?;
+                Ok(self.changes_with(&copy, || self.encoder(json::Encoder::copying))?)
+            }
+            changes => Ok(changes?),
+        }
+    }
+
+    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
+    fn changes_with(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        new_encoder: impl Fn() -> json::Encoder,
+    ) -> Result<Changes, json::Fault> {
         let mut changes = Changes::new();
         let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
             if !key.is_exact_instance_of::<PyString>() {
-                return self.changes(&json::with_text_keys(dict)?);
+                return Err(json::Fault::new_needs_copies());
             }
-            let text = json::key_text(&key)?;
+            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
             let known = self.place(&text, next).map(|at| {
                 (next, seen) = (at + 1, seen + 1);
                 &self.known[at]
@@ -401,30 +428,34 @@ impl Visit {
             if known.is_some_and(|known| known.is_unchanged(&value)) {
                 continue;
             }
-            let encoder = encoder.get_or_insert_with(|| self.encoder());
+            let encoder = encoder.get_or_insert_with(&new_encoder);
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
-                changes.push((
-                    text.into_owned(),
-                    Some((json, json::Pieces::of(&value).map(Arc::new))),
-                ));
+                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
             }
         }
         if seen < self.known.len() {
-            for Known { key, .. } in &self.known {
-                if !dict.contains(key)? {
-                    changes.push((key.clone(), None));
-                }
-            }
+            changes.extend(self.removals(dict)?);
         }
         Ok(changes)
     }
 
+    /// The keys that are known and are not in the dict.
+    fn removals(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        let mut removals = Changes::new();
+        for Known { key, .. } in &self.known {
+            if !dict.contains(key)? {
+                removals.push((key.clone(), None));
+            }
+        }
+        Ok(removals)
+    }
+
     /// With room for the longest value.
-    fn encoder(&self) -> json::Encoder {
+    fn encoder(&self, new: impl Fn(usize, usize) -> json::Encoder) -> json::Encoder {
         let longest = self.known.iter().map(|known| known.json.len()).max();
-        json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE)
+        new(longest.unwrap_or(0) + SPARE, self.sessions.get().max_session_size())
     }
 
     fn place(&self, key: &str, next: usize) -> Option<usize> {
@@ -454,3 +485,7 @@ const SPARE: usize = 128;
 fn is_gone(error: &sessile_web::SessionError) -> bool {
     matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
 }
+
+/// Does nothing. A method of Python's for the same would show its session in its `repr`.
+#[pyfunction]
+pub(crate) fn nothing() {}
