@@ -143,6 +143,15 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
     }
 }
 
+impl CommitError {
+    /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
+    /// the adapter itself found that nothing can be. [`Sessions::commit`](crate::Sessions::commit) does it for its own
+    /// errors.
+    pub fn replace_headers(&self, headers: &mut HeaderMap) {
+        refuse(self, headers);
+    }
+}
+
 const OF_THE_HANDLER: [HeaderName; 17] = [
     header::ACCEPT_RANGES,
     header::AGE,
