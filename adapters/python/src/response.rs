@@ -66,6 +66,8 @@ pub(crate) struct Response<'py> {
     pub(crate) sessions: Sessions,
     /// The `Max-Age` of a cookie that expires at once, if that was set.
     pub(crate) expired: Option<i64>,
+    /// The application read the session.
+    pub(crate) is_read: bool,
 }
 
 impl<'py> Response<'py> {
@@ -138,7 +140,7 @@ impl<'py> Response<'py> {
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
-        if session.has_work() {
+        if self.is_read && session.has_work() {
             self.py.detach(|| Sessions::commit(session, status, headers))
         } else {
             // Nothing is stored: no lock is waited for.

@@ -235,7 +235,8 @@ async def _then(send: Send, message: Message, session: Session, then: bytes | Li
 def _settle(scope: Scope, session: Session, message: Message) -> None:
     """The response begins, and another session than the middleware's is in the scope."""
     adopt(scope, session)
-    if scope.get("session") is not session:
+    found = scope.get("session")
+    if found is not session and not isinstance(found, Session):
         session._visit.look_for_foreign_cookie(message)
 
 

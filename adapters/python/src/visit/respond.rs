@@ -24,12 +24,12 @@ impl Visit {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let status = response::status(message)?;
         let left = if status.is_server_error() { Stage::Failed } else { Stage::Detached };
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
+        let Some(session) = slf.borrow_mut().begin_commit(left)? else {
             return Ok(None);
         };
         let py = slf.py();
         let response = slf.borrow().response(py)?;
-        let (changes, refused) = match slf.borrow().hand_over(&session, dict, reads, left) {
+        let (changes, refused) = match slf.borrow().hand_over(&session, dict, left) {
             Ok(changes) => (changes, response.commit(&session, status, message)?),
             Err(error) if error.is_instance_of::<TooLarge>(py) => {
                 let text = error.value(py).to_string();
@@ -48,10 +48,10 @@ impl Visit {
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
+        let Some(session) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
             return Ok(());
         };
-        let handed_over = slf.borrow().hand_over(&session, dict, reads, Stage::Detached);
+        let handed_over = slf.borrow().hand_over(&session, dict, Stage::Detached);
         let accepted = handed_over.and_then(|changes| {
             slf.borrow().response(slf.py())?.accept(&session, message)?;
             Ok(changes)
@@ -64,17 +64,17 @@ impl Visit {
         error
     }
 
-    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
-    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
+    /// The session to commit, if it was read, or counts as used. Notes what follows if not.
+    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<Session>> {
         if self.stage != Stage::Open {
             return Ok(None);
         }
         if self.session.is_some() {
-            return Ok(Some((self.session()?, true)));
+            return self.session().map(Some);
         }
         // What goes on after this may still read it.
         self.stage = left;
-        Ok(self.touched.clone().map(|session| (session, false)))
+        Ok(self.touched.clone())
     }
 
     /// Hands over what there is to store when the response begins.
@@ -82,10 +82,9 @@ impl Visit {
         &self,
         session: &Session,
         dict: &Bound<'_, PyDict>,
-        reads: bool,
         left: Stage,
     ) -> PyResult<Changes> {
-        if !reads {
+        if self.session.is_none() {
             return Ok(Vec::new());
         }
         if left == Stage::Detached && self.is_imported && dict.is_empty() {
@@ -99,7 +98,12 @@ impl Visit {
 
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
         let settings = self.sessions.get();
-        Ok(Response { py, sessions: settings.current(py)?, expired: settings.expired() })
+        Ok(Response {
+            py,
+            sessions: settings.current(py)?,
+            expired: settings.expired(),
+            is_read: self.session.is_some(),
+        })
     }
 
     pub(super) fn committed(&mut self, session: &Session, stage: Stage, changes: Changes) {
