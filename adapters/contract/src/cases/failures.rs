@@ -108,7 +108,8 @@ pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(sit
     }
     assert_eq!(answer.all("set-cookie"), [""; 0]);
     assert_eq!(answer.only("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(answer.only("content-length"), Some(answer.body.len().to_string().as_str()));
+    let len = answer.body.len().to_string();
+    assert!(answer.only("content-length").is_none_or(|given| given == len), "of its own body");
 
     // One value alone may be an error of the handler's own.
     let larger = "x".repeat(17_000);
