@@ -111,6 +111,15 @@ async def sign_out_and_set(session: SessionDep, key: InForm, value: InForm) -> s
     return "ok"
 
 
+@router.post("/sign-out-set-and-delete-cookie")
+async def sign_out_set_and_delete_cookie(session: SessionDep, key: InForm, value: InForm) -> Response:
+    session.data.clear()
+    session.data[key] = value
+    response = PlainTextResponse("ok")
+    response.delete_cookie("__Host-session")
+    return response
+
+
 @router.post("/sign-out-everywhere")
 async def sign_out_everywhere(session: SessionDep) -> str:
     return str(session.sign_out_everywhere())
@@ -170,6 +179,12 @@ async def sign_out_and_fail(session: SessionDep, key: InForm, value: InForm) -> 
 @router.post("/panic")
 async def panic(session: Visitor, key: InForm, value: InForm) -> None:
     session[key] = value
+    raise RuntimeError("as the contract asks for")
+
+
+@router.post("/sign-out-and-panic")
+async def sign_out_and_panic(session: SessionDep) -> None:
+    session.sign_out()
     raise RuntimeError("as the contract asks for")
 
 

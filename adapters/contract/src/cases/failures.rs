@@ -38,6 +38,16 @@ pub(super) fn a_handler_that_panics_stores_nothing(site: &Site) {
     assert_eq!(browser.value("a"), "1", "the application goes on");
 }
 
+pub(super) fn a_sign_out_holds_though_the_handler_panics(site: &Site) {
+    let mut browser = site.browser();
+    let [sessions, ..] = site.stats();
+    browser.sign_in("bartik", "");
+    let request = browser.with_cookie(&Request::post("/sign-out-and-panic", &[]));
+    let status = site.try_send(&request).map(|answer| answer.status);
+    assert!([None, Some(500)].contains(&status), "{status:?}");
+    assert_eq!((browser.user().as_str(), site.stats()[0]), ("", sessions));
+}
+
 pub(super) fn a_client_that_goes_away_leaves_nothing_behind(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
