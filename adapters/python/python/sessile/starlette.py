@@ -110,9 +110,9 @@ class SessionMiddleware:
                 max_age=max_age,
                 idle_timeout=_settings.seconds("idle_timeout", idle_timeout),
                 lifetime=_settings.seconds("lifetime", lifetime),
-                session_cookie=name,
+                cookie_name=name,
             )
-        elif secret_key is not None or keys is not None or name not in (None, cache.cookie_name):
+        elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
             raise ValueError("`cache` has keys and a cookie name of its own: leave them out here")
         if accept_starlette_cookies is not None:
             warnings.warn(
