@@ -1,21 +1,21 @@
 //! One request's session, between the dict that a handler sees and the engine.
 //!
-//! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
-//! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
+//! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBool, PyBytes, PyDict, PyString},
+    types::{PyBool, PyBytes, PyDict},
 };
 use sessile_web::{self as web, CommitError, Incoming, Session, SessionError, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, TooLarge, refusal, seconds},
+    errors::{Forked, refusal, seconds},
     fork, json,
+    known::{Changes, Known},
     records::Device,
     response::{self, Kind, Response},
     sessions::Sessions,
@@ -40,22 +40,7 @@ pub(crate) struct Visit {
     was_stored: bool,
     /// The data is out of a cookie of Starlette's.
     is_imported: bool,
-    /// By ascending key.
-    known: Vec<Known>,
-}
-
-/// A value that the dict had when it was last compared.
-struct Known {
-    key: String,
-    json: Bytes,
-    /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<json::Pieces>,
-}
-
-impl Known {
-    fn is_unchanged(&self, value: &Bound<'_, PyAny>) -> bool {
-        self.pieces.as_ref().is_some_and(|pieces| pieces.are_those_of(value))
-    }
+    known: Known,
 }
 
 /// How far the response is.
@@ -90,7 +75,7 @@ impl Visit {
             let (value, pieces) = json::decode_in_pieces(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(&key, value)?;
-            self.known.push(Known { key, json, pieces: Some(pieces) });
+            self.known.push(key, json, pieces);
         }
         self.was_stored = session.is_stored();
         if !self.was_stored {
@@ -176,7 +161,7 @@ impl Visit {
         let Ok(session) = visit.session() else {
             return;
         };
-        let removals = if visit.stage == Stage::Open { visit.removals(dict) } else { return };
+        let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
         drop(visit);
         if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
             let failure = StatusCode::INTERNAL_SERVER_ERROR;
@@ -206,7 +191,7 @@ impl Visit {
     /// Whether the dict differs from what was read, or last stored.
     fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         let changes = match self.changes(dict) {
-            Err(error) if error.is_instance_of::<TooLarge>(dict.py()) => return Ok(true),
+            Err(fault) if fault.too_large().is_some() => return Ok(true),
             changes => changes?,
         };
         Ok(self.is_imported || !changes.is_empty())
@@ -275,10 +260,6 @@ impl Visit {
     }
 }
 
-/// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
-type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<json::Pieces>)>);
-
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
         Self {
@@ -293,7 +274,7 @@ impl Visit {
             generation: 0,
             was_stored: false,
             is_imported: false,
-            known: Vec::new(),
+            known: Known::default(),
         }
     }
 
@@ -372,12 +353,12 @@ impl Visit {
         left: Stage,
     ) -> PyResult<Changes> {
         if left == Stage::Failed {
-            return self.removals(dict);
+            return Ok(self.known.removals(dict)?);
         }
         if self.is_imported && dict.is_empty() {
             session.sign_out();
         }
-        self.changes(dict)
+        Ok(self.changes(dict)?)
     }
 
     fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
@@ -461,7 +442,8 @@ impl Visit {
             self.is_imported = !data.is_empty() && self.stage == Stage::Open;
             if self.stage != Stage::Open {
                 // It can be read, and moved in another request.
-                self.know(self.changes(dict)?);
+                let changes = self.changes(dict)?;
+                self.known.make(changes);
             }
         }
         Ok(())
@@ -492,7 +474,7 @@ impl Visit {
     /// Notes that those changes are stored, and no others: what failed is found again.
     fn stored(&mut self, session: &Session, changes: Changes) {
         self.was_stored |= session.is_stored();
-        self.know(changes);
+        self.known.make(changes);
     }
 
     /// Notes that the session is gone, and empty.
@@ -502,88 +484,9 @@ impl Visit {
         self.is_imported = false;
     }
 
-    fn know(&mut self, changes: Changes) {
-        for (key, value) in changes {
-            let place = self.known.binary_search_by(|known| known.key.cmp(&key));
-            match (value, place) {
-                (Some((json, pieces)), Ok(at)) => self.known[at] = Known { key, json, pieces },
-                (Some((json, pieces)), Err(at)) => {
-                    self.known.insert(at, Known { key, json, pieces });
-                }
-                (None, Ok(at)) => drop(self.known.remove(at)),
-                (None, Err(_)) => {}
-            }
-        }
-    }
-
-    /// Returns what differs between the dict and what is known of it.
-    fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
-        match self.changes_with(dict, || self.encoder(json::Encoder::new)) {
-            // Code in Python may run, and must find no dict that is being walked.
-            Err(fault) if fault.needs_copies() => {
-                let copy = json::with_own_keys(dict)?;
-                Ok(self.changes_with(&copy, || self.encoder(json::Encoder::copying))?)
-            }
-            changes => Ok(changes?),
-        }
-    }
-
-    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
-    fn changes_with(
-        &self,
-        dict: &Bound<'_, PyDict>,
-        new_encoder: impl Fn() -> json::Encoder,
-    ) -> Result<Changes, json::Fault> {
-        let mut changes = Changes::new();
-        let mut encoder = None;
-        let (mut next, mut seen) = (0, 0);
-        for (key, value) in dict {
-            if !key.is_exact_instance_of::<PyString>() {
-                return Err(json::Fault::new_needs_copies());
-            }
-            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
-            let known = self.place(&text, next).map(|at| {
-                (next, seen) = (at + 1, seen + 1);
-                &self.known[at]
-            });
-            if known.is_some_and(|known| known.is_unchanged(&value)) {
-                continue;
-            }
-            let encoder = encoder.get_or_insert_with(&new_encoder);
-            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
-            if known.is_none_or(|known| known.json != json) {
-                let json = Bytes::copy_from_slice(json);
-                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
-            }
-        }
-        if seen < self.known.len() {
-            changes.extend(self.removals(dict)?);
-        }
-        Ok(changes)
-    }
-
-    /// The keys that are known and are not in the dict.
-    fn removals(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
-        let mut removals = Changes::new();
-        for Known { key, .. } in &self.known {
-            if !dict.contains(key)? {
-                removals.push((key.clone(), None));
-            }
-        }
-        Ok(removals)
-    }
-
-    /// With room for the longest value.
-    fn encoder(&self, new: impl Fn(usize, usize) -> json::Encoder) -> json::Encoder {
-        let longest = self.known.iter().map(|known| known.json.len()).max();
-        new(longest.unwrap_or(0) + SPARE, self.sessions.get().max_session_size())
-    }
-
-    fn place(&self, key: &str, next: usize) -> Option<usize> {
-        if self.known.get(next).is_some_and(|known| known.key == key) {
-            return Some(next);
-        }
-        self.known.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
+    /// Returns how the dict differs from what was read, or last stored.
+    fn changes(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
+        self.known.changes(dict, self.sessions.get().max_session_size())
     }
 }
 
@@ -599,9 +502,6 @@ fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     }
     Ok(fields)
 }
-
-/// Room for a value that got longer, or the first one, in bytes.
-const SPARE: usize = 128;
 
 fn is_gone(error: &sessile_web::SessionError) -> bool {
     matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
