@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from sessile.session import Session
 
@@ -37,7 +37,7 @@ def adopt(scope: MutableMapping[str, Any], session: Session) -> None:
     scope["session"] = session
 
 
-def _is_of_the_application(found: Any) -> bool:
+def _is_of_the_application(found: Any) -> TypeGuard[dict[str, Any]]:
     if not isinstance(found, dict) or _is_of_a_middleware(found):
         return False
     # A plain dict may come from Starlette before 1.0, whose middleware has one too.

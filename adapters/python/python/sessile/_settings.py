@@ -6,7 +6,7 @@ Every error names the setting as the application gave it, its value, and what it
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from sessile._registry import shared_cache
 from sessile._sessile import SessionCache
@@ -45,16 +45,16 @@ def text(name: str, given: Any) -> str:
     return given
 
 
-def same_site(given: Any) -> str:
+def same_site(given: Any) -> Literal["lax", "strict", "none"]:
     if not isinstance(given, str) or given.lower() not in ("lax", "strict", "none"):
         raise ValueError(f'`same_site` must be "lax", "strict" or "none", got {given!r}')
-    return given.lower()
+    return given.lower()  # type: ignore[return-value]
 
 
 def identity_keys(given: Any) -> list[str]:
     is_names = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
-    names = list(given) if is_names else [None]
-    if not all(isinstance(name, str) for name in names):
+    names = list(given) if is_names else []
+    if not is_names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"`identity_keys` must be a tuple of texts, got {given!r}")
     return names
 

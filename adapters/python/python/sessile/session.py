@@ -56,9 +56,6 @@ class Session(dict[str, Any]):
     __slots__ = ("__dict__", "__weakref__", "_visit")
     _visit: Visit
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Session:
-        return dict.__new__(_ByHand if cls is Session else cls)
-
     if TYPE_CHECKING:
 
         def clear(self) -> None: ...
@@ -66,6 +63,9 @@ class Session(dict[str, Any]):
         def mark_modified(self) -> None: ...
 
     else:
+
+        def __new__(cls, *args, **kwargs):
+            return dict.__new__(_ByHand if cls is Session else cls)
 
         @_Method
         def clear(self) -> None:
@@ -110,9 +110,9 @@ class _Unread(Session):
     """
 
     __slots__ = ()
-    __new__ = dict.__new__  # type: ignore[assignment]
 
     if not TYPE_CHECKING:
+        __new__ = dict.__new__
 
         def mark_accessed(self) -> None:
             self._visit.read(self)
@@ -163,9 +163,9 @@ class _ByHand(Session):
     """A session without a request, which notes its own changes as Starlette's does."""
 
     _accessed = _modified = False
-    __new__ = dict.__new__  # type: ignore[assignment]
 
     if not TYPE_CHECKING:
+        __new__ = dict.__new__
 
         @_Method
         def mark_accessed(self) -> None:
