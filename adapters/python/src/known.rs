@@ -1,7 +1,7 @@
 //! The values of a session's dict as they were when it was last compared, and how the dict differs from them.
 //!
 //! Invariant: by ascending key. It never keeps the dict. While it walks the dict, no code in Python can run that would
-//! change it: a value that needs such code is found, and the dict is copied first.
+//! change it: values that need such code are encoded by [`Encoded`], from a copy of the dict.
 
 use bytes::Bytes;
 use pyo3::{
@@ -50,31 +50,11 @@ impl Known {
         }
     }
 
-    /// Returns how the dict differs. A value of more than `limit` bytes is a fault.
-    pub(crate) fn changes(&self, dict: &Bound<'_, PyDict>, limit: usize) -> Result<Changes, Fault> {
-        match self.changes_with(dict, || Encoder::new(self.capacity(), limit)) {
-            Err(fault) if fault.needs_copies() => {
-                let copy = json::with_own_keys(dict)?;
-                self.changes_with(&copy, || Encoder::copying(self.capacity(), limit))
-            }
-            changes => changes,
-        }
-    }
-
-    /// Returns the keys that are not in the dict any more.
-    pub(crate) fn removals(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, Fault> {
-        if dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>()) {
-            return self.removals_with(dict);
-        }
-        self.removals_with(&json::with_own_keys(dict)?)
-    }
-
+    /// Returns how the dict differs. A value of more than `limit` bytes is a fault, and so is one that needs code in
+    /// Python to be encoded.
+    ///
     /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
-    fn changes_with(
-        &self,
-        dict: &Bound<'_, PyDict>,
-        new_encoder: impl Fn() -> Encoder,
-    ) -> Result<Changes, Fault> {
+    pub(crate) fn changes(&self, dict: &Bound<'_, PyDict>, limit: usize) -> Result<Changes, Fault> {
         let mut changes = Changes::new();
         let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
@@ -90,7 +70,7 @@ impl Known {
             if known.is_some_and(|known| known.is_made_of_the_same(&value)) {
                 continue;
             }
-            let encoder = encoder.get_or_insert_with(&new_encoder);
+            let encoder = encoder.get_or_insert_with(|| Encoder::new(self.capacity(), limit));
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
@@ -101,6 +81,25 @@ impl Known {
             changes.extend(self.removals_with(dict)?);
         }
         Ok(changes)
+    }
+
+    /// Returns how a dict differs whose values are encoded.
+    pub(crate) fn changes_of(&self, encoded: Encoded<'_>) -> Result<Changes, Fault> {
+        let mut changes = self.removals_with(&encoded.dict)?;
+        for (key, json, pieces) in encoded.values {
+            if self.place(&key, 0).is_none_or(|at| self.0[at].json != json) {
+                changes.push((key, Some((json, pieces))));
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Returns the keys that are not in the dict any more.
+    pub(crate) fn removals(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, Fault> {
+        if dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>()) {
+            return self.removals_with(dict);
+        }
+        self.removals_with(&json::with_own_keys(dict)?)
     }
 
     fn removals_with(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, Fault> {
@@ -123,6 +122,27 @@ impl Known {
             return Some(next);
         }
         self.0.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
+    }
+}
+
+/// A copy of a dict, and all of its values as JSON.
+pub(crate) struct Encoded<'py> {
+    dict: Bound<'py, PyDict>,
+    values: Vec<(String, Bytes, Option<Pieces>)>,
+}
+
+impl<'py> Encoded<'py> {
+    /// Code in Python may run.
+    pub(crate) fn new(dict: &Bound<'py, PyDict>, limit: usize) -> Result<Self, Fault> {
+        let dict = json::with_own_keys(dict)?;
+        let mut encoder = Encoder::copying(SPARE, limit);
+        let mut values = Vec::with_capacity(dict.len());
+        for (key, value) in &dict {
+            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
+            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
+            values.push((text.into_owned(), Bytes::copy_from_slice(json), Pieces::of(&value)));
+        }
+        Ok(Self { dict, values })
     }
 }
 

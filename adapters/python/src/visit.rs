@@ -2,40 +2,46 @@
 //!
 //! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 
+mod commit;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::{
+    PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBool, PyBytes, PyDict},
+    types::{PyDict, PyString},
 };
-use sessile_web::{self as web, CommitError, Incoming, Session, SessionError, SignIn};
+use sessile_web::{self as web, Incoming, Session, SessionError, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, refusal, seconds},
-    fork, json,
-    known::{Changes, Known},
+    errors::{Forked, Gone, refusal, seconds},
+    fork::OfProcess,
+    json,
+    known::{Changes, Encoded, Known},
     records::Device,
-    response::{self, Kind, Response},
+    response::{self, Kind},
     sessions::Sessions,
 };
 
 /// The session of one request.
+///
+/// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
 #[pyclass(module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
-    headers: Py<PyAny>,
+    /// `None` once the garbage collector has broken a cycle.
+    headers: Option<Py<PyAny>>,
     is_websocket: bool,
     /// The application has returned.
     is_over: bool,
     stage: Stage,
     /// More of the response's body was to come.
     is_stream: bool,
-    session: Option<Session>,
+    session: Option<OfProcess<Session>>,
     /// The session of a request that counts as a use of it, though it was not read.
-    touched: Option<Session>,
-    generation: u32,
+    touched: Option<OfProcess<Session>>,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
     /// The data is out of a cookie of Starlette's.
@@ -58,74 +64,76 @@ enum Stage {
 
 #[pymethods]
 impl Visit {
-    /// Reads the session into a dict, in place of what is there.
-    fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Reads the session into a dict, in place of what is there. Only the first call does, so that what was done to
+    /// the dict since is kept.
+    fn read(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        if slf.borrow().session.is_some() {
+            return Ok(());
+        }
+        let read = Self::look_up(slf)?;
+        let mut visit = slf.borrow_mut();
+        if visit.session.is_some() {
+            return Ok(());
+        }
         dict.clear();
-        let cookies = cookies(self.headers.bind(py))?;
-        let sessions = self.sessions.get().current(py)?;
-        let session = self
-            .touched
-            .take()
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
-        if self.stage != Stage::Open {
-            session.detach();
+        for (key, value) in read.values {
+            dict.set_item(key, value)?;
         }
-        self.known.clear();
-        for (key, json) in session.pairs() {
-            let (value, pieces) = json::decode_in_pieces(py, &json)
-                .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
-            dict.set_item(&key, value)?;
-            self.known.push(key, json, pieces);
+        if visit.stage != Stage::Open {
+            read.session.detach();
         }
-        self.was_stored = session.is_stored();
-        if !self.was_stored {
-            let name = sessions.cache().cookie_name();
-            self.import(py, name, &cookies, dict)?;
-        }
-        (self.session, self.generation) = (Some(session), fork::generation());
-        Ok(())
+        visit.session = Some(OfProcess::new(read.session));
+        (visit.known, visit.was_stored) = (read.known, read.is_stored);
+        drop(visit);
+        if read.is_stored { Ok(()) } else { Self::import(slf, &read.cookies, dict) }
     }
 
     /// Counts the request as a use of its session, as the middleware was told to.
-    fn touch(&mut self, py: Python<'_>) -> PyResult<()> {
-        let cookies = cookies(self.headers.bind(py))?;
+    fn touch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let cookies = Self::cookies(slf)?;
         if !cookies.is_empty() {
-            let sessions = self.sessions.get().current(py)?;
-            self.touched = Some(sessions.begin(cookies.into_iter().collect::<Incoming>()));
-            self.generation = fork::generation();
+            let sessions = Self::sessions(slf)?;
+            let session = sessions.begin(cookies.into_iter().collect::<Incoming>());
+            slf.borrow_mut().touched = Some(OfProcess::new(session));
         }
         Ok(())
     }
 
-    /// Handles the response's next message. With the first one the session is stored, and its headers are written.
-    /// Returns `None` if the message is to be sent as it is now; `True` if `save_late` is to follow it; and the body
-    /// of another response if the session cannot be stored, whose start the message is now. Messages after that one
-    /// are not to be sent: their body is empty.
+    /// Handles the response's next message. With the first one the session is stored, and its headers are written,
+    /// into a copy.
+    ///
+    /// Returns `None` if the message is to be sent; a message to send in its place; or that and what is to follow it:
+    /// `True` for `save_late`, and the body of another response if the session cannot be stored. Messages after that
+    /// one are not to be sent: their body is empty.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match response::kind(message)? {
-            Kind::Start => return Self::commit(slf, dict, message),
-            Kind::Accept => Self::accept(slf, dict, message)?,
-            Kind::Close => slf.borrow_mut().close(),
-            Kind::Rest => return slf.borrow_mut().go_on(message),
+            Kind::Start => Self::commit(slf, dict, message),
+            Kind::Accept => Self::accept(slf, dict, message),
+            Kind::Close => {
+                slf.borrow_mut().close();
+                Ok(None)
+            }
+            Kind::Rest => Self::go_on(slf, message),
         }
-        Ok(None)
     }
 
     /// Warns of a cookie of the session's name that another middleware put into a response.
-    fn look_for_foreign_cookie(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        response::look_for_foreign_cookie(py, &self.cookie_name(py)?, message)
+    fn look_for_foreign_cookie(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        response::look_for_foreign_cookie(&Self::cookie_name(slf)?, message)
     }
 
-    /// Stores what changed, now.
+    /// Stores what changed, now. After `Gone` the dict is empty: what is put into it is a new session's.
     fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let work = slf.borrow().work(dict)?;
-        if let Some((session, changes)) = work {
-            slf.py().detach(|| session.save()).map_err(refusal)?;
-            slf.borrow_mut().stored(&session, changes);
+        let Some((session, changes)) = Self::work(slf, dict)? else {
+            return Ok(());
+        };
+        match slf.py().detach(|| session.save()) {
+            Ok(()) => Self::stored(slf, &session, changes),
+            Err(error) => return Err(Self::failed(slf, dict, error)),
         }
         Ok(())
     }
@@ -133,18 +141,12 @@ impl Visit {
     /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
-        if visit.stage != Stage::Detached || visit.session.is_none() {
-            return Ok(());
-        }
-        let work = visit.work(dict)?;
+        let is_to_save = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        if let Some((session, changes)) = work {
-            match slf.py().detach(|| session.save()) {
-                Err(error) if !is_gone(&error) => return Err(refusal(error)),
-                _ => slf.borrow_mut().stored(&session, changes),
-            }
+        match if is_to_save { Self::save(slf, dict) } else { Ok(()) } {
+            Err(error) if error.is_instance_of::<Gone>(slf.py()) => Ok(()),
+            saved => saved,
         }
-        Ok(())
     }
 
     /// The application has returned: `save_late`, for the last time.
@@ -184,32 +186,32 @@ impl Visit {
     }
 
     /// The name of the cookie.
-    fn cookie_name(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.sessions.get().current(py)?.cache().cookie_name().to_owned())
+    fn cookie_name(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(Self::sessions(slf)?.cache().cookie_name().to_owned())
     }
 
     /// Whether the dict differs from what was read, or last stored.
-    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        let changes = match self.changes(dict) {
+    fn differs(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let changes = match Self::changes(slf, dict) {
             Err(fault) if fault.too_large().is_some() => return Ok(true),
             changes => changes?,
         };
-        Ok(self.is_imported || !changes.is_empty())
+        Ok(slf.borrow().is_imported || !changes.is_empty())
     }
 
     fn sign_in(
-        &mut self,
+        slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
         assurance: u8,
         remember: Option<f64>,
     ) -> PyResult<()> {
-        let session = self.open_session()?;
+        let session = slf.borrow().open_session()?;
         let mut sign_in = SignIn::of(user).label(label).assurance(assurance);
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span)?);
         }
-        session.sign_in(sign_in).map_err(refusal)
+        slf.py().detach(|| session.sign_in(sign_in)).map_err(refusal)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -219,26 +221,32 @@ impl Visit {
         Ok(())
     }
 
-    fn rotate(&self) -> PyResult<()> {
-        self.open_session()?.rotate().map_err(refusal)
+    fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.borrow().open_session()?;
+        slf.py().detach(|| session.rotate()).map_err(refusal)
     }
 
-    fn user(&self) -> PyResult<Option<String>> {
-        Ok(self.session()?.user())
-    }
-
-    fn csrf_token(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| session.csrf_token()).map_err(refusal)
+        Ok(slf.py().detach(|| session.user()))
     }
 
-    fn check_csrf(&self, token: &str) -> PyResult<()> {
-        self.session()?.check_csrf(token).map_err(refusal)
+    /// After `Gone` the dict is empty.
+    fn csrf_token(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<String> {
+        let session = slf.borrow().session()?;
+        let token = slf.py().detach(|| session.csrf_token());
+        token.map_err(|error| Self::failed(slf, dict, error))
+    }
+
+    fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
+        let session = slf.borrow().session()?;
+        slf.py().detach(|| session.check_csrf(token)).map_err(refusal)
     }
 
     /// Whether the session is still there.
-    fn is_alive(&self) -> PyResult<bool> {
-        Ok(self.session()?.is_stored())
+    fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let session = slf.borrow().session()?;
+        Ok(slf.py().detach(|| session.is_stored()))
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -258,159 +266,72 @@ impl Visit {
         slf.borrow_mut().forget();
         Ok(ended)
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.sessions)?;
+        visit.call(&self.headers)
+    }
+
+    fn __clear__(&mut self) {
+        self.headers = None;
+    }
 }
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
         Self {
             sessions,
-            headers,
+            headers: Some(headers),
             is_websocket,
             is_over: false,
             stage: Stage::Open,
             is_stream: false,
             session: None,
             touched: None,
-            generation: 0,
             was_stored: false,
             is_imported: false,
             known: Known::default(),
         }
     }
 
-    /// The response begins. If the session was read, what changed is stored and the headers are written.
-    /// Nothing is borrowed while it waits for a lock: others may look at the session.
-    fn commit<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let status = response::status(message)?;
-        let left = if status.is_server_error() { Stage::Failed } else { Stage::Detached };
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
-            return Ok(None);
-        };
-        let changes = if reads { slf.borrow().pending(&session, dict, left)? } else { Vec::new() };
-        let response = slf.borrow().response(slf.py())?;
-        let refused = match Self::push(&session, &changes) {
-            Ok(()) => response.commit(&session, status, message)?,
-            Err(SessionError::TooLarge { len, limit }) => {
-                let error = CommitError::from(sessile::Error::TooLarge { len, limit });
-                Some(response.refuse(&error, &session, message)?)
-            }
-            Err(error) => return Err(refusal(error)),
-        };
-        let stage = if refused.is_some() { Stage::Refused } else { left };
-        slf.borrow_mut().committed(&session, stage, changes);
-        Ok(refused.map(|text| PyBytes::new(slf.py(), text.as_bytes()).into_any()))
+    /// Loads and decodes the session. The visit is as it was.
+    fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
+        let cookies = Self::cookies(slf)?;
+        let sessions = Self::sessions(slf)?;
+        let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
+        let session = touched
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
+        let (mut known, mut values) = (Known::default(), Vec::new());
+        for (key, json) in session.pairs() {
+            let (value, pieces) = json::decode_in_pieces(slf.py(), &json)
+                .map_err(|_| PyValueError::new_err("a value in the session is not JSON"))?;
+            values.push((PyString::new(slf.py(), &key), value));
+            known.push(key, json, pieces);
+        }
+        let is_stored = session.is_stored();
+        Ok(Read { session, cookies, known, values, is_stored })
     }
 
-    /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
-    fn accept<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<()> {
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
-            return Ok(());
-        };
-        let accepted = if reads {
-            slf.borrow().pending(&session, dict, Stage::Detached)
-        } else {
-            Ok(Vec::new())
-        };
-        let accepted = accepted.and_then(|changes| {
-            Self::push(&session, &changes).map_err(refusal)?;
-            slf.borrow().response(slf.py())?.accept(&session, message)?;
-            Ok(changes)
-        });
-        let (changes, error) = match accepted {
-            Ok(changes) => (changes, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
-        };
-        slf.borrow_mut().committed(&session, Stage::Detached, changes);
-        error
+    /// The `Cookie` fields of the request, in order.
+    fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
+        let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
+        headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
     }
 
-    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
-    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
-        if self.stage != Stage::Open {
-            return Ok(None);
-        }
-        if self.session.is_some() {
-            return Ok(Some((self.session()?, true)));
-        }
-        // What goes on after this may still read it.
-        self.stage = left;
-        Ok(self.touched.clone().map(|session| (session, false)))
-    }
-
-    /// The changes to hand over when the response begins.
-    fn pending(
-        &self,
-        session: &Session,
-        dict: &Bound<'_, PyDict>,
-        left: Stage,
-    ) -> PyResult<Changes> {
-        if left == Stage::Failed {
-            return Ok(self.known.removals(dict)?);
-        }
-        if self.is_imported && dict.is_empty() {
-            session.sign_out();
-        }
-        Ok(self.changes(dict)?)
-    }
-
-    fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
-        let settings = self.sessions.get();
-        Ok(Response { py, sessions: settings.current(py)?, expired: settings.expired() })
-    }
-
-    fn committed(&mut self, session: &Session, stage: Stage, changes: Changes) {
-        self.stage = stage;
-        let is_stored = stage == Stage::Detached;
-        self.is_imported &= !is_stored;
-        self.stored(session, if is_stored { changes } else { Vec::new() });
-        session.detach();
-    }
-
-    /// A websocket is closed, before it was accepted or after.
-    fn close(&mut self) {
-        if self.stage == Stage::Open {
-            self.stage = Stage::Detached;
-            if let Some(session) = &self.session {
-                session.detach();
-            }
-        }
-    }
-
-    /// A message after the first.
-    fn go_on<'py>(&mut self, message: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = message.py();
-        if self.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(py, b"").into_any()));
-        }
-        if self.is_websocket {
-            return Ok(None);
-        }
-        if response::has_more(message)? {
-            self.is_stream = true;
-            return Ok(None);
-        }
-        let is_to_save = self.is_stream && self.session.is_some();
-        Ok(is_to_save.then(|| PyBool::new(py, true).to_owned().into_any()))
+    fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::Sessions> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        sessions.get().current(slf.py())
     }
 
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
             PyRuntimeError::new_err("the session was not asked for: use request.session")
         })?;
-        if self.generation != fork::generation() {
-            return Err(Forked::new_err(
+        session.get().cloned().ok_or_else(|| {
+            Forked::new_err(
                 "this process was forked while a request was under way: its session is the parent's",
-            ));
-        }
-        Ok(session.clone())
+            )
+        })
     }
 
     /// For what the browser must be told of.
@@ -428,22 +349,18 @@ impl Visit {
         })
     }
 
-    fn import(
-        &mut self,
-        py: Python<'_>,
-        name: &str,
-        cookies: &[Bytes],
-        dict: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
-        let json = self.sessions.get().starlettes(name, cookies);
-        let value = json.and_then(|json| json::decode(py, &json).ok());
+    fn import(slf: &Bound<'_, Self>, cookies: &[Bytes], dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        let json = sessions.get().starlettes(&Self::cookie_name(slf)?, cookies);
+        let value = json.and_then(|json| json::decode(slf.py(), &json).ok());
         if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
             dict.update(data.as_mapping())?;
-            self.is_imported = !data.is_empty() && self.stage == Stage::Open;
-            if self.stage != Stage::Open {
+            let is_open = slf.borrow().stage == Stage::Open;
+            slf.borrow_mut().is_imported = !data.is_empty() && is_open;
+            if !is_open {
                 // It can be read, and moved in another request.
-                let changes = self.changes(dict)?;
-                self.known.make(changes);
+                let changes = Self::changes(slf, dict)?;
+                slf.borrow_mut().known.make(changes);
             }
         }
         Ok(())
@@ -451,14 +368,18 @@ impl Visit {
 
     /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
     /// is too late for that: then nothing was handed over.
-    fn work(&self, dict: &Bound<'_, PyDict>) -> PyResult<Option<(Session, Changes)>> {
-        let session = self.session()?;
-        let changes = self.changes(dict)?;
+    fn work(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<(Session, Changes)>> {
+        let session = slf.borrow().session()?;
+        let changes = Self::changes(slf, dict)?;
         if changes.is_empty() && !session.has_work() {
             return Ok(None);
         }
-        if self.stage != Stage::Open && !self.was_stored {
-            return Err(self.too_late());
+        let visit = slf.borrow();
+        if visit.stage != Stage::Open && !visit.was_stored {
+            return Err(visit.too_late());
         }
         Self::push(&session, &changes).map_err(refusal)?;
         Ok(Some((session, changes)))
@@ -472,9 +393,26 @@ impl Visit {
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
-    fn stored(&mut self, session: &Session, changes: Changes) {
-        self.was_stored |= session.is_stored();
-        self.known.make(changes);
+    fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
+        let is_stored = session.is_stored();
+        let mut visit = slf.borrow_mut();
+        visit.was_stored |= is_stored;
+        visit.known.make(changes);
+    }
+
+    /// Something could not be stored. The dict of a session that is gone becomes empty.
+    fn failed(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>, error: SessionError) -> PyErr {
+        let error = refusal(error);
+        if error.is_instance_of::<Gone>(slf.py()) {
+            let mut visit = slf.borrow_mut();
+            // Once the headers have left, no other session can be created, and this one stays ended.
+            let was_stored = visit.was_stored && visit.stage != Stage::Open;
+            visit.forget();
+            visit.was_stored = was_stored;
+            drop(visit);
+            dict.clear();
+        }
+        error
     }
 
     /// Notes that the session is gone, and empty.
@@ -485,26 +423,28 @@ impl Visit {
     }
 
     /// Returns how the dict differs from what was read, or last stored.
-    fn changes(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
-        self.known.changes(dict, self.sessions.get().max_session_size())
-    }
-}
-
-/// The `Cookie` fields of a request, in order.
-fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
-    let mut fields = Vec::new();
-    for header in headers.try_iter()? {
-        let header = header?;
-        let (name, value) = response::halves(&header)?;
-        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
-            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
+    fn changes(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
+        let visit = slf.borrow();
+        let limit = visit.sessions.get().max_session_size();
+        let changes = visit.known.changes(dict, limit);
+        drop(visit);
+        match changes {
+            Err(fault) if fault.needs_copies() => {
+                let encoded = Encoded::new(dict, limit)?;
+                slf.borrow().known.changes_of(encoded)
+            }
+            changes => changes,
         }
     }
-    Ok(fields)
 }
 
-fn is_gone(error: &sessile_web::SessionError) -> bool {
-    matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
+/// A session that was looked up, with its decoded values.
+struct Read<'py> {
+    session: Session,
+    cookies: Vec<Bytes>,
+    known: Known,
+    values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
+    is_stored: bool,
 }
 
 /// Does nothing. A method of Python's for the same would show its session in its `repr`.

@@ -1,0 +1,163 @@
+//! The messages of a response, as far as its session is concerned.
+//!
+//! Owns the order in which a session is stored and the headers are written. It does not know how a dict is compared.
+
+use pyo3::{
+    prelude::*,
+    types::{PyBool, PyBytes, PyDict},
+};
+use sessile_web::{CommitError, Session, SessionError};
+
+use super::{Stage, Visit};
+use crate::{
+    errors::{raise, refusal},
+    fork::OfProcess,
+    known::Changes,
+    response::{self, Response},
+};
+
+impl Visit {
+    /// The response begins. If the session was read, what changed is stored and the headers are written.
+    pub(super) fn commit<'py>(
+        slf: &Bound<'py, Self>,
+        dict: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let status = response::status(message)?;
+        let left = if status.as_u16() >= 500 { Stage::Failed } else { Stage::Detached };
+        let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
+            return Ok(None);
+        };
+        let message = response::copy(message)?;
+        let response = Self::response(slf)?;
+        let (refused, changes) = match Self::hand_over(slf, &session, dict, left, reads)? {
+            Ok(changes) => (response.commit(&session, status, &message)?, changes),
+            Err(error) => (Some(response.refuse(&error, &session, &message)?), Changes::new()),
+        };
+        let stage = if refused.is_some() { Stage::Refused } else { left };
+        Self::committed(slf, &session, stage, changes);
+        match refused {
+            Some(body) => answer(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some),
+            None => Ok(Some(message.into_any())),
+        }
+    }
+
+    /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
+    pub(super) fn accept<'py>(
+        slf: &Bound<'py, Self>,
+        dict: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
+            return Ok(None);
+        };
+        let accept = || {
+            let message = response::copy(message)?;
+            let changes = Self::hand_over(slf, &session, dict, Stage::Detached, reads)?;
+            let changes = changes.map_err(|error| raise(error.cause()))?;
+            Self::response(slf)?.accept(&session, &message)?;
+            Ok((message, changes))
+        };
+        let (message, changes) = match accept() {
+            Ok((message, changes)) => (Ok(Some(message.into_any())), changes),
+            Err(error) => (Err(error), Changes::new()),
+        };
+        Self::committed(slf, &session, Stage::Detached, changes);
+        message
+    }
+
+    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
+    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
+        if self.stage != Stage::Open {
+            return Ok(None);
+        }
+        if self.session.is_some() {
+            return Ok(Some((self.session()?, true)));
+        }
+        // What goes on after this may still read it.
+        self.stage = left;
+        let touched = self.touched.as_ref().and_then(OfProcess::get).cloned();
+        Ok(touched.map(|session| (session, false)))
+    }
+
+    /// Hands over what is to be stored when the response begins. The inner error is that of a response.
+    fn hand_over(
+        slf: &Bound<'_, Self>,
+        session: &Session,
+        dict: &Bound<'_, PyDict>,
+        left: Stage,
+        reads: bool,
+    ) -> PyResult<Result<Changes, CommitError>> {
+        let changes = if !reads {
+            return Ok(Ok(Changes::new()));
+        } else if left == Stage::Failed {
+            slf.borrow().known.removals(dict)
+        } else {
+            if slf.borrow().is_imported && dict.is_empty() {
+                slf.py().detach(|| session.sign_out());
+            }
+            Self::changes(slf, dict)
+        };
+        let changes = match changes.map_err(|fault| (fault.too_large(), fault)) {
+            Ok(changes) => changes,
+            Err((Some(error), _)) => return Ok(Err(error.into())),
+            Err((None, fault)) => return Err(fault.into()),
+        };
+        match Self::push(session, &changes) {
+            Ok(()) => Ok(Ok(changes)),
+            Err(SessionError::TooLarge { len, limit }) => {
+                Ok(Err(sessile::Error::TooLarge { len, limit }.into()))
+            }
+            Err(error) => Err(refusal(error)),
+        }
+    }
+
+    fn response<'py>(slf: &Bound<'py, Self>) -> PyResult<Response<'py>> {
+        let expired = slf.borrow().sessions.get().expired();
+        Ok(Response { py: slf.py(), sessions: Self::sessions(slf)?, expired })
+    }
+
+    fn committed(slf: &Bound<'_, Self>, session: &Session, stage: Stage, changes: Changes) {
+        let is_stored = stage == Stage::Detached;
+        Self::stored(slf, session, if is_stored { changes } else { Changes::new() });
+        let mut visit = slf.borrow_mut();
+        visit.stage = stage;
+        visit.is_imported &= !is_stored;
+        session.detach();
+    }
+
+    /// A websocket is closed, before it was accepted or after.
+    pub(super) fn close(&mut self) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Detached;
+            if let Ok(session) = self.session() {
+                session.detach();
+            }
+        }
+    }
+
+    /// A message after the first.
+    pub(super) fn go_on<'py>(
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let has_more = response::has_more(message)?;
+        let mut visit = slf.borrow_mut();
+        if visit.stage == Stage::Refused {
+            return answer(message, PyBytes::new(slf.py(), b"")).map(Some);
+        }
+        visit.is_stream |= has_more && !visit.is_websocket;
+        if has_more || !visit.is_stream || visit.session.is_none() {
+            return Ok(None);
+        }
+        answer(message, PyBool::new(slf.py(), true)).map(Some)
+    }
+}
+
+/// A message to send, and what is to follow it.
+fn answer<'py>(
+    message: &Bound<'py, PyAny>,
+    then: impl IntoPyObject<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok((message, then).into_pyobject(message.py())?.into_any())
+}
