@@ -82,11 +82,18 @@ impl State {
         let sessions = &request.sessions;
         let token = match self.cookie.take() {
             Some(Cookie::Remove) => return Some(sessions.cookie().remove()),
+            // Another request, which signed in, ended it since: its cookie must not be overwritten.
+            Some(Cookie::Issue(_)) if self.is_early_cookie && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,
             None => self.token_again(request)?,
         };
         let live = if let Stored::Live(live) = &self.stored { Some(live) } else { None };
         Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
+    }
+
+    fn opens(&self, request: &Request) -> bool {
+        let Stored::Live(live) = &self.stored else { return false };
+        request.sessions.cache().contains(&live.id)
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
