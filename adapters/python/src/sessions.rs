@@ -132,8 +132,9 @@ impl Sessions {
 impl Wire {
     fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::Sessions> {
         self.check(cache.cookie_name())?;
-        let mut sessions = sessile_web::Sessions::new(cache).with_touch_always(self.touch_always);
-        drop(self.identity_keys.clone());
+        let mut sessions = sessile_web::Sessions::new(cache)
+            .with_touch_always(self.touch_always)
+            .with_identity_keys(self.identity_keys.iter().cloned());
         if !self.https_only {
             sessions = sessions.insecure_http();
         }

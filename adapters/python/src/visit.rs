@@ -2,7 +2,7 @@
 //!
 //! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 
-mod commit;
+mod respond;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -246,7 +246,7 @@ impl Visit {
     /// Whether the session is still there.
     fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| session.is_stored()))
+        Ok(slf.py().detach(|| session.is_alive()))
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -381,15 +381,15 @@ impl Visit {
         if visit.stage != Stage::Open && !visit.was_stored {
             return Err(visit.too_late());
         }
-        Self::push(&session, &changes).map_err(refusal)?;
+        Self::push(&session, &changes)?;
         Ok(Some((session, changes)))
     }
 
     /// Hands changes over to be saved. On an error none of them is.
-    fn push(session: &Session, changes: &Changes) -> Result<(), SessionError> {
+    fn push(session: &Session, changes: &Changes) -> PyResult<()> {
         let json = |(json, _): &(Bytes, _)| json.clone();
         let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        session.change_json(changes)
+        session.change_json(changes).map_err(refusal)
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.

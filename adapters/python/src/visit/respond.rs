@@ -6,11 +6,11 @@ use pyo3::{
     prelude::*,
     types::{PyBool, PyBytes, PyDict},
 };
-use sessile_web::{CommitError, Session, SessionError};
+use sessile_web::Session;
 
 use super::{Stage, Visit};
 use crate::{
-    errors::{raise, refusal},
+    errors::TooLarge,
     fork::OfProcess,
     known::Changes,
     response::{self, Response},
@@ -30,9 +30,12 @@ impl Visit {
         };
         let message = response::copy(message)?;
         let response = Self::response(slf)?;
-        let (refused, changes) = match Self::hand_over(slf, &session, dict, left, reads)? {
-            Ok(changes) => (response.commit(&session, status, &message)?, changes),
-            Err(error) => (Some(response.refuse(&error, &session, &message)?), Changes::new()),
+        let (changes, refused) = match Self::hand_over(slf, &session, dict, left, reads) {
+            Ok(changes) => (changes, response.commit(&session, status, &message)?),
+            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
+                (Changes::new(), Some(response.refuse_size(&session, &message)?))
+            }
+            Err(error) => return Err(error),
         };
         let stage = if refused.is_some() { Stage::Refused } else { left };
         Self::committed(slf, &session, stage, changes);
@@ -54,7 +57,6 @@ impl Visit {
         let accept = || {
             let message = response::copy(message)?;
             let changes = Self::hand_over(slf, &session, dict, Stage::Detached, reads)?;
-            let changes = changes.map_err(|error| raise(error.cause()))?;
             Self::response(slf)?.accept(&session, &message)?;
             Ok((message, changes))
         };
@@ -80,36 +82,26 @@ impl Visit {
         Ok(touched.map(|session| (session, false)))
     }
 
-    /// Hands over what is to be stored when the response begins. The inner error is that of a response.
+    /// Hands over what is to be stored when the response begins.
     fn hand_over(
         slf: &Bound<'_, Self>,
         session: &Session,
         dict: &Bound<'_, PyDict>,
         left: Stage,
         reads: bool,
-    ) -> PyResult<Result<Changes, CommitError>> {
-        let changes = if !reads {
-            return Ok(Ok(Changes::new()));
-        } else if left == Stage::Failed {
-            slf.borrow().known.removals(dict)
-        } else {
-            if slf.borrow().is_imported && dict.is_empty() {
-                slf.py().detach(|| session.sign_out());
-            }
-            Self::changes(slf, dict)
-        };
-        let changes = match changes.map_err(|fault| (fault.too_large(), fault)) {
-            Ok(changes) => changes,
-            Err((Some(error), _)) => return Ok(Err(error.into())),
-            Err((None, fault)) => return Err(fault.into()),
-        };
-        match Self::push(session, &changes) {
-            Ok(()) => Ok(Ok(changes)),
-            Err(SessionError::TooLarge { len, limit }) => {
-                Ok(Err(sessile::Error::TooLarge { len, limit }.into()))
-            }
-            Err(error) => Err(refusal(error)),
+    ) -> PyResult<Changes> {
+        if !reads {
+            return Ok(Changes::new());
         }
+        if left == Stage::Detached && dict.is_empty() && slf.borrow().is_imported {
+            slf.py().detach(|| session.sign_out());
+        }
+        let changes = match left {
+            Stage::Failed => slf.borrow().known.removals(dict)?,
+            _ => Self::changes(slf, dict)?,
+        };
+        Self::push(session, &changes)?;
+        Ok(changes)
     }
 
     fn response<'py>(slf: &Bound<'py, Self>) -> PyResult<Response<'py>> {
