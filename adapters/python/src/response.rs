@@ -113,8 +113,8 @@ impl<'py> Response<'py> {
             Err(error) => {
                 let mut all = all(Some(&others))?;
                 error.replace_headers(&mut all);
+                headers.keys().for_each(|name| drop(all.remove(name)));
                 for (name, value) in &headers {
-                    all.remove(name);
                     all.append(name, value.clone());
                 }
                 self.replace(&error, &all, message)?;

@@ -56,7 +56,7 @@ def test_a_session_or_a_value_that_is_too_large_is_one_response_with_the_headers
     response = client_with(grow).get("/")
     assert response.status_code == 500 and "max_session_size" in response.text
     assert response.headers["access-control-allow-origin"] == "https://front.example"
-    assert response.headers["x-request-id"] == "7"
+    assert response.headers["x-request-id"] == "7" and response.headers["vary"] == "Origin, Cookie"
     assert not OF_THE_HANDLER.keys() & response.headers.keys() and "set-cookie" not in response.headers
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["cache-control"] == "no-store" and "content-length" not in response.headers
