@@ -445,6 +445,15 @@ impl SessionCache {
     }
 }
 
+/// Clones of one cache are equal; caches that were built alike are not.
+impl PartialEq for SessionCache {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SessionCache {}
+
 impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionCache")

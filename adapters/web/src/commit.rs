@@ -20,8 +20,14 @@ pub(crate) fn commit(
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
-    if !session.begin_commit() {
-        return Ok(());
+    match session.begin_commit() {
+        Begun::Nothing => return Ok(()),
+        Begun::Touched => {
+            let cookie = session.state().set_cookie(session.request());
+            set_cookie(session, cookie, headers);
+            return Ok(());
+        }
+        Begun::LookedAt => {}
     }
     let (stored, cookie) = session.store(|state, request| {
         let stored = if status.as_u16() < 500 {
@@ -35,17 +41,38 @@ pub(crate) fn commit(
         refuse(error, headers);
     }
     headers::vary_by_cookie(headers);
-    if let Some(cookie) = cookie {
-        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
-    }
+    set_cookie(session, cookie, headers);
     stored
 }
 
+fn set_cookie(session: &Session, cookie: Option<String>, headers: &mut HeaderMap) {
+    if let Some(cookie) = cookie {
+        headers::vary_by_cookie(headers);
+        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+    }
+}
+
+/// Work of a commit.
+enum Begun {
+    /// Nothing: it is not the first, or the request is no use of the session.
+    Nothing,
+    /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
+    /// the session.
+    Touched,
+    LookedAt,
+}
+
 impl Session {
-    /// Returns true for the first response of a request that looked at the session. No change is accepted any more.
-    fn begin_commit(&self) -> bool {
+    /// No change is accepted any more.
+    fn begin_commit(&self) -> Begun {
         let mut state = self.state();
-        !core::mem::replace(&mut state.committed, true) && state.looked_at
+        let is_first = !core::mem::replace(&mut state.committed, true);
+        match state.stored {
+            _ if !is_first => Begun::Nothing,
+            _ if state.looked_at => Begun::LookedAt,
+            Stored::Live(_) => Begun::Touched,
+            _ => Begun::Nothing,
+        }
     }
 }
 
@@ -113,6 +140,15 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+}
+
+impl CommitError {
+    /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
+    /// the adapter itself found that nothing can be. [`Sessions::commit`](crate::Sessions::commit) does it for its own
+    /// errors.
+    pub fn replace_headers(&self, headers: &mut HeaderMap) {
+        refuse(self, headers);
     }
 }
 

@@ -30,6 +30,38 @@ impl Session {
         (state.detached, state.committed) = (true, false);
     }
 
+    /// Returns true if the session that this request holds is live now. For a websocket, a stream or a task, to end
+    /// with the session. After the request's first read this is one lookup, which does not count as a use.
+    ///
+    /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and after a timeout.
+    /// Returns false too once the session has another id, because what was decided for the old one no longer holds:
+    /// after a sign-in or a [`rotate`](Self::rotate) by another request, and after the
+    /// [grace](crate::Sessions::with_grace) of a routine rotation. The client's next request brings its new cookie.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::{Session, Sessions};
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let sessions = Sessions::new(cache.clone());
+    /// # let session = sessions.begin(&HeaderMap::new());
+    /// # session.sign_in("ada")?;
+    /// # session.save()?;
+    /// assert!(session.is_alive());
+    ///
+    /// // Another device of the user, or an administrator:
+    /// cache.end_user("ada", None);
+    /// assert!(!session.is_alive());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.with(|state, request| {
+            let live = state.stored.live(request);
+            live.is_some_and(|live| request.sessions.cache().contains(&live.id))
+        })
+    }
+
     /// For adapters: whether the request has a session that is stored.
     #[must_use]
     pub fn is_stored(&self) -> bool {

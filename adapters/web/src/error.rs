@@ -217,8 +217,11 @@ pub struct MissingSession;
 impl fmt::Display for MissingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "This route has no session: the session layer is missing. Add it to the router, below the \
-             routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`.",
+            "This request has no session. Either the session layer is missing: add it to the router, after \
+             the routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`. Or the code that \
+             asks is a middleware outside the session layer: add the session layer after it. Or it runs on \
+             a task of its own, which does not know the request: pass the `Session` to the task, or build the \
+             layer with `in_extensions()` and pass the request's extensions along.",
         )
     }
 }

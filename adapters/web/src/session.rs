@@ -388,6 +388,10 @@ impl Session {
         })
     }
 
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.request.sessions
+    }
+
     pub(crate) fn request(&self) -> &Request {
         &self.shared.request
     }
@@ -418,6 +422,11 @@ impl Session {
             let answer = if admitted.is_ok() { Admission::Granted } else { Admission::Denied };
             self.state().admission = answer;
         }
+    }
+
+    /// Loads the session, which counts as a use of it, although no handler looked at it.
+    pub(crate) fn touch(&self) {
+        self.state().stored.live(self.request());
     }
 
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {

@@ -12,7 +12,13 @@ use sessile::{
     cookie::candidates,
 };
 
-use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, state::Keep};
+use crate::{
+    CommitError, Incoming, Pending, Session,
+    attributes::{Attributes, MAX_AGE},
+    commit,
+    incoming::Cookies,
+    state::Keep,
+};
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
 ///
@@ -32,10 +38,12 @@ use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, 
 /// assert!(sessions.with_domain("example.org").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two are equal if they have the same cache, not only an equal one, and equal settings.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sessions(Arc<Settings>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Settings {
     cache: SessionCache,
     attributes: Attributes,
@@ -43,21 +51,12 @@ struct Settings {
     cookie: SetCookie,
     deadlines: Deadlines,
     persistent: bool,
+    touch_always: bool,
     rotate_every: Option<Duration>,
     grace: Option<Duration>,
     replaced_window: Duration,
     identity_keys: Box<[String]>,
     sign_in_page: Option<Uri>,
-}
-
-/// What the setters were told; `None` is the default of [`SetCookie`].
-#[derive(Clone, Debug, Default)]
-struct Attributes {
-    same_site: Option<SameSite>,
-    path: Option<String>,
-    domain: Option<String>,
-    max_age: Option<Duration>,
-    partitioned: bool,
 }
 
 impl Sessions {
@@ -74,6 +73,7 @@ impl Sessions {
             cookie,
             deadlines: Deadlines::default(),
             persistent: false,
+            touch_always: false,
             rotate_every: None,
             grace: None,
             replaced_window: REPLACED_WINDOW,
@@ -98,7 +98,8 @@ impl Sessions {
         self.with(|attributes| attributes.path = Some(path.into()))
     }
 
-    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
+    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set. A leading dot is sent
+    /// as given; browsers ignore it.
     ///
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-`.
@@ -120,6 +121,17 @@ impl Sessions {
     #[must_use]
     pub fn with_persistent_cookies(self) -> Self {
         self.set(|settings| settings.persistent = true)
+    }
+
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session, so that
+    /// requests for static files neither keep a session alive nor get headers of it.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.set(|settings| settings.touch_always = on)
     }
 
     /// `Partitioned`: inside a frame of another site, a jar of its own for each such site. Off unless set.
@@ -231,10 +243,14 @@ impl Sessions {
     }
 
     /// The session of a request: of its headers, or of what an [`Incoming`] says. Keeps its `Cookie` fields and
-    /// does nothing else.
+    /// does nothing else, unless each request [counts as a use](Self::with_touch_always).
     #[must_use]
     pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
-        Session::new(self.clone(), incoming.into())
+        let session = Session::new(self.clone(), incoming.into());
+        if self.0.touch_always {
+            session.touch();
+        }
+        session
     }
 
     /// The session of a request, begun when somebody asks for it: of what an [`Incoming`] says, or of a request that
@@ -395,60 +411,12 @@ impl Settings {
     fn template(&self, max_age: Option<u64>) -> Result<SetCookie, CookieError> {
         let mut attributes = self.attributes.clone();
         if let Some(seconds) = max_age {
-            attributes.max_age = Some(Duration::from_secs(seconds.min(LONGEST_AGE)));
+            attributes.max_age = Some(Duration::from_secs(seconds.min(MAX_AGE)));
         }
         let name = self.cache.cookie_name();
         if self.insecure { attributes.insecure(name) } else { attributes.secure(name) }
     }
 }
-
-impl Attributes {
-    fn secure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        self.write(name, true)
-    }
-
-    fn insecure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        let mut fit = self.clone();
-        fit.partitioned = false;
-        fit.same_site =
-            self.same_site.map(|given| if given == SameSite::None { SameSite::Lax } else { given });
-        fit.write(without_prefix(name), false)
-    }
-
-    fn write(&self, name: &str, secure: bool) -> Result<SetCookie, CookieError> {
-        let mut cookie = SetCookie::builder(name).secure(secure).partitioned(self.partitioned);
-        if let Some(same_site) = self.same_site {
-            cookie = cookie.same_site(same_site);
-        }
-        if let Some(path) = &self.path {
-            cookie = cookie.path(path);
-        }
-        if let Some(domain) = &self.domain {
-            cookie = cookie.domain(domain);
-        }
-        if let Some(max_age) = self.max_age {
-            cookie = cookie.max_age(max_age);
-        }
-        cookie.build()
-    }
-}
-
-/// The name as it may go over plain HTTP: without the prefixes that ask for `Secure`, in any case of
-/// letters, as browsers see them.
-fn without_prefix(name: &str) -> &str {
-    let stripped = PREFIXES.iter().find_map(|prefix| {
-        let (head, rest) = name.split_at_checked(prefix.len())?;
-        head.eq_ignore_ascii_case(prefix).then_some(rest)
-    });
-    match stripped {
-        Some("") => "session",
-        Some(rest) => without_prefix(rest),
-        None => name,
-    }
-}
-
-/// `__Host-Http-` must come before `__Host-`.
-const PREFIXES: [&str; 4] = ["__Host-Http-", "__Host-", "__Secure-", "__Http-"];
 
 /// Long enough for what a page asks for when it was loaded.
 const GRACE: Duration = Duration::from_secs(10);
@@ -456,30 +424,5 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Long enough for a request that was sent before the response with the new cookie arrived.
 const REPLACED_WINDOW: Duration = Duration::from_secs(60);
 
-/// 400 days: browsers keep no cookie longer.
-const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
-
 /// The most values of one name that are tried in a request, as the engine does.
 const CANDIDATES: usize = 4;
-
-#[cfg(test)]
-mod tests {
-    use super::without_prefix;
-
-    #[test]
-    fn plain_http_has_no_name_that_asks_for_secure() {
-        for (name, expected) in [
-            ("__Host-session", "session"),
-            ("__Secure-session", "session"),
-            ("__Host-Http-session", "session"),
-            ("__http-session", "session"),
-            ("__hOST-session", "session"),
-            ("__Host-__Secure-session", "session"),
-            ("__Host-", "session"),
-            ("session", "session"),
-            ("__Hostsession", "__Hostsession"),
-        ] {
-            assert_eq!(without_prefix(name), expected, "{name}");
-        }
-    }
-}
