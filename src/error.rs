@@ -355,10 +355,9 @@ impl fmt::Display for CookieError {
                 f,
                 "`path` was {given:?}; it must begin with `/` and be visible ASCII without `;`"
             ),
-            Self::Domain { given } => write!(
-                f,
-                "`domain` was {given:?}; it must be a host's name, without a dot in front"
-            ),
+            Self::Domain { given } => {
+                write!(f, "`domain` must be a host name such as \"example.org\", got {given:?}")
+            }
             Self::MaxAge { given } => {
                 write!(
                     f,

@@ -10,6 +10,7 @@ mod errors;
 mod fork;
 mod json;
 mod keys;
+mod known;
 mod records;
 mod response;
 mod sessions;
@@ -30,7 +31,7 @@ mod _sessile {
         records::{Device, Event, Issued, Record, SessionId},
         sessions::Sessions,
         starlette_cookie::unsign,
-        visit::Visit,
+        visit::{Visit, nothing},
     };
 
     #[pymodule_init]

@@ -2,90 +2,316 @@
 //!
 //! Owns the way between a list of pairs of bytes and a header map. It does not know why a header is set.
 
+use core::{
+    ffi::CStr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, SET_COOKIE, VARY},
 };
 use pyo3::{
-    exceptions::PyValueError,
+    exceptions::{PyRuntimeWarning, PyValueError},
     intern,
     prelude::*,
-    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
+    types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
-use sessile_web::{Session, Sessions};
+use sessile_web::{CommitError, Session, Sessions};
 
-/// Whether a message begins the response.
-pub(crate) fn is_start(message: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let kind = message.get_item(intern!(message.py(), "type"))?;
-    let kind = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok());
-    Ok(kind.is_some_and(|kind| kind == "http.response.start"))
+use crate::errors::raise;
+
+/// What a message of the application is to a session.
+pub(crate) enum Kind {
+    /// The response begins, with a status and headers.
+    Start,
+    /// A websocket is accepted: the response to its handshake has headers.
+    Accept,
+    /// A websocket is closed, or rejected without headers.
+    Close,
+    Rest,
+}
+
+/// Returns a message's own value of a key; a message is any mapping.
+fn get<'py>(
+    message: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Ok(dict) = message.cast::<PyDict>() {
+        return dict.get_item(key);
+    }
+    let value = message.call_method1(intern!(message.py(), "get"), (key,))?;
+    Ok((!value.is_none()).then_some(value))
+}
+
+/// Returns a dict with the items of a message. The application may send its own message again.
+pub(crate) fn copy<'py>(message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    if let Ok(dict) = message.cast::<PyDict>() {
+        return dict.copy();
+    }
+    let copy = PyDict::new(message.py());
+    copy.update(message.cast::<PyMapping>()?)?;
+    Ok(copy)
+}
+
+/// The kind of a message.
+pub(crate) fn kind(message: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    let kind = get(message, intern!(message.py(), "type"))?;
+    let Some(kind) = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok()) else {
+        return Ok(Kind::Rest);
+    };
+    Ok(match kind.to_str()? {
+        "http.response.start" | "websocket.http.response.start" => Kind::Start,
+        "websocket.accept" => Kind::Accept,
+        "websocket.close" => Kind::Close,
+        _ => Kind::Rest,
+    })
 }
 
 /// Whether a message says that more of the body is to come.
-pub(crate) fn has_more(message: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let more = message.get_item(intern!(message.py(), "more_body"))?;
+pub(crate) fn has_more(message: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let more = get(message, intern!(message.py(), "more_body"))?;
     more.map_or(Ok(false), |more| more.is_truthy())
 }
 
 /// The status of an `http.response.start`.
-pub(crate) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
-    let status = message.get_item(intern!(message.py(), "status"))?;
+pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
+    let status = get(message, intern!(message.py(), "status"))?;
     let code: u16 = status.map_or(Ok(200), |status| status.extract())?;
     StatusCode::from_u16(code)
         .map_err(|_| PyValueError::new_err(format!("the status of the response was {code}")))
 }
 
-/// Commits a session and writes the response's headers. If nothing could be stored, the message is that of the
-/// response that says so, and the answer its text.
-pub(crate) fn commit(
-    py: Python<'_>,
-    session: &Session,
-    status: StatusCode,
-    message: &Bound<'_, PyDict>,
-) -> PyResult<Option<String>> {
-    let given = message.get_item(intern!(py, "headers"))?;
-    let (others, mut headers) = split(py, given.as_ref())?;
-    let committed = if session.has_work() {
-        py.detach(|| Sessions::commit(session, status, &mut headers))
-    } else {
-        // Nothing is stored: no lock is waited for.
-        Sessions::commit(session, status, &mut headers)
-    };
-    let (list, refused) = match committed {
-        Ok(()) => (others, None),
-        Err(error) => {
-            message.set_item(intern!(py, "status"), error.status().as_u16())?;
-            (PyList::empty(py), Some(error.to_string()))
-        }
-    };
-    for (name, value) in &headers {
-        list.append((
-            PyBytes::new(py, name.as_str().as_bytes()),
-            PyBytes::new(py, value.as_bytes()),
-        ))?;
-    }
-    message.set_item(intern!(py, "headers"), list)?;
-    Ok(refused)
+/// Writes the headers of responses.
+pub(crate) struct Response<'py> {
+    pub(crate) py: Python<'py>,
+    pub(crate) sessions: Sessions,
+    /// The `Max-Age` of a cookie that expires at once, if that was set.
+    pub(crate) expired: Option<i64>,
+    /// The application read the session.
+    pub(crate) is_read: bool,
 }
 
-/// The headers that a session may change, and a list of the others as they are. One that is no header is left
-/// to the server.
-fn split<'py>(
-    py: Python<'py>,
-    given: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
-    let (others, mut headers) = (PyList::empty(py), HeaderMap::new());
-    let Some(given) = given else {
-        return Ok((others, headers));
-    };
-    for header in given.try_iter()? {
-        let header = header?;
-        match ours(&header)? {
-            Some((name, value)) => drop(headers.append(name, value)),
-            None => others.append(header)?,
+impl<'py> Response<'py> {
+    /// Commits a session and writes the response's headers. If nothing could be stored, the message is that of the
+    /// response that says so, and the answer its text.
+    pub(crate) fn commit(
+        &self,
+        session: &Session,
+        status: StatusCode,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<String>> {
+        let given = message.get_item(intern!(self.py, "headers"))?;
+        let (others, mut headers) = self.split(given.as_ref())?;
+        match self.commit_to(session, status, &mut headers) {
+            Ok(()) => {
+                self.append(&headers, &others)?;
+                message.set_item(intern!(self.py, "headers"), others)?;
+                Ok(None)
+            }
+            Err(error) => {
+                let mut all = all(Some(&others))?;
+                error.replace_headers(&mut all);
+                headers.keys().for_each(|name| drop(all.remove(name)));
+                for (name, value) in &headers {
+                    all.append(name, value.clone());
+                }
+                self.replace(&error, &all, message)?;
+                Ok(Some(error.to_string()))
+            }
         }
     }
-    Ok((others, headers))
+
+    /// Makes a message that of the response that says that a value is too large, which is found before the session is
+    /// committed. Returns its text.
+    pub(crate) fn refuse_size(
+        &self,
+        session: &Session,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<String> {
+        let limit = self.sessions.cache().max_session_size();
+        let error = CommitError::from(sessile::Error::TooLarge { len: limit + 1, limit });
+        let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
+        error.replace_headers(&mut headers);
+        // Nothing is stored with that status; a session that was ended has its cookie removed.
+        drop(self.commit_to(session, error.status(), &mut headers));
+        self.replace(&error, &headers, message)?;
+        // Of the value it is only known that it is longer than that.
+        Ok(format!("The session would take more than {limit} bytes (max_session_size)."))
+    }
+
+    /// Commits a session when a websocket is accepted, and adds its cookie to the message.
+    pub(crate) fn accept(&self, session: &Session, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut headers = HeaderMap::new();
+        self.commit_to(session, StatusCode::SWITCHING_PROTOCOLS, &mut headers)
+            .map_err(|error| raise(error.cause()))?;
+        let Some(cookie) = headers.remove(SET_COOKIE) else {
+            return Ok(());
+        };
+        let given = message.get_item(intern!(self.py, "headers"))?;
+        let (list, given) = self.split(given.as_ref())?;
+        let mut headers = without_cookie_named(given, self.name());
+        headers.append(SET_COOKIE, cookie);
+        self.append(&headers, &list)?;
+        message.set_item(intern!(self.py, "headers"), list)
+    }
+
+    fn commit_to(
+        &self,
+        session: &Session,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<(), CommitError> {
+        if self.is_read && session.has_work() {
+            self.py.detach(|| Sessions::commit(session, status, headers))
+        } else {
+            // Nothing is stored: no lock is waited for.
+            Sessions::commit(session, status, headers)
+        }
+    }
+
+    fn replace(
+        &self,
+        error: &CommitError,
+        headers: &HeaderMap,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let list = PyList::empty(self.py);
+        self.append(headers, &list)?;
+        message.set_item(intern!(self.py, "status"), error.status().as_u16())?;
+        message.set_item(intern!(self.py, "headers"), list)
+    }
+
+    /// Appends headers to a list of pairs, the session's cookie as Starlette spells it.
+    fn append(&self, headers: &HeaderMap, list: &Bound<'_, PyList>) -> PyResult<()> {
+        for (name, value) in headers {
+            let name = PyBytes::new(self.py, name.as_str().as_bytes());
+            // The session's own is marked so.
+            if value.is_sensitive() {
+                let cookie = self.spelt(&String::from_utf8_lossy(value.as_bytes()));
+                list.append((name, PyBytes::new(self.py, cookie.as_bytes())))?;
+            } else {
+                list.append((name, PyBytes::new(self.py, value.as_bytes())))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A `Set-Cookie` in Starlette's spelling: `path=/; Max-Age=60; httponly; samesite=lax`. The session of one that
+    /// expires at once is ended.
+    fn spelt(&self, cookie: &str) -> String {
+        let (pair, attributes) = cookie.split_once("; ").unwrap_or((cookie, ""));
+        let mut text = pair.to_owned();
+        for attribute in attributes.split("; ") {
+            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            text.push_str("; ");
+            match (name, self.expired) {
+                ("Max-Age", Some(seconds)) => text.push_str(&format!("Max-Age={seconds}")),
+                ("Max-Age", None) => text.push_str(attribute),
+                ("Path" | "Domain" | "Expires", _) => {
+                    text.push_str(&format!("{}={value}", name.to_ascii_lowercase()));
+                }
+                _ => text.push_str(&attribute.to_ascii_lowercase()),
+            }
+        }
+        if self.expired.is_some() {
+            let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
+            let cache = self.sessions.cache();
+            self.py.detach(|| cache.end_token(token.as_bytes()));
+        }
+        text
+    }
+
+    fn name(&self) -> &str {
+        self.sessions.cache().cookie_name()
+    }
+
+    /// The headers that a session may change, and a list of the others as they are. One that is no header is left
+    /// to the server.
+    fn split(
+        &self,
+        given: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
+        let (others, mut headers) = (PyList::empty(self.py), HeaderMap::new());
+        let Some(given) = given else {
+            return Ok((others, headers));
+        };
+        for header in given.try_iter()? {
+            let header = header?;
+            match ours(&header)? {
+                Some((name, value)) => {
+                    if name == SET_COOKIE && is_foreign(value.as_bytes(), self.name()) {
+                        warn_of_foreign_cookie(self.py)?;
+                    }
+                    headers.append(name, value);
+                }
+                None => others.append(header)?,
+            }
+        }
+        Ok((others, headers))
+    }
+}
+
+/// Warns of a cookie of that name in the headers of a message, which another middleware put there.
+pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = message.py();
+    let headers = all(get(message, intern!(py, "headers"))?.as_ref())?;
+    let mut cookies = headers.get_all(SET_COOKIE).iter();
+    if cookies.any(|cookie| is_foreign(cookie.as_bytes(), name)) {
+        warn_of_foreign_cookie(py)?;
+    }
+    Ok(())
+}
+
+/// Whether a `Set-Cookie` gives a value to the session's cookie. An application that removes the cookie itself
+/// writes an empty one.
+fn is_foreign(cookie: &[u8], name: &str) -> bool {
+    let value = cookie.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+    value.is_some_and(|value| {
+        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        !matches!(value[..end].trim_ascii(), b"" | b"\"\"")
+    })
+}
+
+/// Warns, once in a process.
+fn warn_of_foreign_cookie(py: Python<'_>) -> PyResult<()> {
+    if WARNED_OF_FOREIGN_COOKIE.swap(true, Relaxed) {
+        return Ok(());
+    }
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FOREIGN_COOKIE, 1)
+}
+
+/// All headers of a response. One that is no header is left out.
+fn all(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let Some(given) = given else {
+        return Ok(headers);
+    };
+    for header in given.try_iter()? {
+        let (name, value) = halves(&header?)?;
+        let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.append(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+fn without_cookie_named(mut headers: HeaderMap, name: &str) -> HeaderMap {
+    let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    let is_ours = |cookie: &HeaderValue| {
+        let rest = cookie.as_bytes().strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    };
+    for cookie in cookies.into_iter().filter(|cookie| !is_ours(cookie)) {
+        headers.append(SET_COOKIE, cookie);
+    }
+    headers
 }
 
 fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>> {
@@ -105,10 +331,21 @@ fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>
     Ok(value.map(|value| (name.clone(), value)))
 }
 
+/// The `Cookie` fields of a request, in order.
+pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
+    let mut fields = Vec::new();
+    for header in headers.try_iter()? {
+        let header = header?;
+        let (name, value) = halves(&header)?;
+        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
+            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
+        }
+    }
+    Ok(fields)
+}
+
 /// The name and the value of a header.
-pub(crate) fn halves<'py>(
-    header: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+fn halves<'py>(header: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     match header.cast::<PyTuple>() {
         Ok(pair) => Ok((pair.get_item(0)?, pair.get_item(1)?)),
         Err(_) => Ok((header.get_item(0)?, header.get_item(1)?)),
@@ -116,3 +353,11 @@ pub(crate) fn halves<'py>(
 }
 
 const OURS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];
+
+/// It orders nothing: at worst two threads warn.
+static WARNED_OF_FOREIGN_COOKIE: AtomicBool = AtomicBool::new(false);
+
+const FOREIGN_COOKIE: &CStr = c"a response sets the session's cookie beside the session middleware: another middleware, \
+    such as Starlette's `SessionMiddleware` that a library added, overwrites the session. Give one of them another \
+    `session_cookie`, keep the library from adding its own, or call `sessile.starlette.install()` before the library is \
+    imported";

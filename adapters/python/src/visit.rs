@@ -1,57 +1,52 @@
 //! One request's session, between the dict that a handler sees and the engine.
 //!
-//! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
-//! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
+//! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 
-use std::sync::Arc;
+mod respond;
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use pyo3::{
+    PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyString},
+    types::{PyDict, PyString},
 };
-use sessile_web::{Incoming, Session, SignIn};
+use sessile_web::{self as web, Incoming, Session, SessionError, SignIn};
 
 use crate::{
-    errors::{Forked, refusal, seconds},
-    fork, json,
+    cache::SessionCache,
+    errors::{Forked, Gone, refusal, seconds},
+    fork::OfProcess,
+    json,
+    known::{Changes, Encoded, Known},
     records::Device,
-    response,
+    response::{self, Kind},
     sessions::Sessions,
 };
 
 /// The session of one request.
+///
+/// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
 #[pyclass(module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
-    headers: Py<PyAny>,
+    /// `None` once the garbage collector has broken a cycle.
+    headers: Option<Py<PyAny>>,
     is_websocket: bool,
+    /// The application has returned.
+    is_over: bool,
     stage: Stage,
     /// More of the response's body was to come.
     is_stream: bool,
-    session: Option<Session>,
-    generation: u32,
+    session: Option<OfProcess<Session>>,
+    /// The session of a request that counts as a use of it, though it was not read.
+    touched: Option<OfProcess<Session>>,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
     /// The data is out of a cookie of Starlette's.
     is_imported: bool,
-    /// By ascending key.
-    known: Vec<Known>,
-}
-
-/// A value that the dict had when it was last compared.
-struct Known {
-    key: String,
-    json: Bytes,
-    /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<Arc<json::Pieces>>,
-}
-
-impl Known {
-    fn is_unchanged(&self, value: &Bound<'_, PyAny>) -> bool {
-        self.pieces.as_ref().is_some_and(|pieces| pieces.are_those_of(value))
-    }
+    known: Known,
 }
 
 /// How far the response is.
@@ -59,7 +54,7 @@ impl Known {
 enum Stage {
     /// Its headers have not left.
     Open,
-    /// They have, or there are none: a session can be saved, and nothing else.
+    /// They have left: a session can be saved, and nothing else.
     Detached,
     /// It says that something went wrong, and nothing is stored.
     Failed,
@@ -69,117 +64,154 @@ enum Stage {
 
 #[pymethods]
 impl Visit {
-    /// Reads the session into a dict, in place of what is there.
-    fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Reads the session into a dict, in place of what is there. Only the first call does, so that what was done to
+    /// the dict since is kept.
+    fn read(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        if slf.borrow().session.is_some() {
+            return Ok(());
+        }
+        let read = Self::look_up(slf)?;
+        let mut visit = slf.borrow_mut();
+        if visit.session.is_some() {
+            return Ok(());
+        }
         dict.clear();
-        let cookies = cookies(self.headers.bind(py))?;
-        let sessions = self.sessions.get().current(py)?;
-        let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
-        if self.stage != Stage::Open {
-            session.detach();
+        for (key, value) in read.values {
+            dict.set_item(key, value)?;
         }
-        self.known.clear();
-        for (key, json) in session.pairs() {
-            let (value, pieces) = self
-                .sessions
-                .get()
-                .memo
-                .decode(py, &json)
-                .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
-            dict.set_item(&key, value)?;
-            self.known.push(Known { key, json, pieces: Some(pieces) });
+        if visit.stage != Stage::Open {
+            read.session.detach();
         }
-        self.was_stored = session.is_stored();
-        if !self.was_stored {
-            let name = sessions.cache().cookie_name();
-            self.import(py, name, &cookies, dict)?;
+        visit.session = Some(OfProcess::new(read.session));
+        (visit.known, visit.was_stored) = (read.known, read.is_stored);
+        drop(visit);
+        if read.is_stored { Ok(()) } else { Self::import(slf, &read.cookies, dict) }
+    }
+
+    /// Counts the request as a use of its session, as the middleware was told to.
+    fn touch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let cookies = Self::cookies(slf)?;
+        if !cookies.is_empty() {
+            let sessions = Self::sessions(slf)?;
+            let session = sessions.begin(cookies.into_iter().collect::<Incoming>());
+            slf.borrow_mut().touched = Some(OfProcess::new(session));
         }
-        (self.session, self.generation) = (Some(session), fork::generation());
         Ok(())
     }
 
-    /// What the response's next message has to do with the session: with the first one it is stored, and told in the
-    /// headers; what a stream changed before the last one is stored with that. If the first cannot be done, its
-    /// message becomes that of another response, whose body is the answer; that to the messages after it is none
-    /// of them.
+    /// Handles the response's next message. With the first one the session is stored, and its headers are written,
+    /// into a copy.
+    ///
+    /// Returns `None` if the message is to be sent; a message to send in its place; or that and what is to follow it:
+    /// `True` for `save_late`, and the body of another response if the session cannot be stored. Messages after that
+    /// one are not to be sent: their body is empty.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if response::is_start(message)? {
-            return Self::commit(slf, dict, message);
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match response::kind(message)? {
+            Kind::Start => Self::commit(slf, dict, message),
+            Kind::Accept => Self::accept(slf, dict, message),
+            Kind::Close => {
+                slf.borrow_mut().close();
+                Ok(None)
+            }
+            Kind::Rest => Self::go_on(slf, message),
         }
-        let mut visit = slf.borrow_mut();
-        if visit.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(slf.py(), b"")));
-        }
-        if response::has_more(message)? {
-            visit.is_stream = true;
-        } else if visit.is_stream {
-            drop(visit);
-            Self::save_late(slf, dict)?;
-        }
-        Ok(None)
     }
 
-    /// Stores what changed, now.
+    /// Warns of a cookie of the session's name that another middleware put into a response.
+    fn look_for_foreign_cookie(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        response::look_for_foreign_cookie(&Self::cookie_name(slf)?, message)
+    }
+
+    /// Stores what changed, now. After `Gone` the dict is empty: what is put into it is a new session's.
     fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let work = slf.borrow().work(dict)?;
-        if let Some((session, changes)) = work {
-            slf.py().detach(|| session.save()).map_err(refusal)?;
-            slf.borrow_mut().stored(&session, changes);
+        let Some((session, changes)) = Self::work(slf, dict)? else {
+            return Ok(());
+        };
+        match slf.py().detach(|| session.save()) {
+            Ok(()) => Self::stored(slf, &session, changes),
+            Err(error) => return Err(Self::failed(slf, dict, error)),
         }
         Ok(())
     }
 
-    /// Stores what changed since the headers left, or on a websocket, if somebody asked for the session. One that has
-    /// ended stays ended.
+    /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
-        if visit.stage != Stage::Detached || visit.session.is_none() {
-            return Ok(());
-        }
-        let work = visit.work(dict)?;
+        let is_to_save = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        if let Some((session, changes)) = work {
-            match slf.py().detach(|| session.save()) {
-                Err(error) if !is_gone(&error) => return Err(refusal(error)),
-                _ => slf.borrow_mut().stored(&session, changes),
-            }
+        match if is_to_save { Self::save(slf, dict) } else { Ok(()) } {
+            Err(error) if error.is_instance_of::<Gone>(slf.py()) => Ok(()),
+            saved => saved,
         }
-        Ok(())
+    }
+
+    /// The application has returned: `save_late`, for the last time.
+    fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        slf.borrow_mut().is_over = true;
+        Self::save_late(slf, dict)
+    }
+
+    /// The application has failed. If no response has begun, what is stored even so is: that keys which name the
+    /// user were removed. No error here hides the application's.
+    fn fail(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) {
+        slf.borrow_mut().is_over = true;
+        let visit = slf.borrow();
+        let Ok(session) = visit.session() else {
+            return;
+        };
+        let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
+        drop(visit);
+        if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
+            let failure = StatusCode::INTERNAL_SERVER_ERROR;
+            let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
+            // Nothing can report that it failed.
+            drop(slf.py().detach(commit));
+        }
+        slf.borrow_mut().stage = Stage::Failed;
+        session.detach();
+    }
+
+    /// Whether the application has returned.
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether it is a session of that cache.
+    fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
+        self.sessions.get().cache().is(cache)
+    }
+
+    /// The name of the cookie.
+    fn cookie_name(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(Self::sessions(slf)?.cache().cookie_name().to_owned())
     }
 
     /// Whether the dict differs from what was read, or last stored.
-    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        Ok(self.is_imported || !self.changes(dict)?.is_empty())
-    }
-
-    /// Forgets all data. Who was signed in is signed out.
-    fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let session = slf.borrow().session()?;
-        if slf.borrow().is_imported || session.is_authenticated() {
-            return Self::sign_out(slf);
-        }
-        session.clear().map_err(refusal)?;
-        slf.borrow_mut().known.clear();
-        Ok(())
+    fn differs(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let changes = match Self::changes(slf, dict) {
+            Err(fault) if fault.too_large().is_some() => return Ok(true),
+            changes => changes?,
+        };
+        Ok(slf.borrow().is_imported || !changes.is_empty())
     }
 
     fn sign_in(
-        &mut self,
+        slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
         assurance: u8,
         remember: Option<f64>,
     ) -> PyResult<()> {
-        let session = self.open_session()?;
+        let session = slf.borrow().open_session()?;
         let mut sign_in = SignIn::of(user).label(label).assurance(assurance);
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span)?);
         }
-        session.sign_in(sign_in).map_err(refusal)
+        slf.py().detach(|| session.sign_in(sign_in)).map_err(refusal)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -189,21 +221,32 @@ impl Visit {
         Ok(())
     }
 
-    fn rotate(&self) -> PyResult<()> {
-        self.open_session()?.rotate().map_err(refusal)
+    fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.borrow().open_session()?;
+        slf.py().detach(|| session.rotate()).map_err(refusal)
     }
 
-    fn user(&self) -> PyResult<Option<String>> {
-        Ok(self.session()?.user())
-    }
-
-    fn csrf_token(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| session.csrf_token()).map_err(refusal)
+        Ok(slf.py().detach(|| session.user()))
     }
 
-    fn check_csrf(&self, token: &str) -> PyResult<bool> {
-        Ok(self.session()?.check_csrf(token).is_ok())
+    /// After `Gone` the dict is empty.
+    fn csrf_token(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<String> {
+        let session = slf.borrow().session()?;
+        let token = slf.py().detach(|| session.csrf_token());
+        token.map_err(|error| Self::failed(slf, dict, error))
+    }
+
+    fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
+        let session = slf.borrow().session()?;
+        slf.py().detach(|| session.check_csrf(token)).map_err(refusal)
+    }
+
+    /// Whether the session is still there.
+    fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let session = slf.borrow().session()?;
+        Ok(slf.py().detach(|| session.is_alive()))
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -223,81 +266,72 @@ impl Visit {
         slf.borrow_mut().forget();
         Ok(ended)
     }
-}
 
-/// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
-type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<Arc<json::Pieces>>)>);
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.sessions)?;
+        visit.call(&self.headers)
+    }
+
+    fn __clear__(&mut self) {
+        self.headers = None;
+    }
+}
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
         Self {
             sessions,
-            headers,
+            headers: Some(headers),
             is_websocket,
-            stage: if is_websocket { Stage::Detached } else { Stage::Open },
+            is_over: false,
+            stage: Stage::Open,
             is_stream: false,
             session: None,
-            generation: 0,
+            touched: None,
             was_stored: false,
             is_imported: false,
-            known: Vec::new(),
+            known: Known::default(),
         }
     }
 
-    /// The response begins. If a handler asked for the session, what changed is stored and the headers are written.
-    /// Nothing is borrowed meanwhile: others may look at the session while this one waits for a lock.
-    fn commit<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let py = slf.py();
-        let status = response::status(message)?;
-        let is_failure = status.is_server_error();
-        let left = if is_failure { Stage::Failed } else { Stage::Detached };
-        let mut visit = slf.borrow_mut();
-        if visit.session.is_none() {
-            // Something that goes on after this still may ask.
-            visit.stage = left;
-            return Ok(None);
+    /// Loads and decodes the session. The visit is as it was.
+    fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
+        let cookies = Self::cookies(slf)?;
+        let sessions = Self::sessions(slf)?;
+        let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
+        let session = touched
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
+        let (mut known, mut values) = (Known::default(), Vec::new());
+        for (key, json) in session.pairs() {
+            let (value, pieces) = json::decode_in_pieces(slf.py(), &json)
+                .map_err(|_| PyValueError::new_err("a value in the session is not JSON"))?;
+            values.push((PyString::new(slf.py(), &key), value));
+            known.push(key, json, pieces);
         }
-        let session = visit.session()?;
-        if visit.stage != Stage::Open {
-            return Ok(None);
-        }
-        let mut changes = Changes::new();
-        if !is_failure {
-            if visit.is_imported && dict.is_empty() {
-                session.sign_out();
-            }
-            changes = visit.changes(dict)?;
-            Self::push(&session, &changes)?;
-        }
-        drop(visit);
-        let refused = response::commit(py, &session, status, message)?;
-        let mut visit = slf.borrow_mut();
-        visit.stage = if refused.is_some() { Stage::Refused } else { left };
-        if visit.stage == Stage::Detached {
-            visit.is_imported = false;
-        } else {
-            changes.clear();
-        }
-        visit.stored(&session, changes);
-        session.detach();
-        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
+        let is_stored = session.is_stored();
+        Ok(Read { session, cookies, known, values, is_stored })
+    }
+
+    /// The `Cookie` fields of the request, in order.
+    fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
+        let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
+        headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
+    }
+
+    fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::Sessions> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        sessions.get().current(slf.py())
     }
 
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
             PyRuntimeError::new_err("the session was not asked for: use request.session")
         })?;
-        if self.generation != fork::generation() {
-            return Err(Forked::new_err(
+        session.get().cloned().ok_or_else(|| {
+            Forked::new_err(
                 "this process was forked while a request was under way: its session is the parent's",
-            ));
-        }
-        Ok(session.clone())
+            )
+        })
     }
 
     /// For what the browser must be told of.
@@ -307,29 +341,26 @@ impl Visit {
 
     fn too_late(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a websocket cannot make a session or give it a new id: no response carries its cookie. Do it in a \
-             request before"
+            "a websocket that was accepted cannot create a session or give it a new id, because no response carries \
+             the cookie: do it before `accept()`"
         } else {
-            "the response's headers have left, so that no session can be made or get a new id: do it before the \
+            "the response's headers have left, so that no session can be created or get a new id: do it before the \
              handler returns"
         })
     }
 
-    fn import(
-        &mut self,
-        py: Python<'_>,
-        name: &str,
-        cookies: &[Bytes],
-        dict: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
-        let json = self.sessions.get().starlettes(name, cookies);
-        let value = json.and_then(|json| json::decode(py, &json).ok());
+    fn import(slf: &Bound<'_, Self>, cookies: &[Bytes], dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        let json = sessions.get().starlettes(&Self::cookie_name(slf)?, cookies);
+        let value = json.and_then(|json| json::decode(slf.py(), &json).ok());
         if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
             dict.update(data.as_mapping())?;
-            self.is_imported = !data.is_empty() && !self.is_websocket;
-            if self.is_websocket {
-                // It can be read there, and moved in a request.
-                self.know(self.changes(dict)?);
+            let is_open = slf.borrow().stage == Stage::Open;
+            slf.borrow_mut().is_imported = !data.is_empty() && is_open;
+            if !is_open {
+                // It can be read, and moved in another request.
+                let changes = Self::changes(slf, dict)?;
+                slf.borrow_mut().known.make(changes);
             }
         }
         Ok(())
@@ -337,14 +368,18 @@ impl Visit {
 
     /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
     /// is too late for that: then nothing was handed over.
-    fn work(&self, dict: &Bound<'_, PyDict>) -> PyResult<Option<(Session, Changes)>> {
-        let session = self.session()?;
-        let changes = self.changes(dict)?;
+    fn work(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<(Session, Changes)>> {
+        let session = slf.borrow().session()?;
+        let changes = Self::changes(slf, dict)?;
         if changes.is_empty() && !session.has_work() {
             return Ok(None);
         }
-        if self.stage != Stage::Open && !self.was_stored {
-            return Err(self.too_late());
+        let visit = slf.borrow();
+        if visit.stage != Stage::Open && !visit.was_stored {
+            return Err(visit.too_late());
         }
         Self::push(&session, &changes)?;
         Ok(Some((session, changes)))
@@ -358,99 +393,60 @@ impl Visit {
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
-    fn stored(&mut self, session: &Session, changes: Changes) {
-        self.was_stored |= session.is_stored();
-        self.know(changes);
+    fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
+        let is_stored = session.is_stored();
+        let mut visit = slf.borrow_mut();
+        visit.was_stored |= is_stored;
+        visit.known.make(changes);
+    }
+
+    /// Something could not be stored. The dict of a session that is gone becomes empty.
+    fn failed(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>, error: SessionError) -> PyErr {
+        let error = refusal(error);
+        if error.is_instance_of::<Gone>(slf.py()) {
+            let mut visit = slf.borrow_mut();
+            // Once the headers have left, no other session can be created, and this one stays ended.
+            let was_stored = visit.was_stored && visit.stage != Stage::Open;
+            visit.forget();
+            visit.was_stored = was_stored;
+            drop(visit);
+            dict.clear();
+        }
+        error
     }
 
     /// Notes that the session is gone, and empty.
     fn forget(&mut self) {
+        self.was_stored = false;
         self.known.clear();
         self.is_imported = false;
     }
 
-    fn know(&mut self, changes: Changes) {
-        for (key, value) in changes {
-            let place = self.known.binary_search_by(|known| known.key.cmp(&key));
-            match (value, place) {
-                (Some((json, pieces)), Ok(at)) => self.known[at] = Known { key, json, pieces },
-                (Some((json, pieces)), Err(at)) => {
-                    self.known.insert(at, Known { key, json, pieces });
-                }
-                (None, Ok(at)) => drop(self.known.remove(at)),
-                (None, Err(_)) => {}
+    /// Returns how the dict differs from what was read, or last stored.
+    fn changes(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
+        let visit = slf.borrow();
+        let limit = visit.sessions.get().max_session_size();
+        let changes = visit.known.changes(dict, limit);
+        drop(visit);
+        match changes {
+            Err(fault) if fault.needs_copies() => {
+                let encoded = Encoded::new(dict, limit)?;
+                slf.borrow().known.changes_of(encoded)
             }
+            changes => changes,
         }
-    }
-
-    /// What differs between the dict and what is known of it. The dict's keys are mostly in the order of those that
-    /// are known, since it was filled from them.
-    fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
-        let mut changes = Changes::new();
-        let mut encoder = None;
-        let (mut next, mut seen) = (0, 0);
-        for (key, value) in dict {
-            if !key.is_exact_instance_of::<PyString>() {
-                return self.changes(&json::with_text_keys(dict)?);
-            }
-            let text = json::key_text(&key)?;
-            let known = self.place(&text, next).map(|at| {
-                (next, seen) = (at + 1, seen + 1);
-                &self.known[at]
-            });
-            if known.is_some_and(|known| known.is_unchanged(&value)) {
-                continue;
-            }
-            let encoder = encoder.get_or_insert_with(|| self.encoder());
-            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
-            if known.is_none_or(|known| known.json != json) {
-                let json = Bytes::copy_from_slice(json);
-                changes.push((
-                    text.into_owned(),
-                    Some((json, json::Pieces::of(&value).map(Arc::new))),
-                ));
-            }
-        }
-        if seen < self.known.len() {
-            for Known { key, .. } in &self.known {
-                if !dict.contains(key)? {
-                    changes.push((key.clone(), None));
-                }
-            }
-        }
-        Ok(changes)
-    }
-
-    /// With room for the longest value.
-    fn encoder(&self) -> json::Encoder {
-        let longest = self.known.iter().map(|known| known.json.len()).max();
-        json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE)
-    }
-
-    fn place(&self, key: &str, next: usize) -> Option<usize> {
-        if self.known.get(next).is_some_and(|known| known.key == key) {
-            return Some(next);
-        }
-        self.known.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
     }
 }
 
-/// The `Cookie` fields of a request, in order.
-fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
-    let mut fields = Vec::new();
-    for header in headers.try_iter()? {
-        let header = header?;
-        let (name, value) = response::halves(&header)?;
-        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
-            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
-        }
-    }
-    Ok(fields)
+/// A session that was looked up, with its decoded values.
+struct Read<'py> {
+    session: Session,
+    cookies: Vec<Bytes>,
+    known: Known,
+    values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
+    is_stored: bool,
 }
 
-/// Room for a value that got longer, or the first one, in bytes.
-const SPARE: usize = 128;
-
-fn is_gone(error: &sessile_web::SessionError) -> bool {
-    matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
-}
+/// Does nothing. A method of Python's for the same would show its session in its `repr`.
+#[pyfunction]
+pub(crate) fn nothing() {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import control_of
 from test_concurrent import ClientOfMany
 
-from sessile import SessionCache, SessionError
+from sessile import SessionCache, SessionError, TooLarge
 from sessile._sessile import Sessions
 from sessile.session import Session, unread
 
@@ -50,7 +54,7 @@ def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> 
 
     def save(session: Session) -> None:
         session[1] = "new"  # type: ignore[index]
-        session.save()
+        control_of(session).save()
         del session["x"]
 
     client.run(save)
@@ -88,7 +92,7 @@ def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: di
     def save(session: Session) -> None:
         session.update(a=half, b=half)
         with pytest.raises(SessionError):
-            session.save()
+            control_of(session).save()
         del session["b"]
 
     client.run(save)
@@ -101,7 +105,7 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     def save(session: Session) -> None:
         session.update({"a": 1, "z" * 70_000: 2})
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         del session["a"]
         del session["z" * 70_000]
 
@@ -120,7 +124,7 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         session.update(a=1, b=1)
         del session["z" * 70_000]
 
@@ -129,7 +133,6 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
 
 
 def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
-    """The third time it is a copy of what was kept."""
     client = client_with(cache, {"cart": CART})
     for at in range(5):
         session = ClientOfMany(cache)
@@ -142,7 +145,7 @@ def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache
         seen[0].append(at)
 
 
-def test_changes_to_a_copy_are_found(cache: SessionCache) -> None:
+def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache) -> None:
     client, expected = client_with(cache, {"cart": CART}), copy.deepcopy(CART)
     for at in range(12):
         for _ in range(3):
@@ -169,7 +172,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
         try:
             for at in range(2_000):
                 session["n"] = at
-                session.save()
+                control_of(session).save()
         except BaseException as error:
             raised.append(error)
 
@@ -180,3 +183,71 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
     thread.join()
     assert raised == []
     assert stored(client) == {"n": 1_999}
+
+
+def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache) -> None:
+    client = client_with(cache, {"card": ["the number of a card", "and more than a few bytes of it"]})
+    assert client.cookie is not None
+    headers, sessions = [(b"cookie", client.cookie.encode())], Sessions(cache)
+    for _ in range(4):
+        assert len(unread(sessions.begin(headers, False))["card"]) == 2
+    client.run(lambda session: session.clear())
+    gc.collect()
+    kept = [found for found in gc.get_objects() if type(found) is list and found[:1] == ["the number of a card"]]
+    assert kept == []
+
+
+def test_the_order_of_an_ordered_dict_is_kept_and_a_move_is_a_change(cache: SessionCache) -> None:
+    client = client_with(cache, {"history": OrderedDict(a=1, b=2, c=3)})
+
+    def move(session: Session) -> None:
+        session["history"] = OrderedDict(session["history"])
+        control_of(session).save()
+        session["history"].move_to_end("a")
+        assert session.modified
+
+    client.run(move)
+    assert list(stored(client)["history"]) == ["b", "c", "a"]
+
+
+def test_a_value_that_changes_the_session_when_it_is_iterated_is_an_error_at_most(cache: SessionCache) -> None:
+    client = client_with(cache, {"k": "v"})
+
+    def put(session: Session) -> None:
+        class Greedy(list[int]):
+            def __iter__(self) -> Iterator[int]:
+                session.update(dict.fromkeys(map(str, range(100))))
+                return iter([1])
+
+        session["greedy"] = Greedy()
+        control_of(session).save()
+        assert session["99"] is None
+
+    client.run(put)
+    assert stored(client) == {"k": "v", "greedy": [1]} | dict.fromkeys(map(str, range(100)))
+
+
+def test_a_huge_value_is_encoded_up_to_the_limit_only(cache: SessionCache) -> None:
+    def save(session: Session) -> None:
+        value: Any = "x" * 100
+        for _ in range(60):
+            value = [value, value]
+        session["more than a computer has room for"] = value
+        assert session.modified
+        with pytest.raises(TooLarge, match="must be at most 16384 bytes"):
+            control_of(session).save()
+        del session["more than a computer has room for"]
+
+    client_with(cache, {"k": "v"}).run(save)
+
+
+def test_a_key_with_a_lone_surrogate_is_an_error_that_names_it(cache: SessionCache) -> None:
+    def save(session: Session) -> None:
+        for data in ({"\ud800": 1}, {"in": {"\ud800": 1}}):
+            session.update(data)
+            with pytest.raises(ValueError, match="session.*has a key with a lone surrogate"):
+                control_of(session).save()
+            for key in data:
+                del session[key]
+
+    client_with(cache, {"k": "v"}).run(save)

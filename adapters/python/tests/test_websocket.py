@@ -1,13 +1,13 @@
-"""Websockets: an existing session is read and written; none is made there, and none gets a new id."""
+"""Websockets: a session is read and written; its cookie is in the response to the handshake, and not later."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from conftest import client_for, needs_to_be_told
-from fastapi import Depends, FastAPI
+from conftest import client_for
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sessile import SessionCache
-from sessile.fastapi import Session, SessionMiddleware, session
+from sessile.fastapi import SessionDep, SessionMiddleware
+from sessile.starlette import session_control
 
 
 def view(request: Request) -> JSONResponse:
@@ -29,15 +30,16 @@ async def begin(request: Request) -> JSONResponse:
 
 async def counter(socket: WebSocket) -> None:
     """Counts what comes in the session, until it is told to do something else."""
-    session: Any = socket.session
+    control = session_control(socket)
+    session = control.data
     await socket.accept()
     while (text := await socket.receive_text()) != "bye":
         if text == "save":
-            session.save()
+            control.save()
         elif text.isdecimal():
             session["n"] = session.get("n", 0) + int(text)
         else:
-            getattr(session, text)(*["ada"] * (text == "sign_in"))
+            getattr(control, text)(*["ada"] * (text == "sign_in"))
         await socket.send_json(dict(session))
     await socket.close()
 
@@ -91,21 +93,34 @@ def test_what_a_request_changed_meanwhile_stays() -> None:
 def test_a_new_id_raises(text: str) -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
-    with pytest.raises(RuntimeError, match="a websocket cannot make a session or give it a new id"):
+    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
         with client.websocket_connect("/ws") as socket:
             socket.send_text(text)
             socket.receive_json()
 
 
-@pytest.mark.parametrize("after", ["save", "bye", None])
-def test_life_4_making_a_session_raises(cache: SessionCache, after: str | None) -> None:
-    with pytest.raises(RuntimeError, match="a websocket cannot make a session"):
+def test_life_4_creating_a_session_after_the_handshake_is_logged_and_the_connection_stays_open(
+    cache: SessionCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = visitor(cache=cache)
+    for _ in range(3):
+        with client.websocket_connect("/ws") as socket:
+            for n in (1, 2):
+                socket.send_text("1")
+                assert socket.receive_json() == {"n": n}
+            socket.send_text("bye")
+    assert cache.stats()["created"] == 0
+    [record] = caplog.records
+    assert "a websocket that was accepted cannot create a session" in record.message and record.exc_info is None
+
+
+def test_saving_a_new_session_after_the_handshake_raises(cache: SessionCache) -> None:
+    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
         with visitor(cache=cache).websocket_connect("/ws") as socket:
             socket.send_text("1")
-            assert socket.receive_json() == {"n": 1}
-            if after is not None:
-                socket.send_text(after)
-                socket.receive_text()
+            socket.receive_json()
+            socket.send_text("save")
+            socket.receive_json()
     assert cache.stats()["created"] == 0
 
 
@@ -126,7 +141,6 @@ def test_signing_out_and_ending_hold_at_once(cache: SessionCache) -> None:
     assert client.get("/view").json() == {}, "what has ended is not brought back"
 
 
-@needs_to_be_told
 def test_a_socket_that_never_asks_costs_no_lookup(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})
@@ -141,10 +155,113 @@ def test_the_dependency_works_on_websockets_too() -> None:
     app.add_middleware(SessionMiddleware, insecure_dev_key=True, memory=4 << 20)
 
     @app.websocket("/ws")
-    async def _(socket: WebSocket, session: Annotated[Session, Depends(session)]) -> None:
+    async def _(socket: WebSocket, session: SessionDep) -> None:
         await socket.accept()
-        await socket.send_json(dict(session))
+        await socket.send_json(session.data)
         await socket.close()
 
     with pytest.warns(UserWarning, match="development only"), TestClient(app).websocket_connect("/ws") as connection:
         assert connection.receive_json() == {}
+
+
+def attributes_of(cookie: bytes) -> dict[str, str]:
+    parts = [part.partition("=") for part in cookie.decode().split("; ")]
+    return {name.lower(): value for name, _, value in parts}
+
+
+async def early(socket: WebSocket) -> None:
+    """Does something to the session before the handshake ends."""
+    control = session_control(socket)
+    what = socket.query_params["what"]
+    if what == "write":
+        control.data["visits"] = control.data.get("visits", 0) + 1
+    elif what == "grow":
+        control.data["k"] = "x" * 20_000
+    else:
+        getattr(control, what)(*["ada"] * (what == "sign_in"))
+    await socket.accept(headers=[(b"x-own", b"1"), (b"set-cookie", b"theme=dark")])
+    control.data.get("visits")
+    await socket.close()
+
+
+def early_visitor(**settings: Any) -> TestClient:
+    routes = [Route("/view", view), Route("/begin", begin, methods=["POST"]), WebSocketRoute("/early", early)]
+    return client_for(routes, **settings)
+
+
+def early_cookie(client: TestClient, what: str) -> bytes:
+    """The session's cookie in the headers of the handshake's response."""
+    with client.websocket_connect(f"/early?what={what}") as socket:
+        headers = socket.extra_headers
+    assert headers[:1] == [(b"x-own", b"1")] and (b"set-cookie", b"theme=dark") in headers
+    [cookie] = [value for name, value in headers if name == b"set-cookie" and value.startswith(b"session=")]
+    return bytes(cookie)
+
+
+def test_the_session_of_a_new_visitor_is_in_the_headers_of_the_handshake() -> None:
+    client = early_visitor(max_age=1_800, same_site="strict")
+    flags = attributes_of(early_cookie(client, "write"))
+    token = flags.pop("session")
+    assert flags == {"path": "/", "max-age": "1800", "httponly": "", "samesite": "strict"}
+    assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"visits": 1}
+
+
+def test_a_sign_in_before_the_handshake_gives_the_new_visitor_a_session(cache: SessionCache) -> None:
+    token = attributes_of(early_cookie(early_visitor(cache=cache), "sign_in"))["session"]
+    record = cache.open_token(token)
+    assert record is not None and record.is_authenticated
+
+
+@pytest.mark.parametrize("what", ["rotate", "sign_in"])
+def test_a_new_id_before_the_handshake_is_in_its_headers(cache: SessionCache, what: str) -> None:
+    client = early_visitor(cache=cache)
+    client.post("/begin", json={"n": 1})
+    old = client.cookies["session"]
+    token = attributes_of(early_cookie(client, what))["session"]
+    assert cache.open_token(old) is None and cache.open_token(token) is not None
+    client.cookies.clear()
+    assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"n": 1}
+
+
+def test_a_session_that_cannot_be_stored_before_the_handshake_is_an_error_of_accept(cache: SessionCache) -> None:
+    from sessile import TooLarge
+
+    with pytest.raises(TooLarge, match="max_session_size"), early_visitor(cache=cache).websocket_connect("/early?what=grow"):
+        pass
+    assert len(cache) == 0
+
+
+def test_a_handshake_of_a_visitor_who_only_reads_has_no_header_of_the_session(cache: SessionCache) -> None:
+    client = visitor(cache=cache)
+    client.post("/begin", json={"n": 1})
+    with leaving(), client.websocket_connect("/ws") as socket:
+        assert socket.extra_headers == []
+
+
+def test_a_handshake_that_is_denied_carries_the_cookie_too(cache: SessionCache) -> None:
+    from starlette import testclient
+
+    if not hasattr(testclient, "WebSocketDenialResponse"):
+        pytest.skip("Starlette before 0.37 knows no denial")
+
+    async def deny(socket: WebSocket) -> None:
+        socket.session["tries"] = 1
+        await socket.send_denial_response(JSONResponse({}, 403))
+
+    client = client_for([Route("/view", view), WebSocketRoute("/deny", deny)], cache=cache)
+    with pytest.raises(testclient.WebSocketDenialResponse) as denied, client.websocket_connect("/deny"):
+        pass
+    cookie = denied.value.headers["set-cookie"].split(";")[0]
+    assert client.get("/view", headers={"cookie": cookie}).json() == {"tries": 1}
+
+
+def test_a_socket_that_is_rejected_stores_what_a_known_visitor_changed(cache: SessionCache) -> None:
+    async def reject(socket: WebSocket) -> None:
+        socket.session["tries"] = 1
+        await socket.close()
+
+    client = client_for([Route("/view", view), Route("/begin", begin, methods=["POST"]), WebSocketRoute("/reject", reject)], cache=cache)
+    client.post("/begin", json={"n": 1})
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/reject"):
+        pass
+    assert client.get("/view").json() == {"n": 1, "tries": 1}

@@ -60,7 +60,13 @@ impl SessionLayer {
     /// The session of a request, not begun where the request says nothing of it and nobody wants to know anything.
     #[inline]
     pub(crate) fn pend<B>(&self, request: &mut Request<B>, admit_key: Option<Vec<u8>>) -> Pending {
-        self.hide_outer(request);
+        if let Some(outer) = take_outer(request)
+            && let Some(pending) = self.sessions.pend_behind(&outer)
+            && admit_key.is_none()
+        {
+            request.extensions_mut().insert(outer);
+            return pending;
+        }
         let is_asked = self.in_extensions
             || self.sessions.sign_in_page().is_some()
             || admit_key.is_some()
@@ -84,14 +90,6 @@ impl SessionLayer {
             request.extensions_mut().insert(session);
         }
         pending
-    }
-
-    /// A session that came along from a layer further out is not this one's.
-    #[inline]
-    fn hide_outer<B>(&self, request: &mut Request<B>) {
-        if IN_EXTENSIONS.load(Ordering::Relaxed) && !self.in_extensions {
-            request.extensions_mut().remove::<Session>();
-        }
     }
 
     /// On whose behalf a request may make a session, if that is asked of it.
@@ -121,7 +119,8 @@ impl SessionLayer {
         self.try_map(|sessions| sessions.with_path(path))
     }
 
-    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
+    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set. A leading dot is sent
+    /// as given; browsers ignore it.
     ///
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-` as the default name does.
@@ -153,6 +152,16 @@ impl SessionLayer {
         self.map(|sessions| sessions.with_deadlines(deadlines))
     }
 
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](crate::Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.map(|sessions| sessions.with_touch_always(on))
+    }
+
     /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
     /// old cookie go on for the [grace](Self::with_grace), and forms that were sent before still count. Never,
     /// unless set.
@@ -167,6 +176,22 @@ impl SessionLayer {
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         self.map(|sessions| sessions.with_grace(grace))
+    }
+
+    /// For how long after its id was replaced a request with the old cookie sets no cookie, so that a slow request
+    /// cannot overwrite the cookie of a sign-in: its changes are answered with 409, unless it signs in itself. 60
+    /// seconds unless set.
+    #[must_use]
+    pub fn with_replaced_window(self, window: Duration) -> Self {
+        self.map(|sessions| sessions.with_replaced_window(window))
+    }
+
+    /// Keys that name the user, for an application that signs users in by a key of its own instead of
+    /// [`Session::sign_in`](crate::Session::sign_in): the session gets a new id when the value of one changes. None
+    /// unless set. See [`Sessions::with_identity_keys`].
+    #[must_use]
+    pub fn with_identity_keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.map(|sessions| sessions.with_identity_keys(keys))
     }
 
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
@@ -243,6 +268,13 @@ impl<S> Layer<S> for SessionLayer {
     fn layer(&self, inner: S) -> SessionService<S> {
         SessionService::new(inner, self.clone())
     }
+}
+
+/// The session that came along from a layer further out, which is not this layer's.
+#[inline]
+fn take_outer<B>(request: &mut Request<B>) -> Option<Session> {
+    let is_possible = IN_EXTENSIONS.load(Ordering::Relaxed);
+    if is_possible { request.extensions_mut().remove() } else { None }
 }
 
 /// Looks at each name: hashing one takes as long as comparing several, and requests seldom have many.

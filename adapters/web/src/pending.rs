@@ -46,15 +46,23 @@ pub struct Pending(Option<Begun>);
 enum Begun {
     Not(Sessions),
     Yes(Session),
+    /// The session of a layer further out, which commits it.
+    Outer(Session),
 }
 
 impl Pending {
     #[inline]
     pub(crate) fn new(sessions: &Sessions, incoming: Option<Incoming>) -> Self {
+        check_outer(sessions);
         Self(Some(match incoming {
             None => Begun::Not(sessions.clone()),
             Some(incoming) => Begun::Yes(sessions.begin(incoming)),
         }))
+    }
+
+    /// The session of a layer further out, which commits it.
+    pub(crate) fn outer(session: Session) -> Self {
+        Self(Some(Begun::Outer(session)))
     }
 
     /// Runs what may ask for the session by [`Session::current`]. What it runs may enter others.
@@ -66,7 +74,8 @@ impl Pending {
         answer
     }
 
-    /// Whether somebody asked for the session, or the request had something to say.
+    /// Returns true if there is a session to commit: a service asked for it, or it was begun with the request, and it is
+    /// not the session of a layer further out.
     #[inline]
     #[must_use]
     pub fn is_begun(&self) -> bool {
@@ -107,10 +116,38 @@ fn swap(begun: Option<Begun>) -> Option<Begun> {
 
 /// The session that is current, begun if it was not.
 pub(crate) fn current() -> Option<Session> {
-    let session = match swap(None)? {
-        Begun::Not(sessions) => sessions.begin(Incoming::default()),
-        Begun::Yes(session) => session,
+    let begun = match swap(None)? {
+        Begun::Not(sessions) => Begun::Yes(sessions.begin(Incoming::default())),
+        begun => begun,
     };
-    swap(Some(Begun::Yes(session.clone())));
-    Some(session)
+    let session = begun.session().cloned();
+    swap(Some(begun));
+    session
+}
+
+/// Looks at the layer further out whose services call this one's, if there is one. It may be busy with another
+/// request, so its session is not used.
+#[inline]
+fn check_outer(sessions: &Sessions) {
+    if let Some(outer) = swap(None) {
+        let other = outer.sessions().clone();
+        swap(Some(outer));
+        sessions.warn_if_overwriting(&other);
+    }
+}
+
+impl Begun {
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Not(_) => None,
+            Self::Yes(session) | Self::Outer(session) => Some(session),
+        }
+    }
+
+    fn sessions(&self) -> &Sessions {
+        match self {
+            Self::Not(sessions) => sessions,
+            Self::Yes(session) | Self::Outer(session) => session.sessions(),
+        }
+    }
 }

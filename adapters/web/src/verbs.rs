@@ -21,7 +21,8 @@ impl Session {
     /// knew the old one has nothing. The data stays. A visitor without a session gets one.
     ///
     /// On a session that another user left behind, call [`clear`](Self::clear) first. That it was
-    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case.
+    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case. A
+    /// sign-in that changes for how long the session is kept begins its lifetime again.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -113,7 +114,7 @@ impl Session {
         })
     }
 
-    /// Keeps the session for so long, whether it is used or not, and has the browser keep the cookie as long. No
+    /// Keeps the session for a span from now, whether it is used or not, and has the browser keep the cookie as long. No
     /// longer than the cache permits: its idle timeout and lifetime cap the span. A visitor without a session does
     /// not get one by this.
     ///
@@ -147,12 +148,14 @@ impl Session {
     /// [rotated](crate::Sessions::rotate_every) the session count until it does so again.
     ///
     /// A visitor without a session gets one, at once: ask only where there is a form. What was changed and asked
-    /// for so far is stored at once as well if it changes the id.
+    /// for so far is stored at once as well if it changes the id. A rotation by the layer waits for the response. It is
+    /// an error, with the status 409, if the request brings only a cookie that was
+    /// [just replaced](crate::Sessions::with_replaced_window).
     ///
     /// # Errors
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
-        self.with(|state, request| {
+        self.store(|state, request| {
             let id = state.settle(request)?;
             let token = Mark::of(&id).and_then(|mark| mark.mask());
             token.map_err(|error| SessionError::Store(error.into()))
@@ -203,18 +206,22 @@ impl State {
         self.wishes.keep = Some(keep);
     }
 
-    /// The id that the session will have when the response leaves: one is made, or changed, now.
+    /// The id by which the response's forms are known: one is made, or changed, now, if the handler asked for that. A
+    /// rotation that is due waits for the response: if that is dropped, the browser still has the cookie that opens
+    /// the session, and forms survive such a rotation.
     fn settle(&mut self, request: &Request) -> Result<SessionId, SessionError> {
         if !self.committed {
             self.open_forms(request);
-            let is_settled = self.stored.live(request).is_some() && !self.will_rotate(request);
-            if !is_settled && let Err(error) = self.store(request) {
-                self.start_over(request);
-                return Err(error.into());
+            let is_settled = self.stored.live(request).is_some() && !self.changes_id(request);
+            if !is_settled {
+                self.store_now(request)?;
             }
         }
         match self.stored.live(request) {
-            Some(live) => Ok(live.id),
+            Some(live) => {
+                self.has_form = true;
+                Ok(live.id)
+            }
             None if self.committed => Err(SessionError::TooLate),
             None => Err(CommitError::from(Error::Gone).into()),
         }

@@ -279,7 +279,7 @@ fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open
 }
 
 #[test]
-fn a_save_that_is_refused_forgets_what_was_asked_for() {
+fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
     let cache = support::builder().max_session_size(1 << 10).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -288,12 +288,13 @@ fn a_save_that_is_refused_forgets_what_was_asked_for() {
         session.insert("c", "x".repeat(600)).unwrap();
         session.sign_in("ada").unwrap();
         assert!(matches!(session.save(), Err(SessionError::Store(_))));
-        assert_eq!((session.keys(), session.user()), (vec!["a".to_owned()], None));
+        let user = session.user();
+        assert_eq!((session.keys(), user.as_deref()), (vec!["a".to_owned()], Some("ada")));
         session.insert("d", 1).unwrap();
     });
-    assert_eq!((reply.result, reply.headers.len()), (Ok(()), 1));
+    assert!(reply.result.is_ok() && reply.set_cookie().is_some());
     assert_eq!(visitor.begin().keys(), ["a", "d"]);
-    assert_eq!(cache.stats().signed_in, 0);
+    assert_eq!((visitor.begin().user().as_deref(), cache.stats().signed_in), (Some("ada"), 1));
 }
 
 #[test]
@@ -330,4 +331,51 @@ fn after_the_response_left_nothing_can_be_changed() {
         assert!(matches!(change(&session), Err(SessionError::TooLate)), "change {at}");
     }
     assert_eq!(session.get(NUMBER).unwrap(), Some(10), "it can be read");
+}
+
+#[test]
+fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
+    const MAX: u128 = u128::MAX;
+    let mut visitor = Visitor::of(&cache());
+    visitor.visit(|session| session.insert("n", MAX).unwrap());
+    let guarded = visitor.begin();
+    guarded.guard("n").unwrap();
+    guarded.insert("b", 1).unwrap();
+    visitor.visit(|session| session.insert("n", MAX - 7).unwrap());
+    let error = finish(&mut visitor, &guarded).unwrap_err();
+    assert_eq!((error.key(), error.status()), (Some("n"), StatusCode::CONFLICT));
+
+    let (set, _) = visitor.visit(|session| session.compare_and_set("n", Some(&MAX), 1).unwrap());
+    assert!(!set, "another number is stored");
+    let equal = Some(&(MAX - 7));
+    let (set, _) = visitor.visit(|session| session.compare_and_set("n", equal, 1).unwrap());
+    assert!(set);
+}
+
+#[test]
+fn a_guard_holds_up_what_changes_no_data_too() {
+    let verbs: [Verb; 5] = [
+        |session| session.rotate(),
+        |session| session.persistent(),
+        |session| session.sign_in("ada"),
+        |session| session.insert(NUMBER, 10),
+        |_| Ok(()),
+    ];
+    for (at, verb) in verbs.into_iter().enumerate() {
+        let (mut visitor, [one, two]) = at_once(&cache());
+        let before = visitor.clone();
+        two.guard(STATE).unwrap();
+        verb(&two).unwrap();
+        one.insert(STATE, "taken".to_owned()).unwrap();
+        assert_eq!(finish(&mut visitor, &one), Ok(()));
+        let reply = visitor.finish(&two, StatusCode::OK);
+        assert_eq!(reply.result.as_ref().unwrap_err().key(), Some("state"), "verb {at}");
+        assert_eq!(reply.set_cookie(), None);
+        assert_eq!(
+            before.begin().get(STATE).unwrap().as_deref(),
+            Some("taken"),
+            "the id is the same"
+        );
+        assert_eq!(before.begin().user(), None);
+    }
 }

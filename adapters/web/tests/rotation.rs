@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sessile::{Clock, SessionCache};
-use sessile_web::{Session, Sessions};
+use sessile_web::{CommitError, Session, Sessions};
 use support::{Visitor, builder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -114,20 +114,24 @@ fn a_visitor_who_signs_in_with_a_cookie_that_was_just_replaced_is_signed_in() {
 #[test]
 fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
     let (_, _, sessions) = hourly();
-    let changes: [fn(&Session); 4] = [
-        |session| session.insert("b", 2).unwrap(),
-        |session| session.rotate().unwrap(),
-        |session| session.clear().unwrap(),
-        |session| session.remove("a").unwrap(),
+    type Change = (fn(&Session), bool);
+    let changes: [Change; 5] = [
+        (|session| session.insert("b", 2).unwrap(), true),
+        (|session| session.clear().unwrap(), true),
+        (|session| session.remove("a").unwrap(), true),
+        (|session| session.rotate().unwrap(), false),
+        (|session| session.insert("a", 1).unwrap(), false),
     ];
-    for change in changes {
+    for (change, is_lost) in changes {
         let mut browser = visitor(&sessions);
         let (mut slow_tab, slow) = (browser.clone(), browser.begin());
         assert_eq!(read(&slow), Some(1));
         browser.visit(|session| session.sign_in("ada").unwrap());
         change(&slow);
         let reply = slow_tab.finish(&slow, StatusCode::OK);
-        assert_eq!((reply.result.is_ok(), reply.set_cookie()), (true, None));
+        let status = reply.result.as_ref().map_err(CommitError::status).err();
+        assert_eq!(status, is_lost.then_some(StatusCode::CONFLICT), "no change is lost with 200");
+        assert_eq!(reply.set_cookie(), None);
         assert_eq!(browser.begin().user().as_deref(), Some("ada"));
     }
 }
