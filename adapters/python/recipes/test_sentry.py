@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from conftest import Browser, address, listen, serving
+from conftest import DEADLINE, Browser, address, listen, serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -49,30 +50,34 @@ def sign_in(browser: httpx2.Client) -> None:
     assert browser.post("/login", params={"name": "ada"}).status_code == 200
 
 
-def reported() -> list[dict[str, Any]]:
-    """Returns the events that were reported since the last call."""
-    import sentry_sdk
+def reported(matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Waits for a report that matches, and returns it."""
     from sentry_sdk.envelope import Envelope
 
-    sentry_sdk.flush()
-    found = [item for report in REPORTS for item in Envelope.deserialize(report).items]
-    return [event for item in found if (event := item.get_event() or item.get_transaction_event())]
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        for item in (item for report in list(REPORTS) for item in Envelope.deserialize(report).items):
+            event = item.get_event() or item.get_transaction_event()
+            if event is not None and matches(event):
+                return event
+        time.sleep(0.02)
+    raise AssertionError("there was no such report")
 
 
 def test_an_error_is_reported_with_the_user_and_without_the_cookie(site: str, browser: Browser) -> None:
     ada = browser(site)
     sign_in(ada)
-    reported()
     assert ada.post("/orders").status_code == 500
-    [error] = [event for event in reported() if "exception" in event]
+    error = reported(lambda event: "exception" in event)
     assert error["exception"]["values"][-1]["value"] == "the warehouse does not answer"
     assert error["user"]["id"] == "ada"
+    reported(lambda event: event.get("transaction") == "/orders" and event.get("type") == "transaction")
     assert not any(ada.cookies["session"].encode() in report for report in REPORTS)
 
 
 def test_requests_are_traced(site: str, browser: Browser) -> None:
     sign_in(browser(site))
-    assert "/login" in {event.get("transaction") for event in reported()}
+    reported(lambda event: event.get("transaction") == "/login")
 
 
 def test_a_handler_that_raises_stores_nothing(site: str, browser: Browser) -> None:
