@@ -56,19 +56,21 @@ class Page:
 async def press(browser: httpx2.Client, page: Page, transport: str) -> str:
     """Presses the button of the page, as its script does, and returns the text that it shows."""
     query = f"client_id={page.client_id}&tab_id={uuid.uuid4()}&document_id={uuid.uuid4()}&next_message_id=0"
-    async with socketio.AsyncSimpleClient() as socket:
-        await socket.connect(
-            f"{browser.base_url}?{query}&implicit_handshake=true",
-            headers={"cookie": f"session={browser.cookies['session']}"},
-            transports=[transport],
-            socketio_path="/ui/_nicegui_ws/socket.io",
-        )
-        event = {"id": 6, "client_id": page.client_id, "listener_id": page.listener_id, "args": ["{}"]}
-        await socket.emit("event", event)
-        while True:
-            name, *arguments = await socket.receive(DEADLINE)
-            if name == "notify":
-                return str(arguments[0]["message"])
+    socket = socketio.AsyncSimpleClient()
+    await socket.connect(
+        f"{browser.base_url}?{query}&implicit_handshake=true",
+        headers={"cookie": f"session={browser.cookies['session']}"},
+        transports=[transport],
+        socketio_path="/ui/_nicegui_ws/socket.io",
+    )
+    event = {"id": 6, "client_id": page.client_id, "listener_id": page.listener_id, "args": ["{}"]}
+    await socket.emit("event", event)
+    name = ""
+    while name != "notify":
+        name, *arguments = await socket.receive(DEADLINE)
+    # A polite end would wait for the poll that is open.
+    await socket.client.eio.disconnect(abort=True)
+    return str(arguments[0]["message"])
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
