@@ -1,4 +1,4 @@
-"""An OpenID provider for tests: the authorization code flow with PKCE, and ID tokens signed with a key made at start.
+"""An OpenID provider for tests: the authorization code flow, with PKCE, and ID tokens signed with a key made at start.
 
 Nothing of it is kept after the process. It signs in the user named by ``Provider.user`` without asking.
 """
@@ -63,14 +63,15 @@ class Provider:
         if (
             asked.get("response_type") != "code"
             or asked.get("client_id") != self.client_id
-            or asked.get("code_challenge_method") != "S256"
-            or not {"state", "nonce", "code_challenge", "redirect_uri"} <= asked.keys()
+            or asked.get("code_challenge_method", "S256") != "S256"
+            or not {"state", "nonce", "redirect_uri"} <= asked.keys()
         ):
             return JSONResponse({"error": "invalid_request"}, 400)
         code = secrets.token_urlsafe(16)
         self._grants[code] = {**asked, "user": self.user}
         answer = urlencode({"code": code, "state": asked["state"]})
-        return RedirectResponse(f"{asked['redirect_uri']}?{answer}", 302)
+        separator = "&" if "?" in asked["redirect_uri"] else "?"
+        return RedirectResponse(asked["redirect_uri"] + separator + answer, 302)
 
     async def _token(self, request: Request) -> Response:
         form = await request.form()
@@ -82,7 +83,7 @@ class Provider:
             grant is None
             or form.get("grant_type") != "authorization_code"
             or form.get("redirect_uri") != grant["redirect_uri"]
-            or _challenge(str(form.get("code_verifier"))) != grant["code_challenge"]
+            or not _proves_possession(str(form.get("code_verifier")), grant)
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
         return JSONResponse(
@@ -101,6 +102,9 @@ class Provider:
             "aud": self.client_id,
             "sub": grant["user"],
             "name": grant["user"].title(),
+            "preferred_username": grant["user"],
+            "profile": f"{self.issuer}/{grant['user']}",
+            "picture": f"{self.issuer}/{grant['user']}.png",
             "nonce": self.forged_nonce or grant["nonce"],
             "iat": now,
             "exp": now + 300,
@@ -112,6 +116,7 @@ class Provider:
         return f"Basic {base64.b64encode(pair).decode()}"
 
 
-def _challenge(verifier: str) -> str:
+def _proves_possession(verifier: str, grant: dict[str, str]) -> bool:
+    """Checks PKCE, for clients that use it."""
     digest = hashlib.sha256(verifier.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return grant.get("code_challenge") in (None, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
