@@ -74,8 +74,7 @@ check() {
 
 # cannot_install WHAT
 cannot_install() {
-    grep "^ERROR" "$place/log" || true
-    echo "$1 cannot be installed here"
+    echo "$1 cannot be installed here: $(grep "^ERROR" "$place/log" | tail -n 1)"
     return 77
 }
 
