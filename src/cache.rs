@@ -1,6 +1,7 @@
 //! The cache: routes each verb to the shard that the id names, and does outside its lock what needs no
 //! lock: random bytes, MACs, the hashing of users' names.
 
+mod aliases;
 mod build;
 mod exposition;
 mod horizon;
@@ -111,18 +112,28 @@ impl SessionCache {
     pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {
         self.ask_hook(new.key)?;
         self.check_len(data)?;
-        if let Some((user, with)) = new.user {
-            return self.create_for(user, with, new.deadlines, data);
+        let made = match new.user {
+            Some((user, with)) => self.create_for(user, with, &new, data),
+            None => self.create_anonymous(new.deadlines, data),
+        }?;
+        if let Some(old) = new.replaces {
+            self.end(&old);
         }
+        Ok(made)
+    }
+
+    fn create_anonymous(&self, deadlines: Deadlines, data: &[u8]) -> Result<Issued, Error> {
         let now = self.now();
-        let times = self.new_times(new.deadlines, now);
+        let times = self.new_times(deadlines, now);
         let create_at = |id: SessionId| {
             let view = &self.0.stripes[usize::from(id.home)].view;
             view.prefetch(self.0.spots.of(&id.id));
             let (issued, stamp) = self.issue(id);
             view.prefetch_links(&self.0.spots);
             let newcomer = Newcomer { stamp, times, member: None, data: None };
-            self.write(issued.id.home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            self.write(issued.id.home, |shard| {
+                shard.create(&newcomer, self.limit(), data, None, now)
+            })?;
             view.prefetch_victim();
             Ok(issued)
         };

@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import Depends, FastAPI, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from sessile import SessionCache
-from sessile.fastapi import Session, SessionMiddleware, SignedIn, session
+from sessile import InvalidCSRFToken, SessionCache
+from sessile.fastapi import CurrentUser, SessionControl, SessionDep, SessionMiddleware
 
 CATALOGUE = {"tea": 4, "cup": 9, "pot": 21}
 
@@ -27,12 +27,10 @@ cache = SessionCache(
 app = FastAPI()
 app.add_middleware(SessionMiddleware, cache=cache, max_age=30 * 60)
 
-Visitor = Annotated[Session, Depends(session)]
 
-
-def page(session: Session, body: str) -> HTMLResponse:
+def page(session: SessionControl, body: str) -> HTMLResponse:
     """A page with what was to be said once, and a form to sign out for those who are signed in."""
-    said = "".join(f"<p><em>{html.escape(text)}</em></p>" for text in session.pop("said", []))
+    said = "".join(f"<p><em>{html.escape(text)}</em></p>" for text in session.data.pop("said", []))
     user = session.user
     out = f"<p>Signed in as {html.escape(user)}. {button(session, '/logout', 'Sign out')}</p>" if user else ""
     style = "body{font:1.1rem/1.6 system-ui;max-width:36rem;margin:3rem auto;padding:0 1rem}form{display:inline}"
@@ -42,20 +40,22 @@ def page(session: Session, body: str) -> HTMLResponse:
     )
 
 
-def button(session: Session, action: str, text: str, fields: str = "") -> str:
+def button(session: SessionControl, action: str, text: str, fields: str = "") -> str:
     """A form of one button, which only pages of this session can hold."""
-    token = f"<input type=hidden name=token value='{session.csrf_token}'>"
+    token = f"<input type=hidden name=token value='{session.csrf_token()}'>"
     return f"<form method=post action='{action}'>{token}{fields}<button>{text}</button></form>"
 
 
-def checked(session: Visitor, token: Annotated[str, Form()]) -> Session:
-    """The session, if a form is this visitor's."""
-    if not session.check_csrf(token):
-        raise HTTPException(403, "This page is out of date. Please go back and load it again.")
+def checked(session: SessionDep, token: Annotated[str, Form()]) -> SessionControl:
+    """The session, if the form is from one of its pages."""
+    try:
+        session.check_csrf(token)
+    except InvalidCSRFToken as error:
+        raise HTTPException(403, "This page is out of date. Please go back and load it again.") from error
     return session
 
 
-Checked = Annotated[Session, Depends(checked)]
+Checked = Annotated[SessionControl, Depends(checked)]
 
 
 def go_to(path: str) -> RedirectResponse:
@@ -63,12 +63,12 @@ def go_to(path: str) -> RedirectResponse:
 
 
 @app.get("/")
-async def home(session: Visitor) -> HTMLResponse:
+async def home(session: SessionDep) -> HTMLResponse:
     shelf = "".join(
         f"<li>{name}, {price} € {button(session, f'/cart/{name}', 'Into the cart')}</li>"
         for name, price in CATALOGUE.items()
     )
-    cart = "".join(f"<li>{item['count']} × {html.escape(item['name'])}</li>" for item in session.get("cart", []))
+    cart = "".join(f"<li>{item['count']} × {html.escape(item['name'])}</li>" for item in session.data.get("cart", []))
     name = "<input name=user placeholder='Your name' required maxlength=40>"
     enter = "" if session.user else button(session, "/login", "Sign in", name)
     devices = "<p><a href=/devices>Your devices</a></p>" if session.user else ""
@@ -79,19 +79,19 @@ async def home(session: Visitor) -> HTMLResponse:
 async def put(session: Checked, name: str) -> RedirectResponse:
     if name not in CATALOGUE:
         raise HTTPException(404)
-    cart = session.setdefault("cart", [])
+    cart = session.data.setdefault("cart", [])
     item = next((item for item in cart if item["name"] == name), None)
     if item is None:
         cart.append(item := {"name": name, "count": 0})
     item["count"] += 1
-    session.setdefault("said", []).append(f"The {name} is in your cart.")
+    session.data.setdefault("said", []).append(f"The {name} is in your cart.")
     return go_to("/")
 
 
 @app.post("/login")
 async def login(session: Checked, user: Annotated[str, Form(min_length=1, max_length=40)]) -> RedirectResponse:
     session.sign_in(user)
-    session.setdefault("said", []).append(f"Welcome, {user}.")
+    session.data.setdefault("said", []).append(f"Welcome, {user}.")
     return go_to("/")
 
 
@@ -102,17 +102,17 @@ async def logout(session: Checked) -> RedirectResponse:
 
 
 @app.get("/devices")
-async def devices(session: Visitor, user: SignedIn) -> HTMLResponse:
+async def devices(session: SessionDep, user: CurrentUser) -> HTMLResponse:
     items = "".join(
         f"<li>signed in {device.signed_in_for / 60:.0f} minutes ago{', this one' if device.is_this else ''}</li>"
-        for device in session.devices()
+        for device in session.user_sessions()
     )
     return page(session, f"<h2>Your devices</h2><ul>{items}</ul>{button(session, '/others', 'Sign out elsewhere')}")
 
 
 @app.post("/others")
-async def others(session: Checked, user: SignedIn) -> RedirectResponse:
-    session.setdefault("said", []).append(f"Signed out on {session.sign_out_others()} other devices.")
+async def others(session: Checked, user: CurrentUser) -> RedirectResponse:
+    session.data.setdefault("said", []).append(f"Signed out on {session.sign_out_others()} other devices.")
     return go_to("/devices")
 
 

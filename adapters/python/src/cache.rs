@@ -27,7 +27,7 @@ use crate::{
 ///
 /// Give it to a `SessionMiddleware` to have the handle for `sessions_of`, `end_user` and statistics, or use it
 /// alone. Times are seconds. May be used by any number of threads.
-#[pyclass(frozen, module = "sessile")]
+#[pyclass(frozen, weakref, module = "sessile")]
 pub(crate) struct SessionCache {
     pub(crate) engine: Engine,
 }
@@ -294,6 +294,7 @@ fn deadlines(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Deadl
     Ok(Deadlines {
         idle_timeout: span("idle_timeout", idle_timeout)?,
         lifetime: span("lifetime", lifetime)?,
+        ..Deadlines::default()
     })
 }
 

@@ -39,6 +39,13 @@ create_exception!(
     SessionError,
     "The session was found before the process forked; in this one it does not exist."
 );
+create_exception!(
+    sessile,
+    InvalidCSRFToken,
+    SessionError,
+    "The token of a form is not one of this session's pages: the request was made elsewhere, or the page is older \
+     than the session's id."
+);
 
 /// The exception that an error of the engine is.
 pub(crate) fn raise(error: sessile::Error) -> PyErr {
@@ -61,6 +68,7 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
         sessile_web::SessionError::Store(error) => raise(error.cause()),
         sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
         sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
+        sessile_web::SessionError::Forged => InvalidCSRFToken::new_err(error.to_string()),
         sessile_web::SessionError::TooLate => PyRuntimeError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
@@ -87,5 +95,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Conflict", py.get_type::<Conflict>())?;
     module.add("Full", py.get_type::<Full>())?;
     module.add("TooLarge", py.get_type::<TooLarge>())?;
-    module.add("Forked", py.get_type::<Forked>())
+    module.add("Forked", py.get_type::<Forked>())?;
+    module.add("InvalidCSRFToken", py.get_type::<InvalidCSRFToken>())
 }

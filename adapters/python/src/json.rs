@@ -8,18 +8,15 @@
 
 mod decode;
 mod encode;
-mod memo;
 mod pieces;
 
-pub(crate) use decode::{Malformed, decode};
+pub(crate) use decode::{Malformed, decode, decode_in_pieces};
 pub(crate) use encode::{Encoder, key_text, with_text_keys};
-pub(crate) use memo::Memo;
 pub(crate) use pieces::Pieces;
 
 use pyo3::prelude::*;
 
 use crate::errors::wrong;
-use decode::decode_in_pieces;
 
 /// A value in JSON, as a session stores it.
 #[pyfunction]

@@ -30,7 +30,7 @@ mod _sessile {
         records::{Device, Event, Issued, Record, SessionId},
         sessions::Sessions,
         starlette_cookie::unsign,
-        visit::Visit,
+        visit::{Visit, nothing},
     };
 
     #[pymodule_init]

@@ -2,23 +2,48 @@
 //!
 //! Owns the way between a list of pairs of bytes and a header map. It does not know why a header is set.
 
+use core::{
+    ffi::CStr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, SET_COOKIE, VARY},
 };
 use pyo3::{
-    exceptions::PyValueError,
+    exceptions::{PyRuntimeWarning, PyValueError},
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
-use sessile_web::{Session, Sessions};
+use sessile_web::{CommitError, Session, Sessions};
 
-/// Whether a message begins the response.
-pub(crate) fn is_start(message: &Bound<'_, PyDict>) -> PyResult<bool> {
+use crate::errors::raise;
+
+/// What a message of the application is to a session.
+pub(crate) enum Kind {
+    /// The response begins, with a status and headers.
+    Start,
+    /// A websocket is accepted: the response to its handshake has headers.
+    Accept,
+    /// A websocket is closed, or rejected without headers.
+    Close,
+    Rest,
+}
+
+/// The kind of a message.
+pub(crate) fn kind(message: &Bound<'_, PyDict>) -> PyResult<Kind> {
     let kind = message.get_item(intern!(message.py(), "type"))?;
-    let kind = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok());
-    Ok(kind.is_some_and(|kind| kind == "http.response.start"))
+    let Some(kind) = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok()) else {
+        return Ok(Kind::Rest);
+    };
+    Ok(match kind.to_str()? {
+        "http.response.start" | "websocket.http.response.start" => Kind::Start,
+        "websocket.accept" => Kind::Accept,
+        "websocket.close" => Kind::Close,
+        _ => Kind::Rest,
+    })
 }
 
 /// Whether a message says that more of the body is to come.
@@ -35,57 +60,232 @@ pub(crate) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
         .map_err(|_| PyValueError::new_err(format!("the status of the response was {code}")))
 }
 
-/// Commits a session and writes the response's headers. If nothing could be stored, the message is that of the
-/// response that says so, and the answer its text.
-pub(crate) fn commit(
-    py: Python<'_>,
-    session: &Session,
-    status: StatusCode,
-    message: &Bound<'_, PyDict>,
-) -> PyResult<Option<String>> {
-    let given = message.get_item(intern!(py, "headers"))?;
-    let (others, mut headers) = split(py, given.as_ref())?;
-    let committed = if session.has_work() {
-        py.detach(|| Sessions::commit(session, status, &mut headers))
-    } else {
-        // Nothing is stored: no lock is waited for.
-        Sessions::commit(session, status, &mut headers)
-    };
-    let (list, refused) = match committed {
-        Ok(()) => (others, None),
-        Err(error) => {
-            message.set_item(intern!(py, "status"), error.status().as_u16())?;
-            (PyList::empty(py), Some(error.to_string()))
-        }
-    };
-    for (name, value) in &headers {
-        list.append((
-            PyBytes::new(py, name.as_str().as_bytes()),
-            PyBytes::new(py, value.as_bytes()),
-        ))?;
-    }
-    message.set_item(intern!(py, "headers"), list)?;
-    Ok(refused)
+/// Writes the headers of responses.
+pub(crate) struct Response<'py> {
+    pub(crate) py: Python<'py>,
+    pub(crate) sessions: Sessions,
+    /// The `Max-Age` of a cookie that expires at once, if that was set.
+    pub(crate) expired: Option<i64>,
 }
 
-/// The headers that a session may change, and a list of the others as they are. One that is no header is left
-/// to the server.
-fn split<'py>(
-    py: Python<'py>,
-    given: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
-    let (others, mut headers) = (PyList::empty(py), HeaderMap::new());
-    let Some(given) = given else {
-        return Ok((others, headers));
-    };
-    for header in given.try_iter()? {
-        let header = header?;
-        match ours(&header)? {
-            Some((name, value)) => drop(headers.append(name, value)),
-            None => others.append(header)?,
+impl<'py> Response<'py> {
+    /// Commits a session and writes the response's headers. If nothing could be stored, the message is that of the
+    /// response that says so, and the answer its text.
+    pub(crate) fn commit(
+        &self,
+        session: &Session,
+        status: StatusCode,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<String>> {
+        let given = message.get_item(intern!(self.py, "headers"))?;
+        let (others, mut headers) = self.split(given.as_ref())?;
+        match self.commit_to(session, status, &mut headers) {
+            Ok(()) => {
+                self.append(&headers, &others)?;
+                message.set_item(intern!(self.py, "headers"), others)?;
+                Ok(None)
+            }
+            Err(error) => {
+                let mut all = all(Some(&others))?;
+                error.replace_headers(&mut all);
+                for (name, value) in &headers {
+                    all.remove(name);
+                    all.append(name, value.clone());
+                }
+                self.replace(&error, &all, message).map(Some)
+            }
         }
     }
-    Ok((others, headers))
+
+    /// Makes a message that of the response that says that nothing could be stored. The answer is its text.
+    pub(crate) fn refuse(
+        &self,
+        error: &CommitError,
+        session: &Session,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<String> {
+        let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
+        error.replace_headers(&mut headers);
+        // Nothing is stored with that status; a session that was ended has its cookie removed.
+        drop(self.commit_to(session, error.status(), &mut headers));
+        self.replace(error, &headers, message)
+    }
+
+    /// Commits a session when a websocket is accepted, and adds its cookie to the message.
+    pub(crate) fn accept(&self, session: &Session, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut headers = HeaderMap::new();
+        self.commit_to(session, StatusCode::SWITCHING_PROTOCOLS, &mut headers)
+            .map_err(|error| raise(error.cause()))?;
+        let Some(cookie) = headers.remove(SET_COOKIE) else {
+            return Ok(());
+        };
+        let given = message.get_item(intern!(self.py, "headers"))?;
+        let (list, given) = self.split(given.as_ref())?;
+        let mut headers = without_cookie_named(given, self.name());
+        headers.append(SET_COOKIE, cookie);
+        self.append(&headers, &list)?;
+        message.set_item(intern!(self.py, "headers"), list)
+    }
+
+    fn commit_to(
+        &self,
+        session: &Session,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<(), CommitError> {
+        if session.has_work() {
+            self.py.detach(|| Sessions::commit(session, status, headers))
+        } else {
+            // Nothing is stored: no lock is waited for.
+            Sessions::commit(session, status, headers)
+        }
+    }
+
+    fn replace(
+        &self,
+        error: &CommitError,
+        headers: &HeaderMap,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<String> {
+        let list = PyList::empty(self.py);
+        self.append(headers, &list)?;
+        message.set_item(intern!(self.py, "status"), error.status().as_u16())?;
+        message.set_item(intern!(self.py, "headers"), list)?;
+        Ok(error.to_string())
+    }
+
+    /// Appends headers to a list of pairs, the session's cookie as Starlette spells it.
+    fn append(&self, headers: &HeaderMap, list: &Bound<'_, PyList>) -> PyResult<()> {
+        for (name, value) in headers {
+            let name = PyBytes::new(self.py, name.as_str().as_bytes());
+            // The session's own is marked so.
+            if value.is_sensitive() {
+                let cookie = self.spelt(&String::from_utf8_lossy(value.as_bytes()));
+                list.append((name, PyBytes::new(self.py, cookie.as_bytes())))?;
+            } else {
+                list.append((name, PyBytes::new(self.py, value.as_bytes())))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A `Set-Cookie` in Starlette's spelling: `path=/; Max-Age=60; httponly; samesite=lax`. The session of one that
+    /// expires at once is ended.
+    fn spelt(&self, cookie: &str) -> String {
+        let (pair, attributes) = cookie.split_once("; ").unwrap_or((cookie, ""));
+        let mut text = pair.to_owned();
+        for attribute in attributes.split("; ") {
+            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            text.push_str("; ");
+            match (name, self.expired) {
+                ("Max-Age", Some(seconds)) => text.push_str(&format!("Max-Age={seconds}")),
+                ("Max-Age", None) => text.push_str(attribute),
+                ("Path" | "Domain" | "Expires", _) => {
+                    text.push_str(&format!("{}={value}", name.to_ascii_lowercase()));
+                }
+                _ => text.push_str(&attribute.to_ascii_lowercase()),
+            }
+        }
+        if self.expired.is_some() {
+            let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
+            let cache = self.sessions.cache();
+            self.py.detach(|| cache.end_token(token.as_bytes()));
+        }
+        text
+    }
+
+    fn name(&self) -> &str {
+        self.sessions.cache().cookie_name()
+    }
+
+    /// The headers that a session may change, and a list of the others as they are. One that is no header is left
+    /// to the server.
+    fn split(
+        &self,
+        given: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {
+        let (others, mut headers) = (PyList::empty(self.py), HeaderMap::new());
+        let Some(given) = given else {
+            return Ok((others, headers));
+        };
+        for header in given.try_iter()? {
+            let header = header?;
+            match ours(&header)? {
+                Some((name, value)) => {
+                    if name == SET_COOKIE && is_foreign(value.as_bytes(), self.name()) {
+                        warn_of_foreign_cookie(self.py)?;
+                    }
+                    headers.append(name, value);
+                }
+                None => others.append(header)?,
+            }
+        }
+        Ok((others, headers))
+    }
+}
+
+/// Warns of a cookie of that name in the headers of a message, which another middleware put there.
+pub(crate) fn look_for_foreign_cookie(
+    py: Python<'_>,
+    name: &str,
+    message: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    let headers = all(message.get_item(intern!(py, "headers"))?.as_ref())?;
+    let mut cookies = headers.get_all(SET_COOKIE).iter();
+    if cookies.any(|cookie| is_foreign(cookie.as_bytes(), name)) {
+        warn_of_foreign_cookie(py)?;
+    }
+    Ok(())
+}
+
+/// Whether a `Set-Cookie` gives a value to the session's cookie. An application that removes the cookie itself
+/// writes an empty one.
+fn is_foreign(cookie: &[u8], name: &str) -> bool {
+    let value = cookie.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+    value.is_some_and(|value| {
+        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        !matches!(value[..end].trim_ascii(), b"" | b"\"\"")
+    })
+}
+
+/// Warns, once in a process.
+fn warn_of_foreign_cookie(py: Python<'_>) -> PyResult<()> {
+    if WARNED_OF_FOREIGN_COOKIE.swap(true, Relaxed) {
+        return Ok(());
+    }
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FOREIGN_COOKIE, 1)
+}
+
+/// All headers of a response. One that is no header is left out.
+fn all(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let Some(given) = given else {
+        return Ok(headers);
+    };
+    for header in given.try_iter()? {
+        let (name, value) = halves(&header?)?;
+        let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.append(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+fn without_cookie_named(mut headers: HeaderMap, name: &str) -> HeaderMap {
+    let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    let is_ours = |cookie: &HeaderValue| {
+        let rest = cookie.as_bytes().strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    };
+    for cookie in cookies.into_iter().filter(|cookie| !is_ours(cookie)) {
+        headers.append(SET_COOKIE, cookie);
+    }
+    headers
 }
 
 fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>> {
@@ -116,3 +316,11 @@ pub(crate) fn halves<'py>(
 }
 
 const OURS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];
+
+/// It orders nothing: at worst two threads warn.
+static WARNED_OF_FOREIGN_COOKIE: AtomicBool = AtomicBool::new(false);
+
+const FOREIGN_COOKIE: &CStr = c"a response sets the session's cookie beside the session middleware: another middleware, \
+    such as Starlette's `SessionMiddleware` that a library added, overwrites the session. Give one of them another \
+    `session_cookie`, keep the library from adding its own, or call `sessile.starlette.install()` before the library is \
+    imported";

@@ -10,7 +10,7 @@ use sessile::{SameSite, SetCookie, cookie::candidates};
 use crate::{
     cache::SessionCache,
     errors::{seconds, wrong},
-    fork, json, keys,
+    fork, keys,
     starlette_cookie::Importer,
     visit::Visit,
 };
@@ -21,7 +21,6 @@ pub(crate) struct Sessions {
     cache: Py<SessionCache>,
     wire: Wire,
     importer: Option<Importer>,
-    pub(crate) memo: json::Memo,
     /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
     current: Mutex<Current>,
 }
@@ -31,7 +30,7 @@ struct Current {
     sessions: sessile_web::Sessions,
 }
 
-/// The cookie's attributes, and when its session gets a new id.
+/// The cookie's attributes, when its session gets a new id, and what counts as a use.
 struct Wire {
     path: String,
     same_site: SameSite,
@@ -39,7 +38,11 @@ struct Wire {
     domain: Option<String>,
     partitioned: bool,
     is_persistent: bool,
+    /// The `Max-Age` of a cookie that expires at once.
+    expired: Option<i64>,
     rotate_every: Option<Duration>,
+    identity_keys: Vec<String>,
+    touch_always: bool,
 }
 
 #[pymethods]
@@ -47,7 +50,8 @@ impl Sessions {
     #[new]
     #[pyo3(signature = (
         cache, *, path = "/", same_site = "lax", https_only = false, domain = None, partitioned = false,
-        max_age = None, rotate_every = None, accept_starlette_cookies = None,
+        max_age = None, rotate_every = None, identity_keys = Vec::new(), touch_always = false,
+        accept_starlette_cookies = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn new(
@@ -58,31 +62,35 @@ impl Sessions {
         https_only: bool,
         domain: Option<&str>,
         partitioned: bool,
-        max_age: Option<u64>,
+        max_age: Option<i64>,
         rotate_every: Option<f64>,
+        identity_keys: Vec<String>,
+        touch_always: bool,
         accept_starlette_cookies: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let wire = Wire {
             path: path.to_owned(),
             same_site: same_site_of(same_site)?,
             https_only,
-            // Browsers read a dot in front as none.
-            domain: domain.map(|domain| domain.strip_prefix('.').unwrap_or(domain).to_owned()),
+            domain: domain.map(str::to_owned),
             partitioned,
             is_persistent: max_age.is_some(),
+            expired: max_age.filter(|seconds| *seconds <= 0),
             rotate_every: rotate_every.map(|span| seconds("rotate_every", span)).transpose()?,
+            identity_keys,
+            touch_always,
         };
         let secrets = accept_starlette_cookies
             .map(|given| keys::secrets("accept_starlette_cookies", given))
             .transpose()?;
         let sessions = wire.sessions(cache.get().engine.cache(py)?)?;
         let current = Mutex::new(Current { generation: fork::generation(), sessions });
+        let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
-        Ok(Self { cache, wire, importer, memo: json::Memo::default(), current })
+        Ok(Self { cache, wire, importer, current })
     }
 
-    /// The session of a request, not read yet. `headers` are pairs of bytes, the names in lower case. A websocket
-    /// has no response that could tell the browser of another cookie.
+    /// The session of a request or a websocket, not read yet. `headers` are pairs of bytes, the names in lower case.
     #[pyo3(signature = (headers, is_websocket, /))]
     fn begin(slf: Py<Self>, headers: Py<PyAny>, is_websocket: bool) -> Visit {
         Visit::new(slf, headers, is_websocket)
@@ -106,6 +114,15 @@ impl Sessions {
         Ok(sessions)
     }
 
+    pub(crate) fn cache(&self) -> &Py<SessionCache> {
+        &self.cache
+    }
+
+    /// The `Max-Age` of a cookie that expires at once, if that was set.
+    pub(crate) fn expired(&self) -> Option<i64> {
+        self.wire.expired
+    }
+
     /// The data of a session that Starlette's own middleware put into a cookie, as JSON.
     pub(crate) fn starlettes(&self, name: &str, cookies: &[bytes::Bytes]) -> Option<Vec<u8>> {
         let importer = self.importer.as_ref()?;
@@ -117,7 +134,8 @@ impl Sessions {
 impl Wire {
     fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::Sessions> {
         self.check(cache.cookie_name())?;
-        let mut sessions = sessile_web::Sessions::new(cache);
+        let mut sessions = sessile_web::Sessions::new(cache).with_touch_always(self.touch_always);
+        drop(self.identity_keys.clone());
         if !self.https_only {
             sessions = sessions.insecure_http();
         }

@@ -3,21 +3,21 @@
 //! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
 //! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyString},
+    types::{PyBool, PyBytes, PyDict, PyString},
 };
-use sessile_web::{Incoming, Session, SignIn};
+use sessile_web::{self as web, CommitError, Incoming, Session, SessionError, SignIn};
 
 use crate::{
+    cache::SessionCache,
     errors::{Forked, refusal, seconds},
     fork, json,
     records::Device,
-    response,
+    response::{self, Kind, Response},
     sessions::Sessions,
 };
 
@@ -27,10 +27,14 @@ pub(crate) struct Visit {
     sessions: Py<Sessions>,
     headers: Py<PyAny>,
     is_websocket: bool,
+    /// The application has returned.
+    is_over: bool,
     stage: Stage,
     /// More of the response's body was to come.
     is_stream: bool,
     session: Option<Session>,
+    /// The session of a request that counts as a use of it, though it was not read.
+    touched: Option<Session>,
     generation: u32,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
@@ -45,7 +49,7 @@ struct Known {
     key: String,
     json: Bytes,
     /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<Arc<json::Pieces>>,
+    pieces: Option<json::Pieces>,
 }
 
 impl Known {
@@ -59,7 +63,7 @@ impl Known {
 enum Stage {
     /// Its headers have not left.
     Open,
-    /// They have, or there are none: a session can be saved, and nothing else.
+    /// They have left: a session can be saved, and nothing else.
     Detached,
     /// It says that something went wrong, and nothing is stored.
     Failed,
@@ -74,17 +78,16 @@ impl Visit {
         dict.clear();
         let cookies = cookies(self.headers.bind(py))?;
         let sessions = self.sessions.get().current(py)?;
-        let session = sessions.begin(cookies.iter().cloned().collect::<Incoming>());
+        let session = self
+            .touched
+            .take()
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
         if self.stage != Stage::Open {
             session.detach();
         }
         self.known.clear();
         for (key, json) in session.pairs() {
-            let (value, pieces) = self
-                .sessions
-                .get()
-                .memo
-                .decode(py, &json)
+            let (value, pieces) = json::decode_in_pieces(py, &json)
                 .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
             dict.set_item(&key, value)?;
             self.known.push(Known { key, json, pieces: Some(pieces) });
@@ -98,29 +101,38 @@ impl Visit {
         Ok(())
     }
 
-    /// What the response's next message has to do with the session: with the first one it is stored, and told in the
-    /// headers; what a stream changed before the last one is stored with that. If the first cannot be done, its
-    /// message becomes that of another response, whose body is the answer; that to the messages after it is none
-    /// of them.
+    /// Counts the request as a use of its session, as the middleware was told to.
+    fn touch(&mut self, py: Python<'_>) -> PyResult<()> {
+        let cookies = cookies(self.headers.bind(py))?;
+        if !cookies.is_empty() {
+            let sessions = self.sessions.get().current(py)?;
+            self.touched = Some(sessions.begin(cookies.into_iter().collect::<Incoming>()));
+            self.generation = fork::generation();
+        }
+        Ok(())
+    }
+
+    /// Handles the response's next message. With the first one the session is stored, and its headers are written.
+    /// Returns `None` if the message is to be sent as it is now; `True` if `save_late` is to follow it; and the body
+    /// of another response if the session cannot be stored, whose start the message is now. Messages after that one
+    /// are not to be sent: their body is empty.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if response::is_start(message)? {
-            return Self::commit(slf, dict, message);
-        }
-        let mut visit = slf.borrow_mut();
-        if visit.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(slf.py(), b"")));
-        }
-        if response::has_more(message)? {
-            visit.is_stream = true;
-        } else if visit.is_stream {
-            drop(visit);
-            Self::save_late(slf, dict)?;
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match response::kind(message)? {
+            Kind::Start => return Self::commit(slf, dict, message),
+            Kind::Accept => Self::accept(slf, dict, message)?,
+            Kind::Close => slf.borrow_mut().close(),
+            Kind::Rest => return slf.borrow_mut().go_on(message),
         }
         Ok(None)
+    }
+
+    /// Warns of a cookie of the session's name that another middleware put into a response.
+    fn look_for_foreign_cookie(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        response::look_for_foreign_cookie(py, &self.cookie_name(py)?, message)
     }
 
     /// Stores what changed, now.
@@ -133,8 +145,7 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores what changed since the headers left, or on a websocket, if somebody asked for the session. One that has
-    /// ended stays ended.
+    /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
         if visit.stage != Stage::Detached || visit.session.is_none() {
@@ -151,20 +162,50 @@ impl Visit {
         Ok(())
     }
 
+    /// The application has returned: `save_late`, for the last time.
+    fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        slf.borrow_mut().is_over = true;
+        Self::save_late(slf, dict)
+    }
+
+    /// The application has failed. If no response has begun, what is stored even so is: that keys which name the
+    /// user were removed. No error here hides the application's.
+    fn fail(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) {
+        slf.borrow_mut().is_over = true;
+        let visit = slf.borrow();
+        let Ok(session) = visit.session() else {
+            return;
+        };
+        let removals = if visit.stage == Stage::Open { visit.removals(dict) } else { return };
+        drop(visit);
+        if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
+            let failure = StatusCode::INTERNAL_SERVER_ERROR;
+            let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
+            // Nothing can report that it failed.
+            drop(slf.py().detach(commit));
+        }
+        slf.borrow_mut().stage = Stage::Failed;
+        session.detach();
+    }
+
+    /// Whether the application has returned.
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether it is a session of that cache.
+    fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
+        self.sessions.get().cache().is(cache)
+    }
+
+    /// The name of the cookie.
+    fn cookie_name(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.sessions.get().current(py)?.cache().cookie_name().to_owned())
+    }
+
     /// Whether the dict differs from what was read, or last stored.
     fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         Ok(self.is_imported || !self.changes(dict)?.is_empty())
-    }
-
-    /// Forgets all data. Who was signed in is signed out.
-    fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let session = slf.borrow().session()?;
-        if slf.borrow().is_imported || session.is_authenticated() {
-            return Self::sign_out(slf);
-        }
-        session.clear().map_err(refusal)?;
-        slf.borrow_mut().known.clear();
-        Ok(())
     }
 
     fn sign_in(
@@ -202,8 +243,13 @@ impl Visit {
         slf.py().detach(|| session.csrf_token()).map_err(refusal)
     }
 
-    fn check_csrf(&self, token: &str) -> PyResult<bool> {
-        Ok(self.session()?.check_csrf(token).is_ok())
+    fn check_csrf(&self, token: &str) -> PyResult<()> {
+        self.session()?.check_csrf(token).map_err(refusal)
+    }
+
+    /// Whether the session is still there.
+    fn is_alive(&self) -> PyResult<bool> {
+        Ok(self.session()?.is_stored())
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -227,7 +273,7 @@ impl Visit {
 
 /// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
 type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<Arc<json::Pieces>>)>);
+type Change = (String, Option<(Bytes, Option<json::Pieces>)>);
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
@@ -235,9 +281,11 @@ impl Visit {
             sessions,
             headers,
             is_websocket,
-            stage: if is_websocket { Stage::Detached } else { Stage::Open },
+            is_over: false,
+            stage: Stage::Open,
             is_stream: false,
             session: None,
+            touched: None,
             generation: 0,
             was_stored: false,
             is_imported: false,
@@ -245,47 +293,127 @@ impl Visit {
         }
     }
 
-    /// The response begins. If a handler asked for the session, what changed is stored and the headers are written.
-    /// Nothing is borrowed meanwhile: others may look at the session while this one waits for a lock.
+    /// The response begins. If the session was read, what changed is stored and the headers are written.
+    /// Nothing is borrowed while it waits for a lock: others may look at the session.
     fn commit<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let py = slf.py();
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let status = response::status(message)?;
-        let is_failure = status.is_server_error();
-        let left = if is_failure { Stage::Failed } else { Stage::Detached };
-        let mut visit = slf.borrow_mut();
-        if visit.session.is_none() {
-            // Something that goes on after this still may ask.
-            visit.stage = left;
+        let left = if status.is_server_error() { Stage::Failed } else { Stage::Detached };
+        let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
             return Ok(None);
-        }
-        let session = visit.session()?;
-        if visit.stage != Stage::Open {
-            return Ok(None);
-        }
-        let mut changes = Changes::new();
-        if !is_failure {
-            if visit.is_imported && dict.is_empty() {
-                session.sign_out();
+        };
+        let changes = if reads { slf.borrow().pending(&session, dict, left)? } else { Vec::new() };
+        let response = slf.borrow().response(slf.py())?;
+        let refused = match Self::push(&session, &changes) {
+            Ok(()) => response.commit(&session, status, message)?,
+            Err(SessionError::TooLarge { len, limit }) => {
+                let error = CommitError::from(sessile::Error::TooLarge { len, limit });
+                Some(response.refuse(&error, &session, message)?)
             }
-            changes = visit.changes(dict)?;
-            Self::push(&session, &changes)?;
-        }
-        drop(visit);
-        let refused = response::commit(py, &session, status, message)?;
-        let mut visit = slf.borrow_mut();
-        visit.stage = if refused.is_some() { Stage::Refused } else { left };
-        if visit.stage == Stage::Detached {
-            visit.is_imported = false;
+            Err(error) => return Err(refusal(error)),
+        };
+        let stage = if refused.is_some() { Stage::Refused } else { left };
+        slf.borrow_mut().committed(&session, stage, changes);
+        Ok(refused.map(|text| PyBytes::new(slf.py(), text.as_bytes()).into_any()))
+    }
+
+    /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
+    fn accept<'py>(
+        slf: &Bound<'py, Self>,
+        dict: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyDict>,
+    ) -> PyResult<()> {
+        let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
+            return Ok(());
+        };
+        let accepted = if reads {
+            slf.borrow().pending(&session, dict, Stage::Detached)
         } else {
-            changes.clear();
+            Ok(Vec::new())
+        };
+        let accepted = accepted.and_then(|changes| {
+            Self::push(&session, &changes).map_err(refusal)?;
+            slf.borrow().response(slf.py())?.accept(&session, message)?;
+            Ok(changes)
+        });
+        let (changes, error) = match accepted {
+            Ok(changes) => (changes, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        slf.borrow_mut().committed(&session, Stage::Detached, changes);
+        error
+    }
+
+    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
+    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
+        if self.stage != Stage::Open {
+            return Ok(None);
         }
-        visit.stored(&session, changes);
+        if self.session.is_some() {
+            return Ok(Some((self.session()?, true)));
+        }
+        // What goes on after this may still read it.
+        self.stage = left;
+        Ok(self.touched.clone().map(|session| (session, false)))
+    }
+
+    /// The changes to hand over when the response begins.
+    fn pending(
+        &self,
+        session: &Session,
+        dict: &Bound<'_, PyDict>,
+        left: Stage,
+    ) -> PyResult<Changes> {
+        if left == Stage::Failed {
+            return self.removals(dict);
+        }
+        if self.is_imported && dict.is_empty() {
+            session.sign_out();
+        }
+        self.changes(dict)
+    }
+
+    fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
+        let settings = self.sessions.get();
+        Ok(Response { py, sessions: settings.current(py)?, expired: settings.expired() })
+    }
+
+    fn committed(&mut self, session: &Session, stage: Stage, changes: Changes) {
+        self.stage = stage;
+        let is_stored = stage == Stage::Detached;
+        self.is_imported &= !is_stored;
+        self.stored(session, if is_stored { changes } else { Vec::new() });
         session.detach();
-        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes())))
+    }
+
+    /// A websocket is closed, before it was accepted or after.
+    fn close(&mut self) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Detached;
+            if let Some(session) = &self.session {
+                session.detach();
+            }
+        }
+    }
+
+    /// A message after the first.
+    fn go_on<'py>(&mut self, message: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = message.py();
+        if self.stage == Stage::Refused {
+            return Ok(Some(PyBytes::new(py, b"").into_any()));
+        }
+        if self.is_websocket {
+            return Ok(None);
+        }
+        if response::has_more(message)? {
+            self.is_stream = true;
+            return Ok(None);
+        }
+        let is_to_save = self.is_stream && self.session.is_some();
+        Ok(is_to_save.then(|| PyBool::new(py, true).to_owned().into_any()))
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -307,10 +435,10 @@ impl Visit {
 
     fn too_late(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a websocket cannot make a session or give it a new id: no response carries its cookie. Do it in a \
-             request before"
+            "a websocket that was accepted cannot create a session or give it a new id, because no response carries \
+             the cookie: do it before `accept()`"
         } else {
-            "the response's headers have left, so that no session can be made or get a new id: do it before the \
+            "the response's headers have left, so that no session can be created or get a new id: do it before the \
              handler returns"
         })
     }
@@ -326,9 +454,9 @@ impl Visit {
         let value = json.and_then(|json| json::decode(py, &json).ok());
         if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
             dict.update(data.as_mapping())?;
-            self.is_imported = !data.is_empty() && !self.is_websocket;
-            if self.is_websocket {
-                // It can be read there, and moved in a request.
+            self.is_imported = !data.is_empty() && self.stage == Stage::Open;
+            if self.stage != Stage::Open {
+                // It can be read, and moved in another request.
                 self.know(self.changes(dict)?);
             }
         }
@@ -346,15 +474,15 @@ impl Visit {
         if self.stage != Stage::Open && !self.was_stored {
             return Err(self.too_late());
         }
-        Self::push(&session, &changes)?;
+        Self::push(&session, &changes).map_err(refusal)?;
         Ok(Some((session, changes)))
     }
 
     /// Hands changes over to be saved. On an error none of them is.
-    fn push(session: &Session, changes: &Changes) -> PyResult<()> {
+    fn push(session: &Session, changes: &Changes) -> Result<(), SessionError> {
         let json = |(json, _): &(Bytes, _)| json.clone();
         let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        session.change_json(changes).map_err(refusal)
+        session.change_json(changes)
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
@@ -365,6 +493,7 @@ impl Visit {
 
     /// Notes that the session is gone, and empty.
     fn forget(&mut self) {
+        self.was_stored = false;
         self.known.clear();
         self.is_imported = false;
     }
@@ -405,20 +534,24 @@ impl Visit {
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
-                changes.push((
-                    text.into_owned(),
-                    Some((json, json::Pieces::of(&value).map(Arc::new))),
-                ));
+                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
             }
         }
         if seen < self.known.len() {
-            for Known { key, .. } in &self.known {
-                if !dict.contains(key)? {
-                    changes.push((key.clone(), None));
-                }
-            }
+            changes.extend(self.removals(dict)?);
         }
         Ok(changes)
+    }
+
+    /// The keys that are known and are not in the dict.
+    fn removals(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        let mut removals = Changes::new();
+        for Known { key, .. } in &self.known {
+            if !dict.contains(key)? {
+                removals.push((key.clone(), None));
+            }
+        }
+        Ok(removals)
     }
 
     /// With room for the longest value.
@@ -454,3 +587,7 @@ const SPARE: usize = 128;
 fn is_gone(error: &sessile_web::SessionError) -> bool {
     matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
 }
+
+/// Does nothing. A method of Python's for the same would show its session in its `repr`.
+#[pyfunction]
+pub(crate) fn nothing() {}

@@ -13,14 +13,18 @@ from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
 from sessile import Full, SessionCache
-from sessile.starlette import SessionMiddleware, _starlette_says_when
+from sessile.control import SESSION
+from sessile.session import Session
+from sessile.starlette import SessionControl, SessionMiddleware
 from sessile.testing import ManualClock
 
 KEY = secrets.token_urlsafe(32)
 
-needs_to_be_told = pytest.mark.skipif(
-    not _starlette_says_when(), reason="Starlette before 1.0 does not tell when a session is asked for"
-)
+@pytest.fixture(autouse=True)
+def nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged once in a process is logged once in a test."""
+    monkeypatch.setattr("sessile.starlette._reported", set())
+    monkeypatch.setattr("sessile.starlette._is_warned_of_two", False)
 
 
 @pytest.fixture
@@ -39,6 +43,11 @@ def client_for(routes: Sequence[BaseRoute], base_url: str = "http://testserver",
         settings = {"secret_key": KEY, "memory": 4 << 20, **settings}
     middleware = [Middleware(SessionMiddleware, **settings)]
     return TestClient(Starlette(routes=list(routes), middleware=middleware), base_url=base_url)
+
+
+def control_of(session: Session) -> SessionControl:
+    """The verbs of a session that a test took out of the scope."""
+    return SessionControl({"session": session, SESSION: session})
 
 
 def attributes(response: Any) -> dict[str, str]:

@@ -12,8 +12,8 @@ import uvicorn
 from fastapi import Depends, FastAPI, Form, HTTPException, Query
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from sessile import SessionCache
-from sessile.fastapi import Session, SessionMiddleware, session
+from sessile import InvalidCSRFToken, SessionCache
+from sessile.fastapi import SessionDep, SessionMiddleware
 from sessile.testing import ManualClock
 
 FEATURES = "panics remember clock large-headers"
@@ -23,7 +23,12 @@ cache = SessionCache(keys=os.environ["SESSILE_KEYS"], memory=16 << 20, cookie_na
 app = FastAPI(default_response_class=PlainTextResponse)
 app.add_middleware(SessionMiddleware, cache=cache, https_only=True, max_age=None)
 
-Visitor = Annotated[Session, Depends(session)]
+
+async def data(session: SessionDep) -> Any:
+    return session.data
+
+
+Visitor = Annotated[Any, Depends(data)]
 InQuery = Annotated[str, Query()]
 InForm = Annotated[str, Form()]
 
@@ -81,54 +86,56 @@ async def bump(session: Visitor, key: InForm) -> str:
 
 
 @app.post("/sign-in")
-async def sign_in(session: Visitor, user: InForm, label: InForm = "", remember: Annotated[float | None, Form()] = None) -> str:
+async def sign_in(session: SessionDep, user: InForm, label: InForm = "", remember: Annotated[float | None, Form()] = None) -> str:
     session.sign_in(user, label=label, remember=remember)
     return "ok"
 
 
 @app.get("/user")
-async def user(session: Visitor) -> str:
+async def user(session: SessionDep) -> str:
     return session.user or ""
 
 
 @app.post("/sign-out")
-async def sign_out(session: Visitor) -> str:
+async def sign_out(session: SessionDep) -> str:
     session.sign_out()
     return "ok"
 
 
 @app.post("/sign-out-and-set")
-async def sign_out_and_set(session: Visitor, key: InForm, value: InForm) -> str:
+async def sign_out_and_set(session: SessionDep, key: InForm, value: InForm) -> str:
     session.sign_out()
-    session[key] = value
+    session.data[key] = value
     return "ok"
 
 
 @app.post("/sign-out-everywhere")
-async def sign_out_everywhere(session: Visitor) -> str:
+async def sign_out_everywhere(session: SessionDep) -> str:
     return str(session.sign_out_everywhere())
 
 
 @app.post("/rotate")
-async def rotate(session: Visitor) -> str:
+async def rotate(session: SessionDep) -> str:
     session.rotate()
     return "ok"
 
 
 @app.get("/devices")
-async def devices(session: Visitor) -> str:
-    return "\n".join(f"{'* ' if device.is_this else ''}{device.label}" for device in session.devices())
+async def devices(session: SessionDep) -> str:
+    return "\n".join(f"{'* ' if device.is_this else ''}{device.label}" for device in session.user_sessions())
 
 
 @app.get("/csrf")
-async def csrf(session: Visitor) -> str:
-    return session.csrf_token
+async def csrf(session: SessionDep) -> str:
+    return session.csrf_token()
 
 
 @app.post("/csrf")
-async def check_csrf(session: Visitor, token: InForm = "") -> str:
-    if not session.check_csrf(token):
-        raise HTTPException(403)
+async def check_csrf(session: SessionDep, token: InForm = "") -> str:
+    try:
+        session.check_csrf(token)
+    except InvalidCSRFToken as error:
+        raise HTTPException(403) from error
     return "ok"
 
 
@@ -145,16 +152,16 @@ async def unwritable(session: Visitor) -> None:
 
 
 @app.post("/fail")
-async def fail(session: Visitor, key: InForm, value: InForm) -> Response:
-    session[key] = value
+async def fail(session: SessionDep, key: InForm, value: InForm) -> Response:
+    session.data[key] = value
     session.sign_in("mallory")
     return PlainTextResponse("failed", 500)
 
 
 @app.post("/sign-out-and-fail")
-async def sign_out_and_fail(session: Visitor, key: InForm, value: InForm) -> Response:
+async def sign_out_and_fail(session: SessionDep, key: InForm, value: InForm) -> Response:
     session.sign_out()
-    session[key] = value
+    session.data[key] = value
     return PlainTextResponse("failed", 500)
 
 
@@ -165,15 +172,15 @@ async def panic(session: Visitor, key: InForm, value: InForm) -> None:
 
 
 @app.get("/stream")
-async def stream(session: Visitor, key: InQuery) -> Response:
+async def stream(session: SessionDep, key: InQuery) -> Response:
     async def body() -> AsyncIterator[str]:
-        yield f"{session.get(key, '')}\n"
-        session[key] = "late"
+        yield f"{session.data.get(key, '')}\n"
+        session.data[key] = "late"
         try:
             session.save()
             yield "stored"
         except RuntimeError:
-            del session[key]
+            del session.data[key]
             yield "refused"
 
     return StreamingResponse(body(), media_type="text/plain")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 from typing import Any
 
 import pytest
+from conftest import control_of
 from test_concurrent import ClientOfMany
 
 from sessile import SessionCache, SessionError
@@ -50,7 +52,7 @@ def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> 
 
     def save(session: Session) -> None:
         session[1] = "new"  # type: ignore[index]
-        session.save()
+        control_of(session).save()
         del session["x"]
 
     client.run(save)
@@ -88,7 +90,7 @@ def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: di
     def save(session: Session) -> None:
         session.update(a=half, b=half)
         with pytest.raises(SessionError):
-            session.save()
+            control_of(session).save()
         del session["b"]
 
     client.run(save)
@@ -101,7 +103,7 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     def save(session: Session) -> None:
         session.update({"a": 1, "z" * 70_000: 2})
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         del session["a"]
         del session["z" * 70_000]
 
@@ -120,7 +122,7 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
-            session.save()
+            control_of(session).save()
         session.update(a=1, b=1)
         del session["z" * 70_000]
 
@@ -129,7 +131,6 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
 
 
 def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
-    """The third time it is a copy of what was kept."""
     client = client_with(cache, {"cart": CART})
     for at in range(5):
         session = ClientOfMany(cache)
@@ -142,7 +143,7 @@ def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache
         seen[0].append(at)
 
 
-def test_changes_to_a_copy_are_found(cache: SessionCache) -> None:
+def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache) -> None:
     client, expected = client_with(cache, {"cart": CART}), copy.deepcopy(CART)
     for at in range(12):
         for _ in range(3):
@@ -169,7 +170,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
         try:
             for at in range(2_000):
                 session["n"] = at
-                session.save()
+                control_of(session).save()
         except BaseException as error:
             raised.append(error)
 
@@ -180,3 +181,15 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
     thread.join()
     assert raised == []
     assert stored(client) == {"n": 1_999}
+
+
+def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache) -> None:
+    client = client_with(cache, {"card": ["the number of a card", "and more than a few bytes of it"]})
+    assert client.cookie is not None
+    headers, sessions = [(b"cookie", client.cookie.encode())], Sessions(cache)
+    for _ in range(4):
+        assert len(unread(sessions.begin(headers, False))["card"]) == 2
+    client.run(lambda session: session.clear())
+    gc.collect()
+    kept = [found for found in gc.get_objects() if type(found) is list and found[:1] == ["the number of a card"]]
+    assert kept == []

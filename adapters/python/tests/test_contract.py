@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import needs_to_be_told
 
 APPLICATION = Path(__file__).parent / "contract_app.py"
 DRIVER = os.environ.get("SESSILE_CONTRACT", "")
@@ -16,7 +15,6 @@ DRIVER = os.environ.get("SESSILE_CONTRACT", "")
 SETTINGS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ", "SESSILE_CONTRACT_ROUNDS": "1000"}
 
 
-@needs_to_be_told
 @pytest.mark.skipif(not DRIVER, reason="SESSILE_CONTRACT names no driver: cargo build -p sessile-contract")
 def test_the_contract() -> None:
     environment = os.environ | SETTINGS

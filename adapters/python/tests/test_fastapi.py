@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from conftest import KEY, attributes
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from sessile import SessionCache
-from sessile.fastapi import Session, SessionMiddleware, SignedIn, session
+from sessile import InvalidCSRFToken, SessionCache
+from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.testing import ManualClock, client_of, cookie_of
-
-Visitor = Annotated[Session, Depends(session)]
 
 
 def application(cache: SessionCache) -> FastAPI:
@@ -21,29 +19,33 @@ def application(cache: SessionCache) -> FastAPI:
     app.add_middleware(SessionMiddleware, cache=cache)
 
     @app.post("/login")
-    async def login(session: Visitor, user: str) -> str:
+    async def login(session: SessionDep, user: str) -> str:
         session.sign_in(user)
-        return session.csrf_token
+        return session.csrf_token()
 
     @app.post("/logout")
-    def logout(session: Visitor) -> None:
+    def logout(session: SessionDep) -> None:
         session.sign_out()
 
     @app.post("/rotate")
-    async def rotate(session: Visitor) -> None:
+    async def rotate(session: SessionDep) -> None:
         session.rotate()
 
     @app.get("/me")
-    async def me(user: SignedIn) -> str:
+    async def me(user: CurrentUser) -> str:
         return user
 
     @app.get("/data")
-    async def data(session: Visitor) -> dict[str, Any]:
-        return session
+    async def data(session: SessionDep) -> dict[str, Any]:
+        return session.data
 
     @app.post("/form")
-    async def form(session: Visitor, token: str) -> bool:
-        return session.check_csrf(token)
+    async def form(session: SessionDep, token: str) -> bool:
+        try:
+            session.check_csrf(token)
+        except InvalidCSRFToken:
+            return False
+        return True
 
     return app
 
@@ -66,7 +68,7 @@ def test_what_is_missing_is_said() -> None:
     app = FastAPI()
 
     @app.get("/")
-    async def home(session: Visitor) -> None: ...
+    async def home(session: SessionDep) -> None: ...
 
     with pytest.raises(RuntimeError, match="add_middleware"):
         TestClient(app).get("/")
@@ -82,7 +84,7 @@ def test_a_client_that_is_signed_in_until_the_clock_says_otherwise(cache: Sessio
 def test_a_client_with_data_alone(cache: SessionCache) -> None:
     client = client_of(application(cache), cache, data={"n": 1}, base_url="http://testserver")
     assert client.get("/data").json() == {"n": 1} and client.get("/me").status_code == 401
-    with pytest.raises(ValueError, match="neither a user nor data"):
+    with pytest.raises(ValueError, match="needs a user or data"):
         cookie_of(cache)
 
 
@@ -92,7 +94,7 @@ def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
     app.add_middleware(SessionMiddleware, cache=cache, https_only=True)
 
     @app.get("/me")
-    async def me(user: SignedIn) -> str:
+    async def me(user: CurrentUser) -> str:
         return user
 
     assert client_of(app, cache, user="ada", base_url="https://testserver").get("/me").json() == "ada"

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import KEY
+from conftest import KEY, control_of
 
 import sessile._workers
 from sessile import Forked, SessionCache
@@ -133,9 +133,9 @@ def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
 
         def go_on(write: Callable[[bytes], None]) -> None:
             with pytest.raises(Forked, match="forked while a request was under way"):
-                session.save()
+                control_of(session).save()
             with pytest.raises(Forked):
-                session.sign_in("ada")
+                control_of(session).sign_in("ada")
 
         assert list(in_child(go_on)) == []
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]

@@ -102,10 +102,8 @@ def test_what_is_no_text_is_no_secret() -> None:
 def test_settings_that_contradict_each_other_are_refused() -> None:
     cache = SessionCache(secret_key=GOOD, memory=MEMORY, cookie_name="sid")
     for settings, text in [
-        ({"secret_key": GOOD, "session_cookie": "a", "cookie_name": "b"}, "they are one setting"),
-        ({"secret_key": GOOD, "max_age": 60, "idle_timeout": 90}, "they are one setting"),
-        ({"secret_key": GOOD, "max_age": 0}, "`idle_timeout` was 0"),
-        ({"secret_key": GOOD, "max_age": -1}, "`idle_timeout` was -1"),
+        ({"secret_key": GOOD, "session_cookie": "a", "cookie_name": "b"}, "are one setting"),
+        ({"secret_key": GOOD, "max_age": 60, "idle_timeout": 90}, "are one setting"),
         ({"secret_key": GOOD, "same_site": "none"}, "SameSite=None"),
         ({"secret_key": GOOD, "same_site": "always"}, "`same_site`"),
         ({"secret_key": GOOD, "partitioned": True}, "Partitioned"),

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import KEY, attributes, client_for, needs_to_be_told
+from conftest import KEY, attributes, client_for
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -83,7 +83,7 @@ def test_cook_1_flags_as_they_are_unless_set() -> None:
     response = client().post("/update", json={"some": "data"})
     flags = attributes(response)
     assert len(flags.pop("session")) == 48
-    assert flags == {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "Lax"}
+    assert flags == {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "lax"}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_cook_1_flags_as_they_are_unless_set() -> None:
         ({"max_age": None, "idle_timeout": 60}, {"max-age": None}),
         ({"idle_timeout": 60}, {"max-age": "60"}),
         ({"path": "/app"}, {"path": "/app"}),
-        ({"same_site": "strict"}, {"samesite": "Strict"}),
+        ({"same_site": "strict"}, {"samesite": "strict"}),
         ({"https_only": True}, {"secure": ""}),
-        ({"https_only": True, "same_site": "none"}, {"samesite": "None", "secure": ""}),
+        ({"https_only": True, "same_site": "none"}, {"samesite": "none", "secure": ""}),
         ({"https_only": True, "partitioned": True}, {"partitioned": "", "secure": ""}),
         ({"domain": "example.com"}, {"domain": "example.com"}),
-        ({"domain": ".example.com"}, {"domain": "example.com"}),
+        ({"domain": ".example.com"}, {"domain": ".example.com"}),
         ({"session_cookie": "sid"}, {"sid": ..., "session": None}),
         ({"cookie_name": "sid"}, {"sid": ..., "session": None}),
         ({"session_cookie": "__Host-sid", "https_only": True}, {"__host-sid": ..., "secure": ""}),
@@ -108,7 +108,7 @@ def test_cook_1_flags_as_they_are_unless_set() -> None:
 def test_term_6_each_flag_alone_and_the_same_ones_on_removal(
     settings: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "Lax"}
+    plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "lax"}
     visitor = client("https://app.example.com", **settings)
     made = visitor.post("/update", json={"some": "data"})
     flags = attributes(made)
@@ -181,7 +181,6 @@ def test_a_cookie_is_sent_only_when_something_changed() -> None:
     assert "set-cookie" not in visitor.post("/update", json={"some": "data"}).headers
 
 
-@needs_to_be_told
 def test_cook_6_vary_says_so_when_the_session_was_asked_for() -> None:
     visitor = client()
     assert "vary" not in visitor.get("/nothing").headers
@@ -201,7 +200,6 @@ def test_each_way_to_change_a_dict_lasts(path: str, data: object, expected: obje
     assert visitor.get("/view").json() == {"session": expected}
 
 
-@needs_to_be_told
 def test_what_changed_and_what_was_asked_for_is_known() -> None:
     seen = {}
 

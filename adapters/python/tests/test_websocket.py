@@ -1,13 +1,13 @@
-"""Websockets: an existing session is read and written; none is made there, and none gets a new id."""
+"""Websockets: a session is read and written; its cookie is in the response to the handshake, and not later."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from conftest import client_for, needs_to_be_told
-from fastapi import Depends, FastAPI
+from conftest import client_for
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sessile import SessionCache
-from sessile.fastapi import Session, SessionMiddleware, session
+from sessile.fastapi import SessionDep, SessionMiddleware
+from sessile.starlette import session_control
 
 
 def view(request: Request) -> JSONResponse:
@@ -29,15 +30,16 @@ async def begin(request: Request) -> JSONResponse:
 
 async def counter(socket: WebSocket) -> None:
     """Counts what comes in the session, until it is told to do something else."""
-    session: Any = socket.session
+    control = session_control(socket)
+    session = control.data
     await socket.accept()
     while (text := await socket.receive_text()) != "bye":
         if text == "save":
-            session.save()
+            control.save()
         elif text.isdecimal():
             session["n"] = session.get("n", 0) + int(text)
         else:
-            getattr(session, text)(*["ada"] * (text == "sign_in"))
+            getattr(control, text)(*["ada"] * (text == "sign_in"))
         await socket.send_json(dict(session))
     await socket.close()
 
@@ -91,21 +93,34 @@ def test_what_a_request_changed_meanwhile_stays() -> None:
 def test_a_new_id_raises(text: str) -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
-    with pytest.raises(RuntimeError, match="a websocket cannot make a session or give it a new id"):
+    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
         with client.websocket_connect("/ws") as socket:
             socket.send_text(text)
             socket.receive_json()
 
 
-@pytest.mark.parametrize("after", ["save", "bye", None])
-def test_life_4_making_a_session_raises(cache: SessionCache, after: str | None) -> None:
-    with pytest.raises(RuntimeError, match="a websocket cannot make a session"):
+def test_life_4_creating_a_session_after_the_handshake_is_logged_and_the_connection_stays_open(
+    cache: SessionCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = visitor(cache=cache)
+    for _ in range(3):
+        with client.websocket_connect("/ws") as socket:
+            for n in (1, 2):
+                socket.send_text("1")
+                assert socket.receive_json() == {"n": n}
+            socket.send_text("bye")
+    assert cache.stats()["created"] == 0
+    [record] = caplog.records
+    assert "a websocket that was accepted cannot create a session" in record.message and record.exc_info is None
+
+
+def test_saving_a_new_session_after_the_handshake_raises(cache: SessionCache) -> None:
+    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
         with visitor(cache=cache).websocket_connect("/ws") as socket:
             socket.send_text("1")
-            assert socket.receive_json() == {"n": 1}
-            if after is not None:
-                socket.send_text(after)
-                socket.receive_text()
+            socket.receive_json()
+            socket.send_text("save")
+            socket.receive_json()
     assert cache.stats()["created"] == 0
 
 
@@ -126,7 +141,6 @@ def test_signing_out_and_ending_hold_at_once(cache: SessionCache) -> None:
     assert client.get("/view").json() == {}, "what has ended is not brought back"
 
 
-@needs_to_be_told
 def test_a_socket_that_never_asks_costs_no_lookup(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})
@@ -141,9 +155,9 @@ def test_the_dependency_works_on_websockets_too() -> None:
     app.add_middleware(SessionMiddleware, insecure_dev_key=True, memory=4 << 20)
 
     @app.websocket("/ws")
-    async def _(socket: WebSocket, session: Annotated[Session, Depends(session)]) -> None:
+    async def _(socket: WebSocket, session: SessionDep) -> None:
         await socket.accept()
-        await socket.send_json(dict(session))
+        await socket.send_json(session.data)
         await socket.close()
 
     with pytest.warns(UserWarning, match="development only"), TestClient(app).websocket_connect("/ws") as connection:

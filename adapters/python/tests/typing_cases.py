@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
@@ -12,8 +12,9 @@ from starlette.requests import Request
 from typing_extensions import assert_type
 
 from sessile import Device, Issued, Record, SessionCache, SessionId
-from sessile.fastapi import Session, SignedIn, session
-from sessile.starlette import SessionMiddleware
+from sessile.fastapi import CurrentUser, SessionDep
+from sessile.session import Session
+from sessile.starlette import SessionControl, SessionMiddleware, session_control
 from sessile.testing import ManualClock, client_of
 
 clock = ManualClock()
@@ -33,15 +34,21 @@ Starlette(middleware=[Middleware(SessionMiddleware, secret_key=Secret("s"))])
 
 
 @app.get("/")
-async def home(session: Annotated[Session, Depends(session)], user: SignedIn, request: Request) -> dict[str, Any]:
+async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict[str, Any]:
+    assert_type(session_control(request), SessionControl)
+    assert_type(session.data, Session)
     assert_type(user, str)
     assert_type(session.user, str | None)
-    assert_type(session.csrf_token, str)
-    assert_type(session["a"], Any)
+    assert_type(session.csrf_token(), str)
+    assert_type(session.is_alive(), bool)
+    assert_type(session.data["a"], Any)
     session.sign_in("ada", label="phone", remember=86_400)
     session.rotate()
+    session.check_csrf("token")
+    session.save()
+    await session.asave()
     session.sign_out()
-    return session | {"a": session.devices()[0].is_this}
+    return session.data | {"a": session.user_sessions()[0].is_this}
 
 
 client_of(app, cache, user="ada", data={"a": 1}).get("/")

@@ -153,6 +153,16 @@ impl SessionLayer {
         self.map(|sessions| sessions.with_deadlines(deadlines))
     }
 
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](crate::Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.map(|sessions| sessions.with_touch_always(on))
+    }
+
     /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
     /// old cookie go on for the [grace](Self::with_grace), and forms that were sent before still count. Never,
     /// unless set.

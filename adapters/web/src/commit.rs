@@ -22,10 +22,11 @@ pub(crate) fn commit(
     let (request, state) = session.shared();
     let mut state = state.lock();
     let is_first = !core::mem::replace(&mut state.committed, true);
-    if !(is_first && state.looked_at) {
+    if !is_first {
         return Ok(());
     }
-    let stored = if status.as_u16() < 500 { state.store(request) } else { Ok(()) };
+    let looked_at = state.looked_at;
+    let stored = if looked_at && status.as_u16() < 500 { state.store(request) } else { Ok(()) };
     let stored = stored.or_else(|error| match error.cause() {
         // The response goes out all the same.
         Error::Gone => Ok(()),
@@ -36,7 +37,10 @@ pub(crate) fn commit(
     if let Err(error) = &stored {
         refuse(error, headers);
     }
-    headers::vary_by_cookie(headers);
+    // A session that no handler looked at may still have a cookie to be kept longer.
+    if looked_at || cookie.is_some() {
+        headers::vary_by_cookie(headers);
+    }
     if let Some(cookie) = cookie {
         headers::set_cookie(headers, request.sessions.cookie().name(), cookie);
     }
@@ -98,6 +102,15 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.status() == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+}
+
+impl CommitError {
+    /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
+    /// the adapter itself found that nothing can be. [`Sessions::commit`](crate::Sessions::commit) does it for its own
+    /// errors.
+    pub fn replace_headers(&self, headers: &mut HeaderMap) {
+        refuse(self, headers);
     }
 }
 

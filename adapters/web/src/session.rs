@@ -354,6 +354,12 @@ impl Session {
         (&self.shared.request, &self.shared.state)
     }
 
+    /// Loads the session, which counts as a use of it, although no handler looked at it.
+    pub(crate) fn touch(&self) {
+        let (request, state) = self.shared();
+        state.lock().stored.live(request);
+    }
+
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
         let mut state = self.shared.state.lock();
         state.looked_at = true;

@@ -43,6 +43,7 @@ struct Settings {
     cookie: SetCookie,
     deadlines: Deadlines,
     persistent: bool,
+    touch_always: bool,
     rotate_every: Option<Duration>,
     grace: Option<Duration>,
     sign_in_page: Option<Uri>,
@@ -72,6 +73,7 @@ impl Sessions {
             cookie,
             deadlines: Deadlines::default(),
             persistent: false,
+            touch_always: false,
             rotate_every: None,
             grace: None,
             sign_in_page: None,
@@ -116,6 +118,17 @@ impl Sessions {
     #[must_use]
     pub fn with_persistent_cookies(self) -> Self {
         self.set(|settings| settings.persistent = true)
+    }
+
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session, so that
+    /// requests for static files neither keep a session alive nor get headers of it.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.set(|settings| settings.touch_always = on)
     }
 
     /// `Partitioned`: inside a frame of another site, a jar of its own for each such site. Off unless set.
@@ -189,10 +202,14 @@ impl Sessions {
     }
 
     /// The session of a request: of its headers, or of what an [`Incoming`] says. Keeps its `Cookie` fields and
-    /// does nothing else.
+    /// does nothing else, unless each request [counts as a use](Self::with_touch_always).
     #[must_use]
     pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
-        Session::new(self.clone(), incoming.into())
+        let session = Session::new(self.clone(), incoming.into());
+        if self.0.touch_always {
+            session.touch();
+        }
+        session
     }
 
     /// The session of a request, begun when somebody asks for it: of what an [`Incoming`] says, or of a request that

@@ -1,6 +1,6 @@
 """Web sessions at memory speed: a ``Cookie`` header goes in, the session comes out.
 
-For FastAPI and Starlette there is :mod:`sessile.starlette`; what stands here is the engine: bytes in, bytes out.
+For FastAPI and Starlette there is :mod:`sessile.starlette`. This module is the engine: bytes in, bytes out.
 
 >>> import secrets, sessile
 >>> cache = sessile.SessionCache(memory=4 << 20, secret_key=secrets.token_urlsafe(32))
@@ -23,6 +23,7 @@ from sessile._sessile import (
     Forked,
     Full,
     Gone,
+    InvalidCSRFToken,
     Issued,
     Record,
     SessionCache,
@@ -38,6 +39,7 @@ __all__ = [
     "Forked",
     "Full",
     "Gone",
+    "InvalidCSRFToken",
     "Issued",
     "Record",
     "SessionCache",

@@ -2,17 +2,15 @@
 
 ::
 
-    from typing import Annotated
-
-    from fastapi import Depends
-    from sessile.fastapi import Session, SignedIn, session
+    from sessile.fastapi import CurrentUser, SessionDep
 
     @app.post("/login")
-    async def login(session: Annotated[Session, Depends(session)]) -> None:
+    async def login(session: SessionDep) -> None:
         session.sign_in("ada")
+        session.data["cart"] = []
 
     @app.get("/me")
-    async def me(user: SignedIn) -> str:
+    async def me(user: CurrentUser) -> str:
         return user
 """
 
@@ -23,27 +21,27 @@ from typing import Annotated
 from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
-from sessile.session import Session
+from sessile.control import SessionControl, session_control
 from sessile.starlette import SessionMiddleware
 
-__all__ = ["Session", "SessionMiddleware", "SignedIn", "session", "signed_in"]
+__all__ = ["CurrentUser", "SessionControl", "SessionDep", "SessionMiddleware", "current_user", "get_session"]
 
 
-async def session(connection: HTTPConnection) -> Session:
+async def get_session(connection: HTTPConnection) -> SessionControl:
     """The session of a request or websocket."""
-    found = connection.scope.get("session")
-    if not isinstance(found, Session):
-        raise RuntimeError("there is no session: app.add_middleware(sessile.starlette.SessionMiddleware, …)")
-    found.mark_accessed()
-    return found
+    return session_control(connection)
 
 
-async def signed_in(session: Annotated[Session, Depends(session)]) -> str:
-    """The name of who is signed in; 401 if nobody is."""
+SessionDep = Annotated[SessionControl, Depends(get_session)]
+"""The session of a request or websocket."""
+
+
+async def current_user(session: SessionDep) -> str:
+    """The name of the user who is signed in; 401 without one."""
     if (user := session.user) is None:
         raise HTTPException(401, "Please sign in.")
     return user
 
 
-SignedIn = Annotated[str, Depends(signed_in)]
-"""The name of who is signed in, where nobody else is let in: 401 otherwise."""
+CurrentUser = Annotated[str, Depends(current_user)]
+"""The name of the user who is signed in; 401 without one."""

@@ -1,106 +1,93 @@
-"""What a handler sees as ``request.session``: a dict that is kept on the server."""
+"""What a handler sees as ``request.session``: a dict that is kept on the server.
+
+Its public names are those of ``dict`` and the four of Starlette's ``Session``, so templates see the
+application's keys. The verbs are in :mod:`sessile.control`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sessile._sessile import nothing
+
 if TYPE_CHECKING:
-    from sessile._sessile import Device, Visit
+    from sessile._sessile import Visit
 
 __all__ = ["Session"]
 
 
-class Session(dict[str, Any]):
-    """The session of one visitor: a dict, and verbs for who is signed in.
+class _Method:
+    """A method whose bound form has a ``repr`` without the session's data, for a template that
+    prints an attribute where a key was meant."""
 
-    Keys are text; values are what JSON holds. It is read when a handler first asks for it. What was changed, at
-    any depth, is found and stored when the response begins, unless that is a 500 or above; what changed after
-    that, in a stream or a background task, is stored when that is over. Two requests that change
-    different keys at the same time do not undo each other.
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __get__(self, session: Any, owner: type | None = None) -> Any:
+        return self if session is None else _Bound(self._function, session)
+
+
+class _Bound:
+    __slots__ = ("_function", "_session")
+
+    def __init__(self, function: Callable[..., Any], session: Any) -> None:
+        self._function, self._session = function, session
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(self._session, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<method {self._function.__name__!r} of a session>"
+
+
+class Session(dict[str, Any]):
+    """The session of one visitor: a plain dict.
+
+    Keys are text; values are what JSON holds. It is read on first access. Changes at any depth are
+    detected and stored when the response begins, unless its status is 500 or above. Changes in a
+    stream or a background task are stored when that has ended. Two requests that change different
+    keys at the same time both keep their changes.
+
+    A session built by hand, ``Session({"a": 1})``, is a plain dict too, for tests; ``accessed`` and
+    ``modified`` behave as in Starlette.
     """
 
-    __slots__ = ("_visit",)
+    __slots__ = ("__dict__", "__weakref__", "_visit")
     _visit: Visit
 
-    def clear(self) -> None:
-        """Removes everything. Who was signed in is signed out, at once; a session that is still empty when the
-        response begins is ended, and the cookie removed."""
-        self._visit.clear()
-        super().clear()
+    if TYPE_CHECKING:
 
-    def sign_in(
-        self, user: str, *, label: str = "", assurance: int = 0, remember: float | None = None
-    ) -> None:
-        """Binds the session to a user and gives it a new id, when the response begins: whoever knew the old one
-        has nothing. The data stays.
+        def clear(self) -> None: ...
+        def mark_accessed(self) -> None: ...
+        def mark_modified(self) -> None: ...
 
-        ``label`` is shown by :meth:`devices`; ``assurance`` is how sure you are, on a scale of your own, up to
-        255; ``remember`` keeps the session for that many seconds, whether it is used or not.
-        """
-        self._visit.sign_in(user, label, assurance, remember)
+    else:
 
-    def sign_out(self) -> None:
-        """Ends the session on the server, at once and whatever the response will be, and has the response remove
-        the cookie. What is put into it afterwards begins a new one."""
-        self._visit.sign_out()
-        super().clear()
+        def __new__(cls, *args, **kwargs):
+            return dict.__new__(_ByHand if cls is Session else cls)
 
-    def rotate(self) -> None:
-        """Gives the session a new id when the response begins: for any change of privilege."""
-        self._visit.rotate()
+        @_Method
+        def clear(self) -> None:
+            """Ends the session on the server, at once and whatever the response. Values that are set
+            afterwards begin a new session."""
+            self._visit.sign_out()
+            dict.clear(self)
 
-    def save(self) -> None:
-        """Stores what was changed so far, now.
-
-        Raises :exc:`sessile.SessionError` if that cannot be done.
-        """
-        self._visit.save(self)
-
-    @property
-    def user(self) -> str | None:
-        """The name of who is signed in; ``None`` if nobody is."""
-        return self._visit.user()
-
-    @property
-    def csrf_token(self) -> str:
-        """A text for a hidden field of a form, for :meth:`check_csrf` when the form comes back. It counts as long
-        as the session has its id. A visitor without a session gets one by asking."""
-        return self._visit.csrf_token()
-
-    def check_csrf(self, token: str) -> bool:
-        """Whether a form is this visitor's: that :attr:`csrf_token` gave the text that came with it."""
-        return self._visit.check_csrf(token)
-
-    def devices(self) -> list[Device]:
-        """Where else, and here, the user is signed in, the most recently seen first; nowhere if nobody is."""
-        return self._visit.devices()
-
-    def sign_out_others(self) -> int:
-        """Signs the user out everywhere but here, at once. Says on how many devices."""
-        return self._visit.sign_out_others()
-
-    def sign_out_everywhere(self) -> int:
-        """Signs the user out everywhere, here too, at once. Says on how many devices."""
-        ended = self._visit.sign_out_everywhere()
-        super().clear()
-        return ended
+        # Starlette calls it at each `request.session`; this session was read before.
+        mark_accessed = staticmethod(nothing)
+        # Changes are detected.
+        mark_modified = staticmethod(nothing)
 
     @property
     def accessed(self) -> bool:
-        """Whether a handler asked for it."""
+        """True if a handler, a middleware or a dependency read or wrote the session."""
         return True
 
     @property
     def modified(self) -> bool:
-        """Whether it differs, at any depth, from what was read."""
+        """True if the session differs, at any depth, from what was read."""
         return self._visit.differs(self)
-
-    def mark_accessed(self) -> None:
-        """What Starlette calls when a handler asks for ``request.session``."""
-
-    def mark_modified(self) -> None:
-        """Does nothing: changes are found."""
 
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
@@ -114,19 +101,22 @@ class Session(dict[str, Any]):
         raise TypeError("a session belongs to its request: pickle dict(session)")
 
 
-class Unread(Session):
-    """A session that nobody has asked for. Whatever is done to it, it is read first and becomes a
-    :class:`Session`, so that later uses cost what a dict costs.
+class _Unread(Session):
+    """A session before its first access. Any operation reads it and makes it a :class:`Session`, so
+    that later operations cost what a dict costs.
 
-    Make one with :func:`unread`. It holds one item until it is read: the C code of ``json`` takes an empty dict
-    for what it seems to be.
+    Made by :func:`unread`. It holds one item until it is read: the C code of ``json`` writes an empty
+    dict without asking.
     """
 
     __slots__ = ()
 
-    def mark_accessed(self) -> None:
-        self._visit.read(self)
-        self.__class__ = Session  # type: ignore[assignment]
+    if not TYPE_CHECKING:
+        __new__ = dict.__new__
+
+        def mark_accessed(self) -> None:
+            self._visit.read(self)
+            self.__class__ = Session
 
     @property
     def accessed(self) -> bool:
@@ -138,8 +128,8 @@ class Unread(Session):
 
 
 def unread(visit: Visit) -> Session:
-    """The session of a request, before anybody asked for it."""
-    session = Unread(_ONE_ITEM)
+    """The session of a request, before its first access."""
+    session = _Unread(_ONE_ITEM)
     session._visit = visit
     return session
 
@@ -148,31 +138,69 @@ _ONE_ITEM = {"": None}
 
 
 def _reading(name: str) -> Callable[..., Any]:
-    """A method that reads the session, which makes it a :class:`Session`, and then does what is asked of that."""
+    """A method that reads the session, which makes it a :class:`Session`, and calls that one's."""
 
-    def method(self: Unread, *args: Any, **kwargs: Any) -> Any:
+    def method(self: _Unread, *args: Any, **kwargs: Any) -> Any:
         self.mark_accessed()
         return getattr(self, name)(*args, **kwargs)
 
+    method.__name__ = name
     return method
 
 
-def _reading_property(name: str) -> property:
-    def value(self: Unread) -> Any:
-        self.mark_accessed()
-        return getattr(self, name)
-
-    return property(value)
-
-
-_OF_A_DICT = """
-    __contains__ __delitem__ __eq__ __ge__ __getitem__ __gt__ __ior__ __iter__ __le__ __len__ __lt__ __ne__ __or__
-    __repr__ __reversed__ __ror__ __setitem__ copy get items keys pop popitem setdefault update values
+_SPECIAL = """
+    __contains__ __copy__ __deepcopy__ __delitem__ __eq__ __ge__ __getitem__ __gt__ __ior__ __iter__ __le__ __len__
+    __lt__ __ne__ __or__ __repr__ __reversed__ __ror__ __setitem__
 """
-_OF_A_SESSION = """
-    __copy__ __deepcopy__ check_csrf clear devices rotate save sign_in sign_out sign_out_everywhere sign_out_others
-"""
-for _name in (_OF_A_DICT + _OF_A_SESSION).split():
-    setattr(Unread, _name, _reading(_name))
-for _name in ("csrf_token", "user"):
-    setattr(Unread, _name, _reading_property(_name))
+_NAMED = "clear copy get items keys mark_modified pop popitem setdefault update values"
+for _name in _SPECIAL.split():
+    setattr(_Unread, _name, _reading(_name))
+for _name in _NAMED.split():
+    setattr(_Unread, _name, _Method(_reading(_name)))
+
+
+class _ByHand(Session):
+    """A session without a request, which notes its own changes as Starlette's does."""
+
+    _accessed = _modified = False
+
+    if not TYPE_CHECKING:
+        __new__ = dict.__new__
+
+        @_Method
+        def mark_accessed(self) -> None:
+            self._accessed = True
+
+        @_Method
+        def mark_modified(self) -> None:
+            self._accessed = self._modified = True
+
+    @property
+    def accessed(self) -> bool:
+        return self._accessed
+
+    @property
+    def modified(self) -> bool:
+        return self._modified
+
+
+def _marking(name: str) -> Callable[..., Any]:
+    """A method of ``dict`` that marks the session as modified, if it changes its length or always does."""
+    method_of_dict = getattr(dict, name)
+    is_change = name not in ("pop", "setdefault")
+
+    def method(self: _ByHand, *args: Any, **kwargs: Any) -> Any:
+        before = len(self)
+        result = method_of_dict(self, *args, **kwargs)
+        if is_change or len(self) != before:
+            self.mark_modified()
+        return result
+
+    method.__name__ = name
+    return method
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__"):
+    setattr(_ByHand, _name, _marking(_name))
+for _name in ("clear", "pop", "popitem", "setdefault", "update"):
+    setattr(_ByHand, _name, _Method(_marking(_name)))

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Literal
 
-from sessile._sessile import SessionCache, Sessions
+from sessile import _install, _settings
+from sessile._replaced import adopt
+from sessile._sessile import SessionCache, Sessions, Visit
 from sessile._workers import warn_of_several
+from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
 
-__all__ = ["Session", "SessionMiddleware"]
+__all__ = ["Session", "SessionControl", "SessionMiddleware", "install", "session_control"]
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -28,38 +31,44 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Secret = object
 """``str``, ``bytes``, Starlette's ``Secret``, or a list of those, newest first."""
 
-FOURTEEN_DAYS = 14 * 24 * 60 * 60
-
 _log = logging.getLogger("sessile")
 
 
 class SessionMiddleware:
     """Gives each request a :class:`~sessile.session.Session` and each response the headers that go with it.
 
-    Arguments that Starlette's own has mean what they mean there, but for ``max_age``: it is counted from the last
+    Arguments that Starlette's own has mean what they mean there, except ``max_age``: it is counted from the last
     use, not from the last change, and the cookie is sent again as it moves on.
+
+    Middlewares of one process with equal secrets, cookie name and settings share one cache. One inside
+    another of the same cache uses the outer one's session.
 
     ``secret_key``
         At least 32 characters; a list for rotation, newest first. Guessable ones, and those that tutorials print,
-        are refused, unless ``insecure_dev_key`` is set. Instead of it, ``keys`` takes base64 of 32 bytes or more,
+        are rejected, unless ``insecure_dev_key`` is set. Instead of it, ``keys`` takes base64 of 32 bytes or more,
         as the environment variable ``SESSILE_KEYS``, which is read if neither is given.
     ``max_age``
-        How long after its last use a session ends, and the browser drops its cookie, in seconds. With ``None`` the
-        cookie goes when the browser closes, and the session after ``idle_timeout``, or 14 days.
+        Seconds after its last use until a session ends and the browser removes its cookie. With ``None`` the
+        browser removes the cookie when it closes, and the session ends after ``idle_timeout``, or 14 days.
     ``lifetime``
-        How long after its beginning a session ends, in seconds, whatever it is used for: 12 hours, or
-        ``max_age`` if that is longer.
+        Seconds after its beginning until a session ends, used or not: 12 hours, or ``max_age`` if that is longer.
+    ``identity_keys``
+        The keys that name the user. If the value of one changes, the session gets a new id with that response, so
+        that an id planted before a login opens nothing after it. ``()`` turns this off.
+    ``touch_always``
+        Counts each request with a valid cookie as a use. Unless set, a request is a use if a handler, a
+        middleware or a dependency reads or writes the session.
     ``memory``
         All the memory for sessions, in bytes; 32 MiB unless set. It is taken at once and never grows: when it is
-        full, sessions of visitors who never came back go first, and those of people who are signed in last.
+        full, sessions of visitors who never came back are evicted first, and those of signed-in users last.
     ``rotate_every``
-        Gives a session a new id when its id is that old, in seconds. Never unless set.
+        Seconds after which a session gets a new id. Never unless set.
     ``accept_starlette_cookies``
         The secret of Starlette's own middleware, of whatever strength, to move its sessions here: a cookie that it
-        signed is read, and replaced when the response begins. Take it out again once ``max_age`` has passed.
+        signed is read, and replaced when the response begins. Remove the setting once ``max_age`` has passed.
     ``cache``
-        A :class:`sessile.SessionCache` of yours, which has then the settings of the sessions and the cookie's
-        name: the handle for ``sessions_of``, ``end_user`` and statistics.
+        A :class:`sessile.SessionCache` of the application's, which has then the settings of the sessions and the
+        cookie's name: the handle for ``sessions_of``, ``end_user`` and statistics.
     """
 
     def __init__(
@@ -67,7 +76,7 @@ class SessionMiddleware:
         app: App,
         secret_key: Secret | None = None,
         session_cookie: str | None = None,
-        max_age: int | None = FOURTEEN_DAYS,
+        max_age: int | None = _settings.FOURTEEN_DAYS,
         path: str = "/",
         same_site: Literal["lax", "strict", "none"] = "lax",
         https_only: bool = False,
@@ -83,116 +92,200 @@ class SessionMiddleware:
         max_session_size: int = 16 << 10,
         max_sessions_per_user: int = 32,
         rotate_every: float | None = None,
+        identity_keys: Iterable[str] = _settings.IDENTITY_KEYS,
+        touch_always: bool = False,
         accept_starlette_cookies: Secret | None = None,
         insecure_dev_key: bool = False,
     ) -> None:
-        name = _one("session_cookie", session_cookie, "cookie_name", cookie_name)
+        name = _settings.cookie_name(session_cookie, cookie_name)
+        max_age = _settings.age("max_age", max_age)
         if cache is None:
-            idle = _idle_timeout(max_age, idle_timeout)
-            cache = SessionCache(
+            cache = _settings.cache_for(
                 secret_key=secret_key,
                 keys=keys,
-                insecure_dev_key=insecure_dev_key,
-                memory=memory,
-                max_session_size=max_session_size,
-                max_sessions_per_user=max_sessions_per_user,
-                idle_timeout=idle,
-                lifetime=max(12 * 60 * 60, idle) if lifetime is None else lifetime,
-                cookie_name=name or "session",
+                insecure_dev_key=bool(insecure_dev_key),
+                memory=_settings.whole("memory", memory),
+                max_session_size=_settings.whole("max_session_size", max_session_size),
+                max_sessions_per_user=_settings.whole("max_sessions_per_user", max_sessions_per_user),
+                max_age=max_age,
+                idle_timeout=_settings.seconds("idle_timeout", idle_timeout),
+                lifetime=_settings.seconds("lifetime", lifetime),
+                session_cookie=name,
             )
         elif secret_key is not None or keys is not None or name not in (None, cache.cookie_name):
-            raise ValueError("`cache` has keys and a cookie's name of its own: leave them out here")
+            raise ValueError("`cache` has keys and a cookie name of its own: leave them out here")
         if accept_starlette_cookies is not None:
             warnings.warn(
-                "`accept_starlette_cookies` is set: whoever has a cookie that Starlette signed gets a session by it, "
-                "signed out or not. Take it out once `max_age` has passed",
+                "`accept_starlette_cookies` is set: a cookie that Starlette signed opens a session, signed out or "
+                "not. Remove the setting once `max_age` has passed",
                 stacklevel=2,
             )
         warn_of_several()
         self.app = app
         self.cache = cache
+        self._touch_always = bool(touch_always)
         self._sessions = Sessions(
             cache,
-            path=path,
-            same_site=same_site,
-            https_only=https_only,
-            domain=domain,
-            partitioned=partitioned,
+            path=_settings.text("path", path),
+            same_site=_settings.same_site(same_site),
+            https_only=bool(https_only),
+            domain=None if domain is None else _settings.text("domain", domain),
+            partitioned=bool(partitioned),
             max_age=max_age,
-            rotate_every=rotate_every,
+            rotate_every=_settings.seconds("rotate_every", rotate_every),
+            identity_keys=_settings.identity_keys(identity_keys),
+            touch_always=self._touch_always,
             accept_starlette_cookies=accept_starlette_cookies,
         )
-        self._is_read_at_once = not _starlette_says_when()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind != "http":
-            await (self._connect if kind == "websocket" else self.app)(scope, receive, send)
+        if kind != "http" or SESSION in scope:
+            await self._call_otherwise(scope, receive, send)
             return
         visit = self._sessions.begin(scope["headers"], False)
-        session = scope["session"] = unread(visit)
-        if self._is_read_at_once:
-            session.mark_accessed()
+        session = scope["session"] = scope[SESSION] = unread(visit)
+        if self._touch_always:
+            visit.touch()
 
         def responding(message: Message) -> Awaitable[None]:
-            instead = visit.respond(session, message)
-            return send(message) if instead is None else _refuse(send, message, instead)
+            if scope.get("session") is not session and message["type"] == "http.response.start":
+                _settle(scope, session, message)
+            then = visit.respond(session, message)
+            return send(message) if then is None else _then(send, message, session, then)
 
-        await self.app(scope, receive, responding)
-        visit.save_late(session)
+        try:
+            await self.app(scope, receive, responding)
+        except BaseException:
+            visit.fail(session)
+            raise
+        _finish(session)
+
+    async def _call_otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Neither a request nor alone."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        outer = scope.get(SESSION)
+        if outer is None or outer._visit.is_over():
+            scope.pop(SESSION, None)
+            await (self if scope["type"] == "http" else self._connect)(scope, receive, send)
+        elif outer._visit.is_of(self.cache) or (_install.is_installed() and self._has_the_name_of(outer)):
+            await self.app(scope, receive, send)
+        else:
+            await self._call_inside(outer, scope, receive, send)
+
+    async def _call_inside(self, outer: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        """Inside a middleware of another cache."""
+        if self._has_the_name_of(outer):
+            _warn_of_two_caches(self.cache.cookie_name)
+        before = scope["session"]
+        del scope[SESSION]
+        try:
+            await self(scope, receive, send)
+        finally:
+            scope["session"], scope[SESSION] = before, outer
+
+    def _has_the_name_of(self, outer: Session) -> bool:
+        return outer._visit.cookie_name() == self.cache.cookie_name
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A websocket has no response that could carry a cookie: an existing session is read, and stored when the
-        connection is accepted and when it ends."""
+        """A websocket: the response to its handshake carries the cookie. Later changes are stored when the
+        connection ends."""
         visit = self._sessions.begin(scope["headers"], True)
-        session = scope["session"] = unread(visit)
-        if self._is_read_at_once:
-            session.mark_accessed()
+        session = scope["session"] = scope[SESSION] = unread(visit)
+        if self._touch_always:
+            visit.touch()
 
         async def receiving() -> Message:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                visit.save_late(session)
+                _save_late(session)
             return message
 
         async def sending(message: Message) -> None:
-            if message["type"] in ("websocket.accept", "websocket.close"):
-                visit.save_late(session)
-            await send(message)
+            if scope.get("session") is not session and message["type"] in _STARTS:
+                _settle(scope, session, message)
+            then = visit.respond(session, message)
+            await (send(message) if then is None else _then(send, message, session, then))
 
-        await self.app(scope, receiving, sending)
-        visit.save_late(session)
+        try:
+            await self.app(scope, receiving, sending)
+        except BaseException:
+            visit.fail(session)
+            raise
+        _finish(session)
 
 
-async def _refuse(send: Send, message: Message, body: bytes) -> None:
-    """Sends the response that says that a session could not be stored, and nothing of the application's."""
-    if message["type"] == "http.response.start":
+_STARTS = ("websocket.accept", "websocket.http.response.start")
+
+
+async def _then(send: Send, message: Message, session: Session, then: bytes | Literal[True]) -> None:
+    """Sends a message that more belongs to: the body of the response that says that a session could not be stored,
+    in place of the application's, or what a stream has changed."""
+    if then is True:
+        await send(message)
+        _save_late(session)
+    elif message["type"].endswith("http.response.start"):
         _log.warning("a session could not be stored: the response is a %d", message["status"])
         await send(message)
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": message["type"].replace("start", "body"), "body": then})
 
 
-def _starlette_says_when() -> bool:
-    """Whether ``request.session`` tells us that it was asked for, as Starlette's does since 1.0."""
+def _settle(scope: Scope, session: Session, message: Message) -> None:
+    """The response begins, and another session than the middleware's is in the scope."""
+    adopt(scope, session)
+    if scope.get("session") is not session:
+        session._visit.look_for_foreign_cookie(message)
+
+
+def _save_late(session: Session) -> None:
+    """Stores what was changed after the headers. No response can report an error."""
     try:
-        from starlette.middleware.sessions import Session as Starlettes
-    except ImportError:
-        return False
-    return hasattr(Starlettes, "mark_accessed")
+        session._visit.save_late(session)
+    except Exception as error:
+        _report(error)
 
 
-def _one(name: str, given: str | None, other: str, also: str | None) -> str | None:
-    if given is not None and also is not None and given != also:
-        raise ValueError(f"`{name}` was {given!r} and `{other}` {also!r}; they are one setting: give one")
-    return also if given is None else given
+def _finish(session: Session) -> None:
+    try:
+        session._visit.finish(session)
+    except Exception as error:
+        _report(error)
 
 
-def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
-    if idle_timeout is None:
-        return FOURTEEN_DAYS if max_age is None else max_age
-    if max_age not in (None, FOURTEEN_DAYS, idle_timeout):
-        raise ValueError(
-            f"`max_age` was {max_age} and `idle_timeout` {idle_timeout}; they are one setting: give one, or "
-            "`max_age=None` for a cookie that goes when the browser closes"
+def _report(error: Exception) -> None:
+    """Logs an error, once for each kind of them."""
+    kind = f"{type(error).__name__}: {error}" if type(error) is RuntimeError else type(error).__name__
+    if kind not in _reported:
+        _reported.add(kind)
+        _log.error("changes to a session after its response began are not stored: %s: %s", type(error).__name__, error)
+
+
+_reported: set[str] = set()
+
+
+def _warn_of_two_caches(name: str) -> None:
+    global _is_warned_of_two
+    if not _is_warned_of_two:
+        _is_warned_of_two = True
+        warnings.warn(
+            f"two session middlewares of different caches set one cookie, {name!r}, in one request and end each other's "
+            "sessions: give one of them another `session_cookie`, or both the same `cache=`",
+            RuntimeWarning,
+            stacklevel=3,
         )
-    return idle_timeout
+
+
+_is_warned_of_two = False
+
+
+def install() -> None:
+    """Replaces ``starlette.middleware.sessions.SessionMiddleware`` by :class:`SessionMiddleware`, for libraries that
+    add that one. Call it before such a library is imported.
+
+    A middleware inside another of the same cookie name uses the outer one's session from then on.
+
+    Raises :exc:`RuntimeError` if a module has imported Starlette's class already; its message names the modules.
+    """
+    _install.install(SessionMiddleware)

@@ -1,4 +1,4 @@
-"""For the tests of an application: a clock that is moved by hand, and clients that are signed in.
+"""For the tests of an application: a manual clock, and clients that are signed in.
 
 ::
 
@@ -28,19 +28,19 @@ __all__ = ["ManualClock", "client_of", "cookie_of"]
 def cookie_of(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
-    """The value of the cookie of a new session, with that data and that user signed in."""
+    """Returns the value of the cookie of a new session, with that data and that user signed in."""
     visit = Sessions(cache, https_only=True).begin([], False)
     session = unread(visit)
     session.update(data or {})
     if user is not None:
-        session.sign_in(user)
+        visit.sign_in(user, "", 0, None)
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
     if visit.respond(session, message) is not None:
         raise RuntimeError("the session could not be stored")
     set_cookie = dict(message["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")
     if name != cache.cookie_name:
-        raise ValueError("a session with neither a user nor data is none")
+        raise ValueError("a session needs a user or data")
     return str(rest.partition(";")[0])
 
 
@@ -52,6 +52,6 @@ def client_of(
     data: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> TestClient:
-    """A client of the application with such a session; further settings are Starlette's ``TestClient``'s."""
+    """Returns a client of the application with such a session; further settings are those of ``TestClient``."""
     cookies = {cache.cookie_name: cookie_of(cache, user=user, data=data)}
     return TestClient(app, cookies=cookies, **settings)

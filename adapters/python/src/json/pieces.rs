@@ -60,11 +60,6 @@ impl Pieces {
         rest.begins_with(value) && rest.0.as_slice().is_empty()
     }
 
-    /// A value that is made of the same, and of no list or dict that this one has. The value is made of these pieces.
-    pub(crate) fn copy<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        Rest(self.0.iter()).copy(value)
-    }
-
     fn add_all(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> bool {
         if is_scalar(value) {
             self.add(value);
@@ -119,45 +114,6 @@ impl Rest<'_> {
                     .iter()
                     .all(|(key, value)| self.begins_with(&key) && self.begins_with(&value))
         })
-    }
-
-    /// Copies a value that is made of the next ones.
-    fn copy<'py>(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = value.py();
-        match self.0.next() {
-            Some(Piece::List(len)) => {
-                let list = value.cast::<PyList>()?.get_slice(0, *len);
-                for at in 0..*len {
-                    if self.is_at_container() {
-                        list.set_item(at, self.copy(&list.get_item(at)?)?)?;
-                    } else {
-                        self.0.next();
-                    }
-                }
-                Ok(list.into_any())
-            }
-            Some(Piece::Dict(len)) => {
-                let dict = value.cast::<PyDict>()?.copy()?;
-                for _ in 0..*len {
-                    let key = self.0.next();
-                    if self.is_at_container()
-                        && let Some(Piece::Scalar(key)) = key
-                    {
-                        let key = key.bind(py);
-                        let value = dict.as_any().get_item(key)?;
-                        dict.set_item(key, self.copy(&value)?)?;
-                    } else {
-                        self.0.next();
-                    }
-                }
-                Ok(dict.into_any())
-            }
-            _ => Ok(value.clone()),
-        }
-    }
-
-    fn is_at_container(&self) -> bool {
-        matches!(self.0.as_slice().first(), Some(Piece::List(_) | Piece::Dict(_)))
     }
 }
 

@@ -1,0 +1,109 @@
+"""The settings of the middleware: their types, and how the cache's follow from them.
+
+Every error names the setting as the application gave it, its value, and what it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from sessile._registry import shared_cache
+from sessile._sessile import SessionCache
+
+FOURTEEN_DAYS = 14 * 24 * 60 * 60
+TWELVE_HOURS = 12 * 60 * 60
+
+IDENTITY_KEYS = ("user", "user_id", "userid", "uid", "username", "sub", "account_id", "_user_id", "_auth_user_id")
+
+
+def age(name: str, given: Any) -> int | None:
+    """A number of whole seconds, or ``None``."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or given != int(given):
+        raise TypeError(f"`{name}` must be a whole number of seconds or None, got {given!r}")
+    return int(given)
+
+
+def seconds(name: str, given: Any) -> float | None:
+    """A number of seconds, or ``None``."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, (int, float))):
+        raise TypeError(f"`{name}` must be a number of seconds or None, got {given!r}")
+    return None if given is None else float(given)
+
+
+def whole(name: str, given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise TypeError(f"`{name}` must be a whole number, got {given!r}")
+    return given
+
+
+def text(name: str, given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"`{name}` must be a text, got {given!r}")
+    return given
+
+
+def same_site(given: Any) -> Literal["lax", "strict", "none"]:
+    if not isinstance(given, str) or given.lower() not in ("lax", "strict", "none"):
+        raise ValueError(f'`same_site` must be "lax", "strict" or "none", got {given!r}')
+    return given.lower()  # type: ignore[return-value]
+
+
+def identity_keys(given: Any) -> list[str]:
+    is_names = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
+    names = list(given) if is_names else []
+    if not is_names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"`identity_keys` must be a tuple of texts, got {given!r}")
+    return names
+
+
+def cookie_name(session_cookie: Any, name: Any) -> str | None:
+    """The name of the cookie, which has two names as a setting."""
+    for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
+        if given is not None:
+            text(setting, given)
+    if None not in (session_cookie, name) and session_cookie != name:
+        raise ValueError(f"`session_cookie` and `cookie_name` are one setting, got {session_cookie!r} and {name!r}")
+    given_name: str | None = session_cookie if name is None else name
+    return given_name
+
+
+def cache_for(
+    *,
+    max_age: int | None,
+    idle_timeout: float | None,
+    lifetime: float | None,
+    session_cookie: str | None,
+    **settings: Any,
+) -> SessionCache:
+    """Returns the cache of a middleware with these settings."""
+    idle = _idle_timeout(max_age, idle_timeout)
+    try:
+        return shared_cache(
+            idle_timeout=idle,
+            lifetime=max(TWELVE_HOURS, idle) if lifetime is None else lifetime,
+            cookie_name=session_cookie or "session",
+            **settings,
+        )
+    except ValueError as error:
+        raise ValueError(_renamed(str(error), is_max_age=idle_timeout is None)) from None
+
+
+def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
+    if idle_timeout is None:
+        # The cookie of a session with a `max_age` of 0 or less opens nothing.
+        return float(FOURTEEN_DAYS if max_age is None or max_age <= 0 else max_age)
+    if max_age not in (None, FOURTEEN_DAYS, idle_timeout):
+        raise ValueError(
+            f"`max_age` and `idle_timeout` are one setting, got {max_age} and {idle_timeout}: give one, or "
+            "`max_age=None` for a cookie that the browser removes when it closes"
+        )
+    return idle_timeout
+
+
+def _renamed(error: str, *, is_max_age: bool) -> str:
+    """An error of the cache in the words of the middleware's settings."""
+    error = error.replace("`cookie_name`: `name`", "`session_cookie`").replace("`cookie_name`", "`session_cookie`")
+    return error.replace("`idle_timeout`", "`max_age`") if is_max_age else error
