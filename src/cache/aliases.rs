@@ -42,8 +42,14 @@ impl SessionCache {
     /// Returns the same as [`replaced`](Self::replaced) for the value of a cookie, if its MAC verifies.
     #[must_use]
     pub fn replaced_token(&self, value: &[u8]) -> Option<Duration> {
+        self.replaced(&self.id_of_token(value)?)
+    }
+
+    /// Returns the id that the value of a cookie carries, if its MAC verifies. It need not open a session.
+    #[must_use]
+    pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
         let token = Parts::parse(value).filter(|token| self.0.keys.verify(token))?;
-        self.replaced(&SessionId { id: token.id, home: token.home })
+        Some(SessionId { id: token.id, home: token.home })
     }
 
     /// Looks into the shard of an id, if there is that shard, under its lock.

@@ -26,6 +26,8 @@ pub struct NewSession<'a> {
     pub user: Option<(&'a str, SignIn<'a>)>,
     /// A session that ends once this one is created: the session that the id opens, or opened before it was replaced.
     pub replaces: Option<SessionId>,
+    /// The caller has asked the admission hook, which is not asked again. False unless set.
+    pub admitted: bool,
 }
 
 impl<'a> NewSession<'a> {
@@ -67,5 +69,12 @@ impl<'a> NewSession<'a> {
     #[must_use]
     pub fn replaces(self, id: &SessionId) -> Self {
         Self { replaces: Some(*id), ..self }
+    }
+
+    /// Creates the session without asking the admission hook: the caller has done so, by
+    /// [`check_admission`](crate::SessionCache::check_admission).
+    #[must_use]
+    pub fn admitted(self) -> Self {
+        Self { admitted: true, ..self }
     }
 }

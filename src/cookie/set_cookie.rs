@@ -29,7 +29,7 @@ use crate::error::CookieError;
 /// assert_eq!(refused.to_string(), "`path` was \"/app\", but the name prefix `__Host-` needs it to be \"/\"");
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetCookie {
     /// `NAME=`
     head: String,

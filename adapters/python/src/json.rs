@@ -1,8 +1,9 @@
 //! Values of Python to JSON and back: what a session may hold.
 //!
-//! Follows the standard library's `json` in what it takes (tuples are lists, keys that are numbers become
-//! text) and is stricter where that writes what is no JSON: `NaN` and infinities are refused. Strings may
-//! hold lone surrogates, as there. One value has one spelling, so that equal values have equal bytes.
+//! Follows the standard library's `json` in what it takes (tuples are lists, keys that are numbers become text,
+//! subclasses are asked for their items) and is stricter where that writes what is not JSON: `NaN` and infinities are
+//! rejected. Values may hold lone surrogates, as there; keys may not, at any depth, since those of a session are
+//! UTF-8. One value has one spelling, so that equal values have equal bytes.
 //!
 //! It knows no session.
 
@@ -11,17 +12,22 @@ mod encode;
 mod pieces;
 
 pub(crate) use decode::{Malformed, decode, decode_in_pieces};
-pub(crate) use encode::{Encoder, key_text, with_text_keys};
+pub(crate) use encode::{Encoder, Fault, key_text, with_own_keys};
 pub(crate) use pieces::Pieces;
 
 use pyo3::prelude::*;
 
 use crate::errors::wrong;
 
-/// A value in JSON, as a session stores it.
+/// Returns a value as JSON, as a session stores it.
 #[pyfunction]
 pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    Ok(Encoder::default().encode(value)?.to_vec())
+    match Encoder::new(0, usize::MAX).encode(value) {
+        Err(fault) if fault.needs_copies() => {
+            Ok(Encoder::copying(0, usize::MAX).encode(value)?.to_vec())
+        }
+        json => Ok(json?.to_vec()),
+    }
 }
 
 /// The value that JSON spells, as a session reads it.

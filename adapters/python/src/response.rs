@@ -92,23 +92,28 @@ impl<'py> Response<'py> {
                     all.remove(name);
                     all.append(name, value.clone());
                 }
-                self.replace(&error, &all, message).map(Some)
+                self.replace(&error, &all, message)?;
+                Ok(Some(error.to_string()))
             }
         }
     }
 
-    /// Makes a message that of the response that says that nothing could be stored. The answer is its text.
-    pub(crate) fn refuse(
+    /// Makes a message that of the response that says that a value is too large, which is found before the session is
+    /// committed. The answer is its text.
+    pub(crate) fn refuse_size(
         &self,
-        error: &CommitError,
         session: &Session,
+        text: String,
         message: &Bound<'_, PyDict>,
     ) -> PyResult<String> {
+        let limit = self.sessions.cache().max_session_size();
+        let error = CommitError::from(sessile::Error::TooLarge { len: limit + 1, limit });
         let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
         // Nothing is stored with that status; a session that was ended has its cookie removed.
         drop(self.commit_to(session, error.status(), &mut headers));
-        self.replace(error, &headers, message)
+        self.replace(&error, &headers, message)?;
+        Ok(text)
     }
 
     /// Commits a session when a websocket is accepted, and adds its cookie to the message.
@@ -146,12 +151,11 @@ impl<'py> Response<'py> {
         error: &CommitError,
         headers: &HeaderMap,
         message: &Bound<'_, PyDict>,
-    ) -> PyResult<String> {
+    ) -> PyResult<()> {
         let list = PyList::empty(self.py);
         self.append(headers, &list)?;
         message.set_item(intern!(self.py, "status"), error.status().as_u16())?;
-        message.set_item(intern!(self.py, "headers"), list)?;
-        Ok(error.to_string())
+        message.set_item(intern!(self.py, "headers"), list)
     }
 
     /// Appends headers to a list of pairs, the session's cookie as Starlette spells it.

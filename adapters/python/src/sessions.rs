@@ -21,6 +21,7 @@ pub(crate) struct Sessions {
     cache: Py<SessionCache>,
     wire: Wire,
     importer: Option<Importer>,
+    max_session_size: usize,
     /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
     current: Mutex<Current>,
 }
@@ -83,11 +84,13 @@ impl Sessions {
         let secrets = accept_starlette_cookies
             .map(|given| keys::secrets("accept_starlette_cookies", given))
             .transpose()?;
-        let sessions = wire.sessions(cache.get().engine.cache(py)?)?;
+        let engine = cache.get().engine.cache(py)?;
+        let max_session_size = engine.max_session_size();
+        let sessions = wire.sessions(engine)?;
         let current = Mutex::new(Current { generation: fork::generation(), sessions });
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
-        Ok(Self { cache, wire, importer, current })
+        Ok(Self { cache, wire, importer, max_session_size, current })
     }
 
     /// The session of a request or a websocket, not read yet. `headers` are pairs of bytes, the names in lower case.
@@ -98,6 +101,11 @@ impl Sessions {
 }
 
 impl Sessions {
+    /// Returns the most bytes of data in a session.
+    pub(crate) fn max_session_size(&self) -> usize {
+        self.max_session_size
+    }
+
     /// Those of this process.
     pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::Sessions> {
         let current = self.current.lock();
@@ -134,8 +142,9 @@ impl Sessions {
 impl Wire {
     fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::Sessions> {
         self.check(cache.cookie_name())?;
-        let mut sessions = sessile_web::Sessions::new(cache).with_touch_always(self.touch_always);
-        drop(self.identity_keys.clone());
+        let mut sessions = sessile_web::Sessions::new(cache)
+            .with_touch_always(self.touch_always)
+            .with_identity_keys(self.identity_keys.iter().cloned());
         if !self.https_only {
             sessions = sessions.insecure_http();
         }

@@ -3,21 +3,23 @@
 //! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
 //! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
 
+mod respond;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBool, PyBytes, PyDict, PyString},
+    types::{PyBytes, PyDict, PyString},
 };
-use sessile_web::{self as web, CommitError, Incoming, Session, SessionError, SignIn};
+use sessile_web::{self as web, Incoming, Session, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, refusal, seconds},
+    errors::{Forked, TooLarge, refusal, seconds},
     fork, json,
     records::Device,
-    response::{self, Kind, Response},
+    response::{self, Kind},
     sessions::Sessions,
 };
 
@@ -205,7 +207,11 @@ impl Visit {
 
     /// Whether the dict differs from what was read, or last stored.
     fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        Ok(self.is_imported || !self.changes(dict)?.is_empty())
+        let changes = match self.changes(dict) {
+            Err(error) if error.is_instance_of::<TooLarge>(dict.py()) => return Ok(true),
+            changes => changes?,
+        };
+        Ok(self.is_imported || !changes.is_empty())
     }
 
     fn sign_in(
@@ -249,7 +255,7 @@ impl Visit {
 
     /// Whether the session is still there.
     fn is_alive(&self) -> PyResult<bool> {
-        Ok(self.session()?.is_stored())
+        Ok(self.session()?.is_alive())
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -291,129 +297,6 @@ impl Visit {
             is_imported: false,
             known: Vec::new(),
         }
-    }
-
-    /// The response begins. If the session was read, what changed is stored and the headers are written.
-    /// Nothing is borrowed while it waits for a lock: others may look at the session.
-    fn commit<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let status = response::status(message)?;
-        let left = if status.is_server_error() { Stage::Failed } else { Stage::Detached };
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
-            return Ok(None);
-        };
-        let changes = if reads { slf.borrow().pending(&session, dict, left)? } else { Vec::new() };
-        let response = slf.borrow().response(slf.py())?;
-        let refused = match Self::push(&session, &changes) {
-            Ok(()) => response.commit(&session, status, message)?,
-            Err(SessionError::TooLarge { len, limit }) => {
-                let error = CommitError::from(sessile::Error::TooLarge { len, limit });
-                Some(response.refuse(&error, &session, message)?)
-            }
-            Err(error) => return Err(refusal(error)),
-        };
-        let stage = if refused.is_some() { Stage::Refused } else { left };
-        slf.borrow_mut().committed(&session, stage, changes);
-        Ok(refused.map(|text| PyBytes::new(slf.py(), text.as_bytes()).into_any()))
-    }
-
-    /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
-    fn accept<'py>(
-        slf: &Bound<'py, Self>,
-        dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<()> {
-        let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
-            return Ok(());
-        };
-        let accepted = if reads {
-            slf.borrow().pending(&session, dict, Stage::Detached)
-        } else {
-            Ok(Vec::new())
-        };
-        let accepted = accepted.and_then(|changes| {
-            Self::push(&session, &changes).map_err(refusal)?;
-            slf.borrow().response(slf.py())?.accept(&session, message)?;
-            Ok(changes)
-        });
-        let (changes, error) = match accepted {
-            Ok(changes) => (changes, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
-        };
-        slf.borrow_mut().committed(&session, Stage::Detached, changes);
-        error
-    }
-
-    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
-    fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
-        if self.stage != Stage::Open {
-            return Ok(None);
-        }
-        if self.session.is_some() {
-            return Ok(Some((self.session()?, true)));
-        }
-        // What goes on after this may still read it.
-        self.stage = left;
-        Ok(self.touched.clone().map(|session| (session, false)))
-    }
-
-    /// The changes to hand over when the response begins.
-    fn pending(
-        &self,
-        session: &Session,
-        dict: &Bound<'_, PyDict>,
-        left: Stage,
-    ) -> PyResult<Changes> {
-        if left == Stage::Failed {
-            return self.removals(dict);
-        }
-        if self.is_imported && dict.is_empty() {
-            session.sign_out();
-        }
-        self.changes(dict)
-    }
-
-    fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
-        let settings = self.sessions.get();
-        Ok(Response { py, sessions: settings.current(py)?, expired: settings.expired() })
-    }
-
-    fn committed(&mut self, session: &Session, stage: Stage, changes: Changes) {
-        self.stage = stage;
-        let is_stored = stage == Stage::Detached;
-        self.is_imported &= !is_stored;
-        self.stored(session, if is_stored { changes } else { Vec::new() });
-        session.detach();
-    }
-
-    /// A websocket is closed, before it was accepted or after.
-    fn close(&mut self) {
-        if self.stage == Stage::Open {
-            self.stage = Stage::Detached;
-            if let Some(session) = &self.session {
-                session.detach();
-            }
-        }
-    }
-
-    /// A message after the first.
-    fn go_on<'py>(&mut self, message: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = message.py();
-        if self.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(py, b"").into_any()));
-        }
-        if self.is_websocket {
-            return Ok(None);
-        }
-        if response::has_more(message)? {
-            self.is_stream = true;
-            return Ok(None);
-        }
-        let is_to_save = self.is_stream && self.session.is_some();
-        Ok(is_to_save.then(|| PyBool::new(py, true).to_owned().into_any()))
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -474,15 +357,15 @@ impl Visit {
         if self.stage != Stage::Open && !self.was_stored {
             return Err(self.too_late());
         }
-        Self::push(&session, &changes).map_err(refusal)?;
+        Self::push(&session, &changes)?;
         Ok(Some((session, changes)))
     }
 
     /// Hands changes over to be saved. On an error none of them is.
-    fn push(session: &Session, changes: &Changes) -> Result<(), SessionError> {
+    fn push(session: &Session, changes: &Changes) -> PyResult<()> {
         let json = |(json, _): &(Bytes, _)| json.clone();
         let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        session.change_json(changes)
+        session.change_json(changes).map_err(refusal)
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
@@ -512,17 +395,32 @@ impl Visit {
         }
     }
 
-    /// What differs between the dict and what is known of it. The dict's keys are mostly in the order of those that
-    /// are known, since it was filled from them.
+    /// Returns what differs between the dict and what is known of it.
     fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
+        match self.changes_with(dict, || self.encoder(json::Encoder::new)) {
+            // Code in Python may run, and must find no dict that is being walked.
+            Err(fault) if fault.needs_copies() => {
+                let copy = json::with_own_keys(dict)?;
+                Ok(self.changes_with(&copy, || self.encoder(json::Encoder::copying))?)
+            }
+            changes => Ok(changes?),
+        }
+    }
+
+    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
+    fn changes_with(
+        &self,
+        dict: &Bound<'_, PyDict>,
+        new_encoder: impl Fn() -> json::Encoder,
+    ) -> Result<Changes, json::Fault> {
         let mut changes = Changes::new();
         let mut encoder = None;
         let (mut next, mut seen) = (0, 0);
         for (key, value) in dict {
             if !key.is_exact_instance_of::<PyString>() {
-                return self.changes(&json::with_text_keys(dict)?);
+                return Err(json::Fault::new_needs_copies());
             }
-            let text = json::key_text(&key)?;
+            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
             let known = self.place(&text, next).map(|at| {
                 (next, seen) = (at + 1, seen + 1);
                 &self.known[at]
@@ -530,7 +428,7 @@ impl Visit {
             if known.is_some_and(|known| known.is_unchanged(&value)) {
                 continue;
             }
-            let encoder = encoder.get_or_insert_with(|| self.encoder());
+            let encoder = encoder.get_or_insert_with(&new_encoder);
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
             if known.is_none_or(|known| known.json != json) {
                 let json = Bytes::copy_from_slice(json);
@@ -555,9 +453,9 @@ impl Visit {
     }
 
     /// With room for the longest value.
-    fn encoder(&self) -> json::Encoder {
+    fn encoder(&self, new: impl Fn(usize, usize) -> json::Encoder) -> json::Encoder {
         let longest = self.known.iter().map(|known| known.json.len()).max();
-        json::Encoder::with_capacity(longest.unwrap_or(0) + SPARE)
+        new(longest.unwrap_or(0) + SPARE, self.sessions.get().max_session_size())
     }
 
     fn place(&self, key: &str, next: usize) -> Option<usize> {

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import gc
 import threading
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import control_of
 from test_concurrent import ClientOfMany
 
-from sessile import SessionCache, SessionError
+from sessile import SessionCache, SessionError, TooLarge
 from sessile._sessile import Sessions
 from sessile.session import Session, unread
 
@@ -193,3 +195,59 @@ def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache
     gc.collect()
     kept = [found for found in gc.get_objects() if type(found) is list and found[:1] == ["the number of a card"]]
     assert kept == []
+
+
+def test_the_order_of_an_ordered_dict_is_kept_and_a_move_is_a_change(cache: SessionCache) -> None:
+    client = client_with(cache, {"history": OrderedDict(a=1, b=2, c=3)})
+
+    def move(session: Session) -> None:
+        session["history"] = OrderedDict(session["history"])
+        control_of(session).save()
+        session["history"].move_to_end("a")
+        assert session.modified
+
+    client.run(move)
+    assert list(stored(client)["history"]) == ["b", "c", "a"]
+
+
+def test_a_value_that_changes_the_session_when_it_is_iterated_is_an_error_at_most(cache: SessionCache) -> None:
+    client = client_with(cache, {"k": "v"})
+
+    def put(session: Session) -> None:
+        class Greedy(list[int]):
+            def __iter__(self) -> Iterator[int]:
+                session.update(dict.fromkeys(map(str, range(100))))
+                return iter([1])
+
+        session["greedy"] = Greedy()
+        control_of(session).save()
+        assert session["99"] is None
+
+    client.run(put)
+    assert stored(client) == {"k": "v", "greedy": [1]} | dict.fromkeys(map(str, range(100)))
+
+
+def test_a_huge_value_is_encoded_up_to_the_limit_only(cache: SessionCache) -> None:
+    def save(session: Session) -> None:
+        value: Any = "x" * 100
+        for _ in range(60):
+            value = [value, value]
+        session["more than a computer has room for"] = value
+        assert session.modified
+        with pytest.raises(TooLarge, match="must be at most 16384 bytes"):
+            control_of(session).save()
+        del session["more than a computer has room for"]
+
+    client_with(cache, {"k": "v"}).run(save)
+
+
+def test_a_key_with_a_lone_surrogate_is_an_error_that_names_it(cache: SessionCache) -> None:
+    def save(session: Session) -> None:
+        for data in ({"\ud800": 1}, {"in": {"\ud800": 1}}):
+            session.update(data)
+            with pytest.raises(ValueError, match="session.*has a key with a lone surrogate"):
+                control_of(session).save()
+            for key in data:
+                del session[key]
+
+    client_with(cache, {"k": "v"}).run(save)

@@ -6,8 +6,10 @@ import enum
 import json
 import math
 import random
-from collections import OrderedDict
-from typing import Any
+import struct
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,6 +24,15 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
+class Text(str):
+    pass
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
 def anything(random: random.Random, depth: int = 0) -> Any:
     kind = random.randrange(8 if depth < 4 else 6)
     if kind == 0:
@@ -34,7 +45,12 @@ def anything(random: random.Random, depth: int = 0) -> Any:
         return "".join(chr(random.choice([7, 34, 92, 97, 0x7F, 0xE9, 0x20AC, 0x1F600, 0xD83D, 0xDE00])) for _ in range(random.randrange(9)))
     if kind == 6:
         return [anything(random, depth + 1) for _ in range(random.randrange(5))]
-    return {anything(random, 9) if random.random() < 0.1 else f"k{at}": anything(random, depth + 1) for at in range(random.randrange(5))}
+    return {a_key(random, at): anything(random, depth + 1) for at in range(random.randrange(5))}
+
+
+def a_key(random: random.Random, at: int) -> Any:
+    key = anything(random, 9) if random.random() < 0.1 else f"k{at}"
+    return key.encode("utf-8", "replace").decode() if isinstance(key, str) else key
 
 
 def test_what_goes_in_comes_out_as_through_the_standard_library() -> None:
@@ -111,3 +127,117 @@ def test_bytes_of_any_kind_never_do_worse_than_be_refused() -> None:
         json.loads(text)
         accepted += 1
     assert accepted > 100, seed
+
+
+def strictly(text: bytes) -> Any:
+    """What the standard library reads, less what is not JSON."""
+
+    def constant(name: str) -> None:
+        raise ValueError(name)
+
+    value = json.loads(text.decode(), parse_constant=constant)
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def test_mutated_texts_are_read_as_by_the_standard_library() -> None:
+    seed = random.randrange(10**9)
+    source = random.Random(seed)
+    accepted = 0
+    for _ in range(20_000):
+        text = bytearray(json.dumps(anything(source), ensure_ascii=source.random() < 0.5).encode("utf-8", "replace"))
+        for _ in range(source.randrange(1, 3)):
+            at = source.randrange(len(text) + 1)
+            text[at : at + source.randrange(2)] = source.choice([b"", b'"', b"0", b"}", b",", b" ", b"\\", b"-", b"e", b"\xff"])
+        try:
+            expected = repr(strictly(bytes(text)))
+        except ValueError:
+            with pytest.raises(ValueError):
+                from_json(bytes(text))
+            continue
+        assert repr(from_json(bytes(text))) == expected, (seed, text)
+        accepted += 1
+    assert accepted > 1_000, seed
+
+
+def test_doubles_of_any_bits_survive() -> None:
+    seed = random.randrange(10**9)
+    source = random.Random(seed)
+    for _ in range(100_000):
+        (double,) = struct.unpack("<d", source.randbytes(8))
+        if math.isfinite(double):
+            assert json.loads(to_json(double)) == from_json(repr(double).encode()) == double, seed
+
+
+class Reversed(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return reversed(self[:])
+
+
+class Shouting(dict[str, Any]):
+    def items(self) -> Any:
+        return [(key.upper(), value) for key, value in super().items()]
+
+
+class Twice(tuple[Any, ...]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter(tuple.__add__(self, self))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Reversed([1, 2, 3]), Shouting(a=1, b=[2]), Twice((1, "x")), OrderedDict(b=1, a=2), Shouting(), Reversed(),
+        {"in": [{"a dict": Shouting(a=Reversed([Twice((0.5,)), None]))}]}, defaultdict(list, {"a": [1]}), Counter("aab"),
+        Point(1, 2),
+    ],
+)  # fmt: skip
+def test_subclasses_are_asked_for_their_items_as_by_the_standard_library(value: Any) -> None:
+    assert to_json(value) == json.dumps(value, separators=(",", ":")).encode()
+
+
+def test_items_that_are_not_pairs_are_an_error() -> None:
+    class Odd(dict[str, int]):
+        def items(self) -> Any:
+            return [("a", 1, 2)]
+
+    with pytest.raises(ValueError, match="must return pairs"):
+        to_json(Odd(a=1))
+
+
+def test_items_that_change_the_dict_around_them_are_an_error_at_most() -> None:
+    around: dict[str, Any] = {}
+
+    class Greedy(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            around.update(dict.fromkeys(map(str, range(len(around), 100 + len(around)))))
+            return iter([1])
+
+    around.update(a=Greedy(), b=2)
+    assert from_json(to_json(around)) == {"a": [1], "b": 2}
+
+
+def test_a_string_with_a_method_encode_of_its_own_runs_no_code() -> None:
+    around: dict[str, Any] = {}
+
+    class Text(str):
+        def encode(self, *_: Any) -> bytes:
+            around.clear()
+            around.update(dict.fromkeys(map(str, range(100))))
+            raise RuntimeError
+
+    around.update(a=Text("\ud800 x"), b=2)
+    assert from_json(to_json(around)) == {"a": "\ud800 x", "b": 2}
+
+
+@pytest.mark.parametrize("key", ["\ud800", Text("\udfff")])
+@pytest.mark.parametrize("wrap", [lambda dict: dict, lambda dict: {"in": [dict]}, lambda dict: OrderedDict(dict)])
+def test_a_key_with_a_lone_surrogate_is_an_error_at_any_depth(key: str, wrap: Any) -> None:
+    with pytest.raises(ValueError, match="lone surrogate, which UTF-8 cannot encode"):
+        to_json(wrap({key: 1}))
+    assert from_json(to_json({"key": str(key)})) == {"key": str(key)}
+
+
+def test_numbers_as_keys_are_written_as_by_the_standard_library() -> None:
+    for key in (math.nan, math.inf, -math.inf, 1e16, 0.1, -0.0, 5, 2**70, True, None, Level.HIGH):
+        assert to_json({key: 1}) == json.dumps({key: 1}, separators=(",", ":")).encode()

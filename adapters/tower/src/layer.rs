@@ -89,8 +89,10 @@ impl SessionLayer {
     /// A session that came along from a layer further out is not this one's.
     #[inline]
     fn hide_outer<B>(&self, request: &mut Request<B>) {
-        if IN_EXTENSIONS.load(Ordering::Relaxed) && !self.in_extensions {
-            request.extensions_mut().remove::<Session>();
+        if IN_EXTENSIONS.load(Ordering::Relaxed)
+            && let Some(outer) = request.extensions_mut().remove::<Session>()
+        {
+            self.sessions.check_outer(&outer);
         }
     }
 

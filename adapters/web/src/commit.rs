@@ -6,11 +6,12 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{self, HeaderName},
 };
-use sessile::{Error, Token};
+use sessile::Token;
 
 use crate::{
     CommitError, Session, headers,
     state::{Cookie, Live, Request, State, Stored},
+    store::Phase,
 };
 
 /// See [`Sessions::commit`](crate::Sessions::commit).
@@ -19,21 +20,19 @@ pub(crate) fn commit(
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
-    let (request, state) = session.shared();
-    let mut state = state.lock();
-    let is_first = !core::mem::replace(&mut state.committed, true);
-    if !is_first {
+    let Some(looked_at) = session.begin_commit() else {
         return Ok(());
-    }
-    let looked_at = state.looked_at;
-    let stored = if looked_at && status.as_u16() < 500 { state.store(request) } else { Ok(()) };
-    let stored = stored.or_else(|error| match error.cause() {
-        // The response goes out all the same.
-        Error::Gone => Ok(()),
-        _ => Err(error),
+    };
+    let (stored, cookie) = session.store(|state, request| {
+        let stored = if !looked_at {
+            Ok(())
+        } else if status.as_u16() < 500 {
+            state.store(request, Phase::Commit)
+        } else {
+            state.store_sign_out(request)
+        };
+        (stored, if state.wants_admission() { None } else { state.set_cookie(request) })
     });
-    let cookie = state.set_cookie(request);
-    drop(state);
     if let Err(error) = &stored {
         refuse(error, headers);
     }
@@ -42,9 +41,18 @@ pub(crate) fn commit(
         headers::vary_by_cookie(headers);
     }
     if let Some(cookie) = cookie {
-        headers::set_cookie(headers, request.sessions.cookie().name(), cookie);
+        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
     }
     stored
+}
+
+impl Session {
+    /// Returns, for the first response of a request, whether a handler looked at the session. No change is accepted
+    /// any more.
+    fn begin_commit(&self) -> Option<bool> {
+        let mut state = self.state();
+        (!core::mem::replace(&mut state.committed, true)).then_some(state.looked_at)
+    }
 }
 
 impl State {
@@ -61,21 +69,23 @@ impl State {
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
-    /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not
-    /// overwrite.
+    /// the whole of the timeout is left. Never for an id that was replaced, whose new cookie it must not overwrite.
     fn token_again(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
-        let record = live.record?;
-        let has_moved = live
-            .persistent(request)
-            .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
-        let is_settled = record.id_age() > request.sessions.grace();
-        if !(self.is_kept_anew || has_moved && is_settled) {
+        let record = live.record.filter(|record| !record.is_alias())?;
+        // An id that was issued within this tick has a cookie that is as young.
+        let has_moved = || {
+            let persistent = live.persistent(request).filter(|_| !record.id_age().is_zero());
+            persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
+        };
+        let sessions = &request.sessions;
+        // It may have been replaced since it was read.
+        if !(self.is_kept_anew || has_moved()) || sessions.cache().replaced(&live.id).is_some() {
             return None;
         }
-        request.sessions.token_of(&live.id, &request.incoming.cookies)
+        sessions.token_of(&live.id, &request.incoming.cookies)
     }
 }
 

@@ -1,11 +1,12 @@
 //! A value of Python to bytes. What has no form in JSON is a fault that says where it stands.
 
 use core::fmt::Write as _;
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use pyo3::{
     PyTypeInfo,
     exceptions::{PyTypeError, PyValueError},
+    intern,
     prelude::*,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
@@ -13,6 +14,7 @@ use pyo3::{
 use serde::Serialize;
 
 use super::DEEPEST;
+use crate::errors::TooLarge;
 
 /// Why a value has no form in JSON, and where in the session it stands.
 pub(crate) struct Fault {
@@ -24,62 +26,115 @@ pub(crate) struct Fault {
 enum Cause {
     Type(String),
     Key(String),
+    Surrogate,
     Number,
     Depth,
+    TooLarge(usize),
+    /// A walk of the dicts themselves cannot go on, because code in Python may run now.
+    NeedsCopies,
     Raised(PyErr),
 }
 
 type Result<T> = core::result::Result<T, Fault>;
 
-/// The text of a dict's key, as `json.dumps` would spell it.
-pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<std::borrow::Cow<'k, str>> {
+/// Returns the text of a dict's key, as `json.dumps` spells it.
+pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<Cow<'k, str>> {
     if let Ok(text) = key.cast::<PyString>() {
-        return Ok(text.to_cow()?);
+        return text.to_cow().map_err(|_| Cause::Surrogate.into());
     }
-    if key.is_instance_of::<PyFloat>() {
-        return Ok(own_repr::<PyFloat>(key)?.into());
+    if let Ok(float) = key.cast::<PyFloat>() {
+        return float_key_text(float);
     }
-    let mut encoder = Encoder::default();
     let is_scalar = key.is_none() || key.is_instance_of::<PyInt>();
     if !is_scalar {
         return Err(Cause::Key(type_name(key)).into());
     }
+    let mut encoder = Encoder::copying(SPARE, usize::MAX);
     encoder.value(key, 0)?;
     Ok(String::from_utf8_lossy(&encoder.bytes).into_owned().into())
 }
 
-/// The same dict, with the text of each key in place of the key. Of keys with one text the last one counts, as it does
-/// in JSON.
+/// As values these are not valid JSON; as keys they are text.
+fn float_key_text(float: &Bound<'_, PyFloat>) -> Result<Cow<'static, str>> {
+    let number = float.value();
+    Ok(if number.is_nan() {
+        "NaN".into()
+    } else if number.is_infinite() {
+        if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
+    } else {
+        own_repr::<PyFloat>(float)?.into()
+    })
+}
+
+/// Returns a new dict with the text of each key in place of the key. Of keys with equal text the last one counts, as
+/// in JSON. A subclass is asked for its `items()`, as the standard library does unless it is empty.
 pub(crate) fn with_text_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
+    if dict.is_empty() || dict.is_exact_instance_of::<PyDict>() {
+        return with_own_keys(dict);
+    }
     let texts = PyDict::new(dict.py());
-    for (key, value) in dict {
-        if key.is_exact_instance_of::<PyString>() {
-            texts.set_item(key, value)?;
-        } else {
-            texts.set_item(PyString::new(dict.py(), &key_text(&key)?), value)?;
-        }
+    for item in dict.call_method0(intern!(dict.py(), "items"))?.try_iter()? {
+        let item = item?;
+        let pair = item.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+        let pair = pair.ok_or_else(|| PyValueError::new_err("`items()` must return pairs"))?;
+        set_text(&texts, &pair.get_item(0)?, &pair.get_item(1)?)?;
     }
     Ok(texts)
 }
 
+/// The same for what a dict holds itself, whatever `items()` of a subclass returns.
+pub(crate) fn with_own_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
+    let texts = PyDict::new(dict.py());
+    for item in dict.items() {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        set_text(&texts, &key, &value)?;
+    }
+    Ok(texts)
+}
+
+fn set_text(
+    texts: &Bound<'_, PyDict>,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+) -> Result<()> {
+    if key.is_exact_instance_of::<PyString>() {
+        texts.set_item(key, value)?;
+    } else {
+        texts.set_item(PyString::new(key.py(), &key_text(key)?), value)?;
+    }
+    Ok(())
+}
+
 /// Writes values one after the other, each over the one before.
-#[derive(Default)]
+///
+/// It walks dicts without a copy as long as no code in Python can run, which could change a dict during the walk.
+/// Where a subclass is to be asked for its items, [`Fault::needs_copies`] returns true, and a
+/// [copying](Self::copying) encoder can write the value.
 pub(crate) struct Encoder {
     bytes: Vec<u8>,
     /// Bytes of a surrogate that is being read.
     surrogate: Vec<u8>,
+    limit: usize,
+    copies: bool,
 }
 
 impl Encoder {
-    /// With room for so many bytes.
-    pub(crate) fn with_capacity(len: usize) -> Self {
-        Self { bytes: Vec::with_capacity(len), surrogate: Vec::new() }
+    /// With room for `capacity` bytes. A value of more than `limit` bytes is a fault, found without writing it all.
+    pub(crate) fn new(capacity: usize, limit: usize) -> Self {
+        let bytes = Vec::with_capacity(capacity);
+        Self { bytes, surrogate: Vec::new(), limit, copies: false }
     }
 
-    /// The spelling of a value, which stands until the next one.
+    /// Copies each dict before it is walked.
+    pub(crate) fn copying(capacity: usize, limit: usize) -> Self {
+        Self { copies: true, ..Self::new(capacity, limit) }
+    }
+
+    /// Returns the JSON of a value, valid until the next call.
     pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>) -> Result<&[u8]> {
         self.bytes.clear();
         self.value(value, 0)?;
+        self.check_room(0)?;
         Ok(&self.bytes)
     }
 
@@ -94,12 +149,15 @@ impl Encoder {
             self.int(int)
         } else if let Ok(dict) = value.cast::<PyDict>() {
             self.dict(dict, depth + 1)
-        } else if let Ok(list) = value.cast::<PyList>() {
-            self.items(list.iter(), depth + 1)
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
+            self.items(list.iter().map(Ok), depth + 1)
         } else if let Ok(float) = value.cast::<PyFloat>() {
             self.float(float.value())
-        } else if let Ok(tuple) = value.cast::<PyTuple>() {
-            self.items(tuple.iter(), depth + 1)
+        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            self.items(tuple.iter().map(Ok), depth + 1)
+        } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+            self.need_copies()?;
+            self.items(value.try_iter()?, depth + 1)
         } else {
             Err(Cause::Type(type_name(value)).into())
         }
@@ -107,23 +165,38 @@ impl Encoder {
 
     fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<()> {
         check_depth(depth)?;
-        if !dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>()) {
-            return self.dict(&with_text_keys(dict)?, depth);
+        if self.copies {
+            return self.pairs(&with_text_keys(dict)?, depth);
         }
+        let is_plain = dict.is_exact_instance_of::<PyDict>()
+            && dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>());
+        if is_plain { self.pairs(dict, depth) } else { self.need_copies() }
+    }
+
+    fn pairs(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<()> {
         self.bytes.push(b'{');
         let mut is_first = true;
         for (key, value) in dict {
             self.comma(&mut is_first);
-            self.string(key.cast().map_err(PyErr::from)?)?;
+            self.key(&key).map_err(|fault| fault.at(&key))?;
             self.bytes.push(b':');
             self.value(&value, depth).map_err(|fault| fault.at(&key))?;
+            self.check_room(0)?;
         }
         self.push(b"}")
     }
 
+    fn key(&mut self, key: &Bound<'_, PyAny>) -> Result<()> {
+        let text = key.cast::<PyString>().map_err(PyErr::from)?.to_str();
+        let text = text.map_err(|_| Cause::Surrogate)?;
+        self.check_room(text.len())?;
+        self.text(text);
+        Ok(())
+    }
+
     fn items<'py>(
         &mut self,
-        items: impl Iterator<Item = Bound<'py, PyAny>>,
+        items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
         depth: usize,
     ) -> Result<()> {
         check_depth(depth)?;
@@ -131,9 +204,22 @@ impl Encoder {
         let mut is_first = true;
         for (at, item) in items.enumerate() {
             self.comma(&mut is_first);
-            self.value(&item, depth).map_err(|fault| fault.at_index(at))?;
+            self.value(&item?, depth).map_err(|fault| fault.at_index(at))?;
+            self.check_room(0)?;
         }
         self.push(b"]")
+    }
+
+    fn need_copies(&self) -> Result<()> {
+        if self.copies { Ok(()) } else { Err(Cause::NeedsCopies.into()) }
+    }
+
+    /// Fails if the value is too long with `more` bytes after those that were written.
+    fn check_room(&self, more: usize) -> Result<()> {
+        if self.bytes.len().saturating_add(more) > self.limit {
+            return Err(Cause::TooLarge(self.limit).into());
+        }
+        Ok(())
     }
 
     fn comma(&mut self, is_first: &mut bool) {
@@ -146,6 +232,7 @@ impl Encoder {
         if let Ok(word) = int.extract::<i64>() {
             return self.number(&word);
         }
+        self.need_copies()?;
         self.push(own_repr::<PyInt>(int)?.as_bytes())
     }
 
@@ -165,16 +252,21 @@ impl Encoder {
 
     fn string(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
         match text.to_str() {
-            Ok(text) => self.text(text),
+            Ok(text) => {
+                self.check_room(text.len())?;
+                self.text(text);
+            }
             Err(_) => self.surrogates(text)?,
         }
         Ok(())
     }
 
-    /// UTF-8 has no surrogates: they are written as escapes, as the standard library does. No code in Python
-    /// runs here, which might change the dict that is being walked.
+    /// UTF-8 has no surrogates: they are written as escapes, as the standard library does. The method is that of
+    /// `str`, whatever a subclass overrides: no code in Python runs.
     fn surrogates(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
-        let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+        let str_type = text.py().get_type::<PyString>();
+        let bytes = str_type
+            .call_method1(intern!(text.py(), "encode"), (text, "utf-8", "surrogatepass"))?;
         self.bytes.push(b'"');
         for chunk in bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes().utf8_chunks() {
             self.escape(chunk.valid());
@@ -229,6 +321,16 @@ impl Encoder {
 }
 
 impl Fault {
+    /// Returns the fault of a dict that must be copied before it is walked.
+    pub(crate) fn new_needs_copies() -> Self {
+        Cause::NeedsCopies.into()
+    }
+
+    /// Returns true if a copying encoder is necessary for the value.
+    pub(crate) fn needs_copies(&self) -> bool {
+        matches!(self.cause, Cause::NeedsCopies)
+    }
+
     /// The same, seen from the dict that has it under that key.
     pub(crate) fn at(mut self, key: &Bound<'_, PyAny>) -> Self {
         let text = key.repr().map_or_else(|_| "…".to_owned(), |text| text.to_string());
@@ -272,6 +374,15 @@ impl From<Fault> for PyErr {
             Cause::Key(name) => PyTypeError::new_err(format!(
                 "{place} has a key that is a {name}, which JSON cannot hold: use text"
             )),
+            Cause::Surrogate => PyValueError::new_err(format!(
+                "{place} has a key with a lone surrogate, which UTF-8 cannot encode: use other text"
+            )),
+            Cause::TooLarge(limit) => TooLarge::new_err(format!(
+                "{place} must be at most {limit} bytes as JSON (`max_session_size`), and is longer"
+            )),
+            Cause::NeedsCopies => {
+                PyValueError::new_err(format!("{place} changed while it was read"))
+            }
             Cause::Number => PyValueError::new_err(format!(
                 "{place} is not a finite number, which JSON cannot hold"
             )),
@@ -294,6 +405,9 @@ fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn is_special(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
+
+/// Room for a key that is a number, in bytes.
+const SPARE: usize = 32;
 
 fn check_depth(depth: usize) -> Result<()> {
     if depth > DEEPEST { Err(Cause::Depth.into()) } else { Ok(()) }
