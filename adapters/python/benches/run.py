@@ -158,7 +158,7 @@ def in_process() -> None:
     first = unread(sessions.begin([], False))
     first.update(data)
     message: Any = {"type": "http.response.start", "status": 200, "headers": []}
-    first._visit.respond(first, message)
+    message = first._visit.respond(first, message)
     cookie = dict(message["headers"])[b"set-cookie"].split(b";")[0]
     common = [(b"host", b"a.example"), (b"user-agent", b"x" * 80), (b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
     headers = [*common, (b"cookie", b"theme=dark; " + cookie)]

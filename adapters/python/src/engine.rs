@@ -10,28 +10,27 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
 use sessile::{Builder, KeyRing, SessionCache};
 
-use crate::{errors::wrong, fork};
+use crate::{errors::wrong, fork::OfProcess};
 
 /// An engine that survives a fork by being empty.
 pub(crate) struct Engine(Mutex<State>);
 
 struct State {
-    generation: u32,
-    cache: SessionCache,
+    cache: OfProcess<SessionCache>,
     settings: Builder,
 }
 
 impl Engine {
     pub(crate) fn new(py: Python<'_>, settings: Builder) -> PyResult<Self> {
         let cache = build(py, &settings)?;
-        Ok(Self(Mutex::new(State { generation: fork::generation(), cache, settings })))
+        Ok(Self(Mutex::new(State { cache: OfProcess::new(cache), settings })))
     }
 
     /// The cache of this process.
     pub(crate) fn cache(&self, py: Python<'_>) -> PyResult<SessionCache> {
         let state = self.0.lock();
-        if state.generation == fork::generation() {
-            return Ok(state.cache.clone());
+        if let Some(cache) = state.cache.get() {
+            return Ok(cache.clone());
         }
         let settings = state.settings.clone();
         drop(state);
@@ -51,13 +50,11 @@ impl Engine {
         PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
         let cache = build(py, settings)?;
         let mut state = self.0.lock();
-        if state.generation != fork::generation() {
-            let old = core::mem::replace(&mut state.cache, cache);
-            // Its threads are gone, and with them whoever would let go of it.
-            core::mem::forget(old);
-            state.generation = fork::generation();
+        if let Some(first) = state.cache.get() {
+            return Ok(first.clone());
         }
-        Ok(state.cache.clone())
+        state.cache = OfProcess::new(cache.clone());
+        Ok(cache)
     }
 }
 

@@ -1,30 +1,94 @@
 //! Which process this is: counts the forks between the one that loaded the module and this one.
 //!
-//! After a fork nothing of a cache may be used: a thread that is gone may have held one of its locks. Whoever
-//! keeps a cache keeps the generation beside it and compares.
+//! After a fork nothing of the parent's caches may be used or dropped: a thread that exists no more in the child may
+//! have held one of their locks. [`OfProcess`] wraps what belongs to the process that made it.
+//!
+//! The child's interpreter frees the objects of the parent's other threads before it runs the hooks of modules, so
+//! that a hook in the child alone would come too late. A hook in the parent marks that a fork is in progress, and
+//! while one is, the process is told by its number.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::process;
 
 use pyo3::{prelude::*, types::PyDict};
 
-/// How many forks lie behind this process.
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Relaxed)
+/// Something that a forked child neither uses nor drops.
+pub(crate) struct OfProcess<T> {
+    generation: u32,
+    value: Option<T>,
 }
 
-/// Has the interpreter count forks in each child. It calls that before anything else of ours runs there, in the
-/// only thread there is, so the load orders nothing.
+impl<T> OfProcess<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { generation: generation(), value: Some(value) }
+    }
+
+    /// `None` in a child.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| self.is_own())
+    }
+
+    fn is_own(&self) -> bool {
+        self.generation == generation()
+    }
+}
+
+/// A child leaks its copy, which is memory that it shares with the parent.
+impl<T> Drop for OfProcess<T> {
+    fn drop(&mut self) {
+        if !self.is_own() {
+            core::mem::forget(self.value.take());
+        }
+    }
+}
+
+/// Returns the number of forks behind this process.
+pub(crate) fn generation() -> u32 {
+    let forks = FORKS.load(Relaxed);
+    if forks < IN_PROGRESS { forks as u32 } else { generation_in_a_fork(forks) }
+}
+
+#[cold]
+fn generation_in_a_fork(forks: u64) -> u32 {
+    let is_child = process::id() != PROCESS.load(Relaxed);
+    (forks as u32).wrapping_add(u32::from(is_child))
+}
+
+/// Registers the hooks. They run in threads that hold the interpreter, and in the child in the only thread there is,
+/// so the atomics order nothing.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    PROCESS.store(process::id(), Relaxed);
     let py = module.py();
     let hooks = PyDict::new(py);
-    hooks.set_item("after_in_child", wrap_pyfunction!(forked, module)?)?;
+    hooks.set_item("before", wrap_pyfunction!(before_fork, module)?)?;
+    hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, module)?)?;
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, module)?)?;
     py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
     Ok(())
 }
 
 #[pyfunction]
-fn forked() {
-    GENERATION.fetch_add(1, Relaxed);
+fn before_fork() {
+    FORKS.fetch_add(IN_PROGRESS, Relaxed);
 }
 
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// Also runs if the fork failed.
+#[pyfunction]
+fn after_fork_in_parent() {
+    FORKS.fetch_sub(IN_PROGRESS, Relaxed);
+}
+
+#[pyfunction]
+fn after_fork_in_child() {
+    let generation = (FORKS.load(Relaxed) as u32).wrapping_add(1);
+    FORKS.store(generation.into(), Relaxed);
+    PROCESS.store(process::id(), Relaxed);
+}
+
+/// The generation in the lower half, the number of forks in progress in the upper.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+const IN_PROGRESS: u64 = 1 << 32;
+
+/// The number of this process, or of its parent until the hook in the child has run.
+static PROCESS: AtomicU32 = AtomicU32::new(0);

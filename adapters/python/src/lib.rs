@@ -10,6 +10,7 @@ mod errors;
 mod fork;
 mod json;
 mod keys;
+mod known;
 mod records;
 mod response;
 mod sessions;

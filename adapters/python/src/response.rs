@@ -7,6 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, SET_COOKIE, VARY},
@@ -15,7 +16,7 @@ use pyo3::{
     exceptions::{PyRuntimeWarning, PyValueError},
     intern,
     prelude::*,
-    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
+    types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
 use sessile_web::{CommitError, Session, Sessions};
 
@@ -32,9 +33,31 @@ pub(crate) enum Kind {
     Rest,
 }
 
+/// Returns a message's own value of a key; a message is any mapping.
+fn get<'py>(
+    message: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Ok(dict) = message.cast::<PyDict>() {
+        return dict.get_item(key);
+    }
+    let value = message.call_method1(intern!(message.py(), "get"), (key,))?;
+    Ok((!value.is_none()).then_some(value))
+}
+
+/// Returns a dict with the items of a message. The application may send its own message again.
+pub(crate) fn copy<'py>(message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    if let Ok(dict) = message.cast::<PyDict>() {
+        return dict.copy();
+    }
+    let copy = PyDict::new(message.py());
+    copy.update(message.cast::<PyMapping>()?)?;
+    Ok(copy)
+}
+
 /// The kind of a message.
-pub(crate) fn kind(message: &Bound<'_, PyDict>) -> PyResult<Kind> {
-    let kind = message.get_item(intern!(message.py(), "type"))?;
+pub(crate) fn kind(message: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    let kind = get(message, intern!(message.py(), "type"))?;
     let Some(kind) = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok()) else {
         return Ok(Kind::Rest);
     };
@@ -47,14 +70,14 @@ pub(crate) fn kind(message: &Bound<'_, PyDict>) -> PyResult<Kind> {
 }
 
 /// Whether a message says that more of the body is to come.
-pub(crate) fn has_more(message: &Bound<'_, PyDict>) -> PyResult<bool> {
-    let more = message.get_item(intern!(message.py(), "more_body"))?;
+pub(crate) fn has_more(message: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let more = get(message, intern!(message.py(), "more_body"))?;
     more.map_or(Ok(false), |more| more.is_truthy())
 }
 
 /// The status of an `http.response.start`.
-pub(crate) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
-    let status = message.get_item(intern!(message.py(), "status"))?;
+pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
+    let status = get(message, intern!(message.py(), "status"))?;
     let code: u16 = status.map_or(Ok(200), |status| status.extract())?;
     StatusCode::from_u16(code)
         .map_err(|_| PyValueError::new_err(format!("the status of the response was {code}")))
@@ -99,11 +122,10 @@ impl<'py> Response<'py> {
     }
 
     /// Makes a message that of the response that says that a value is too large, which is found before the session is
-    /// committed. The answer is its text.
+    /// committed. Returns its text.
     pub(crate) fn refuse_size(
         &self,
         session: &Session,
-        text: String,
         message: &Bound<'_, PyDict>,
     ) -> PyResult<String> {
         let limit = self.sessions.cache().max_session_size();
@@ -113,7 +135,8 @@ impl<'py> Response<'py> {
         // Nothing is stored with that status; a session that was ended has its cookie removed.
         drop(self.commit_to(session, error.status(), &mut headers));
         self.replace(&error, &headers, message)?;
-        Ok(text)
+        // Of the value it is only known that it is longer than that.
+        Ok(format!("The session would take more than {limit} bytes (max_session_size)."))
     }
 
     /// Commits a session when a websocket is accepted, and adds its cookie to the message.
@@ -229,12 +252,9 @@ impl<'py> Response<'py> {
 }
 
 /// Warns of a cookie of that name in the headers of a message, which another middleware put there.
-pub(crate) fn look_for_foreign_cookie(
-    py: Python<'_>,
-    name: &str,
-    message: &Bound<'_, PyDict>,
-) -> PyResult<()> {
-    let headers = all(message.get_item(intern!(py, "headers"))?.as_ref())?;
+pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = message.py();
+    let headers = all(get(message, intern!(py, "headers"))?.as_ref())?;
     let mut cookies = headers.get_all(SET_COOKIE).iter();
     if cookies.any(|cookie| is_foreign(cookie.as_bytes(), name)) {
         warn_of_foreign_cookie(py)?;
@@ -309,10 +329,21 @@ fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>
     Ok(value.map(|value| (name.clone(), value)))
 }
 
+/// The `Cookie` fields of a request, in order.
+pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
+    let mut fields = Vec::new();
+    for header in headers.try_iter()? {
+        let header = header?;
+        let (name, value) = halves(&header)?;
+        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
+            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
+        }
+    }
+    Ok(fields)
+}
+
 /// The name and the value of a header.
-pub(crate) fn halves<'py>(
-    header: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+fn halves<'py>(header: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     match header.cast::<PyTuple>() {
         Ok(pair) => Ok((pair.get_item(0)?, pair.get_item(1)?)),
         Err(_) => Ok((header.get_item(0)?, header.get_item(1)?)),

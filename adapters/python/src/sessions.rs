@@ -10,7 +10,8 @@ use sessile::{SameSite, SetCookie, cookie::candidates};
 use crate::{
     cache::SessionCache,
     errors::{seconds, wrong},
-    fork, keys,
+    fork::OfProcess,
+    keys,
     starlette_cookie::Importer,
     visit::Visit,
 };
@@ -23,12 +24,7 @@ pub(crate) struct Sessions {
     importer: Option<Importer>,
     max_session_size: usize,
     /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
-    current: Mutex<Current>,
-}
-
-struct Current {
-    generation: u32,
-    sessions: sessile_web::Sessions,
+    current: Mutex<OfProcess<sessile_web::Sessions>>,
 }
 
 /// The cookie's attributes, when its session gets a new id, and what counts as a use.
@@ -87,7 +83,7 @@ impl Sessions {
         let engine = cache.get().engine.cache(py)?;
         let max_session_size = engine.max_session_size();
         let sessions = wire.sessions(engine)?;
-        let current = Mutex::new(Current { generation: fork::generation(), sessions });
+        let current = Mutex::new(OfProcess::new(sessions));
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
         Ok(Self { cache, wire, importer, max_session_size, current })
@@ -108,17 +104,11 @@ impl Sessions {
 
     /// Those of this process.
     pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::Sessions> {
-        let current = self.current.lock();
-        if current.generation == fork::generation() {
-            return Ok(current.sessions.clone());
+        if let Some(sessions) = self.current.lock().get() {
+            return Ok(sessions.clone());
         }
-        drop(current);
         let sessions = self.wire.sessions(self.cache.get().engine.cache(py)?)?;
-        let mut current = self.current.lock();
-        let old = core::mem::replace(&mut current.sessions, sessions.clone());
-        // As the engine that it refers to.
-        core::mem::forget(old);
-        current.generation = fork::generation();
+        *self.current.lock() = OfProcess::new(sessions.clone());
         Ok(sessions)
     }
 

@@ -1,63 +1,52 @@
 //! One request's session, between the dict that a handler sees and the engine.
 //!
-//! Owns each value as it was when the dict was last compared, its spelling and what it was made of: what differs from
-//! that is a change. It never keeps the dict, and runs no code of Python's while it walks it.
+//! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 
 mod respond;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::{
+    PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyString},
+    types::{PyDict, PyString},
 };
-use sessile_web::{self as web, Incoming, Session, SignIn};
+use sessile_web::{self as web, Incoming, Session, SessionError, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, TooLarge, refusal, seconds},
-    fork, json,
+    errors::{Forked, Gone, refusal, seconds},
+    fork::OfProcess,
+    json,
+    known::{Changes, Encoded, Known},
     records::Device,
     response::{self, Kind},
     sessions::Sessions,
 };
 
 /// The session of one request.
+///
+/// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
 #[pyclass(module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
-    headers: Py<PyAny>,
+    /// `None` once the garbage collector has broken a cycle.
+    headers: Option<Py<PyAny>>,
     is_websocket: bool,
     /// The application has returned.
     is_over: bool,
     stage: Stage,
     /// More of the response's body was to come.
     is_stream: bool,
-    session: Option<Session>,
+    session: Option<OfProcess<Session>>,
     /// The session of a request that counts as a use of it, though it was not read.
-    touched: Option<Session>,
-    generation: u32,
+    touched: Option<OfProcess<Session>>,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
     /// The data is out of a cookie of Starlette's.
     is_imported: bool,
-    /// By ascending key.
-    known: Vec<Known>,
-}
-
-/// A value that the dict had when it was last compared.
-struct Known {
-    key: String,
-    json: Bytes,
-    /// What it was made of, if that tells whether it is as it was.
-    pieces: Option<json::Pieces>,
-}
-
-impl Known {
-    fn is_unchanged(&self, value: &Bound<'_, PyAny>) -> bool {
-        self.pieces.as_ref().is_some_and(|pieces| pieces.are_those_of(value))
-    }
+    known: Known,
 }
 
 /// How far the response is.
@@ -75,74 +64,76 @@ enum Stage {
 
 #[pymethods]
 impl Visit {
-    /// Reads the session into a dict, in place of what is there.
-    fn read(&mut self, py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Reads the session into a dict, in place of what is there. Only the first call does, so that what was done to
+    /// the dict since is kept.
+    fn read(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        if slf.borrow().session.is_some() {
+            return Ok(());
+        }
+        let read = Self::look_up(slf)?;
+        let mut visit = slf.borrow_mut();
+        if visit.session.is_some() {
+            return Ok(());
+        }
         dict.clear();
-        let cookies = cookies(self.headers.bind(py))?;
-        let sessions = self.sessions.get().current(py)?;
-        let session = self
-            .touched
-            .take()
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
-        if self.stage != Stage::Open {
-            session.detach();
+        for (key, value) in read.values {
+            dict.set_item(key, value)?;
         }
-        self.known.clear();
-        for (key, json) in session.pairs() {
-            let (value, pieces) = json::decode_in_pieces(py, &json)
-                .map_err(|_| PyValueError::new_err("a value in the session is no JSON"))?;
-            dict.set_item(&key, value)?;
-            self.known.push(Known { key, json, pieces: Some(pieces) });
+        if visit.stage != Stage::Open {
+            read.session.detach();
         }
-        self.was_stored = session.is_stored();
-        if !self.was_stored {
-            let name = sessions.cache().cookie_name();
-            self.import(py, name, &cookies, dict)?;
-        }
-        (self.session, self.generation) = (Some(session), fork::generation());
-        Ok(())
+        visit.session = Some(OfProcess::new(read.session));
+        (visit.known, visit.was_stored) = (read.known, read.is_stored);
+        drop(visit);
+        if read.is_stored { Ok(()) } else { Self::import(slf, &read.cookies, dict) }
     }
 
     /// Counts the request as a use of its session, as the middleware was told to.
-    fn touch(&mut self, py: Python<'_>) -> PyResult<()> {
-        let cookies = cookies(self.headers.bind(py))?;
+    fn touch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let cookies = Self::cookies(slf)?;
         if !cookies.is_empty() {
-            let sessions = self.sessions.get().current(py)?;
-            self.touched = Some(sessions.begin(cookies.into_iter().collect::<Incoming>()));
-            self.generation = fork::generation();
+            let sessions = Self::sessions(slf)?;
+            let session = sessions.begin(cookies.into_iter().collect::<Incoming>());
+            slf.borrow_mut().touched = Some(OfProcess::new(session));
         }
         Ok(())
     }
 
-    /// Handles the response's next message. With the first one the session is stored, and its headers are written.
-    /// Returns `None` if the message is to be sent as it is now; `True` if `save_late` is to follow it; and the body
-    /// of another response if the session cannot be stored, whose start the message is now. Messages after that one
-    /// are not to be sent: their body is empty.
+    /// Handles the response's next message. With the first one the session is stored, and its headers are written,
+    /// into a copy.
+    ///
+    /// Returns `None` if the message is to be sent; a message to send in its place; or that and what is to follow it:
+    /// `True` for `save_late`, and the body of another response if the session cannot be stored. Messages after that
+    /// one are not to be sent: their body is empty.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match response::kind(message)? {
-            Kind::Start => return Self::commit(slf, dict, message),
-            Kind::Accept => Self::accept(slf, dict, message)?,
-            Kind::Close => slf.borrow_mut().close(),
-            Kind::Rest => return slf.borrow_mut().go_on(message),
+            Kind::Start => Self::commit(slf, dict, message),
+            Kind::Accept => Self::accept(slf, dict, message),
+            Kind::Close => {
+                slf.borrow_mut().close();
+                Ok(None)
+            }
+            Kind::Rest => Self::go_on(slf, message),
         }
-        Ok(None)
     }
 
     /// Warns of a cookie of the session's name that another middleware put into a response.
-    fn look_for_foreign_cookie(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        response::look_for_foreign_cookie(py, &self.cookie_name(py)?, message)
+    fn look_for_foreign_cookie(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        response::look_for_foreign_cookie(&Self::cookie_name(slf)?, message)
     }
 
-    /// Stores what changed, now.
+    /// Stores what changed, now. After `Gone` the dict is empty: what is put into it is a new session's.
     fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let work = slf.borrow().work(dict)?;
-        if let Some((session, changes)) = work {
-            slf.py().detach(|| session.save()).map_err(refusal)?;
-            slf.borrow_mut().stored(&session, changes);
+        let Some((session, changes)) = Self::work(slf, dict)? else {
+            return Ok(());
+        };
+        match slf.py().detach(|| session.save()) {
+            Ok(()) => Self::stored(slf, &session, changes),
+            Err(error) => return Err(Self::failed(slf, dict, error)),
         }
         Ok(())
     }
@@ -150,18 +141,12 @@ impl Visit {
     /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
-        if visit.stage != Stage::Detached || visit.session.is_none() {
-            return Ok(());
-        }
-        let work = visit.work(dict)?;
+        let is_to_save = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        if let Some((session, changes)) = work {
-            match slf.py().detach(|| session.save()) {
-                Err(error) if !is_gone(&error) => return Err(refusal(error)),
-                _ => slf.borrow_mut().stored(&session, changes),
-            }
+        match if is_to_save { Self::save(slf, dict) } else { Ok(()) } {
+            Err(error) if error.is_instance_of::<Gone>(slf.py()) => Ok(()),
+            saved => saved,
         }
-        Ok(())
     }
 
     /// The application has returned: `save_late`, for the last time.
@@ -178,7 +163,7 @@ impl Visit {
         let Ok(session) = visit.session() else {
             return;
         };
-        let removals = if visit.stage == Stage::Open { visit.removals(dict) } else { return };
+        let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
         drop(visit);
         if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
             let failure = StatusCode::INTERNAL_SERVER_ERROR;
@@ -201,32 +186,32 @@ impl Visit {
     }
 
     /// The name of the cookie.
-    fn cookie_name(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.sessions.get().current(py)?.cache().cookie_name().to_owned())
+    fn cookie_name(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(Self::sessions(slf)?.cache().cookie_name().to_owned())
     }
 
     /// Whether the dict differs from what was read, or last stored.
-    fn differs(&self, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-        let changes = match self.changes(dict) {
-            Err(error) if error.is_instance_of::<TooLarge>(dict.py()) => return Ok(true),
+    fn differs(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let changes = match Self::changes(slf, dict) {
+            Err(fault) if fault.too_large().is_some() => return Ok(true),
             changes => changes?,
         };
-        Ok(self.is_imported || !changes.is_empty())
+        Ok(slf.borrow().is_imported || !changes.is_empty())
     }
 
     fn sign_in(
-        &mut self,
+        slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
         assurance: u8,
         remember: Option<f64>,
     ) -> PyResult<()> {
-        let session = self.open_session()?;
+        let session = slf.borrow().open_session()?;
         let mut sign_in = SignIn::of(user).label(label).assurance(assurance);
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span)?);
         }
-        session.sign_in(sign_in).map_err(refusal)
+        slf.py().detach(|| session.sign_in(sign_in)).map_err(refusal)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -236,26 +221,32 @@ impl Visit {
         Ok(())
     }
 
-    fn rotate(&self) -> PyResult<()> {
-        self.open_session()?.rotate().map_err(refusal)
+    fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let session = slf.borrow().open_session()?;
+        slf.py().detach(|| session.rotate()).map_err(refusal)
     }
 
-    fn user(&self) -> PyResult<Option<String>> {
-        Ok(self.session()?.user())
-    }
-
-    fn csrf_token(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| session.csrf_token()).map_err(refusal)
+        Ok(slf.py().detach(|| session.user()))
     }
 
-    fn check_csrf(&self, token: &str) -> PyResult<()> {
-        self.session()?.check_csrf(token).map_err(refusal)
+    /// After `Gone` the dict is empty.
+    fn csrf_token(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<String> {
+        let session = slf.borrow().session()?;
+        let token = slf.py().detach(|| session.csrf_token());
+        token.map_err(|error| Self::failed(slf, dict, error))
+    }
+
+    fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
+        let session = slf.borrow().session()?;
+        slf.py().detach(|| session.check_csrf(token)).map_err(refusal)
     }
 
     /// Whether the session is still there.
-    fn is_alive(&self) -> PyResult<bool> {
-        Ok(self.session()?.is_alive())
+    fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let session = slf.borrow().session()?;
+        Ok(slf.py().detach(|| session.is_alive()))
     }
 
     fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
@@ -275,40 +266,72 @@ impl Visit {
         slf.borrow_mut().forget();
         Ok(ended)
     }
-}
 
-/// What one comparison found: keys with their new spelling and what it is of, `None` if they are gone.
-type Changes = Vec<Change>;
-type Change = (String, Option<(Bytes, Option<json::Pieces>)>);
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.sessions)?;
+        visit.call(&self.headers)
+    }
+
+    fn __clear__(&mut self) {
+        self.headers = None;
+    }
+}
 
 impl Visit {
     pub(crate) fn new(sessions: Py<Sessions>, headers: Py<PyAny>, is_websocket: bool) -> Self {
         Self {
             sessions,
-            headers,
+            headers: Some(headers),
             is_websocket,
             is_over: false,
             stage: Stage::Open,
             is_stream: false,
             session: None,
             touched: None,
-            generation: 0,
             was_stored: false,
             is_imported: false,
-            known: Vec::new(),
+            known: Known::default(),
         }
+    }
+
+    /// Loads and decodes the session. The visit is as it was.
+    fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
+        let cookies = Self::cookies(slf)?;
+        let sessions = Self::sessions(slf)?;
+        let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
+        let session = touched
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
+        let (mut known, mut values) = (Known::default(), Vec::new());
+        for (key, json) in session.pairs() {
+            let (value, pieces) = json::decode_in_pieces(slf.py(), &json)
+                .map_err(|_| PyValueError::new_err("a value in the session is not JSON"))?;
+            values.push((PyString::new(slf.py(), &key), value));
+            known.push(key, json, pieces);
+        }
+        let is_stored = session.is_stored();
+        Ok(Read { session, cookies, known, values, is_stored })
+    }
+
+    /// The `Cookie` fields of the request, in order.
+    fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
+        let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
+        headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
+    }
+
+    fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::Sessions> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        sessions.get().current(slf.py())
     }
 
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
             PyRuntimeError::new_err("the session was not asked for: use request.session")
         })?;
-        if self.generation != fork::generation() {
-            return Err(Forked::new_err(
+        session.get().cloned().ok_or_else(|| {
+            Forked::new_err(
                 "this process was forked while a request was under way: its session is the parent's",
-            ));
-        }
-        Ok(session.clone())
+            )
+        })
     }
 
     /// For what the browser must be told of.
@@ -326,21 +349,18 @@ impl Visit {
         })
     }
 
-    fn import(
-        &mut self,
-        py: Python<'_>,
-        name: &str,
-        cookies: &[Bytes],
-        dict: &Bound<'_, PyDict>,
-    ) -> PyResult<()> {
-        let json = self.sessions.get().starlettes(name, cookies);
-        let value = json.and_then(|json| json::decode(py, &json).ok());
+    fn import(slf: &Bound<'_, Self>, cookies: &[Bytes], dict: &Bound<'_, PyDict>) -> PyResult<()> {
+        let sessions = slf.borrow().sessions.clone_ref(slf.py());
+        let json = sessions.get().starlettes(&Self::cookie_name(slf)?, cookies);
+        let value = json.and_then(|json| json::decode(slf.py(), &json).ok());
         if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
             dict.update(data.as_mapping())?;
-            self.is_imported = !data.is_empty() && self.stage == Stage::Open;
-            if self.stage != Stage::Open {
+            let is_open = slf.borrow().stage == Stage::Open;
+            slf.borrow_mut().is_imported = !data.is_empty() && is_open;
+            if !is_open {
                 // It can be read, and moved in another request.
-                self.know(self.changes(dict)?);
+                let changes = Self::changes(slf, dict)?;
+                slf.borrow_mut().known.make(changes);
             }
         }
         Ok(())
@@ -348,14 +368,18 @@ impl Visit {
 
     /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
     /// is too late for that: then nothing was handed over.
-    fn work(&self, dict: &Bound<'_, PyDict>) -> PyResult<Option<(Session, Changes)>> {
-        let session = self.session()?;
-        let changes = self.changes(dict)?;
+    fn work(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<(Session, Changes)>> {
+        let session = slf.borrow().session()?;
+        let changes = Self::changes(slf, dict)?;
         if changes.is_empty() && !session.has_work() {
             return Ok(None);
         }
-        if self.stage != Stage::Open && !self.was_stored {
-            return Err(self.too_late());
+        let visit = slf.borrow();
+        if visit.stage != Stage::Open && !visit.was_stored {
+            return Err(visit.too_late());
         }
         Self::push(&session, &changes)?;
         Ok(Some((session, changes)))
@@ -369,9 +393,26 @@ impl Visit {
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
-    fn stored(&mut self, session: &Session, changes: Changes) {
-        self.was_stored |= session.is_stored();
-        self.know(changes);
+    fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
+        let is_stored = session.is_stored();
+        let mut visit = slf.borrow_mut();
+        visit.was_stored |= is_stored;
+        visit.known.make(changes);
+    }
+
+    /// Something could not be stored. The dict of a session that is gone becomes empty.
+    fn failed(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>, error: SessionError) -> PyErr {
+        let error = refusal(error);
+        if error.is_instance_of::<Gone>(slf.py()) {
+            let mut visit = slf.borrow_mut();
+            // Once the headers have left, no other session can be created, and this one stays ended.
+            let was_stored = visit.was_stored && visit.stage != Stage::Open;
+            visit.forget();
+            visit.was_stored = was_stored;
+            drop(visit);
+            dict.clear();
+        }
+        error
     }
 
     /// Notes that the session is gone, and empty.
@@ -381,109 +422,29 @@ impl Visit {
         self.is_imported = false;
     }
 
-    fn know(&mut self, changes: Changes) {
-        for (key, value) in changes {
-            let place = self.known.binary_search_by(|known| known.key.cmp(&key));
-            match (value, place) {
-                (Some((json, pieces)), Ok(at)) => self.known[at] = Known { key, json, pieces },
-                (Some((json, pieces)), Err(at)) => {
-                    self.known.insert(at, Known { key, json, pieces });
-                }
-                (None, Ok(at)) => drop(self.known.remove(at)),
-                (None, Err(_)) => {}
-            }
-        }
-    }
-
-    /// Returns what differs between the dict and what is known of it.
-    fn changes(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
-        match self.changes_with(dict, || self.encoder(json::Encoder::new)) {
-            // Code in Python may run, and must find no dict that is being walked.
+    /// Returns how the dict differs from what was read, or last stored.
+    fn changes(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
+        let visit = slf.borrow();
+        let limit = visit.sessions.get().max_session_size();
+        let changes = visit.known.changes(dict, limit);
+        drop(visit);
+        match changes {
             Err(fault) if fault.needs_copies() => {
-                let copy = json::with_own_keys(dict)?;
-                Ok(self.changes_with(&copy, || self.encoder(json::Encoder::copying))?)
+                let encoded = Encoded::new(dict, limit)?;
+                slf.borrow().known.changes_of(encoded)
             }
-            changes => Ok(changes?),
+            changes => changes,
         }
-    }
-
-    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
-    fn changes_with(
-        &self,
-        dict: &Bound<'_, PyDict>,
-        new_encoder: impl Fn() -> json::Encoder,
-    ) -> Result<Changes, json::Fault> {
-        let mut changes = Changes::new();
-        let mut encoder = None;
-        let (mut next, mut seen) = (0, 0);
-        for (key, value) in dict {
-            if !key.is_exact_instance_of::<PyString>() {
-                return Err(json::Fault::new_needs_copies());
-            }
-            let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
-            let known = self.place(&text, next).map(|at| {
-                (next, seen) = (at + 1, seen + 1);
-                &self.known[at]
-            });
-            if known.is_some_and(|known| known.is_unchanged(&value)) {
-                continue;
-            }
-            let encoder = encoder.get_or_insert_with(&new_encoder);
-            let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
-            if known.is_none_or(|known| known.json != json) {
-                let json = Bytes::copy_from_slice(json);
-                changes.push((text.into_owned(), Some((json, json::Pieces::of(&value)))));
-            }
-        }
-        if seen < self.known.len() {
-            changes.extend(self.removals(dict)?);
-        }
-        Ok(changes)
-    }
-
-    /// The keys that are known and are not in the dict.
-    fn removals(&self, dict: &Bound<'_, PyDict>) -> PyResult<Changes> {
-        let mut removals = Changes::new();
-        for Known { key, .. } in &self.known {
-            if !dict.contains(key)? {
-                removals.push((key.clone(), None));
-            }
-        }
-        Ok(removals)
-    }
-
-    /// With room for the longest value.
-    fn encoder(&self, new: impl Fn(usize, usize) -> json::Encoder) -> json::Encoder {
-        let longest = self.known.iter().map(|known| known.json.len()).max();
-        new(longest.unwrap_or(0) + SPARE, self.sessions.get().max_session_size())
-    }
-
-    fn place(&self, key: &str, next: usize) -> Option<usize> {
-        if self.known.get(next).is_some_and(|known| known.key == key) {
-            return Some(next);
-        }
-        self.known.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
     }
 }
 
-/// The `Cookie` fields of a request, in order.
-fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
-    let mut fields = Vec::new();
-    for header in headers.try_iter()? {
-        let header = header?;
-        let (name, value) = response::halves(&header)?;
-        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
-            fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
-        }
-    }
-    Ok(fields)
-}
-
-/// Room for a value that got longer, or the first one, in bytes.
-const SPARE: usize = 128;
-
-fn is_gone(error: &sessile_web::SessionError) -> bool {
-    matches!(error, sessile_web::SessionError::Store(error) if error.cause() == sessile::Error::Gone)
+/// A session that was looked up, with its decoded values.
+struct Read<'py> {
+    session: Session,
+    cookies: Vec<Bytes>,
+    known: Known,
+    values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
+    is_stored: bool,
 }
 
 /// Does nothing. A method of Python's for the same would show its session in its `repr`.

@@ -18,6 +18,8 @@ from conftest import KEY, control_of
 
 import sessile._workers
 from sessile import Forked, SessionCache
+from sessile._sessile import Sessions
+from sessile.session import Session, unread
 from sessile.starlette import SessionMiddleware
 
 CHILDREN = 8
@@ -25,7 +27,7 @@ IDS = 100_000
 SECONDS = 60
 
 
-def in_child(act: Callable[[Callable[[bytes], None]], None]) -> Iterator[bytes]:
+def in_child(act: Callable[[Callable[[bytes], None]], None], seconds: float = SECONDS) -> Iterator[bytes]:
     """What a forked child writes. It fails if the child does, or is not done in time."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
@@ -41,11 +43,11 @@ def in_child(act: Callable[[Callable[[bytes], None]], None]) -> Iterator[bytes]:
         finally:
             os._exit(code)
     os.close(writer)
-    return follow(child, reader)
+    return follow(child, reader, seconds)
 
 
-def follow(child: int, reader: int) -> Iterator[bytes]:
-    deadline = time.monotonic() + SECONDS
+def follow(child: int, reader: int, seconds: float) -> Iterator[bytes]:
+    deadline = time.monotonic() + seconds
     while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
         if not (data := os.read(reader, 1 << 16)):
             break
@@ -210,3 +212,42 @@ def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) 
     for argv, expected in ((["app"], True), (["app", "--reload"], False), (["app", "--workers", "1"], False)):
         monkeypatch.setattr(sys, "argv", argv)
         assert sessile._workers._are_several() is expected
+
+
+def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:
+    """A session whose cookie was not sent is ended when it is dropped; in a child, its lock may be held forever."""
+    cache = SessionCache(secret_key=KEY, memory=4 << 20)
+    sessions = Sessions(cache)
+    stop = threading.Event()
+    held = threading.local()
+
+    def saved() -> Session:
+        session = unread(sessions.begin([], False))
+        session["a"] = "x" * 1000
+        control_of(session).save()
+        return session
+
+    def hammer() -> None:
+        while not stop.is_set():
+            made = cache.create(b"x" * 1000)
+            version = made.version
+            for _ in range(50):
+                version = cache.save(made.id, version, b"x" * (version % 4000))
+            cache.end(made.id)
+
+    def hold() -> None:
+        # The child's interpreter frees this before any hook of a module runs.
+        held.sessions = [saved() for _ in range(20)]
+        stop.wait()
+
+    threads = [threading.Thread(target=act, daemon=True) for act in (hammer, hammer, hammer, hold)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(1_000):
+            mine = [saved() for _ in range(4)]
+            assert list(in_child(lambda _: mine.clear(), seconds=10)) == []
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

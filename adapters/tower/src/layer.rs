@@ -181,6 +181,22 @@ impl SessionLayer {
         self.map(|sessions| sessions.with_grace(grace))
     }
 
+    /// For how long after its id was replaced a request with the old cookie sets no cookie, so that a slow request
+    /// cannot overwrite the cookie of a sign-in: its changes are answered with 409, unless it signs in itself. 60
+    /// seconds unless set.
+    #[must_use]
+    pub fn with_replaced_window(self, window: Duration) -> Self {
+        self.map(|sessions| sessions.with_replaced_window(window))
+    }
+
+    /// Keys that name the user, for an application that signs users in by a key of its own instead of
+    /// [`Session::sign_in`](crate::Session::sign_in): the session gets a new id when the value of one changes. None
+    /// unless set. See [`Sessions::with_identity_keys`].
+    #[must_use]
+    pub fn with_identity_keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.map(|sessions| sessions.with_identity_keys(keys))
+    }
+
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
     /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
     ///

@@ -89,6 +89,11 @@ impl Changes {
         self.cleared
     }
 
+    /// Returns true if something of the application's is to be changed.
+    pub(crate) fn has_data(&self) -> bool {
+        self.cleared || self.list.iter().any(|(key, _)| !is_reserved(key.as_bytes()))
+    }
+
     /// Returns true if something is expected of what is stored.
     pub(crate) fn has_expectations(&self) -> bool {
         self.list.iter().any(|(_, change)| !change.is_forgettable())

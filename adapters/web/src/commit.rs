@@ -20,13 +20,17 @@ pub(crate) fn commit(
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
-    let Some(looked_at) = session.begin_commit() else {
-        return Ok(());
-    };
+    match session.begin_commit() {
+        Begun::Nothing => return Ok(()),
+        Begun::Touched => {
+            let cookie = session.state().set_cookie(session.request());
+            set_cookie(session, cookie, headers);
+            return Ok(());
+        }
+        Begun::LookedAt => {}
+    }
     let (stored, cookie) = session.store(|state, request| {
-        let stored = if !looked_at {
-            Ok(())
-        } else if status.as_u16() < 500 {
+        let stored = if status.as_u16() < 500 {
             state.store(request, Phase::Commit)
         } else {
             state.store_sign_out(request)
@@ -36,22 +40,39 @@ pub(crate) fn commit(
     if let Err(error) = &stored {
         refuse(error, headers);
     }
-    // A session that no handler looked at may still have a cookie to be kept longer.
-    if looked_at || cookie.is_some() {
-        headers::vary_by_cookie(headers);
-    }
-    if let Some(cookie) = cookie {
-        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
-    }
+    headers::vary_by_cookie(headers);
+    set_cookie(session, cookie, headers);
     stored
 }
 
+fn set_cookie(session: &Session, cookie: Option<String>, headers: &mut HeaderMap) {
+    if let Some(cookie) = cookie {
+        headers::vary_by_cookie(headers);
+        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+    }
+}
+
+/// What a commit has to do.
+enum Begun {
+    /// Nothing: it is not the first, or the request is no use of the session.
+    Nothing,
+    /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
+    /// the session.
+    Touched,
+    LookedAt,
+}
+
 impl Session {
-    /// Returns, for the first response of a request, whether a handler looked at the session. No change is accepted
-    /// any more.
-    fn begin_commit(&self) -> Option<bool> {
+    /// No change is accepted any more.
+    fn begin_commit(&self) -> Begun {
         let mut state = self.state();
-        (!core::mem::replace(&mut state.committed, true)).then_some(state.looked_at)
+        let is_first = !core::mem::replace(&mut state.committed, true);
+        match state.stored {
+            _ if !is_first => Begun::Nothing,
+            _ if state.looked_at => Begun::LookedAt,
+            Stored::Live(_) => Begun::Touched,
+            _ => Begun::Nothing,
+        }
     }
 }
 
@@ -61,11 +82,18 @@ impl State {
         let sessions = &request.sessions;
         let token = match self.cookie.take() {
             Some(Cookie::Remove) => return Some(sessions.cookie().remove()),
+            // Another request, which signed in, ended it since: its cookie must not be overwritten.
+            Some(Cookie::Issue(_)) if self.is_early_cookie && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,
             None => self.token_again(request)?,
         };
         let live = if let Stored::Live(live) = &self.stored { Some(live) } else { None };
         Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
+    }
+
+    fn opens(&self, request: &Request) -> bool {
+        let Stored::Live(live) = &self.stored else { return false };
+        request.sessions.cache().contains(&live.id)
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that

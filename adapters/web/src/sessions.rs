@@ -12,7 +12,13 @@ use sessile::{
     cookie::candidates,
 };
 
-use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, state::Keep};
+use crate::{
+    CommitError, Incoming, Pending, Session,
+    attributes::{Attributes, MAX_AGE},
+    commit,
+    incoming::Cookies,
+    state::Keep,
+};
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
 ///
@@ -51,16 +57,6 @@ struct Settings {
     replaced_window: Duration,
     identity_keys: Box<[String]>,
     sign_in_page: Option<Uri>,
-}
-
-/// What the setters were told; `None` is the default of [`SetCookie`].
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Attributes {
-    same_site: Option<SameSite>,
-    path: Option<String>,
-    domain: Option<String>,
-    max_age: Option<Duration>,
-    partitioned: bool,
 }
 
 impl Sessions {
@@ -413,60 +409,12 @@ impl Settings {
     fn template(&self, max_age: Option<u64>) -> Result<SetCookie, CookieError> {
         let mut attributes = self.attributes.clone();
         if let Some(seconds) = max_age {
-            attributes.max_age = Some(Duration::from_secs(seconds.min(LONGEST_AGE)));
+            attributes.max_age = Some(Duration::from_secs(seconds.min(MAX_AGE)));
         }
         let name = self.cache.cookie_name();
         if self.insecure { attributes.insecure(name) } else { attributes.secure(name) }
     }
 }
-
-impl Attributes {
-    fn secure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        self.write(name, true)
-    }
-
-    fn insecure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        let mut fit = self.clone();
-        fit.partitioned = false;
-        fit.same_site =
-            self.same_site.map(|given| if given == SameSite::None { SameSite::Lax } else { given });
-        fit.write(without_prefix(name), false)
-    }
-
-    fn write(&self, name: &str, secure: bool) -> Result<SetCookie, CookieError> {
-        let mut cookie = SetCookie::builder(name).secure(secure).partitioned(self.partitioned);
-        if let Some(same_site) = self.same_site {
-            cookie = cookie.same_site(same_site);
-        }
-        if let Some(path) = &self.path {
-            cookie = cookie.path(path);
-        }
-        if let Some(domain) = &self.domain {
-            cookie = cookie.domain(domain);
-        }
-        if let Some(max_age) = self.max_age {
-            cookie = cookie.max_age(max_age);
-        }
-        cookie.build()
-    }
-}
-
-/// The name as it may go over plain HTTP: without the prefixes that ask for `Secure`, in any case of
-/// letters, as browsers see them.
-fn without_prefix(name: &str) -> &str {
-    let stripped = PREFIXES.iter().find_map(|prefix| {
-        let (head, rest) = name.split_at_checked(prefix.len())?;
-        head.eq_ignore_ascii_case(prefix).then_some(rest)
-    });
-    match stripped {
-        Some("") => "session",
-        Some(rest) => without_prefix(rest),
-        None => name,
-    }
-}
-
-/// `__Host-Http-` must come before `__Host-`.
-const PREFIXES: [&str; 4] = ["__Host-Http-", "__Host-", "__Secure-", "__Http-"];
 
 /// Long enough for what a page asks for when it was loaded.
 const GRACE: Duration = Duration::from_secs(10);
@@ -474,30 +422,5 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Long enough for a request that was sent before the response with the new cookie arrived.
 const REPLACED_WINDOW: Duration = Duration::from_secs(60);
 
-/// 400 days: browsers keep no cookie longer.
-const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
-
 /// The most values of one name that are tried in a request, as the engine does.
 const CANDIDATES: usize = 4;
-
-#[cfg(test)]
-mod tests {
-    use super::without_prefix;
-
-    #[test]
-    fn plain_http_has_no_name_that_asks_for_secure() {
-        for (name, expected) in [
-            ("__Host-session", "session"),
-            ("__Secure-session", "session"),
-            ("__Host-Http-session", "session"),
-            ("__http-session", "session"),
-            ("__hOST-session", "session"),
-            ("__Host-__Secure-session", "session"),
-            ("__Host-", "session"),
-            ("session", "session"),
-            ("__Hostsession", "__Hostsession"),
-        ] {
-            assert_eq!(without_prefix(name), expected, "{name}");
-        }
-    }
-}

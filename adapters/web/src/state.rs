@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) is_kept_anew: bool,
     /// What the response will do to the browser's cookie.
     pub(crate) cookie: Option<Cookie>,
+    /// The cookie is of a session that was stored while the handler ran, and may have ended since.
+    pub(crate) is_early_cookie: bool,
     /// A form of this request's response names the id that the session had when it was asked for.
     pub(crate) has_form: bool,
     pub(crate) admission: Admission,
@@ -181,6 +183,7 @@ impl State {
         {
             self.start_over(request, error);
         }
+        self.is_early_cookie = matches!(self.cookie, Some(Cookie::Issue(_)));
         stored
     }
 

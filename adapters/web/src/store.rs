@@ -57,10 +57,11 @@ impl State {
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
         for name in request.sessions.identity_keys() {
-            let stored = self.stored_json(request, name);
+            if !self.changes.is_clearing() && self.changes.keys().all(|key| key != name) {
+                continue;
+            }
             let json = self.json(request, name).unwrap_or_default();
-            let is_named = |json: Option<&[u8]>| identity::is_changed(None, json);
-            if is_named(stored.as_deref()) && !is_named(json.as_deref()) {
+            if !identity::is_changed(None, json.as_deref()) {
                 removals.push((name, json.map_or(Change::Remove, Change::Set)));
             }
         }
@@ -120,8 +121,8 @@ impl State {
         };
         let signs_in = self.wishes.sign_in.is_some() || self.names_another(request, &nothing);
         if replaced.is_some() && !signs_in {
-            let is_known = matches!(self.stored, Stored::Replaced(_));
-            let is_lost = if is_known { !self.changes.is_empty() } else { self.adds_something()? };
+            let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
+            let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
             return if is_lost { Err(Error::Rotated.into()) } else { Ok(()) };
         }
         self.create(request, &nothing, replaced)

@@ -109,7 +109,8 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
 fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     let cache = cache();
     let sign_in = |session: &Session| session.sign_in("ada").unwrap();
-    let ends: [(&str, fn(&Session)); 5] = [
+    type End = fn(&Session);
+    let ends: [(&str, End); 5] = [
         ("sign_out", Session::sign_out),
         ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),
         ("sign_in", |session| session.sign_in("bob").unwrap()),

@@ -221,3 +221,129 @@ fn cook_5_a_span_of_any_length_is_one_that_browsers_take() {
         assert!(max_age(&reply).is_none_or(|age| age <= 30 * DAY), "{span:?}");
     }
 }
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
+fn half_days() -> (Sessions, Clock) {
+    let (sessions, clock) = shop();
+    let usual = Deadlines::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    (sessions.with_deadlines(usual), clock)
+}
+
+#[test]
+fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
+    let remember: [fn(&Session); 3] = [
+        |session| session.sign_in(SignIn::of("ada").remember(7 * DAY)).unwrap(),
+        |session| {
+            session.sign_in("ada").unwrap();
+            session.remember(7 * DAY).unwrap();
+        },
+        |session| {
+            session.remember(7 * DAY).unwrap();
+            session.sign_in("ada").unwrap();
+        },
+    ];
+    for remember in remember {
+        let clock = Clock::manual();
+        let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+        let mut visitor = Visitor::of(&settings.build().unwrap());
+        visitor.visit(|session| session.insert("cart", "tea").unwrap());
+        clock.advance(10 * DAY);
+        let (_, reply) = visitor.visit(remember);
+        assert_eq!(max_age(&reply), Some(7 * DAY));
+        assert_eq!(visitor.begin().keys(), ["cart"]);
+        clock.advance(7 * DAY - MINUTE);
+        assert!(visitor.visit(look).0);
+        clock.advance(MINUTE);
+        assert!(!visitor.visit(look).0);
+    }
+}
+
+#[test]
+fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
+    let (sessions, clock) = half_days();
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap());
+    clock.advance(DAY);
+    visitor.visit(|session| session.sign_in("bob").unwrap());
+    for _ in 0..11 {
+        assert_eq!(visitor.visit(Session::user).0.as_deref(), Some("bob"));
+        clock.advance(HOUR);
+    }
+    clock.advance(HOUR);
+    assert_eq!(visitor.visit(Session::user).0, None);
+}
+
+#[test]
+fn the_next_user_has_the_usual_lifetime_though_the_last_one_was_remembered_for_less_or_more() {
+    for span in [HOUR, 20 * DAY] {
+        let clock = Clock::manual();
+        let settings = builder().clock(clock.clone()).idle_timeout(DAY).lifetime(30 * DAY);
+        let mut visitor = Visitor::of(&settings.build().unwrap());
+        visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(span)).unwrap());
+        visitor.visit(|session| session.sign_in("bob").unwrap());
+        for _ in 0..29 {
+            clock.advance(DAY - MINUTE);
+            assert!(visitor.visit(look).0, "after {span:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_kept_differently_lives_on() {
+    let (sessions, clock) = half_days();
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap());
+    clock.advance(DAY);
+    let (_, reply) = visitor.visit(|session| session.persistent().unwrap());
+    assert!(!reply.is_removal() && max_age(&reply) == Some(12 * HOUR));
+    clock.advance(12 * HOUR - MINUTE);
+    assert!(visitor.visit(look).0);
+    clock.advance(MINUTE);
+    assert!(!visitor.visit(look).0, "for as long as is usual");
+
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.sign_in("ada").unwrap());
+    clock.advance(2 * HOUR);
+    let (_, reply) = visitor.visit(|session| session.remember(HOUR).unwrap());
+    assert_eq!(max_age(&reply), Some(HOUR));
+    clock.advance(HOUR - MINUTE);
+    assert!(visitor.visit(look).0);
+    clock.advance(MINUTE);
+    assert!(!visitor.visit(look).0);
+}
+
+#[test]
+fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
+    let (sessions, clock) = half_days();
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.sign_in("ada").unwrap());
+    for _ in 0..12 {
+        let is_there = visitor.visit(|session| {
+            session.persistent().unwrap();
+            session.is_authenticated()
+        });
+        assert!(is_there.0);
+        clock.advance(HOUR);
+    }
+    assert!(!visitor.visit(look).0);
+}
+
+#[test]
+fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
+    let clock = Clock::manual();
+    let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+    let hour = Deadlines::default().idle_timeout(HOUR);
+    let sessions = Sessions::new(settings.build().unwrap()).with_deadlines(hour);
+    let mut visitor = Visitor::new(&sessions);
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let slow = visitor.begin();
+    slow.guard("a").unwrap();
+    slow.remember(20 * DAY).unwrap();
+    slow.insert("b", 2).unwrap();
+    visitor.visit(|session| session.insert("a", 2).unwrap());
+    assert!(visitor.finish(&slow, http::StatusCode::OK).result.is_err());
+    clock.advance(2 * HOUR);
+    assert!(visitor.begin().keys().is_empty(), "it has expired");
+}

@@ -332,3 +332,50 @@ fn after_the_response_left_nothing_can_be_changed() {
     }
     assert_eq!(session.get(NUMBER).unwrap(), Some(10), "it can be read");
 }
+
+#[test]
+fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
+    const MAX: u128 = u128::MAX;
+    let mut visitor = Visitor::of(&cache());
+    visitor.visit(|session| session.insert("n", MAX).unwrap());
+    let guarded = visitor.begin();
+    guarded.guard("n").unwrap();
+    guarded.insert("b", 1).unwrap();
+    visitor.visit(|session| session.insert("n", MAX - 7).unwrap());
+    let error = finish(&mut visitor, &guarded).unwrap_err();
+    assert_eq!((error.key(), error.status()), (Some("n"), StatusCode::CONFLICT));
+
+    let (set, _) = visitor.visit(|session| session.compare_and_set("n", Some(&MAX), 1).unwrap());
+    assert!(!set, "another number is stored");
+    let equal = Some(&(MAX - 7));
+    let (set, _) = visitor.visit(|session| session.compare_and_set("n", equal, 1).unwrap());
+    assert!(set);
+}
+
+#[test]
+fn a_guard_holds_up_what_changes_no_data_too() {
+    let verbs: [Verb; 5] = [
+        |session| session.rotate(),
+        |session| session.persistent(),
+        |session| session.sign_in("ada"),
+        |session| session.insert(NUMBER, 10),
+        |_| Ok(()),
+    ];
+    for (at, verb) in verbs.into_iter().enumerate() {
+        let (mut visitor, [one, two]) = at_once(&cache());
+        let before = visitor.clone();
+        two.guard(STATE).unwrap();
+        verb(&two).unwrap();
+        one.insert(STATE, "taken".to_owned()).unwrap();
+        assert_eq!(finish(&mut visitor, &one), Ok(()));
+        let reply = visitor.finish(&two, StatusCode::OK);
+        assert_eq!(reply.result.as_ref().unwrap_err().key(), Some("state"), "verb {at}");
+        assert_eq!(reply.set_cookie(), None);
+        assert_eq!(
+            before.begin().get(STATE).unwrap().as_deref(),
+            Some("taken"),
+            "the id is the same"
+        );
+        assert_eq!(before.begin().user(), None);
+    }
+}

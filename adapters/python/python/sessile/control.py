@@ -91,7 +91,7 @@ class SessionControl:
     def csrf_token(self) -> str:
         """Returns a text for a hidden field of a form, for :meth:`check_csrf`. It is valid as long as the
         session has its id. A visitor without a session gets one."""
-        return self.data._visit.csrf_token()
+        return self.data._visit.csrf_token(self.data)
 
     def check_csrf(self, token: str) -> None:
         """Raises :exc:`sessile.InvalidCSRFToken` unless the text comes from :meth:`csrf_token` of this

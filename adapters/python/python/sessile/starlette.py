@@ -152,7 +152,9 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] == "http.response.start":
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            return send(message) if then is None else _then(send, message, session, then)
+            if type(then) is tuple:
+                return _then(send, session, *then)
+            return send(message if then is None else then)
 
         try:
             await self.app(scope, receive, responding)
@@ -207,7 +209,10 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] in _STARTS:
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            await (send(message) if then is None else _then(send, message, session, then))
+            if type(then) is tuple:
+                await _then(send, session, *then)
+            else:
+                await send(message if then is None else then)
 
         try:
             await self.app(scope, receiving, sending)
@@ -220,7 +225,7 @@ class SessionMiddleware:
 _STARTS = ("websocket.accept", "websocket.http.response.start")
 
 
-async def _then(send: Send, message: Message, session: Session, then: bytes | Literal[True]) -> None:
+async def _then(send: Send, session: Session, message: Message, then: bytes | Literal[True]) -> None:
     """Sends a message that more belongs to: the body of the response that says that a session could not be stored,
     in place of the application's, or what a stream has changed."""
     if then is True:

@@ -35,9 +35,10 @@ def cookie_of(
     if user is not None:
         visit.sign_in(user, "", 0, None)
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
-    if visit.respond(session, message) is not None:
+    response = visit.respond(session, message)
+    if isinstance(response, tuple):
         raise RuntimeError("the session could not be stored")
-    set_cookie = dict(message["headers"]).get(b"set-cookie", b"")
+    set_cookie = dict((response or message)["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")
     if name != cache.cookie_name:
         raise ValueError("a session needs a user or data")

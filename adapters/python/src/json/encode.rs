@@ -29,7 +29,11 @@ enum Cause {
     Surrogate,
     Number,
     Depth,
-    TooLarge(usize),
+    TooLarge {
+        /// The bytes that the value takes at least.
+        len: usize,
+        limit: usize,
+    },
     /// A walk of the dicts themselves cannot go on, because code in Python may run now.
     NeedsCopies,
     Raised(PyErr),
@@ -216,10 +220,8 @@ impl Encoder {
 
     /// Fails if the value is too long with `more` bytes after those that were written.
     fn check_room(&self, more: usize) -> Result<()> {
-        if self.bytes.len().saturating_add(more) > self.limit {
-            return Err(Cause::TooLarge(self.limit).into());
-        }
-        Ok(())
+        let (len, limit) = (self.bytes.len().saturating_add(more), self.limit);
+        if len > limit { Err(Cause::TooLarge { len, limit }.into()) } else { Ok(()) }
     }
 
     fn comma(&mut self, is_first: &mut bool) {
@@ -331,6 +333,14 @@ impl Fault {
         matches!(self.cause, Cause::NeedsCopies)
     }
 
+    /// Returns the engine's error if the value takes more bytes than it may.
+    pub(crate) fn too_large(&self) -> Option<sessile::Error> {
+        match self.cause {
+            Cause::TooLarge { len, limit } => Some(sessile::Error::TooLarge { len, limit }),
+            _ => None,
+        }
+    }
+
     /// The same, seen from the dict that has it under that key.
     pub(crate) fn at(mut self, key: &Bound<'_, PyAny>) -> Self {
         let text = key.repr().map_or_else(|_| "…".to_owned(), |text| text.to_string());
@@ -377,7 +387,7 @@ impl From<Fault> for PyErr {
             Cause::Surrogate => PyValueError::new_err(format!(
                 "{place} has a key with a lone surrogate, which UTF-8 cannot encode: use other text"
             )),
-            Cause::TooLarge(limit) => TooLarge::new_err(format!(
+            Cause::TooLarge { limit, .. } => TooLarge::new_err(format!(
                 "{place} must be at most {limit} bytes as JSON (`max_session_size`), and is longer"
             )),
             Cause::NeedsCopies => {

@@ -1,6 +1,6 @@
-//! The session and the messages of a response: stored when it begins, told in its headers.
+//! The messages of a response, as far as its session is concerned.
 //!
-//! Owns the way from one stage of the response to the next. It does not know how headers are written.
+//! Owns the order in which a session is stored and the headers are written. It does not know how a dict is compared.
 
 use pyo3::{
     prelude::*,
@@ -8,60 +8,64 @@ use pyo3::{
 };
 use sessile_web::Session;
 
-use super::{Changes, Stage, Visit};
+use super::{Stage, Visit};
 use crate::{
     errors::TooLarge,
+    fork::OfProcess,
+    known::Changes,
     response::{self, Response},
 };
 
 impl Visit {
     /// The response begins. If the session was read, what changed is stored and the headers are written.
-    /// Nothing is borrowed while it waits for a lock: others may look at the session.
     pub(super) fn commit<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
+        message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let status = response::status(message)?;
-        let left = if status.is_server_error() { Stage::Failed } else { Stage::Detached };
+        let left = if status.as_u16() >= 500 { Stage::Failed } else { Stage::Detached };
         let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
             return Ok(None);
         };
-        let py = slf.py();
-        let response = slf.borrow().response(py)?;
-        let (changes, refused) = match slf.borrow().hand_over(&session, dict, reads, left) {
-            Ok(changes) => (changes, response.commit(&session, status, message)?),
-            Err(error) if error.is_instance_of::<TooLarge>(py) => {
-                let text = error.value(py).to_string();
-                (Vec::new(), Some(response.refuse_size(&session, text, message)?))
+        let message = response::copy(message)?;
+        let response = Self::response(slf)?;
+        let (changes, refused) = match Self::hand_over(slf, &session, dict, left, reads) {
+            Ok(changes) => (changes, response.commit(&session, status, &message)?),
+            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
+                (Changes::new(), Some(response.refuse_size(&session, &message)?))
             }
             Err(error) => return Err(error),
         };
         let stage = if refused.is_some() { Stage::Refused } else { left };
-        slf.borrow_mut().committed(&session, stage, changes);
-        Ok(refused.map(|text| PyBytes::new(py, text.as_bytes()).into_any()))
+        Self::committed(slf, &session, stage, changes);
+        match refused {
+            Some(body) => answer(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some),
+            None => Ok(Some(message.into_any())),
+        }
     }
 
     /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
     pub(super) fn accept<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
-        message: &Bound<'py, PyDict>,
-    ) -> PyResult<()> {
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
-            return Ok(());
+            return Ok(None);
         };
-        let handed_over = slf.borrow().hand_over(&session, dict, reads, Stage::Detached);
-        let accepted = handed_over.and_then(|changes| {
-            slf.borrow().response(slf.py())?.accept(&session, message)?;
-            Ok(changes)
-        });
-        let (changes, error) = match accepted {
-            Ok(changes) => (changes, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
+        let accept = || {
+            let message = response::copy(message)?;
+            let changes = Self::hand_over(slf, &session, dict, Stage::Detached, reads)?;
+            Self::response(slf)?.accept(&session, &message)?;
+            Ok((message, changes))
         };
-        slf.borrow_mut().committed(&session, Stage::Detached, changes);
-        error
+        let (message, changes) = match accept() {
+            Ok((message, changes)) => (Ok(Some(message.into_any())), changes),
+            Err(error) => (Err(error), Changes::new()),
+        };
+        Self::committed(slf, &session, Stage::Detached, changes);
+        message
     }
 
     /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
@@ -74,39 +78,43 @@ impl Visit {
         }
         // What goes on after this may still read it.
         self.stage = left;
-        Ok(self.touched.clone().map(|session| (session, false)))
+        let touched = self.touched.as_ref().and_then(OfProcess::get).cloned();
+        Ok(touched.map(|session| (session, false)))
     }
 
-    /// Hands over what there is to store when the response begins.
+    /// Hands over what is to be stored when the response begins.
     fn hand_over(
-        &self,
+        slf: &Bound<'_, Self>,
         session: &Session,
         dict: &Bound<'_, PyDict>,
-        reads: bool,
         left: Stage,
+        reads: bool,
     ) -> PyResult<Changes> {
         if !reads {
-            return Ok(Vec::new());
+            return Ok(Changes::new());
         }
-        if left == Stage::Detached && self.is_imported && dict.is_empty() {
-            session.sign_out();
+        if left == Stage::Detached && dict.is_empty() && slf.borrow().is_imported {
+            slf.py().detach(|| session.sign_out());
         }
-        let changes =
-            if left == Stage::Failed { self.removals(dict)? } else { self.changes(dict)? };
+        let changes = match left {
+            Stage::Failed => slf.borrow().known.removals(dict)?,
+            _ => Self::changes(slf, dict)?,
+        };
         Self::push(session, &changes)?;
         Ok(changes)
     }
 
-    fn response<'py>(&self, py: Python<'py>) -> PyResult<Response<'py>> {
-        let settings = self.sessions.get();
-        Ok(Response { py, sessions: settings.current(py)?, expired: settings.expired() })
+    fn response<'py>(slf: &Bound<'py, Self>) -> PyResult<Response<'py>> {
+        let expired = slf.borrow().sessions.get().expired();
+        Ok(Response { py: slf.py(), sessions: Self::sessions(slf)?, expired })
     }
 
-    pub(super) fn committed(&mut self, session: &Session, stage: Stage, changes: Changes) {
-        self.stage = stage;
+    fn committed(slf: &Bound<'_, Self>, session: &Session, stage: Stage, changes: Changes) {
         let is_stored = stage == Stage::Detached;
-        self.is_imported &= !is_stored;
-        self.stored(session, if is_stored { changes } else { Vec::new() });
+        Self::stored(slf, session, if is_stored { changes } else { Changes::new() });
+        let mut visit = slf.borrow_mut();
+        visit.stage = stage;
+        visit.is_imported &= !is_stored;
         session.detach();
     }
 
@@ -114,7 +122,7 @@ impl Visit {
     pub(super) fn close(&mut self) {
         if self.stage == Stage::Open {
             self.stage = Stage::Detached;
-            if let Some(session) = &self.session {
+            if let Ok(session) = self.session() {
                 session.detach();
             }
         }
@@ -122,21 +130,26 @@ impl Visit {
 
     /// A message after the first.
     pub(super) fn go_on<'py>(
-        &mut self,
-        message: &Bound<'py, PyDict>,
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = message.py();
-        if self.stage == Stage::Refused {
-            return Ok(Some(PyBytes::new(py, b"").into_any()));
+        let has_more = response::has_more(message)?;
+        let mut visit = slf.borrow_mut();
+        if visit.stage == Stage::Refused {
+            return answer(message, PyBytes::new(slf.py(), b"")).map(Some);
         }
-        if self.is_websocket {
+        visit.is_stream |= has_more && !visit.is_websocket;
+        if has_more || !visit.is_stream || visit.session.is_none() {
             return Ok(None);
         }
-        if response::has_more(message)? {
-            self.is_stream = true;
-            return Ok(None);
-        }
-        let is_to_save = self.is_stream && self.session.is_some();
-        Ok(is_to_save.then(|| PyBool::new(py, true).to_owned().into_any()))
+        answer(message, PyBool::new(slf.py(), true)).map(Some)
     }
+}
+
+/// A message to send, and what is to follow it.
+fn answer<'py>(
+    message: &Bound<'py, PyAny>,
+    then: impl IntoPyObject<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok((message, then).into_pyobject(message.py())?.into_any())
 }

@@ -1,0 +1,58 @@
+//! Requests of one visitor that overlap, against a naive model: no 200 hides a change that was dropped, and a user who
+//! signed in stays signed in.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+#[path = "support/visitor_model.rs"]
+mod visitor_model;
+
+use proptest::{collection::vec, prelude::*};
+use visitor_model::{Act, DAY, Op, World};
+
+fn act() -> impl Strategy<Value = Act> {
+    let key = || prop_oneof![4 => 0..2_usize, 1 => Just(2)];
+    prop_oneof![
+        6 => (key(), 0..3_i64).prop_map(|(key, value)| Act::Set(key, value)),
+        3 => key().prop_map(Act::Remove),
+        2 => key().prop_map(Act::Take),
+        2 => Just(Act::Clear),
+        2 => Just(Act::Add),
+        1 => key().prop_map(Act::Guard),
+        4 => (0..2_usize, any::<bool>()).prop_map(|(user, is_remembered)| Act::SignIn(user, is_remembered)),
+        2 => Just(Act::Rotate),
+        1 => Just(Act::Persistent),
+        1 => Just(Act::Remember),
+        1 => Just(Act::SignOut),
+        1 => Just(Act::Save),
+        1 => Just(Act::Form),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let tab = || 0..3_usize;
+    prop_oneof![
+        6 => (tab(), any::<bool>()).prop_map(|(tab, reads)| Op::Begin { tab, reads }),
+        10 => (tab(), act()).prop_map(|(tab, act)| Op::Act(tab, act)),
+        6 => tab().prop_map(Op::Finish),
+        1 => tab().prop_map(Op::Fail),
+        1 => tab().prop_map(Op::Drop),
+        2 => prop::sample::select(vec![1, 11, 61, 60 * 60, 8 * DAY, 40 * DAY]).prop_map(Op::Advance),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn overlapping_requests_of_one_visitor_do_what_the_model_does(
+        rotates in any::<bool>(),
+        grace in prop_oneof![Just(None), Just(Some(10))],
+        ops in vec(op(), 0..40),
+    ) {
+        let mut world = World::new(rotates, grace);
+        for op in ops {
+            world.step(op);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Code of the application that runs while a request's session is stored may look at that session.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode};
+use sessile::{Clock, Error};
+use sessile_web::{Session, SessionError, Sessions};
+use support::{Visitor, builder, cache};
+use tracing::{Event, Metadata, Subscriber, span};
+
+/// Fails if it does not return within a limit.
+fn within_limit(act: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        act();
+        done.send(()).unwrap();
+    });
+    let answer = is_done.recv_timeout(Duration::from_secs(20));
+    assert_ne!(answer, Err(mpsc::RecvTimeoutError::Timeout), "it hangs");
+    thread.join().unwrap();
+}
+
+/// The session that code of the application looks at, and what it saw.
+#[derive(Clone, Default)]
+struct Looker(Arc<Mutex<(Option<Session>, Vec<Vec<String>>)>>);
+
+impl Looker {
+    fn of(session: &Session) -> Self {
+        let looker = Self::default();
+        looker.hold(session);
+        looker
+    }
+
+    fn hold(&self, session: &Session) {
+        self.0.lock().unwrap().0 = Some(session.clone());
+    }
+
+    fn look(&self) {
+        let session = self.0.lock().unwrap().0.clone();
+        let Some(session) = session else { return };
+        let _ = (session.user(), session.is_authenticated(), session.devices());
+        let _ = (session.check_csrf("made up"), session.has_work(), session.is_stored());
+        let keys = session.keys();
+        self.0.lock().unwrap().1.push(keys);
+    }
+
+    fn seen(&self) -> Vec<Vec<String>> {
+        self.0.lock().unwrap().1.clone()
+    }
+}
+
+impl Subscriber for Looker {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        self.look();
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
+    within_limit(|| {
+        let clock = Clock::manual();
+        let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
+        let sessions = Sessions::new(cache).rotate_every(Duration::from_secs(60));
+        let mut browser = Visitor::new(&sessions);
+        browser.visit(|session| session.insert("a", 1).unwrap());
+        let stores: [fn(&Session); 4] = [
+            // It gets a new id.
+            |session| {
+                session.rotate().unwrap();
+                session.save().unwrap();
+            },
+            // It is due for one, at commit.
+            |session| assert!(session.contains("a")),
+            |session| {
+                session.rotate().unwrap();
+                session.csrf_token().unwrap();
+            },
+            // It cannot be stored, which is a warning.
+            |session| {
+                for key in ["b", "c"] {
+                    session.insert(key, "x".repeat(600)).unwrap();
+                }
+            },
+        ];
+        for store in stores {
+            clock.advance(Duration::from_secs(60));
+            let session = browser.begin();
+            let looker = Looker::of(&session);
+            tracing::subscriber::with_default(looker.clone(), || {
+                store(&session);
+                browser.finish(&session, StatusCode::OK);
+            });
+            assert!(!looker.seen().is_empty());
+        }
+        // Another request saved first.
+        let [one, two] = [browser.begin(), browser.begin()];
+        assert!(one.contains("a") && two.contains("a"));
+        one.insert("one", 1).unwrap();
+        two.insert("two", 2).unwrap();
+        browser.finish(&one, StatusCode::OK);
+        let looker = Looker::of(&two);
+        tracing::subscriber::with_default(looker.clone(), || two.save().unwrap());
+        assert_eq!(looker.seen(), [["a", "one", "two"]]);
+    });
+}
+
+#[test]
+fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
+    within_limit(|| {
+        let stores: [fn(&Session); 4] = [
+            |session| drop(session.csrf_token().unwrap()),
+            |session| session.save().unwrap(),
+            |session| drop(Sessions::commit(session, StatusCode::OK, &mut HeaderMap::new())),
+            |session| {
+                session.sign_in("ada").unwrap();
+                session.save().unwrap();
+            },
+        ];
+        for store in stores {
+            let looker = Looker::default();
+            let cache = builder();
+            let cache = cache.admit({
+                let looker = looker.clone();
+                move |_| {
+                    looker.look();
+                    true
+                }
+            });
+            let cache = cache.build().unwrap();
+            let session = Visitor::of(&cache).begin();
+            looker.hold(&session);
+            session.insert("cart", "tea").unwrap();
+            store(&session);
+            assert_eq!(
+                looker.seen(),
+                [["cart"]],
+                "it is asked once, and sees what is to be stored"
+            );
+            assert_eq!(cache.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn the_admission_hook_may_change_the_session_that_is_to_be_created() {
+    within_limit(|| {
+        let looker = Looker::default();
+        let hook = {
+            let looker = looker.clone();
+            move |_: &[u8]| {
+                let session = looker.0.lock().unwrap().0.clone().unwrap();
+                session.insert("from", "the hook").unwrap();
+                true
+            }
+        };
+        let cache = builder().admit(hook).build().unwrap();
+        let mut browser = Visitor::of(&cache);
+        let session = browser.begin();
+        looker.hold(&session);
+        session.insert("cart", "tea").unwrap();
+        session.save().unwrap();
+        browser.finish(&session, StatusCode::OK);
+        assert_eq!(browser.begin().keys(), ["cart", "from"]);
+    });
+}
+
+#[test]
+fn the_admission_hook_is_asked_once_for_each_session() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let hook = {
+        let asked = asked.clone();
+        move |_: &[u8]| !asked.fetch_add(1, Relaxed).is_multiple_of(2)
+    };
+    let cache = builder().admit(hook).build().unwrap();
+    let session = Visitor::of(&cache).begin();
+    for (at, is_admitted) in [false, true, false, true].into_iter().enumerate() {
+        session.insert("a", at).unwrap();
+        let saved = session.save();
+        assert_eq!(saved.is_ok(), is_admitted);
+        if let Err(error) = saved {
+            assert!(matches!(error, SessionError::Store(error) if error.cause() == Error::Refused));
+            assert!(session.keys().is_empty(), "its data is forgotten");
+        } else {
+            session.sign_out();
+        }
+        assert_eq!(asked.load(Relaxed) as usize, at + 1);
+    }
+    assert_eq!(cache.stats().turned_away, 2);
+}
+
+#[test]
+fn changes_that_an_adapter_hands_over_may_look_at_the_session() {
+    within_limit(|| {
+        let session = Visitor::of(&cache()).begin();
+        let names = ["a", "b"];
+        let changes = names.iter().map(|&name| {
+            assert!(!session.contains(name));
+            (name, Some(bytes::Bytes::from("1")))
+        });
+        session.change_json(changes).unwrap();
+        assert_eq!(session.keys(), names);
+    });
+}

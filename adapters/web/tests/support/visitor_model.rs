@@ -1,0 +1,571 @@
+//! A naive model of one visitor: several tabs, whose requests overlap, and a browser that keeps the last cookie.
+//!
+//! It predicts each response from what the request's cookie opened before, and the session that the response leaves.
+//! It knows aliases, emptied sessions, lifetimes that begin again, and what a request may start in place of a session
+//! that is not there any more.
+
+// The id of a session is compared by its cookie, and times are whole seconds.
+#![allow(clippy::unwrap_used)]
+
+use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sessile::{Clock, Error};
+use sessile_web::{CommitError, Session, Sessions, SignIn};
+
+use crate::support::builder;
+
+pub(crate) const DAY: u64 = 24 * 60 * 60;
+const LIFETIME: u64 = 30 * DAY;
+const REMEMBERED: u64 = 7 * DAY;
+const WINDOW: u64 = 60;
+const TABS: usize = 3;
+const USERS: [&str; 2] = ["ada", "bob"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Set(usize, i64),
+    Remove(usize),
+    Take(usize),
+    Clear,
+    Add,
+    Guard(usize),
+    SignIn(usize, bool),
+    Rotate,
+    Persistent,
+    Remember,
+    SignOut,
+    Save,
+    Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    Begin { tab: usize, reads: bool },
+    Act(usize, Act),
+    Finish(usize),
+    Fail(usize),
+    Drop(usize),
+    Advance(u64),
+}
+
+type Data = BTreeMap<String, i64>;
+
+/// The third one names the user.
+const KEYS: [&str; 3] = ["a", "b", "user_id"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct View {
+    user: Option<String>,
+    data: Data,
+}
+
+/// When a session's lifetime began, and when it ends.
+type Life = Rc<Cell<(u64, u64)>>;
+
+/// One request.
+struct Tab {
+    session: Session,
+    /// What it brought, if it has not signed out.
+    cookie: Option<String>,
+    /// What it read, once it has; `Some(None)` if there was no session.
+    base: Option<Option<View>>,
+    acts: Vec<Act>,
+    guards: Vec<(usize, Option<i64>)>,
+    /// It stored something while it ran: it is checked for its sign-in only.
+    is_opaque: bool,
+    sign_outs: u32,
+}
+
+pub(crate) struct World {
+    sessions: Sessions,
+    clock: Clock,
+    now: u64,
+    tabs: [Option<Tab>; TABS],
+    jar: Option<String>,
+    lives: HashMap<String, Life>,
+    /// Who is signed in by the browser's cookie, if that is certain.
+    expected: Option<String>,
+    sign_outs: u32,
+    /// A session without a user may be kept for its forms, though it is empty.
+    has_forms: bool,
+}
+
+impl World {
+    pub(crate) fn new(rotates: bool, grace: Option<u64>) -> Self {
+        let clock = Clock::manual();
+        let lifetime = Duration::from_secs(LIFETIME);
+        let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
+        let mut sessions = Sessions::new(settings.build().unwrap()).with_identity_keys([KEYS[2]]);
+        if rotates {
+            sessions = sessions.rotate_every(Duration::from_secs(60 * 60));
+        }
+        if let Some(grace) = grace {
+            sessions = sessions.with_grace(Duration::from_secs(grace));
+        }
+        let (tabs, lives) = ([const { None }; TABS], HashMap::new());
+        Self {
+            sessions,
+            clock,
+            now: 0,
+            tabs,
+            jar: None,
+            lives,
+            expected: None,
+            sign_outs: 0,
+            has_forms: false,
+        }
+    }
+
+    pub(crate) fn step(&mut self, op: Op) {
+        match op {
+            Op::Begin { tab, reads } => self.begin(tab, reads),
+            Op::Act(tab, act) => self.act(tab, act),
+            Op::Finish(tab) => self.finish(tab),
+            Op::Fail(tab) => self.fail(tab),
+            Op::Drop(tab) => {
+                if self.tabs[tab].take().is_some_and(|tab| tab.is_opaque) {
+                    self.expected = None;
+                }
+            }
+            Op::Advance(seconds) => {
+                self.clock.advance(Duration::from_secs(seconds));
+                self.now += seconds;
+            }
+        }
+        self.check_browser();
+    }
+
+    /// A user who signed in stays signed in until they sign out, or their session's lifetime is over.
+    fn check_browser(&mut self) {
+        let Some(cookie) = &self.jar else { return };
+        let seen = self.view(Some(cookie));
+        let (_, end) = self.lives[cookie].get();
+        if self.now >= end {
+            assert_eq!(seen, None, "the lifetime is over");
+            self.expected = None;
+        }
+        if let Some(user) = &self.expected {
+            assert_eq!(seen.and_then(|view| view.user).as_ref(), Some(user), "who signed in");
+        }
+    }
+
+    fn begin(&mut self, at: usize, reads: bool) {
+        if self.tabs[at].is_some() {
+            return;
+        }
+        let session = self.request(self.jar.as_deref());
+        let mut tab = Tab {
+            session,
+            cookie: self.jar.clone(),
+            base: None,
+            acts: Vec::new(),
+            guards: Vec::new(),
+            is_opaque: false,
+            sign_outs: self.sign_outs,
+        };
+        if reads {
+            self.read(&mut tab);
+        }
+        self.tabs[at] = Some(tab);
+    }
+
+    fn read(&self, tab: &mut Tab) {
+        if tab.base.is_none() {
+            tab.base = Some(self.view(tab.cookie.as_deref()));
+        }
+        let _ = tab.session.keys();
+    }
+
+    fn act(&mut self, at: usize, act: Act) {
+        let Some(mut tab) = self.tabs[at].take() else { return };
+        self.read(&mut tab);
+        let session = &tab.session;
+        match act {
+            Act::Set(key, value) => session.insert(KEYS[key], value).unwrap(),
+            Act::Remove(key) => session.remove(KEYS[key]).unwrap(),
+            Act::Take(key) => {
+                if session.take::<i64>(KEYS[key]).unwrap().is_none() {
+                    self.tabs[at] = Some(tab);
+                    return;
+                }
+            }
+            Act::Clear => session.clear().unwrap(),
+            Act::Add => drop(session.increment("n", 1).unwrap()),
+            Act::Guard(key) => {
+                session.guard(KEYS[key]).unwrap();
+                let stored = tab.base.as_ref().and_then(|base| base.as_ref());
+                tab.guards.push((key, stored.and_then(|view| view.data.get(KEYS[key]).copied())));
+            }
+            Act::SignIn(user, is_remembered) => {
+                let sign_in = SignIn::of(USERS[user]);
+                let span = Duration::from_secs(REMEMBERED);
+                let sign_in = if is_remembered { sign_in.remember(span) } else { sign_in };
+                session.sign_in(sign_in).unwrap();
+            }
+            Act::Rotate => session.rotate().unwrap(),
+            Act::Persistent => session.persistent().unwrap(),
+            Act::Remember => session.remember(Duration::from_secs(REMEMBERED)).unwrap(),
+            Act::SignOut => {
+                session.sign_out();
+                (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
+                (tab.acts, tab.guards) = (Vec::new(), Vec::new());
+                self.sign_outs += 1;
+                tab.sign_outs = self.sign_outs;
+                self.tabs[at] = Some(tab);
+                return;
+            }
+            Act::Save => {
+                let _ = session.save();
+                tab.is_opaque = true;
+            }
+            Act::Form => {
+                let _ = session.csrf_token();
+                (tab.is_opaque, self.has_forms) = (true, true);
+            }
+        }
+        tab.acts.push(act);
+        self.tabs[at] = Some(tab);
+    }
+
+    /// A response that says that something went wrong stores nothing but a sign-out.
+    fn fail(&mut self, at: usize) {
+        let Some(tab) = self.tabs[at].take() else { return };
+        let before = self.view(tab.cookie.as_deref());
+        let (result, set) = self.commit(&tab, StatusCode::BAD_GATEWAY);
+        let own = |view: &View| tab.own(&view.data);
+        let names = |data: &Data| data.contains_key(KEYS[2]);
+        let removes = before.as_ref().is_some_and(|view| names(&view.data) && !names(&own(view)));
+        if tab.is_opaque || removes || set.is_some() {
+            self.expected = None;
+            self.deliver(set, None);
+            return;
+        }
+        assert!(
+            result.is_ok()
+                || tab
+                    .acts
+                    .iter()
+                    .any(|act| matches!(act, Act::Remove(2) | Act::Clear | Act::Take(2)))
+        );
+        assert_eq!(self.view(tab.cookie.as_deref()), before, "{:?}", tab.acts);
+    }
+
+    fn finish(&mut self, at: usize) {
+        let Some(mut tab) = self.tabs[at].take() else { return };
+        self.read(&mut tab);
+        let before = self.view(tab.cookie.as_deref());
+        let age = tab.cookie.as_deref().and_then(|cookie| self.replaced(cookie));
+        let predicted = self.predict(&tab, before.as_ref(), age);
+        let (result, set) = self.commit(&tab, StatusCode::OK);
+        let signs_in = tab.user().is_some();
+        if tab.is_opaque {
+            self.finish_opaque(&tab, &result, set);
+            return;
+        }
+        let life = self.life_after(&tab, before.as_ref(), age);
+        let error = result.as_ref().err().map(CommitError::status);
+        let trace =
+            format!("{:?}, read {:?}, opened {before:?}, replaced {age:?}", tab.acts, tab.base);
+        match predicted {
+            Predicted::Conflict => {
+                assert_eq!(error, Some(StatusCode::CONFLICT), "{trace}");
+                assert_eq!((set, self.view(tab.cookie.as_deref())), (None, before), "{trace}");
+            }
+            Predicted::Nothing => {
+                assert_eq!((error, set), (None, None), "{trace}");
+            }
+            Predicted::Session(view) => {
+                assert_eq!(error, None, "{trace}");
+                let is_new = set.is_some();
+                let cookie = if let Some(set) = &set { set.clone() } else { tab.cookie.clone() };
+                let seen = self.view(cookie.as_deref());
+                let is_for_form = self.has_forms && view.is_none();
+                let is_vacant = |view: &View| view.user.is_none() && view.data.is_empty();
+                if !(is_for_form && seen.as_ref().is_some_and(is_vacant)) {
+                    assert_eq!(seen, view, "{trace}");
+                }
+                let is_of_browser = self.is_of_browser(&tab);
+                let user = view.and_then(|view| view.user);
+                if is_new {
+                    self.deliver(set, Some(life));
+                } else if let Some(cookie) = &cookie {
+                    self.lives[cookie].set(life.get());
+                }
+                if signs_in {
+                    assert!(user.is_some(), "{trace}");
+                    self.expected = user;
+                } else if is_new && !(is_of_browser && before.is_some()) {
+                    // Nothing connects the request with the session that the browser has by now.
+                    self.expected = None;
+                } else if is_new {
+                    self.expected = self.expected.take().and(user);
+                }
+            }
+        }
+    }
+
+    /// Of a request that stored something while it ran only the sign-in is checked.
+    fn finish_opaque(
+        &mut self,
+        tab: &Tab,
+        result: &Result<(), CommitError>,
+        set: Option<Option<String>>,
+    ) {
+        self.expected = None;
+        let is_new = set.is_some();
+        self.deliver(set, None);
+        let is_certain = is_new && tab.sign_outs == self.sign_outs;
+        if let (Ok(()), Some(user), true) = (result, tab.user(), is_certain) {
+            let seen = self.view(self.jar.as_deref()).and_then(|view| view.user);
+            assert_eq!(seen.as_deref(), Some(user), "{:?}", tab.acts);
+        }
+        if let Err(error) = result {
+            assert_ne!(error.cause(), Error::Gone, "or `save` would have said so: {:?}", tab.acts);
+        }
+    }
+
+    fn predict(&self, tab: &Tab, before: Option<&View>, age: Option<u64>) -> Predicted {
+        let nothing = Data::new();
+        let base = tab.base.as_ref().and_then(|base| base.as_ref());
+        match (before, base) {
+            (Some(before), _) => tab.predict_open(before, age.is_some()),
+            (None, Some(base)) if age.is_some() => tab.predict_replaced(base),
+            (None, Some(base)) => tab.predict_ended(base),
+            (None, None) => {
+                let is_replaced = age.is_some_and(|age| age < WINDOW);
+                let own = tab.own(&nothing);
+                let signs_in = tab.user().is_some() || names_another(&nothing, &own);
+                if is_replaced && !signs_in {
+                    let changes = tab.acts.iter().any(Act::is_of_data);
+                    return if changes { Predicted::Conflict } else { Predicted::Nothing };
+                }
+                tab.new_session(own)
+            }
+        }
+    }
+
+    /// When the lifetime of the session that the response leaves begins and ends.
+    fn life_after(&self, tab: &Tab, before: Option<&View>, age: Option<u64>) -> Life {
+        let stays = before.is_some() && !(age.is_some() && tab.user().is_some());
+        let old = tab.cookie.as_ref().filter(|_| stays).map(|cookie| self.lives[cookie].get());
+        let old = old.filter(|_| !(age.is_some() && tab.renames(before)));
+        let keep = tab.keep();
+        let signs_in = tab.user().is_some();
+        let (start, end) = match old {
+            Some((start, _)) if signs_in && keep.is_some() => {
+                (start.max(self.now), self.now + keep.unwrap())
+            }
+            Some((start, end)) if !signs_in && keep == Some(REMEMBERED) => {
+                let _ = end;
+                (start, (self.now + REMEMBERED).min(start + LIFETIME))
+            }
+            Some((start, end)) if !signs_in && keep.is_some() => {
+                // Of a session that was remembered the lifetime is the usual one again.
+                let usual = (self.now + LIFETIME).min(start + LIFETIME);
+                (start, if end < start + LIFETIME { usual } else { end })
+            }
+            Some(life) => life,
+            None => (self.now, self.now + keep.unwrap_or(LIFETIME)),
+        };
+        Rc::new(Cell::new((start, end)))
+    }
+
+    fn is_of_browser(&self, tab: &Tab) -> bool {
+        let life =
+            |cookie: &Option<String>| cookie.as_ref().map(|cookie| Rc::as_ptr(&self.lives[cookie]));
+        tab.cookie.is_some() && (life(&tab.cookie) == life(&self.jar) || self.jar == tab.cookie)
+    }
+
+    /// The browser keeps, or throws away, the cookie as the response says.
+    fn deliver(&mut self, set: Option<Option<String>>, life: Option<Life>) {
+        let Some(cookie) = set else { return };
+        if let Some(cookie) = &cookie {
+            // Of a request that is not followed nothing is certain.
+            let life = life.unwrap_or_else(|| Rc::new(Cell::new((self.now, u64::MAX))));
+            self.lives.insert(cookie.clone(), life);
+        }
+        self.jar = cookie;
+    }
+
+    fn request(&self, cookie: Option<&str>) -> Session {
+        let mut headers = HeaderMap::new();
+        if let Some(cookie) = cookie {
+            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
+        }
+        self.sessions.begin(&headers)
+    }
+
+    /// The session that a cookie opens.
+    fn view(&self, cookie: Option<&str>) -> Option<View> {
+        let session = self.request(cookie);
+        let number =
+            |(key, json): (String, bytes::Bytes)| (key, serde_json::from_slice(&json).unwrap());
+        let data = session.pairs().into_iter().map(number).collect();
+        session.is_stored().then(|| View { user: session.user(), data })
+    }
+
+    /// How many seconds ago the id of a cookie was replaced.
+    fn replaced(&self, cookie: &str) -> Option<u64> {
+        let (_, token) = cookie.split_once('=').unwrap();
+        self.sessions.cache().replaced_token(token.as_bytes()).map(|age| age.as_secs())
+    }
+
+    /// What a response says: whether it could be stored, and the cookie that it sets, or removes.
+    fn commit(
+        &self,
+        tab: &Tab,
+        status: StatusCode,
+    ) -> (Result<(), CommitError>, Option<Option<String>>) {
+        let mut headers = HeaderMap::new();
+        let result = Sessions::commit(&tab.session, status, &mut headers);
+        let set = headers.get(header::SET_COOKIE).map(|set| {
+            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            (!pair.ends_with('=')).then(|| pair.to_owned())
+        });
+        (result, set)
+    }
+}
+
+enum Predicted {
+    /// 409, no cookie, and nothing is stored.
+    Conflict,
+    /// 200, no cookie, and there was nothing to store.
+    Nothing,
+    /// 200, and the response's cookie, or else the request's, opens that.
+    Session(Option<View>),
+}
+
+impl Tab {
+    /// This request's changes, made to some data.
+    fn own(&self, data: &Data) -> Data {
+        let mut data = data.clone();
+        for act in &self.acts {
+            match act {
+                Act::Set(key, value) => drop(data.insert(KEYS[*key].into(), *value)),
+                Act::Remove(key) | Act::Take(key) => drop(data.remove(KEYS[*key])),
+                Act::Clear => data.clear(),
+                Act::Add => *data.entry("n".into()).or_default() += 1,
+                _ => {}
+            }
+        }
+        data
+    }
+
+    /// The user whom this request signs in.
+    fn user(&self) -> Option<&'static str> {
+        let user =
+            |act: &Act| if let Act::SignIn(user, _) = act { Some(USERS[*user]) } else { None };
+        self.acts.iter().rev().find_map(user)
+    }
+
+    /// For how many seconds the session is to be kept, if the request says so.
+    fn keep(&self) -> Option<u64> {
+        let base = self.base.as_ref().and_then(|base| base.as_ref());
+        let mut user = base.and_then(|view| view.user.as_deref());
+        let mut keep = None;
+        for act in &self.acts {
+            match act {
+                Act::SignIn(name, is_remembered) => {
+                    let is_anothers = user.is_some_and(|user| user != USERS[*name]);
+                    user = Some(USERS[*name]);
+                    if *is_remembered {
+                        keep = Some(REMEMBERED);
+                    } else if is_anothers && keep.is_none() {
+                        keep = Some(LIFETIME);
+                    }
+                }
+                Act::Persistent => keep = Some(LIFETIME),
+                Act::Remember => keep = Some(REMEMBERED),
+                _ => {}
+            }
+        }
+        keep
+    }
+
+    fn renames(&self, before: Option<&View>) -> bool {
+        before.is_some_and(|before| names_another(&before.data, &self.own(&before.data)))
+    }
+
+    fn predict_open(&self, before: &View, is_alias: bool) -> Predicted {
+        let holds =
+            |(key, value): &(usize, Option<i64>)| before.data.get(KEYS[*key]) == value.as_ref();
+        let renames = self.renames(Some(before));
+        let is_torn = is_alias && renames && before.user.is_some() && self.user().is_none();
+        if !self.guards.iter().all(holds) || is_torn {
+            return Predicted::Conflict;
+        }
+        let (data, changes) = (self.own(&before.data), self.acts.iter().any(Act::is_of_data));
+        let user = self.user().map(str::to_owned).or_else(|| before.user.clone());
+        let is_emptied = data.is_empty() && user.is_none() && (changes || self.keep().is_some());
+        if is_emptied && !is_alias {
+            return Predicted::Session(None);
+        }
+        Predicted::Session(Some(View { user, data }))
+    }
+
+    /// The session that this request read has a new id.
+    fn predict_replaced(&self, base: &View) -> Predicted {
+        let data = self.own(&base.data);
+        let user = self.user().map(str::to_owned);
+        if user.is_some() || base.user.is_none() && names_another(&base.data, &data) {
+            return Predicted::Session(Some(View { user, data }));
+        }
+        let keeps = self.acts.iter().any(|act| matches!(act, Act::Persistent | Act::Remember));
+        if data != base.data || keeps { Predicted::Conflict } else { Predicted::Nothing }
+    }
+
+    /// The session that this request read has ended, or expired.
+    fn predict_ended(&self, base: &View) -> Predicted {
+        let nothing = Data::new();
+        if self.user().is_some() {
+            return self.guarded(Predicted::Session(None), || self.new_session(self.own(&nothing)));
+        }
+        let own = self.own(&base.data);
+        let mut data = self.own(&nothing);
+        let is_guarded = |key: &str| self.guards.iter().any(|(guarded, _)| KEYS[*guarded] == key);
+        data.retain(|key, _| own.get(key) != base.data.get(key) || is_guarded(key));
+        let may_begin = base.user.is_none() || data.contains_key(KEYS[2]);
+        self.guarded(Predicted::Conflict, || match () {
+            () if data.is_empty() => Predicted::Nothing,
+            () if may_begin => self.new_session(data.clone()),
+            () => Predicted::Conflict,
+        })
+    }
+
+    /// A conflict if a key that was there was guarded, where nothing is stored now.
+    fn guarded(&self, _: Predicted, otherwise: impl FnOnce() -> Predicted) -> Predicted {
+        let is_held = self.guards.iter().any(|(_, value)| value.is_some());
+        if is_held { Predicted::Conflict } else { otherwise() }
+    }
+
+    fn new_session(&self, data: Data) -> Predicted {
+        let user = self.user().map(str::to_owned);
+        if data.is_empty() && user.is_none() {
+            return if self.cookie.is_none() && self.sign_outs > 0 {
+                Predicted::Session(None)
+            } else {
+                Predicted::Nothing
+            };
+        }
+        Predicted::Session(Some(View { user, data }))
+    }
+}
+
+impl Act {
+    fn is_of_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Set(..)
+                | Self::Remove(_)
+                | Self::Take(_)
+                | Self::Clear
+                | Self::Add
+                | Self::Guard(_)
+        )
+    }
+}
+
+fn names_another(old: &Data, new: &Data) -> bool {
+    new.get(KEYS[2]).is_some_and(|user| old.get(KEYS[2]) != Some(user))
+}
