@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx2
@@ -61,3 +64,32 @@ def test_a_cookie_from_before_the_sign_in_opens_nothing(site: str, browser: Brow
     # The page counts visits. A request with a replaced cookie may not store anything.
     assert mallory.get("/").status_code == 409
     assert "ada" not in home(mallory)
+
+
+FAST_APP = """
+from sessile.starlette import SessionMiddleware, install
+
+install()
+
+from fasthtml.common import fast_app
+from starlette.testclient import TestClient
+
+app, route = fast_app(secret_key={secret!r})
+
+
+@route("/")
+def get(session):
+    session["visits"] = session.get("visits", 0) + 1
+    return str(session["visits"])
+
+
+assert [each.cls for each in app.user_middleware] == [SessionMiddleware]
+client = TestClient(app)
+assert ["1" in client.get("/").text, "2" in client.get("/").text] == [True, True]
+assert len(client.cookies["session_"]) == 48, "a token, not data"
+"""
+
+
+def test_fast_app_uses_sessions_after_install() -> None:
+    program = FAST_APP.format(secret=secrets.token_urlsafe(32))
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", program], check=True, timeout=60)
