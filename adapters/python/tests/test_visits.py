@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import KEY, control_of, fill
+from pydantic import TypeAdapter
+from starlette.requests import HTTPConnection
 
 from sessile import Full, Gone, SessionCache, SessionError, TooLarge
 from sessile._sessile import Sessions
@@ -231,6 +233,13 @@ def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: Se
 
     assert json.dumps(new()) == '{"a": 1}'
     assert dict(new()) == {**new()} == new() | {} == {"a": 1}
+
+
+def test_c_code_that_looks_into_the_dict_finds_what_request_session_read(cache: SessionCache) -> None:
+    browser = browser_with(cache, a=1)
+    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    connection = HTTPConnection({"type": "http", "headers": [], "session": session})
+    assert TypeAdapter(dict[str, Any]).dump_json(connection.session) == b'{"a":1}'
 
 
 def test_data_of_the_cache_itself_is_an_error_and_not_overwritten(cache: SessionCache) -> None:
