@@ -89,6 +89,8 @@ pub(crate) struct Response<'py> {
     pub(crate) sessions: Sessions,
     /// The `Max-Age` of a cookie that expires at once, if that was set.
     pub(crate) expired: Option<i64>,
+    /// The application read the session.
+    pub(crate) is_read: bool,
 }
 
 impl<'py> Response<'py> {
@@ -111,8 +113,8 @@ impl<'py> Response<'py> {
             Err(error) => {
                 let mut all = all(Some(&others))?;
                 error.replace_headers(&mut all);
+                headers.keys().for_each(|name| drop(all.remove(name)));
                 for (name, value) in &headers {
-                    all.remove(name);
                     all.append(name, value.clone());
                 }
                 self.replace(&error, &all, message)?;
@@ -161,7 +163,7 @@ impl<'py> Response<'py> {
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
-        if session.has_work() {
+        if self.is_read && session.has_work() {
             self.py.detach(|| Sessions::commit(session, status, headers))
         } else {
             // Nothing is stored: no lock is waited for.

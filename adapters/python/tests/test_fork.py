@@ -153,7 +153,7 @@ def test_the_middleware_goes_on_in_a_child() -> None:
         scope["session"]["a"] = 1  # type: ignore[index]
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
 
-    middleware = SessionMiddleware(app, secret_key=KEY, memory=4 << 20)
+    middleware = SessionMiddleware(app, cache=SessionCache(secret_key=KEY, memory=4 << 20))
 
     def request() -> bytes:
         sent: list[dict[str, list[tuple[bytes, bytes]]]] = []

@@ -162,3 +162,103 @@ def test_the_dependency_works_on_websockets_too() -> None:
 
     with pytest.warns(UserWarning, match="development only"), TestClient(app).websocket_connect("/ws") as connection:
         assert connection.receive_json() == {}
+
+
+def attributes_of(cookie: bytes) -> dict[str, str]:
+    parts = [part.partition("=") for part in cookie.decode().split("; ")]
+    return {name.lower(): value for name, _, value in parts}
+
+
+async def early(socket: WebSocket) -> None:
+    """Does something to the session before the handshake ends."""
+    control = session_control(socket)
+    what = socket.query_params["what"]
+    if what == "write":
+        control.data["visits"] = control.data.get("visits", 0) + 1
+    elif what == "grow":
+        control.data["k"] = "x" * 20_000
+    else:
+        getattr(control, what)(*["ada"] * (what == "sign_in"))
+    await socket.accept(headers=[(b"x-own", b"1"), (b"set-cookie", b"theme=dark")])
+    control.data.get("visits")
+    await socket.close()
+
+
+def early_visitor(**settings: Any) -> TestClient:
+    routes = [Route("/view", view), Route("/begin", begin, methods=["POST"]), WebSocketRoute("/early", early)]
+    return client_for(routes, **settings)
+
+
+def early_cookie(client: TestClient, what: str) -> bytes:
+    """The session's cookie in the headers of the handshake's response."""
+    with client.websocket_connect(f"/early?what={what}") as socket:
+        headers = socket.extra_headers
+    assert headers[:1] == [(b"x-own", b"1")] and (b"set-cookie", b"theme=dark") in headers
+    [cookie] = [value for name, value in headers if name == b"set-cookie" and value.startswith(b"session=")]
+    return bytes(cookie)
+
+
+def test_the_session_of_a_new_visitor_is_in_the_headers_of_the_handshake() -> None:
+    client = early_visitor(max_age=1_800, same_site="strict")
+    flags = attributes_of(early_cookie(client, "write"))
+    token = flags.pop("session")
+    assert flags == {"path": "/", "max-age": "1800", "httponly": "", "samesite": "strict"}
+    assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"visits": 1}
+
+
+def test_a_sign_in_before_the_handshake_gives_the_new_visitor_a_session(cache: SessionCache) -> None:
+    token = attributes_of(early_cookie(early_visitor(cache=cache), "sign_in"))["session"]
+    record = cache.open_token(token)
+    assert record is not None and record.is_authenticated
+
+
+@pytest.mark.parametrize("what", ["rotate", "sign_in"])
+def test_a_new_id_before_the_handshake_is_in_its_headers(cache: SessionCache, what: str) -> None:
+    client = early_visitor(cache=cache)
+    client.post("/begin", json={"n": 1})
+    old = client.cookies["session"]
+    token = attributes_of(early_cookie(client, what))["session"]
+    assert cache.open_token(old) is None and cache.open_token(token) is not None
+    client.cookies.clear()
+    assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"n": 1}
+
+
+def test_a_session_that_cannot_be_stored_before_the_handshake_is_an_error_of_accept(cache: SessionCache) -> None:
+    from sessile import TooLarge
+
+    with pytest.raises(TooLarge, match="max_session_size"), early_visitor(cache=cache).websocket_connect("/early?what=grow"):
+        pass
+    assert len(cache) == 0
+
+
+def test_a_handshake_of_a_visitor_who_only_reads_has_no_header_of_the_session(cache: SessionCache) -> None:
+    client = visitor(cache=cache)
+    client.post("/begin", json={"n": 1})
+    with leaving(), client.websocket_connect("/ws") as socket:
+        assert socket.extra_headers == []
+
+
+def test_a_handshake_that_is_denied_carries_the_cookie_too(cache: SessionCache) -> None:
+    from starlette.testclient import WebSocketDenialResponse
+
+    async def deny(socket: WebSocket) -> None:
+        socket.session["tries"] = 1
+        await socket.send_denial_response(JSONResponse({}, 403))
+
+    client = client_for([Route("/view", view), WebSocketRoute("/deny", deny)], cache=cache)
+    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect("/deny"):
+        pass
+    cookie = denied.value.headers["set-cookie"].split(";")[0]
+    assert client.get("/view", headers={"cookie": cookie}).json() == {"tries": 1}
+
+
+def test_a_socket_that_is_rejected_stores_what_a_known_visitor_changed(cache: SessionCache) -> None:
+    async def reject(socket: WebSocket) -> None:
+        socket.session["tries"] = 1
+        await socket.close()
+
+    client = client_for([Route("/view", view), Route("/begin", begin, methods=["POST"]), WebSocketRoute("/reject", reject)], cache=cache)
+    client.post("/begin", json={"n": 1})
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/reject"):
+        pass
+    assert client.get("/view").json() == {"n": 1, "tries": 1}

@@ -21,7 +21,7 @@ def age(name: str, given: Any) -> int | None:
     """A number of whole seconds, or ``None``."""
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or given != int(given):
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or given % 1 != 0:
         raise TypeError(f"`{name}` must be a whole number of seconds or None, got {given!r}")
     return int(given)
 
@@ -59,15 +59,14 @@ def identity_keys(given: Any) -> list[str]:
     return names
 
 
-def cookie_name(session_cookie: Any, name: Any) -> str | None:
-    """The name of the cookie, which has two names as a setting."""
+def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
+    """The name of the cookie, after the setting that gives it: there are two."""
     for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
         if given is not None:
             text(setting, given)
     if None not in (session_cookie, name) and session_cookie != name:
         raise ValueError(f"`session_cookie` and `cookie_name` are one setting, got {session_cookie!r} and {name!r}")
-    given_name: str | None = session_cookie if name is None else name
-    return given_name
+    return ("session_cookie", session_cookie) if name is None else ("cookie_name", name)
 
 
 def cache_for(
@@ -75,20 +74,23 @@ def cache_for(
     max_age: int | None,
     idle_timeout: float | None,
     lifetime: float | None,
-    session_cookie: str | None,
+    cookie_name: tuple[str, str | None],
     **settings: Any,
 ) -> SessionCache:
     """Returns the cache of a middleware with these settings."""
     idle = _idle_timeout(max_age, idle_timeout)
+    names = {"`cookie_name`: `name`": f"`{cookie_name[0]}`", "`cookie_name`": f"`{cookie_name[0]}`"}
+    if idle_timeout is None:
+        names["`idle_timeout`"] = "`max_age`"
     try:
         return shared_cache(
             idle_timeout=idle,
             lifetime=max(TWELVE_HOURS, idle) if lifetime is None else lifetime,
-            cookie_name=session_cookie or "session",
+            cookie_name="session" if cookie_name[1] is None else cookie_name[1],
             **settings,
         )
     except ValueError as error:
-        raise ValueError(_renamed(str(error), is_max_age=idle_timeout is None)) from None
+        raise ValueError(_renamed(str(error), names)) from None
 
 
 def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
@@ -103,7 +105,8 @@ def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
     return idle_timeout
 
 
-def _renamed(error: str, *, is_max_age: bool) -> str:
+def _renamed(error: str, names: dict[str, str]) -> str:
     """An error of the cache in the words of the middleware's settings."""
-    error = error.replace("`cookie_name`: `name`", "`session_cookie`").replace("`cookie_name`", "`session_cookie`")
-    return error.replace("`idle_timeout`", "`max_age`") if is_max_age else error
+    for ours, given in names.items():
+        error = error.replace(ours, given)
+    return error

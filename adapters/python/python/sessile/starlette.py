@@ -111,9 +111,9 @@ class SessionMiddleware:
                 max_age=max_age,
                 idle_timeout=_settings.seconds("idle_timeout", idle_timeout),
                 lifetime=_settings.seconds("lifetime", lifetime),
-                session_cookie=name,
+                cookie_name=name,
             )
-        elif secret_key is not None or keys is not None or name not in (None, cache.cookie_name):
+        elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
             raise ValueError("`cache` has keys and a cookie name of its own: leave them out here")
         if accept_starlette_cookies is not None:
             warnings.warn(
@@ -242,7 +242,8 @@ async def _then(send: Send, session: Session, message: Message, then: bytes | Li
 def _settle(scope: Scope, session: Session, message: Message) -> None:
     """The response begins, and another session than the middleware's is in the scope."""
     adopt(scope, session)
-    if scope.get("session") is not session:
+    found = scope.get("session")
+    if found is not session and not isinstance(found, Session):
         session._visit.look_for_foreign_cookie(message)
 
 

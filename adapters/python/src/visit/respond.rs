@@ -105,8 +105,11 @@ impl Visit {
     }
 
     fn response<'py>(slf: &Bound<'py, Self>) -> PyResult<Response<'py>> {
-        let expired = slf.borrow().sessions.get().expired();
-        Ok(Response { py: slf.py(), sessions: Self::sessions(slf)?, expired })
+        let (expired, is_read) = {
+            let visit = slf.borrow();
+            (visit.sessions.get().expired(), visit.session.is_some())
+        };
+        Ok(Response { py: slf.py(), sessions: Self::sessions(slf)?, expired, is_read })
     }
 
     fn committed(slf: &Bound<'_, Self>, session: &Session, stage: Stage, changes: Changes) {

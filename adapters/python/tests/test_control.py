@@ -1,0 +1,337 @@
+"""The session is a plain dict, and its verbs are on an object of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from conftest import attributes, client_for
+from fastapi import FastAPI
+from jinja2 import Template
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from sessile import SessionCache
+from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
+from sessile.session import Session
+from sessile.starlette import SessionControl, session_control
+
+STARLETTES = {"accessed", "modified", "mark_accessed", "mark_modified"}
+
+
+def public(of: object) -> set[str]:
+    return {name for name in dir(of) if not name.startswith("_")}
+
+
+def put(request: Request) -> Response:
+    request.session.update(dict(request.query_params))
+    return Response()
+
+
+def view(request: Request) -> Response:
+    return JSONResponse(dict(request.session))
+
+
+def test_the_session_has_the_names_of_a_dict_and_those_of_starlettes_session() -> None:
+    seen: list[set[str]] = []
+
+    def look(request: Request) -> Response:
+        seen.append(public(request.scope["session"]))
+        request.session.get("a")
+        seen.append(public(request.session))
+        return Response()
+
+    client_for([Route("/", look)]).get("/")
+    assert seen == [public(dict) | STARLETTES] * 2
+
+
+@pytest.mark.parametrize("name", sorted(public(SessionControl) | {"user", "devices", "csrf_token"}))
+def test_a_template_renders_the_key_of_the_application(name: str) -> None:
+    def show(request: Request) -> Response:
+        return PlainTextResponse(Template(f"{{{{ request.session.{name} }}}}").render(request=request))
+
+    client = client_for([Route("/put", put), Route("/show", show)])
+    client.get("/put", params={name: "mine"})
+    assert client.get("/show").text == "mine"
+
+
+def test_no_attribute_that_a_template_prints_contains_the_data() -> None:
+    def show(request: Request) -> Response:
+        texts = {}
+        for name in sorted(public(dict) | STARLETTES):
+            session = request.session
+            len(session)
+            texts[name] = Template(f"{{{{ session.{name} }}}}").render(session=session)
+        return JSONResponse(texts)
+
+    def show_unread(request: Request) -> Response:
+        return PlainTextResponse(Template(f"{{{{ session.{request.query_params['name']} }}}}").render(session=request.scope["session"]))
+
+    client = client_for([Route("/put", put), Route("/show", show), Route("/unread", show_unread)])
+    client.get("/put", params={"secret": "hidden"})
+    assert "hidden" not in client.get("/show").text
+    for name in public(dict):
+        assert "hidden" not in client.get("/unread", params={"name": name}).text
+
+
+def test_a_session_built_by_hand_is_a_dict_that_notes_its_changes() -> None:
+    session = Session({"a": 1})
+    assert session == {"a": 1} and not session.accessed and not session.modified
+    session.setdefault("a", 2), session.pop("b", None), session.get("a")
+    assert not session.accessed and not session.modified
+    for change in (
+        lambda session: session.update(b=2),
+        lambda session: session.clear(),
+        lambda session: session.pop("a"),
+        lambda session: session.popitem(),
+        lambda session: session.setdefault("b", 2),
+        lambda session: session.__setitem__("a", 1),
+        lambda session: session.__delitem__("a"),
+        lambda session: session.__ior__({"b": 2}),
+        lambda session: session.mark_modified(),
+    ):
+        session = Session(a=1)
+        change(session)
+        assert session.accessed and session.modified
+    session = Session()
+    session.mark_accessed()
+    assert session.accessed and not session.modified and type(session).__mro__[1] is Session
+
+
+def test_a_connection_without_the_middleware_is_an_error_that_names_it() -> None:
+    with pytest.raises(RuntimeError, match="add_middleware"):
+        session_control(Request({"type": "http", "session": {}}))
+
+
+def test_a_dependency_asks_for_the_control_and_for_the_user(cache: SessionCache) -> None:
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, cache=cache)
+
+    @app.post("/login")
+    def login(session: SessionDep) -> str:
+        session.sign_in("ada", label="phone")
+        session.data["n"] = 1
+        session.save()
+        return session.user_sessions()[0].label
+
+    @app.get("/me")
+    async def me(user: CurrentUser, session: SessionDep) -> list[Any]:
+        await session.asave()
+        return [user, session.data["n"], session.is_alive()]
+
+    client = TestClient(app)
+    assert client.get("/me").status_code == 401
+    assert client.post("/login").json() == "phone"
+    assert client.get("/me").json() == ["ada", 1, True]
+
+
+@pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user", "sign_in"])
+def test_a_socket_learns_that_its_session_ended_elsewhere(cache: SessionCache, way: str) -> None:
+    async def socket(socket: WebSocket) -> None:
+        session = session_control(socket)
+        await socket.accept()
+        async for _ in socket.iter_text():
+            if not session.is_alive():
+                await socket.close(4401)
+                return
+            await socket.send_text(session.user or "")
+
+    def act(request: Request) -> Response:
+        way = request.query_params["way"]
+        if way == "end_user":
+            cache.end_user("ada")
+        else:
+            getattr(session_control(request), way)(*["ada"] * (way == "sign_in"))
+        return Response()
+
+    client = client_for([Route("/act", act), WebSocketRoute("/socket", socket)], cache=cache)
+    client.get("/act?way=sign_in")
+    with client.websocket_connect("/socket") as connection:
+        connection.send_text("who")
+        assert connection.receive_text() == "ada"
+        client.get("/act", params={"way": way})
+        connection.send_text("who")
+        assert connection.receive()["code"] == 4401
+
+
+def test_looking_whether_a_session_is_alive_is_no_use_of_it(cache: SessionCache, clock: Any) -> None:
+    controls: list[SessionControl] = []
+
+    def keep(request: Request) -> Response:
+        controls.append(session_control(request))
+        request.session["n"] = 1
+        return Response()
+
+    client_for([Route("/", keep)], cache=cache).get("/")
+    [control] = controls
+    for _ in range(29):
+        clock.advance(60)
+        assert control.is_alive()
+    clock.advance(120)
+    assert not control.is_alive()
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_what_a_thread_changes_after_the_response_is_stored_by_save_alone(saves: bool) -> None:
+    finish = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(request: Request) -> Response:
+        control = session_control(request)
+
+        def work() -> None:
+            finish.wait()
+            control.data["done"] = True
+            if saves:
+                control.save()
+
+        threads.append(threading.Thread(target=work))
+        threads[0].start()
+        return Response()
+
+    client = client_for([Route("/put", put), Route("/start", start), Route("/view", view)])
+    client.get("/put?a=1")
+    client.get("/start")
+    finish.set()
+    threads[0].join()
+    assert client.get("/view").json() == ({"a": "1", "done": True} if saves else {"a": "1"})
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_what_a_task_changes_after_the_response_is_stored_by_save_alone(cache: SessionCache, saves: bool) -> None:
+    async def run() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        finish = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            control = session_control(Request(scope))
+            control.data.update(a=1)
+
+            async def work() -> None:
+                await finish.wait()
+                control.data["done"] = True
+                if saves:
+                    await control.asave()
+
+            tasks.append(asyncio.create_task(work()))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+        async def send(message: Any) -> None: ...
+
+        await SessionMiddleware(app, cache=cache)({"type": "http", "headers": []}, None, send)  # type: ignore[arg-type]
+        finish.set()
+        await tasks[0]
+
+    asyncio.run(run())
+    assert cache.stats()["saved"] == saves
+
+
+def test_a_replaced_session_in_the_scope_is_taken_over() -> None:
+    def replace(request: Request) -> Response:
+        request.scope["session"] = {"a": 1, "list": [1]}
+        return Response()
+
+    client = client_for([Route("/put", put), Route("/replace", replace), Route("/view", view)])
+    client.get("/put?b=2")
+    client.get("/replace")
+    assert client.get("/view").json() == {"a": 1, "list": [1]}
+
+
+@pytest.mark.parametrize("new", [{}, Session(a=1)])
+def test_an_empty_dict_and_a_session_built_by_hand_are_taken_over_too(new: dict[str, Any]) -> None:
+    def replace(request: Request) -> Response:
+        request.scope["session"] = new
+        return Response()
+
+    client = client_for([Route("/put", put), Route("/replace", replace), Route("/view", view)])
+    client.get("/put?b=2")
+    client.get("/replace")
+    assert client.get("/view").json() == new
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "text"),
+    [({"a": object()}, TypeError, r"session\['a'\] is a object"), ({(1, 2): 1}, TypeError, "a key that is a tuple")],
+)
+def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Exception], text: str) -> None:
+    def replace(request: Request) -> Response:
+        request.scope["session"] = data
+        return Response()
+
+    with pytest.raises(error, match=text):
+        client_for([Route("/replace", replace)]).get("/replace")
+
+
+def test_a_replaced_session_is_stored_by_save_too() -> None:
+    def replace(request: Request) -> Response:
+        request.scope["session"] = {"a": 1}
+        session_control(request).save()
+        assert request.session == {"a": 1}
+        return Response(status_code=500)
+
+    client = client_for([Route("/put", put), Route("/replace", replace), Route("/view", view)])
+    client.get("/put?b=2")
+    client.get("/replace")
+    assert client.get("/view").json() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_new"),
+    [
+        ({}, {"user_id": "ada"}, True),
+        ({"user_id": "eve"}, {"user_id": "ada"}, True),
+        ({"user_id": "ada"}, {"user_id": "ada", "a": 1}, False),
+        ({"user_id": "ada"}, {"user_id": None}, False),
+        ({"user": {"id": 1, "theme": "dark"}}, {"user": {"id": 1, "theme": "light"}}, False),
+        ({"user": {"id": 1}}, {"user": {"id": 2}}, True),
+        ({"a": {"user_id": 1}}, {"a": {"user_id": 2}}, False),
+        ({}, {"access_token": "t"}, False),
+    ],
+)
+def test_a_session_gets_a_new_id_when_a_key_that_names_the_user_changes(
+    cache: SessionCache, first: dict[str, Any], second: dict[str, Any], is_new: bool
+) -> None:
+    async def update(request: Request) -> Response:
+        for key, value in (await request.json()).items():
+            request.session[key] = value
+        return Response()
+
+    client = client_for([Route("/update", update, methods=["POST"])], cache=cache)
+    old = attributes(client.post("/update", json={"cart": ["tea"], **first}))["session"]
+    assert ("session" in attributes(client.post("/update", json=second))) is is_new
+    assert (cache.open_token(old) is None) is is_new
+
+
+def test_an_id_that_was_planted_before_a_login_opens_nothing_after_it() -> None:
+    client = client_for([Route("/put", put), Route("/view", view)])
+    planted = attributes(client.get("/put?user_id=mallory"))["session"]
+    client.get("/put?user_id=ada")
+    assert client.get("/view").json() == {"user_id": "ada"}
+    client.cookies.clear()
+    assert client.get("/view", headers={"cookie": f"session={planted}"}).json() == {}
+
+
+@pytest.mark.parametrize(("keys", "is_new"), [((), False), (("name",), False), (["user_id"], True)])
+def test_the_keys_that_name_the_user_are_a_setting(cache: SessionCache, keys: Any, is_new: bool) -> None:
+    client = client_for([Route("/put", put)], cache=cache, identity_keys=keys)
+    old = attributes(client.get("/put?a=1"))["session"]
+    client.get("/put?user_id=ada")
+    assert (cache.open_token(old) is None) is is_new
+
+
+def test_a_key_that_names_the_user_cannot_change_when_the_headers_have_left(caplog: pytest.LogCaptureFixture) -> None:
+    def late(request: Request) -> Response:
+        session = request.session
+        return Response("ok", background=BackgroundTask(lambda: session.update(user_id="ada")))
+
+    client = client_for([Route("/put", put), Route("/late", late), Route("/view", view)])
+    client.get("/put?a=1")
+    assert client.get("/late").text == "ok"
+    assert client.get("/view").json() == {"a": "1"} and len(caplog.records) == 1

@@ -1,0 +1,116 @@
+"""Settings as they come out of people's configuration: accepted as Starlette does, or an error that names them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from conftest import KEY, attributes, client_for
+from starlette.datastructures import Secret
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sessile import SessionCache
+from sessile.starlette import SessionMiddleware
+
+
+class SecretStr:
+    """Hides its text, as that of pydantic does."""
+
+    def __str__(self) -> str:
+        return "*" * 10
+
+
+def put(request: Request) -> Response:
+    request.session["a"] = 1
+    return Response()
+
+
+def view(request: Request) -> Response:
+    return JSONResponse(dict(request.session))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "must"),
+    [
+        ("max_age", 1, "must be between 1.6s and"),
+        ("max_age", 10**10, "must be between 1.6s and"),
+        ("max_age", "3600", "must be a whole number of seconds or None"),
+        ("max_age", 1.5, "must be a whole number of seconds or None"),
+        ("max_age", float("nan"), "must be a whole number of seconds or None"),
+        ("max_age", float("inf"), "must be a whole number of seconds or None"),
+        ("max_age", True, "must be a whole number of seconds or None"),
+        ("idle_timeout", 1, "must be between 1.6s and"),
+        ("idle_timeout", "60", "must be a number of seconds or None"),
+        ("idle_timeout", -1, "must be seconds, 0 or more"),
+        ("lifetime", "60", "must be a number of seconds or None"),
+        ("rotate_every", "60", "must be a number of seconds or None"),
+        ("rotate_every", -1, "must be seconds, 0 or more"),
+        ("same_site", None, 'must be "lax", "strict" or "none"'),
+        ("same_site", "always", 'must be "lax", "strict" or "none"'),
+        ("path", None, "must be a text"),
+        ("path", "", "must begin with `/`"),
+        ("domain", "", "must be a host name"),
+        ("domain", 1, "must be a text"),
+        ("domain", "example.com:8000", "must be a host name"),
+        ("session_cookie", "my session", "must be letters, digits"),
+        ("session_cookie", "", "must be letters, digits"),
+        ("session_cookie", 1, "must be a text"),
+        ("cookie_name", b"sid", "must be a text"),
+        ("cookie_name", "my session", "must be letters, digits"),
+        ("secret_key", SecretStr(), "must be str, bytes, a Secret"),
+        ("memory", "32M", "must be a whole number"),
+        ("memory", 10, "must be between"),
+        ("max_session_size", 0, "must be between"),
+        ("max_sessions_per_user", None, "must be a whole number"),
+        ("identity_keys", "user", "must be a tuple of texts"),
+        ("identity_keys", [1], "must be a tuple of texts"),
+        ("identity_keys", None, "must be a tuple of texts"),
+    ],
+)
+def test_an_error_names_the_setting_its_value_and_what_it_must_be(setting: str, value: Any, must: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        SessionMiddleware(None, **{"secret_key": KEY, setting: value})  # type: ignore[arg-type]
+    text = str(caught.value)
+    assert f"`{setting}`" in text and must in text
+    shown = {SecretStr: "SecretStr"}.get(type(value), str(value))
+    assert shown in text or f"{value}s" in text or setting == "max_age" and "10000000000s" in text
+    assert not re.search(r"`(idle_timeout|name)`", text) or setting == "idle_timeout"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"same_site": "Lax"}, {"samesite": "lax"}),
+        ({"same_site": "Strict"}, {"samesite": "strict"}),
+        ({"same_site": "None", "https_only": True}, {"samesite": "none", "secure": ""}),
+        ({"max_age": 3600.0}, {"max-age": "3600"}),
+        ({"max_age": 0}, {"max-age": "0"}),
+        ({"max_age": -1}, {"max-age": "-1"}),
+        ({"domain": ".example.com"}, {"domain": ".example.com"}),
+        ({"path": "/app"}, {"path": "/app"}),
+        ({"secret_key": Secret(KEY)}, {}),
+        ({"session_cookie": "app.sid"}, {}),
+    ],
+)
+def test_what_starlette_accepts_is_accepted(settings: dict[str, Any], expected: dict[str, str]) -> None:
+    flags = attributes(client_for([Route("/", put)], **settings).get("/"))
+    assert flags and expected.items() <= flags.items()
+
+
+@pytest.mark.parametrize("max_age", [0, -1])
+def test_a_cookie_that_expires_at_once_opens_nothing(max_age: int) -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20)
+    client = client_for([Route("/", put), Route("/view", view)], cache=cache, max_age=max_age)
+    token = attributes(client.get("/"))["session"]
+    assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {} and len(cache) == 0
+
+
+def test_the_attributes_are_spelt_as_starlette_spells_them() -> None:
+    settings = {"path": "/app", "domain": ".example.com", "https_only": True, "same_site": "none", "partitioned": True}
+    cookie = client_for([Route("/", put)], **settings).get("/").headers["set-cookie"]
+    assert set(cookie.split("; ")[1:]) == {
+        "path=/app", "Max-Age=1209600", "domain=.example.com", "httponly", "secure", "samesite=none", "partitioned",
+    }  # fmt: skip

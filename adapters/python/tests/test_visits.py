@@ -1,0 +1,250 @@
+"""One request's session: read once, stored or said to be not, and told to the browser in the response's messages."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from conftest import KEY, control_of, fill
+
+from sessile import Full, Gone, SessionCache, SessionError, TooLarge
+from sessile._sessile import Sessions
+from sessile.session import Session, _Unread, unread
+from sessile.starlette import SessionMiddleware
+
+Act = Callable[[Session], None]
+
+
+class Browser:
+    """Keeps the cookie of a cache's sessions."""
+
+    def __init__(self, cache: SessionCache) -> None:
+        self.cache, self.cookie = cache, b""
+        self.middleware = SessionMiddleware(self._app, cache=cache)
+        self.sent: list[Any] = []
+        self.start: Any = {"type": "http.response.start", "status": 200, "headers": []}
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.act(scope["session"])
+        await send(self.start)
+        await send({"type": "http.response.body", "body": b""})
+
+    def request(self, act: Act = lambda session: None) -> int:
+        """Returns the status of the response."""
+        self.act, self.sent = act, []
+
+        async def send(message: Any) -> None:
+            self.sent.append(message)
+
+        scope = {"type": "http", "headers": [(b"cookie", self.cookie)] if self.cookie else []}
+        asyncio.run(self.middleware(scope, None, send))  # type: ignore[arg-type]
+        for name, value in self.sent[0]["headers"]:
+            if name == b"set-cookie":
+                pair = value.split(b";")[0]
+                self.cookie = b"" if pair.endswith((b"=", b"=null")) else pair
+        return int(self.sent[0]["status"])
+
+    def data(self) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        assert self.request(lambda session: found.append(dict(session))) == 200
+        return found[0]
+
+    def user(self) -> str | None:
+        found: list[str | None] = []
+        assert self.request(lambda session: found.append(control_of(session).user)) == 200
+        return found[0]
+
+
+def browser_with(cache: SessionCache, **data: Any) -> Browser:
+    browser = Browser(cache)
+    browser.request(lambda session: session.update(data))
+    return browser
+
+
+def fail_to_save(cache: SessionCache, error: type[SessionError]) -> Act:
+    """Saves what is too large, or finds no room, and removes it again."""
+
+    def act(session: Session) -> None:
+        size = cache.max_session_size if error is TooLarge else cache.max_session_size - 150
+        session.update(a="x" * (size // 2), b="x" * (size // 2))
+        with pytest.raises(error):
+            control_of(session).save()
+        del session["a"], session["b"]
+
+    return act
+
+
+# A session with a user finds room by eviction, so a sign-in is not `Full`. A `Conflict` needs a guard, which Python
+# does not have.
+@pytest.mark.parametrize(
+    ("error", "verb"),
+    [(TooLarge, "clear"), (TooLarge, "sign_in"), (TooLarge, "rotate"), (Full, "clear"), (Full, "rotate")],
+)
+def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_is_an_error(
+    error: type[SessionError], verb: str
+) -> None:
+    cache = SessionCache(secret_key=KEY, memory=1 << 20 if error is Full else 4 << 20)
+    if error is Full:
+        fill(cache)
+    browser = browser_with(cache, user_id=7, cart=["tea"])
+    old = browser.cookie
+
+    def act(session: Session) -> None:
+        if verb == "clear":
+            session.clear()
+        elif verb == "sign_in":
+            control_of(session).sign_in("ada")
+        else:
+            control_of(session).rotate()
+        fail_to_save(cache, error)(session)
+        session["after"] = 1
+
+    status = browser.request(act)
+    new, browser.cookie = browser.cookie, old
+    data = {} if verb == "clear" else {"user_id": 7, "cart": ["tea"]}
+    if status == 200:
+        assert browser.data() == {}, "the old id opens nothing"
+        browser.cookie = new
+        assert browser.data() == data | {"after": 1}
+        assert browser.user() == {"clear": None, "sign_in": "ada", "rotate": None}[verb]
+    else:
+        assert error is Full and status == 503 and browser.data() == data
+
+
+def test_after_gone_the_dict_is_empty_and_what_follows_is_a_new_session(cache: SessionCache) -> None:
+    browser = browser_with(cache, user_id=7, n=1)
+    old = browser.cookie
+
+    def act(session: Session) -> None:
+        session["n"] = 2
+        cache.end_all()
+        with pytest.raises(Gone):
+            control_of(session).save()
+        assert session == {} and not session.modified
+        session["m"] = 3
+
+    assert browser.request(act) == 200
+    assert browser.cookie not in (b"", old) and browser.data() == {"m": 3}
+
+
+def test_after_gone_alone_no_session_is_created(cache: SessionCache) -> None:
+    browser = browser_with(cache, n=1)
+
+    def act(session: Session) -> None:
+        session["n"] = 2
+        cache.end_all()
+        with pytest.raises(Gone):
+            control_of(session).save()
+
+    assert browser.request(act) == 200
+    assert len(cache) == 0 and browser.data() == {}
+
+
+def test_a_thread_that_reads_late_undoes_nothing_of_another(cache: SessionCache) -> None:
+    """It has entered `mark_accessed`, and is stopped, while the other one writes and signs in."""
+    browser = browser_with(cache, n=1)
+    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    session["n"] = 2
+    control_of(session).sign_in("ada")
+    _Unread.mark_accessed(session)  # type: ignore[arg-type]
+    assert session == {"n": 2} and control_of(session).user == "ada"
+
+
+def test_a_thread_that_is_stopped_while_it_reads_undoes_nothing_of_another(cache: SessionCache) -> None:
+    browser = browser_with(cache, n=1)
+
+    class Headers(list[tuple[bytes, bytes]]):
+        is_first = True
+
+        def __iter__(self) -> Any:
+            if self.is_first:
+                self.is_first = False
+                other = threading.Thread(target=write)
+                other.start()
+                other.join()
+            return super().__iter__()
+
+    def write() -> None:
+        session["n"] = 2
+        control_of(session).sign_in("ada")
+
+    session = unread(Sessions(cache).begin(Headers([(b"cookie", browser.cookie)]), False))
+    assert session.get("n") == 2 and control_of(session).user == "ada"
+
+
+def test_a_message_that_an_application_sends_again_and_again_is_not_changed(cache: SessionCache) -> None:
+    first, second = Browser(cache), Browser(cache)
+    first.start = second.start = {"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b")]}
+    for browser in (first, second):
+        browser.request(lambda session: session.update(a=1))
+    assert first.start["headers"] == [(b"x-a", b"b")]
+    assert first.cookie != second.cookie and first.sent[0] is not first.start
+
+
+@pytest.mark.parametrize("headers", [[], [(b"x-a", b"b")]])
+def test_a_message_may_be_any_mapping(cache: SessionCache, headers: Any) -> None:
+    browser = Browser(cache)
+    browser.start = MappingProxyType({"type": "http.response.start", "status": 200, "headers": headers})
+    assert browser.request(lambda session: session.update(a=1)) == 200
+    assert isinstance(browser.sent[0], Mapping) and browser.data() == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [500, 599, 600, 999])
+def test_a_status_of_500_or_more_is_a_failure(cache: SessionCache, status: int) -> None:
+    browser = browser_with(cache, a=1)
+    browser.start = {"type": "http.response.start", "status": status, "headers": []}
+    assert browser.request(lambda session: session.update(a=2)) == status
+    browser.start["status"] = 200
+    assert browser.data() == {"a": 1}
+
+
+def test_a_session_has_attributes_and_weak_references_as_starlettes() -> None:
+    session = unread(Sessions(SessionCache(secret_key=KEY, memory=4 << 20)).begin([], False))
+    session.note = "mine"  # type: ignore[attr-defined]
+    assert weakref.ref(session)() is session and session.note == "mine" and session == {}  # type: ignore[attr-defined]
+
+
+def test_a_cycle_through_the_headers_is_collected(cache: SessionCache) -> None:
+    class Headers(list[Any]):
+        pass
+
+    headers = Headers()
+    headers.session = unread(Sessions(cache).begin(headers, False))  # type: ignore[attr-defined]
+    gone = weakref.ref(headers)
+    del headers
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: SessionCache) -> None:
+    browser = browser_with(cache, a=1)
+
+    def new() -> Session:
+        return unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+
+    assert json.dumps(new()) == '{"a": 1}'
+    assert dict(new()) == {**new()} == new() | {} == {"a": 1}
+
+
+def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were_put(cache: SessionCache) -> None:
+    browser = Browser(cache)
+    data = {"zebra": 1, "apple": {"zebra": 1, "apple": 2}}
+
+    def act(session: Session) -> None:
+        session.update(data)
+        assert list(session) == ["zebra", "apple"]
+
+    browser.request(act)
+    assert list(browser.data()) == ["apple", "zebra"] and list(browser.data()["apple"]) == ["zebra", "apple"]
+    browser.request(lambda session: taken.append(session.popitem()))
+    assert taken == [("zebra", 1)] and browser.data() == {"apple": {"zebra": 1, "apple": 2}}
+
+
+taken: list[Any] = []
