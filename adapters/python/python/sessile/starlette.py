@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from typing import Any, Literal
 
 from sessile import _install, _settings
+from sessile._access import tell_sessions_of_access
 from sessile._replaced import adopt
 from sessile._sessile import SessionCache, Sessions, Visit
 from sessile._workers import warn_of_several
@@ -121,6 +122,7 @@ class SessionMiddleware:
                 stacklevel=2,
             )
         warn_of_several()
+        tell_sessions_of_access()
         self.app = app
         self.cache = cache
         self._touch_always = bool(touch_always)
@@ -152,7 +154,7 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] == "http.response.start":
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if type(then) is tuple:
+            if isinstance(then, tuple):
                 return _then(send, session, *then)
             return send(message if then is None else then)
 
@@ -209,7 +211,7 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] in _STARTS:
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if type(then) is tuple:
+            if isinstance(then, tuple):
                 await _then(send, session, *then)
             else:
                 await send(message if then is None else then)
