@@ -64,6 +64,7 @@
 //! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at
 //! once, whatever the response will be, and so does [`Session::save`] where a handler wants to see how it went.
 
+mod adapters;
 mod attributes;
 mod changes;
 mod commit;
