@@ -152,7 +152,7 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] == "http.response.start":
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if type(then) is tuple:
+            if isinstance(then, tuple):
                 return _then(send, session, *then)
             return send(message if then is None else then)
 
@@ -209,7 +209,7 @@ class SessionMiddleware:
             if scope.get("session") is not session and message["type"] in _STARTS:
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if type(then) is tuple:
+            if isinstance(then, tuple):
                 await _then(send, session, *then)
             else:
                 await send(message if then is None else then)
