@@ -270,7 +270,7 @@ def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Excep
 
 
 def test_a_replaced_session_is_stored_by_save_too() -> None:
-    def replace(request: Request) -> Response:
+    async def replace(request: Request) -> Response:
         request.scope["session"] = {"a": 1}
         session_control(request).save()
         assert request.session == {"a": 1}
