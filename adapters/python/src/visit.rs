@@ -473,7 +473,7 @@ impl<'py> Read<'py> {
     }
 }
 
-/// Does what takes no lock but that of the request's own session. It lets go of the interpreter if another thread
+/// Does what takes no lock but that of the request's own session. Releases the interpreter if another thread
 /// holds that lock, which may itself wait for the engine.
 fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() -> R + Send) -> R {
     if session.is_busy() { py.detach(act) } else { act() }
