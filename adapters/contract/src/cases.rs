@@ -95,6 +95,7 @@ macro_rules! for_each_case {
                 life_1_signing_in_and_rotating_change_the_id_and_kill_the_old_one,
                 life_1_a_visitor_without_a_session_signs_in,
                 st_24_signing_out_ends_the_session,
+                what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie,
                 st_54_signing_out_without_a_session_creates_none,
                 a_user_s_devices_are_listed_and_ended,
                 a_form_counts_in_its_own_session_until_the_id_changes,
@@ -103,6 +104,7 @@ macro_rules! for_each_case {
                 naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_planted_cookie
                     ["identity-keys"],
                 an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id ["identity-keys"],
+                a_replaced_cookie_signs_in_by_an_identity_key ["identity-keys"],
                 removing_an_identity_key_is_stored_though_the_response_is_an_error
                     ["identity-keys"],
                 a_verb_whose_save_failed_is_performed_all_the_same,
@@ -137,6 +139,7 @@ macro_rules! for_each_case {
             failures {
                 a_response_of_500_stores_nothing_but_an_end,
                 a_handler_that_panics_stores_nothing ["panics"],
+                a_sign_out_holds_though_the_handler_panics ["panics"],
                 a_client_that_goes_away_leaves_nothing_behind ["cancels"],
                 a_body_dropped_half_way_stores_nothing,
                 a_session_over_the_limit_is_an_error_that_says_so,

@@ -31,13 +31,25 @@ fn says(answer: &Answer, name: &str, word: &str) -> bool {
     fields.split(',').filter(|said| said.trim().eq_ignore_ascii_case(word)).count() == 1
 }
 
-/// Whether it is to the letter what the engine's defaults make: a token, or none and no time left.
+/// The attributes of a `Set-Cookie` field in lower case: browsers ignore the case, and adapters write it as their
+/// frameworks do.
+pub(crate) fn attributes(field: &str) -> String {
+    field
+        .split_once("; ")
+        .map(|(_, attributes)| attributes.to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+/// Whether it is, but for the case of its attributes, what the engine's defaults make: a token, or none and no time
+/// left.
 fn is_golden(field: &str) -> bool {
-    let rest = field.strip_prefix(COOKIE_NAME).and_then(|rest| rest.strip_prefix('='));
-    let Some((value, attributes)) = rest.and_then(|rest| rest.split_once("; Path=/")) else {
+    let pair = field.split("; ").next().and_then(|pair| pair.strip_prefix(COOKIE_NAME));
+    let Some(value) = pair.and_then(|rest| rest.strip_prefix('=')) else {
         return false;
     };
-    let Some(age) = attributes.strip_suffix("; HttpOnly; Secure; SameSite=Lax") else {
+    let attributes = attributes(field);
+    let age = attributes.strip_prefix("path=/");
+    let Some(age) = age.and_then(|age| age.strip_suffix("; httponly; secure; samesite=lax")) else {
         return false;
     };
     if value.is_empty() { age == REMOVED } else { is_token(value) && is_age(age) }
@@ -50,11 +62,11 @@ fn is_token(value: &str) -> bool {
 
 /// None, or seconds that are 400 days at most.
 fn is_age(age: &str) -> bool {
-    let seconds = age.strip_prefix("; Max-Age=").and_then(|seconds| seconds.parse::<u32>().ok());
+    let seconds = age.strip_prefix("; max-age=").and_then(|seconds| seconds.parse::<u32>().ok());
     age.is_empty() || seconds.is_some_and(|seconds| (1..=400 * 24 * 60 * 60).contains(&seconds))
 }
 
-const REMOVED: &str = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+const REMOVED: &str = "; max-age=0; expires=thu, 01 jan 1970 00:00:00 gmt";
 
 #[cfg(test)]
 mod tests {
@@ -67,6 +79,7 @@ mod tests {
         for good in [
             format!("__Host-session={token}; Path=/{end}"),
             format!("__Host-session={token}; Path=/; Max-Age=60{end}"),
+            format!("__Host-session={token}; path=/; Max-Age=60; httponly; secure; samesite=lax"),
             format!(
                 "__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{end}"
             ),
@@ -75,6 +88,7 @@ mod tests {
         }
         for bad in [
             format!("session={token}; Path=/{end}"),
+            format!("__host-session={token}; Path=/{end}"),
             format!("__Host-session={token}; Path=/shop{end}"),
             format!("__Host-session={token}; Path=/; Domain=localhost{end}"),
             format!("__Host-session={token}; Path=/; Max-Age=34560001{end}"),

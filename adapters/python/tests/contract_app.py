@@ -9,19 +9,21 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Depends, FastAPI, Form, HTTPException, Query
+from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from sessile import InvalidCSRFToken, SessionCache
+from sessile import Gone, InvalidCSRFToken, SessionCache, SessionError
 from sessile.fastapi import SessionDep, SessionMiddleware
+from sessile.starlette import session_control
 from sessile.testing import ManualClock
 
-FEATURES = "panics remember clock large-headers"
+FEATURES = "panics remember clock large-headers identity-keys touch-always rotates"
 
 clock = ManualClock()
 cache = SessionCache(keys=os.environ["SESSILE_KEYS"], memory=16 << 20, cookie_name="__Host-session", clock=clock)
-app = FastAPI(default_response_class=PlainTextResponse)
-app.add_middleware(SessionMiddleware, cache=cache, https_only=True, max_age=None)
+router = APIRouter(default_response_class=PlainTextResponse)
 
 
 async def data(session: SessionDep) -> Any:
@@ -33,104 +35,113 @@ InQuery = Annotated[str, Query()]
 InForm = Annotated[str, Form()]
 
 
-@app.get("/features")
+@router.get("/features")
 async def features() -> str:
     return "\n".join(FEATURES.split())
 
 
-@app.get("/stats")
+@router.get("/stats")
 async def stats() -> str:
     cache.maintain(sys.maxsize)
     counts = cache.stats()
     return f"{len(cache)} {counts['created']} {counts['saved']}"
 
 
-@app.get("/untouched")
+@router.get("/untouched")
 async def untouched() -> str:
     return "untouched"
 
 
-@app.get("/get")
+@router.get("/get")
 async def get(session: Visitor, key: InQuery) -> str:
     return str(session.get(key, ""))
 
 
-@app.post("/set")
+@router.post("/set")
 async def put(session: Visitor, key: InForm, value: InForm = "") -> str:
     session[key] = value
     return "ok"
 
 
-@app.post("/remove")
+@router.post("/remove")
 async def remove(session: Visitor, key: InForm) -> str:
     session.pop(key, None)
     return "ok"
 
 
-@app.post("/take")
+@router.post("/take")
 async def take(session: Visitor, key: InForm) -> str:
     return str(session.pop(key, ""))
 
 
-@app.post("/clear")
+@router.post("/clear")
 async def clear(session: Visitor) -> str:
     for key in list(session):
         del session[key]
     return "ok"
 
 
-@app.post("/bump")
+@router.post("/bump")
 async def bump(session: Visitor, key: InForm) -> str:
     session[key] = session.get(key, 0) + 1
     return str(session[key])
 
 
-@app.post("/sign-in")
+@router.post("/sign-in")
 async def sign_in(session: SessionDep, user: InForm, label: InForm = "", remember: Annotated[float | None, Form()] = None) -> str:
     session.sign_in(user, label=label, remember=remember)
     return "ok"
 
 
-@app.get("/user")
+@router.get("/user")
 async def user(session: SessionDep) -> str:
     return session.user or ""
 
 
-@app.post("/sign-out")
+@router.post("/sign-out")
 async def sign_out(session: SessionDep) -> str:
     session.sign_out()
     return "ok"
 
 
-@app.post("/sign-out-and-set")
+@router.post("/sign-out-and-set")
 async def sign_out_and_set(session: SessionDep, key: InForm, value: InForm) -> str:
     session.sign_out()
     session.data[key] = value
     return "ok"
 
 
-@app.post("/sign-out-everywhere")
+@router.post("/sign-out-set-and-delete-cookie")
+async def sign_out_set_and_delete_cookie(session: SessionDep, key: InForm, value: InForm) -> Response:
+    session.data.clear()
+    session.data[key] = value
+    response = PlainTextResponse("ok")
+    response.delete_cookie("__Host-session")
+    return response
+
+
+@router.post("/sign-out-everywhere")
 async def sign_out_everywhere(session: SessionDep) -> str:
     return str(session.sign_out_everywhere())
 
 
-@app.post("/rotate")
+@router.post("/rotate")
 async def rotate(session: SessionDep) -> str:
     session.rotate()
     return "ok"
 
 
-@app.get("/devices")
+@router.get("/devices")
 async def devices(session: SessionDep) -> str:
     return "\n".join(f"{'* ' if device.is_this else ''}{device.label}" for device in session.user_sessions())
 
 
-@app.get("/csrf")
+@router.get("/csrf")
 async def csrf(session: SessionDep) -> str:
     return session.csrf_token()
 
 
-@app.post("/csrf")
+@router.post("/csrf")
 async def check_csrf(session: SessionDep, token: InForm = "") -> str:
     try:
         session.check_csrf(token)
@@ -139,39 +150,45 @@ async def check_csrf(session: SessionDep, token: InForm = "") -> str:
     return "ok"
 
 
-@app.post("/own-headers")
+@router.post("/own-headers")
 async def own_headers(session: Visitor) -> Response:
     session["a"] = "1"
     headers = {"set-cookie": "theme=dark", "vary": "accept-language", "cache-control": "public, max-age=60"}
     return PlainTextResponse("ok", headers=headers)
 
 
-@app.post("/unwritable")
+@router.post("/unwritable")
 async def unwritable(session: Visitor) -> None:
     session["a"] = object()
 
 
-@app.post("/fail")
+@router.post("/fail")
 async def fail(session: SessionDep, key: InForm, value: InForm) -> Response:
     session.data[key] = value
     session.sign_in("mallory")
     return PlainTextResponse("failed", 500)
 
 
-@app.post("/sign-out-and-fail")
+@router.post("/sign-out-and-fail")
 async def sign_out_and_fail(session: SessionDep, key: InForm, value: InForm) -> Response:
     session.sign_out()
     session.data[key] = value
     return PlainTextResponse("failed", 500)
 
 
-@app.post("/panic")
+@router.post("/panic")
 async def panic(session: Visitor, key: InForm, value: InForm) -> None:
     session[key] = value
     raise RuntimeError("as the contract asks for")
 
 
-@app.get("/stream")
+@router.post("/sign-out-and-panic")
+async def sign_out_and_panic(session: SessionDep) -> None:
+    session.sign_out()
+    raise RuntimeError("as the contract asks for")
+
+
+@router.get("/stream")
 async def stream(session: SessionDep, key: InQuery) -> Response:
     async def body() -> AsyncIterator[str]:
         yield f"{session.data.get(key, '')}\n"
@@ -200,40 +217,168 @@ class Hold:
             self.changed.notify_all()
 
 
+    async def wait(self) -> None:
+        release = self.release
+        await self.count(1)
+        try:
+            await release.wait()
+        finally:
+            await self.count(-1)
+
+
 hold = Hold()
 
 
-@app.post("/held-set")
+@router.post("/held-set")
 async def held_set(session: Visitor, key: InForm, value: InForm) -> str:
     session.get(key)
-    release = hold.release
-    await hold.count(1)
-    try:
-        await release.wait()
-    finally:
-        await hold.count(-1)
+    await hold.wait()
     session[key] = value
     return "ok"
 
 
-@app.get("/held")
+@router.post("/held-take")
+async def held_take(session: Visitor, key: InForm) -> str:
+    session.get(key)
+    await hold.wait()
+    return str(session.pop(key, ""))
+
+
+@router.post("/held-sign-in")
+async def held_sign_in(session: SessionDep, user: InForm, label: InForm = "") -> str:
+    _ = session.user
+    await hold.wait()
+    session.sign_in(user, label=label)
+    return "ok"
+
+
+@router.get("/held-csrf")
+async def held_csrf(session: SessionDep) -> str:
+    token = session.csrf_token()
+    await hold.wait()
+    return token
+
+
+# These look at the session only once they are let go.
+
+
+@router.post("/slow-set")
+async def slow_set(request: Request, key: InForm, value: InForm) -> str:
+    await hold.wait()
+    request.session[key] = value
+    return "ok"
+
+
+@router.get("/slow-csrf")
+async def slow_csrf(request: Request) -> str:
+    await hold.wait()
+    try:
+        return session_control(request).csrf_token()
+    except Gone as error:
+        raise HTTPException(409) from error
+
+
+@router.post("/save-and-go-on")
+async def save_and_go_on(session: SessionDep, verb: InForm, user: InForm, value: InForm) -> str:
+    match verb:
+        case "sign-in":
+            session.sign_in(user)
+        case "rotate":
+            session.rotate()
+        case _:
+            session.data.clear()
+    session.data["x"] = session.data["y"] = value
+    answer = "stored"
+    try:
+        session.save()
+    except SessionError:
+        answer = "rejected"
+    for key in ("x", "y"):
+        session.data.pop(key, None)
+    return answer
+
+
+@router.post("/remove-and-fail")
+async def remove_and_fail(session: Visitor, key: InForm) -> Response:
+    session.pop(key, None)
+    return PlainTextResponse("failed", 500)
+
+
+@router.post("/framed-set")
+async def framed_set(session: Visitor, key: InForm, value: InForm) -> str:
+    session[key] = value
+    return "ok"
+
+
+@router.get("/held")
 async def held(requests: Annotated[int, Query()]) -> str:
     async with hold.changed:
         await hold.changed.wait_for(lambda: hold.held == requests)
     return "ok"
 
 
-@app.post("/release")
+@router.post("/release")
 async def release() -> str:
     hold.release.set()
     hold.release = asyncio.Event()
     return "ok"
 
 
-@app.post("/advance")
+@router.post("/advance")
 async def advance(seconds: Annotated[float, Form()]) -> str:
     clock.advance(seconds)
     return "ok"
+
+
+class Framed:
+    """The middleware of ``/framed-set``: adds headers to each response."""
+
+    HEADERS = [
+        (b"access-control-allow-origin", b"https://shop.example"),
+        (b"x-request-id", b"7"),
+        (b"set-cookie", b"theme=dark"),
+        (b"accept-ranges", b"bytes"),
+        (b"age", b"1"),
+        (b"content-disposition", b"inline"),
+        (b"content-language", b"en"),
+        (b"content-location", b"/framed"),
+        (b"content-range", b"bytes 0-1/2"),
+        (b"etag", b'"1"'),
+        (b"expires", b"Thu, 01 Jan 2099 00:00:00 GMT"),
+        (b"last-modified", b"Thu, 01 Jan 1970 00:00:00 GMT"),
+        (b"link", b"</style.css>; rel=preload"),
+        (b"location", b"/elsewhere"),
+        (b"refresh", b"60"),
+    ]
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def framed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self.HEADERS]}
+            await send(message)
+
+        is_framed = scope["type"] == "http" and scope["path"].endswith("/framed-set")
+        await self.app(scope, receive, framed if is_framed else send)
+
+
+def behind_sessions(**settings: Any) -> FastAPI:
+    application = FastAPI(default_response_class=PlainTextResponse)
+    application.include_router(router)
+    application.add_middleware(Framed)
+    application.add_middleware(SessionMiddleware, cache=cache, https_only=True, **settings)
+    return application
+
+
+app = Starlette(
+    routes=[
+        Mount("/rotating", behind_sessions(max_age=1_800, rotate_every=600)),
+        Mount("/touched", behind_sessions(max_age=None, touch_always=True)),
+        Mount("/", behind_sessions(max_age=None)),
+    ]
+)
 
 
 class Server(uvicorn.Server):

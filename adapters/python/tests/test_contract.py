@@ -28,4 +28,11 @@ def test_the_contract() -> None:
             server.terminate()
     assert done.returncode == 0, "\n" + (done.stdout or done.stderr)
     skipped = [line.rpartition(": ")[2] for line in done.stdout.splitlines() if line.startswith("skip ")]
-    assert skipped == ["no feature increment", "no feature cancels"]
+    assert skipped == [
+        "no feature keep",
+        "no feature cancels",
+        "no feature keep",
+        "no feature guard",
+        "no feature increment",
+        "no feature cancels",
+    ]

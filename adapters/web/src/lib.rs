@@ -46,9 +46,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # What counts as a use
+//! A request is a use of its session if a handler or a middleware reads or writes the session, by any verb of
+//! [`Session`]. To receive a `Session` is no use. So a page that only asks for static files, or calls an API that never
+//! reads the session, does not keep its visitor signed in. [`Sessions::with_touch_always`] counts every request with a
+//! valid cookie instead. The rule is the same in every adapter.
+//!
 //! # What a response carries
-//! * Nothing, when no handler looked at the session.
-//! * `Vary: Cookie`, when one did.
+//! * Nothing, when the request is no use of the session.
+//! * `Vary: Cookie`, when a handler looked at the session.
 //! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, when it ended while the
 //!   handler ran, or when its cookie is to be kept longer. It stands beside those of the handler and replaces only one
 //!   of its own name. `Cache-Control` then says `no-store`: what the handler said stays if it holds that directive, and
@@ -58,6 +64,7 @@
 //! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at
 //! once, whatever the response will be, and so does [`Session::save`] where a handler wants to see how it went.
 
+mod adapters;
 mod attributes;
 mod changes;
 mod commit;

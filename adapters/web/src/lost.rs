@@ -44,9 +44,11 @@ impl State {
     /// The session has a new id that this request does not know. A sign-in goes on with the data that this request
     /// read, in place of the other session.
     pub(crate) fn was_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
-        let Stored::Live(live) = &self.stored else {
+        let Stored::Live(live) = &mut self.stored else {
             return Err(Error::Rotated.into());
         };
+        // Within the grace the old id still shows what others have stored since; else what was read is all there is.
+        let _ = live.reload(&request.sessions);
         let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
         let signs_in = self.wishes.sign_in.is_some();
         if signs_in || !authenticated && self.names_another(request, &base) {

@@ -98,7 +98,8 @@ impl Sessions {
         self.with(|attributes| attributes.path = Some(path.into()))
     }
 
-    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
+    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set. A leading dot is sent
+    /// as given; browsers ignore it.
     ///
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-`.

@@ -192,6 +192,20 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     assert_eq!(tab.begin().user().as_deref(), Some("ada"));
 }
 
+#[test]
+fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
+    let (cache, clock) = cache();
+    let sessions = Sessions::new(cache.clone()).rotate_every(HOUR);
+    let mut browser = visitor(&sessions);
+    clock.advance(HOUR);
+    let (mut tab, slow) = (browser.clone(), browser.begin());
+    assert!(slow.contains("cart"));
+    browser.visit(|session| session.insert("added", 1).unwrap());
+    slow.sign_in("ada").unwrap();
+    assert_eq!(status(&tab.finish(&slow, StatusCode::OK)), 200);
+    assert_eq!((tab.begin().keys(), cache.len()), (vec!["added".into(), "cart".into()], 1));
+}
+
 /// A visitor who is signed in, whose cookie is kept, and whose id is an hour old.
 fn kept(sessions: &Sessions, clock: &Clock) -> Visitor {
     let mut browser = Visitor::new(sessions);

@@ -2,13 +2,12 @@
 
 use crate::{
     Answer, COOKIE_NAME, Request, Site, jar,
-    laws::{own_cookies, varies},
+    laws::{attributes, own_cookies, varies},
 };
 
 pub(super) fn cook_1_the_cookie_is_tied_to_the_host_and_hidden_from_scripts(site: &Site) {
     let cookie = issued(&site.browser().post("/set", KEY_AND_VALUE)).to_owned();
-    let attributes = cookie.split_once("; ").map(|(_, attributes)| attributes);
-    assert_eq!(attributes, Some("Path=/; HttpOnly; Secure; SameSite=Lax"));
+    assert_eq!(attributes(&cookie), "path=/; httponly; secure; samesite=lax");
     assert!(cookie.starts_with("__Host-session="));
 }
 
@@ -56,8 +55,8 @@ pub(super) fn cook_4_the_cookie_is_short_however_much_the_session_holds(site: &S
 pub(super) fn cook_5_the_cookie_goes_when_the_browser_closes(site: &Site) {
     for path in ["/set", "/sign-in"] {
         let answer = site.browser().post(path, KEY_AND_VALUE);
-        let cookie = issued(&answer);
-        assert!(!cookie.contains("Max-Age") && !cookie.contains("Expires"), "{path}");
+        let attributes = attributes(issued(&answer));
+        assert!(!attributes.contains("max-age") && !attributes.contains("expires"), "{path}");
     }
 }
 
@@ -66,7 +65,8 @@ pub(super) fn cook_5_a_remembered_cookie_has_the_session_s_age(site: &Site) {
     for (asked, most) in [("600", 600), (ten_years, 30 * 60)] {
         let form = [("user", "ada"), ("label", ""), ("remember", asked)];
         let answer = site.browser().post("/sign-in", &form);
-        let age = issued(&answer).split("; ").find_map(|item| item.strip_prefix("Max-Age="));
+        let attributes = attributes(issued(&answer));
+        let age = attributes.split("; ").find_map(|item| item.strip_prefix("max-age="));
         let age: u32 = age.and_then(|age| age.parse().ok()).expect("it has an age");
         assert!((most - 2..=most).contains(&age), "{age} of {most} seconds");
     }
@@ -132,10 +132,11 @@ pub(super) fn term_6_the_removal_repeats_what_was_set(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let answer = browser.post("/sign-out", &[]);
+    let [removal] = own_cookies(&answer)[..] else { panic!("there is one removal") };
+    assert!(removal.starts_with("__Host-session=; "));
     assert_eq!(
-        own_cookies(&answer),
-        ["__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; \
-          Secure; SameSite=Lax"],
+        attributes(removal),
+        "path=/; max-age=0; expires=thu, 01 jan 1970 00:00:00 gmt; httponly; secure; samesite=lax",
     );
     assert_eq!(browser.cookie(), "", "the browser has none now");
 }

@@ -38,6 +38,18 @@ pub(super) fn an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id(si
     assert_ne!(browser.cookie(), cookie, "to name somebody again is a sign-in");
 }
 
+pub(super) fn a_replaced_cookie_signs_in_by_an_identity_key(site: &Site) {
+    let mut browser = site.browser();
+    browser.set("cart", "tea");
+    let old = browser.cookie();
+    // The response with the new cookie is lost on the way.
+    site.post("/rotate", &[], &[&old]);
+    assert_eq!(browser.value("cart"), "", "the old one opens nothing");
+    browser.set(USER, "ada");
+    assert_ne!(browser.cookie(), old);
+    assert_eq!(browser.value(USER), "ada");
+}
+
 pub(super) fn removing_an_identity_key_is_stored_though_the_response_is_an_error(site: &Site) {
     let mut browser = site.browser();
     browser.set(USER, "ada");

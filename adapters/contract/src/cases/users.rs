@@ -38,6 +38,19 @@ pub(super) fn st_24_signing_out_ends_the_session(site: &Site) {
     assert_eq!(site.stats()[0], sessions);
 }
 
+pub(super) fn what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie(
+    site: &Site,
+) {
+    let mut browser = site.browser();
+    browser.sign_in("clarke", "");
+    let old = browser.cookie();
+    let flash = [("key", "flash"), ("value", "Good bye.")];
+    let answer = browser.post("/sign-out-set-and-delete-cookie", &flash);
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1));
+    assert_eq!((browser.value("flash").as_str(), browser.user().as_str()), ("Good bye.", ""));
+    assert_eq!(site.get("/user", &[old]).body, "");
+}
+
 pub(super) fn st_54_signing_out_without_a_session_creates_none(site: &Site) {
     let before = site.stats();
     assert_eq!(site.post("/sign-out", &[], NO_COOKIES).cookie(), None);

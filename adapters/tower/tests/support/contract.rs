@@ -86,6 +86,7 @@ pub(crate) fn routes() -> Router {
         .route("/user", get(|session: Session| async move { session.user().unwrap_or_default() }))
         .route("/sign-out", post(sign_out))
         .route("/sign-out-and-set", post(sign_out_and_set))
+        .route("/sign-out-set-and-delete-cookie", post(sign_out_set_and_delete_cookie))
         .route("/sign-out-everywhere", post(sign_out_everywhere))
         .route("/rotate", post(|session: Session| async move { session.rotate().map(ok) }))
         .route("/devices", get(devices))
@@ -98,6 +99,7 @@ pub(crate) fn routes() -> Router {
         .route("/fail", post(fail))
         .route("/sign-out-and-fail", post(sign_out_and_fail))
         .route("/panic", post(panic))
+        .route("/sign-out-and-panic", post(sign_out_and_panic))
         .route("/stream", get(stream))
         .route("/held-set", post(held_set))
         .route("/held-take", post(held_take))
@@ -175,6 +177,14 @@ async fn sign_out_and_set(session: Session, input: Input) -> Done {
     set(session, input).await
 }
 
+async fn sign_out_set_and_delete_cookie(
+    session: Session,
+    input: Input,
+) -> Result<impl IntoResponse, SessionError> {
+    let done = sign_out_and_set(session, input).await?;
+    Ok(([(header::SET_COOKIE, "__Host-session=; Path=/; Max-Age=0")], done))
+}
+
 async fn sign_out_everywhere(session: Session) -> String {
     session.sign_out_everywhere().to_string()
 }
@@ -222,6 +232,11 @@ async fn sign_out_and_fail(
 
 async fn panic(session: Session, Form(input): Input) -> Done {
     session.insert(&input["key"], &input["value"])?;
+    panic!("a handler of the contract panics, as it should");
+}
+
+async fn sign_out_and_panic(session: Session) {
+    session.sign_out();
     panic!("a handler of the contract panics, as it should");
 }
 
