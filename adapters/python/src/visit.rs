@@ -5,7 +5,6 @@
 mod respond;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
@@ -164,10 +163,8 @@ impl Visit {
         let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
         drop(visit);
         if removals.is_ok_and(|removals| Self::push(slf.py(), &session, &removals).is_ok()) {
-            let failure = StatusCode::INTERNAL_SERVER_ERROR;
-            let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
             // Nothing can report that it failed.
-            drop(slf.py().detach(commit));
+            drop(slf.py().detach(|| session.store_sign_out()));
         }
         slf.borrow_mut().stage = Stage::Failed;
         unless_busy(slf.py(), &session, || session.detach());

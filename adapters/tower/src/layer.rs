@@ -60,7 +60,13 @@ impl SessionLayer {
     /// The session of a request, not begun where the request says nothing of it and nobody wants to know anything.
     #[inline]
     pub(crate) fn pend<B>(&self, request: &mut Request<B>, admit_key: Option<Vec<u8>>) -> Pending {
-        self.hide_outer(request);
+        if let Some(outer) = take_outer(request)
+            && let Some(pending) = self.sessions.pend_behind(&outer)
+            && admit_key.is_none()
+        {
+            request.extensions_mut().insert(outer);
+            return pending;
+        }
         let is_asked = self.in_extensions
             || self.sessions.sign_in_page().is_some()
             || admit_key.is_some()
@@ -84,16 +90,6 @@ impl SessionLayer {
             request.extensions_mut().insert(session);
         }
         pending
-    }
-
-    /// A session that came along from a layer further out is not this one's.
-    #[inline]
-    fn hide_outer<B>(&self, request: &mut Request<B>) {
-        if IN_EXTENSIONS.load(Ordering::Relaxed)
-            && let Some(outer) = request.extensions_mut().remove::<Session>()
-        {
-            self.sessions.check_outer(&outer);
-        }
     }
 
     /// On whose behalf a request may make a session, if that is asked of it.
@@ -123,7 +119,8 @@ impl SessionLayer {
         self.try_map(|sessions| sessions.with_path(path))
     }
 
-    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
+    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set. A leading dot is sent
+    /// as given; browsers ignore it.
     ///
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-` as the default name does.
@@ -271,6 +268,13 @@ impl<S> Layer<S> for SessionLayer {
     fn layer(&self, inner: S) -> SessionService<S> {
         SessionService::new(inner, self.clone())
     }
+}
+
+/// The session that came along from a layer further out, which is not this layer's.
+#[inline]
+fn take_outer<B>(request: &mut Request<B>) -> Option<Session> {
+    let is_possible = IN_EXTENSIONS.load(Ordering::Relaxed);
+    if is_possible { request.extensions_mut().remove() } else { None }
 }
 
 /// Looks at each name: hashing one takes as long as comparing several, and requests seldom have many.

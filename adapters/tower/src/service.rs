@@ -82,7 +82,8 @@ where
 
 /// An extension of a response: what its request changed is not stored, as if its status was 500 or above.
 ///
-/// For a layer that answers in place of a handler which it gave up half-way, inside the session layer:
+/// For a layer inside the session layer that answers in place of a handler which it gave up half-way, such as a timeout
+/// of one route:
 ///
 /// ```
 /// use axum::{BoxError, Extension, http::StatusCode, response::IntoResponse};

@@ -170,25 +170,46 @@ fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
 }
 
 #[test]
-fn a_layer_behind_one_with_equal_settings_shares_its_session() {
+fn a_layer_behind_one_with_equal_settings_shares_the_session_that_comes_along() {
+    let cache = cache();
+    let layer = || SessionLayer::new(cache.clone()).rotate_every(Duration::from_secs(60));
+    for inner in [layer(), layer().in_extensions()] {
+        let before = cache.stats();
+        write_between(&layer().in_extensions(), &inner);
+        let stats = cache.stats();
+        assert_eq!((stats.created, stats.saved), (before.created + 1, 0), "one commit, of both");
+    }
+}
+
+#[test]
+fn a_request_that_a_handler_makes_itself_has_a_session_of_its_own() {
     for in_extensions in [false, true] {
         let cache = cache();
-        let layer = || {
-            let layer = SessionLayer::new(cache.clone()).rotate_every(Duration::from_secs(60));
-            if in_extensions { layer.in_extensions() } else { layer }
-        };
-        write_between(&layer(), &layer());
-        let stats = cache.stats();
-        assert_eq!((stats.created, stats.saved), (1, 0), "one commit stores what both wrote");
+        let layer = SessionLayer::new(cache.clone());
+        let layer = if in_extensions { layer.in_extensions() } else { layer };
+        let other = service_fn(async |_: Request| {
+            assert_eq!(current().get::<bool>("outer").unwrap(), None, "of another visitor");
+            current().insert("inner", true).unwrap();
+            Ok::<_, Infallible>(Response::default())
+        });
+        let other = layer.layer(other);
+        let handler = service_fn(move |_: Request| {
+            current().insert("outer", true).unwrap();
+            other.clone().oneshot(Request::default())
+        });
+        run(layer.layer(handler).oneshot(Request::default())).unwrap();
+        assert_eq!(cache.stats().created, 2);
     }
 }
 
 #[test]
 fn a_layer_behind_one_with_other_settings_has_a_session_of_its_own() {
     let cache = cache();
-    let layer = SessionLayer::new(cache.clone());
+    let layer = SessionLayer::new(cache.clone()).in_extensions();
     write_between(&layer, &layer.clone().with_sign_in_page("/sign-in").unwrap());
     assert_eq!(cache.stats().created, 2);
+    write_between(&layer, &layer.clone().with_admit_key(|_| b"192.0.2.1".to_vec()));
+    assert_eq!(cache.stats().created, 4);
 }
 
 #[test]

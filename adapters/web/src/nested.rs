@@ -4,13 +4,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::{Session, Sessions};
+use crate::{Pending, Session, Sessions};
 
 impl Sessions {
-    /// For adapters: warns, once per process, if a request that comes to these sessions already has the
-    /// session of a layer further out, of another cache under the same cookie name.
-    pub fn check_outer(&self, outer: &Session) {
+    /// For adapters: the session of a request that already has one, of a layer further out with the same cache and equal
+    /// settings. It is used and committed there, so that a request loads and stores its session once.
+    ///
+    /// Returns `None` where the other layer is a different one. If that has another cache under the same cookie name, a
+    /// warning says so, once per process.
+    #[must_use]
+    pub fn pend_behind(&self, outer: &Session) -> Option<Pending> {
         self.warn_if_overwriting(outer.sessions());
+        (self == outer.sessions()).then(|| Pending::outer(outer.clone()))
     }
 
     pub(crate) fn warn_if_overwriting(&self, outer: &Self) {

@@ -3,9 +3,6 @@
 //! Owns a slot of each thread, which holds the request's session while the services behind are at work on that
 //! request, and no longer: they are entered each time that they are called or polled. It does not know what a
 //! request is.
-//!
-//! A layer behind another finds the other's session in the slot. With the same cache and equal settings it uses
-//! that one, so that a request loads and commits its session once.
 
 use std::{
     cell::Cell,
@@ -56,13 +53,16 @@ enum Begun {
 impl Pending {
     #[inline]
     pub(crate) fn new(sessions: &Sessions, incoming: Option<Incoming>) -> Self {
-        if let Some(outer) = outer(sessions, incoming.as_ref()) {
-            return Self(Some(Begun::Outer(outer)));
-        }
+        check_outer(sessions);
         Self(Some(match incoming {
             None => Begun::Not(sessions.clone()),
             Some(incoming) => Begun::Yes(sessions.begin(incoming)),
         }))
+    }
+
+    /// The session of a layer further out, which commits it.
+    pub(crate) fn outer(session: Session) -> Self {
+        Self(Some(Begun::Outer(session)))
     }
 
     /// Runs what may ask for the session by [`Session::current`]. What it runs may enter others.
@@ -74,8 +74,8 @@ impl Pending {
         answer
     }
 
-    /// Returns true if there is a session to commit: if somebody asked for it, or the request had something to
-    /// say, and it is not the session of a layer further out.
+    /// Returns true if there is a session to commit: a service asked for it, or it was begun with the request, and it is
+    /// not the session of a layer further out.
     #[inline]
     #[must_use]
     pub fn is_begun(&self) -> bool {
@@ -125,16 +125,15 @@ pub(crate) fn current() -> Option<Session> {
     session
 }
 
-/// The current session, if a layer further out made it as these sessions would. With an admission key of its
-/// own a layer makes its own.
+/// Looks at the layer further out whose services call this one's, if there is one. It may be busy with another
+/// request, so its session is not used.
 #[inline]
-fn outer(sessions: &Sessions, incoming: Option<&Incoming>) -> Option<Session> {
-    let outer = swap(None)?;
-    let settings = outer.sessions().clone();
-    swap(Some(outer));
-    sessions.warn_if_overwriting(&settings);
-    let has_key = incoming.is_some_and(|incoming| !incoming.admit_key.is_empty());
-    if has_key || *sessions != settings { None } else { current() }
+fn check_outer(sessions: &Sessions) {
+    if let Some(outer) = swap(None) {
+        let other = outer.sessions().clone();
+        swap(Some(outer));
+        sessions.warn_if_overwriting(&other);
+    }
 }
 
 impl Begun {

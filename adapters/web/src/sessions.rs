@@ -98,7 +98,8 @@ impl Sessions {
         self.with(|attributes| attributes.path = Some(path.into()))
     }
 
-    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set.
+    /// `Domain`: shares the cookie with all hosts below it. Only the host that set it, unless set. A leading dot is sent
+    /// as given; browsers ignore it.
     ///
     /// # Errors
     /// If it is no domain, or the cookie's name begins with `__Host-`.
@@ -261,7 +262,8 @@ impl Sessions {
     }
 
     /// Stores what the request changed, and writes the response's headers, before they leave; a second call
-    /// does nothing. A status of 500 or above stores nothing.
+    /// does nothing. A status of 500 or above stores only the removal of an
+    /// [identity key](Self::with_identity_keys).
     ///
     /// # Errors
     /// If the changes could not be stored. `headers` are then those of the response that must replace the

@@ -106,6 +106,19 @@ fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
 }
 
 #[test]
+fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
+    let cache = builder().cookie_name("shop").build().unwrap();
+    let sessions = Sessions::new(cache).with_domain(".shop.example").unwrap();
+    let mut visitor = Visitor::new(&sessions);
+    let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
+    let (_, removed) = visitor.visit(Session::sign_out);
+    for reply in [set, removed] {
+        assert!(reply.set_cookie().unwrap().contains("; Domain=.shop.example;"));
+    }
+    assert!(sessions.with_domain("..shop.example").is_err());
+}
+
+#[test]
 fn cook_2_contradictions_are_refused_by_the_setter() {
     let host = Sessions::new(cache());
     assert!(host.clone().with_domain("shop.example").is_err());

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from typing import Any, Literal
 
 from sessile import _install, _settings
-from sessile._accessed import report_accesses
+from sessile._access import tell_sessions_of_access
 from sessile._replaced import adopt
 from sessile._sessile import SessionCache, Sessions, Visit
 from sessile._workers import warn_of_several
@@ -122,7 +122,7 @@ class SessionMiddleware:
                 stacklevel=2,
             )
         warn_of_several()
-        report_accesses()
+        tell_sessions_of_access()
         self.app = app
         self.cache = cache
         self._touch_always = bool(touch_always)
