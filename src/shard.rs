@@ -137,6 +137,10 @@ pub(crate) enum Refusal {
     /// Its id is an old one that still opens the session.
     Rotated,
     Full,
+    /// There is room, but to have it in one piece more words must be moved than may be under one hold of the lock.
+    Unfinished {
+        words: u32,
+    },
     /// Somebody saved since the version that the caller read.
     Conflict,
     /// Its deadlines are over.
@@ -269,12 +273,13 @@ impl Shard {
         version: u32,
         data: &[u8],
         now: Tick,
-    ) -> Result<u32, Error> {
+    ) -> Result<u32, Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
-            return Err(self.conflict(at, now));
+            self.conflict(at, now);
+            return Err(Refusal::Conflict);
         }
         let next = version.wrapping_add(1);
         let at = if data.len() <= entry.room() {
@@ -282,7 +287,7 @@ impl Shard {
             self.trim(at, data.len());
             at
         } else {
-            self.grow(at, data, next, now).ok_or(Error::Full)?
+            self.grow(at, data, next, now)?
         };
         touch(Entry::at(&self.region, at), now);
         self.counts.saved += 1;
@@ -314,10 +319,9 @@ impl Shard {
         Ok(())
     }
 
-    fn conflict(&mut self, at: Offset, now: Tick) -> Error {
+    fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
         self.tell(What::Conflict, at, now);
-        Error::Conflict
     }
 
     /// Notes what happens to a session.
@@ -410,7 +414,7 @@ impl Shard {
     ) -> Result<(Vacancy, Offset), Refusal> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
-        let at = self.make_room(need, now).ok_or(Refusal::Full)?;
+        let at = self.make_room(need, now)?;
         let entry = Entry::at(&self.region, at);
         entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
         self.serial = self.serial.wrapping_add(1);
@@ -433,13 +437,19 @@ impl Shard {
     }
 
     /// Moves a session into a larger block, with data that its own does not hold.
-    fn grow(&mut self, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<Offset> {
+    fn grow(
+        &mut self,
+        at: Offset,
+        data: &[u8],
+        version: u32,
+        now: Tick,
+    ) -> Result<Offset, Refusal> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
         let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
         let need = Need { words, rank, place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
-        let (place, from) = self.find(&id)?;
+        let (place, from) = self.find(&id).ok_or(Refusal::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
@@ -448,7 +458,7 @@ impl Shard {
         self.index.set_offset(place, to);
         old.wipe();
         self.heap.give(&self.region, from);
-        Some(to)
+        Ok(to)
     }
 }
 

@@ -34,7 +34,7 @@ impl Shard {
         let (_, at) = self.by_its_own_id(id, now)?;
         let vacancy = self.vacancy(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
-        let alias = self.make_room(need, now);
+        let alias = self.make_room(need, now).ok();
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
         let line = Entry::at(&self.region, at).line();
         // Without a grace period there is none for a thread that still sees an earlier tick either.
@@ -55,6 +55,13 @@ impl Shard {
         self.counts.rotated += 1;
         self.tell(What::Rotated, at, now);
         Ok(line.version())
+    }
+
+    /// Gives an id another tag, which is that of the same id by another key.
+    pub(crate) fn restamp(&mut self, stamp: &Stamp) {
+        if let Some((place, at)) = self.find(&stamp.id) {
+            self.index.write(place, || Entry::at(&self.region, at).set_stamp(stamp));
+        }
     }
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
