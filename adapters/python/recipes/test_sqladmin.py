@@ -42,7 +42,7 @@ def test_a_product_is_created_in_the_admin_pages(site: str, browser: Browser) ->
     assert "teapot" in ada.get("/admin/product/list").text
 
 
-def test_a_wrong_password_signs_nobody_in(site: str, browser: Browser) -> None:
+def test_a_wrong_password_signs_no_user_in(site: str, browser: Browser) -> None:
     ada = browser(site)
     assert sign_in(ada, "wrong").status_code == 400
     assert ada.get("/admin/product/list").status_code == 302

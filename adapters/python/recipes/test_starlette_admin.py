@@ -46,7 +46,7 @@ def test_a_user_signs_in_and_creates_a_product(site: str, browser: Browser) -> N
     assert not is_signed_in(browser(site))
 
 
-def test_a_wrong_password_signs_nobody_in(site: str, browser: Browser) -> None:
+def test_a_wrong_password_signs_no_user_in(site: str, browser: Browser) -> None:
     ada = browser(site)
     assert sign_in(ada, "wrong").status_code == 400
     assert "session" not in ada.cookies and not is_signed_in(ada)

@@ -1,4 +1,6 @@
-"""Runs Starlette's own tests of its session middleware against sessile's: ``starlette_suite.py VERSION``, or ``newest``.
+"""Runs Starlette's own tests of its session middleware against sessile's.
+
+The argument is a version, or ``newest``.
 
 The tests are taken from the source distribution, which also has the Starlette that they run with. Two things are
 substituted: the import of the middleware, and the secret ``example``, which is rejected by design. A test that fails

@@ -81,7 +81,7 @@ def test_an_exception_handler_may_leave_a_message_in_the_session() -> None:
 
 @pytest.fixture
 def leaks_of_old_versions() -> Iterator[None]:
-    """Has streams that old versions of Starlette leave open end where that is expected."""
+    """Collects the streams that old versions of Starlette leave open while their warnings are ignored."""
     yield
     gc.collect()
 
@@ -159,14 +159,14 @@ def test_a_middleware_that_wraps_the_request_finds_the_session() -> None:
     class Inside(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
             if "user" not in request.session:
-                request.session["refused"] = request.session.get("refused", 0) + 1
-                return JSONResponse({"refused": request.session["refused"]}, 401)
+                request.session["rejected"] = request.session.get("rejected", 0) + 1
+                return JSONResponse({"rejected": request.session["rejected"]}, 401)
             return await call_next(request)
 
     app = application()
     app.user_middleware.append(Middleware(Inside))
     client = TestClient(app)
-    assert [client.get("/view").json() for _ in range(2)] == [{"refused": 1}, {"refused": 2}]
+    assert [client.get("/view").json() for _ in range(2)] == [{"rejected": 1}, {"rejected": 2}]
 
 
 class Cart(BaseModel):

@@ -69,7 +69,9 @@ def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
         "user", "csrf_token", "devices", "save", "rotate", "sign_in", "sign_out", "sign_out_others",
         "sign_out_everywhere", "check_csrf", "is_alive", "is_stored", "id", "cache",
     ]  # fmt: skip
-    template = Template("{% for name in names %}{{ session[name] }}, {% endfor %}" + "".join(f"{{{{ session.{name} }}}} " for name in names))
+    by_key = "{% for name in names %}{{ session[name] }}, {% endfor %}"
+    by_attribute = "".join(f"{{{{ session.{name} }}}} " for name in names)
+    template = Template(by_key + by_attribute)
 
     def show(request: Request) -> Response:
         return HTMLResponse(template.render(session=request.session, names=names))
@@ -82,8 +84,12 @@ def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
 
 @both
 def test_a_template_shows_nothing_for_a_key_that_is_not_set(kind: Any) -> None:
-    template = Template("{% if session.user %}user{% else %}visitor{% endif %}{{ session.csrf_token }}{{ session.save }}")
-    client = TestClient(site(kind, UPDATE, Route("/", lambda request: HTMLResponse(template.render(session=request.session)))))
+    text = "{% if session.user %}user{% else %}visitor{% endif %}{{ session.csrf_token }}{{ session.save }}"
+
+    def show(request: Request) -> Response:
+        return HTMLResponse(Template(text).render(session=request.session))
+
+    client = TestClient(site(kind, UPDATE, Route("/", show)))
     assert client.get("/").text == "visitor"
     client.get("/update", params={"user": "ada"})
     assert client.get("/").text == "user"
@@ -200,7 +206,7 @@ def test_a_stream_of_a_new_visitor_that_writes_to_the_session_is_complete() -> N
 
 
 async def messages_of(app: Any, path: str) -> list[Any]:
-    """Calls an application as a server does, and returns what it sent, whether or not it raised."""
+    """Calls an application as a server does, and returns what it sent, also if it raised."""
     sent: list[Any] = []
 
     async def receive() -> Any:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conftest import KEY, control_of, fill
+from conftest import KEY, control_of, fill_well
 from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
@@ -94,7 +94,7 @@ def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_
 ) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20 if error is Full else 4 << 20)
     if error is Full:
-        fill(cache)
+        fill_well(cache)
     browser = browser_with(cache, user_id=7, cart=["tea"])
     old = browser.cookie
 
