@@ -103,7 +103,7 @@ macro_rules! for_each_case {
             identity {
                 naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_planted_cookie
                     ["identity-keys"],
-                an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id ["identity-keys"],
+                an_identity_key_that_names_the_same_user_or_none_keeps_the_id ["identity-keys"],
                 a_replaced_cookie_signs_in_by_an_identity_key ["identity-keys"],
                 removing_an_identity_key_is_stored_though_the_response_is_an_error
                     ["identity-keys"],
@@ -119,7 +119,7 @@ macro_rules! for_each_case {
                 a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_told_so,
                 a_form_of_a_slow_request_with_a_cookie_that_was_replaced_starts_no_session,
                 a_replaced_cookie_starts_a_session_a_minute_later ["clock"],
-                who_never_got_the_cookie_of_a_sign_in_signs_in_again,
+                a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again,
                 two_sign_ins_that_cross_keep_the_cart_and_leave_one_session,
             }
             keeping {

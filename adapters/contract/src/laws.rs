@@ -40,7 +40,7 @@ pub(crate) fn attributes(field: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Whether it is, but for the case of its attributes, what the engine's defaults make: a token, or none and no time
+/// Returns true for what the defaults of the engine make, but for the case of attributes: a token, or none and no time
 /// left.
 fn is_golden(field: &str) -> bool {
     let pair = field.split("; ").next().and_then(|pair| pair.strip_prefix(COOKIE_NAME));

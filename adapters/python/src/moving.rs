@@ -2,8 +2,8 @@
 //!
 //! Owns, for each cache and process, which session a cookie was moved to, and which part of a cookie's data a session
 //! can hold. A cookie that was moved opens its session for as long as it is accepted, so that parallel requests and
-//! clients that ignore `Set-Cookie` share it. It does not open one that has ended or has another id by now: a sign-out
-//! holds, and nobody who planted the cookie before a sign-in is signed in by it.
+//! clients that ignore `Set-Cookie` share it. It opens nothing once that session has ended or has another id: a sign-out
+//! holds, and a cookie that was planted before a sign-in does not open the session afterwards.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -5,7 +5,6 @@
 mod respond;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyValueError},
@@ -164,10 +163,8 @@ impl Visit {
         let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
         drop(visit);
         if removals.is_ok_and(|removals| Self::push(slf.py(), &session, &removals).is_ok()) {
-            let failure = StatusCode::INTERNAL_SERVER_ERROR;
-            let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
             // Nothing can report that it failed.
-            drop(slf.py().detach(commit));
+            drop(slf.py().detach(|| session.store_sign_out()));
         }
         slf.borrow_mut().stage = Stage::Failed;
         unless_busy(slf.py(), &session, || session.detach());
@@ -476,7 +473,7 @@ impl<'py> Read<'py> {
     }
 }
 
-/// Does what takes no lock but that of the request's own session. It lets go of the interpreter if another thread
+/// Does what takes no lock but that of the request's own session. Releases the interpreter if another thread
 /// holds that lock, which may itself wait for the engine.
 fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() -> R + Send) -> R {
     if session.is_busy() { py.detach(act) } else { act() }

@@ -210,6 +210,45 @@ def test_a_library_that_adds_starlettes_middleware_under_another_name_has_its_ow
     assert lines == ["user", "admin", "user", "admin"]
 
 
+@pytest.mark.parametrize("between", ["", "class Between(BaseHTTPMiddleware): dispatch = lambda self, request, call_next: call_next(request)"])
+def test_the_empty_session_of_a_library_does_not_take_the_place_of_the_sites(between: str) -> None:
+    lines = in_a_process(
+        APPLICATIONS
+        + f"""
+from starlette.middleware.base import BaseHTTPMiddleware
+class Between:
+    def __init__(self, app): self.app = app
+    async def __call__(self, *all): await self.app(*all)
+{between}
+from sessile.starlette import SessionMiddleware
+from starlette.middleware.sessions import SessionMiddleware as Starlettes
+look = Route("/", lambda request: JSONResponse(dict(request.session)))
+admin = Starlette(routes=[look], middleware=[Middleware(Starlettes, secret_key=KEY, session_cookie="admin")])
+middleware = [Middleware(SessionMiddleware, secret_key=KEY, memory=SMALL), Middleware(Between)]
+client = TestClient(Starlette(routes=[put("user"), Mount("/admin", admin), Mount("/look", look)], middleware=middleware))
+paths(client, "/", "/admin/", "/admin/", "/")
+"""
+    )
+    assert lines == ["user", "", "", "user"]
+
+
+def test_a_dict_of_the_application_is_taken_over_where_a_library_has_imported_starlettes_middleware() -> None:
+    lines = in_a_process(
+        APPLICATIONS
+        + """
+def replace(request):
+    request.scope["session"] = {"mine": 1}
+    return JSONResponse({})
+from sessile.starlette import SessionMiddleware
+middleware = [Middleware(SessionMiddleware, secret_key=KEY, memory=SMALL)]
+routes = [put("user"), Route("/replace", replace), Mount("/admin", library(session_cookie="admin"))]
+client = TestClient(Starlette(routes=routes, middleware=middleware))
+paths(client, "/", "/admin/", "/replace", "/")
+"""
+    )
+    assert lines == ["user", "admin", "", "mine user"]
+
+
 def test_a_cookie_that_the_application_removes_itself_is_no_reason_to_warn() -> None:
     def leave(request: Request) -> Response:
         request.session.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -79,6 +80,25 @@ def test_removing_what_names_the_user_is_stored_whatever_the_status_and_nothing_
     client = client_with(logout)
     client.get("/logout")
     assert client.get("/view").json() == ({"cart": ["tea"]} if status >= 500 else {"unwritable": 1})
+
+
+@pytest.mark.parametrize("signs_out", [True, False])
+def test_a_handler_that_raises_leaves_no_session_whose_cookie_went_nowhere(cache: SessionCache, signs_out: bool) -> None:
+    def fail(request: Request) -> Response:
+        request.session.update(user_id="eve", a=1)
+        control = session_control(request)
+        control.rotate()
+        control.save()
+        if signs_out:
+            del request.session["user_id"]
+        raise ZeroDivisionError
+
+    client = client_for([Route("/fail", fail)], cache=cache)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            client.get("/fail")
+    gc.collect()
+    assert cache.stats()["created"] == 2 and len(cache) == 0
 
 
 def test_a_response_that_fails_stores_no_sign_in() -> None:

@@ -104,6 +104,13 @@ impl Changes {
         self.list.chunk_by(is_of_one_key).map(|of_key| &*of_key[0].0)
     }
 
+    /// Returns true if that key is to be changed, by itself or with all others.
+    pub(crate) fn touches(&self, key: &str) -> bool {
+        let is_of_key =
+            |(other, change): &(Box<str>, Change)| **other == *key && change.is_forgettable();
+        self.cleared || self.list.iter().any(is_of_key)
+    }
+
     /// Removes the changes of a key.
     pub(crate) fn forget(&mut self, key: &str) {
         self.list.retain(|(other, _)| **other != *key);

@@ -52,7 +52,7 @@ fn set_cookie(session: &Session, cookie: Option<String>, headers: &mut HeaderMap
     }
 }
 
-/// What a commit has to do.
+/// Work of a commit.
 enum Begun {
     /// Nothing: it is not the first, or the request is no use of the session.
     Nothing,

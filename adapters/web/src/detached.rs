@@ -2,7 +2,7 @@
 //!
 //! Owns what is still possible then, which is all that the browser need not be told of. It does not know when that is.
 
-use crate::{Session, SessionError, state::State, store::Phase};
+use crate::{CommitError, Session, SessionError, state::State, store::Phase};
 
 impl Session {
     /// For adapters: from now on no response tells the browser anything, because its headers have left or because there
@@ -60,6 +60,15 @@ impl Session {
             let live = state.stored.live(request);
             live.is_some_and(|live| request.sessions.cache().contains(&live.id))
         })
+    }
+
+    /// For adapters: the handler failed, and no response of its own is sent. Stores a sign-out that must hold even so:
+    /// that a [key that names the user](crate::Sessions::with_identity_keys) was removed. Stores nothing else.
+    ///
+    /// # Errors
+    /// If it could not be stored.
+    pub fn store_sign_out(&self) -> Result<(), CommitError> {
+        self.store(State::store_sign_out)
     }
 
     /// For adapters: whether the request has a session that is stored.

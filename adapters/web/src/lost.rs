@@ -11,7 +11,7 @@ use crate::{
     CommitError,
     key::FORM,
     pairs::Pairs,
-    state::{Request, State, Stored},
+    state::{Keep, Request, State, Stored},
     store::Phase,
 };
 
@@ -57,6 +57,8 @@ impl State {
         }
         let data = self.changes.applied_to(&base).map_err(CommitError::conflict)?;
         (self.stored, self.cookie) = (Stored::Replaced(id), None);
-        if data == base { Ok(()) } else { Err(Error::Rotated.into()) }
+        // To keep a cookie that is kept already is done; a span that begins now is not.
+        let is_done = data == base && !matches!(self.wishes.keep, Some(Keep::For(_)));
+        if is_done { Ok(()) } else { Err(Error::Rotated.into()) }
     }
 }

@@ -74,8 +74,8 @@ impl Pending {
         answer
     }
 
-    /// Returns true if there is a session to commit: if somebody asked for it, or the request had something to
-    /// say, and it is not the session of a layer further out.
+    /// Returns true if there is a session to commit: a service asked for it, or it was begun with the request, and it is
+    /// not the session of a layer further out.
     #[inline]
     #[must_use]
     pub fn is_begun(&self) -> bool {

@@ -57,7 +57,7 @@ impl State {
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
         for name in request.sessions.identity_keys() {
-            if !self.changes.is_clearing() && self.changes.keys().all(|key| key != name) {
+            if !self.changes.touches(name) {
                 continue;
             }
             let json = self.json(request, name).unwrap_or_default();

@@ -9,6 +9,8 @@ use sessile::{Error, SessionCache};
 use sessile_web::{Session, SessionError, Sessions};
 use support::{Reply, Visitor, builder, cache};
 
+type Handler = fn(&Session);
+
 fn sessions(cache: &SessionCache) -> Sessions {
     Sessions::new(cache.clone()).with_identity_keys(["user_id", "user"])
 }
@@ -30,7 +32,7 @@ fn status(reply: &Reply) -> u16 {
 
 #[test]
 fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
-    let sign_ins: [fn(&Session); 3] = [
+    let sign_ins: [Handler; 3] = [
         sign_in,
         |session| {
             sign_in(session);
@@ -55,7 +57,7 @@ fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
 
 #[test]
 fn the_id_changes_with_the_user_and_with_nothing_else() {
-    let changes: [(fn(&Session), bool); 10] = [
+    let changes: [(Handler, bool); 10] = [
         (|session| session.insert("user_id", "bob").unwrap(), true),
         (|session| session.insert("user", "bob").unwrap(), true),
         (|session| session.increment("user_id.n", 1).map(drop).unwrap(), false),
@@ -103,7 +105,7 @@ fn forms_do_not_outlive_a_change_of_the_user() {
 
 #[test]
 fn a_sign_in_by_both_ways_changes_the_id_once() {
-    let both: [fn(&Session); 3] = [
+    let both: [Handler; 3] = [
         |session| {
             session.sign_in("ada").unwrap();
             sign_in(session);
@@ -147,10 +149,10 @@ fn a_user_is_compared_with_what_is_stored_and_not_with_what_was_read() {
 
 #[test]
 fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
-    let ends: [(fn(&Session), &[&str]); 3] = [
-        (|session| session.rotate().unwrap(), &["cart", "user_id"]),
-        (|session| session.insert("user_id", "bob").unwrap(), &["cart", "user_id"]),
-        (Session::sign_out, &["user_id"]),
+    let ends: [(Handler, Vec<&str>); 3] = [
+        (|session| session.rotate().unwrap(), vec!["cart", "user_id"]),
+        (|session| session.insert("user_id", "bob").unwrap(), vec!["cart", "user_id"]),
+        (Session::sign_out, vec!["user_id"]),
     ];
     for (end, keys) in ends {
         let cache = cache();
@@ -163,7 +165,7 @@ fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
         assert_eq!(
             (tab.begin().keys(), cache.len()),
-            (keys.iter().map(|&key| key.into()).collect(), 1)
+            (keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>(), 1)
         );
     }
     // A cookie that was replaced before it was looked at.
@@ -218,7 +220,7 @@ fn naming_a_user_late_is_a_conflict_where_another_request_removed_it() {
 
 #[test]
 fn an_error_page_does_not_undo_a_sign_out() {
-    let sign_outs: [fn(&Session); 3] = [
+    let sign_outs: [Handler; 3] = [
         |session| session.remove("user_id").unwrap(),
         |session| session.clear().unwrap(),
         |session| session.insert("user_id", ()).unwrap(),

@@ -29,16 +29,26 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let tab = || 0..3_usize;
-    prop_oneof![
-        6 => (tab(), any::<bool>()).prop_map(|(tab, reads)| Op::Begin { tab, reads }),
-        10 => (tab(), act()).prop_map(|(tab, act)| Op::Act(tab, act)),
-        6 => tab().prop_map(Op::Finish),
-        1 => tab().prop_map(Op::Fail),
-        1 => tab().prop_map(Op::Drop),
-        2 => prop::sample::select(vec![1, 11, 61, 60 * 60, 8 * DAY, 40 * DAY]).prop_map(Op::Advance),
-    ]
+/// Slow requests in two tabs, between whole requests in a third one.
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let tab = || 0..2_usize;
+    let spans = vec![1, 11, 61, 60 * 60, 8 * DAY, 8 * DAY, 40 * DAY];
+    let visit = |acts: Vec<Act>| {
+        let acts = acts.into_iter().map(|act| Op::Act(2, act));
+        let begin = Op::Begin { tab: 2, reads: true };
+        [begin].into_iter().chain(acts).chain([Op::Finish(2)]).collect()
+    };
+    let begin = |(tab, reads)| vec![Op::Begin { tab, reads }];
+    let step = prop_oneof![
+        6 => vec(act(), 1..3).prop_map(visit),
+        5 => (tab(), any::<bool>()).prop_map(begin),
+        5 => (tab(), act()).prop_map(|(tab, act)| vec![Op::Act(tab, act)]),
+        4 => tab().prop_map(|tab| vec![Op::Finish(tab)]),
+        1 => tab().prop_map(|tab| vec![Op::Fail(tab)]),
+        1 => tab().prop_map(|tab| vec![Op::Drop(tab)]),
+        2 => prop::sample::select(spans).prop_map(|span| vec![Op::Advance(span)]),
+    ];
+    vec(step, 0..24).prop_map(|steps| steps.concat())
 }
 
 proptest! {
@@ -48,7 +58,7 @@ proptest! {
     fn overlapping_requests_of_one_visitor_do_what_the_model_does(
         rotates in any::<bool>(),
         grace in prop_oneof![Just(None), Just(Some(10))],
-        ops in vec(op(), 0..40),
+        ops in ops(),
     ) {
         let mut world = World::new(rotates, grace);
         for op in ops {

@@ -23,7 +23,7 @@ pub(super) fn a_flash_message_and_a_cart_that_cross_are_both_as_they_should_be(s
     }
 }
 
-/// What replaces the cookie of a browser while another request is on its way.
+/// Requests that replace the cookie of a browser.
 const REPLACEMENTS: [(&str, &[(&str, &str)]); 2] =
     [("/sign-in", &[("user", "ada"), ("label", "")]), ("/rotate", &[])];
 
@@ -82,7 +82,7 @@ pub(super) fn a_replaced_cookie_starts_a_session_a_minute_later(site: &Site) {
     }
 }
 
-pub(super) fn who_never_got_the_cookie_of_a_sign_in_signs_in_again(site: &Site) {
+pub(super) fn a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again(site: &Site) {
     let mut browser = site.browser();
     browser.set("cart", "tea");
     let form = [("user", "lamarr"), ("label", "phone")];

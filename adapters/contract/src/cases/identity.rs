@@ -1,4 +1,4 @@
-//! Who is signed in by a key of the application's own, and verbs that are performed though a save failed.
+//! Users who are named by a key of the application's own, and verbs that are performed though a save failed.
 
 use crate::{Browser, Site};
 
@@ -26,7 +26,7 @@ pub(super) fn naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_plant
     }
 }
 
-pub(super) fn an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id(site: &Site) {
+pub(super) fn an_identity_key_that_names_the_same_user_or_none_keeps_the_id(site: &Site) {
     let mut browser = site.browser();
     browser.set(USER, "ada");
     let cookie = browser.cookie();
@@ -35,7 +35,7 @@ pub(super) fn an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id(si
     browser.post("/remove", &[("key", USER)]);
     assert_eq!((browser.cookie(), browser.value(USER).as_str()), (cookie.clone(), ""));
     browser.set(USER, "ada");
-    assert_ne!(browser.cookie(), cookie, "to name somebody again is a sign-in");
+    assert_ne!(browser.cookie(), cookie, "to name a user again is a sign-in");
 }
 
 pub(super) fn a_replaced_cookie_signs_in_by_an_identity_key(site: &Site) {

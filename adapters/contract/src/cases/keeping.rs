@@ -3,7 +3,7 @@
 use super::{Release, advance, while_held};
 use crate::{Browser, Request, Site, laws::attributes, site::NO_COOKIES};
 
-/// Somebody whose cookie a routine rotation has just replaced, and the old cookie.
+/// A browser whose cookie a routine rotation has just replaced, and the old cookie.
 fn rotated(site: &Site) -> (Browser<'_>, String) {
     let mut browser = site.browser();
     browser.set("a", "1");

@@ -1,4 +1,4 @@
-//! What counts as a use of a session: a request whose handler reads or writes it, and no other.
+//! A request is a use of a session if its handler reads or writes that, unless the application counts all.
 
 use super::advance;
 use crate::{Browser, Request, Site};

@@ -64,8 +64,9 @@ class Session(dict[str, Any]):
 
     else:
 
-        def __new__(cls, *args, **kwargs):
-            return dict.__new__(_ByHand if cls is Session else cls)
+        def __init__(self, *args, **kwargs):
+            dict.__init__(self, *args, **kwargs)
+            self.__class__ = _ByHand
 
         @_Method
         def clear(self) -> None:
@@ -112,7 +113,7 @@ class _Unread(Session):
     __slots__ = ()
 
     if not TYPE_CHECKING:
-        __new__ = dict.__new__
+        __init__ = dict.__init__
 
         def mark_accessed(self) -> None:
             self._visit.read(self)
@@ -162,10 +163,11 @@ for _name in _NAMED.split():
 class _ByHand(Session):
     """A session without a request, which notes its own changes as Starlette's does."""
 
+    __slots__ = ()
     _accessed = _modified = False
 
     if not TYPE_CHECKING:
-        __new__ = dict.__new__
+        __init__ = dict.__init__
 
         @_Method
         def mark_accessed(self) -> None:

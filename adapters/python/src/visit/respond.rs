@@ -137,14 +137,17 @@ impl Visit {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let has_more = response::has_more(message)?;
         let mut visit = slf.borrow_mut();
-        if visit.stage == Stage::Refused {
-            return answer(message, PyBytes::new(slf.py(), b"")).map(Some);
-        }
+        let is_refused = visit.stage == Stage::Refused;
         visit.is_stream |= has_more && !visit.is_websocket;
-        if has_more || !visit.is_stream || visit.session.is_none() {
-            return Ok(None);
+        let is_to_save = visit.is_stream && !has_more && visit.session.is_some();
+        drop(visit);
+        if is_refused {
+            answer(message, PyBytes::new(slf.py(), b"")).map(Some)
+        } else if is_to_save {
+            answer(message, PyBool::new(slf.py(), true)).map(Some)
+        } else {
+            Ok(None)
         }
-        answer(message, PyBool::new(slf.py(), true)).map(Some)
     }
 }
 

@@ -101,6 +101,15 @@ pub(crate) fn routes() -> Router {
         .route("/panic", post(panic))
         .route("/sign-out-and-panic", post(sign_out_and_panic))
         .route("/stream", get(stream))
+        .merge(routes_that_wait())
+        .route("/save-and-go-on", post(save_and_go_on))
+        .route("/remove-and-fail", post(remove_and_fail))
+        .route("/keep", post(keep))
+        .route("/framed-set", post(set).layer(map_response(framed)))
+}
+
+fn routes_that_wait() -> Router {
+    Router::new()
         .route("/held-set", post(held_set))
         .route("/held-take", post(held_take))
         .route("/held-sign-in", post(held_sign_in))
@@ -108,10 +117,6 @@ pub(crate) fn routes() -> Router {
         .route("/held-csrf", get(held_csrf))
         .route("/slow-set", post(slow_set))
         .route("/slow-csrf", get(slow_csrf))
-        .route("/save-and-go-on", post(save_and_go_on))
-        .route("/remove-and-fail", post(remove_and_fail))
-        .route("/keep", post(keep))
-        .route("/framed-set", post(set).layer(map_response(framed)))
 }
 
 fn ok((): ()) -> &'static str {

@@ -14,9 +14,13 @@ use sessile::Clock;
 use sessile_web::{CommitError, Session, Sessions, SignIn};
 
 use crate::support::builder;
+use predicted::{Predicted, names_another};
+
+#[path = "predicted.rs"]
+mod predicted;
 
 pub(crate) const DAY: u64 = 24 * 60 * 60;
-const LIFETIME: u64 = 30 * DAY;
+const LIFETIME: u64 = 10 * DAY;
 const REMEMBERED: u64 = 7 * DAY;
 const WINDOW: u64 = 60;
 /// The end of a lifetime that is not followed.
@@ -284,6 +288,10 @@ impl World {
             Predicted::Nothing => {
                 assert_eq!((error, set), (None, None), "{trace}");
             }
+            Predicted::NoCookie => {
+                assert!(error.is_none_or(|status| status == StatusCode::CONFLICT), "{trace}");
+                assert_eq!(set, None, "{trace}");
+            }
             Predicted::Session(view) => {
                 assert_eq!(error, None, "{trace}");
                 let is_new = set.is_some();
@@ -298,6 +306,9 @@ impl World {
                 let is_as_before = is_idle && seen == before;
                 if !(is_as_before || is_for_form && seen.as_ref().is_some_and(is_vacant)) {
                     assert_eq!(seen, view, "{trace}");
+                }
+                if before.is_some() && !is_as_before && (signs_in || tab.renames(before.as_ref())) {
+                    assert!(is_new && self.view(tab.cookie.as_deref()).is_none(), "{trace}");
                 }
                 let is_of_browser = self.is_of_browser(&tab);
                 let user = view.and_then(|view| view.user);
@@ -368,8 +379,7 @@ impl World {
             Some((start, _)) if signs_in && keep.is_some() => {
                 (start.max(self.now), self.now + keep.unwrap())
             }
-            Some((start, end)) if !signs_in && keep == Some(REMEMBERED) => {
-                let _ = end;
+            Some((start, _)) if !signs_in && keep == Some(REMEMBERED) => {
                 (start, (self.now + REMEMBERED).min(start + LIFETIME))
             }
             Some((start, end)) if !signs_in && keep.is_some() => {
@@ -437,147 +447,4 @@ impl World {
         });
         (result, set)
     }
-}
-
-enum Predicted {
-    /// 409, no cookie, and nothing is stored.
-    Conflict,
-    /// 200, no cookie, and there was nothing to store.
-    Nothing,
-    /// 200, and the response's cookie, or else the request's, opens that.
-    Session(Option<View>),
-}
-
-impl Tab {
-    /// This request's changes, made to some data.
-    fn own(&self, data: &Data) -> Data {
-        let mut data = data.clone();
-        for act in &self.acts {
-            match act {
-                Act::Set(key, value) => drop(data.insert(KEYS[*key].into(), *value)),
-                Act::Remove(key) | Act::Take(key) => drop(data.remove(KEYS[*key])),
-                Act::Clear => data.clear(),
-                Act::Add => *data.entry("n".into()).or_default() += 1,
-                _ => {}
-            }
-        }
-        data
-    }
-
-    /// The user whom this request signs in.
-    fn user(&self) -> Option<&'static str> {
-        let user =
-            |act: &Act| if let Act::SignIn(user, _) = act { Some(USERS[*user]) } else { None };
-        self.acts.iter().rev().find_map(user)
-    }
-
-    /// For how many seconds the session is to be kept, if the request says so.
-    fn keep(&self) -> Option<u64> {
-        let base = self.base.as_ref().and_then(|base| base.as_ref());
-        let mut user = base.and_then(|view| view.user.as_deref());
-        let mut keep = None;
-        for act in &self.acts {
-            match act {
-                Act::SignIn(name, is_remembered) => {
-                    let is_anothers = user.is_some_and(|user| user != USERS[*name]);
-                    user = Some(USERS[*name]);
-                    if *is_remembered {
-                        keep = Some(REMEMBERED);
-                    } else if is_anothers && keep.is_none() {
-                        keep = Some(LIFETIME);
-                    }
-                }
-                Act::Persistent => keep = Some(LIFETIME),
-                Act::Remember => keep = Some(REMEMBERED),
-                _ => {}
-            }
-        }
-        keep
-    }
-
-    fn renames(&self, before: Option<&View>) -> bool {
-        before.is_some_and(|before| names_another(&before.data, &self.own(&before.data)))
-    }
-
-    fn predict_open(&self, before: &View, is_alias: bool) -> Predicted {
-        let holds =
-            |(key, value): &(usize, Option<i64>)| before.data.get(KEYS[*key]) == value.as_ref();
-        let renames = self.renames(Some(before));
-        let is_torn = is_alias && renames && before.user.is_some() && self.user().is_none();
-        if !self.guards.iter().all(holds) || is_torn {
-            return Predicted::Conflict;
-        }
-        let (data, changes) = (self.own(&before.data), self.acts.iter().any(Act::is_of_data));
-        let user = self.user().map(str::to_owned).or_else(|| before.user.clone());
-        let is_emptied = data.is_empty() && user.is_none() && (changes || self.keep().is_some());
-        if is_emptied && !is_alias {
-            return Predicted::Session(None);
-        }
-        Predicted::Session(Some(View { user, data }))
-    }
-
-    /// The session that this request read has a new id.
-    fn predict_replaced(&self, base: &View) -> Predicted {
-        let data = self.own(&base.data);
-        let user = self.user().map(str::to_owned);
-        if user.is_some() || base.user.is_none() && names_another(&base.data, &data) {
-            return Predicted::Session(Some(View { user, data }));
-        }
-        let keeps = self.acts.iter().any(|act| matches!(act, Act::Persistent | Act::Remember));
-        if data != base.data || keeps { Predicted::Conflict } else { Predicted::Nothing }
-    }
-
-    /// The session that this request read has ended, or expired.
-    fn predict_ended(&self, base: &View) -> Predicted {
-        let nothing = Data::new();
-        if self.user().is_some() {
-            return self.guarded(Predicted::Session(None), || self.new_session(self.own(&nothing)));
-        }
-        let own = self.own(&base.data);
-        let mut data = self.own(&nothing);
-        let is_guarded = |key: &str| self.guards.iter().any(|(guarded, _)| KEYS[*guarded] == key);
-        data.retain(|key, _| own.get(key) != base.data.get(key) || is_guarded(key));
-        let may_begin = base.user.is_none() || data.contains_key(KEYS[2]);
-        self.guarded(Predicted::Conflict, || match () {
-            () if data.is_empty() => Predicted::Nothing,
-            () if may_begin => self.new_session(data.clone()),
-            () => Predicted::Conflict,
-        })
-    }
-
-    /// A conflict if a key that was there was guarded, where nothing is stored now.
-    fn guarded(&self, _: Predicted, otherwise: impl FnOnce() -> Predicted) -> Predicted {
-        let is_held = self.guards.iter().any(|(_, value)| value.is_some());
-        if is_held { Predicted::Conflict } else { otherwise() }
-    }
-
-    fn new_session(&self, data: Data) -> Predicted {
-        let user = self.user().map(str::to_owned);
-        if data.is_empty() && user.is_none() {
-            return if self.cookie.is_none() && self.sign_outs > 0 {
-                Predicted::Session(None)
-            } else {
-                Predicted::Nothing
-            };
-        }
-        Predicted::Session(Some(View { user, data }))
-    }
-}
-
-impl Act {
-    fn is_of_data(&self) -> bool {
-        matches!(
-            self,
-            Self::Set(..)
-                | Self::Remove(_)
-                | Self::Take(_)
-                | Self::Clear
-                | Self::Add
-                | Self::Guard(_)
-        )
-    }
-}
-
-fn names_another(old: &Data, new: &Data) -> bool {
-    new.get(KEYS[2]).is_some_and(|user| old.get(KEYS[2]) != Some(user))
 }
