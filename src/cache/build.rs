@@ -3,7 +3,7 @@
 use core::num::NonZero;
 use std::{sync::Arc, thread};
 
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
 use crate::{

@@ -3,7 +3,7 @@
 use core::hint;
 
 use bytes::BytesMut;
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Cause};
 use crate::{
