@@ -1,6 +1,8 @@
 //! The cache: routes each verb to the shard that the id names, and does outside its lock what needs no
 //! lock: random bytes, MACs, the hashing of users' names.
 
+mod admission;
+mod aliases;
 mod build;
 mod exposition;
 mod horizon;
@@ -109,20 +111,32 @@ impl SessionCache {
     /// is anonymous and could only displace sessions with a user, or take what is kept for them,
     /// [`Entropy`](Error::Entropy), and those of [`sign_in`](Self::sign_in) with a user. Then nothing was changed.
     pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {
-        self.ask_hook(new.key)?;
-        self.check_len(data)?;
-        if let Some((user, with)) = new.user {
-            return self.create_for(user, with, new.deadlines, data);
+        if !new.admitted {
+            self.ask_hook(new.key)?;
         }
+        self.check_len(data)?;
+        let made = match new.user {
+            Some((user, with)) => self.create_for(user, with, &new, data),
+            None => self.create_anonymous(new.deadlines, data),
+        }?;
+        if let Some(old) = new.replaces {
+            self.end(&old);
+        }
+        Ok(made)
+    }
+
+    fn create_anonymous(&self, deadlines: Deadlines, data: &[u8]) -> Result<Issued, Error> {
         let now = self.now();
-        let times = self.new_times(new.deadlines, now);
+        let times = self.new_times(deadlines, now);
         let create_at = |id: SessionId| {
             let view = &self.0.stripes[usize::from(id.home)].view;
             view.prefetch(self.0.spots.of(&id.id));
             let (issued, stamp) = self.issue(id);
             view.prefetch_links(&self.0.spots);
             let newcomer = Newcomer { stamp, times, member: None, data: None };
-            self.write(issued.id.home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            self.write(issued.id.home, |shard| {
+                shard.create(&newcomer, self.limit(), data, None, now)
+            })?;
             view.prefetch_victim();
             Ok(issued)
         };
@@ -427,6 +441,15 @@ impl SessionCache {
         self.shards().for_each(|shard| shard.validate());
     }
 }
+
+/// Clones of one cache are equal; caches that were built alike are not.
+impl PartialEq for SessionCache {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SessionCache {}
 
 impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

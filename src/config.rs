@@ -56,6 +56,9 @@ pub struct Deadlines {
     pub idle_timeout: Option<Duration>,
     /// How long after its creation a session is refused, whatever it is used for.
     pub lifetime: Option<Duration>,
+    /// How long from now a session is refused, whatever it is used for. Overrides `lifetime`. The end is capped by the
+    /// start of the session's lifetime plus the cache's lifetime.
+    pub lifetime_from_now: Option<Duration>,
 }
 
 impl Deadlines {
@@ -69,6 +72,32 @@ impl Deadlines {
     #[must_use]
     pub fn lifetime(self, span: Duration) -> Self {
         Self { lifetime: Some(span), ..self }
+    }
+
+    /// Sets a lifetime that ends `span` from now, for [`set_deadlines`](crate::SessionCache::set_deadlines),
+    /// [`create`](crate::SessionCache::create) and [`sign_in`](crate::SessionCache::sign_in). It overrides
+    /// [`lifetime`](Self::lifetime), and is capped: the session never outlives the start of its lifetime plus the
+    /// cache's lifetime.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::{Clock, Deadlines, KeyRing, NewSession, SessionCache};
+    ///
+    /// const HOUR: Duration = Duration::from_secs(60 * 60);
+    /// let clock = Clock::manual();
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let cache = settings.idle_timeout(12 * HOUR).lifetime(12 * HOUR).clock(clock.clone()).build()?;
+    /// let made = cache.create(b"a cart", NewSession::default())?;
+    ///
+    /// clock.advance(10 * HOUR);
+    /// cache.set_deadlines(&made.id, Deadlines::default().lifetime_from_now(HOUR))?;
+    /// let mut buffer = bytes::BytesMut::new();
+    /// assert_eq!(cache.load(&made.id, &mut buffer).expect("it is live").expires_in(), HOUR);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn lifetime_from_now(self, span: Duration) -> Self {
+        Self { lifetime_from_now: Some(span), ..self }
     }
 }
 

@@ -44,6 +44,10 @@ pub enum Error {
     /// The user has as many sessions as [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user)
     /// permits, and none is to end for another.
     TooManySessions,
+    /// A sign-in whose deadlines are over already, counted from the session's start: the session would not open.
+    /// [`lifetime_from_now`](crate::Deadlines::lifetime_from_now) or
+    /// [`renew_lifetime`](crate::SignIn::renew_lifetime) counts from the sign-in.
+    LifetimeOver,
     /// The operating system gave no random bytes.
     Entropy,
 }
@@ -280,6 +284,9 @@ impl fmt::Display for Error {
             Self::TooManySessions => f.write_str(
                 "the user has as many sessions as may be (`max_sessions_per_user`): end one of them first",
             ),
+            Self::LifetimeOver => f.write_str(
+                "the deadlines of the sign-in are over already: renew the lifetime, or count it from now",
+            ),
             Self::Entropy => f.write_str(ENTROPY),
         }
     }
@@ -348,10 +355,9 @@ impl fmt::Display for CookieError {
                 f,
                 "`path` was {given:?}; it must begin with `/` and be visible ASCII without `;`"
             ),
-            Self::Domain { given } => write!(
-                f,
-                "`domain` was {given:?}; it must be a host's name, without a dot in front"
-            ),
+            Self::Domain { given } => {
+                write!(f, "`domain` must be a host name such as \"example.org\", got {given:?}")
+            }
             Self::MaxAge { given } => {
                 write!(
                     f,

@@ -30,7 +30,7 @@ use crate::{
     clock::Tick,
     cookie::Tag,
     error::Error,
-    events::{Event, Journal, What},
+    events::{Event, Journal, What, Why},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
@@ -135,6 +135,8 @@ pub(crate) enum Refusal {
     Full,
     /// Somebody saved since the version that the caller read.
     Conflict,
+    /// Its deadlines are over.
+    Over,
     /// Its user has as many sessions as may be.
     TooMany,
     /// Its id is in use, or both lines of it are full: mint another.
@@ -225,18 +227,26 @@ impl Shard {
         self.journal.note(|| Event::new(What::Emptied, None, now));
     }
 
-    /// Puts a new session in, within the limit of its user if it has one.
+    /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
+    /// replaces: that one ends.
     pub(crate) fn create(
         &mut self,
         newcomer: &Newcomer<'_>,
         limit: Limit,
         data: &[u8],
+        old: Option<&SessionId>,
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), None, now)?;
+        let old = old.and_then(|id| self.follow(id));
+        let old_id = old.map(|at| Entry::at(&self.region, at).id());
+        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), old, now)?;
         Entry::at(&self.region, at).fill(data);
         self.index.put(vacancy, at);
+        // Making room may have moved the old one.
+        if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
+            self.bury(old, Why::Asked, now);
+        }
         self.counts.created += 1;
         self.tell(What::Created, at, now);
         if newcomer.member.is_some() {

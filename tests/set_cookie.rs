@@ -145,7 +145,7 @@ fn cook_3_a_domain_is_a_host_s_name() {
     let refusals = [
         "",
         ".",
-        ".site.example",
+        "..site.example",
         "site.example.",
         "a..b",
         "-a.b",
@@ -169,6 +169,19 @@ fn cook_3_a_domain_is_a_host_s_name() {
     for domain in ["site.example", "localhost", "A-1.example", "127.0.0.1", &most] {
         assert!(SetCookie::builder("sid").domain(domain).build().is_ok(), "{domain:?}");
     }
+}
+
+#[test]
+fn a_domain_with_a_leading_dot_is_sent_as_given_and_means_the_same_to_a_browser() {
+    let cookie = SetCookie::builder("sid").domain(".site.example").build().unwrap();
+    let (issued, removal) = (cookie.issue(&token()), cookie.remove());
+    assert!(issued.contains("; Domain=.site.example;"), "{issued}");
+    assert!(removal.contains("; Domain=.site.example;"), "{removal}");
+    let mut browser = Browser::new("www.site.example");
+    assert!(browser.receive(issued.as_bytes()));
+    assert_eq!(browser.cookies("shop.site.example", "/").len(), 1);
+    assert!(browser.receive(removal.as_bytes()));
+    assert!(browser.cookies("shop.site.example", "/").is_empty());
 }
 
 #[test]

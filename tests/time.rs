@@ -219,7 +219,7 @@ proptest! {
         let (cache, clock) = cache();
         clock.advance(Duration::from_nanos(start));
         let began = (start / 100_000_000).min(u64::from(u32::MAX));
-        let own = Deadlines { idle_timeout: own.0, lifetime: own.1 };
+        let own = Deadlines { idle_timeout: own.0, lifetime: own.1, ..Deadlines::default() };
         let made = cache.create(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
         let wait = if verb == 0 || began + 500_000 > u64::from(u32::MAX) { 0 } else { wait };
         clock.advance(TICK * wait);

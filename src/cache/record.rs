@@ -7,7 +7,7 @@ use crate::{
     cookie::Token,
     handle::Handle,
     id::{SessionId, UserHash},
-    shard::entry::{Facts, Head},
+    shard::entry::{Facts, Flags, Head},
 };
 
 /// What [`create`](super::SessionCache::create), [`rotate`](super::SessionCache::rotate) and
@@ -74,6 +74,13 @@ impl Record {
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
         self.user.is_some()
+    }
+
+    /// Returns true if the session was opened by an id that was replaced, within its grace period. A response to such
+    /// a request must not send that id again.
+    #[must_use]
+    pub fn is_alias(&self) -> bool {
+        self.facts.flags().has(Flags::ALIAS)
     }
 
     fn since(&self, then: Tick) -> Duration {

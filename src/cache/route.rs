@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     id::{Home, Id, SessionId, UserHash},
     shard::{
-        Ended, Found, Miss, Moment, News, Proof, Refusal, Shard,
+        Found, Miss, Moment, News, Proof, Refusal, Shard,
         entry::{FIRST_VERSION, Head, Stamp, Times},
     },
     sync::{AtomicU32, Guard, Lock, Relaxed},
@@ -194,7 +194,10 @@ impl SessionCache {
                 answer.unwrap_or(Err(Miss::Absent))
             };
             let found = match read(&id.id, proof) {
-                Err(Miss::Rotated) => read(&shard.current(&id.id, moment.now)?, &Proof::Given),
+                Err(Miss::Rotated) => {
+                    let found = read(&shard.current(&id.id, moment.now)?, &Proof::Given)?;
+                    Ok(Found { facts: found.facts.by_alias(), ..found })
+                }
                 answer => answer,
             }?;
             if found.news != News::None {
@@ -208,23 +211,6 @@ impl SessionCache {
             self.follow(*id, |shard, id| shard.reuse(id, ends, moment.now));
         }
         found
-    }
-
-    /// Has a verb go from an old id to the one behind it, as long as it says so. Says whether it came to a
-    /// session.
-    pub(super) fn follow(
-        &self,
-        mut id: SessionId,
-        verb: impl Fn(&mut Shard, &Id) -> Ended,
-    ) -> bool {
-        while self.has_home(&id) {
-            match self.write(id.home, |shard| verb(shard, &id.id)) {
-                Ended::Session => return true,
-                Ended::Alias(target) => id = target,
-                Ended::Nothing => return false,
-            }
-        }
-        false
     }
 
     /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one
@@ -337,6 +323,7 @@ impl SessionCache {
                 Err(Refusal::Gone) => return Err(Error::Gone),
                 Err(Refusal::Rotated) => return Err(Error::Rotated),
                 Err(Refusal::Conflict) => return Err(Error::Conflict),
+                Err(Refusal::Over) => return Err(Error::LifetimeOver),
                 Err(Refusal::TooMany) => return Err(Error::TooManySessions),
                 Err(Refusal::Full) => break,
                 Err(Refusal::Taken) => {}
@@ -446,7 +433,12 @@ impl SessionCache {
             cap(deadlines.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
         let lifetime = cap(deadlines.lifetime, self.0.lifetime);
         // Several ends of all in one tick have what comes after them created in one to come.
-        let end = lifetime.map_or(times.end, |lifetime| start.min(now).saturating_add(lifetime));
+        let start = start.min(now);
+        let mut end = lifetime.map_or(times.end, |lifetime| start.saturating_add(lifetime));
+        if let Some(span) = deadlines.lifetime_from_now {
+            let most = start.saturating_add(self.0.lifetime);
+            end = now.saturating_add(to_tick(span)).min(most);
+        }
         Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
     }
 }

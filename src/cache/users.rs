@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Issued, SessionCache, SignIn};
+use super::{Issued, NewSession, SessionCache, SignIn};
 use crate::{
     clock::{Tick, to_duration},
-    config::Deadlines,
     error::Error,
     handle::Handle,
     id::{SessionId, UserHash},
@@ -40,7 +39,7 @@ impl SessionCache {
     ///
     /// # Errors
     /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
-    /// [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
+    /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
     /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
     /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
     pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
@@ -65,17 +64,19 @@ impl SessionCache {
         &self,
         user: &str,
         with: SignIn<'_>,
-        deadlines: Deadlines,
+        new: &NewSession<'_>,
         data: &[u8],
     ) -> Result<Issued, Error> {
         let member = self.member(user, &with)?;
         let now = self.now();
-        let times = self.change(self.new_times(deadlines, now), now, with.deadlines, now);
+        let times = self.change(self.new_times(new.deadlines, now), now, with.deadlines, now);
         let times = Times { authenticated: now, ..times };
         let home = self.home_of(&member.user);
+        let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
             let newcomer = Newcomer { stamp, times, member: Some(member), data: None };
-            self.write(home, |shard| shard.create(&newcomer, self.limit(), data, now))?;
+            let old = old.as_ref();
+            self.write(home, |shard| shard.create(&newcomer, self.limit(), data, old, now))?;
             Ok(FIRST_VERSION)
         })
     }

@@ -29,7 +29,7 @@ use crate::error::CookieError;
 /// assert_eq!(refused.to_string(), "`path` was \"/app\", but the name prefix `__Host-` needs it to be \"/\"");
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetCookie {
     /// `NAME=`
     head: String,
@@ -106,7 +106,8 @@ impl SetCookieBuilder {
         self
     }
 
-    /// The `Domain`: gives the cookie to all hosts below it too. None unless set.
+    /// The `Domain`: gives the cookie to all hosts below it too. None unless set. A leading dot is
+    /// accepted and sent as given; browsers ignore it (RFC 6265, section 5.2.3).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
@@ -223,7 +224,8 @@ fn check_path(path: &str) -> Result<(), CookieError> {
 }
 
 fn check_domain(domain: &str) -> Result<(), CookieError> {
-    if domain.len() > MOST_DOMAIN || !domain.split('.').all(is_label) {
+    let host = domain.strip_prefix('.').unwrap_or(domain);
+    if host.len() > MOST_DOMAIN || !host.split('.').all(is_label) {
         return Err(CookieError::Domain { given: domain.to_owned() });
     }
     Ok(())

@@ -163,7 +163,7 @@ impl Shard {
     }
 
     /// The session that has an id, or had it, as far as its aliases stand in this shard.
-    fn follow(&self, id: &SessionId) -> Option<Offset> {
+    pub(super) fn follow(&self, id: &SessionId) -> Option<Offset> {
         let (mut id, home) = (id.id, id.home);
         loop {
             let (_, at) = self.find(&id)?;

@@ -108,9 +108,9 @@ impl<'r> Entry<'r> {
     }
 
     /// Turns a session into the alias of another id, which opens the same until `grace`, and is to be forgotten
-    /// at `end`. What is behind that stays.
-    pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick) {
-        self.set_times(&Times { idle: end, end, ..self.line().times() });
+    /// at `end`. It was replaced `now`. What is behind that stays.
+    pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick, now: Tick) {
+        self.set_times(&Times { idle: end, end, issued: now, ..self.line().times() });
         self.set_len(ALIAS_WORDS as usize * WORD);
         self.set_flags(Flags::ALIAS);
         self.store(DATA, target.id.0[0]);

@@ -97,6 +97,14 @@ impl Facts {
         Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
     }
 
+    /// Marks the session as opened by an alias.
+    pub(crate) fn by_alias(mut self) -> Self {
+        let created = self.pair(CREATED);
+        self.0[(CREATED - DEADLINES + 1) as usize] =
+            Pair { high: created.high | Flags::ALIAS.0, ..created }.pack();
+        self
+    }
+
     /// With another idle deadline.
     #[inline(always)]
     pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
@@ -151,6 +159,11 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    /// Returns true if a deadline has passed.
+    pub(crate) fn is_over(&self, now: Tick) -> bool {
+        self.idle.min(self.end) <= now
+    }
+
     /// When it was last used, to a sixteenth of its idle timeout.
     pub(crate) fn seen(&self) -> Tick {
         self.idle.saturating_sub(self.idle_timeout)

@@ -73,6 +73,9 @@ impl Shard {
             self.conflict(at, now);
             return Err(Refusal::Conflict);
         }
+        if newcomer.times.is_over(now) {
+            return Err(Refusal::Over);
+        }
         let len = data.map_or(line.len(), |(_, data)| data.len());
         let Some(home) = home else {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
@@ -121,6 +124,26 @@ impl Shard {
         if entry.flags().has(Flags::ALIAS) { Err(Miss::Reused) } else { Ok(entry.id()) }
     }
 
+    /// Returns true if an id opens a session.
+    pub(crate) fn contains(&self, id: &Id, now: Tick) -> bool {
+        self.live(id, now).is_some()
+    }
+
+    /// Returns the id by which an id was replaced, if it is an alias.
+    pub(crate) fn target(&self, id: &Id) -> Option<SessionId> {
+        let (_, at) = self.find(id)?;
+        let entry = Entry::at(&self.region, at);
+        entry.flags().has(Flags::ALIAS).then(|| entry.target())
+    }
+
+    /// Returns when an id was replaced, if it is an alias that is remembered.
+    pub(crate) fn replaced(&self, id: &Id, now: Tick) -> Option<Tick> {
+        let (_, at) = self.find(id)?;
+        let entry = Entry::at(&self.region, at);
+        let is_remembered = entry.flags().has(Flags::ALIAS) && entry.deadline() > now;
+        is_remembered.then(|| entry.line().times().issued)
+    }
+
     /// Writes the alias of a session, under the id that it still has, into a block of its own.
     fn leave_alias(
         &mut self,
@@ -137,7 +160,7 @@ impl Shard {
         let end = remembered_until(&line.times(), now);
         // Without a grace there is none for a thread that still sees an earlier tick either.
         let until = if grace == 0 { 0 } else { end.min(now.saturating_add(grace)) };
-        entry.write_alias(target, until, end);
+        entry.write_alias(target, until, end, now);
         self.enter_alias(alias);
         self.index.set_offset(place, alias);
     }
@@ -149,7 +172,7 @@ impl Shard {
         self.wheel.unfile(&self.region, at + WHEEL);
         let entry = Entry::at(&self.region, at);
         let end = remembered_until(&entry.line().times(), now);
-        self.index.write(place, || entry.write_alias(target, 0, end));
+        self.index.write(place, || entry.write_alias(target, 0, end, now));
         self.enter_alias(at);
         self.keep_ceiling(now);
     }

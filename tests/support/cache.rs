@@ -23,10 +23,12 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The cache's own timeouts.
-pub(crate) const PLAIN: Deadlines = Deadlines { idle_timeout: None, lifetime: None };
+pub(crate) const PLAIN: Deadlines =
+    Deadlines { idle_timeout: None, lifetime: None, lifetime_from_now: None };
 
 /// A new session that says nothing.
-pub(crate) const NEW: NewSession<'static> = NewSession { deadlines: PLAIN, key: b"", user: None };
+pub(crate) const NEW: NewSession<'static> =
+    NewSession { deadlines: PLAIN, key: b"", user: None, replaces: None };
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =

@@ -478,7 +478,8 @@ impl Session {
 
 fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
-    Deadlines { idle_timeout, lifetime: lifetime.map(|ticks| TICK * 2 * u32::from(ticks)) }
+    let lifetime = lifetime.map(|ticks| TICK * 2 * u32::from(ticks));
+    Deadlines { idle_timeout, lifetime, ..Deadlines::default() }
 }
 
 /// A span of time from none to more than a lifetime, often of about a tick.

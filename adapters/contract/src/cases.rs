@@ -1,11 +1,15 @@
 //! The cases, by topic. Each is a function that panics if the application is not as it should be.
 
 mod cookies;
+mod crossings;
 mod failures;
 mod headers;
+mod identity;
+mod keeping;
 mod lives;
 mod refusals;
 mod users;
+mod uses;
 mod writers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,7 +20,7 @@ use crate::{Browser, Outcome, Request, Site, site::NO_COOKIES};
 pub struct Case {
     /// Its name, with the row of the checklist that it covers, if it is in there.
     pub name: &'static str,
-    needs: Option<&'static str>,
+    needs: &'static [&'static str],
     drive: fn(&Site),
 }
 
@@ -33,7 +37,7 @@ impl Case {
     /// Drives the application through it.
     #[must_use]
     pub fn check(&self, site: &Site) -> Outcome {
-        if let Some(feature) = self.needs.filter(|feature| !site.has(feature)) {
+        if let Some(feature) = self.needs.iter().find(|feature| !site.has(feature)) {
             return Outcome::Skipped(feature);
         }
         match catch_unwind(AssertUnwindSafe(|| (self.drive)(site))) {
@@ -95,6 +99,35 @@ macro_rules! for_each_case {
                 a_user_s_devices_are_listed_and_ended,
                 a_form_counts_in_its_own_session_until_the_id_changes,
             }
+            identity {
+                naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_planted_cookie
+                    ["identity-keys"],
+                an_identity_key_that_names_the_same_user_or_nobody_keeps_the_id ["identity-keys"],
+                removing_an_identity_key_is_stored_though_the_response_is_an_error
+                    ["identity-keys"],
+                a_verb_whose_save_failed_is_performed_all_the_same,
+            }
+            uses {
+                a_request_that_does_not_read_the_session_is_no_use_of_it ["clock"],
+                every_request_is_a_use_where_the_application_asks_for_that
+                    ["touch-always", "clock"],
+            }
+            crossings {
+                a_flash_message_and_a_cart_that_cross_are_both_as_they_should_be,
+                a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_told_so,
+                a_form_of_a_slow_request_with_a_cookie_that_was_replaced_starts_no_session,
+                a_replaced_cookie_starts_a_session_a_minute_later ["clock"],
+                who_never_got_the_cookie_of_a_sign_in_signs_in_again,
+                two_sign_ins_that_cross_keep_the_cart_and_leave_one_session,
+            }
+            keeping {
+                a_cookie_that_a_routine_rotation_replaced_opens_the_session_and_is_not_sent_again
+                    ["rotates", "clock"],
+                a_cookie_that_was_replaced_is_not_sent_again_to_be_kept ["rotates", "keep", "clock"],
+                a_client_that_goes_away_from_a_form_stays_signed_in ["rotates", "cancels", "clock"],
+                a_session_is_kept_from_now_on_however_old_it_is ["keep", "clock"],
+                a_change_that_failed_leaves_the_timeouts_as_they_were ["guard", "clock"],
+            }
             writers {
                 life_5_two_writers_of_different_keys_lose_nothing,
                 life_5_a_slow_request_keeps_what_others_wrote,
@@ -107,6 +140,7 @@ macro_rules! for_each_case {
                 a_client_that_goes_away_leaves_nothing_behind ["cancels"],
                 a_body_dropped_half_way_stores_nothing,
                 a_session_over_the_limit_is_an_error_that_says_so,
+                an_error_response_keeps_the_headers_that_are_not_the_handler_s,
                 a_value_that_cannot_be_written_stores_nothing,
                 a_change_after_the_headers_left_is_refused_or_stored_and_never_lost,
             }
@@ -115,25 +149,26 @@ macro_rules! for_each_case {
 }
 
 macro_rules! list {
-    ($($module:ident { $($name:ident $([$feature:literal])?,)+ })+) => {
+    ($($module:ident { $($name:ident $([$($feature:literal),+])?,)+ })+) => {
         /// All cases.
         pub const CASES: &[Case] = &[$($(Case {
             name: stringify!($name),
-            needs: [$(Some($feature),)? None][0],
+            needs: &[$($($feature),+)?],
             drive: $module::$name,
         },)+)+];
     };
 }
 for_each_case!(list);
 
-/// What `act` does while a request of that browser that sets a key is held: its answer. It has read the session.
+/// Sends a request with the browser's cookie, calls `act` while the application holds it, and returns its answer,
+/// which the browser has not kept.
 fn while_held(
     site: &Site,
     browser: &mut Browser<'_>,
-    (key, value): (&str, &str),
+    request: &Request,
     act: impl FnOnce(&mut Browser<'_>),
 ) -> crate::Answer {
-    let slow = browser.with_cookie(&Request::post("/held-set", &[("key", key), ("value", value)]));
+    let slow = browser.with_cookie(request);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| site.send(&slow));
         site.get("/held?requests=1", NO_COOKIES);
@@ -142,6 +177,11 @@ fn while_held(
         drop(release);
         slow.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+/// Moves the application's clock on.
+fn advance(site: &Site, seconds: u32) {
+    site.post("/advance", &[("seconds", &seconds.to_string())], NO_COOKIES);
 }
 
 /// Lets held requests go on when it is dropped, so that a case that fails hangs nowhere.

@@ -294,6 +294,7 @@ fn deadlines(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Deadl
     Ok(Deadlines {
         idle_timeout: span("idle_timeout", idle_timeout)?,
         lifetime: span("lifetime", lifetime)?,
+        ..Deadlines::default()
     })
 }
 

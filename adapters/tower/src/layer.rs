@@ -89,8 +89,10 @@ impl SessionLayer {
     /// A session that came along from a layer further out is not this one's.
     #[inline]
     fn hide_outer<B>(&self, request: &mut Request<B>) {
-        if IN_EXTENSIONS.load(Ordering::Relaxed) && !self.in_extensions {
-            request.extensions_mut().remove::<Session>();
+        if IN_EXTENSIONS.load(Ordering::Relaxed)
+            && let Some(outer) = request.extensions_mut().remove::<Session>()
+        {
+            self.sessions.check_outer(&outer);
         }
     }
 
@@ -153,6 +155,16 @@ impl SessionLayer {
         self.map(|sessions| sessions.with_deadlines(deadlines))
     }
 
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](crate::Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.map(|sessions| sessions.with_touch_always(on))
+    }
+
     /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
     /// old cookie go on for the [grace](Self::with_grace), and forms that were sent before still count. Never,
     /// unless set.
@@ -167,6 +179,22 @@ impl SessionLayer {
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         self.map(|sessions| sessions.with_grace(grace))
+    }
+
+    /// For how long after its id was replaced a request with the old cookie sets no cookie, so that a slow request
+    /// cannot overwrite the cookie of a sign-in: its changes are answered with 409, unless it signs in itself. 60
+    /// seconds unless set.
+    #[must_use]
+    pub fn with_replaced_window(self, window: Duration) -> Self {
+        self.map(|sessions| sessions.with_replaced_window(window))
+    }
+
+    /// Keys that name the user, for an application that signs users in by a key of its own instead of
+    /// [`Session::sign_in`](crate::Session::sign_in): the session gets a new id when the value of one changes. None
+    /// unless set. See [`Sessions::with_identity_keys`].
+    #[must_use]
+    pub fn with_identity_keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.map(|sessions| sessions.with_identity_keys(keys))
     }
 
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as

@@ -69,7 +69,7 @@ mod layer;
 mod service;
 
 pub use layer::SessionLayer;
-pub use service::{ResponseFuture, SessionService};
+pub use service::{DiscardChanges, ResponseFuture, SessionService};
 pub use sessile::{CookieError, Deadlines, Handle, SameSite};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;

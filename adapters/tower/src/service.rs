@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use sessile_web::Pending;
 use tower_service::Service;
@@ -80,8 +80,28 @@ where
     }
 }
 
+/// An extension of a response: what its request changed is not stored, as if its status was 500 or above.
+///
+/// For a layer that answers in place of a handler which it gave up half-way, inside the session layer:
+///
+/// ```
+/// use axum::{BoxError, Extension, http::StatusCode, response::IntoResponse};
+/// use sessile_tower::DiscardChanges;
+///
+/// // For `HandleErrorLayer::new`, in front of tower's `TimeoutLayer`.
+/// async fn timed_out(_: BoxError) -> impl IntoResponse {
+///     (StatusCode::REQUEST_TIMEOUT, Extension(DiscardChanges), "This took too long.")
+/// }
+/// # let _ = timed_out;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiscardChanges;
+
 fn commit<B: From<String>>(pending: &Pending, mut response: Response<B>) -> Response<B> {
-    let status = response.status();
+    let status = match response.extensions().get::<DiscardChanges>() {
+        Some(DiscardChanges) => StatusCode::INTERNAL_SERVER_ERROR,
+        None => response.status(),
+    };
     let Err(error) = pending.commit(status, response.headers_mut()) else {
         return response;
     };

@@ -10,7 +10,7 @@ use sessile_tower::{SameSite, SessionLayer};
 use support::{Server, cache, contract};
 
 macro_rules! tests {
-    ($($module:ident { $($name:ident $([$feature:literal])?,)+ })+) => {$($(
+    ($($module:ident { $($name:ident $([$($feature:literal),+])?,)+ })+) => {$($(
         #[test]
         fn $name() {
             let server = Server::start(contract::app());
@@ -25,8 +25,8 @@ for_each_case!(tests);
 fn a_layer_around_the_whole_router_keeps_the_contract_too() {
     let clock = Clock::manual();
     let cache = contract::cache_with(clock.clone());
-    let layer = SessionLayer::new(cache.clone());
-    let server = Server::start_behind(&layer, contract::bare_app(cache, clock));
+    let layer = contract::layer(&cache);
+    let server = Server::start_behind(&layer, contract::bare_app(&layer, cache, clock));
     let report = run(&server.base_url(), &[""]).unwrap();
     assert!(report.is_good() && report.0.len() > 40, "{report}");
 }

@@ -9,6 +9,7 @@ use std::{
     future::pending,
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -152,6 +153,42 @@ fn a_layer_behind_a_layer_has_a_session_of_its_own() {
     let layer = SessionLayer::new(outer.clone()).in_extensions();
     run(layer.layer(between).oneshot(Request::default())).unwrap();
     assert_eq!((outer.len(), inner.len()), (1, 1));
+}
+
+/// A new visitor's request, in which a middleware between the layers writes, and the handler too.
+fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
+    let handler = service_fn(async |_: Request| {
+        current().insert("handler", true).unwrap();
+        Ok::<_, Infallible>(Response::default())
+    });
+    let behind = inner.layer(handler);
+    let between = service_fn(|request: Request| {
+        current().insert("middleware", true).unwrap();
+        behind.clone().oneshot(request)
+    });
+    run(outer.layer(between).oneshot(Request::default())).unwrap();
+}
+
+#[test]
+fn a_layer_behind_one_with_equal_settings_shares_its_session() {
+    for in_extensions in [false, true] {
+        let cache = cache();
+        let layer = || {
+            let layer = SessionLayer::new(cache.clone()).rotate_every(Duration::from_secs(60));
+            if in_extensions { layer.in_extensions() } else { layer }
+        };
+        write_between(&layer(), &layer());
+        let stats = cache.stats();
+        assert_eq!((stats.created, stats.saved), (1, 0), "one commit stores what both wrote");
+    }
+}
+
+#[test]
+fn a_layer_behind_one_with_other_settings_has_a_session_of_its_own() {
+    let cache = cache();
+    let layer = SessionLayer::new(cache.clone());
+    write_between(&layer, &layer.clone().with_sign_in_page("/sign-in").unwrap());
+    assert_eq!(cache.stats().created, 2);
 }
 
 #[test]

@@ -19,10 +19,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::stream;
 use http_body_util::BodyExt;
 use sessile_contract::Request;
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{Server, cache, contract};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A body that asks the session when it is sent, and tells of what it was told.
 struct Late {
@@ -129,4 +131,47 @@ fn an_upgrade_s_response_brings_the_cookie() {
     let reply = server.site().connect().exchange(&request).unwrap();
     assert_eq!((reply.status, reply.cookie().is_some(), cache.len()), (101, true, 1));
     assert!(reply.only("upgrade") == Some("test"));
+}
+
+/// A stream that sends a line for each tick, until its session ends.
+fn watch(session: Session, ticks: UnboundedReceiver<()>, sent: Sender<()>) -> Body {
+    let lines = stream::unfold((session, ticks), move |(session, mut ticks)| {
+        let sent = sent.clone();
+        async move {
+            ticks.recv().await?;
+            if !session.is_alive() {
+                return None;
+            }
+            sent.send(()).unwrap();
+            Some((Ok::<_, Infallible>("tick\n"), (session, ticks)))
+        }
+    });
+    Body::from_stream(lines)
+}
+
+#[test]
+fn a_stream_that_asks_ends_once_its_user_signs_out_elsewhere() {
+    let ((tick, ticks), (sent, is_sent)) = (unbounded_channel(), channel());
+    let ticks = std::sync::Arc::new(std::sync::Mutex::new(Some(ticks)));
+    let handler = move |session: Session| {
+        let ticks = ticks.lock().unwrap().take().unwrap();
+        std::future::ready(watch(session, ticks, sent.clone()))
+    };
+    let app = contract::routes().route("/watch", get(handler));
+    let server = Server::start(app.layer(SessionLayer::new(cache())));
+    let site = server.site();
+    let mut browser = site.browser();
+    browser.sign_in("ada", "");
+    let request = browser.with_cookie(&Request::get("/watch"));
+    let lines = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| site.send(&request).body);
+        for _ in 0..2 {
+            tick.send(()).unwrap();
+            is_sent.recv().unwrap();
+        }
+        browser.post("/sign-out", &[]);
+        tick.send(()).unwrap();
+        stream.join().unwrap()
+    });
+    assert_eq!(lines, "tick\ntick\n");
 }

@@ -64,9 +64,10 @@ impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
     }
 }
 
-/// Of the request that is served here, or, on a task of its own, the one that came along.
+/// The session of the request that these are parts of. The one in the extensions is always that; the current one is
+/// another request's if that polls this handler.
 fn session_of(parts: &Parts) -> Option<Session> {
-    Session::current().or_else(|| parts.extensions.get().cloned())
+    parts.extensions.get().cloned().or_else(Session::current)
 }
 
 /// Why a [`SignedIn`] could not be had.

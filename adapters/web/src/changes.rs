@@ -84,6 +84,58 @@ impl Changes {
         !self.cleared && self.list.is_empty()
     }
 
+    /// Returns true if everything is to be removed.
+    pub(crate) fn is_clearing(&self) -> bool {
+        self.cleared
+    }
+
+    /// Returns true if something is expected of what is stored.
+    pub(crate) fn has_expectations(&self) -> bool {
+        self.list.iter().any(|(_, change)| !change.is_forgettable())
+    }
+
+    /// The keys that are changed, in ascending order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.list.chunk_by(is_of_one_key).map(|of_key| &*of_key[0].0)
+    }
+
+    /// Removes the changes of a key.
+    pub(crate) fn forget(&mut self, key: &str) {
+        self.list.retain(|(other, _)| **other != *key);
+    }
+
+    /// Forgets what was done to the application's keys one by one. Reserved keys, a clearing, and what a request
+    /// expects of the stored data before it changes it, remain.
+    pub(crate) fn forget_data(&mut self) {
+        let mut last: Option<Box<str>> = None;
+        self.list.retain(|(key, change)| {
+            let is_first = last.as_deref() != Some(&**key);
+            let is_kept = is_reserved(key.as_bytes()) || is_first && !change.is_forgettable();
+            if !is_kept {
+                last = Some(key.clone());
+            }
+            is_kept
+        });
+        if core::mem::take(&mut self.cleared) {
+            self.clear();
+        }
+    }
+
+    /// Forgets what leaves a key as it is stored, and a clearing: what remains is what this request adds to a session
+    /// that starts empty. What it expects of the stored data remains too.
+    pub(crate) fn forget_what_changes_nothing(&mut self, stored: &Pairs) {
+        self.cleared = false;
+        let list = core::mem::take(&mut self.list);
+        for of_key in list.chunk_by(is_of_one_key) {
+            let before = stored.find(&of_key[0].0);
+            let is_expected = of_key.iter().any(|(_, change)| !change.is_forgettable());
+            let after = made(of_key, before.clone()).unwrap_or_default();
+            if is_expected || !json::is_same(before.as_deref(), after.as_deref()) {
+                self.list.extend_from_slice(of_key);
+            }
+        }
+    }
+
     /// The raw value of a key; what is stored is asked for only if it matters.
     pub(crate) fn value(
         &self,
@@ -179,7 +231,8 @@ impl Change {
         }
     }
 
-    fn made_to(&self, value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
+    /// The value that this makes of another.
+    pub(crate) fn made_to(&self, value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
         Ok(match self {
             Self::Set(json) => Some(json.clone()),
             Self::Remove => None,

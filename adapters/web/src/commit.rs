@@ -6,11 +6,12 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{self, HeaderName},
 };
-use sessile::{Error, Token};
+use sessile::Token;
 
 use crate::{
     CommitError, Session, headers,
     state::{Cookie, Live, Request, State, Stored},
+    store::Phase,
 };
 
 /// See [`Sessions::commit`](crate::Sessions::commit).
@@ -19,28 +20,60 @@ pub(crate) fn commit(
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
-    let (request, state) = session.shared();
-    let mut state = state.lock();
-    let is_first = !core::mem::replace(&mut state.committed, true);
-    if !(is_first && state.looked_at) {
-        return Ok(());
+    match session.begin_commit() {
+        Begun::Nothing => return Ok(()),
+        Begun::Touched => {
+            let cookie = session.state().set_cookie(session.request());
+            set_cookie(session, cookie, headers);
+            return Ok(());
+        }
+        Begun::LookedAt => {}
     }
-    let stored = if status.as_u16() < 500 { state.store(request) } else { Ok(()) };
-    let stored = stored.or_else(|error| match error.cause() {
-        // The response goes out all the same.
-        Error::Gone => Ok(()),
-        _ => Err(error),
+    let (stored, cookie) = session.store(|state, request| {
+        let stored = if status.as_u16() < 500 {
+            state.store(request, Phase::Commit)
+        } else {
+            state.store_sign_out(request)
+        };
+        (stored, if state.wants_admission() { None } else { state.set_cookie(request) })
     });
-    let cookie = state.set_cookie(request);
-    drop(state);
     if let Err(error) = &stored {
         refuse(error, headers);
     }
     headers::vary_by_cookie(headers);
-    if let Some(cookie) = cookie {
-        headers::set_cookie(headers, request.sessions.cookie().name(), cookie);
-    }
+    set_cookie(session, cookie, headers);
     stored
+}
+
+fn set_cookie(session: &Session, cookie: Option<String>, headers: &mut HeaderMap) {
+    if let Some(cookie) = cookie {
+        headers::vary_by_cookie(headers);
+        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+    }
+}
+
+/// What a commit has to do.
+enum Begun {
+    /// Nothing: it is not the first, or the request is no use of the session.
+    Nothing,
+    /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
+    /// the session.
+    Touched,
+    LookedAt,
+}
+
+impl Session {
+    /// No change is accepted any more.
+    fn begin_commit(&self) -> Begun {
+        let mut state = self.state();
+        let is_first = !core::mem::replace(&mut state.committed, true);
+        match state.stored {
+            _ if !is_first => Begun::Nothing,
+            _ if state.looked_at => Begun::LookedAt,
+            Stored::Live(_) => Begun::Touched,
+            _ => Begun::Nothing,
+        }
+    }
 }
 
 impl State {
@@ -57,21 +90,23 @@ impl State {
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
-    /// the whole of the timeout is left. Never for an id that was just replaced, whose new cookie it must not
-    /// overwrite.
+    /// the whole of the timeout is left. Never for an id that was replaced, whose new cookie it must not overwrite.
     fn token_again(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
-        let record = live.record?;
-        let has_moved = live
-            .persistent(request)
-            .is_some_and(|seconds| record.expires_in().as_secs() >= seconds);
-        let is_settled = record.id_age() > request.sessions.grace();
-        if !(self.is_kept_anew || has_moved && is_settled) {
+        let record = live.record.filter(|record| !record.is_alias())?;
+        // An id that was issued within this tick has a cookie that is as young.
+        let has_moved = || {
+            let persistent = live.persistent(request).filter(|_| !record.id_age().is_zero());
+            persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
+        };
+        let sessions = &request.sessions;
+        // It may have been replaced since it was read.
+        if !(self.is_kept_anew || has_moved()) || sessions.cache().replaced(&live.id).is_some() {
             return None;
         }
-        request.sessions.token_of(&live.id, &request.incoming.cookies)
+        sessions.token_of(&live.id, &request.incoming.cookies)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns what is still possible then, which is all that the browser need not be told of. It does not know when that is.
 
-use crate::{Session, SessionError, state::State};
+use crate::{Session, SessionError, state::State, store::Phase};
 
 impl Session {
     /// For adapters: from now on no response tells the browser anything, because its headers have left or because there
@@ -26,8 +26,40 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn detach(&self) {
-        let mut state = self.shared().1.lock();
+        let mut state = self.state();
         (state.detached, state.committed) = (true, false);
+    }
+
+    /// Returns true if the session that this request holds is live now. For a websocket, a stream or a task, to end
+    /// with the session. After the request's first read this is one lookup, which does not count as a use.
+    ///
+    /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and after a timeout.
+    /// Returns false too once the session has another id, because what was decided for the old one no longer holds:
+    /// after a sign-in or a [`rotate`](Self::rotate) by another request, and after the
+    /// [grace](crate::Sessions::with_grace) of a routine rotation. The client's next request brings its new cookie.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::{Session, Sessions};
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let sessions = Sessions::new(cache.clone());
+    /// # let session = sessions.begin(&HeaderMap::new());
+    /// # session.sign_in("ada")?;
+    /// # session.save()?;
+    /// assert!(session.is_alive());
+    ///
+    /// // Another device of the user, or an administrator:
+    /// cache.end_user("ada", None);
+    /// assert!(!session.is_alive());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.with(|state, request| {
+            let live = state.stored.live(request);
+            live.is_some_and(|live| request.sessions.cache().contains(&live.id))
+        })
     }
 
     /// For adapters: whether the request has a session that is stored.
@@ -40,7 +72,7 @@ impl Session {
     /// lock.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.with(|state, request| state.has_work(request))
+        self.with(|state, request| state.has_work(request, Phase::Commit))
     }
 }
 

@@ -133,15 +133,15 @@ impl CommitError {
         Self { cause: Error::Conflict, key: Some(key) }
     }
 
-    /// 409 where a key that must not change was changed meanwhile, or the user has as many sessions as may
-    /// be; 503 where trying again may help; 429 where the application's own hook refused a new session; 500
-    /// otherwise.
+    /// 409 where a key that must not change was changed by another request, where the session ended or got a new id
+    /// while the handler ran, and where the user has as many sessions as may be; 503 where trying again may help; 429
+    /// where the application's own hook refused a new session; 500 otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.cause {
             Error::Conflict if self.key.is_some() => StatusCode::CONFLICT,
-            Error::TooManySessions => StatusCode::CONFLICT,
-            Error::Full | Error::Conflict | Error::Gone => StatusCode::SERVICE_UNAVAILABLE,
+            Error::TooManySessions | Error::Gone | Error::Rotated => StatusCode::CONFLICT,
+            Error::Full | Error::Conflict => StatusCode::SERVICE_UNAVAILABLE,
             Error::Refused => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -187,6 +187,13 @@ impl fmt::Display for CommitError {
             Error::TooManySessions => f.write_str(
                 "You are signed in on as many devices as may be. Please sign out on one of them first.",
             ),
+            Error::Gone => f.write_str(
+                "Your session has ended, so this was not stored. Please load the page again and retry.",
+            ),
+            Error::Rotated => f.write_str(
+                "Your session was renewed at the same time, so this was not stored. Please load the page again and \
+                 retry.",
+            ),
             _ if self.status() == StatusCode::CONFLICT => f.write_str(
                 "This was changed by another request at the same time. Please look again and retry.",
             ),
@@ -210,8 +217,11 @@ pub struct MissingSession;
 impl fmt::Display for MissingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "This route has no session: the session layer is missing. Add it to the router, below the \
-             routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`.",
+            "This request has no session. Either the session layer is missing: add it to the router, after \
+             the routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`. Or the code that \
+             asks is a middleware outside the session layer: add the session layer after it. Or it runs on \
+             a task of its own, which does not know the request: pass the `Session` to the task, or build the \
+             layer with `in_extensions()` and pass the request's extensions along.",
         )
     }
 }

@@ -58,6 +58,7 @@
 //! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at
 //! once, whatever the response will be, and so does [`Session::save`] where a handler wants to see how it went.
 
+mod attributes;
 mod changes;
 mod commit;
 mod csrf;
@@ -65,9 +66,13 @@ mod detached;
 mod devices;
 mod error;
 mod headers;
+mod identity;
 mod incoming;
 mod json;
 mod key;
+mod lost;
+mod nested;
+mod notes;
 mod pairs;
 mod path;
 mod pending;

@@ -30,7 +30,7 @@ impl Session {
     /// [page](crate::Sessions::with_sign_in_page) for it.
     #[must_use]
     pub fn sign_in_address(&self) -> Option<HeaderValue> {
-        let (request, _) = self.shared();
+        let request = self.request();
         let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
         with_next(request.sessions.sign_in_page()?, path)
     }

@@ -3,6 +3,9 @@
 //! Owns a slot of each thread, which holds the request's session while the services behind are at work on that
 //! request, and no longer: they are entered each time that they are called or polled. It does not know what a
 //! request is.
+//!
+//! A layer behind another finds the other's session in the slot. With the same cache and equal settings it uses
+//! that one, so that a request loads and commits its session once.
 
 use std::{
     cell::Cell,
@@ -46,11 +49,16 @@ pub struct Pending(Option<Begun>);
 enum Begun {
     Not(Sessions),
     Yes(Session),
+    /// The session of a layer further out, which commits it.
+    Outer(Session),
 }
 
 impl Pending {
     #[inline]
     pub(crate) fn new(sessions: &Sessions, incoming: Option<Incoming>) -> Self {
+        if let Some(outer) = outer(sessions, incoming.as_ref()) {
+            return Self(Some(Begun::Outer(outer)));
+        }
         Self(Some(match incoming {
             None => Begun::Not(sessions.clone()),
             Some(incoming) => Begun::Yes(sessions.begin(incoming)),
@@ -66,7 +74,8 @@ impl Pending {
         answer
     }
 
-    /// Whether somebody asked for the session, or the request had something to say.
+    /// Returns true if there is a session to commit: if somebody asked for it, or the request had something to
+    /// say, and it is not the session of a layer further out.
     #[inline]
     #[must_use]
     pub fn is_begun(&self) -> bool {
@@ -107,10 +116,39 @@ fn swap(begun: Option<Begun>) -> Option<Begun> {
 
 /// The session that is current, begun if it was not.
 pub(crate) fn current() -> Option<Session> {
-    let session = match swap(None)? {
-        Begun::Not(sessions) => sessions.begin(Incoming::default()),
-        Begun::Yes(session) => session,
+    let begun = match swap(None)? {
+        Begun::Not(sessions) => Begun::Yes(sessions.begin(Incoming::default())),
+        begun => begun,
     };
-    swap(Some(Begun::Yes(session.clone())));
-    Some(session)
+    let session = begun.session().cloned();
+    swap(Some(begun));
+    session
+}
+
+/// The current session, if a layer further out made it as these sessions would. With an admission key of its
+/// own a layer makes its own.
+#[inline]
+fn outer(sessions: &Sessions, incoming: Option<&Incoming>) -> Option<Session> {
+    let outer = swap(None)?;
+    let settings = outer.sessions().clone();
+    swap(Some(outer));
+    sessions.warn_if_overwriting(&settings);
+    let has_key = incoming.is_some_and(|incoming| !incoming.admit_key.is_empty());
+    if has_key || *sessions != settings { None } else { current() }
+}
+
+impl Begun {
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Not(_) => None,
+            Self::Yes(session) | Self::Outer(session) => Some(session),
+        }
+    }
+
+    fn sessions(&self) -> &Sessions {
+        match self {
+            Self::Not(sessions) => sessions,
+            Self::Yes(session) | Self::Outer(session) => session.sessions(),
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! What a handler sees: a map of keys to JSON values that belongs to one visitor.
 //!
 //! Owns the share in one request's state, and the verbs of the map; those of the visitor are in `verbs` and
-//! `devices`. It locks that state, never while the application's code (a `Serialize` or `Deserialize`) runs. It
-//! does not know how the state is stored.
+//! `devices`. It locks that state, never while the application's code runs: a `Serialize` or `Deserialize`, the
+//! admission hook, a subscriber of `tracing`. It does not know how the state is stored.
 
 use core::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     json,
     key::is_reserved,
     pairs, pending,
-    state::{Request, State},
+    state::{Admission, Request, State},
 };
 
 /// The session of one request.
@@ -26,6 +26,9 @@ use crate::{
 /// never looks at it costs next to nothing. Changes are stored when the response's headers are about to
 /// leave, unless the response is 500 or above, or at once by [`save`](Self::save); signing out acts at once in
 /// any case. A change after that is refused as [`TooLate`](SessionError::TooLate).
+///
+/// A response never claims what was not stored: if the session ended, or got a new id, so that the changes cannot be
+/// stored, the response is 409. See the [crate's documentation](crate#when-the-session-is-not-there-any-more).
 ///
 /// Requests that change one session at the same time do not undo each other: what each of them did, key by key,
 /// is done to what the others left. Where they insert or remove the same key, the later one counts; what
@@ -121,10 +124,7 @@ impl Session {
     pub fn remove(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
         let key = key.as_ref();
         check_name(key)?;
-        self.change(|state, _| {
-            state.changes.push(key, Change::Remove);
-            Ok(())
-        })
+        self.change(|state, request| state.push(request, key, Change::Remove))
     }
 
     /// The value of that key, which is removed: for what is shown once, such as a message after a redirect. One
@@ -182,7 +182,7 @@ impl Session {
             let json = state.json(request, key).unwrap_or_default();
             let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
             check_size(request, key, json::LONGEST_NUMBER)?;
-            state.changes.push(key, Change::Add(by));
+            state.push(request, key, Change::Add(by))?;
             Ok(sum)
         })
     }
@@ -204,8 +204,7 @@ impl Session {
             let json = state.json(request, key).unwrap_or_default();
             let list = json::append(json.as_deref(), &item);
             check_size(request, key, list.map_err(SessionError::decode::<Vec<T>>)?.len())?;
-            state.changes.push(key, Change::Append(item.into()));
-            Ok(())
+            state.push(request, key, Change::Append(item.into()))
         })
     }
 
@@ -243,8 +242,10 @@ impl Session {
             let json = state.json(request, key).unwrap_or_default();
             let is_same = json::is_same(json.as_deref(), expected.as_deref());
             if is_same {
+                let change = Change::Set(new.into());
+                state.check_identity(request, key, &change)?;
                 state.changes.push(key, Change::Expect(json));
-                state.changes.push(key, Change::Set(new.into()));
+                state.changes.push(key, change);
             }
             Ok(is_same)
         })
@@ -265,9 +266,15 @@ impl Session {
         })
     }
 
-    /// Stores now what was changed and asked for so far, so that the handler sees how that went. On an error
-    /// nothing of it was stored and all of it is forgotten: what is there now can be read, and changed anew. What
-    /// was stored stays so, whatever the response will be.
+    /// Stores now what was changed and asked for so far, so that the handler sees how that went. What was stored stays
+    /// so, whatever the response will be.
+    ///
+    /// On an error nothing of it was stored, and changes of keys are forgotten: what is stored now can be read, and
+    /// changed again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate), [`remember`](Self::remember),
+    /// [`persistent`](Self::persistent) or [`clear`](Self::clear) stays pending, with the [guards](Self::guard) that it
+    /// was held to, until it was performed or withdrawn by [`discard`](Self::discard): the response performs it, or is
+    /// an error. After an error whose cause is [`Gone`](sessile::Error::Gone) the session is empty and nothing is
+    /// pending; what is changed then begins a new session.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -291,13 +298,39 @@ impl Session {
     /// [`Conflict`](SessionError::Conflict), [`Store`](SessionError::Store),
     /// [`TooLate`](SessionError::TooLate).
     pub fn save(&self) -> Result<(), SessionError> {
-        self.change(|state, request| {
-            let stored = state.store(request);
-            if stored.is_err() {
-                state.start_over(request);
+        self.store(|state, request| {
+            if state.committed {
+                return Err(SessionError::TooLate);
             }
-            Ok(stored?)
+            state.store_now(request)?;
+            Ok(())
         })
+    }
+
+    /// Withdraws what was changed and asked for and not stored yet: the session is again as it is stored. A sign-out
+    /// is not withdrawn.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::Sessions;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// session.sign_in("ada")?;
+    /// session.insert("visits", 1)?;
+    /// session.discard();
+    /// assert!(session.user().is_none() && session.keys().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn discard(&self) {
+        self.with(|state, _| state.discard());
+    }
+
+    /// For adapters: drops this share of the session, so that what the request leaves behind is never cleaned up. A
+    /// session whose cookie was not sent is ended otherwise, which takes a lock. In a child process that was forked,
+    /// another thread of the parent may have held that lock, and nothing there releases it.
+    pub fn leak(self) {
+        core::mem::forget(self);
     }
 
     /// For adapters: the raw JSON of a key.
@@ -325,8 +358,7 @@ impl Session {
         check_name(key)?;
         self.change(|state, request| {
             check_size(request, key, json.len())?;
-            state.changes.push(key, Change::Set(json));
-            Ok(())
+            state.push(request, key, Change::Set(json))
         })
     }
 
@@ -336,26 +368,69 @@ impl Session {
     /// Those of [`insert`](Self::insert).
     pub fn change_json<'k, C>(&self, changes: C) -> Result<(), SessionError>
     where
-        C: IntoIterator<Item = (&'k str, Option<Bytes>)> + Clone,
+        C: IntoIterator<Item = (&'k str, Option<Bytes>)>,
     {
+        // The iterator is the caller's code, which may look at the session.
+        let change = |(key, json): (&'k str, Option<Bytes>)| {
+            check_name(key)?;
+            let json_len = json.as_ref().map_or(0, Bytes::len);
+            check_size(&self.shared.request, key, json_len)?;
+            Ok((key, json.map_or(Change::Remove, Change::Set)))
+        };
+        let changes = changes.into_iter().map(change).collect::<Result<Vec<_>, SessionError>>();
         self.change(|state, request| {
-            for (key, json) in changes.clone() {
-                check_name(key)?;
-                check_size(request, key, json.map_or(0, |json| json.len()))?;
-            }
-            for (key, json) in changes {
-                state.changes.push(key, json.map_or(Change::Remove, Change::Set));
-            }
+            let changes = changes?;
+            changes
+                .iter()
+                .try_for_each(|(key, change)| state.check_identity(request, key, change))?;
+            changes.into_iter().for_each(|(key, change)| state.changes.push(key, change));
             Ok(())
         })
     }
 
-    pub(crate) fn shared(&self) -> (&Request, &Mutex<State>) {
-        (&self.shared.request, &self.shared.state)
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.request.sessions
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.shared.request
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock()
+    }
+
+    /// Stores something: the state is locked while `act` runs, which runs again once the admission hook was asked if
+    /// it needs the answer. Log lines are written when it was unlocked.
+    pub(crate) fn store<R>(&self, mut act: impl FnMut(&mut State, &Request) -> R) -> R {
+        let request = &self.shared.request;
+        loop {
+            let mut state = self.state();
+            state.looked_at = true;
+            let answer = act(&mut state, request);
+            let notes = core::mem::take(&mut state.notes);
+            let is_admission_wanted = state.wants_admission();
+            if is_admission_wanted {
+                state.admission = Admission::Unasked;
+            }
+            drop(state);
+            notes.emit();
+            if !is_admission_wanted {
+                return answer;
+            }
+            let admitted = request.sessions.cache().check_admission(&request.incoming.admit_key);
+            let answer = if admitted.is_ok() { Admission::Granted } else { Admission::Denied };
+            self.state().admission = answer;
+        }
+    }
+
+    /// Loads the session, which counts as a use of it, although no handler looked at it.
+    pub(crate) fn touch(&self) {
+        self.state().stored.live(self.request());
     }
 
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
-        let mut state = self.shared.state.lock();
+        let mut state = self.state();
         state.looked_at = true;
         act(&mut state, &self.shared.request)
     }

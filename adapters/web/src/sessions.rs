@@ -12,7 +12,13 @@ use sessile::{
     cookie::candidates,
 };
 
-use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, state::Keep};
+use crate::{
+    CommitError, Incoming, Pending, Session,
+    attributes::{Attributes, MAX_AGE},
+    commit,
+    incoming::Cookies,
+    state::Keep,
+};
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
 ///
@@ -32,10 +38,12 @@ use crate::{CommitError, Incoming, Pending, Session, commit, incoming::Cookies, 
 /// assert!(sessions.with_domain("example.org").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Two are equal if they have the same cache, not only an equal one, and equal settings.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sessions(Arc<Settings>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Settings {
     cache: SessionCache,
     attributes: Attributes,
@@ -43,19 +51,12 @@ struct Settings {
     cookie: SetCookie,
     deadlines: Deadlines,
     persistent: bool,
+    touch_always: bool,
     rotate_every: Option<Duration>,
     grace: Option<Duration>,
+    replaced_window: Duration,
+    identity_keys: Box<[String]>,
     sign_in_page: Option<Uri>,
-}
-
-/// What the setters were told; `None` is the default of [`SetCookie`].
-#[derive(Clone, Debug, Default)]
-struct Attributes {
-    same_site: Option<SameSite>,
-    path: Option<String>,
-    domain: Option<String>,
-    max_age: Option<Duration>,
-    partitioned: bool,
 }
 
 impl Sessions {
@@ -72,8 +73,11 @@ impl Sessions {
             cookie,
             deadlines: Deadlines::default(),
             persistent: false,
+            touch_always: false,
             rotate_every: None,
             grace: None,
+            replaced_window: REPLACED_WINDOW,
+            identity_keys: Box::default(),
             sign_in_page: None,
         }))
     }
@@ -116,6 +120,17 @@ impl Sessions {
     #[must_use]
     pub fn with_persistent_cookies(self) -> Self {
         self.set(|settings| settings.persistent = true)
+    }
+
+    /// Counts every request with a valid session cookie as a use of its session. Off unless set: then
+    /// a request is a use only if a handler or a middleware reads or writes the session, so that
+    /// requests for static files neither keep a session alive nor get headers of it.
+    ///
+    /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
+    /// it sends a [kept](Session::persistent) cookie again.
+    #[must_use]
+    pub fn with_touch_always(self, on: bool) -> Self {
+        self.set(|settings| settings.touch_always = on)
     }
 
     /// `Partitioned`: inside a frame of another site, a jar of its own for each such site. Off unless set.
@@ -163,6 +178,44 @@ impl Sessions {
         self.set(|settings| settings.grace = Some(grace))
     }
 
+    /// Sets how long after a session's id was replaced a request that brings only the old cookie gets no session. 60
+    /// seconds unless set; [`Duration::ZERO`] turns it off.
+    ///
+    /// Such a request was sent before its browser had the new cookie, or the response with that was lost. It is
+    /// answered as one without a session, except that it starts none: a cookie set now would overwrite the new one.
+    /// What it changes is answered with 409. A request that signs in is not affected.
+    #[must_use]
+    pub fn with_replaced_window(self, window: Duration) -> Self {
+        self.set(|settings| settings.replaced_window = window)
+    }
+
+    /// Sets the keys whose values name the user, for applications that store who is signed in under a key of their
+    /// own instead of calling [`Session::sign_in`]. None unless set.
+    ///
+    /// When such a key gets a value, or another one, the session gets a new id, as by [`Session::rotate`] without a
+    /// grace: a cookie that an attacker planted before opens nothing. Of an object only the members `sub`, `id`,
+    /// `user_id`, `username` and `email` count. An equal value, a removal, and keys of the same name inside other
+    /// values change nothing. Removing such a key is stored whatever the response's status is, so that an error page
+    /// does not undo a sign-out. Once the headers have left, naming another user is
+    /// [`TooLate`](crate::SessionError::TooLate).
+    ///
+    /// ```
+    /// # use http::{HeaderMap, StatusCode, header};
+    /// # use sessile::{KeyRing, SessionCache};
+    /// # use sessile_web::Sessions;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// let sessions = Sessions::new(cache).with_identity_keys(["user_id"]);
+    /// # let session = sessions.begin(&HeaderMap::new());
+    /// // At the sign-in, this changes the session's id.
+    /// session.insert("user_id", 17)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_identity_keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
+        let keys = keys.into_iter().map(Into::into).collect();
+        self.set(|settings| settings.identity_keys = keys)
+    }
+
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
     /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
     ///
@@ -189,10 +242,14 @@ impl Sessions {
     }
 
     /// The session of a request: of its headers, or of what an [`Incoming`] says. Keeps its `Cookie` fields and
-    /// does nothing else.
+    /// does nothing else, unless each request [counts as a use](Self::with_touch_always).
     #[must_use]
     pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
-        Session::new(self.clone(), incoming.into())
+        let session = Session::new(self.clone(), incoming.into());
+        if self.0.touch_always {
+            session.touch();
+        }
+        session
     }
 
     /// The session of a request, begun when somebody asks for it: of what an [`Incoming`] says, or of a request that
@@ -253,6 +310,12 @@ impl Sessions {
         cookies.fields().flat_map(move |field| candidates(field, name))
     }
 
+    /// The ids that the request's cookies carry, under a MAC that verifies.
+    pub(crate) fn ids_of<'c>(&'c self, cookies: &'c Cookies) -> impl Iterator<Item = SessionId> {
+        let values = self.values(cookies).take(CANDIDATES);
+        values.filter_map(|value| self.0.cache.id_of_token(value))
+    }
+
     /// The token by which the request's cookies name a session.
     pub(crate) fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
         let mut buffer = BytesMut::new();
@@ -270,13 +333,31 @@ impl Sessions {
         template.as_ref().unwrap_or(&self.0.cookie).issue(token)
     }
 
-    /// The timeouts of a session that is kept so.
+    /// The timeouts of a session that is created, or kept in another way from now on.
     pub(crate) fn deadlines(&self, keep: Option<Keep>) -> Deadlines {
+        let kept = |idle_timeout, lifetime| {
+            Deadlines::default().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
+        };
         match keep {
-            Some(Keep::For(span)) => Deadlines::default().idle_timeout(span).lifetime(span),
-            Some(Keep::Used | Keep::Usual) => self.0.deadlines.idle_timeout(self.idle_timeout()),
+            Some(Keep::For(span)) => kept(span, span),
+            Some(Keep::Used | Keep::Usual) => {
+                let lifetime = self.0.deadlines.lifetime.unwrap_or(self.0.cache.lifetime());
+                kept(self.idle_timeout(), lifetime)
+            }
             None => self.0.deadlines,
         }
+    }
+
+    pub(crate) fn replaced_window(&self) -> Duration {
+        self.0.replaced_window
+    }
+
+    pub(crate) fn identity_keys(&self) -> &[String] {
+        &self.0.identity_keys
+    }
+
+    pub(crate) fn is_identity_key(&self, key: &str) -> bool {
+        self.0.identity_keys.iter().any(|name| name == key)
     }
 
     /// How long after its last use a session is refused that is not remembered.
@@ -328,88 +409,18 @@ impl Settings {
     fn template(&self, max_age: Option<u64>) -> Result<SetCookie, CookieError> {
         let mut attributes = self.attributes.clone();
         if let Some(seconds) = max_age {
-            attributes.max_age = Some(Duration::from_secs(seconds.min(LONGEST_AGE)));
+            attributes.max_age = Some(Duration::from_secs(seconds.min(MAX_AGE)));
         }
         let name = self.cache.cookie_name();
         if self.insecure { attributes.insecure(name) } else { attributes.secure(name) }
     }
 }
 
-impl Attributes {
-    fn secure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        self.write(name, true)
-    }
-
-    fn insecure(&self, name: &str) -> Result<SetCookie, CookieError> {
-        let mut fit = self.clone();
-        fit.partitioned = false;
-        fit.same_site =
-            self.same_site.map(|given| if given == SameSite::None { SameSite::Lax } else { given });
-        fit.write(without_prefix(name), false)
-    }
-
-    fn write(&self, name: &str, secure: bool) -> Result<SetCookie, CookieError> {
-        let mut cookie = SetCookie::builder(name).secure(secure).partitioned(self.partitioned);
-        if let Some(same_site) = self.same_site {
-            cookie = cookie.same_site(same_site);
-        }
-        if let Some(path) = &self.path {
-            cookie = cookie.path(path);
-        }
-        if let Some(domain) = &self.domain {
-            cookie = cookie.domain(domain);
-        }
-        if let Some(max_age) = self.max_age {
-            cookie = cookie.max_age(max_age);
-        }
-        cookie.build()
-    }
-}
-
-/// The name as it may go over plain HTTP: without the prefixes that ask for `Secure`, in any case of
-/// letters, as browsers see them.
-fn without_prefix(name: &str) -> &str {
-    let stripped = PREFIXES.iter().find_map(|prefix| {
-        let (head, rest) = name.split_at_checked(prefix.len())?;
-        head.eq_ignore_ascii_case(prefix).then_some(rest)
-    });
-    match stripped {
-        Some("") => "session",
-        Some(rest) => without_prefix(rest),
-        None => name,
-    }
-}
-
-/// `__Host-Http-` must come before `__Host-`.
-const PREFIXES: [&str; 4] = ["__Host-Http-", "__Host-", "__Secure-", "__Http-"];
-
 /// Long enough for what a page asks for when it was loaded.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// 400 days: browsers keep no cookie longer.
-const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
+/// Long enough for a request that was sent before the response with the new cookie arrived.
+const REPLACED_WINDOW: Duration = Duration::from_secs(60);
 
 /// The most values of one name that are tried in a request, as the engine does.
 const CANDIDATES: usize = 4;
-
-#[cfg(test)]
-mod tests {
-    use super::without_prefix;
-
-    #[test]
-    fn plain_http_has_no_name_that_asks_for_secure() {
-        for (name, expected) in [
-            ("__Host-session", "session"),
-            ("__Secure-session", "session"),
-            ("__Host-Http-session", "session"),
-            ("__http-session", "session"),
-            ("__hOST-session", "session"),
-            ("__Host-__Secure-session", "session"),
-            ("__Host-", "session"),
-            ("session", "session"),
-            ("__Hostsession", "__Hostsession"),
-        ] {
-            assert_eq!(without_prefix(name), expected, "{name}");
-        }
-    }
-}

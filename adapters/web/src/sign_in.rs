@@ -3,6 +3,8 @@
 use core::fmt;
 use std::time::Duration;
 
+use crate::state::Keep;
+
 /// Who signs in, and how: for [`Session::sign_in`](crate::Session::sign_in). A name alone will do.
 ///
 /// ```
@@ -46,12 +48,13 @@ impl SignIn {
         Self { renew_lifetime: on, ..self }
     }
 
-    /// The same as the engine takes it, timeouts apart.
-    pub(crate) fn to_engine(&self) -> sessile::SignIn<'_> {
+    /// The options as the engine takes them, without timeouts. A session that is kept differently from now on counts
+    /// its lifetime from the sign-in.
+    pub(crate) fn to_engine(&self, keep: Option<Keep>) -> sessile::SignIn<'_> {
         sessile::SignIn::default()
             .assurance(self.assurance)
             .label(&self.label)
-            .renew_lifetime(self.renew_lifetime || self.remember.is_some())
+            .renew_lifetime(self.renew_lifetime || keep.is_some())
     }
 
     /// Keeps the user signed in for so long, as [`Session::remember`](crate::Session::remember) does.

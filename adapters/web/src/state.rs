@@ -1,22 +1,37 @@
 //! What one request knows of its session: what is stored, what it changed, what it asked for.
 //!
 //! Invariant: after `sign_out` there is no stored session to this request, whatever its cookies say. It is
-//! read here and stored in `store`; it does not know who locks it.
+//! read here and stored in `store`; it does not know who locks it. Nothing here and in `store` calls code of the
+//! application: log lines are kept as [`Notes`], and the admission hook is asked by the caller.
 
 use bytes::{Bytes, BytesMut};
 use sessile::{Error, Record, SessionId, Token};
 
 use crate::{
-    Incoming, Sessions, SignIn,
-    changes::{Changes, Misfit},
-    key::{PERSISTENT, REMEMBERED, USER, is_reserved},
+    CommitError, Incoming, SessionError, Sessions, SignIn,
+    changes::{Change, Changes, Misfit},
+    identity,
+    key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
+    notes::Notes,
     pairs::Pairs,
+    store::Phase,
 };
 
 /// What a request brought.
 pub(crate) struct Request {
     pub(crate) sessions: Sessions,
     pub(crate) incoming: Incoming,
+}
+
+impl Request {
+    /// The id that a cookie of the request carries, if it was replaced so recently that the browser has another
+    /// cookie, or is about to get one: a cookie set now would overwrite that. For requests that open no session.
+    pub(crate) fn replaced_id(&self) -> Option<SessionId> {
+        let window = self.sessions.replaced_window();
+        self.sessions
+            .ids_of(&self.incoming.cookies)
+            .find(|id| self.sessions.cache().replaced(id).is_some_and(|age| age < window))
+    }
 }
 
 /// The state of one request's session.
@@ -33,6 +48,21 @@ pub(crate) struct State {
     pub(crate) is_kept_anew: bool,
     /// What the response will do to the browser's cookie.
     pub(crate) cookie: Option<Cookie>,
+    /// A form of this request's response names the id that the session had when it was asked for.
+    pub(crate) has_form: bool,
+    pub(crate) admission: Admission,
+    pub(crate) notes: Notes,
+}
+
+/// The answer of the admission hook, which is the application's code: it is asked while nothing is locked.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Admission {
+    #[default]
+    Unasked,
+    /// A session is to be created: what was tried is tried again once the hook was asked.
+    Wanted,
+    Granted,
+    Denied,
 }
 
 /// What a handler asked for beside changes of the data.
@@ -66,8 +96,13 @@ pub(crate) enum Cookie {
 pub(crate) enum Stored {
     #[default]
     Unread,
+    /// The cookies open no session.
     Absent,
     Live(Live),
+    /// It has ended: what is stored from now on is a new session.
+    Ended,
+    /// It has a new id that this request does not know, and the browser the cookie with that.
+    Replaced(SessionId),
 }
 
 /// A session that was found, or made.
@@ -122,8 +157,13 @@ impl State {
         }
         let has_cookie = request.sessions.end(&request.incoming.cookies);
         self.cookie = has_cookie.then_some(Cookie::Remove);
-        (self.stored, self.changes) = (Stored::Absent, Changes::default());
-        self.wishes = Wishes::default();
+        self.stored = Stored::Ended;
+        self.discard();
+    }
+
+    /// Forgets all that was asked for and not done.
+    pub(crate) fn discard(&mut self) {
+        (self.changes, self.wishes) = (Changes::default(), Wishes::default());
     }
 
     /// Ends a session whose new id was in a cookie that no response took along.
@@ -133,14 +173,75 @@ impl State {
         }
     }
 
-    /// Forgets what was asked for, and looks again.
-    pub(crate) fn start_over(&mut self, request: &Request) {
-        (self.changes, self.wishes) = (Changes::default(), Wishes::default());
-        if let Stored::Live(live) = &mut self.stored
-            && live.reload(&request.sessions).is_err()
+    /// Stores while the handler runs.
+    pub(crate) fn store_now(&mut self, request: &Request) -> Result<(), CommitError> {
+        let stored = self.store(request, Phase::Early);
+        if let Err(error) = &stored
+            && !self.wants_admission()
         {
-            self.stored = Stored::Absent;
+            self.start_over(request, error);
         }
+        stored
+    }
+
+    /// Returns true if what failed is to be tried again once the admission hook was asked.
+    pub(crate) fn wants_admission(&self) -> bool {
+        self.admission == Admission::Wanted
+    }
+
+    /// After an error that the handler sees: forgets what it changed, and reads again. The verbs that were not
+    /// performed stay pending, with the guards that they were held to, so that no response passes over one.
+    fn start_over(&mut self, request: &Request, error: &CommitError) {
+        if error.cause() == Error::Gone {
+            self.discard();
+        } else if self.wishes.is_none() && !self.changes.is_clearing() {
+            self.changes = Changes::default();
+        } else {
+            self.changes.forget_data();
+        }
+        if let Stored::Live(live) = &mut self.stored {
+            if live.reload(&request.sessions).is_err() {
+                self.stored = Stored::Ended;
+            } else if live.data.find(FORM).is_some() {
+                return;
+            }
+        }
+        self.changes.forget(FORM);
+    }
+
+    /// Records a change of one of the application's keys.
+    pub(crate) fn push(
+        &mut self,
+        request: &Request,
+        key: &str,
+        change: Change,
+    ) -> Result<(), SessionError> {
+        self.check_identity(request, key, &change)?;
+        self.changes.push(key, change);
+        Ok(())
+    }
+
+    /// A change of the user needs a new id, which no response tells the browser any more once its headers have left.
+    pub(crate) fn check_identity(
+        &mut self,
+        request: &Request,
+        key: &str,
+        change: &Change,
+    ) -> Result<(), SessionError> {
+        if !self.detached || !request.sessions.is_identity_key(key) {
+            return Ok(());
+        }
+        let stored = self.stored_json(request, key);
+        let seen = self.json(request, key).unwrap_or_default();
+        let new = change.made_to(seen).unwrap_or_default();
+        let is_changed = identity::is_changed(stored.as_deref(), new.as_deref());
+        if is_changed { Err(SessionError::TooLate) } else { Ok(()) }
+    }
+}
+
+impl Wishes {
+    pub(crate) fn is_none(&self) -> bool {
+        self.sign_in.is_none() && !self.rotate && self.keep.is_none()
     }
 }
 

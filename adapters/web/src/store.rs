@@ -1,279 +1,364 @@
 //! From what a request asked for to what the engine holds.
 //!
-//! The order is what makes it safe: a new id is issued before data is saved, or in one with it, so that
-//! nothing of a sign-in is ever readable under the old one; what cannot fit is refused before a new id is issued.
+//! The order is what makes it safe. What is expected of the stored data is checked first. A new id is issued before data
+//! is saved, or atomically with it, so that nothing of a sign-in is ever readable under the old one; what cannot fit is
+//! rejected before a new id is issued. Timeouts change last, so that a store that failed leaves them as they were.
 //! It knows of no response.
 
 use bytes::Bytes;
-use sessile::{Error, Grace, Issued, NewSession, SessionId, Token};
+use sessile::{Deadlines, Error, Grace, Issued, NewSession, SessionId};
 
 use crate::{
-    CommitError, SignIn,
-    changes::{Change, Changes},
+    CommitError, Sessions,
+    changes::Change,
     csrf::Mark,
+    identity,
     key::FORM,
     pairs::{Pairs, len_with_one},
-    state::{Cookie, Keep, Live, Request, State, Stored, Wishes},
+    state::{Admission, Cookie, Keep, Live, Request, State, Stored},
 };
+
+/// When something is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// While the handler runs, which sees an error. The client may still disconnect, so an id is replaced only where
+    /// the handler asked for that.
+    Early,
+    /// As the response's headers leave.
+    Commit,
+}
 
 impl State {
     /// Does what was asked for until now. On an error nothing of it was done, a new id apart, and it is still
-    /// asked for.
-    pub(crate) fn store(&mut self, request: &Request) -> Result<(), CommitError> {
-        if !self.has_work(request) {
+    /// asked for. If it wants the answer of the admission hook, it is to be called again.
+    pub(crate) fn store(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+        if !self.has_work(request, phase) {
             return Ok(());
         }
         let stored = match self.stored.live(request) {
-            Some(_) => self.update(request),
+            Some(_) => self.update(request, phase),
             None if self.detached => Err(Error::Gone.into()),
-            None => self.create(request, &Pairs::default()),
+            None => self.begin(request),
         };
-        match &stored {
-            Ok(()) => {
-                self.is_kept_anew |= self.wishes.keep.is_some();
-                (self.changes, self.wishes) = (Changes::default(), Wishes::default());
-            }
-            Err(error) if error.cause() == Error::Gone => self.lose(request),
-            Err(_) => {}
+        let stored = stored.or_else(|error| match error.cause() {
+            Error::Gone => self.lost(request, phase),
+            Error::Rotated => self.was_replaced(request),
+            _ => Err(error),
+        });
+        if stored.is_ok() {
+            self.is_kept_anew |= self.wishes.keep.is_some();
+            self.discard();
         }
         stored
     }
 
-    /// The session ended or expired while the handler ran, and nothing brings it back: the browser need not keep
-    /// its cookie. If it has a new id instead, whoever gave it that has sent the cookie which this browser has now.
-    fn lose(&mut self, request: &Request) {
-        if let Stored::Live(Live { id, version, .. }) = self.stored
-            && request.sessions.cache().end_if(&id, version) != Err(Error::Rotated)
-        {
-            self.cookie = Some(Cookie::Remove);
+    /// Stores that keys which name the user were removed, and nothing else: for a response that says that something
+    /// went wrong, which must not undo a sign-out.
+    pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
+        let mut removals = Vec::new();
+        for name in request.sessions.identity_keys() {
+            let stored = self.stored_json(request, name);
+            let json = self.json(request, name).unwrap_or_default();
+            let is_named = |json: Option<&[u8]>| identity::is_changed(None, json);
+            if is_named(stored.as_deref()) && !is_named(json.as_deref()) {
+                removals.push((name, json.map_or(Change::Remove, Change::Set)));
+            }
         }
-        self.stored = Stored::Absent;
+        self.discard();
+        removals.into_iter().for_each(|(name, change)| self.changes.push(name, change));
+        match self.store(request, Phase::Early) {
+            Err(error) if error.cause() == Error::Gone => Ok(()),
+            stored => stored,
+        }
     }
 
-    /// Whether a form of this request would be out of date when the response leaves.
-    pub(crate) fn will_rotate(&self, request: &Request) -> bool {
-        self.wishes.sign_in.is_some() || self.wishes.rotate || self.is_due(request)
+    /// Returns true if a form of this request would be out of date once it was stored.
+    pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
+        self.wishes.sign_in.is_some() || self.wishes.rotate || self.renamed(request).is_some()
     }
 
-    pub(crate) fn has_work(&self, request: &Request) -> bool {
-        !self.changes.is_empty() || self.wishes.keep.is_some() || self.will_rotate(request)
+    pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
+        let is_due = phase == Phase::Commit && self.is_due(request);
+        !self.changes.is_empty() || !self.wishes.is_none() || is_due
     }
 
-    /// Whether a session that was read has had its id for as long as it may.
+    /// Returns true if a session that was read has had its id for as long as it may.
     fn is_due(&self, request: &Request) -> bool {
         let every = request.sessions.rotates_every().filter(|_| !self.detached);
         let record = if let Stored::Live(live) = &self.stored { live.record } else { None };
         every.zip(record).is_some_and(|(every, record)| record.id_age() >= every)
     }
 
-    /// A session for a visitor who had none and now has something to store.
-    fn create(&mut self, request: &Request, base: &Pairs) -> Result<(), CommitError> {
+    /// Returns the key by which this request names another user than what is stored, if it does.
+    fn renamed(&mut self, request: &Request) -> Option<&str> {
+        let live = self.stored.live(request);
+        let stored = live.map(|live| live.data.clone()).unwrap_or_default();
+        self.renamed_in(request, &stored)
+    }
+
+    fn renamed_in(&self, request: &Request, stored: &Pairs) -> Option<&str> {
+        let mut keys = self.changes.keys().filter(|key| request.sessions.is_identity_key(key));
+        keys.find(|key| {
+            let old = stored.find(key);
+            let new = self.changes.value(key, || old.clone()).unwrap_or_default();
+            identity::is_changed(old.as_deref(), new.as_deref())
+        })
+    }
+
+    /// Returns true if a key now names another user than `stored` does.
+    pub(crate) fn names_another(&self, request: &Request, stored: &Pairs) -> bool {
+        self.renamed_in(request, stored).is_some()
+    }
+
+    /// Creates a session for a visitor who has none, unless the browser is about to get the cookie of another one.
+    fn begin(&mut self, request: &Request) -> Result<(), CommitError> {
+        let nothing = Pairs::default();
+        let replaced = match &self.stored {
+            Stored::Replaced(id) => Some(*id),
+            Stored::Absent => request.replaced_id(),
+            _ => None,
+        };
+        let signs_in = self.wishes.sign_in.is_some() || self.names_another(request, &nothing);
+        if replaced.is_some() && !signs_in {
+            let is_known = matches!(self.stored, Stored::Replaced(_));
+            let is_lost = if is_known { !self.changes.is_empty() } else { self.adds_something()? };
+            return if is_lost { Err(Error::Rotated.into()) } else { Ok(()) };
+        }
+        self.create(request, &nothing, replaced)
+    }
+
+    /// Returns true if there is something to store where nothing is stored.
+    pub(crate) fn adds_something(&self) -> Result<bool, CommitError> {
+        let data = self.changes.applied_to(&Pairs::default()).map_err(CommitError::conflict)?;
+        Ok(!data.is_vacant())
+    }
+
+    /// Creates a session of `base` with this request's changes, in place of the one that `replaces` leads to.
+    pub(crate) fn create(
+        &mut self,
+        request: &Request,
+        base: &Pairs,
+        replaces: Option<SessionId>,
+    ) -> Result<(), CommitError> {
         let data = self.changes.applied_to(base).map_err(CommitError::conflict)?;
         if data.is_vacant() && self.wishes.sign_in.is_none() {
             return Ok(());
         }
-        let deadlines = request.sessions.deadlines(self.wishes.keep);
-        let key = &request.incoming.admit_key;
-        let mut new = NewSession::default().key(key).deadlines(deadlines);
+        self.check_admission(request)?;
+        let (sessions, keep) = (&request.sessions, self.wishes.keep);
+        let mut new = NewSession::default().admitted().deadlines(sessions.deadlines(keep));
         if let Some(sign_in) = &self.wishes.sign_in {
-            new = new.user(&sign_in.user, sign_in.to_engine());
+            new = new.user(&sign_in.user, sign_in.to_engine(keep));
         }
-        let issued = request.sessions.cache().create(data.as_bytes(), new)?;
-        self.cookie = Some(Cookie::Issue(issued.token));
+        if let Some(id) = &replaces {
+            new = new.replaces(id);
+        }
+        let Issued { id, token, version, .. } = sessions.cache().create(data.as_bytes(), new)?;
+        self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.wishes.sign_in.is_some();
-        let Issued { id, version, .. } = issued;
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
         Ok(())
     }
 
-    /// A session that is there: ended if it was emptied, otherwise given a new id if that was asked for, then
-    /// saved.
-    fn update(&mut self, request: &Request) -> Result<(), CommitError> {
-        let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let mut data = live.changed(&self.changes)?;
-        if self.wishes.sign_in.is_none() && data.is_vacant() {
-            if live.end_emptied(&self.changes, request)? {
-                (self.stored, self.cookie) = (Stored::Absent, Some(Cookie::Remove));
-                return Ok(());
-            }
-            // Somebody else may have filled it.
-            data = live.changed(&self.changes)?;
+    /// Takes the answer of the admission hook. If there is none yet, it is wanted, and this is an error.
+    fn check_admission(&mut self, request: &Request) -> Result<(), Error> {
+        if !request.sessions.cache().has_admission_hook() {
+            return Ok(());
         }
-        // What cannot be stored is refused before anything is done.
+        match core::mem::take(&mut self.admission) {
+            Admission::Granted => return Ok(()),
+            Admission::Unasked => self.admission = Admission::Wanted,
+            _ => {}
+        }
+        Err(Error::Refused)
+    }
+
+    /// Updates a session that is there. When another request saved first, this one's changes are made to what that
+    /// left. What is expected of the stored data is checked against the version of this moment.
+    fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+        let mut is_stale = self.changes.has_expectations();
+        for _ in 0..TRIES {
+            if is_stale {
+                self.stored.live(request).ok_or(Error::Gone)?.reload(&request.sessions)?;
+            }
+            match self.update_once(request, phase) {
+                Err(error) if error == Error::Conflict.into() => {}
+                done => return done,
+            }
+            (is_stale, self.notes.is_merged) = (true, true);
+        }
+        Err(Error::Conflict.into())
+    }
+
+    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves.
+    fn update_once(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+        let data = self.changed(request)?;
+        let signs_in = self.wishes.sign_in.is_some();
+        if !signs_in && data.is_vacant() && self.end_emptied(request)? {
+            (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
+            return Ok(());
+        }
+        // What cannot be stored is rejected before anything is done.
         let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
         if len > limit {
             return Err(Error::TooLarge { len, limit }.into());
         }
-        if self.wishes.sign_in.is_some() {
+        if signs_in {
             return self.sign_in(request);
         }
-        let is_changed = self.rotate(request, len)?;
-        let live = self.stored.live(request).ok_or(Error::Gone)?;
-        if let Some(keep) = self.wishes.keep {
-            let deadlines = request.sessions.deadlines(Some(keep));
-            request.sessions.cache().set_deadlines(&live.id, deadlines)?;
-        }
-        if is_changed {
-            data = live.changed(&self.changes)?;
-        }
-        live.save(data, &self.changes, request)
+        let data = if self.rotate(request, phase, len)? { self.changed(request)? } else { data };
+        self.save(request, data)
     }
 
-    /// Binds the session to its user under a new id and saves it, in one.
+    /// The stored data with this request's changes.
+    fn changed(&mut self, request: &Request) -> Result<Pairs, CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        self.changes.applied_to(&live.data).map_err(CommitError::conflict)
+    }
+
+    /// Ends a session without a user that this request leaves empty, unless another request is filling it or
+    /// signing in to it at the same time.
+    fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        if self.changes.is_empty() || live.authenticated {
+            return Ok(false);
+        }
+        match request.sessions.cache().end_if(&live.id, live.version) {
+            // It has a new id, which opens it for those who have that.
+            Err(Error::Rotated) => Ok(false),
+            ended => ended.map(|()| true),
+        }
+    }
+
+    /// Binds the session to its user under a new id and saves it, atomically.
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
-        let (Some(sign_in), Some(live)) = (&self.wishes.sign_in, self.stored.live(request)) else {
+        self.close_forms();
+        let data = self.changed(request)?;
+        let (Some(sign_in), Stored::Live(live)) = (&self.wishes.sign_in, &mut self.stored) else {
             return Err(Error::Gone.into());
         };
-        let old = live.id;
-        close_forms(live, &mut self.changes);
-        match live.sign_in(sign_in, self.wishes.keep, &self.changes, request) {
-            Ok(token) => self.cookie = Some(Cookie::Issue(token)),
-            // Whoever just proved who they are is not turned away because their old session went.
-            Err(error) if error.cause() == Error::Gone => {
-                self.create(request, &Pairs::default())?;
-            }
-            // It has a new id that this request does not know.
-            Err(error) if error.cause() == Error::Rotated => {
-                let base = core::mem::take(&mut live.data);
-                self.create(request, &base)?;
-                request.sessions.cache().end(&old);
-            }
-            Err(error) => return Err(error),
-        }
+        let keep = self.wishes.keep;
+        let deadlines = keep.map(|keep| request.sessions.deadlines(Some(keep)));
+        let with = sign_in.to_engine(keep).deadlines(deadlines.unwrap_or_default());
+        let with = with.data(live.version, data.as_bytes());
+        let issued = request.sessions.cache().sign_in(&live.id, &sign_in.user, with)?;
+        let Issued { id, token, version, .. } = issued;
+        *live = Live { id, version, authenticated: true, record: None, data };
+        self.cookie = Some(Cookie::Issue(token));
         Ok(())
     }
 
-    /// Gives the session a new id if that was asked for, or if it is time. `len` is what its data will take. Says
-    /// whether there are more changes now.
-    fn rotate(&mut self, request: &Request, len: usize) -> Result<bool, CommitError> {
-        let is_asked = self.wishes.rotate;
-        if !is_asked && !self.is_due(request) {
+    /// Gives the session a new id if that was asked for, if a key now names another user, or if it is time. `len` is
+    /// what its data will take. Returns true if there are more changes now.
+    fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
+        let key = self.renamed(request).map(Box::from);
+        // Nobody knows an id whose cookie has not been sent.
+        let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
+        match key {
+            Some(key) if self.detached => Err(CommitError::conflict(key)),
+            Some(_) if is_unsent && !self.wishes.rotate => {
+                self.close_forms();
+                Ok(true)
+            }
+            Some(_) => self.rotate_now(request, Grace::NONE, true),
+            None if self.wishes.rotate => {
+                let grace = Grace::of(request.sessions.grace_when_asked());
+                self.rotate_now(request, grace, false)
+            }
+            None if phase == Phase::Commit && self.is_due(request) => {
+                Ok(self.rotate_when_due(request, len)?)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// For a change of privilege: what was sent under the old id counts no more.
+    fn rotate_now(
+        &mut self,
+        request: &Request,
+        grace: Grace,
+        is_for_user: bool,
+    ) -> Result<bool, CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        match request.sessions.cache().rotate(&live.id, grace) {
+            Ok(issued) => self.moved(issued),
+            // Another request was first, and its response has the cookie.
+            Err(Error::Rotated) if !is_for_user => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        self.wishes.rotate = false;
+        self.close_forms();
+        Ok(true)
+    }
+
+    /// For the layer's rotation, which may wait: forms that were sent under the old id still count.
+    fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let (old, cache) = (live.id, request.sessions.cache());
+        let mark = Mark::of(&old)?.to_json();
+        let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
+        if !has_room && self.has_form {
             return Ok(false);
         }
-        let (sessions, cache) = (&request.sessions, request.sessions.cache());
-        let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let old = live.id;
-        let grace = if is_asked { sessions.grace_when_asked() } else { sessions.grace() };
-        match cache.rotate(&old, Grace::of(grace)) {
-            Ok(issued) => {
-                (live.id, live.record) = (issued.id, None);
-                self.cookie = Some(Cookie::Issue(issued.token));
-            }
-            // Another request was first, and its response has the cookie.
+        match cache.rotate(&old, Grace::of(request.sessions.grace())) {
+            Ok(issued) => self.moved(issued),
             Err(Error::Rotated) => return Ok(false),
-            Err(error) if is_asked || error == Error::Gone => return Err(error.into()),
+            Err(Error::Gone) => return Err(Error::Gone),
             Err(error) => {
-                tracing::debug!(%error, "a session keeps its id for now");
+                self.notes.not_rotated = Some(error);
                 return Ok(false);
             }
         }
-        tracing::debug!("a session has a new id");
-        if is_asked {
-            close_forms(live, &mut self.changes);
-        } else {
-            keep_forms(&old, len, cache.max_session_size(), &mut self.changes)?;
+        if has_room {
+            self.changes.push(FORM, Change::Set(mark.into()));
         }
         Ok(true)
+    }
+
+    /// The session has a new id.
+    fn moved(&mut self, issued: Issued) {
+        if let Stored::Live(live) = &mut self.stored {
+            (live.id, live.record) = (issued.id, None);
+        }
+        self.cookie = Some(Cookie::Issue(issued.token));
+        self.notes.is_rotated = true;
+    }
+
+    /// Forms that were sent before a change of privilege count no more, and the next ones will.
+    pub(crate) fn close_forms(&mut self) {
+        if let Stored::Live(live) = &self.stored
+            && live.data.find(FORM).is_some()
+        {
+            self.changes.push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+        }
+    }
+
+    /// Saves what differs, then changes the timeouts: a save that fails leaves them as they were. The version is the
+    /// one that was read, also after a new id was issued: what was saved in between must show as a conflict.
+    fn save(&mut self, request: &Request, data: Pairs) -> Result<(), CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let cache = request.sessions.cache();
+        let deadlines = self.wishes.keep.map(|keep| live.deadlines(keep, &request.sessions));
+        if data != live.data {
+            live.version = cache.save(&live.id, live.version, data.as_bytes())?;
+            live.data = data;
+        }
+        deadlines.map_or(Ok(()), |deadlines| Ok(cache.set_deadlines(&live.id, deadlines)?))
     }
 }
 
 impl Live {
-    /// Signs in with this request's changes made. When somebody else saved first, they are made to what they left.
-    fn sign_in(
-        &mut self,
-        sign_in: &SignIn,
-        keep: Option<Keep>,
-        changes: &Changes,
-        request: &Request,
-    ) -> Result<Token, CommitError> {
-        let sessions = &request.sessions;
-        let deadlines = keep.map(|keep| sessions.deadlines(Some(keep))).unwrap_or_default();
-        let with = sign_in.to_engine().deadlines(deadlines);
-        for _ in 0..TRIES {
-            let data = self.changed(changes)?;
-            let with = with.data(self.version, data.as_bytes());
-            match sessions.cache().sign_in(&self.id, &sign_in.user, with) {
-                Ok(Issued { id, token, version, .. }) => {
-                    let (authenticated, record) = (true, None);
-                    *self = Self { id, version, authenticated, record, data };
-                    return Ok(token);
-                }
-                Err(Error::Conflict) => self.reload(sessions)?,
-                Err(error) => return Err(error.into()),
+    /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
+    /// its lifetime already.
+    fn deadlines(&self, keep: Keep, sessions: &Sessions) -> Deadlines {
+        let deadlines = sessions.deadlines(Some(keep));
+        match keep {
+            Keep::Used | Keep::Usual if !self.is_remembered() => {
+                Deadlines { lifetime_from_now: None, ..deadlines }
             }
+            _ => deadlines,
         }
-        Err(Error::Conflict.into())
     }
-
-    /// Saves what differs. When somebody else saved first, this request's own changes are made to what they
-    /// left. The version is the one that was read, also after a new id was issued: what was saved in between
-    /// must show as a conflict.
-    fn save(
-        &mut self,
-        mut data: Pairs,
-        changes: &Changes,
-        request: &Request,
-    ) -> Result<(), CommitError> {
-        for _ in 0..TRIES {
-            if data == self.data {
-                return Ok(());
-            }
-            match request.sessions.cache().save(&self.id, self.version, data.as_bytes()) {
-                Ok(version) => {
-                    (self.version, self.data) = (version, data);
-                    return Ok(());
-                }
-                Err(Error::Conflict) => self.reload(&request.sessions)?,
-                Err(error) => return Err(error.into()),
-            }
-            tracing::debug!("changes are made again, to what another request left");
-            data = self.changed(changes)?;
-        }
-        Err(Error::Conflict.into())
-    }
-
-    /// Ends a session without a user that this request leaves empty, unless somebody else is filling it or
-    /// signing in to it at the same time.
-    fn end_emptied(&mut self, changes: &Changes, request: &Request) -> Result<bool, CommitError> {
-        for _ in 0..TRIES {
-            if changes.is_empty() || self.authenticated || !self.changed(changes)?.is_vacant() {
-                return Ok(false);
-            }
-            match request.sessions.cache().end_if(&self.id, self.version) {
-                Err(Error::Conflict) => self.reload(&request.sessions)?,
-                // It lives on under another id, for whoever has that.
-                Err(Error::Rotated) => return Ok(false),
-                ended => return Ok(ended.map(|()| true)?),
-            }
-        }
-        Err(Error::Conflict.into())
-    }
-
-    /// Its data with the changes made.
-    fn changed(&self, changes: &Changes) -> Result<Pairs, CommitError> {
-        changes.applied_to(&self.data).map_err(CommitError::conflict)
-    }
-}
-
-/// Forms that were sent before a change of privilege count no more, and the next ones will.
-fn close_forms(live: &Live, changes: &mut Changes) {
-    if live.data.find(FORM).is_some() {
-        changes.push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
-    }
-}
-
-/// Forms that were sent under the old id still count, if there is room to remember it.
-fn keep_forms(
-    old: &SessionId,
-    len: usize,
-    limit: usize,
-    changes: &mut Changes,
-) -> Result<(), Error> {
-    let mark = Mark::of(old)?.to_json();
-    if len + len_with_one(FORM.len(), mark.len()) <= limit {
-        changes.push(FORM, Change::Set(mark.into()));
-    }
-    Ok(())
 }
 
 /// Under [`FORM`] while only the id that the session has now counts.

@@ -152,7 +152,7 @@ impl Session {
     /// # Errors
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
-        self.with(|state, request| {
+        self.store(|state, request| {
             let id = state.settle(request)?;
             let token = Mark::of(&id).and_then(|mark| mark.mask());
             token.map_err(|error| SessionError::Store(error.into()))
@@ -203,18 +203,22 @@ impl State {
         self.wishes.keep = Some(keep);
     }
 
-    /// The id that the session will have when the response leaves: one is made, or changed, now.
+    /// The id by which the response's forms are known: one is made, or changed, now, if the handler asked for that. A
+    /// rotation that is due waits for the response: if that is dropped, the browser still has the cookie that opens
+    /// the session, and forms survive such a rotation.
     fn settle(&mut self, request: &Request) -> Result<SessionId, SessionError> {
         if !self.committed {
             self.open_forms(request);
-            let is_settled = self.stored.live(request).is_some() && !self.will_rotate(request);
-            if !is_settled && let Err(error) = self.store(request) {
-                self.start_over(request);
-                return Err(error.into());
+            let is_settled = self.stored.live(request).is_some() && !self.changes_id(request);
+            if !is_settled {
+                self.store_now(request)?;
             }
         }
         match self.stored.live(request) {
-            Some(live) => Ok(live.id),
+            Some(live) => {
+                self.has_form = true;
+                Ok(live.id)
+            }
             None if self.committed => Err(SessionError::TooLate),
             None => Err(CommitError::from(Error::Gone).into()),
         }

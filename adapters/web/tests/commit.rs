@@ -76,15 +76,18 @@ fn life_5_threads_that_write_keys_of_their_own_lose_nothing() {
 }
 
 #[test]
-fn life_3_changes_to_an_ended_session_are_dropped() {
+fn life_3_changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
     let cache = cache();
-    let (mut visitor, one, two) = two_at_once(&cache);
+    let (mut visitor, ..) = two_at_once(&cache);
+    visitor.visit(|session| session.sign_in("ada").unwrap());
+    let (one, two) = (visitor.begin(), visitor.begin());
+    assert!(one.is_authenticated() && two.is_authenticated());
     one.sign_out();
     insert(&two, "b", 2);
     let reply = visitor.finish(&two, StatusCode::OK);
-    assert_eq!(reply.result, Ok(()), "the response goes out");
-    assert!(reply.is_removal(), "and the browser forgets it");
-    assert_eq!((cache.len(), cache.stats().created), (0, 1));
+    let error = reply.result.as_ref().unwrap_err();
+    assert_eq!((error.cause(), error.status()), (Error::Gone, StatusCode::CONFLICT));
+    assert_eq!((reply.set_cookie(), cache.len()), (None, 0), "the browser may have another by now");
 }
 
 #[test]
@@ -93,31 +96,94 @@ fn life_3_rotating_an_ended_session_brings_nothing_back() {
     let (mut visitor, one, two) = two_at_once(&cache);
     one.sign_out();
     two.rotate().unwrap();
-    assert!(visitor.finish(&two, StatusCode::OK).is_removal());
+    let reply = visitor.finish(&two, StatusCode::OK);
+    assert_eq!((reply.result.is_ok(), reply.set_cookie(), cache.len()), (true, None, 0));
+}
+
+#[test]
+fn what_an_anonymous_visitor_stores_outlives_the_end_of_their_session_and_nothing_else_does() {
+    let ends: [fn(&Session); 3] = [
+        |session| session.remove("a").unwrap(),
+        |session| session.clear().unwrap(),
+        Session::sign_out,
+    ];
+    for end in ends {
+        let cache = cache();
+        let (mut visitor, one, two) = two_at_once(&cache);
+        end(&one);
+        visitor.finish(&one, StatusCode::OK);
+        insert(&two, "b", 2);
+        two.increment("n", 5).unwrap();
+        let reply = visitor.finish(&two, StatusCode::OK);
+        assert!(reply.result.is_ok() && reply.set_cookie().is_some() && !reply.is_removal());
+        assert_eq!((visitor.begin().keys(), cache.len()), (vec!["b".into(), "n".into()], 1));
+    }
+}
+
+#[test]
+fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_count() {
+    for is_taken_first in [true, false] {
+        let mut visitor = Visitor::of(&cache());
+        visitor.visit(|session| session.insert("flash", "Hello").unwrap());
+        let (take, fill) = (visitor.begin(), visitor.begin());
+        assert_eq!(take.take::<String>("flash").unwrap().as_deref(), Some("Hello"));
+        fill.insert("cart", "tea").unwrap();
+        let order = if is_taken_first { [&take, &fill] } else { [&fill, &take] };
+        for session in order {
+            assert!(visitor.finish(session, StatusCode::OK).result.is_ok());
+        }
+        assert_eq!(visitor.begin().keys(), ["cart"]);
+    }
+}
+
+#[test]
+fn a_session_that_starts_again_holds_only_what_was_changed() {
+    let cache = cache();
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.sign_out();
+    insert(&two, "a", 1);
+    insert(&two, "b", 2);
+    assert!(visitor.finish(&two, StatusCode::OK).result.is_ok());
+    assert_eq!(
+        visitor.begin().keys(),
+        ["b"],
+        "an equal value is no change and brings nothing back"
+    );
+    let (mut visitor, one, two) = two_at_once(&cache);
+    one.sign_out();
+    two.remove("a").unwrap();
+    let len = cache.len();
+    let reply = visitor.finish(&two, StatusCode::OK);
+    assert_eq!((reply.result.is_ok(), reply.set_cookie(), cache.len()), (true, None, len));
+}
+
+#[test]
+fn what_was_guarded_in_a_session_that_ended_is_409() {
+    let cache = cache();
+    for end in [Session::sign_out as fn(&Session), |session| session.remove("a").unwrap()] {
+        let (mut visitor, one, two) = two_at_once(&cache);
+        two.guard("a").unwrap();
+        insert(&two, "b", 2);
+        end(&one);
+        visitor.finish(&one, StatusCode::OK);
+        let error = visitor.finish(&two, StatusCode::OK).result.unwrap_err();
+        assert_eq!((error.key(), error.status()), (Some("a"), StatusCode::CONFLICT));
+    }
     assert_eq!(cache.len(), 0);
 }
 
 #[test]
-fn what_ended_meanwhile_loses_its_cookie_and_what_has_a_new_id_does_not() {
-    for change in [rotate, sign_in, sign_out] {
+fn a_session_that_has_a_new_id_keeps_its_cookie_and_the_changes_are_409() {
+    for change in [Session::rotate, |session: &Session| session.sign_in("ada")] {
         let cache = cache();
         let (mut visitor, one, two) = two_at_once(&cache);
-        change(&one);
+        change(&one).unwrap();
         visitor.finish(&one, StatusCode::OK);
         insert(&two, "b", 2);
         let reply = visitor.finish(&two, StatusCode::OK);
-        let has_ended = cache.is_empty();
-        assert_eq!((reply.result.is_ok(), reply.is_removal()), (true, has_ended));
-        assert_eq!(get(&visitor, "a").is_none(), has_ended, "the newer cookie still opens it");
-    }
-    fn rotate(session: &Session) {
-        session.rotate().unwrap();
-    }
-    fn sign_in(session: &Session) {
-        session.sign_in("ada").unwrap();
-    }
-    fn sign_out(session: &Session) {
-        session.sign_out();
+        let error = reply.result.as_ref().unwrap_err();
+        assert_eq!((error.cause(), error.status()), (Error::Rotated, StatusCode::CONFLICT));
+        assert_eq!((reply.set_cookie(), get(&visitor, "a"), cache.len()), (None, Some(1), 1));
     }
 }
 

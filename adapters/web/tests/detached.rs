@@ -6,9 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use sessile::{Clock, Error};
-use sessile_web::{SessionError, Sessions};
+use sessile_web::{Session, SessionError, Sessions};
 use support::{Visitor, builder, cache};
 
 #[test]
@@ -103,4 +103,78 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     // The lifetime ends before the timeout would: there is nothing more to say.
     assert_eq!(sent_after(500), None);
     assert_eq!(sent_after(500), None);
+}
+
+#[test]
+fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
+    let cache = cache();
+    let sign_in = |session: &Session| session.sign_in("ada").unwrap();
+    type End = fn(&Session);
+    let ends: [(&str, End); 5] = [
+        ("sign_out", Session::sign_out),
+        ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),
+        ("sign_in", |session| session.sign_in("bob").unwrap()),
+        ("rotate", |session| session.rotate().unwrap()),
+        ("end_all", |_| ()),
+    ];
+    for (name, end) in ends {
+        let mut visitor = Visitor::of(&cache);
+        visitor.visit(sign_in);
+        let held = visitor.begin();
+        assert!(held.is_alive(), "{name}");
+        Sessions::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
+        held.detach();
+        visitor.visit(|session| session.insert("a", 1).unwrap());
+        assert!(held.is_alive(), "{name}: a change is no end");
+
+        visitor.visit(end);
+        if name == "end_all" {
+            cache.end_all();
+        }
+        assert!(!held.is_alive(), "{name}");
+        assert!(!held.is_alive(), "{name}: and it remains so");
+    }
+}
+
+#[test]
+fn to_ask_whether_a_session_is_alive_is_no_use_of_it() {
+    let clock = Clock::manual();
+    let minutes = |minutes: u64| clock.advance(Duration::from_secs(60 * minutes));
+    let mut visitor = Visitor::of(&builder().clock(clock.clone()).build().unwrap());
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let held = visitor.begin();
+    for _ in 0..3 {
+        assert!(held.is_alive());
+        minutes(9);
+    }
+    minutes(3);
+    assert!(!held.is_alive(), "the idle timeout of half an hour is over");
+}
+
+#[test]
+fn without_a_stored_session_nothing_is_alive() {
+    let visitor = Visitor::of(&cache());
+    let session = visitor.begin();
+    assert!(!session.is_alive());
+    session.insert("a", 1).unwrap();
+    assert!(!session.is_alive(), "it is not stored yet");
+    session.save().unwrap();
+    assert!(session.is_alive());
+    session.sign_out();
+    assert!(!session.is_alive());
+}
+
+#[test]
+fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
+    let clock = Clock::manual();
+    let cache = builder().clock(clock.clone()).build().unwrap();
+    let minute = Duration::from_secs(60);
+    let mut visitor = Visitor::new(&Sessions::new(cache).rotate_every(minute));
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let held = visitor.begin();
+    clock.advance(minute);
+    visitor.visit(|session| session.contains("a"));
+    assert!(held.is_alive());
+    clock.advance(minute);
+    assert!(!held.is_alive());
 }

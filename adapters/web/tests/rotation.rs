@@ -114,20 +114,23 @@ fn a_visitor_who_signs_in_with_a_cookie_that_was_just_replaced_is_signed_in() {
 #[test]
 fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
     let (_, _, sessions) = hourly();
-    let changes: [fn(&Session); 4] = [
-        |session| session.insert("b", 2).unwrap(),
-        |session| session.rotate().unwrap(),
-        |session| session.clear().unwrap(),
-        |session| session.remove("a").unwrap(),
+    let changes: [(fn(&Session), bool); 5] = [
+        (|session| session.insert("b", 2).unwrap(), true),
+        (|session| session.clear().unwrap(), true),
+        (|session| session.remove("a").unwrap(), true),
+        (|session| session.rotate().unwrap(), false),
+        (|session| session.insert("a", 1).unwrap(), false),
     ];
-    for change in changes {
+    for (change, is_lost) in changes {
         let mut browser = visitor(&sessions);
         let (mut slow_tab, slow) = (browser.clone(), browser.begin());
         assert_eq!(read(&slow), Some(1));
         browser.visit(|session| session.sign_in("ada").unwrap());
         change(&slow);
         let reply = slow_tab.finish(&slow, StatusCode::OK);
-        assert_eq!((reply.result.is_ok(), reply.set_cookie()), (true, None));
+        let status = reply.result.as_ref().map_err(|error| error.status()).err();
+        assert_eq!(status, is_lost.then_some(StatusCode::CONFLICT), "no change is lost with 200");
+        assert_eq!(reply.set_cookie(), None);
         assert_eq!(browser.begin().user().as_deref(), Some("ada"));
     }
 }

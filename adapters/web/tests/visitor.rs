@@ -198,6 +198,13 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
     assert!(
         matches!(refused, Err(SessionError::Store(error)) if error.cause() == Error::TooManySessions)
     );
+    let error = reply.result.unwrap_err();
+    assert_eq!(error.cause(), Error::TooManySessions, "a 200 would say that they are signed in");
+    let (_, reply) = visitor.visit(|session| {
+        session.sign_in("ada").unwrap();
+        session.save().unwrap_err();
+        session.discard();
+    });
     assert_eq!((reply.result, visitor.cookie), (Ok(()), None), "the handler has answered");
 }
 

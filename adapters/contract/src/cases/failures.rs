@@ -88,6 +88,58 @@ pub(super) fn a_session_over_the_limit_is_an_error_that_says_so(site: &Site) {
     assert_eq!(browser.value("second"), "");
 }
 
+pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(site: &Site) {
+    let kept = [("access-control-allow-origin", "https://shop.example"), ("x-request-id", "7")];
+    let large = "x".repeat(9_000);
+    let mut browser = site.browser();
+    let answer = browser.post("/framed-set", &[("key", "first"), ("value", &large)]);
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 2));
+    for (name, value) in kept.iter().chain(&OF_THE_HANDLER) {
+        assert_eq!(answer.only(name), Some(*value), "{name} of a response that is stored");
+    }
+
+    let answer = browser.post("/framed-set", &[("key", "second"), ("value", &large)]);
+    assert_eq!(answer.status, 500);
+    for (name, value) in kept {
+        assert_eq!(answer.only(name), Some(value), "{name}");
+    }
+    for (name, _) in OF_THE_HANDLER {
+        assert_eq!(answer.all(name), [""; 0], "{name} is of the handler's response");
+    }
+    assert_eq!(answer.all("set-cookie"), [""; 0]);
+    assert_eq!(answer.only("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(answer.only("content-length"), Some(answer.body.len().to_string().as_str()));
+
+    // One value alone may be an error of the handler's own.
+    let larger = "x".repeat(17_000);
+    let answer = browser.post("/framed-set", &[("key", "second"), ("value", &larger)]);
+    assert_eq!(
+        (answer.status, answer.cookie().filter(|own| !own.starts_with("theme="))),
+        (500, None)
+    );
+    for (name, value) in kept {
+        assert_eq!(answer.only(name), Some(value), "{name}, one value alone");
+    }
+    assert_eq!((browser.value("first"), browser.value("second")), (large, String::new()));
+}
+
+/// What the middleware of `/framed-set` says of the handler's response beside a cookie, for what a server sends as it
+/// is.
+const OF_THE_HANDLER: [(&str, &str); 12] = [
+    ("accept-ranges", "bytes"),
+    ("age", "1"),
+    ("content-disposition", "inline"),
+    ("content-language", "en"),
+    ("content-location", "/framed"),
+    ("content-range", "bytes 0-1/2"),
+    ("etag", "\"1\""),
+    ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+    ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ("link", "</style.css>; rel=preload"),
+    ("location", "/elsewhere"),
+    ("refresh", "60"),
+];
+
 pub(super) fn a_value_that_cannot_be_written_stores_nothing(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");

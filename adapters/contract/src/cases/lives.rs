@@ -1,6 +1,7 @@
 //! When a session begins, what it keeps, and when it is gone.
 
-use crate::{Request, Site, laws::varies, site::NO_COOKIES};
+use super::advance;
+use crate::{Request, Site, laws::varies};
 
 pub(super) fn values_stay_until_they_are_removed(site: &Site) {
     let mut browser = site.browser();
@@ -98,14 +99,13 @@ pub(super) fn st_30_a_session_that_ended_is_replaced_by_one_with_a_new_id(site: 
 }
 
 pub(super) fn time_1_a_session_that_was_idle_is_gone(site: &Site) {
-    let advance = |seconds| site.post("/advance", &[("seconds", seconds)], NO_COOKIES);
     let mut browser = site.browser();
     browser.set("a", "1");
     for _ in 0..3 {
-        advance("1600");
+        advance(site, 1_600);
         assert_eq!(browser.value("a"), "1", "it is in use");
     }
-    advance("1800");
+    advance(site, 1_800);
     assert_eq!(browser.value("a"), "");
     browser.set("b", "2");
     assert_eq!(browser.value("a"), "", "nothing of the old one is left");

@@ -39,10 +39,21 @@ pub(super) fn id_4_a_refused_cookie_is_never_adopted(site: &Site) {
 
         let form = [("key", "a"), ("value", "2")];
         let answer = site.post("/set", &form, &[&cookie]);
+        if REPLACED.contains(&why.as_str()) {
+            assert_eq!(
+                (answer.status, answer.cookie()),
+                (409, None),
+                "{why}: there is a newer one"
+            );
+            continue;
+        }
         assert!(answer.cookie().is_some_and(|own| own != cookie), "{why}: there is a new id");
         assert_eq!(site.get("/get?key=a", &[cookie]).body, "", "{why}");
     }
 }
+
+/// Why a cookie opens nothing whose browser has a newer one, or is about to get it.
+const REPLACED: [&str; 2] = ["rotated away", "before a sign-in"];
 
 /// That one takes a dead cookie away, where there is one.
 fn is_sign_out(request: &Request) -> bool {
@@ -66,9 +77,9 @@ fn refused(site: &Site) -> Vec<(String, String)> {
         add("expired", &expired);
     }
     add("ended", &value_of(site, &[("/sign-out", &[])]));
-    add("rotated away", &value_of(site, &[("/rotate", &[])]));
+    add(REPLACED[0], &value_of(site, &[("/rotate", &[])]));
     let sign_in: &[_] = &[("user", "ada"), ("label", "")];
-    add("before a sign-in", &value_of(site, &[("/sign-in", sign_in)]));
+    add(REPLACED[1], &value_of(site, &[("/sign-in", sign_in)]));
     add(
         "ended everywhere",
         &value_of(site, &[("/sign-in", sign_in), ("/sign-out-everywhere", &[])]),

@@ -5,8 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use axum::{
     Extension, Form, Router,
     body::{Body, Bytes},
-    http::{StatusCode, header},
-    response::IntoResponse,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::map_response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures_util::{StreamExt, stream};
@@ -22,7 +23,12 @@ type Done = Result<&'static str, SessionError>;
 pub(crate) fn app() -> Router {
     let clock = Clock::manual();
     let cache = cache_with(clock.clone());
-    app_of(SessionLayer::new(cache.clone()), cache, clock)
+    app_of(layer(&cache), cache, clock)
+}
+
+/// The layer of the contract: it has the feature `identity-keys`.
+pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
+    SessionLayer::new(cache.clone()).with_identity_keys(["user_id"])
 }
 
 pub(crate) fn cache_with(clock: Clock) -> SessionCache {
@@ -31,12 +37,23 @@ pub(crate) fn cache_with(clock: Clock) -> SessionCache {
 }
 
 pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: Clock) -> Router {
-    with_extensions(routes().layer(layer).merge(without_session()), cache, clock)
+    let others = with_other_settings(&layer);
+    with_extensions(routes().layer(layer).merge(others), cache, clock)
 }
 
 /// For a layer around the whole of it.
-pub(crate) fn bare_app(cache: SessionCache, clock: Clock) -> Router {
-    with_extensions(routes().merge(without_session()), cache, clock)
+pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: Clock) -> Router {
+    with_extensions(routes().merge(with_other_settings(layer)), cache, clock)
+}
+
+/// The same routes behind layers of the same cache with other settings, and those without a session.
+fn with_other_settings(layer: &SessionLayer) -> Router {
+    let sessions = || layer.sessions().clone();
+    let rotating = sessions().with_persistent_cookies().rotate_every(Duration::from_secs(600));
+    let touched = sessions().with_touch_always(true);
+    without_session()
+        .nest("/rotating", routes().layer(SessionLayer::from(rotating)))
+        .nest("/touched", routes().layer(SessionLayer::from(touched)))
 }
 
 fn with_extensions(app: Router, cache: SessionCache, clock: Clock) -> Router {
@@ -44,7 +61,8 @@ fn with_extensions(app: Router, cache: SessionCache, clock: Clock) -> Router {
 }
 
 fn without_session() -> Router {
-    const FEATURES: &str = "panics\ncancels\nincrement\nremember\nclock\nlarge-headers";
+    const FEATURES: &str = "panics\ncancels\nincrement\nremember\nclock\nlarge-headers\nidentity-keys\n\
+                            touch-always\nrotates\nkeep\nguard";
     Router::new()
         .route("/features", get(|| async { FEATURES }))
         .route("/stats", get(stats))
@@ -82,6 +100,16 @@ pub(crate) fn routes() -> Router {
         .route("/panic", post(panic))
         .route("/stream", get(stream))
         .route("/held-set", post(held_set))
+        .route("/held-take", post(held_take))
+        .route("/held-sign-in", post(held_sign_in))
+        .route("/held-guarded-set", post(held_guarded_set))
+        .route("/held-csrf", get(held_csrf))
+        .route("/slow-set", post(slow_set))
+        .route("/slow-csrf", get(slow_csrf))
+        .route("/save-and-go-on", post(save_and_go_on))
+        .route("/remove-and-fail", post(remove_and_fail))
+        .route("/keep", post(keep))
+        .route("/framed-set", post(set).layer(map_response(framed)))
 }
 
 fn ok((): ()) -> &'static str {
@@ -215,6 +243,97 @@ async fn held_set(session: Session, held: Extension<Held>, input: Input) -> Done
     session.get::<Value>(&input["key"])?;
     held.wait().await;
     set(session, input).await
+}
+
+async fn held_take(session: Session, held: Extension<Held>, input: Input) -> Answer {
+    session.get::<Value>(&input["key"])?;
+    held.wait().await;
+    take(session, input).await
+}
+
+async fn held_sign_in(session: Session, held: Extension<Held>, input: Input) -> Done {
+    let _ = session.user();
+    held.wait().await;
+    sign_in(session, input).await
+}
+
+async fn held_guarded_set(session: Session, held: Extension<Held>, input: Input) -> Done {
+    session.guard(&input["guard"])?;
+    held.wait().await;
+    keep(session.clone(), Form(input.0.clone())).await?;
+    set(session, input).await
+}
+
+async fn held_csrf(session: Session, held: Extension<Held>) -> Answer {
+    let token = session.csrf_token()?;
+    held.wait().await;
+    Ok(token)
+}
+
+async fn slow_set(session: Session, held: Extension<Held>, input: Input) -> Done {
+    held.wait().await;
+    set(session, input).await
+}
+
+async fn slow_csrf(session: Session, held: Extension<Held>) -> Answer {
+    held.wait().await;
+    session.csrf_token()
+}
+
+async fn save_and_go_on(session: Session, Form(input): Input) -> Done {
+    match input["verb"].as_str() {
+        "sign-in" => session.sign_in(&*input["user"])?,
+        "rotate" => session.rotate()?,
+        _ => session.clear()?,
+    }
+    for key in ["x", "y"] {
+        session.insert(key, &input["value"])?;
+    }
+    let saved = session.save();
+    for key in ["x", "y"] {
+        session.remove(key)?;
+    }
+    Ok(if saved.is_ok() { "stored" } else { "rejected" })
+}
+
+async fn remove_and_fail(
+    session: Session,
+    input: Input,
+) -> Result<impl IntoResponse, SessionError> {
+    remove(session, input).await?;
+    Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
+}
+
+async fn keep(session: Session, Form(input): Input) -> Done {
+    match input.get("seconds") {
+        Some(seconds) => session.remember(Duration::from_secs(seconds.parse().unwrap())),
+        None => session.persistent(),
+    }
+    .map(ok)
+}
+
+/// The middleware of `/framed-set`.
+async fn framed(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "https://shop.example"),
+        (HeaderName::from_static("x-request-id"), "7"),
+        (header::SET_COOKIE, "theme=dark"),
+        (header::ACCEPT_RANGES, "bytes"),
+        (header::AGE, "1"),
+        (header::CONTENT_DISPOSITION, "inline"),
+        (header::CONTENT_LANGUAGE, "en"),
+        (header::CONTENT_LOCATION, "/framed"),
+        (header::CONTENT_RANGE, "bytes 0-1/2"),
+        (header::ETAG, "\"1\""),
+        (header::EXPIRES, "Thu, 01 Jan 2099 00:00:00 GMT"),
+        (header::LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (header::LINK, "</style.css>; rel=preload"),
+        (header::LOCATION, "/elsewhere"),
+        (header::REFRESH, "60"),
+    ] {
+        response.headers_mut().append(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn held(Extension(held): Extension<Held>, Form(input): Input) -> &'static str {

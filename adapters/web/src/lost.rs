@@ -1,0 +1,60 @@
+//! What becomes of a request whose session was not there any more when it was stored.
+//!
+//! A session that was replaced, by a sign-in or a rotation, lives on under an id that this request does not know, and
+//! its browser has, or is about to get, the cookie with that: no response overwrites it, unless its own request signs in.
+//! One that has ended or expired never comes back: what starts in its place holds only what this request added, and
+//! nobody is signed in to it.
+
+use sessile::Error;
+
+use crate::{
+    CommitError,
+    key::FORM,
+    pairs::Pairs,
+    state::{Request, State, Stored},
+    store::Phase,
+};
+
+impl State {
+    /// The engine knows no session of the id that this request read.
+    pub(crate) fn lost(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+        let Stored::Live(live) = &self.stored else {
+            return Err(Error::Gone.into());
+        };
+        if !self.detached && request.sessions.cache().replaced(&live.id).is_some() {
+            return self.was_replaced(request);
+        }
+        if self.wishes.sign_in.is_some() {
+            return self.create(request, &Pairs::default(), None);
+        }
+        self.changes.forget_what_changes_nothing(&live.data);
+        self.changes.forget(FORM);
+        let authenticated = live.authenticated;
+        (self.stored, self.cookie) = (Stored::Ended, None);
+        if !self.adds_something()? {
+            return Ok(());
+        }
+        let may_begin = !authenticated || self.names_another(request, &Pairs::default());
+        if self.detached || phase == Phase::Early || !may_begin {
+            return Err(Error::Gone.into());
+        }
+        self.create(request, &Pairs::default(), None)
+    }
+
+    /// The session has a new id that this request does not know. A sign-in goes on with the data that this request
+    /// read, in place of the other session.
+    pub(crate) fn was_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
+        let Stored::Live(live) = &self.stored else {
+            return Err(Error::Rotated.into());
+        };
+        let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
+        let signs_in = self.wishes.sign_in.is_some();
+        if signs_in || !authenticated && self.names_another(request, &base) {
+            self.close_forms();
+            return self.create(request, &base, Some(id));
+        }
+        let data = self.changes.applied_to(&base).map_err(CommitError::conflict)?;
+        (self.stored, self.cookie) = (Stored::Replaced(id), None);
+        if data == base { Ok(()) } else { Err(Error::Rotated.into()) }
+    }
+}
