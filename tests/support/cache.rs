@@ -28,7 +28,7 @@ pub(crate) const PLAIN: Deadlines =
 
 /// A new session that says nothing.
 pub(crate) const NEW: NewSession<'static> =
-    NewSession { deadlines: PLAIN, key: b"", user: None, replaces: None };
+    NewSession { deadlines: PLAIN, key: b"", user: None, replaces: None, admitted: false };
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =
