@@ -27,12 +27,10 @@ use crate::{
     error::{Error, KeyError},
     events::{Event, Journal, What, Why},
     id::SessionId,
-    shard::{
-        Newcomer, Plan, Proof, Refusal, Shard, Spots, View,
-        entry::{Head, Line},
-    },
+    shard::{Newcomer, Plan, Proof, Refusal, Shard, Spots, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
+use aliases::{Reuses, Step};
 use horizon::Horizon;
 pub use maintenance::{Maintained, Maintenance};
 pub use new_session::NewSession;
@@ -161,21 +159,26 @@ impl SessionCache {
     /// any other answer. Nothing is allocated unless the buffer is too small for the data.
     ///
     /// The header is read as the bytes that it is: quotes, escapes and damage in one cookie never change
-    /// another. Every refusal, whatever its cause, is `None`; [`stats`](Self::stats) tells them apart.
+    /// another. Every refusal, whatever its cause, is `None`; [`stats`](Self::stats) tells them apart. A replaced id
+    /// beside one that opens a session is no reuse: a browser may send cookies of two paths or domains.
     pub fn open<'h>(
         &self,
         fields: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
         let candidates = fields.into_iter().flat_map(|field| self.0.reader.candidates(field));
-        let found = candidates.take(MAX_CANDIDATES).find_map(|value| self.verify(value, buffer));
-        self.answer(found, buffer)
+        let mut reuses = Reuses::default();
+        let found = candidates
+            .take(MAX_CANDIDATES)
+            .find_map(|value| self.verify(value, &mut reuses, buffer));
+        self.answer(found, &reuses, buffer)
     }
 
     /// The same for the bare value of a cookie, or for a token that came by another way.
     pub fn open_token(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
-        let found = self.verify(value, buffer);
-        self.answer(found, buffer)
+        let mut reuses = Reuses::default();
+        let found = self.verify(value, &mut reuses, buffer);
+        self.answer(found, &reuses, buffer)
     }
 
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
@@ -216,7 +219,7 @@ impl SessionCache {
     /// [`Gone`](Error::Gone).
     pub fn set_deadlines(&self, id: &SessionId, deadlines: Deadlines) -> Result<(), Error> {
         let now = self.now();
-        let change = |line: &Line| self.change(line.times(), line.start(), deadlines, now);
+        let change = |times, start| self.change(times, start, deadlines, now);
         self.write_to(id, |shard| shard.set_times(&id.id, now, change))
     }
 
@@ -267,7 +270,7 @@ impl SessionCache {
     /// one. When this has returned, no read finds it.
     pub fn end(&self, id: &SessionId) -> bool {
         let now = self.now();
-        self.follow(*id, |shard, id| shard.end(id, now))
+        self.follow(Step::from(*id), |shard, id| shard.end(id, now))
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds

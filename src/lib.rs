@@ -60,6 +60,8 @@ pub use shard::AtLimit;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    #[cfg(not(sessile_loom))]
+    pub use crate::sync::locks_taken;
     #[cfg(sessile_loom)]
     pub use crate::sync::{Fence, Lock, modelled};
     pub use crate::{

@@ -5,6 +5,7 @@
 //! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
 //! a token is to say.
 
+mod aliases;
 mod counts;
 mod devices;
 mod ending;
@@ -34,10 +35,11 @@ use crate::{
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
+pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
 pub use devices::AtLimit;
 pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Facts, Head, LABEL_LIMIT, Line, Member, Stamp, Times, WHEEL};
+use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
 use heap::Heap;
 pub(crate) use index::Spots;
 use index::{Index, Place, Spot, Vacancy};
@@ -65,6 +67,8 @@ pub(crate) struct Shard {
     plan: Plan,
     /// The block of the largest permitted session, in words.
     largest: u32,
+    /// The longest idle timeout that a session may have.
+    longest_idle: Tick,
     /// What aliases and anonymous sessions may come to, if anything is kept from them.
     ceiling: Option<Tally>,
     counts: Counts,
@@ -166,6 +170,7 @@ impl Shard {
         arena: &mut Arena,
         plan: Plan,
         largest_len: usize,
+        longest_idle: Tick,
         spots: Spots,
         home: Home,
         journal: Journal,
@@ -188,6 +193,7 @@ impl Shard {
             serial,
             plan,
             largest,
+            longest_idle,
             ceiling,
             counts,
         })
@@ -238,7 +244,7 @@ impl Shard {
         now: Tick,
     ) -> Result<(), Refusal> {
         self.advance(now, STEPS_PER_WRITE);
-        let old = old.and_then(|id| self.follow(id));
+        let old = old.and_then(|id| self.session_of(&id.id, now));
         let old_id = old.map(|at| Entry::at(&self.region, at).id());
         let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), old, now)?;
         Entry::at(&self.region, at).fill(data);
@@ -292,16 +298,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Changes a session's times, and files it anew.
+    /// Changes a session's times, given those and the start of its lifetime.
     pub(crate) fn set_times(
         &mut self,
         id: &Id,
         now: Tick,
-        change: impl FnOnce(&Line) -> Times,
+        change: impl FnOnce(Times, Tick) -> Times,
     ) -> Result<(), Error> {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        let times = change(&entry.line());
+        let times = change(entry.line().times(), entry.start());
         self.index.write(place, || entry.set_times(&times));
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
@@ -421,7 +427,7 @@ impl Shard {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
         entry.wipe_behind(len);
-        let words = Entry::size(len, entry.flags().label());
+        let words = Entry::size_with(entry.flags(), len);
         self.heap.shrink(&self.region, at, words);
         self.queues.resize(&self.region, at, before);
     }
@@ -429,9 +435,9 @@ impl Shard {
     /// Moves a session into a larger block, with data that its own does not hold.
     fn grow(&mut self, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<Offset> {
         let id = Entry::at(&self.region, at).id();
-        let label = Entry::at(&self.region, at).flags().label();
-        let words = Entry::size(data.len(), label);
-        let need = Need { words, rank: rank(label.is_some()), place: false, keep: Some(at) };
+        let flags = Entry::at(&self.region, at).flags();
+        let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
+        let need = Need { words, rank, place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(&id)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
@@ -449,8 +455,9 @@ impl Shard {
 impl Newcomer<'_> {
     /// What it needs for so many bytes of data.
     fn need(&self, len: usize, keep: Option<Offset>) -> Need {
-        let label = self.member.map(|member| member.label.len());
-        Need { words: Entry::size(len, label), rank: rank(label.is_some()), place: true, keep }
+        let flags = Flags::of(self.member.as_ref(), &self.times);
+        let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
+        Need { words, rank, place: true, keep }
     }
 }
 

@@ -174,6 +174,22 @@ pub mod modelled {
     }
 }
 
+#[cfg(all(feature = "internals", not(sessile_loom)))]
+std::thread_local! {
+    static LOCKS: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+}
+
+#[cfg(all(feature = "internals", not(sessile_loom)))]
+fn count_lock() {
+    LOCKS.set(LOCKS.get() + 1);
+}
+
+/// Returns how many locks of shards this thread has taken. For tests of bounds.
+#[cfg(all(feature = "internals", not(sessile_loom)))]
+pub fn locks_taken() -> u64 {
+    LOCKS.get()
+}
+
 #[cfg(not(sessile_loom))]
 mod lock {
     use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -196,12 +212,16 @@ mod lock {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock();
             fence(Fence::Locked);
+            #[cfg(feature = "internals")]
+            super::count_lock();
             guard
         }
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let guard = self.0.try_lock()?;
             fence(Fence::Locked);
+            #[cfg(feature = "internals")]
+            super::count_lock();
             Some(guard)
         }
 

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Deadlines, Grace, Issued, SessionCache};
+use sessile::{Clock, Deadlines, Error, Grace, Issued, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,
@@ -261,10 +261,11 @@ fn time_4_no_time_at_all_ends_a_session_at_once() {
             let born_dead = cache.create(b"data", having(deadlines)).unwrap();
             let cut = create(&cache, b"data");
             assert_eq!(cache.set_deadlines(&cut.id, deadlines), Ok(()));
-            let signed_in = create(&cache, b"data");
-            let signed_in =
-                cache.sign_in(&signed_in.id, "alice", PLAINLY.deadlines(deadlines)).unwrap();
-            for made in [born_dead, cut, signed_in] {
+            let guest = create(&cache, b"data");
+            let rejected = cache.sign_in(&guest.id, "alice", PLAINLY.deadlines(deadlines));
+            assert_eq!(rejected.err(), Some(Error::LifetimeOver), "it would not open");
+            assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
+            for made in [born_dead, cut] {
                 assert!(!opens(&cache, &made.token));
                 assert_gone(&cache, &made.id, made.version);
             }

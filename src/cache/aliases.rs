@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::SessionCache;
+use super::{SessionCache, stats::Cause};
 use crate::{
     clock::to_duration,
-    cookie::Parts,
+    cookie::{MAX_CANDIDATES, Parts},
     id::{Id, SessionId},
-    shard::{Ended, Shard},
+    shard::{Ended, Lead, MAX_ALIASES, Shard},
 };
 
 impl SessionCache {
@@ -57,27 +57,95 @@ impl SessionCache {
         self.0.stripes.get(usize::from(id.home)).map(|stripe| query(&self.lock(stripe)))
     }
 
-    /// Returns the id to which an id leads now.
+    /// Returns the current id of the session to which an id leads.
     pub(super) fn resolve(&self, mut id: SessionId) -> Option<SessionId> {
-        while let Some(target) = self.look(&id, |shard| shard.target(&id.id))? {
+        let now = self.now();
+        while let Lead::Away(target) = self.look(&id, |shard| shard.lead(&id.id, now))? {
             id = target;
         }
         Some(id)
     }
 
-    /// Applies a verb to an id, and to the ids to which it leads. Returns true if it reached a session.
-    pub(super) fn follow(
-        &self,
-        mut id: SessionId,
-        verb: impl Fn(&mut Shard, &Id) -> Ended,
-    ) -> bool {
-        while self.has_home(&id) {
-            match self.write(id.home, |shard| verb(shard, &id.id)) {
-                Ended::Session => return true,
-                Ended::Alias(target) => id = target,
-                Ended::Nothing => return false,
+    /// Applies a verb to the session to which an id leads, from shard to shard. Returns true if it reached one.
+    ///
+    /// The aliases that were passed on the way are pointed at its end, so that the next time they take one step.
+    pub(super) fn follow(&self, from: Step, verb: impl Fn(&mut Shard, &Id) -> Ended) -> bool {
+        let (mut passed, mut end) = (Passed::default(), from.to);
+        if from.id != from.to {
+            passed.push(from.id);
+        }
+        while self.has_home(&end) {
+            match self.write(end.home, |shard| verb(shard, &end.id)) {
+                Ended::Alias(target) => {
+                    passed.push(end);
+                    end = target;
+                }
+                ended => {
+                    self.shorten(&passed, &end);
+                    return matches!(ended, Ended::Session);
+                }
             }
         }
         false
+    }
+
+    /// Points aliases at the end of the way on which they are. The last of them points there already.
+    fn shorten(&self, passed: &Passed, end: &SessionId) {
+        for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
+            self.write(id.home, |shard| shard.redirect(&id.id, end));
+        }
+    }
+
+    /// Counts the use of replaced ids after their grace period, tells of it, and ends the sessions if that is wished.
+    #[cold]
+    pub(super) fn act_on(&self, reuses: &Reuses) {
+        for &reuse in reuses.0.iter().flatten() {
+            self.0.counters.count(Cause::Reused);
+            let (ends, now) = (self.0.settings.end_reused, self.now());
+            self.follow(reuse, |shard, id| shard.reuse(id, ends, now));
+        }
+    }
+}
+
+/// An id, and the one to which it leads: the same, or the next on the way.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) id: SessionId,
+    pub(super) to: SessionId,
+}
+
+impl From<SessionId> for Step {
+    fn from(id: SessionId) -> Self {
+        Self { id, to: id }
+    }
+}
+
+/// Replaced ids that a request brought after their grace period. What comes of them is decided when no other
+/// candidate has opened a session.
+#[derive(Default)]
+pub(super) struct Reuses([Option<Step>; MAX_CANDIDATES]);
+
+impl Reuses {
+    #[cold]
+    pub(super) fn note(&mut self, reuse: Step) {
+        if let Some(free) = self.0.iter_mut().find(|reuse| reuse.is_none()) {
+            *free = Some(reuse);
+        }
+    }
+}
+
+/// The aliases of a way that leads through several shards. Of a longer way the rest is shortened by another walk.
+#[derive(Default)]
+struct Passed {
+    ids: [Option<SessionId>; 2 * MAX_ALIASES],
+    len: usize,
+}
+
+impl Passed {
+    fn push(&mut self, id: SessionId) {
+        if let Some(free) = self.ids.get_mut(self.len) {
+            *free = Some(id);
+            self.len += 1;
+        }
     }
 }

@@ -44,15 +44,16 @@ impl Builder {
         let journal = Journal::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * plan.footprint(), self.pages);
+        let [idle_timeout, lifetime] = self.ticks();
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
             let arena = arena.as_mut()?;
-            let shard = Shard::new(arena, plan, largest, spots.clone(), home as Home, journal)?;
+            let (spots, home) = (spots.clone(), home as Home);
+            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, home, journal)?;
             Some(CachePadded::new(Stripe::new(shard)))
         };
         let stripes = (0..shards).map(stripe).collect::<Option<_>>();
         let stripes = stripes.ok_or(BuildError::Allocation { bytes: self.memory })?;
-        let [idle_timeout, lifetime] = self.ticks();
         Ok(SessionCache(Arc::new(Inner {
             stripes,
             spots,

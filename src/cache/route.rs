@@ -5,7 +5,11 @@ use core::hint;
 use bytes::BytesMut;
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe, stats::Cause};
+use super::{
+    Inner, Issued, MINTS, Maintained, Record, SessionCache, Stripe,
+    aliases::{Reuses, Step},
+    stats::Cause,
+};
 use crate::{
     clock::{Tick, to_tick},
     config::Deadlines,
@@ -29,20 +33,25 @@ impl SessionCache {
     ///
     /// A tag equal to the one kept, under a key that is valid, proves a token.
     #[inline]
-    pub(super) fn verify(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
+    pub(super) fn verify(
+        &self,
+        value: &[u8],
+        reuses: &mut Reuses,
+        buffer: &mut BytesMut,
+    ) -> Option<Record> {
         let Inner { keys, settings, counters, .. } = &*self.0;
         let Some(token) = Parts::parse(value) else {
             counters.count(Cause::Malformed);
             return None;
         };
         if settings.verify_first || !keys.is_valid(token.key) {
-            return self.verify_whole(&token, buffer);
+            return self.verify_whole(&token, reuses, buffer);
         }
         let id = SessionId { id: token.id, home: token.home };
         let proof = Proof::Tag { tag: token.tag, key: token.key };
         match self.glance(&id, &proof, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
-            Err(unsettled) => self.verify_further(&token, &proof, unsettled, buffer),
+            Err(unsettled) => self.verify_further(&token, &proof, unsettled, reuses, buffer),
         }
     }
 
@@ -63,30 +72,46 @@ impl SessionCache {
         token: &Parts,
         proof: &Proof,
         unsettled: Unsettled,
+        reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
         let id = SessionId { id: token.id, home: token.home };
-        match self.settle(&id, proof, unsettled, buffer) {
+        match self.settle(&id, proof, unsettled, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
-            Err(Miss::Unproven | Miss::Absent) => self.verify_whole(token, buffer),
-            Err(miss) => {
-                self.0.counters.count(miss.into());
-                None
-            }
+            Err(Miss::Unproven | Miss::Absent) => self.verify_whole(token, reuses, buffer),
+            Err(miss) => self.reject(miss.into()),
         }
     }
 
     /// The whole MAC is computed before anything is said of a token whose tag is not the one kept, or
     /// whose id is not there.
     #[cold]
-    fn verify_whole(&self, token: &Parts, buffer: &mut BytesMut) -> Option<Record> {
+    fn verify_whole(
+        &self,
+        token: &Parts,
+        reuses: &mut Reuses,
+        buffer: &mut BytesMut,
+    ) -> Option<Record> {
+        if !self.0.keys.verify(token) {
+            return self.reject(Cause::Forged);
+        }
         let id = SessionId { id: token.id, home: token.home };
-        let found = if self.0.keys.verify(token) {
-            self.find(&id, &Proof::Given, buffer).map_err(Cause::from)
-        } else {
-            Err(Cause::Forged)
-        };
-        found.map_err(|cause| self.0.counters.count(cause)).ok().map(|found| self.hit(id, &found))
+        let proof = &Proof::Given;
+        let found = self
+            .glance(&id, proof, buffer)
+            .or_else(|unsettled| self.settle(&id, proof, unsettled, reuses, buffer));
+        match found {
+            Ok(found) => Some(self.hit(id, &found)),
+            Err(miss) => self.reject(miss.into()),
+        }
+    }
+
+    /// Counts why a candidate opens nothing. A reuse is counted when the others were tried.
+    fn reject(&self, cause: Cause) -> Option<Record> {
+        if cause != Cause::Reused {
+            self.0.counters.count(cause);
+        }
+        None
     }
 
     /// The same of a read by a bare id.
@@ -97,9 +122,12 @@ impl SessionCache {
         unsettled: Unsettled,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let found = self.settle(id, &Proof::Given, unsettled, buffer);
-        let record = found.map_err(|miss| self.0.counters.count(miss.into())).ok();
-        self.answer(record.map(|found| self.hit(*id, &found)), buffer)
+        let mut reuses = Reuses::default();
+        let found = match self.settle(id, &Proof::Given, unsettled, &mut reuses, buffer) {
+            Ok(found) => Some(self.hit(*id, &found)),
+            Err(miss) => self.reject(miss.into()),
+        };
+        self.answer(found, &reuses, buffer)
     }
 
     /// Reads from the shard of an id, if there is that shard, as far as that goes at once and without its lock.
@@ -135,6 +163,7 @@ impl SessionCache {
         id: &SessionId,
         proof: &Proof,
         mut unsettled: Unsettled,
+        reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Result<Found, Miss> {
         for round in 1.. {
@@ -149,12 +178,7 @@ impl SessionCache {
                 Err(again) => unsettled = again,
             }
         }
-        self.find_locked(id, proof, buffer)
-    }
-
-    fn find(&self, id: &SessionId, proof: &Proof, buffer: &mut BytesMut) -> Result<Found, Miss> {
-        self.glance(id, proof, buffer)
-            .or_else(|unsettled| self.settle(id, proof, unsettled, buffer))
+        self.find_locked(id, proof, reuses, buffer)
     }
 
     #[inline(always)]
@@ -183,11 +207,12 @@ impl SessionCache {
         &self,
         id: &SessionId,
         proof: &Proof,
+        reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Result<Found, Miss> {
         let stripe = &self.0.stripes[usize::from(id.home)];
         let moment = self.moment();
-        let found = self.write(id.home, |shard| {
+        self.write(id.home, |shard| {
             let mut read = |id, proof| {
                 let spot = self.0.spots.of(id);
                 let answer = stripe.view.read(spot, id, proof, || moment, buffer);
@@ -195,7 +220,11 @@ impl SessionCache {
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
-                    let found = read(&shard.current(&id.id, moment.now)?, &Proof::Given)?;
+                    let current = shard.current(&id.id, moment.now);
+                    if current == Err(Miss::Reused) {
+                        reuses.note(Step { id: *id, to: shard.next_step(*id, moment.now) });
+                    }
+                    let found = read(&current?, &Proof::Given)?;
                     Ok(Found { facts: found.facts.by_alias(), ..found })
                 }
                 answer => answer,
@@ -205,12 +234,7 @@ impl SessionCache {
                 let _ = shard.touch(&id.id, moment.now);
             }
             Ok(found)
-        });
-        if let Err(Miss::Reused) = found {
-            let ends = self.0.settings.end_reused;
-            self.follow(*id, |shard, id| shard.reuse(id, ends, moment.now));
-        }
-        found
+        })
     }
 
     /// Notes what a read found out. That it was used is left out if somebody holds the lock, since it is one
@@ -248,10 +272,16 @@ impl SessionCache {
 
     /// Counts a miss, and leaves nothing in the buffer.
     #[inline]
-    pub(super) fn answer(&self, found: Option<Record>, buffer: &mut BytesMut) -> Option<Record> {
+    pub(super) fn answer(
+        &self,
+        found: Option<Record>,
+        reuses: &Reuses,
+        buffer: &mut BytesMut,
+    ) -> Option<Record> {
         if found.is_none() {
             buffer.clear();
             self.0.counters.count(Cause::Miss);
+            self.act_on(reuses);
         }
         found
     }

@@ -113,7 +113,7 @@ pub struct Refused {
 }
 
 /// What is counted outside the shards: what no lock is held for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     Hit,
     Miss,

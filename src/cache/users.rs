@@ -11,7 +11,7 @@ use crate::{
     id::{SessionId, UserHash},
     shard::{
         Limit, Listed, Newcomer,
-        entry::{FIRST_VERSION, Head, Line, Member, Times},
+        entry::{FIRST_VERSION, Member, Times},
     },
 };
 
@@ -47,11 +47,11 @@ impl SessionCache {
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
         let now = self.now();
         self.reissue(id, self.home_of(&member.user), |issued, &stamp| {
-            let newcomer = |line: &Line| Newcomer {
-                stamp,
-                times: self.signed_in_times(line, with, now),
-                member: Some(member),
-                data: with.data,
+            let newcomer = |times, start| {
+                let times = self.signed_in_times(times, start, with, now);
+                let start = if with.renew_lifetime { now } else { start };
+                let member = Some(Member { start, ..member });
+                Newcomer { stamp, times, member, data: with.data }
             };
             self.write_two(id.home, issued.id.home, |old, new| {
                 old.sign_in(&id.id, new, &issued.id, self.limit(), now, newcomer)
@@ -74,7 +74,8 @@ impl SessionCache {
         let home = self.home_of(&member.user);
         let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
-            let newcomer = Newcomer { stamp, times, member: Some(member), data: None };
+            let member = Some(Member { start: times.created, ..member });
+            let newcomer = Newcomer { stamp, times, member, data: None };
             let old = old.as_ref();
             self.write(home, |shard| shard.create(&newcomer, self.limit(), data, old, now))?;
             Ok(FIRST_VERSION)
@@ -86,8 +87,8 @@ impl SessionCache {
             return Err(Error::EmptyUser);
         }
         with.check()?;
-        let SignIn { assurance, label, renew_lifetime: renewed, .. } = *with;
-        Ok(Member { user: self.0.users.hash(user), assurance, label, renewed })
+        let SignIn { assurance, label, .. } = *with;
+        Ok(Member { user: self.0.users.hash(user), assurance, label, start: 0 })
     }
 
     /// How many sessions a user may have.
@@ -181,13 +182,13 @@ impl SessionCache {
         self.write(home, |shard| shard.end_user(&user, except, now))
     }
 
-    /// The times of a session that somebody signs in to.
-    fn signed_in_times(&self, line: &Line, with: SignIn<'_>, now: Tick) -> Times {
-        let times = Times { authenticated: now, issued: now, ..line.times() };
+    /// The times of a session to which a user signs in, whose lifetime counted from `start`.
+    fn signed_in_times(&self, times: Times, start: Tick, with: SignIn<'_>, now: Tick) -> Times {
+        let times = Times { authenticated: now, issued: now, ..times };
         if !with.renew_lifetime {
-            return self.change(times, line.start(), with.deadlines, now);
+            return self.change(times, start, with.deadlines, now);
         }
-        let lifetime = times.end.saturating_sub(line.start()).min(self.0.lifetime);
+        let lifetime = times.end.saturating_sub(start).min(self.0.lifetime);
         let times = Times { end: now.saturating_add(lifetime), ..times };
         self.change(times, now, with.deadlines, now)
     }

@@ -5,7 +5,7 @@
 
 use super::{
     Newcomer, Refusal, Shard,
-    entry::{Entry, Flags, Head, Label, Times},
+    entry::{Entry, Head, Label, Times},
     index::Vacancy,
     region::Offset,
 };
@@ -97,7 +97,7 @@ impl Shard {
         except: Option<&SessionId>,
         now: Tick,
     ) -> usize {
-        let kept = except.and_then(|id| self.follow(id));
+        let kept = except.and_then(|id| self.session_of(&id.id, now));
         let mut ended = 0;
         let mut next = self.users.first(&self.region, user);
         while let Some(at) = next {
@@ -160,22 +160,5 @@ impl Shard {
     fn live_of(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
         let is_live = move |&at: &Offset| self.is_live(at, now);
         self.users.of(&self.region, *user).filter(is_live)
-    }
-
-    /// The session that has an id, or had it, as far as its aliases stand in this shard.
-    pub(super) fn follow(&self, id: &SessionId) -> Option<Offset> {
-        let (mut id, home) = (id.id, id.home);
-        loop {
-            let (_, at) = self.find(&id)?;
-            let entry = Entry::at(&self.region, at);
-            if !entry.flags().has(Flags::ALIAS) {
-                return Some(at);
-            }
-            let target = entry.target();
-            if target.home != home {
-                return None;
-            }
-            id = target.id;
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     Advanced, Ended, Shard,
-    entry::{Entry, Flags, Head, WHEEL},
+    aliases::{Family, Lead},
+    entry::{Entry, Head, WHEEL},
     index::Place,
     list,
     queues::Queue,
@@ -24,22 +25,24 @@ impl Shard {
         }
     }
 
-    /// Destroys a session, or says where it went.
+    /// Destroys the session to which an id leads, or says where to go on.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
-        match self.itself(id) {
-            Ok(at) if self.bury(at, Why::Asked, now) => Ended::Session,
-            Ok(_) => Ended::Nothing,
-            Err(ended) => ended,
+        match self.lead(id, now) {
+            Lead::Session(at) if self.bury(at, Why::Asked, now) => Ended::Session,
+            Lead::Away(target) => Ended::Alias(target),
+            Lead::Session(_) | Lead::Nothing => Ended::Nothing,
         }
     }
 
     /// Destroys a session that has that id and version.
     pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
-        let at = match self.itself(id) {
-            Ok(at) if self.is_live(at, now) => at,
-            Err(Ended::Alias(_)) => return Err(Error::Rotated),
-            _ => return Err(Error::Gone),
-        };
+        if self.replaced(id, now).is_some() {
+            return Err(Error::Rotated);
+        }
+        let (_, at) = self.find(id).ok_or(Error::Gone)?;
+        if !self.is_live(at, now) {
+            return Err(Error::Gone);
+        }
         if Entry::at(&self.region, at).line().version() != version {
             return Err(self.conflict(at, now));
         }
@@ -50,23 +53,16 @@ impl Shard {
     /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
     /// wished.
     pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> Ended {
-        let at = match self.itself(id) {
-            Ok(at) if self.is_live(at, now) => at,
-            Ok(_) => return Ended::Nothing,
-            Err(ended) => return ended,
+        let at = match self.lead(id, now) {
+            Lead::Session(at) if self.is_live(at, now) => at,
+            Lead::Away(target) => return Ended::Alias(target),
+            Lead::Session(_) | Lead::Nothing => return Ended::Nothing,
         };
         self.tell(What::Reused, at, now);
         if ends {
             self.bury(at, Why::Reused, now);
         }
         Ended::Session
-    }
-
-    /// The session of an id, or where to go on.
-    fn itself(&self, id: &Id) -> Result<Offset, Ended> {
-        let (_, at) = self.find(id).ok_or(Ended::Nothing)?;
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) { Err(Ended::Alias(entry.target())) } else { Ok(at) }
     }
 
     /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
@@ -109,11 +105,21 @@ impl Shard {
         if is_live {
             self.counts.ended += 1;
             self.tell(What::Ended(why), at, now);
+            self.leave_family_to_user(at);
         } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Condemned {
             self.count_expiry(at, now);
         }
         self.discard(at);
         is_live
+    }
+
+    /// Leaves the aliases of a session that ends to its user, so that a user's are bounded too.
+    fn leave_family_to_user(&mut self, at: Offset) {
+        let entry = Entry::at(&self.region, at);
+        let line = entry.line();
+        if let Some(user) = entry.user(&line) {
+            self.move_family(&line, Family::of_user(&user));
+        }
     }
 
     pub(super) fn count_expiry(&mut self, at: Offset, now: Tick) {

@@ -17,7 +17,16 @@
 //!       13   …                          │ if the session has a user
 //!       14   user link                  │
 //!        …   label, if there is one     ┘
-//!        …   data                       of an alias: the new id, two words, and its home │ grace
+//!        …   start of the lifetime      if that is neither the creation nor the last sign-in
+//!        …   data
+//!
+//!  an alias has
+//!        3   … │ family
+//!       11   … │ when it was replaced
+//!       12   new id
+//!       13   …
+//!       14   link of its family, where a user's link is
+//!       15   home of the new id │ grace
 //! ```
 //!
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
@@ -49,8 +58,8 @@ pub(crate) struct Member<'a> {
     pub(crate) assurance: u8,
     /// At most [`LABEL_LIMIT`] bytes.
     pub(crate) label: &'a str,
-    /// Whether the lifetime counts from the sign-in.
-    pub(crate) renewed: bool,
+    /// From when the lifetime counts: the creation, or a sign-in that renewed it.
+    pub(crate) start: Tick,
 }
 
 /// A label that was copied out of an entry.
@@ -77,6 +86,11 @@ impl<'r> Entry<'r> {
         DATA + user_words(label) + len.div_ceil(WORD) as u32
     }
 
+    /// The words of a block for a session with those flags and so many bytes of data.
+    pub(crate) fn size_with(flags: Flags, len: usize) -> u32 {
+        flags.data() + len.div_ceil(WORD) as u32
+    }
+
     /// Writes a new session into a block, its data apart.
     pub(crate) fn write(
         self,
@@ -92,13 +106,17 @@ impl<'r> Entry<'r> {
             Pair::new(FIRST_VERSION, u32::from(stamp.key) << LENGTH_BITS | len as u32),
         );
         self.set_times(times);
-        self.set_flags(member.map_or(Flags::NONE, Flags::of));
+        let flags = Flags::of(member, times);
+        self.set_flags(flags);
         if let Some(member) = member {
             let UserHash(words) = member.user;
             self.store(USER, words[0]);
             self.store(USER + 1, words[1]);
             self.store(USER_LINK, 0);
             self.region.write(self.at + LABEL_TEXT, member.label.as_bytes());
+            if flags.has(Flags::STARTED) {
+                self.store(flags.data() - 1, member.start.into());
+            }
         }
     }
 
@@ -108,14 +126,35 @@ impl<'r> Entry<'r> {
     }
 
     /// Turns a session into the alias of another id, which opens the same until `grace`, and is to be forgotten
-    /// at `end`. It was replaced `now`. What is behind that stays.
+    /// at `end`. It was replaced `now`, and is in no family yet. What is behind that stays.
     pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick, now: Tick) {
         self.set_times(&Times { idle: end, end, issued: now, ..self.line().times() });
         self.set_len(ALIAS_WORDS as usize * WORD);
-        self.set_flags(Flags::ALIAS);
+        let arrived = if self.flags().has(Flags::ARRIVED) { Flags::ARRIVED } else { Flags::NONE };
+        self.set_flags(Flags::ALIAS.with(arrived));
+        self.store(USER_LINK, 0);
+        self.set_target(target, grace);
+    }
+
+    /// Points an alias at another id. No reader without the lock reads this.
+    pub(crate) fn set_target(self, target: &SessionId, grace: Tick) {
         self.store(DATA, target.id.0[0]);
         self.store(DATA + 1, target.id.0[1]);
-        self.set(DATA + 2, Pair::new(u32::from(target.home), grace));
+        self.set(ALIAS_HOME, Pair::new(u32::from(target.home), grace));
+    }
+
+    /// The family of an alias, which may be a user's.
+    pub(crate) fn family(self) -> Option<(u32, bool)> {
+        let flags = self.flags();
+        let key = self.get(IDLE_TIMEOUT).high;
+        flags.has(Flags::ALIAS).then(|| (key, flags.has(Flags::OF_USER)))
+    }
+
+    /// Files an alias in a family.
+    pub(crate) fn set_family(self, key: u32, is_of_user: bool) {
+        let flags = self.flags().without(Flags::OF_USER);
+        self.set_flags(if is_of_user { flags.with(Flags::OF_USER) } else { flags });
+        self.set_serial(key);
     }
 
     /// Gives a session a new id.
@@ -138,12 +177,12 @@ impl<'r> Entry<'r> {
     /// The new id of which this alias is the old one.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
-        SessionId { id, home: self.get(DATA + 2).low as Home }
+        SessionId { id, home: self.get(ALIAS_HOME).low as Home }
     }
 
     /// Until when this alias opens what its new id does.
     pub(crate) fn grace(self) -> Tick {
-        self.get(DATA + 2).high
+        self.get(ALIAS_HOME).high
     }
 
     /// When the session was created.
@@ -164,6 +203,15 @@ impl<'r> Entry<'r> {
         has_user.then(|| UserHash([self.load(USER), self.load(USER + 1)]))
     }
 
+    /// From when the session's lifetime counts.
+    pub(crate) fn start(self) -> Tick {
+        let (flags, times) = (self.flags(), self.line().times());
+        if flags.has(Flags::STARTED) {
+            return self.load(flags.data() - 1) as Tick;
+        }
+        if flags.has(Flags::RENEWED) { times.authenticated } else { times.created }
+    }
+
     /// What the application called a session with a user.
     pub(crate) fn label(self) -> Label {
         let mut label = Label { bytes: [0; _], len: self.flags().label().unwrap_or(0) };
@@ -177,8 +225,11 @@ impl<'r> Entry<'r> {
 
     /// The links that stand in this entry.
     pub(crate) fn links(self) -> impl Iterator<Item = Offset> {
-        let user = self.flags().has(Flags::USER).then_some(USER_LINK);
-        [WHEEL, QUEUE_LINK].into_iter().chain(user).map(move |link| self.at + link)
+        let has_third = self.flags().has(Flags::USER) || self.flags().has(Flags::ALIAS);
+        [WHEEL, QUEUE_LINK]
+            .into_iter()
+            .chain(has_third.then_some(USER_LINK))
+            .map(move |link| self.at + link)
     }
 
     /// Writes data that fits the block, with its version.
@@ -313,7 +364,8 @@ pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
 const LABEL_WORDS: u32 = LABEL_LIMIT.div_ceil(WORD) as u32;
-const ALIAS_WORDS: u32 = 3;
+const ALIAS_HOME: u32 = USER_LINK + 1;
+const ALIAS_WORDS: u32 = ALIAS_HOME + 1 - DATA;
 pub(super) const LENGTH_BITS: u32 = 24;
 pub(super) const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 

@@ -53,12 +53,6 @@ pub(crate) trait Head {
         }
     }
 
-    /// From when its lifetime counts.
-    fn start(&self) -> Tick {
-        let times = self.times();
-        if self.flags().has(Flags::RENEWED) { times.authenticated } else { times.created }
-    }
-
     #[inline(always)]
     fn serial(&self) -> u32 {
         self.pair(IDLE_TIMEOUT).high
@@ -173,7 +167,7 @@ impl Times {
 /// Facts about an entry that are one bit each, and small numbers.
 ///
 /// ```text
-///  bit 0 alias │ 1 user │ 2 renewed │ 8 queue │ 12 uses │ 16 assurance │ 24 length of the label
+///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family │ 8 queue │ 12 uses │ 16 assurance │ 24 length of the label
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(pub(super) u32);
@@ -184,12 +178,37 @@ impl Flags {
     pub(crate) const USER: Self = Self(2);
     /// The lifetime counts from the sign-in, not from the creation.
     pub(crate) const RENEWED: Self = Self(4);
+    /// The lifetime counts from a sign-in before the last one: the entry keeps from when.
+    pub(crate) const STARTED: Self = Self(8);
 
-    pub(super) fn of(member: &Member<'_>) -> Self {
-        let renewed = if member.renewed { Self::RENEWED } else { Self::NONE };
+    /// Aliases in other shards lead to this id, of a session or of an alias.
+    pub(crate) const ARRIVED: Self = Self(16);
+    /// The session has aliases in its shard, or had some.
+    pub(crate) const ALIASED: Self = Self(32);
+    /// The alias is in the family of a user.
+    pub(crate) const OF_USER: Self = Self(64);
+
+    pub(crate) fn with(self, flag: Self) -> Self {
+        Self(self.0 | flag.0)
+    }
+
+    pub(crate) fn without(self, flag: Self) -> Self {
+        Self(self.0 & !flag.0)
+    }
+
+    /// The flags of a new session.
+    pub(super) fn of(member: Option<&Member<'_>>, times: &Times) -> Self {
+        let Some(member) = member else { return Self::NONE };
+        let start = if member.start == times.created {
+            Self::NONE
+        } else if member.start == times.authenticated {
+            Self::RENEWED
+        } else {
+            Self::STARTED
+        };
         let label_len = member.label.len() as u32;
         let numbers = u32::from(member.assurance) << ASSURANCE | label_len << LABEL;
-        Self(Self::USER.0 | renewed.0 | numbers)
+        Self(Self::USER.0 | start.0 | numbers)
     }
 
     pub(crate) fn has(self, flag: Self) -> bool {
@@ -221,7 +240,7 @@ impl Flags {
     /// Where the data begins, in words behind the entry's offset.
     #[inline]
     pub(crate) fn data(self) -> u32 {
-        DATA + user_words(self.label())
+        DATA + user_words(self.label()) + u32::from(self.has(Self::STARTED))
     }
 
     pub(crate) fn with_queue(self, queue: u32) -> Self {

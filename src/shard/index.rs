@@ -264,6 +264,11 @@ pub(crate) enum Choice {
 }
 
 impl Spot {
+    /// A keyed hash of what was looked for.
+    pub(crate) fn hash(self) -> u64 {
+        self.hash
+    }
+
     #[inline(always)]
     fn line(self, choice: Choice) -> u32 {
         if let Choice::First = choice {

@@ -1,13 +1,13 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
-//! An alias is an entry that says where its session went. It opens the same until its grace is over, and nothing
-//! afterwards; it is never the way to a new id. It is remembered for the session's idle timeout, and goes first
-//! when there is no room. To be made it may displace an anonymous session: a sign-out that must not be lost is
-//! worth more than a robot.
+//! An alias opens the same session until its grace period is over, and nothing afterwards; it is never the way to a
+//! new id. It is remembered for the session's idle timeout, and is evicted first when there is no room. To be made it
+//! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Limit, Miss, Newcomer, Refusal, Shard,
-    entry::{self, Entry, Flags, Head, Line, Stamp, Times, WHEEL},
+    Limit, Newcomer, Refusal, Shard,
+    aliases::Family,
+    entry::{self, Entry, Flags, Head, Stamp, Times},
     index::Place,
     queues::Rank,
     region::Offset,
@@ -36,14 +36,18 @@ impl Shard {
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now);
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+        let line = Entry::at(&self.region, at).line();
+        // Without a grace period there is none for a thread that still sees an earlier tick either.
+        let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
+        self.redirect_family(&line, target, until);
         match alias {
-            Some(alias) => self.leave_alias(at, place, alias, target, grace, now),
+            Some(alias) => self.leave_alias(at, place, alias, target, until, now),
             None => self.index.remove(place),
         }
-        // Nobody finds the entry now.
+        // No reader finds the entry now.
         let entry = Entry::at(&self.region, at);
         entry.set_stamp(new);
-        let line = entry.line();
+        entry.set_flags(line.flags().without(Flags::ARRIVED).with(Flags::ALIASED));
         let times = line.times();
         let idle = touched(&times, now).unwrap_or(times.idle);
         entry.set_times(&Times { issued: now, idle, ..times });
@@ -62,12 +66,12 @@ impl Shard {
         target: &SessionId,
         limit: Limit,
         now: Tick,
-        newcomer: impl FnOnce(&Line) -> Newcomer<'a>,
+        newcomer: impl FnOnce(Times, Tick) -> Newcomer<'a>,
     ) -> Result<u32, Refusal> {
         let (place, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
-        let newcomer = newcomer(&line);
+        let newcomer = newcomer(line.times(), old.start());
         let data = newcomer.data;
         if data.is_some_and(|(version, _)| version != line.version()) {
             self.conflict(at, now);
@@ -81,7 +85,10 @@ impl Shard {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
             let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
             let version = take_over(Entry::at(&self.region, to), Entry::at(&self.region, at), data);
-            self.become_alias(place, at, target, now);
+            let new = Entry::at(&self.region, to);
+            new.set_flags(new.flags().with(Flags::ALIASED));
+            let family = Family::of(&new.line());
+            self.become_alias(place, at, target, Some(family), now);
             self.index.put(vacancy, to);
             self.counts.signed_in += 1;
             self.tell(What::SignedIn, to, now);
@@ -89,7 +96,10 @@ impl Shard {
         };
         let (vacancy, to) = home.admit_within(limit, &newcomer, len, None, now)?;
         let version = take_over(Entry::at(&home.region, to), old, data);
-        self.become_alias(place, at, target, now);
+        let new = Entry::at(&home.region, to);
+        new.set_flags(new.flags().with(Flags::ARRIVED));
+        let left = old.user(&line).map(|user| Family::of_user(&user));
+        self.become_alias(place, at, target, left, now);
         home.index.put(vacancy, to);
         home.counts.signed_in += 1;
         home.tell(What::SignedIn, to, now);
@@ -102,88 +112,6 @@ impl Shard {
         let is_own = Entry::at(&self.region, at).id() == *id;
         if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
     }
-
-    /// The entry of an id, or the one to which those lead that it had, as far as their grace goes.
-    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
-        let mut found = self.find(id)?;
-        for _ in 0..MOST_HOPS {
-            let entry = Entry::at(&self.region, found.1);
-            if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
-                return Some(found);
-            }
-            // A grace is for plain rotation, which stays in its shard.
-            found = self.find(&entry.target().id)?;
-        }
-        None
-    }
-
-    /// The id that a session has now, by one that it had: `Reused` after its grace.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
-        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
-        let entry = Entry::at(&self.region, at);
-        if entry.flags().has(Flags::ALIAS) { Err(Miss::Reused) } else { Ok(entry.id()) }
-    }
-
-    /// Returns true if an id opens a session.
-    pub(crate) fn contains(&self, id: &Id, now: Tick) -> bool {
-        self.live(id, now).is_some()
-    }
-
-    /// Returns the id by which an id was replaced, if it is an alias.
-    pub(crate) fn target(&self, id: &Id) -> Option<SessionId> {
-        let (_, at) = self.find(id)?;
-        let entry = Entry::at(&self.region, at);
-        entry.flags().has(Flags::ALIAS).then(|| entry.target())
-    }
-
-    /// Returns when an id was replaced, if it is an alias that is remembered.
-    pub(crate) fn replaced(&self, id: &Id, now: Tick) -> Option<Tick> {
-        let (_, at) = self.find(id)?;
-        let entry = Entry::at(&self.region, at);
-        let is_remembered = entry.flags().has(Flags::ALIAS) && entry.deadline() > now;
-        is_remembered.then(|| entry.line().times().issued)
-    }
-
-    /// Writes the alias of a session, under the id that it still has, into a block of its own.
-    fn leave_alias(
-        &mut self,
-        at: Offset,
-        place: Place,
-        alias: Offset,
-        target: &SessionId,
-        grace: Tick,
-        now: Tick,
-    ) {
-        let line = Entry::at(&self.region, at).line();
-        let entry = Entry::at(&self.region, alias);
-        entry.write(&line.stamp(), &line.times(), 0, None);
-        let end = remembered_until(&line.times(), now);
-        // Without a grace there is none for a thread that still sees an earlier tick either.
-        let until = if grace == 0 { 0 } else { end.min(now.saturating_add(grace)) };
-        entry.write_alias(target, until, end, now);
-        self.enter_alias(alias);
-        self.index.set_offset(place, alias);
-    }
-
-    /// Turns a session into the alias of its new id, in its own block.
-    fn become_alias(&mut self, place: Place, at: Offset, target: &SessionId, now: Tick) {
-        self.queues.leave(&self.region, at);
-        self.users.leave(&self.region, at);
-        self.wheel.unfile(&self.region, at + WHEEL);
-        let entry = Entry::at(&self.region, at);
-        let end = remembered_until(&entry.line().times(), now);
-        self.index.write(place, || entry.write_alias(target, 0, end, now));
-        self.enter_alias(at);
-        self.keep_ceiling(now);
-    }
-
-    fn enter_alias(&mut self, at: Offset) {
-        let entry = Entry::at(&self.region, at);
-        entry.wipe_behind(entry.line().len());
-        self.heap.shrink(&self.region, at, entry::ALIAS);
-        self.queues.enter(&self.region, at);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
-    }
 }
 
 /// Fills a session with what another holds, or with data that is saved to it. Gives the version.
@@ -194,12 +122,3 @@ fn take_over(new: Entry<'_>, old: Entry<'_>, data: Option<(u32, &[u8])>) -> u32 
     }
     new.line().version()
 }
-
-/// An alias is remembered for the session's idle timeout, past a lifetime too, which may be renewed meanwhile: so
-/// that of a session's aliases no later one is forgotten before an earlier one, which leads to it.
-fn remembered_until(times: &Times, now: Tick) -> Tick {
-    now.saturating_add(times.idle_timeout)
-}
-
-/// An id that was replaced so often opens nothing, whatever its grace: the lock is held for each step.
-const MOST_HOPS: usize = 64;

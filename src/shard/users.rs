@@ -4,15 +4,15 @@
 //!   bucket ⇄ alice ⇄ bob ⇄ alice ⇄ (bucket)       a circle of user links, in the order of signing in
 //! ```
 //!
-//! Each entry with a user stands in the circle of its hash's bucket; an alias stands in none. Users that
-//! share a bucket are told apart by the whole of the hash. It is keyed, so that nobody can choose names
+//! Each entry with a user is in the circle of its hash's bucket. The aliases of a family are in the circle of the
+//! family's hash (`aliases`). Users that share a bucket are told apart by the whole of the hash. It is keyed, so that nobody can choose names
 //! that share one. The buckets are as many as they were carved. A chain does not know what time is, nor
 //! what it is walked for.
 
 use core::iter;
 
 use super::{
-    entry::{Entry, USER_LINK},
+    entry::{Entry, Flags, USER_LINK},
     list,
     region::{Offset, Region},
 };
@@ -38,11 +38,25 @@ impl Users {
         }
     }
 
-    /// Takes an entry out of its chain, if it has a user.
+    /// Takes an entry out of its chain, if it is in one.
     pub(crate) fn leave(&self, region: &Region, at: Offset) {
-        if user(region, at).is_some() {
+        let flags = Entry::at(region, at).flags();
+        let is_alias = flags.has(Flags::ALIAS) && list::is_linked(region, at + USER_LINK);
+        if flags.has(Flags::USER) || is_alias {
             list::unlink(region, at + USER_LINK);
         }
+    }
+
+    /// Puts an alias last in the chain of a hash.
+    pub(crate) fn join(&self, region: &Region, at: Offset, hash: u64) {
+        list::push(region, self.spread(hash), at + USER_LINK);
+    }
+
+    /// All entries in the chain of a hash.
+    pub(crate) fn in_bucket(&self, region: &Region, hash: u64) -> impl Iterator<Item = Offset> {
+        let anchor = self.spread(hash);
+        let next = move |&link: &Offset| list::next(region, anchor, link);
+        iter::successors(list::first(region, anchor), next).map(|link| link - USER_LINK)
     }
 
     /// The entries of a user, oldest sign-in first.
@@ -74,7 +88,11 @@ impl Users {
 
     /// The hash is spread over the buckets by multiplication (Lemire 2016). Its other word chose the shard.
     fn bucket(&self, user: &UserHash) -> Offset {
-        let spread = u128::from(user.0[1]) * u128::from(self.buckets);
+        self.spread(user.0[1])
+    }
+
+    fn spread(&self, hash: u64) -> Offset {
+        let spread = u128::from(hash) * u128::from(self.buckets);
         self.anchors + (spread >> 64) as u32
     }
 
@@ -84,8 +102,12 @@ impl Users {
         let mut all = Vec::new();
         for anchor in self.anchors..self.anchors + self.buckets {
             for link in list::validate(region, anchor) {
-                let user = user(region, link - USER_LINK).expect("an entry in a chain has a user");
-                assert_eq!(self.bucket(&user), anchor, "an entry is in the bucket of its user");
+                let of_user = user(region, link - USER_LINK).map(|user| self.bucket(&user));
+                let is_alias = Entry::at(region, link - USER_LINK).flags().has(Flags::ALIAS);
+                assert!(
+                    is_alias || of_user == Some(anchor),
+                    "an entry is in the bucket of its user"
+                );
                 all.push(link - USER_LINK);
             }
         }

@@ -2,7 +2,9 @@
 
 use super::{
     Shard,
-    entry::{Entry, Flags, Head, WHEEL},
+    aliases::{Family, MAX_ALIASES},
+    entry::{Entry, Flags, Head, USER_LINK, WHEEL},
+    list,
     region::Offset,
 };
 use crate::id::Id;
@@ -40,9 +42,14 @@ impl Shard {
         assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
         assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
         assert!(self.holds_ceiling(), "what is kept for users is left to them");
-        let has_user = |&at: &Offset| Entry::at(&self.region, at).flags().has(Flags::USER);
-        let with_users: Vec<_> = used.iter().copied().filter(has_user).collect();
-        assert_eq!(with_users, sorted(self.users.validate(&self.region)), "users hold their own");
+        let is_chained = |&at: &Offset| {
+            let flags = Entry::at(&self.region, at).flags();
+            let is_in_family = || list::is_linked(&self.region, at + USER_LINK);
+            flags.has(Flags::USER) || flags.has(Flags::ALIAS) && is_in_family()
+        };
+        let chained: Vec<_> = used.iter().copied().filter(is_chained).collect();
+        assert_eq!(chained, sorted(self.users.validate(&self.region)), "chains hold their own");
+        used.iter().for_each(|&at| self.validate_family(at));
         for &at in &used {
             let entry = Entry::at(&self.region, at);
             assert_eq!(
@@ -51,6 +58,22 @@ impl Shard {
                 "an entry is found by its id"
             );
             assert!(entry.line().len() <= entry.room(), "data ends within its block");
+        }
+    }
+
+    /// Checks that the aliases of a session point at its id, and that they are few.
+    fn validate_family(&self, at: Offset) {
+        let entry = Entry::at(&self.region, at);
+        if entry.flags().has(Flags::ALIAS) {
+            return;
+        }
+        let members = self.members(Family::of(&entry.line()));
+        assert!(members.offsets().len() <= MAX_ALIASES);
+        let is_aliased = entry.flags().has(Flags::ALIASED);
+        assert!(is_aliased || members.offsets().is_empty(), "a session knows that it has aliases");
+        for &alias in members.offsets() {
+            let target = Entry::at(&self.region, alias).target();
+            assert!(target.id == entry.id() && target.home == self.home, "they lead to it");
         }
     }
 }

@@ -73,6 +73,7 @@ pub enum Memory {
 }
 
 /// What a session is promised.
+#[derive(Clone)]
 struct Session {
     data: Vec<u8>,
     version: u32,

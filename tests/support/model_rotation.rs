@@ -29,19 +29,31 @@ pub(super) struct Way {
     pub(super) is_sure: bool,
 }
 
+/// How many aliases of a session are remembered: the last ones, perhaps but for one.
+const ALIASES: usize = 8;
+
 impl Pair {
     /// Follows an id as far as it leads.
     pub(super) fn way(&self, id: &SessionId) -> Way {
         let mut way = Way { end: *id, is_old: false, is_open: true, is_sure: true };
+        let (mut steps, mut users) = (0, Vec::new());
         while let Some(alias) = self.aliases.get(&way.end) {
+            steps += 1;
+            users.push(alias.user);
             way = Way {
                 end: alias.target,
                 is_old: true,
                 is_open: way.is_open && self.now < alias.grace,
-                is_sure: way.is_sure && self.is_remembered(alias),
+                // One that is remembered leads on, whatever became of those behind it.
+                is_sure: if steps == 1 { self.is_remembered(alias) } else { way.is_sure },
             };
         }
-        way
+        let session = self.live.get(&way.end);
+        users.extend(session.map(|session| session.user));
+        // Of what a user's sessions left behind, and of those that ended, few ids are remembered in all.
+        let was_left = users.windows(2).any(|pair| pair[0].is_some() && pair[0] != pair[1]);
+        let is_bounded = steps < ALIASES && !was_left && session.is_some();
+        Way { is_sure: way.is_sure && (steps == 0 || is_bounded), ..way }
     }
 
     pub(super) fn is_remembered(&self, alias: &Alias) -> bool {

@@ -30,6 +30,13 @@ impl Pair {
             with = with.data(version.wrapping_sub(is_stale.into()), data);
         }
         let answer = self.cache.sign_in(id, &name(user), with);
+        if let Err(Error::LifetimeOver) = answer {
+            let mut session = self.live[&way.end].clone();
+            session.change_at_sign_in(deadlines, renew, self.now);
+            assert!(session.is_dead(self.now), "it would have opened");
+            self.expect(Along::Nothing, &[]);
+            return self.agree(&way, true);
+        }
         if let Err(Error::Conflict) = answer {
             assert!(is_stale && !way.is_old, "a conflict with nobody");
             self.expect(Along::Nothing, &[(What::Conflict, own)]);
@@ -49,15 +56,8 @@ impl Pair {
             if let Some(data) = data {
                 (session.data, session.version) = (data, session.version + 1);
             }
-            if renew {
-                session.end = now + session.end.saturating_sub(session.start).min(LIFETIME);
-                session.start = now;
-            }
-            session.set(deadlines, now);
-            if !renew && session.start != session.created {
-                // Nothing says any more from when it counted.
-                session.start = session.created;
-            }
+            session.change_at_sign_in(deadlines, renew, now);
+            assert!(!session.is_dead(now), "what was signed in to opens");
             session.enter(user, how.label, handle, now);
         });
     }
@@ -189,6 +189,14 @@ impl Pair {
 }
 
 impl Session {
+    fn change_at_sign_in(&mut self, deadlines: Deadlines, renew: bool, now: u32) {
+        if renew {
+            self.end = now + self.end.saturating_sub(self.start).min(LIFETIME);
+            self.start = now;
+        }
+        self.set(deadlines, now);
+    }
+
     fn enter(&mut self, user: u8, label: u8, handle: Handle, now: u32) {
         (self.user, self.label, self.handle) = (Some(user), label, handle);
         self.signed_in = now;

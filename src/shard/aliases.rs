@@ -1,0 +1,296 @@
+//! Aliases: entries under replaced ids, and where they lead.
+//!
+//! ```text
+//!   this shard                                        another shard
+//!   alias ─┐                                          alias ─┐
+//!   alias ─┼─▶ session        alias ─────────────────▶ alias ─┼─▶ session
+//!   alias ─┘                    (the id of the arrival)       ─┘
+//!   one family: at most 8       one step, however often the session was rotated there
+//! ```
+//!
+//! The aliases of a session that are in its shard are its family. Each of them points at the session's current id, so
+//! a rotation redirects at most [`MAX_ALIASES`] of them. A sign-in that takes a session to another shard points them
+//! at the id with which it arrives there. That id is remembered for as long as any alias can point at it, so an alias
+//! never leads to an id that was forgotten before it.
+//!
+//! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
+//! found through the chains of [`Users`](super::users::Users), so a session's entry has no link to them. What has
+//! passed its deadline counts as forgotten, whether it was freed or not.
+
+use super::{
+    Miss, Shard,
+    entry::{self, Entry, Flags, Head, Line, WHEEL},
+    index::Place,
+    region::Offset,
+};
+use crate::{
+    clock::Tick,
+    id::{Id, SessionId, UserHash},
+};
+
+/// Where an id leads.
+pub(crate) enum Lead {
+    /// To a session in this shard, by its current id or by an alias.
+    Session(Offset),
+    /// To another shard.
+    Away(SessionId),
+    Nothing,
+}
+
+/// The aliases of one session, or what a user's sessions have left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Of the session with that serial.
+    Session(u32),
+    /// Of a user: a part of the hash stands for it. Two users who share it share the bound.
+    User(u32),
+}
+
+/// The offsets of one family, the oldest alias first.
+pub(super) struct Members {
+    aliases: [Offset; MAX_ALIASES],
+    len: usize,
+}
+
+impl Shard {
+    /// Follows an id to the session that has it, or had it.
+    pub(crate) fn lead(&self, id: &Id, now: Tick) -> Lead {
+        let mut id = *id;
+        for _ in 0..MAX_STEPS {
+            let Some((_, at)) = self.find(&id) else { break };
+            let entry = Entry::at(&self.region, at);
+            if !entry.flags().has(Flags::ALIAS) {
+                return Lead::Session(at);
+            }
+            if entry.deadline() <= now {
+                break;
+            }
+            let target = entry.target();
+            if target.home != self.home {
+                return Lead::Away(target);
+            }
+            id = target.id;
+        }
+        Lead::Nothing
+    }
+
+    /// The session to which an id leads, if it is in this shard.
+    pub(super) fn session_of(&self, id: &Id, now: Tick) -> Option<Offset> {
+        match self.lead(id, now) {
+            Lead::Session(at) => Some(at),
+            Lead::Away(_) | Lead::Nothing => None,
+        }
+    }
+
+    /// The entry of an id, or the session to which it leads within its grace period.
+    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+        let found = self.find(id)?;
+        let entry = Entry::at(&self.region, found.1);
+        if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
+            return Some(found);
+        }
+        // A grace period is for plain rotation, which stays in its shard.
+        self.find(&entry.target().id)
+    }
+
+    /// The current id of a session, by an alias: `Reused` after its grace period, `Absent` once it is forgotten.
+    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
+        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
+        let entry = Entry::at(&self.region, at);
+        if !entry.flags().has(Flags::ALIAS) {
+            return Ok(entry.id());
+        }
+        Err(if entry.deadline() > now { Miss::Reused } else { Miss::Absent })
+    }
+
+    /// The next id on the way from one to its session: the id itself, unless that is in another shard.
+    pub(crate) fn next_step(&self, id: SessionId, now: Tick) -> SessionId {
+        if let Lead::Away(target) = self.lead(&id.id, now) { target } else { id }
+    }
+
+    /// Returns true if an id opens a session.
+    pub(crate) fn contains(&self, id: &Id, now: Tick) -> bool {
+        self.live(id, now).is_some()
+    }
+
+    /// Returns when an id was replaced, if it is an alias that is remembered.
+    pub(crate) fn replaced(&self, id: &Id, now: Tick) -> Option<Tick> {
+        let (_, at) = self.find(id)?;
+        let entry = Entry::at(&self.region, at);
+        let is_remembered = entry.flags().has(Flags::ALIAS) && entry.deadline() > now;
+        is_remembered.then(|| entry.line().times().issued)
+    }
+
+    /// Points an alias, of which the session is elsewhere, at the id where its path ends.
+    pub(crate) fn redirect(&self, id: &Id, target: &SessionId) {
+        if let Some((_, at)) = self.find(id) {
+            let entry = Entry::at(&self.region, at);
+            if entry.flags().has(Flags::ALIAS) && entry.target().home != self.home {
+                entry.set_target(target, 0);
+            }
+        }
+    }
+
+    /// Until when the alias of a session's current id is remembered: for the idle timeout, and where aliases in other
+    /// shards lead to that id, for as long as they can be. They were replaced by the sign-in at the latest.
+    pub(super) fn remembered_until(&self, line: &Line, now: Tick) -> Tick {
+        let times = line.times();
+        let own = now.saturating_add(times.idle_timeout);
+        if line.flags().has(Flags::ARRIVED) {
+            return own.max(times.authenticated.saturating_add(self.longest_idle));
+        }
+        own
+    }
+
+    /// Points a session's family at the id by which it goes on, in this shard or in another. No alias opens it longer
+    /// than the newest does.
+    pub(super) fn redirect_family(&self, line: &Line, target: &SessionId, grace: Tick) {
+        if !line.flags().has(Flags::ALIASED) {
+            return;
+        }
+        for &at in self.members(Family::of(line)).offsets() {
+            let alias = Entry::at(&self.region, at);
+            alias.set_target(target, alias.grace().min(grace));
+        }
+    }
+
+    /// Moves a family to a session that has a new entry, or to a user.
+    pub(super) fn move_family(&mut self, line: &Line, to: Family) {
+        if line.flags().has(Flags::ALIASED) {
+            let members = self.members(Family::of(line));
+            members.offsets().iter().for_each(|&at| self.leave_family(at));
+            members.offsets().iter().for_each(|&at| self.join_family(at, to));
+        }
+    }
+
+    /// Adds an alias to a family. The oldest is forgotten if it has too many.
+    pub(super) fn join_family(&mut self, at: Offset, family: Family) {
+        let members = self.members(family);
+        if members.len == MAX_ALIASES
+            && let Some(oldest) = self.first_to_forget(&members)
+        {
+            self.discard(oldest);
+        }
+        Entry::at(&self.region, at).set_family(family.key(), family.is_of_user());
+        self.users.join(&self.region, at, self.hash_of(family));
+    }
+
+    fn leave_family(&self, at: Offset) {
+        self.users.leave(&self.region, at);
+    }
+
+    /// The oldest alias to which no other shard's lead, or else the oldest.
+    fn first_to_forget(&self, members: &Members) -> Option<Offset> {
+        let is_own = |&&at: &&Offset| !Entry::at(&self.region, at).flags().has(Flags::ARRIVED);
+        let offsets = members.offsets();
+        offsets.iter().find(is_own).or(offsets.first()).copied()
+    }
+
+    pub(super) fn members(&self, family: Family) -> Members {
+        let mut members = Members { aliases: [0; MAX_ALIASES], len: 0 };
+        let is_member = |at| Entry::at(&self.region, at).family() == Some(family.parts());
+        let found = self.users.in_bucket(&self.region, self.hash_of(family));
+        for at in found.filter(|&at| is_member(at)).take(MAX_ALIASES) {
+            members.aliases[members.len] = at;
+            members.len += 1;
+        }
+        members
+    }
+
+    /// Keyed, as the index is, so that no client can choose serials that share a chain.
+    fn hash_of(&self, family: Family) -> u64 {
+        let (key, is_of_user) = family.parts();
+        self.index.spot(&Id([key.into(), is_of_user.into()])).hash()
+    }
+
+    /// Writes the alias of a session, under the id that it still has, into a block of its own.
+    pub(super) fn leave_alias(
+        &mut self,
+        at: Offset,
+        place: Place,
+        alias: Offset,
+        target: &SessionId,
+        until: Tick,
+        now: Tick,
+    ) {
+        let line = Entry::at(&self.region, at).line();
+        let end = self.remembered_until(&line, now);
+        let entry = Entry::at(&self.region, alias);
+        entry.write(&line.stamp(), &line.times(), 0, None);
+        entry.set_flags(line.flags());
+        entry.write_alias(target, until.min(end), end, now);
+        self.file_alias(alias);
+        self.index.set_offset(place, alias);
+        self.join_family(alias, Family::of(&line));
+    }
+
+    /// Turns a session into the alias of its new id, in its own block.
+    pub(super) fn become_alias(
+        &mut self,
+        place: Place,
+        at: Offset,
+        target: &SessionId,
+        family: Option<Family>,
+        now: Tick,
+    ) {
+        let entry = Entry::at(&self.region, at);
+        let line = entry.line();
+        self.queues.leave(&self.region, at);
+        self.users.leave(&self.region, at);
+        self.wheel.unfile(&self.region, at + WHEEL);
+        let end = self.remembered_until(&line, now);
+        self.index.write(place, || entry.write_alias(target, 0, end, now));
+        self.file_alias(at);
+        self.redirect_family(&line, target, 0);
+        if let Some(family) = family {
+            self.move_family(&line, family);
+            self.join_family(at, family);
+        }
+        self.keep_ceiling(now);
+    }
+
+    fn file_alias(&mut self, at: Offset) {
+        let entry = Entry::at(&self.region, at);
+        entry.wipe_behind(entry.line().len());
+        self.heap.shrink(&self.region, at, entry::ALIAS);
+        self.queues.enter(&self.region, at);
+        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+    }
+}
+
+impl Family {
+    pub(super) fn of(line: &Line) -> Self {
+        Self::Session(line.serial())
+    }
+
+    pub(super) fn of_user(user: &UserHash) -> Self {
+        Self::User(user.0[1] as u32)
+    }
+
+    fn is_of_user(self) -> bool {
+        matches!(self, Self::User(_))
+    }
+
+    fn key(self) -> u32 {
+        let (Self::Session(key) | Self::User(key)) = self;
+        key
+    }
+
+    /// As an entry says it.
+    fn parts(self) -> (u32, bool) {
+        (self.key(), self.is_of_user())
+    }
+}
+
+impl Members {
+    pub(super) fn offsets(&self) -> &[Offset] {
+        &self.aliases[..self.len]
+    }
+}
+
+/// The most aliases that are remembered of a session, and of a user's sessions that ended or were left.
+pub(crate) const MAX_ALIASES: usize = 8;
+
+/// The most aliases that are passed under one hold of a lock. One leads to a session's current id, or to the id with
+/// which it arrived and from there to the current one; more are passed only where a session came and went.
+const MAX_STEPS: usize = 64;
