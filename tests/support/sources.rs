@@ -26,6 +26,8 @@ pub(crate) struct Module {
     pub(crate) names: Vec<String>,
     /// The imports, each `use` tree expanded, and all paths of two or more segments.
     pub(crate) paths: Vec<Vec<String>>,
+    /// The modules in braces around the place that is being read.
+    inline: Vec<String>,
 }
 
 /// Reads the sources of this crate.
@@ -71,9 +73,9 @@ impl Module {
             UseTree::Group(group) => {
                 group.items.iter().for_each(|tree| self.add_imports(tree, above));
             }
-            UseTree::Glob(_) => self.paths.push(above.to_owned()),
-            UseTree::Name(name) => self.paths.push(below(&name.ident)),
-            UseTree::Rename(rename) => self.paths.push(below(&rename.ident)),
+            UseTree::Glob(_) => self.paths.push(self.from_file(above)),
+            UseTree::Name(name) => self.paths.push(self.from_file(&below(&name.ident))),
+            UseTree::Rename(rename) => self.paths.push(self.from_file(&below(&rename.ident))),
         }
     }
 
@@ -83,7 +85,7 @@ impl Module {
         let mut tokens = tokens.into_iter();
         while let Some(token) = tokens.next() {
             if !matches!(&token, TokenTree::Ident(_) if colons == 2) && !is(&token, ':') {
-                self.add_path(std::mem::take(&mut path));
+                self.add_path(&std::mem::take(&mut path));
             }
             colons = if is(&token, ':') { colons + 1 } else { 0 };
             match token {
@@ -98,7 +100,7 @@ impl Module {
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
-        self.add_path(path);
+        self.add_path(&path);
     }
 
     /// Records a `use` tree among tokens; one that a macro completes with its parameters does not parse.
@@ -109,9 +111,23 @@ impl Module {
         self.add_tokens(tree);
     }
 
-    fn add_path(&mut self, path: Vec<String>) {
+    fn add_path(&mut self, path: &[String]) {
         if path.len() > 1 {
-            self.paths.push(path);
+            self.paths.push(self.from_file(path));
+        }
+    }
+
+    /// Returns a path within a module in braces as the module of the file has it.
+    fn from_file(&self, path: &[String]) -> Vec<String> {
+        let depth = self.inline.len();
+        let steps = path.iter().take_while(|&part| part == "super").count();
+        if depth == 0 || steps == 0 && path[0] != "self" {
+            return path.to_owned();
+        }
+        let rest = &path[steps.max(1)..];
+        match depth.checked_sub(steps) {
+            Some(left) => [&["self".to_owned()], &self.inline[..left], rest].concat(),
+            None => path[depth..].to_owned(),
         }
     }
 }
@@ -122,7 +138,8 @@ impl<'a> Visit<'a> for Module {
     }
 
     fn visit_path(&mut self, path: &'a syn::Path) {
-        self.add_path(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        let names = path.segments.iter().map(|segment| segment.ident.to_string());
+        self.add_path(&names.collect::<Vec<_>>());
         visit::visit_path(self, path);
     }
 
@@ -133,7 +150,9 @@ impl<'a> Visit<'a> for Module {
 
     fn visit_item_mod(&mut self, item: &'a ItemMod) {
         if !item.attrs.iter().any(is_cfg_test) {
+            self.inline.push(item.ident.to_string());
             visit::visit_item_mod(self, item);
+            self.inline.pop();
         }
     }
 
