@@ -73,9 +73,9 @@ impl Module {
             UseTree::Group(group) => {
                 group.items.iter().for_each(|tree| self.add_imports(tree, above));
             }
-            UseTree::Glob(_) => self.paths.push(self.from_file(above)),
-            UseTree::Name(name) => self.paths.push(self.from_file(&below(&name.ident))),
-            UseTree::Rename(rename) => self.paths.push(self.from_file(&below(&rename.ident))),
+            UseTree::Glob(_) => self.paths.push(self.seen_from_file(above)),
+            UseTree::Name(name) => self.paths.push(self.seen_from_file(&below(&name.ident))),
+            UseTree::Rename(rename) => self.paths.push(self.seen_from_file(&below(&rename.ident))),
         }
     }
 
@@ -113,12 +113,12 @@ impl Module {
 
     fn add_path(&mut self, path: &[String]) {
         if path.len() > 1 {
-            self.paths.push(self.from_file(path));
+            self.paths.push(self.seen_from_file(path));
         }
     }
 
     /// Returns a path within a module in braces as the module of the file has it.
-    fn from_file(&self, path: &[String]) -> Vec<String> {
+    fn seen_from_file(&self, path: &[String]) -> Vec<String> {
         let depth = self.inline.len();
         let steps = path.iter().take_while(|&part| part == "super").count();
         if depth == 0 || steps == 0 && path[0] != "self" {
