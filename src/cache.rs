@@ -20,7 +20,7 @@ use core::fmt;
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use crate::{
     clock::{Tick, to_tick},

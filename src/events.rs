@@ -7,7 +7,7 @@
 use core::fmt;
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam::queue::ArrayQueue;
 
 use crate::{
     clock::{Tick, to_duration},

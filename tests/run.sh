@@ -71,6 +71,17 @@ else
     skip "lints" "no clippy"
 fi
 
+# Without the advisories, which need the network.
+dependencies() {
+    cargo deny --workspace --all-features check bans licenses sources &&
+        cargo deny --manifest-path fuzz/Cargo.toml --all-features check bans licenses sources
+}
+if cargo deny --version >/dev/null 2>&1; then
+    step "dependencies" dependencies
+else
+    skip "dependencies" "no cargo-deny"
+fi
+
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract life_5_

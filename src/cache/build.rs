@@ -3,7 +3,7 @@
 use core::num::NonZero;
 use std::{sync::Arc, thread};
 
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
 use crate::{
@@ -99,9 +99,9 @@ fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
     plan.with_floor(share, largest).ok_or(BuildError::AuthenticatedFloor { given, most })
 }
 
-/// Keys for the indexes.
-fn index_keys(settings: &Builder) -> Result<[u64; 2], BuildError> {
-    let mut bytes = [0; 16];
+/// Draws the keys that the indexes hash with.
+fn index_keys(settings: &Builder) -> Result<[u64; 4], BuildError> {
+    let mut bytes = [0; 32];
     (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
     let (keys, _) = bytes.as_chunks();
     Ok(core::array::from_fn(|i| u64::from_le_bytes(keys[i])))

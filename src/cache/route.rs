@@ -3,7 +3,7 @@
 //! The time by which a verb decides is read under the lock. So it is never older than a time that another thread has
 //! seen before the verb decides, and what a reader has seen expired stays so.
 
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use super::{Inner, Maintained, SessionCache, Stripe, stats::Cause};
 use crate::{

@@ -1,6 +1,6 @@
 //! Statistics: what a cache holds, and what has happened in it.
 
-use crossbeam_utils::CachePadded;
+use crossbeam::utils::CachePadded;
 
 use crate::{
     shard::{Shard, queues::Queue, region::WORD},

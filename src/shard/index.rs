@@ -11,9 +11,9 @@
 //! in eight stands in its second line (simulated). The index does not know what time is, nor what stands at an
 //! offset: its caller compares.
 
-use core::hash::Hasher;
+use core::hash::{BuildHasher, Hasher};
 
-use foldhash::{SharedSeed, fast::FoldHasher};
+use ahash::RandomState;
 
 use super::{
     region::{Arena, LINE, Line, Lines, Offset, Pair},
@@ -32,12 +32,12 @@ pub(crate) struct Index {
 #[derive(Clone)]
 pub(crate) struct Table(Lines);
 
-/// How an id comes to its spot, keyed at random, so that nobody aims at a line. One for all tables of a cache, which
-/// are of one size: so a reader can tell the lines while it is still on the way to the table.
+/// Maps an id to its spot. The hash is keyed at random, so that an attacker cannot choose ids that fall into one line.
+/// All tables of a cache have the same size and share these keys: a reader computes the lines before it has reached
+/// the table.
 #[derive(Clone)]
 pub(crate) struct Spots {
-    seed: u64,
-    shared_seed: SharedSeed,
+    hasher: RandomState,
     lines: u32,
 }
 
@@ -72,20 +72,17 @@ pub(crate) struct Seen<'t> {
 }
 
 impl Spots {
-    /// Spots in tables of so many lines.
-    pub(crate) fn new(lines: u32, [key, other]: [u64; 2]) -> Self {
+    /// Creates the spots of tables with `lines` lines. The same keys give the same spots in every process that runs
+    /// the same build; another version of `ahash` or another target may hash differently, so nothing stores them.
+    pub(crate) fn new(lines: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
         debug_assert!(lines >= Index::FEWEST, "each id has two lines");
-        let shared_seed = SharedSeed::from_u64(other);
-        // A seed is to be irregular, which a random one is, and this one whatever the keys.
-        let mut seed = FoldHasher::with_seed(IRREGULAR, &shared_seed);
-        seed.write_u64(key);
-        Self { seed: seed.finish(), shared_seed, lines }
+        Self { hasher: RandomState::with_seeds(k0, k1, k2, k3), lines }
     }
 
     /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
     #[inline(always)]
     pub(crate) fn of(&self, id: &Id) -> Spot {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         let hash = hasher.finish();
         Spot { hash, lines: self.lines, first: scale((hash >> 32) as u32, self.lines) }
@@ -346,8 +343,6 @@ impl Iterator for Ways {
     }
 }
 
-/// The first bits of the fraction of pi.
-const IRREGULAR: u64 = 0x243f_6a88_85a3_08d3;
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
 const OFFSETS: u32 = version::WORD + 1;
@@ -384,8 +379,37 @@ mod tests {
 
     #[test]
     fn three_quarters_fill_with_hardly_a_refusal() {
+        // Keys of little entropy, which a broken generator may return, spread ids as well as others.
+        for keys in [[1, 2, 3, 4], [0; 4], [u64::MAX; 4]] {
+            fill(keys);
+        }
+    }
+
+    #[test]
+    fn each_key_changes_the_lines_and_the_hash_bytes() {
+        let keys = [1, 2, 3, 4];
+        let places = |keys| {
+            let spots = Spots::new(4_000, keys);
+            let places = move |n: u64| {
+                let spot = spots.of(&Id([n, !n]));
+                (spot.line(Choice::First), spot.line(Choice::Second), spot.tag())
+            };
+            (0..1_000).map(places).collect::<Vec<_>>()
+        };
+        let usual = places(keys);
+        assert_eq!(usual, places(keys), "the same keys give the same spots");
+        for changed in 0..keys.len() {
+            let mut others = keys;
+            others[changed] ^= 1 << 63;
+            let pairs = usual.iter().zip(places(others));
+            let same = pairs.filter(|(one, other)| *one == other).count();
+            assert!(same < 5, "{same} of 1000 ids stay where they are when key {changed} changes");
+        }
+    }
+
+    fn fill(keys: [u64; 4]) {
         let mut arena = Arena::new(Index::footprint(4_000), Pages::Usual).expect("memory");
-        let mut index = Index::new(&mut arena, Spots::new(4_000, [1, 2])).expect("room");
+        let mut index = Index::new(&mut arena, Spots::new(4_000, keys)).expect("room");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {

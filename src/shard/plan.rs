@@ -67,7 +67,7 @@ impl Plan {
     }
 
     /// How ids come to their spots in the index of such a shard.
-    pub(crate) fn spots(&self, keys: [u64; 2]) -> Spots {
+    pub(crate) fn spots(&self, keys: [u64; 4]) -> Spots {
         Spots::new(self.lines, keys)
     }
 

@@ -1,5 +1,6 @@
-//! Reads Rust well enough to say which modules a file names: `use` trees and paths, without comments,
-//! strings and unit tests.
+//! The modules of the crate and the names and paths that each of them contains, without comments,
+//! literals and unit tests. `syn` parses; what it leaves as tokens (macros, attributes) is searched for
+//! names and paths.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -9,22 +10,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Each module of the crate, `shard::wheel` for one and nothing for the root, and its words.
-pub(crate) type Sources = BTreeMap<String, Vec<String>>;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::{
+    Attribute, ItemMod, ItemUse, UseTree,
+    visit::{self, Visit},
+};
 
-/// The crate's own.
+/// Each module of the crate by its path, such as `shard::wheel`; the path of the root is empty.
+pub(crate) type Sources = BTreeMap<String, Module>;
+
+/// The names that a module contains.
+#[derive(Default)]
+pub(crate) struct Module {
+    /// All identifiers, those within paths too.
+    pub(crate) names: Vec<String>,
+    /// The imports, each `use` tree expanded, and all paths of two or more segments.
+    pub(crate) paths: Vec<Vec<String>>,
+    /// The modules in braces around the place that is being read.
+    inline: Vec<String>,
+}
+
+/// Reads the sources of this crate.
 pub(crate) fn read_all() -> Sources {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        (module_of(path.strip_prefix(&root).unwrap()), words(&text))
+        (module_of(path.strip_prefix(&root).unwrap()), Module::parse(&text))
     };
     files(&root).into_iter().map(read).collect()
 }
 
-/// Those of made-up texts.
+/// Reads modules from pairs of path and text.
 pub(crate) fn made_up(texts: &[(&str, &str)]) -> Sources {
-    texts.iter().map(|(module, text)| ((*module).to_owned(), words(text))).collect()
+    texts.iter().map(|(module, text)| ((*module).to_owned(), Module::parse(text))).collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -40,146 +58,116 @@ fn module_of(path: &Path) -> String {
     parts.strip_suffix("::mod").unwrap_or(if parts == "lib" { "" } else { &parts }).to_owned()
 }
 
-/// The words of a text: identifiers, `::`, and other characters one by one.
-fn words(text: &str) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let len = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(len) = literal(rest) {
-            len
-        } else {
-            let is_part = |each: char| each.is_alphanumeric() || each == '_';
-            let len = match rest.find(|each| !is_part(each)).unwrap_or(rest.len()) {
-                0 if rest.starts_with("::") => 2,
-                0 => first.len_utf8(),
-                len => len,
-            };
-            if !first.is_whitespace() {
-                all.push(rest[..len].to_owned());
+impl Module {
+    fn parse(text: &str) -> Self {
+        let mut module = Self::default();
+        module.visit_file(&syn::parse_file(text).unwrap());
+        module
+    }
+
+    /// Records the import that each leaf of a `use` tree makes; `above` is the path to the tree.
+    fn add_imports(&mut self, tree: &UseTree, above: &[String]) {
+        let below = |name: &Ident| [above, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.add_imports(&path.tree, &below(&path.ident)),
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.add_imports(tree, above));
             }
-            len
-        };
-        rest = &rest[len..];
+            UseTree::Glob(_) => self.paths.push(self.seen_from_file(above)),
+            UseTree::Name(name) => self.paths.push(self.seen_from_file(&below(&name.ident))),
+            UseTree::Rename(rename) => self.paths.push(self.seen_from_file(&below(&rename.ident))),
+        }
     }
-    without_unit_tests(&all)
-}
 
-/// The length of the text or character literal at the start, if there is one; of a lifetime its quote.
-fn literal(text: &str) -> Option<usize> {
-    let hashes = text.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
-    if let Some(hashes) = hashes.filter(|hashes| text[1 + hashes..].starts_with('"')) {
-        let start = hashes + 2;
-        let end = format!("\"{}", "#".repeat(hashes));
-        return Some(text[start..].find(&end).map_or(text.len(), |at| start + at + end.len()));
-    }
-    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
-    let is_lifetime = quote == '\'' && !text[1..].starts_with('\\') && {
-        let mut after = text[1..].chars().skip(1);
-        after.next() != Some('\'')
-    };
-    if is_lifetime {
-        return Some(1);
-    }
-    let mut is_escaped = false;
-    let end = text.char_indices().skip(1).find(|&(_, each)| {
-        let ends = each == quote && !is_escaped;
-        is_escaped = each == '\\' && !is_escaped;
-        ends
-    });
-    Some(end.map_or(text.len(), |(at, _)| at + 1))
-}
-
-/// Leaves out `#[cfg(test)] mod … { … }`.
-fn without_unit_tests(words: &[String]) -> Vec<String> {
-    const MARK: [&str; 8] = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-    let (mut kept, mut at) = (Vec::new(), 0);
-    while at < words.len() {
-        if words[at..].iter().take(MARK.len()).eq(MARK) {
-            at += words[at..].iter().position(|word| word == "{").unwrap();
-            let mut depth = 0;
-            while depth > 0 || words[at] == "{" {
-                depth += i32::from(words[at] == "{") - i32::from(words[at] == "}");
-                at += 1;
-                if depth == 0 {
-                    break;
+    /// Records what the tokens of a macro or an attribute name, and those of syntax unknown to `syn`.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let (mut path, mut colons) = (Vec::new(), 0);
+        let mut tokens = tokens.into_iter();
+        while let Some(token) = tokens.next() {
+            if !matches!(&token, TokenTree::Ident(_) if colons == 2) && !is(&token, ':') {
+                self.add_path(&std::mem::take(&mut path));
+            }
+            colons = if is(&token, ':') { colons + 1 } else { 0 };
+            match token {
+                TokenTree::Ident(name) if name == "use" => {
+                    self.add_import(tokens.by_ref().take_while(|next| !is(next, ';')).collect());
                 }
+                TokenTree::Ident(name) => {
+                    self.visit_ident(&name);
+                    path.push(name.to_string());
+                }
+                TokenTree::Group(group) => self.add_tokens(group.stream()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
-        } else {
-            kept.push(words[at].clone());
-            at += 1;
+        }
+        self.add_path(&path);
+    }
+
+    /// Records a `use` tree among tokens; one that a macro completes with its parameters does not parse.
+    fn add_import(&mut self, tree: TokenStream) {
+        if let Ok(tree) = syn::parse2(tree.clone()) {
+            self.add_imports(&tree, &[]);
+        }
+        self.add_tokens(tree);
+    }
+
+    fn add_path(&mut self, path: &[String]) {
+        if path.len() > 1 {
+            self.paths.push(self.seen_from_file(path));
         }
     }
-    kept
-}
 
-/// All paths in a module, those of `use` trees written out.
-pub(crate) fn paths(words: &[String]) -> Vec<Vec<String>> {
-    let (mut all, mut at) = (Vec::new(), 0);
-    while at < words.len() {
-        if words[at] == "use" {
-            at = tree(words, at + 1, &[], &mut all);
-        } else if is_name(&words[at]) {
-            let (path, next) = path(words, at);
-            if path.len() > 1 {
-                all.push(path);
-            }
-            at = next;
-        } else {
-            at += 1;
+    /// Returns a path within a module in braces as the module of the file has it.
+    fn seen_from_file(&self, path: &[String]) -> Vec<String> {
+        let depth = self.inline.len();
+        let steps = path.iter().take_while(|&part| part == "super").count();
+        if depth == 0 || steps == 0 && path[0] != "self" {
+            return path.to_owned();
+        }
+        let rest = &path[steps.max(1)..];
+        match depth.checked_sub(steps) {
+            Some(left) => [&["self".to_owned()], &self.inline[..left], rest].concat(),
+            None => path[depth..].to_owned(),
         }
     }
-    all
 }
 
-fn is_name(word: &str) -> bool {
-    word.starts_with(|first: char| first.is_alphabetic() || first == '_')
-}
-
-/// The path at a place, and the place behind it.
-fn path(words: &[String], mut at: usize) -> (Vec<String>, usize) {
-    let mut path = Vec::new();
-    while at < words.len() && is_name(&words[at]) {
-        path.push(words[at].clone());
-        at += 1;
-        let goes_on = words.get(at).is_some_and(|word| word == "::");
-        if !goes_on {
-            break;
-        }
-        at += 1;
+impl<'a> Visit<'a> for Module {
+    fn visit_ident(&mut self, name: &'a Ident) {
+        self.names.push(name.to_string());
     }
-    (path, at)
-}
 
-/// The paths of a `use` tree, and the place behind it.
-fn tree(words: &[String], at: usize, above: &[String], all: &mut Vec<Vec<String>>) -> usize {
-    let (own, mut at) = path(words, at);
-    let here = [above, &own].concat();
-    match words.get(at).map(String::as_str) {
-        Some("{") => {
-            at += 1;
-            while words[at] != "}" {
-                at = tree(words, at, &here, all);
-                at += usize::from(words[at] == ",");
-            }
-            at + 1
-        }
-        Some("*") => {
-            all.push(here);
-            at + 1
-        }
-        Some("as") => {
-            all.push(here);
-            at + 2
-        }
-        _ => {
-            all.push(here);
-            at
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let names = path.segments.iter().map(|segment| segment.ident.to_string());
+        self.add_path(&names.collect::<Vec<_>>());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_use(&mut self, item: &'a ItemUse) {
+        self.add_imports(&item.tree, &[]);
+        visit::visit_item_use(self, item);
+    }
+
+    fn visit_item_mod(&mut self, item: &'a ItemMod) {
+        if !item.attrs.iter().any(is_cfg_test) {
+            self.inline.push(item.ident.to_string());
+            visit::visit_item_mod(self, item);
+            self.inline.pop();
         }
     }
+
+    fn visit_token_stream(&mut self, tokens: &'a TokenStream) {
+        self.add_tokens(tokens.clone());
+    }
+}
+
+fn is(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
+}
+
+fn is_cfg_test(attribute: &Attribute) -> bool {
+    let condition = attribute.meta.require_list();
+    attribute.path().is_ident("cfg") && condition.is_ok_and(|it| it.tokens.to_string() == "test")
 }
 
 /// The module that a path in another leads to: the innermost that there is. A name of the root is
@@ -206,8 +194,8 @@ pub(crate) fn resolve(sources: &Sources, from: &str, path: &[String]) -> Option<
     }
     let from_root = rest.next().filter(|_| base.is_empty() && !from.is_empty());
     let exported = from_root.and_then(|name| {
-        let all = paths(sources.get("")?);
-        let has_it = all.iter().find(|path| path.last().is_some_and(|last| last == name))?;
+        let mut all = sources.get("")?.paths.iter();
+        let has_it = all.find(|path| path.last().is_some_and(|last| last == name))?;
         resolve(sources, "", has_it)
     });
     Some(exported.unwrap_or_else(|| base.join("::")))

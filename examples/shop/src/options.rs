@@ -1,9 +1,10 @@
-//! The command line: four options and the help.
+//! The command line: four options and the help. `lexopt` splits it; this module knows what each value must be.
 //!
-//! Owns the texts that say what was wrong with one and what it must be. Whether the memory is enough is
-//! for the engine to say.
+//! It does not know how much memory is enough: the engine checks that.
 
-use std::{ffi::OsString, fmt, time::Duration};
+use std::{ffi::OsString, time::Duration};
+
+use lexopt::{Arg, Error, Parser};
 
 /// How to serve the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,57 +25,39 @@ pub(crate) enum Request {
     Help,
 }
 
-/// An option that cannot be: which, what it was, what it must be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    Unknown(String),
-    Missing { option: &'static str, must: &'static str },
-    Value { option: &'static str, was: String, must: &'static str },
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self { port: 3000, memory: 64 << 20, idle: Duration::from_secs(30 * 60), robots: 1_000_000 }
     }
 }
 
-/// Reads the arguments that follow the program's name.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Wrong> {
+/// Parses the arguments that follow the program's name. An error names the option, its value, and what
+/// the value must be.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let mut options = Options::default();
-    let mut arguments = arguments.into_iter().map(|text| text.to_string_lossy().into_owned());
-    while let Some(argument) = arguments.next() {
-        let (name, value) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        let mut read = |option: &Known| option.value(value.clone().or_else(|| arguments.next()));
-        match name {
-            "--port" => options.port = PORT.of(read(&PORT)?, port)?,
-            "--memory" => options.memory = MEMORY.of(read(&MEMORY)?, bytes)?,
-            "--idle" => options.idle = IDLE.of(read(&IDLE)?, span)?,
-            "--robots" => options.robots = ROBOTS.of(read(&ROBOTS)?, crowd)?,
-            "--help" | "-h" => return Ok(Request::Help),
-            _ => return Err(Wrong::Unknown(argument)),
+    let mut parser = Parser::from_args(arguments);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("port") => options.port = PORT.parse(&mut parser, port)?,
+            Arg::Long("memory") => options.memory = MEMORY.parse(&mut parser, bytes)?,
+            Arg::Long("idle") => options.idle = IDLE.parse(&mut parser, span)?,
+            Arg::Long("robots") => options.robots = ROBOTS.parse(&mut parser, crowd)?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Request::Help),
+            _ => return Err(unknown(argument)),
         }
     }
     Ok(Request::Serve(options))
 }
 
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(was) => {
-                write!(f, "{was:?} is not an option: see --help")
-            }
-            Self::Missing { option, must } => write!(f, "{option} has no value: it must be {must}"),
-            Self::Value { option, was, must } => {
-                write!(f, "{option} was {was:?}: it must be {must}")
-            }
-        }
-    }
+/// Returns the error for what is not an option. `lexopt` has one too, which does not mention `--help`.
+fn unknown(argument: Arg<'_>) -> Error {
+    let given = match argument {
+        Arg::Short(letter) => format!("-{letter}"),
+        Arg::Long(name) => format!("--{name}"),
+        Arg::Value(text) => text.to_string_lossy().into_owned(),
+    };
+    format!("{given:?} is not an option: see --help").into()
 }
-
-impl std::error::Error for Wrong {}
 
 /// An option's name and what its value must be.
 struct Known {
@@ -83,12 +66,12 @@ struct Known {
 }
 
 impl Known {
-    fn value(&self, given: Option<String>) -> Result<String, Wrong> {
-        given.ok_or(Wrong::Missing { option: self.option, must: self.must })
-    }
-
-    fn of<T>(&self, was: String, read: fn(&str) -> Option<T>) -> Result<T, Wrong> {
-        read(&was).ok_or(Wrong::Value { option: self.option, was, must: self.must })
+    fn parse<T>(&self, parser: &mut Parser, read: fn(&str) -> Option<T>) -> Result<T, Error> {
+        let Self { option, must } = self;
+        let value = parser.value();
+        let value = value.map_err(|_| format!("{option} has no value: it must be {must}"))?;
+        let value = value.to_string_lossy();
+        read(&value).ok_or_else(|| format!("{option} was {value:?}: it must be {must}").into())
     }
 }
 
@@ -171,7 +154,7 @@ more each, comma-separated. Without it the shop draws a fresh one.
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Request, Wrong> {
+    fn parsed(line: &str) -> Result<Request, Error> {
         parse(line.split_whitespace().map(OsString::from))
     }
 
@@ -198,8 +181,8 @@ mod tests {
 
     #[test]
     fn help_wins() {
-        assert_eq!(parsed("--port 1 --help"), Ok(Request::Help));
-        assert_eq!(parsed("-h"), Ok(Request::Help));
+        assert_eq!(parsed("--port 1 --help").ok(), Some(Request::Help));
+        assert_eq!(parsed("-h").ok(), Some(Request::Help));
     }
 
     #[test]
@@ -227,6 +210,10 @@ mod tests {
     fn an_unknown_option_and_a_missing_value_are_named() {
         let text = parsed("--prot 1").expect_err("no such option").to_string();
         assert!(text.starts_with("\"--prot\" is not an option"), "{text}");
+        let text = parsed("8080").expect_err("no such option").to_string();
+        assert!(text.starts_with("\"8080\" is not an option"), "{text}");
+        let text = parsed("-p").expect_err("no such option").to_string();
+        assert!(text.starts_with("\"-p\" is not an option"), "{text}");
         let text = parsed("--memory").expect_err("no value").to_string();
         assert!(text.starts_with("--memory has no value: it must be a whole"), "{text}");
     }
