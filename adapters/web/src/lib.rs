@@ -55,14 +55,37 @@
 //! # What a response carries
 //! * Nothing, when the request is no use of the session.
 //! * `Vary: Cookie`, when a handler looked at the session.
-//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, when it ended while the
-//!   handler ran, or when its cookie is to be kept longer. It stands beside those of the handler and replaces only one
-//!   of its own name. `Cache-Control` then says `no-store`: what the handler said stays if it holds that directive, and
-//!   is replaced if it does not.
+//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, or when its cookie is to be kept
+//!   longer. It stands beside those of the handler and replaces only one of its own name. `Cache-Control` then says
+//!   `no-store`: what the handler said stays if it holds that directive, and is replaced if it does not.
 //!
 //! # When changes are stored
-//! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing. [`Session::sign_out`] acts at
-//! once, whatever the response will be, and so does [`Session::save`] where a handler wants to see how it went.
+//! Once, at [`Sessions::commit`]; a response of 500 or above stores nothing but the removal of an
+//! [identity key](Sessions::with_identity_keys). [`Session::sign_out`] acts at once, whatever the response will be, and
+//! so does [`Session::save`] where a handler wants to see how it went.
+//!
+//! # When the session is not there any more
+//! Another request may end the session, or give it a new id, while a handler runs. A response never claims a change
+//! that was dropped:
+//! * A session without a user that ended, expired or was emptied: what this request changed begins a new session. It
+//!   holds nothing else, and nobody is signed in to it. A [guarded](Session::guard) key is then missing, so the response
+//!   is 409.
+//! * A session with a user: the response is 409 if there was something to store, also after the user's own sign-out.
+//! * A session that got a new id, by a sign-in or a rotation, whose old one opens nothing any more: the response is 409
+//!   and sets no cookie, because the browser has, or is about to get, the new one. So is, for 60 seconds, a request that
+//!   brings only the old cookie and would start a session, by [`Session::csrf_token`] too; see
+//!   [`Sessions::with_replaced_window`].
+//! * A request that signs in always gets a session. If its own got a new id, it carries on with the data that it read,
+//!   and the other one ends.
+//!
+//! The response of a request whose session has ended leaves the cookie alone: the visitor may have signed in again.
+//!
+//! # Lost responses
+//! A response that gives the session a new id may be lost on the way. The browser then has the old cookie, which opens
+//! nothing once the [grace](Sessions::with_grace) is over: the visitor is signed out, and can sign in again at once. A
+//! grace that lasted until the new id is first used would avoid that, but a stolen old cookie would live as long.
+//! A rotation that is due happens only as the response's headers leave. If the client disconnects before, nothing has
+//! changed.
 
 mod adapters;
 mod attributes;

@@ -262,7 +262,8 @@ impl Sessions {
     }
 
     /// Stores what the request changed, and writes the response's headers, before they leave; a second call
-    /// does nothing. A status of 500 or above stores nothing.
+    /// does nothing. A status of 500 or above stores only the removal of an
+    /// [identity key](Self::with_identity_keys).
     ///
     /// # Errors
     /// If the changes could not be stored. `headers` are then those of the response that must replace the

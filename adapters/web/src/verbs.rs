@@ -21,7 +21,8 @@ impl Session {
     /// knew the old one has nothing. The data stays. A visitor without a session gets one.
     ///
     /// On a session that another user left behind, call [`clear`](Self::clear) first. That it was
-    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case.
+    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case. A
+    /// sign-in that changes for how long the session is kept begins its lifetime again.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -113,7 +114,7 @@ impl Session {
         })
     }
 
-    /// Keeps the session for so long, whether it is used or not, and has the browser keep the cookie as long. No
+    /// Keeps the session for a span from now, whether it is used or not, and has the browser keep the cookie as long. No
     /// longer than the cache permits: its idle timeout and lifetime cap the span. A visitor without a session does
     /// not get one by this.
     ///
@@ -147,7 +148,9 @@ impl Session {
     /// [rotated](crate::Sessions::rotate_every) the session count until it does so again.
     ///
     /// A visitor without a session gets one, at once: ask only where there is a form. What was changed and asked
-    /// for so far is stored at once as well if it changes the id.
+    /// for so far is stored at once as well if it changes the id. A rotation by the layer waits for the response. It is
+    /// an error, with the status 409, if the request brings only a cookie that was
+    /// [just replaced](crate::Sessions::with_replaced_window).
     ///
     /// # Errors
     /// Those of [`save`](Self::save).

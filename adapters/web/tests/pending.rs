@@ -6,7 +6,7 @@ mod support;
 
 use http::StatusCode;
 use sessile::{AtLimit, Clock, Error, NewSession, SessionCache, SessionId, SignIn};
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{CommitError, Session, SessionError, Sessions};
 use support::{Visitor, builder, cache};
 
 type Verb = fn(&Session);
@@ -79,7 +79,7 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
                 session.discard();
             }
             let reply = browser.finish(&session, StatusCode::OK);
-            let status = reply.result.as_ref().map_err(|error| error.status()).err();
+            let status = reply.result.as_ref().map_err(CommitError::status).err();
             assert_eq!(status, (!is_withdrawn).then_some(StatusCode::CONFLICT), "verb {at}");
             assert_eq!(reply.set_cookie(), None);
             assert_eq!(before.value("cart").as_deref(), Some("cup"));

@@ -34,7 +34,10 @@ fn within_limit(act: impl FnOnce() + Send + 'static) {
 
 /// The session that code of the application looks at, and what it saw.
 #[derive(Clone, Default)]
-struct Looker(Arc<Mutex<(Option<Session>, Vec<Vec<String>>)>>);
+struct Looker {
+    session: Arc<Mutex<Option<Session>>>,
+    seen: Arc<Mutex<Vec<Vec<String>>>>,
+}
 
 impl Looker {
     fn of(session: &Session) -> Self {
@@ -44,20 +47,20 @@ impl Looker {
     }
 
     fn hold(&self, session: &Session) {
-        self.0.lock().unwrap().0 = Some(session.clone());
+        *self.session.lock().unwrap() = Some(session.clone());
     }
 
     fn look(&self) {
-        let session = self.0.lock().unwrap().0.clone();
+        let session = self.session.lock().unwrap().clone();
         let Some(session) = session else { return };
         let _ = (session.user(), session.is_authenticated(), session.devices());
         let _ = (session.check_csrf("made up"), session.has_work(), session.is_stored());
         let keys = session.keys();
-        self.0.lock().unwrap().1.push(keys);
+        self.seen.lock().unwrap().push(keys);
     }
 
     fn seen(&self) -> Vec<Vec<String>> {
-        self.0.lock().unwrap().1.clone()
+        self.seen.lock().unwrap().clone()
     }
 }
 
@@ -176,7 +179,7 @@ fn the_admission_hook_may_change_the_session_that_is_to_be_created() {
         let hook = {
             let looker = looker.clone();
             move |_: &[u8]| {
-                let session = looker.0.lock().unwrap().0.clone().unwrap();
+                let session = looker.session.lock().unwrap().clone().unwrap();
                 session.insert("from", "the hook").unwrap();
                 true
             }

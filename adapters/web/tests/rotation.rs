@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sessile::{Clock, SessionCache};
-use sessile_web::{Session, Sessions};
+use sessile_web::{CommitError, Session, Sessions};
 use support::{Visitor, builder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -114,7 +114,8 @@ fn a_visitor_who_signs_in_with_a_cookie_that_was_just_replaced_is_signed_in() {
 #[test]
 fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
     let (_, _, sessions) = hourly();
-    let changes: [(fn(&Session), bool); 5] = [
+    type Change = (fn(&Session), bool);
+    let changes: [Change; 5] = [
         (|session| session.insert("b", 2).unwrap(), true),
         (|session| session.clear().unwrap(), true),
         (|session| session.remove("a").unwrap(), true),
@@ -128,7 +129,7 @@ fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
         browser.visit(|session| session.sign_in("ada").unwrap());
         change(&slow);
         let reply = slow_tab.finish(&slow, StatusCode::OK);
-        let status = reply.result.as_ref().map_err(|error| error.status()).err();
+        let status = reply.result.as_ref().map_err(CommitError::status).err();
         assert_eq!(status, is_lost.then_some(StatusCode::CONFLICT), "no change is lost with 200");
         assert_eq!(reply.set_cookie(), None);
         assert_eq!(browser.begin().user().as_deref(), Some("ada"));
