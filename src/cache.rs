@@ -201,8 +201,8 @@ impl SessionCache {
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
     /// follows it to the new one, and so that its use shows: as [`reused`](Refused::reused), as an
-    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. The
-    /// lifetime stays as it is.
+    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
+    /// the last 8 are remembered. The lifetime stays as it is.
     ///
     /// ```
     /// use std::time::Duration;
@@ -247,7 +247,8 @@ impl SessionCache {
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
-    /// any whose creation was answered before the call; what is created afterwards is there. Their memory is given
+    /// any whose creation was answered before the call; what is created afterwards is there. The
+    /// [event](Event::cutoff) tells the one from the other. Their memory is given
     /// back by and by, and before that to whoever needs it.
     pub fn end_all(&self) {
         let now = self.now();
@@ -324,7 +325,10 @@ impl SessionCache {
     }
 
     /// Replaces the keys while the cache runs: the first signs from now on, all verify, and what only a
-    /// retired key had signed is refused.
+    /// retired key had signed is refused. What a verb issues after this has returned is signed by a key of the ring.
+    ///
+    /// Of 256 key numbers a retired key occupies one until no session can keep a tag of it: for the cache's lifetime and
+    /// idle timeout. A fresh key that has such a number is [`UsedNumber`](KeyError::UsedNumber): draw another.
     ///
     /// # Errors
     /// What is wrong with the ring; then the old one stays.

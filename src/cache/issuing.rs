@@ -202,4 +202,35 @@ struct Signed {
 const MINTS: usize = 8;
 
 /// How many more times the lock is held to move blocks for one verb.
-const HOLDS: usize = 16;
+const HOLDS: usize = 64;
+
+#[cfg(all(test, not(sessile_loom)))]
+mod tests {
+    use super::*;
+    use crate::KeyRing;
+
+    #[test]
+    fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
+        let ring = || KeyRing::random().expect("random bytes");
+        let settings = SessionCache::builder().memory(8 << 20).keys(ring());
+        let cache = settings.build().expect("settings that hold");
+        for _ in 0..10 {
+            let (id, [home, _]) = cache.mint().expect("random bytes");
+            let signed = cache.sign(SessionId { id, home });
+            // One fresh key in 256 has the number of one before.
+            while cache.set_keys(&ring()).is_err() {}
+            let stale = Token::encode(&signed.parts);
+            let made = cache.write(home, |shard, now| {
+                let times = cache.new_times(shard, Deadlines::default(), now);
+                let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
+                shard.create(&newcomer, cache.limit(), b"data", None, now)
+            });
+            assert_eq!(made, Ok(()));
+            let issued = cache.confirm(signed);
+            let opens = |token: &Token| {
+                cache.open_token(token.as_str().as_bytes(), &mut bytes::BytesMut::new()).is_some()
+            };
+            assert!(opens(&issued.token) && !opens(&stale));
+        }
+    }
+}

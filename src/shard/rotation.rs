@@ -1,7 +1,7 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias opens the same session until its grace period is over, and nothing afterwards; it is never the way to a
-//! new id. It is remembered for the session's idle timeout, and is evicted first when there is no room. To be made it
+//! new id. It is remembered for the session's idle timeout (`aliases`), and is evicted first when there is no room. To be made it
 //! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
