@@ -293,8 +293,6 @@ def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were
 
     browser.request(act)
     assert list(browser.data()) == ["apple", "zebra"] and list(browser.data()["apple"]) == ["zebra", "apple"]
+    taken: list[Any] = []
     browser.request(lambda session: taken.append(session.popitem()))
     assert taken == [("zebra", 1)] and browser.data() == {"apple": {"zebra": 1, "apple": 2}}
-
-
-taken: list[Any] = []
