@@ -271,10 +271,12 @@ def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: Se
     control, done = control_of(session), threading.Event()
 
     def save() -> None:
-        for at in range(3_000):
-            session["n"] = at
-            control.save()
-        done.set()
+        try:
+            for at in range(3_000):
+                session["n"] = at
+                control.save()
+        finally:
+            done.set()
 
     threading.Thread(target=save).start()
     while not done.is_set():
