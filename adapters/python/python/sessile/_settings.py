@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from sessile._registry import shared_cache
-from sessile._sessile import SessionCache
+from sessile._sessile import SessionCache, Sessions
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60
 TWELVE_HOURS = 12 * 60 * 60
@@ -45,13 +45,13 @@ def text(name: str, given: Any) -> str:
     return given
 
 
-def same_site(given: Any) -> Literal["lax", "strict", "none"]:
+def _same_site(given: Any) -> Literal["lax", "strict", "none"]:
     if not isinstance(given, str) or given.lower() not in ("lax", "strict", "none"):
         raise ValueError(f'`same_site` must be "lax", "strict" or "none", got {given!r}')
     return given.lower()  # type: ignore[return-value]
 
 
-def identity_keys(given: Any) -> list[str]:
+def _identity_keys(given: Any) -> list[str]:
     is_names = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
     names = list(given) if is_names else []
     if not is_names or not all(isinstance(name, str) for name in names):
@@ -71,26 +71,67 @@ def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
 
 def cache_for(
     *,
+    secret_key: object,
+    keys: object,
+    insecure_dev_key: object,
+    memory: object,
+    max_session_size: object,
+    max_sessions_per_user: object,
     max_age: int | None,
-    idle_timeout: float | None,
-    lifetime: float | None,
+    idle_timeout: object,
+    lifetime: object,
     cookie_name: tuple[str, str | None],
-    **settings: Any,
 ) -> SessionCache:
     """Returns the cache of a middleware with these settings."""
-    idle = _idle_timeout(max_age, idle_timeout)
+    idle = _idle_timeout(max_age, seconds("idle_timeout", idle_timeout))
+    longest = seconds("lifetime", lifetime)
     names = {"`cookie_name`: `name`": f"`{cookie_name[0]}`", "`cookie_name`": f"`{cookie_name[0]}`"}
     if idle_timeout is None:
         names["`idle_timeout`"] = "`max_age`"
     try:
         return shared_cache(
+            secret_key=secret_key,
+            keys=keys,
+            insecure_dev_key=bool(insecure_dev_key),
+            memory=whole("memory", memory),
+            max_session_size=whole("max_session_size", max_session_size),
+            max_sessions_per_user=whole("max_sessions_per_user", max_sessions_per_user),
             idle_timeout=idle,
-            lifetime=max(TWELVE_HOURS, idle) if lifetime is None else lifetime,
+            lifetime=max(TWELVE_HOURS, idle) if longest is None else longest,
             cookie_name="session" if cookie_name[1] is None else cookie_name[1],
-            **settings,
         )
     except ValueError as error:
         raise ValueError(_renamed(str(error), names)) from None
+
+
+def sessions_for(
+    cache: SessionCache,
+    *,
+    path: object,
+    same_site: object,
+    https_only: object,
+    domain: object,
+    partitioned: object,
+    max_age: int | None,
+    rotate_every: object,
+    identity_keys: object,
+    touch_always: object,
+    accept_starlette_cookies: object,
+) -> Sessions:
+    """Returns the sessions of a middleware with these settings."""
+    return Sessions(
+        cache,
+        path=text("path", path),
+        same_site=_same_site(same_site),
+        https_only=bool(https_only),
+        domain=None if domain is None else text("domain", domain),
+        partitioned=bool(partitioned),
+        max_age=max_age,
+        rotate_every=seconds("rotate_every", rotate_every),
+        identity_keys=_identity_keys(identity_keys),
+        touch_always=bool(touch_always),
+        accept_starlette_cookies=accept_starlette_cookies,
+    )
 
 
 def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:

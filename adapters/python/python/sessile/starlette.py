@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sessile import _install, _settings
 from sessile._access import tell_sessions_of_access
 from sessile._replaced import adopt
-from sessile._sessile import SessionCache, Sessions, Visit
+from sessile._sessile import SessionCache
 from sessile._workers import warn_of_several
 from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
@@ -104,13 +104,13 @@ class SessionMiddleware:
             cache = _settings.cache_for(
                 secret_key=secret_key,
                 keys=keys,
-                insecure_dev_key=bool(insecure_dev_key),
-                memory=_settings.whole("memory", memory),
-                max_session_size=_settings.whole("max_session_size", max_session_size),
-                max_sessions_per_user=_settings.whole("max_sessions_per_user", max_sessions_per_user),
+                insecure_dev_key=insecure_dev_key,
+                memory=memory,
+                max_session_size=max_session_size,
+                max_sessions_per_user=max_sessions_per_user,
                 max_age=max_age,
-                idle_timeout=_settings.seconds("idle_timeout", idle_timeout),
-                lifetime=_settings.seconds("lifetime", lifetime),
+                idle_timeout=idle_timeout,
+                lifetime=lifetime,
                 cookie_name=name,
             )
         elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
@@ -126,17 +126,17 @@ class SessionMiddleware:
         self.app = app
         self.cache = cache
         self._touch_always = bool(touch_always)
-        self._sessions = Sessions(
+        self._sessions = _settings.sessions_for(
             cache,
-            path=_settings.text("path", path),
-            same_site=_settings.same_site(same_site),
-            https_only=bool(https_only),
-            domain=None if domain is None else _settings.text("domain", domain),
-            partitioned=bool(partitioned),
+            path=path,
+            same_site=same_site,
+            https_only=https_only,
+            domain=domain,
+            partitioned=partitioned,
             max_age=max_age,
-            rotate_every=_settings.seconds("rotate_every", rotate_every),
-            identity_keys=_settings.identity_keys(identity_keys),
-            touch_always=self._touch_always,
+            rotate_every=rotate_every,
+            identity_keys=identity_keys,
+            touch_always=touch_always,
             accept_starlette_cookies=accept_starlette_cookies,
         )
 
