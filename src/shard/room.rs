@@ -55,7 +55,8 @@ impl Shard {
 
     /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
     /// more is evicted, as far as that is permitted.
-    fn evict_for(&mut self, need: Need, now: Tick) -> Result<Offset, Refusal> {
+    fn evict_for(&mut self, mut need: Need, now: Tick) -> Result<Offset, Refusal> {
+        let kept_id = need.keep.map(|at| Entry::at(&self.region, at).id());
         let (mut evicted, mut has_moved) = (0, false);
         loop {
             if let Some(at) = self.try_take(need) {
@@ -68,6 +69,8 @@ impl Shard {
                 if let Some(at) = self.take_by_moving(need.words) {
                     return Ok(at);
                 }
+                // It may have been moved.
+                need.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
             }
             let Some(victim) = self.victim(need) else { break };
             let words = Entry::at(&self.region, victim).words();
