@@ -271,10 +271,12 @@ def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: Se
     control, done = control_of(session), threading.Event()
 
     def save() -> None:
-        for at in range(3_000):
-            session["n"] = at
-            control.save()
-        done.set()
+        try:
+            for at in range(3_000):
+                session["n"] = at
+                control.save()
+        finally:
+            done.set()
 
     threading.Thread(target=save).start()
     while not done.is_set():
@@ -293,8 +295,6 @@ def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were
 
     browser.request(act)
     assert list(browser.data()) == ["apple", "zebra"] and list(browser.data()["apple"]) == ["zebra", "apple"]
+    taken: list[Any] = []
     browser.request(lambda session: taken.append(session.popitem()))
     assert taken == [("zebra", 1)] and browser.data() == {"apple": {"zebra": 1, "apple": 2}}
-
-
-taken: list[Any] = []
