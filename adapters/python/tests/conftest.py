@@ -71,3 +71,10 @@ def fill(cache: SessionCache) -> None:
         while True:
             cache.end(cache.create(b"x" * cache.max_session_size).id)
             sign_one_in()
+
+
+def fill_well(cache: SessionCache) -> None:
+    """Fills a cache of one shard, so that a session of more than some 11,000 bytes finds no room, and a small one does."""
+    fill(cache)
+    for at in range(10):
+        cache.sign_in(cache.create(b"x" * 512).id, f"another user {at}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import itsdangerous
 import pytest
-from conftest import KEY, attributes, client_for, control_of, fill
+from conftest import KEY, attributes, client_for, control_of, fill_well
 from starlette.middleware.sessions import SessionMiddleware as Starlettes
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -272,7 +272,7 @@ def test_a_cookie_of_which_nothing_can_be_kept_is_no_session(cache: SessionCache
 
 def test_where_there_is_no_room_the_data_is_moved_by_a_later_request() -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20)
-    fill(cache)
+    fill_well(cache)
     client = browser(old_cookie({"large": "x" * 16_000}), cache=cache)
     assert client.get("/view").status_code == 503
     cache.end_all()

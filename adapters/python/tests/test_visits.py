@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conftest import KEY, control_of, fill
+from conftest import KEY, control_of, fill_well
 from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
@@ -94,7 +94,7 @@ def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_
 ) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20 if error is Full else 4 << 20)
     if error is Full:
-        fill(cache)
+        fill_well(cache)
     browser = browser_with(cache, user_id=7, cart=["tea"])
     old = browser.cookie
 
@@ -271,10 +271,12 @@ def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: Se
     control, done = control_of(session), threading.Event()
 
     def save() -> None:
-        for at in range(3_000):
-            session["n"] = at
-            control.save()
-        done.set()
+        try:
+            for at in range(3_000):
+                session["n"] = at
+                control.save()
+        finally:
+            done.set()
 
     threading.Thread(target=save).start()
     while not done.is_set():
@@ -293,8 +295,6 @@ def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were
 
     browser.request(act)
     assert list(browser.data()) == ["apple", "zebra"] and list(browser.data()["apple"]) == ["zebra", "apple"]
+    taken: list[Any] = []
     browser.request(lambda session: taken.append(session.popitem()))
     assert taken == [("zebra", 1)] and browser.data() == {"apple": {"zebra": 1, "apple": 2}}
-
-
-taken: list[Any] = []
