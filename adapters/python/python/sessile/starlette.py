@@ -151,19 +151,24 @@ class SessionMiddleware:
             visit.touch()
 
         def responding(message: Message) -> Awaitable[None]:
-            if scope.get("session") is not session and message["type"] == "http.response.start":
+            if scope["session"] is not session and message["type"] == "http.response.start":
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if isinstance(then, tuple):
+            if then is None:
+                return send(message)
+            if type(then) is tuple:
                 return _then(send, session, *then)
-            return send(message if then is None else then)
+            return send(then)  # type: ignore[arg-type]
 
         try:
             await self.app(scope, receive, responding)
         except BaseException:
             visit.fail(session)
             raise
-        _finish(session)
+        try:
+            visit.finish(session)
+        except Exception as error:
+            _report(error)
 
     async def _call_otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Neither a request nor alone."""
@@ -208,20 +213,26 @@ class SessionMiddleware:
             return message
 
         async def sending(message: Message) -> None:
-            if scope.get("session") is not session and message["type"] in _STARTS:
+            if scope["session"] is not session and message["type"] in _STARTS:
                 _settle(scope, session, message)
             then = visit.respond(session, message)
-            if isinstance(then, tuple):
+            if message["type"] == "websocket.close":
+                # Before it: a client that sees it may send its next request.
+                _save_late(session)
+            if type(then) is tuple:
                 await _then(send, session, *then)
             else:
-                await send(message if then is None else then)
+                await send(message if then is None else then)  # type: ignore[arg-type]
 
         try:
             await self.app(scope, receiving, sending)
         except BaseException:
             visit.fail(session)
             raise
-        _finish(session)
+        try:
+            visit.finish(session)
+        except Exception as error:
+            _report(error)
 
 
 _STARTS = ("websocket.accept", "websocket.http.response.start")
@@ -242,7 +253,7 @@ async def _then(send: Send, session: Session, message: Message, then: bytes | Li
 def _settle(scope: Scope, session: Session, message: Message) -> None:
     """The response begins, and another session than the middleware's is in the scope."""
     adopt(scope, session)
-    found = scope.get("session")
+    found = scope["session"]
     if found is not session and not isinstance(found, Session):
         session._visit.look_for_foreign_cookie(message)
 
@@ -251,13 +262,6 @@ def _save_late(session: Session) -> None:
     """Stores what was changed after the headers. No response can report an error."""
     try:
         session._visit.save_late(session)
-    except Exception as error:
-        _report(error)
-
-
-def _finish(session: Session) -> None:
-    try:
-        session._visit.finish(session)
     except Exception as error:
         _report(error)
 
