@@ -24,7 +24,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::{
     clock::{Tick, to_tick},
-    config::{Builder, Deadlines, Grace},
+    config::{Builder, Timeouts, Grace},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
     events::{Event, Journal},
@@ -117,7 +117,7 @@ impl SessionCache {
         self.check_len(data)?;
         let made = match new.user {
             Some((user, with)) => self.create_for(user, with, &new, data),
-            None => self.create_anonymous(new.deadlines, data),
+            None => self.create_anonymous(new.timeouts, data),
         }?;
         if let Some(old) = new.replaces {
             self.end(&old);
@@ -190,9 +190,9 @@ impl SessionCache {
     ///
     /// # Errors
     /// [`Gone`](Error::Gone).
-    pub fn set_deadlines(&self, id: &SessionId, deadlines: Deadlines) -> Result<(), Error> {
+    pub fn set_timeouts(&self, id: &SessionId, timeouts: Timeouts) -> Result<(), Error> {
         self.write_to(id, |shard, now| {
-            let change = |times, start| self.change(times, start, deadlines, now);
+            let change = |times, start| self.change(times, start, timeouts, now);
             shard.set_times(&id.id, now, change)
         })
     }

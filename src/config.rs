@@ -45,13 +45,13 @@ pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessile::Deadlines;
+/// use sessile::Timeouts;
 ///
-/// let short = Deadlines::default().idle_timeout(Duration::from_secs(5 * 60));
+/// let short = Timeouts::default().idle_timeout(Duration::from_secs(5 * 60));
 /// assert_eq!(short.lifetime, None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct Timeouts {
     /// How long after its last use a session is refused. Less than a tick of 100 ms is none at all.
     pub idle_timeout: Option<Duration>,
     /// How long after its creation a session is refused, whatever it is used for.
@@ -61,7 +61,7 @@ pub struct Deadlines {
     pub lifetime_from_now: Option<Duration>,
 }
 
-impl Deadlines {
+impl Timeouts {
     /// With an idle timeout.
     #[must_use]
     pub fn idle_timeout(self, span: Duration) -> Self {
@@ -74,14 +74,14 @@ impl Deadlines {
         Self { lifetime: Some(span), ..self }
     }
 
-    /// Sets a lifetime that ends `span` from now, for [`set_deadlines`](crate::SessionCache::set_deadlines),
+    /// Sets a lifetime that ends `span` from now, for [`set_timeouts`](crate::SessionCache::set_timeouts),
     /// [`create`](crate::SessionCache::create) and [`sign_in`](crate::SessionCache::sign_in). It overrides
     /// [`lifetime`](Self::lifetime), and is capped: the session never outlives the start of its lifetime plus the
     /// cache's lifetime.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sessile::{Clock, Deadlines, KeyRing, NewSession, SessionCache};
+    /// use sessile::{Clock, Timeouts, KeyRing, NewSession, SessionCache};
     ///
     /// const HOUR: Duration = Duration::from_secs(60 * 60);
     /// let clock = Clock::manual();
@@ -90,7 +90,7 @@ impl Deadlines {
     /// let made = cache.create(b"a cart", NewSession::default())?;
     ///
     /// clock.advance(10 * HOUR);
-    /// cache.set_deadlines(&made.id, Deadlines::default().lifetime_from_now(HOUR))?;
+    /// cache.set_timeouts(&made.id, Timeouts::default().lifetime_from_now(HOUR))?;
     /// let mut buffer = bytes::BytesMut::new();
     /// assert_eq!(cache.load(&made.id, &mut buffer).expect("it is live").expires_in(), HOUR);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -44,8 +44,8 @@ pub enum Error {
     /// The user has as many sessions as [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user)
     /// permits, and none is to end for another.
     TooManySessions,
-    /// A sign-in whose deadlines are over already, counted from the session's start: the session would not open.
-    /// [`lifetime_from_now`](crate::Deadlines::lifetime_from_now) or
+    /// A sign-in whose timeouts are over already, counted from the session's start: the session would not open.
+    /// [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) or
     /// [`renew_lifetime`](crate::SignIn::renew_lifetime) counts from the sign-in.
     LifetimeOver,
     /// The operating system gave no random bytes.
@@ -286,7 +286,7 @@ impl fmt::Display for Error {
                 "the user has as many sessions as may be (`max_sessions_per_user`): end one of them first",
             ),
             Self::LifetimeOver => f.write_str(
-                "the deadlines of the sign-in are over already: renew the lifetime, or count it from now",
+                "the timeouts of the sign-in are over already: renew the lifetime, or count it from now",
             ),
             Self::Entropy => f.write_str(ENTROPY),
         }

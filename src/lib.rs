@@ -48,7 +48,7 @@ pub use cache::{
     SessionCache, Sessions, SignIn, Stats,
 };
 pub use clock::Clock;
-pub use config::{Builder, Deadlines, Grace};
+pub use config::{Builder, Timeouts, Grace};
 pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
 pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
 pub use events::{Event, What, Why};

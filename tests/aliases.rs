@@ -248,7 +248,7 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
             let users = users_elsewhere(&cache, &first, 1);
             second = sign_in(&cache, &second.id, &users[0]);
         }
-        cache.set_deadlines(&second.id, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
+        cache.set_timeouts(&second.id, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
         let third = rotate(&cache, &second);
         for _ in 0..4 {
             clock.advance(MINUTE * 5);

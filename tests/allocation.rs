@@ -125,7 +125,7 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
-        assert!(free_of_charge(what, || cache.set_deadlines(id, PLAIN).is_err()));
+        assert!(free_of_charge(what, || cache.set_timeouts(id, PLAIN).is_err()));
         assert!(free_of_charge(what, || cache.rotate(id, Grace::NONE).is_err()));
         assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAINLY).is_err()));
     }
@@ -149,7 +149,7 @@ fn writing_allocates_nothing() {
             made.version = free_of_charge(what, save);
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
-        free_of_charge("set_deadlines", || cache.set_deadlines(&made.id, idle(HOUR)).unwrap());
+        free_of_charge("set_timeouts", || cache.set_timeouts(&made.id, idle(HOUR)).unwrap());
         made = free_of_charge("rotate", || cache.rotate(&made.id, Grace::NONE).unwrap());
         let user = format!("user {round}");
         made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());

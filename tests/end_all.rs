@@ -357,7 +357,7 @@ fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
     let made = create(&cache, b"data");
-    cache.set_deadlines(&made.id, lifetime(MINUTE)).unwrap();
+    cache.set_timeouts(&made.id, lifetime(MINUTE)).unwrap();
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
 }

@@ -97,7 +97,7 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
     let version = cache.save(&made.id, made.version, b"more").unwrap();
     cache.save(&made.id, version, &data).unwrap();
     cache.touch(&made.id).unwrap();
-    cache.set_deadlines(&made.id, PLAIN).unwrap();
+    cache.set_timeouts(&made.id, PLAIN).unwrap();
     assert_eq!(cache.sessions_of("ada").len(), 1);
     cache.maintain(100);
     assert!(drain(&cache).is_empty());

@@ -169,7 +169,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();
         let made = [(); 3].map(|()| create(&cache, b"data"));
-        assert_eq!(cache.set_deadlines(&made[0].id, deadlines), Ok(()));
+        assert_eq!(cache.set_timeouts(&made[0].id, deadlines), Ok(()));
         cache.sign_in(&made[1].id, "alice", PLAINLY.deadlines(deadlines)).unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
@@ -187,7 +187,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
 fn a_lengthened_deadline_keeps_the_session() {
     let (cache, clock) = cache();
     let made = cache.create(b"data", having(idle(MINUTE))).unwrap();
-    assert_eq!(cache.set_deadlines(&made.id, idle(MINUTE * 5)), Ok(()));
+    assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * 5)), Ok(()));
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &made.token));
@@ -195,7 +195,7 @@ fn a_lengthened_deadline_keeps_the_session() {
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &longer.token), "its own timeout went with it");
-    assert_eq!(cache.set_deadlines(&longer.id, PLAIN), Ok(()));
+    assert_eq!(cache.set_timeouts(&longer.id, PLAIN), Ok(()));
     clock.advance(MINUTE * 5);
     assert!(!opens(&cache, &longer.token), "what is not given is left as it is");
 }

@@ -216,8 +216,8 @@ fn life_1_no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
 #[test]
 fn life_2_neither_id_opens_a_session_past_its_deadline() {
     let (cache, clock) = cache();
-    for (deadlines, life) in [(idle(MINUTE), MINUTE), (lifetime(MINUTE), MINUTE)] {
-        let old = cache.create(b"data", having(deadlines)).unwrap();
+    for (timeouts, life) in [(idle(MINUTE), MINUTE), (lifetime(MINUTE), MINUTE)] {
+        let old = cache.create(b"data", having(timeouts)).unwrap();
         let new = rotate(&cache, &old.id, HOUR);
         clock.advance(life - TICK);
         assert!(cache.stats().sessions.aliases > 0);

@@ -168,13 +168,13 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
 
 #[test]
 fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
-    let new = NEW.key(b"a").deadlines(idle(MINUTE)).key(b"b");
-    assert_eq!((new.key, new.deadlines), (&b"b"[..], idle(MINUTE)));
+    let new = NEW.key(b"a").timeouts(idle(MINUTE)).key(b"b");
+    assert_eq!((new.key, new.timeouts), (&b"b"[..], idle(MINUTE)));
     let clock = Clock::manual();
     let cache = builder(&clock).build().unwrap();
     let made = cache.create(b"", new).unwrap();
     assert!(opens(&cache, &made.token));
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
-    assert!(cache.create(b"", NEW.deadlines(idle(HOUR))).is_ok());
+    assert!(cache.create(b"", NEW.timeouts(idle(HOUR))).is_ok());
 }

@@ -140,7 +140,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         |cache, id| cache.sign_in(id, "ada", PLAINLY).err(),
     ];
     for verb in verbs {
-        let made = cache.create(b"data", NEW.deadlines(idle(MINUTE))).unwrap();
+        let made = cache.create(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
         clock.advance(MINUTE - SECOND);
         let (reader, time) = (cache.clone(), clock.clone());
         meanwhile(move || {
@@ -242,7 +242,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         let renewed = cache.sign_in(&made.id, "ada", PLAINLY.renew_lifetime(true)).unwrap();
         clock.advance(20 * HOUR);
         let stepped = cache.sign_in(&renewed.id, "ada", PLAINLY.label(label)).unwrap();
-        cache.set_deadlines(&stepped.id, PLAIN.lifetime(hundred)).unwrap();
+        cache.set_timeouts(&stepped.id, PLAIN.lifetime(hundred)).unwrap();
         let (record, data) =
             load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
         assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
@@ -250,13 +250,13 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         let version = cache.save(&stepped.id, record.version, &[7; 3_000]).unwrap();
         let version = cache.save(&stepped.id, version, b"less").unwrap();
         let rotated = cache.rotate(&stepped.id, Grace::NONE).unwrap();
-        cache.set_deadlines(&rotated.id, PLAIN.lifetime(50 * HOUR)).unwrap();
+        cache.set_timeouts(&rotated.id, PLAIN.lifetime(50 * HOUR)).unwrap();
         let (record, data) = load(&cache, &rotated.id).unwrap();
         assert_eq!((record.expires_in(), &data[..]), (30 * HOUR, &b"less"[..]));
         assert_eq!(record.version, version);
         assert_eq!(cache.sessions_of("ada")[0].label, label);
         let again = sign_in(&cache, &rotated.id, "ada");
-        cache.set_deadlines(&again.id, PLAIN.lifetime_from_now(hundred)).unwrap();
+        cache.set_timeouts(&again.id, PLAIN.lifetime_from_now(hundred)).unwrap();
         assert_eq!(load(&cache, &again.id).unwrap().0.expires_in(), 80 * HOUR, "the cap stays");
         cache.validate();
         assert!(cache.end(&again.id));

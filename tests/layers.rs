@@ -179,7 +179,7 @@ fn what_is_allowed_breaks_no_rule() {
         ("sync", "mod lock { use super::*; use super::Fence; fn f() { self::g(); super::g() } }"),
         ("shard::region", "mod a { mod b { use super::super::Line; fn f() { super::Line } } }"),
         ("config", "use crate::{clock::Clock, shard::Plan, Error};"),
-        ("cache::route", "use super::Inner; use crate::config::Deadlines; use std::sync::Arc;"),
+        ("cache::route", "use super::Inner; use crate::config::Timeouts; use std::sync::Arc;"),
         ("cache", "mod route; use route::Route; use crate::{SessionId, shard::entry::Times};"),
         (
             "sync",

@@ -21,12 +21,12 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
     let elsewhere = create(&support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
-            .map(|deadlines| cache.create(b"was here", having(deadlines)).unwrap());
+            .map(|timeouts| cache.create(b"was here", having(timeouts)).unwrap());
     assert!(cache.end(&ended.id));
     assert!(cache.rotate(&rotated.id, Grace::NONE).is_ok());
     sign_in(cache, &signed_in.id, "alice");
     clock.advance(SECOND);
-    assert_eq!(cache.set_deadlines(&cut.id, lifetime(SECOND)), Ok(()));
+    assert_eq!(cache.set_timeouts(&cut.id, lifetime(SECOND)), Ok(()));
     vec![
         ("never was", elsewhere),
         ("ended", ended),
@@ -180,7 +180,7 @@ proptest! {
                     version = next;
                 }
                 1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
-                2 => prop_assert_eq!(cache.set_deadlines(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
+                2 => prop_assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
                 3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
                 4 => prop_assert!(opens(&cache, &made.token)),
                 _ => drop(cache.maintain(len)),
@@ -320,10 +320,10 @@ fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     let (cache, clock) = cache();
     let [tab, late] = [(); 2].map(|()| cache.create(b"", having(lifetime(2 * SECOND))).unwrap());
     clock.advance(SECOND);
-    let renewed = PLAINLY.renew_lifetime(true).deadlines(lifetime(HOUR));
+    let renewed = PLAINLY.renew_lifetime(true).timeouts(lifetime(HOUR));
     let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();
     let other = cache.rotate(&late.id, Grace::of(MINUTE)).unwrap();
-    cache.set_deadlines(&other.id, lifetime(HOUR)).unwrap();
+    cache.set_timeouts(&other.id, lifetime(HOUR)).unwrap();
     clock.advance(5 * SECOND);
     cache.maintain(usize::MAX);
     assert!(opens(&cache, &new.token) && opens(&cache, &other.token));

@@ -132,7 +132,7 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Builder", &builder(&clock).keys(ring(&[1, 2])));
     printed.debug("Stats", &cache.stats());
     printed.debug("Clock", &clock);
-    printed.debug("Deadlines", &idle(HOUR));
+    printed.debug("Timeouts", &idle(HOUR));
     printed.debug("Maintained", &cache.maintain(10));
     printed.debug("Maintenance", &cache.start_maintenance().unwrap());
     printed.debug("SetCookie", &SetCookie::builder(NAME).build().unwrap());
@@ -153,7 +153,7 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
     for gone in [&made, &expired] {
         printed.error("save", &cache.save(&gone.id, gone.version, b"x").unwrap_err());
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
-        printed.error("set_deadlines", &cache.set_deadlines(&gone.id, PLAIN).unwrap_err());
+        printed.error("set_timeouts", &cache.set_timeouts(&gone.id, PLAIN).unwrap_err());
         printed.error("rotate", &cache.rotate(&gone.id, Grace::NONE).unwrap_err());
         printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAINLY).unwrap_err());
     }

@@ -159,16 +159,16 @@ fn a_lifetime_from_now_counts_from_now_and_is_capped_by_the_cache() {
     let cache = settings.build().unwrap();
     let left = |id| load(&cache, id).unwrap().0.expires_in();
     let from_now = |span| PLAIN.lifetime_from_now(span);
-    let made = cache.create(b"", NEW.deadlines(from_now(20 * HOUR))).unwrap();
+    let made = cache.create(b"", NEW.timeouts(from_now(20 * HOUR))).unwrap();
     assert_eq!(left(&made.id), 20 * HOUR);
     clock.advance(10 * HOUR);
     for (span, expected) in [(HOUR, HOUR), (14 * HOUR, 14 * HOUR), (15 * HOUR, 14 * HOUR)] {
-        cache.set_deadlines(&made.id, from_now(span).lifetime(HOUR)).unwrap();
+        cache.set_timeouts(&made.id, from_now(span).lifetime(HOUR)).unwrap();
         assert_eq!(left(&made.id), expected);
     }
-    let signed_in = cache.sign_in(&made.id, "ada", PLAINLY.deadlines(from_now(2 * HOUR))).unwrap();
+    let signed_in = cache.sign_in(&made.id, "ada", PLAINLY.timeouts(from_now(2 * HOUR))).unwrap();
     assert_eq!(left(&signed_in.id), 2 * HOUR);
-    let renewed = PLAINLY.deadlines(from_now(30 * HOUR)).renew_lifetime(true);
+    let renewed = PLAINLY.timeouts(from_now(30 * HOUR)).renew_lifetime(true);
     let renewed = cache.sign_in(&signed_in.id, "ada", renewed).unwrap();
     assert_eq!(left(&renewed.id), 24 * HOUR);
 }
@@ -180,15 +180,15 @@ fn a_sign_in_whose_lifetime_is_over_is_rejected_and_leaves_the_session_alone() {
     let cache = settings.shards(8).memory(8 << 20).build().unwrap();
     let made = create(&cache, b"a cart");
     clock.advance(20 * HOUR);
-    let half_a_day = PLAINLY.deadlines(PLAIN.lifetime(12 * HOUR));
+    let half_a_day = PLAINLY.timeouts(PLAIN.lifetime(12 * HOUR));
     assert_eq!(cache.sign_in(&made.id, "ada", half_a_day).err(), Some(Error::LifetimeOver));
-    let at_once = PLAINLY.deadlines(PLAIN.lifetime_from_now(Duration::ZERO));
+    let at_once = PLAINLY.timeouts(PLAIN.lifetime_from_now(Duration::ZERO));
     assert_eq!(cache.sign_in(&made.id, "ada", at_once).err(), Some(Error::LifetimeOver));
-    let never_used = PLAINLY.deadlines(PLAIN.idle_timeout(Duration::ZERO));
+    let never_used = PLAINLY.timeouts(PLAIN.idle_timeout(Duration::ZERO));
     assert_eq!(cache.sign_in(&made.id, "ada", never_used).err(), Some(Error::LifetimeOver));
     assert!(opens(&cache, &made.token) && cache.sessions_of("ada").is_empty());
     let signed_in = cache.sign_in(&made.id, "ada", half_a_day.renew_lifetime(true)).unwrap();
     assert!(opens(&cache, &signed_in.token));
-    cache.set_deadlines(&signed_in.id, PLAIN.lifetime_from_now(Duration::ZERO)).unwrap();
+    cache.set_timeouts(&signed_in.id, PLAIN.lifetime_from_now(Duration::ZERO)).unwrap();
     assert!(!opens(&cache, &signed_in.token), "of an open session it means an end");
 }

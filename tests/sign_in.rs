@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Builder, Deadlines, Error, KeyRing, NewSession, SessionCache, SignIn, What,
+    AtLimit, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, What,
 };
 
 fn builder() -> Builder {
@@ -116,9 +116,9 @@ fn a_user_from_the_start_has_the_timeouts_of_both() {
     let clock = sessile::Clock::manual();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let [short, long] = [60, 600].map(Duration::from_secs);
-    let idle = Deadlines::default().idle_timeout(short);
-    let with = SignIn::default().deadlines(Deadlines::default().lifetime(long));
-    let new = anonymous().deadlines(idle).user("ada", with);
+    let idle = Timeouts::default().idle_timeout(short);
+    let with = SignIn::default().timeouts(Timeouts::default().lifetime(long));
+    let new = anonymous().timeouts(idle).user("ada", with);
     let mut buffer = BytesMut::new();
     let expires_in =
         |id, buffer: &mut BytesMut| cache.load(id, buffer).map(|record| record.expires_in());

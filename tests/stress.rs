@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Deadlines, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, What,
+    Clock, Timeouts, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, What,
 };
 
 /// What is known of a session, by whoever has a token of it.
@@ -202,7 +202,7 @@ impl World {
     fn create(&self, random: &mut Random) {
         let number = self.numbers.fetch_add(1, SeqCst);
         let lifetime = 1 + random.below(LONGEST as usize) as u32;
-        let new = NewSession::default().deadlines(Deadlines::default().lifetime(TICK * lifetime));
+        let new = NewSession::default().timeouts(Timeouts::default().lifetime(TICK * lifetime));
         match self.cache.create(&data(number, 0, random.below(3_000)), new) {
             Ok(issued) => {
                 // The clock is moved before `now` is, so it showed no more than this.

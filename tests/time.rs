@@ -1,4 +1,4 @@
-//! Deadlines: when a session is refused, to the tick, and when its memory comes back.
+//! Timeouts: when a session is refused, to the tick, and when its memory comes back.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Deadlines, Error, Grace, Issued, SessionCache};
+use sessile::{Clock, Timeouts, Error, Grace, Issued, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,
@@ -27,7 +27,7 @@ fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, C
 #[test]
 fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done() {
     let own = Duration::from_secs(77);
-    for deadlines in [idle(own), lifetime(own), idle(own).lifetime(own)] {
+    for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
             let (cache, clock) = cache();
             let read: [fn(&SessionCache, &Issued) -> bool; 3] = [
@@ -35,10 +35,10 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
                 |cache, made| load(cache, &made.id).is_some(),
                 |cache, made| cache.touch(&made.id).is_ok(),
             ];
-            let made = read.map(|_| cache.create(b"data", having(deadlines)).unwrap());
+            let made = read.map(|_| cache.create(b"data", having(timeouts)).unwrap());
             clock.advance(after);
             for (read, made) in read.iter().zip(&made) {
-                assert_eq!(read(&cache, made), is_there, "{deadlines:?} after {after:?}");
+                assert_eq!(read(&cache, made), is_there, "{timeouts:?} after {after:?}");
             }
             assert_eq!(cache.len(), 3, "nobody called `maintain`");
         }
@@ -112,9 +112,9 @@ proptest! {
 #[test]
 fn time_2_no_activity_extends_the_lifetime() {
     let own = HOUR * 3;
-    for (deadlines, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
+    for (timeouts, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
         let (cache, clock) = cache();
-        let mut made = cache.create(b"data", having(deadlines)).unwrap();
+        let mut made = cache.create(b"data", having(timeouts)).unwrap();
         let mut version = made.version;
         let steps = (end.as_secs() / 600) as u32;
         for step in 1..steps {
@@ -143,8 +143,8 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
         for step in 1..12 * 3 {
             clock.advance(MINUTE * 20);
             match step % 3 {
-                0 => assert_eq!(cache.set_deadlines(&made.id, longest), Ok(())),
-                1 => made = cache.sign_in(&made.id, "alice", PLAINLY.deadlines(longest)).unwrap(),
+                0 => assert_eq!(cache.set_timeouts(&made.id, longest), Ok(())),
+                1 => made = cache.sign_in(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap(),
                 _ => assert!(opens(&cache, &made.token)),
             }
         }
@@ -153,7 +153,7 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
 
         let made = cache.create(b"data", having(longest)).unwrap();
         clock.advance(MINUTE * 30 - TICK);
-        assert_eq!(cache.set_deadlines(&made.id, longest), Ok(()));
+        assert_eq!(cache.set_timeouts(&made.id, longest), Ok(()));
         clock.advance(MINUTE * 30);
         assert_gone(&cache, &made.id, made.version);
     }
@@ -219,14 +219,14 @@ proptest! {
         let (cache, clock) = cache();
         clock.advance(Duration::from_nanos(start));
         let began = (start / 100_000_000).min(u64::from(u32::MAX));
-        let own = Deadlines { idle_timeout: own.0, lifetime: own.1, ..Deadlines::default() };
+        let own = Timeouts { idle_timeout: own.0, lifetime: own.1, ..Timeouts::default() };
         let made = cache.create(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
         let wait = if verb == 0 || began + 500_000 > u64::from(u32::MAX) { 0 } else { wait };
         clock.advance(TICK * wait);
         let id = match verb {
             0 => Some(made.id),
-            1 => cache.set_deadlines(&made.id, own).ok().map(|()| made.id),
-            _ => cache.sign_in(&made.id, "alice", PLAINLY.deadlines(own)).ok().map(|made| made.id),
+            1 => cache.set_timeouts(&made.id, own).ok().map(|()| made.id),
+            _ => cache.sign_in(&made.id, "alice", PLAINLY.timeouts(own)).ok().map(|made| made.id),
         };
         clock.advance(TICK * later);
         let ticks = |span: Duration, most: u64| u64::try_from(span.as_millis() / 100).unwrap_or(most).min(most);
@@ -256,13 +256,13 @@ fn span() -> impl Strategy<Value = Duration> {
 #[test]
 fn time_4_no_time_at_all_ends_a_session_at_once() {
     for none in [Duration::ZERO, Duration::from_nanos(1), TICK - Duration::from_nanos(1)] {
-        for deadlines in [idle(none), lifetime(none)] {
+        for timeouts in [idle(none), lifetime(none)] {
             let (cache, _clock) = cache();
-            let born_dead = cache.create(b"data", having(deadlines)).unwrap();
+            let born_dead = cache.create(b"data", having(timeouts)).unwrap();
             let cut = create(&cache, b"data");
-            assert_eq!(cache.set_deadlines(&cut.id, deadlines), Ok(()));
+            assert_eq!(cache.set_timeouts(&cut.id, timeouts), Ok(()));
             let guest = create(&cache, b"data");
-            let rejected = cache.sign_in(&guest.id, "alice", PLAINLY.deadlines(deadlines));
+            let rejected = cache.sign_in(&guest.id, "alice", PLAINLY.timeouts(timeouts));
             assert_eq!(rejected.err(), Some(Error::LifetimeOver), "it would not open");
             assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
             for made in [born_dead, cut] {

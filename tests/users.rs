@@ -312,7 +312,7 @@ fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
     let cache = cache.build().unwrap();
     for _ in 0..2 {
         let made = create(&cache, b"");
-        cache.sign_in(&made.id, "ada", PLAINLY.deadlines(idle(MINUTE))).unwrap();
+        cache.sign_in(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE))).unwrap();
     }
     signed_in_with(&cache, "ada", "long");
     let handles: Vec<_> = cache.sessions_of("ada").iter().map(|device| device.handle).collect();
@@ -498,12 +498,12 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
     assert_eq!(left(&made), HOUR / 2, "plain rotation keeps it");
     made = sign_in(&cache, &made.id, "ada");
     assert_eq!(left(&made), HOUR / 2, "unless it is asked for");
-    made = cache.sign_in(&made.id, "ada", renewing.deadlines(lifetime(2 * HOUR))).unwrap();
+    made = cache.sign_in(&made.id, "ada", renewing.timeouts(lifetime(2 * HOUR))).unwrap();
     assert_eq!(left(&made), 2 * HOUR);
     clock.advance(HOUR);
-    cache.set_deadlines(&made.id, lifetime(90 * MINUTE)).unwrap();
+    cache.set_timeouts(&made.id, lifetime(90 * MINUTE)).unwrap();
     assert_eq!(left(&made), 30 * MINUTE, "it counts from the sign-in that renewed it");
-    let more = renewing.deadlines(lifetime(1_000 * HOUR));
+    let more = renewing.timeouts(lifetime(1_000 * HOUR));
     made = cache.sign_in(&made.id, "ada", more).unwrap();
     assert_eq!(left(&made), 4 * HOUR, "the cache's is the most");
     clock.advance(4 * HOUR - SECOND / 10);

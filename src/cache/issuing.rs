@@ -3,7 +3,7 @@
 use super::{Inner, Issued, SessionCache, horizon::Creation};
 use crate::{
     clock::{Tick, to_tick},
-    config::Deadlines,
+    config::Timeouts,
     cookie::{Parts, Token},
     error::Error,
     id::{Home, Id, SessionId},
@@ -18,12 +18,12 @@ impl SessionCache {
     /// Creates a session without a user, in the emptier of two shards, or in the other if there is no room.
     pub(super) fn create_anonymous(
         &self,
-        deadlines: Deadlines,
+        timeouts: Timeouts,
         data: &[u8],
     ) -> Result<Issued, Error> {
         for _ in 0..MINTS {
             let (id, [emptier, other]) = self.mint()?;
-            let create_at = |home| self.create_at(SessionId { id, home }, deadlines, data);
+            let create_at = |home| self.create_at(SessionId { id, home }, timeouts, data);
             let made = match create_at(emptier) {
                 Err(Refusal::Full) if other != emptier => create_at(other),
                 made => made,
@@ -40,7 +40,7 @@ impl SessionCache {
     fn create_at(
         &self,
         id: SessionId,
-        deadlines: Deadlines,
+        timeouts: Timeouts,
         data: &[u8],
     ) -> Result<Issued, Refusal> {
         let view = &self.0.stripes[usize::from(id.home)].view;
@@ -49,7 +49,7 @@ impl SessionCache {
         view.prefetch_links(&self.0.spots);
         self.with_room(id.home, || {
             self.write(id.home, |shard, now| {
-                let times = self.new_times(shard, deadlines, now);
+                let times = self.new_times(shard, timeouts, now);
                 let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, self.limit(), data, None, now)
             })
@@ -156,31 +156,31 @@ impl SessionCache {
 
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
     /// ended before.
-    pub(super) fn new_times(&self, shard: &mut Shard, deadlines: Deadlines, now: Tick) -> Times {
+    pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
         let Inner { idle_timeout, lifetime, .. } = *self.0;
         let end = now.saturating_add(lifetime);
         let Creation { created, horizon } = self.0.horizon.creation(now);
         shard.renew(horizon);
         let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
-        self.change(times, now, deadlines, now)
+        self.change(times, now, timeouts, now)
     }
 
-    /// A session's times under new deadlines, capped by the cache's. Its lifetime counts from `start`.
+    /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
     pub(super) fn change(
         &self,
         times: Times,
         start: Tick,
-        deadlines: Deadlines,
+        timeouts: Timeouts,
         now: Tick,
     ) -> Times {
         let cap = |own: Option<_>, cap: Tick| own.map(|span| to_tick(span).min(cap));
         let idle_timeout =
-            cap(deadlines.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
-        let lifetime = cap(deadlines.lifetime, self.0.lifetime);
+            cap(timeouts.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
+        let lifetime = cap(timeouts.lifetime, self.0.lifetime);
         // Several ends of all in one tick have what comes after them created in one to come.
         let start = start.min(now);
         let mut end = lifetime.map_or(times.end, |lifetime| start.saturating_add(lifetime));
-        if let Some(span) = deadlines.lifetime_from_now {
+        if let Some(span) = timeouts.lifetime_from_now {
             let most = start.saturating_add(self.0.lifetime);
             end = now.saturating_add(to_tick(span)).min(most);
         }
@@ -221,7 +221,7 @@ mod tests {
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
             let made = cache.write(home, |shard, now| {
-                let times = cache.new_times(shard, Deadlines::default(), now);
+                let times = cache.new_times(shard, Timeouts::default(), now);
                 let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, cache.limit(), b"data", None, now)
             });

@@ -1,23 +1,23 @@
 //! What an application says of a session that it makes, beside its data.
 
 use super::SignIn;
-use crate::{config::Deadlines, id::SessionId};
+use crate::{config::Timeouts, id::SessionId};
 
 /// How a session begins: with [`create`](crate::SessionCache::create). The default has the cache's own
 /// timeouts, no key and no user.
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessile::{Deadlines, NewSession};
+/// use sessile::{Timeouts, NewSession};
 ///
-/// let short = Deadlines::default().idle_timeout(Duration::from_secs(5 * 60));
+/// let short = Timeouts::default().idle_timeout(Duration::from_secs(5 * 60));
 /// let address = "2001:db8::7".as_bytes();
-/// assert_eq!(NewSession::default().deadlines(short).key(address).key, address);
+/// assert_eq!(NewSession::default().timeouts(short).key(address).key, address);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewSession<'a> {
     /// The session's timeouts.
-    pub deadlines: Deadlines,
+    pub timeouts: Timeouts,
     /// What the hook of [`admit`](crate::Builder::admit) decides by: the application's own, such as the
     /// client's address. It is not kept. Empty unless set.
     pub key: &'a [u8],
@@ -33,8 +33,8 @@ pub struct NewSession<'a> {
 impl<'a> NewSession<'a> {
     /// With timeouts of the session's own.
     #[must_use]
-    pub fn deadlines(self, deadlines: Deadlines) -> Self {
-        Self { deadlines, ..self }
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// With a key for the hook.

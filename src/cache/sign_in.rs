@@ -1,23 +1,23 @@
 //! What an application says of a sign-in beside who it is.
 
-use crate::{config::Deadlines, error::Error, shard::entry::LABEL_LIMIT};
+use crate::{config::Timeouts, error::Error, shard::entry::LABEL_LIMIT};
 
 /// How somebody signs in: with [`sign_in`](crate::SessionCache::sign_in). The default changes no deadline
 /// and says nothing.
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessile::{Deadlines, SignIn};
+/// use sessile::{Timeouts, SignIn};
 ///
-/// let month = Deadlines::default().lifetime(Duration::from_secs(30 * 24 * 60 * 60));
+/// let month = Timeouts::default().lifetime(Duration::from_secs(30 * 24 * 60 * 60));
 /// let remembered =
-///     SignIn::default().deadlines(month).renew_lifetime(true).assurance(2).label("Firefox on Linux");
+///     SignIn::default().timeouts(month).renew_lifetime(true).assurance(2).label("Firefox on Linux");
 /// assert_eq!(remembered.assurance, 2);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignIn<'a> {
     /// The session's timeouts from now on.
-    pub deadlines: Deadlines,
+    pub timeouts: Timeouts,
     /// How sure the application is of the user, on a scale of its own; 0 unless set.
     pub assurance: u8,
     /// A few words of the application's that a list shows, such as the device: at most 48 bytes.
@@ -33,8 +33,8 @@ pub struct SignIn<'a> {
 impl<'a> SignIn<'a> {
     /// With timeouts of the session's own.
     #[must_use]
-    pub fn deadlines(self, deadlines: Deadlines) -> Self {
-        Self { deadlines, ..self }
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// With a level of assurance.

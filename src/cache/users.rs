@@ -71,8 +71,8 @@ impl SessionCache {
         let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
             self.write(home, |shard, now| {
-                let times = self.new_times(shard, new.deadlines, now);
-                let times = self.change(times, now, with.deadlines, now);
+                let times = self.new_times(shard, new.timeouts, now);
+                let times = self.change(times, now, with.timeouts, now);
                 let times = Times { authenticated: now, ..times };
                 let member = Some(Member { start: times.created, ..member });
                 let newcomer = Newcomer { stamp, times, member, data: None };
@@ -187,11 +187,11 @@ impl SessionCache {
     fn signed_in_times(&self, times: Times, start: Tick, with: SignIn<'_>, now: Tick) -> Times {
         let times = Times { authenticated: now, issued: now, ..times };
         if !with.renew_lifetime {
-            return self.change(times, start, with.deadlines, now);
+            return self.change(times, start, with.timeouts, now);
         }
         let lifetime = times.end.saturating_sub(start).min(self.0.lifetime);
         let times = Times { end: now.saturating_add(lifetime), ..times };
-        self.change(times, now, with.deadlines, now)
+        self.change(times, now, with.timeouts, now)
     }
 }
 

@@ -11,11 +11,11 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Deadlines, Error, Grace, Issued, NewSession, Record, SessionCache, SessionId,
+    Builder, Clock, Timeouts, Error, Grace, Issued, NewSession, Record, SessionCache, SessionId,
     SignIn, Token,
 };
 
-/// What deadlines are counted in.
+/// What timeouts are counted in.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -23,16 +23,16 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The cache's own timeouts.
-pub(crate) const PLAIN: Deadlines =
-    Deadlines { idle_timeout: None, lifetime: None, lifetime_from_now: None };
+pub(crate) const PLAIN: Timeouts =
+    Timeouts { idle_timeout: None, lifetime: None, lifetime_from_now: None };
 
 /// A new session that says nothing.
 pub(crate) const NEW: NewSession<'static> =
-    NewSession { deadlines: PLAIN, key: b"", user: None, replaces: None, admitted: false };
+    NewSession { timeouts: PLAIN, key: b"", user: None, replaces: None, admitted: false };
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =
-    SignIn { deadlines: PLAIN, assurance: 0, label: "", data: None, renew_lifetime: false };
+    SignIn { timeouts: PLAIN, assurance: 0, label: "", data: None, renew_lifetime: false };
 
 /// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
 pub(crate) fn builder(clock: &Clock) -> Builder {
@@ -45,16 +45,16 @@ pub(crate) fn cache() -> (SessionCache, Clock) {
     (builder(&clock).build().unwrap(), clock)
 }
 
-pub(crate) fn idle(span: Duration) -> Deadlines {
+pub(crate) fn idle(span: Duration) -> Timeouts {
     PLAIN.idle_timeout(span)
 }
 
 /// A new session with timeouts of its own.
-pub(crate) fn having(deadlines: Deadlines) -> NewSession<'static> {
-    NEW.deadlines(deadlines)
+pub(crate) fn having(timeouts: Timeouts) -> NewSession<'static> {
+    NEW.timeouts(timeouts)
 }
 
-pub(crate) fn lifetime(span: Duration) -> Deadlines {
+pub(crate) fn lifetime(span: Duration) -> Timeouts {
     PLAIN.lifetime(span)
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
     let before = (cache.len(), cache.stats());
     assert_eq!(cache.save(id, version, b"back again"), Err(Error::Gone));
     assert_eq!(cache.touch(id), Err(Error::Gone));
-    assert_eq!(cache.set_deadlines(id, PLAIN), Err(Error::Gone));
+    assert_eq!(cache.set_timeouts(id, PLAIN), Err(Error::Gone));
     assert_eq!(cache.rotate(id, Grace::NONE).err(), Some(Error::Gone));
     assert_eq!(cache.sign_in(id, "alice", PLAINLY).err(), Some(Error::Gone));
     assert!(load(cache, id).is_none());

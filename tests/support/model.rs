@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
-    AtLimit, Clock, Deadlines, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
+    AtLimit, Clock, Timeouts, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
     UserHash, What, Why,
 };
 
@@ -89,7 +89,7 @@ struct Session {
     label: u8,
     signed_in: u32,
     handle: Handle,
-    /// Whether it was refused because of its deadlines: then it stays refused.
+    /// Whether it was refused because of its timeouts: then it stays refused.
     is_over: bool,
 }
 
@@ -194,18 +194,18 @@ impl Pair {
 
     fn step(&mut self, op: &Op) {
         match *op {
-            Op::Create { len, idle, lifetime } => self.create(len, deadlines(idle, lifetime)),
+            Op::Create { len, idle, lifetime } => self.create(len, timeouts(idle, lifetime)),
             Op::Flood { number, len, user } => self.flood(number, len, user),
             Op::Open { which, forge } => self.open(which, forge),
             Op::Load { which } => self.load(which),
             Op::Save { which, stale, len } => self.save(which, stale, len),
             Op::Touch { which } => self.touch(which),
             Op::SetDeadlines { which, idle, lifetime } => {
-                self.set_deadlines(which, deadlines(idle, lifetime));
+                self.set_timeouts(which, timeouts(idle, lifetime));
             }
             Op::Keep { which, ticks } => {
                 let span = TICK * u32::from(ticks % 500);
-                self.set_deadlines(which, Deadlines::default().lifetime_from_now(span));
+                self.set_timeouts(which, Timeouts::default().lifetime_from_now(span));
             }
             Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
             Op::SignIn { which, user, how, renew, data } => {
@@ -213,7 +213,7 @@ impl Pair {
                 self.sign_in(&id, user % USERS, how, renew, data);
             }
             Op::CreateFor { user, len, lifetime, how } => {
-                self.create_for(user % USERS, len, deadlines(None, lifetime), how);
+                self.create_for(user % USERS, len, timeouts(None, lifetime), how);
             }
             Op::SessionsOf { user } => drop(self.sessions_of(user % USERS)),
             Op::EndSession { which } => self.end_session(which),
@@ -238,15 +238,15 @@ impl Pair {
         }
     }
 
-    fn create(&mut self, len: u16, deadlines: Deadlines) {
+    fn create(&mut self, len: u16, timeouts: Timeouts) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
-        match self.cache.create(&data, NewSession::default().deadlines(deadlines)) {
+        match self.cache.create(&data, NewSession::default().timeouts(timeouts)) {
             Ok(made) => {
                 let own = self.told(Along::Anonymous);
                 let &[(What::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
                 assert!(handle.user().is_none() && !self.handles.contains(&handle), "it is new");
                 self.handles.push(handle);
-                self.created(made, data, handle, |session, now| session.set(deadlines, now));
+                self.created(made, data, handle, |session, now| session.set(timeouts, now));
             }
             Err(Error::TooLarge { len, limit }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
@@ -260,7 +260,7 @@ impl Pair {
     fn flood(&mut self, number: u8, len: u16, user: Option<u8>) {
         for each in 0..number % if self.is_short { 24 } else { 4 } {
             let before = self.known.len();
-            self.create(len % (MOST_DATA as u16), Deadlines::default());
+            self.create(len % (MOST_DATA as u16), Timeouts::default());
             let made = self.known.get(before).map(|made| made.id);
             if let (Some(id), Some(user)) = (made, user) {
                 let user = user.wrapping_add(each) % USERS;
@@ -313,14 +313,14 @@ impl Pair {
         }
     }
 
-    fn set_deadlines(&mut self, which: u16, deadlines: Deadlines) {
+    fn set_timeouts(&mut self, which: u16, timeouts: Timeouts) {
         let Some(id) = self.pick(which) else { return };
-        let (way, answer) = (self.way(&id), self.cache.set_deadlines(&id, deadlines));
+        let (way, answer) = (self.way(&id), self.cache.set_timeouts(&id, timeouts));
         self.expect(Along::Nothing, &[]);
         self.agree(&way, answer.is_ok());
         let now = self.now;
         if let (Ok(()), Some(session)) = (answer, self.live.get_mut(&way.end)) {
-            session.set(deadlines, now);
+            session.set(timeouts, now);
         }
     }
 
@@ -463,14 +463,14 @@ impl Pair {
 }
 
 impl Session {
-    fn set(&mut self, deadlines: Deadlines, now: u32) {
+    fn set(&mut self, timeouts: Timeouts, now: u32) {
         let ticks = |span: Option<Duration>| span.map(|span| (span.as_millis() / 100) as u32);
         self.idle_timeout =
-            ticks(deadlines.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
+            ticks(timeouts.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
         // Several ends of all in one tick have what is created after them begin in a tick to come.
         let start = self.start.min(now);
-        self.end = ticks(deadlines.lifetime).map_or(self.end, |own| start + own.min(LIFETIME));
-        let from_now = ticks(deadlines.lifetime_from_now);
+        self.end = ticks(timeouts.lifetime).map_or(self.end, |own| start + own.min(LIFETIME));
+        let from_now = ticks(timeouts.lifetime_from_now);
         self.end = from_now.map_or(self.end, |own| (now + own).min(start + LIFETIME));
         self.used = now;
     }
@@ -484,10 +484,10 @@ impl Session {
     }
 }
 
-fn deadlines(idle: Option<u8>, lifetime: Option<u8>) -> Deadlines {
+fn timeouts(idle: Option<u8>, lifetime: Option<u8>) -> Timeouts {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
     let lifetime = lifetime.map(|ticks| TICK * 2 * u32::from(ticks));
-    Deadlines { idle_timeout, lifetime, ..Deadlines::default() }
+    Timeouts { idle_timeout, lifetime, ..Timeouts::default() }
 }
 
 /// A span of time from none to more than a lifetime, often of about a tick.

@@ -2,10 +2,10 @@
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
 use sessile::{
-    AtLimit, Deadlines, Device, Error, Handle, NewSession, SessionId, SignIn, What, Why,
+    AtLimit, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, What, Why,
 };
 
-use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, deadlines};
+use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, timeouts};
 
 impl Pair {
     /// Signs in, perhaps with data for the session's last version or for the one before.
@@ -23,8 +23,8 @@ impl Pair {
         let (own, version) = (known.map(|own| own.handle), known.map_or(0, |own| own.version));
         let is_stale = data.is_some_and(|(is_stale, _)| is_stale);
         let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
-        let (label, deadlines) = (text(how.label % 49), deadlines(how.idle, None));
-        let mut with = SignIn::default().deadlines(deadlines).assurance(how.label).label(&label);
+        let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
+        let mut with = SignIn::default().timeouts(timeouts).assurance(how.label).label(&label);
         with = with.renew_lifetime(renew);
         if let Some(data) = &data {
             with = with.data(version.wrapping_sub(is_stale.into()), data);
@@ -32,7 +32,7 @@ impl Pair {
         let answer = self.cache.sign_in(id, &name(user), with);
         if let Err(Error::LifetimeOver) = answer {
             let mut session = self.live[&way.end].clone();
-            session.change_at_sign_in(deadlines, renew, self.now);
+            session.change_at_sign_in(timeouts, renew, self.now);
             assert!(session.is_dead(self.now), "it would have opened");
             self.expect(Along::Nothing, &[]);
             return self.agree(&way, true);
@@ -56,20 +56,20 @@ impl Pair {
             if let Some(data) = data {
                 (session.data, session.version) = (data, session.version + 1);
             }
-            session.change_at_sign_in(deadlines, renew, now);
+            session.change_at_sign_in(timeouts, renew, now);
             assert!(!session.is_dead(now), "what was signed in to opens");
             session.enter(user, how.label, handle, now);
         });
     }
 
     /// Makes a session with a user from the start.
-    pub(super) fn create_for(&mut self, user: u8, len: u16, own: Deadlines, how: How) {
+    pub(super) fn create_for(&mut self, user: u8, len: u16, own: Timeouts, how: How) {
         let before = self.sessions_of(user);
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
-        let (label, deadlines) = (text(how.label % 49), deadlines(how.idle, None));
-        let with = SignIn::default().deadlines(deadlines).assurance(how.label).label(&label);
+        let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
+        let with = SignIn::default().timeouts(timeouts).assurance(how.label).label(&label);
         let name = name(user);
-        match self.cache.create(&data, NewSession::default().deadlines(own).user(&name, with)) {
+        match self.cache.create(&data, NewSession::default().timeouts(own).user(&name, with)) {
             Ok(made) => {
                 let mut told = self.told(Along::Anyone);
                 let last = told.pop().expect("a sign-in is told");
@@ -79,7 +79,7 @@ impl Pair {
                 let handle = self.signed_in(user, &handles(&before), &told);
                 self.created(made, data, handle, |session, now| {
                     session.set(own, now);
-                    session.set(deadlines, now);
+                    session.set(timeouts, now);
                     session.enter(user, how.label, handle, now);
                 });
             }
@@ -189,12 +189,12 @@ impl Pair {
 }
 
 impl Session {
-    fn change_at_sign_in(&mut self, deadlines: Deadlines, renew: bool, now: u32) {
+    fn change_at_sign_in(&mut self, timeouts: Timeouts, renew: bool, now: u32) {
         if renew {
             self.end = now + self.end.saturating_sub(self.start).min(LIFETIME);
             self.start = now;
         }
-        self.set(deadlines, now);
+        self.set(timeouts, now);
     }
 
     fn enter(&mut self, user: u8, label: u8, handle: Handle, now: u32) {

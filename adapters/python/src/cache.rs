@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{AtLimit, Builder, Deadlines, Grace, NewSession, SignIn};
+use sessile::{AtLimit, Builder, Timeouts, Grace, NewSession, SignIn};
 
 use crate::{
     clock::ManualClock,
@@ -91,7 +91,7 @@ impl SessionCache {
         idle_timeout: Option<f64>,
         lifetime: Option<f64>,
     ) -> PyResult<Issued> {
-        let new = NewSession::default().deadlines(deadlines(idle_timeout, lifetime)?);
+        let new = NewSession::default().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.create(data, new)).map(Issued).map_err(raise)
     }
@@ -147,7 +147,7 @@ impl SessionCache {
         renew_lifetime: bool,
     ) -> PyResult<Issued> {
         let with = SignIn::default()
-            .deadlines(deadlines(idle_timeout, lifetime)?)
+            .timeouts(timeouts(idle_timeout, lifetime)?)
             .assurance(assurance)
             .label(label)
             .renew_lifetime(renew_lifetime);
@@ -289,14 +289,14 @@ fn at_limit_of(text: &str) -> PyResult<AtLimit> {
     }
 }
 
-fn deadlines(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Deadlines> {
+fn timeouts(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Timeouts> {
     let span = |setting, given: Option<f64>| -> PyResult<Option<Duration>> {
         given.map(|given| seconds(setting, given)).transpose()
     };
-    Ok(Deadlines {
+    Ok(Timeouts {
         idle_timeout: span("idle_timeout", idle_timeout)?,
         lifetime: span("lifetime", lifetime)?,
-        ..Deadlines::default()
+        ..Timeouts::default()
     })
 }
 

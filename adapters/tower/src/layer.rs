@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{HeaderMap, Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
-use sessile::{CookieError, Deadlines, SameSite, SessionCache};
+use sessile::{CookieError, Timeouts, SameSite, SessionCache};
 use sessile_web::{Incoming, Pending, Session, Sessions};
 use tower_layer::Layer;
 
@@ -148,8 +148,8 @@ impl SessionLayer {
     /// The timeouts of sessions that are not remembered: for a cache whose own, which cap all others, are as
     /// long as the longest [`remember`](crate::Session::remember). The cache's own, unless set.
     #[must_use]
-    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
-        self.map(|sessions| sessions.with_deadlines(deadlines))
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        self.map(|sessions| sessions.with_timeouts(timeouts))
     }
 
     /// Counts every request with a valid session cookie as a use of its session. Off unless set: then

@@ -153,7 +153,7 @@ mod service;
 
 pub use layer::SessionLayer;
 pub use service::{DiscardChanges, ResponseFuture, SessionService};
-pub use sessile::{CookieError, Deadlines, Handle, SameSite};
+pub use sessile::{CookieError, Timeouts, Handle, SameSite};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, Uri, uri::InvalidUri};
 use sessile::{
-    CookieError, Deadlines, Record, SameSite, SessionCache, SessionId, SetCookie, Token,
+    CookieError, Timeouts, Record, SameSite, SessionCache, SessionId, SetCookie, Token,
     cookie::candidates,
 };
 
@@ -49,7 +49,7 @@ struct Settings {
     attributes: Attributes,
     insecure: bool,
     cookie: SetCookie,
-    deadlines: Deadlines,
+    timeouts: Timeouts,
     persistent: bool,
     touch_always: bool,
     rotate_every: Option<Duration>,
@@ -71,7 +71,7 @@ impl Sessions {
             attributes,
             insecure: false,
             cookie,
-            deadlines: Deadlines::default(),
+            timeouts: Timeouts::default(),
             persistent: false,
             touch_always: false,
             rotate_every: None,
@@ -147,20 +147,20 @@ impl Sessions {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sessile::{Deadlines, KeyRing, SessionCache};
+    /// use sessile::{Timeouts, KeyRing, SessionCache};
     /// use sessile_web::Sessions;
     ///
     /// let month = Duration::from_secs(30 * 24 * 60 * 60);
     /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?);
     /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
-    /// let half_an_hour = Deadlines::default().idle_timeout(Duration::from_secs(30 * 60));
-    /// let sessions = Sessions::new(cache).with_deadlines(half_an_hour);
+    /// let half_an_hour = Timeouts::default().idle_timeout(Duration::from_secs(30 * 60));
+    /// let sessions = Sessions::new(cache).with_timeouts(half_an_hour);
     /// # let _ = sessions;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_deadlines(self, deadlines: Deadlines) -> Self {
-        self.set(|settings| settings.deadlines = deadlines)
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        self.set(|settings| settings.timeouts = timeouts)
     }
 
     /// Gives a session a new id when a request has looked at it whose id is as old as that. Requests with the
@@ -336,17 +336,17 @@ impl Sessions {
     }
 
     /// The timeouts of a session that is created, or kept in another way from now on.
-    pub(crate) fn deadlines(&self, keep: Option<Keep>) -> Deadlines {
+    pub(crate) fn timeouts(&self, keep: Option<Keep>) -> Timeouts {
         let kept = |idle_timeout, lifetime| {
-            Deadlines::default().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
+            Timeouts::default().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
         };
         match keep {
             Some(Keep::For(span)) => kept(span, span),
             Some(Keep::Used | Keep::Usual) => {
-                let lifetime = self.0.deadlines.lifetime.unwrap_or(self.0.cache.lifetime());
+                let lifetime = self.0.timeouts.lifetime.unwrap_or(self.0.cache.lifetime());
                 kept(self.idle_timeout(), lifetime)
             }
-            None => self.0.deadlines,
+            None => self.0.timeouts,
         }
     }
 
@@ -365,7 +365,7 @@ impl Sessions {
     /// How long after its last use a session is refused that is not remembered.
     pub(crate) fn idle_timeout(&self) -> Duration {
         let most = self.0.cache.idle_timeout();
-        self.0.deadlines.idle_timeout.map_or(most, |own| own.min(most))
+        self.0.timeouts.idle_timeout.map_or(most, |own| own.min(most))
     }
 
     pub(crate) fn has_persistent_cookies(&self) -> bool {

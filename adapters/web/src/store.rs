@@ -6,7 +6,7 @@
 //! It knows of no response.
 
 use bytes::Bytes;
-use sessile::{Deadlines, Error, Grace, Issued, NewSession, SessionId};
+use sessile::{Timeouts, Error, Grace, Issued, NewSession, SessionId};
 
 use crate::{
     CommitError, Sessions,
@@ -147,7 +147,7 @@ impl State {
         }
         self.check_admission(request)?;
         let (sessions, keep) = (&request.sessions, self.wishes.keep);
-        let mut new = NewSession::default().admitted().deadlines(sessions.deadlines(keep));
+        let mut new = NewSession::default().admitted().timeouts(sessions.timeouts(keep));
         if let Some(sign_in) = &self.wishes.sign_in {
             new = new.user(&sign_in.user, sign_in.to_engine(keep));
         }
@@ -239,8 +239,8 @@ impl State {
             return Err(Error::Gone.into());
         };
         let keep = self.wishes.keep;
-        let deadlines = keep.map(|keep| request.sessions.deadlines(Some(keep)));
-        let with = sign_in.to_engine(keep).deadlines(deadlines.unwrap_or_default());
+        let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
+        let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
         let with = with.data(live.version, data.as_bytes());
         let issued = request.sessions.cache().sign_in(&live.id, &sign_in.user, with)?;
         let Issued { id, token, version, .. } = issued;
@@ -339,25 +339,25 @@ impl State {
     fn save(&mut self, request: &Request, data: Pairs) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();
-        let deadlines = self.wishes.keep.map(|keep| live.deadlines(keep, &request.sessions));
+        let timeouts = self.wishes.keep.map(|keep| live.timeouts(keep, &request.sessions));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
         }
-        deadlines.map_or(Ok(()), |deadlines| Ok(cache.set_deadlines(&live.id, deadlines)?))
+        timeouts.map_or(Ok(()), |timeouts| Ok(cache.set_timeouts(&live.id, timeouts)?))
     }
 }
 
 impl Live {
     /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
     /// its lifetime already.
-    fn deadlines(&self, keep: Keep, sessions: &Sessions) -> Deadlines {
-        let deadlines = sessions.deadlines(Some(keep));
+    fn timeouts(&self, keep: Keep, sessions: &Sessions) -> Timeouts {
+        let timeouts = sessions.timeouts(Some(keep));
         match keep {
             Keep::Used | Keep::Usual if !self.is_remembered() => {
-                Deadlines { lifetime_from_now: None, ..deadlines }
+                Timeouts { lifetime_from_now: None, ..timeouts }
             }
-            _ => deadlines,
+            _ => timeouts,
         }
     }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use sessile::{Clock, Deadlines};
+use sessile::{Clock, Timeouts};
 use sessile_web::{Session, Sessions, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -18,8 +18,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn shop() -> (Sessions, Clock) {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let usual = Deadlines::default().idle_timeout(30 * MINUTE);
-    (Sessions::new(settings.build().unwrap()).with_deadlines(usual), clock)
+    let usual = Timeouts::default().idle_timeout(30 * MINUTE);
+    (Sessions::new(settings.build().unwrap()).with_timeouts(usual), clock)
 }
 
 fn max_age(reply: &Reply) -> Option<Duration> {
@@ -227,8 +227,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
 fn half_days() -> (Sessions, Clock) {
     let (sessions, clock) = shop();
-    let usual = Deadlines::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
-    (sessions.with_deadlines(usual), clock)
+    let usual = Timeouts::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    (sessions.with_timeouts(usual), clock)
 }
 
 #[test]
@@ -334,8 +334,8 @@ fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
 fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let hour = Deadlines::default().idle_timeout(HOUR);
-    let sessions = Sessions::new(settings.build().unwrap()).with_deadlines(hour);
+    let hour = Timeouts::default().idle_timeout(HOUR);
+    let sessions = Sessions::new(settings.build().unwrap()).with_timeouts(hour);
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let slow = visitor.begin();

@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{Deadlines, NewSession, SessionCache};
+use sessile::{Timeouts, NewSession, SessionCache};
 
 /// The robots of one shop.
 #[derive(Debug)]
 pub(crate) struct Robots {
     progress: Mutex<Progress>,
-    deadlines: Deadlines,
+    timeouts: Timeouts,
     closing: AtomicBool,
 }
 
@@ -37,9 +37,9 @@ pub(crate) struct Progress {
 
 impl Robots {
     /// None is released yet; a wave will have so many, with those timeouts.
-    pub(crate) fn new(wave: u64, deadlines: Deadlines) -> Self {
+    pub(crate) fn new(wave: u64, timeouts: Timeouts) -> Self {
         let progress = Progress { wave, ..Progress::default() };
-        Self { progress: Mutex::new(progress), deadlines, closing: AtomicBool::new(false) }
+        Self { progress: Mutex::new(progress), timeouts, closing: AtomicBool::new(false) }
     }
 
     /// Releases a wave and returns at once; whether it did, for there is only one at a time.
@@ -74,7 +74,7 @@ impl Robots {
         while progress.running {
             let left = progress.wave - progress.released - progress.refused;
             for _ in 0..left.min(SLICE) {
-                progress.visit(cache, self.deadlines);
+                progress.visit(cache, self.timeouts);
             }
             progress.running = left > SLICE && !self.closing.load(Relaxed);
             progress.took = start.elapsed();
@@ -90,10 +90,10 @@ impl Robots {
 
 impl Progress {
     /// Robots come with 32 to 480 bytes each, 256 on average.
-    fn visit(&mut self, cache: &SessionCache, deadlines: Deadlines) {
+    fn visit(&mut self, cache: &SessionCache, timeouts: Timeouts) {
         let number = self.released + self.refused;
         let len = SHORTEST + (number * 37 % (LONGEST - SHORTEST + 1) as u64) as usize;
-        let new = NewSession::default().deadlines(deadlines);
+        let new = NewSession::default().timeouts(timeouts);
         match cache.create(&[b'r'; LONGEST][..len], new) {
             Ok(_) => self.released += 1,
             Err(_) => self.refused += 1,
@@ -122,7 +122,7 @@ mod tests {
             .memory(4 << 20)
             .keys(KeyRing::random().expect("the system has some"));
         let cache = cache.build().expect("that is enough");
-        let robots = Arc::new(Robots::new(3, Deadlines::default()));
+        let robots = Arc::new(Robots::new(3, Timeouts::default()));
         let (begin, begun) = mpsc::channel();
         let runtime = Builder::new_current_thread().max_blocking_threads(1).build();
         let runtime = runtime.expect("there are threads");

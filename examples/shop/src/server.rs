@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::Router;
-use sessile::{BuildError, Deadlines, KeyError, KeyRing, SessionCache};
+use sessile::{BuildError, Timeouts, KeyError, KeyRing, SessionCache};
 use sessile_tower::SessionLayer;
 use tokio::{runtime::Runtime, sync::watch, time};
 
@@ -42,15 +42,15 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
     let maintenance = cache.start_maintenance().map_err(opening("the maintenance thread"))?;
     let runtime = Runtime::new().map_err(opening("the runtime"))?;
 
-    let deadlines = Deadlines::default().idle_timeout(options.idle).lifetime(LIFETIME);
-    let robots = Arc::new(Robots::new(options.robots, deadlines));
+    let timeouts = Timeouts::default().idle_timeout(options.idle).lifetime(LIFETIME);
+    let robots = Arc::new(Robots::new(options.robots, timeouts));
     let instruments = Instruments::new(options.memory);
     let shop = Arc::new(Shop { cache: cache.clone(), instruments, robots: Arc::clone(&robots) });
     let served = runtime.block_on(async {
         // Listened for before the greeting, so that whoever has read it can stop the shop.
         let signals = Signals::new()?;
         greet(address, options, &cache, origin);
-        let router = routes::router(Arc::clone(&shop), sessions(&cache, deadlines));
+        let router = routes::router(Arc::clone(&shop), sessions(&cache, timeouts));
         until_stopped(signals, listener, shop, router).await
     });
     robots.close();
@@ -88,9 +88,9 @@ fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, Trouble> {
 
 /// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On plain
 /// HTTP, for the shop listens on the loopback address only.
-fn sessions(cache: &SessionCache, deadlines: Deadlines) -> SessionLayer {
+fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
     SessionLayer::new(cache.clone())
-        .with_deadlines(deadlines)
+        .with_timeouts(timeouts)
         .rotate_every(ROTATION)
         .with_sign_in_page("/sign-in")
         .expect("that is a path")
