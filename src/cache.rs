@@ -261,7 +261,7 @@ impl SessionCache {
     /// [room for them](Builder::events).
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache, What, Why};
+    /// use sessile::{KeyRing, NewSession, SessionCache, EventKind, EndReason};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
     /// let cache = settings.events(1_000).build()?;
@@ -269,7 +269,7 @@ impl SessionCache {
     /// cache.end(&made.id);
     ///
     /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two things happened"));
-    /// assert_eq!((first.what, second.what), (What::Created, What::Ended(Why::Asked)));
+    /// assert_eq!((first.kind, second.kind), (EventKind::Created, EventKind::Ended(EndReason::Requested)));
     /// assert_eq!(first.handle, second.handle);
     /// assert!(cache.next_event().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -21,7 +21,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Event {
     /// What happened.
-    pub what: What,
+    pub kind: EventKind,
     /// To which session; `None` if it happened to all of them.
     pub handle: Option<Handle>,
     tick: Tick,
@@ -33,7 +33,7 @@ pub struct Event {
 /// What happened to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum What {
+pub enum EventKind {
     /// It was created.
     Created,
     /// A user signed in to it. It has a new handle since, which is the event's.
@@ -47,38 +47,38 @@ pub enum What {
     /// It went to make room.
     Evicted,
     /// It was ended.
-    Ended(Why),
+    Ended(EndReason),
     /// A save was refused because somebody else had saved.
     Conflict,
     /// A shard was emptied because a verb panicked in it, which is a mistake in this crate.
-    Emptied,
+    ShardReset,
 }
 
 /// Why a session was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Why {
+pub enum EndReason {
     /// By its id or its cookie: a sign-out.
-    Asked,
+    Requested,
     /// By its handle, or by a name's: from a list of devices, or all of a user's at once.
-    ByUser,
+    UserRevoked,
     /// Its user signed in elsewhere, and has as many sessions as permitted.
-    AtLimit,
+    SessionLimit,
     /// An old id of it was used, and the cache ends such sessions.
     Reused,
     /// All sessions were ended.
-    All,
+    Global,
 }
 
 impl Event {
-    pub(crate) fn new(what: What, handle: Option<Handle>, tick: Tick) -> Self {
-        Self { what, handle, tick, lead: [0; 3] }
+    pub(crate) fn new(kind: EventKind, handle: Option<Handle>, tick: Tick) -> Self {
+        Self { kind, handle, tick, lead: [0; 3] }
     }
 
     /// The end of all sessions that were created before a tick.
     pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
         let [a, b, c, _] = cutoff.saturating_sub(tick).min(MOST_LEAD).to_le_bytes();
-        Self { lead: [a, b, c], ..Self::new(What::Ended(Why::All), None, tick) }
+        Self { lead: [a, b, c], ..Self::new(EventKind::Ended(EndReason::Global), None, tick) }
     }
 
     /// Who was signed in to the session, if anybody was.
@@ -114,7 +114,7 @@ impl Event {
     #[must_use]
     pub fn cutoff(&self) -> Option<Duration> {
         let [a, b, c] = self.lead;
-        let is_of_all = self.what == What::Ended(Why::All);
+        let is_of_all = self.kind == EventKind::Ended(EndReason::Global);
         is_of_all.then(|| to_duration(self.tick + Tick::from_le_bytes([a, b, c, 0])))
     }
 

@@ -51,7 +51,7 @@ pub use clock::Clock;
 pub use config::{Builder, Timeouts, Grace};
 pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
 pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
-pub use events::{Event, What, Why};
+pub use events::{Event, EventKind, EndReason};
 pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::AtLimit;

@@ -31,7 +31,7 @@ pub mod wheel;
 use crate::{
     clock::Tick,
     cookie::Tag,
-    events::{Event, Journal, What, Why},
+    events::{Event, Journal, EventKind, EndReason},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };
@@ -234,7 +234,7 @@ impl Shard {
         self.region.wipe(0, self.plan.words);
         (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
         self.counts.emptied += 1;
-        self.journal.note(|| Event::new(What::Emptied, None, now));
+        self.journal.note(|| Event::new(EventKind::ShardReset, None, now));
     }
 
     /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
@@ -255,24 +255,24 @@ impl Shard {
         self.index.put(vacancy, at);
         // Making room may have moved the old one.
         if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
-            self.bury(old, Why::Asked, now);
+            self.bury(old, EndReason::Requested, now);
         }
         self.counts.created += 1;
-        self.tell(What::Created, at, now);
+        self.tell(EventKind::Created, at, now);
         if newcomer.member.is_some() {
             self.counts.signed_in += 1;
-            self.tell(What::SignedIn, at, now);
+            self.tell(EventKind::SignedIn, at, now);
         }
         Ok(())
     }
 
     fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
-        self.tell(What::Conflict, at, now);
+        self.tell(EventKind::Conflict, at, now);
     }
 
     /// Notes what happens to a session.
-    fn tell(&self, what: What, at: Offset, now: Tick) {
+    fn tell(&self, what: EventKind, at: Offset, now: Tick) {
         self.journal.note(|| {
             let entry = Entry::at(&self.region, at);
             let line = entry.line();

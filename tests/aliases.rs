@@ -10,7 +10,7 @@ use std::{iter, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Builder, Clock, Event, Grace, Issued, SessionCache, SessionId, Token, What,
+    AtLimit, Builder, Clock, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind,
     internals::{cookie::Parts, locks_taken},
 };
 use support::{
@@ -72,9 +72,9 @@ fn locks(act: impl FnOnce()) -> u64 {
     locks_taken() - before
 }
 
-fn drain(cache: &SessionCache, what: What) -> Vec<Event> {
+fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
     let events = iter::from_fn(|| cache.next_event());
-    events.filter(|event| event.what == what).collect()
+    events.filter(|event| event.kind == what).collect()
 }
 
 /// The tokens that are remembered, oldest first.
@@ -135,11 +135,11 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
         let oldest: Vec<_> =
             chains.iter().map(|(guest, _)| remembered(&cache, guest)[0].token).collect();
         let header = header(&cache, &oldest);
-        drain(&cache, What::Reused);
+        drain(&cache, EventKind::Reused);
         for _ in 0..if ends { 1 } else { 3 } {
             let taken = locks(|| assert!(open(&cache, &[&header]).is_none()));
             assert!(taken <= 2 * CANDIDATES as u64, "{taken} locks");
-            assert_eq!(drain(&cache, What::Reused).len(), CANDIDATES, "each is told of");
+            assert_eq!(drain(&cache, EventKind::Reused).len(), CANDIDATES, "each is told of");
         }
         for ((_, theirs), token) in chains.iter().zip(&oldest) {
             let current = theirs.last().unwrap();
@@ -255,9 +255,9 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
             assert!(opens(&cache, &third.token));
             cache.maintain(usize::MAX);
         }
-        drain(&cache, What::Reused);
+        drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &first.token));
-        assert_eq!(drain(&cache, What::Reused).len(), 1, "its use is a reuse");
+        assert_eq!(drain(&cache, EventKind::Reused).len(), 1, "its use is a reuse");
         assert!(cache.end(&first.id), "and its end is followed");
         assert!(!opens(&cache, &third.token));
         cache.validate();
@@ -279,11 +279,11 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         if is_maintained {
             cache.maintain(usize::MAX);
         }
-        drain(&cache, What::Reused);
+        drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &old.token));
         let refused = cache.stats().refused;
         assert_eq!((refused.unknown, refused.reused), (1, 0));
-        assert!(drain(&cache, What::Reused).is_empty());
+        assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(cache.end_if(&old.id, old.version), Err(sessile::Error::Gone));
         assert!(!cache.end(&old.id));
         assert!(opens(&cache, &new.token), "it has not ended");
@@ -299,7 +299,7 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
         let old = create(&cache, b"data");
         let user = &users_elsewhere(&cache, &old, 1)[0];
         let new = if across { sign_in(&cache, &old.id, user) } else { rotate(&cache, &old) };
-        drain(&cache, What::Reused);
+        drain(&cache, EventKind::Reused);
         for tokens in [[old.token, new.token], [new.token, old.token]] {
             let header = header(&cache, &tokens);
             let (record, _) = open(&cache, &[&header]).unwrap();
@@ -307,7 +307,7 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
             let two = tokens.map(|token| field(&cache, token.as_str()));
             assert!(open(&cache, &[&two[0], &two[1]]).is_some(), "in two fields too");
         }
-        assert!(drain(&cache, What::Reused).is_empty());
+        assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(cache.stats().refused.reused, 0);
         let mut buffer = BytesMut::new();
         assert!(cache.open([&header(&cache, &[old.token])[..]], &mut buffer).is_none());

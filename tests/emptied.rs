@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Grace, Issued, SessionCache, What, internals::cookie::Parts};
+use sessile::{Clock, Grace, Issued, SessionCache, EventKind, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, assert_gone, builder, create, create_many, data, is_long, opens, sign_in,
 };
@@ -79,7 +79,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
         assert!(!cache.end(&made.id));
     }
     let emptied: Vec<_> = std::iter::from_fn(|| cache.next_event())
-        .filter(|event| event.what == What::Emptied)
+        .filter(|event| event.kind == EventKind::ShardReset)
         .collect();
     assert_eq!(emptied.len(), 1);
     assert_eq!((emptied[0].handle, emptied[0].user()), (None, None));

@@ -148,8 +148,8 @@ fn term_5_an_old_id_leads_to_nobody_afterwards() {
     }
     clock.advance(MINUTE);
     assert!(!opens(&cache, &old.token));
-    let whats: Vec<_> = std::iter::from_fn(|| cache.next_event()).map(|event| event.what).collect();
-    assert!(!whats.contains(&sessile::What::Reused), "{whats:?}");
+    let whats: Vec<_> = std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect();
+    assert!(!whats.contains(&sessile::EventKind::Reused), "{whats:?}");
     cache.validate();
 }
 

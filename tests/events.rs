@@ -17,8 +17,8 @@ use std::{
 
 use allocation_counter::measure;
 use sessile::{
-    AtLimit, BuildError, Clock, Error, Event, Grace, Handle, Issued, SessionCache, UserHash, What,
-    Why,
+    AtLimit, BuildError, Clock, Error, Event, Grace, Handle, Issued, SessionCache, UserHash, EventKind,
+    EndReason,
 };
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
@@ -55,33 +55,33 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
     let first = create(&cache, b"data");
     let anonymous = handle(&cache, &first);
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::Created, Some(anonymous)));
+    assert_eq!((event.kind, event.handle), (EventKind::Created, Some(anonymous)));
     assert_eq!((event.user(), event.at()), (None, MINUTE));
 
     clock.advance(SECOND);
     let second = cache.rotate(&first.id, Grace::NONE).unwrap();
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::Rotated, Some(anonymous)), "the same name");
+    assert_eq!((event.kind, event.handle), (EventKind::Rotated, Some(anonymous)), "the same name");
     assert_eq!(event.at(), MINUTE + SECOND);
 
     let third = sign_in(&cache, &second.id, "ada");
     let named = handle(&cache, &third);
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::SignedIn, Some(named)));
+    assert_eq!((event.kind, event.handle), (EventKind::SignedIn, Some(named)));
     assert!(named != anonymous && event.user().is_some() && event.user() == user(&cache, &third));
 
     assert_eq!(cache.save(&third.id, third.version + 1, b"late"), Err(Error::Conflict));
     assert_eq!(cache.end_if(&third.id, third.version + 1), Err(Error::Conflict));
-    let whats: Vec<_> = drain(&cache).iter().map(|event| (event.what, event.handle)).collect();
-    assert_eq!(whats, [(What::Conflict, Some(named)); 2]);
+    let whats: Vec<_> = drain(&cache).iter().map(|event| (event.kind, event.handle)).collect();
+    assert_eq!(whats, [(EventKind::Conflict, Some(named)); 2]);
 
     assert!(!opens(&cache, &first.token));
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::Reused, Some(named)));
+    assert_eq!((event.kind, event.handle), (EventKind::Reused, Some(named)));
 
     assert!(cache.end(&third.id));
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::Ended(Why::Asked), Some(named)));
+    assert_eq!((event.kind, event.handle), (EventKind::Ended(EndReason::Requested), Some(named)));
     assert!(!cache.end(&third.id) && !opens(&cache, &first.token));
     assert!(drain(&cache).is_empty(), "nothing happens to what is not there");
     assert_eq!(cache.stats().events_dropped, 0);
@@ -108,12 +108,12 @@ fn life_8_an_end_says_why() {
     let clock = Clock::manual();
     let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
     type End<'a> = &'a dyn Fn(&Issued);
-    let ends: [(Why, End<'_>); 5] = [
-        (Why::Asked, &|made| assert!(cache.end(&made.id))),
-        (Why::Asked, &|made| assert!(cache.end_token(made.token.as_str().as_bytes()))),
-        (Why::Asked, &|made| cache.end_if(&made.id, made.version).unwrap()),
-        (Why::ByUser, &|_| assert_eq!(cache.end_user("ada", None), 1)),
-        (Why::ByUser, &|made| assert!(cache.end_session(&handle(&cache, made)))),
+    let ends: [(EndReason, End<'_>); 5] = [
+        (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
+        (EndReason::Requested, &|made| assert!(cache.end_token(made.token.as_str().as_bytes()))),
+        (EndReason::Requested, &|made| cache.end_if(&made.id, made.version).unwrap()),
+        (EndReason::UserRevoked, &|_| assert_eq!(cache.end_user("ada", None), 1)),
+        (EndReason::UserRevoked, &|made| assert!(cache.end_session(&handle(&cache, made)))),
     ];
     for (why, end) in ends {
         let made = signed_in(&cache, b"data", "ada");
@@ -121,7 +121,7 @@ fn life_8_an_end_says_why() {
         drain(&cache);
         end(&made);
         let event = only(&cache);
-        assert_eq!((event.what, event.handle), (What::Ended(why), Some(handle)));
+        assert_eq!((event.kind, event.handle), (EventKind::Ended(why), Some(handle)));
         assert_eq!(event.user(), handle.user());
     }
     // The end of the stalest comes before the sign-in that it makes room for.
@@ -131,13 +131,13 @@ fn life_8_an_end_says_why() {
     signed_in(&cache, b"", "ada");
     drain(&cache);
     signed_in(&cache, b"", "ada");
-    let whats: Vec<_> = drain(&cache).iter().map(|event| event.what).collect();
-    assert_eq!(whats, [What::Created, What::Ended(Why::AtLimit), What::SignedIn]);
+    let whats: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
+    assert_eq!(whats, [EventKind::Created, EventKind::Ended(EndReason::SessionLimit), EventKind::SignedIn]);
     assert!(!cache.end_session(&handle));
 
     cache.end_all();
     let event = only(&cache);
-    assert_eq!((event.what, event.handle), (What::Ended(Why::All), None));
+    assert_eq!((event.kind, event.handle), (EventKind::Ended(EndReason::Global), None));
     assert_eq!((event.user(), event.at()), (None, HOUR / 4));
     cache.maintain(usize::MAX);
     assert!(drain(&cache).is_empty(), "they were told of at once");
@@ -170,7 +170,7 @@ fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
     assert_eq!(cache.end_user("user 1", None), 0);
     cache.maintain(usize::MAX);
     let events = drain(&cache);
-    assert!(events.iter().all(|event| event.what == What::Expired && event.at() == HOUR));
+    assert!(events.iter().all(|event| event.kind == EventKind::Expired && event.at() == HOUR));
     let told: BTreeSet<_> = events.iter().map(|event| event.handle.unwrap().to_string()).collect();
     assert_eq!((events.len(), told), (3, handles));
 }
@@ -189,13 +189,13 @@ fn life_8_those_that_go_to_make_room_are_told_of() {
     let mut evicted = 0;
     for event in drain(&cache) {
         let name = event.handle.unwrap().to_string();
-        match event.what {
-            What::Created => assert!(there.insert(name)),
-            What::Evicted => {
+        match event.kind {
+            EventKind::Created => assert!(there.insert(name)),
+            EventKind::Evicted => {
                 assert!(there.remove(&name), "of which it was told that it was there");
                 evicted += 1;
             }
-            What::SignedIn => drop(there.insert(name)),
+            EventKind::SignedIn => drop(there.insert(name)),
             other => panic!("{other:?}"),
         }
     }
@@ -222,7 +222,7 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
     assert_eq!(events[0].handle, Some(handle(&cache, &first)));
     // There is room again.
     assert!(cache.end(&first.id));
-    assert_eq!(only(&cache).what, What::Ended(Why::Asked));
+    assert_eq!(only(&cache).kind, EventKind::Ended(EndReason::Requested));
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn life_8_whoever_takes_events_each_is_taken_once_and_a_sessions_in_order() {
     assert_eq!(taken.len() as u64 + stats.events_dropped, happened);
     let mut counts = BTreeMap::new();
     for event in &taken {
-        let name = (event.handle.unwrap().to_string(), format!("{:?}", event.what));
+        let name = (event.handle.unwrap().to_string(), format!("{:?}", event.kind));
         *counts.entry(name).or_insert(0) += 1;
     }
     assert!(counts.values().all(|&count| count == 1));
@@ -390,9 +390,9 @@ fn life_8_the_events_of_a_session_come_in_the_order_in_which_they_happened() {
     for event in drain(&cache) {
         let name = event.handle.unwrap().to_string();
         assert!(!ended.contains(&name), "{event:?}");
-        match event.what {
-            What::Created | What::SignedIn => assert!(there.insert(name)),
-            What::Ended(_) => assert!(there.contains(&name) && ended.insert(name)),
+        match event.kind {
+            EventKind::Created | EventKind::SignedIn => assert!(there.insert(name)),
+            EventKind::Ended(_) => assert!(there.contains(&name) && ended.insert(name)),
             _ => assert!(there.contains(&name), "{event:?}"),
         }
     }

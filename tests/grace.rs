@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Error, Event, Grace, Issued, SessionCache, SessionId, Token, What, Why,
+    Clock, Error, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind, EndReason,
     internals::cookie::Parts,
 };
 use support::{
@@ -38,7 +38,7 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
 }
 
 fn reused(cache: &SessionCache) -> Vec<Event> {
-    drain(cache).into_iter().filter(|event| event.what == What::Reused).collect()
+    drain(cache).into_iter().filter(|event| event.kind == EventKind::Reused).collect()
 }
 
 /// The same token but for one bit of its tag.
@@ -388,8 +388,8 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
         assert!(!opens(&cache, &new.token));
         assert_gone(&cache, &new.id, new.version);
         let whats: Vec<_> =
-            drain(&cache).iter().map(|event| (event.what, event.handle.unwrap())).collect();
-        assert_eq!(whats, [(What::Reused, handle), (What::Ended(Why::Reused), handle)]);
+            drain(&cache).iter().map(|event| (event.kind, event.handle.unwrap())).collect();
+        assert_eq!(whats, [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)]);
         // Nobody is left of whom it could be told.
         assert!(!opens(&cache, &old.token));
         assert!(drain(&cache).is_empty());

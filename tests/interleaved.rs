@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Builder, Clock, Error, Event, Grace, KeyError, SessionCache, What, Why};
+use sessile::{Builder, Clock, Error, Event, Grace, KeyError, SessionCache, EventKind, EndReason};
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, TICK, builder, create, create_many, idle, load,
     opens, rings::ring, sign_in,
@@ -62,10 +62,10 @@ fn survivors(events: &[Event]) -> usize {
     let mut alive: Vec<Event> = Vec::new();
     let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
     for event in events {
-        match event.what {
-            What::Created => alive.push(*event),
-            What::Ended(Why::All) => {}
-            What::Ended(_) | What::Expired | What::Evicted => {
+        match event.kind {
+            EventKind::Created => alive.push(*event),
+            EventKind::Ended(EndReason::Global) => {}
+            EventKind::Ended(_) | EventKind::Expired | EventKind::Evicted => {
                 alive.retain(|created| created.handle != event.handle);
             }
             _ => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, What,
+    AtLimit, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, EventKind,
 };
 
 fn builder() -> Builder {
@@ -21,8 +21,8 @@ fn ada() -> NewSession<'static> {
     anonymous().user("ada", SignIn::default().label("phone").assurance(2))
 }
 
-fn events(cache: &SessionCache) -> Vec<What> {
-    std::iter::from_fn(|| cache.next_event()).map(|event| event.what).collect()
+fn events(cache: &SessionCache) -> Vec<EventKind> {
+    std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_session_has_a_user_from_the_start() {
     assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));
     let stats = cache.stats();
     assert_eq!((stats.created, stats.signed_in, cache.len()), (1, 1, 1));
-    assert_eq!(events(&cache), [What::Created, What::SignedIn]);
+    assert_eq!(events(&cache), [EventKind::Created, EventKind::SignedIn]);
     assert_eq!(cache.end_user("ada", None), 1);
     cache.validate();
 }

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Timeouts, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, What,
+    Clock, Timeouts, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, EventKind,
 };
 
 /// What is known of a session, by whoever has a token of it.
@@ -134,10 +134,10 @@ struct Told {
 impl Told {
     fn drain(&mut self, cache: &SessionCache) {
         while let Some(event) = cache.next_event() {
-            match event.what {
-                What::Created => self.created += 1,
-                What::SignedIn => self.signed_in += 1,
-                What::Rotated => self.rotated += 1,
+            match event.kind {
+                EventKind::Created => self.created += 1,
+                EventKind::SignedIn => self.signed_in += 1,
+                EventKind::Rotated => self.rotated += 1,
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Tick,
-    events::Why,
+    events::EndReason,
     id::{SessionId, UserHash},
 };
 
@@ -87,7 +87,7 @@ impl Shard {
         let Some(at) = self.live_of(user, now).find(is_it) else {
             return false;
         };
-        self.bury(at, Why::ByUser, now)
+        self.bury(at, EndReason::UserRevoked, now)
     }
 
     /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
@@ -105,7 +105,7 @@ impl Shard {
             if Some(at) == kept {
                 continue;
             }
-            ended += usize::from(self.bury(at, Why::ByUser, now));
+            ended += usize::from(self.bury(at, EndReason::UserRevoked, now));
         }
         ended
     }
@@ -131,7 +131,7 @@ impl Shard {
             if !self.can_fit(newcomer.need(len, own)) {
                 return Err(Refusal::Full);
             }
-            self.bury(stalest, Why::AtLimit, now);
+            self.bury(stalest, EndReason::SessionLimit, now);
             self.counts.limited += 1;
         }
         self.admit(newcomer, len, own, now)

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Tick,
     error::Error,
-    events::{What, Why},
+    events::{EventKind, EndReason},
     id::Id,
 };
 
@@ -28,7 +28,7 @@ impl Shard {
     /// Destroys the session to which an id leads, or says where to go on.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
         match self.lead(id, now) {
-            Lead::Session(at) if self.bury(at, Why::Asked, now) => Ended::Session,
+            Lead::Session(at) if self.bury(at, EndReason::Requested, now) => Ended::Session,
             Lead::Away(target) => Ended::Alias(target),
             Lead::Session(_) | Lead::Nothing => Ended::Nothing,
         }
@@ -47,7 +47,7 @@ impl Shard {
             self.conflict(at, now);
             return Err(Error::Conflict);
         }
-        self.bury(at, Why::Asked, now);
+        self.bury(at, EndReason::Requested, now);
         Ok(())
     }
 
@@ -59,9 +59,9 @@ impl Shard {
             Lead::Away(target) => return Ended::Alias(target),
             Lead::Session(_) | Lead::Nothing => return Ended::Nothing,
         };
-        self.tell(What::Reused, at, now);
+        self.tell(EventKind::Reused, at, now);
         if ends {
-            self.bury(at, Why::Reused, now);
+            self.bury(at, EndReason::Reused, now);
         }
         Ended::Session
     }
@@ -101,11 +101,11 @@ impl Shard {
     }
 
     /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
-    pub(super) fn bury(&mut self, at: Offset, why: Why, now: Tick) -> bool {
+    pub(super) fn bury(&mut self, at: Offset, why: EndReason, now: Tick) -> bool {
         let is_live = self.is_live(at, now);
         if is_live {
             self.counts.ended += 1;
-            self.tell(What::Ended(why), at, now);
+            self.tell(EventKind::Ended(why), at, now);
             self.leave_family_to_user(at);
         } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Condemned {
             self.count_expiry(at, now);
@@ -125,7 +125,7 @@ impl Shard {
 
     pub(super) fn count_expiry(&mut self, at: Offset, now: Tick) {
         self.counts.expired += 1;
-        self.tell(What::Expired, at, now);
+        self.tell(EventKind::Expired, at, now);
     }
 
     /// Frees an entry whose place in the index is not known.

@@ -14,7 +14,7 @@ use super::{
     queues::{Queue, Rank, Tally},
     region::Offset,
 };
-use crate::{clock::Tick, events::What};
+use crate::{clock::Tick, events::EventKind};
 
 /// What a newcomer needs.
 #[derive(Clone, Copy)]
@@ -202,7 +202,7 @@ impl Shard {
         }
         self.counts.evicted[queue as usize] += 1;
         if queue != Queue::Aliases {
-            self.tell(What::Evicted, at, now);
+            self.tell(EventKind::Evicted, at, now);
         }
     }
 

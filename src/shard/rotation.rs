@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Tick,
-    events::What,
+    events::EventKind,
     id::{Id, SessionId},
 };
 
@@ -53,7 +53,7 @@ impl Shard {
         entry.set_times(&Times { issued: now, idle, ..times });
         self.index.put(vacancy, at);
         self.counts.rotated += 1;
-        self.tell(What::Rotated, at, now);
+        self.tell(EventKind::Rotated, at, now);
         Ok(line.version())
     }
 
@@ -98,7 +98,7 @@ impl Shard {
             self.become_alias(place, at, target, Some(family), now);
             self.index.put(vacancy, to);
             self.counts.signed_in += 1;
-            self.tell(What::SignedIn, to, now);
+            self.tell(EventKind::SignedIn, to, now);
             return Ok(version);
         };
         let (vacancy, to) = home.admit_within(limit, &newcomer, len, None, now)?;
@@ -109,7 +109,7 @@ impl Shard {
         self.become_alias(place, at, target, left, now);
         home.index.put(vacancy, to);
         home.counts.signed_in += 1;
-        home.tell(What::SignedIn, to, now);
+        home.tell(EventKind::SignedIn, to, now);
         Ok(version)
     }
 

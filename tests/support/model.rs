@@ -22,7 +22,7 @@ use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
     AtLimit, Clock, Timeouts, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
-    UserHash, What, Why,
+    UserHash, EventKind, EndReason,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -112,7 +112,7 @@ pub struct Pair {
     /// What is kept for sessions with a user, in bytes.
     floor: usize,
     /// How often each thing was told, and how many sessions were ended all at once.
-    tally: HashMap<What, u64>,
+    tally: HashMap<EventKind, u64>,
     ended_at_once: u64,
     buffer: BytesMut,
     /// The hash by which the cache knows each user.
@@ -231,9 +231,9 @@ impl Pair {
             Op::Maintain { budget } => {
                 let done = self.cache.maintain(usize::from(budget));
                 assert!(done.visited <= usize::from(budget) && done.expired <= done.visited);
-                let before = self.told_of(What::Expired);
+                let before = self.told_of(EventKind::Expired);
                 self.expect(Along::Expiry, &[]);
-                assert_eq!(self.told_of(What::Expired) - before, done.expired as u64);
+                assert_eq!(self.told_of(EventKind::Expired) - before, done.expired as u64);
             }
         }
     }
@@ -243,7 +243,7 @@ impl Pair {
         match self.cache.create(&data, NewSession::default().timeouts(timeouts)) {
             Ok(made) => {
                 let own = self.told(Along::Anonymous);
-                let &[(What::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
+                let &[(EventKind::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
                 assert!(handle.user().is_none() && !self.handles.contains(&handle), "it is new");
                 self.handles.push(handle);
                 self.created(made, data, handle, |session, now| session.set(timeouts, now));
@@ -337,7 +337,7 @@ impl Pair {
         match answer {
             Ok(_) if has_user => self.expect(Along::Anyone, &[]),
             Ok(_) => self.expect(Along::Anonymous, &[]),
-            Err(Error::Conflict) => self.expect(Along::Expiry, &[(What::Conflict, handle)]),
+            Err(Error::Conflict) => self.expect(Along::Expiry, &[(EventKind::Conflict, handle)]),
             Err(Error::Gone) => self.expect(Along::Expiry, &[]),
             Err(error) => self.refused(error),
         }
@@ -361,8 +361,8 @@ impl Pair {
         let handle = known.map(|session| session.handle);
         let answer = self.cache.end_if(&id, version);
         match answer {
-            Ok(()) => self.expect(Along::Nothing, &[(What::Ended(Why::Asked), handle)]),
-            Err(Error::Conflict) => self.expect(Along::Nothing, &[(What::Conflict, handle)]),
+            Ok(()) => self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]),
+            Err(Error::Conflict) => self.expect(Along::Nothing, &[(EventKind::Conflict, handle)]),
             Err(error) => {
                 assert!(error == Error::Gone || way.is_old && error == Error::Rotated);
                 self.expect(Along::Nothing, &[]);
@@ -386,7 +386,7 @@ impl Pair {
         let way = self.way(&id);
         let handle = self.live.get(&way.end).map(|session| session.handle);
         if self.cache.end(&id) {
-            self.expect(Along::Nothing, &[(What::Ended(Why::Asked), handle)]);
+            self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]);
             self.judge(&way.end, true);
             self.live.remove(&way.end);
             return;
@@ -400,7 +400,7 @@ impl Pair {
         self.horizon = self.horizon.max(self.now) + 1;
         self.ended_at_once += self.live.len() as u64;
         self.live.clear();
-        self.expect(Along::Nothing, &[(What::Ended(Why::All), None)]);
+        self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Global), None)]);
     }
 
     /// Checks whether a session answers to an id against what the model promises.

@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use sessile::{Handle, What, Why};
+use sessile::{Handle, EventKind, EndReason};
 
 use super::{Pair, TICK};
 
@@ -21,23 +21,23 @@ pub(super) enum Along {
 
 impl Pair {
     /// Takes the events of an operation, which are these and no others.
-    pub(super) fn expect(&mut self, along: Along, own: &[(What, Option<Handle>)]) {
+    pub(super) fn expect(&mut self, along: Along, own: &[(EventKind, Option<Handle>)]) {
         assert_eq!(self.told(along), own);
     }
 
     /// Takes the events of an operation, and gives those that are about its own session.
-    pub(super) fn told(&mut self, along: Along) -> Vec<(What, Option<Handle>)> {
+    pub(super) fn told(&mut self, along: Along) -> Vec<(EventKind, Option<Handle>)> {
         let cache = self.cache.clone();
         let mut own = Vec::new();
         for event in iter::from_fn(|| cache.next_event()) {
             assert_eq!(event.at(), TICK * self.now);
             assert_eq!(event.user(), event.handle.and_then(|handle| handle.user()));
-            let is_late = own.last().is_some_and(|&(what, _)| is_over(what, event.what));
+            let is_late = own.last().is_some_and(|&(what, _)| is_over(what, event.kind));
             assert!(!is_late, "{own:?}, {event:?}");
-            *self.tally.entry(event.what).or_default() += 1;
-            match event.what {
-                What::Expired => self.expired(event.handle, along),
-                What::Evicted => self.evicted(event.handle, along),
+            *self.tally.entry(event.kind).or_default() += 1;
+            match event.kind {
+                EventKind::Expired => self.expired(event.handle, along),
+                EventKind::Evicted => self.evicted(event.handle, along),
                 what => own.push((what, event.handle)),
             }
         }
@@ -45,7 +45,7 @@ impl Pair {
         own
     }
 
-    pub(super) fn told_of(&self, what: What) -> u64 {
+    pub(super) fn told_of(&self, what: EventKind) -> u64 {
         self.tally.get(&what).copied().unwrap_or(0)
     }
 
@@ -78,18 +78,18 @@ impl Pair {
         let evicted = stats.evicted;
         let evicted = evicted.probation + evicted.anonymous + evicted.authenticated;
         let counted = [
-            (What::Created, stats.created),
-            (What::SignedIn, stats.signed_in),
-            (What::Rotated, stats.rotated),
-            (What::Expired, stats.expired),
-            (What::Evicted, evicted),
-            (What::Conflict, stats.conflicts),
+            (EventKind::Created, stats.created),
+            (EventKind::SignedIn, stats.signed_in),
+            (EventKind::Rotated, stats.rotated),
+            (EventKind::Expired, stats.expired),
+            (EventKind::Evicted, evicted),
+            (EventKind::Conflict, stats.conflicts),
         ];
         counted.into_iter().for_each(|(what, number)| {
             assert_eq!(self.told_of(what), number, "{what:?}");
         });
-        let ways = [Why::Asked, Why::ByUser, Why::AtLimit, Why::Reused];
-        let ended: u64 = ways.into_iter().map(|why| self.told_of(What::Ended(why))).sum();
+        let ways = [EndReason::Requested, EndReason::UserRevoked, EndReason::SessionLimit, EndReason::Reused];
+        let ended: u64 = ways.into_iter().map(|why| self.told_of(EventKind::Ended(why))).sum();
         assert_eq!(ended + self.ended_at_once, stats.ended);
         let there = self.cache.len() as u64;
         assert_eq!(stats.created, there + stats.ended + stats.expired + evicted, "none is lost");
@@ -98,10 +98,10 @@ impl Pair {
 
 /// Whether that cannot come behind this in one operation: room was made before, and only a session that has a
 /// user from the start is made and signed in at once.
-fn is_over(what: What, that: What) -> bool {
+fn is_over(what: EventKind, that: EventKind) -> bool {
     match what {
-        What::Created => that != What::SignedIn,
-        What::SignedIn | What::Rotated | What::Conflict => true,
+        EventKind::Created => that != EventKind::SignedIn,
+        EventKind::SignedIn | EventKind::Rotated | EventKind::Conflict => true,
         _ => false,
     }
 }

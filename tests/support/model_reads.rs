@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Record, Refused, SessionId, Stats, What, Why};
+use sessile::{Record, Refused, SessionId, Stats, EventKind, EndReason};
 
 use super::{Along, Pair, TICK, Way};
 
@@ -116,7 +116,7 @@ impl Pair {
         }
         self.judge(&way.end, true);
         let handle = Some(self.live[&way.end].handle);
-        let all = [(What::Reused, handle), (What::Ended(Why::Reused), handle)];
+        let all = [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)];
         assert_eq!(own, all[..1 + usize::from(self.end_reused)]);
         if self.end_reused {
             self.live.remove(&way.end);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Error, Grace, Issued, SessionId, What};
+use sessile::{Error, Grace, Issued, SessionId, EventKind};
 
 use super::{Along, LIFETIME, Pair, Session, TICK};
 
@@ -86,7 +86,7 @@ impl Pair {
         };
         let own = self.told(Along::Anonymous);
         let handle = self.live.get(&id).map(|session| session.handle);
-        assert_eq!(own, [(What::Rotated, handle)]);
+        assert_eq!(own, [(EventKind::Rotated, handle)]);
         let grace = (grace.as_millis() / TICK.as_millis()) as u32;
         self.reissued(&way, issued, grace, |_| {});
     }

@@ -2,7 +2,7 @@
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
 use sessile::{
-    AtLimit, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, What, Why,
+    AtLimit, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, EventKind, EndReason,
 };
 
 use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, timeouts};
@@ -39,7 +39,7 @@ impl Pair {
         }
         if let Err(Error::Conflict) = answer {
             assert!(is_stale && !way.is_old, "a conflict with nobody");
-            self.expect(Along::Nothing, &[(What::Conflict, own)]);
+            self.expect(Along::Nothing, &[(EventKind::Conflict, own)]);
             return self.agree(&way, true);
         }
         let others: Vec<_> = handles(&before).into_iter().filter(|&at| Some(at) != own).collect();
@@ -74,7 +74,7 @@ impl Pair {
                 let mut told = self.told(Along::Anyone);
                 let last = told.pop().expect("a sign-in is told");
                 let created = told.pop().expect("and before it that the session was made");
-                assert_eq!(created, (What::Created, last.1));
+                assert_eq!(created, (EventKind::Created, last.1));
                 told.push(last);
                 let handle = self.signed_in(user, &handles(&before), &told);
                 self.created(made, data, handle, |session, now| {
@@ -102,15 +102,15 @@ impl Pair {
         &mut self,
         user: u8,
         others: &[Handle],
-        told: &[(What, Option<Handle>)],
+        told: &[(EventKind, Option<Handle>)],
     ) -> Handle {
-        let Some((&(What::SignedIn, Some(handle)), first)) = told.split_last() else {
+        let Some((&(EventKind::SignedIn, Some(handle)), first)) = told.split_last() else {
             panic!("{told:?}")
         };
         let is_full = others.len() >= MOST_SESSIONS;
         assert!(!is_full || self.at_limit == AtLimit::EndStalest);
         let stalest = others.last().copied().filter(|_| is_full);
-        let ended = stalest.map(|handle| (What::Ended(Why::AtLimit), Some(handle)));
+        let ended = stalest.map(|handle| (EventKind::Ended(EndReason::SessionLimit), Some(handle)));
         assert_eq!(first, ended.as_slice(), "the stalest goes");
         self.live.retain(|_, session| Some(session.handle) != stalest);
         let hash = handle.user().expect("somebody signed in");
@@ -145,7 +145,7 @@ impl Pair {
         };
         let parsed: Handle = handle.to_string().parse().expect("its own text");
         let answer = self.cache.end_session(&parsed);
-        let ended = answer.then_some((What::Ended(Why::ByUser), Some(handle)));
+        let ended = answer.then_some((EventKind::Ended(EndReason::UserRevoked), Some(handle)));
         self.expect(Along::Nothing, ended.as_slice());
         let found = self.live.iter().find(|(_, session)| session.handle == handle);
         match found.filter(|(_, session)| session.user.is_some()).map(|(id, _)| *id) {
@@ -166,7 +166,7 @@ impl Pair {
         let went = |handle: &Handle| before.contains(handle) && !left.contains(handle);
         // In the order in which they had signed in.
         let went = self.handles.iter().copied().filter(went);
-        let went: Vec<_> = went.map(|handle| (What::Ended(Why::ByUser), Some(handle))).collect();
+        let went: Vec<_> = went.map(|handle| (EventKind::Ended(EndReason::UserRevoked), Some(handle))).collect();
         assert_eq!((ended, ended + left.len()), (went.len(), before.len()), "as it says");
         self.expect(Along::Expiry, &went);
         let kept = except.map(|id| self.way_of_user(&id, user));

@@ -184,16 +184,16 @@ impl Event {
     /// "emptied".
     #[getter]
     fn what(&self) -> &'static str {
-        use sessile::What;
-        match self.0.what {
-            What::Created => "created",
-            What::SignedIn => "signed_in",
-            What::Rotated => "rotated",
-            What::Reused => "reused",
-            What::Expired => "expired",
-            What::Evicted => "evicted",
-            What::Ended(_) => "ended",
-            What::Conflict => "conflict",
+        use sessile::EventKind;
+        match self.0.kind {
+            EventKind::Created => "created",
+            EventKind::SignedIn => "signed_in",
+            EventKind::Rotated => "rotated",
+            EventKind::Reused => "reused",
+            EventKind::Expired => "expired",
+            EventKind::Evicted => "evicted",
+            EventKind::Ended(_) => "ended",
+            EventKind::Conflict => "conflict",
             _ => "emptied",
         }
     }

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use sessile::{Event, SessionCache, What, Why};
+use sessile::{Event, SessionCache, EventKind, EndReason};
 
 use crate::format;
 
@@ -47,7 +47,7 @@ impl Journal {
     }
 
     fn note(&mut self, event: Event) {
-        self.counts[kind(event.what)] += 1;
+        self.counts[kind(event.kind)] += 1;
         if event.user().is_some() {
             self.latest.truncate(LINES - 1);
             self.latest.push_front(event);
@@ -57,24 +57,24 @@ impl Journal {
 
 /// `Signed in, 3 s ago: …0000000100000002`. The end of a handle tells sessions apart.
 fn line(event: &Event, now: Duration) -> String {
-    let (_, text) = KINDS[kind(event.what)];
+    let (_, text) = KINDS[kind(event.kind)];
     let ago = format::ago(now.saturating_sub(event.at()));
     let handle = event.handle.map(|handle| handle.to_string()).unwrap_or_default();
     format!("{text}, {ago}: …{}", &handle[handle.len().saturating_sub(16)..])
 }
 
-fn kind(what: What) -> usize {
+fn kind(what: EventKind) -> usize {
     match what {
-        What::Created => 0,
-        What::SignedIn => 1,
-        What::Rotated => 2,
-        What::Expired => 3,
-        What::Evicted => 4,
-        What::Ended(Why::Asked) => 5,
-        What::Ended(Why::ByUser) => 6,
-        What::Ended(Why::AtLimit) => 7,
-        What::Reused | What::Ended(Why::Reused) => 8,
-        What::Conflict => 9,
+        EventKind::Created => 0,
+        EventKind::SignedIn => 1,
+        EventKind::Rotated => 2,
+        EventKind::Expired => 3,
+        EventKind::Evicted => 4,
+        EventKind::Ended(EndReason::Requested) => 5,
+        EventKind::Ended(EndReason::UserRevoked) => 6,
+        EventKind::Ended(EndReason::SessionLimit) => 7,
+        EventKind::Reused | EventKind::Ended(EndReason::Reused) => 8,
+        EventKind::Conflict => 9,
         _ => 10,
     }
 }
