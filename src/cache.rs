@@ -34,12 +34,12 @@ use crate::{
 };
 use aliases::{Reuses, Step};
 use horizon::Horizon;
-pub use maintenance::{Maintained, Maintenance};
+pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use new_session::NewSession;
 pub use record::{Issued, Record};
 pub use sign_in::SignIn;
 use stats::Counters;
-pub use stats::{Evicted, Memory, Refused, Sessions, Stats};
+pub use stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats};
 pub use users::Device;
 
 /// A cache of sessions in memory that was fixed when it was built.
@@ -200,7 +200,7 @@ impl SessionCache {
     /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it,
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
-    /// follows it to the new one, and so that its use shows: as [`reused`](Refused::reused), as an
+    /// follows it to the new one, and so that its use shows: as [`reused`](crate::stats::RejectionCounts::reused), as an
     /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
     /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///
@@ -222,7 +222,7 @@ impl SessionCache {
     ///
     /// clock.advance(Duration::from_secs(10));
     /// assert!(cache.load(&old.id, &mut buffer).is_none());
-    /// assert_eq!(cache.stats().refused.reused, 1);
+    /// assert_eq!(cache.stats().rejected.reused, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -299,10 +299,10 @@ impl SessionCache {
     /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
     /// for some entries at a time. Nothing depends on this but memory: a session past its deadline is
     /// refused whether it was called or not.
-    pub fn maintain(&self, budget: usize) -> Maintained {
+    pub fn maintain(&self, budget: usize) -> MaintenanceReport {
         let shards = self.0.stripes.len();
         let first = self.0.cursor.load(Relaxed) as usize;
-        let mut done = Maintained::default();
+        let mut done = MaintenanceReport::default();
         for step in 0..shards {
             let home = (first + step) % shards;
             if self.maintain_shard(home, budget, &mut done) {
@@ -320,8 +320,8 @@ impl SessionCache {
     ///
     /// # Errors
     /// The operating system's, if it starts no thread.
-    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
-        Maintenance::start(self.clone())
+    pub fn start_maintenance(&self) -> io::Result<MaintenanceThread> {
+        MaintenanceThread::start(self.clone())
     }
 
     /// Replaces the keys while the cache runs: the first signs from now on, all verify, and what only a

@@ -244,7 +244,7 @@ impl Builder {
     /// assert!(cache.create(b"", NewSession::default().key(b"192.0.2.1")).is_ok());
     /// let robot = cache.create(b"", NewSession::default().key(b"203.0.113.9"));
     /// assert_eq!(robot.err(), Some(Error::Refused));
-    /// assert_eq!(cache.stats().turned_away, 1);
+    /// assert_eq!(cache.stats().admission_denied, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

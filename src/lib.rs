@@ -44,8 +44,8 @@ mod shard;
 mod sync;
 
 pub use cache::{
-    Device, Evicted, Issued, Maintained, Maintenance, Memory, NewSession, Record, Refused,
-    SessionCache, Sessions, SignIn, Stats,
+    Device, EvictionCounts, Issued, MaintenanceReport, MaintenanceThread, MemoryUsage, NewSession, Record, RejectionCounts,
+    SessionCache, SessionCounts, SignIn, Stats,
 };
 pub use clock::Clock;
 pub use config::{Builder, Timeouts, Grace};

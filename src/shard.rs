@@ -233,7 +233,7 @@ impl Shard {
         self.index.clear();
         self.region.wipe(0, self.plan.words);
         (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
-        self.counts.emptied += 1;
+        self.counts.shard_resets += 1;
         self.journal.note(|| Event::new(EventKind::ShardReset, None, now));
     }
 

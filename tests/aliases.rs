@@ -92,7 +92,7 @@ fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
     let last: Vec<_> = older[older.len() - ALIASES..].iter().map(|made| made.id).collect();
     assert_eq!(remembered(&cache, &chain).iter().map(|made| made.id).collect::<Vec<_>>(), last);
     assert!(!opens(&cache, &older[0].token));
-    let refused = cache.stats().refused;
+    let refused = cache.stats().rejected;
     assert_eq!((refused.unknown, refused.reused), (1, 0), "the oldest is unknown");
     assert!(!cache.end(&older[0].id) && opens(&cache, &current.token));
     assert!(cache.end(&last[0]));
@@ -281,7 +281,7 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         }
         drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &old.token));
-        let refused = cache.stats().refused;
+        let refused = cache.stats().rejected;
         assert_eq!((refused.unknown, refused.reused), (1, 0));
         assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(cache.end_if(&old.id, old.version), Err(sessile::Error::Gone));
@@ -308,7 +308,7 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
             assert!(open(&cache, &[&two[0], &two[1]]).is_some(), "in two fields too");
         }
         assert!(drain(&cache, EventKind::Reused).is_empty());
-        assert_eq!(cache.stats().refused.reused, 0);
+        assert_eq!(cache.stats().rejected.reused, 0);
         let mut buffer = BytesMut::new();
         assert!(cache.open([&header(&cache, &[old.token])[..]], &mut buffer).is_none());
         assert!(!opens(&cache, &new.token), "alone it still does");

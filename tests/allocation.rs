@@ -228,5 +228,5 @@ fn parse_7_a_header_of_a_megabyte_allocates_nothing() {
     let mut tossed = format!("{name}=tossed;").repeat(1 << 16).into_bytes();
     tossed.extend_from_slice(&last);
     assert!(free_of_charge("candidates", || cache.open([&tossed[..]], &mut buffer).is_none()));
-    assert_eq!(cache.stats().refused.malformed, 4, "no more than four were looked at");
+    assert_eq!(cache.stats().rejected.malformed, 4, "no more than four were looked at");
 }

@@ -5,7 +5,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Builder, Clock, Error, Evicted, Grace, Issued, SessionCache, Stats};
+use sessile::{Builder, Clock, Error, EvictionCounts, Grace, Issued, SessionCache, Stats};
 use support::{
     HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
     fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
@@ -42,7 +42,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
     assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
-    while cache.stats().evicted == Evicted::default() {
+    while cache.stats().evicted == EvictionCounts::default() {
         create(&cache, &[4; LEN]);
         assert!(cache.len() <= capacity);
     }
@@ -317,7 +317,7 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
         let (cache, _clock) = cache();
         let number = cache.capacity_for(len);
         assert_eq!(fill(&cache, len).len(), number);
-        assert_eq!((cache.len(), cache.stats().evicted), (number, Evicted::default()), "{len}");
+        assert_eq!((cache.len(), cache.stats().evicted), (number, EvictionCounts::default()), "{len}");
         create(&cache, &vec![1; len]);
         assert_eq!(cache.stats().evicted.probation, 1, "{len}");
         assert_eq!(cache.len(), number);
@@ -346,6 +346,6 @@ fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
     clock.advance(HOUR / 2 - MINUTE);
     assert!(load(&cache, &short[0].id).is_none(), "they have expired, and nobody has looked");
     create(&cache, &filler(1, 16 << 10));
-    assert_eq!(cache.stats().evicted, Evicted::default());
+    assert_eq!(cache.stats().evicted, EvictionCounts::default());
     assert!(cache.stats().expired >= 46, "as many as it takes");
 }

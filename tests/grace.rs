@@ -124,7 +124,7 @@ fn life_2_within_the_grace_the_old_id_is_the_same_session() {
     assert_eq!(cache.save(&old.id, version + 1, &[8; 9_000]), Ok(version + 2), "it may be moved");
     assert_eq!(data(&cache, &new.id).unwrap(), [8; 9_000]);
     assert_eq!(cache.len(), 1);
-    assert_eq!(cache.stats().refused, sessile::Refused::default());
+    assert_eq!(cache.stats().rejected, sessile::Refused::default());
     cache.validate();
 }
 
@@ -280,7 +280,7 @@ fn life_2_an_old_id_is_forgotten_in_time() {
     cache.maintain(usize::MAX);
     assert_eq!(cache.stats().sessions.aliases, 0);
     assert!(!opens(&cache, &old.token));
-    assert_eq!(cache.stats().refused.unknown, 1);
+    assert_eq!(cache.stats().rejected.unknown, 1);
     assert!(!cache.end(&old.id));
     assert!(opens(&cache, &new.token));
 }
@@ -303,7 +303,7 @@ fn ops_2_old_ids_go_before_any_session_and_are_unknown_then() {
         assert!(!cache.end(&old.id), "nobody knows any more whose it was");
         assert!(opens(&cache, &new.token));
     }
-    let refused = cache.stats().refused;
+    let refused = cache.stats().rejected;
     assert_eq!((refused.unknown as usize, refused.reused), (old.len() * 2, 0));
     cache.validate();
 }
@@ -350,7 +350,7 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
     let user = user_elsewhere(&cache, &old);
     let second = rotate(&cache, &old.id, GRACE);
     assert!(opens(&cache, &old.token));
-    assert_eq!((cache.stats().refused.reused, reused(&cache).len()), (0, 0), "within the grace");
+    assert_eq!((cache.stats().rejected.reused, reused(&cache).len()), (0, 0), "within the grace");
 
     let mine = sign_in(&cache, &second.id, &user);
     assert_ne!(home(&mine), home(&old), "across shards");
@@ -358,13 +358,13 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
     clock.advance(GRACE);
     for (times, token) in [old.token, second.token].iter().enumerate() {
         assert!(!opens(&cache, token));
-        assert_eq!(cache.stats().refused.reused as usize, times + 1);
+        assert_eq!(cache.stats().rejected.reused as usize, times + 1);
         let [event] = reused(&cache)[..] else { panic!("one event") };
         assert_eq!(event.handle, Some(record.handle()), "as the session is called now");
         assert_eq!((event.user(), event.at()), (record.user, GRACE));
     }
     assert!(load(&cache, &old.id).is_none(), "by its id too");
-    assert_eq!(cache.stats().refused.reused, 3);
+    assert_eq!(cache.stats().rejected.reused, 3);
     assert!(opens(&cache, &mine.token), "and nothing else comes of it");
 }
 
@@ -408,13 +408,13 @@ fn id_4_a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
         for wait in [Duration::ZERO, GRACE] {
             clock.advance(wait);
             drain(&cache);
-            let before = cache.stats().refused.forged;
+            let before = cache.stats().rejected.forged;
             for token in [&old.token, &new.token] {
                 let forged = forged(token);
                 assert!(!opens(&cache, &forged));
                 assert!(!cache.end_token(forged.as_str().as_bytes()));
             }
-            let refused = cache.stats().refused;
+            let refused = cache.stats().rejected;
             assert_eq!((refused.forged, refused.reused), (before + 4, 0));
             assert!(drain(&cache).is_empty());
             assert!(opens(&cache, &new.token), "it has not ended");
@@ -497,6 +497,6 @@ fn an_old_id_within_its_grace_was_counted_as_reused_where_the_session_had_ended(
     let new = rotate(&cache, &old.id, GRACE);
     assert!(cache.end(&new.id));
     assert!(!opens(&cache, &old.token));
-    let refused = cache.stats().refused;
+    let refused = cache.stats().rejected;
     assert_eq!((refused.unknown, refused.reused), (1, 0));
 }

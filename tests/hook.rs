@@ -39,7 +39,7 @@ fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
     for round in 1..=10 {
         let refused = cache.create(b"not let in", NEW.key(b"no: 203.0.113.9"));
         assert_eq!(refused.err(), Some(Error::Refused));
-        before.turned_away = round;
+        before.admission_denied = round;
         assert_eq!(cache.stats(), before);
     }
     assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
@@ -133,7 +133,7 @@ fn ops_1_a_limit_for_each_address_holds_under_threads() {
         }
     });
     let stats = cache.stats();
-    assert_eq!((stats.created, stats.turned_away), (200, 600));
+    assert_eq!((stats.created, stats.admission_denied), (200, 600));
     cache.validate();
 }
 

@@ -249,7 +249,7 @@ fn id_4_unknown_id_is_never_adopted() {
         assert!(!opens(&cache, &token), "and not adopted by a create either");
         assert!(cache.end(&made.id));
     }
-    assert_eq!(cache.stats().refused.unknown, 6);
+    assert_eq!(cache.stats().rejected.unknown, 6);
     assert!(cache.is_empty());
     assert_eq!(cache.stats().memory.used, 0);
 }
@@ -340,8 +340,8 @@ proptest! {
             prop_assert!(open(cache, &[&value, &hostile]).is_none());
             let after = cache.stats();
             prop_assert_eq!((after.sessions, after.memory), (before.sessions, before.memory));
-            let refused = after.refused.malformed + after.refused.forged;
-            prop_assert!(refused >= before.refused.malformed + before.refused.forged + 2);
+            let refused = after.rejected.malformed + after.rejected.forged;
+            prop_assert!(refused >= before.rejected.malformed + before.rejected.forged + 2);
             prop_assert_eq!(after.hits, 0);
             Ok(())
         })?;

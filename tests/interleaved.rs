@@ -227,7 +227,7 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
     }
     let hours = kept_for.as_secs() as usize / 3_600 + 2;
     assert!(rejected < 1_000 * hours / 256 * 2, "{rejected} of a thousand");
-    assert_eq!(cache.stats().refused.reused, 0);
+    assert_eq!(cache.stats().rejected.reused, 0);
 }
 
 #[test]

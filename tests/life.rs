@@ -98,7 +98,7 @@ fn life_4_reading_what_is_not_there_stores_nothing() {
     let stats = cache.stats();
     assert_eq!((cache.len(), stats.created, stats.memory.used), (0, 0, 0));
     assert_eq!((stats.hits, stats.misses), (0, rounds * 8));
-    let refused = stats.refused;
+    let refused = stats.rejected;
     assert_eq!([refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds), [2, 1, 2]);
 }
 
@@ -311,7 +311,7 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
     let new = cache.rotate(&old.id, Grace::of(HOUR)).unwrap();
     assert!(cache.end(&new.id));
     assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
-    let refused = cache.stats().refused;
+    let refused = cache.stats().rejected;
     assert_eq!((refused.unknown, refused.reused), (2, 0));
 }
 
@@ -329,6 +329,6 @@ fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     assert!(opens(&cache, &new.token) && opens(&cache, &other.token));
     assert!(opens(&cache, &late.token), "within its grace");
     assert!(!opens(&cache, &tab.token));
-    assert_eq!(cache.stats().refused.reused, 1);
+    assert_eq!(cache.stats().rejected.reused, 1);
     assert!(cache.end(&tab.id) && !opens(&cache, &new.token), "a sign-out is not lost");
 }

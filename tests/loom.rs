@@ -307,7 +307,7 @@ fn grace_expiry_against_open_by_the_old_id_is_before_it_or_behind() {
                 "opened within the grace"
             }
             None => {
-                assert_eq!(cache.stats().refused.reused, 2);
+                assert_eq!(cache.stats().rejected.reused, 2);
                 "refused after it"
             }
         }

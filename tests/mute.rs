@@ -133,8 +133,8 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Stats", &cache.stats());
     printed.debug("Clock", &clock);
     printed.debug("Timeouts", &idle(HOUR));
-    printed.debug("Maintained", &cache.maintain(10));
-    printed.debug("Maintenance", &cache.start_maintenance().unwrap());
+    printed.debug("MaintenanceReport", &cache.maintain(10));
+    printed.debug("MaintenanceThread", &cache.start_maintenance().unwrap());
     printed.debug("SetCookie", &SetCookie::builder(NAME).build().unwrap());
     let mut secrets = [&first, &second, &third].map(secrets_of).concat();
     secrets.extend([key(1).to_vec(), key(2).to_vec(), USER.into()]);

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    BuildError, Clock, Grace, Issued, KeyError, Refused, SessionCache, Token,
+    BuildError, Clock, Grace, Issued, KeyError, RejectionCounts, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -77,9 +77,9 @@ fn sign_1_a_forged_token_touches_and_counts_nothing_of_the_session() {
         let after = cache.stats();
         assert_eq!(after.sessions, before.sessions, "still on probation");
         assert_eq!((after.sessions.probation, after.hits), (1, 0));
-        let mut refused = before.refused;
+        let mut refused = before.rejected;
         refused.forged = 2 * forged.len() as u64;
-        assert_eq!(after.refused, refused);
+        assert_eq!(after.rejected, refused);
         clock.advance(cache.idle_timeout() / 2 - TICK);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
         clock.advance(TICK);
@@ -112,13 +112,13 @@ fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
             let mixed = Parts { tag: parts(old).tag, ..parts(&last) };
             assert!(!opens(&cache, &mixed.encode()));
         }
-        assert_eq!(cache.stats().refused.forged, 3);
+        assert_eq!(cache.stats().rejected.forged, 3);
         assert!(opens(&cache, &last.token));
     }
 }
 
 /// What each kind of token comes to, and how the refusals are counted.
-fn answers(verify_first: bool) -> Vec<(&'static str, bool, Refused)> {
+fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let (cache, clock) = with(verify_first);
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
     let expired = cache.create(b"data", having(idle(MINUTE))).unwrap();
@@ -154,7 +154,7 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, Refused)> {
     texts.push(("nothing", String::new()));
     let answer = |(what, text): (&'static str, String)| {
         let is_found = request(&cache, &text).is_some_and(|(_, data)| data == b"data");
-        (what, is_found, cache.stats().refused)
+        (what, is_found, cache.stats().rejected)
     };
     texts.into_iter().map(answer).collect()
 }
@@ -187,7 +187,7 @@ fn sign_4_a_token_for_another_cookie_name_is_forged() {
         assert_eq!((parts(&made).id, parts(&made).home), (parts(&twin).id, parts(&twin).home));
         assert!(opens(&one, &made.token) && opens(&other, &twin.token));
         assert!(!opens(&other, &made.token) && !opens(&one, &twin.token));
-        assert_eq!((one.stats().refused.forged, other.stats().refused.forged), (1, 1));
+        assert_eq!((one.stats().rejected.forged, other.stats().rejected.forged), (1, 1));
         let swapped = [field(&one, twin.token.as_str()), field(&other, made.token.as_str())];
         assert!(open(&other, &[&swapped[0], &swapped[1]]).is_none());
     }
@@ -209,11 +209,11 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
         let by_second = [create(&cache, b"data"), cache.rotate(&next.id, Grace::NONE).unwrap()];
         assert_eq!(by_second.map(|made| parts(&made).key), [number(2); 2]);
         cache.set_keys(&ring(&[3, 2])).unwrap();
-        let forged = cache.stats().refused.forged;
+        let forged = cache.stats().rejected.forged;
         for old in [&read, &unread, &old_id, &next] {
             assert!(!opens(&cache, &old.token), "only the retired key had signed it");
         }
-        assert_eq!(cache.stats().refused.forged, forged + 4);
+        assert_eq!(cache.stats().rejected.forged, forged + 4);
         assert!(!cache.end_token(unread.token.as_str().as_bytes()));
         assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
         let again = cache.rotate(&unread.id, Grace::NONE).unwrap();

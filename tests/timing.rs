@@ -19,7 +19,7 @@ use std::{env, hint::black_box, time::Instant};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use sessile::{Clock, Refused, SessionCache, internals::cookie::Parts};
+use sessile::{Clock, RejectionCounts, SessionCache, internals::cookie::Parts};
 use support::{Random, builder, create, is_long, opens};
 
 /// Two classes of tokens that are all refused, with as many of each.
@@ -195,12 +195,12 @@ fn id_6_a_wrong_tag_is_refused_the_same_way_wherever_it_is_wrong() {
             let after = cache.stats();
             assert_eq!(after.sessions, before.sessions, "nobody leaves probation");
             assert_eq!((after.hits, after.misses - before.misses), (0, TOKENS as u64));
-            after.refused.forged - before.refused.forged
+            after.rejected.forged - before.rejected.forged
         });
         assert_eq!(refusals, [TOKENS as u64; 2]);
-        let mut others = cache.stats().refused;
+        let mut others = cache.stats().rejected;
         others.forged = 0;
-        assert_eq!(others, Refused::default());
+        assert_eq!(others, RejectionCounts::default());
     }
 }
 
@@ -219,7 +219,7 @@ fn id_6_the_whole_tag_counts() {
             all_but_one.tag[bit / 8] ^= 1 << (bit % 8);
             assert!(!opens(&cache, &all_but_one.encode()), "bit {bit}");
         }
-        assert_eq!(cache.stats().refused.forged, 256);
+        assert_eq!(cache.stats().rejected.forged, 256);
         assert!(opens(&cache, &right.encode()));
     }
 }

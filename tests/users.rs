@@ -344,7 +344,7 @@ fn life_7_one_more_ends_the_stalest() {
     assert!(!opens(&cache, &made[1].token), "the one that was not seen for longest");
     assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
     let stats = cache.stats();
-    assert_eq!((stats.ended, stats.limited, stats.evicted), (1, 1, Evicted::default()));
+    assert_eq!((stats.ended, stats.session_limit_hits, stats.evicted), (1, 1, Evicted::default()));
     cache.validate();
 }
 
@@ -369,7 +369,7 @@ fn life_7_one_more_is_refused_and_nothing_changed() {
         let error = cache.sign_in(&guest.id, "ada", PLAINLY).unwrap_err();
         assert_eq!(error, Error::TooManySessions);
         assert!(error.to_string().contains("max_sessions_per_user"));
-        assert_eq!(cache.stats().limited, before.limited + 1);
+        assert_eq!(cache.stats().session_limit_hits, before.session_limit_hits + 1);
         assert_eq!(cache.stats().memory, before.memory);
         assert!(opens(&cache, &guest.token), "the session stays as it was");
     }
@@ -396,7 +396,7 @@ fn life_7_signing_in_again_does_not_count_twice() {
         assert_eq!(cache.sessions_of("ada").len(), 1, "who leaves is not counted");
         sign_in(&cache, &mine.id, "ada");
         assert_eq!(cache.sessions_of("ada").len(), 2);
-        assert_eq!(cache.stats().limited, 0);
+        assert_eq!(cache.stats().session_limit_hits, 0);
     }
 }
 
@@ -431,7 +431,7 @@ fn life_7_a_sign_in_that_does_not_fit_ends_nobody() {
     assert!(opens(&cache, &stalest.token));
     assert_eq!(cache.sign_in(&large.id, "ada", PLAINLY).err(), Some(Error::Full));
     assert!(opens(&cache, &stalest.token) && opens(&cache, &large.token));
-    assert_eq!((cache.stats().ended, cache.stats().limited), (0, 0));
+    assert_eq!((cache.stats().ended, cache.stats().session_limit_hits), (0, 0));
     cache.validate();
 }
 

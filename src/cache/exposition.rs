@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::stats::{Evicted, Memory, Refused, Sessions, Stats};
+use super::stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats};
 
 /// Statistics that are shown as text.
 struct Exposition<'a>(&'a Stats);
@@ -22,7 +22,7 @@ impl Stats {
     /// let text = cache.stats().prometheus().to_string();
     ///
     /// assert!(text.contains("\nsessile_memory_bytes{kind=\"budget\"} 8388608\n"));
-    /// assert!(text.contains("\nsessile_refused_total{cause=\"forged\"} 0\n"));
+    /// assert!(text.contains("\nsessile_rejected_total{cause=\"forged\"} 0\n"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prometheus(&self) -> impl fmt::Display {
@@ -38,46 +38,46 @@ impl fmt::Display for Exposition<'_> {
             sessions,
             hits,
             misses,
-            refused,
+            rejected,
             created,
-            turned_away,
+            admission_denied,
             saved,
             conflicts,
             rotated,
             signed_in,
             ended,
-            limited,
+            session_limit_hits,
             expired,
             evicted,
             full,
-            moved,
+            compactions,
             events_dropped,
-            emptied,
+            shard_resets,
         } = *self.0;
         write_memory(f, memory)?;
         write_sessions(f, sessions)?;
         let reads = [("hit", hits), ("miss", misses)];
         counters(f, "reads", "Reads by what came of them.", "result", &reads)?;
-        write_refused(f, refused)?;
+        write_rejected(f, rejected)?;
         counter(f, "created", "Sessions created.", created)?;
-        counter(f, "turned_away", "Sessions that the hook refused to make.", turned_away)?;
+        counter(f, "admission_denied", "Sessions that the hook rejected to make.", admission_denied)?;
         counter(f, "saved", "Saves that stored something.", saved)?;
-        counter(f, "conflicts", "Saves refused since another had come before.", conflicts)?;
+        counter(f, "conflicts", "Saves rejected since another had come before.", conflicts)?;
         counter(f, "rotated", "Plain rotations.", rotated)?;
         counter(f, "signed_in", "Sign-ins.", signed_in)?;
         counter(f, "ended", "Sessions ended.", ended)?;
-        counter(f, "limited", "Sign-ins of users at their limit of sessions.", limited)?;
+        counter(f, "session_limit_hits", "Sign-ins of users at their limit of sessions.", session_limit_hits)?;
         counter(f, "expired", "Expired sessions whose memory was given back.", expired)?;
         write_evicted(f, evicted)?;
-        counter(f, "full", "Writes refused for want of room.", full)?;
-        counter(f, "moved_blocks", "Blocks moved to make room.", moved)?;
+        counter(f, "full", "Writes rejected for want of room.", full)?;
+        counter(f, "compactions", "Blocks compactions to make room.", compactions)?;
         counter(f, "dropped_events", "Events that did not fit the queue.", events_dropped)?;
-        counter(f, "emptied_shards", "Shards emptied after a mistake of the engine.", emptied)
+        counter(f, "emptied_shards", "Shards shard_resets after a mistake of the engine.", shard_resets)
     }
 }
 
-fn write_memory(f: &mut fmt::Formatter<'_>, memory: Memory) -> fmt::Result {
-    let Memory { budget, capacity, used, authenticated } = memory;
+fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result {
+    let MemoryUsage { budget, capacity, used, authenticated } = memory;
     let samples = [
         ("budget", budget as u64),
         ("capacity", capacity as u64),
@@ -88,8 +88,8 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: Memory) -> fmt::Result {
     family(f, "sessile_memory_bytes", "gauge", help, "kind", &samples)
 }
 
-fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: Sessions) -> fmt::Result {
-    let Sessions { probation, anonymous, authenticated, aliases } = sessions;
+fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::Result {
+    let SessionCounts { probation, anonymous, authenticated, aliases } = sessions;
     let samples = [
         ("probation", probation as u64),
         ("anonymous", anonymous as u64),
@@ -101,8 +101,8 @@ fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: Sessions) -> fmt::Result
     family(f, "sessile_aliases", "gauge", help, "", &[("", aliases as u64)])
 }
 
-fn write_refused(f: &mut fmt::Formatter<'_>, refused: Refused) -> fmt::Result {
-    let Refused { malformed, forged, unknown, expired, reused } = refused;
+fn write_rejected(f: &mut fmt::Formatter<'_>, rejected: RejectionCounts) -> fmt::Result {
+    let RejectionCounts { malformed, forged, unknown, expired, reused } = rejected;
     let samples = [
         ("malformed", malformed),
         ("forged", forged),
@@ -110,11 +110,11 @@ fn write_refused(f: &mut fmt::Formatter<'_>, refused: Refused) -> fmt::Result {
         ("expired", expired),
         ("reused", reused),
     ];
-    counters(f, "refused", "Tokens and ids that were refused, by cause.", "cause", &samples)
+    counters(f, "rejected", "Tokens and ids that were rejected, by cause.", "cause", &samples)
 }
 
-fn write_evicted(f: &mut fmt::Formatter<'_>, evicted: Evicted) -> fmt::Result {
-    let Evicted { aliases, probation, anonymous, authenticated } = evicted;
+fn write_evicted(f: &mut fmt::Formatter<'_>, evicted: EvictionCounts) -> fmt::Result {
+    let EvictionCounts { aliases, probation, anonymous, authenticated } = evicted;
     let samples = [
         ("alias", aliases),
         ("probation", probation),

@@ -13,7 +13,7 @@ use crate::clock::TICK;
 /// What one call of [`SessionCache::maintain`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Maintained {
+pub struct MaintenanceReport {
     /// Entries looked at.
     pub visited: usize,
     /// Sessions whose memory was given back.
@@ -24,12 +24,12 @@ pub struct Maintained {
 
 /// A thread that keeps a cache's memory free of expired sessions. It stops, and is waited for, when this
 /// is dropped.
-pub struct Maintenance {
+pub struct MaintenanceThread {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Maintenance {
+impl MaintenanceThread {
     pub(super) fn start(cache: SessionCache) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let work = move || {
@@ -46,7 +46,7 @@ impl Maintenance {
     }
 }
 
-impl Drop for Maintenance {
+impl Drop for MaintenanceThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -56,9 +56,9 @@ impl Drop for Maintenance {
     }
 }
 
-impl fmt::Debug for Maintenance {
+impl fmt::Debug for MaintenanceThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Maintenance(..)")
+        f.write_str("MaintenanceThread(..)")
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, Maintained, SessionCache, Stripe, stats::Cause};
+use super::{Inner, MaintenanceReport, SessionCache, Stripe, stats::Cause};
 use crate::{
     clock::Tick,
     cookie::Parts,
@@ -98,7 +98,7 @@ impl SessionCache {
     }
 
     /// Frees what is due in one shard, some entries at a time. Says whether more is.
-    pub(super) fn maintain_shard(&self, home: usize, budget: usize, done: &mut Maintained) -> bool {
+    pub(super) fn maintain_shard(&self, home: usize, budget: usize, done: &mut MaintenanceReport) -> bool {
         let stripe = &self.0.stripes[home];
         loop {
             let slice = SLICE.min(budget - done.visited);
@@ -135,7 +135,7 @@ impl SessionCache {
         if settings.admit.as_ref().is_none_or(|admits| admits(key)) {
             return Ok(());
         }
-        counters.count(Cause::TurnedAway);
+        counters.count(Cause::AdmissionDenied);
         Err(Error::Refused)
     }
 

@@ -14,19 +14,19 @@ use crate::{
 #[non_exhaustive]
 pub struct Stats {
     /// The memory.
-    pub memory: Memory,
+    pub memory: MemoryUsage,
     /// What is alive now, by class. Expired sessions count until their memory is given back.
-    pub sessions: Sessions,
+    pub sessions: SessionCounts,
     /// Reads that gave a record.
     pub hits: u64,
     /// Reads that gave none, for whatever cause, a missing cookie included.
     pub misses: u64,
     /// Tokens and ids that were refused, by cause.
-    pub refused: Refused,
+    pub rejected: RejectionCounts,
     /// Sessions created.
     pub created: u64,
     /// Sessions that the application's own hook refused to make.
-    pub turned_away: u64,
+    pub admission_denied: u64,
     /// Saves that stored something.
     pub saved: u64,
     /// Saves that were refused because somebody else had saved.
@@ -39,25 +39,25 @@ pub struct Stats {
     pub ended: u64,
     /// Sign-ins of a user who had as many sessions as may be: the stalest of those ended, or the sign-in was
     /// refused.
-    pub limited: u64,
+    pub session_limit_hits: u64,
     /// Sessions whose memory was given back because they had expired.
     pub expired: u64,
     /// Sessions that went to make room, by class.
-    pub evicted: Evicted,
+    pub evicted: EvictionCounts,
     /// Writes that were refused because there was no room.
     pub full: u64,
     /// Blocks that were moved to make room.
-    pub moved: u64,
+    pub compactions: u64,
     /// Events that did not fit the queue.
     pub events_dropped: u64,
     /// Shards that were emptied because a verb panicked in them: each is a mistake in this crate.
-    pub emptied: u64,
+    pub shard_resets: u64,
 }
 
 /// The memory of a cache, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Memory {
+pub struct MemoryUsage {
     /// What the cache was given. It never uses more.
     pub budget: usize,
     /// The part of it that is for sessions.
@@ -71,7 +71,7 @@ pub struct Memory {
 /// Sessions by class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sessions {
+pub struct SessionCounts {
     /// Anonymous ones whose cookie has not come back yet.
     pub probation: usize,
     /// Anonymous ones whose cookie came back.
@@ -85,7 +85,7 @@ pub struct Sessions {
 /// Evictions by class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Evicted {
+pub struct EvictionCounts {
     /// Old ids of rotated sessions.
     pub aliases: u64,
     /// Anonymous sessions whose cookie had not come back.
@@ -99,7 +99,7 @@ pub struct Evicted {
 /// Refusals by cause. To the client they are all one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refused {
+pub struct RejectionCounts {
     /// No token at all.
     pub malformed: u64,
     /// A token whose tag is wrong, or whose key is not valid (any more).
@@ -122,7 +122,7 @@ pub(super) enum Cause {
     Unknown,
     Expired,
     Reused,
-    TurnedAway,
+    AdmissionDenied,
     Full,
 }
 
@@ -157,9 +157,9 @@ impl Counters {
     pub(super) fn fill(&self, stats: &mut Stats) {
         stats.hits = self.sum(Cause::Hit);
         stats.misses = self.sum(Cause::Miss);
-        stats.turned_away = self.sum(Cause::TurnedAway);
+        stats.admission_denied = self.sum(Cause::AdmissionDenied);
         stats.full = self.sum(Cause::Full);
-        stats.refused = Refused {
+        stats.rejected = RejectionCounts {
             malformed: self.sum(Cause::Malformed),
             forged: self.sum(Cause::Forged),
             unknown: self.sum(Cause::Unknown),
@@ -193,10 +193,10 @@ impl Stats {
         self.rotated += counts.rotated;
         self.signed_in += counts.signed_in;
         self.ended += counts.ended;
-        self.limited += counts.limited;
+        self.session_limit_hits += counts.session_limit_hits;
         self.expired += counts.expired;
-        self.moved += counts.moved;
-        self.emptied += counts.emptied;
+        self.compactions += counts.compactions;
+        self.shard_resets += counts.shard_resets;
     }
 }
 

@@ -12,11 +12,11 @@ pub(crate) struct Counts {
     pub(crate) signed_in: u64,
     pub(crate) ended: u64,
     /// Sign-ins at the limit of their user.
-    pub(crate) limited: u64,
+    pub(crate) session_limit_hits: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
-    pub(crate) moved: u64,
+    pub(crate) compactions: u64,
     /// The words of those blocks.
     pub(crate) moved_words: u64,
-    pub(crate) emptied: u64,
+    pub(crate) shard_resets: u64,
 }

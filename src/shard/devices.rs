@@ -124,7 +124,7 @@ impl Shard {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
             self.vacancy(&newcomer.stamp.id)?;
             if limit.then == AtLimit::Refuse {
-                self.counts.limited += 1;
+                self.counts.session_limit_hits += 1;
                 return Err(Refusal::TooMany);
             }
             // It may be evicted for a session with a user, so ending it leaves this sum as it is.
@@ -132,7 +132,7 @@ impl Shard {
                 return Err(Refusal::Full);
             }
             self.bury(stalest, EndReason::SessionLimit, now);
-            self.counts.limited += 1;
+            self.counts.session_limit_hits += 1;
         }
         self.admit(newcomer, len, own, now)
     }

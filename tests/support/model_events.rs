@@ -72,7 +72,7 @@ impl Pair {
     /// What was counted is what was told.
     fn compare_with_stats(&self) {
         let stats = self.cache.stats();
-        assert_eq!((stats.events_dropped, stats.emptied), (0, 0));
+        assert_eq!((stats.events_dropped, stats.shard_resets), (0, 0));
         let memory = stats.memory;
         assert!(memory.used <= memory.capacity && memory.capacity < memory.budget);
         let evicted = stats.evicted;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Record, Refused, SessionId, Stats, EventKind, EndReason};
+use sessile::{Record, RejectionCounts, SessionId, Stats, EventKind, EndReason};
 
 use super::{Along, Pair, TICK, Way};
 
@@ -53,7 +53,7 @@ impl Pair {
         };
         let after = self.cache.stats();
         assert_eq!((after.hits, after.misses), (before.hits + 1, before.misses));
-        assert_eq!(after.refused, before.refused);
+        assert_eq!(after.rejected, before.rejected);
         self.expect(Along::Nothing, &[]);
         self.agree(&way, true);
         assert_eq!((record.id, record.is_alias()), (*id, way.is_old));
@@ -127,16 +127,16 @@ impl Pair {
     fn cause(&self, before: &Stats) -> Cause {
         let after = self.cache.stats();
         assert_eq!((after.hits, after.misses), (before.hits, before.misses + 1));
-        let causes = |refused: Refused| {
-            let unproven = refused.malformed + refused.forged;
+        let causes = |rejected: RejectionCounts| {
+            let unproven = rejected.malformed + rejected.forged;
             [
                 (Cause::Unproven, unproven),
-                (Cause::Unknown, refused.unknown),
-                (Cause::Expired, refused.expired),
-                (Cause::Reused, refused.reused),
+                (Cause::Unknown, rejected.unknown),
+                (Cause::Expired, rejected.expired),
+                (Cause::Reused, rejected.reused),
             ]
         };
-        let pairs = causes(before.refused).into_iter().zip(causes(after.refused));
+        let pairs = causes(before.rejected).into_iter().zip(causes(after.rejected));
         let changed: Vec<_> = pairs.filter(|(old, new)| old != new).collect();
         let [((cause, old), (_, new))] = changed[..] else { panic!("{changed:?}") };
         assert_eq!(new, old + 1, "{cause:?}");

@@ -18,18 +18,18 @@ pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, P
     let counts = [
         ("hits", stats.hits),
         ("misses", stats.misses),
-        ("refused_malformed", stats.refused.malformed),
-        ("refused_forged", stats.refused.forged),
-        ("refused_unknown", stats.refused.unknown),
-        ("refused_expired", stats.refused.expired),
-        ("refused_reused", stats.refused.reused),
+        ("refused_malformed", stats.rejected.malformed),
+        ("refused_forged", stats.rejected.forged),
+        ("refused_unknown", stats.rejected.unknown),
+        ("refused_expired", stats.rejected.expired),
+        ("refused_reused", stats.rejected.reused),
         ("created", stats.created),
         ("saved", stats.saved),
         ("conflicts", stats.conflicts),
         ("rotated", stats.rotated),
         ("signed_in", stats.signed_in),
         ("ended", stats.ended),
-        ("limited", stats.limited),
+        ("limited", stats.session_limit_hits),
         ("expired", stats.expired),
         ("evicted_aliases", stats.evicted.aliases),
         ("evicted_probation", stats.evicted.probation),
@@ -37,7 +37,7 @@ pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, P
         ("evicted_authenticated", stats.evicted.authenticated),
         ("full", stats.full),
         ("events_dropped", stats.events_dropped),
-        ("emptied", stats.emptied),
+        ("emptied", stats.shard_resets),
     ];
     sizes.iter().try_for_each(|(name, number)| dict.set_item(name, number))?;
     counts.iter().try_for_each(|(name, number)| dict.set_item(name, number))?;

@@ -310,9 +310,9 @@ fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
     let error = reply.result.unwrap_err();
     assert_eq!((error.cause(), error.status()), (Error::Refused, StatusCode::TOO_MANY_REQUESTS));
     assert!(!reply.headers.contains_key(header::SET_COOKIE));
-    assert_eq!((cache.len(), cache.stats().turned_away), (0, 1));
+    assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");
-    assert_eq!(cache.stats().turned_away, 1);
+    assert_eq!(cache.stats().admission_denied, 1);
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn the_admission_hook_is_asked_once_for_each_session() {
         }
         assert_eq!(asked.load(Relaxed) as usize, at + 1);
     }
-    assert_eq!(cache.stats().turned_away, 2);
+    assert_eq!(cache.stats().admission_denied, 2);
 }
 
 #[test]

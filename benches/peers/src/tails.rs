@@ -120,9 +120,9 @@ fn rotate(cache: &SessionCache, rotations: usize) -> (Vec<Token>, (SessionId, To
 fn oldest_remembered(cache: &SessionCache, tokens: &[Token]) -> usize {
     let mut buffer = BytesMut::new();
     let mut is_remembered = |token: &Token| {
-        let before = cache.stats().refused.reused;
+        let before = cache.stats().rejected.reused;
         cache.open_token(token.as_str().as_bytes(), &mut buffer);
-        cache.stats().refused.reused > before
+        cache.stats().rejected.reused > before
     };
     let last = tokens.len() - 4;
     if is_remembered(&tokens[0]) {

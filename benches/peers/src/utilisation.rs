@@ -39,7 +39,7 @@ struct Churn {
     random: Random,
     value: Vec<u8>,
     refused: usize,
-    moved: u64,
+    compactions: u64,
     /// Ten-thousandths of the region in use, one figure a create.
     used: Histogram<u64>,
     /// Sessions displaced, one figure a create.
@@ -57,7 +57,7 @@ impl Churn {
             random: Random::new(5),
             value: vec![0; LONGEST],
             refused: 0,
-            moved: 0,
+            compactions: 0,
             used: histogram(),
             evicted: histogram(),
             times: histogram(),
@@ -85,7 +85,7 @@ impl Churn {
 
     fn run(&mut self, creates: usize) {
         let mut before = self.cache.stats();
-        let moved = before.moved;
+        let compactions = before.compactions;
         for _ in 0..creates {
             let start = Instant::now();
             self.refused += usize::from(self.create().is_none());
@@ -97,7 +97,7 @@ impl Churn {
             self.used.saturating_record(u64::try_from(used).unwrap_or(u64::MAX));
             before = after;
         }
-        self.moved = before.moved - moved;
+        self.compactions = before.compactions - compactions;
     }
 
     fn create(&mut self) -> Option<sessile::Issued> {
@@ -116,7 +116,7 @@ impl Churn {
             percent(0.5),
             figure(self.evicted.mean(), 2),
             format!("{} / {} / {}", evicted(0.5), evicted(0.999), self.evicted.max()),
-            figure(self.moved as f64 / creates, 2),
+            figure(self.compactions as f64 / creates, 2),
             format!("{} / {} / {}", micros(0.5), micros(0.999), micros(1.0)),
             self.refused.to_string(),
         ]);
@@ -133,7 +133,7 @@ const HEAD: [&str; 8] = [
     "p50",
     "evicted a create, mean",
     "p50 / p99.9 / worst",
-    "moved a create",
+    "compactions a create",
     "µs a create, p50 / p99.9 / worst",
     "refused",
 ];

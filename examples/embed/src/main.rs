@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stats = cache.stats();
     println!(
         "{} hits, {} misses, {} refused as rotated.",
-        stats.hits, stats.misses, stats.refused.reused
+        stats.hits, stats.misses, stats.rejected.reused
     );
     println!("{} of {} bytes in use.", stats.memory.used, stats.memory.budget);
     Ok(())

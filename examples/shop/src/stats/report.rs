@@ -99,7 +99,7 @@ impl Report {
 
     /// Whole numbers by name. The first [`CLASSES`] are the sessions alive, by class.
     fn counts(&self) -> [(&'static str, u64); 26] {
-        let Stats { sessions, evicted, refused, .. } = self.engine;
+        let Stats { sessions, evicted, rejected, .. } = self.engine;
         let engine = &self.engine;
         [
             ("authenticated", sessions.authenticated as u64),
@@ -110,11 +110,11 @@ impl Report {
             ("capacity", self.capacity),
             ("hits", engine.hits),
             ("misses", engine.misses),
-            ("refused_malformed", refused.malformed),
-            ("refused_forged", refused.forged),
-            ("refused_unknown", refused.unknown),
-            ("refused_expired", refused.expired),
-            ("refused_reused", refused.reused),
+            ("refused_malformed", rejected.malformed),
+            ("refused_forged", rejected.forged),
+            ("refused_unknown", rejected.unknown),
+            ("refused_expired", rejected.expired),
+            ("refused_reused", rejected.reused),
             ("evicted_authenticated", evicted.authenticated),
             ("evicted_anonymous", evicted.anonymous),
             ("evicted_probation", evicted.probation),
@@ -126,7 +126,7 @@ impl Report {
             ("expired", engine.expired),
             ("conflicts", engine.conflicts),
             ("full", engine.full),
-            ("moved", engine.moved),
+            ("moved", engine.compactions),
             ("events_dropped", engine.events_dropped),
         ]
     }

@@ -92,7 +92,7 @@ fn ops_1_metrics_are_text_that_prometheus_reads() {
     for sample in [
         "sessile_memory_bytes{kind=\"budget\"} 8388608",
         "sessile_sessions{class=\"authenticated\"} 1",
-        "sessile_refused_total{cause=\"forged\"} 1",
+        "sessile_rejected_total{cause=\"forged\"} 1",
         "sessile_signed_in_total 1",
     ] {
         let is_there = answer.body.lines().any(|line| line == sample);
