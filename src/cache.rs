@@ -103,11 +103,11 @@ impl SessionCache {
         Builder::new()
     }
 
-    /// Makes a new session of `data`, if the hook of [`admit`](Builder::admit) lets it: an anonymous one, unless
+    /// Makes a new session of `data`, if the hook of [`admission`](Builder::admission) lets it: an anonymous one, unless
     /// it has a [user](NewSession::user) from the start.
     ///
     /// # Errors
-    /// [`Refused`](Error::Refused) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
+    /// [`Refused`](Error::AdmissionDenied) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
     /// is anonymous and could only displace sessions with a user, or take what is kept for them,
     /// [`Entropy`](Error::Entropy), and those of [`sign_in`](Self::sign_in) with a user. Then nothing was changed.
     pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {

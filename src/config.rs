@@ -27,7 +27,7 @@ pub struct Builder {
     pub(crate) max_sessions_per_user: usize,
     pub(crate) at_limit: AtLimit,
     pub(crate) authenticated_floor: usize,
-    pub(crate) admit: Option<Arc<Admit>>,
+    pub(crate) admission: Option<Arc<Admit>>,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
@@ -138,7 +138,7 @@ impl Builder {
             max_sessions_per_user: 32,
             at_limit: AtLimit::default(),
             authenticated_floor: 0,
-            admit: None,
+            admission: None,
             verify_first: false,
             clock: Clock::system(),
             entropy: system_entropy,
@@ -230,7 +230,7 @@ impl Builder {
     /// A hook of the application's own, asked before a session is made, with the
     /// [key](crate::NewSession::key) that [`create`](crate::SessionCache::create) was given; none unless
     /// set. Where it says no, nothing else is done and the answer is
-    /// [`Refused`](crate::Error::Refused). It is called on the thread of whoever creates, by many at once,
+    /// [`Refused`](crate::Error::AdmissionDenied). It is called on the thread of whoever creates, by many at once,
     /// with no lock held; if it panics, so does `create`, and nothing was changed.
     ///
     /// ```
@@ -238,18 +238,18 @@ impl Builder {
     ///
     /// let cache = SessionCache::builder()
     ///     .keys(KeyRing::random()?)
-    ///     .admit(|address| address != b"203.0.113.9")
+    ///     .admission(|address| address != b"203.0.113.9")
     ///     .build()?;
     ///
     /// assert!(cache.create(b"", NewSession::default().key(b"192.0.2.1")).is_ok());
     /// let robot = cache.create(b"", NewSession::default().key(b"203.0.113.9"));
-    /// assert_eq!(robot.err(), Some(Error::Refused));
+    /// assert_eq!(robot.err(), Some(Error::AdmissionDenied));
     /// assert_eq!(cache.stats().admission_denied, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn admit(self, hook: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
-        Self { admit: Some(Arc::new(hook)), ..self }
+    pub fn admission(self, hook: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self { admission: Some(Arc::new(hook)), ..self }
     }
 
     /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a

@@ -23,8 +23,8 @@ pub enum Error {
     Conflict,
     /// No room, and nothing there that may go to make some.
     Full,
-    /// The application's own hook, which [`Builder::admit`](crate::Builder::admit) took, refused the session.
-    Refused,
+    /// The application's own hook, which [`Builder::admission`](crate::Builder::admission) took, refused the session.
+    AdmissionDenied,
     /// The data is longer than a session may be.
     TooLarge {
         /// The length of the data, in bytes.
@@ -267,8 +267,8 @@ impl fmt::Display for Error {
             Self::Full => f.write_str(
                 "no room for the session, and nothing there that may go: raise `memory`",
             ),
-            Self::Refused => f.write_str(
-                "the application's own hook refused the session (`admit`): ask it why",
+            Self::AdmissionDenied => f.write_str(
+                "the application's own hook refused the session (`admission`): ask it why",
             ),
             Self::TooLarge { len, limit } => {
                 write!(

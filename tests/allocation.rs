@@ -198,10 +198,10 @@ fn a_full_cache_allocates_nothing_to_say_so() {
 
 #[test]
 fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
-    let cache = builder(&Clock::manual()).admit(<[u8]>::is_empty).build().unwrap();
+    let cache = builder(&Clock::manual()).admission(<[u8]>::is_empty).build().unwrap();
     warm(&cache);
     let refused = || cache.create(b"", NEW.key(b"192.0.2.1")).err();
-    assert_eq!(free_of_charge("refused", refused), Some(Error::Refused));
+    assert_eq!(free_of_charge("refused", refused), Some(Error::AdmissionDenied));
     let mut text = String::with_capacity(16 << 10);
     free_of_charge("text", || write!(text, "{}", cache.stats().prometheus()).unwrap());
     assert!(text.contains("sessile_turned_away_total 1\n"));

@@ -28,7 +28,7 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
             !key.starts_with(b"no")
         }
     };
-    (builder(&Clock::manual()).admit(hook).build().unwrap(), asked)
+    (builder(&Clock::manual()).admission(hook).build().unwrap(), asked)
 }
 
 #[test]
@@ -38,15 +38,15 @@ fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
     let mut before = cache.stats();
     for round in 1..=10 {
         let refused = cache.create(b"not let in", NEW.key(b"no: 203.0.113.9"));
-        assert_eq!(refused.err(), Some(Error::Refused));
+        assert_eq!(refused.err(), Some(Error::AdmissionDenied));
         before.admission_denied = round;
         assert_eq!(cache.stats(), before);
     }
     assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
     assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
     assert!(opens(&cache, &made.token));
-    let text = Error::Refused.to_string();
-    assert!(text.contains("hook refused") && text.contains("`admit`"), "{text}");
+    let text = Error::AdmissionDenied.to_string();
+    assert!(text.contains("hook refused") && text.contains("`admission`"), "{text}");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     assert_eq!(*asked.lock().unwrap(), keys);
     let too_large = vec![0; cache.max_session_size() + 1];
     let answer = |key| cache.create(&too_large, NEW.key(key)).err();
-    assert_eq!(answer(b"no"), Some(Error::Refused), "before anything else");
+    assert_eq!(answer(b"no"), Some(Error::AdmissionDenied), "before anything else");
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
 
@@ -83,9 +83,9 @@ fn a_refusal_draws_no_random_bytes() {
         Ok(())
     }
     let settings = builder(&Clock::manual()).entropy(counted);
-    let cache = settings.admit(|key| !key.is_empty()).build().unwrap();
+    let cache = settings.admission(|key| !key.is_empty()).build().unwrap();
     let before = DRAWN.load(SeqCst);
-    assert_eq!(cache.create(b"", NEW).err(), Some(Error::Refused));
+    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
     assert_eq!(DRAWN.load(SeqCst), before);
     assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
     assert!(DRAWN.load(SeqCst) > before);
@@ -96,7 +96,7 @@ fn it_may_use_the_cache_since_no_lock_is_held() {
     let cell: Arc<OnceLock<SessionCache>> = Arc::default();
     let inner = Arc::clone(&cell);
     let cache = builder(&Clock::manual())
-        .admit(move |_| {
+        .admission(move |_| {
             let cache = inner.get().unwrap();
             cache.maintain(100);
             cache.stats().sessions.probation < 10
@@ -105,7 +105,7 @@ fn it_may_use_the_cache_since_no_lock_is_held() {
         .unwrap();
     cell.set(cache.clone()).unwrap();
     create_many(&cache, 10, b"");
-    assert_eq!(cache.create(b"", NEW).err(), Some(Error::Refused));
+    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn ops_1_a_limit_for_each_address_holds_under_threads() {
     let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
     let cache = builder(&Clock::manual())
         .shards(4)
-        .admit(move |address| {
+        .admission(move |address| {
             let mut made = made.lock().unwrap();
             let number = made.entry(address.to_owned()).or_default();
             *number += 1;
@@ -140,7 +140,7 @@ fn ops_1_a_limit_for_each_address_holds_under_threads() {
 #[test]
 fn a_hook_that_panics_leaves_the_cache_as_it_was() {
     let cache = builder(&Clock::manual())
-        .admit(|key| if key.is_empty() { true } else { panic!("of the hook's own") })
+        .admission(|key| if key.is_empty() { true } else { panic!("of the hook's own") })
         .build()
         .unwrap();
     let made = create(&cache, b"data");
@@ -159,10 +159,10 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
         let asked = Arc::clone(&asked);
         move |_: &[u8]| asked.fetch_add(1, SeqCst) < 1
     };
-    let settings = builder(&Clock::manual()).admit(|_| panic!("never asked")).admit(hook);
+    let settings = builder(&Clock::manual()).admission(|_| panic!("never asked")).admission(hook);
     let [first, second] = [(); 2].map(|()| settings.clone().build().unwrap());
     assert!(first.create(b"", NEW).is_ok());
-    assert_eq!(second.create(b"", NEW).err(), Some(Error::Refused));
+    assert_eq!(second.create(b"", NEW).err(), Some(Error::AdmissionDenied));
     assert_eq!(asked.load(SeqCst), 2);
 }
 

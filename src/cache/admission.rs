@@ -5,10 +5,10 @@ use crate::error::Error;
 
 impl SessionCache {
     /// Returns true if the cache has a hook that decides whether a session is created:
-    /// [`Builder::admit`](crate::Builder::admit).
+    /// [`Builder::admission`](crate::Builder::admission).
     #[must_use]
     pub fn has_admission_hook(&self) -> bool {
-        self.0.settings.admit.is_some()
+        self.0.settings.admission.is_some()
     }
 
     /// Asks the admission hook before [`create`](Self::create), which then does not ask it if it is told so by
@@ -19,15 +19,15 @@ impl SessionCache {
     /// use sessile::{Error, KeyRing, NewSession, SessionCache};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
-    /// let cache = settings.admit(|address| address != b"203.0.113.9").build()?;
-    /// assert_eq!(cache.check_admission(b"203.0.113.9"), Err(Error::Refused));
+    /// let cache = settings.admission(|address| address != b"203.0.113.9").build()?;
+    /// assert_eq!(cache.check_admission(b"203.0.113.9"), Err(Error::AdmissionDenied));
     /// cache.check_admission(b"192.0.2.1")?;
     /// cache.create(b"a cart", NewSession::default().admitted())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`Refused`](Error::Refused), which counts in the statistics as if `create` had returned it.
+    /// [`Refused`](Error::AdmissionDenied), which counts in the statistics as if `create` had returned it.
     pub fn check_admission(&self, key: &[u8]) -> Result<(), Error> {
         self.ask_hook(key)
     }

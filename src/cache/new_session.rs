@@ -18,7 +18,7 @@ use crate::{config::Timeouts, id::SessionId};
 pub struct NewSession<'a> {
     /// The session's timeouts.
     pub timeouts: Timeouts,
-    /// What the hook of [`admit`](crate::Builder::admit) decides by: the application's own, such as the
+    /// What the hook of [`admission`](crate::Builder::admission) decides by: the application's own, such as the
     /// client's address. It is not kept. Empty unless set.
     pub key: &'a [u8],
     /// Who is signed in from the start, and how: for a visitor who had no session. Timeouts of the sign-in count

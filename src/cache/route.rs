@@ -132,11 +132,11 @@ impl SessionCache {
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
     pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
         let Inner { settings, counters, .. } = &*self.0;
-        if settings.admit.as_ref().is_none_or(|admits| admits(key)) {
+        if settings.admission.as_ref().is_none_or(|admits| admits(key)) {
             return Ok(());
         }
         counters.count(Cause::AdmissionDenied);
-        Err(Error::Refused)
+        Err(Error::AdmissionDenied)
     }
 
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {

@@ -40,7 +40,7 @@ use crate::SessionService;
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
     sessions: Sessions,
-    admit_key: Option<AdmitKey>,
+    admission_key: Option<AdmissionKey>,
     in_extensions: bool,
 }
 
@@ -59,23 +59,23 @@ impl SessionLayer {
 
     /// The session of a request, not begun where the request says nothing of it and nobody wants to know anything.
     #[inline]
-    pub(crate) fn pend<B>(&self, request: &mut Request<B>, admit_key: Option<Vec<u8>>) -> Pending {
+    pub(crate) fn pend<B>(&self, request: &mut Request<B>, admission_key: Option<Vec<u8>>) -> Pending {
         if let Some(outer) = take_outer(request)
             && let Some(pending) = self.sessions.pend_behind(&outer)
-            && admit_key.is_none()
+            && admission_key.is_none()
         {
             request.extensions_mut().insert(outer);
             return pending;
         }
         let is_asked = self.in_extensions
             || self.sessions.sign_in_page().is_some()
-            || admit_key.is_some()
+            || admission_key.is_some()
             || has_cookie(request.headers());
         if !is_asked {
             return self.sessions.pend(None);
         }
         let incoming = Incoming::from(request.headers());
-        let mut incoming = incoming.admit_key(admit_key.unwrap_or_default());
+        let mut incoming = incoming.admission_key(admission_key.unwrap_or_default());
         let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
         if is_repeatable
             && self.sessions.sign_in_page().is_some()
@@ -94,8 +94,8 @@ impl SessionLayer {
 
     /// On whose behalf a request may make a session, if that is asked of it.
     #[inline]
-    pub(crate) fn admit_key<B>(&self, request: Request<B>) -> (Request<B>, Option<Vec<u8>>) {
-        let Some(AdmitKey(key)) = &self.admit_key else {
+    pub(crate) fn admission_key<B>(&self, request: Request<B>) -> (Request<B>, Option<Vec<u8>>) {
+        let Some(AdmissionKey(key)) = &self.admission_key else {
             return (request, None);
         };
         let (parts, body) = request.into_parts();
@@ -204,7 +204,7 @@ impl SessionLayer {
         Ok(Self { sessions, ..self })
     }
 
-    /// What the cache's hook of [`admit`](sessile::Builder::admit) decides by when a request makes a session, such
+    /// What the cache's hook of [`admission`](sessile::Builder::admission) decides by when a request makes a session, such
     /// as the client's address. It is asked of each request. An empty key, unless set.
     ///
     /// ```
@@ -214,18 +214,18 @@ impl SessionLayer {
     /// let cache = SessionCache::builder()
     ///     .memory(4 << 20)
     ///     .keys(KeyRing::random()?)
-    ///     .admit(|address| address != b"203.0.113.9")
+    ///     .admission(|address| address != b"203.0.113.9")
     ///     .build()?;
     /// // Behind a proxy of ours that says who asks.
-    /// let layer = SessionLayer::new(cache).with_admit_key(|request| {
+    /// let layer = SessionLayer::new(cache).with_admission_key(|request| {
     ///     request.headers.get("x-real-ip").map(|address| address.as_bytes().to_vec()).unwrap_or_default()
     /// });
     /// # let _: SessionLayer = layer;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_admit_key(self, key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self { admit_key: Some(AdmitKey(Arc::new(key))), ..self }
+    pub fn with_admission_key(self, key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self { admission_key: Some(AdmissionKey(Arc::new(key))), ..self }
     }
 
     /// Puts the session into the request's extensions too: for services behind that look there, or that are called on
@@ -258,7 +258,7 @@ impl SessionLayer {
 
 impl From<Sessions> for SessionLayer {
     fn from(sessions: Sessions) -> Self {
-        Self { sessions, admit_key: None, in_extensions: false }
+        Self { sessions, admission_key: None, in_extensions: false }
     }
 }
 
@@ -289,12 +289,12 @@ static IN_EXTENSIONS: AtomicBool = AtomicBool::new(false);
 
 /// Makes a key of a request.
 #[derive(Clone)]
-struct AdmitKey(Arc<KeyOf>);
+struct AdmissionKey(Arc<KeyOf>);
 
 type KeyOf = dyn Fn(&Parts) -> Vec<u8> + Send + Sync;
 
-impl fmt::Debug for AdmitKey {
+impl fmt::Debug for AdmissionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdmitKey(..)")
+        f.write_str("AdmissionKey(..)")
     }
 }

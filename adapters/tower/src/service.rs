@@ -46,8 +46,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (mut request, admit_key) = self.layer.admit_key(request);
-        let mut pending = self.layer.pend(&mut request, admit_key);
+        let (mut request, admission_key) = self.layer.admission_key(request);
+        let mut pending = self.layer.pend(&mut request, admission_key);
         let inner = pending.enter(|| self.inner.call(request));
         ResponseFuture { inner, pending }
     }

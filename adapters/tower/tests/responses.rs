@@ -115,8 +115,8 @@ fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
 fn the_layer_says_for_whom_a_session_is_made() {
     let keys = KeyRing::random().unwrap();
     let settings = SessionCache::builder().memory(4 << 20).keys(keys);
-    let cache = settings.admit(|address| address == b"192.0.2.1").build().unwrap();
-    let layer = SessionLayer::new(cache.clone()).with_admit_key(|request| {
+    let cache = settings.admission(|address| address == b"192.0.2.1").build().unwrap();
+    let layer = SessionLayer::new(cache.clone()).with_admission_key(|request| {
         request
             .headers
             .get("x-address")

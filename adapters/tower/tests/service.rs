@@ -208,7 +208,7 @@ fn a_layer_behind_one_with_other_settings_has_a_session_of_its_own() {
     let layer = SessionLayer::new(cache.clone()).in_extensions();
     write_between(&layer, &layer.clone().with_sign_in_page("/sign-in").unwrap());
     assert_eq!(cache.stats().created, 2);
-    write_between(&layer, &layer.clone().with_admit_key(|_| b"192.0.2.1".to_vec()));
+    write_between(&layer, &layer.clone().with_admission_key(|_| b"192.0.2.1".to_vec()));
     assert_eq!(cache.stats().created, 4);
 }
 

@@ -142,7 +142,7 @@ impl CommitError {
             Error::Conflict if self.key.is_some() => StatusCode::CONFLICT,
             Error::TooManySessions | Error::Gone | Error::Rotated => StatusCode::CONFLICT,
             Error::Full | Error::Conflict => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Refused => StatusCode::TOO_MANY_REQUESTS,
+            Error::AdmissionDenied => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

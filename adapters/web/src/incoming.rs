@@ -21,23 +21,23 @@ use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 ///
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
 /// let fields = ["theme=dark", "lang=en"].map(Bytes::from);
-/// let incoming = Incoming::from_iter(fields).admit_key("192.0.2.1");
+/// let incoming = Incoming::from_iter(fields).admission_key("192.0.2.1");
 /// let session = Sessions::new(cache).begin(incoming);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
 pub struct Incoming {
     pub(crate) cookies: Cookies,
-    pub(crate) admit_key: Bytes,
+    pub(crate) admission_key: Bytes,
     pub(crate) path: Option<PathAndQuery>,
 }
 
 impl Incoming {
-    /// What the hook of [`admit`](sessile::Builder::admit) decides by if the request makes a session, such as
+    /// What the hook of [`admission`](sessile::Builder::admission) decides by if the request makes a session, such as
     /// the client's address; empty unless set.
     #[must_use]
-    pub fn admit_key(self, key: impl Into<Bytes>) -> Self {
-        Self { admit_key: key.into(), ..self }
+    pub fn admission_key(self, key: impl Into<Bytes>) -> Self {
+        Self { admission_key: key.into(), ..self }
     }
 
     /// Where the request went, to come back to after signing in: of one that can be repeated, `GET` or `HEAD`.

@@ -422,7 +422,7 @@ impl Session {
             if !is_admission_wanted {
                 return answer;
             }
-            let admitted = request.sessions.cache().check_admission(&request.incoming.admit_key);
+            let admitted = request.sessions.cache().check_admission(&request.incoming.admission_key);
             let answer = if admitted.is_ok() { Admission::Granted } else { Admission::Denied };
             self.state().admission = answer;
         }

@@ -171,7 +171,7 @@ impl State {
             Admission::Unasked => self.admission = Admission::Wanted,
             _ => {}
         }
-        Err(Error::Refused)
+        Err(Error::AdmissionDenied)
     }
 
     /// Updates a session that is there. When another request saved first, this one's changes are made to what that

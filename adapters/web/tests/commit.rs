@@ -304,11 +304,11 @@ fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
 
 #[test]
 fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
-    let cache = builder().admit(|_| false).build().unwrap();
+    let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (_, reply) = visitor.visit(|session| insert(session, "a", 1));
     let error = reply.result.unwrap_err();
-    assert_eq!((error.cause(), error.status()), (Error::Refused, StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!((error.cause(), error.status()), (Error::AdmissionDenied, StatusCode::TOO_MANY_REQUESTS));
     assert!(!reply.headers.contains_key(header::SET_COOKIE));
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");

@@ -157,10 +157,10 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
 
 #[test]
 fn what_stops_a_session_stops_its_form() {
-    let cache = builder().admit(|_| false).build().unwrap();
+    let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (refused, reply) = visitor.visit(|session| session.csrf_token().unwrap_err());
-    assert!(matches!(refused, SessionError::Store(error) if error.cause() == Error::Refused));
+    assert!(matches!(refused, SessionError::Store(error) if error.cause() == Error::AdmissionDenied));
     assert_eq!((reply.result, cache.len()), (Ok(()), 0));
 }
 

@@ -150,7 +150,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
         for store in stores {
             let looker = Looker::default();
             let cache = builder();
-            let cache = cache.admit({
+            let cache = cache.admission({
                 let looker = looker.clone();
                 move |_| {
                     looker.look();
@@ -184,7 +184,7 @@ fn the_admission_hook_may_change_the_session_that_is_to_be_created() {
                 true
             }
         };
-        let cache = builder().admit(hook).build().unwrap();
+        let cache = builder().admission(hook).build().unwrap();
         let mut browser = Visitor::of(&cache);
         let session = browser.begin();
         looker.hold(&session);
@@ -202,14 +202,14 @@ fn the_admission_hook_is_asked_once_for_each_session() {
         let asked = asked.clone();
         move |_: &[u8]| !asked.fetch_add(1, Relaxed).is_multiple_of(2)
     };
-    let cache = builder().admit(hook).build().unwrap();
+    let cache = builder().admission(hook).build().unwrap();
     let session = Visitor::of(&cache).begin();
     for (at, is_admitted) in [false, true, false, true].into_iter().enumerate() {
         session.insert("a", at).unwrap();
         let saved = session.save();
         assert_eq!(saved.is_ok(), is_admitted);
         if let Err(error) = saved {
-            assert!(matches!(error, SessionError::Store(error) if error.cause() == Error::Refused));
+            assert!(matches!(error, SessionError::Store(error) if error.cause() == Error::AdmissionDenied));
             assert!(session.keys().is_empty(), "its data is forgotten");
         } else {
             session.sign_out();
