@@ -26,7 +26,7 @@ pub struct Builder {
     pub(crate) keys: Option<KeyRing>,
     pub(crate) max_sessions_per_user: usize,
     pub(crate) at_limit: AtLimit,
-    pub(crate) authenticated_floor: usize,
+    pub(crate) reserved_for_authenticated: usize,
     pub(crate) admission: Option<Arc<Admit>>,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
@@ -137,7 +137,7 @@ impl Builder {
             keys: None,
             max_sessions_per_user: 32,
             at_limit: AtLimit::default(),
-            authenticated_floor: 0,
+            reserved_for_authenticated: 0,
             admission: None,
             verify_first: false,
             clock: Clock::system(),
@@ -223,8 +223,8 @@ impl Builder {
     /// Each shard keeps an even share, of its memory and of the places in its index. Sessions with a user
     /// may take more than that.
     #[must_use]
-    pub fn authenticated_floor(self, bytes: usize) -> Self {
-        Self { authenticated_floor: bytes, ..self }
+    pub fn reserved_for_authenticated(self, bytes: usize) -> Self {
+        Self { reserved_for_authenticated: bytes, ..self }
     }
 
     /// A hook of the application's own, asked before a session is made, with the

@@ -80,8 +80,8 @@ pub enum BuildError {
         /// The least.
         least: usize,
     },
-    /// `authenticated_floor` leaves a shard no room for one of the largest sessions without a user.
-    AuthenticatedFloor {
+    /// `reserved_for_authenticated` leaves a shard no room for one of the largest sessions without a user.
+    ReservedForAuthenticated {
         /// The setting, in bytes.
         given: usize,
         /// The most that would do, in bytes.
@@ -319,8 +319,8 @@ impl fmt::Display for BuildError {
             Self::MaxSessionsPerUser { given, least } => {
                 write!(f, "`max_sessions_per_user` was {given}; it must be at least {least}")
             }
-            Self::AuthenticatedFloor { given, most } => {
-                write!(f, "`authenticated_floor` was {given} bytes; it must be at most {most}")
+            Self::ReservedForAuthenticated { given, most } => {
+                write!(f, "`reserved_for_authenticated` was {given} bytes; it must be at most {most}")
             }
             Self::Timeout { setting, given, least, most } => {
                 write!(f, "`{setting}` was {given:?}; it must be between {least:?} and {most:?}")

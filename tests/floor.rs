@@ -27,7 +27,7 @@ fn capacity(settings: &Builder) -> usize {
 /// A cache that keeps a quarter for users, and how much that is.
 fn with_quarter() -> (SessionCache, usize) {
     let floor = capacity(&small()) / 4;
-    (small().authenticated_floor(floor).build().unwrap(), floor)
+    (small().reserved_for_authenticated(floor).build().unwrap(), floor)
 }
 
 /// The bytes that aliases and sessions without a user take.
@@ -141,11 +141,11 @@ fn a_newcomer_displaces_no_more_than_its_own_size_and_one_largest_session() {
 
 /// The highest floor there can be: one of the largest sessions without a user fits beside it.
 fn with_highest_floor() -> SessionCache {
-    let most = match small().authenticated_floor(usize::MAX).build() {
-        Err(BuildError::AuthenticatedFloor { most, .. }) => most,
+    let most = match small().reserved_for_authenticated(usize::MAX).build() {
+        Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
         other => panic!("{other:?}"),
     };
-    small().authenticated_floor(most).build().unwrap()
+    small().reserved_for_authenticated(most).build().unwrap()
 }
 
 #[test]
@@ -220,12 +220,12 @@ proptest! {
     ) {
         let shards = 1 << shards;
         let settings = small().memory((32 << 10) * usize::from(shards)).shards(shards);
-        let most = match settings.clone().authenticated_floor(usize::MAX).build() {
-            Err(BuildError::AuthenticatedFloor { most, .. }) => most,
+        let most = match settings.clone().reserved_for_authenticated(usize::MAX).build() {
+            Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
             other => panic!("{other:?}"),
         };
         let floor = most * share / 1_000;
-        let cache = settings.authenticated_floor(floor).build().unwrap();
+        let cache = settings.reserved_for_authenticated(floor).build().unwrap();
         let mut known = Vec::new();
         for (verb, which, len) in steps {
             step(&cache, &mut known, verb, which, len);

@@ -145,17 +145,17 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
         for largest in [1, 100, 4_096] {
             let memory = (64 << 10) * usize::from(shards);
             let settings = settings().memory(memory).shards(shards).max_session_size(largest);
-            let floor = |bytes| settings.clone().authenticated_floor(bytes);
+            let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
             let wrong = floor(usize::MAX);
-            let BuildError::AuthenticatedFloor { given: usize::MAX, most } =
-                refused(wrong, &["`authenticated_floor`", &usize::MAX.to_string(), "at most"])
+            let BuildError::ReservedForAuthenticated { given: usize::MAX, most } =
+                refused(wrong, &["`reserved_for_authenticated`", &usize::MAX.to_string(), "at most"])
             else {
                 panic!("the floor is what is wrong");
             };
             let numbers = [(most + 1).to_string(), most.to_string()];
             for given in [most + 1, memory, memory * 2] {
                 let text = given.to_string();
-                refused(floor(given), &["`authenticated_floor`", &text, &numbers[1]]);
+                refused(floor(given), &["`reserved_for_authenticated`", &text, &numbers[1]]);
             }
             for right in [0, 1, most / 2, most] {
                 let cache = floor(right).build().unwrap();

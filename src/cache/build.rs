@@ -93,10 +93,10 @@ fn fitting_shards(settings: &Builder) -> usize {
 /// How each shard divides its bytes.
 fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
     let plan = Plan::new(bytes_per_shard(settings, shards));
-    let (given, largest) = (settings.authenticated_floor, settings.max_session_size);
+    let (given, largest) = (settings.reserved_for_authenticated, settings.max_session_size);
     let most = plan.highest_floor(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
-    plan.with_floor(share, largest).ok_or(BuildError::AuthenticatedFloor { given, most })
+    plan.with_floor(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, most })
 }
 
 /// Draws the keys that the indexes hash with.

@@ -152,7 +152,7 @@ impl Pair {
             .lifetime(TICK * LIFETIME)
             .max_sessions_per_user(MOST_SESSIONS)
             .at_limit(at_limit)
-            .authenticated_floor(floor)
+            .reserved_for_authenticated(floor)
             .clock(clock.clone())
             .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
             .build()

@@ -40,7 +40,7 @@ impl SessionCache {
     #[pyo3(signature = (
         *, secret_key = None, keys = None, insecure_dev_key = false, memory = 32 << 20,
         max_session_size = 16 << 10, idle_timeout = 1800.0, lifetime = 43200.0, cookie_name = "session",
-        max_sessions_per_user = 32, at_limit = "end_stalest", authenticated_floor = 0, end_reused = false,
+        max_sessions_per_user = 32, at_limit = "end_stalest", reserved_for_authenticated = 0, end_reused = false,
         verify_first = false, events = 0, clock = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
@@ -56,7 +56,7 @@ impl SessionCache {
         cookie_name: &str,
         max_sessions_per_user: usize,
         at_limit: &str,
-        authenticated_floor: usize,
+        reserved_for_authenticated: usize,
         end_reused: bool,
         verify_first: bool,
         events: usize,
@@ -72,7 +72,7 @@ impl SessionCache {
             .cookie_name(cookie_name)
             .max_sessions_per_user(max_sessions_per_user)
             .at_limit(at_limit_of(at_limit)?)
-            .authenticated_floor(authenticated_floor)
+            .reserved_for_authenticated(reserved_for_authenticated)
             .end_reused(end_reused)
             .verify_first(verify_first)
             .events(events);

@@ -167,7 +167,7 @@ class SessionCache:
         cookie_name: str = "session",
         max_sessions_per_user: int = 32,
         at_limit: Literal["end_stalest", "refuse"] = "end_stalest",
-        authenticated_floor: int = 0,
+        reserved_for_authenticated: int = 0,
         end_reused: bool = False,
         verify_first: bool = False,
         events: int = 0,
