@@ -8,7 +8,7 @@ use crate::{
     cookie::{KeyRing, check_name},
     error::BuildError,
     id::{Entropy, system_entropy},
-    shard::{AtLimit, entry},
+    shard::{SessionLimitPolicy, entry},
     sync::Pages,
 };
 
@@ -25,7 +25,7 @@ pub struct Builder {
     pub(crate) cookie_name: String,
     pub(crate) keys: Option<KeyRing>,
     pub(crate) max_sessions_per_user: usize,
-    pub(crate) at_limit: AtLimit,
+    pub(crate) session_limit_policy: SessionLimitPolicy,
     pub(crate) reserved_for_authenticated: usize,
     pub(crate) admission: Option<Arc<Admit>>,
     pub(crate) verify_first: bool,
@@ -136,7 +136,7 @@ impl Builder {
             cookie_name: "__Host-session".to_owned(),
             keys: None,
             max_sessions_per_user: 32,
-            at_limit: AtLimit::default(),
+            session_limit_policy: SessionLimitPolicy::default(),
             reserved_for_authenticated: 0,
             admission: None,
             verify_first: false,
@@ -208,11 +208,11 @@ impl Builder {
         Self { max_sessions_per_user: most, ..self }
     }
 
-    /// What a sign-in beyond that does; [`AtLimit::EndStalest`] unless set. Which one is the stalest is known
+    /// What a sign-in beyond that does; [`SessionLimitPolicy::EndLeastRecentlyUsed`] unless set. Which one is the stalest is known
     /// to a sixteenth of the idle timeout.
     #[must_use]
-    pub fn at_limit(self, then: AtLimit) -> Self {
-        Self { at_limit: then, ..self }
+    pub fn session_limit_policy(self, then: SessionLimitPolicy) -> Self {
+        Self { session_limit_policy: then, ..self }
     }
 
     /// How many bytes of the memory for sessions are kept for those with a user; 0 unless set. All others,

@@ -54,7 +54,7 @@ pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
 pub use events::{Event, EventKind, EndReason};
 pub use handle::Handle;
 pub use id::{SessionId, UserHash};
-pub use shard::AtLimit;
+pub use shard::SessionLimitPolicy;
 
 /// For this repository's own tests, benchmarks and fuzz targets; no promise holds for what it shows.
 #[cfg(feature = "internals")]

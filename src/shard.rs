@@ -37,7 +37,7 @@ use crate::{
 };
 pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
-pub use devices::AtLimit;
+pub use devices::SessionLimitPolicy;
 pub(crate) use devices::{Limit, Listed};
 use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
 use heap::Heap;

@@ -10,7 +10,7 @@ use std::{iter, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Builder, Clock, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind,
+    SessionLimitPolicy, Builder, Clock, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind,
     internals::{cookie::Parts, locks_taken},
 };
 use support::{
@@ -227,7 +227,7 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
 #[test]
 fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
     let clock = Clock::manual();
-    let settings = eight_shards(&clock).max_sessions_per_user(2).at_limit(AtLimit::EndStalest);
+    let settings = eight_shards(&clock).max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
     let cache = settings.build().unwrap();
     for _ in 0..100 {
         let made = cache.create(b"", NEW.user("ada", PLAINLY)).unwrap();

@@ -120,7 +120,7 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
 #[test]
 fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
     let clock = Clock::manual();
-    let settings = builder(&clock).max_sessions_per_user(2).at_limit(sessile::AtLimit::Refuse);
+    let settings = builder(&clock).max_sessions_per_user(2).session_limit_policy(sessile::SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");

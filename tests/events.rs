@@ -17,7 +17,7 @@ use std::{
 
 use allocation_counter::measure;
 use sessile::{
-    AtLimit, BuildError, Clock, Error, Event, Grace, Handle, Issued, SessionCache, UserHash, EventKind,
+    SessionLimitPolicy, BuildError, Clock, Error, Event, Grace, Handle, Issued, SessionCache, UserHash, EventKind,
     EndReason,
 };
 use support::{
@@ -146,7 +146,7 @@ fn life_8_an_end_says_why() {
 #[test]
 fn life_8_a_sign_in_that_is_refused_is_not_told() {
     let clock = Clock::manual();
-    let settings = builder(&clock).events(100).max_sessions_per_user(1).at_limit(AtLimit::Refuse);
+    let settings = builder(&clock).events(100).max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     signed_in(&cache, b"", "ada");
     let guest = create(&cache, b"");

@@ -5,7 +5,7 @@ mod model;
 
 use model::{Memory, Pair};
 use proptest::prelude::*;
-use sessile::AtLimit;
+use sessile::SessionLimitPolicy;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
@@ -32,11 +32,11 @@ proptest! {
 }
 
 /// At most so many bytes to make operations of, and two settings.
-fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, AtLimit, bool)> {
-    let at_limit = prop_oneof![Just(AtLimit::Refuse), Just(AtLimit::EndStalest)];
-    (prop::collection::vec(any::<u8>(), 0..most), at_limit, any::<bool>())
+fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, bool)> {
+    let session_limit_policy = prop_oneof![Just(SessionLimitPolicy::Reject), Just(SessionLimitPolicy::EndLeastRecentlyUsed)];
+    (prop::collection::vec(any::<u8>(), 0..most), session_limit_policy, any::<bool>())
 }
 
-fn run(memory: Memory, (bytes, at_limit, end_reused): (Vec<u8>, AtLimit, bool)) {
-    Pair::new(memory, at_limit, end_reused).run(&model::ops(&bytes));
+fn run(memory: Memory, (bytes, session_limit_policy, end_reused): (Vec<u8>, SessionLimitPolicy, bool)) {
+    Pair::new(memory, session_limit_policy, end_reused).run(&model::ops(&bytes));
 }

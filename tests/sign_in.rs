@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    AtLimit, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, EventKind,
+    SessionLimitPolicy, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, EventKind,
 };
 
 fn builder() -> Builder {
@@ -91,7 +91,7 @@ fn a_session_has_a_user_from_the_start() {
 
 #[test]
 fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
-    let cache = builder().max_sessions_per_user(2).at_limit(AtLimit::Refuse).build().unwrap();
+    let cache = builder().max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let nobody = anonymous().user("", SignIn::default());
     assert_eq!(cache.create(b"", nobody).err(), Some(Error::EmptyUser));
     let label = "a".repeat(49);

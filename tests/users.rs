@@ -14,7 +14,7 @@ use std::{
 };
 
 use sessile::{
-    AtLimit, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, Issued,
+    SessionLimitPolicy, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, Issued,
     SessionCache,
 };
 use support::{
@@ -308,7 +308,7 @@ fn term_5_all_but_this_one() {
 #[test]
 fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
     let clock = Clock::manual();
-    let cache = builder(&clock).max_sessions_per_user(3).at_limit(AtLimit::Refuse);
+    let cache = builder(&clock).max_sessions_per_user(3).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     for _ in 0..2 {
         let made = create(&cache, b"");
@@ -360,7 +360,7 @@ fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
 #[test]
 fn life_7_one_more_is_refused_and_nothing_changed() {
     let clock = Clock::manual();
-    let cache = four_shards(&clock).max_sessions_per_user(2).at_limit(AtLimit::Refuse);
+    let cache = four_shards(&clock).max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     let made = ["one", "two"].map(|label| signed_in_with(&cache, "ada", label));
     let guests: Vec<_> = (0..8).map(|_| create(&cache, b"data")).collect();
@@ -382,9 +382,9 @@ fn life_7_one_more_is_refused_and_nothing_changed() {
 
 #[test]
 fn life_7_signing_in_again_does_not_count_twice() {
-    for at_limit in [AtLimit::EndStalest, AtLimit::Refuse] {
+    for session_limit_policy in [SessionLimitPolicy::EndLeastRecentlyUsed, SessionLimitPolicy::Reject] {
         let clock = Clock::manual();
-        let cache = four_shards(&clock).max_sessions_per_user(2).at_limit(at_limit);
+        let cache = four_shards(&clock).max_sessions_per_user(2).session_limit_policy(session_limit_policy);
         let cache = cache.build().unwrap();
         let other = signed_in(&cache, b"", "ada");
         let mut mine = signed_in(&cache, b"", "ada");
@@ -406,7 +406,7 @@ fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
     let error = builder(&clock).max_sessions_per_user(0).build().unwrap_err();
     assert_eq!(error, BuildError::MaxSessionsPerUser { given: 0, least: 1 });
     assert_eq!(error.to_string(), "`max_sessions_per_user` was 0; it must be at least 1");
-    let cache = builder(&clock).max_sessions_per_user(usize::MAX).at_limit(AtLimit::Refuse);
+    let cache = builder(&clock).max_sessions_per_user(usize::MAX).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     sign_in_often(&cache, 1_000);
     assert_eq!(cache.sessions_of("ada").len(), 1_000);

@@ -54,10 +54,10 @@ impl<'a> NewSession<'a> {
     /// [`max_sessions_per_user`](crate::Builder::max_sessions_per_user). It is untouched if `create` fails.
     ///
     /// ```
-    /// use sessile::{AtLimit, KeyRing, NewSession, SessionCache, SignIn};
+    /// use sessile::{SessionLimitPolicy, KeyRing, NewSession, SessionCache, SignIn};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
-    /// let cache = settings.max_sessions_per_user(1).at_limit(AtLimit::Refuse).build()?;
+    /// let cache = settings.max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject).build()?;
     /// let ada = NewSession::default().user("ada", SignIn::default());
     /// let old = cache.create(b"", ada)?;
     ///

@@ -35,7 +35,7 @@ impl SessionCache {
     ///
     /// A user has at most [`max_sessions_per_user`](crate::Builder::max_sessions_per_user) sessions: with one
     /// more, the stalest of the others ends or this is refused, as
-    /// [`at_limit`](crate::Builder::at_limit) says. A name may be as long as it likes: what is kept is a hash.
+    /// [`session_limit_policy`](crate::Builder::session_limit_policy) says. A name may be as long as it likes: what is kept is a hash.
     ///
     /// # Errors
     /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
@@ -94,7 +94,7 @@ impl SessionCache {
     /// How many sessions a user may have.
     pub(super) fn limit(&self) -> Limit {
         let settings = &self.0.settings;
-        Limit { most: settings.max_sessions_per_user, then: settings.at_limit }
+        Limit { most: settings.max_sessions_per_user, then: settings.session_limit_policy }
     }
 
     /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.

@@ -19,13 +19,13 @@ use crate::{
 /// [`max_sessions_per_user`](crate::Builder::max_sessions_per_user) permits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AtLimit {
+pub enum SessionLimitPolicy {
     /// The one of the user's sessions that was not used for longest is ended, of several the one that was
     /// signed in to first.
     #[default]
-    EndStalest,
+    EndLeastRecentlyUsed,
     /// The sign-in is refused, with [`Error::TooManySessions`](crate::Error::TooManySessions).
-    Refuse,
+    Reject,
 }
 
 /// How many sessions a user may have, and what happens then.
@@ -33,7 +33,7 @@ pub enum AtLimit {
 pub(crate) struct Limit {
     /// No limit if it is the largest number there is; then nothing is counted.
     pub(crate) most: usize,
-    pub(crate) then: AtLimit,
+    pub(crate) then: SessionLimitPolicy,
 }
 
 /// A session in the list of its user's.
@@ -123,7 +123,7 @@ impl Shard {
     ) -> Result<(Vacancy, Offset), Refusal> {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
             self.vacancy(&newcomer.stamp.id)?;
-            if limit.then == AtLimit::Refuse {
+            if limit.then == SessionLimitPolicy::Reject {
                 self.counts.session_limit_hits += 1;
                 return Err(Refusal::TooMany);
             }

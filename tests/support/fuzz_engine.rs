@@ -3,7 +3,7 @@
 #[path = "model.rs"]
 pub(crate) mod model;
 
-use sessile::AtLimit;
+use sessile::SessionLimitPolicy;
 
 /// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory,
 /// what happens at the limit of a user, and whether the use of an old id ends its session.
@@ -15,10 +15,10 @@ pub(crate) fn engine(bytes: &[u8]) {
         2 => model::Memory::ShortInTwo,
         _ => model::Memory::ShortWithFloor,
     };
-    let at_limit = match first / 4 % 2 {
-        0 => AtLimit::EndStalest,
-        _ => AtLimit::Refuse,
+    let session_limit_policy = match first / 4 % 2 {
+        0 => SessionLimitPolicy::EndLeastRecentlyUsed,
+        _ => SessionLimitPolicy::Reject,
     };
     let end_reused = first / 8 % 2 == 1;
-    model::Pair::new(memory, at_limit, end_reused).run(&model::ops(rest));
+    model::Pair::new(memory, session_limit_policy, end_reused).run(&model::ops(rest));
 }

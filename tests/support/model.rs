@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
-    AtLimit, Clock, Timeouts, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
+    SessionLimitPolicy, Clock, Timeouts, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
     UserHash, EventKind, EndReason,
 };
 
@@ -106,7 +106,7 @@ pub struct Pair {
     known: Vec<Issued>,
     /// Every handle that there ever was, in order.
     handles: Vec<Handle>,
-    at_limit: AtLimit,
+    session_limit_policy: SessionLimitPolicy,
     end_reused: bool,
     written: u32,
     /// What is kept for sessions with a user, in bytes.
@@ -132,7 +132,7 @@ const MOST_SESSIONS: usize = 3;
 
 impl Pair {
     /// Plenty of memory over four shards, or hardly any in one or in two.
-    pub fn new(memory: Memory, at_limit: AtLimit, end_reused: bool) -> Self {
+    pub fn new(memory: Memory, session_limit_policy: SessionLimitPolicy, end_reused: bool) -> Self {
         let clock = Clock::manual();
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
@@ -151,7 +151,7 @@ impl Pair {
             .idle_timeout(TICK * IDLE)
             .lifetime(TICK * LIFETIME)
             .max_sessions_per_user(MOST_SESSIONS)
-            .at_limit(at_limit)
+            .session_limit_policy(session_limit_policy)
             .reserved_for_authenticated(floor)
             .clock(clock.clone())
             .keys(KeyRing::from_bytes(&[KEY]).expect("a key"))
@@ -166,7 +166,7 @@ impl Pair {
             aliases: HashMap::new(),
             known: Vec::new(),
             handles: Vec::new(),
-            at_limit,
+            session_limit_policy,
             end_reused,
             written: 0,
             floor,

@@ -2,7 +2,7 @@
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
 use sessile::{
-    AtLimit, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, EventKind, EndReason,
+    SessionLimitPolicy, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, EventKind, EndReason,
 };
 
 use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, timeouts};
@@ -90,7 +90,7 @@ impl Pair {
 
     /// A refusal at the limit of a user, who had these sessions, and these others than the one that signs in.
     fn too_many(&mut self, user: u8, before: &[Device], others: &[Handle]) {
-        assert!(others.len() >= MOST_SESSIONS && self.at_limit == AtLimit::Refuse);
+        assert!(others.len() >= MOST_SESSIONS && self.session_limit_policy == SessionLimitPolicy::Reject);
         self.expect(Along::Expiry, &[]);
         let after = self.sessions_of(user);
         assert_eq!(handles(before), handles(&after), "a refusal ends nobody");
@@ -108,7 +108,7 @@ impl Pair {
             panic!("{told:?}")
         };
         let is_full = others.len() >= MOST_SESSIONS;
-        assert!(!is_full || self.at_limit == AtLimit::EndStalest);
+        assert!(!is_full || self.session_limit_policy == SessionLimitPolicy::EndLeastRecentlyUsed);
         let stalest = others.last().copied().filter(|_| is_full);
         let ended = stalest.map(|handle| (EventKind::Ended(EndReason::SessionLimit), Some(handle)));
         assert_eq!(first, ended.as_slice(), "the stalest goes");

@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{AtLimit, Builder, Timeouts, Grace, NewSession, SignIn};
+use sessile::{SessionLimitPolicy, Builder, Timeouts, Grace, NewSession, SignIn};
 
 use crate::{
     clock::ManualClock,
@@ -40,7 +40,7 @@ impl SessionCache {
     #[pyo3(signature = (
         *, secret_key = None, keys = None, insecure_dev_key = false, memory = 32 << 20,
         max_session_size = 16 << 10, idle_timeout = 1800.0, lifetime = 43200.0, cookie_name = "session",
-        max_sessions_per_user = 32, at_limit = "end_stalest", reserved_for_authenticated = 0, end_reused = false,
+        max_sessions_per_user = 32, session_limit_policy = "end_stalest", reserved_for_authenticated = 0, end_reused = false,
         verify_first = false, events = 0, clock = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
@@ -55,7 +55,7 @@ impl SessionCache {
         lifetime: f64,
         cookie_name: &str,
         max_sessions_per_user: usize,
-        at_limit: &str,
+        session_limit_policy: &str,
         reserved_for_authenticated: usize,
         end_reused: bool,
         verify_first: bool,
@@ -71,7 +71,7 @@ impl SessionCache {
             .lifetime(seconds("lifetime", lifetime)?)
             .cookie_name(cookie_name)
             .max_sessions_per_user(max_sessions_per_user)
-            .at_limit(at_limit_of(at_limit)?)
+            .session_limit_policy(at_limit_of(session_limit_policy)?)
             .reserved_for_authenticated(reserved_for_authenticated)
             .end_reused(end_reused)
             .verify_first(verify_first)
@@ -279,12 +279,12 @@ impl SessionCache {
     }
 }
 
-fn at_limit_of(text: &str) -> PyResult<AtLimit> {
+fn at_limit_of(text: &str) -> PyResult<SessionLimitPolicy> {
     match text {
-        "end_stalest" => Ok(AtLimit::EndStalest),
-        "refuse" => Ok(AtLimit::Refuse),
+        "end_stalest" => Ok(SessionLimitPolicy::EndLeastRecentlyUsed),
+        "refuse" => Ok(SessionLimitPolicy::Reject),
         _ => Err(PyValueError::new_err(format!(
-            "`at_limit` was {text:?}; it must be \"end_stalest\" or \"refuse\""
+            "`session_limit_policy` was {text:?}; it must be \"end_stalest\" or \"refuse\""
         ))),
     }
 }

@@ -104,7 +104,7 @@ def test_refusals_name_the_setting(cache: SessionCache) -> None:
         ({"idle_timeout": float("nan")}, "`idle_timeout` was NaN"),
         ({"lifetime": 60.0}, "`idle_timeout` was 1800s; it must be at most `lifetime`"),
         ({"cookie_name": "a b"}, "`cookie_name`"),
-        ({"at_limit": "panic"}, "`at_limit`"),
+        ({"session_limit_policy": "panic"}, "`session_limit_policy`"),
     ]:
         with pytest.raises(ValueError, match=text):
             SessionCache(secret_key=KEY, **settings)  # type: ignore[arg-type]

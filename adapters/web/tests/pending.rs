@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{AtLimit, Clock, Error, NewSession, SessionCache, SessionId, SignIn};
+use sessile::{SessionLimitPolicy, Clock, Error, NewSession, SessionCache, SessionId, SignIn};
 use sessile_web::{CommitError, Session, SessionError, Sessions};
 use support::{Visitor, builder, cache};
 
@@ -136,7 +136,7 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
 
 #[test]
 fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
-    let settings = builder().max_sessions_per_user(1).at_limit(AtLimit::Refuse);
+    let settings = builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     let ada = NewSession::default().user("ada", SignIn::default());
     let elsewhere = cache.create(b"", ada).unwrap();

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use sessile::{AtLimit, Clock, Error, SessionCache};
+use sessile::{SessionLimitPolicy, Clock, Error, SessionCache};
 use sessile_web::{Session, SessionError, Sessions, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -118,7 +118,7 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
 fn a_visitor_whose_sign_in_was_lost_on_the_way_signs_in_again_at_once() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).max_sessions_per_user(1);
-    let cache = settings.at_limit(AtLimit::Refuse).build().unwrap();
+    let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let mut browser = visitor(&Sessions::new(cache.clone()));
     browser.clone().visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = browser.visit(|session| session.sign_in("ada").unwrap());
@@ -179,7 +179,7 @@ fn two_sign_ins_at_once_keep_the_cart_and_leave_one_session() {
 fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
-    let cache = settings.at_limit(AtLimit::Refuse).build().unwrap();
+    let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let sessions = Sessions::new(cache.clone()).rotate_every(HOUR);
     let mut browser = Visitor::new(&sessions);
     browser.visit(|session| session.sign_in("ada").unwrap());

@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{AtLimit, Error, Handle};
+use sessile::{SessionLimitPolicy, Error, Handle};
 use sessile_web::{Key, Session, SessionError, SignIn};
 use support::{Visitor, builder, cache};
 
@@ -177,7 +177,7 @@ fn how_somebody_signed_in_is_kept() {
 
 #[test]
 fn one_device_too_many_is_409_and_a_handler_can_see_it() {
-    let cache = builder().max_sessions_per_user(1).at_limit(AtLimit::Refuse).build().unwrap();
+    let cache = builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let sign_in = || {
         let mut visitor = Visitor::of(&cache);
         let reply = visitor.visit(|session| session.sign_in("ada").unwrap()).1;

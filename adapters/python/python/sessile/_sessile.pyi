@@ -166,7 +166,7 @@ class SessionCache:
         lifetime: float = 43200.0,
         cookie_name: str = "session",
         max_sessions_per_user: int = 32,
-        at_limit: Literal["end_stalest", "refuse"] = "end_stalest",
+        session_limit_policy: Literal["end_stalest", "refuse"] = "end_stalest",
         reserved_for_authenticated: int = 0,
         end_reused: bool = False,
         verify_first: bool = False,
