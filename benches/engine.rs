@@ -23,7 +23,7 @@ fn main() {
     refuse(&mut criterion);
     create(&mut criterion);
     sign_in(&mut criterion);
-    end_user(&mut criterion);
+    end_user_sessions(&mut criterion);
     end_all_at_one_stroke(&mut criterion);
     save(&mut criterion);
     touch(&mut criterion);
@@ -110,19 +110,19 @@ fn sign_in(criterion: &mut Criterion) {
             black_box(sign_in_to(cache, guest, name));
         }
         let elapsed = start.elapsed();
-        names.iter().for_each(|name| assert_eq!(cache.end_user(name, None), 1));
+        names.iter().for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
         elapsed
     });
 }
 
 /// Users who have one session each.
-fn end_user(criterion: &mut Criterion) {
-    users(criterion, "end_user", |cache, guests, names| {
+fn end_user_sessions(criterion: &mut Criterion) {
+    users(criterion, "end_user_sessions", |cache, guests, names| {
         for (guest, name) in guests.iter().zip(names) {
             sign_in_to(cache, guest, name);
         }
         let start = Instant::now();
-        names.iter().for_each(|name| assert_eq!(cache.end_user(name, None), 1));
+        names.iter().for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
         start.elapsed()
     });
 }

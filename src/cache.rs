@@ -286,13 +286,13 @@ impl SessionCache {
     /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated) by an id that the session had before, for as long as
     /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
     /// changed.
-    pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
-        self.write_to(id, |shard, now| shard.end_if(&id.id, version, now))
+    pub fn end_if_unchanged(&self, id: &SessionId, version: u32) -> Result<(), Error> {
+        self.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version, now))
     }
 
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
     /// was under way when the session was rotated is not lost.
-    pub fn end_token(&self, value: &[u8]) -> bool {
+    pub fn end_by_token(&self, value: &[u8]) -> bool {
         self.prove(value).is_some_and(|id| self.end(&id))
     }
 

@@ -10,7 +10,7 @@ pub enum Error {
     /// There is no such session: it never was, it ended, it expired, or its id was rotated away.
     Gone,
     /// The id is an old one: whoever rotated it has sent the new cookie, and there is nothing to do. Most verbs say
-    /// so only within its grace, [`end_if`](crate::SessionCache::end_if) for as long as it is remembered.
+    /// so only within its grace, [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) for as long as it is remembered.
     Rotated,
     /// A grace is longer than a session may live.
     GraceTooLong {

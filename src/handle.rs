@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The public name of a session: what lists and events call it, and what
-/// [`end_session`](crate::SessionCache::end_session) takes. It opens nothing, so it may stand in pages, logs
+/// [`end_by_handle`](crate::SessionCache::end_by_handle) takes. It opens nothing, so it may stand in pages, logs
 /// and addresses.
 ///
 /// It stays the same through plain rotation and is new after each sign-in. No two sessions have the same
@@ -32,10 +32,10 @@ use crate::{
 /// let made = cache.create(b"", NewSession::default())?;
 /// cache.sign_in(&made.id, "ada", SignIn::default())?;
 ///
-/// let text = cache.sessions_of("ada")[0].handle.to_string();
+/// let text = cache.user_sessions("ada")[0].handle.to_string();
 /// assert_eq!(text.len(), 52);
 /// let handle: Handle = text.parse()?;
-/// assert!(cache.end_session(&handle));
+/// assert!(cache.end_by_handle(&handle));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

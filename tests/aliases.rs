@@ -145,7 +145,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             let current = theirs.last().unwrap();
             assert_eq!(opens(&cache, &current.token), !ends);
             let is_ended = locks(|| {
-                assert_eq!(cache.end_token(token.as_str().as_bytes()), !ends);
+                assert_eq!(cache.end_by_token(token.as_str().as_bytes()), !ends);
             });
             assert!(is_ended <= 2, "{is_ended} locks");
             assert!(!opens(&cache, &current.token), "the end by an old id is followed");
@@ -284,7 +284,7 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         let refused = cache.stats().rejected;
         assert_eq!((refused.unknown, refused.reused), (1, 0));
         assert!(drain(&cache, EventKind::Reused).is_empty());
-        assert_eq!(cache.end_if(&old.id, old.version), Err(sessile::Error::Gone));
+        assert_eq!(cache.end_if_unchanged(&old.id, old.version), Err(sessile::Error::Gone));
         assert!(!cache.end(&old.id));
         assert!(opens(&cache, &new.token), "it has not ended");
         cache.validate();

@@ -120,7 +120,7 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.open([&header[..]], &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.open(four, &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.open_token(token.as_bytes(), &mut buffer).is_none()));
-        assert!(!free_of_charge(what, || *what != "rotated" && cache.end_token(token.as_bytes())));
+        assert!(!free_of_charge(what, || *what != "rotated" && cache.end_by_token(token.as_bytes())));
         let Some(id) = id else { continue };
         assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
@@ -156,10 +156,10 @@ fn writing_allocates_nothing() {
         assert_eq!(free_of_charge("len", || cache.len()), 1);
         free_of_charge("stats", || cache.stats());
         let record = cache.load(&made.id, &mut buffer()).unwrap();
-        assert!(free_of_charge("end_session", || cache.end_session(&record.handle())));
-        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, Some(&made.id))), 0);
+        assert!(free_of_charge("end_by_handle", || cache.end_by_handle(&record.handle())));
+        assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, Some(&made.id))), 0);
         signed_in(&cache, &data, &user);
-        assert_eq!(free_of_charge("end_user", || cache.end_user(&user, None)), 1);
+        assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)), 1);
         let old = create(&cache, &data);
         made = cache.rotate(&old.id, Grace::NONE).unwrap();
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };

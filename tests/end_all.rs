@@ -105,10 +105,10 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
     assert_eq!(after.ended, stats.ended + before.len() as u64);
     assert_eq!((after.expired, after.evicted), (0, Evicted::default()));
     for user in (0..64).map(|n| format!("user {n}")) {
-        assert!(cache.sessions_of(&user).is_empty());
-        assert_eq!(cache.end_user(&user, None), 0);
+        assert!(cache.user_sessions(&user).is_empty());
+        assert_eq!(cache.end_user_sessions(&user, None), 0);
     }
-    assert!(!handles.iter().any(|handle| cache.end_session(handle)));
+    assert!(!handles.iter().any(|handle| cache.end_by_handle(handle)));
     // A second stroke finds nobody.
     cache.end_all();
     assert_eq!(cache.stats().ended, after.ended);
@@ -130,7 +130,7 @@ fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
     assert_eq!(cache.sign_in(&third.id, "ada", PLAINLY).err(), Some(Error::Gone));
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");
-    assert_eq!(cache.sessions_of("ada").len(), 2);
+    assert_eq!(cache.user_sessions("ada").len(), 2);
     cache.validate();
 }
 
@@ -144,7 +144,7 @@ fn term_5_an_old_id_leads_to_nobody_afterwards() {
     for made in [&old, &new] {
         assert!(!opens(&cache, &made.token));
         assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end_token(made.token.as_str().as_bytes()));
+        assert!(!cache.end_by_token(made.token.as_str().as_bytes()));
     }
     clock.advance(MINUTE);
     assert!(!opens(&cache, &old.token));

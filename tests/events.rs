@@ -71,7 +71,7 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
     assert!(named != anonymous && event.user().is_some() && event.user() == user(&cache, &third));
 
     assert_eq!(cache.save(&third.id, third.version + 1, b"late"), Err(Error::Conflict));
-    assert_eq!(cache.end_if(&third.id, third.version + 1), Err(Error::Conflict));
+    assert_eq!(cache.end_if_unchanged(&third.id, third.version + 1), Err(Error::Conflict));
     let whats: Vec<_> = drain(&cache).iter().map(|event| (event.kind, event.handle)).collect();
     assert_eq!(whats, [(EventKind::Conflict, Some(named)); 2]);
 
@@ -98,7 +98,7 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
     cache.save(&made.id, version, &data).unwrap();
     cache.touch(&made.id).unwrap();
     cache.set_timeouts(&made.id, PLAIN).unwrap();
-    assert_eq!(cache.sessions_of("ada").len(), 1);
+    assert_eq!(cache.user_sessions("ada").len(), 1);
     cache.maintain(100);
     assert!(drain(&cache).is_empty());
 }
@@ -110,10 +110,10 @@ fn life_8_an_end_says_why() {
     type End<'a> = &'a dyn Fn(&Issued);
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
-        (EndReason::Requested, &|made| assert!(cache.end_token(made.token.as_str().as_bytes()))),
-        (EndReason::Requested, &|made| cache.end_if(&made.id, made.version).unwrap()),
-        (EndReason::UserRevoked, &|_| assert_eq!(cache.end_user("ada", None), 1)),
-        (EndReason::UserRevoked, &|made| assert!(cache.end_session(&handle(&cache, made)))),
+        (EndReason::Requested, &|made| assert!(cache.end_by_token(made.token.as_str().as_bytes()))),
+        (EndReason::Requested, &|made| cache.end_if_unchanged(&made.id, made.version).unwrap()),
+        (EndReason::UserRevoked, &|_| assert_eq!(cache.end_user_sessions("ada", None), 1)),
+        (EndReason::UserRevoked, &|made| assert!(cache.end_by_handle(&handle(&cache, made)))),
     ];
     for (why, end) in ends {
         let made = signed_in(&cache, b"data", "ada");
@@ -133,7 +133,7 @@ fn life_8_an_end_says_why() {
     signed_in(&cache, b"", "ada");
     let whats: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
     assert_eq!(whats, [EventKind::Created, EventKind::Ended(EndReason::SessionLimit), EventKind::SignedIn]);
-    assert!(!cache.end_session(&handle));
+    assert!(!cache.end_by_handle(&handle));
 
     cache.end_all();
     let event = only(&cache);
@@ -167,7 +167,7 @@ fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
     assert!(!all.iter().any(|made| opens(&cache, &made.token)), "a read gives nothing back");
     assert!(drain(&cache).is_empty());
     assert!(!cache.end(&all[0].id));
-    assert_eq!(cache.end_user("user 1", None), 0);
+    assert_eq!(cache.end_user_sessions("user 1", None), 0);
     cache.maintain(usize::MAX);
     let events = drain(&cache);
     assert!(events.iter().all(|event| event.kind == EventKind::Expired && event.at() == HOUR));
@@ -290,7 +290,7 @@ fn id_7_no_event_shows_an_id_a_token_or_a_name() {
         assert!(!opens(&cache, &first.token));
         secrets.extend([first, second, third]);
     }
-    cache.end_user(name, None);
+    cache.end_user_sessions(name, None);
     cache.end_all();
     let text = drain(&cache).iter().map(|event| format!("{event:?}\n")).collect::<String>();
     assert!(text.contains("SignedIn") && text.contains("Reused"), "{text}");

@@ -241,7 +241,7 @@ fn ops_1_guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
     assert_eq!(parsed.samples["sessile_reads_total{result=\"miss\"}"], 100);
     assert_eq!(parsed.types["sessile_rejected_total"], "counter");
     assert!(opens(&cache, &made.token));
-    cache.end_token(b"no token");
+    cache.end_by_token(b"no token");
     let (_, parsed) = exposed(&cache);
     assert_eq!(parsed.samples["sessile_rejected_total{cause=\"malformed\"}"], 1);
 }

@@ -260,7 +260,7 @@ fn term_1_an_end_by_an_old_id_is_followed_after_the_grace_too() {
         let newest = rotate(&cache, &third.id, grace);
         clock.advance(wait);
         assert!(opens(&cache, &newest.token));
-        assert!(cache.end_token(old.token.as_str().as_bytes()));
+        assert!(cache.end_by_token(old.token.as_str().as_bytes()));
         assert!(!opens(&cache, &newest.token));
         assert!(!cache.end(&old.id));
     }
@@ -331,11 +331,11 @@ fn term_4_a_cookie_that_was_signed_out_is_refused_for_ever() {
         let newest = sign_in(&cache, &new.id, "ada");
         let cookies = [old.token, new.token, newest.token];
         let by = if by_old { old.token } else { newest.token };
-        assert!(cache.end_token(by.as_str().as_bytes()));
+        assert!(cache.end_by_token(by.as_str().as_bytes()));
         // As long as it would have lived, and longer.
         for _ in 0..30 {
             assert!(!cookies.iter().any(|token| opens(&cache, token)));
-            assert!(!cookies.iter().any(|token| cache.end_token(token.as_str().as_bytes())));
+            assert!(!cookies.iter().any(|token| cache.end_by_token(token.as_str().as_bytes())));
             create(&cache, b"somebody else");
             clock.advance(HOUR / 2);
             cache.maintain(usize::MAX);
@@ -412,7 +412,7 @@ fn id_4_a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
             for token in [&old.token, &new.token] {
                 let forged = forged(token);
                 assert!(!opens(&cache, &forged));
-                assert!(!cache.end_token(forged.as_str().as_bytes()));
+                assert!(!cache.end_by_token(forged.as_str().as_bytes()));
             }
             let refused = cache.stats().rejected;
             assert_eq!((refused.forged, refused.reused), (before + 4, 0));
@@ -467,7 +467,7 @@ fn an_end_if_by_an_old_id_within_its_grace_ended_the_session() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"");
     let new = rotate(&cache, &old.id, GRACE);
-    assert!(cache.end_if(&old.id, old.version).is_err());
+    assert!(cache.end_if_unchanged(&old.id, old.version).is_err());
     assert!(opens(&cache, &new.token));
 }
 
@@ -476,14 +476,14 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
     let (cache, clock) = cache();
     let old = create(&cache, b"");
     let new = rotate(&cache, &old.id, GRACE);
-    let end_old = || cache.end_if(&old.id, old.version);
+    let end_old = || cache.end_if_unchanged(&old.id, old.version);
     assert_eq!(end_old(), Err(Error::Rotated), "within the grace");
     clock.advance(GRACE);
     assert_eq!(end_old(), Err(Error::Rotated), "and after it");
     let signed_in = cache.sign_in(&new.id, "ada", PLAINLY).unwrap();
-    assert_eq!(cache.end_if(&new.id, new.version), Err(Error::Rotated), "in another shard perhaps");
-    assert_eq!(cache.end_if(&signed_in.id, signed_in.version), Ok(()));
-    assert_eq!(cache.end_if(&signed_in.id, signed_in.version), Err(Error::Gone));
+    assert_eq!(cache.end_if_unchanged(&new.id, new.version), Err(Error::Rotated), "in another shard perhaps");
+    assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Ok(()));
+    assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Err(Error::Gone));
     assert_eq!(end_old(), Err(Error::Rotated), "whatever became of the session");
     clock.advance(cache.idle_timeout());
     cache.maintain(usize::MAX);

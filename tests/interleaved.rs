@@ -152,7 +152,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         cache.maintain(usize::MAX);
         assert_balanced(&cache);
     }
-    assert!(cache.sessions_of("ada").is_empty());
+    assert!(cache.user_sessions("ada").is_empty());
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         let (record, data) = load(&cache, &rotated.id).unwrap();
         assert_eq!((record.expires_in(), &data[..]), (30 * HOUR, &b"less"[..]));
         assert_eq!(record.version, version);
-        assert_eq!(cache.sessions_of("ada")[0].label, label);
+        assert_eq!(cache.user_sessions("ada")[0].label, label);
         let again = sign_in(&cache, &rotated.id, "ada");
         cache.set_timeouts(&again.id, PLAIN.lifetime_from_now(hundred)).unwrap();
         assert_eq!(load(&cache, &again.id).unwrap().0.expires_in(), 80 * HOUR, "the cap stays");

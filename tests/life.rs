@@ -276,12 +276,12 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
     for wrong in
         [&forged[..], b"", b"not a token", create(&elsewhere, b"").token.as_str().as_bytes()]
     {
-        assert!(!cache.end_token(wrong));
+        assert!(!cache.end_by_token(wrong));
     }
     assert!(opens(&cache, &next.token));
-    assert!(cache.end_token(made.token.as_str().as_bytes()), "by the old one");
+    assert!(cache.end_by_token(made.token.as_str().as_bytes()), "by the old one");
     assert!(!opens(&cache, &next.token));
-    assert!(!cache.end_token(next.token.as_str().as_bytes()));
+    assert!(!cache.end_by_token(next.token.as_str().as_bytes()));
     assert!(cache.is_empty());
 }
 

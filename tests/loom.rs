@@ -257,14 +257,14 @@ mod reads {
 fn sign_in_against_end_user_is_before_it_or_behind() {
     explore(&["signed in, then ended", "signed in behind it"], |cache| {
         let (old, user) = one_that_moves(&cache);
-        cache.end_user(&user, None);
+        cache.end_user_sessions(&user, None);
         let (other, name) = (cache.clone(), user.clone());
-        let ending = thread::spawn(move || other.end_user(&name, None));
+        let ending = thread::spawn(move || other.end_user_sessions(&name, None));
         let new = cache.sign_in(&old.id, &user, SignIn::default()).expect("it is live");
         let ended = ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &old));
         assert_eq!(opens(&cache, &new), ended == 0);
-        assert_eq!(cache.sessions_of(&user).len(), 1 - ended);
+        assert_eq!(cache.user_sessions(&user).len(), 1 - ended);
         if ended == 1 { "signed in, then ended" } else { "signed in behind it" }
     });
 }
@@ -275,10 +275,10 @@ fn rotate_against_end_user_leaves_nothing() {
         let old = cache.create(b"data", NewSession::default()).expect("room");
         let old = cache.sign_in(&old.id, "ada", SignIn::default()).expect("it is live");
         let other = cache.clone();
-        let ending = thread::spawn(move || other.end_user("ada", None));
+        let ending = thread::spawn(move || other.end_user_sessions("ada", None));
         let rotated = cache.rotate(&old.id, Grace::NONE);
         assert_eq!(ending.join().expect("it ends what is there"), 1);
-        assert!(cache.sessions_of("ada").is_empty() && !opens(&cache, &old));
+        assert!(cache.user_sessions("ada").is_empty() && !opens(&cache, &old));
         ended(&cache, rotated, "rotated, then ended")
     });
 }
@@ -392,7 +392,7 @@ fn end_all_against_sign_in_across_shards_leaves_nothing() {
         meet(&cache);
         let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
         ending.join().expect("it ends what is there");
-        assert!(!opens(&cache, &old) && cache.is_empty() && cache.sessions_of(&user).is_empty());
+        assert!(!opens(&cache, &old) && cache.is_empty() && cache.user_sessions(&user).is_empty());
         cache.validate();
         ended(&cache, signed_in, "signed in, then ended")
     });

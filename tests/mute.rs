@@ -125,7 +125,7 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Record", &record);
     printed.debug("UserHash", &record.user);
     printed.debug("Handle", &record.handle());
-    printed.debug("Device", &cache.sessions_of(USER));
+    printed.debug("Device", &cache.user_sessions(USER));
     printed.debug("SignIn", &PLAINLY);
     printed.debug("SessionCache", &cache);
     printed.debug("KeyRing", &ring(&[1, 2]));

@@ -111,7 +111,7 @@ fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
             let named = if by_old { &first.id } else { &current.id };
             let made = cache.create(b"new", NEW.replaces(named)).unwrap();
             assert!(!opens(&cache, &current.token) && opens(&cache, &made.token));
-            assert!(cache.sessions_of("ada").is_empty());
+            assert!(cache.user_sessions("ada").is_empty());
             assert!(cache.end(&made.id));
         }
         cache.validate();
@@ -129,7 +129,7 @@ fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
         let third = cache.create(b"again", ada.replaces(&first.id)).unwrap();
         assert!(!opens(&cache, &second.token) && opens(&cache, &third.token));
         let stats = cache.stats();
-        assert_eq!((cache.sessions_of("ada").len(), cache.len()), (1, 1));
+        assert_eq!((cache.user_sessions("ada").len(), cache.len()), (1, 1));
         assert_eq!(stats.created, cache.len() as u64 + stats.ended + stats.expired);
         cache.validate();
     }
@@ -186,7 +186,7 @@ fn a_sign_in_whose_lifetime_is_over_is_rejected_and_leaves_the_session_alone() {
     assert_eq!(cache.sign_in(&made.id, "ada", at_once).err(), Some(Error::LifetimeOver));
     let never_used = PLAINLY.timeouts(PLAIN.idle_timeout(Duration::ZERO));
     assert_eq!(cache.sign_in(&made.id, "ada", never_used).err(), Some(Error::LifetimeOver));
-    assert!(opens(&cache, &made.token) && cache.sessions_of("ada").is_empty());
+    assert!(opens(&cache, &made.token) && cache.user_sessions("ada").is_empty());
     let signed_in = cache.sign_in(&made.id, "ada", half_a_day.renew_lifetime(true)).unwrap();
     assert!(opens(&cache, &signed_in.token));
     cache.set_timeouts(&signed_in.id, PLAIN.lifetime_from_now(Duration::ZERO)).unwrap();

@@ -73,7 +73,7 @@ fn sign_1_a_forged_token_touches_and_counts_nothing_of_the_session() {
         clock.advance(cache.idle_timeout() / 2);
         let forged = forgeries(&made);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
-        assert!(forged.iter().all(|token| !cache.end_token(token.as_str().as_bytes())));
+        assert!(forged.iter().all(|token| !cache.end_by_token(token.as_str().as_bytes())));
         let after = cache.stats();
         assert_eq!(after.sessions, before.sessions, "still on probation");
         assert_eq!((after.sessions.probation, after.hits), (1, 0));
@@ -214,7 +214,7 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
             assert!(!opens(&cache, &old.token), "only the retired key had signed it");
         }
         assert_eq!(cache.stats().rejected.forged, forged + 4);
-        assert!(!cache.end_token(unread.token.as_str().as_bytes()));
+        assert!(!cache.end_by_token(unread.token.as_str().as_bytes()));
         assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
         let again = cache.rotate(&unread.id, Grace::NONE).unwrap();
         assert_eq!(parts(&again).key, number(3));

@@ -41,7 +41,7 @@ fn data_is_stored_in_one_with_the_sign_in() {
         assert!(cache.save(&issued.id, issued.version, b"more").is_ok());
         cache.validate();
     }
-    assert_eq!(cache.sessions_of("ada").len(), 3);
+    assert_eq!(cache.user_sessions("ada").len(), 3);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn life_5_a_sign_in_with_data_is_refused_where_somebody_saved() {
     let mut buffer = BytesMut::new();
     let record = cache.load(&made.id, &mut buffer).unwrap();
     assert!(!record.is_authenticated() && &buffer[..] == b"saved");
-    assert!(cache.sessions_of("ada").is_empty());
+    assert!(cache.user_sessions("ada").is_empty());
     assert_eq!(cache.stats().conflicts, 1);
     cache.validate();
 }
@@ -80,12 +80,12 @@ fn a_session_has_a_user_from_the_start() {
     let record = cache.open([header.as_bytes()], &mut buffer).unwrap();
     assert_eq!((&buffer[..], record.version, record.assurance), (&b"data"[..], made.version, 2));
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
-    let [device] = &cache.sessions_of("ada")[..] else { panic!("there is one") };
+    let [device] = &cache.user_sessions("ada")[..] else { panic!("there is one") };
     assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));
     let stats = cache.stats();
     assert_eq!((stats.created, stats.signed_in, cache.len()), (1, 1, 1));
     assert_eq!(events(&cache), [EventKind::Created, EventKind::SignedIn]);
-    assert_eq!(cache.end_user("ada", None), 1);
+    assert_eq!(cache.end_user_sessions("ada", None), 1);
     cache.validate();
 }
 
@@ -107,7 +107,7 @@ fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
     for _ in 0..5 {
         cache.create(b"", ada()).unwrap();
     }
-    assert_eq!((cache.sessions_of("ada").len(), cache.len()), (2, 2));
+    assert_eq!((cache.user_sessions("ada").len(), cache.len()), (2, 2));
     cache.validate();
 }
 

@@ -192,7 +192,7 @@ impl World {
                 }
                 8 => self.list(&mut random),
                 10 if random.below(4_000) == 0 => self.end_all(&mut buffer),
-                9 if random.below(4) == 0 => self.end_user(&mut random, &mut buffer),
+                9 if random.below(4) == 0 => self.end_user_sessions(&mut random, &mut buffer),
                 4..8 => self.save(&ticket, &mut random, &mut buffer),
                 _ => drop(self.read(&ticket, &mut buffer)),
             }
@@ -251,24 +251,24 @@ impl World {
     /// Lists a user's sessions, and ends one of them now and then.
     fn list(&self, random: &mut Random) {
         let user = random.below(USERS);
-        let devices = self.cache.sessions_of(&user.to_string());
+        let devices = self.cache.user_sessions(&user.to_string());
         assert!(devices.len() <= MOST_SESSIONS, "the limit is kept");
         let label = format!("label of {user}");
         assert!(devices.iter().all(|device| device.label == label), "all are the user's");
         if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
-            self.cache.end_session(&device.handle);
-            assert!(!self.cache.end_session(&device.handle), "it is over by now");
+            self.cache.end_by_handle(&device.handle);
+            assert!(!self.cache.end_by_handle(&device.handle), "it is over by now");
         }
     }
 
     /// No token that the user had been given before opens when this has returned.
-    fn end_user(&self, random: &mut Random, buffer: &mut BytesMut) {
+    fn end_user_sessions(&self, random: &mut Random, buffer: &mut BytesMut) {
         let user = random.below(USERS);
         let before: Vec<_> = {
             let tickets = self.tickets.read().expect("no thread panicked");
             tickets.iter().filter(|ticket| ticket.user == Some(user)).cloned().collect()
         };
-        self.cache.end_user(&user.to_string(), None);
+        self.cache.end_user_sessions(&user.to_string(), None);
         for ticket in before {
             let token = ticket.issued.token.as_str().as_bytes();
             assert!(self.cache.open_token(token, buffer).is_none(), "all are ended");

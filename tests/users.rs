@@ -28,7 +28,7 @@ fn four_shards(clock: &Clock) -> Builder {
 }
 
 fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
-    cache.sessions_of(user).into_iter().map(|device| device.label).collect()
+    cache.user_sessions(user).into_iter().map(|device| device.label).collect()
 }
 
 fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> Issued {
@@ -57,15 +57,15 @@ fn life_8_a_list_says_when_and_how_and_where() {
     clock.advance(10 * MINUTE);
     assert!(opens(&cache, &laptop.token));
     clock.advance(MINUTE);
-    let devices = cache.sessions_of("ada");
+    let devices = cache.user_sessions("ada");
     assert_eq!(labels(&cache, "ada"), ["Firefox on Linux", "phone"], "the last seen comes first");
     let [laptop, phone] = [&devices[0], &devices[1]];
     assert_eq!((laptop.assurance, phone.assurance), (3, 0));
-    assert_eq!((laptop.age(), laptop.signed_in_for()), (13 * MINUTE, 12 * MINUTE));
-    assert_eq!((phone.age(), phone.signed_in_for()), (11 * MINUTE, 11 * MINUTE));
+    assert_eq!((laptop.age(), laptop.authenticated_for()), (13 * MINUTE, 12 * MINUTE));
+    assert_eq!((phone.age(), phone.authenticated_for()), (11 * MINUTE, 11 * MINUTE));
     assert_eq!((laptop.last_seen(), phone.last_seen()), (MINUTE, 11 * MINUTE));
-    assert_eq!(cache.sessions_of("nobody").len(), 0);
-    assert_eq!(cache.sessions_of("").len(), 0);
+    assert_eq!(cache.user_sessions("nobody").len(), 0);
+    assert_eq!(cache.user_sessions("").len(), 0);
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn life_8_last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
     for _ in 0..119 {
         clock.advance(MINUTE);
         assert!(opens(&cache, &made.token));
-        let seen = cache.sessions_of("ada")[0].last_seen();
+        let seen = cache.user_sessions("ada")[0].last_seen();
         assert!(seen <= HOUR / 16, "{seen:?}");
     }
     clock.advance(MINUTE);
-    assert!(cache.sessions_of("ada").is_empty());
+    assert!(cache.user_sessions("ada").is_empty());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn life_8_what_was_said_at_the_sign_in_stays_through_saves_and_rotation() {
             cache.validate();
         }
         let made = cache.rotate(&made.id, Grace::NONE).unwrap();
-        let device = &cache.sessions_of("ada")[0];
+        let device = &cache.user_sessions("ada")[0];
         assert_eq!((device.label.as_str(), device.assurance), (label, len as u8));
         assert!(cache.end(&made.id));
         cache.validate();
@@ -145,12 +145,12 @@ fn users_with_odd_names_are_users() {
         signed_in_with(&cache, name, "here");
     }
     for name in names {
-        assert_eq!(cache.sessions_of(name).len(), 1);
-        assert_eq!(cache.end_user(name, None), 1);
+        assert_eq!(cache.user_sessions(name).len(), 1);
+        assert_eq!(cache.end_user_sessions(name, None), 1);
     }
     let made = create(&cache, b"");
     assert_eq!(cache.sign_in(&made.id, "", PLAINLY).err(), Some(Error::EmptyUser));
-    assert_eq!((cache.end_user("", None), cache.len()), (0, 1));
+    assert_eq!((cache.end_user_sessions("", None), cache.len()), (0, 1));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn term_7_a_list_shows_no_id_and_its_handles_open_nothing() {
     for n in 0..50 {
         let user = format!("user {n}");
         let made = signed_in_with(&cache, &user, "a label");
-        let device = &cache.sessions_of(&user)[0];
+        let device = &cache.user_sessions(&user)[0];
         let shown = format!("{device:?} {}", device.handle);
         let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(made.token.as_str()).unwrap();
         let secrets = bytes[4..].chunks(4).map(|part| {
@@ -185,11 +185,11 @@ fn term_7_a_user_ends_one_of_their_sessions() {
     let cache = four_shards(&clock).build().unwrap();
     let [phone, laptop] = ["phone", "laptop"].map(|label| signed_in_with(&cache, "ada", label));
     let grace = signed_in_with(&cache, "grace", "desk");
-    let lost = cache.sessions_of("ada").into_iter().find(|device| device.label == "phone").unwrap();
+    let lost = cache.user_sessions("ada").into_iter().find(|device| device.label == "phone").unwrap();
     assert_eq!(lost.handle, handle(&cache, &phone));
     let before = cache.stats().ended;
-    assert!(cache.end_session(&lost.handle));
-    assert!(!cache.end_session(&lost.handle), "once");
+    assert!(cache.end_by_handle(&lost.handle));
+    assert!(!cache.end_by_handle(&lost.handle), "once");
     assert_eq!(cache.stats().ended, before + 1);
     assert!(!opens(&cache, &phone.token) && opens(&cache, &laptop.token));
     assert!(opens(&cache, &grace.token));
@@ -203,7 +203,7 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
     let mut seen = HashSet::new();
     let made = create(&cache, b"data");
     assert!(seen.insert(handle(&cache, &made)));
-    assert!(!cache.end_session(&handle(&cache, &made)), "nobody is signed in");
+    assert!(!cache.end_by_handle(&handle(&cache, &made)), "nobody is signed in");
     let mut made = sign_in(&cache, &made.id, "ada");
     for _ in 0..5 {
         let own = handle(&cache, &made);
@@ -213,12 +213,12 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
         cache.save(&made.id, made.version, &[1; 4_000]).unwrap();
         assert_eq!(handle(&cache, &made), own);
         made = sign_in(&cache, &made.id, "ada");
-        assert!(!cache.end_session(&own), "it names what it named");
+        assert!(!cache.end_by_handle(&own), "it names what it named");
     }
-    assert!(cache.end_session(&handle(&cache, &made)));
+    assert!(cache.end_by_handle(&handle(&cache, &made)));
     // Created in one tick, of one user: told apart all the same.
     sign_in_often(&cache, 20);
-    let all: HashSet<_> = cache.sessions_of("ada").iter().map(|device| device.handle).collect();
+    let all: HashSet<_> = cache.user_sessions("ada").iter().map(|device| device.handle).collect();
     assert_eq!(all.len(), 20);
 }
 
@@ -247,12 +247,12 @@ fn a_handle_reads_back_from_its_text_and_from_no_other() {
     for at in 0..52 {
         let mut other = text.clone();
         other.replace_range(at..=at, if text.as_bytes()[at] == b'f' { "0" } else { "f" });
-        assert!(!cache.end_session(&other.parse().unwrap()), "{other}");
+        assert!(!cache.end_by_handle(&other.parse().unwrap()), "{other}");
     }
     for digit in ["0", "f"] {
-        assert!(!cache.end_session(&digit.repeat(52).parse().unwrap()));
+        assert!(!cache.end_by_handle(&digit.repeat(52).parse().unwrap()));
     }
-    assert!(cache.end_session(&handle));
+    assert!(cache.end_by_handle(&handle));
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn term_5_all_sessions_of_a_user_end_and_nobody_elses() {
     let theirs: Vec<_> = (0..20).map(|_| signed_in(&cache, b"", "ada")).collect();
     let others: Vec<_> = (0..200).map(|n| signed_in(&cache, b"", &n.to_string())).collect();
     let guests = create_many(&cache, 50, b"");
-    assert_eq!(cache.end_user("ada", None), 20);
-    assert_eq!(cache.end_user("ada", None), 0);
+    assert_eq!(cache.end_user_sessions("ada", None), 20);
+    assert_eq!(cache.end_user_sessions("ada", None), 0);
     assert!(theirs.iter().all(|made| !opens(&cache, &made.token)));
     assert!(others.iter().chain(&guests).all(|made| opens(&cache, &made.token)));
     assert_eq!(cache.stats().ended, 20);
@@ -278,7 +278,7 @@ fn term_5_all_but_this_one() {
     let grace = signed_in(&cache, b"", "grace");
     let mut ada: Vec<_> = (0..5).map(|_| signed_in(&cache, b"", "ada")).collect();
     let mine = ada.pop().unwrap();
-    assert_eq!(cache.end_user("ada", Some(&mine.id)), 4);
+    assert_eq!(cache.end_user_sessions("ada", Some(&mine.id)), 4);
     assert!(opens(&cache, &mine.token));
     assert!(ada.iter().all(|made| !opens(&cache, &made.token)));
     // By ids that it had before, through rotations and sign-ins of the same user.
@@ -292,13 +292,13 @@ fn term_5_all_but_this_one() {
         };
         last = next.unwrap();
         signed_in(&cache, b"", "ada");
-        assert_eq!(cache.end_user("ada", Some(&first)), 1);
+        assert_eq!(cache.end_user_sessions("ada", Some(&first)), 1);
         assert!(opens(&cache, &last.token));
     }
     // An exception that is somebody else's, or nobody's, is none.
     for other in [&grace.id, &guest.id, &ada[0].id] {
         let again = signed_in(&cache, b"", "ada");
-        cache.end_user("ada", Some(other));
+        cache.end_user_sessions("ada", Some(other));
         assert!(!opens(&cache, &again.token));
     }
     assert!(!opens(&cache, &last.token));
@@ -315,14 +315,14 @@ fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
         cache.sign_in(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE))).unwrap();
     }
     signed_in_with(&cache, "ada", "long");
-    let handles: Vec<_> = cache.sessions_of("ada").iter().map(|device| device.handle).collect();
+    let handles: Vec<_> = cache.user_sessions("ada").iter().map(|device| device.handle).collect();
     clock.advance(MINUTE);
     assert_eq!(labels(&cache, "ada"), ["long"]);
-    assert_eq!(handles.iter().filter(|handle| cache.end_session(handle)).count(), 1);
+    assert_eq!(handles.iter().filter(|handle| cache.end_by_handle(handle)).count(), 1);
     for _ in 0..3 {
         signed_in(&cache, b"", "ada");
     }
-    assert_eq!(cache.end_user("ada", None), 3);
+    assert_eq!(cache.end_user_sessions("ada", None), 3);
     assert_eq!((cache.len(), cache.stats().ended), (0, 4));
     cache.validate();
 }
@@ -352,7 +352,7 @@ fn life_7_one_more_ends_the_stalest() {
 fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
     let (cache, _clock) = cache();
     let made: Vec<_> = (0..40).map(|n| signed_in(&cache, &filler(n, 8), "ada")).collect();
-    assert_eq!(cache.sessions_of("ada").len(), 32, "unless set");
+    assert_eq!(cache.user_sessions("ada").len(), 32, "unless set");
     let live = |made: &Issued| load(&cache, &made.id).is_some();
     assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
 }
@@ -393,9 +393,9 @@ fn life_7_signing_in_again_does_not_count_twice() {
             assert!(opens(&cache, &other.token));
         }
         mine = sign_in(&cache, &mine.id, "grace");
-        assert_eq!(cache.sessions_of("ada").len(), 1, "who leaves is not counted");
+        assert_eq!(cache.user_sessions("ada").len(), 1, "who leaves is not counted");
         sign_in(&cache, &mine.id, "ada");
-        assert_eq!(cache.sessions_of("ada").len(), 2);
+        assert_eq!(cache.user_sessions("ada").len(), 2);
         assert_eq!(cache.stats().session_limit_hits, 0);
     }
 }
@@ -409,10 +409,10 @@ fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
     let cache = builder(&clock).max_sessions_per_user(usize::MAX).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     sign_in_often(&cache, 1_000);
-    assert_eq!(cache.sessions_of("ada").len(), 1_000);
+    assert_eq!(cache.user_sessions("ada").len(), 1_000);
     let cache = builder(&clock).max_sessions_per_user(1).build().unwrap();
     sign_in_often(&cache, 5);
-    assert_eq!(cache.sessions_of("ada").len(), 1);
+    assert_eq!(cache.user_sessions("ada").len(), 1);
     cache.validate();
 }
 
@@ -464,7 +464,7 @@ fn ops_2_many_sign_ins_to_one_account_cost_nobody_else_a_session() {
     }
     assert!(users.iter().all(|made| opens(&cache, &made.token)));
     assert_eq!(cache.stats().evicted.authenticated, 0);
-    assert_eq!(cache.sessions_of("the account").len(), 32);
+    assert_eq!(cache.user_sessions("the account").len(), 32);
     cache.validate();
 }
 
@@ -537,12 +537,12 @@ fn term_5_no_session_issued_before_the_end_of_all_survives_it() {
         let workers = [0, 1, 2].map(|worker| scope.spawn(move || work(worker)));
         while !workers.iter().all(ScopedJoinHandle::is_finished) {
             let before = mem::take(&mut *issued.lock().unwrap());
-            ended += cache.end_user("ada", None);
+            ended += cache.end_user_sessions("ada", None);
             assert!(before.iter().all(|made| !opens(&cache, &made.token)), "one survived");
         }
     });
     assert!(ended >= 100_000, "{ended}");
-    cache.end_user("ada", None);
-    assert_eq!((cache.len(), cache.sessions_of("ada").len()), (0, 0), "none escaped");
+    cache.end_user_sessions("ada", None);
+    assert_eq!((cache.len(), cache.user_sessions("ada").len()), (0, 0), "none escaped");
     cache.validate();
 }

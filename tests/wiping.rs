@@ -66,8 +66,8 @@ fn term_8_an_end_leaves_no_label() {
         assert_eq!(marks(&cache), 26, "the test sees what is there");
         match way {
             0 => assert!(cache.end(&made.id)),
-            1 => assert_eq!(cache.end_user("ada", None), 1),
-            2 => assert!(cache.end_session(&cache.sessions_of("ada")[0].handle)),
+            1 => assert_eq!(cache.end_user_sessions("ada", None), 1),
+            2 => assert!(cache.end_by_handle(&cache.user_sessions("ada")[0].handle)),
             _ => {
                 made = sign_in(&cache, &made.id, "grace");
                 assert_eq!(marks(&cache), 20);

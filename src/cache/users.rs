@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Device {
-    /// Its name, for [`end_session`](SessionCache::end_session).
+    /// Its name, for [`end_by_handle`](SessionCache::end_by_handle).
     pub handle: Handle,
     /// How sure the application was of the user, on its own scale.
     pub assurance: u8,
@@ -110,21 +110,21 @@ impl SessionCache {
     ///     let made = cache.create(b"", NewSession::default())?;
     ///     cache.sign_in(&made.id, "ada", SignIn::default().label(label))?;
     /// }
-    /// let devices = cache.sessions_of("ada");
+    /// let devices = cache.user_sessions("ada");
     /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
     ///
-    /// assert!(cache.end_session(&phone.handle));
-    /// assert_eq!(cache.sessions_of("ada").len(), 1);
+    /// assert!(cache.end_by_handle(&phone.handle));
+    /// assert_eq!(cache.user_sessions("ada").len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn sessions_of(&self, user: &str) -> Vec<Device> {
+    pub fn user_sessions(&self, user: &str) -> Vec<Device> {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
         let now = loop {
-            let query = |shard: &mut Shard, now| (shard.sessions_of(&user, now, &mut list), now);
+            let query = |shard: &mut Shard, now| (shard.user_sessions(&user, now, &mut list), now);
             match self.write(home, query) {
                 (Ok(()), now) => break now,
                 (Err(number), _) => list.reserve(number + number / 4),
@@ -147,11 +147,11 @@ impl SessionCache {
     /// Destroys the session that a handle names. Says whether there was one: not if it has ended or expired,
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
-    pub fn end_session(&self, handle: &Handle) -> bool {
+    pub fn end_by_handle(&self, handle: &Handle) -> bool {
         let user = handle.user().filter(|user| self.home_of(user) == handle.home());
         user.is_some_and(|user| {
             self.write(handle.home(), |shard, now| {
-                shard.end_session(&user, handle.serial(), handle.created(), now)
+                shard.end_by_handle(&user, handle.serial(), handle.created(), now)
             })
         })
     }
@@ -172,15 +172,15 @@ impl SessionCache {
     /// };
     /// let (_phone, laptop) = (sign_in()?, sign_in()?);
     ///
-    /// assert_eq!(cache.end_user("ada", Some(&laptop.id)), 1);
-    /// assert_eq!(cache.end_user("ada", None), 1);
+    /// assert_eq!(cache.end_user_sessions("ada", Some(&laptop.id)), 1);
+    /// assert_eq!(cache.end_user_sessions("ada", None), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn end_user(&self, user: &str, except: Option<&SessionId>) -> usize {
+    pub fn end_user_sessions(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
         let except = except.filter(|id| id.home == home);
-        self.write(home, |shard, now| shard.end_user(&user, except, now))
+        self.write(home, |shard, now| shard.end_user_sessions(&user, except, now))
     }
 
     /// The times of a session to which a user signs in, whose lifetime counted from `start`.
@@ -210,7 +210,7 @@ impl Device {
 
     /// How long ago its user signed in.
     #[must_use]
-    pub fn signed_in_for(&self) -> Duration {
+    pub fn authenticated_for(&self) -> Duration {
         self.since(self.times.authenticated)
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Listed {
 impl Shard {
     /// Lists a user's sessions, if there is room for them: else says how many there are. It allocates
     /// nothing.
-    pub(crate) fn sessions_of(
+    pub(crate) fn user_sessions(
         &self,
         user: &UserHash,
         now: Tick,
@@ -73,7 +73,7 @@ impl Shard {
     }
 
     /// Destroys the session of a user that has that serial and was created then. Says whether there was one.
-    pub(crate) fn end_session(
+    pub(crate) fn end_by_handle(
         &mut self,
         user: &UserHash,
         serial: u32,
@@ -91,7 +91,7 @@ impl Shard {
     }
 
     /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
-    pub(crate) fn end_user(
+    pub(crate) fn end_user_sessions(
         &mut self,
         user: &UserHash,
         except: Option<&SessionId>,

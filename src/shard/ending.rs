@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Destroys a session that has that id and version.
-    pub(crate) fn end_if(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
+    pub(crate) fn end_if_unchanged(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
         if self.replaced(id, now).is_some() {
             return Err(Error::Rotated);
         }

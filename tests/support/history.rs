@@ -270,7 +270,7 @@ impl State {
             Verb::End { id } => {
                 answer == Answer::Ended(self.end(|each| each.ids & bit(id) != 0) > 0)
             }
-            Verb::EndIf { id, version } => self.end_if(id, version, answer),
+            Verb::EndIf { id, version } => self.end_if_unchanged(id, version, answer),
             Verb::EndUser { user, except } => {
                 let kept = except.map_or(0, bit);
                 let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
@@ -325,7 +325,7 @@ impl State {
         }
     }
 
-    fn end_if(&mut self, id: Id, version: u32, answer: Answer) -> bool {
+    fn end_if_unchanged(&mut self, id: Id, version: u32, answer: Answer) -> bool {
         let found = self.opened(id);
         let found = found.map(|session| (session.newest == bit(id), session.version == version));
         match (found, answer) {

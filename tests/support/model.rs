@@ -215,11 +215,11 @@ impl Pair {
             Op::CreateFor { user, len, lifetime, how } => {
                 self.create_for(user % USERS, len, timeouts(None, lifetime), how);
             }
-            Op::SessionsOf { user } => drop(self.sessions_of(user % USERS)),
-            Op::EndSession { which } => self.end_session(which),
-            Op::EndUser { user, except } => self.end_user(user % USERS, except),
+            Op::SessionsOf { user } => drop(self.user_sessions(user % USERS)),
+            Op::EndSession { which } => self.end_by_handle(which),
+            Op::EndUser { user, except } => self.end_user_sessions(user % USERS, except),
             Op::End { which } => self.end(which),
-            Op::EndIf { which, stale } => self.end_if(which, stale),
+            Op::EndIf { which, stale } => self.end_if_unchanged(which, stale),
             // So rarely that there is something to end.
             Op::EndAll { chance } if chance % 8 == 0 => self.end_all(),
             Op::EndAll { .. } => {}
@@ -353,13 +353,13 @@ impl Pair {
         }
     }
 
-    fn end_if(&mut self, which: u16, stale: bool) {
+    fn end_if_unchanged(&mut self, which: u16, stale: bool) {
         let Some(id) = self.pick(which) else { return };
         let way = self.way(&id);
         let known = self.live.get(&way.end);
         let version = known.map_or(0, |session| session.version).wrapping_sub(stale.into());
         let handle = known.map(|session| session.handle);
-        let answer = self.cache.end_if(&id, version);
+        let answer = self.cache.end_if_unchanged(&id, version);
         match answer {
             Ok(()) => self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]),
             Err(Error::Conflict) => self.expect(Along::Nothing, &[(EventKind::Conflict, handle)]),

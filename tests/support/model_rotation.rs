@@ -61,7 +61,7 @@ impl Pair {
         self.now < alias.until && !self.is_short
     }
 
-    /// Where an id leads, and whether `end_user` is to know: all ids on the way were that user's.
+    /// Where an id leads, and whether `end_user_sessions` is to know: all ids on the way were that user's.
     pub(super) fn way_of_user(&self, id: &SessionId, user: u8) -> Way {
         let way = self.way(id);
         let (mut at, mut is_theirs) = (*id, true);

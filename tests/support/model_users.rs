@@ -17,7 +17,7 @@ impl Pair {
         renew: bool,
         data: Option<(bool, u16)>,
     ) {
-        let before = self.sessions_of(user);
+        let before = self.user_sessions(user);
         let way = self.way(id);
         let known = self.live.get(id);
         let (own, version) = (known.map(|own| own.handle), known.map_or(0, |own| own.version));
@@ -64,7 +64,7 @@ impl Pair {
 
     /// Makes a session with a user from the start.
     pub(super) fn create_for(&mut self, user: u8, len: u16, own: Timeouts, how: How) {
-        let before = self.sessions_of(user);
+        let before = self.user_sessions(user);
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
         let with = SignIn::default().timeouts(timeouts).assurance(how.label).label(&label);
@@ -92,7 +92,7 @@ impl Pair {
     fn too_many(&mut self, user: u8, before: &[Device], others: &[Handle]) {
         assert!(others.len() >= MOST_SESSIONS && self.session_limit_policy == SessionLimitPolicy::Reject);
         self.expect(Along::Expiry, &[]);
-        let after = self.sessions_of(user);
+        let after = self.user_sessions(user);
         assert_eq!(handles(before), handles(&after), "a refusal ends nobody");
     }
 
@@ -121,8 +121,8 @@ impl Pair {
     }
 
     /// The list of a user's sessions, after it was checked.
-    pub(super) fn sessions_of(&mut self, user: u8) -> Vec<Device> {
-        let list = self.cache.sessions_of(&name(user));
+    pub(super) fn user_sessions(&mut self, user: u8) -> Vec<Device> {
+        let list = self.cache.user_sessions(&name(user));
         self.expect(Along::Nothing, &[]);
         assert!(list.len() <= MOST_SESSIONS, "the limit is kept");
         assert!(list.is_sorted_by_key(Device::last_seen));
@@ -139,12 +139,12 @@ impl Pair {
         list
     }
 
-    pub(super) fn end_session(&mut self, which: u16) {
+    pub(super) fn end_by_handle(&mut self, which: u16) {
         let Some(&handle) = self.handles.get(usize::from(which) % self.handles.len().max(1)) else {
             return;
         };
         let parsed: Handle = handle.to_string().parse().expect("its own text");
-        let answer = self.cache.end_session(&parsed);
+        let answer = self.cache.end_by_handle(&parsed);
         let ended = answer.then_some((EventKind::Ended(EndReason::UserRevoked), Some(handle)));
         self.expect(Along::Nothing, ended.as_slice());
         let found = self.live.iter().find(|(_, session)| session.handle == handle);
@@ -152,17 +152,17 @@ impl Pair {
             Some(id) => self.judge(&id, answer),
             None => assert!(!answer, "neither what is over nor what is nobody's is ended"),
         }
-        assert!(!self.cache.end_session(&handle));
+        assert!(!self.cache.end_by_handle(&handle));
         if answer {
             self.live.retain(|_, session| session.handle != handle);
         }
     }
 
-    pub(super) fn end_user(&mut self, user: u8, except: Option<u16>) {
-        let before = handles(&self.sessions_of(user));
+    pub(super) fn end_user_sessions(&mut self, user: u8, except: Option<u16>) {
+        let before = handles(&self.user_sessions(user));
         let except = except.and_then(|which| self.pick(which));
-        let ended = self.cache.end_user(&name(user), except.as_ref());
-        let left = handles(&self.cache.sessions_of(&name(user)));
+        let ended = self.cache.end_user_sessions(&name(user), except.as_ref());
+        let left = handles(&self.cache.user_sessions(&name(user)));
         let went = |handle: &Handle| before.contains(handle) && !left.contains(handle);
         // In the order in which they had signed in.
         let went = self.handles.iter().copied().filter(went);
@@ -211,7 +211,7 @@ impl Session {
             (&*text(self.label % 49), self.label)
         );
         assert_eq!(device.age(), TICK * now.saturating_sub(self.created));
-        assert_eq!(device.signed_in_for(), TICK * (now - self.signed_in));
+        assert_eq!(device.authenticated_for(), TICK * (now - self.signed_in));
         let (seen, used) = (device.last_seen(), TICK * (now - self.used));
         assert!(
             used <= seen && seen <= used + TICK * (self.idle_timeout / 16),

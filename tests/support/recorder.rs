@@ -193,10 +193,10 @@ impl Worker<'_> {
             ..11 => self.rotate(number, &issued, user),
             11..FIRST_WITHOUT_AN_ID => self.sign_in(number, &issued),
             FIRST_WITHOUT_AN_ID..20 => self.end(number, &issued),
-            20..23 => self.end_if(number, &issued, version),
+            20..23 => self.end_if_unchanged(number, &issued, version),
             23 if about == About::All => self.end_all(),
-            24 if about >= About::Users => self.end_user(),
-            25..28 if about >= About::Users => self.sessions_of(),
+            24 if about >= About::Users => self.end_user_sessions(),
+            25..28 if about >= About::Users => self.user_sessions(),
             23..28 => self.touch(number, &issued),
             28..60 => self.save(number, &issued, version),
             _ => self.load(number, &issued, kind.is_multiple_of(2)),
@@ -234,23 +234,23 @@ impl Worker<'_> {
         });
     }
 
-    fn sessions_of(&mut self) {
+    fn user_sessions(&mut self) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
         self.record(Verb::SessionsOf { user: user as User }, |worker| {
-            Answer::Sessions(worker.cache.sessions_of(name).len())
+            Answer::Sessions(worker.cache.user_sessions(name).len())
         });
     }
 
     /// Ends a user's sessions, perhaps but for one that is named by an id that was that user's.
-    fn end_user(&mut self) {
+    fn end_user_sessions(&mut self) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
         let user = user as User;
         let except = self.pick().filter(|(_, ticket)| ticket.user == Some(user));
         let (except, kept) = except.map(|(id, ticket)| (id, ticket.issued.id)).unzip();
         self.record(Verb::EndUser { user, except }, |worker| {
-            Answer::Sessions(worker.cache.end_user(name, kept.as_ref()))
+            Answer::Sessions(worker.cache.end_user_sessions(name, kept.as_ref()))
         });
     }
 
@@ -269,9 +269,9 @@ impl Worker<'_> {
         self.record(Verb::End { id }, |worker| Answer::Ended(worker.cache.end(&issued.id)));
     }
 
-    fn end_if(&mut self, id: Id, issued: &Issued, version: u32) {
+    fn end_if_unchanged(&mut self, id: Id, issued: &Issued, version: u32) {
         self.record(Verb::EndIf { id, version }, |worker| {
-            answer(worker.cache.end_if(&issued.id, version).map(|()| Answer::Done))
+            answer(worker.cache.end_if_unchanged(&issued.id, version).map(|()| Answer::Done))
         });
     }
 

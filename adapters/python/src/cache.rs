@@ -26,7 +26,7 @@ use crate::{
 
 /// A cache of sessions in memory that was fixed when it was built.
 ///
-/// Give it to a `SessionMiddleware` to have the handle for `sessions_of`, `end_user` and statistics, or use it
+/// Give it to a `SessionMiddleware` to have the handle for `user_sessions`, `end_user_sessions` and statistics, or use it
 /// alone. Times are seconds. May be used by any number of threads.
 #[pyclass(frozen, weakref, module = "sessile")]
 pub(crate) struct SessionCache {
@@ -169,19 +169,19 @@ impl SessionCache {
         Ok(py.detach(|| cache.end(&id.0)))
     }
 
-    /// Destroys the session that a handle names, of `sessions_of`. Says whether there was one.
-    fn end_session(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
+    /// Destroys the session that a handle names, of `user_sessions`. Says whether there was one.
+    fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
         let handle = handle.parse::<sessile::Handle>().map_err(wrong)?;
         let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.end_session(&handle)))
+        Ok(py.detach(|| cache.end_by_handle(&handle)))
     }
 
     /// Destroys all sessions of a user, but for one if it is named, and says how many.
     #[pyo3(signature = (user, *, keep = None))]
-    fn end_user(&self, py: Python<'_>, user: &str, keep: Option<&SessionId>) -> PyResult<usize> {
+    fn end_user_sessions(&self, py: Python<'_>, user: &str, keep: Option<&SessionId>) -> PyResult<usize> {
         let cache = self.engine.cache(py)?;
         let keep = keep.map(|id| id.0);
-        Ok(py.detach(|| cache.end_user(user, keep.as_ref())))
+        Ok(py.detach(|| cache.end_user_sessions(user, keep.as_ref())))
     }
 
     /// Destroys all sessions.
@@ -192,9 +192,9 @@ impl SessionCache {
     }
 
     /// Where a user is signed in, the most recently seen first.
-    fn sessions_of(&self, py: Python<'_>, user: &str) -> PyResult<Vec<Device>> {
+    fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Vec<Device>> {
         let cache = self.engine.cache(py)?;
-        let devices = py.detach(|| cache.sessions_of(user));
+        let devices = py.detach(|| cache.user_sessions(user));
         Ok(devices.into_iter().map(Device::from).collect())
     }
 

@@ -127,7 +127,7 @@ impl From<sessile_web::Device> for Device {
 
 #[pymethods]
 impl Device {
-    /// Its name, for `end_session`. It opens nothing.
+    /// Its name, for `end_by_handle`. It opens nothing.
     #[getter]
     fn handle(&self) -> String {
         self.device.handle.to_string()
@@ -153,8 +153,8 @@ impl Device {
 
     /// How long ago its user signed in, in seconds.
     #[getter]
-    fn signed_in_for(&self) -> f64 {
-        self.device.signed_in_for().as_secs_f64()
+    fn authenticated_for(&self) -> f64 {
+        self.device.authenticated_for().as_secs_f64()
     }
 
     /// How long ago it was last used, in seconds: that long, or less by at most a sixteenth of its idle timeout.

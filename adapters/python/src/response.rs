@@ -218,7 +218,7 @@ impl<'py> Response<'py> {
         if self.expired.is_some() {
             let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
             let cache = self.sessions.cache();
-            self.py.detach(|| cache.end_token(token.as_bytes()));
+            self.py.detach(|| cache.end_by_token(token.as_bytes()));
         }
         text
     }

@@ -64,16 +64,16 @@ def test_term_1_what_was_ended_stays_so(cache: SessionCache) -> None:
 def test_term_7_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> None:
     for label in ("phone", "laptop"):
         cache.sign_in(cache.create(b"").id, "ada", label=label)
-    phone = next(device for device in cache.sessions_of("ada") if device.label == "phone")
-    assert cache.end_session(phone.handle) and not cache.end_session(phone.handle)
-    assert [device.label for device in cache.sessions_of("ada")] == ["laptop"]
+    phone = next(device for device in cache.user_sessions("ada") if device.label == "phone")
+    assert cache.end_by_handle(phone.handle) and not cache.end_by_handle(phone.handle)
+    assert [device.label for device in cache.user_sessions("ada")] == ["laptop"]
     with pytest.raises(ValueError, match="52 hexadecimal digits"):
-        cache.end_session("made up")
+        cache.end_by_handle("made up")
 
 
 def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
     first, second = (cache.sign_in(cache.create(b"").id, "ada") for _ in range(2))
-    assert cache.end_user("ada", keep=second.id) == 1
+    assert cache.end_user_sessions("ada", keep=second.id) == 1
     assert cache.load(first.id) is None and cache.load(second.id) is not None
     cache.end_all()
     assert cache.load(second.id) is None
@@ -123,7 +123,7 @@ def test_a_full_cache_says_so(clock: ManualClock) -> None:
 def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
     made = cache.create(b"")
     cache.sign_in(made.id, "ada")
-    cache.end_user("ada")
+    cache.end_user_sessions("ada")
     events = [cache.next_event() for _ in range(4)]
     assert [event and event.what for event in events] == ["created", "signed_in", "ended", None]
     stats = cache.stats()

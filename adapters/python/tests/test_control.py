@@ -131,7 +131,7 @@ def test_a_dependency_asks_for_the_control_and_for_the_user(cache: SessionCache)
     assert client.get("/me").json() == ["ada", 1, True]
 
 
-@pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user", "sign_in"])
+@pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user_sessions", "sign_in"])
 def test_a_socket_learns_that_its_session_ended_elsewhere(cache: SessionCache, way: str) -> None:
     async def socket(socket: WebSocket) -> None:
         session = session_control(socket)
@@ -144,8 +144,8 @@ def test_a_socket_learns_that_its_session_ended_elsewhere(cache: SessionCache, w
 
     def act(request: Request) -> Response:
         way = request.query_params["way"]
-        if way == "end_user":
-            cache.end_user("ada")
+        if way == "end_user_sessions":
+            cache.end_user_sessions("ada")
         else:
             getattr(session_control(request), way)(*["ada"] * (way == "sign_in"))
         return Response()

@@ -235,8 +235,8 @@ def test_life_1_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache
     new = attributes(client.get("/sign_in"))["session"]
     assert client.get("/who").json() == ["ada", {"cart": ["tea"]}]
     assert cache.open_token(old) is None and cache.open_token(new) is not None
-    assert [device.label for device in cache.sessions_of("ada")] == ["Firefox"]
-    cache.end_user("ada")
+    assert [device.label for device in cache.user_sessions("ada")] == ["Firefox"]
+    cache.end_user_sessions("ada")
     assert client.get("/who").json() == [None, {}]
 
 
@@ -256,7 +256,7 @@ def test_term_1_signing_out_ends_it_at_once_whatever_the_response(cache: Session
         client = visitor(sign_in, leave, cache=cache)
         token = attributes(client.get("/sign_in"))["session"]
         assert attributes(client.get(f"/leave?status={status}"))["max-age"] == "0"
-        assert cache.open_token(token) is None and len(cache.sessions_of("ada")) == 0
+        assert cache.open_token(token) is None and len(cache.user_sessions("ada")) == 0
 
 
 def test_after_a_clear_what_is_put_in_is_all_there_is() -> None:

@@ -24,7 +24,7 @@ assert_type(made, Issued)
 assert_type(made.id, SessionId)
 assert_type(cache.open(b"cookie"), Record | None)
 assert_type(cache.save(made.id, made.version, b""), int)
-assert_type(cache.sessions_of("ada"), list[Device])
+assert_type(cache.user_sessions("ada"), list[Device])
 assert_type(cache.stats(), dict[str, int])
 
 app = FastAPI()

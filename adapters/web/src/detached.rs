@@ -50,7 +50,7 @@ impl Session {
     /// assert!(session.is_alive());
     ///
     /// // Another device of the user, or an administrator:
-    /// cache.end_user("ada", None);
+    /// cache.end_user_sessions("ada", None);
     /// assert!(!session.is_alive());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

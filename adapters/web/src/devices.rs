@@ -70,7 +70,7 @@ impl Session {
                 return Vec::new();
             };
             let this = state.handle(request);
-            let devices = request.sessions.cache().sessions_of(&user).into_iter();
+            let devices = request.sessions.cache().user_sessions(&user).into_iter();
             devices.map(|device| Device { is_this: Some(device.handle) == this, device }).collect()
         })
     }
@@ -88,7 +88,7 @@ impl Session {
                 return true;
             }
             let is_own = this.user().is_some() && handle.user() == this.user();
-            is_own && request.sessions.cache().end_session(handle)
+            is_own && request.sessions.cache().end_by_handle(handle)
         })
     }
 
@@ -98,7 +98,7 @@ impl Session {
         self.with(|state, request| {
             let user = state.user(request);
             let this = state.stored.live(request).map(|live| live.id);
-            user.map_or(0, |user| request.sessions.cache().end_user(&user, this.as_ref()))
+            user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, this.as_ref()))
         })
     }
 
@@ -106,7 +106,7 @@ impl Session {
     pub fn sign_out_everywhere(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
-            let ended = user.map_or(0, |user| request.sessions.cache().end_user(&user, None));
+            let ended = user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, None));
             state.sign_out(request);
             ended
         })

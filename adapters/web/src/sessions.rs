@@ -301,7 +301,7 @@ impl Sessions {
     pub(crate) fn end(&self, cookies: &Cookies) -> bool {
         let mut is_offered = false;
         for value in self.values(cookies).take(CANDIDATES) {
-            self.0.cache.end_token(value);
+            self.0.cache.end_by_token(value);
             is_offered = true;
         }
         is_offered

@@ -224,7 +224,7 @@ impl State {
         if self.changes.is_empty() || live.authenticated {
             return Ok(false);
         }
-        match request.sessions.cache().end_if(&live.id, live.version) {
+        match request.sessions.cache().end_if_unchanged(&live.id, live.version) {
             // It has a new id, which opens it for those who have that.
             Err(Error::Rotated) => Ok(false),
             ended => ended.map(|()| true),

@@ -88,7 +88,7 @@ impl Session {
     /// How long ago the user signed in, by what was stored before this request; `None` if nobody had. For asking
     /// again before something that matters.
     #[must_use]
-    pub fn signed_in_for(&self) -> Option<Duration> {
+    pub fn authenticated_for(&self) -> Option<Duration> {
         self.with(|state, request| state.stored.live(request)?.record?.authenticated_for())
     }
 

@@ -34,7 +34,7 @@ fn cook_6_every_accessor_says_vary() {
         ("pairs", |session| drop(session.pairs())),
         ("insert_json", |session| session.insert_json("a", "2").unwrap()),
         ("user", |session| drop(session.user())),
-        ("signed_in_for", |session| _ = session.signed_in_for()),
+        ("authenticated_for", |session| _ = session.authenticated_for()),
         ("assurance", |session| _ = session.assurance()),
         ("devices", |session| drop(session.devices())),
         ("sign_out_others", |session| _ = session.sign_out_others()),

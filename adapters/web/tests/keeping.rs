@@ -200,7 +200,7 @@ fn doc_1_the_defaults_are_those_that_are_documented() {
     for _ in 0..33 {
         Visitor::of(&cache).visit(|session| session.sign_in("ada").unwrap());
     }
-    assert_eq!(cache.sessions_of("ada").len(), 32);
+    assert_eq!(cache.user_sessions("ada").len(), 32);
     let (_, reply) = Visitor::of(&cache).visit(|session| session.insert("a", 1).unwrap());
     let attributes = reply.set_cookie().unwrap().split_once("; ").unwrap().1;
     assert_eq!(attributes, "Path=/; HttpOnly; Secure; SameSite=Lax");

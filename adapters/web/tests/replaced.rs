@@ -124,7 +124,7 @@ fn a_visitor_whose_sign_in_was_lost_on_the_way_signs_in_again_at_once() {
     let (_, reply) = browser.visit(|session| session.sign_in("ada").unwrap());
     assert_eq!(status(&reply), 200);
     assert_eq!(browser.begin().user().as_deref(), Some("ada"));
-    assert_eq!((cache.len(), cache.sessions_of("ada").len()), (1, 1), "it replaces the other one");
+    assert_eq!((cache.len(), cache.user_sessions("ada").len()), (1, 1), "it replaces the other one");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn two_sign_ins_at_once_keep_the_cart_and_leave_one_session() {
     }
     let session = browser.begin();
     assert_eq!((session.user().as_deref(), session.keys()), (Some("ada"), vec!["cart".into()]));
-    assert_eq!((cache.len(), cache.sessions_of("ada").len()), (1, 1));
+    assert_eq!((cache.len(), cache.user_sessions("ada").len()), (1, 1));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     assert!(browser.visit(Session::is_authenticated).1.set_cookie().is_some(), "it was rotated");
     let (_, reply) = tab.visit(|session| session.sign_in("ada").unwrap());
     assert_eq!(status(&reply), 200);
-    assert_eq!((cache.sessions_of("ada").len(), cache.len()), (1, 1));
+    assert_eq!((cache.user_sessions("ada").len(), cache.len()), (1, 1));
     assert_eq!(tab.begin().user().as_deref(), Some("ada"));
 }
 

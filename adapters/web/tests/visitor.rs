@@ -167,12 +167,12 @@ fn how_somebody_signed_in_is_kept() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| {
         session.sign_in(SignIn::of("ada").assurance(2)).unwrap();
-        assert_eq!((session.assurance(), session.signed_in_for()), (0, None));
+        assert_eq!((session.assurance(), session.authenticated_for()), (0, None));
     });
     clock.advance(std::time::Duration::from_secs(60));
     let session = visitor.begin();
     assert_eq!(session.assurance(), 2);
-    assert_eq!(session.signed_in_for(), Some(std::time::Duration::from_secs(60)));
+    assert_eq!(session.authenticated_for(), Some(std::time::Duration::from_secs(60)));
 }
 
 #[test]

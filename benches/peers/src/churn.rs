@@ -47,7 +47,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let entrants = vec![
             ours(sessions, plan.inserts),
             sign_in(sessions, plan.inserts),
-            end_user(sessions, plan.inserts),
+            end_user_sessions(sessions, plan.inserts),
         ];
         report.table(&beside_create(&rounds::run(entrants, plan.rounds)));
     }
@@ -78,7 +78,7 @@ fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
 }
 
 /// Users who have one session each.
-fn end_user(sessions: usize, times: usize) -> Entrant<'static> {
+fn end_user_sessions(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(END_USER, move || {
         users(&cache, times, |cache, guests, names| {
@@ -251,7 +251,7 @@ fn beside_create(samples: &[Sample]) -> Table {
 }
 
 const SIGN_IN: &str = "sessile, sign_in";
-const END_USER: &str = "sessile, end_user";
+const END_USER: &str = "sessile, end_user_sessions";
 /// Sessions that are made, apart from the clock, before they are signed in to.
 const BATCH: usize = 1_000;
 const MINTING: &str = "id and tag alone";

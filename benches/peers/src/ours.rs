@@ -119,7 +119,7 @@ pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[Strin
 
 /// Ends all sessions of some users, one user after the other.
 pub(crate) fn end_users(cache: &SessionCache, names: &[String]) -> usize {
-    names.iter().map(|name| cache.end_user(name, None)).sum()
+    names.iter().map(|name| cache.end_user_sessions(name, None)).sum()
 }
 
 fn builder(clock: &Clock) -> Builder {

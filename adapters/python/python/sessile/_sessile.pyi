@@ -102,7 +102,7 @@ class Device:
 
     @property
     def handle(self) -> str:
-        """Its name, for ``end_session``. It opens nothing."""
+        """Its name, for ``end_by_handle``. It opens nothing."""
     @property
     def label(self) -> str:
         """What the application called it at the sign-in; empty if nothing."""
@@ -113,7 +113,7 @@ class Device:
     def age(self) -> float:
         """How old the session is, in seconds."""
     @property
-    def signed_in_for(self) -> float:
+    def authenticated_for(self) -> float:
         """How long ago its user signed in, in seconds."""
     @property
     def last_seen(self) -> float:
@@ -150,7 +150,7 @@ class ManualClock:
 class SessionCache:
     """A cache of sessions in memory that was fixed when it was built.
 
-    Give it to a ``SessionMiddleware`` to have the handle for ``sessions_of``, ``end_user`` and statistics, or use
+    Give it to a ``SessionMiddleware`` to have the handle for ``user_sessions``, ``end_user_sessions`` and statistics, or use
     it alone. Times are seconds. May be used by any number of threads.
     """
 
@@ -207,13 +207,13 @@ class SessionCache:
         """Gives a session a new id; the old one opens it for ``grace`` more seconds. Raises ``Gone`` and ``Full``."""
     def end(self, id: SessionId) -> bool:
         """Destroys a session. Says whether there was one."""
-    def end_session(self, handle: str) -> bool:
-        """Destroys the session that a handle names, of ``sessions_of``. Says whether there was one."""
-    def end_user(self, user: str, *, keep: SessionId | None = None) -> int:
+    def end_by_handle(self, handle: str) -> bool:
+        """Destroys the session that a handle names, of ``user_sessions``. Says whether there was one."""
+    def end_user_sessions(self, user: str, *, keep: SessionId | None = None) -> int:
         """Destroys all sessions of a user, but for one if it is named, and says how many."""
     def end_all(self) -> None:
         """Destroys all sessions."""
-    def sessions_of(self, user: str) -> list[Device]:
+    def user_sessions(self, user: str) -> list[Device]:
         """Where a user is signed in, the most recently seen first."""
     def next_event(self) -> Event | None:
         """The oldest event that was not taken yet; ``None`` if there is none, or ``events`` was not set."""

@@ -69,7 +69,7 @@ class SessionMiddleware:
         signed is read, and replaced when the response begins. Remove the setting once ``max_age`` has passed.
     ``cache``
         A :class:`sessile.SessionCache` of the application's, which has then the settings of the sessions and the
-        cookie's name: the handle for ``sessions_of``, ``end_user`` and statistics.
+        cookie's name: the handle for ``user_sessions``, ``end_user_sessions`` and statistics.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ fn line(frame: &Frame<'_>, device: &Device) -> Markup {
                 h2 { (device.label) @if device.is_this() { " " span.this { "This device" } } }
                 dl {
                     div { dt { "Last seen" } dd { (seen(device)) } }
-                    div { dt { "Signed in" } dd { (format::ago(device.signed_in_for())) } }
+                    div { dt { "Signed in" } dd { (format::ago(device.authenticated_for())) } }
                     div { dt { "First came" } dd { (format::ago(device.age())) } }
                 }
             }

@@ -112,7 +112,7 @@ mod tests {
                 .sign_in(&made.id, &format!("ada {number}"), SignIn::default())
                 .expect("there is room");
         }
-        cache.end_user("ada 7", None);
+        cache.end_user_sessions("ada 7", None);
         journal.listen(&cache);
 
         let happened = journal.happened(Duration::from_secs(3600));
