@@ -123,7 +123,7 @@ fn mac(criterion: &mut Criterion) {
 }
 
 fn keys() -> Keys {
-    let ring = KeyRing::random().expect("the operating system has random bytes");
+    let ring = KeyRing::generate().expect("the operating system has random bytes");
     Keys::new(&ring, NAME).expect("one key has no number twice")
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use sessile::{Clock, Issued, KeyRing, NewSession, SessionCache, SignIn};
+use sessile::{Clock, IssuedSession, KeyRing, NewSession, SessionCache, SignIn};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -131,7 +131,7 @@ fn end_user_sessions(criterion: &mut Criterion) {
 fn users(
     criterion: &mut Criterion,
     verb: &str,
-    time: impl Fn(&SessionCache, &[Issued], &[String]) -> Duration,
+    time: impl Fn(&SessionCache, &[IssuedSession], &[String]) -> Duration,
 ) {
     let mut group = criterion.benchmark_group(verb);
     let names: Vec<_> = (0..SESSIONS).map(|number| format!("user {number}")).collect();
@@ -164,7 +164,7 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
     // Making the sessions takes most of the time.
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for sessions in [1_000, 100_000] {
-        let keys = KeyRing::random().expect("the operating system gives a key");
+        let keys = KeyRing::generate().expect("the operating system gives a key");
         let cache = SessionCache::builder().memory(64 << 20).keys(keys).build();
         let cache = cache.expect("the settings hold");
         group.bench_function(BenchmarkId::new("sessions", sessions), |bencher| {
@@ -251,7 +251,7 @@ fn expired(cache: &SessionCache, clock: &Clock) -> Duration {
 /// Sessions of one size, their headers, and whose turn it is.
 struct Bed {
     cache: SessionCache,
-    made: Vec<Issued>,
+    made: Vec<IssuedSession>,
     headers: Vec<Vec<u8>>,
     turns: Turns,
 }
@@ -260,7 +260,7 @@ impl Bed {
     fn new(size: usize) -> Self {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
-        let made: Vec<Issued> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
+        let made: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
         let headers = made.iter().map(|made| header(made.token.as_str())).collect();
         assert_eq!(cache.len(), SESSIONS);
         Self { cache, made, headers, turns: Turns(0) }
@@ -277,16 +277,16 @@ impl Turns {
 }
 
 fn cache(clock: &Clock) -> SessionCache {
-    let keys = KeyRing::random().expect("the operating system gives a key");
+    let keys = KeyRing::generate().expect("the operating system gives a key");
     let cache = SessionCache::builder().memory(MEMORY).keys(keys).clock(clock.clone()).build();
     cache.expect("the settings hold")
 }
 
-fn make(cache: &SessionCache, data: &[u8]) -> Issued {
+fn make(cache: &SessionCache, data: &[u8]) -> IssuedSession {
     cache.create(data, NewSession::default()).expect("anonymous sessions make room")
 }
 
-fn sign_in_to(cache: &SessionCache, guest: &Issued, name: &str) -> Issued {
+fn sign_in_to(cache: &SessionCache, guest: &IssuedSession, name: &str) -> IssuedSession {
     cache.sign_in(&guest.id, name, SignIn::default()).expect("anonymous sessions make room")
 }
 

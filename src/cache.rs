@@ -36,7 +36,7 @@ use aliases::{Reuses, Step};
 use horizon::Horizon;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use new_session::NewSession;
-pub use record::{Issued, Record};
+pub use record::{IssuedSession, Record};
 pub use sign_in::SignIn;
 use stats::Counters;
 pub use stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats};
@@ -51,7 +51,7 @@ pub use users::Device;
 /// use bytes::BytesMut;
 /// use sessile::{KeyRing, NewSession, SessionCache};
 ///
-/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
 ///
 /// let made = cache.create(b"a cart", NewSession::default())?;
 /// let header = format!("theme=dark; __Host-session={}", made.token.as_str());
@@ -110,7 +110,7 @@ impl SessionCache {
     /// [`Refused`](Error::AdmissionDenied) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
     /// is anonymous and could only displace sessions with a user, or take what is kept for them,
     /// [`Entropy`](Error::Entropy), and those of [`sign_in`](Self::sign_in) with a user. Then nothing was changed.
-    pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<Issued, Error> {
+    pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<IssuedSession, Error> {
         if !new.admitted {
             self.ask_hook(new.key)?;
         }
@@ -210,7 +210,7 @@ impl SessionCache {
     /// use sessile::{Clock, Error, Grace, KeyRing, NewSession, SessionCache};
     ///
     /// let clock = Clock::manual();
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.clock(clock.clone()).build()?;
     /// let old = cache.create(b"a cart", NewSession::default())?;
     /// let new = cache.rotate(&old.id, Grace::of(Duration::from_secs(10)))?;
@@ -229,7 +229,7 @@ impl SessionCache {
     /// # Errors
     /// [`Rotated`](Error::Rotated), [`Gone`](Error::Gone), [`GraceTooLong`](Error::GraceTooLong),
     /// [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
-    pub fn rotate(&self, id: &SessionId, grace: Grace) -> Result<Issued, Error> {
+    pub fn rotate(&self, id: &SessionId, grace: Grace) -> Result<IssuedSession, Error> {
         let limit = self.0.settings.lifetime;
         if grace.0 > limit {
             return Err(Error::GraceTooLong { given: grace.0, limit });
@@ -263,7 +263,7 @@ impl SessionCache {
     /// ```
     /// use sessile::{KeyRing, NewSession, SessionCache, EventKind, EndReason};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.events(1_000).build()?;
     /// let made = cache.create(b"", NewSession::default())?;
     /// cache.end(&made.id);

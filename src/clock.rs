@@ -25,7 +25,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// let cache = SessionCache::builder()
 ///     .memory(4 << 20)
 ///     .idle_timeout(Duration::from_secs(60))
-///     .keys(KeyRing::random()?)
+///     .keys(KeyRing::generate()?)
 ///     .clock(clock.clone())
 ///     .build()?;
 /// let made = cache.create(b"hello", NewSession::default())?;

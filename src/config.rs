@@ -85,7 +85,7 @@ impl Timeouts {
     ///
     /// const HOUR: Duration = Duration::from_secs(60 * 60);
     /// let clock = Clock::manual();
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.idle_timeout(12 * HOUR).lifetime(12 * HOUR).clock(clock.clone()).build()?;
     /// let made = cache.create(b"a cart", NewSession::default())?;
     ///
@@ -237,7 +237,7 @@ impl Builder {
     /// use sessile::{Error, KeyRing, NewSession, SessionCache};
     ///
     /// let cache = SessionCache::builder()
-    ///     .keys(KeyRing::random()?)
+    ///     .keys(KeyRing::generate()?)
     ///     .admission(|address| address != b"203.0.113.9")
     ///     .build()?;
     ///

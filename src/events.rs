@@ -100,7 +100,7 @@ impl Event {
     /// ```
     /// use sessile::{KeyRing, NewSession, SessionCache};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.events(1_000).build()?;
     /// cache.create(b"", NewSession::default())?;
     /// cache.end_all();

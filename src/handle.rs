@@ -28,7 +28,7 @@ use crate::{
 /// ```
 /// use sessile::{Handle, KeyRing, NewSession, SessionCache, SignIn};
 ///
-/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
 /// let made = cache.create(b"", NewSession::default())?;
 /// cache.sign_in(&made.id, "ada", SignIn::default())?;
 ///

@@ -8,7 +8,7 @@
 //! use bytes::BytesMut;
 //! use sessile::{KeyRing, NewSession, SessionCache, SetCookie};
 //!
-//! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::random()?).build()?;
+//! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::generate()?).build()?;
 //! let cookie = SetCookie::builder(cache.cookie_name()).build()?;
 //!
 //! let made = cache.create(b"data", NewSession::default())?;
@@ -29,7 +29,7 @@
 //! ```
 //!
 //! A [`SessionCache`] is made by its [`Builder`], with one knob that matters: how much memory it may have.
-//! Its verbs answer with a [`Record`], with what was [`Issued`], or with an [`Error`] that says why nothing was
+//! Its verbs answer with a [`Record`], with what was [`IssuedSession`], or with an [`Error`] that says why nothing was
 //! changed. Time is a [`Clock`], which a test moves by hand.
 
 mod cache;
@@ -44,7 +44,7 @@ mod shard;
 mod sync;
 
 pub use cache::{
-    Device, EvictionCounts, Issued, MaintenanceReport, MaintenanceThread, MemoryUsage, NewSession, Record, RejectionCounts,
+    Device, EvictionCounts, IssuedSession, MaintenanceReport, MaintenanceThread, MemoryUsage, NewSession, Record, RejectionCounts,
     SessionCache, SessionCounts, SignIn, Stats,
 };
 pub use clock::Clock;

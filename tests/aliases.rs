@@ -10,7 +10,7 @@ use std::{iter, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    SessionLimitPolicy, Builder, Clock, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind,
+    SessionLimitPolicy, Builder, Clock, Event, Grace, IssuedSession, SessionCache, SessionId, Token, EventKind,
     internals::{cookie::Parts, locks_taken},
 };
 use support::{
@@ -26,15 +26,15 @@ fn eight_shards(clock: &Clock) -> Builder {
     builder(clock).memory(16 << 20).shards(8).events(10_000)
 }
 
-fn home(made: &Issued) -> u16 {
+fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().home
 }
 
-fn rotate(cache: &SessionCache, made: &Issued) -> Issued {
+fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {
     cache.rotate(&made.id, Grace::NONE).unwrap()
 }
 
-fn rotate_often(cache: &SessionCache, made: Issued, times: usize) -> Vec<Issued> {
+fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<IssuedSession> {
     let mut chain = vec![made];
     for _ in 0..times {
         chain.push(rotate(cache, chain.last().unwrap()));
@@ -43,7 +43,7 @@ fn rotate_often(cache: &SessionCache, made: Issued, times: usize) -> Vec<Issued>
 }
 
 /// Users whose sessions are in different shards, none of them in that of a session.
-fn users_elsewhere(cache: &SessionCache, made: &Issued, number: usize) -> Vec<String> {
+fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
     let mut homes = vec![home(made)];
     let mut is_elsewhere = |user: &String| {
         let probe = cache.create(b"", NEW.user(user, PLAINLY)).unwrap();
@@ -78,7 +78,7 @@ fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
 }
 
 /// The tokens that are remembered, oldest first.
-fn remembered<'i>(cache: &SessionCache, all: &'i [Issued]) -> Vec<&'i Issued> {
+fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
     all.iter().filter(|made| cache.replaced(&made.id).is_some()).collect()
 }
 

@@ -9,7 +9,7 @@ use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use sessile::{Clock, Error, Grace, Issued, SessionCache};
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache};
 use support::{
     HOUR, NEW, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, having,
     idle, rings::ring, sign_in, signed_in,
@@ -101,7 +101,7 @@ fn every_refusal_allocates_nothing() {
     clock.advance(HOUR / 10);
     let mut wrong_tag = live.token.as_str().to_owned();
     wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
-    let text = |made: &Issued| made.token.as_str().to_owned();
+    let text = |made: &IssuedSession| made.token.as_str().to_owned();
     let refusals = [
         ("no cookie", String::new(), None),
         ("malformed", "x".repeat(48), None),

@@ -6,7 +6,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Clock, Grace, Issued, SessionCache, internals::cookie::Parts};
+use sessile::{Clock, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
 use support::{HOUR, MINUTE, builder, create, field, having, idle, load, open, rings::NAME};
 
 fn with(verify_first: bool) -> (SessionCache, Clock) {
@@ -14,7 +14,7 @@ fn with(verify_first: bool) -> (SessionCache, Clock) {
     (builder(&clock).verify_first(verify_first).build().unwrap(), clock)
 }
 
-fn parts(made: &Issued) -> Parts {
+fn parts(made: &IssuedSession) -> Parts {
     Parts::parse(made.token.as_str().as_bytes()).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
 }
 
 /// The good token's session, and tokens and other values that open nothing.
-fn candidates(cache: &SessionCache, clock: &Clock) -> (Issued, Vec<String>) {
+fn candidates(cache: &SessionCache, clock: &Clock) -> (IssuedSession, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
     let expired = cache.create(b"left", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);

@@ -160,7 +160,7 @@ fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
 
 #[test]
 fn parse_6_the_order_of_candidates_does_not_decide() {
-    let ring = KeyRing::random().unwrap();
+    let ring = KeyRing::generate().unwrap();
     let keys = Keys::new(&ring, NAME).unwrap();
     let good = keys.sign(7, [9; 16]).encode();
     let forged = Parts { tag: [1; 16], ..keys.sign(8, [8; 16]) }.encode();

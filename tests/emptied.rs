@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Grace, Issued, SessionCache, EventKind, internals::cookie::Parts};
+use sessile::{Clock, Grace, IssuedSession, SessionCache, EventKind, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, assert_gone, builder, create, create_many, data, is_long, opens, sign_in,
 };
@@ -28,12 +28,12 @@ fn sharded() -> (SessionCache, Clock) {
     (cache, clock)
 }
 
-fn home(made: &Issued) -> u16 {
+fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().home
 }
 
 /// Has a verb panic in the shard of a session.
-fn panic_in(cache: &SessionCache, made: &Issued) {
+fn panic_in(cache: &SessionCache, made: &IssuedSession) {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();
@@ -49,8 +49,8 @@ fn panic_in(cache: &SessionCache, made: &Issued) {
 }
 
 /// Sessions of all kinds, with marked data.
-fn all_kinds(cache: &SessionCache) -> Vec<Issued> {
-    let make = |(n, made): (usize, Issued)| match n % 3 {
+fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
+    let make = |(n, made): (usize, IssuedSession)| match n % 3 {
         0 => made,
         1 => sign_in(cache, &made.id, &format!("user {n}")),
         _ => cache.rotate(&made.id, Grace::of(MINUTE)).unwrap(),
@@ -64,7 +64,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
     let (cache, clock) = sharded();
     clock.advance(HOUR);
     let all = all_kinds(&cache);
-    let (lost, left): (Vec<&Issued>, Vec<&Issued>) =
+    let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) =
         all.iter().partition(|&made| home(made) == home(&all[0]));
     assert!(!lost.is_empty() && !left.is_empty());
     panic_in(&cache, &all[0]);

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use sessile::{Clock, Error, Evicted, Grace, Issued, SessionCache, internals::region::WORD};
+use sessile::{Clock, Error, Evicted, Grace, IssuedSession, SessionCache, internals::region::WORD};
 use support::{
     HOUR, MINUTE, NEW, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
     data, is_long, lifetime, load, opens, sign_in, signed_in,
@@ -33,7 +33,7 @@ fn sharded(clock: &Clock) -> SessionCache {
 }
 
 /// Anonymous ones, some of which came back, those of users, and rotated ones.
-fn all_kinds(cache: &SessionCache, number: usize) -> Vec<Issued> {
+fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
     let make = |n: usize| {
         let made = create(cache, &marked(n % 20));
         match n % 4 {
@@ -53,7 +53,7 @@ fn all_kinds(cache: &SessionCache, number: usize) -> Vec<Issued> {
 fn term_5_none_that_was_created_before_opens_and_all_created_afterwards_do() {
     let clock = Clock::manual();
     let cache = sharded(&clock);
-    let mut ended: Vec<Issued> = Vec::new();
+    let mut ended: Vec<IssuedSession> = Vec::new();
     for round in 0..40 {
         let before = all_kinds(&cache, 40);
         assert!(before.iter().all(|made| opens(&cache, &made.token)), "those of round {round}");

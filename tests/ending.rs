@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Error, Grace, Issued, SessionCache, internals::cookie::Parts};
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
 use support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
 
 fn sharded() -> SessionCache {
@@ -26,7 +26,7 @@ fn sharded() -> SessionCache {
 /// before that did.
 fn race<R>(
     cache: &SessionCache,
-    made: &Issued,
+    made: &IssuedSession,
     readers: usize,
     change: impl FnOnce() -> R,
 ) -> (R, usize) {
@@ -88,7 +88,7 @@ fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
 #[test]
 fn life_1_the_old_token_opens_nothing_once_sign_in_has_returned() {
     let cache = sharded();
-    let home = |made: &Issued| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
     let mut crossed = 0;
     for round in 0..rounds() {
         let made = create(&cache, b"the data");

@@ -17,7 +17,7 @@ use std::{
 
 use allocation_counter::measure;
 use sessile::{
-    SessionLimitPolicy, BuildError, Clock, Error, Event, Grace, Handle, Issued, SessionCache, UserHash, EventKind,
+    SessionLimitPolicy, BuildError, Clock, Error, Event, Grace, Handle, IssuedSession, SessionCache, UserHash, EventKind,
     EndReason,
 };
 use support::{
@@ -39,11 +39,11 @@ fn only(cache: &SessionCache) -> Event {
     event
 }
 
-fn handle(cache: &SessionCache, made: &Issued) -> Handle {
+fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
     load(cache, &made.id).unwrap().0.handle()
 }
 
-fn user(cache: &SessionCache, made: &Issued) -> Option<UserHash> {
+fn user(cache: &SessionCache, made: &IssuedSession) -> Option<UserHash> {
     load(cache, &made.id).unwrap().0.user
 }
 
@@ -107,7 +107,7 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
 fn life_8_an_end_says_why() {
     let clock = Clock::manual();
     let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
-    type End<'a> = &'a dyn Fn(&Issued);
+    type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
         (EndReason::Requested, &|made| assert!(cache.end_by_token(made.token.as_str().as_bytes()))),

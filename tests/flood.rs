@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use sessile::{Builder, Clock, Issued, SessionCache};
+use sessile::{Builder, Clock, IssuedSession, SessionCache};
 use support::{SECOND, builder, create, create_many, opens, signed_in};
 
 const LEN: usize = 256;
@@ -23,19 +23,19 @@ fn settings(shards: u16) -> Builder {
 }
 
 /// Half of what fits is signed in. Each has a name of its own, so the shards get about the same.
-fn users(cache: &SessionCache) -> Vec<Issued> {
+fn users(cache: &SessionCache) -> Vec<IssuedSession> {
     let user = |number: usize| signed_in(cache, &[1; LEN], &format!("user {number}"));
     (0..cache.capacity_for(LEN) / 2).map(user).collect()
 }
 
 /// Anonymous sessions whose cookie came back, a share of what fits.
-fn visitors(cache: &SessionCache, share: usize) -> Vec<Issued> {
+fn visitors(cache: &SessionCache, share: usize) -> Vec<IssuedSession> {
     let all = create_many(cache, cache.capacity_for(LEN) / share, &[2; LEN]);
     assert!(all.iter().all(|made| opens(cache, &made.token)));
     all
 }
 
-fn lost(cache: &SessionCache, all: &[Issued]) -> usize {
+fn lost(cache: &SessionCache, all: &[IssuedSession]) -> usize {
     all.iter().filter(|made| !opens(cache, &made.token)).count()
 }
 

@@ -6,7 +6,7 @@
 mod support;
 
 use proptest::prelude::*;
-use sessile::{BuildError, Builder, Clock, Error, EvictionCounts, Grace, Issued, SessionCache};
+use sessile::{BuildError, Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache};
 use support::{
     NEW, PLAINLY, Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
     largest_block, opens, sign_in, signed_in,
@@ -37,7 +37,7 @@ fn anonymous(cache: &SessionCache) -> usize {
 }
 
 /// Signs in to those sessions until one has to go for another; how many got in before.
-fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[Issued]) -> usize {
+fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession]) -> usize {
     let before = cache.stats().evicted;
     let mut numbered = visitors.iter().enumerate();
     let stop = numbered.position(|(number, made)| {
@@ -190,7 +190,7 @@ fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
 }
 
 /// One step of somebody, on the session that a number names.
-fn step(cache: &SessionCache, known: &mut Vec<Issued>, verb: u8, which: u16, len: u16) {
+fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u16, len: u16) {
     let bytes = filler(1, usize::from(len) % (LARGEST + 1));
     let Some(made) = known.get(usize::from(which) % known.len().max(1)).copied() else {
         known.extend(cache.create(&bytes, NEW).ok());

@@ -5,7 +5,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Builder, Clock, Error, EvictionCounts, Grace, Issued, SessionCache, Stats};
+use sessile::{Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, Stats};
 use support::{
     HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
     fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
@@ -126,7 +126,7 @@ fn of_those_that_came_back_the_ones_used_least_go_first() {
     }
     // Fewer newcomers than there are sessions that were used once.
     (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
-    let left = |of: &[(usize, &Issued)]| {
+    let left = |of: &[(usize, &IssuedSession)]| {
         of.iter().filter(|(_, made)| data(&cache, &made.id).is_some()).count()
     };
     assert_eq!(left(&often), often.len());
@@ -156,8 +156,8 @@ fn users_go_for_users_only_and_the_oldest_first() {
 }
 
 /// Everything that can be seen of a session without changing it, but for its use.
-fn picture(cache: &SessionCache, all: &[Issued]) -> Vec<(u32, Vec<u8>)> {
-    let look = |made: &Issued| load(cache, &made.id).map(|(record, data)| (record.version, data));
+fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(u32, Vec<u8>)> {
+    let look = |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
     all.iter().map(|made| look(made).unwrap()).collect()
 }
 

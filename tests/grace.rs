@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Error, Event, Grace, Issued, SessionCache, SessionId, Token, EventKind, EndReason,
+    Clock, Error, Event, Grace, IssuedSession, SessionCache, SessionId, Token, EventKind, EndReason,
     internals::cookie::Parts,
 };
 use support::{
@@ -22,7 +22,7 @@ use support::{
 const ALIASES: usize = 8;
 const GRACE: Duration = Duration::from_secs(10);
 
-fn rotate(cache: &SessionCache, id: &SessionId, grace: Duration) -> Issued {
+fn rotate(cache: &SessionCache, id: &SessionId, grace: Duration) -> IssuedSession {
     cache.rotate(id, Grace::of(grace)).unwrap()
 }
 
@@ -48,12 +48,12 @@ fn forged(token: &Token) -> Token {
     parts.encode()
 }
 
-fn home(made: &Issued) -> u16 {
+fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().home
 }
 
 /// A user whose sessions are not where that one is.
-fn user_elsewhere(cache: &SessionCache, made: &Issued) -> String {
+fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
     let lives_elsewhere = |user: &String| {
         let probe = signed_in(cache, b"", user);
         assert!(cache.end(&probe.id));

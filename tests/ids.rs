@@ -12,7 +12,7 @@ use std::{
 
 use proptest::prelude::*;
 use sessile::{
-    BuildError, Clock, Error, Grace, Issued, SessionCache, Token,
+    BuildError, Clock, Error, Grace, IssuedSession, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -145,7 +145,7 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
         Ok(())
     });
     let cache = builder(&clock).entropy(entropy).build().unwrap();
-    let mut made: Vec<(Issued, Vec<u8>)> = Vec::new();
+    let mut made: Vec<(IssuedSession, Vec<u8>)> = Vec::new();
     for n in 0..300_u32 {
         let own = n.to_le_bytes().to_vec();
         made.push((create(&cache, &own), own));
@@ -265,7 +265,7 @@ fn id_4_ids_of_another_cache_are_unknown_here() {
         assert_gone(&small, &made.id, made.version);
         assert!(!small.end(&made.id));
     }
-    let home = |made: &Issued| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
     assert!(homes.iter().any(|made| home(made) > 0), "some name a shard that is not here");
     assert_eq!((small.len(), small.stats().created), (0, 0));
     assert!(homes.iter().all(|made| opens(&large, &made.token)));

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use sessile::{Error, Grace, Issued, KeyRing, SessionCache, internals::cookie::Parts};
+use sessile::{Error, Grace, IssuedSession, KeyRing, SessionCache, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
     having, idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
 };
 
 /// A session that is gone in each way in which one can be, and the version that it had.
-fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issued)> {
+fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, IssuedSession)> {
     let elsewhere = create(&support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
@@ -77,7 +77,7 @@ fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
 #[test]
 fn life_4_reading_what_is_not_there_stores_nothing() {
     let (cache, _clock) = cache();
-    let elsewhere = builder(&sessile::Clock::manual()).keys(KeyRing::random().unwrap()).build();
+    let elsewhere = builder(&sessile::Clock::manual()).keys(KeyRing::generate().unwrap()).build();
     let elsewhere = elsewhere.unwrap();
     let forged = create(&elsewhere, b"forged");
     let unknown = create(&support::cache().0, b"unknown");
@@ -238,7 +238,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
 fn end_follows_a_session_through_all_its_ids() {
     let clock = sessile::Clock::manual();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
-    let home = |made: &Issued| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
     let mut homes = std::collections::HashSet::new();
     for n in 0..20 {
         let mut ids = vec![create(&cache, b"mine")];

@@ -461,7 +461,7 @@ fn call(span: Range<u64>, verb: Verb, answer: Answer) -> Call {
 }
 
 fn issued(id: Id, version: u32) -> Answer {
-    Answer::Issued { id, version }
+    Answer::IssuedSession { id, version }
 }
 
 /// An anonymous session's record.

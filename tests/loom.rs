@@ -16,7 +16,7 @@ use std::{
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    Clock, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn,
+    Clock, Error, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn,
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
@@ -401,7 +401,7 @@ fn end_all_against_sign_in_across_shards_leaves_nothing() {
 /// Which it was of an end and of what gives a new id. The end took the session along or came before.
 fn ended(
     cache: &SessionCache,
-    issued: Result<Issued, Error>,
+    issued: Result<IssuedSession, Error>,
     then_ended: &'static str,
 ) -> &'static str {
     match issued {
@@ -469,7 +469,7 @@ fn two_shards(clock: &Clock) -> SessionCache {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A session, and a user whose sessions live in the other shard.
-fn one_that_moves(cache: &SessionCache) -> (Issued, String) {
+fn one_that_moves(cache: &SessionCache) -> (IssuedSession, String) {
     let session = cache.create(b"data", NewSession::default()).expect("room");
     let moves = |user: &String| {
         let probe = cache.create(b"", NewSession::default()).expect("room");
@@ -481,12 +481,12 @@ fn one_that_moves(cache: &SessionCache) -> (Issued, String) {
 }
 
 /// The third and fourth bytes of a token.
-fn home(issued: &Issued) -> [u8; 2] {
+fn home(issued: &IssuedSession) -> [u8; 2] {
     let token = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(issued.token.as_str());
     let token = token.expect("a token is base64url");
     [token[2], token[3]]
 }
 
-fn opens(cache: &SessionCache, issued: &Issued) -> bool {
+fn opens(cache: &SessionCache, issued: &IssuedSession) -> bool {
     cache.open_token(issued.token.as_str().as_bytes(), &mut BytesMut::new()).is_some()
 }

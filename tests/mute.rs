@@ -11,7 +11,7 @@ use std::{
 };
 
 use sessile::{
-    Clock, Error, Grace, Issued, KeyError, KeyRing, SetCookie,
+    Clock, Error, Grace, IssuedSession, KeyError, KeyRing, SetCookie,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -86,7 +86,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Id and tag of a token; what stands before them is no secret.
-fn secrets_of(issued: &Issued) -> [Vec<u8>; 3] {
+fn secrets_of(issued: &IssuedSession) -> [Vec<u8>; 3] {
     let parts = Parts::parse(issued.token.as_str().as_bytes()).unwrap();
     [parts.id.to_vec(), parts.tag.to_vec(), issued.token.as_str().into()]
 }
@@ -119,7 +119,7 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
     let mut printed = Printed::default();
-    printed.debug("Issued", &third);
+    printed.debug("IssuedSession", &third);
     printed.debug("SessionId", &third.id);
     printed.debug("Token", &third.token);
     printed.debug("Record", &record);

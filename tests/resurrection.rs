@@ -18,12 +18,12 @@ use std::{
 
 use bytes::BytesMut;
 use meeting::Meeting;
-use sessile::{Clock, Error, Grace, Issued, SessionCache, SignIn};
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, SignIn};
 use support::{HOUR, builder, create};
 
 /// A session that is raced for.
 struct Race {
-    made: Issued,
+    made: IssuedSession,
     meeting: Meeting,
     /// Set when its `end` has returned.
     is_over: AtomicBool,
@@ -106,7 +106,7 @@ fn disturb(
     batch: &[Race],
     other: usize,
     threads: usize,
-) -> (Vec<Issued>, usize) {
+) -> (Vec<IssuedSession>, usize) {
     let (mut issued, mut cut) = (Vec::new(), 0);
     let mut buffer = BytesMut::with_capacity(64);
     for (number, race) in batch.iter().enumerate() {
@@ -129,7 +129,7 @@ impl Race {
         &self,
         cache: &SessionCache,
         step: Step,
-        now: &mut Issued,
+        now: &mut IssuedSession,
         buffer: &mut BytesMut,
     ) -> bool {
         let was_over = self.is_over.load(SeqCst);
@@ -152,7 +152,7 @@ impl Race {
     }
 }
 
-fn renew(now: &mut Issued, issued: Issued) -> u32 {
+fn renew(now: &mut IssuedSession, issued: IssuedSession) -> u32 {
     *now = issued;
     issued.version
 }

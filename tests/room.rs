@@ -8,7 +8,7 @@ mod support;
 
 use std::mem;
 
-use sessile::{Clock, Issued, SessionCache, SessionId};
+use sessile::{Clock, IssuedSession, SessionCache, SessionId};
 use support::{
     NEW, PLAINLY, Random, block, builder, data, filler, is_long, largest_block, sign_in,
 };
@@ -92,7 +92,7 @@ impl Room {
     }
 
     /// Lets a large one in, and checks what it cost.
-    fn let_in(&mut self, len: usize, enter: impl FnOnce(&SessionCache, &[u8]) -> (Issued, bool)) {
+    fn let_in(&mut self, len: usize, enter: impl FnOnce(&SessionCache, &[u8]) -> (IssuedSession, bool)) {
         let before = self.cache.stats().evicted;
         let newcomer_data = self.data(len);
         let (newcomer, has_user) = enter(&self.cache, &newcomer_data);

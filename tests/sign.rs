@@ -13,7 +13,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    BuildError, Clock, Grace, Issued, KeyError, RejectionCounts, SessionCache, Token,
+    BuildError, Clock, Grace, IssuedSession, KeyError, RejectionCounts, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
@@ -28,7 +28,7 @@ fn with(verify_first: bool) -> (SessionCache, Clock) {
     (cache.unwrap(), clock)
 }
 
-fn parts(made: &Issued) -> Parts {
+fn parts(made: &IssuedSession) -> Parts {
     Parts::parse(made.token.as_str().as_bytes()).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn twin(of: u64) -> u64 {
 }
 
 /// Tokens for a session that is there, none of them signed for it by a key of the ring.
-fn forgeries(made: &Issued) -> Vec<Token> {
+fn forgeries(made: &IssuedSession) -> Vec<Token> {
     let right = parts(made);
     let others = [
         // Keys that are not in the ring, one of which has the number of one that is.
@@ -126,8 +126,8 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let next = cache.rotate(&rotated.id, Grace::NONE).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
-    let by_second = |made: &Issued| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
-    let forged = |made: &Issued| Parts { tag: [7; 16], ..parts(made) }.encode();
+    let by_second = |made: &IssuedSession| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
+    let forged = |made: &IssuedSession| Parts { tag: [7; 16], ..parts(made) }.encode();
     let mut format = live.token.as_str().to_owned();
     format.replace_range(1..2, "g");
     let cases = [

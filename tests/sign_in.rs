@@ -10,7 +10,7 @@ use sessile::{
 };
 
 fn builder() -> Builder {
-    SessionCache::builder().memory(1 << 20).keys(KeyRing::random().unwrap()).events(100)
+    SessionCache::builder().memory(1 << 20).keys(KeyRing::generate().unwrap()).events(100)
 }
 
 fn anonymous() -> NewSession<'static> {

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Timeouts, Error, Grace, Issued, KeyRing, NewSession, SessionCache, SignIn, EventKind,
+    Clock, Timeouts, Error, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn, EventKind,
 };
 
 /// What is known of a session, by whoever has a token of it.
@@ -32,7 +32,7 @@ struct Session {
 
 /// A token, and what came of it.
 struct Ticket {
-    issued: Issued,
+    issued: IssuedSession,
     /// Set when a rotation or a sign-in by it has returned.
     is_old: AtomicBool,
     /// The tick from which it opens nothing.
@@ -85,7 +85,7 @@ fn hold_under_many_threads(end_reused: bool) {
         .events(2_000)
         .end_reused(end_reused)
         .clock(clock.clone())
-        .keys(KeyRing::random().expect("random bytes"))
+        .keys(KeyRing::generate().expect("random bytes"))
         .build()
         .expect("settings that hold");
     let world = World {
@@ -178,7 +178,7 @@ impl World {
                 1 => self.end(&ticket),
                 2 => {
                     let grace = grace(&mut random);
-                    let rotate = |issued: &Issued| {
+                    let rotate = |issued: &IssuedSession| {
                         self.cache.rotate(&issued.id, Grace::of(TICK * grace / 2))
                     };
                     self.reissue(&ticket, ticket.user, grace / 2, &mut random, rotate);
@@ -187,7 +187,7 @@ impl World {
                     let user = random.below(USERS);
                     let (name, label) = (user.to_string(), format!("label of {user}"));
                     let with = SignIn::default().label(&label);
-                    let sign_in = |issued: &Issued| self.cache.sign_in(&issued.id, &name, with);
+                    let sign_in = |issued: &IssuedSession| self.cache.sign_in(&issued.id, &name, with);
                     self.reissue(&ticket, Some(user), 0, &mut random, sign_in);
                 }
                 8 => self.list(&mut random),
@@ -289,7 +289,7 @@ impl World {
         user: Option<usize>,
         grace: u32,
         random: &mut Random,
-        verb: impl Fn(&Issued) -> Result<Issued, Error>,
+        verb: impl Fn(&IssuedSession) -> Result<IssuedSession, Error>,
     ) {
         let was_old = ticket.is_old.load(SeqCst);
         let was_over = was_old || ticket.session.ended.load(SeqCst);
@@ -309,7 +309,7 @@ impl World {
 
     fn keep(
         &self,
-        issued: Issued,
+        issued: IssuedSession,
         session: Arc<Session>,
         user: Option<usize>,
         random: &mut Random,

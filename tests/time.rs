@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Timeouts, Error, Grace, Issued, SessionCache};
+use sessile::{Clock, Timeouts, Error, Grace, IssuedSession, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,
@@ -30,7 +30,7 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
     for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
             let (cache, clock) = cache();
-            let read: [fn(&SessionCache, &Issued) -> bool; 3] = [
+            let read: [fn(&SessionCache, &IssuedSession) -> bool; 3] = [
                 |cache, made| opens(cache, &made.token),
                 |cache, made| load(cache, &made.id).is_some(),
                 |cache, made| cache.touch(&made.id).is_ok(),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use sessile::{
-    SessionLimitPolicy, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, Issued,
+    SessionLimitPolicy, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, IssuedSession,
     SessionCache,
 };
 use support::{
@@ -31,7 +31,7 @@ fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
     cache.user_sessions(user).into_iter().map(|device| device.label).collect()
 }
 
-fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> Issued {
+fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> IssuedSession {
     let made = create(cache, b"data");
     cache.sign_in(&made.id, user, PLAINLY.label(label)).unwrap()
 }
@@ -40,7 +40,7 @@ fn sign_in_often(cache: &SessionCache, times: usize) {
     (0..times).for_each(|_| assert!(load(cache, &signed_in(cache, b"", "ada").id).is_some()));
 }
 
-fn handle(cache: &SessionCache, made: &Issued) -> Handle {
+fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
     load(cache, &made.id).unwrap().0.handle()
 }
 
@@ -353,7 +353,7 @@ fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
     let (cache, _clock) = cache();
     let made: Vec<_> = (0..40).map(|n| signed_in(&cache, &filler(n, 8), "ada")).collect();
     assert_eq!(cache.user_sessions("ada").len(), 32, "unless set");
-    let live = |made: &Issued| load(&cache, &made.id).is_some();
+    let live = |made: &IssuedSession| load(&cache, &made.id).is_some();
     assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
 }
 
@@ -484,7 +484,7 @@ fn names_spread_over_the_chains_whatever_they_are() {
 fn the_lifetime_is_renewed_if_that_is_asked_for() {
     let clock = Clock::manual();
     let cache = builder(&clock).idle_timeout(4 * HOUR).lifetime(4 * HOUR).build().unwrap();
-    let left = |made: &Issued| load(&cache, &made.id).unwrap().0.expires_in();
+    let left = |made: &IssuedSession| load(&cache, &made.id).unwrap().0.expires_in();
     let renewing = PLAINLY.renew_lifetime(true);
     // A lifetime of its own stays as long as it was, however often it begins anew.
     let mut made = cache.create(b"", having(lifetime(HOUR))).unwrap();
@@ -520,7 +520,7 @@ fn term_5_no_session_issued_before_the_end_of_all_survives_it() {
     let cache = cache.build().unwrap();
     let many: Vec<_> = (0..100_000).map(|_| signed_in(&cache, b"", "ada")).collect();
     let issued = Mutex::new(many);
-    let keep = |made: Issued| issued.lock().unwrap().push(made);
+    let keep = |made: IssuedSession| issued.lock().unwrap().push(made);
     let mut ended = 0;
     thread::scope(|scope| {
         let work = |worker| {

@@ -18,7 +18,7 @@ impl SessionCache {
     /// ```
     /// use sessile::{Error, KeyRing, NewSession, SessionCache};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.admission(|address| address != b"203.0.113.9").build()?;
     /// assert_eq!(cache.check_admission(b"203.0.113.9"), Err(Error::AdmissionDenied));
     /// cache.check_admission(b"192.0.2.1")?;

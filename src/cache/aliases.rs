@@ -17,7 +17,7 @@ impl SessionCache {
     /// ```
     /// use sessile::{KeyRing, NewSession, SessionCache};
     ///
-    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let made = cache.create(b"a cart", NewSession::default())?;
     /// assert!(cache.contains(&made.id));
     ///

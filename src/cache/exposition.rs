@@ -18,7 +18,7 @@ impl Stats {
     /// ```
     /// use sessile::{KeyRing, SessionCache};
     ///
-    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let text = cache.stats().prometheus().to_string();
     ///
     /// assert!(text.contains("\nsessile_memory_bytes{kind=\"budget\"} 8388608\n"));

@@ -1,6 +1,6 @@
 //! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
 
-use super::{Inner, Issued, SessionCache, horizon::Creation};
+use super::{Inner, IssuedSession, SessionCache, horizon::Creation};
 use crate::{
     clock::{Tick, to_tick},
     config::Timeouts,
@@ -20,7 +20,7 @@ impl SessionCache {
         &self,
         timeouts: Timeouts,
         data: &[u8],
-    ) -> Result<Issued, Error> {
+    ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, [emptier, other]) = self.mint()?;
             let create_at = |home| self.create_at(SessionId { id, home }, timeouts, data);
@@ -42,7 +42,7 @@ impl SessionCache {
         id: SessionId,
         timeouts: Timeouts,
         data: &[u8],
-    ) -> Result<Issued, Refusal> {
+    ) -> Result<IssuedSession, Refusal> {
         let view = &self.0.stripes[usize::from(id.home)].view;
         view.prefetch(self.0.spots.of(&id.id));
         let signed = self.sign(id);
@@ -64,7 +64,7 @@ impl SessionCache {
         old: &SessionId,
         home: Home,
         verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
-    ) -> Result<Issued, Error> {
+    ) -> Result<IssuedSession, Error> {
         if self.has_home(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
     }
 
@@ -73,13 +73,13 @@ impl SessionCache {
         &self,
         home: Home,
         verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
-    ) -> Result<Issued, Error> {
+    ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
             let id = SessionId { id, home };
             let signed = self.sign(id);
             match self.with_room(home, || verb(&id, &signed.stamp)) {
-                Ok(version) => return Ok(Issued { version, ..self.confirm(signed) }),
+                Ok(version) => return Ok(IssuedSession { version, ..self.confirm(signed) }),
                 Err(Refusal::Taken) => {}
                 Err(refusal) => return Err(self.refuse(refusal)),
             }
@@ -146,12 +146,12 @@ impl SessionCache {
 
     /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
     /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
-    fn confirm(&self, mut signed: Signed) -> Issued {
+    fn confirm(&self, mut signed: Signed) -> IssuedSession {
         while self.0.keys.epoch() != signed.epoch && !self.0.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
             self.write(signed.id.home, |shard, _| shard.restamp(&signed.stamp));
         }
-        Issued { id: signed.id, token: Token::encode(&signed.parts), version: FIRST_VERSION }
+        IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version: FIRST_VERSION }
     }
 
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
-        let ring = || KeyRing::random().expect("random bytes");
+        let ring = || KeyRing::generate().expect("random bytes");
         let settings = SessionCache::builder().memory(8 << 20).keys(ring());
         let cache = settings.build().expect("settings that hold");
         for _ in 0..10 {

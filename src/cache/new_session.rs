@@ -56,7 +56,7 @@ impl<'a> NewSession<'a> {
     /// ```
     /// use sessile::{SessionLimitPolicy, KeyRing, NewSession, SessionCache, SignIn};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject).build()?;
     /// let ada = NewSession::default().user("ada", SignIn::default());
     /// let old = cache.create(b"", ada)?;

@@ -14,7 +14,7 @@ use crate::{
 /// [`sign_in`](super::SessionCache::sign_in) give.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Issued {
+pub struct IssuedSession {
     /// The new id.
     pub id: SessionId,
     /// The value of the cookie to send.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Issued, NewSession, SessionCache, SignIn};
+use super::{IssuedSession, NewSession, SessionCache, SignIn};
 use crate::{
     clock::{Tick, to_duration},
     error::Error,
@@ -42,7 +42,7 @@ impl SessionCache {
     /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
     /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
     /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
-    pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
+    pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<IssuedSession, Error> {
         let member = self.member(user, &with)?;
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
         self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {
@@ -65,7 +65,7 @@ impl SessionCache {
         with: SignIn<'_>,
         new: &NewSession<'_>,
         data: &[u8],
-    ) -> Result<Issued, Error> {
+    ) -> Result<IssuedSession, Error> {
         let member = self.member(user, &with)?;
         let home = self.home_of(&member.user);
         let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
@@ -105,7 +105,7 @@ impl SessionCache {
     /// ```
     /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
     ///
-    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// for label in ["phone", "laptop"] {
     ///     let made = cache.create(b"", NewSession::default())?;
     ///     cache.sign_in(&made.id, "ada", SignIn::default().label(label))?;
@@ -165,7 +165,7 @@ impl SessionCache {
     /// ```
     /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
     ///
-    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?).build()?;
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let mut sign_in = || {
     ///     let made = cache.create(b"", NewSession::default())?;
     ///     cache.sign_in(&made.id, "ada", SignIn::default())

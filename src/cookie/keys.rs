@@ -41,7 +41,7 @@ use crate::{
 /// use sessile::{KeyRing, cookie::KeyError};
 ///
 /// let keys = match KeyRing::from_env("SESSILE_KEYS") {
-///     Err(KeyError::Unset { .. }) => KeyRing::random()?, // sign-ins will not survive a restart
+///     Err(KeyError::Unset { .. }) => KeyRing::generate()?, // sign-ins will not survive a restart
 ///     keys => keys?,
 /// };
 ///
@@ -97,7 +97,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError::Entropy`] if the operating system gives no random bytes.
-    pub fn random() -> Result<Self, KeyError> {
+    pub fn generate() -> Result<Self, KeyError> {
         let mut key = Zeroizing::new(vec![0; LEAST_LEN]);
         system_entropy(&mut key).map_err(|_| KeyError::Entropy)?;
         Ok(Self(vec![key]))

@@ -11,7 +11,7 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Timeouts, Error, Grace, Issued, NewSession, Record, SessionCache, SessionId,
+    Builder, Clock, Timeouts, Error, Grace, IssuedSession, NewSession, Record, SessionCache, SessionId,
     SignIn, Token,
 };
 
@@ -58,20 +58,20 @@ pub(crate) fn lifetime(span: Duration) -> Timeouts {
     PLAIN.lifetime(span)
 }
 
-pub(crate) fn create(cache: &SessionCache, data: &[u8]) -> Issued {
+pub(crate) fn create(cache: &SessionCache, data: &[u8]) -> IssuedSession {
     cache.create(data, NEW).unwrap()
 }
 
-pub(crate) fn sign_in(cache: &SessionCache, id: &SessionId, user: &str) -> Issued {
+pub(crate) fn sign_in(cache: &SessionCache, id: &SessionId, user: &str) -> IssuedSession {
     cache.sign_in(id, user, PLAINLY).unwrap()
 }
 
-pub(crate) fn create_many(cache: &SessionCache, number: usize, data: &[u8]) -> Vec<Issued> {
+pub(crate) fn create_many(cache: &SessionCache, number: usize, data: &[u8]) -> Vec<IssuedSession> {
     (0..number).map(|_| create(cache, data)).collect()
 }
 
 /// A session that somebody has signed in to.
-pub(crate) fn signed_in(cache: &SessionCache, data: &[u8], user: &str) -> Issued {
+pub(crate) fn signed_in(cache: &SessionCache, data: &[u8], user: &str) -> IssuedSession {
     sign_in(cache, &create(cache, data).id, user)
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
 }
 
 /// As many sessions of that many bytes as fit, first in, first in the list.
-pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<Issued> {
+pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
     let all: Vec<_> =
         (0..cache.capacity_for(data_len)).map(|n| create(cache, &filler(n, data_len))).collect();
     assert_eq!(cache.stats().evicted.probation, 0, "all fit");
@@ -134,7 +134,7 @@ pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<Issued> {
 
 /// Sessions with users and nothing else, as many as leave no room for an anonymous one that is three
 /// times as long; first in, first in the list. (For one of their own length there may be some.)
-pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issued> {
+pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
     assert!(data_len >= 128, "what is left over is less than two blocks");
     // Of many shards, two are drawn.
     let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data, NEW).ok());

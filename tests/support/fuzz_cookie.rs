@@ -89,6 +89,6 @@ fn from_bytes(bytes: &[u8]) -> Parts {
 
 /// Fresh in each run, so that no corpus can hold a token of theirs.
 static KEYS: LazyLock<Keys> = LazyLock::new(|| {
-    let ring = KeyRing::random().expect("the operating system has random bytes");
+    let ring = KeyRing::generate().expect("the operating system has random bytes");
     Keys::new(&ring, NAME).expect("one key has no number twice")
 });

@@ -53,7 +53,7 @@ pub(crate) enum Verb {
 /// What was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Issued {
+    IssuedSession {
         id: Id,
         version: u32,
     },
@@ -199,7 +199,7 @@ impl Verb {
             Self::SessionsOf { user } => (None, Some(user)),
             Self::EndAll => return (0..NAMES).collect(),
         };
-        let issued = if let Answer::Issued { id, .. } = answer { Some(id) } else { None };
+        let issued = if let Answer::IssuedSession { id, .. } = answer { Some(id) } else { None };
         let user = user.filter(|_| about_users).map(|user| IDS + usize::from(user));
         [id, issued].into_iter().flatten().map(usize::from).chain(user).collect()
     }
@@ -288,7 +288,7 @@ impl State {
     }
 
     fn create(&mut self, value: u32, answer: Answer) -> bool {
-        let Answer::Issued { id, version } = answer else { return false };
+        let Answer::IssuedSession { id, version } = answer else { return false };
         let [ids, open, newest] = [bit(id); 3];
         let session = Session { ids, theirs: 0, open, newest, version, value, user: None };
         self.0.push(session);
@@ -314,7 +314,7 @@ impl State {
         match (self.opened(id), answer) {
             (None, Answer::Gone) => true,
             (Some(session), Answer::Rotated) => session.newest != bit(id),
-            (Some(session), Answer::Issued { id: new, version }) => {
+            (Some(session), Answer::IssuedSession { id: new, version }) => {
                 let is_right = session.version == version && session.newest == bit(id);
                 session.ids |= bit(new);
                 session.newest = bit(new);

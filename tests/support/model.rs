@@ -21,7 +21,7 @@ use bytes::BytesMut;
 use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
-    SessionLimitPolicy, Clock, Timeouts, Error, Handle, Issued, KeyRing, NewSession, SessionCache, SessionId,
+    SessionLimitPolicy, Clock, Timeouts, Error, Handle, IssuedSession, KeyRing, NewSession, SessionCache, SessionId,
     UserHash, EventKind, EndReason,
 };
 
@@ -103,7 +103,7 @@ pub struct Pair {
     /// The sessions whose end was not told yet.
     live: HashMap<SessionId, Session>,
     aliases: HashMap<SessionId, Alias>,
-    known: Vec<Issued>,
+    known: Vec<IssuedSession>,
     /// Every handle that there ever was, in order.
     handles: Vec<Handle>,
     session_limit_policy: SessionLimitPolicy,
@@ -271,7 +271,7 @@ impl Pair {
 
     fn created(
         &mut self,
-        made: Issued,
+        made: IssuedSession,
         data: Vec<u8>,
         handle: Handle,
         with: impl FnOnce(&mut Session, u32),

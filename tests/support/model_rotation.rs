@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Error, Grace, Issued, SessionId, EventKind};
+use sessile::{Error, Grace, IssuedSession, SessionId, EventKind};
 
 use super::{Along, LIFETIME, Pair, Session, TICK};
 
@@ -92,7 +92,7 @@ impl Pair {
     }
 
     /// No new id for what is gone, nor for whoever has only an old one.
-    pub(super) fn not_reissued(&mut self, way: &Way, answer: Result<Issued, Error>) {
+    pub(super) fn not_reissued(&mut self, way: &Way, answer: Result<IssuedSession, Error>) {
         let error = answer.expect_err("it was refused");
         if error == Error::Full {
             self.refused(error);
@@ -113,7 +113,7 @@ impl Pair {
     pub(super) fn reissued(
         &mut self,
         way: &Way,
-        issued: Issued,
+        issued: IssuedSession,
         grace: u32,
         change: impl FnOnce(&mut Session),
     ) {

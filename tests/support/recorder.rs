@@ -16,7 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Error, Grace, Issued, Record, SessionCache, SignIn, UserHash, internals::cookie::Parts,
+    Error, Grace, IssuedSession, Record, SessionCache, SignIn, UserHash, internals::cookie::Parts,
 };
 
 use super::{
@@ -45,7 +45,7 @@ struct Round {
 /// An id that was issued, and to whom, if anybody was signed in.
 #[derive(Clone, Copy)]
 struct Ticket {
-    issued: Issued,
+    issued: IssuedSession,
     user: Option<User>,
 }
 
@@ -146,7 +146,7 @@ impl Round {
     }
 
     /// Publishes an id, and gives its number.
-    fn publish(&self, issued: Issued, user: Option<User>) -> Id {
+    fn publish(&self, issued: IssuedSession, user: Option<User>) -> Id {
         let number = self.issued.fetch_add(1, SeqCst);
         let is_first = self.places[number].set(Ticket { issued, user }).is_ok();
         assert!(is_first, "a number is drawn once");
@@ -218,14 +218,14 @@ impl Worker<'_> {
         self.record_issued(Verb::Create { value }, None, |worker| Ok(create(worker)));
     }
 
-    fn rotate(&mut self, id: Id, issued: &Issued, user: Option<User>) {
+    fn rotate(&mut self, id: Id, issued: &IssuedSession, user: Option<User>) {
         let has_grace = self.random.below(2) == 0;
         let grace = if has_grace { Grace::of(SECOND) } else { Grace::NONE };
         let verb = Verb::Rotate { id, grace: has_grace };
         self.record_issued(verb, user, |worker| worker.cache.rotate(&issued.id, grace));
     }
 
-    fn sign_in(&mut self, id: Id, issued: &Issued) {
+    fn sign_in(&mut self, id: Id, issued: &IssuedSession) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
         let user = user as User;
@@ -265,23 +265,23 @@ impl Worker<'_> {
         }
     }
 
-    fn end(&mut self, id: Id, issued: &Issued) {
+    fn end(&mut self, id: Id, issued: &IssuedSession) {
         self.record(Verb::End { id }, |worker| Answer::Ended(worker.cache.end(&issued.id)));
     }
 
-    fn end_if_unchanged(&mut self, id: Id, issued: &Issued, version: u32) {
+    fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
         self.record(Verb::EndIf { id, version }, |worker| {
             answer(worker.cache.end_if_unchanged(&issued.id, version).map(|()| Answer::Done))
         });
     }
 
-    fn touch(&mut self, id: Id, issued: &Issued) {
+    fn touch(&mut self, id: Id, issued: &IssuedSession) {
         self.record(Verb::Touch { id }, |worker| {
             answer(worker.cache.touch(&issued.id).map(|()| Answer::Done))
         });
     }
 
-    fn save(&mut self, id: Id, issued: &Issued, version: u32) {
+    fn save(&mut self, id: Id, issued: &IssuedSession, version: u32) {
         let value = self.fresh_value();
         let data = data(value);
         let saved = self.record(Verb::Save { id, version, value }, |worker| {
@@ -293,7 +293,7 @@ impl Worker<'_> {
         }
     }
 
-    fn load(&mut self, id: Id, issued: &Issued, by_id: bool) {
+    fn load(&mut self, id: Id, issued: &IssuedSession, by_id: bool) {
         let read = self.record(Verb::Load { id }, |worker| {
             let value = issued.token.as_str().as_bytes();
             let record = match by_id {
@@ -320,14 +320,14 @@ impl Worker<'_> {
         &mut self,
         verb: Verb,
         user: Option<User>,
-        call: impl FnOnce(&mut Self) -> Result<Issued, Error>,
+        call: impl FnOnce(&mut Self) -> Result<IssuedSession, Error>,
     ) {
         let called = self.stamp();
         let issued = call(self);
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
             let id = self.round.publish(issued, user);
-            Answer::Issued { id, version: issued.version }
+            Answer::IssuedSession { id, version: issued.version }
         }));
         self.calls.push(Call { called, returned, verb, answer });
     }

@@ -15,7 +15,7 @@ pub(crate) fn of_an_unknown_session() -> String {
 
 /// The value of a cookie that is signed with another key.
 pub(crate) fn under_another_key() -> String {
-    token(KeyRing::random().expect("there are random bytes"))
+    token(KeyRing::generate().expect("there are random bytes"))
 }
 
 fn token(keys: KeyRing) -> String {

@@ -20,7 +20,7 @@ use crate::{
     errors::{raise, seconds, wrong},
     keys,
     moving::Moves,
-    records::{Device, Event, Issued, Record, SessionId},
+    records::{Device, Event, IssuedSession, Record, SessionId},
     stats,
 };
 
@@ -90,10 +90,10 @@ impl SessionCache {
         data: &[u8],
         idle_timeout: Option<f64>,
         lifetime: Option<f64>,
-    ) -> PyResult<Issued> {
+    ) -> PyResult<IssuedSession> {
         let new = NewSession::default().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.create(data, new)).map(Issued).map_err(raise)
+        py.detach(|| cache.create(data, new)).map(IssuedSession).map_err(raise)
     }
 
     /// The session whose token is in a `Cookie` header; `None` if there is none.
@@ -145,22 +145,22 @@ impl SessionCache {
         idle_timeout: Option<f64>,
         lifetime: Option<f64>,
         renew_lifetime: bool,
-    ) -> PyResult<Issued> {
+    ) -> PyResult<IssuedSession> {
         let with = SignIn::default()
             .timeouts(timeouts(idle_timeout, lifetime)?)
             .assurance(assurance)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.sign_in(&id.0, user, with)).map(Issued).map_err(raise)
+        py.detach(|| cache.sign_in(&id.0, user, with)).map(IssuedSession).map_err(raise)
     }
 
     /// Gives a session a new id; the old one opens it for `grace` more seconds.
     #[pyo3(signature = (id, *, grace = 0.0))]
-    fn rotate(&self, py: Python<'_>, id: &SessionId, grace: f64) -> PyResult<Issued> {
+    fn rotate(&self, py: Python<'_>, id: &SessionId, grace: f64) -> PyResult<IssuedSession> {
         let grace = Grace::of(seconds("grace", grace)?);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.rotate(&id.0, grace)).map(Issued).map_err(raise)
+        py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
     }
 
     /// Destroys a session. Says whether there was one.

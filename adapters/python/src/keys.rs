@@ -34,7 +34,7 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
             Err(PyValueError::new_err("`secret_key` and `keys` were both given; give one of them"))
         }
         (Some(secret), None) if given.insecure_dev_key => insecure(&secrets("secret_key", secret)?),
-        (None, None) if given.insecure_dev_key => KeyRing::random().map_err(refused("keys")),
+        (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(refused("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
         (None, Some(keys)) => base64(&secrets("keys", keys)?),
         (None, None) => KeyRing::from_env(VARIABLE).map_err(|error| {

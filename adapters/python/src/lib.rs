@@ -29,7 +29,7 @@ mod _sessile {
         cache::SessionCache,
         clock::ManualClock,
         json::{from_json, to_json},
-        records::{Device, Event, Issued, Record, SessionId},
+        records::{Device, Event, IssuedSession, Record, SessionId},
         sessions::Sessions,
         starlette_cookie::unsign,
         visit::{Visit, nothing},

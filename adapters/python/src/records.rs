@@ -16,10 +16,10 @@ impl SessionId {
 
 /// A session that was created, rotated or signed in to.
 #[pyclass(frozen, module = "sessile")]
-pub(crate) struct Issued(pub(crate) sessile::Issued);
+pub(crate) struct IssuedSession(pub(crate) sessile::IssuedSession);
 
 #[pymethods]
-impl Issued {
+impl IssuedSession {
     /// The new id.
     #[getter]
     fn id(&self) -> SessionId {
@@ -39,7 +39,7 @@ impl Issued {
     }
 
     fn __repr__(&self) -> &'static str {
-        "Issued(..)"
+        "IssuedSession(..)"
     }
 }
 

@@ -29,7 +29,7 @@ use crate::SessionService;
 /// let cache = SessionCache::builder()
 ///     .memory(4 << 20)
 ///     .cookie_name("__Secure-shop")
-///     .keys(KeyRing::random()?)
+///     .keys(KeyRing::generate()?)
 ///     .build()?;
 /// let layer = SessionLayer::new(cache)
 ///     .with_same_site(SameSite::Strict)?
@@ -213,7 +213,7 @@ impl SessionLayer {
     ///
     /// let cache = SessionCache::builder()
     ///     .memory(4 << 20)
-    ///     .keys(KeyRing::random()?)
+    ///     .keys(KeyRing::generate()?)
     ///     .admission(|address| address != b"203.0.113.9")
     ///     .build()?;
     /// // Behind a proxy of ours that says who asks.

@@ -12,7 +12,7 @@
 //!     Ok(format!("Visit number {visits}"))
 //! }
 //!
-//! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::random()?).build()?;
+//! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::generate()?).build()?;
 //! let app: Router = Router::new().route("/", get(visits)).layer(SessionLayer::new(cache));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -97,7 +97,7 @@
 //! }
 //!
 //! # async fn slow(_: Session) {}
-//! # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+//! # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 //! let timeout = ServiceBuilder::new()
 //!     .layer(HandleErrorLayer::new(timed_out))
 //!     .layer(TimeoutLayer::new(Duration::from_secs(30)));

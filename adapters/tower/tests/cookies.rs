@@ -48,7 +48,7 @@ fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
 #[test]
 fn st_20_another_name_and_path_are_honoured() {
     let settings = SessionCache::builder().memory(4 << 20).cookie_name("__Secure-shop");
-    let cache = settings.keys(KeyRing::random().unwrap()).build().unwrap();
+    let cache = settings.keys(KeyRing::generate().unwrap()).build().unwrap();
     let layer = SessionLayer::new(cache).with_path("/shop").unwrap();
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();

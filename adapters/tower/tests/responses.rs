@@ -43,7 +43,7 @@ fn a_full_cache_is_503_with_retry_after_and_those_signed_in_stay() {
 
 /// One shard, so full of sessions of signed-in users that the largest session finds no room.
 fn full_cache() -> SessionCache {
-    let keys = KeyRing::random().unwrap();
+    let keys = KeyRing::generate().unwrap();
     let cache = SessionCache::builder().memory(1 << 20).keys(keys).build().unwrap();
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
@@ -113,7 +113,7 @@ fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
 
 #[test]
 fn the_layer_says_for_whom_a_session_is_made() {
-    let keys = KeyRing::random().unwrap();
+    let keys = KeyRing::generate().unwrap();
     let settings = SessionCache::builder().memory(4 << 20).keys(keys);
     let cache = settings.admission(|address| address == b"192.0.2.1").build().unwrap();
     let layer = SessionLayer::new(cache.clone()).with_admission_key(|request| {

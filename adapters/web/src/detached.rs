@@ -13,7 +13,7 @@ impl Session {
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{Error, KeyRing, SessionCache};
     /// # use sessile_web::{SessionError, Sessions};
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// session.insert("state", "begun")?;
     /// Sessions::commit(&session, StatusCode::OK, &mut HeaderMap::new())?;
@@ -42,7 +42,7 @@ impl Session {
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::{Session, Sessions};
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let sessions = Sessions::new(cache.clone());
     /// # let session = sessions.begin(&HeaderMap::new());
     /// # session.sign_in("ada")?;

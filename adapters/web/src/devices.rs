@@ -46,7 +46,7 @@ impl Session {
     /// # use sessile_web::Sessions;
     /// use sessile_web::SignIn;
     ///
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let sessions = Sessions::new(cache);
     /// # let sign_in = |label| {
     /// #     let session = sessions.begin(&HeaderMap::new());

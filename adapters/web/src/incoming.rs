@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 /// use bytes::Bytes;
 /// use sessile_web::Incoming;
 ///
-/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// let fields = ["theme=dark", "lang=en"].map(Bytes::from);
 /// let incoming = Incoming::from_iter(fields).admission_key("192.0.2.1");
 /// let session = Sessions::new(cache).begin(incoming);

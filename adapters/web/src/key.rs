@@ -14,7 +14,7 @@ use core::{fmt, marker::PhantomData};
 ///
 /// const VISITS: Key<u32> = Key::new("visits");
 ///
-/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
 /// let visits = session.get(VISITS)?.unwrap_or(0);
 /// session.insert(VISITS, visits + 1)?;

@@ -11,7 +11,7 @@
 //! use sessile::{KeyRing, SessionCache};
 //! use sessile_web::Sessions;
 //!
-//! let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+//! let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 //! let sessions = Sessions::new(cache);
 //!
 //! // A visitor without a cookie; the handler stores something.
@@ -40,7 +40,7 @@
 //! ```
 //! # use std::time::Duration;
 //! # use sessile::{KeyRing, SessionCache};
-//! let cache = SessionCache::builder().keys(KeyRing::random()?).build()?;
+//! let cache = SessionCache::builder().keys(KeyRing::generate()?).build()?;
 //! assert_eq!(cache.idle_timeout(), Duration::from_secs(30 * 60));
 //! assert_eq!(cache.lifetime(), Duration::from_secs(12 * 60 * 60));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

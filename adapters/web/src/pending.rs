@@ -27,7 +27,7 @@ thread_local! {
 /// use sessile::{KeyRing, SessionCache};
 /// use sessile_web::{Session, Sessions};
 ///
-/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// let sessions = Sessions::new(cache);
 /// let mut pending = sessions.pend(None);
 /// pending.enter(|| {

@@ -38,7 +38,7 @@ use crate::{
 /// # use http::HeaderMap;
 /// # use sessile::{KeyRing, SessionCache};
 /// # use sessile_web::Sessions;
-/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
 /// session.insert("cart", ["tea", "cup"])?;
 /// session.append("cart", "pot")?;
@@ -138,7 +138,7 @@ impl Session {
     ///
     /// const FLASH: Key<String> = Key::new("flash");
     ///
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// session.insert(FLASH, "Tea is in your cart.".to_owned())?;
     /// // In the next request, or this one:
@@ -216,7 +216,7 @@ impl Session {
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::Sessions;
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// assert!(session.compare_and_set("step", None, "address")?);
     /// assert!(session.compare_and_set("step", Some(&"address"), "payment")?);
@@ -280,7 +280,7 @@ impl Session {
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::{Session, SessionError, Sessions};
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// fn order(session: &Session) -> Result<&'static str, SessionError> {
     ///     session.guard("cart")?;
@@ -314,7 +314,7 @@ impl Session {
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::Sessions;
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// session.sign_in("ada")?;
     /// session.insert("visits", 1)?;

@@ -30,7 +30,7 @@ use crate::{
 /// use sessile::{KeyRing, SameSite, SessionCache};
 /// use sessile_web::Sessions;
 ///
-/// let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+/// let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// let sessions = Sessions::new(cache)
 ///     .with_same_site(SameSite::Strict)?
 ///     .with_max_age(Duration::from_secs(7 * 24 * 60 * 60))?;
@@ -151,7 +151,7 @@ impl Sessions {
     /// use sessile_web::Sessions;
     ///
     /// let month = Duration::from_secs(30 * 24 * 60 * 60);
-    /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?);
+    /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
     /// let half_an_hour = Timeouts::default().idle_timeout(Duration::from_secs(30 * 60));
     /// let sessions = Sessions::new(cache).with_timeouts(half_an_hour);
@@ -204,7 +204,7 @@ impl Sessions {
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::Sessions;
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// let sessions = Sessions::new(cache).with_identity_keys(["user_id"]);
     /// # let session = sessions.begin(&HeaderMap::new());
     /// // At the sign-in, this changes the session's id.

@@ -6,7 +6,7 @@
 //! It knows of no response.
 
 use bytes::Bytes;
-use sessile::{Timeouts, Error, Grace, Issued, NewSession, SessionId};
+use sessile::{Timeouts, Error, Grace, IssuedSession, NewSession, SessionId};
 
 use crate::{
     CommitError, Sessions,
@@ -154,7 +154,7 @@ impl State {
         if let Some(id) = &replaces {
             new = new.replaces(id);
         }
-        let Issued { id, token, version, .. } = sessions.cache().create(data.as_bytes(), new)?;
+        let IssuedSession { id, token, version, .. } = sessions.cache().create(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.wishes.sign_in.is_some();
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
@@ -243,7 +243,7 @@ impl State {
         let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
         let with = with.data(live.version, data.as_bytes());
         let issued = request.sessions.cache().sign_in(&live.id, &sign_in.user, with)?;
-        let Issued { id, token, version, .. } = issued;
+        let IssuedSession { id, token, version, .. } = issued;
         *live = Live { id, version, authenticated: true, record: None, data };
         self.cookie = Some(Cookie::Issue(token));
         Ok(())
@@ -317,7 +317,7 @@ impl State {
     }
 
     /// The session has a new id.
-    fn moved(&mut self, issued: Issued) {
+    fn moved(&mut self, issued: IssuedSession) {
         if let Stored::Live(live) = &mut self.stored {
             (live.id, live.record) = (issued.id, None);
         }

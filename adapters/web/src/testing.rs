@@ -33,7 +33,7 @@ use crate::{CommitError, Session, SessionError, Sessions, SignIn};
 #[must_use]
 pub fn sessions() -> (Sessions, Clock) {
     let clock = Clock::manual();
-    let keys = KeyRing::random().expect("there are random bytes");
+    let keys = KeyRing::generate().expect("there are random bytes");
     let settings = SessionCache::builder().memory(4 << 20).keys(keys).clock(clock.clone());
     let cache = settings.build().expect("these settings are good");
     (Sessions::new(cache), clock)

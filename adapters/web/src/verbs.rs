@@ -30,7 +30,7 @@ impl Session {
     /// # use sessile_web::Sessions;
     /// use sessile_web::SignIn;
     ///
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// session.sign_in("ada")?;
     /// assert_eq!(session.user().as_deref(), Some("ada"));
@@ -169,7 +169,7 @@ impl Session {
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
     /// # use sessile_web::{SessionError, Sessions};
-    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::random()?).build()?;
+    /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
     /// let hidden_field = session.csrf_token()?;
     /// // When the form comes back:

@@ -7,7 +7,7 @@ use sessile::{KeyRing, NewSession, SessionCache};
 use sessile_web::{Incoming, Sessions};
 
 fn cache() -> SessionCache {
-    let keys = KeyRing::random().unwrap();
+    let keys = KeyRing::generate().unwrap();
     SessionCache::builder().memory(4 << 20).keys(keys).build().unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    Builder, Clock, Issued, KeyRing, NewSession, SessionCache, SessionId, SignIn, Token,
+    Builder, Clock, IssuedSession, KeyRing, NewSession, SessionCache, SessionId, SignIn, Token,
 };
 
 use crate::{
@@ -106,7 +106,7 @@ pub(crate) fn smallest(
 }
 
 /// A new session; the settings of every axis leave room for it.
-pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> Issued {
+pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> IssuedSession {
     cache.create(value, NewSession::default()).expect("a cache of anonymous sessions makes room")
 }
 
@@ -126,7 +126,7 @@ fn builder(clock: &Clock) -> Builder {
     SessionCache::builder()
         .idle_timeout(Duration::from_secs(30 * 60))
         .lifetime(Duration::from_secs(12 * 60 * 60))
-        .keys(KeyRing::random().expect("the operating system gives a key"))
+        .keys(KeyRing::generate().expect("the operating system gives a key"))
         .clock(clock.clone())
 }
 

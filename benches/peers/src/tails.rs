@@ -17,7 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, Error, Grace, Issued, NewSession, SessionCache, SessionId, SignIn, Token};
+use sessile::{Clock, Error, Grace, IssuedSession, NewSession, SessionCache, SessionId, SignIn, Token};
 
 use crate::{
     Plan,
@@ -224,7 +224,7 @@ impl ShardUser {
     }
 }
 
-fn create(cache: &SessionCache, user: &str, len: usize) -> Issued {
+fn create(cache: &SessionCache, user: &str, len: usize) -> IssuedSession {
     let new = NewSession::default().user(user, SignIn::default());
     cache.create(&vec![0x5a; len], new).expect("a user makes room")
 }

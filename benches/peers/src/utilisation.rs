@@ -100,7 +100,7 @@ impl Churn {
         self.compactions = before.compactions - compactions;
     }
 
-    fn create(&mut self) -> Option<sessile::Issued> {
+    fn create(&mut self) -> Option<sessile::IssuedSession> {
         let len = self.random.length(SHORTEST, LONGEST);
         self.cache.create(&self.value[..len], NewSession::default()).ok()
     }

@@ -8,7 +8,7 @@ use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Grace, Issued, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token,
+    Clock, Grace, IssuedSession, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cache = SessionCache::builder()
         .memory(16 << 20)
         .idle_timeout(Duration::from_secs(30 * 60))
-        .keys(KeyRing::random()?)
+        .keys(KeyRing::generate()?)
         .clock(clock.clone())
         .build()?;
     println!("16 MiB are taken: some {} sessions of 256 bytes fit.", cache.capacity_for(256));
@@ -61,7 +61,7 @@ fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
 }
 
 /// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
-fn sign_in(cache: &SessionCache, record: &Record) -> Result<Issued, sessile::Error> {
+fn sign_in(cache: &SessionCache, record: &Record) -> Result<IssuedSession, sessile::Error> {
     let first = cache.sign_in(&record.id, "ada", SignIn::default())?;
     let second = cache.rotate(&first.id, Grace::NONE)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
@@ -70,7 +70,7 @@ fn sign_in(cache: &SessionCache, record: &Record) -> Result<Issued, sessile::Err
 }
 
 /// Ending is for good: nothing brings the session back.
-fn sign_out(cache: &SessionCache, ada: &Issued) {
+fn sign_out(cache: &SessionCache, ada: &IssuedSession) {
     println!("Ended: {}. Ada opens: {}.", cache.end(&ada.id), opens(cache, &ada.token));
     if let Err(error) = cache.save(&ada.id, ada.version, b"late") {
         println!("A save that comes late: {error}.");

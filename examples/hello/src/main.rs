@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Keys that outlive a restart come from outside, fresh ones do for a first look.
     let keys = match env::var_os("SESSILE_KEYS") {
         Some(_) => KeyRing::from_env("SESSILE_KEYS")?,
-        None => KeyRing::random()?,
+        None => KeyRing::generate()?,
     };
     let cache = SessionCache::builder().memory(64 << 20).keys(keys).build()?;
 

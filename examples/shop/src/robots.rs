@@ -120,7 +120,7 @@ mod tests {
     fn there_is_one_wave_at_a_time() {
         let cache = SessionCache::builder()
             .memory(4 << 20)
-            .keys(KeyRing::random().expect("the system has some"));
+            .keys(KeyRing::generate().expect("the system has some"));
         let cache = cache.build().expect("that is enough");
         let robots = Arc::new(Robots::new(3, Timeouts::default()));
         let (begin, begun) = mpsc::channel();

@@ -62,7 +62,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
 
 fn keys() -> Result<(KeyRing, &'static str), Trouble> {
     let (keys, origin) = match KeyRing::from_env(KEYS) {
-        Err(KeyError::Unset { .. }) => (KeyRing::random(), FRESH),
+        Err(KeyError::Unset { .. }) => (KeyRing::generate(), FRESH),
         given => (given, "from SESSILE_KEYS"),
     };
     let keys = keys.map_err(|wrong| Trouble::Setting(format!("{KEYS}: {wrong}")))?;

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn visitors_are_counted_and_those_signed_in_get_a_line() {
-        let keys = KeyRing::random().expect("the system has some");
+        let keys = KeyRing::generate().expect("the system has some");
         let cache = SessionCache::builder().memory(8 << 20).keys(keys).events(KEPT);
         let cache = cache.build().expect("that is enough");
         let mut journal = Journal::default();
