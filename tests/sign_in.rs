@@ -18,7 +18,7 @@ fn anonymous() -> NewSession<'static> {
 }
 
 fn ada() -> NewSession<'static> {
-    anonymous().user("ada", SignIn::default().label("phone").assurance(2))
+    anonymous().user("ada", SignIn::default().label("phone").assurance_level(2))
 }
 
 fn events(cache: &SessionCache) -> Vec<EventKind> {
@@ -78,7 +78,7 @@ fn a_session_has_a_user_from_the_start() {
     let header = format!("__Host-session={}", made.token.as_str());
     let mut buffer = BytesMut::new();
     let record = cache.open([header.as_bytes()], &mut buffer).unwrap();
-    assert_eq!((&buffer[..], record.version, record.assurance), (&b"data"[..], made.version, 2));
+    assert_eq!((&buffer[..], record.version, record.assurance_level), (&b"data"[..], made.version, 2));
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
     let [device] = &cache.user_sessions("ada")[..] else { panic!("there is one") };
     assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));

@@ -49,7 +49,7 @@ fn life_8_a_list_says_when_and_how_and_where() {
     let (cache, clock) = cache();
     let made = create(&cache, b"");
     clock.advance(MINUTE);
-    let with = PLAINLY.assurance(3).label("Firefox on Linux");
+    let with = PLAINLY.assurance_level(3).label("Firefox on Linux");
     let laptop = cache.sign_in(&made.id, "ada", with).unwrap();
     clock.advance(MINUTE);
     signed_in_with(&cache, "ada", "phone");
@@ -60,7 +60,7 @@ fn life_8_a_list_says_when_and_how_and_where() {
     let devices = cache.user_sessions("ada");
     assert_eq!(labels(&cache, "ada"), ["Firefox on Linux", "phone"], "the last seen comes first");
     let [laptop, phone] = [&devices[0], &devices[1]];
-    assert_eq!((laptop.assurance, phone.assurance), (3, 0));
+    assert_eq!((laptop.assurance_level, phone.assurance_level), (3, 0));
     assert_eq!((laptop.age(), laptop.authenticated_for()), (13 * MINUTE, 12 * MINUTE));
     assert_eq!((phone.age(), phone.authenticated_for()), (11 * MINUTE, 11 * MINUTE));
     assert_eq!((laptop.last_seen(), phone.last_seen()), (MINUTE, 11 * MINUTE));
@@ -89,12 +89,12 @@ fn life_8_the_record_says_who_and_how_surely() {
     let (cache, _clock) = cache();
     let guest = create(&cache, b"");
     let record = load(&cache, &guest.id).unwrap().0;
-    assert_eq!((record.assurance, record.user, record.handle().user()), (0, None, None));
-    let ada = cache.sign_in(&guest.id, "ada", PLAINLY.assurance(255)).unwrap();
+    assert_eq!((record.assurance_level, record.user, record.handle().user()), (0, None, None));
+    let ada = cache.sign_in(&guest.id, "ada", PLAINLY.assurance_level(255)).unwrap();
     let record = load(&cache, &ada.id).unwrap().0;
-    assert_eq!((record.assurance, record.handle().user()), (255, record.user));
+    assert_eq!((record.assurance_level, record.handle().user()), (255, record.user));
     let again = sign_in(&cache, &ada.id, "ada");
-    assert_eq!(load(&cache, &again.id).unwrap().0.assurance, 0, "each sign-in says it anew");
+    assert_eq!(load(&cache, &again.id).unwrap().0.assurance_level, 0, "each sign-in says it anew");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn life_8_what_was_said_at_the_sign_in_stays_through_saves_and_rotation() {
     let (cache, _clock) = cache();
     for len in 0..=48 {
         let label = &"a label that is as long as a label may be: 48 by."[..len];
-        let with = PLAINLY.assurance(len as u8).label(label);
+        let with = PLAINLY.assurance_level(len as u8).label(label);
         let made = cache.sign_in(&create(&cache, b"data").id, "ada", with).unwrap();
         create(&cache, b"in the way");
         for data in [&[7; 300][..], &[8; 2_000], &[9; 3], b""] {
@@ -113,7 +113,7 @@ fn life_8_what_was_said_at_the_sign_in_stays_through_saves_and_rotation() {
         }
         let made = cache.rotate(&made.id, Grace::NONE).unwrap();
         let device = &cache.user_sessions("ada")[0];
-        assert_eq!((device.label.as_str(), device.assurance), (label, len as u8));
+        assert_eq!((device.label.as_str(), device.assurance_level), (label, len as u8));
         assert!(cache.end(&made.id));
         cache.validate();
     }

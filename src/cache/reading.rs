@@ -172,7 +172,7 @@ impl SessionCache {
             id,
             version: found.facts.version(),
             user: found.user,
-            assurance: found.facts.flags().assurance(),
+            assurance_level: found.facts.flags().assurance_level(),
             facts: found.facts,
             now: found.now,
         }

@@ -34,7 +34,7 @@ pub struct Record {
     /// Who is signed in, if anybody is.
     pub user: Option<UserHash>,
     /// How sure the application was of the user, on its own scale; 0 without one.
-    pub assurance: u8,
+    pub assurance_level: u8,
     pub(super) facts: Facts,
     pub(super) now: Tick,
 }

@@ -11,15 +11,15 @@ use crate::{config::Timeouts, error::Error, shard::entry::LABEL_LIMIT};
 ///
 /// let month = Timeouts::default().lifetime(Duration::from_secs(30 * 24 * 60 * 60));
 /// let remembered =
-///     SignIn::default().timeouts(month).renew_lifetime(true).assurance(2).label("Firefox on Linux");
-/// assert_eq!(remembered.assurance, 2);
+///     SignIn::default().timeouts(month).renew_lifetime(true).assurance_level(2).label("Firefox on Linux");
+/// assert_eq!(remembered.assurance_level, 2);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignIn<'a> {
     /// The session's timeouts from now on.
     pub timeouts: Timeouts,
     /// How sure the application is of the user, on a scale of its own; 0 unless set.
-    pub assurance: u8,
+    pub assurance_level: u8,
     /// A few words of the application's that a list shows, such as the device: at most 48 bytes.
     pub label: &'a str,
     /// What is stored in place of the session's data, in one with the sign-in, if nobody saved since that version:
@@ -39,8 +39,8 @@ impl<'a> SignIn<'a> {
 
     /// With a level of assurance.
     #[must_use]
-    pub fn assurance(self, level: u8) -> Self {
-        Self { assurance: level, ..self }
+    pub fn assurance_level(self, level: u8) -> Self {
+        Self { assurance_level: level, ..self }
     }
 
     /// With a label, of at most 48 bytes.

@@ -22,7 +22,7 @@ pub struct Device {
     /// Its name, for [`end_by_handle`](SessionCache::end_by_handle).
     pub handle: Handle,
     /// How sure the application was of the user, on its own scale.
-    pub assurance: u8,
+    pub assurance_level: u8,
     /// What the application called it at the sign-in; empty if nothing.
     pub label: String,
     times: Times,
@@ -87,8 +87,8 @@ impl SessionCache {
             return Err(Error::EmptyUser);
         }
         with.check()?;
-        let SignIn { assurance, label, .. } = *with;
-        Ok(Member { user: self.0.users.hash(user), assurance, label, start: 0 })
+        let SignIn { assurance_level, label, .. } = *with;
+        Ok(Member { user: self.0.users.hash(user), assurance_level, label, start: 0 })
     }
 
     /// How many sessions a user may have.
@@ -136,7 +136,7 @@ impl SessionCache {
         });
         let device = |listed: &Listed| Device {
             handle: Handle::new(Some(user), home, listed.serial, listed.times.created),
-            assurance: listed.assurance,
+            assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
             times: listed.times,
             now,

@@ -41,7 +41,7 @@ pub(crate) struct Limit {
 pub(crate) struct Listed {
     pub(crate) serial: u32,
     pub(crate) times: Times,
-    pub(crate) assurance: u8,
+    pub(crate) assurance_level: u8,
     pub(crate) label: Label,
 }
 
@@ -65,7 +65,7 @@ impl Shard {
             Listed {
                 serial: line.serial(),
                 times: line.times(),
-                assurance: line.flags().assurance(),
+                assurance_level: line.flags().assurance_level(),
                 label: entry.label(),
             }
         }));

@@ -55,7 +55,7 @@ pub(crate) struct Entry<'r> {
 pub(crate) struct Member<'a> {
     pub(crate) user: UserHash,
     /// The application's own scale.
-    pub(crate) assurance: u8,
+    pub(crate) assurance_level: u8,
     /// At most [`LABEL_LIMIT`] bytes.
     pub(crate) label: &'a str,
     /// From when the lifetime counts: the creation, or a sign-in that renewed it.

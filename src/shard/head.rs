@@ -207,7 +207,7 @@ impl Flags {
             Self::STARTED
         };
         let label_len = member.label.len() as u32;
-        let numbers = u32::from(member.assurance) << ASSURANCE | label_len << LABEL;
+        let numbers = u32::from(member.assurance_level) << ASSURANCE | label_len << LABEL;
         Self(Self::USER.0 | start.0 | numbers)
     }
 
@@ -227,7 +227,7 @@ impl Flags {
 
     /// How sure the application was of the user.
     #[inline]
-    pub(crate) fn assurance(self) -> u8 {
+    pub(crate) fn assurance_level(self) -> u8 {
         (self.0 >> ASSURANCE) as u8
     }
 

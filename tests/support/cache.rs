@@ -32,7 +32,7 @@ pub(crate) const NEW: NewSession<'static> =
 
 /// A sign-in that says nothing.
 pub(crate) const PLAINLY: SignIn<'static> =
-    SignIn { timeouts: PLAIN, assurance: 0, label: "", data: None, renew_lifetime: false };
+    SignIn { timeouts: PLAIN, assurance_level: 0, label: "", data: None, renew_lifetime: false };
 
 /// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
 pub(crate) fn builder(clock: &Clock) -> Builder {

@@ -78,7 +78,7 @@ impl Pair {
         assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));
         assert!(self.users.values().filter(|&&hash| Some(hash) == record.user).count() <= 1);
         assert_eq!(record.age(), TICK * now.saturating_sub(session.created));
-        assert_eq!(record.assurance, session.label, "both are one number here");
+        assert_eq!(record.assurance_level, session.label, "both are one number here");
         assert_eq!(record.handle(), session.handle);
         let signed_in = session.user.map(|_| TICK * (now - session.signed_in));
         assert_eq!(record.authenticated_for(), signed_in);

@@ -24,7 +24,7 @@ impl Pair {
         let is_stale = data.is_some_and(|(is_stale, _)| is_stale);
         let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let mut with = SignIn::default().timeouts(timeouts).assurance(how.label).label(&label);
+        let mut with = SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
         with = with.renew_lifetime(renew);
         if let Some(data) = &data {
             with = with.data(version.wrapping_sub(is_stale.into()), data);
@@ -67,7 +67,7 @@ impl Pair {
         let before = self.user_sessions(user);
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let with = SignIn::default().timeouts(timeouts).assurance(how.label).label(&label);
+        let with = SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
         let name = name(user);
         match self.cache.create(&data, NewSession::default().timeouts(own).user(&name, with)) {
             Ok(made) => {
@@ -207,7 +207,7 @@ impl Session {
         assert_eq!(self.user, Some(user), "what is listed is the user's");
         assert!(!self.is_dead(now), "what is past its deadline is not listed");
         assert_eq!(
-            (device.label.as_str(), device.assurance),
+            (device.label.as_str(), device.assurance_level),
             (&*text(self.label % 49), self.label)
         );
         assert_eq!(device.age(), TICK * now.saturating_sub(self.created));

@@ -132,7 +132,7 @@ impl SessionCache {
 
     /// Binds a session to a user and gives it a new id, in one.
     #[pyo3(signature = (
-        id, user, *, label = "", assurance = 0, idle_timeout = None, lifetime = None, renew_lifetime = false,
+        id, user, *, label = "", assurance_level = 0, idle_timeout = None, lifetime = None, renew_lifetime = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn sign_in(
@@ -141,14 +141,14 @@ impl SessionCache {
         id: &SessionId,
         user: &str,
         label: &str,
-        assurance: u8,
+        assurance_level: u8,
         idle_timeout: Option<f64>,
         lifetime: Option<f64>,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
         let with = SignIn::default()
             .timeouts(timeouts(idle_timeout, lifetime)?)
-            .assurance(assurance)
+            .assurance_level(assurance_level)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;

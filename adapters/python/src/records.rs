@@ -78,8 +78,8 @@ impl Record {
 
     /// How sure the application was of the user, on its own scale; 0 without one.
     #[getter]
-    fn assurance(&self) -> u8 {
-        self.record.assurance
+    fn assurance_level(&self) -> u8 {
+        self.record.assurance_level
     }
 
     /// The name of the session for lists and events. It opens nothing.
@@ -141,8 +141,8 @@ impl Device {
 
     /// How sure the application was of the user, on its own scale.
     #[getter]
-    fn assurance(&self) -> u8 {
-        self.device.assurance
+    fn assurance_level(&self) -> u8 {
+        self.device.assurance_level
     }
 
     /// How old the session is, in seconds.

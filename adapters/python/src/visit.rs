@@ -198,11 +198,11 @@ impl Visit {
         slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
-        assurance: u8,
+        assurance_level: u8,
         remember: Option<f64>,
     ) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        let mut sign_in = SignIn::of(user).label(label).assurance(assurance);
+        let mut sign_in = SignIn::of(user).label(label).assurance_level(assurance_level);
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span)?);
         }

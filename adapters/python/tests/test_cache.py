@@ -36,11 +36,11 @@ def test_life_1_rotation_and_sign_in_give_new_ids(cache: SessionCache) -> None:
     made = cache.create(b"data")
     rotated = cache.rotate(made.id)
     assert cache.load(made.id) is None
-    signed_in = cache.sign_in(rotated.id, "ada", label="Firefox", assurance=2)
+    signed_in = cache.sign_in(rotated.id, "ada", label="Firefox", assurance_level=2)
     assert cache.load(rotated.id) is None
     record = cache.load(signed_in.id)
     assert record is not None
-    assert (record.is_authenticated, record.assurance, record.data) == (True, 2, b"data")
+    assert (record.is_authenticated, record.assurance_level, record.data) == (True, 2, b"data")
     with pytest.raises(Gone):
         cache.save(made.id, made.version, b"")
 

@@ -224,7 +224,7 @@ def test_life_1_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache
         return Response()
 
     def sign_in(request: Request) -> Response:
-        session_control(request).sign_in("ada", label="Firefox", assurance=1)
+        session_control(request).sign_in("ada", label="Firefox", assurance_level=1)
         return Response()
 
     def who(request: Request) -> Response:

@@ -12,7 +12,7 @@ use crate::state::Keep;
 /// use sessile_web::SignIn;
 ///
 /// let month = Duration::from_secs(30 * 24 * 60 * 60);
-/// let remembered = SignIn::of("ada").label("Firefox on Linux").assurance(2).remember(month);
+/// let remembered = SignIn::of("ada").label("Firefox on Linux").assurance_level(2).remember(month);
 /// # let _ = remembered;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ use crate::state::Keep;
 pub struct SignIn {
     pub(crate) user: String,
     pub(crate) label: String,
-    pub(crate) assurance: u8,
+    pub(crate) assurance_level: u8,
     pub(crate) renew_lifetime: bool,
     pub(crate) remember: Option<Duration>,
 }
@@ -29,7 +29,7 @@ impl SignIn {
     /// That user, and nothing more to say.
     pub fn of(user: impl Into<String>) -> Self {
         let user = user.into();
-        Self { user, label: String::new(), assurance: 0, renew_lifetime: false, remember: None }
+        Self { user, label: String::new(), assurance_level: 0, renew_lifetime: false, remember: None }
     }
 
     /// A few words that the list of the user's devices shows. What is beyond 48 bytes is left out.
@@ -39,8 +39,8 @@ impl SignIn {
     }
 
     /// How sure the application is of the user, on a scale of its own; 0 unless set.
-    pub fn assurance(self, level: u8) -> Self {
-        Self { assurance: level, ..self }
+    pub fn assurance_level(self, level: u8) -> Self {
+        Self { assurance_level: level, ..self }
     }
 
     /// Whether the session's lifetime counts from now, rather than from where it counted before. Off unless set.
@@ -52,7 +52,7 @@ impl SignIn {
     /// its lifetime from the sign-in.
     pub(crate) fn to_engine(&self, keep: Option<Keep>) -> sessile::SignIn<'_> {
         sessile::SignIn::default()
-            .assurance(self.assurance)
+            .assurance_level(self.assurance_level)
             .label(&self.label)
             .renew_lifetime(self.renew_lifetime || keep.is_some())
     }
@@ -72,7 +72,7 @@ impl<T: Into<String>> From<T> for SignIn {
 impl fmt::Debug for SignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignIn")
-            .field("assurance", &self.assurance)
+            .field("assurance", &self.assurance_level)
             .field("renew_lifetime", &self.renew_lifetime)
             .field("remember", &self.remember)
             .finish_non_exhaustive()

@@ -35,7 +35,7 @@ impl Session {
     /// session.sign_in("ada")?;
     /// assert_eq!(session.user().as_deref(), Some("ada"));
     /// // Or with more to say:
-    /// session.sign_in(SignIn::of("ada").label("Firefox on Linux").assurance(2))?;
+    /// session.sign_in(SignIn::of("ada").label("Firefox on Linux").assurance_level(2))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -95,8 +95,8 @@ impl Session {
     /// How sure the application was of the user, by what was stored before this request; 0 if nobody had signed
     /// in. See [`SignIn::assurance`].
     #[must_use]
-    pub fn assurance(&self) -> u8 {
-        let level = |record: sessile::Record| record.assurance;
+    pub fn assurance_level(&self) -> u8 {
+        let level = |record: sessile::Record| record.assurance_level;
         self.with(|state, request| state.stored.live(request)?.record.map(level)).unwrap_or(0)
     }
 

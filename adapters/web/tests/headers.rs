@@ -35,7 +35,7 @@ fn cook_6_every_accessor_says_vary() {
         ("insert_json", |session| session.insert_json("a", "2").unwrap()),
         ("user", |session| drop(session.user())),
         ("authenticated_for", |session| _ = session.authenticated_for()),
-        ("assurance", |session| _ = session.assurance()),
+        ("assurance", |session| _ = session.assurance_level()),
         ("devices", |session| drop(session.devices())),
         ("sign_out_others", |session| _ = session.sign_out_others()),
         ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),

@@ -166,12 +166,12 @@ fn how_somebody_signed_in_is_kept() {
     let cache = builder().clock(clock.clone()).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| {
-        session.sign_in(SignIn::of("ada").assurance(2)).unwrap();
-        assert_eq!((session.assurance(), session.authenticated_for()), (0, None));
+        session.sign_in(SignIn::of("ada").assurance_level(2)).unwrap();
+        assert_eq!((session.assurance_level(), session.authenticated_for()), (0, None));
     });
     clock.advance(std::time::Duration::from_secs(60));
     let session = visitor.begin();
-    assert_eq!(session.assurance(), 2);
+    assert_eq!(session.assurance_level(), 2);
     assert_eq!(session.authenticated_for(), Some(std::time::Duration::from_secs(60)));
 }
 

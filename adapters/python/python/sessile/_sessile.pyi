@@ -84,7 +84,7 @@ class Record:
     def is_authenticated(self) -> bool:
         """Whether a user is signed in."""
     @property
-    def assurance(self) -> int:
+    def assurance_level(self) -> int:
         """How sure the application was of the user, on its own scale; 0 without one."""
     @property
     def handle(self) -> str:
@@ -107,7 +107,7 @@ class Device:
     def label(self) -> str:
         """What the application called it at the sign-in; empty if nothing."""
     @property
-    def assurance(self) -> int:
+    def assurance_level(self) -> int:
         """How sure the application was of the user, on its own scale."""
     @property
     def age(self) -> float:
@@ -197,7 +197,7 @@ class SessionCache:
         user: str,
         *,
         label: str = "",
-        assurance: int = 0,
+        assurance_level: int = 0,
         idle_timeout: float | None = None,
         lifetime: float | None = None,
         renew_lifetime: bool = False,
@@ -280,7 +280,7 @@ class Visit:
     def is_of(self, cache: SessionCache) -> bool: ...
     def cookie_name(self) -> str: ...
     def differs(self, dict: dict[str, Any]) -> bool: ...
-    def sign_in(self, user: str, label: str, assurance: int, remember: float | None) -> None: ...
+    def sign_in(self, user: str, label: str, assurance_level: int, remember: float | None) -> None: ...
     def sign_out(self) -> None: ...
     def rotate(self) -> None: ...
     def user(self) -> str | None: ...

@@ -44,7 +44,7 @@ class SessionControl:
         return self.data._visit.user()
 
     def sign_in(
-        self, user: str, *, label: str = "", assurance: int = 0, remember: float | None = None
+        self, user: str, *, label: str = "", assurance_level: int = 0, remember: float | None = None
     ) -> None:
         """Binds the session to a user and gives it a new id when the response begins: the old id opens
         nothing afterwards. The data stays.
@@ -53,7 +53,7 @@ class SessionControl:
         authenticated, on a scale of the application, up to 255; ``remember`` keeps the session for that
         many seconds, used or not.
         """
-        self.data._visit.sign_in(user, label, assurance, remember)
+        self.data._visit.sign_in(user, label, assurance_level, remember)
 
     def sign_out(self) -> None:
         """Ends the session on the server, at once and whatever the response; the response removes the
