@@ -24,7 +24,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::{
     clock::{Tick, to_tick},
-    config::{Builder, Timeouts, Grace},
+    config::{Builder, Grace, Timeouts},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
     events::{Event, Journal},
@@ -200,7 +200,7 @@ impl SessionCache {
     /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it,
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
-    /// follows it to the new one, and so that its use shows: as [`reused`](crate::stats::RejectionCounts::reused), as an
+    /// follows it to the new one, and so that its use shows: as [`reused`](RejectionCounts::reused), as an
     /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
     /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///

@@ -44,14 +44,14 @@ mod shard;
 mod sync;
 
 pub use cache::{
-    Device, EvictionCounts, IssuedSession, MaintenanceReport, MaintenanceThread, MemoryUsage, NewSession, Record, RejectionCounts,
-    SessionCache, SessionCounts, SignIn, Stats,
+    Device, EvictionCounts, IssuedSession, MaintenanceReport, MaintenanceThread, MemoryUsage,
+    NewSession, Record, RejectionCounts, SessionCache, SessionCounts, SignIn, Stats,
 };
 pub use clock::Clock;
-pub use config::{Builder, Timeouts, Grace};
+pub use config::{Builder, Grace, Timeouts};
 pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
 pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
-pub use events::{Event, EventKind, EndReason};
+pub use events::{EndReason, Event, EventKind};
 pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::SessionLimitPolicy;

@@ -31,7 +31,7 @@ pub mod wheel;
 use crate::{
     clock::Tick,
     cookie::Tag,
-    events::{Event, Journal, EventKind, EndReason},
+    events::{EndReason, Event, EventKind, Journal},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
 };

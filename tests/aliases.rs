@@ -10,7 +10,8 @@ use std::{iter, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    SessionLimitPolicy, Builder, Clock, Event, Grace, IssuedSession, SessionCache, SessionId, Token, EventKind,
+    Builder, Clock, Event, EventKind, Grace, IssuedSession, SessionCache, SessionId,
+    SessionLimitPolicy, Token,
     internals::{cookie::Parts, locks_taken},
 };
 use support::{
@@ -227,7 +228,9 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
 #[test]
 fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
     let clock = Clock::manual();
-    let settings = eight_shards(&clock).max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
+    let settings = eight_shards(&clock)
+        .max_sessions_per_user(2)
+        .session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
     let cache = settings.build().unwrap();
     for _ in 0..100 {
         let made = cache.create(b"", NEW.user("ada", PLAINLY)).unwrap();

@@ -120,7 +120,9 @@ fn every_refusal_allocates_nothing() {
         assert!(free_of_charge(what, || cache.open([&header[..]], &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.open(four, &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.open_token(token.as_bytes(), &mut buffer).is_none()));
-        assert!(!free_of_charge(what, || *what != "rotated" && cache.end_by_token(token.as_bytes())));
+        assert!(
+            !free_of_charge(what, || *what != "rotated" && cache.end_by_token(token.as_bytes()))
+        );
         let Some(id) = id else { continue };
         assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
         assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
@@ -157,7 +159,10 @@ fn writing_allocates_nothing() {
         free_of_charge("stats", || cache.stats());
         let record = cache.load(&made.id, &mut buffer()).unwrap();
         assert!(free_of_charge("end_by_handle", || cache.end_by_handle(&record.handle())));
-        assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, Some(&made.id))), 0);
+        assert_eq!(
+            free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, Some(&made.id))),
+            0
+        );
         signed_in(&cache, &data, &user);
         assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)), 1);
         let old = create(&cache, &data);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Grace, IssuedSession, SessionCache, EventKind, internals::cookie::Parts};
+use sessile::{Clock, EventKind, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, assert_gone, builder, create, create_many, data, is_long, opens, sign_in,
 };

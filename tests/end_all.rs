@@ -15,7 +15,9 @@ use std::{
     thread,
 };
 
-use sessile::{Clock, Error, Evicted, Grace, IssuedSession, SessionCache, internals::region::WORD};
+use sessile::{
+    Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, internals::region::WORD,
+};
 use support::{
     HOUR, MINUTE, NEW, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
     data, is_long, lifetime, load, opens, sign_in, signed_in,
@@ -103,7 +105,7 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
     let sessions = after.sessions;
     assert_eq!([sessions.probation, sessions.anonymous, sessions.authenticated], [0; 3]);
     assert_eq!(after.ended, stats.ended + before.len() as u64);
-    assert_eq!((after.expired, after.evicted), (0, Evicted::default()));
+    assert_eq!((after.expired, after.evicted), (0, EvictionCounts::default()));
     for user in (0..64).map(|n| format!("user {n}")) {
         assert!(cache.user_sessions(&user).is_empty());
         assert_eq!(cache.end_user_sessions(&user, None), 0);
@@ -120,7 +122,9 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
 #[test]
 fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
     let clock = Clock::manual();
-    let settings = builder(&clock).max_sessions_per_user(2).session_limit_policy(sessile::SessionLimitPolicy::Reject);
+    let settings = builder(&clock)
+        .max_sessions_per_user(2)
+        .session_limit_policy(sessile::SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");
@@ -201,7 +205,7 @@ fn ops_2_where_it_is_full_those_that_ended_go_first() {
         half.iter().map(|made| cache.rotate(&made.id, Grace::of(HOUR)).unwrap()).collect();
     while cache.count(MARK) > 0 {
         create(&cache, &[2; 256]);
-        assert_eq!(cache.stats().evicted, Evicted::default());
+        assert_eq!(cache.stats().evicted, EvictionCounts::default());
     }
     assert!(half.iter().chain(&rotated).all(|made| opens(&cache, &made.token)));
     cache.validate();
@@ -220,7 +224,7 @@ fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
         let number = cache.capacity_for(len) * 7 / 8;
         let guests = create_many(&cache, number, &[1; 2_048][..len]);
         let now = cache.stats().evicted;
-        let sessions = |of: Evicted| [of.probation, of.anonymous, of.authenticated];
+        let sessions = |of: EvictionCounts| [of.probation, of.anonymous, of.authenticated];
         assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
         assert!(guests.iter().all(|made| opens(&cache, &made.token)));
         assert!(cache.create(&[3; 2 << 10], NEW).is_ok());

@@ -17,8 +17,8 @@ use std::{
 
 use allocation_counter::measure;
 use sessile::{
-    SessionLimitPolicy, BuildError, Clock, Error, Event, Grace, Handle, IssuedSession, SessionCache, UserHash, EventKind,
-    EndReason,
+    BuildError, Clock, EndReason, Error, Event, EventKind, Grace, Handle, IssuedSession,
+    SessionCache, SessionLimitPolicy, UserHash,
 };
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
@@ -132,7 +132,10 @@ fn life_8_an_end_says_why() {
     drain(&cache);
     signed_in(&cache, b"", "ada");
     let whats: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
-    assert_eq!(whats, [EventKind::Created, EventKind::Ended(EndReason::SessionLimit), EventKind::SignedIn]);
+    assert_eq!(
+        whats,
+        [EventKind::Created, EventKind::Ended(EndReason::SessionLimit), EventKind::SignedIn]
+    );
     assert!(!cache.end_by_handle(&handle));
 
     cache.end_all();
@@ -146,7 +149,10 @@ fn life_8_an_end_says_why() {
 #[test]
 fn life_8_a_sign_in_that_is_refused_is_not_told() {
     let clock = Clock::manual();
-    let settings = builder(&clock).events(100).max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
+    let settings = builder(&clock)
+        .events(100)
+        .max_sessions_per_user(1)
+        .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     signed_in(&cache, b"", "ada");
     let guest = create(&cache, b"");

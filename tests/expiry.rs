@@ -170,7 +170,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
         let (cache, clock) = cache();
         let made = [(); 3].map(|()| create(&cache, b"data"));
         assert_eq!(cache.set_timeouts(&made[0].id, deadlines), Ok(()));
-        cache.sign_in(&made[1].id, "alice", PLAINLY.deadlines(deadlines)).unwrap();
+        cache.sign_in(&made[1].id, "alice", PLAINLY.timeouts(deadlines)).unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
         assert_eq!(cache.maintain(100).expired, 0);

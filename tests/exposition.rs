@@ -201,27 +201,27 @@ fn every_figure_is_in_the_text() {
         is("aliases", stats.sessions.aliases as u64);
         is("reads_total{result=\"hit\"}", stats.hits);
         is("reads_total{result=\"miss\"}", stats.misses);
-        is("refused_total{cause=\"malformed\"}", stats.rejected.malformed);
-        is("refused_total{cause=\"forged\"}", stats.rejected.forged);
-        is("refused_total{cause=\"unknown\"}", stats.rejected.unknown);
-        is("refused_total{cause=\"expired\"}", stats.rejected.expired);
-        is("refused_total{cause=\"reused\"}", stats.rejected.reused);
+        is("rejected_total{cause=\"malformed\"}", stats.rejected.malformed);
+        is("rejected_total{cause=\"forged\"}", stats.rejected.forged);
+        is("rejected_total{cause=\"unknown\"}", stats.rejected.unknown);
+        is("rejected_total{cause=\"expired\"}", stats.rejected.expired);
+        is("rejected_total{cause=\"reused\"}", stats.rejected.reused);
         is("created_total", stats.created);
-        is("turned_away_total", stats.admission_denied);
+        is("admission_denied_total", stats.admission_denied);
         is("saved_total", stats.saved);
         is("conflicts_total", stats.conflicts);
         is("rotated_total", stats.rotated);
         is("signed_in_total", stats.signed_in);
         is("ended_total", stats.ended);
-        is("limited_total", stats.session_limit_hits);
+        is("session_limit_hits_total", stats.session_limit_hits);
         is("expired_total", stats.expired);
         is("evicted_total{class=\"alias\"}", stats.evicted.aliases);
         is("evicted_total{class=\"probation\"}", stats.evicted.probation);
         is("evicted_total{class=\"anonymous\"}", stats.evicted.anonymous);
         is("evicted_total{class=\"authenticated\"}", stats.evicted.authenticated);
         is("full_total", stats.full);
-        is("moved_blocks_total", stats.compactions);
-        is("emptied_shards_total", stats.shard_resets);
+        is("compactions_total", stats.compactions);
+        is("shard_resets_total", stats.shard_resets);
         assert_eq!(samples, HashMap::new(), "and nothing else is");
     }
 }

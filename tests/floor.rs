@@ -6,7 +6,9 @@
 mod support;
 
 use proptest::prelude::*;
-use sessile::{BuildError, Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache};
+use sessile::{
+    BuildError, Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache,
+};
 use support::{
     NEW, PLAINLY, Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
     largest_block, opens, sign_in, signed_in,
@@ -93,7 +95,11 @@ fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
         let (cache, floor) = with_quarter();
         let number = fill(&cache, len).len();
-        assert_eq!((cache.len(), cache.stats().evicted), (number, EvictionCounts::default()), "{len}");
+        assert_eq!(
+            (cache.len(), cache.stats().evicted),
+            (number, EvictionCounts::default()),
+            "{len}"
+        );
         create(&cache, &vec![1; len]);
         assert_eq!((cache.len(), cache.stats().evicted.probation), (number, 1), "{len}");
         assert!(cache.stats().memory.capacity - cache.stats().memory.used >= floor);

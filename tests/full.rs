@@ -157,7 +157,8 @@ fn users_go_for_users_only_and_the_oldest_first() {
 
 /// Everything that can be seen of a session without changing it, but for its use.
 fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(u32, Vec<u8>)> {
-    let look = |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
+    let look =
+        |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
     all.iter().map(|made| look(made).unwrap()).collect()
 }
 
@@ -317,7 +318,11 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
         let (cache, _clock) = cache();
         let number = cache.capacity_for(len);
         assert_eq!(fill(&cache, len).len(), number);
-        assert_eq!((cache.len(), cache.stats().evicted), (number, EvictionCounts::default()), "{len}");
+        assert_eq!(
+            (cache.len(), cache.stats().evicted),
+            (number, EvictionCounts::default()),
+            "{len}"
+        );
         create(&cache, &vec![1; len]);
         assert_eq!(cache.stats().evicted.probation, 1, "{len}");
         assert_eq!(cache.len(), number);

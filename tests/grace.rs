@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Error, Event, Grace, IssuedSession, SessionCache, SessionId, Token, EventKind, EndReason,
-    internals::cookie::Parts,
+    Clock, EndReason, Error, Event, EventKind, Grace, IssuedSession, SessionCache, SessionId,
+    Token, internals::cookie::Parts,
 };
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
@@ -124,7 +124,7 @@ fn life_2_within_the_grace_the_old_id_is_the_same_session() {
     assert_eq!(cache.save(&old.id, version + 1, &[8; 9_000]), Ok(version + 2), "it may be moved");
     assert_eq!(data(&cache, &new.id).unwrap(), [8; 9_000]);
     assert_eq!(cache.len(), 1);
-    assert_eq!(cache.stats().rejected, sessile::Refused::default());
+    assert_eq!(cache.stats().rejected, sessile::RejectionCounts::default());
     cache.validate();
 }
 
@@ -389,7 +389,10 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
         assert_gone(&cache, &new.id, new.version);
         let whats: Vec<_> =
             drain(&cache).iter().map(|event| (event.kind, event.handle.unwrap())).collect();
-        assert_eq!(whats, [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)]);
+        assert_eq!(
+            whats,
+            [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)]
+        );
         // Nobody is left of whom it could be told.
         assert!(!opens(&cache, &old.token));
         assert!(drain(&cache).is_empty());
@@ -481,7 +484,11 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
     clock.advance(GRACE);
     assert_eq!(end_old(), Err(Error::Rotated), "and after it");
     let signed_in = cache.sign_in(&new.id, "ada", PLAINLY).unwrap();
-    assert_eq!(cache.end_if_unchanged(&new.id, new.version), Err(Error::Rotated), "in another shard perhaps");
+    assert_eq!(
+        cache.end_if_unchanged(&new.id, new.version),
+        Err(Error::Rotated),
+        "in another shard perhaps"
+    );
     assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Ok(()));
     assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Err(Error::Gone));
     assert_eq!(end_old(), Err(Error::Rotated), "whatever became of the session");

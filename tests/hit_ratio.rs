@@ -12,7 +12,7 @@ mod support;
 mod traces;
 
 use bytes::BytesMut;
-use sessile::{Clock, Evicted, SessionCache};
+use sessile::{Clock, EvictionCounts, SessionCache};
 use support::{HOUR, builder, create, create_many};
 use traces::{REPLAYS, Replay, exactly};
 
@@ -34,7 +34,7 @@ fn replay(replay: &Replay) -> f64 {
         |_user| {
             let id = create(&cache, &[7; LEN]).id;
             assert!(cache.len() <= replay.sessions, "never more than may be");
-            let is_full = cache.stats().evicted != Evicted::default();
+            let is_full = cache.stats().evicted != EvictionCounts::default();
             assert!(!is_full || cache.len() == replay.sessions, "nor fewer, once it is full");
             id
         },
@@ -65,7 +65,7 @@ fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
     for sessions in REPLAYS.map(|replay| replay.sessions) {
         let cache = cache_for(sessions);
         create_many(&cache, sessions, &[7; LEN]);
-        assert_eq!((cache.len(), cache.stats().evicted), (sessions, Evicted::default()));
+        assert_eq!((cache.len(), cache.stats().evicted), (sessions, EvictionCounts::default()));
         create(&cache, &[7; LEN]);
         assert_eq!((cache.len(), cache.stats().evicted.probation), (sessions, 1));
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Builder, Clock, Error, Event, Grace, KeyError, SessionCache, EventKind, EndReason};
+use sessile::{Builder, Clock, EndReason, Error, Event, EventKind, Grace, KeyError, SessionCache};
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, TICK, builder, create, create_many, idle, load,
     opens, rings::ring, sign_in,

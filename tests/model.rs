@@ -33,10 +33,16 @@ proptest! {
 
 /// At most so many bytes to make operations of, and two settings.
 fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, bool)> {
-    let session_limit_policy = prop_oneof![Just(SessionLimitPolicy::Reject), Just(SessionLimitPolicy::EndLeastRecentlyUsed)];
+    let session_limit_policy = prop_oneof![
+        Just(SessionLimitPolicy::Reject),
+        Just(SessionLimitPolicy::EndLeastRecentlyUsed)
+    ];
     (prop::collection::vec(any::<u8>(), 0..most), session_limit_policy, any::<bool>())
 }
 
-fn run(memory: Memory, (bytes, session_limit_policy, end_reused): (Vec<u8>, SessionLimitPolicy, bool)) {
+fn run(
+    memory: Memory,
+    (bytes, session_limit_policy, end_reused): (Vec<u8>, SessionLimitPolicy, bool),
+) {
     Pair::new(memory, session_limit_policy, end_reused).run(&model::ops(&bytes));
 }

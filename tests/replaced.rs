@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use sessile::{SessionLimitPolicy, Clock, Error, Grace, SessionCache};
+use sessile::{Clock, Error, Grace, SessionCache, SessionLimitPolicy};
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, cache, create, load, opens, request,
     rings::ring, sign_in, signed_in,
@@ -19,7 +19,11 @@ const GRACE: Grace = Grace::of(Duration::from_secs(10));
 /// A cache with one session for each user, where one more is rejected.
 fn one_for_each_user(shards: u16) -> SessionCache {
     let settings = builder(&Clock::manual()).memory(8 << 20).shards(shards);
-    settings.max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject).build().unwrap()
+    settings
+        .max_sessions_per_user(1)
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap()
 }
 
 #[test]

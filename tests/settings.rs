@@ -147,9 +147,10 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
             let settings = settings().memory(memory).shards(shards).max_session_size(largest);
             let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
             let wrong = floor(usize::MAX);
-            let BuildError::ReservedForAuthenticated { given: usize::MAX, most } =
-                refused(wrong, &["`reserved_for_authenticated`", &usize::MAX.to_string(), "at most"])
-            else {
+            let BuildError::ReservedForAuthenticated { given: usize::MAX, most } = refused(
+                wrong,
+                &["`reserved_for_authenticated`", &usize::MAX.to_string(), "at most"],
+            ) else {
                 panic!("the floor is what is wrong");
             };
             let numbers = [(most + 1).to_string(), most.to_string()];

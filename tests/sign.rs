@@ -126,7 +126,8 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let next = cache.rotate(&rotated.id, Grace::NONE).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
-    let by_second = |made: &IssuedSession| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
+    let by_second =
+        |made: &IssuedSession| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
     let forged = |made: &IssuedSession| Parts { tag: [7; 16], ..parts(made) }.encode();
     let mut format = live.token.as_str().to_owned();
     format.replace_range(1..2, "g");

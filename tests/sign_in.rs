@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sessile::{
-    SessionLimitPolicy, Builder, Timeouts, Error, KeyRing, NewSession, SessionCache, SignIn, EventKind,
+    Builder, Error, EventKind, KeyRing, NewSession, SessionCache, SessionLimitPolicy, SignIn,
+    Timeouts,
 };
 
 fn builder() -> Builder {
@@ -78,7 +79,10 @@ fn a_session_has_a_user_from_the_start() {
     let header = format!("__Host-session={}", made.token.as_str());
     let mut buffer = BytesMut::new();
     let record = cache.open([header.as_bytes()], &mut buffer).unwrap();
-    assert_eq!((&buffer[..], record.version, record.assurance_level), (&b"data"[..], made.version, 2));
+    assert_eq!(
+        (&buffer[..], record.version, record.assurance_level),
+        (&b"data"[..], made.version, 2)
+    );
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
     let [device] = &cache.user_sessions("ada")[..] else { panic!("there is one") };
     assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));
@@ -91,7 +95,11 @@ fn a_session_has_a_user_from_the_start() {
 
 #[test]
 fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
-    let cache = builder().max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
+    let cache = builder()
+        .max_sessions_per_user(2)
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap();
     let nobody = anonymous().user("", SignIn::default());
     assert_eq!(cache.create(b"", nobody).err(), Some(Error::EmptyUser));
     let label = "a".repeat(49);

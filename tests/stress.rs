@@ -16,7 +16,8 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Timeouts, Error, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn, EventKind,
+    Clock, Error, EventKind, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn,
+    Timeouts,
 };
 
 /// What is known of a session, by whoever has a token of it.
@@ -187,7 +188,8 @@ impl World {
                     let user = random.below(USERS);
                     let (name, label) = (user.to_string(), format!("label of {user}"));
                     let with = SignIn::default().label(&label);
-                    let sign_in = |issued: &IssuedSession| self.cache.sign_in(&issued.id, &name, with);
+                    let sign_in =
+                        |issued: &IssuedSession| self.cache.sign_in(&issued.id, &name, with);
                     self.reissue(&ticket, Some(user), 0, &mut random, sign_in);
                 }
                 8 => self.list(&mut random),

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Timeouts, Error, Grace, IssuedSession, SessionCache};
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, Timeouts};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,

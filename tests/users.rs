@@ -14,8 +14,8 @@ use std::{
 };
 
 use sessile::{
-    SessionLimitPolicy, BuildError, Builder, Clock, Error, Evicted, Grace, Handle, HandleError, IssuedSession,
-    SessionCache,
+    BuildError, Builder, Clock, Error, EvictionCounts, Grace, Handle, HandleError, IssuedSession,
+    SessionCache, SessionLimitPolicy,
 };
 use support::{
     HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, fill_with_users, filler,
@@ -185,7 +185,8 @@ fn term_7_a_user_ends_one_of_their_sessions() {
     let cache = four_shards(&clock).build().unwrap();
     let [phone, laptop] = ["phone", "laptop"].map(|label| signed_in_with(&cache, "ada", label));
     let grace = signed_in_with(&cache, "grace", "desk");
-    let lost = cache.user_sessions("ada").into_iter().find(|device| device.label == "phone").unwrap();
+    let lost =
+        cache.user_sessions("ada").into_iter().find(|device| device.label == "phone").unwrap();
     assert_eq!(lost.handle, handle(&cache, &phone));
     let before = cache.stats().ended;
     assert!(cache.end_by_handle(&lost.handle));
@@ -308,7 +309,8 @@ fn term_5_all_but_this_one() {
 #[test]
 fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
     let clock = Clock::manual();
-    let cache = builder(&clock).max_sessions_per_user(3).session_limit_policy(SessionLimitPolicy::Reject);
+    let cache =
+        builder(&clock).max_sessions_per_user(3).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     for _ in 0..2 {
         let made = create(&cache, b"");
@@ -344,7 +346,10 @@ fn life_7_one_more_ends_the_stalest() {
     assert!(!opens(&cache, &made[1].token), "the one that was not seen for longest");
     assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
     let stats = cache.stats();
-    assert_eq!((stats.ended, stats.session_limit_hits, stats.evicted), (1, 1, Evicted::default()));
+    assert_eq!(
+        (stats.ended, stats.session_limit_hits, stats.evicted),
+        (1, 1, EvictionCounts::default())
+    );
     cache.validate();
 }
 
@@ -360,7 +365,9 @@ fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
 #[test]
 fn life_7_one_more_is_refused_and_nothing_changed() {
     let clock = Clock::manual();
-    let cache = four_shards(&clock).max_sessions_per_user(2).session_limit_policy(SessionLimitPolicy::Reject);
+    let cache = four_shards(&clock)
+        .max_sessions_per_user(2)
+        .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     let made = ["one", "two"].map(|label| signed_in_with(&cache, "ada", label));
     let guests: Vec<_> = (0..8).map(|_| create(&cache, b"data")).collect();
@@ -382,9 +389,12 @@ fn life_7_one_more_is_refused_and_nothing_changed() {
 
 #[test]
 fn life_7_signing_in_again_does_not_count_twice() {
-    for session_limit_policy in [SessionLimitPolicy::EndLeastRecentlyUsed, SessionLimitPolicy::Reject] {
+    for session_limit_policy in
+        [SessionLimitPolicy::EndLeastRecentlyUsed, SessionLimitPolicy::Reject]
+    {
         let clock = Clock::manual();
-        let cache = four_shards(&clock).max_sessions_per_user(2).session_limit_policy(session_limit_policy);
+        let cache =
+            four_shards(&clock).max_sessions_per_user(2).session_limit_policy(session_limit_policy);
         let cache = cache.build().unwrap();
         let other = signed_in(&cache, b"", "ada");
         let mut mine = signed_in(&cache, b"", "ada");
@@ -406,7 +416,9 @@ fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
     let error = builder(&clock).max_sessions_per_user(0).build().unwrap_err();
     assert_eq!(error, BuildError::MaxSessionsPerUser { given: 0, least: 1 });
     assert_eq!(error.to_string(), "`max_sessions_per_user` was 0; it must be at least 1");
-    let cache = builder(&clock).max_sessions_per_user(usize::MAX).session_limit_policy(SessionLimitPolicy::Reject);
+    let cache = builder(&clock)
+        .max_sessions_per_user(usize::MAX)
+        .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     sign_in_often(&cache, 1_000);
     assert_eq!(cache.user_sessions("ada").len(), 1_000);

@@ -60,19 +60,34 @@ impl fmt::Display for Exposition<'_> {
         counters(f, "reads", "Reads by what came of them.", "result", &reads)?;
         write_rejected(f, rejected)?;
         counter(f, "created", "Sessions created.", created)?;
-        counter(f, "admission_denied", "Sessions that the hook rejected to make.", admission_denied)?;
+        counter(
+            f,
+            "admission_denied",
+            "Sessions that the hook rejected to make.",
+            admission_denied,
+        )?;
         counter(f, "saved", "Saves that stored something.", saved)?;
         counter(f, "conflicts", "Saves rejected since another had come before.", conflicts)?;
         counter(f, "rotated", "Plain rotations.", rotated)?;
         counter(f, "signed_in", "Sign-ins.", signed_in)?;
         counter(f, "ended", "Sessions ended.", ended)?;
-        counter(f, "session_limit_hits", "Sign-ins of users at their limit of sessions.", session_limit_hits)?;
+        counter(
+            f,
+            "session_limit_hits",
+            "Sign-ins of users at their limit of sessions.",
+            session_limit_hits,
+        )?;
         counter(f, "expired", "Expired sessions whose memory was given back.", expired)?;
         write_evicted(f, evicted)?;
         counter(f, "full", "Writes rejected for want of room.", full)?;
-        counter(f, "compactions", "Blocks compactions to make room.", compactions)?;
+        counter(f, "compactions", "Blocks moved to make room.", compactions)?;
         counter(f, "dropped_events", "Events that did not fit the queue.", events_dropped)?;
-        counter(f, "emptied_shards", "Shards shard_resets after a mistake of the engine.", shard_resets)
+        counter(
+            f,
+            "shard_resets",
+            "Shards shard_resets after a mistake of the engine.",
+            shard_resets,
+        )
     }
 }
 

@@ -166,13 +166,7 @@ impl SessionCache {
     }
 
     /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
-    pub(super) fn change(
-        &self,
-        times: Times,
-        start: Tick,
-        timeouts: Timeouts,
-        now: Tick,
-    ) -> Times {
+    pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
         let cap = |own: Option<_>, cap: Tick| own.map(|span| to_tick(span).min(cap));
         let idle_timeout =
             cap(timeouts.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);

@@ -98,7 +98,12 @@ impl SessionCache {
     }
 
     /// Frees what is due in one shard, some entries at a time. Says whether more is.
-    pub(super) fn maintain_shard(&self, home: usize, budget: usize, done: &mut MaintenanceReport) -> bool {
+    pub(super) fn maintain_shard(
+        &self,
+        home: usize,
+        budget: usize,
+        done: &mut MaintenanceReport,
+    ) -> bool {
         let stripe = &self.0.stripes[home];
         loop {
             let slice = SLICE.min(budget - done.visited);

@@ -42,7 +42,12 @@ impl SessionCache {
     /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
     /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
     /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
-    pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<IssuedSession, Error> {
+    pub fn sign_in(
+        &self,
+        id: &SessionId,
+        user: &str,
+        with: SignIn<'_>,
+    ) -> Result<IssuedSession, Error> {
         let member = self.member(user, &with)?;
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
         self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {

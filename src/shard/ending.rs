@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Tick,
     error::Error,
-    events::{EventKind, EndReason},
+    events::{EndReason, EventKind},
     id::Id,
 };
 
@@ -35,7 +35,12 @@ impl Shard {
     }
 
     /// Destroys a session that has that id and version.
-    pub(crate) fn end_if_unchanged(&mut self, id: &Id, version: u32, now: Tick) -> Result<(), Error> {
+    pub(crate) fn end_if_unchanged(
+        &mut self,
+        id: &Id,
+        version: u32,
+        now: Tick,
+    ) -> Result<(), Error> {
         if self.replaced(id, now).is_some() {
             return Err(Error::Rotated);
         }

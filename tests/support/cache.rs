@@ -11,8 +11,8 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Timeouts, Error, Grace, IssuedSession, NewSession, Record, SessionCache, SessionId,
-    SignIn, Token,
+    Builder, Clock, Error, Grace, IssuedSession, NewSession, Record, SessionCache, SessionId,
+    SignIn, Timeouts, Token,
 };
 
 /// What timeouts are counted in.

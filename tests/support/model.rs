@@ -21,8 +21,8 @@ use bytes::BytesMut;
 use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
-    SessionLimitPolicy, Clock, Timeouts, Error, Handle, IssuedSession, KeyRing, NewSession, SessionCache, SessionId,
-    UserHash, EventKind, EndReason,
+    Clock, EndReason, Error, EventKind, Handle, IssuedSession, KeyRing, NewSession, SessionCache,
+    SessionId, SessionLimitPolicy, Timeouts, UserHash,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -361,7 +361,9 @@ impl Pair {
         let handle = known.map(|session| session.handle);
         let answer = self.cache.end_if_unchanged(&id, version);
         match answer {
-            Ok(()) => self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]),
+            Ok(()) => {
+                self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)])
+            }
             Err(Error::Conflict) => self.expect(Along::Nothing, &[(EventKind::Conflict, handle)]),
             Err(error) => {
                 assert!(error == Error::Gone || way.is_old && error == Error::Rotated);

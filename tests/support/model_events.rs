@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use sessile::{Handle, EventKind, EndReason};
+use sessile::{EndReason, EventKind, Handle};
 
 use super::{Pair, TICK};
 
@@ -88,7 +88,12 @@ impl Pair {
         counted.into_iter().for_each(|(what, number)| {
             assert_eq!(self.told_of(what), number, "{what:?}");
         });
-        let ways = [EndReason::Requested, EndReason::UserRevoked, EndReason::SessionLimit, EndReason::Reused];
+        let ways = [
+            EndReason::Requested,
+            EndReason::UserRevoked,
+            EndReason::SessionLimit,
+            EndReason::Reused,
+        ];
         let ended: u64 = ways.into_iter().map(|why| self.told_of(EventKind::Ended(why))).sum();
         assert_eq!(ended + self.ended_at_once, stats.ended);
         let there = self.cache.len() as u64;

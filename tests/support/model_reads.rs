@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Record, RejectionCounts, SessionId, Stats, EventKind, EndReason};
+use sessile::{EndReason, EventKind, Record, RejectionCounts, SessionId, Stats};
 
 use super::{Along, Pair, TICK, Way};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Error, Grace, IssuedSession, SessionId, EventKind};
+use sessile::{Error, EventKind, Grace, IssuedSession, SessionId};
 
 use super::{Along, LIFETIME, Pair, Session, TICK};
 

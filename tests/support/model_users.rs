@@ -2,7 +2,8 @@
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
 use sessile::{
-    SessionLimitPolicy, Timeouts, Device, Error, Handle, NewSession, SessionId, SignIn, EventKind, EndReason,
+    Device, EndReason, Error, EventKind, Handle, NewSession, SessionId, SessionLimitPolicy, SignIn,
+    Timeouts,
 };
 
 use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, timeouts};
@@ -24,7 +25,8 @@ impl Pair {
         let is_stale = data.is_some_and(|(is_stale, _)| is_stale);
         let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let mut with = SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
+        let mut with =
+            SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
         with = with.renew_lifetime(renew);
         if let Some(data) = &data {
             with = with.data(version.wrapping_sub(is_stale.into()), data);
@@ -90,7 +92,10 @@ impl Pair {
 
     /// A refusal at the limit of a user, who had these sessions, and these others than the one that signs in.
     fn too_many(&mut self, user: u8, before: &[Device], others: &[Handle]) {
-        assert!(others.len() >= MOST_SESSIONS && self.session_limit_policy == SessionLimitPolicy::Reject);
+        assert!(
+            others.len() >= MOST_SESSIONS
+                && self.session_limit_policy == SessionLimitPolicy::Reject
+        );
         self.expect(Along::Expiry, &[]);
         let after = self.user_sessions(user);
         assert_eq!(handles(before), handles(&after), "a refusal ends nobody");
@@ -166,7 +171,8 @@ impl Pair {
         let went = |handle: &Handle| before.contains(handle) && !left.contains(handle);
         // In the order in which they had signed in.
         let went = self.handles.iter().copied().filter(went);
-        let went: Vec<_> = went.map(|handle| (EventKind::Ended(EndReason::UserRevoked), Some(handle))).collect();
+        let went: Vec<_> =
+            went.map(|handle| (EventKind::Ended(EndReason::UserRevoked), Some(handle))).collect();
         assert_eq!((ended, ended + left.len()), (went.len(), before.len()), "as it says");
         self.expect(Along::Expiry, &went);
         let kept = except.map(|id| self.way_of_user(&id, user));

@@ -104,7 +104,7 @@ async def logout(session: Checked) -> RedirectResponse:
 @app.get("/devices")
 async def devices(session: SessionDep, user: CurrentUser) -> HTMLResponse:
     items = "".join(
-        f"<li>signed in {device.authenticated_for / 60:.0f} minutes ago{', this one' if device.is_this else ''}</li>"
+        f"<li>signed in {device.authenticated_for / 60:.0f} minutes ago{', this one' if device.is_current else ''}</li>"
         for device in session.user_sessions()
     )
     return page(session, f"<h2>Your devices</h2><ul>{items}</ul>{button(session, '/others', 'Sign out elsewhere')}")

@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{SessionLimitPolicy, Builder, Timeouts, Grace, NewSession, SignIn};
+use sessile::{Builder, Grace, NewSession, SessionLimitPolicy, SignIn, Timeouts};
 
 use crate::{
     clock::ManualClock,
@@ -178,7 +178,12 @@ impl SessionCache {
 
     /// Destroys all sessions of a user, but for one if it is named, and says how many.
     #[pyo3(signature = (user, *, keep = None))]
-    fn end_user_sessions(&self, py: Python<'_>, user: &str, keep: Option<&SessionId>) -> PyResult<usize> {
+    fn end_user_sessions(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        keep: Option<&SessionId>,
+    ) -> PyResult<usize> {
         let cache = self.engine.cache(py)?;
         let keep = keep.map(|id| id.0);
         Ok(py.detach(|| cache.end_user_sessions(user, keep.as_ref())))

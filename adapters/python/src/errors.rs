@@ -68,8 +68,8 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
         sessile_web::SessionError::Store(error) => raise(error.cause()),
         sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
         sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
-        sessile_web::SessionError::Forged => InvalidCSRFToken::new_err(error.to_string()),
-        sessile_web::SessionError::TooLate => PyRuntimeError::new_err(error.to_string()),
+        sessile_web::SessionError::InvalidCsrfToken => InvalidCSRFToken::new_err(error.to_string()),
+        sessile_web::SessionError::AlreadyCommitted => PyRuntimeError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
 }

@@ -19,7 +19,7 @@ use pyo3::{
     types::{PyBytes, PyDict},
 };
 use sessile::Error;
-use sessile_web::{Incoming, Session, Sessions};
+use sessile_web::{Session, SessionManager, SessionRequest};
 
 use crate::{
     errors::{raise, refusal},
@@ -53,7 +53,7 @@ impl Moves {
     pub(crate) fn field_of(
         &self,
         py: Python<'_>,
-        sessions: &Sessions,
+        sessions: &SessionManager,
         importer: &Importer,
         signed: &Signed,
     ) -> PyResult<Option<Result<Bytes, Pairs>>> {
@@ -119,12 +119,12 @@ impl Table {
 }
 
 /// Creates a session and returns its cookie, as a request brings it. On an error the data is returned.
-fn create(sessions: &Sessions, pairs: Pairs) -> Result<Bytes, Pairs> {
-    let session = sessions.begin(Incoming::default());
+fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
+    let session = sessions.begin(SessionRequest::default());
     let changes = pairs.iter().map(|(key, json)| (key.as_str(), Some(json.clone())));
     let mut headers = HeaderMap::new();
     let is_stored = session.change_json(changes).is_ok()
-        && Sessions::commit(&session, StatusCode::OK, &mut headers).is_ok();
+        && SessionManager::commit(&session, StatusCode::OK, &mut headers).is_ok();
     let cookie = headers.get(SET_COOKIE).filter(|_| is_stored).map(HeaderValue::as_bytes);
     let field = cookie.and_then(|cookie| cookie.split(|&byte| byte == b';').next());
     field.map(Bytes::copy_from_slice).ok_or(pairs)
@@ -134,7 +134,7 @@ fn create(sessions: &Sessions, pairs: Pairs) -> Result<Bytes, Pairs> {
 /// place in a session is left out. Code in Python runs.
 fn storable(
     py: Python<'_>,
-    sessions: &Sessions,
+    sessions: &SessionManager,
     importer: &Importer,
     payload: &[u8],
 ) -> PyResult<Pairs> {
@@ -144,7 +144,7 @@ fn storable(
     let limit = sessions.cache().max_session_size();
     let mut encoder = Encoder::copying(payload.len(), limit);
     // It knows which keys and values a session may have. Nothing is stored.
-    let draft = sessions.begin(Incoming::default());
+    let draft = sessions.begin(SessionRequest::default());
     let mut pairs = Pairs::new();
     for (key, value) in data {
         match pair(&draft, &mut encoder, &key, &value) {

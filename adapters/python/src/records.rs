@@ -109,19 +109,19 @@ impl Record {
 #[pyclass(frozen, module = "sessile")]
 pub(crate) struct Device {
     device: sessile::Device,
-    is_this: bool,
+    is_current: bool,
 }
 
 impl From<sessile::Device> for Device {
     fn from(device: sessile::Device) -> Self {
-        Self { device, is_this: false }
+        Self { device, is_current: false }
     }
 }
 
 impl From<sessile_web::Device> for Device {
     fn from(device: sessile_web::Device) -> Self {
-        let is_this = device.is_this();
-        Self { device: (*device).clone(), is_this }
+        let is_current = device.is_current();
+        Self { device: (*device).clone(), is_current }
     }
 }
 
@@ -165,8 +165,8 @@ impl Device {
 
     /// Whether it is the session that asked, where one did.
     #[getter]
-    fn is_this(&self) -> bool {
-        self.is_this
+    fn is_current(&self) -> bool {
+        self.is_current
     }
 
     fn __repr__(&self) -> String {

@@ -18,7 +18,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
-use sessile_web::{CommitError, Session, Sessions};
+use sessile_web::{CommitError, Session, SessionManager};
 
 use crate::errors::raise;
 
@@ -86,7 +86,7 @@ pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
 /// Writes the headers of responses.
 pub(crate) struct Response<'py> {
     pub(crate) py: Python<'py>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: SessionManager,
     /// The `Max-Age` of a cookie that expires at once, if that was set.
     pub(crate) expired: Option<i64>,
     /// The application read the session.
@@ -164,10 +164,10 @@ impl<'py> Response<'py> {
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
         if session.is_busy() || self.is_read && session.has_work() {
-            self.py.detach(|| Sessions::commit(session, status, headers))
+            self.py.detach(|| SessionManager::commit(session, status, headers))
         } else {
             // Nothing is stored: no lock is waited for.
-            Sessions::commit(session, status, headers)
+            SessionManager::commit(session, status, headers)
         }
     }
 

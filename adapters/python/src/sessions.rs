@@ -24,7 +24,7 @@ pub(crate) struct Sessions {
     importer: Option<Importer>,
     max_session_size: usize,
     /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
-    current: Mutex<OfProcess<sessile_web::Sessions>>,
+    current: Mutex<OfProcess<sessile_web::SessionManager>>,
 }
 
 /// The cookie's attributes, when its session gets a new id, and what counts as a use.
@@ -103,7 +103,7 @@ impl Sessions {
     }
 
     /// Those of this process.
-    pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::Sessions> {
+    pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::SessionManager> {
         if let Some(sessions) = self.current.lock().get() {
             return Ok(sessions.clone());
         }
@@ -128,9 +128,9 @@ impl Sessions {
 }
 
 impl Wire {
-    fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::Sessions> {
+    fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::SessionManager> {
         self.check(cache.cookie_name())?;
-        let mut sessions = sessile_web::Sessions::new(cache)
+        let mut sessions = sessile_web::SessionManager::new(cache)
             .with_touch_always(self.touch_always)
             .with_identity_keys(self.identity_keys.iter().cloned());
         if !self.https_only {

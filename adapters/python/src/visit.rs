@@ -11,7 +11,7 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
-use sessile_web::{self as web, Incoming, Session, SessionError, SignIn};
+use sessile_web::{self as web, Session, SessionError, SessionRequest, SignIn};
 
 use crate::{
     cache::SessionCache,
@@ -90,7 +90,7 @@ impl Visit {
         let cookies = Self::cookies(slf)?;
         if !cookies.is_empty() {
             let sessions = Self::sessions(slf)?;
-            let session = sessions.begin(cookies.into_iter().collect::<Incoming>());
+            let session = sessions.begin(cookies.into_iter().collect::<SessionRequest>());
             slf.borrow_mut().touched = Some(OfProcess::new(session));
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Visit {
         let sessions = Self::sessions(slf)?;
         let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
         let session = touched
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
+            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
         if !session.is_stored() {
             return Self::move_here(slf, session, &sessions, cookies);
         }
@@ -308,7 +308,7 @@ impl Visit {
     fn move_here<'py>(
         slf: &Bound<'py, Self>,
         session: Session,
-        sessions: &web::Sessions,
+        sessions: &web::SessionManager,
         cookies: Vec<Bytes>,
     ) -> PyResult<Read<'py>> {
         let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
@@ -323,7 +323,7 @@ impl Visit {
             None => Read::new(py, session),
             Some(Ok(field)) => {
                 let fields = core::iter::once(field).chain(cookies);
-                let session = sessions.begin(fields.collect::<Incoming>());
+                let session = sessions.begin(fields.collect::<SessionRequest>());
                 session.send_cookie_again();
                 Read::new(py, session)
             }
@@ -338,7 +338,7 @@ impl Visit {
         headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
     }
 
-    fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::Sessions> {
+    fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::SessionManager> {
         let sessions = slf.borrow().sessions.clone_ref(slf.py());
         sessions.get().current(slf.py())
     }

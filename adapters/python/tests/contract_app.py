@@ -133,7 +133,7 @@ async def rotate(session: SessionDep) -> str:
 
 @router.get("/devices")
 async def devices(session: SessionDep) -> str:
-    return "\n".join(f"{'* ' if device.is_this else ''}{device.label}" for device in session.user_sessions())
+    return "\n".join(f"{'* ' if device.is_current else ''}{device.label}" for device in session.user_sessions())
 
 
 @router.get("/csrf")

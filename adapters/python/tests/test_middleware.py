@@ -323,7 +323,7 @@ def test_devices_are_listed_and_ended_from_each_other(cache: SessionCache) -> No
         return Response()
 
     def devices(request: Request) -> Response:
-        return JSONResponse([[one.label, one.is_this] for one in session_control(request).user_sessions()])
+        return JSONResponse([[one.label, one.is_current] for one in session_control(request).user_sessions()])
 
     def others(request: Request) -> Response:
         return JSONResponse(session_control(request).sign_out_others())

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from typing_extensions import assert_type
 
-from sessile import Device, Issued, Record, SessionCache, SessionId
+from sessile import Device, IssuedSession, Record, SessionCache, SessionId
 from sessile.fastapi import CurrentUser, SessionDep
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
@@ -20,7 +20,7 @@ from sessile.testing import ManualClock, client_of
 clock = ManualClock()
 cache = SessionCache(secret_key=["a", Secret("b"), b"c"], clock=clock, memory=1 << 20)
 made = cache.create(b"data")
-assert_type(made, Issued)
+assert_type(made, IssuedSession)
 assert_type(made.id, SessionId)
 assert_type(cache.open(b"cookie"), Record | None)
 assert_type(cache.save(made.id, made.version, b""), int)
@@ -48,7 +48,7 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     session.save()
     await session.asave()
     session.sign_out()
-    return session.data | {"a": session.user_sessions()[0].is_this}
+    return session.data | {"a": session.user_sessions()[0].is_current}
 
 
 client_of(app, cache, user="ada", data={"a": 1}).get("/")

@@ -10,8 +10,8 @@ use std::{
 };
 
 use http::{HeaderMap, Method, Request, header::COOKIE, request::Parts, uri::InvalidUri};
-use sessile::{CookieError, Timeouts, SameSite, SessionCache};
-use sessile_web::{Incoming, Pending, Session, Sessions};
+use sessile::{CookieError, SameSite, SessionCache, Timeouts};
+use sessile_web::{Pending, Session, SessionManager, SessionRequest};
 use tower_layer::Layer;
 
 use crate::SessionService;
@@ -39,7 +39,7 @@ use crate::SessionService;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
-    sessions: Sessions,
+    sessions: SessionManager,
     admission_key: Option<AdmissionKey>,
     in_extensions: bool,
 }
@@ -48,18 +48,22 @@ impl SessionLayer {
     /// With the safe defaults.
     #[must_use]
     pub fn new(cache: SessionCache) -> Self {
-        Sessions::new(cache).into()
+        SessionManager::new(cache).into()
     }
 
     /// What the layer makes sessions with: for whatever else of an application meets them, and for its tests.
     #[must_use]
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &SessionManager {
         &self.sessions
     }
 
     /// The session of a request, not begun where the request says nothing of it and nobody wants to know anything.
     #[inline]
-    pub(crate) fn pend<B>(&self, request: &mut Request<B>, admission_key: Option<Vec<u8>>) -> Pending {
+    pub(crate) fn pend<B>(
+        &self,
+        request: &mut Request<B>,
+        admission_key: Option<Vec<u8>>,
+    ) -> Pending {
         if let Some(outer) = take_outer(request)
             && let Some(pending) = self.sessions.pend_behind(&outer)
             && admission_key.is_none()
@@ -74,7 +78,7 @@ impl SessionLayer {
         if !is_asked {
             return self.sessions.pend(None);
         }
-        let incoming = Incoming::from(request.headers());
+        let incoming = SessionRequest::from(request.headers());
         let mut incoming = incoming.admission_key(admission_key.unwrap_or_default());
         let is_repeatable = [Method::GET, Method::HEAD].contains(request.method());
         if is_repeatable
@@ -156,7 +160,7 @@ impl SessionLayer {
     /// a request is a use only if a handler or a middleware reads or writes the session.
     ///
     /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
-    /// it sends a [kept](crate::Session::persistent) cookie again.
+    /// it sends a [kept](crate::Session::make_persistent) cookie again.
     #[must_use]
     pub fn with_touch_always(self, on: bool) -> Self {
         self.map(|sessions| sessions.with_touch_always(on))
@@ -188,14 +192,14 @@ impl SessionLayer {
 
     /// Keys that name the user, for an application that signs users in by a key of its own instead of
     /// [`Session::sign_in`](crate::Session::sign_in): the session gets a new id when the value of one changes. None
-    /// unless set. See [`Sessions::with_identity_keys`].
+    /// unless set. See [`SessionManager::with_identity_keys`].
     #[must_use]
     pub fn with_identity_keys<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
         self.map(|sessions| sessions.with_identity_keys(keys))
     }
 
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
-    /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
+    /// the parameter `next`: see [`safe_redirect_path`](crate::safe_redirect_path). They are answered with 401, unless set.
     ///
     /// # Errors
     /// If it is neither a path nor an address.
@@ -224,7 +228,10 @@ impl SessionLayer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_admission_key(self, key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub fn with_admission_key(
+        self,
+        key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         Self { admission_key: Some(AdmissionKey(Arc::new(key))), ..self }
     }
 
@@ -241,23 +248,23 @@ impl SessionLayer {
     /// or `__Secure-`, because a browser would not keep it otherwise. Says so in a warning, once.
     #[must_use]
     pub fn insecure_http(self) -> Self {
-        self.map(Sessions::insecure_http)
+        self.map(SessionManager::insecure_http)
     }
 
-    fn map(self, set: impl FnOnce(Sessions) -> Sessions) -> Self {
+    fn map(self, set: impl FnOnce(SessionManager) -> SessionManager) -> Self {
         Self { sessions: set(self.sessions), ..self }
     }
 
     fn try_map(
         self,
-        set: impl FnOnce(Sessions) -> Result<Sessions, CookieError>,
+        set: impl FnOnce(SessionManager) -> Result<SessionManager, CookieError>,
     ) -> Result<Self, CookieError> {
         Ok(Self { sessions: set(self.sessions)?, ..self })
     }
 }
 
-impl From<Sessions> for SessionLayer {
-    fn from(sessions: Sessions) -> Self {
+impl From<SessionManager> for SessionLayer {
+    fn from(sessions: SessionManager) -> Self {
         Self { sessions, admission_key: None, in_extensions: false }
     }
 }

@@ -43,7 +43,7 @@
 //!
 //! # Responses of the layer: 409
 //! Changes that cannot be stored are never dropped: the layer replaces the handler's response. It answers 409 where
-//! * a [guarded](Session::guard) key was changed by another request,
+//! * a [guarded](Session::watch) key was changed by another request,
 //! * the session was ended by another request, such as a sign-out everywhere, before the changes were stored,
 //! * the request brought a cookie that another request's sign-in or rotation has just replaced. It also sets no cookie,
 //!   because that would overwrite the new one. After [60 seconds](SessionLayer::with_replaced_window) such a cookie
@@ -53,7 +53,7 @@
 //! it calls [`Session::save`].
 //!
 //! # Websockets, streams and tasks
-//! A [`Session`] that outlives its response can be read. Changes are [`TooLate`](SessionError::TooLate) once the
+//! A [`Session`] that outlives its response can be read. Changes are [`AlreadyCommitted`](SessionError::AlreadyCommitted) once the
 //! response's headers have left, in a task that the handler spawned as well: await what changes the session before the
 //! handler returns, or call [`Session::save`] in time. What is open for long asks now and then whether the session is
 //! still there:
@@ -153,12 +153,12 @@ mod service;
 
 pub use layer::SessionLayer;
 pub use service::{DiscardChanges, ResponseFuture, SessionService};
-pub use sessile::{CookieError, Timeouts, Handle, SameSite};
+pub use sessile::{CookieError, Handle, SameSite, Timeouts};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError, Sessions,
-    SignIn, local_path,
+    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError,
+    SessionManager, SignIn, safe_redirect_path,
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};

@@ -18,7 +18,7 @@ use axum::{
 };
 use sessile_contract::Request;
 use sessile_tower::{
-    Key, NotSignedIn, Session, SessionError, SessionLayer, SignIn, SignedIn, local_path,
+    Key, NotSignedIn, Session, SessionError, SessionLayer, SignIn, SignedIn, safe_redirect_path,
 };
 use support::{Server, cache};
 use tokio::sync::{Mutex, Notify, mpsc::unbounded_channel, oneshot};
@@ -63,7 +63,7 @@ fn routes() -> Router {
             "/conflict",
             get(|session: Session| async move {
                 let twin = session.clone();
-                twin.guard(VISITS)?;
+                twin.watch(VISITS)?;
                 Err::<(), _>(SessionError::Conflict { key: "visits".to_owned() })
             }),
         )
@@ -115,7 +115,7 @@ fn others_are_sent_to_the_page_where_they_sign_in_and_come_back_from_it() {
     // What a redirect would repeat as a GET is not named.
     let reply = site.send(&Request::post("/shop/account", &[]));
     assert_eq!((reply.status, reply.only("location")), (303, Some("/sign-in")));
-    assert_eq!(local_path("//shop/account"), None);
+    assert_eq!(safe_redirect_path("//shop/account"), None);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn life_5_a_response_whose_guarded_key_was_changed_meanwhile_is_409_and_stores_n
     let go_on = Arc::new(Notify::new());
     let gate = go_on.clone();
     let check_out = move |session: Session| async move {
-        session.guard(VISITS)?;
+        session.watch(VISITS)?;
         session.insert("ordered", true)?;
         tell.send(()).unwrap();
         gate.notified().await;

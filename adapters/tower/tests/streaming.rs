@@ -84,7 +84,7 @@ fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
     let told: Vec<_> = tells.try_iter().collect();
     assert_eq!(told.len(), 2);
     assert!(
-        told.iter().all(|told| matches!(told, Err(SessionError::TooLate))),
+        told.iter().all(|told| matches!(told, Err(SessionError::AlreadyCommitted))),
         "not lost silently"
     );
     assert_eq!(browser.post("/bump", &[("key", "count")]).body, "42");

@@ -1,4 +1,4 @@
-//! The attributes of the session's cookie, as the setters of [`Sessions`](crate::Sessions) collect them.
+//! The attributes of the session's cookie, as the setters of [`SessionManager`](crate::Sessions) collect them.
 //!
 //! Owns which of them change on plain HTTP. It does not know what a good value is: the engine's [`SetCookie`] does.
 

@@ -30,7 +30,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 
 /// The session of a visitor who is signed in: an extractor for what is only for those.
 ///
-/// Others are answered with 401, or sent to the [page](crate::Sessions::with_sign_in_page) where they sign in.
+/// Others are answered with 401, or sent to the [page](crate::SessionManager::with_sign_in_page) where they sign in.
 /// `Option<SignedIn>` takes both.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
@@ -124,7 +124,7 @@ impl IntoResponse for SessionError {
         match self {
             Self::Store(error) => error.into_response(),
             Self::Conflict { key } => CommitError::conflict(key.into()).into_response(),
-            Self::Forged => (status, FORGED).into_response(),
+            Self::InvalidCsrfToken => (status, FORGED).into_response(),
             _ => (status, "The session could not be used.").into_response(),
         }
     }

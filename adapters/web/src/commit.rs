@@ -14,7 +14,7 @@ use crate::{
     store::Phase,
 };
 
-/// See [`Sessions::commit`](crate::Sessions::commit).
+/// See [`SessionManager::commit`](crate::SessionManager::commit).
 pub(crate) fn commit(
     session: &Session,
     status: StatusCode,
@@ -145,7 +145,7 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
 
 impl CommitError {
     /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
-    /// the adapter itself found that nothing can be. [`Sessions::commit`](crate::Sessions::commit) does it for its own
+    /// the adapter itself found that nothing can be. [`SessionManager::commit`](crate::SessionManager::commit) does it for its own
     /// errors.
     pub fn replace_headers(&self, headers: &mut HeaderMap) {
         refuse(self, headers);

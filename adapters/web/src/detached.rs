@@ -12,17 +12,17 @@ impl Session {
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{Error, KeyRing, SessionCache};
-    /// # use sessile_web::{SessionError, Sessions};
+    /// # use sessile_web::{SessionError, SessionManager};
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.insert("state", "begun")?;
-    /// Sessions::commit(&session, StatusCode::OK, &mut HeaderMap::new())?;
-    /// assert!(matches!(session.insert("state", "done"), Err(SessionError::TooLate)));
+    /// SessionManager::commit(&session, StatusCode::OK, &mut HeaderMap::new())?;
+    /// assert!(matches!(session.insert("state", "done"), Err(SessionError::AlreadyCommitted)));
     ///
     /// session.detach();
     /// session.insert("state", "done")?;
     /// session.save()?;
-    /// assert!(matches!(session.rotate(), Err(SessionError::TooLate)));
+    /// assert!(matches!(session.rotate(), Err(SessionError::AlreadyCommitted)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn detach(&self) {
@@ -36,14 +36,14 @@ impl Session {
     /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and after a timeout.
     /// Returns false too once the session has another id, because what was decided for the old one no longer holds:
     /// after a sign-in or a [`rotate`](Self::rotate) by another request, and after the
-    /// [grace](crate::Sessions::with_grace) of a routine rotation. The client's next request brings its new cookie.
+    /// [grace](crate::SessionManager::with_grace) of a routine rotation. The client's next request brings its new cookie.
     ///
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::{Session, Sessions};
+    /// # use sessile_web::{Session, SessionManager};
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let sessions = Sessions::new(cache.clone());
+    /// # let sessions = SessionManager::new(cache.clone());
     /// # let session = sessions.begin(&HeaderMap::new());
     /// # session.sign_in("ada")?;
     /// # session.save()?;
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// For adapters: the handler failed, and no response of its own is sent. Stores a sign-out that must hold even so:
-    /// that a [key that names the user](crate::Sessions::with_identity_keys) was removed. Stores nothing else.
+    /// that a [key that names the user](crate::SessionManager::with_identity_keys) was removed. Stores nothing else.
     ///
     /// # Errors
     /// If it could not be stored.
@@ -77,7 +77,7 @@ impl Session {
         self.with(|state, request| state.stored.live(request).is_some())
     }
 
-    /// For adapters: whether [`commit`](crate::Sessions::commit) has something to store, so that it may wait for a
+    /// For adapters: whether [`commit`](crate::SessionManager::commit) has something to store, so that it may wait for a
     /// lock.
     #[must_use]
     pub fn has_work(&self) -> bool {
@@ -88,6 +88,6 @@ impl Session {
 impl State {
     /// Whether the browser can be told of a new id, or for how long to keep the cookie.
     pub(crate) fn check_response(&self) -> Result<(), SessionError> {
-        if self.detached { Err(SessionError::TooLate) } else { Ok(()) }
+        if self.detached { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
     }
 }

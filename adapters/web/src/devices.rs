@@ -17,14 +17,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Device {
     device: sessile::Device,
-    is_this: bool,
+    is_current: bool,
 }
 
 impl Device {
     /// Whether it is the session that asks.
     #[must_use]
-    pub fn is_this(&self) -> bool {
-        self.is_this
+    pub fn is_current(&self) -> bool {
+        self.is_current
     }
 }
 
@@ -43,11 +43,11 @@ impl Session {
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// use sessile_web::SignIn;
     ///
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let sessions = Sessions::new(cache);
+    /// # let sessions = SessionManager::new(cache);
     /// # let sign_in = |label| {
     /// #     let session = sessions.begin(&HeaderMap::new());
     /// session.sign_in(SignIn::of("ada").label(label))?;
@@ -58,7 +58,7 @@ impl Session {
     /// // Later, on one of two devices:
     /// let devices = session.devices();
     /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
-    /// assert!(!phone.is_this());
+    /// assert!(!phone.is_current());
     /// assert!(session.end_device(&phone.handle));
     /// assert_eq!(session.devices().len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,7 +71,9 @@ impl Session {
             };
             let this = state.handle(request);
             let devices = request.sessions.cache().user_sessions(&user).into_iter();
-            devices.map(|device| Device { is_this: Some(device.handle) == this, device }).collect()
+            devices
+                .map(|device| Device { is_current: Some(device.handle) == this, device })
+                .collect()
         })
     }
 
@@ -106,7 +108,8 @@ impl Session {
     pub fn sign_out_everywhere(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
-            let ended = user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, None));
+            let ended =
+                user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, None));
             state.sign_out(request);
             ended
         })

@@ -41,8 +41,8 @@ pub enum SessionError {
     /// The name of a user is empty.
     EmptyUser,
     /// The response's headers have left, so that nothing can be stored any more.
-    TooLate,
-    /// Somebody else changed a key that must not change: [`guard`](crate::Session::guard),
+    AlreadyCommitted,
+    /// Somebody else changed a key that must not change: [`guard`](crate::Session::watch),
     /// [`compare_and_set`](crate::Session::compare_and_set), or a value that cannot grow any more.
     Conflict {
         /// The key.
@@ -50,7 +50,7 @@ pub enum SessionError {
     },
     /// What came with a form is not what this session's pages hold: the request was made elsewhere, or the
     /// page is older than the sign-in.
-    Forged,
+    InvalidCsrfToken,
     /// What was to be stored at once could not be.
     Store(CommitError),
 }
@@ -63,7 +63,7 @@ impl SessionError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Conflict { .. } => StatusCode::CONFLICT,
-            Self::Forged => StatusCode::FORBIDDEN,
+            Self::InvalidCsrfToken => StatusCode::FORBIDDEN,
             Self::Store(error) => error.status(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -95,14 +95,14 @@ impl fmt::Display for SessionError {
             Self::Conflict { key } => {
                 write!(f, "the key {key:?} was changed by another request: read it again")
             }
-            Self::Forged => f.write_str(
+            Self::InvalidCsrfToken => f.write_str(
                 "the form's token is not this session's: show the form again, with `csrf_token`",
             ),
             Self::Store(error) => error.fmt(f),
             Self::EmptyUser => {
                 f.write_str("the name of a user is empty; sign in with one that is not")
             }
-            Self::TooLate => f.write_str(
+            Self::AlreadyCommitted => f.write_str(
                 "the response's headers have left: change the session before the handler returns",
             ),
         }

@@ -9,13 +9,13 @@ use core::{fmt, marker::PhantomData};
 /// ```
 /// # use http::HeaderMap;
 /// # use sessile::{KeyRing, SessionCache};
-/// # use sessile_web::Sessions;
+/// # use sessile_web::SessionManager;
 /// use sessile_web::Key;
 ///
 /// const VISITS: Key<u32> = Key::new("visits");
 ///
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-/// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+/// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
 /// let visits = session.get(VISITS)?.unwrap_or(0);
 /// session.insert(VISITS, visits + 1)?;
 /// // A text is a key too, for a value of any type.

@@ -4,9 +4,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::{Pending, Session, Sessions};
+use crate::{Pending, Session, SessionManager};
 
-impl Sessions {
+impl SessionManager {
     /// For adapters: the session of a request that already has one, of a layer further out with the same cache and equal
     /// settings. It is used and committed there, so that a request loads and stores its session once.
     ///

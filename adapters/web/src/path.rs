@@ -10,15 +10,15 @@ use crate::Session;
 /// a browser could take for an address elsewhere.
 ///
 /// ```
-/// use sessile_web::local_path;
+/// use sessile_web::safe_redirect_path;
 ///
-/// assert_eq!(local_path("/orders?page=2"), Some("/orders?page=2"));
+/// assert_eq!(safe_redirect_path("/orders?page=2"), Some("/orders?page=2"));
 /// for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:1", ""] {
-///     assert_eq!(local_path(elsewhere), None);
+///     assert_eq!(safe_redirect_path(elsewhere), None);
 /// }
 /// ```
 #[must_use]
-pub fn local_path(path: &str) -> Option<&str> {
+pub fn safe_redirect_path(path: &str) -> Option<&str> {
     let is_path = path.starts_with('/') && !path.starts_with("//");
     let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     (is_path && is_plain).then_some(path)
@@ -26,8 +26,8 @@ pub fn local_path(path: &str) -> Option<&str> {
 
 impl Session {
     /// For adapters: the `Location` to which a visitor is sent who is not signed in, with
-    /// [what they asked for](crate::Incoming::path); `None` if there is no
-    /// [page](crate::Sessions::with_sign_in_page) for it.
+    /// [what they asked for](crate::SessionRequest::path); `None` if there is no
+    /// [page](crate::SessionManager::with_sign_in_page) for it.
     #[must_use]
     pub fn sign_in_address(&self) -> Option<HeaderValue> {
         let request = self.request();
@@ -40,7 +40,7 @@ impl Session {
 /// header.
 fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
-    if let Some(path) = path.and_then(local_path) {
+    if let Some(path) = path.and_then(safe_redirect_path) {
         address.push_str(if page.query().is_some() { "&next=" } else { "?next=" });
         for byte in path.bytes() {
             if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
@@ -61,12 +61,12 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_no_path() {
         for path in ["/", "/a/b?c=d&e=%2F", "/a//b", "/:1"] {
-            assert_eq!(local_path(path), Some(path));
+            assert_eq!(safe_redirect_path(path), Some(path));
         }
         for path in
             ["", "a", "//a", "/\\a", "/a\\b", "\\/a", "/\t/a", "/a\r\nb", " /a", "/ä", "http:/a"]
         {
-            assert_eq!(local_path(path), None, "{path:?}");
+            assert_eq!(safe_redirect_path(path), None, "{path:?}");
         }
     }
 

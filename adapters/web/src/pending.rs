@@ -11,7 +11,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use crate::{CommitError, Incoming, Session, Sessions};
+use crate::{CommitError, Session, SessionManager, SessionRequest};
 
 thread_local! {
     /// Empty whenever nobody is entered, so there is nothing to drop when the thread ends, and no need to look
@@ -25,10 +25,10 @@ thread_local! {
 /// ```
 /// use http::{HeaderMap, StatusCode};
 /// use sessile::{KeyRing, SessionCache};
-/// use sessile_web::{Session, Sessions};
+/// use sessile_web::{Session, SessionManager};
 ///
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-/// let sessions = Sessions::new(cache);
+/// let sessions = SessionManager::new(cache);
 /// let mut pending = sessions.pend(None);
 /// pending.enter(|| {
 ///     let session = Session::current().expect("it was entered");
@@ -44,7 +44,7 @@ pub struct Pending(Option<Begun>);
 /// What of it there is so far.
 #[derive(Debug)]
 enum Begun {
-    Not(Sessions),
+    Not(SessionManager),
     Yes(Session),
     /// The session of a layer further out, which commits it.
     Outer(Session),
@@ -52,7 +52,7 @@ enum Begun {
 
 impl Pending {
     #[inline]
-    pub(crate) fn new(sessions: &Sessions, incoming: Option<Incoming>) -> Self {
+    pub(crate) fn new(sessions: &SessionManager, incoming: Option<SessionRequest>) -> Self {
         check_outer(sessions);
         Self(Some(match incoming {
             None => Begun::Not(sessions.clone()),
@@ -82,13 +82,13 @@ impl Pending {
         matches!(self.0, Some(Begun::Yes(_)))
     }
 
-    /// [`Sessions::commit`], if the session was begun.
+    /// [`SessionManager::commit`], if the session was begun.
     ///
     /// # Errors
     /// As there.
     pub fn commit(&self, status: StatusCode, headers: &mut HeaderMap) -> Result<(), CommitError> {
         match &self.0 {
-            Some(Begun::Yes(session)) => Sessions::commit(session, status, headers),
+            Some(Begun::Yes(session)) => SessionManager::commit(session, status, headers),
             _ => Ok(()),
         }
     }
@@ -117,7 +117,7 @@ fn swap(begun: Option<Begun>) -> Option<Begun> {
 /// The session that is current, begun if it was not.
 pub(crate) fn current() -> Option<Session> {
     let begun = match swap(None)? {
-        Begun::Not(sessions) => Begun::Yes(sessions.begin(Incoming::default())),
+        Begun::Not(sessions) => Begun::Yes(sessions.begin(SessionRequest::default())),
         begun => begun,
     };
     let session = begun.session().cloned();
@@ -128,7 +128,7 @@ pub(crate) fn current() -> Option<Session> {
 /// Looks at the layer further out whose services call this one's, if there is one. It may be busy with another
 /// request, so its session is not used.
 #[inline]
-fn check_outer(sessions: &Sessions) {
+fn check_outer(sessions: &SessionManager) {
     if let Some(outer) = swap(None) {
         let other = outer.sessions().clone();
         swap(Some(outer));
@@ -144,7 +144,7 @@ impl Begun {
         }
     }
 
-    fn sessions(&self) -> &Sessions {
+    fn sessions(&self) -> &SessionManager {
         match self {
             Self::Not(sessions) => sessions,
             Self::Yes(session) | Self::Outer(session) => session.sessions(),

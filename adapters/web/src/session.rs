@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Accepts, AsKey, Incoming, SessionError, Sessions,
+    Accepts, AsKey, SessionError, SessionManager, SessionRequest,
     changes::Change,
     json,
     key::is_reserved,
@@ -25,7 +25,7 @@ use crate::{
 /// Cheap to clone; clones are the same session. It is loaded when first looked at, and a request that
 /// never looks at it costs next to nothing. Changes are stored when the response's headers are about to
 /// leave, unless the response is 500 or above, or at once by [`save`](Self::save); signing out acts at once in
-/// any case. A change after that is refused as [`TooLate`](SessionError::TooLate).
+/// any case. A change after that is refused as [`AlreadyCommitted`](SessionError::AlreadyCommitted).
 ///
 /// A response never claims what was not stored: if the session ended, or got a new id, so that the changes cannot be
 /// stored, the response is 409. See the [crate's documentation](crate#when-the-session-is-not-there-any-more).
@@ -37,9 +37,9 @@ use crate::{
 /// ```
 /// # use http::HeaderMap;
 /// # use sessile::{KeyRing, SessionCache};
-/// # use sessile_web::Sessions;
+/// # use sessile_web::SessionManager;
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-/// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+/// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
 /// session.insert("cart", ["tea", "cup"])?;
 /// session.append("cart", "pot")?;
 /// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap_or_default().len(), 3);
@@ -68,7 +68,7 @@ impl Drop for Shared {
 }
 
 impl Session {
-    pub(crate) fn new(sessions: Sessions, incoming: Incoming) -> Self {
+    pub(crate) fn new(sessions: SessionManager, incoming: SessionRequest) -> Self {
         let request = Request { sessions, incoming };
         Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
     }
@@ -111,7 +111,7 @@ impl Session {
     /// # Errors
     /// [`Encode`](SessionError::Encode), [`TooLarge`](SessionError::TooLarge),
     /// [`KeyTooLong`](SessionError::KeyTooLong), [`ReservedKey`](SessionError::ReservedKey),
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn insert<V: Serialize>(&self, key: impl Accepts<V>, value: V) -> Result<(), SessionError> {
         let json = serde_json::to_vec(&value).map_err(SessionError::Encode)?;
         self.insert_json(key.as_ref(), json)
@@ -120,7 +120,7 @@ impl Session {
     /// Removes a key and its value, if it is there.
     ///
     /// # Errors
-    /// [`ReservedKey`](SessionError::ReservedKey), [`TooLate`](SessionError::TooLate).
+    /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn remove(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
         let key = key.as_ref();
         check_name(key)?;
@@ -133,13 +133,13 @@ impl Session {
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// use sessile_web::Key;
     ///
     /// const FLASH: Key<String> = Key::new("flash");
     ///
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.insert(FLASH, "Tea is in your cart.".to_owned())?;
     /// // In the next request, or this one:
     /// assert_eq!(session.take(FLASH)?.as_deref(), Some("Tea is in your cart."));
@@ -149,7 +149,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Decode`](SessionError::Decode), [`ReservedKey`](SessionError::ReservedKey),
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>, SessionError> {
         let value = self.get(key)?;
         if value.is_some() {
@@ -162,7 +162,7 @@ impl Session {
     /// ended.
     ///
     /// # Errors
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn clear(&self) -> Result<(), SessionError> {
         self.change(|state, _| {
             state.changes.clear();
@@ -215,9 +215,9 @@ impl Session {
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// assert!(session.compare_and_set("step", None, "address")?);
     /// assert!(session.compare_and_set("step", Some(&"address"), "payment")?);
     /// assert!(!session.compare_and_set("step", Some(&"address"), "payment")?);
@@ -255,8 +255,8 @@ impl Session {
     /// are stored, nothing is, and the response is 409 unless [`save`](Self::save) told the handler first.
     ///
     /// # Errors
-    /// [`ReservedKey`](SessionError::ReservedKey), [`TooLate`](SessionError::TooLate).
-    pub fn guard(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
+    /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+    pub fn watch(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| {
@@ -271,7 +271,7 @@ impl Session {
     ///
     /// On an error nothing of it was stored, and changes of keys are forgotten: what is stored now can be read, and
     /// changed again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate), [`remember`](Self::remember),
-    /// [`persistent`](Self::persistent) or [`clear`](Self::clear) stays pending, with the [guards](Self::guard) that it
+    /// [`persistent`](Self::make_persistent) or [`clear`](Self::clear) stays pending, with the [guards](Self::watch) that it
     /// was held to, until it was performed or withdrawn by [`discard`](Self::discard): the response performs it, or is
     /// an error. After an error whose cause is [`Gone`](sessile::Error::Gone) the session is empty and nothing is
     /// pending; what is changed then begins a new session.
@@ -279,11 +279,11 @@ impl Session {
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::{Session, SessionError, Sessions};
+    /// # use sessile_web::{Session, SessionError, SessionManager};
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// fn order(session: &Session) -> Result<&'static str, SessionError> {
-    ///     session.guard("cart")?;
+    ///     session.watch("cart")?;
     ///     session.insert("ordered", true)?;
     ///     match session.save() {
     ///         Err(SessionError::Conflict { .. }) => Ok("Your cart was changed: look again."),
@@ -296,11 +296,11 @@ impl Session {
     ///
     /// # Errors
     /// [`Conflict`](SessionError::Conflict), [`Store`](SessionError::Store),
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn save(&self) -> Result<(), SessionError> {
         self.store(|state, request| {
             if state.committed {
-                return Err(SessionError::TooLate);
+                return Err(SessionError::AlreadyCommitted);
             }
             state.store_now(request)?;
             Ok(())
@@ -313,9 +313,9 @@ impl Session {
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.sign_in("ada")?;
     /// session.insert("visits", 1)?;
     /// session.discard();
@@ -388,7 +388,7 @@ impl Session {
         })
     }
 
-    pub(crate) fn sessions(&self) -> &Sessions {
+    pub(crate) fn sessions(&self) -> &SessionManager {
         &self.shared.request.sessions
     }
 
@@ -422,7 +422,8 @@ impl Session {
             if !is_admission_wanted {
                 return answer;
             }
-            let admitted = request.sessions.cache().check_admission(&request.incoming.admission_key);
+            let admitted =
+                request.sessions.cache().check_admission(&request.incoming.admission_key);
             let answer = if admitted.is_ok() { Admission::Granted } else { Admission::Denied };
             self.state().admission = answer;
         }
@@ -443,11 +444,9 @@ impl Session {
         &self,
         act: impl FnOnce(&mut State, &Request) -> Result<R, SessionError>,
     ) -> Result<R, SessionError> {
-        self.with(
-            |state, request| {
-                if state.committed { Err(SessionError::TooLate) } else { act(state, request) }
-            },
-        )
+        self.with(|state, request| {
+            if state.committed { Err(SessionError::AlreadyCommitted) } else { act(state, request) }
+        })
     }
 }
 

@@ -8,15 +8,15 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, Uri, uri::InvalidUri};
 use sessile::{
-    CookieError, Timeouts, Record, SameSite, SessionCache, SessionId, SetCookie, Token,
+    CookieError, Record, SameSite, SessionCache, SessionId, SetCookie, Timeouts, Token,
     cookie::candidates,
 };
 
 use crate::{
-    CommitError, Incoming, Pending, Session,
+    CommitError, Pending, Session, SessionRequest,
     attributes::{Attributes, MAX_AGE},
     commit,
-    incoming::Cookies,
+    request::Cookies,
     state::Keep,
 };
 
@@ -28,10 +28,10 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 /// use sessile::{KeyRing, SameSite, SessionCache};
-/// use sessile_web::Sessions;
+/// use sessile_web::SessionManager;
 ///
 /// let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-/// let sessions = Sessions::new(cache)
+/// let sessions = SessionManager::new(cache)
 ///     .with_same_site(SameSite::Strict)?
 ///     .with_max_age(Duration::from_secs(7 * 24 * 60 * 60))?;
 /// // The default name begins with `__Host-`, which ties the cookie to one host.
@@ -41,7 +41,7 @@ use crate::{
 ///
 /// Two are equal if they have the same cache, not only an equal one, and equal settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sessions(Arc<Settings>);
+pub struct SessionManager(Arc<Settings>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Settings {
@@ -59,7 +59,7 @@ struct Settings {
     sign_in_page: Option<Uri>,
 }
 
-impl Sessions {
+impl SessionManager {
     /// With the safe defaults.
     #[must_use]
     pub fn new(cache: SessionCache) -> Self {
@@ -117,7 +117,7 @@ impl Sessions {
     }
 
     /// Has browsers keep the cookie of each session when they are closed, as
-    /// [`Session::persistent`] does for one: for the idle timeout after each use. Off unless set.
+    /// [`Session::make_persistent`] does for one: for the idle timeout after each use. Off unless set.
     #[must_use]
     pub fn with_persistent_cookies(self) -> Self {
         self.set(|settings| settings.persistent = true)
@@ -128,7 +128,7 @@ impl Sessions {
     /// requests for static files neither keep a session alive nor get headers of it.
     ///
     /// A response to a request that did neither still has no `Vary` and no `Cache-Control`, unless
-    /// it sends a [kept](Session::persistent) cookie again.
+    /// it sends a [kept](Session::make_persistent) cookie again.
     #[must_use]
     pub fn with_touch_always(self, on: bool) -> Self {
         self.set(|settings| settings.touch_always = on)
@@ -148,13 +148,13 @@ impl Sessions {
     /// ```
     /// use std::time::Duration;
     /// use sessile::{Timeouts, KeyRing, SessionCache};
-    /// use sessile_web::Sessions;
+    /// use sessile_web::SessionManager;
     ///
     /// let month = Duration::from_secs(30 * 24 * 60 * 60);
     /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
     /// let half_an_hour = Timeouts::default().idle_timeout(Duration::from_secs(30 * 60));
-    /// let sessions = Sessions::new(cache).with_timeouts(half_an_hour);
+    /// let sessions = SessionManager::new(cache).with_timeouts(half_an_hour);
     /// # let _ = sessions;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -198,14 +198,14 @@ impl Sessions {
     /// `user_id`, `username` and `email` count. An equal value, a removal, and keys of the same name inside other
     /// values change nothing. Removing such a key is stored whatever the response's status is, so that an error page
     /// does not undo a sign-out. Once the headers have left, naming another user is
-    /// [`TooLate`](crate::SessionError::TooLate).
+    /// [`AlreadyCommitted`](crate::SessionError::AlreadyCommitted).
     ///
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// let sessions = Sessions::new(cache).with_identity_keys(["user_id"]);
+    /// let sessions = SessionManager::new(cache).with_identity_keys(["user_id"]);
     /// # let session = sessions.begin(&HeaderMap::new());
     /// // At the sign-in, this changes the session's id.
     /// session.insert("user_id", 17)?;
@@ -218,7 +218,7 @@ impl Sessions {
     }
 
     /// Where visitors are sent who ask for what is only for those who are signed in, with what they asked for as
-    /// the parameter `next`: see [`local_path`](crate::local_path). They are answered with 401, unless set.
+    /// the parameter `next`: see [`safe_redirect_path`](crate::safe_redirect_path). They are answered with 401, unless set.
     ///
     /// # Errors
     /// If it is neither a path nor an address.
@@ -242,10 +242,10 @@ impl Sessions {
         })
     }
 
-    /// The session of a request: of its headers, or of what an [`Incoming`] says. Keeps its `Cookie` fields and
+    /// The session of a request: of its headers, or of what an [`SessionRequest`] says. Keeps its `Cookie` fields and
     /// does nothing else, unless each request [counts as a use](Self::with_touch_always).
     #[must_use]
-    pub fn begin(&self, incoming: impl Into<Incoming>) -> Session {
+    pub fn begin(&self, incoming: impl Into<SessionRequest>) -> Session {
         let session = Session::new(self.clone(), incoming.into());
         if self.0.touch_always {
             session.touch();
@@ -253,11 +253,11 @@ impl Sessions {
         session
     }
 
-    /// The session of a request, begun when somebody asks for it: of what an [`Incoming`] says, or of a request that
+    /// The session of a request, begun when somebody asks for it: of what an [`SessionRequest`] says, or of a request that
     /// says nothing.
     #[inline]
     #[must_use]
-    pub fn pend(&self, incoming: impl Into<Option<Incoming>>) -> Pending {
+    pub fn pend(&self, incoming: impl Into<Option<SessionRequest>>) -> Pending {
         Pending::new(self, incoming.into())
     }
 

@@ -29,7 +29,13 @@ impl SignIn {
     /// That user, and nothing more to say.
     pub fn of(user: impl Into<String>) -> Self {
         let user = user.into();
-        Self { user, label: String::new(), assurance_level: 0, renew_lifetime: false, remember: None }
+        Self {
+            user,
+            label: String::new(),
+            assurance_level: 0,
+            renew_lifetime: false,
+            remember: None,
+        }
     }
 
     /// A few words that the list of the user's devices shows. What is beyond 48 bytes is left out.

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sessile::{Error, Record, SessionId, Token};
 
 use crate::{
-    CommitError, Incoming, SessionError, Sessions, SignIn,
+    CommitError, SessionError, SessionManager, SessionRequest, SignIn,
     changes::{Change, Changes, Misfit},
     identity,
     key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
@@ -19,8 +19,8 @@ use crate::{
 
 /// What a request brought.
 pub(crate) struct Request {
-    pub(crate) sessions: Sessions,
-    pub(crate) incoming: Incoming,
+    pub(crate) sessions: SessionManager,
+    pub(crate) incoming: SessionRequest,
 }
 
 impl Request {
@@ -238,7 +238,7 @@ impl State {
         let seen = self.json(request, key).unwrap_or_default();
         let new = change.made_to(seen).unwrap_or_default();
         let is_changed = identity::is_changed(stored.as_deref(), new.as_deref());
-        if is_changed { Err(SessionError::TooLate) } else { Ok(()) }
+        if is_changed { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
     }
 }
 
@@ -277,7 +277,7 @@ impl Stored {
 
 impl Live {
     /// Reads it again, after somebody else changed it.
-    pub(crate) fn reload(&mut self, sessions: &Sessions) -> Result<(), Error> {
+    pub(crate) fn reload(&mut self, sessions: &SessionManager) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
         let record = sessions.cache().load(&self.id, &mut buffer).ok_or(Error::Gone)?;
         (self.version, self.authenticated) = (record.version, record.is_authenticated());

@@ -6,10 +6,10 @@
 //! It knows of no response.
 
 use bytes::Bytes;
-use sessile::{Timeouts, Error, Grace, IssuedSession, NewSession, SessionId};
+use sessile::{Error, Grace, IssuedSession, NewSession, SessionId, Timeouts};
 
 use crate::{
-    CommitError, Sessions,
+    CommitError, SessionManager,
     changes::Change,
     csrf::Mark,
     identity,
@@ -154,7 +154,8 @@ impl State {
         if let Some(id) = &replaces {
             new = new.replaces(id);
         }
-        let IssuedSession { id, token, version, .. } = sessions.cache().create(data.as_bytes(), new)?;
+        let IssuedSession { id, token, version, .. } =
+            sessions.cache().create(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.wishes.sign_in.is_some();
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
@@ -351,7 +352,7 @@ impl State {
 impl Live {
     /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
     /// its lifetime already.
-    fn timeouts(&self, keep: Keep, sessions: &Sessions) -> Timeouts {
+    fn timeouts(&self, keep: Keep, sessions: &SessionManager) -> Timeouts {
         let timeouts = sessions.timeouts(Some(keep));
         match keep {
             Keep::Used | Keep::Usual if !self.is_remembered() => {

@@ -23,7 +23,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use sessile::{Clock, KeyRing, SessionCache};
 
-use crate::{CommitError, Session, SessionError, Sessions, SignIn};
+use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
 
 /// Sessions of a small cache of their own, with default settings, and the clock by which they expire. An
 /// application that builds its cache itself gives its builder a [`Clock::manual`] for the same.
@@ -31,26 +31,26 @@ use crate::{CommitError, Session, SessionError, Sessions, SignIn};
 /// # Panics
 /// If the operating system has neither memory nor random bytes.
 #[must_use]
-pub fn sessions() -> (Sessions, Clock) {
+pub fn sessions() -> (SessionManager, Clock) {
     let clock = Clock::manual();
     let keys = KeyRing::generate().expect("there are random bytes");
     let settings = SessionCache::builder().memory(4 << 20).keys(keys).clock(clock.clone());
     let cache = settings.build().expect("these settings are good");
-    (Sessions::new(cache), clock)
+    (SessionManager::new(cache), clock)
 }
 
 /// Somebody with a browser that keeps the session's cookie. Clones are one browser's tabs until one of them is given
 /// another cookie.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    sessions: Sessions,
+    sessions: SessionManager,
     cookie: Option<HeaderValue>,
 }
 
 impl Visitor {
     /// Somebody new.
     #[must_use]
-    pub fn new(sessions: &Sessions) -> Self {
+    pub fn new(sessions: &SessionManager) -> Self {
         Self { sessions: sessions.clone(), cookie: None }
     }
 
@@ -58,7 +58,10 @@ impl Visitor {
     ///
     /// # Errors
     /// What [`Session::sign_in`] says, and why it could not be stored.
-    pub fn signed_in(sessions: &Sessions, who: impl Into<SignIn>) -> Result<Self, SessionError> {
+    pub fn signed_in(
+        sessions: &SessionManager,
+        who: impl Into<SignIn>,
+    ) -> Result<Self, SessionError> {
         let mut visitor = Self::new(sessions);
         visitor.visit(|session| session.sign_in(who))??;
         Ok(visitor)
@@ -72,7 +75,7 @@ impl Visitor {
         let session = self.sessions.begin(&self.headers());
         let answer = handler(&session);
         let mut headers = HeaderMap::new();
-        let stored = Sessions::commit(&session, StatusCode::OK, &mut headers);
+        let stored = SessionManager::commit(&session, StatusCode::OK, &mut headers);
         self.receive(&headers);
         stored.map(|()| answer)
     }

@@ -21,17 +21,17 @@ impl Session {
     /// knew the old one has nothing. The data stays. A visitor without a session gets one.
     ///
     /// On a session that another user left behind, call [`clear`](Self::clear) first. That it was
-    /// [remembered](Self::remember), or its cookie [kept](Self::persistent), for that user ends in any case. A
+    /// [remembered](Self::remember), or its cookie [kept](Self::make_persistent), for that user ends in any case. A
     /// sign-in that changes for how long the session is kept begins its lifetime again.
     ///
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::Sessions;
+    /// # use sessile_web::SessionManager;
     /// use sessile_web::SignIn;
     ///
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.sign_in("ada")?;
     /// assert_eq!(session.user().as_deref(), Some("ada"));
     /// // Or with more to say:
@@ -41,7 +41,7 @@ impl Session {
     ///
     /// # Errors
     /// [`EmptyUser`](SessionError::EmptyUser), [`TooLarge`](SessionError::TooLarge) for a name that no session
-    /// holds, [`TooLate`](SessionError::TooLate).
+    /// holds, [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn sign_in(&self, who: impl Into<SignIn>) -> Result<(), SessionError> {
         let sign_in: SignIn = who.into();
         if sign_in.user.is_empty() {
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// How sure the application was of the user, by what was stored before this request; 0 if nobody had signed
-    /// in. See [`SignIn::assurance`].
+    /// in. See [`SignIn::assurance_level`].
     #[must_use]
     pub fn assurance_level(&self) -> u8 {
         let level = |record: sessile::Record| record.assurance_level;
@@ -101,11 +101,11 @@ impl Session {
     }
 
     /// Gives the session a new id at commit: for any change of privilege. The old cookie opens nothing
-    /// from then on, unless the layer has a [grace](crate::Sessions::with_grace). A visitor without a session
+    /// from then on, unless the layer has a [grace](crate::SessionManager::with_grace). A visitor without a session
     /// does not get one by this.
     ///
     /// # Errors
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn rotate(&self) -> Result<(), SessionError> {
         self.change(|state, _| {
             state.check_response()?;
@@ -119,7 +119,7 @@ impl Session {
     /// not get one by this.
     ///
     /// # Errors
-    /// [`TooLate`](SessionError::TooLate).
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn remember(&self, span: Duration) -> Result<(), SessionError> {
         self.change(|state, request| {
             state.check_response()?;
@@ -133,8 +133,8 @@ impl Session {
     /// further. A visitor without a session does not get one by this.
     ///
     /// # Errors
-    /// [`TooLate`](SessionError::TooLate).
-    pub fn persistent(&self) -> Result<(), SessionError> {
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+    pub fn make_persistent(&self) -> Result<(), SessionError> {
         self.change(|state, request| {
             state.check_response()?;
             state.keep(request, Keep::Used);
@@ -145,12 +145,12 @@ impl Session {
     /// A text for a hidden field of a form, by which [`check_csrf`](Self::check_csrf) knows it when it comes back.
     /// It is another one each time, all of them count, and they count as long as the session has its id: not after
     /// a sign-in or [`rotate`](Self::rotate), so ask for it last. Those that were out when the layer
-    /// [rotated](crate::Sessions::rotate_every) the session count until it does so again.
+    /// [rotated](crate::SessionManager::rotate_every) the session count until it does so again.
     ///
     /// A visitor without a session gets one, at once: ask only where there is a form. What was changed and asked
     /// for so far is stored at once as well if it changes the id. A rotation by the layer waits for the response. It is
     /// an error, with the status 409, if the request brings only a cookie that was
-    /// [just replaced](crate::Sessions::with_replaced_window).
+    /// [just replaced](crate::SessionManager::with_replaced_window).
     ///
     /// # Errors
     /// Those of [`save`](Self::save).
@@ -168,18 +168,18 @@ impl Session {
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::{SessionError, Sessions};
+    /// # use sessile_web::{SessionError, SessionManager};
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let session = Sessions::new(cache).begin(&HeaderMap::new());
+    /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// let hidden_field = session.csrf_token()?;
     /// // When the form comes back:
     /// session.check_csrf(&hidden_field)?;
-    /// assert!(matches!(session.check_csrf("made up"), Err(SessionError::Forged)));
+    /// assert!(matches!(session.check_csrf("made up"), Err(SessionError::InvalidCsrfToken)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`Forged`](SessionError::Forged), also where there is no session.
+    /// [`InvalidCsrfToken`](SessionError::InvalidCsrfToken), also where there is no session.
     pub fn check_csrf(&self, token: &str) -> Result<(), SessionError> {
         let is_right = self.with(|state, request| {
             let live = state.stored.live(request)?;
@@ -188,7 +188,7 @@ impl Session {
             let before = live.data.find(FORM).and_then(|json| Mark::from_json(&json));
             Some(current | before.is_some_and(|before| before.equals(&given)))
         });
-        if is_right == Some(true) { Ok(()) } else { Err(SessionError::Forged) }
+        if is_right == Some(true) { Ok(()) } else { Err(SessionError::InvalidCsrfToken) }
     }
 }
 
@@ -222,7 +222,7 @@ impl State {
                 self.has_form = true;
                 Ok(live.id)
             }
-            None if self.committed => Err(SessionError::TooLate),
+            None if self.committed => Err(SessionError::AlreadyCommitted),
             None => Err(CommitError::from(Error::Gone).into()),
         }
     }

@@ -8,7 +8,7 @@ use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
 use sessile::{Error, NewSession, SessionCache, SignIn};
-use sessile_web::{Session, Sessions};
+use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
 fn insert(session: &Session, key: &str, value: u32) {
@@ -162,7 +162,7 @@ fn what_was_guarded_in_a_session_that_ended_is_409() {
     let cache = cache();
     for end in [Session::sign_out as fn(&Session), |session| session.remove("a").unwrap()] {
         let (mut visitor, one, two) = two_at_once(&cache);
-        two.guard("a").unwrap();
+        two.watch("a").unwrap();
         insert(&two, "b", 2);
         end(&one);
         visitor.finish(&one, StatusCode::OK);
@@ -262,7 +262,7 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
     headers.insert(header::STRICT_TRANSPORT_SECURITY, "max-age=1".parse().unwrap());
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".parse().unwrap());
     headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
-    let error = Sessions::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
+    let error = SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
     assert_eq!((error.cause(), error.status()), (Error::Full, StatusCode::SERVICE_UNAVAILABLE));
     assert!(headers[header::RETRY_AFTER].to_str().unwrap().parse::<u32>().is_ok());
     for name in [header::CONTENT_LENGTH, header::SET_COOKIE, header::LOCATION] {
@@ -292,7 +292,7 @@ fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
 fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let (mut visitor, one, two) = two_at_once(&cache);
-    two.guard("a").unwrap();
+    two.watch("a").unwrap();
     two.sign_in("alice").unwrap();
     insert(&one, "a", 2);
     visitor.finish(&one, StatusCode::OK);
@@ -308,7 +308,10 @@ fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
     let mut visitor = Visitor::of(&cache);
     let (_, reply) = visitor.visit(|session| insert(session, "a", 1));
     let error = reply.result.unwrap_err();
-    assert_eq!((error.cause(), error.status()), (Error::AdmissionDenied, StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(
+        (error.cause(), error.status()),
+        (Error::AdmissionDenied, StatusCode::TOO_MANY_REQUESTS)
+    );
     assert!(!reply.headers.contains_key(header::SET_COOKIE));
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use sessile::{Clock, Error};
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
@@ -43,7 +43,7 @@ fn life_4_a_detached_session_is_not_made() {
 fn a_detached_session_gets_no_new_id() {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).build().unwrap();
-    let sessions = Sessions::new(cache).rotate_every(Duration::from_secs(60));
+    let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(Duration::from_secs(90));
@@ -54,10 +54,10 @@ fn a_detached_session_gets_no_new_id() {
     for refused in [
         session.rotate(),
         session.sign_in("ada"),
-        session.persistent(),
+        session.make_persistent(),
         session.remember(Duration::from_secs(60)),
     ] {
-        assert!(matches!(refused, Err(SessionError::TooLate)));
+        assert!(matches!(refused, Err(SessionError::AlreadyCommitted)));
     }
     session.insert("a", 2).unwrap();
     session.save().unwrap();
@@ -86,7 +86,7 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1600));
     let cache = settings.lifetime(Duration::from_secs(4000)).build().unwrap();
-    let mut visitor = Visitor::new(&Sessions::new(cache).with_persistent_cookies());
+    let mut visitor = Visitor::new(&SessionManager::new(cache).with_persistent_cookies());
     let (_, made) = visitor.visit(|session| session.insert("a", 1).unwrap());
     assert!(made.set_cookie().unwrap().contains("Max-Age=1600"));
     let mut sent_after = |seconds| {
@@ -122,7 +122,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
         visitor.visit(sign_in);
         let held = visitor.begin();
         assert!(held.is_alive(), "{name}");
-        Sessions::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
+        SessionManager::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
         held.detach();
         visitor.visit(|session| session.insert("a", 1).unwrap());
         assert!(held.is_alive(), "{name}: a change is no end");
@@ -169,7 +169,7 @@ fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let minute = Duration::from_secs(60);
-    let mut visitor = Visitor::new(&Sessions::new(cache).rotate_every(minute));
+    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(minute));
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let held = visitor.begin();
     clock.advance(minute);

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
 use sessile::{Clock, Error};
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 fn token(session: &Session) -> String {
@@ -18,7 +18,7 @@ fn token(session: &Session) -> String {
 fn counts(visitor: &Visitor, token: &str) -> bool {
     match visitor.begin().check_csrf(token) {
         Ok(()) => true,
-        Err(SessionError::Forged) => false,
+        Err(SessionError::InvalidCsrfToken) => false,
         Err(other) => panic!("{other}"),
     }
 }
@@ -134,7 +134,7 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
     let clock = Clock::manual();
     let hour = Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut visitor = Visitor::new(&Sessions::new(cache).rotate_every(hour));
+    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
     visitor.visit(|session| session.sign_in("ada").unwrap());
     let (first, _) = visitor.visit(token);
     let old = visitor.clone();
@@ -160,7 +160,9 @@ fn what_stops_a_session_stops_its_form() {
     let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (refused, reply) = visitor.visit(|session| session.csrf_token().unwrap_err());
-    assert!(matches!(refused, SessionError::Store(error) if error.cause() == Error::AdmissionDenied));
+    assert!(
+        matches!(refused, SessionError::Store(error) if error.cause() == Error::AdmissionDenied)
+    );
     assert_eq!((reply.result, cache.len()), (Ok(()), 0));
 }
 
@@ -172,7 +174,7 @@ fn a_form_in_a_body_that_is_streamed_later() {
         let _ = session.contains("a");
         session.clone()
     });
-    assert!(matches!(late.csrf_token(), Err(SessionError::TooLate)));
+    assert!(matches!(late.csrf_token(), Err(SessionError::AlreadyCommitted)));
     visitor.visit(token);
     let (late, _) = visitor.visit(|session| {
         let _ = session.contains("a");

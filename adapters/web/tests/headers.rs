@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use sessile::SameSite;
-use sessile_web::{Session, Sessions};
+use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
@@ -27,7 +27,7 @@ fn cook_6_every_accessor_says_vary() {
         ("increment", |session| _ = session.increment("a", 1).unwrap()),
         ("append", |session| session.append("list", 1).unwrap()),
         ("compare_and_set", |session| _ = session.compare_and_set("b", None, 1).unwrap()),
-        ("guard", |session| session.guard("a").unwrap()),
+        ("guard", |session| session.watch("a").unwrap()),
         ("save", |session| session.save().unwrap()),
         ("json", |session| drop(session.json("a"))),
         ("json, reserved", |session| drop(session.json("sessile:user"))),
@@ -41,7 +41,7 @@ fn cook_6_every_accessor_says_vary() {
         ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),
         ("csrf_token", |session| drop(session.csrf_token().unwrap())),
         ("check_csrf", |session| drop(session.check_csrf("a"))),
-        ("persistent", |session| session.persistent().unwrap()),
+        ("persistent", |session| session.make_persistent().unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
         ("sign_out", Session::sign_out),
     ];
@@ -82,7 +82,7 @@ fn cook_1_cook_6_a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
 #[test]
 fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
     let cache = builder().cookie_name("__Secure-shop").build().unwrap();
-    let sessions = Sessions::new(cache)
+    let sessions = SessionManager::new(cache)
         .with_path("/shop")
         .and_then(|sessions| sessions.with_domain("shop.example"))
         .and_then(|sessions| sessions.with_same_site(SameSite::None))
@@ -108,7 +108,7 @@ fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
 #[test]
 fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
     let cache = builder().cookie_name("shop").build().unwrap();
-    let sessions = Sessions::new(cache).with_domain(".shop.example").unwrap();
+    let sessions = SessionManager::new(cache).with_domain(".shop.example").unwrap();
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, removed) = visitor.visit(Session::sign_out);
@@ -120,7 +120,7 @@ fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
 
 #[test]
 fn cook_2_contradictions_are_refused_by_the_setter() {
-    let host = Sessions::new(cache());
+    let host = SessionManager::new(cache());
     assert!(host.clone().with_domain("shop.example").is_err());
     assert!(host.clone().with_path("/shop").is_err());
     assert!(host.clone().with_max_age(Duration::from_secs(401 * 24 * 60 * 60)).is_err());
@@ -128,7 +128,7 @@ fn cook_2_contradictions_are_refused_by_the_setter() {
         host.clone().insecure_http().with_domain("shop.example").is_err(),
         "in development already"
     );
-    let plain = Sessions::new(builder().cookie_name("shop").build().unwrap());
+    let plain = SessionManager::new(builder().cookie_name("shop").build().unwrap());
     for path in ["shop", "/a;b", "/a\r\nSet-Cookie: b=c"] {
         assert!(plain.clone().with_path(path).is_err(), "{path}");
     }
@@ -137,7 +137,7 @@ fn cook_2_contradictions_are_refused_by_the_setter() {
 
 #[test]
 fn cook_4_what_browsers_would_cut_is_refused_by_the_setter() {
-    let plain = Sessions::new(builder().cookie_name("shop").build().unwrap());
+    let plain = SessionManager::new(builder().cookie_name("shop").build().unwrap());
     assert!(plain.clone().with_path("/".repeat(1024)).is_ok());
     assert!(plain.clone().with_path("/".repeat(1025)).is_err());
     assert!(plain.with_domain("a.".repeat(127) + "b").is_err());
@@ -145,14 +145,14 @@ fn cook_4_what_browsers_would_cut_is_refused_by_the_setter() {
 
 #[test]
 fn plain_http_drops_what_needs_https_whatever_the_order() {
-    let set = |sessions: Sessions| {
+    let set = |sessions: SessionManager| {
         sessions
             .with_same_site(SameSite::None)
             .and_then(|sessions| sessions.with_partitioned(true))
             .unwrap()
     };
-    let before = set(Sessions::new(cache()).insecure_http());
-    let after = set(Sessions::new(cache())).insecure_http();
+    let before = set(SessionManager::new(cache()).insecure_http());
+    let after = set(SessionManager::new(cache())).insecure_http();
     for sessions in [before, after] {
         let (_, reply) = Visitor::new(&sessions).visit(|session| session.insert("a", 1).unwrap());
         let cookie = reply.set_cookie().unwrap();
@@ -167,7 +167,7 @@ fn plain_http_does_not_take_the_cookie_of_https() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let cookie = visitor.cookie.unwrap();
-    let mut visitor = Visitor::new(&Sessions::new(cache).insecure_http());
+    let mut visitor = Visitor::new(&SessionManager::new(cache).insecure_http());
     visitor.cookie = Some(cookie.clone());
     assert!(visitor.begin().keys().is_empty());
     visitor.cookie = Some(cookie.replace("__Host-", ""));
@@ -185,8 +185,8 @@ fn parse_5_every_split_into_fields_gives_the_same_session() {
     let plain = [0, 1, 2, 3].map(|at| plain[at].as_str());
     for split in 0..8_u32 {
         for (sessions, pairs) in [
-            (Sessions::new(cache.clone()), pairs),
-            (Sessions::new(cache.clone()).insecure_http(), plain),
+            (SessionManager::new(cache.clone()), pairs),
+            (SessionManager::new(cache.clone()).insecure_http(), plain),
         ] {
             let session = sessions.begin(&fields(&pairs, split));
             assert_eq!(session.get("a").unwrap(), Some(1), "split {split:03b}");
@@ -221,5 +221,5 @@ fn parse_8_bytes_that_are_no_text_lose_nothing() {
     let mut headers = HeaderMap::new();
     let cookie = [b"a=\xff\xfe; ", ours.as_bytes(), b"; b=\x80"].concat();
     headers.insert(header::COOKIE, HeaderValue::from_bytes(&cookie).unwrap());
-    assert_eq!(Sessions::new(cache).begin(&headers).get("a").unwrap(), Some(1));
+    assert_eq!(SessionManager::new(cache).begin(&headers).get("a").unwrap(), Some(1));
 }

@@ -6,13 +6,13 @@ mod support;
 
 use http::StatusCode;
 use sessile::{Error, SessionCache};
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{Session, SessionError, SessionManager};
 use support::{Reply, Visitor, builder, cache};
 
 type Handler = fn(&Session);
 
-fn sessions(cache: &SessionCache) -> Sessions {
-    Sessions::new(cache.clone()).with_identity_keys(["user_id", "user"])
+fn sessions(cache: &SessionCache) -> SessionManager {
+    SessionManager::new(cache.clone()).with_identity_keys(["user_id", "user"])
 }
 
 /// A visitor with a cart.
@@ -193,7 +193,7 @@ fn once_the_headers_have_left_no_other_user_is_named() {
         session.compare_and_set("user_id", Some(&"ada"), "bob").map(drop),
         session.change_json([("cart", json("1")), ("user", json("1"))]),
     ] {
-        assert!(matches!(late, Err(SessionError::TooLate)));
+        assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
     session.insert("user_id", "ada").unwrap();
     session.insert("seen", 1).unwrap();

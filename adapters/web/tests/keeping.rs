@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use sessile::{Clock, Timeouts};
-use sessile_web::{Session, Sessions, SignIn};
+use sessile_web::{Session, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -15,11 +15,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered be idle for half
 /// an hour.
-fn shop() -> (Sessions, Clock) {
+fn shop() -> (SessionManager, Clock) {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let usual = Timeouts::default().idle_timeout(30 * MINUTE);
-    (Sessions::new(settings.build().unwrap()).with_timeouts(usual), clock)
+    (SessionManager::new(settings.build().unwrap()).with_timeouts(usual), clock)
 }
 
 fn max_age(reply: &Reply) -> Option<Duration> {
@@ -93,7 +93,7 @@ fn what_was_kept_for_one_user_is_not_for_the_next() {
         |session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap(),
         |session| {
             session.sign_in("ada").unwrap();
-            session.persistent().unwrap();
+            session.make_persistent().unwrap();
         },
     ];
     for keep in kept {
@@ -122,7 +122,7 @@ fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
     let mut visitor = Visitor::new(&sessions);
     let (_, reply) = visitor.visit(|session| {
         session.sign_in("ada").unwrap();
-        session.persistent().unwrap();
+        session.make_persistent().unwrap();
     });
     assert_eq!(max_age(&reply), Some(30 * MINUTE));
     let cookie = visitor.cookie.clone();
@@ -149,11 +149,11 @@ fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
     let clock = Clock::manual();
     let cache =
         builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
-    let sessions = Sessions::new(cache).with_grace(Duration::from_secs(10));
+    let sessions = SessionManager::new(cache).with_grace(Duration::from_secs(10));
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| {
         session.insert("a", 1).unwrap();
-        session.persistent().unwrap();
+        session.make_persistent().unwrap();
     });
     let mut tab = visitor.clone();
     visitor.visit(|session| session.rotate().unwrap());
@@ -166,7 +166,7 @@ fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
 fn neither_makes_a_session_nor_keeps_an_empty_one() {
     let (sessions, _) = shop();
     let keeps: [fn(&Session); 2] =
-        [|session| session.persistent().unwrap(), |session| session.remember(DAY).unwrap()];
+        [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
     for keep in keeps {
         let mut visitor = Visitor::new(&sessions);
         assert_eq!(visitor.visit(keep).1.set_cookie(), None);
@@ -185,11 +185,11 @@ fn the_later_wish_counts() {
     let mut visitor = Visitor::new(&sessions);
     let (_, reply) = visitor.visit(|session| {
         session.insert("a", 1).unwrap();
-        session.persistent().unwrap();
+        session.make_persistent().unwrap();
         session.remember(DAY).unwrap();
     });
     assert_eq!(max_age(&reply), Some(DAY));
-    let (_, reply) = visitor.visit(|session| session.persistent().unwrap());
+    let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());
     assert_eq!(max_age(&reply), Some(30 * MINUTE));
 }
 
@@ -225,7 +225,7 @@ fn cook_5_a_span_of_any_length_is_one_that_browsers_take() {
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
-fn half_days() -> (Sessions, Clock) {
+fn half_days() -> (SessionManager, Clock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
     (sessions.with_timeouts(usual), clock)
@@ -296,7 +296,7 @@ fn a_session_that_is_kept_differently_lives_on() {
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap());
     clock.advance(DAY);
-    let (_, reply) = visitor.visit(|session| session.persistent().unwrap());
+    let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());
     assert!(!reply.is_removal() && max_age(&reply) == Some(12 * HOUR));
     clock.advance(12 * HOUR - MINUTE);
     assert!(visitor.visit(look).0);
@@ -321,7 +321,7 @@ fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
     visitor.visit(|session| session.sign_in("ada").unwrap());
     for _ in 0..12 {
         let is_there = visitor.visit(|session| {
-            session.persistent().unwrap();
+            session.make_persistent().unwrap();
             session.is_authenticated()
         });
         assert!(is_there.0);
@@ -335,11 +335,11 @@ fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let hour = Timeouts::default().idle_timeout(HOUR);
-    let sessions = Sessions::new(settings.build().unwrap()).with_timeouts(hour);
+    let sessions = SessionManager::new(settings.build().unwrap()).with_timeouts(hour);
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let slow = visitor.begin();
-    slow.guard("a").unwrap();
+    slow.watch("a").unwrap();
     slow.remember(20 * DAY).unwrap();
     slow.insert("b", 2).unwrap();
     visitor.visit(|session| session.insert("a", 2).unwrap());

@@ -7,7 +7,7 @@ mod log;
 mod support;
 
 use log::Log;
-use sessile_web::{Session, Sessions};
+use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
 fn logged(act: impl FnOnce()) -> Vec<String> {
@@ -19,7 +19,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 #[test]
 fn plain_http_is_warned_of_once_and_not_at_each_request() {
     let lines = logged(|| {
-        let sessions = Sessions::new(cache()).insecure_http();
+        let sessions = SessionManager::new(cache()).insecure_http();
         let mut visitor = Visitor::new(&sessions.clone());
         for value in 0..3 {
             visitor.visit(|session| session.insert("a", value).unwrap());
@@ -48,7 +48,7 @@ fn id_7_no_id_no_token_and_no_data_is_logged() {
         visit(|session| {
             session.check_csrf("private").unwrap_err();
             session.append("word", "private").unwrap_err();
-            session.guard("word").unwrap();
+            session.watch("word").unwrap();
             session.save().unwrap();
             session.sign_out_others();
         });

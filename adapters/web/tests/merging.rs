@@ -197,7 +197,7 @@ fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
         (|session| session.increment(NUMBER, 1).map(drop), false),
     ] {
         let (mut visitor, [one, two]) = at_once(&cache);
-        two.guard(STATE).unwrap();
+        two.watch(STATE).unwrap();
         two.insert("other", 1).unwrap();
         others(&one).unwrap();
         one.insert("first", 1).unwrap();
@@ -214,8 +214,8 @@ fn a_guard_is_about_what_was_stored_and_not_about_this_request() {
     let (mut visitor, [one, two]) = at_once(&cache());
     two.clear().unwrap();
     two.insert(STATE, "mine".to_owned()).unwrap();
-    two.guard(STATE).unwrap();
-    two.guard(NUMBER).unwrap();
+    two.watch(STATE).unwrap();
+    two.watch(NUMBER).unwrap();
     assert!(!two.contains(NUMBER) && two.contains(STATE));
     one.append(LIST, 1).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
@@ -229,7 +229,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     one.increment(NUMBER, 5).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
 
-    two.guard(NUMBER).unwrap();
+    two.watch(NUMBER).unwrap();
     let double = |session: &Session| {
         let number = session.get(NUMBER).unwrap().unwrap();
         session.insert(NUMBER, 2 * number).unwrap();
@@ -238,7 +238,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     let refused = double(&two).unwrap_err();
     assert!(matches!(&refused, SessionError::Conflict { key } if key == "number"), "{refused}");
     assert_eq!(two.get(NUMBER).unwrap(), Some(15), "what is there now, and nothing of ours");
-    two.guard(NUMBER).unwrap();
+    two.watch(NUMBER).unwrap();
     double(&two).unwrap();
     two.insert("after", 1).unwrap();
     assert_eq!(finish(&mut visitor, &two), Ok(()));
@@ -320,15 +320,15 @@ fn after_the_response_left_nothing_can_be_changed() {
         |session| session.increment("number", 1).map(drop),
         |session| session.append("list", 1),
         |session| session.compare_and_set("a", None, 1).map(drop),
-        |session| session.guard("a"),
+        |session| session.watch("a"),
         |session| session.save(),
         |session| session.sign_in("ada"),
         |session| session.rotate(),
         |session| session.remember(std::time::Duration::from_secs(60)),
-        |session| session.persistent(),
+        |session| session.make_persistent(),
     ];
     for (at, change) in late.iter().enumerate() {
-        assert!(matches!(change(&session), Err(SessionError::TooLate)), "change {at}");
+        assert!(matches!(change(&session), Err(SessionError::AlreadyCommitted)), "change {at}");
     }
     assert_eq!(session.get(NUMBER).unwrap(), Some(10), "it can be read");
 }
@@ -339,7 +339,7 @@ fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("n", MAX).unwrap());
     let guarded = visitor.begin();
-    guarded.guard("n").unwrap();
+    guarded.watch("n").unwrap();
     guarded.insert("b", 1).unwrap();
     visitor.visit(|session| session.insert("n", MAX - 7).unwrap());
     let error = finish(&mut visitor, &guarded).unwrap_err();
@@ -356,7 +356,7 @@ fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
 fn a_guard_holds_up_what_changes_no_data_too() {
     let verbs: [Verb; 5] = [
         |session| session.rotate(),
-        |session| session.persistent(),
+        |session| session.make_persistent(),
         |session| session.sign_in("ada"),
         |session| session.insert(NUMBER, 10),
         |_| Ok(()),
@@ -364,7 +364,7 @@ fn a_guard_holds_up_what_changes_no_data_too() {
     for (at, verb) in verbs.into_iter().enumerate() {
         let (mut visitor, [one, two]) = at_once(&cache());
         let before = visitor.clone();
-        two.guard(STATE).unwrap();
+        two.watch(STATE).unwrap();
         verb(&two).unwrap();
         one.insert(STATE, "taken".to_owned()).unwrap();
         assert_eq!(finish(&mut visitor, &one), Ok(()));

@@ -5,8 +5,8 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{SessionLimitPolicy, Clock, Error, NewSession, SessionCache, SessionId, SignIn};
-use sessile_web::{CommitError, Session, SessionError, Sessions};
+use sessile::{Clock, Error, NewSession, SessionCache, SessionId, SessionLimitPolicy, SignIn};
+use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 type Verb = fn(&Session);
@@ -14,7 +14,7 @@ type Verb = fn(&Session);
 const SIGN_IN: Verb = |session| session.sign_in("ada").unwrap();
 const ROTATE: Verb = |session| session.rotate().unwrap();
 const CLEAR: Verb = |session| session.clear().unwrap();
-const KEEP: Verb = |session| session.persistent().unwrap();
+const KEEP: Verb = |session| session.make_persistent().unwrap();
 const VERBS: [Verb; 4] = [SIGN_IN, ROTATE, CLEAR, KEEP];
 
 /// Fails if a verb was passed over, by what is stored afterwards.
@@ -70,7 +70,7 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
         for is_withdrawn in [false, true] {
             let mut browser = visitor(&cache());
             let (before, session) = (browser.clone(), browser.begin());
-            session.guard("cart").unwrap();
+            session.watch("cart").unwrap();
             verb(&session);
             browser.visit(|session| session.insert("cart", "cup").unwrap());
             let failed = session.save().unwrap_err();
@@ -136,7 +136,8 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
 
 #[test]
 fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
-    let settings = builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
+    let settings =
+        builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     let ada = NewSession::default().user("ada", SignIn::default());
     let elsewhere = cache.create(b"", ada).unwrap();
@@ -196,7 +197,7 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
     let clock = Clock::manual();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&Sessions::new(cache).rotate_every(hour));
+    let mut browser = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
     browser.visit(|session| session.sign_in("ada").unwrap());
     let stores: [Verb; 3] = [
         |session| drop(session.csrf_token().unwrap()),
@@ -227,7 +228,7 @@ fn a_form_of_a_page_whose_response_rotates_a_full_session_counts() {
     let clock = Clock::manual();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&Sessions::new(cache.clone()).rotate_every(hour));
+    let mut browser = Visitor::new(&SessionManager::new(cache.clone()).rotate_every(hour));
     browser.visit(|session| session.sign_in("ada").unwrap());
     let largest = cache.max_session_size() - 60;
     browser.visit(|session| session.insert("b", "x".repeat(largest)).unwrap());

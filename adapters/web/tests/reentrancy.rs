@@ -16,7 +16,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use sessile::{Clock, Error};
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -91,7 +91,7 @@ fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
     within_limit(|| {
         let clock = Clock::manual();
         let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
-        let sessions = Sessions::new(cache).rotate_every(Duration::from_secs(60));
+        let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
         let mut browser = Visitor::new(&sessions);
         browser.visit(|session| session.insert("a", 1).unwrap());
         let stores: [fn(&Session); 4] = [
@@ -141,7 +141,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
         let stores: [fn(&Session); 4] = [
             |session| drop(session.csrf_token().unwrap()),
             |session| session.save().unwrap(),
-            |session| drop(Sessions::commit(session, StatusCode::OK, &mut HeaderMap::new())),
+            |session| drop(SessionManager::commit(session, StatusCode::OK, &mut HeaderMap::new())),
             |session| {
                 session.sign_in("ada").unwrap();
                 session.save().unwrap();
@@ -209,7 +209,9 @@ fn the_admission_hook_is_asked_once_for_each_session() {
         let saved = session.save();
         assert_eq!(saved.is_ok(), is_admitted);
         if let Err(error) = saved {
-            assert!(matches!(error, SessionError::Store(error) if error.cause() == Error::AdmissionDenied));
+            assert!(
+                matches!(error, SessionError::Store(error) if error.cause() == Error::AdmissionDenied)
+            );
             assert!(session.keys().is_empty(), "its data is forgotten");
         } else {
             session.sign_out();

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use sessile::{SessionLimitPolicy, Clock, Error, SessionCache};
-use sessile_web::{Session, SessionError, Sessions, SignIn};
+use sessile::{Clock, Error, SessionCache, SessionLimitPolicy};
+use sessile_web::{Session, SessionError, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -22,7 +22,7 @@ fn cache() -> (SessionCache, Clock) {
 }
 
 /// A visitor with a cart.
-fn visitor(sessions: &Sessions) -> Visitor {
+fn visitor(sessions: &SessionManager) -> Visitor {
     let mut visitor = Visitor::new(sessions);
     visitor.visit(|session| session.insert("cart", "tea").unwrap());
     visitor
@@ -42,7 +42,7 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
         [|session| session.sign_in("ada").unwrap(), |session| session.rotate().unwrap()];
     for replace in replace {
         let (cache, clock) = cache();
-        let mut browser = visitor(&Sessions::new(cache.clone()));
+        let mut browser = visitor(&SessionManager::new(cache.clone()));
         let mut tab = browser.clone();
         browser.visit(replace);
         clock.advance(59 * SECOND);
@@ -62,7 +62,7 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
         let (_, reply) = tab.visit(|session| {
             assert!(session.keys().is_empty() && session.user().is_none());
             session.rotate().unwrap();
-            session.persistent().unwrap();
+            session.make_persistent().unwrap();
         });
         assert_eq!(
             (status(&reply), reply.set_cookie()),
@@ -76,7 +76,7 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
 #[test]
 fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
     let (cache, _) = cache();
-    let mut browser = visitor(&Sessions::new(cache.clone()));
+    let mut browser = visitor(&SessionManager::new(cache.clone()));
     let mut tab = browser.clone();
     let slow = tab.begin();
     assert!(slow.contains("cart"));
@@ -95,9 +95,9 @@ fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
 fn after_a_while_a_replaced_cookie_counts_as_none() {
     let (cache, clock) = cache();
     for (sessions, window) in [
-        (Sessions::new(cache.clone()), 60),
-        (Sessions::new(cache.clone()).with_replaced_window(5 * SECOND), 5),
-        (Sessions::new(cache.clone()).with_replaced_window(Duration::ZERO), 0),
+        (SessionManager::new(cache.clone()), 60),
+        (SessionManager::new(cache.clone()).with_replaced_window(5 * SECOND), 5),
+        (SessionManager::new(cache.clone()).with_replaced_window(Duration::ZERO), 0),
     ] {
         // The response with the new cookie is lost.
         let mut browser = visitor(&sessions);
@@ -119,18 +119,22 @@ fn a_visitor_whose_sign_in_was_lost_on_the_way_signs_in_again_at_once() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
-    let mut browser = visitor(&Sessions::new(cache.clone()));
+    let mut browser = visitor(&SessionManager::new(cache.clone()));
     browser.clone().visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = browser.visit(|session| session.sign_in("ada").unwrap());
     assert_eq!(status(&reply), 200);
     assert_eq!(browser.begin().user().as_deref(), Some("ada"));
-    assert_eq!((cache.len(), cache.user_sessions("ada").len()), (1, 1), "it replaces the other one");
+    assert_eq!(
+        (cache.len(), cache.user_sessions("ada").len()),
+        (1, 1),
+        "it replaces the other one"
+    );
 }
 
 #[test]
 fn a_current_cookie_beside_a_replaced_one_counts() {
     let (cache, _) = cache();
-    let mut browser = visitor(&Sessions::new(cache.clone()));
+    let mut browser = visitor(&SessionManager::new(cache.clone()));
     let old = browser.cookie.clone().unwrap();
     browser.visit(|session| session.rotate().unwrap());
     let current = browser.cookie.clone().unwrap();
@@ -147,7 +151,7 @@ fn a_current_cookie_beside_a_replaced_one_counts() {
 #[test]
 fn a_sign_out_with_a_replaced_cookie_may_leave_a_message() {
     let (cache, _) = cache();
-    let mut browser = visitor(&Sessions::new(cache.clone()));
+    let mut browser = visitor(&SessionManager::new(cache.clone()));
     let mut tab = browser.clone();
     browser.visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = tab.visit(|session| {
@@ -161,7 +165,7 @@ fn a_sign_out_with_a_replaced_cookie_may_leave_a_message() {
 #[test]
 fn two_sign_ins_at_once_keep_the_cart_and_leave_one_session() {
     let (cache, _) = cache();
-    let mut browser = visitor(&Sessions::new(cache.clone()));
+    let mut browser = visitor(&SessionManager::new(cache.clone()));
     let clicks = [browser.begin(), browser.begin()];
     for click in &clicks {
         assert_eq!(click.get::<String>("cart").unwrap().as_deref(), Some("tea"));
@@ -180,7 +184,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
-    let sessions = Sessions::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
     let mut browser = Visitor::new(&sessions);
     browser.visit(|session| session.sign_in("ada").unwrap());
     let mut tab = browser.clone();
@@ -195,7 +199,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
 #[test]
 fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     let (cache, clock) = cache();
-    let sessions = Sessions::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
     let mut browser = visitor(&sessions);
     clock.advance(HOUR);
     let (mut tab, slow) = (browser.clone(), browser.begin());
@@ -207,7 +211,7 @@ fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
 }
 
 /// A visitor who is signed in, whose cookie is kept, and whose id is an hour old.
-fn kept(sessions: &Sessions, clock: &Clock) -> Visitor {
+fn kept(sessions: &SessionManager, clock: &Clock) -> Visitor {
     let mut browser = Visitor::new(sessions);
     browser.visit(|session| session.sign_in(SignIn::of("ada").remember(DAY)).unwrap());
     clock.advance(HOUR);
@@ -218,9 +222,9 @@ fn kept(sessions: &Sessions, clock: &Clock) -> Visitor {
 fn no_response_sends_a_replaced_cookie_again() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let sessions = Sessions::new(settings.build().unwrap()).rotate_every(HOUR);
+    let sessions = SessionManager::new(settings.build().unwrap()).rotate_every(HOUR);
     let keeps: [fn(&Session); 2] =
-        [|session| session.persistent().unwrap(), |session| session.remember(DAY).unwrap()];
+        [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
     for keep in keeps {
         for was_read_before in [true, false] {
             let mut browser = kept(&sessions, &clock);
@@ -243,7 +247,7 @@ fn no_response_sends_a_replaced_cookie_again() {
 fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(HOUR).lifetime(12 * HOUR);
-    let first = Sessions::new(settings.build().unwrap()).with_persistent_cookies();
+    let first = SessionManager::new(settings.build().unwrap()).with_persistent_cookies();
     let second = first.clone();
     let mut browser = visitor(&first.with_grace(300 * SECOND));
     let mut tab = Visitor::new(&second);

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sessile::{Clock, SessionCache};
-use sessile_web::{CommitError, Session, Sessions};
+use sessile_web::{CommitError, Session, SessionManager};
 use support::{Visitor, builder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Sessions that get a new id each hour.
-fn hourly() -> (SessionCache, Clock, Sessions) {
+fn hourly() -> (SessionCache, Clock, SessionManager) {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).idle_timeout(12 * HOUR).build().unwrap();
-    let sessions = Sessions::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
     (cache, clock, sessions)
 }
 
@@ -27,7 +27,7 @@ fn read(session: &Session) -> Option<u32> {
 }
 
 /// A visitor with a session.
-fn visitor(sessions: &Sessions) -> Visitor {
+fn visitor(sessions: &SessionManager) -> Visitor {
     let mut visitor = Visitor::new(sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     visitor

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::Clock;
-use sessile_web::{Session, Sessions};
+use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn sessions() -> (Sessions, Clock) {
+fn sessions() -> (SessionManager, Clock) {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).idle_timeout(30 * MINUTE).build().unwrap();
-    (Sessions::new(cache), clock)
+    (SessionManager::new(cache), clock)
 }
 
 fn user(session: &Session) -> Option<String> {
@@ -25,7 +25,7 @@ fn user(session: &Session) -> Option<String> {
 
 /// A user who signed in and then, for 40 minutes, asks once a minute for what never reads the
 /// session.
-fn after_forty_minutes(sessions: &Sessions, clock: &Clock) -> Option<String> {
+fn after_forty_minutes(sessions: &SessionManager, clock: &Clock) -> Option<String> {
     let mut visitor = Visitor::new(sessions);
     visitor.visit(|session| session.sign_in("ada").unwrap());
     for _ in 0..40 {
@@ -106,7 +106,7 @@ fn the_handler_s_cache_control_is_replaced_only_beside_a_session_cookie() {
         user(&session);
         let value = HeaderValue::from_static("private, max-age=600");
         let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, value)]);
-        Sessions::commit(&session, StatusCode::OK, &mut headers).unwrap();
+        SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
         assert_eq!(headers[header::VARY], "Cookie");
         let is_sent = headers.contains_key(header::SET_COOKIE);
         (is_sent, headers[header::CACHE_CONTROL].to_str().unwrap().to_owned())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use sessile::NewSession;
-use sessile_web::{Session, SessionError, Sessions};
+use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, cache};
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
@@ -233,7 +233,7 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
     for late in
         [kept.insert("a", 2), kept.remove("a"), kept.clear(), kept.rotate(), kept.sign_in("alice")]
     {
-        assert!(matches!(late, Err(SessionError::TooLate)));
+        assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
     assert_eq!(kept.get("a").unwrap(), Some(1), "reading goes on");
     kept.sign_out();
@@ -257,7 +257,7 @@ fn code_of_the_application_may_use_the_session_while_it_is_encoded() {
 #[test]
 fn id_7_nothing_shows_in_debug_and_texts() {
     let cache = cache();
-    let sessions = Sessions::new(cache.clone());
+    let sessions = SessionManager::new(cache.clone());
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("word", "private").unwrap());
     let session = visitor.begin();
@@ -272,7 +272,7 @@ fn id_7_nothing_shows_in_debug_and_texts() {
 fn a_session_is_cheap_to_share() {
     fn check<T: Clone + Send + Sync + 'static>() {}
     check::<Session>();
-    check::<Sessions>();
+    check::<SessionManager>();
     assert_eq!(size_of::<Session>(), size_of::<Arc<()>>());
 }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{SessionLimitPolicy, Error, Handle};
+use sessile::{Error, Handle, SessionLimitPolicy};
 use sessile_web::{Key, Session, SessionError, SignIn};
 use support::{Visitor, builder, cache};
 
@@ -31,7 +31,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| {
         session.sign_in("ada").unwrap();
-        session.persistent().unwrap();
+        session.make_persistent().unwrap();
         session.insert("a", 1).unwrap();
     });
     let (_, reply) = visitor.visit(|session| {
@@ -46,7 +46,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
             |session| session.remove("sessile:user"),
             |session| session.increment("sessile:persistent", 1).map(drop),
             |session| session.append("sessile:a", 1),
-            |session| session.guard("sessile:user"),
+            |session| session.watch("sessile:user"),
         ];
         for write in writes {
             let refused = write(session).unwrap_err();
@@ -108,7 +108,7 @@ fn a_user_sees_their_devices_and_which_is_this_one() {
     for (visitor, label) in [(&phone, "phone"), (&laptop, "laptop")] {
         let devices = visitor.begin().devices();
         assert_eq!(devices.len(), 2);
-        let this: Vec<_> = devices.iter().filter(|device| device.is_this()).collect();
+        let this: Vec<_> = devices.iter().filter(|device| device.is_current()).collect();
         assert_eq!(this[0].label, label);
         assert_eq!(this.len(), 1);
     }
@@ -155,7 +155,7 @@ fn a_sign_in_of_this_request_is_in_the_list_once_it_is_stored() {
         session.sign_in(SignIn::of("ada").label("again")).unwrap();
         session.save().unwrap();
         let devices = session.devices();
-        let this = devices.iter().find(|device| device.is_this()).unwrap();
+        let this = devices.iter().find(|device| device.is_current()).unwrap();
         assert_eq!((this.label.as_str(), devices.len()), ("again", 2));
     });
 }
@@ -177,7 +177,11 @@ fn how_somebody_signed_in_is_kept() {
 
 #[test]
 fn one_device_too_many_is_409_and_a_handler_can_see_it() {
-    let cache = builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
+    let cache = builder()
+        .max_sessions_per_user(1)
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap();
     let sign_in = || {
         let mut visitor = Visitor::of(&cache);
         let reply = visitor.visit(|session| session.sign_in("ada").unwrap()).1;

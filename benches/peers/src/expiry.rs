@@ -18,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, Timeouts, NewSession, SessionCache, SessionId};
+use sessile::{Clock, NewSession, SessionCache, SessionId, Timeouts};
 use sha2::block_api::compress256;
 
 use crate::{

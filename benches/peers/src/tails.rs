@@ -17,7 +17,9 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, Error, Grace, IssuedSession, NewSession, SessionCache, SessionId, SignIn, Token};
+use sessile::{
+    Clock, Error, Grace, IssuedSession, NewSession, SessionCache, SessionId, SignIn, Token,
+};
 
 use crate::{
     Plan,

@@ -8,7 +8,8 @@ use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Grace, IssuedSession, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn, Token,
+    Clock, Grace, IssuedSession, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn,
+    Token,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

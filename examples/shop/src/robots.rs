@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{Timeouts, NewSession, SessionCache};
+use sessile::{NewSession, SessionCache, Timeouts};
 
 /// The robots of one shop.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::Router;
-use sessile::{BuildError, Timeouts, KeyError, KeyRing, SessionCache};
+use sessile::{BuildError, KeyError, KeyRing, SessionCache, Timeouts};
 use sessile_tower::SessionLayer;
 use tokio::{runtime::Runtime, sync::watch, time};
 

@@ -9,7 +9,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use sessile_tower::{Key, Session, SessionError, SignIn, local_path};
+use sessile_tower::{Key, Session, SessionError, SignIn, safe_redirect_path};
 
 use crate::cart::Cart;
 
@@ -71,7 +71,7 @@ impl Visit {
     /// The page that signs in starts a session, so that its form can carry a token, and notes where the
     /// visitor wanted to go.
     pub(crate) fn begin_sign_in(&self, next: Option<&str>) -> Result<(), SessionError> {
-        let next = next.and_then(local_path).unwrap_or("/");
+        let next = next.and_then(safe_redirect_path).unwrap_or("/");
         self.session.insert(NEXT, next.to_owned())
     }
 

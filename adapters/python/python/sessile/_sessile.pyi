@@ -9,7 +9,7 @@ __all__ = [
     "Full",
     "Gone",
     "InvalidCSRFToken",
-    "Issued",
+    "IssuedSession",
     "ManualClock",
     "Record",
     "SessionCache",
@@ -54,7 +54,7 @@ class SessionId:
     def __hash__(self) -> int: ...
 
 @final
-class Issued:
+class IssuedSession:
     """A session that was created, rotated or signed in to."""
 
     @property
@@ -119,7 +119,7 @@ class Device:
     def last_seen(self) -> float:
         """How long ago it was last used, in seconds: that long, or less by at most a sixteenth of its idle timeout."""
     @property
-    def is_this(self) -> bool:
+    def is_current(self) -> bool:
         """Whether it is the session that asked, where one did."""
 
 @final
@@ -173,7 +173,7 @@ class SessionCache:
         events: int = 0,
         clock: ManualClock | None = None,
     ) -> SessionCache: ...
-    def create(self, data: bytes, *, idle_timeout: float | None = None, lifetime: float | None = None) -> Issued:
+    def create(self, data: bytes, *, idle_timeout: float | None = None, lifetime: float | None = None) -> IssuedSession:
         """Makes a new session of ``data``.
 
         Raises ``Full`` if it could only displace sessions with a user, and ``TooLarge``.
@@ -201,9 +201,9 @@ class SessionCache:
         idle_timeout: float | None = None,
         lifetime: float | None = None,
         renew_lifetime: bool = False,
-    ) -> Issued:
+    ) -> IssuedSession:
         """Binds a session to a user and gives it a new id, in one. Raises ``Gone`` and ``Full``."""
-    def rotate(self, id: SessionId, *, grace: float = 0.0) -> Issued:
+    def rotate(self, id: SessionId, *, grace: float = 0.0) -> IssuedSession:
         """Gives a session a new id; the old one opens it for ``grace`` more seconds. Raises ``Gone`` and ``Full``."""
     def end(self, id: SessionId) -> bool:
         """Destroys a session. Says whether there was one."""

@@ -197,7 +197,7 @@ async fn sign_out_everywhere(session: Session) -> String {
 async fn devices(session: Session) -> String {
     let devices = session.devices();
     let line = |device: &sessile_tower::Device| {
-        format!("{}{}", if device.is_this() { "* " } else { "" }, device.label)
+        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label)
     };
     devices.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -251,7 +251,7 @@ async fn stream(session: Session, Form(input): Input) -> Result<Body, SessionErr
     let late = async move {
         match session.insert(&key, "late") {
             Ok(()) => "stored",
-            Err(SessionError::TooLate) => "refused",
+            Err(SessionError::AlreadyCommitted) => "refused",
             Err(error) => panic!("{error}"),
         }
     };
@@ -278,7 +278,7 @@ async fn held_sign_in(session: Session, held: Extension<Held>, input: Input) -> 
 }
 
 async fn held_guarded_set(session: Session, held: Extension<Held>, input: Input) -> Done {
-    session.guard(&input["guard"])?;
+    session.watch(&input["guard"])?;
     held.wait().await;
     keep(session.clone(), Form(input.0.clone())).await?;
     set(session, input).await
@@ -327,7 +327,7 @@ async fn remove_and_fail(
 async fn keep(session: Session, Form(input): Input) -> Done {
     match input.get("seconds") {
         Some(seconds) => session.remember(Duration::from_secs(seconds.parse().unwrap())),
-        None => session.persistent(),
+        None => session.make_persistent(),
     }
     .map(ok)
 }

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::{Builder, KeyRing, SessionCache};
-use sessile_web::{CommitError, Session, Sessions};
+use sessile_web::{CommitError, Session, SessionManager};
 
 pub(crate) const KEY: &[u8] = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-a key of the tests";
 
@@ -20,7 +20,7 @@ pub(crate) fn cache() -> SessionCache {
 /// Somebody with a browser.
 #[derive(Clone)]
 pub(crate) struct Visitor {
-    sessions: Sessions,
+    sessions: SessionManager,
     pub(crate) cookie: Option<String>,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Reply {
 }
 
 impl Visitor {
-    pub(crate) fn new(sessions: &Sessions) -> Self {
+    pub(crate) fn new(sessions: &SessionManager) -> Self {
         Self { sessions: sessions.clone(), cookie: None }
     }
 
     pub(crate) fn of(cache: &SessionCache) -> Self {
-        Self::new(&Sessions::new(cache.clone()))
+        Self::new(&SessionManager::new(cache.clone()))
     }
 
     /// A request that begins.
@@ -51,7 +51,7 @@ impl Visitor {
     /// Its response.
     pub(crate) fn finish(&mut self, session: &Session, status: StatusCode) -> Reply {
         let mut headers = HeaderMap::new();
-        let result = Sessions::commit(session, status, &mut headers);
+        let result = SessionManager::commit(session, status, &mut headers);
         let reply = Reply { headers, result };
         if let Some(set) = reply.set_cookie() {
             let pair = set.split(';').next().unwrap();

@@ -11,7 +11,7 @@ use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time:
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::Clock;
-use sessile_web::{CommitError, Session, Sessions, SignIn};
+use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
 use crate::support::builder;
 use predicted::{Predicted, names_another};
@@ -85,7 +85,7 @@ struct Tab {
 }
 
 pub(crate) struct World {
-    sessions: Sessions,
+    sessions: SessionManager,
     clock: Clock,
     now: u64,
     tabs: [Option<Tab>; TABS],
@@ -103,7 +103,8 @@ impl World {
         let clock = Clock::manual();
         let lifetime = Duration::from_secs(LIFETIME);
         let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
-        let mut sessions = Sessions::new(settings.build().unwrap()).with_identity_keys([KEYS[2]]);
+        let mut sessions =
+            SessionManager::new(settings.build().unwrap()).with_identity_keys([KEYS[2]]);
         if rotates {
             sessions = sessions.rotate_every(Duration::from_secs(60 * 60));
         }
@@ -205,7 +206,7 @@ impl World {
             Act::Clear => session.clear().unwrap(),
             Act::Add => drop(session.increment("n", 1).unwrap()),
             Act::Guard(key) => {
-                session.guard(KEYS[key]).unwrap();
+                session.watch(KEYS[key]).unwrap();
                 let stored = tab.base.as_ref().and_then(|base| base.as_ref());
                 tab.guards.push((key, stored.and_then(|view| view.data.get(KEYS[key]).copied())));
             }
@@ -216,7 +217,7 @@ impl World {
                 session.sign_in(sign_in).unwrap();
             }
             Act::Rotate => session.rotate().unwrap(),
-            Act::Persistent => session.persistent().unwrap(),
+            Act::Persistent => session.make_persistent().unwrap(),
             Act::Remember => session.remember(Duration::from_secs(REMEMBERED)).unwrap(),
             Act::SignOut => {
                 session.sign_out();
@@ -440,7 +441,7 @@ impl World {
         status: StatusCode,
     ) -> (Result<(), CommitError>, Option<Option<String>>) {
         let mut headers = HeaderMap::new();
-        let result = Sessions::commit(&tab.session, status, &mut headers);
+        let result = SessionManager::commit(&tab.session, status, &mut headers);
         let set = headers.get(header::SET_COOKIE).map(|set| {
             let pair = set.to_str().unwrap().split(';').next().unwrap();
             (!pair.ends_with('=')).then(|| pair.to_owned())

@@ -32,7 +32,7 @@ fn line(frame: &Frame<'_>, device: &Device) -> Markup {
     html! {
         li {
             div.words {
-                h2 { (device.label) @if device.is_this() { " " span.this { "This device" } } }
+                h2 { (device.label) @if device.is_current() { " " span.this { "This device" } } }
                 dl {
                     div { dt { "Last seen" } dd { (seen(device)) } }
                     div { dt { "Signed in" } dd { (format::ago(device.authenticated_for())) } }
@@ -48,5 +48,5 @@ fn line(frame: &Frame<'_>, device: &Device) -> Markup {
 
 /// The engine knows it to a sixteenth of the idle timeout; of this one we know better.
 fn seen(device: &Device) -> String {
-    if device.is_this() { "just now".into() } else { format::ago(device.last_seen()) }
+    if device.is_current() { "just now".into() } else { format::ago(device.last_seen()) }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use sessile::{Event, SessionCache, EventKind, EndReason};
+use sessile::{EndReason, Event, EventKind, SessionCache};
 
 use crate::format;
 

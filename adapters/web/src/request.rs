@@ -9,30 +9,30 @@ use core::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 
-/// What [`Sessions::begin`](crate::Sessions::begin) takes of a request.
+/// What [`SessionManager::begin`](crate::SessionManager::begin) takes of a request.
 ///
 /// From a header map, or, where there is none, from the bytes of each `Cookie` field, in order:
 ///
 /// ```
 /// # use sessile::{KeyRing, SessionCache};
-/// # use sessile_web::Sessions;
+/// # use sessile_web::SessionManager;
 /// use bytes::Bytes;
-/// use sessile_web::Incoming;
+/// use sessile_web::SessionRequest;
 ///
 /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 /// let fields = ["theme=dark", "lang=en"].map(Bytes::from);
-/// let incoming = Incoming::from_iter(fields).admission_key("192.0.2.1");
-/// let session = Sessions::new(cache).begin(incoming);
+/// let incoming = SessionRequest::from_iter(fields).admission_key("192.0.2.1");
+/// let session = SessionManager::new(cache).begin(incoming);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
-pub struct Incoming {
+pub struct SessionRequest {
     pub(crate) cookies: Cookies,
     pub(crate) admission_key: Bytes,
     pub(crate) path: Option<PathAndQuery>,
 }
 
-impl Incoming {
+impl SessionRequest {
     /// What the hook of [`admission`](sessile::Builder::admission) decides by if the request makes a session, such as
     /// the client's address; empty unless set.
     #[must_use]
@@ -48,20 +48,20 @@ impl Incoming {
 }
 
 /// Nothing of what it holds: a path may carry a token, and a key may be somebody's address.
-impl fmt::Debug for Incoming {
+impl fmt::Debug for SessionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Incoming(..)")
+        f.write_str("SessionRequest(..)")
     }
 }
 
-impl From<&HeaderMap> for Incoming {
+impl From<&HeaderMap> for SessionRequest {
     fn from(headers: &HeaderMap) -> Self {
         let fields = headers.get_all(COOKIE).iter().cloned();
         Self { cookies: Cookies::new(fields.map(Field::Value)), ..Self::default() }
     }
 }
 
-impl FromIterator<Bytes> for Incoming {
+impl FromIterator<Bytes> for SessionRequest {
     fn from_iter<I: IntoIterator<Item = Bytes>>(fields: I) -> Self {
         let fields = fields.into_iter().map(Field::Bytes);
         Self { cookies: Cookies::new(fields), ..Self::default() }
@@ -118,7 +118,7 @@ mod tests {
             headers.append(COOKIE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers.insert("x-cookie", HeaderValue::from_static("e=5"));
-        let cookies = Incoming::from(&headers).cookies;
+        let cookies = SessionRequest::from(&headers).cookies;
         let places = |fields: &mut dyn Iterator<Item = &[u8]>| {
             fields.map(<[u8]>::as_ptr_range).collect::<Vec<_>>()
         };
@@ -132,7 +132,7 @@ mod tests {
         for headers in
             [HeaderMap::new(), HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=1"))])]
         {
-            assert_eq!(Incoming::from(&headers).cookies.others.capacity(), 0);
+            assert_eq!(SessionRequest::from(&headers).cookies.others.capacity(), 0);
         }
     }
 }
