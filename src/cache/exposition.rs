@@ -31,53 +31,59 @@ impl Stats {
 }
 
 impl fmt::Display for Exposition<'_> {
-    /// Names every field, so that a new one without a family does not compile.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stats {
-            memory,
-            sessions,
-            hits,
-            misses,
-            rejected,
-            created,
-            admission_denied,
-            saved,
-            conflicts,
-            rotated,
-            signed_in,
-            ended,
-            session_limit_hits,
-            expired,
-            evicted,
-            full,
-            compactions,
-            events_dropped,
-            shard_resets,
-        } = *self.0;
-        write_memory(f, memory)?;
-        write_sessions(f, sessions)?;
-        let reads = [("hit", hits), ("miss", misses)];
+        let stats = self.0;
+        write_memory(f, stats.memory)?;
+        write_sessions(f, stats.sessions)?;
+        let reads = [("hit", stats.hits), ("miss", stats.misses)];
         counters(f, "reads", "Session reads by result.", "result", &reads)?;
-        write_rejected(f, rejected)?;
-        write_evicted(f, evicted)?;
-        [
-            ("created", "Sessions created.", created),
-            ("admission_denied", "Sessions denied by the admission hook.", admission_denied),
-            ("saved", "Saves that stored data.", saved),
-            ("conflicts", "Saves rejected because of a concurrent save.", conflicts),
-            ("rotated", "Rotations of an id, without sign-ins.", rotated),
-            ("signed_in", "Sign-ins.", signed_in),
-            ("ended", "Sessions ended.", ended),
-            ("session_limit_hits", "Sign-ins at max_sessions_per_user.", session_limit_hits),
-            ("expired", "Expired sessions whose memory was freed.", expired),
-            ("full", "Writes that failed because the cache was full.", full),
-            ("compactions", "Blocks moved to make room.", compactions),
-            ("dropped_events", "Events dropped because the queue was full.", events_dropped),
-            ("shard_resets", "Shards reset after an internal panic.", shard_resets),
-        ]
-        .iter()
-        .try_for_each(|(name, help, value)| counter(f, name, help, *value))
+        write_rejected(f, stats.rejected)?;
+        write_evicted(f, stats.evicted)?;
+        let plain = plain_counters(stats);
+        plain.iter().try_for_each(|(name, help, value)| counter(f, name, help, *value))
     }
+}
+
+/// Returns the name, the help and the value of each counter without a label.
+///
+/// Every field of the statistics is named here, so that a new one without a family does not compile.
+fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
+    let Stats {
+        memory: _,
+        sessions: _,
+        hits: _,
+        misses: _,
+        rejected: _,
+        created,
+        admission_denied,
+        saved,
+        conflicts,
+        rotated,
+        signed_in,
+        ended,
+        session_limit_hits,
+        expired,
+        evicted: _,
+        full,
+        compactions,
+        events_dropped,
+        shard_resets,
+    } = *stats;
+    [
+        ("created", "Sessions created.", created),
+        ("admission_denied", "Sessions denied by the admission hook.", admission_denied),
+        ("saved", "Saves that stored data.", saved),
+        ("conflicts", "Saves rejected because of a concurrent save.", conflicts),
+        ("rotated", "Rotations of an id, without sign-ins.", rotated),
+        ("signed_in", "Sign-ins.", signed_in),
+        ("ended", "Sessions ended.", ended),
+        ("session_limit_hits", "Sign-ins at max_sessions_per_user.", session_limit_hits),
+        ("expired", "Expired sessions whose memory was freed.", expired),
+        ("full", "Writes that failed because the cache was full.", full),
+        ("compactions", "Blocks moved to make room.", compactions),
+        ("dropped_events", "Events dropped because the queue was full.", events_dropped),
+        ("shard_resets", "Shards reset after an internal panic.", shard_resets),
+    ]
 }
 
 /// Writes one family for each part: capacities and current use in one family would have no meaningful sum.
