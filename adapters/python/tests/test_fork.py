@@ -18,7 +18,7 @@ from conftest import KEY, control_of
 
 import sessile._workers
 from sessile import Forked, SessionCache
-from sessile._sessile import Sessions
+from sessile._sessile import _Sessions
 from sessile.session import Session, unread
 from sessile.starlette import SessionMiddleware
 
@@ -217,7 +217,7 @@ def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) 
 def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:
     """A session whose cookie was not sent is ended when it is dropped; in a child, its lock may be held forever."""
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
-    sessions = Sessions(cache)
+    sessions = _Sessions(cache)
     stop = threading.Event()
     held = threading.local()
 

@@ -15,7 +15,7 @@ from sessile import Device, IssuedSession, Record, SessionCache, SessionId
 from sessile.fastapi import CurrentUser, SessionDep
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
-from sessile.testing import ManualClock, client_of
+from sessile.testing import ManualClock, test_client
 
 clock = ManualClock()
 cache = SessionCache(secret_key=["a", Secret("b"), b"c"], clock=clock, memory=1 << 20)
@@ -51,4 +51,4 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     return session.data | {"a": session.user_sessions()[0].is_current}
 
 
-client_of(app, cache, user="ada", data={"a": 1}).get("/")
+test_client(app, cache, user="ada", data={"a": 1}).get("/")

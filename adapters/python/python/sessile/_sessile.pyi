@@ -15,13 +15,13 @@ __all__ = [
     "SessionCache",
     "SessionError",
     "SessionId",
-    "Sessions",
+    "_Sessions",
     "TooLarge",
-    "Visit",
-    "from_json",
-    "nothing",
-    "to_json",
-    "unsign",
+    "_Visit",
+    "_from_json",
+    "_nothing",
+    "_to_json",
+    "_unsign",
 ]
 
 class SessionError(Exception):
@@ -242,7 +242,7 @@ class SessionCache:
     def __bool__(self) -> Literal[True]: ...
 
 @final
-class Sessions:
+class _Sessions:
     """What the middleware holds."""
 
     def __new__(
@@ -259,11 +259,11 @@ class Sessions:
         identity_keys: Sequence[str] = ...,
         touch_always: bool = False,
         accept_starlette_cookies: object = None,
-    ) -> Sessions: ...
-    def begin(self, headers: Iterable[Sequence[bytes]], is_websocket: bool, /) -> Visit: ...
+    ) -> _Sessions: ...
+    def begin(self, headers: Iterable[Sequence[bytes]], is_websocket: bool, /) -> _Visit: ...
 
 @final
-class Visit:
+class _Visit:
     """The session of one request."""
 
     def read(self, dict: dict[str, Any]) -> None: ...
@@ -291,7 +291,7 @@ class Visit:
     def sign_out_others(self) -> int: ...
     def sign_out_everywhere(self) -> int: ...
 
-def nothing() -> None: ...
-def to_json(value: object) -> bytes: ...
-def from_json(json: bytes) -> Any: ...
-def unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...
+def _nothing() -> None: ...
+def _to_json(value: object) -> bytes: ...
+def _from_json(json: bytes) -> Any: ...
+def _unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from sessile._registry import shared_cache
-from sessile._sessile import SessionCache, Sessions
+from sessile._sessile import SessionCache, _Sessions
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60
 TWELVE_HOURS = 12 * 60 * 60
@@ -117,9 +117,9 @@ def sessions_for(
     identity_keys: object,
     touch_always: object,
     accept_starlette_cookies: object,
-) -> Sessions:
+) -> _Sessions:
     """Returns the sessions of a middleware with these settings."""
-    return Sessions(
+    return _Sessions(
         cache,
         path=text("path", path),
         same_site=_same_site(same_site),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sessile._sessile import nothing
+from sessile._sessile import _nothing
 
 if TYPE_CHECKING:
-    from sessile._sessile import Visit
+    from sessile._sessile import _Visit
 
 __all__ = ["Session"]
 
@@ -54,7 +54,7 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = ("__dict__", "__weakref__", "_visit")
-    _visit: Visit
+    _visit: _Visit
 
     if TYPE_CHECKING:
 
@@ -76,9 +76,9 @@ class Session(dict[str, Any]):
             dict.clear(self)
 
         # Starlette calls it at each `request.session`; this session was read before.
-        mark_accessed = staticmethod(nothing)
+        mark_accessed = staticmethod(_nothing)
         # Changes are detected.
-        mark_modified = staticmethod(nothing)
+        mark_modified = staticmethod(_nothing)
 
     @property
     def accessed(self) -> bool:

@@ -6,7 +6,7 @@
     cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
     app.add_middleware(SessionMiddleware, cache=cache)
 
-    client = client_of(app, cache, user="ada", data={"cart": ["tea"]})
+    client = test_client(app, cache, user="ada", data={"cart": ["tea"]})
     assert client.get("/cart").json() == ["tea"]
     clock.advance(31 * 60)
     assert client.get("/cart").status_code == 401
@@ -19,17 +19,17 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from sessile._sessile import ManualClock, SessionCache, Sessions
+from sessile._sessile import ManualClock, SessionCache, _Sessions
 from sessile.session import unread
 
-__all__ = ["ManualClock", "client_of", "cookie_of"]
+__all__ = ["ManualClock", "test_client", "session_cookie"]
 
 
-def cookie_of(
+def session_cookie(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
     """Returns the value of the cookie of a new session, with that data and that user signed in."""
-    visit = Sessions(cache, https_only=True).begin([], False)
+    visit = _Sessions(cache, https_only=True).begin([], False)
     session = unread(visit)
     session.update(data or {})
     if user is not None:
@@ -45,7 +45,7 @@ def cookie_of(
     return str(rest.partition(";")[0])
 
 
-def client_of(
+def test_client(
     app: Any,
     cache: SessionCache,
     *,
@@ -54,5 +54,5 @@ def client_of(
     **settings: Any,
 ) -> TestClient:
     """Returns a client of the application with such a session; further settings are those of ``TestClient``."""
-    cookies = {cache.cookie_name: cookie_of(cache, user=user, data=data)}
+    cookies = {cache.cookie_name: session_cookie(cache, user=user, data=data)}
     return TestClient(app, cookies=cookies, **settings)
