@@ -29,7 +29,7 @@ mod _sessile {
         cache::SessionCache,
         clock::ManualClock,
         json::{from_json, to_json},
-        records::{Device, Event, IssuedSession, Record, SessionId},
+        records::{Event, IssuedSession, Record, SessionId, SessionInfo},
         sessions::Sessions,
         starlette_cookie::unsign,
         visit::{Visit, nothing},

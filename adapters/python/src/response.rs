@@ -79,8 +79,9 @@ pub(crate) fn has_more(message: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
     let status = get(message, intern!(message.py(), "status"))?;
     let code: u16 = status.map_or(Ok(200), |status| status.extract())?;
-    StatusCode::from_u16(code)
-        .map_err(|_| PyValueError::new_err(format!("the status of the response was {code}")))
+    StatusCode::from_u16(code).map_err(|_| {
+        PyValueError::new_err(format!("the status of a response must be 100 to 999, got {code}"))
+    })
 }
 
 /// Writes the headers of responses.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Sessions for a framework in Python: a `Visit` for each request.
-#[pyclass(frozen, module = "sessile._sessile")]
+#[pyclass(frozen, name = "_Sessions", module = "sessile._sessile")]
 pub(crate) struct Sessions {
     cache: Py<SessionCache>,
     wire: Wire,
@@ -176,7 +176,7 @@ fn same_site_of(text: &str) -> PyResult<SameSite> {
         "strict" => Ok(SameSite::Strict),
         "none" => Ok(SameSite::None),
         _ => Err(PyValueError::new_err(format!(
-            "`same_site` was {text:?}; it must be \"lax\", \"strict\" or \"none\""
+            "`same_site` must be \"lax\", \"strict\" or \"none\", got {text:?}"
         ))),
     }
 }

@@ -123,10 +123,10 @@ fn seconds(bytes: &[u8]) -> Option<u64> {
     Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-/// What Starlette's signer signed with a secret, as it stands before the first dot, if it is right at that time
-/// in unix seconds; `None` if it is not.
+/// Returns the payload that Starlette's signer signed with a secret, or `None` if the signature or its age is not
+/// valid. `now` is in unix seconds.
 #[pyfunction]
-#[pyo3(signature = (value, secret, *, max_age, now))]
+#[pyo3(name = "_unsign", signature = (value, secret, *, max_age, now))]
 pub(crate) fn unsign<'v>(
     value: &'v [u8],
     secret: &[u8],

@@ -15,12 +15,12 @@ use sessile_web::{self as web, Session, SessionError, SessionRequest, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, Gone, foreign_data, refusal, seconds},
+    errors::{ForkedProcess, Gone, foreign_data, refusal, seconds},
     fork::OfProcess,
     json,
     known::{Changes, Encoded, Known},
     moving::Pairs,
-    records::Device,
+    records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
 };
@@ -28,7 +28,7 @@ use crate::{
 /// The session of one request.
 ///
 /// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
-#[pyclass(module = "sessile._sessile")]
+#[pyclass(name = "_Visit", module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
     /// `None` once the garbage collector has broken a cycle.
@@ -244,10 +244,10 @@ impl Visit {
         Ok(slf.py().detach(|| session.is_alive()))
     }
 
-    fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
+    fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Vec<SessionInfo>> {
         let session = slf.borrow().session()?;
         let devices = slf.py().detach(|| session.devices());
-        Ok(devices.into_iter().map(Device::from).collect())
+        Ok(devices.into_iter().map(SessionInfo::from).collect())
     }
 
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
@@ -345,11 +345,13 @@ impl Visit {
 
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
-            PyRuntimeError::new_err("the session was not asked for: use request.session")
+            PyRuntimeError::new_err(
+                "the session was not read in this request: use `request.session` first",
+            )
         })?;
         session.get().cloned().ok_or_else(|| {
-            Forked::new_err(
-                "this process was forked while a request was under way: its session is the parent's",
+            ForkedProcess::new_err(
+                "this process was forked during a request: the session belongs to the parent process",
             )
         })
     }
@@ -361,10 +363,10 @@ impl Visit {
 
     fn too_late(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a websocket that was accepted cannot create a session or give it a new id, because no response carries \
-             the cookie: do it before `accept()`"
+            "a session cannot be created or get a new id after a websocket was accepted, because no response carries \
+             the cookie; do it before `accept()`"
         } else {
-            "the response's headers have left, so that no session can be created or get a new id: do it before the \
+            "a session cannot be created or get a new id after the response's headers were sent; do it before the \
              handler returns"
         })
     }
@@ -484,6 +486,7 @@ fn not_json(_: json::Malformed) -> PyErr {
     PyValueError::new_err("a value in the session is not JSON")
 }
 
-/// Does nothing. A method of Python's for the same would show its session in its `repr`.
+/// Does nothing. A method in Python that does nothing would show its session in its `repr`.
 #[pyfunction]
+#[pyo3(name = "_nothing")]
 pub(crate) fn nothing() {}

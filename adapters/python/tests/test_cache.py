@@ -73,7 +73,7 @@ def test_term_7_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> 
 
 def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
     first, second = (cache.sign_in(cache.create(b"").id, "ada") for _ in range(2))
-    assert cache.end_user_sessions("ada", keep=second.id) == 1
+    assert cache.end_user_sessions("ada", except_id=second.id) == 1
     assert cache.load(first.id) is None and cache.load(second.id) is not None
     cache.end_all()
     assert cache.load(second.id) is None
@@ -94,15 +94,15 @@ def test_refusals_name_the_setting(cache: SessionCache) -> None:
     made = cache.create(b"")
     with pytest.raises(TooLarge, match="max_session_size"):
         cache.save(made.id, made.version, b"x" * 20_000)
-    with pytest.raises(ValueError, match="user's name was empty"):
+    with pytest.raises(ValueError, match="name .*empty"):
         cache.sign_in(made.id, "")
-    with pytest.raises(ValueError, match="`grace` was -1"):
+    with pytest.raises(ValueError, match="`grace` must be a number of seconds, 0 or more, got -1"):
         cache.rotate(made.id, grace=-1)
     for settings, text in [
-        ({"memory": 1000}, "`memory` was 1000 bytes"),
+        ({"memory": 1000}, "`memory` .*1000"),
         ({"idle_timeout": 1.0}, "`idle_timeout`"),
-        ({"idle_timeout": float("nan")}, "`idle_timeout` was NaN"),
-        ({"lifetime": 60.0}, "`idle_timeout` was 1800s; it must be at most `lifetime`"),
+        ({"idle_timeout": float("nan")}, "`idle_timeout` must be a number of seconds, 0 or more, got NaN"),
+        ({"lifetime": 60.0}, "`idle_timeout` .*at most `lifetime`"),
         ({"cookie_name": "a b"}, "`cookie_name`"),
         ({"session_limit_policy": "panic"}, "`session_limit_policy`"),
     ]:
@@ -114,7 +114,7 @@ def test_a_full_cache_says_so(clock: ManualClock) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20, clock=clock)
     fill(cache)
     before = cache.stats()
-    with pytest.raises(Full, match="raise `memory`"):
+    with pytest.raises(Full, match="`memory`"):
         cache.create(b"x" * 16_384)
     assert cache.stats()["sessions_authenticated"] == before["sessions_authenticated"]
     assert all(issubclass(error, SessionError) for error in (Full, Gone, Conflict, TooLarge))
@@ -125,7 +125,7 @@ def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
     cache.sign_in(made.id, "ada")
     cache.end_user_sessions("ada")
     events = [cache.next_event() for _ in range(4)]
-    assert [event and event.what for event in events] == ["created", "signed_in", "ended", None]
+    assert [event and event.kind for event in events] == ["created", "signed_in", "ended", None]
     stats = cache.stats()
     assert (stats["created"], stats["signed_in"], stats["ended"]) == (1, 1, 1)
     assert "\nsessile_signed_in_total 1\n" in cache.prometheus()

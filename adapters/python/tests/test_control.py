@@ -258,7 +258,7 @@ def test_an_empty_dict_and_a_session_built_by_hand_are_taken_over_too(new: dict[
 
 @pytest.mark.parametrize(
     ("data", "error", "text"),
-    [({"a": object()}, TypeError, r"session\['a'\] is a object"), ({(1, 2): 1}, TypeError, "a key that is a tuple")],
+    [({"a": object()}, TypeError, r"session\['a'\] must be text, a number, a list or a dict, got object"), ({(1, 2): 1}, TypeError, "keys of session must be text, got tuple")],
 )
 def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Exception], text: str) -> None:
     def replace(request: Request) -> Response:

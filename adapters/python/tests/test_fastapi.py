@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from sessile import InvalidCSRFToken, SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
-from sessile.testing import ManualClock, test_client, session_cookie
+from sessile.testing import ManualClock, session_cookie, test_client
 
 
 def application(cache: SessionCache) -> FastAPI:
@@ -84,7 +84,7 @@ def test_a_client_that_is_signed_in_until_the_clock_says_otherwise(cache: Sessio
 def test_a_client_with_data_alone(cache: SessionCache) -> None:
     client = test_client(application(cache), cache, data={"n": 1}, base_url="http://testserver")
     assert client.get("/data").json() == {"n": 1} and client.get("/me").status_code == 401
-    with pytest.raises(ValueError, match="needs a user or data"):
+    with pytest.raises(ValueError, match="`user` or `data` must be given"):
         session_cookie(cache)
 
 

@@ -169,7 +169,7 @@ def test_a_response_that_fails_moves_the_data_and_stores_no_change(cache: Sessio
     assert client.get("/view").json() == {"a": 1} and len(cache) == 1
 
 
-def user_sessions(cache: SessionCache, **settings: Any) -> _Sessions:
+def importing_sessions(cache: SessionCache, **settings: Any) -> _Sessions:
     return _Sessions(cache, accept_starlette_cookies=OLD_SECRET, **settings)
 
 
@@ -198,8 +198,8 @@ def test_a_client_that_keeps_the_old_cookie_has_one_session(cache: SessionCache)
 
 
 def test_parallel_requests_with_one_old_cookie_keep_the_changes_of_both(cache: SessionCache) -> None:
-    sessions, cookie = user_sessions(cache), old_cookie({"a": 1})
-    one, other = begun(sessions, cookie), begun(user_sessions(cache), cookie)
+    sessions, cookie = importing_sessions(cache), old_cookie({"a": 1})
+    one, other = begun(sessions, cookie), begun(importing_sessions(cache), cookie)
     one["one"], other["other"] = 1, 2
     new = end(one)
     assert new == end(other) and len(cache) == 1
@@ -207,7 +207,7 @@ def test_parallel_requests_with_one_old_cookie_keep_the_changes_of_both(cache: S
 
 
 def test_threads_with_one_old_cookie_create_one_session(cache: SessionCache) -> None:
-    sessions, cookie, barrier = user_sessions(cache), old_cookie({"a": 1}), threading.Barrier(8)
+    sessions, cookie, barrier = importing_sessions(cache), old_cookie({"a": 1}), threading.Barrier(8)
     read: list[dict[str, Any]] = []
 
     def request() -> None:
@@ -224,7 +224,7 @@ def test_threads_with_one_old_cookie_create_one_session(cache: SessionCache) -> 
 
 @pytest.mark.parametrize("how", ["clear", "end_all"])
 def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: SessionCache, how: str) -> None:
-    sessions, cookie = user_sessions(cache), old_cookie({"user": "ada"})
+    sessions, cookie = importing_sessions(cache), old_cookie({"user": "ada"})
     session = begun(sessions, cookie)
     assert session == {"user": "ada"}
     if how == "clear":
@@ -237,7 +237,7 @@ def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: S
 
 @pytest.mark.parametrize("sign_in", [lambda session: control_of(session).sign_in("ada"), lambda session: session.update(user_id=7)])
 def test_an_old_cookie_that_was_planted_before_a_sign_in_opens_nothing_after_it(cache: SessionCache, sign_in: Any) -> None:
-    sessions, cookie = user_sessions(cache, identity_keys=["user_id"]), old_cookie({"cart": 1})
+    sessions, cookie = importing_sessions(cache, identity_keys=["user_id"]), old_cookie({"cart": 1})
     session = begun(sessions, cookie)
     sign_in(session)
     new = end(session).removeprefix("session=")
@@ -253,7 +253,7 @@ def test_what_a_session_cannot_hold_is_left_out_and_logged_once(
         + b', "\\ud800": 1, "sessile:user": "mallory", "sur": {"\\ud800": 1}, "text": "\\ud800", "large": "' + b"x" * 20_000
         + b'", "half": "' + b"x" * 9_000 + b'", "other half": "' + b"x" * 9_001 + b'", "user": "ada"}'
     )
-    sessions, cookie = user_sessions(cache), old_cookie(None, raw=raw)
+    sessions, cookie = importing_sessions(cache), old_cookie(None, raw=raw)
     for _ in range(3):
         session = begun(sessions, cookie)
         kept = dict(session)
@@ -281,7 +281,7 @@ def test_where_there_is_no_room_the_data_is_moved_by_a_later_request() -> None:
 
 def test_no_more_than_16384_old_cookies_are_remembered() -> None:
     cache = SessionCache(secret_key=KEY, memory=8 << 20)
-    sessions = user_sessions(cache)
+    sessions = importing_sessions(cache)
     cookies = [old_cookie({"n": at}) for at in range(16_384 + 1)]
     for at, cookie in enumerate(cookies):
         assert begun(sessions, cookie) == {"n": at}

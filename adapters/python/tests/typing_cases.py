@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from typing_extensions import assert_type
 
-from sessile import Device, IssuedSession, Record, SessionCache, SessionId
+from sessile import SessionInfo, IssuedSession, Record, SessionCache, SessionId
 from sessile.fastapi import CurrentUser, SessionDep
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
@@ -24,7 +24,7 @@ assert_type(made, IssuedSession)
 assert_type(made.id, SessionId)
 assert_type(cache.open(b"cookie"), Record | None)
 assert_type(cache.save(made.id, made.version, b""), int)
-assert_type(cache.user_sessions("ada"), list[Device])
+assert_type(cache.user_sessions("ada"), list[SessionInfo])
 assert_type(cache.stats(), dict[str, int])
 
 app = FastAPI()

@@ -70,8 +70,11 @@ class Session(dict[str, Any]):
 
         @_Method
         def clear(self) -> None:
-            """Ends the session on the server, at once and whatever the response. Values that are set
-            afterwards begin a new session."""
+            """Empties the dict and signs out: ends the session on the server immediately, even if the
+            response is an error. Values that are set afterwards start a new session.
+
+            In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To remove the
+            keys only, delete them one by one."""
             self._visit.sign_out()
             dict.clear(self)
 

@@ -379,25 +379,25 @@ impl From<Fault> for PyErr {
         let place = fault.place();
         match fault.cause {
             Cause::Type(name) => PyTypeError::new_err(format!(
-                "{place} is a {name}, which JSON cannot hold: store text, numbers, lists and dicts"
+                "{place} must be text, a number, a list or a dict, got {name}, which JSON cannot hold"
             )),
             Cause::Key(name) => PyTypeError::new_err(format!(
-                "{place} has a key that is a {name}, which JSON cannot hold: use text"
+                "keys of {place} must be text, got {name}, which JSON cannot hold"
             )),
             Cause::Surrogate => PyValueError::new_err(format!(
-                "{place} has a key with a lone surrogate, which UTF-8 cannot encode: use other text"
+                "keys of {place} must be valid Unicode, got a lone surrogate, which UTF-8 cannot encode"
             )),
             Cause::TooLarge { limit, .. } => TooLarge::new_err(format!(
-                "{place} must be at most {limit} bytes as JSON (`max_session_size`), and is longer"
+                "{place} must be at most {limit} bytes as JSON (`max_session_size`), got more"
             )),
-            Cause::NeedsCopies => {
-                PyValueError::new_err(format!("{place} changed while it was read"))
-            }
+            Cause::NeedsCopies => PyValueError::new_err(format!(
+                "{place} was changed by another thread while it was read"
+            )),
             Cause::Number => PyValueError::new_err(format!(
-                "{place} is not a finite number, which JSON cannot hold"
+                "{place} must be a finite number, got NaN or infinity, which JSON cannot hold"
             )),
             Cause::Depth => PyValueError::new_err(format!(
-                "a value nests deeper than {DEEPEST} lists and dicts, or holds itself"
+                "a value must nest at most {DEEPEST} lists and dicts, got more, or one that contains itself"
             )),
             Cause::Raised(raised) => {
                 PyValueError::new_err(format!("{place} cannot be written as JSON: {raised}"))
