@@ -11,8 +11,10 @@ use pyo3::{
     types::{PyBytes, PyDict, PyString},
 };
 use sessile::{Builder, Grace, NewSession, SessionLimitPolicy, SignIn, Timeouts};
+use std::time::Duration;
 
 use crate::{
+    arguments::Argument::{self, Value},
     clock::ManualClock,
     engine::Engine,
     errors::{raise, seconds, wrong},
@@ -36,48 +38,51 @@ pub(crate) struct SessionCache {
 impl SessionCache {
     #[new]
     #[pyo3(signature = (
-        *, secret_key = None, keys = None, insecure_dev_key = false, memory = 32 << 20,
-        max_session_size = 16 << 10, idle_timeout = 1800.0, lifetime = 43200.0, cookie_name = "session",
-        max_sessions_per_user = 32, session_limit_policy = "end_least_recently_used", reserved_for_authenticated = 0, end_reused = false,
-        verify_first = false, events = 0, clock = None,
-    ))]
+        *, secret_key = None, keys = None, insecure_dev_key = Value(false), memory = Value(32 << 20),
+        max_session_size = Value(16 << 10), idle_timeout = Value(1800.0), lifetime = Value(43200.0),
+        cookie_name = Value("session".to_owned()), max_sessions_per_user = Value(32),
+        session_limit_policy = Value("end_least_recently_used".to_owned()), reserved_for_authenticated = Value(0),
+        end_reused = Value(false), verify_first = Value(false), events = Value(0), clock = None,
+    ), text_signature = "(*, secret_key=None, keys=None, insecure_dev_key=False, memory=33554432, \
+        max_session_size=16384, idle_timeout=1800.0, lifetime=43200.0, cookie_name='session', \
+        max_sessions_per_user=32, session_limit_policy='end_least_recently_used', reserved_for_authenticated=0, \
+        end_reused=False, verify_first=False, events=0, clock=None)")]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn new(
         py: Python<'_>,
         secret_key: Option<&Bound<'_, PyAny>>,
         keys: Option<&Bound<'_, PyAny>>,
-        insecure_dev_key: bool,
-        memory: usize,
-        max_session_size: usize,
-        idle_timeout: f64,
-        lifetime: f64,
-        cookie_name: &str,
-        max_sessions_per_user: usize,
-        session_limit_policy: &str,
-        reserved_for_authenticated: usize,
-        end_reused: bool,
-        verify_first: bool,
-        events: usize,
-        clock: Option<&ManualClock>,
+        insecure_dev_key: Argument<bool>,
+        memory: Argument<usize>,
+        max_session_size: Argument<usize>,
+        idle_timeout: Argument<f64>,
+        lifetime: Argument<f64>,
+        cookie_name: Argument<String>,
+        max_sessions_per_user: Argument<usize>,
+        session_limit_policy: Argument<String>,
+        reserved_for_authenticated: Argument<usize>,
+        end_reused: Argument<bool>,
+        verify_first: Argument<bool>,
+        events: Argument<usize>,
+        clock: Option<Argument<Py<ManualClock>>>,
     ) -> PyResult<Self> {
+        let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
         let keys = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key })?;
-        let mut settings = sessile::SessionCache::builder()
+        let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
+        let settings = sessile::SessionCache::builder()
             .keys(keys)
-            .memory(memory)
-            .max_session_size(max_session_size)
-            .idle_timeout(seconds("idle_timeout", idle_timeout)?)
-            .lifetime(seconds("lifetime", lifetime)?)
-            .cookie_name(cookie_name)
-            .max_sessions_per_user(max_sessions_per_user)
+            .memory(memory.named("memory")?)
+            .max_session_size(max_session_size.named("max_session_size")?)
+            .idle_timeout(span("idle_timeout", idle_timeout)?)
+            .lifetime(span("lifetime", lifetime)?)
+            .cookie_name(cookie_name.named("cookie_name")?)
+            .max_sessions_per_user(max_sessions_per_user.named("max_sessions_per_user")?)
             .session_limit_policy(limit_policy_of(session_limit_policy)?)
-            .reserved_for_authenticated(reserved_for_authenticated)
-            .end_reused(end_reused)
-            .verify_first(verify_first)
-            .events(events);
-        if let Some(clock) = clock {
-            settings = settings.clock(clock.0.clone());
-        }
-        Self::build(py, settings)
+            .reserved_for_authenticated(reserved)
+            .end_reused(end_reused.named("end_reused")?)
+            .verify_first(verify_first.named("verify_first")?)
+            .events(events.named("events")?);
+        Self::build(py, settings, clock)
     }
 
     /// Creates a session that holds `data`.
@@ -86,8 +91,8 @@ impl SessionCache {
         &self,
         py: Python<'_>,
         data: &[u8],
-        idle_timeout: Option<f64>,
-        lifetime: Option<f64>,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
     ) -> PyResult<IssuedSession> {
         let new = NewSession::default().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
@@ -134,8 +139,8 @@ impl SessionCache {
         &self,
         py: Python<'_>,
         id: &SessionId,
-        idle_timeout: Option<f64>,
-        lifetime: Option<f64>,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
     ) -> PyResult<()> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
         let cache = self.engine.cache(py)?;
@@ -144,8 +149,9 @@ impl SessionCache {
 
     /// Atomically binds a session to a user and gives it a new id.
     #[pyo3(signature = (
-        id, user, *, label = "", assurance_level = 0, idle_timeout = None, lifetime = None, renew_lifetime = false,
-    ))]
+        id, user, *, label = "", assurance_level = Value(0), idle_timeout = None, lifetime = None, renew_lifetime = false,
+    ), text_signature = "($self, id, user, *, label='', assurance_level=0, idle_timeout=None, lifetime=None, \
+        renew_lifetime=False)")]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn sign_in(
         &self,
@@ -153,14 +159,14 @@ impl SessionCache {
         id: &SessionId,
         user: &str,
         label: &str,
-        assurance_level: u8,
-        idle_timeout: Option<f64>,
-        lifetime: Option<f64>,
+        assurance_level: Argument<u8>,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
         let with = SignIn::default()
             .timeouts(timeouts(idle_timeout, lifetime)?)
-            .assurance_level(assurance_level)
+            .assurance_level(assurance_level.named("assurance_level")?)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
@@ -168,9 +174,14 @@ impl SessionCache {
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
-    #[pyo3(signature = (id, *, grace = 0.0))]
-    fn rotate(&self, py: Python<'_>, id: &SessionId, grace: f64) -> PyResult<IssuedSession> {
-        let grace = Grace::of(seconds("grace", grace)?);
+    #[pyo3(signature = (id, *, grace = Value(0.0)), text_signature = "($self, id, *, grace=0.0)")]
+    fn rotate(
+        &self,
+        py: Python<'_>,
+        id: &SessionId,
+        grace: Argument<f64>,
+    ) -> PyResult<IssuedSession> {
+        let grace = Grace::of(span("grace", grace)?);
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
     }
@@ -233,8 +244,9 @@ impl SessionCache {
     }
 
     /// Frees the memory of expired sessions among at most `budget` entries. Returns their number.
-    #[pyo3(signature = (budget = 4096))]
-    fn maintain(&self, py: Python<'_>, budget: usize) -> PyResult<usize> {
+    #[pyo3(signature = (budget = Value(4096)), text_signature = "($self, budget=4096)")]
+    fn maintain(&self, py: Python<'_>, budget: Argument<usize>) -> PyResult<usize> {
+        let budget = budget.named("budget")?;
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.maintain(budget)).expired)
     }
@@ -303,13 +315,28 @@ impl SessionCache {
 }
 
 impl SessionCache {
-    fn build(py: Python<'_>, settings: Builder) -> PyResult<Self> {
+    fn build(
+        py: Python<'_>,
+        mut settings: Builder,
+        clock: Option<Argument<Py<ManualClock>>>,
+    ) -> PyResult<Self> {
+        if let Some(clock) = clock {
+            settings = settings.clock(clock.named("clock")?.get().0.clone());
+        }
         Ok(Self { engine: Engine::new(py, settings)?, moves: Moves::default() })
     }
 }
 
-fn limit_policy_of(text: &str) -> PyResult<SessionLimitPolicy> {
-    match text {
+/// A span in seconds, which is optional.
+type GivenSpan = Option<Argument<f64>>;
+
+fn span(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
+    seconds(setting, given.named(setting)?)
+}
+
+fn limit_policy_of(given: Argument<String>) -> PyResult<SessionLimitPolicy> {
+    let text = given.named("session_limit_policy")?;
+    match text.as_str() {
         "end_least_recently_used" => Ok(SessionLimitPolicy::EndLeastRecentlyUsed),
         "reject" => Ok(SessionLimitPolicy::Reject),
         _ => Err(PyValueError::new_err(format!(
@@ -318,13 +345,13 @@ fn limit_policy_of(text: &str) -> PyResult<SessionLimitPolicy> {
     }
 }
 
-fn timeouts(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Timeouts> {
+fn timeouts(idle_timeout: GivenSpan, lifetime: GivenSpan) -> PyResult<Timeouts> {
     let mut timeouts = Timeouts::default();
     if let Some(given) = idle_timeout {
-        timeouts = timeouts.idle_timeout(seconds("idle_timeout", given)?);
+        timeouts = timeouts.idle_timeout(span("idle_timeout", given)?);
     }
     if let Some(given) = lifetime {
-        timeouts = timeouts.lifetime(seconds("lifetime", given)?);
+        timeouts = timeouts.lifetime(span("lifetime", given)?);
     }
     Ok(timeouts)
 }

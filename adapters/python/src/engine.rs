@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
 use sessile::{Builder, KeyRing, SessionCache};
 
-use crate::{errors::wrong, fork::OfProcess};
+use crate::{
+    errors::{rejected, wrong},
+    fork::OfProcess,
+};
 
 /// A cache that is rebuilt, empty, in a forked process.
 pub(crate) struct Engine(Mutex<State>);
@@ -60,7 +63,7 @@ impl Engine {
 
 /// Builds a cache without the interpreter lock, because it touches all of the memory.
 fn build(py: Python<'_>, settings: &Builder) -> PyResult<SessionCache> {
-    py.detach(|| settings.clone().build()).map_err(wrong)
+    py.detach(|| settings.clone().build()).map_err(rejected)
 }
 
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \

@@ -3,6 +3,7 @@
 //!
 //! The interpreter's lock is part of the design (`gil_used`): free-threaded builds are untested.
 
+mod arguments;
 mod cache;
 mod clock;
 mod engine;

@@ -14,6 +14,7 @@ use pyo3::{
 use sessile_web::{self as web, Session, SessionError, SessionRequest, SignIn};
 
 use crate::{
+    arguments::Argument,
     cache::SessionCache,
     errors::{ForkedProcess, Gone, foreign_data, refusal, seconds},
     fork::OfProcess,
@@ -198,13 +199,15 @@ impl Visit {
         slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
-        assurance_level: u8,
-        remember: Option<f64>,
+        assurance_level: Argument<u8>,
+        remember: Option<Argument<f64>>,
     ) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        let mut sign_in = SignIn::of(user).label(label).assurance_level(assurance_level);
+        let mut sign_in = SignIn::of(user)
+            .label(label)
+            .assurance_level(assurance_level.named("assurance_level")?);
         if let Some(span) = remember {
-            sign_in = sign_in.remember(seconds("remember", span)?);
+            sign_in = sign_in.remember(seconds("remember", span.named("remember")?)?);
         }
         unless_busy(slf.py(), &session, || session.sign_in(sign_in)).map_err(refusal)
     }

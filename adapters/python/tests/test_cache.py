@@ -79,6 +79,34 @@ def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
     assert cache.load(second.id) is None
 
 
+def test_a_session_is_ended_by_its_token_or_an_earlier_one(cache: SessionCache) -> None:
+    made = cache.create(b"data")
+    rotated = cache.rotate(made.id, grace=10)
+    assert cache.end_by_token(made.token) and not cache.end_by_token(rotated.token.encode())
+    assert cache.load(rotated.id) is None and not cache.end_by_token("made up")
+
+
+def test_a_session_that_was_saved_is_not_ended_by_its_old_version(cache: SessionCache) -> None:
+    made = cache.create(b"1")
+    version = cache.save(made.id, made.version, b"2")
+    with pytest.raises(Conflict):
+        cache.end_if_unchanged(made.id, made.version)
+    cache.end_if_unchanged(made.id, version)
+    with pytest.raises(Gone):
+        cache.end_if_unchanged(made.id, version)
+
+
+def test_timeouts_of_a_session_can_be_changed(cache: SessionCache, clock: ManualClock) -> None:
+    made = cache.create(b"")
+    cache.set_timeouts(made.id, idle_timeout=60)
+    clock.advance(59)
+    assert cache.load(made.id) is not None
+    clock.advance(60)
+    assert cache.load(made.id) is None
+    with pytest.raises(Gone):
+        cache.set_timeouts(made.id, lifetime=60)
+
+
 def test_time_1_and_2_both_timeouts_hold(cache: SessionCache, clock: ManualClock) -> None:
     short = cache.create(b"", idle_timeout=60, lifetime=100)
     clock.advance(59)
@@ -130,6 +158,9 @@ def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
     assert (stats["created"], stats["signed_in"], stats["ended"]) == (1, 1, 1)
     assert "\nsessile_signed_in_total 1\n" in cache.prometheus()
     assert stats["memory_budget"] == 4 << 20
+    zero = ("rejected_forged", "admission_denied", "session_limit_hits", "compactions", "shard_resets")
+    assert all(stats[name] == 0 for name in zero)
+    assert "\nsessile_memory_budget_bytes 4194304\n" in cache.prometheus()
 
 
 def test_id_7_nothing_that_opens_a_session_is_shown(cache: SessionCache) -> None:

@@ -47,6 +47,10 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     session.check_csrf("token")
     session.save()
     await session.asave()
+    await session.asign_out()
+    assert_type(await session.asign_out_others(), int)
+    assert_type(await session.asign_out_everywhere(), int)
+    assert_type(await session.auser_sessions(), list[SessionInfo])
     session.sign_out()
     return session.data | {"a": session.user_sessions()[0].is_current}
 

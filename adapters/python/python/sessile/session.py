@@ -131,7 +131,7 @@ class _Unread(Session):
         return False
 
 
-def unread(visit: Visit) -> Session:
+def unread(visit: _Visit) -> Session:
     """The session of a request, before its first access."""
     session = _Unread(_ONE_ITEM)
     session._visit = visit
