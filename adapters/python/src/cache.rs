@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{Builder, Grace, NewSession, SessionLimitPolicy, SignIn, Timeouts};
+use sessile::{SessionCacheBuilder, CreateOptions, SessionLimitPolicy, SignInOptions, Timeouts};
 
 use crate::{
     clock::ManualClock,
@@ -91,9 +91,9 @@ impl SessionCache {
         idle_timeout: Option<f64>,
         lifetime: Option<f64>,
     ) -> PyResult<IssuedSession> {
-        let new = NewSession::default().timeouts(timeouts(idle_timeout, lifetime)?);
+        let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.create(data, new)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.create_with(data, new)).map(IssuedSession).map_err(raise)
     }
 
     /// The session whose token is in a `Cookie` header; `None` if there is none.
@@ -146,19 +146,19 @@ impl SessionCache {
         lifetime: Option<f64>,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
-        let with = SignIn::default()
+        let with = SignInOptions::new()
             .timeouts(timeouts(idle_timeout, lifetime)?)
             .assurance_level(assurance_level)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.sign_in(&id.0, user, with)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.sign_in_with(&id.0, user, with)).map(IssuedSession).map_err(raise)
     }
 
     /// Gives a session a new id; the old one opens it for `grace` more seconds.
     #[pyo3(signature = (id, *, grace = 0.0))]
     fn rotate(&self, py: Python<'_>, id: &SessionId, grace: f64) -> PyResult<IssuedSession> {
-        let grace = Grace::of(seconds("grace", grace)?);
+        let grace = seconds("grace", grace)?;
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
     }
@@ -279,7 +279,7 @@ impl SessionCache {
 }
 
 impl SessionCache {
-    fn build(py: Python<'_>, settings: Builder) -> PyResult<Self> {
+    fn build(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
         Ok(Self { engine: Engine::new(py, settings)?, moves: Moves::default() })
     }
 }
@@ -301,7 +301,7 @@ fn timeouts(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Timeou
     Ok(Timeouts {
         idle_timeout: span("idle_timeout", idle_timeout)?,
         lifetime: span("lifetime", lifetime)?,
-        ..Timeouts::default()
+        ..Timeouts::new()
     })
 }
 

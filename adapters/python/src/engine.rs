@@ -8,7 +8,7 @@ use core::ffi::CStr;
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
-use sessile::{Builder, KeyRing, SessionCache};
+use sessile::{SessionCacheBuilder, KeyRing, SessionCache};
 
 use crate::{errors::wrong, fork::OfProcess};
 
@@ -17,11 +17,11 @@ pub(crate) struct Engine(Mutex<State>);
 
 struct State {
     cache: OfProcess<SessionCache>,
-    settings: Builder,
+    settings: SessionCacheBuilder,
 }
 
 impl Engine {
-    pub(crate) fn new(py: Python<'_>, settings: Builder) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
         let cache = build(py, &settings)?;
         Ok(Self(Mutex::new(State { cache: OfProcess::new(cache), settings })))
     }
@@ -46,7 +46,7 @@ impl Engine {
 
     /// Of several threads that find out at once, one prevails.
     #[cold]
-    fn rebuild(&self, py: Python<'_>, settings: &Builder) -> PyResult<SessionCache> {
+    fn rebuild(&self, py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
         PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
         let cache = build(py, settings)?;
         let mut state = self.0.lock();
@@ -59,7 +59,7 @@ impl Engine {
 }
 
 /// Touches all of the memory, so others may run meanwhile.
-fn build(py: Python<'_>, settings: &Builder) -> PyResult<SessionCache> {
+fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
     py.detach(|| settings.clone().build()).map_err(wrong)
 }
 

@@ -108,12 +108,12 @@ impl Record {
 /// A session in the list of its user's.
 #[pyclass(frozen, module = "sessile")]
 pub(crate) struct Device {
-    device: sessile::Device,
+    device: sessile::SessionInfo,
     is_current: bool,
 }
 
-impl From<sessile::Device> for Device {
-    fn from(device: sessile::Device) -> Self {
+impl From<sessile::SessionInfo> for Device {
+    fn from(device: sessile::SessionInfo) -> Self {
         Self { device, is_current: false }
     }
 }

@@ -1,7 +1,7 @@
 //! A cache's statistics as a dict of numbers.
 
 use pyo3::{prelude::*, types::PyDict};
-use sessile::Stats;
+use sessile::stats::Stats;
 
 /// One number a name; those of a group have its name in front.
 pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
