@@ -10,8 +10,8 @@ use sessile::Token;
 
 use crate::{
     CommitError, Session, headers,
+    persist::Phase,
     state::{Cookie, Live, Request, State, Stored},
-    store::Phase,
 };
 
 /// See [`SessionManager::commit`](crate::SessionManager::commit).

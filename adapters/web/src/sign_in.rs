@@ -3,7 +3,7 @@
 use core::fmt;
 use std::time::Duration;
 
-use crate::state::Keep;
+use crate::state::CookiePersistence;
 
 /// Who signs in, and how: for [`Session::sign_in`](crate::Session::sign_in). A name alone will do.
 ///
@@ -56,7 +56,7 @@ impl SignIn {
 
     /// The options as the engine takes them, without timeouts. A session that is kept differently from now on counts
     /// its lifetime from the sign-in.
-    pub(crate) fn to_engine(&self, keep: Option<Keep>) -> sessile::SignIn<'_> {
+    pub(crate) fn to_engine(&self, keep: Option<CookiePersistence>) -> sessile::SignIn<'_> {
         sessile::SignIn::default()
             .assurance_level(self.assurance_level)
             .label(&self.label)

@@ -17,7 +17,7 @@ use crate::{
     attributes::{Attributes, MAX_AGE},
     commit,
     request::Cookies,
-    state::Keep,
+    state::CookiePersistence,
 };
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
@@ -336,13 +336,13 @@ impl SessionManager {
     }
 
     /// The timeouts of a session that is created, or kept in another way from now on.
-    pub(crate) fn timeouts(&self, keep: Option<Keep>) -> Timeouts {
+    pub(crate) fn timeouts(&self, keep: Option<CookiePersistence>) -> Timeouts {
         let kept = |idle_timeout, lifetime| {
             Timeouts::default().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
         };
         match keep {
-            Some(Keep::For(span)) => kept(span, span),
-            Some(Keep::Used | Keep::Usual) => {
+            Some(CookiePersistence::For(span)) => kept(span, span),
+            Some(CookiePersistence::Used | CookiePersistence::Usual) => {
                 let lifetime = self.0.timeouts.lifetime.unwrap_or(self.0.cache.lifetime());
                 kept(self.idle_timeout(), lifetime)
             }

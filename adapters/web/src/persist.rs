@@ -11,11 +11,11 @@ use sessile::{Error, Grace, IssuedSession, NewSession, SessionId, Timeouts};
 use crate::{
     CommitError, SessionManager,
     changes::Change,
-    csrf::Mark,
+    csrf::CsrfMac,
+    encoding::{Pairs, len_with_one},
     identity,
     key::FORM,
-    pairs::{Pairs, len_with_one},
-    state::{Admission, Cookie, Keep, Live, Request, State, Stored},
+    state::{Admission, Cookie, CookiePersistence, Live, Request, State, Stored},
 };
 
 /// When something is stored.
@@ -41,12 +41,12 @@ impl State {
             None => self.begin(request),
         };
         let stored = stored.or_else(|error| match error.cause() {
-            Error::Gone => self.lost(request, phase),
+            Error::Gone => self.mark_gone(request, phase),
             Error::Rotated => self.was_replaced(request),
             _ => Err(error),
         });
         if stored.is_ok() {
-            self.is_kept_anew |= self.wishes.keep.is_some();
+            self.is_kept_anew |= self.pending.keep.is_some();
             self.discard();
         }
         stored
@@ -75,12 +75,12 @@ impl State {
 
     /// Returns true if a form of this request would be out of date once it was stored.
     pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
-        self.wishes.sign_in.is_some() || self.wishes.rotate || self.renamed(request).is_some()
+        self.pending.sign_in.is_some() || self.pending.rotate || self.renamed(request).is_some()
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
         let is_due = phase == Phase::Commit && self.is_due(request);
-        !self.changes.is_empty() || !self.wishes.is_none() || is_due
+        !self.changes.is_empty() || !self.pending.is_none() || is_due
     }
 
     /// Returns true if a session that was read has had its id for as long as it may.
@@ -119,7 +119,7 @@ impl State {
             Stored::Absent => request.replaced_id(),
             _ => None,
         };
-        let signs_in = self.wishes.sign_in.is_some() || self.names_another(request, &nothing);
+        let signs_in = self.pending.sign_in.is_some() || self.names_another(request, &nothing);
         if replaced.is_some() && !signs_in {
             let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
             let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
@@ -142,13 +142,13 @@ impl State {
         replaces: Option<SessionId>,
     ) -> Result<(), CommitError> {
         let data = self.changes.applied_to(base).map_err(CommitError::conflict)?;
-        if data.is_vacant() && self.wishes.sign_in.is_none() {
+        if data.is_vacant() && self.pending.sign_in.is_none() {
             return Ok(());
         }
         self.check_admission(request)?;
-        let (sessions, keep) = (&request.sessions, self.wishes.keep);
+        let (sessions, keep) = (&request.sessions, self.pending.keep);
         let mut new = NewSession::default().admitted().timeouts(sessions.timeouts(keep));
-        if let Some(sign_in) = &self.wishes.sign_in {
+        if let Some(sign_in) = &self.pending.sign_in {
             new = new.user(&sign_in.user, sign_in.to_engine(keep));
         }
         if let Some(id) = &replaces {
@@ -157,7 +157,7 @@ impl State {
         let IssuedSession { id, token, version, .. } =
             sessions.cache().create(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
-        let authenticated = self.wishes.sign_in.is_some();
+        let authenticated = self.pending.sign_in.is_some();
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
         Ok(())
     }
@@ -195,7 +195,7 @@ impl State {
     /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves.
     fn update_once(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let data = self.changed(request)?;
-        let signs_in = self.wishes.sign_in.is_some();
+        let signs_in = self.pending.sign_in.is_some();
         if !signs_in && data.is_vacant() && self.end_emptied(request)? {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
             return Ok(());
@@ -236,10 +236,10 @@ impl State {
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
         self.close_forms();
         let data = self.changed(request)?;
-        let (Some(sign_in), Stored::Live(live)) = (&self.wishes.sign_in, &mut self.stored) else {
+        let (Some(sign_in), Stored::Live(live)) = (&self.pending.sign_in, &mut self.stored) else {
             return Err(Error::Gone.into());
         };
-        let keep = self.wishes.keep;
+        let keep = self.pending.keep;
         let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
         let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
         let with = with.data(live.version, data.as_bytes());
@@ -258,12 +258,12 @@ impl State {
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
-            Some(_) if is_unsent && !self.wishes.rotate => {
+            Some(_) if is_unsent && !self.pending.rotate => {
                 self.close_forms();
                 Ok(true)
             }
             Some(_) => self.rotate_now(request, Grace::NONE, true),
-            None if self.wishes.rotate => {
+            None if self.pending.rotate => {
                 let grace = Grace::of(request.sessions.grace_when_asked());
                 self.rotate_now(request, grace, false)
             }
@@ -288,7 +288,7 @@ impl State {
             Err(Error::Rotated) if !is_for_user => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        self.wishes.rotate = false;
+        self.pending.rotate = false;
         self.close_forms();
         Ok(true)
     }
@@ -297,7 +297,7 @@ impl State {
     fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let (old, cache) = (live.id, request.sessions.cache());
-        let mark = Mark::of(&old)?.to_json();
+        let mark = CsrfMac::of(&old)?.to_json();
         let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
         if !has_room && self.has_form {
             return Ok(false);
@@ -340,7 +340,7 @@ impl State {
     fn save(&mut self, request: &Request, data: Pairs) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();
-        let timeouts = self.wishes.keep.map(|keep| live.timeouts(keep, &request.sessions));
+        let timeouts = self.pending.keep.map(|keep| live.timeouts(keep, &request.sessions));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
@@ -352,10 +352,10 @@ impl State {
 impl Live {
     /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
     /// its lifetime already.
-    fn timeouts(&self, keep: Keep, sessions: &SessionManager) -> Timeouts {
+    fn timeouts(&self, keep: CookiePersistence, sessions: &SessionManager) -> Timeouts {
         let timeouts = sessions.timeouts(Some(keep));
         match keep {
-            Keep::Used | Keep::Usual if !self.is_remembered() => {
+            CookiePersistence::Used | CookiePersistence::Usual if !self.is_remembered() => {
                 Timeouts { lifetime_from_now: None, ..timeouts }
             }
             _ => timeouts,
