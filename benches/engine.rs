@@ -10,9 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use sessile::{
-    Clock, IssuedSession, KeyRing, ManualClock, SessionCache,
-};
+use sessile::{Clock, IssuedSession, KeyRing, ManualClock, SessionCache};
 
 fn main() {
     let mut criterion = Criterion::default()

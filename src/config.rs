@@ -84,6 +84,21 @@ impl Timeouts {
         Self { lifetime: Some(Lifetime::FromStart(span)), ..self }
     }
 
+    /// Returns the idle timeout, or `default` if none is set.
+    #[must_use]
+    pub fn idle_timeout_or(&self, default: Duration) -> Duration {
+        self.idle_timeout.unwrap_or(default)
+    }
+
+    /// Returns the lifetime, whichever setter set it, or `default` if none is set.
+    #[must_use]
+    pub fn lifetime_or(&self, default: Duration) -> Duration {
+        match self.lifetime {
+            Some(Lifetime::FromStart(span) | Lifetime::FromNow(span)) => span,
+            None => default,
+        }
+    }
+
     /// Sets a lifetime that ends `span` from now, for [`set_timeouts`](crate::SessionCache::set_timeouts),
     /// [`create_with`](crate::SessionCache::create_with) and [`sign_in_with`](crate::SessionCache::sign_in_with).
     /// Replaces [`lifetime`](Self::lifetime), and is capped: the session never outlives the start of its lifetime plus

@@ -13,8 +13,8 @@ use allocation_counter::measure;
 use bytes::BytesMut;
 use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 use support::{
-    HOUR, NEW, PLAIN, builder, cache, create, create_many, field, fill_with_users, having,
-    idle, rings::ring, sign_in, signed_in,
+    HOUR, NEW, PLAIN, builder, cache, create, create_many, field, fill_with_users, having, idle,
+    rings::ring, sign_in, signed_in,
 };
 
 /// Runs it and gives what it gave, if that took no allocation.

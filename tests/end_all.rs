@@ -19,8 +19,8 @@ use sessile::{
     Error, IssuedSession, ManualClock, SessionCache, internals::region::WORD, stats::EvictionCounts,
 };
 use support::{
-    HOUR, MINUTE, SECOND, TICK, assert_gone, builder, cache, create, create_many,
-    data, is_long, lifetime, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, SECOND, TICK, assert_gone, builder, cache, create, create_many, data, is_long,
+    lifetime, load, opens, sign_in, signed_in,
 };
 
 const MARK: u64 = 0x6d61_726b_6564_2121;

@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 use sessile::{Error, SessionCache, stats::Stats};
 use support::{
-    PLAINLY, TICK, block, cache, create, create_many, data, having, idle, opens, request,
-    sign_in, signed_in,
+    PLAINLY, TICK, block, cache, create, create_many, data, having, idle, opens, request, sign_in,
+    signed_in,
 };
 
 /// What a text says: samples by name and labels, as they are written, and the type of each name.

@@ -12,8 +12,8 @@ use sessile::{
     stats::{EvictionCounts, Stats},
 };
 use support::{
-    HOUR, MINUTE, Random, builder, cache, create, create_many, data, fill,
-    fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, Random, builder, cache, create, create_many, data, fill, fill_with_users, filler,
+    having, idle, load, opens, sign_in, signed_in,
 };
 
 const LEN: usize = 256;

@@ -14,8 +14,8 @@ use sessile::{
     internals::cookie::Parts,
 };
 use support::{
-    HOUR, MINUTE, PLAIN, SECOND, TICK, assert_gone, builder, cache, create, create_many,
-    data, fill_with_users, having, idle, later, lifetime, load, opens, request, sign_in, signed_in,
+    HOUR, MINUTE, PLAIN, SECOND, TICK, assert_gone, builder, cache, create, create_many, data,
+    fill_with_users, having, idle, later, lifetime, load, opens, request, sign_in, signed_in,
 };
 
 /// How many replaced ids of a session are remembered.

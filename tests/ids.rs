@@ -18,8 +18,7 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    Random, assert_gone, builder, cache, create, data, field, is_long, load, open,
-    opens, request,
+    Random, assert_gone, builder, cache, create, data, field, is_long, load, open, opens, request,
     rings::{NAME, ring},
 };
 

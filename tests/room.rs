@@ -9,9 +9,7 @@ mod support;
 use std::mem;
 
 use sessile::{IssuedSession, ManualClock, SessionCache, SessionId};
-use support::{
-    NEW, Random, block, builder, data, filler, is_long, largest_block, sign_in,
-};
+use support::{NEW, Random, block, builder, data, filler, is_long, largest_block, sign_in};
 
 const LARGEST: usize = 16 << 10;
 

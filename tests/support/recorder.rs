@@ -18,8 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Error, IssuedSession, Record, SessionCache, UserHash, Version,
-    internals::cookie::Parts,
+    Error, IssuedSession, Record, SessionCache, UserHash, Version, internals::cookie::Parts,
 };
 
 use super::{

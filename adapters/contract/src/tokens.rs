@@ -1,6 +1,6 @@
 //! Values of cookies that an application must refuse: made by the engine itself, elsewhere.
 
-use sessile::{KeyRing, CreateOptions, SessionCache};
+use sessile::{KeyRing, SessionCache};
 
 /// The name that the application's cookie has: the default of the engine.
 pub const COOKIE_NAME: &str = "__Host-session";

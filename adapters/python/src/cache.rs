@@ -12,7 +12,9 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{SessionCacheBuilder, CreateOptions, SessionLimitPolicy, SignInOptions, Timeouts};
+use sessile::{
+    CreateOptions, SessionCacheBuilder, SessionLimitPolicy, SignInOptions, Timeouts, Version,
+};
 
 use crate::{
     clock::ManualClock,
@@ -121,7 +123,8 @@ impl SessionCache {
     /// Stores data in place of a session's own, if nobody did since that version, and gives the new version.
     fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.save(&id.0, version, data)).map_err(raise)
+        let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
+        saved.map(Version::get).map_err(raise)
     }
 
     /// Counts as activity, and changes nothing else.
@@ -298,11 +301,14 @@ fn timeouts(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Timeou
     let span = |setting, given: Option<f64>| -> PyResult<Option<Duration>> {
         given.map(|given| seconds(setting, given)).transpose()
     };
-    Ok(Timeouts {
-        idle_timeout: span("idle_timeout", idle_timeout)?,
-        lifetime: span("lifetime", lifetime)?,
-        ..Timeouts::new()
-    })
+    let mut timeouts = Timeouts::new();
+    if let Some(span) = span("idle_timeout", idle_timeout)? {
+        timeouts = timeouts.idle_timeout(span);
+    }
+    if let Some(span) = span("lifetime", lifetime)? {
+        timeouts = timeouts.lifetime(span);
+    }
+    Ok(timeouts)
 }
 
 /// A header as it was given: the bytes of the wire, or text.

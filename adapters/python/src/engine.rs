@@ -8,7 +8,7 @@ use core::ffi::CStr;
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
-use sessile::{SessionCacheBuilder, KeyRing, SessionCache};
+use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 
 use crate::{errors::wrong, fork::OfProcess};
 

@@ -35,7 +35,7 @@ impl IssuedSession {
     /// The version of the data.
     #[getter]
     fn version(&self) -> u32 {
-        self.0.version
+        self.0.version.get()
     }
 
     fn __repr__(&self) -> &'static str {
@@ -61,7 +61,7 @@ impl Record {
     /// The version of the data, for `save`.
     #[getter]
     fn version(&self) -> u32 {
-        self.record.version
+        self.record.version.get()
     }
 
     /// The data.

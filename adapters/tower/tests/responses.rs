@@ -5,7 +5,7 @@
 mod support;
 
 use axum::{Router, http::StatusCode, routing::get};
-use sessile::{KeyRing, CreateOptions, SessionCache, SignInOptions};
+use sessile::{KeyRing, SessionCache};
 use sessile_contract::Request;
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{Server, cache, contract};

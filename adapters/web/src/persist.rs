@@ -5,8 +5,10 @@
 //! rejected before a new id is issued. Timeouts change last, so that a store that failed leaves them as they were.
 //! It knows of no response.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use sessile::{Error, Grace, IssuedSession, NewSession, SessionId, Timeouts};
+use sessile::{CreateOptions, Error, IssuedSession, SessionId, Timeouts};
 
 use crate::{
     CommitError, SessionManager,
@@ -147,15 +149,15 @@ impl State {
         }
         self.check_admission(request)?;
         let (sessions, keep) = (&request.sessions, self.pending.keep);
-        let mut new = NewSession::default().admitted().timeouts(sessions.timeouts(keep));
+        let mut new = CreateOptions::new().admitted().timeouts(sessions.timeouts(keep));
         if let Some(sign_in) = &self.pending.sign_in {
-            new = new.user(&sign_in.user, sign_in.to_engine(keep));
+            new = new.user(sign_in.user_info());
         }
         if let Some(id) = &replaces {
             new = new.replaces(id);
         }
         let IssuedSession { id, token, version, .. } =
-            sessions.cache().create(data.as_bytes(), new)?;
+            sessions.cache().create_with(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.pending.sign_in.is_some();
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
@@ -185,28 +187,34 @@ impl State {
             }
             match self.update_once(request, phase) {
                 Err(error) if error == Error::Conflict.into() => {}
-                done => return done,
+                Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts),
+                done => return done.map(drop),
             }
             (is_stale, self.notes.is_merged) = (true, true);
         }
         Err(Error::Conflict.into())
     }
 
-    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves.
-    fn update_once(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves. Returns the
+    /// timeouts that are still to be set.
+    fn update_once(
+        &mut self,
+        request: &Request,
+        phase: Phase,
+    ) -> Result<Option<Timeouts>, CommitError> {
         let data = self.changed(request)?;
         let signs_in = self.pending.sign_in.is_some();
         if !signs_in && data.is_vacant() && self.end_emptied(request)? {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
-            return Ok(());
+            return Ok(None);
         }
         // What cannot be stored is rejected before anything is done.
         let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
         if len > limit {
-            return Err(Error::TooLarge { len, limit }.into());
+            return Err(Error::TooLarge { given: len, max: limit }.into());
         }
         if signs_in {
-            return self.sign_in(request);
+            return self.sign_in(request).map(|()| None);
         }
         let data = if self.rotate(request, phase, len)? { self.changed(request)? } else { data };
         self.save(request, data)
@@ -242,8 +250,8 @@ impl State {
         let keep = self.pending.keep;
         let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
         let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
-        let with = with.data(live.version, data.as_bytes());
-        let issued = request.sessions.cache().sign_in(&live.id, &sign_in.user, with)?;
+        let with = with.replace_data(live.version, data.as_bytes());
+        let issued = request.sessions.cache().sign_in_with(&live.id, &sign_in.user, with)?;
         let IssuedSession { id, token, version, .. } = issued;
         *live = Live { id, version, authenticated: true, record: None, data };
         self.cookie = Some(Cookie::Issue(token));
@@ -262,9 +270,9 @@ impl State {
                 self.close_forms();
                 Ok(true)
             }
-            Some(_) => self.rotate_now(request, Grace::NONE, true),
+            Some(_) => self.rotate_now(request, Duration::ZERO, true),
             None if self.pending.rotate => {
-                let grace = Grace::of(request.sessions.grace_when_asked());
+                let grace = request.sessions.grace_when_asked();
                 self.rotate_now(request, grace, false)
             }
             None if phase == Phase::Commit && self.is_due(request) => {
@@ -278,7 +286,7 @@ impl State {
     fn rotate_now(
         &mut self,
         request: &Request,
-        grace: Grace,
+        grace: Duration,
         is_for_user: bool,
     ) -> Result<bool, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -302,7 +310,7 @@ impl State {
         if !has_room && self.has_form {
             return Ok(false);
         }
-        match cache.rotate(&old, Grace::of(request.sessions.grace())) {
+        match cache.rotate(&old, request.sessions.grace()) {
             Ok(issued) => self.moved(issued),
             Err(Error::Rotated) => return Ok(false),
             Err(Error::Gone) => return Err(Error::Gone),
@@ -335,17 +343,35 @@ impl State {
         }
     }
 
-    /// Saves what differs, then changes the timeouts: a save that fails leaves them as they were. The version is the
-    /// one that was read, also after a new id was issued: what was saved in between must show as a conflict.
-    fn save(&mut self, request: &Request, data: Pairs) -> Result<(), CommitError> {
+    /// Saves the data if it differs. The version is the one that was read, also after a new id was issued: a save in
+    /// between must show as a conflict. Returns the timeouts that are still to be set.
+    fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();
+        // By the data that was read: saving may mark the session as remembered.
         let timeouts = self.pending.keep.map(|keep| live.timeouts(keep, &request.sessions));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
         }
-        timeouts.map_or(Ok(()), |timeouts| Ok(cache.set_timeouts(&live.id, timeouts)?))
+        Ok(timeouts)
+    }
+
+    /// Sets the timeouts after the data was saved: a save that fails leaves them unchanged. They do not depend on the
+    /// data, so a change by another request in between needs only its version. The changes of this request must not
+    /// be applied again: a sum would count twice.
+    fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        for _ in 0..TRIES {
+            match request.sessions.cache().set_timeouts(&live.id, live.version, timeouts) {
+                Err(Error::Conflict) => live.reload(&request.sessions)?,
+                set => {
+                    live.version = set?;
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::Conflict.into())
     }
 }
 
@@ -356,7 +382,7 @@ impl Live {
         let timeouts = sessions.timeouts(Some(keep));
         match keep {
             CookiePersistence::Used | CookiePersistence::Usual if !self.is_remembered() => {
-                Timeouts { lifetime_from_now: None, ..timeouts }
+                Timeouts::new().idle_timeout(sessions.idle_timeout())
             }
             _ => timeouts,
         }

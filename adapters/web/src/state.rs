@@ -5,7 +5,7 @@
 //! application: log lines are kept as [`Notes`], and the admission hook is asked by the caller.
 
 use bytes::{Bytes, BytesMut};
-use sessile::{Error, Record, SessionId, Token};
+use sessile::{Error, Record, SessionId, Token, Version};
 
 use crate::{
     CommitError, SessionError, SessionManager, SessionRequest, SignIn,
@@ -110,7 +110,7 @@ pub(crate) enum Stored {
 /// A session that was found, or made.
 pub(crate) struct Live {
     pub(crate) id: SessionId,
-    pub(crate) version: u32,
+    pub(crate) version: Version,
     pub(crate) authenticated: bool,
     /// What the engine said of it; nothing since this request gave it the id that it has.
     pub(crate) record: Option<Record>,

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
-use sessile::{Error, CreateOptions, SessionCache, SignInOptions};
+use sessile::{Error, SessionCache};
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 

@@ -7,7 +7,7 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
-use sessile::{ManualClock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 

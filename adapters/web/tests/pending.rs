@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{ManualClock, Error, CreateOptions, SessionCache, SessionId, SessionLimitPolicy, SignInOptions};
+use sessile::{CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy};
 use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -94,7 +94,7 @@ fn fill(cache: &SessionCache) -> Vec<SessionId> {
     let mut ids = Vec::new();
     let mut sign_one_in = || {
         let user = format!("user {}", ids.len());
-        let new = CreateOptions::new().user(&user, SignInOptions::new());
+        let new = CreateOptions::new().user(user.as_str());
         ids.push(cache.create_with(&[0; 512], new).unwrap().id);
     };
     while cache.stats().evicted.authenticated == 0 {
@@ -139,7 +139,7 @@ fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
     let settings =
         builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
-    let ada = CreateOptions::new().user("ada", SignInOptions::new());
+    let ada = CreateOptions::new().user("ada");
     let elsewhere = cache.create_with(b"", ada).unwrap();
     let mut browser = visitor(&cache);
     let (_, reply) = browser.visit(|session| {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use sessile::{ManualClock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 use tracing::{Event, Metadata, Subscriber, span};

@@ -8,7 +8,7 @@
 
 use std::{env, process::Command};
 
-use sessile::{Clock, CreateOptions, SessionCache, SignInOptions};
+use sessile::{Clock, SessionCache};
 
 use crate::{
     Plan,
@@ -151,8 +151,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
         let Ok(issued) = cache.create(&value) else {
             break;
         };
-        if users && cache.sign_in(&issued.id, &format!("user {number}")).is_err()
-        {
+        if users && cache.sign_in(&issued.id, &format!("user {number}")).is_err() {
             break;
         }
         // A look at the statistics takes all locks, so it is taken only now and then.

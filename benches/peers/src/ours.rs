@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{SessionCacheBuilder, Clock, IssuedSession, KeyRing, CreateOptions, SessionCache, SessionId, SignInOptions, Token};
+use sessile::{Clock, IssuedSession, KeyRing, SessionCache, SessionCacheBuilder, SessionId, Token};
 
 use crate::{
     contender::Contender,

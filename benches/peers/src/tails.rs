@@ -17,7 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, Error, IssuedSession, CreateOptions, SessionCache, SessionId, SignInOptions, Token};
+use sessile::{Clock, CreateOptions, Error, IssuedSession, SessionCache, SessionId, Token};
 
 use crate::{
     Plan,
@@ -225,7 +225,7 @@ impl ShardUser {
 }
 
 fn create(cache: &SessionCache, user: &str, len: usize) -> IssuedSession {
-    let new = CreateOptions::new().user(user, SignInOptions::new());
+    let new = CreateOptions::new().user(user);
     cache.create_with(&vec![0x5a; len], new).expect("a user makes room")
 }
 

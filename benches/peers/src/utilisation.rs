@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use sessile::{Clock, CreateOptions, SessionCache, SignInOptions, stats::Stats};
+use sessile::{Clock, SessionCache, stats::Stats};
 
 use crate::{
     Plan,

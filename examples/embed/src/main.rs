@@ -7,7 +7,7 @@
 use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
-use sessile::{ManualClock, IssuedSession, KeyRing, CreateOptions, Record, SessionCache, SetCookie, SignInOptions, Token};
+use sessile::{IssuedSession, KeyRing, ManualClock, Record, SessionCache, SetCookie, Token};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let clock = ManualClock::new();

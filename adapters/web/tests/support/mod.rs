@@ -4,7 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::{SessionCacheBuilder, KeyRing, SessionCache};
+use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 use sessile_web::{CommitError, Session, SessionManager};
 
 pub(crate) const KEY: &[u8] = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-a key of the tests";

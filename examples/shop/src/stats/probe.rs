@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{CreateOptions, SessionCache, SessionId, stats::Stats};
+use sessile::{SessionCache, SessionId, stats::Stats};
 
 /// The length of the probe's session, in bytes.
 pub(crate) const SIZE: usize = 256;
