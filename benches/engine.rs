@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use sessile::{Clock, IssuedSession, KeyRing, NewSession, SessionCache, SignIn};
+use sessile::{Clock, IssuedSession, KeyRing, ManualClock, SessionCache};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -170,7 +170,7 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("sessions", sessions), |bencher| {
             bencher.iter_custom(|times| {
                 let stroke = |_| {
-                    (0..sessions).for_each(|_| assert!(make(&cache, b"x").version > 0));
+                    (0..sessions).for_each(|_| assert!(make(&cache, b"x").version.get() > 0));
                     assert!(cache.len() >= sessions);
                     let start = Instant::now();
                     cache.end_all();
@@ -212,8 +212,8 @@ fn expire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("expire");
     group.throughput(Throughput::Elements(1));
     for size in SIZES {
-        let clock = Clock::manual();
-        let cache = cache(&clock);
+        let clock = ManualClock::new();
+        let cache = cache(&clock.clone().into());
         let data = vec![b'x'; size];
         group.bench_function(BenchmarkId::new("a session", size), |bencher| {
             bencher.iter_custom(|sessions| {
@@ -239,7 +239,7 @@ fn end_all(bed: &Bed) {
     }
 }
 
-fn expired(cache: &SessionCache, clock: &Clock) -> Duration {
+fn expired(cache: &SessionCache, clock: &ManualClock) -> Duration {
     clock.advance(Duration::from_secs(31 * 60));
     let start = Instant::now();
     while cache.maintain(usize::MAX).more {}
@@ -283,11 +283,11 @@ fn cache(clock: &Clock) -> SessionCache {
 }
 
 fn make(cache: &SessionCache, data: &[u8]) -> IssuedSession {
-    cache.create(data, NewSession::default()).expect("anonymous sessions make room")
+    cache.create(data).expect("anonymous sessions make room")
 }
 
 fn sign_in_to(cache: &SessionCache, guest: &IssuedSession, name: &str) -> IssuedSession {
-    cache.sign_in(&guest.id, name, SignIn::default()).expect("anonymous sessions make room")
+    cache.sign_in(&guest.id, name).expect("anonymous sessions make room")
 }
 
 /// 800 bytes, the session's cookie in the middle.

@@ -8,12 +8,11 @@ mod exposition;
 mod horizon;
 mod issuing;
 mod maintenance;
-mod new_session;
+mod options;
 mod reading;
 mod record;
 mod route;
-mod sign_in;
-mod stats;
+pub(crate) mod stats;
 mod users;
 
 use core::fmt;
@@ -24,7 +23,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::{
     clock::{Tick, to_tick},
-    config::{Builder, Grace, Timeouts},
+    config::{SessionCacheBuilder, Timeouts},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
     events::{Event, Journal},
@@ -35,12 +34,10 @@ use crate::{
 use aliases::{Reuses, Step};
 use horizon::Horizon;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
-pub use new_session::NewSession;
-pub use record::{IssuedSession, Record};
-pub use sign_in::SignIn;
-use stats::Counters;
-pub use stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats};
-pub use users::Device;
+pub use options::{CreateOptions, SignInOptions, UserInfo};
+pub use record::{IssuedSession, Record, Version};
+use stats::{Counters, Stats};
+pub use users::SessionInfo;
 
 /// A cache of sessions in memory that was fixed when it was built.
 ///
@@ -49,11 +46,11 @@ pub use users::Device;
 ///
 /// ```
 /// use bytes::BytesMut;
-/// use sessile::{KeyRing, NewSession, SessionCache};
+/// use sessile::{KeyRing, SessionCache};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
 ///
-/// let made = cache.create(b"a cart", NewSession::default())?;
+/// let made = cache.create(b"a cart")?;
 /// let header = format!("theme=dark; __Host-session={}", made.token.as_str());
 ///
 /// let mut buffer = BytesMut::new();
@@ -61,7 +58,7 @@ pub use users::Device;
 /// assert_eq!(&buffer[..], b"a cart");
 ///
 /// let version = cache.save(&record.id, record.version, b"a fuller cart")?;
-/// assert!(version > record.version);
+/// assert_ne!(version, record.version);
 ///
 /// cache.end(&record.id);
 /// assert!(cache.open([header.as_bytes()], &mut buffer).is_none());
@@ -85,7 +82,7 @@ struct Inner {
     plan: Plan,
     idle_timeout: Tick,
     lifetime: Tick,
-    settings: Builder,
+    settings: SessionCacheBuilder,
 }
 
 /// A shard, its lock, and what is read without it.
@@ -97,29 +94,41 @@ struct Stripe {
 }
 
 impl SessionCache {
-    /// The settings, to begin with.
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::new()
+    /// Creates a builder with the default settings.
+    pub fn builder() -> SessionCacheBuilder {
+        SessionCacheBuilder::new()
     }
 
-    /// Makes a new session of `data`, if the hook of [`admission`](Builder::admission) lets it: an anonymous one, unless
-    /// it has a [user](NewSession::user) from the start.
+    /// Creates an anonymous session with the default options.
     ///
     /// # Errors
-    /// [`Refused`](Error::AdmissionDenied) by the hook, [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) when it
-    /// is anonymous and could only displace sessions with a user, or take what is kept for them,
-    /// [`Entropy`](Error::Entropy), and those of [`sign_in`](Self::sign_in) with a user. Then nothing was changed.
-    pub fn create(&self, data: &[u8], new: NewSession<'_>) -> Result<IssuedSession, Error> {
-        if !new.admitted {
-            self.ask_hook(new.key)?;
+    /// Those of [`create_with`](Self::create_with).
+    pub fn create(&self, data: &[u8]) -> Result<IssuedSession, Error> {
+        self.create_with(data, CreateOptions::new())
+    }
+
+    /// Creates a session, if the [`admission`](SessionCacheBuilder::admission) hook admits it. The session is
+    /// anonymous unless the options name a [user](CreateOptions::user).
+    ///
+    /// # Errors
+    /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) if the
+    /// session is anonymous and could only evict authenticated sessions or use the memory that is reserved for them,
+    /// [`Entropy`](Error::Entropy), and with a user those of [`sign_in`](Self::sign_in). On an error nothing is
+    /// changed.
+    pub fn create_with(
+        &self,
+        data: &[u8],
+        options: CreateOptions<'_>,
+    ) -> Result<IssuedSession, Error> {
+        if !options.admitted {
+            self.ask_hook(options.admission_key)?;
         }
         self.check_len(data)?;
-        let made = match new.user {
-            Some((user, with)) => self.create_for(user, with, &new, data),
-            None => self.create_anonymous(new.timeouts, data),
+        let made = match options.user {
+            Some(user) => self.create_for(user, &options, data),
+            None => self.create_anonymous(options.timeouts, data),
         }?;
-        if let Some(old) = new.replaces {
+        if let Some(old) = options.replaces {
             self.end(&old);
         }
         Ok(made)
@@ -161,20 +170,20 @@ impl SessionCache {
         }
     }
 
-    /// Stores data in place of a session's own, if nobody did since the version that the caller read, and
-    /// gives the new version. Counts as activity.
+    /// Replaces a session's data if it still has `version`, the one that the caller read, and returns the new
+    /// version. Counts as activity.
     ///
     /// # Errors
     /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone), [`TooLarge`](Error::TooLarge),
     /// [`Full`](Error::Full). Then nothing was changed.
-    pub fn save(&self, id: &SessionId, version: u32, data: &[u8]) -> Result<u32, Error> {
+    pub fn save(&self, id: &SessionId, version: Version, data: &[u8]) -> Result<Version, Error> {
         self.check_len(data)?;
         if !self.has_home(id) {
             return Err(Error::Gone);
         }
-        let save = |shard: &mut Shard, now| shard.save(&id.id, version, data, now);
+        let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
         let saved = self.with_room(id.home, || self.write(id.home, save));
-        saved.map_err(|refusal| self.refuse(refusal))
+        saved.map(Version::new).map_err(|refusal| self.refuse(refusal))
     }
 
     /// Counts as activity, and changes nothing else.
@@ -185,40 +194,60 @@ impl SessionCache {
         self.write_to(id, |shard, now| shard.touch(&id.id, now))
     }
 
-    /// Gives a session timeouts of its own, from now on, and counts as activity; the lifetime counts from its
-    /// creation, or from the sign-in that renewed it. One that is over already ends the session.
+    /// Sets per-session timeouts if the session still has `version`, the one that the caller read, and returns the new
+    /// version. Counts as activity. The lifetime counts from the session's creation, or from the sign-in that renewed
+    /// it. A lifetime that is over already ends the session.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::{Error, KeyRing, SessionCache, Timeouts};
+    ///
+    /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
+    /// let made = cache.create(b"a cart")?;
+    /// let short = Timeouts::new().idle_timeout(Duration::from_secs(5 * 60));
+    /// let version = cache.set_timeouts(&made.id, made.version, short)?;
+    /// assert_eq!(cache.save(&made.id, made.version, b"late"), Err(Error::Conflict));
+    /// cache.save(&made.id, version, b"a fuller cart")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Gone`](Error::Gone).
-    pub fn set_timeouts(&self, id: &SessionId, timeouts: Timeouts) -> Result<(), Error> {
+    /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone). On an error nothing is changed.
+    pub fn set_timeouts(
+        &self,
+        id: &SessionId,
+        version: Version,
+        timeouts: Timeouts,
+    ) -> Result<Version, Error> {
         self.write_to(id, |shard, now| {
             let change = |times, start| self.change(times, start, timeouts, now);
-            shard.set_times(&id.id, now, change)
+            shard.set_times(&id.id, version.get(), now, change)
         })
+        .map(Version::new)
     }
 
-    /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it,
+    /// Replaces a session's id. Within the grace period (whole ticks of 100 ms, rounded down; zero for none) and the session's idle timeout, the old one still opens it,
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
     /// follows it to the new one, and so that its use shows: as [`reused`](RejectionCounts::reused), as an
-    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
+    /// [event](Self::next_event), and by [`end_reused`](SessionCacheBuilder::end_reused) as the end of the session. Of one session
     /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///
     /// ```
     /// use std::time::Duration;
     /// use bytes::BytesMut;
-    /// use sessile::{Clock, Error, Grace, KeyRing, NewSession, SessionCache};
+    /// use sessile::{Error, KeyRing, ManualClock, SessionCache};
     ///
-    /// let clock = Clock::manual();
+    /// let clock = ManualClock::new();
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.clock(clock.clone()).build()?;
-    /// let old = cache.create(b"a cart", NewSession::default())?;
-    /// let new = cache.rotate(&old.id, Grace::of(Duration::from_secs(10)))?;
+    /// let old = cache.create(b"a cart")?;
+    /// let new = cache.rotate(&old.id, Duration::from_secs(10))?;
     ///
     /// let mut buffer = BytesMut::new();
     /// assert!(cache.load(&new.id, &mut buffer).is_some());
     /// assert!(cache.load(&old.id, &mut buffer).is_some());
-    /// assert_eq!(cache.rotate(&old.id, Grace::NONE).err(), Some(Error::Rotated));
+    /// assert_eq!(cache.rotate(&old.id, Duration::ZERO).err(), Some(Error::Rotated));
     ///
     /// clock.advance(Duration::from_secs(10));
     /// assert!(cache.load(&old.id, &mut buffer).is_none());
@@ -229,12 +258,12 @@ impl SessionCache {
     /// # Errors
     /// [`Rotated`](Error::Rotated), [`Gone`](Error::Gone), [`GraceTooLong`](Error::GraceTooLong),
     /// [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
-    pub fn rotate(&self, id: &SessionId, grace: Grace) -> Result<IssuedSession, Error> {
-        let limit = self.0.settings.lifetime;
-        if grace.0 > limit {
-            return Err(Error::GraceTooLong { given: grace.0, limit });
+    pub fn rotate(&self, id: &SessionId, grace: Duration) -> Result<IssuedSession, Error> {
+        let max = self.0.settings.lifetime;
+        if grace > max {
+            return Err(Error::GraceTooLong { given: grace, max });
         }
-        let grace = to_tick(grace.0);
+        let grace = to_tick(grace);
         self.reissue(id, id.home, |new, stamp| {
             self.write(id.home, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
         })
@@ -258,14 +287,14 @@ impl SessionCache {
     }
 
     /// The oldest event that the application has not taken yet. Events are kept if the cache was built with
-    /// [room for them](Builder::events).
+    /// [room for them](SessionCacheBuilder::events).
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache, EventKind, EndReason};
+    /// use sessile::{KeyRing, SessionCache, EventKind, EndReason};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.events(1_000).build()?;
-    /// let made = cache.create(b"", NewSession::default())?;
+    /// let made = cache.create(b"")?;
     /// cache.end(&made.id);
     ///
     /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two things happened"));
@@ -286,8 +315,8 @@ impl SessionCache {
     /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated) by an id that the session had before, for as long as
     /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
     /// changed.
-    pub fn end_if_unchanged(&self, id: &SessionId, version: u32) -> Result<(), Error> {
-        self.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version, now))
+    pub fn end_if_unchanged(&self, id: &SessionId, version: Version) -> Result<(), Error> {
+        self.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version.get(), now))
     }
 
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
@@ -390,7 +419,7 @@ impl SessionCache {
     }
 
     /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
     pub fn count(&self, word: u64) -> usize {
@@ -398,7 +427,7 @@ impl SessionCache {
     }
 
     /// The most sessions that are walked for one user's. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
     pub fn longest_chain(&self) -> usize {
@@ -407,7 +436,7 @@ impl SessionCache {
     }
 
     /// How many words were moved to make room. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
     pub fn moved_words(&self) -> u64 {
@@ -415,14 +444,14 @@ impl SessionCache {
     }
 
     /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn panic_in(&self, id: &SessionId) {
         self.write(id.home, |shard, _| shard.panic_in(&id.id));
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn validate(&self) {
         self.shards().for_each(|shard| shard.validate());

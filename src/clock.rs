@@ -1,7 +1,7 @@
 //! Time in ticks of 100 ms since the clock was made.
 //!
 //! The system clock counts suspend and never goes back; a step of the wall clock does not move it.
-//! The manual clock moves when it is told to. Nothing here knows what a session is.
+//! The manual clock moves only by `advance`. Nothing here knows what a session is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,22 +13,28 @@ pub(crate) type Tick = u32;
 /// The length of a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// The clock that a cache reads: the machine's, or one that a test moves by hand.
+/// The clock that a cache reads: the machine's, or a [`ManualClock`].
+///
+/// Cheap to clone; clones show the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+/// A clock that only [`advance`](Self::advance) moves, for tests of expiry that do not wait.
 ///
 /// Cheap to clone; clones show the same time.
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessile::{Clock, KeyRing, NewSession, SessionCache};
+/// use sessile::{KeyRing, ManualClock, SessionCache};
 ///
-/// let clock = Clock::manual();
+/// let clock = ManualClock::new();
 /// let cache = SessionCache::builder()
 ///     .memory(4 << 20)
 ///     .idle_timeout(Duration::from_secs(60))
 ///     .keys(KeyRing::generate()?)
 ///     .clock(clock.clone())
 ///     .build()?;
-/// let made = cache.create(b"hello", NewSession::default())?;
+/// let made = cache.create(b"hello")?;
 /// let mut buffer = bytes::BytesMut::new();
 ///
 /// clock.advance(Duration::from_secs(59));
@@ -38,44 +44,60 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct ManualClock(Arc<AtomicU64>);
 
 #[derive(Clone, Debug)]
 enum Source {
     System(Arc<System>),
-    Manual(Arc<AtomicU64>),
+    Manual(ManualClock),
 }
 
 impl Clock {
-    /// The machine's clock. On Linux it counts the time that the machine was suspended, at most one
+    /// Creates the machine's clock. On Linux it counts the time that the machine was suspended, at most one
     /// tick late after a resume; elsewhere it is the standard library's monotonic clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Arc::new(System::new())))
     }
 
-    /// A clock that stands still until [`advance`](Self::advance) moves it.
-    #[must_use]
-    pub fn manual() -> Self {
-        Self(Source::Manual(Arc::new(AtomicU64::new(0))))
-    }
-
-    /// Moves a manual clock on, and stops at its end after 584 years. A system clock is not moved.
-    pub fn advance(&self, by: Duration) {
-        let Source::Manual(nanos) = &self.0 else {
-            return;
-        };
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // One clock's hand, seen by whoever shares it; it orders nothing else.
-        let _ = nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
-    }
-
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match &self.0 {
             Source::System(clock) => clock.now(),
-            Source::Manual(nanos) => to_tick(Duration::from_nanos(nanos.load(Relaxed))),
+            Source::Manual(clock) => clock.now(),
         }
+    }
+}
+
+impl ManualClock {
+    /// Creates a clock at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(0)))
+    }
+
+    /// Moves the clock forward by `by`. It stops at its end after 584 years.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        // `Relaxed`: the one word is all that the clones share; it orders nothing else.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
+    }
+
+    #[inline]
+    fn now(&self) -> Tick {
+        to_tick(Duration::from_nanos(self.0.load(Relaxed)))
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(clock: ManualClock) -> Self {
+        Self(Source::Manual(clock))
     }
 }
 
@@ -161,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_manual_clock_adds_up_and_stops_at_its_end() {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         clock.advance(Duration::from_millis(50));
         assert_eq!(clock.now(), 0);
         clock.clone().advance(Duration::from_millis(50));

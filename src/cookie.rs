@@ -14,26 +14,21 @@
 //! no keys, and nothing here knows whether a session exists.
 
 mod header;
-#[cfg(feature = "internals")]
+#[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod internals;
-mod keys;
-mod set_cookie;
-mod token;
+pub(crate) mod keys;
+pub(crate) mod set_cookie;
+pub(crate) mod token;
 mod well_known;
 
-pub use crate::error::{CookieError, KeyError};
 pub use header::candidates;
-pub use keys::KeyRing;
-pub use set_cookie::{SameSite, SetCookie, SetCookieBuilder};
-pub use token::Token;
 
 pub(crate) use header::Reader;
-pub(crate) use keys::{Keys, Prf};
+pub(crate) use keys::{KeyRing, Keys, Prf};
 pub(crate) use set_cookie::check_name;
-pub(crate) use token::{Parts, Tag};
+pub(crate) use token::{Parts, Tag, Token};
 
-/// How many values of the session's cookie name a request may hold before the rest is ignored, over
-/// all its `Cookie` fields. A browser sends one; more come from cookies with other paths or domains,
-/// or from somebody who tosses them in.
+/// The maximum number of values of the session's cookie name that are read from one request, over all its `Cookie`
+/// fields. A browser sends one; more come from cookies with other paths or domains, or from an attacker.
 pub const MAX_CANDIDATES: usize = 4;

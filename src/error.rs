@@ -1,102 +1,106 @@
-//! What can be refused, and what would be right instead.
+//! Errors. Each text says what is wrong and then what to do.
+//!
+//! Fields follow one convention: `given` is what was rejected, `min` and `max` are the limits. The setup errors
+//! ([`BuildError`], [`CookieError`], [`KeyError`]) print their text in `Debug` too, so that
+//! `fn main() -> Result<(), Box<dyn Error>>` shows it. `Display` of [`BuildError`] contains the inner error; no
+//! `source()` repeats it.
 
 use core::fmt;
 use std::time::Duration;
 
-/// Why a verb of [`SessionCache`](crate::SessionCache) changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Errors of the verbs of [`SessionCache`](crate::SessionCache). On an error nothing is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such session: it never was, it ended, it expired, or its id was rotated away.
+    /// The session does not exist: it was never created, it ended, it expired, or its id was replaced.
     Gone,
-    /// The id is an old one: whoever rotated it has sent the new cookie, and there is nothing to do. Most verbs say
-    /// so only within its grace, [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) for as long as it is remembered.
+    /// The id was replaced. The response to the request that replaced it carries the new cookie. Most verbs return
+    /// this only within the grace period, [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) for as long as
+    /// the id is remembered.
     Rotated,
-    /// A grace is longer than a session may live.
+    /// The grace period is longer than the cache's lifetime.
     GraceTooLong {
-        /// The grace.
+        /// The grace period.
         given: Duration,
-        /// The longest permitted: [`Builder::lifetime`](crate::Builder::lifetime).
-        limit: Duration,
+        /// The maximum: [`SessionCacheBuilder::lifetime`](crate::SessionCacheBuilder::lifetime).
+        max: Duration,
     },
-    /// The session was saved by somebody else since that version was read: load it again.
+    /// The session was changed by another request since that version was read. Load it again.
     Conflict,
-    /// No room, and nothing there that may go to make some.
+    /// The cache is full and no session can be evicted.
     Full,
-    /// The application's own hook, which [`Builder::admission`](crate::Builder::admission) took, refused the session.
+    /// The [`admission`](crate::SessionCacheBuilder::admission) hook denied the session.
     AdmissionDenied,
-    /// The data is longer than a session may be.
+    /// The data is larger than a session may be.
     TooLarge {
         /// The length of the data, in bytes.
-        len: usize,
-        /// The longest permitted, in bytes: [`Builder::max_session_size`](crate::Builder::max_session_size).
-        limit: usize,
+        given: usize,
+        /// The maximum, in bytes: [`SessionCacheBuilder::max_session_size`](crate::SessionCacheBuilder::max_session_size).
+        max: usize,
     },
     /// A user's name is empty.
     EmptyUser,
-    /// The label of a sign-in is too long.
+    /// The label of a session is too long.
     LabelTooLong {
-        /// Its length, in bytes.
-        len: usize,
-        /// The longest permitted, in bytes.
-        limit: usize,
+        /// The length of the label, in bytes.
+        given: usize,
+        /// The maximum, in bytes.
+        max: usize,
     },
-    /// The user has as many sessions as [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user)
-    /// permits, and none is to end for another.
+    /// The user has reached [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user), and the
+    /// policy ends none of the sessions.
     TooManySessions,
-    /// A sign-in whose timeouts are over already, counted from the session's start: the session would not open.
-    /// [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) or
-    /// [`renew_lifetime`](crate::SignIn::renew_lifetime) counts from the sign-in.
+    /// The timeouts of a sign-in, counted from the session's start, are over already.
+    /// [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) and
+    /// [`renew_lifetime`](crate::SignInOptions::renew_lifetime) count from the sign-in.
     LifetimeOver,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     Entropy,
+    /// Reserved: the store behind the cache cannot be reached. Only a cache with a store returns this, never a
+    /// [`SessionCache`](crate::SessionCache) alone. The HTTP status is 503.
+    Unreachable,
 }
 
-/// Why [`Builder::build`](crate::Builder::build) refused its settings. The texts name the setting, what it was and what
-/// it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Errors of [`SessionCacheBuilder::build`](crate::SessionCacheBuilder::build). The texts name the setting and its
+/// limits.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `memory` is too small to hold one of the largest sessions, or is more than can be addressed.
     Memory {
         /// The setting, in bytes.
         given: usize,
-        /// The least that would do, in bytes.
-        least: usize,
-        /// The most that can be addressed, in bytes.
-        most: usize,
+        /// The minimum, in bytes.
+        min: usize,
+        /// The maximum, in bytes.
+        max: usize,
     },
-    /// `max_session_size` is zero or more than a session's length field can say.
+    /// `max_session_size` is zero or does not fit a session's length field.
     MaxSessionSize {
         /// The setting, in bytes.
         given: usize,
-        /// The most, in bytes.
-        most: usize,
+        /// The maximum, in bytes.
+        max: usize,
     },
-    /// `max_sessions_per_user` is zero, so that nobody could sign in.
-    MaxSessionsPerUser {
-        /// The setting.
-        given: usize,
-        /// The least.
-        least: usize,
-    },
+    /// `max_sessions_per_user` is zero, so that no user could sign in.
+    MaxSessionsPerUser,
     /// `reserved_for_authenticated` leaves a shard no room for one of the largest sessions without a user.
     ReservedForAuthenticated {
         /// The setting, in bytes.
         given: usize,
-        /// The most that would do, in bytes.
-        most: usize,
+        /// The maximum, in bytes.
+        max: usize,
     },
-    /// A timeout is shorter than the engine can keep, or longer.
+    /// A timeout is shorter or longer than the engine supports.
     Timeout {
         /// `idle_timeout` or `lifetime`.
         setting: &'static str,
         /// The setting.
         given: Duration,
-        /// The least.
-        least: Duration,
-        /// The most.
-        most: Duration,
+        /// The minimum.
+        min: Duration,
+        /// The maximum.
+        max: Duration,
     },
     /// `idle_timeout` is longer than `lifetime`, so it could never be reached.
     Contradiction {
@@ -111,17 +115,17 @@ pub enum BuildError {
     Keys(KeyError),
     /// `cookie_name` is not a cookie's name.
     CookieName(CookieError),
-    /// The system has no such memory to give.
+    /// The operating system does not provide the memory.
     Allocation {
         /// The setting `memory`, in bytes.
-        bytes: usize,
+        given: usize,
     },
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     Entropy,
 }
 
-/// Why [`SetCookieBuilder::build`](crate::SetCookieBuilder::build) refused its settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Errors of [`SetCookieBuilder::build`](crate::SetCookieBuilder::build).
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CookieError {
     /// The name is not a token of RFC 9110.
@@ -149,9 +153,9 @@ pub enum CookieError {
         /// `name` or `path`.
         setting: &'static str,
         /// Its length, in bytes.
-        len: usize,
-        /// The most, in bytes.
-        most: usize,
+        given: usize,
+        /// The maximum, in bytes.
+        max: usize,
     },
     /// A setting contradicts another, so that browsers would refuse the cookie.
     Contradiction {
@@ -166,42 +170,42 @@ pub enum CookieError {
     },
 }
 
-/// Why a [`KeyRing`](crate::KeyRing) was refused. Positions count from 1, the newest key. No text
-/// holds a key or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Errors of [`KeyRing`](crate::KeyRing). Positions count from 1, the newest key. No text contains a key or a part of
+/// one.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
     /// There is no key.
     NoKey,
     /// More keys than a ring holds.
     TooMany {
-        /// How many there are.
+        /// The number of keys.
         given: usize,
-        /// The most.
-        most: usize,
+        /// The maximum.
+        max: usize,
     },
     /// A key is not base64 text.
     Base64 {
-        /// Which key.
+        /// The position of the key.
         position: usize,
     },
     /// A key is shorter than 32 bytes, or empty.
     Short {
-        /// Which key.
+        /// The position of the key.
         position: usize,
-        /// Its length, in bytes.
-        len: usize,
+        /// The length of the key, in bytes.
+        given: usize,
     },
     /// A key is in the ring twice.
     Repeated {
-        /// Which key.
+        /// The position of the key.
         position: usize,
         /// Where it was before.
         first: usize,
     },
     /// A key is published somewhere, or easy to guess.
     WellKnown {
-        /// Which key.
+        /// The position of the key.
         position: usize,
         /// Where it is known from, or what it is made of.
         origin: &'static str,
@@ -209,7 +213,7 @@ pub enum KeyError {
     /// Two keys of the ring have the same key number, by which a token names its key. That happens to
     /// one pair in 256 and says nothing against either.
     SameNumber {
-        /// Which key.
+        /// The position of the key.
         position: usize,
         /// The one before it with that number.
         first: usize,
@@ -218,7 +222,7 @@ pub enum KeyError {
     /// until the cache's lifetime and idle timeout have passed since that one was retired. Were it let in, tags of the
     /// retired key would be taken for its own. It says nothing against the key; another will do.
     UsedNumber {
-        /// Which key.
+        /// The position of the key.
         position: usize,
     },
     /// The environment variable is not set.
@@ -231,77 +235,73 @@ pub enum KeyError {
         /// Its name.
         variable: String,
     },
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     Entropy,
 }
 
-/// Why a text is not a [`Handle`](crate::Handle).
+/// Errors of parsing a [`Handle`](crate::Handle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// It has another length.
+    /// The text has another length.
     Length {
         /// Its length, in bytes.
-        len: usize,
+        given: usize,
     },
-    /// Something in it is no lowercase hexadecimal digit.
+    /// A byte is not a lowercase hexadecimal digit.
     Digit {
-        /// Which byte, counted from 1.
+        /// The position of the byte, counted from 1.
         position: usize,
     },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("there is no such session, or no longer"),
-            Self::Rotated => f.write_str(
-                "the session has a new id, which was sent to whoever asked for it; there is nothing to send",
-            ),
-            Self::GraceTooLong { given, limit } => {
-                write!(f, "the grace was {given:?}; it must be at most {limit:?} (`lifetime`)")
+        let text = match self {
+            Self::GraceTooLong { given, max } => {
+                return write!(f, "grace must be at most {max:?} (`lifetime`), got {given:?}");
             }
-            Self::Conflict => {
-                f.write_str("the session was saved since that version was read: load it again")
-            }
-            Self::Full => f.write_str(
-                "no room for the session, and nothing there that may go: raise `memory`",
-            ),
-            Self::AdmissionDenied => f.write_str(
-                "the application's own hook refused the session (`admission`): ask it why",
-            ),
-            Self::TooLarge { len, limit } => {
-                write!(
+            Self::TooLarge { given, max } => {
+                return write!(
                     f,
-                    "the data was {len} bytes; it must be at most {limit} (`max_session_size`)"
-                )
+                    "data must be at most {max} bytes (`max_session_size`), got {given}"
+                );
             }
-            Self::EmptyUser => {
-                f.write_str("the user's name was empty; it must have at least one character")
+            Self::LabelTooLong { given, max } => {
+                return write!(f, "label must be at most {max} bytes, got {given}");
             }
-            Self::LabelTooLong { len, limit } => {
-                write!(f, "the label was {len} bytes; it must be at most {limit}")
+            Self::Gone => "session does not exist, or no longer exists",
+            Self::Rotated => {
+                "session id is no longer current; the current one was sent with an earlier response"
             }
-            Self::TooManySessions => f.write_str(
-                "the user has as many sessions as may be (`max_sessions_per_user`): end one of them first",
-            ),
-            Self::LifetimeOver => f.write_str(
-                "the timeouts of the sign-in are over already: renew the lifetime, or count it from now",
-            ),
-            Self::Entropy => f.write_str(ENTROPY),
-        }
+            Self::Conflict => "session was changed since that version was read; load it again",
+            Self::Full => "cache is full and no session can be evicted; increase `memory`",
+            Self::AdmissionDenied => {
+                "session creation is denied by the admission hook (`admission`)"
+            }
+            Self::EmptyUser => "user name must not be empty",
+            Self::TooManySessions => {
+                "user has reached `max_sessions_per_user`; end one of the sessions first"
+            }
+            Self::LifetimeOver => {
+                "timeouts of the sign-in are over already; renew the lifetime, or count it from now"
+            }
+            Self::Entropy => ENTROPY,
+            Self::Unreachable => "session store cannot be reached; try again later",
+        };
+        f.write_str(text)
     }
 }
 
 impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length { len } => {
-                write!(f, "the handle was {len} bytes; it must be 52 hexadecimal digits")
+            Self::Length { given } => {
+                write!(f, "handle must be 52 hexadecimal digits, got {given} bytes")
             }
             Self::Digit { position } => write!(
                 f,
-                "byte {position} of the handle was no digit; it must be 0 to 9 or a to f, in lower case"
+                "byte {position} of the handle must be a digit, 0 to 9 or a to f in lower case"
             ),
         }
     }
@@ -310,31 +310,30 @@ impl fmt::Display for HandleError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory { given, least, most } => {
-                write!(f, "`memory` was {given} bytes; it must be between {least} and {most}")
+            Self::Memory { given, min, max } => {
+                write!(f, "`memory` must be between {min} and {max} bytes, got {given}")
             }
-            Self::MaxSessionSize { given, most } => {
-                write!(f, "`max_session_size` was {given} bytes; it must be between 1 and {most}")
+            Self::MaxSessionSize { given, max } => {
+                write!(f, "`max_session_size` must be between 1 and {max} bytes, got {given}")
             }
-            Self::MaxSessionsPerUser { given, least } => {
-                write!(f, "`max_sessions_per_user` was {given}; it must be at least {least}")
+            Self::MaxSessionsPerUser => f.write_str(
+                "`max_sessions_per_user` must be at least 1, got 0; use `None` for no limit",
+            ),
+            Self::ReservedForAuthenticated { given, max } => {
+                write!(f, "`reserved_for_authenticated` must be at most {max} bytes, got {given}")
             }
-            Self::ReservedForAuthenticated { given, most } => {
-                write!(f, "`reserved_for_authenticated` was {given} bytes; it must be at most {most}")
-            }
-            Self::Timeout { setting, given, least, most } => {
-                write!(f, "`{setting}` was {given:?}; it must be between {least:?} and {most:?}")
+            Self::Timeout { setting, given, min, max } => {
+                write!(f, "`{setting}` must be between {min:?} and {max:?}, got {given:?}")
             }
             Self::Contradiction { idle_timeout, lifetime } => write!(
                 f,
-                "`idle_timeout` was {idle_timeout:?}; it must be at most `lifetime`, which was {lifetime:?}"
+                "`idle_timeout` must be at most `lifetime`, which is {lifetime:?}, got {idle_timeout:?}"
             ),
-            Self::Allocation { bytes } => write!(
-                f,
-                "`memory` was {bytes} bytes, which the system does not give; it must be what there is"
-            ),
+            Self::Allocation { given } => {
+                write!(f, "cannot allocate {given} bytes (`memory`); use less")
+            }
             Self::NoKeys => f.write_str(
-                "`keys` was not set; it must be a key ring, such as `KeyRing::from_env(\"SESSILE_KEYS\")`",
+                "`keys` must be set to a key ring, such as `KeyRing::from_env(\"SESSILE_KEYS\")`",
             ),
             Self::Keys(error) => write!(f, "`keys`: {error}"),
             Self::CookieName(error) => write!(f, "`cookie_name`: {error}"),
@@ -346,30 +345,26 @@ impl fmt::Display for BuildError {
 impl fmt::Display for CookieError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name { given } => {
-                write!(
-                    f,
-                    "`name` was {given:?}; it must be letters, digits and any of !#$%&'*+-.^_`|~"
-                )
-            }
+            Self::Name { given } => write!(
+                f,
+                "`name` must be letters, digits and any of !#$%&'*+-.^_`|~, got {given:?}"
+            ),
             Self::Path { given } => write!(
                 f,
-                "`path` was {given:?}; it must begin with `/` and be visible ASCII without `;`"
+                "`path` must begin with `/` and be visible ASCII without `;`, got {given:?}"
             ),
             Self::Domain { given } => {
                 write!(f, "`domain` must be a host name such as \"example.org\", got {given:?}")
             }
-            Self::MaxAge { given } => {
-                write!(
-                    f,
-                    "`max_age` was {given:?}; it must be whole seconds, from 1 to 34560000 (400 days)"
-                )
-            }
-            Self::TooLong { setting, len, most } => {
-                write!(f, "`{setting}` was {len} bytes; it must be at most {most}")
+            Self::MaxAge { given } => write!(
+                f,
+                "`max_age` must be whole seconds, from 1 to 34560000 (400 days), got {given:?}"
+            ),
+            Self::TooLong { setting, given, max } => {
+                write!(f, "`{setting}` must be at most {max} bytes, got {given}")
             }
             Self::Contradiction { setting, given, must, because } => {
-                write!(f, "`{setting}` was {given}, but {because} needs it to be {must}")
+                write!(f, "`{setting}` must be {must} for {because}, got {given}")
             }
         }
     }
@@ -377,55 +372,62 @@ impl fmt::Display for CookieError {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())?;
         match self {
-            Self::TooMany { .. } | Self::Repeated { .. } | Self::Entropy => Ok(()),
-            _ => f.write_str("; make one with `openssl rand -base64 32`"),
+            Self::NoKey => f.write_str("key ring is empty; add a key")?,
+            Self::TooMany { given, max } => {
+                return write!(f, "key ring must have at most {max} keys, got {given}");
+            }
+            Self::Base64 { position } => write!(f, "key {position} must be base64")?,
+            Self::Short { position, given } => {
+                write!(f, "key {position} must be at least 32 bytes, got {given}")?;
+            }
+            Self::Repeated { position, first } => {
+                return write!(f, "key {position} duplicates key {first}; remove it");
+            }
+            Self::WellKnown { position, origin } => write!(
+                f,
+                "key {position} is publicly known or guessable ({origin}); use a random key"
+            )?,
+            Self::SameNumber { position, first } => write!(
+                f,
+                "key {position} has the key number of key {first}; replace it by another key"
+            )?,
+            Self::UsedNumber { position } => write!(
+                f,
+                "key {position} has the key number of an earlier key; replace it by another key"
+            )?,
+            Self::Unset { variable } => write!(
+                f,
+                "{variable} is not set; set it to a key, or to several separated by commas"
+            )?,
+            Self::NotText { variable } => write!(f, "{variable} must be base64 text")?,
+            Self::Entropy => return f.write_str(ENTROPY),
         }
+        f.write_str("; make one with `openssl rand -base64 32`")
     }
 }
 
-impl KeyError {
-    fn text(&self) -> String {
-        match self {
-            Self::NoKey => "the key ring was empty; it must have at least one key".to_owned(),
-            Self::TooMany { given, most } => {
-                format!("the key ring had {given} keys; it must have at most {most}")
-            }
-            Self::Base64 { position } => format!("key {position} was not base64; it must be"),
-            Self::Short { position, len } => {
-                format!("key {position} was {len} bytes; it must be 32 or more")
-            }
-            Self::Repeated { position, first } => {
-                format!("key {position} was key {first} again; it must be another or left out")
-            }
-            Self::WellKnown { position, origin } => {
-                format!("key {position} was no secret ({origin}); it must be random")
-            }
-            Self::SameNumber { position, first } => {
-                format!("key {position} had the key number of key {first}; it must be another key")
-            }
-            Self::UsedNumber { position } => {
-                format!("key {position} had the key number of an earlier key; it must be another")
-            }
-            Self::Unset { variable } => format!("{variable} was not set; it must hold a key"),
-            Self::NotText { variable } => format!("{variable} was not text; it must be base64"),
-            Self::Entropy => ENTROPY.to_owned(),
-        }
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for CookieError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl std::error::Error for Error {}
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Keys(error) => Some(error),
-            Self::CookieName(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for BuildError {}
 
 impl std::error::Error for CookieError {}
 
@@ -433,4 +435,4 @@ impl std::error::Error for HandleError {}
 
 impl std::error::Error for KeyError {}
 
-const ENTROPY: &str = "the operating system gave no random bytes";
+const ENTROPY: &str = "the operating system returned no random bytes";

@@ -98,13 +98,13 @@ impl Event {
     /// of one that was created at the same time as the end may come before or behind it.
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache};
+    /// use sessile::{KeyRing, SessionCache};
     ///
     /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.events(1_000).build()?;
-    /// cache.create(b"", NewSession::default())?;
+    /// cache.create(b"")?;
     /// cache.end_all();
-    /// cache.create(b"", NewSession::default())?;
+    /// cache.create(b"")?;
     ///
     /// let [first, end, second] = [(); 3].map(|()| cache.next_event().expect("three events"));
     /// assert!(first.created() < end.cutoff());

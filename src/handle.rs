@@ -26,11 +26,11 @@ use crate::{
 /// Its text is always 52 digits, `0` to `9` and `a` to `f`.
 ///
 /// ```
-/// use sessile::{Handle, KeyRing, NewSession, SessionCache, SignIn};
+/// use sessile::{Handle, KeyRing, SessionCache};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-/// let made = cache.create(b"", NewSession::default())?;
-/// cache.sign_in(&made.id, "ada", SignIn::default())?;
+/// let made = cache.create(b"")?;
+/// cache.sign_in(&made.id, "ada")?;
 ///
 /// let text = cache.user_sessions("ada")[0].handle.to_string();
 /// assert_eq!(text.len(), 52);
@@ -76,7 +76,7 @@ impl FromStr for Handle {
     fn from_str(text: &str) -> Result<Self, HandleError> {
         let len = text.len();
         if len != LEN {
-            return Err(HandleError::Length { len });
+            return Err(HandleError::Length { given: len });
         }
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if let Some(at) = text.bytes().position(|byte| !is_digit(byte)) {

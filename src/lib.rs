@@ -6,13 +6,13 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use sessile::{KeyRing, NewSession, SessionCache, SetCookie};
+//! use sessile::{KeyRing, SessionCache, SetCookie};
 //!
 //! let cache = SessionCache::builder().memory(64 << 20).keys(KeyRing::generate()?).build()?;
 //! let cookie = SetCookie::builder(cache.cookie_name()).build()?;
 //!
-//! let made = cache.create(b"data", NewSession::default())?;
-//! let response_header = cookie.issue(&made.token);
+//! let made = cache.create(b"data")?;
+//! let response_header = cookie.header_for(&made.token);
 //! assert!(response_header.ends_with("HttpOnly; Secure; SameSite=Lax"));
 //!
 //! let request_header = format!("__Host-session={}", made.token.as_str());
@@ -28,9 +28,9 @@
 //!    └─ shard    index │ region: wheel, queues, users, heap of entries
 //! ```
 //!
-//! A [`SessionCache`] is made by its [`Builder`], with one knob that matters: how much memory it may have.
-//! Its verbs answer with a [`Record`], with what was [`IssuedSession`], or with an [`Error`] that says why nothing was
-//! changed. Time is a [`Clock`], which a test moves by hand.
+//! A [`SessionCache`] is made by its [`SessionCacheBuilder`], whose main setting is the memory.
+//! Its verbs return a [`Record`], an [`IssuedSession`], or an [`Error`], after which nothing is changed. Time is a
+//! [`Clock`]; tests use a [`ManualClock`].
 
 mod cache;
 mod clock;
@@ -44,20 +44,31 @@ mod shard;
 mod sync;
 
 pub use cache::{
-    Device, EvictionCounts, IssuedSession, MaintenanceReport, MaintenanceThread, MemoryUsage,
-    NewSession, Record, RejectionCounts, SessionCache, SessionCounts, SignIn, Stats,
+    CreateOptions, IssuedSession, MaintenanceReport, MaintenanceThread, Record, SessionCache,
+    SessionInfo, SignInOptions, UserInfo, Version,
 };
-pub use clock::Clock;
-pub use config::{Builder, Grace, Timeouts};
-pub use cookie::{KeyRing, SameSite, SetCookie, SetCookieBuilder, Token};
+pub use clock::{Clock, ManualClock};
+pub use config::{SessionCacheBuilder, Timeouts};
+pub use cookie::{
+    keys::KeyRing,
+    set_cookie::{SameSite, SetCookie, SetCookieBuilder},
+    token::Token,
+};
 pub use error::{BuildError, CookieError, Error, HandleError, KeyError};
 pub use events::{EndReason, Event, EventKind};
 pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::SessionLimitPolicy;
 
+/// Statistics of a cache.
+pub mod stats {
+    pub use crate::cache::stats::{
+        EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats,
+    };
+}
+
 /// For this repository's own tests, benchmarks and fuzz targets; no promise holds for what it shows.
-#[cfg(feature = "internals")]
+#[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod internals {
     #[cfg(not(sessile_loom))]

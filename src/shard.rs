@@ -23,7 +23,7 @@ mod room;
 mod rotation;
 mod saving;
 mod users;
-#[cfg(feature = "internals")]
+#[cfg(feature = "__internals")]
 mod validate;
 pub mod version;
 pub mod wheel;

@@ -196,7 +196,7 @@ mod lock {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock();
             fence(Fence::Locked);
-            #[cfg(feature = "internals")]
+            #[cfg(feature = "__internals")]
             count_lock();
             guard
         }
@@ -204,7 +204,7 @@ mod lock {
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let guard = self.0.try_lock()?;
             fence(Fence::Locked);
-            #[cfg(feature = "internals")]
+            #[cfg(feature = "__internals")]
             count_lock();
             Some(guard)
         }
@@ -215,18 +215,18 @@ mod lock {
         }
     }
 
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     std::thread_local! {
         static TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
     }
 
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     fn count_lock() {
         TAKEN.set(TAKEN.get() + 1);
     }
 
     /// Returns how many locks of shards this thread has taken. For tests of bounds.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     pub fn locks_taken() -> u64 {
         TAKEN.get()
     }
@@ -305,6 +305,6 @@ mod lock {
 }
 
 pub(crate) use lock::Shared;
-#[cfg(all(feature = "internals", not(sessile_loom)))]
+#[cfg(all(feature = "__internals", not(sessile_loom)))]
 pub use lock::locks_taken;
 pub use lock::{Guard, Lock};

@@ -10,12 +10,12 @@ use std::{iter, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    Builder, Clock, Event, EventKind, Grace, IssuedSession, SessionCache, SessionId,
+    Event, EventKind, IssuedSession, ManualClock, SessionCache, SessionCacheBuilder, SessionId,
     SessionLimitPolicy, Token,
     internals::{cookie::Parts, locks_taken},
 };
 use support::{
-    HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, create, field, load, open, opens, sign_in,
+    HOUR, MINUTE, NEW, PLAIN, SECOND, builder, create, field, load, open, opens, sign_in,
 };
 
 /// How many replaced ids of a session are remembered, and how many of the sessions that a user left.
@@ -23,7 +23,7 @@ const ALIASES: usize = 8;
 /// A token of another cookie before it, as a request may hold four.
 const CANDIDATES: usize = 4;
 
-fn eight_shards(clock: &Clock) -> Builder {
+fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(16 << 20).shards(8).events(10_000)
 }
 
@@ -32,7 +32,7 @@ fn home(made: &IssuedSession) -> u16 {
 }
 
 fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {
-    cache.rotate(&made.id, Grace::NONE).unwrap()
+    cache.rotate(&made.id, Duration::ZERO).unwrap()
 }
 
 fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<IssuedSession> {
@@ -47,7 +47,7 @@ fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<
 fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
     let mut homes = vec![home(made)];
     let mut is_elsewhere = |user: &String| {
-        let probe = cache.create(b"", NEW.user(user, PLAINLY)).unwrap();
+        let probe = cache.create_with(b"", NEW.user(user.as_str())).unwrap();
         assert!(cache.end(&probe.id));
         let is_new = !homes.contains(&home(&probe));
         homes.push(home(&probe));
@@ -85,7 +85,7 @@ fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i Iss
 
 #[test]
 fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
     assert_eq!(aliases(&cache), ALIASES);
@@ -103,14 +103,14 @@ fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
 
 #[test]
 fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_aliases() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let month = 30 * 24 * HOUR;
     let cache = eight_shards(&clock).idle_timeout(month).lifetime(month).build().unwrap();
     let mut made = create(&cache, b"data");
     made = sign_in(&cache, &made.id, "ada");
     for _ in 0..200 {
         clock.advance(MINUTE * 15);
-        made = cache.rotate(&made.id, Grace::of(10 * SECOND)).unwrap();
+        made = cache.rotate(&made.id, 10 * SECOND).unwrap();
         // One more is that of the anonymous session, in its own shard perhaps.
         assert!(aliases(&cache) <= ALIASES + 1);
     }
@@ -120,7 +120,7 @@ fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_alia
 
 #[test]
 fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     for ends in [false, true] {
         let cache = eight_shards(&clock).end_reused(ends).build().unwrap();
         let mut chains = Vec::new();
@@ -157,7 +157,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
 
 #[test]
 fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let made = rotate_often(&cache, create(&cache, b"data"), 10_000);
     let last = made.last().unwrap();
@@ -169,7 +169,7 @@ fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
 
 #[test]
 fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let user = users_elsewhere(&cache, &first, 1).remove(0);
@@ -188,7 +188,7 @@ fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
 
 #[test]
 fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_number_of_aliases() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 2);
@@ -212,7 +212,7 @@ fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_numbe
 
 #[test]
 fn an_id_of_two_users_ago_still_ends_the_session() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 3);
@@ -227,13 +227,13 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
 
 #[test]
 fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = eight_shards(&clock)
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
     let cache = settings.build().unwrap();
     for _ in 0..100 {
-        let made = cache.create(b"", NEW.user("ada", PLAINLY)).unwrap();
+        let made = cache.create_with(b"", NEW.user("ada")).unwrap();
         rotate_often(&cache, made, 10);
     }
     assert!(aliases(&cache) <= 3 * ALIASES, "{}", aliases(&cache));
@@ -242,7 +242,7 @@ fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_alia
 
 #[test]
 fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     for user in [false, true] {
         let cache = eight_shards(&clock).idle_timeout(10 * HOUR).build().unwrap();
         let first = create(&cache, b"data");
@@ -251,7 +251,7 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
             let users = users_elsewhere(&cache, &first, 1);
             second = sign_in(&cache, &second.id, &users[0]);
         }
-        cache.set_timeouts(&second.id, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
+        cache.set_timeouts(&second.id, second.version, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
         let third = rotate(&cache, &second);
         for _ in 0..4 {
             clock.advance(MINUTE * 5);
@@ -270,7 +270,7 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
 #[test]
 fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
     for (is_maintained, across) in [(false, false), (true, false), (false, true), (true, true)] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
         let old = create(&cache, b"data");
         let user = &users_elsewhere(&cache, &old, 1)[0];
@@ -296,7 +296,7 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
 
 #[test]
 fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     for across in [false, true] {
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
         let old = create(&cache, b"data");
@@ -320,11 +320,11 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
 
 #[test]
 fn a_grace_period_holds_for_each_of_eight_ids_and_no_later_than_for_the_next() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let mut made = vec![create(&cache, b"data")];
     for n in 0..ALIASES as u64 {
-        let grace = Grace::of(Duration::from_secs(20 - n));
+        let grace = Duration::from_secs(20 - n);
         made.push(cache.rotate(&made.last().unwrap().id, grace).unwrap());
     }
     let ids: Vec<SessionId> = made.iter().map(|made| made.id).collect();

@@ -5,14 +5,16 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use sessile::{Clock, Error, Grace, IssuedSession, SessionCache};
+use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 use support::{
-    HOUR, NEW, PLAIN, PLAINLY, builder, cache, create, create_many, field, fill_with_users, having,
-    idle, rings::ring, sign_in, signed_in,
+    HOUR, NEW, PLAIN, builder, cache, create, create_many, field, fill_with_users, having, idle,
+    rings::ring, sign_in, signed_in,
 };
 
 /// Runs it and gives what it gave, if that took no allocation.
@@ -78,7 +80,7 @@ fn reading_allocates_nothing() {
 
 #[test]
 fn verifying_first_allocates_nothing() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).verify_first(true).build().unwrap();
     warm(&cache);
     let mut buffer = buffer();
@@ -91,13 +93,13 @@ fn verifying_first_allocates_nothing() {
 fn every_refusal_allocates_nothing() {
     let (cache, clock) = cache();
     warm(&cache);
-    let elsewhere = builder(&Clock::manual()).keys(ring(&[2])).build().unwrap();
+    let elsewhere = builder(&ManualClock::new()).keys(ring(&[2])).build().unwrap();
     let unknown = create(&support::cache().0, b"");
     let [ended, rotated] = [create(&cache, b"1"), create(&cache, b"2")];
-    let expired = cache.create(b"3", having(idle(HOUR / 10))).unwrap();
+    let expired = cache.create_with(b"3", having(idle(HOUR / 10))).unwrap();
     let live = create(&cache, b"4");
     cache.end(&ended.id);
-    cache.rotate(&rotated.id, Grace::NONE).unwrap();
+    cache.rotate(&rotated.id, Duration::ZERO).unwrap();
     clock.advance(HOUR / 10);
     let mut wrong_tag = live.token.as_str().to_owned();
     wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
@@ -125,36 +127,38 @@ fn every_refusal_allocates_nothing() {
         );
         let Some(id) = id else { continue };
         assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
-        assert!(free_of_charge(what, || cache.save(id, 1, b"more").is_err()));
+        assert!(free_of_charge(what, || cache.save(id, Version::new(1), b"more").is_err()));
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
-        assert!(free_of_charge(what, || cache.set_timeouts(id, PLAIN).is_err()));
-        assert!(free_of_charge(what, || cache.rotate(id, Grace::NONE).is_err()));
-        assert!(free_of_charge(what, || cache.sign_in(id, "alice", PLAINLY).is_err()));
+        assert!(free_of_charge(what, || cache.set_timeouts(id, Version::new(1), PLAIN).is_err()));
+        assert!(free_of_charge(what, || cache.rotate(id, Duration::ZERO).is_err()));
+        assert!(free_of_charge(what, || cache.sign_in(id, "alice").is_err()));
     }
-    let version = live.version + 1;
+    let version = support::later(live.version, 1);
     assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
     let long = vec![0; 1 << 20];
-    assert!(free_of_charge("too large", || cache.create(&long, NEW).is_err()));
-    assert!(free_of_charge("too large", || cache.save(&live.id, 1, &long).is_err()));
+    assert!(free_of_charge("too large", || cache.create(&long).is_err()));
+    assert!(free_of_charge("too large", || cache.save(&live.id, Version::new(1), &long).is_err()));
 }
 
 #[test]
 fn writing_allocates_nothing() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     warm(&cache);
     let data = vec![3; 16 << 10];
     for round in 0..20 {
-        let mut made = free_of_charge("create", || cache.create(&data[..256], NEW).unwrap());
+        let mut made = free_of_charge("create", || cache.create(&data[..256]).unwrap());
         for (what, len) in [("the same", 256), ("less", 8), ("more", 4_096), ("most", 16 << 10)] {
             let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
             made.version = free_of_charge(what, save);
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
-        free_of_charge("set_timeouts", || cache.set_timeouts(&made.id, idle(HOUR)).unwrap());
-        made = free_of_charge("rotate", || cache.rotate(&made.id, Grace::NONE).unwrap());
+        free_of_charge("set_timeouts", || {
+            cache.set_timeouts(&made.id, made.version, idle(HOUR)).unwrap()
+        });
+        made = free_of_charge("rotate", || cache.rotate(&made.id, Duration::ZERO).unwrap());
         let user = format!("user {round}");
-        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user, PLAINLY).unwrap());
+        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user).unwrap());
         assert_eq!(free_of_charge("len", || cache.len()), 1);
         free_of_charge("stats", || cache.stats());
         let record = cache.load(&made.id, &mut buffer()).unwrap();
@@ -166,7 +170,7 @@ fn writing_allocates_nothing() {
         signed_in(&cache, &data, &user);
         assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)), 1);
         let old = create(&cache, &data);
-        made = cache.rotate(&old.id, Grace::NONE).unwrap();
+        made = cache.rotate(&old.id, Duration::ZERO).unwrap();
         let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
         assert!(free_of_charge("end", end));
     }
@@ -180,32 +184,32 @@ fn expiry_and_eviction_allocate_nothing() {
     let data = vec![2; 16 << 10];
     free_of_charge("eviction", || {
         for len in [256, 8 << 10, 16 << 10, 100, 256] {
-            cache.create(&data[..len], NEW).unwrap();
+            cache.create(&data[..len]).unwrap();
         }
     });
     assert!(cache.stats().evicted.probation > 0);
     clock.advance(HOUR);
     let done = free_of_charge("maintain", || cache.maintain(1_000));
     assert_eq!((done.expired, done.more), (1_000, true));
-    free_of_charge("expiry by a write", || cache.create(&data[..256], NEW).unwrap());
+    free_of_charge("expiry by a write", || cache.create(&data[..256]).unwrap());
     free_of_charge("maintain", || cache.maintain(usize::MAX));
     assert_eq!(cache.len(), 1);
 }
 
 #[test]
 fn a_full_cache_allocates_nothing_to_say_so() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     fill_with_users(&cache, 256);
-    let full = || cache.create(&[1; 256 * 3], NEW).err();
+    let full = || cache.create(&[1; 256 * 3]).err();
     assert_eq!(free_of_charge("full", full), Some(Error::Full));
 }
 
 #[test]
 fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
-    let cache = builder(&Clock::manual()).admission(<[u8]>::is_empty).build().unwrap();
+    let cache = builder(&ManualClock::new()).admission(<[u8]>::is_empty).build().unwrap();
     warm(&cache);
-    let refused = || cache.create(b"", NEW.key(b"192.0.2.1")).err();
+    let refused = || cache.create_with(b"", NEW.admission_key(b"192.0.2.1")).err();
     assert_eq!(free_of_charge("refused", refused), Some(Error::AdmissionDenied));
     let mut text = String::with_capacity(16 << 10);
     free_of_charge("text", || write!(text, "{}", cache.stats().prometheus()).unwrap());

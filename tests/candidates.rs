@@ -6,11 +6,13 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Clock, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
+use std::time::Duration;
+
+use sessile::{IssuedSession, ManualClock, SessionCache, internals::cookie::Parts};
 use support::{HOUR, MINUTE, builder, create, field, having, idle, load, open, rings::NAME};
 
-fn with(verify_first: bool) -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn with(verify_first: bool) -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     (builder(&clock).verify_first(verify_first).build().unwrap(), clock)
 }
 
@@ -33,11 +35,11 @@ fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
 }
 
 /// The good token's session, and tokens and other values that open nothing.
-fn candidates(cache: &SessionCache, clock: &Clock) -> (IssuedSession, Vec<String>) {
+fn candidates(cache: &SessionCache, clock: &ManualClock) -> (IssuedSession, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
-    let expired = cache.create(b"left", having(idle(MINUTE))).unwrap();
+    let expired = cache.create_with(b"left", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
-    cache.rotate(&rotated.id, Grace::NONE).unwrap();
+    cache.rotate(&rotated.id, Duration::ZERO).unwrap();
     clock.advance(MINUTE);
     let forged = Parts { tag: [1; 16], ..parts(&good) }.encode();
     let mut bad: Vec<_> = [ended.token, rotated.token, expired.token, forged]

@@ -15,15 +15,15 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, EventKind, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
+use sessile::{EventKind, IssuedSession, ManualClock, SessionCache, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, assert_gone, builder, create, create_many, data, is_long, opens, sign_in,
 };
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
-fn sharded() -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn sharded() -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(4).events(10_000).build().unwrap();
     (cache, clock)
 }
@@ -53,7 +53,7 @@ fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
     let make = |(n, made): (usize, IssuedSession)| match n % 3 {
         0 => made,
         1 => sign_in(cache, &made.id, &format!("user {n}")),
-        _ => cache.rotate(&made.id, Grace::of(MINUTE)).unwrap(),
+        _ => cache.rotate(&made.id, MINUTE).unwrap(),
     };
     let all = create_many(cache, 400, &MARK.to_le_bytes().repeat(9));
     all.into_iter().enumerate().map(make).collect()

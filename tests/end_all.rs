@@ -16,11 +16,11 @@ use std::{
 };
 
 use sessile::{
-    Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, internals::region::WORD,
+    Error, IssuedSession, ManualClock, SessionCache, internals::region::WORD, stats::EvictionCounts,
 };
 use support::{
-    HOUR, MINUTE, NEW, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
-    data, is_long, lifetime, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, SECOND, TICK, assert_gone, builder, cache, create, create_many, data, is_long,
+    lifetime, load, opens, sign_in, signed_in,
 };
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
@@ -30,7 +30,7 @@ fn marked(words: usize) -> Vec<u8> {
     MARK.to_le_bytes().repeat(words)
 }
 
-fn sharded(clock: &Clock) -> SessionCache {
+fn sharded(clock: &ManualClock) -> SessionCache {
     builder(clock).memory(8 << 20).shards(8).build().unwrap()
 }
 
@@ -45,7 +45,7 @@ fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
                 made
             }
             2 => sign_in(cache, &made.id, &format!("user {}", n % 64)),
-            _ => cache.rotate(&made.id, Grace::of(MINUTE)).unwrap(),
+            _ => cache.rotate(&made.id, MINUTE).unwrap(),
         }
     };
     (0..number).map(make).collect()
@@ -53,7 +53,7 @@ fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
 
 #[test]
 fn term_5_none_that_was_created_before_opens_and_all_created_afterwards_do() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = sharded(&clock);
     let mut ended: Vec<IssuedSession> = Vec::new();
     for round in 0..40 {
@@ -93,7 +93,7 @@ fn term_5_a_stroke_upon_an_empty_cache_ends_nothing_that_comes() {
 
 #[test]
 fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = sharded(&clock);
     let before = all_kinds(&cache, 160);
     let handles: Vec<_> =
@@ -121,7 +121,7 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
 
 #[test]
 fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder(&clock)
         .max_sessions_per_user(2)
         .session_limit_policy(sessile::SessionLimitPolicy::Reject);
@@ -129,9 +129,9 @@ fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");
     let third = create(&cache, b"");
-    assert_eq!(cache.sign_in(&third.id, "ada", PLAINLY).err(), Some(Error::TooManySessions));
+    assert_eq!(cache.sign_in(&third.id, "ada").err(), Some(Error::TooManySessions));
     cache.end_all();
-    assert_eq!(cache.sign_in(&third.id, "ada", PLAINLY).err(), Some(Error::Gone));
+    assert_eq!(cache.sign_in(&third.id, "ada").err(), Some(Error::Gone));
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");
     assert_eq!(cache.user_sessions("ada").len(), 2);
@@ -140,10 +140,10 @@ fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
 
 #[test]
 fn term_5_an_old_id_leads_to_nobody_afterwards() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).events(100).end_reused(true).build().unwrap();
     let old = create(&cache, b"data");
-    let new = cache.rotate(&old.id, Grace::of(MINUTE)).unwrap();
+    let new = cache.rotate(&old.id, MINUTE).unwrap();
     cache.end_all();
     for made in [&old, &new] {
         assert!(!opens(&cache, &made.token));
@@ -195,14 +195,13 @@ fn term_8_without_maintenance_what_is_written_gives_the_memory_back() {
 
 #[test]
 fn ops_2_where_it_is_full_those_that_ended_go_first() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let number = cache.capacity_for(256) / 2;
     create_many(&cache, number, &marked(32));
     cache.end_all();
     let half: Vec<_> = create_many(&cache, number / 4, &[1; 256]);
-    let rotated: Vec<_> =
-        half.iter().map(|made| cache.rotate(&made.id, Grace::of(HOUR)).unwrap()).collect();
+    let rotated: Vec<_> = half.iter().map(|made| cache.rotate(&made.id, HOUR).unwrap()).collect();
     while cache.count(MARK) > 0 {
         create(&cache, &[2; 256]);
         assert_eq!(cache.stats().evicted, EvictionCounts::default());
@@ -214,7 +213,7 @@ fn ops_2_where_it_is_full_those_that_ended_go_first() {
 #[test]
 fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
     for len in [0, 256] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
         for n in 0..cache.capacity_for(len) * 2 {
             signed_in(&cache, &marked(len / WORD), &n.to_string());
@@ -227,7 +226,7 @@ fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
         let sessions = |of: EvictionCounts| [of.probation, of.anonymous, of.authenticated];
         assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
         assert!(guests.iter().all(|made| opens(&cache, &made.token)));
-        assert!(cache.create(&[3; 2 << 10], NEW).is_ok());
+        assert!(cache.create(&[3; 2 << 10]).is_ok());
         cache.validate();
     }
 }
@@ -251,7 +250,7 @@ fn term_5_those_that_expired_before_are_given_back_once() {
 #[test]
 fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
     let rounds = if is_long() { 2_000 } else { 100 };
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = sharded(&clock);
     for round in 0..rounds {
         let answered = Mutex::new(Vec::new());
@@ -264,8 +263,8 @@ fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
                         let made = create(cache, b"data");
                         let made = match n {
                             0 => made,
-                            1 => cache.sign_in(&made.id, "ada", PLAINLY).unwrap_or(made),
-                            _ => cache.rotate(&made.id, Grace::of(HOUR)).unwrap_or(made),
+                            1 => cache.sign_in(&made.id, "ada").unwrap_or(made),
+                            _ => cache.rotate(&made.id, HOUR).unwrap_or(made),
                         };
                         answered.lock().unwrap().push(made);
                     }
@@ -298,7 +297,7 @@ fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
 /// nobody ends anything until all has been checked.
 #[test]
 fn term_5_an_end_of_all_that_was_interrupted_confuses_no_shard() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let (done, waits, rounds) =
         (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
@@ -361,7 +360,7 @@ fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
     let made = create(&cache, b"data");
-    cache.set_timeouts(&made.id, lifetime(MINUTE)).unwrap();
+    cache.set_timeouts(&made.id, made.version, lifetime(MINUTE)).unwrap();
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
 }

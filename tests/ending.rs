@@ -7,6 +7,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     hint,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -14,11 +16,11 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
-use support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
+use sessile::{Error, IssuedSession, ManualClock, SessionCache, internals::cookie::Parts};
+use support::{builder, cache, create, data, field, is_long, opens, sign_in};
 
 fn sharded() -> SessionCache {
-    builder(&Clock::manual()).memory(8 << 20).shards(8).build().unwrap()
+    builder(&ManualClock::new()).memory(8 << 20).shards(8).build().unwrap()
 }
 
 /// Readers of one session, some by its token and some by its id, while `change` is called once. No read
@@ -74,7 +76,7 @@ fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
         let (rotated, hits) =
-            race(&cache, &made, 64, || cache.rotate(&made.id, Grace::NONE).unwrap());
+            race(&cache, &made, 64, || cache.rotate(&made.id, Duration::ZERO).unwrap());
         assert!(hits > 0, "they read while they could");
         assert!(!opens(&cache, &made.token));
         assert_ne!(rotated.token, made.token);
@@ -109,10 +111,10 @@ fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
         let made = create(&cache, b"the data");
         let user = format!("user {round}");
         let (one, two) = thread::scope(|scope| {
-            let one = scope.spawn(|| cache.rotate(&made.id, Grace::NONE));
+            let one = scope.spawn(|| cache.rotate(&made.id, Duration::ZERO));
             let two = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, Grace::NONE),
-                _ => cache.sign_in(&made.id, &user, PLAINLY),
+                0 => cache.rotate(&made.id, Duration::ZERO),
+                _ => cache.sign_in(&made.id, &user),
             });
             (one.join().unwrap(), two.join().unwrap())
         });
@@ -175,7 +177,7 @@ fn term_1_an_end_by_the_old_id_is_an_end_of_the_new_one() {
     for round in 0..rounds() {
         let first = create(&cache, b"the data");
         let made = match round % 2 {
-            0 => cache.rotate(&first.id, Grace::NONE).unwrap(),
+            0 => cache.rotate(&first.id, Duration::ZERO).unwrap(),
             _ => sign_in(&cache, &first.id, &format!("user {round}")),
         };
         let (was_there, _) = race(&cache, &made, 16, || cache.end(&first.id));
@@ -193,8 +195,8 @@ fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
         let user = format!("user {round}");
         let (moved, ended) = thread::scope(|scope| {
             let moved = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, Grace::NONE),
-                _ => cache.sign_in(&made.id, &user, PLAINLY),
+                0 => cache.rotate(&made.id, Duration::ZERO),
+                _ => cache.sign_in(&made.id, &user),
             });
             let ended = scope.spawn(|| cache.end(&made.id));
             (moved.join().unwrap(), ended.join().unwrap())

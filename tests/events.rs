@@ -5,6 +5,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter,
@@ -17,15 +19,15 @@ use std::{
 
 use allocation_counter::measure;
 use sessile::{
-    BuildError, Clock, EndReason, Error, Event, EventKind, Grace, Handle, IssuedSession,
-    SessionCache, SessionLimitPolicy, UserHash,
+    BuildError, EndReason, Error, Event, EventKind, Handle, IssuedSession, ManualClock,
+    SessionCache, SessionLimitPolicy, UserHash, Version,
 };
 use support::{
-    HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
+    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, builder, cache, create, create_many, is_long, load,
     opens, sign_in, signed_in,
 };
 
-fn watched(clock: &Clock, limit: usize) -> SessionCache {
+fn watched(clock: &ManualClock, limit: usize) -> SessionCache {
     builder(clock).events(limit).build().unwrap()
 }
 
@@ -49,7 +51,7 @@ fn user(cache: &SessionCache, made: &IssuedSession) -> Option<UserHash> {
 
 #[test]
 fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = watched(&clock, 100);
     clock.advance(MINUTE);
     let first = create(&cache, b"data");
@@ -59,7 +61,7 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
     assert_eq!((event.user(), event.at()), (None, MINUTE));
 
     clock.advance(SECOND);
-    let second = cache.rotate(&first.id, Grace::NONE).unwrap();
+    let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let event = only(&cache);
     assert_eq!((event.kind, event.handle), (EventKind::Rotated, Some(anonymous)), "the same name");
     assert_eq!(event.at(), MINUTE + SECOND);
@@ -70,8 +72,14 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
     assert_eq!((event.kind, event.handle), (EventKind::SignedIn, Some(named)));
     assert!(named != anonymous && event.user().is_some() && event.user() == user(&cache, &third));
 
-    assert_eq!(cache.save(&third.id, third.version + 1, b"late"), Err(Error::Conflict));
-    assert_eq!(cache.end_if_unchanged(&third.id, third.version + 1), Err(Error::Conflict));
+    assert_eq!(
+        cache.save(&third.id, support::later(third.version, 1), b"late"),
+        Err(Error::Conflict)
+    );
+    assert_eq!(
+        cache.end_if_unchanged(&third.id, support::later(third.version, 1)),
+        Err(Error::Conflict)
+    );
     let whats: Vec<_> = drain(&cache).iter().map(|event| (event.kind, event.handle)).collect();
     assert_eq!(whats, [(EventKind::Conflict, Some(named)); 2]);
 
@@ -89,7 +97,7 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
 
 #[test]
 fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
-    let (clock, data) = (Clock::manual(), [1; 5_000]);
+    let (clock, data) = (ManualClock::new(), [1; 5_000]);
     let cache = watched(&clock, 100);
     let made = signed_in(&cache, b"data", "ada");
     drain(&cache);
@@ -97,7 +105,7 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
     let version = cache.save(&made.id, made.version, b"more").unwrap();
     cache.save(&made.id, version, &data).unwrap();
     cache.touch(&made.id).unwrap();
-    cache.set_timeouts(&made.id, PLAIN).unwrap();
+    cache.set_timeouts(&made.id, made.version, PLAIN).unwrap();
     assert_eq!(cache.user_sessions("ada").len(), 1);
     cache.maintain(100);
     assert!(drain(&cache).is_empty());
@@ -105,7 +113,7 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
 
 #[test]
 fn life_8_an_end_says_why() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
     type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
@@ -148,7 +156,7 @@ fn life_8_an_end_says_why() {
 
 #[test]
 fn life_8_a_sign_in_that_is_refused_is_not_told() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder(&clock)
         .events(100)
         .max_sessions_per_user(1)
@@ -157,14 +165,14 @@ fn life_8_a_sign_in_that_is_refused_is_not_told() {
     signed_in(&cache, b"", "ada");
     let guest = create(&cache, b"");
     drain(&cache);
-    assert_eq!(cache.sign_in(&guest.id, "ada", PLAINLY).err(), Some(Error::TooManySessions));
-    assert_eq!(cache.sign_in(&guest.id, "", PLAINLY).err(), Some(Error::EmptyUser));
+    assert_eq!(cache.sign_in(&guest.id, "ada").err(), Some(Error::TooManySessions));
+    assert_eq!(cache.sign_in(&guest.id, "").err(), Some(Error::EmptyUser));
     assert!(drain(&cache).is_empty());
 }
 
 #[test]
 fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = watched(&clock, 100);
     let all: Vec<_> = (0..3).map(|n| signed_in(&cache, b"data", &format!("user {n}"))).collect();
     let handles: BTreeSet<_> = all.iter().map(|made| handle(&cache, made).to_string()).collect();
@@ -183,7 +191,7 @@ fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
 
 #[test]
 fn life_8_those_that_go_to_make_room_are_told_of() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(4 << 20).events(40_000).build().unwrap();
     let mut there: BTreeSet<String> = BTreeSet::new();
     for n in 0..cache.capacity_for(256) * 2 {
@@ -211,13 +219,13 @@ fn life_8_those_that_go_to_make_room_are_told_of() {
 
 #[test]
 fn a_queue_that_nobody_drains_costs_nobody_anything() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = watched(&clock, 100);
     let first = create(&cache, b"data");
     let number = if is_long() { 10_000_000 } else { 100_000 };
     let counted = measure(|| {
         for _ in 0..number {
-            let made = cache.create(b"data", NEW).unwrap();
+            let made = cache.create(b"data").unwrap();
             assert!(cache.end(&made.id));
         }
     });
@@ -233,13 +241,13 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
 
 #[test]
 fn noting_and_taking_events_allocates_nothing() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
     let run = || {
-        let made = cache.create(b"data", NEW).unwrap();
-        let made = cache.rotate(&made.id, Grace::of(MINUTE)).unwrap();
-        let made = cache.sign_in(&made.id, "ada", PLAINLY).unwrap();
-        assert!(cache.save(&made.id, 9, b"").is_err());
+        let made = cache.create(b"data").unwrap();
+        let made = cache.rotate(&made.id, MINUTE).unwrap();
+        let made = cache.sign_in(&made.id, "ada").unwrap();
+        assert!(cache.save(&made.id, Version::new(9), b"").is_err());
         assert!(cache.end(&made.id));
         cache.end_all();
         iter::from_fn(|| cache.next_event()).count()
@@ -262,7 +270,7 @@ fn without_room_for_events_there_are_none_and_none_is_dropped() {
 
 #[test]
 fn the_queue_is_carved_out_of_the_memory() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let room = |events| watched(&clock, events).stats().memory.capacity;
     let taken = room(0) - room(10_000);
     assert!((10_000 * 45..=10_000 * 72).contains(&taken), "{taken}");
@@ -270,11 +278,13 @@ fn the_queue_is_carved_out_of_the_memory() {
 
 #[test]
 fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     for shift in 0..50 {
         let refused = builder(&clock).events(usize::MAX >> shift).build();
         if shift < 44 {
-            let Err(BuildError::Memory { given, least, .. }) = refused else { panic!("{shift}") };
+            let Err(BuildError::Memory { given, min: least, .. }) = refused else {
+                panic!("{shift}")
+            };
             assert!(given == 2 << 20 && least > given, "{shift}");
         }
     }
@@ -286,13 +296,13 @@ fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
 
 #[test]
 fn id_7_no_event_shows_an_id_a_token_or_a_name() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
     let (name, mut secrets) = ("ada@example.org", Vec::new());
     for _ in 0..20 {
         let first = create(&cache, b"data");
-        let second = cache.rotate(&first.id, Grace::NONE).unwrap();
-        let third = cache.sign_in(&second.id, name, PLAINLY.label("her phone")).unwrap();
+        let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
+        let third = cache.sign_in_with(&second.id, name, PLAINLY.label("her phone")).unwrap();
         assert!(!opens(&cache, &first.token));
         secrets.extend([first, second, third]);
     }
@@ -327,7 +337,7 @@ fn id_7_no_event_shows_an_id_a_token_or_a_name() {
 #[test]
 fn life_8_whoever_takes_events_each_is_taken_once_and_a_sessions_in_order() {
     let rounds = if is_long() { 50_000 } else { 2_000 };
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 16).build().unwrap();
     let (done, taken) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -375,7 +385,7 @@ fn life_8_whoever_takes_events_each_is_taken_once_and_a_sessions_in_order() {
 
 #[test]
 fn life_8_the_events_of_a_session_come_in_the_order_in_which_they_happened() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 18).build().unwrap();
     let rounds = if is_long() { 5_000 } else { 300 };
     for round in 0..rounds {
@@ -383,8 +393,8 @@ fn life_8_the_events_of_a_session_come_in_the_order_in_which_they_happened() {
         let user = format!("user {round}");
         thread::scope(|scope| {
             scope.spawn(|| {
-                if let Ok(made) = cache.sign_in(&made.id, &user, PLAINLY) {
-                    let _ = cache.rotate(&made.id, Grace::of(MINUTE));
+                if let Ok(made) = cache.sign_in(&made.id, &user) {
+                    let _ = cache.rotate(&made.id, MINUTE);
                 }
             });
             scope.spawn(|| while !cache.end(&made.id) {});
@@ -408,7 +418,7 @@ fn life_8_the_events_of_a_session_come_in_the_order_in_which_they_happened() {
 
 #[test]
 fn many_sessions_tell_of_themselves_in_order() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = watched(&clock, 1_000);
     let made = create_many(&cache, 300, b"");
     let handles: Vec<_> = made.iter().map(|made| Some(handle(&cache, made))).collect();

@@ -8,15 +8,15 @@ mod support;
 
 use std::time::Duration;
 
-use sessile::{Clock, SessionCache};
+use sessile::{ManualClock, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, Random, SECOND, TICK, builder, cache, create, create_many,
     having, idle, is_long, lifetime, opens, sign_in,
 };
 
 /// Room for so many empty sessions, with some to spare.
-fn roomy(sessions: usize, shards: u16) -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     let memory = sessions * 400 + (1 << 20) * usize::from(shards);
     let cache = builder(&clock).memory(memory).shards(shards).build().unwrap();
     assert!(cache.capacity_for(0) >= sessions);
@@ -111,7 +111,7 @@ fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
 fn time_5_one_that_is_filed_again_holds_up_no_other_of_its_slot() {
     let (cache, clock) = cache();
     for ticks in [90, 70] {
-        cache.create(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
+        cache.create_with(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
     }
     clock.advance(TICK * 64);
     cache.maintain(1);
@@ -130,7 +130,7 @@ fn time_5_memory_is_back_within_a_tick_whatever_the_deadlines_were() {
     for _ in 0..2_000 {
         let digits = random.below(15) as u32;
         let own = TICK * (1 + random.below(1 << digits) as u32);
-        cache.create(b"", having(idle(own))).unwrap();
+        cache.create_with(b"", having(idle(own))).unwrap();
         due.push(now + own.min(cache.idle_timeout()));
         let farthest = if random.below(10) == 0 { 700 } else { 3 };
         let step = TICK * random.below(farthest) as u32;
@@ -169,8 +169,8 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();
         let made = [(); 3].map(|()| create(&cache, b"data"));
-        assert_eq!(cache.set_timeouts(&made[0].id, deadlines), Ok(()));
-        cache.sign_in(&made[1].id, "alice", PLAINLY.timeouts(deadlines)).unwrap();
+        assert!(cache.set_timeouts(&made[0].id, made[0].version, deadlines).is_ok());
+        cache.sign_in_with(&made[1].id, "alice", PLAINLY.timeouts(deadlines)).unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
         assert_eq!(cache.maintain(100).expired, 0);
@@ -186,8 +186,8 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
 #[test]
 fn a_lengthened_deadline_keeps_the_session() {
     let (cache, clock) = cache();
-    let made = cache.create(b"data", having(idle(MINUTE))).unwrap();
-    assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * 5)), Ok(()));
+    let made = cache.create_with(b"data", having(idle(MINUTE))).unwrap();
+    assert!(cache.set_timeouts(&made.id, made.version, idle(MINUTE * 5)).is_ok());
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &made.token));
@@ -195,7 +195,7 @@ fn a_lengthened_deadline_keeps_the_session() {
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &longer.token), "its own timeout went with it");
-    assert_eq!(cache.set_timeouts(&longer.id, PLAIN), Ok(()));
+    assert!(cache.set_timeouts(&longer.id, longer.version, PLAIN).is_ok());
     clock.advance(MINUTE * 5);
     assert!(!opens(&cache, &longer.token), "what is not given is left as it is");
 }

@@ -5,12 +5,14 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::collections::{HashMap, HashSet};
 
-use sessile::{Error, Grace, SessionCache, Stats};
+use sessile::{Error, SessionCache, stats::Stats};
 use support::{
-    NEW, PLAINLY, TICK, block, cache, create, create_many, data, having, idle, opens, request,
-    sign_in, signed_in,
+    PLAINLY, TICK, block, cache, create, create_many, data, having, idle, opens, request, sign_in,
+    signed_in,
 };
 
 /// What a text says: samples by name and labels, as they are written, and the type of each name.
@@ -155,7 +157,7 @@ fn the_parser_refuses_what_is_wrong() {
 /// A cache in which everything has happened that can be made to, mostly a number of times of its own.
 fn busy() -> SessionCache {
     let (cache, clock) = cache();
-    assert!(cache.create(b"", having(idle(TICK))).is_ok());
+    assert!(cache.create_with(b"", having(idle(TICK))).is_ok());
     clock.advance(TICK * 2);
     cache.maintain(100);
     let mut made = create_many(&cache, 12, &[1; 256]);
@@ -165,7 +167,7 @@ fn busy() -> SessionCache {
     assert_eq!(cache.save(&made[0].id, made[0].version, b"other"), Err(Error::Conflict));
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
-    let user = cache.rotate(&user.id, Grace::NONE).unwrap();
+    let user = cache.rotate(&user.id, Duration::ZERO).unwrap();
     assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
     for token in ["", "short", &forged, &forged, &forged, made[7].token.as_str()] {
@@ -253,9 +255,9 @@ fn memory_of_users_is_told_apart() {
     assert_eq!(cache.stats().memory.authenticated, 0);
     let user = sign_in(&cache, &guest.id, "ada");
     assert_eq!(cache.stats().memory.authenticated, block(256, true));
-    let user = cache.sign_in(&user.id, "ada", PLAINLY.label("a phone")).unwrap();
+    let user = cache.sign_in_with(&user.id, "ada", PLAINLY.label("a phone")).unwrap();
     assert_eq!(cache.stats().memory.authenticated, block(256, true) + 8);
     assert!(data(&cache, &user.id).is_some() && cache.end(&user.id));
     assert_eq!(cache.stats().memory.authenticated, 0);
-    assert!(cache.create(b"", NEW).is_ok());
+    assert!(cache.create(b"").is_ok());
 }

@@ -11,14 +11,14 @@ use std::{
     thread,
 };
 
-use sessile::{Builder, Clock, IssuedSession, SessionCache};
+use sessile::{IssuedSession, ManualClock, SessionCache, SessionCacheBuilder};
 use support::{SECOND, builder, create, create_many, opens, signed_in};
 
 const LEN: usize = 256;
 
 /// A thousand sessions or some more in each shard.
-fn settings(shards: u16) -> Builder {
-    let builder = builder(&Clock::manual()).max_session_size(LEN).shards(shards);
+fn settings(shards: u16) -> SessionCacheBuilder {
+    let builder = builder(&ManualClock::new()).max_session_size(LEN).shards(shards);
     builder.memory((512 << 10) * usize::from(shards))
 }
 
@@ -129,7 +129,7 @@ fn ops_2_a_flood_from_many_threads_pushes_out_nobody_that_is_signed_in() {
 
 #[test]
 fn ops_2_a_user_who_signs_in_during_the_flood_is_let_in_and_stays() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = settings(4).clock(clock.clone()).build().unwrap();
     robots(&cache, cache.capacity_for(LEN) * 2);
     let mut users = Vec::new();

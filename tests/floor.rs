@@ -5,12 +5,15 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use sessile::{
-    BuildError, Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache,
+    BuildError, Error, IssuedSession, ManualClock, SessionCache, SessionCacheBuilder, Version,
+    stats::EvictionCounts,
 };
 use support::{
-    NEW, PLAINLY, Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
+    Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
     largest_block, opens, sign_in, signed_in,
 };
 
@@ -18,11 +21,11 @@ const LEN: usize = 256;
 const LARGEST: usize = 2 << 10;
 
 /// One shard of some hundred sessions of 256 bytes.
-fn small() -> Builder {
-    builder(&Clock::manual()).memory(128 << 10).max_session_size(LARGEST)
+fn small() -> SessionCacheBuilder {
+    builder(&ManualClock::new()).memory(128 << 10).max_session_size(LARGEST)
 }
 
-fn capacity(settings: &Builder) -> usize {
+fn capacity(settings: &SessionCacheBuilder) -> usize {
     settings.clone().build().unwrap().stats().memory.capacity
 }
 
@@ -125,7 +128,7 @@ fn users_may_take_more_than_the_floor_and_keep_it() {
     let (cache, floor) = with_quarter();
     let users = fill_with_users(&cache, LEN);
     assert!(cache.stats().memory.authenticated > floor * 3);
-    assert_eq!(cache.create(&[1; LEN * 3], NEW).err(), Some(Error::Full));
+    assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
     assert!(users.iter().all(|made| opens(&cache, &made.token)));
 }
 
@@ -148,7 +151,7 @@ fn a_newcomer_displaces_no_more_than_its_own_size_and_one_largest_session() {
 /// The highest floor there can be: one of the largest sessions without a user fits beside it.
 fn with_highest_floor() -> SessionCache {
     let most = match small().reserved_for_authenticated(usize::MAX).build() {
-        Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
+        Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
         other => panic!("{other:?}"),
     };
     small().reserved_for_authenticated(most).build().unwrap()
@@ -169,9 +172,9 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     assert!(saved.is_ok(), "so much it may grow");
     cache.validate();
 
-    let rotated = cache.rotate(&small.id, Grace::NONE).unwrap();
+    let rotated = cache.rotate(&small.id, Duration::ZERO).unwrap();
     cache.validate();
-    let user = cache.sign_in(&rotated.id, "ada", PLAINLY).unwrap();
+    let user = cache.sign_in(&rotated.id, "ada").unwrap();
     assert!(cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(), "no user is held back");
     assert!(opens(&cache, &create(&cache, &[5; LARGEST]).token));
     assert_eq!(data(&cache, &user.id), Some(vec![4; LARGEST]));
@@ -185,7 +188,7 @@ fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
     let mut user = signed_in(&cache, &[2; LEN], "ada");
     for round in 0..200 {
         user = if round % 3 == 0 {
-            cache.rotate(&user.id, Grace::NONE).unwrap()
+            cache.rotate(&user.id, Duration::ZERO).unwrap()
         } else {
             sign_in(&cache, &user.id, "ada")
         };
@@ -199,18 +202,19 @@ fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
 fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u16, len: u16) {
     let bytes = filler(1, usize::from(len) % (LARGEST + 1));
     let Some(made) = known.get(usize::from(which) % known.len().max(1)).copied() else {
-        known.extend(cache.create(&bytes, NEW).ok());
+        known.extend(cache.create(&bytes).ok());
         return;
     };
     match verb % 8 {
-        0..=2 => known.extend(cache.create(&bytes, NEW).ok()),
+        0..=2 => known.extend(cache.create(&bytes).ok()),
         3 => drop(opens(cache, &made.token)),
         4 => {
-            let version = support::load(cache, &made.id).map_or(0, |(record, _)| record.version);
+            let version = support::load(cache, &made.id)
+                .map_or(Version::new(0), |(record, _)| record.version);
             let _ = cache.save(&made.id, version, &bytes);
         }
-        5 => known.extend(cache.rotate(&made.id, Grace::NONE).ok()),
-        6 => known.extend(cache.sign_in(&made.id, &format!("user {}", which % 50), PLAINLY).ok()),
+        5 => known.extend(cache.rotate(&made.id, Duration::ZERO).ok()),
+        6 => known.extend(cache.sign_in(&made.id, &format!("user {}", which % 50)).ok()),
         _ => drop(cache.end(&made.id)),
     }
 }
@@ -227,7 +231,7 @@ proptest! {
         let shards = 1 << shards;
         let settings = small().memory((32 << 10) * usize::from(shards)).shards(shards);
         let most = match settings.clone().reserved_for_authenticated(usize::MAX).build() {
-            Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
+            Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
             other => panic!("{other:?}"),
         };
         let floor = most * share / 1_000;

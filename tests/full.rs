@@ -5,21 +5,26 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, Stats};
+use std::time::Duration;
+
+use sessile::{
+    Error, IssuedSession, ManualClock, SessionCache, SessionCacheBuilder, Version,
+    stats::{EvictionCounts, Stats},
+};
 use support::{
-    HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
-    fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, Random, builder, cache, create, create_many, data, fill, fill_with_users, filler,
+    having, idle, load, opens, sign_in, signed_in,
 };
 
 const LEN: usize = 256;
 
 /// Some hundred sessions of 256 bytes.
-fn small(clock: &Clock) -> Builder {
+fn small(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(128 << 10).max_session_size(2 << 10)
 }
 
-fn small_cache() -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn small_cache() -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     (small(&clock).build().unwrap(), clock)
 }
 
@@ -38,7 +43,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     // Aliases outlive the short ones, whose idle timeout they would have.
     clock.advance(MINUTE);
     for n in 0..capacity / 4 {
-        cache.create(&filler(n, LEN), having(idle(MINUTE))).unwrap();
+        cache.create_with(&filler(n, LEN), having(idle(MINUTE))).unwrap();
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
     assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
@@ -156,7 +161,7 @@ fn users_go_for_users_only_and_the_oldest_first() {
 }
 
 /// Everything that can be seen of a session without changing it, but for its use.
-fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(u32, Vec<u8>)> {
+fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(Version, Vec<u8>)> {
     let look =
         |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
     all.iter().map(|made| look(made).unwrap()).collect()
@@ -172,7 +177,7 @@ fn counted(cache: &SessionCache) -> (usize, Stats) {
 #[test]
 fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_changes() {
     for shards in [1, 2] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = small(&clock).memory((128 << 10) * usize::from(shards)).shards(shards);
         let cache = cache.build().unwrap();
         let users = fill_with_users(&cache, LEN);
@@ -180,7 +185,7 @@ fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_change
         let (kept, before) = (picture(&cache, &users), counted(&cache));
         let full = cache.stats().full;
         for _ in 0..10 {
-            assert_eq!(cache.create(&[6; LEN * 3], NEW).err(), Some(Error::Full));
+            assert_eq!(cache.create(&[6; LEN * 3]).err(), Some(Error::Full));
         }
         assert_eq!(cache.stats().full, full + 10);
         assert_eq!(counted(&cache), before);
@@ -209,8 +214,8 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
 fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
     // One shard is full of users, by memory or by places in the index.
     for len in [LEN, 0] {
-        let clock = Clock::manual();
-        let cache = small(&clock).memory(256 << 10).shards(2).max_sessions_per_user(usize::MAX);
+        let clock = ManualClock::new();
+        let cache = small(&clock).memory(256 << 10).shards(2).max_sessions_per_user(None);
         let cache = cache.build().unwrap();
         while cache.stats().evicted.authenticated == 0 {
             signed_in(&cache, &filler(1, len), "alice");
@@ -239,7 +244,7 @@ fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
     let guest = all[all.len() - 1];
     let (kept, before) = (picture(&cache, &all), counted(&cache));
     assert!(before.1.sessions.anonymous > 2);
-    assert_eq!(cache.create(&[8; 2_000], NEW).err(), Some(Error::Full));
+    assert_eq!(cache.create(&[8; 2_000]).err(), Some(Error::Full));
     assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(picture(&cache, &all), kept);
@@ -271,19 +276,19 @@ fn a_save_that_grows_never_evicts_its_own_session() {
 
 #[test]
 fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let least = match builder(&clock).memory(1).max_session_size(4 << 10).build() {
-        Err(sessile::BuildError::Memory { least, .. }) => least,
+        Err(sessile::BuildError::Memory { min: least, .. }) => least,
         other => panic!("{other:?}"),
     };
     let cache = builder(&clock).memory(least).max_session_size(4 << 10).build().unwrap();
     let made = create(&cache, &[9; 3 << 10]);
     let before = counted(&cache);
     assert_eq!(cache.save(&made.id, made.version, &[1; 4 << 10]), Err(Error::Full));
-    assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Full));
+    assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     assert!(cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(), "it may shrink");
     cache.validate();
@@ -300,15 +305,15 @@ fn what_is_too_large_is_refused_before_anything_goes() {
     let before = counted(&cache);
     let limit = cache.max_session_size();
     for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
-        let refused = Error::TooLarge { len, limit };
-        assert_eq!(cache.create(&vec![0; len], NEW).err(), Some(refused));
+        let refused = Error::TooLarge { given: len, max: limit };
+        assert_eq!(cache.create(&vec![0; len]).err(), Some(refused));
         assert_eq!(cache.save(&all[0].id, all[0].version, &vec![0; len]), Err(refused));
         let text = refused.to_string();
         let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
     assert_eq!(counted(&cache), before);
-    assert!(cache.create(&vec![0; limit], NEW).is_ok());
+    assert!(cache.create(&vec![0; limit]).is_ok());
     assert!(opens(&cache, &create(&cache, &[1; 10]).token));
 }
 
@@ -334,14 +339,14 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 fn an_expired_session_is_no_reason_to_refuse() {
     let (cache, clock) = small_cache();
     fill_with_users(&cache, LEN);
-    assert_eq!(cache.create(&[1; LEN * 3], NEW).err(), Some(Error::Full));
+    assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
     clock.advance(HOUR);
-    assert!(cache.create(&[1; LEN * 3], NEW).is_ok());
+    assert!(cache.create(&[1; LEN * 3]).is_ok());
 }
 
 #[test]
 fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
     clock.advance(MINUTE);

@@ -12,14 +12,14 @@ mod support;
 mod traces;
 
 use bytes::BytesMut;
-use sessile::{Clock, EvictionCounts, SessionCache};
+use sessile::{ManualClock, SessionCache, stats::EvictionCounts};
 use support::{HOUR, builder, create, create_many};
 use traces::{REPLAYS, Replay, exactly};
 
 const LEN: usize = 256;
 
 fn cache_for(sessions: usize) -> SessionCache {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder(&clock).max_session_size(LEN).lifetime(HOUR * 1_000);
     let settings = settings.idle_timeout(HOUR * 1_000);
     exactly(sessions, LEN, |memory| settings.clone().memory(memory).build().ok()).unwrap()

@@ -5,6 +5,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,8 +17,8 @@ use std::{
     thread,
 };
 
-use sessile::{Clock, Error, Grace, SessionCache};
-use support::{HOUR, MINUTE, NEW, PLAINLY, builder, create, create_many, data, idle, opens};
+use sessile::{Error, ManualClock, SessionCache};
+use support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle, opens};
 
 /// A cache whose hook refuses the keys that begin with `no`.
 fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
@@ -28,7 +30,7 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
             !key.starts_with(b"no")
         }
     };
-    (builder(&Clock::manual()).admission(hook).build().unwrap(), asked)
+    (builder(&ManualClock::new()).admission(hook).build().unwrap(), asked)
 }
 
 #[test]
@@ -37,13 +39,13 @@ fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
     let made = create(&cache, b"let in");
     let mut before = cache.stats();
     for round in 1..=10 {
-        let refused = cache.create(b"not let in", NEW.key(b"no: 203.0.113.9"));
+        let refused = cache.create_with(b"not let in", NEW.admission_key(b"no: 203.0.113.9"));
         assert_eq!(refused.err(), Some(Error::AdmissionDenied));
         before.admission_denied = round;
         assert_eq!(cache.stats(), before);
     }
     assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
-    assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
+    assert!(cache.create_with(b"", NEW.admission_key(b"yes")).is_ok());
     assert!(opens(&cache, &made.token));
     let text = Error::AdmissionDenied.to_string();
     assert!(text.contains("hook refused") && text.contains("`admission`"), "{text}");
@@ -54,11 +56,11 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     let (cache, asked) = picky();
     let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
     for key in keys {
-        cache.create(b"", NEW.key(key)).unwrap();
+        cache.create_with(b"", NEW.admission_key(key)).unwrap();
     }
     assert_eq!(*asked.lock().unwrap(), keys);
     let too_large = vec![0; cache.max_session_size() + 1];
-    let answer = |key| cache.create(&too_large, NEW.key(key)).err();
+    let answer = |key| cache.create_with(&too_large, NEW.admission_key(key)).err();
     assert_eq!(answer(b"no"), Some(Error::AdmissionDenied), "before anything else");
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
@@ -68,8 +70,8 @@ fn it_is_asked_of_no_other_verb() {
     let (cache, asked) = picky();
     let made = create(&cache, b"data");
     let version = cache.save(&made.id, made.version, b"more").unwrap();
-    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
-    let made = cache.sign_in(&made.id, "ada", PLAINLY).unwrap();
+    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
+    let made = cache.sign_in(&made.id, "ada").unwrap();
     cache.touch(&made.id).unwrap();
     assert!(made.version == version && opens(&cache, &made.token) && cache.end(&made.id));
     assert_eq!(asked.lock().unwrap().len(), 1);
@@ -82,12 +84,12 @@ fn a_refusal_draws_no_random_bytes() {
         bytes.fill(DRAWN.fetch_add(1, SeqCst) as u8);
         Ok(())
     }
-    let settings = builder(&Clock::manual()).entropy(counted);
+    let settings = builder(&ManualClock::new()).entropy(counted);
     let cache = settings.admission(|key| !key.is_empty()).build().unwrap();
     let before = DRAWN.load(SeqCst);
-    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+    assert_eq!(cache.create(b"").err(), Some(Error::AdmissionDenied));
     assert_eq!(DRAWN.load(SeqCst), before);
-    assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
+    assert!(cache.create_with(b"", NEW.admission_key(b"yes")).is_ok());
     assert!(DRAWN.load(SeqCst) > before);
 }
 
@@ -95,7 +97,7 @@ fn a_refusal_draws_no_random_bytes() {
 fn it_may_use_the_cache_since_no_lock_is_held() {
     let cell: Arc<OnceLock<SessionCache>> = Arc::default();
     let inner = Arc::clone(&cell);
-    let cache = builder(&Clock::manual())
+    let cache = builder(&ManualClock::new())
         .admission(move |_| {
             let cache = inner.get().unwrap();
             cache.maintain(100);
@@ -105,14 +107,14 @@ fn it_may_use_the_cache_since_no_lock_is_held() {
         .unwrap();
     cell.set(cache.clone()).unwrap();
     create_many(&cache, 10, b"");
-    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+    assert_eq!(cache.create(b"").err(), Some(Error::AdmissionDenied));
 }
 
 #[test]
 fn ops_1_a_limit_for_each_address_holds_under_threads() {
     const MOST: usize = 100;
     let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
-    let cache = builder(&Clock::manual())
+    let cache = builder(&ManualClock::new())
         .shards(4)
         .admission(move |address| {
             let mut made = made.lock().unwrap();
@@ -127,7 +129,7 @@ fn ops_1_a_limit_for_each_address_holds_under_threads() {
             let cache = &cache;
             scope.spawn(move || {
                 for _ in 0..200 {
-                    let _ = cache.create(b"", NEW.key(&[thread / 2]));
+                    let _ = cache.create_with(b"", NEW.admission_key(&[thread / 2]));
                 }
             });
         }
@@ -139,17 +141,18 @@ fn ops_1_a_limit_for_each_address_holds_under_threads() {
 
 #[test]
 fn a_hook_that_panics_leaves_the_cache_as_it_was() {
-    let cache = builder(&Clock::manual())
+    let cache = builder(&ManualClock::new())
         .admission(|key| if key.is_empty() { true } else { panic!("of the hook's own") })
         .build()
         .unwrap();
     let made = create(&cache, b"data");
     let before = cache.stats();
-    let panicked = catch_unwind(AssertUnwindSafe(|| cache.create(b"", NEW.key(b"bad"))));
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| cache.create_with(b"", NEW.admission_key(b"bad"))));
     assert!(panicked.is_err());
     assert_eq!(cache.stats(), before);
     assert_eq!(data(&cache, &made.id).unwrap(), b"data");
-    assert!(cache.create(b"", NEW).is_ok());
+    assert!(cache.create(b"").is_ok());
 }
 
 #[test]
@@ -159,22 +162,23 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
         let asked = Arc::clone(&asked);
         move |_: &[u8]| asked.fetch_add(1, SeqCst) < 1
     };
-    let settings = builder(&Clock::manual()).admission(|_| panic!("never asked")).admission(hook);
+    let settings =
+        builder(&ManualClock::new()).admission(|_| panic!("never asked")).admission(hook);
     let [first, second] = [(); 2].map(|()| settings.clone().build().unwrap());
-    assert!(first.create(b"", NEW).is_ok());
-    assert_eq!(second.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+    assert!(first.create(b"").is_ok());
+    assert_eq!(second.create(b"").err(), Some(Error::AdmissionDenied));
     assert_eq!(asked.load(SeqCst), 2);
 }
 
 #[test]
 fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
-    let new = NEW.key(b"a").timeouts(idle(MINUTE)).key(b"b");
-    assert_eq!((new.key, new.timeouts), (&b"b"[..], idle(MINUTE)));
-    let clock = Clock::manual();
+    let new = NEW.admission_key(b"a").timeouts(idle(MINUTE)).admission_key(b"b");
+    assert_eq!(new, NEW.timeouts(idle(MINUTE)).admission_key(b"b"));
+    let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
-    let made = cache.create(b"", new).unwrap();
+    let made = cache.create_with(b"", new).unwrap();
     assert!(opens(&cache, &made.token));
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
-    assert!(cache.create(b"", NEW.timeouts(idle(HOUR))).is_ok());
+    assert!(cache.create_with(b"", NEW.timeouts(idle(HOUR))).is_ok());
 }

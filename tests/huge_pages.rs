@@ -8,7 +8,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use sessile::{Builder, Clock, SessionCache};
+use sessile::{ManualClock, SessionCache, SessionCacheBuilder};
 use support::rings::ring;
 
 const BUDGET: usize = 37 << 20;
@@ -29,8 +29,8 @@ fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() 
     drop(cache);
 }
 
-fn build(with: impl FnOnce(Builder) -> Builder) -> SessionCache {
-    let settings = SessionCache::builder().memory(BUDGET).clock(Clock::manual());
+fn build(with: impl FnOnce(SessionCacheBuilder) -> SessionCacheBuilder) -> SessionCache {
+    let settings = SessionCache::builder().memory(BUDGET).clock(ManualClock::new());
     with(settings.keys(ring(&[1]))).build().unwrap()
 }
 

@@ -5,6 +5,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -12,12 +14,11 @@ use std::{
 
 use proptest::prelude::*;
 use sessile::{
-    BuildError, Clock, Error, Grace, IssuedSession, SessionCache, Token,
+    BuildError, Error, IssuedSession, ManualClock, SessionCache, Token,
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    NEW, PLAINLY, Random, assert_gone, builder, cache, create, data, field, is_long, load, open,
-    opens, request,
+    Random, assert_gone, builder, cache, create, data, field, is_long, load, open, opens, request,
     rings::{NAME, ring},
 };
 
@@ -25,7 +26,7 @@ use support::{
 fn id_1_ids_never_repeat_and_every_bit_is_a_coin() {
     let number = if is_long() { 10_000_000 } else { 1_000_000 };
     let cache = SessionCache::builder().memory(8 << 20).shards(4).keys(ring(&[1]));
-    let cache = cache.clock(Clock::manual()).build().unwrap();
+    let cache = cache.clock(ManualClock::new()).build().unwrap();
     let (mut all, mut counts) = (Vec::with_capacity(number), Histograms::default());
     thread::scope(|scope| {
         let drawn = [0; 2].map(|_| scope.spawn(|| draw(&cache, number / 2)));
@@ -140,7 +141,7 @@ fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
 #[test]
 fn id_2_a_repeated_id_never_overwrites_one_in_use() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
-    let (clock, entropy) = (Clock::manual(), |bytes: &mut [u8]| {
+    let (clock, entropy) = (ManualClock::new(), |bytes: &mut [u8]| {
         six_times_each(&DRAWN, bytes);
         Ok(())
     });
@@ -152,9 +153,9 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
         if n % 3 == 0 {
             let (old, own) = made.swap_remove(made.len() / 2);
             let new = if n % 2 == 0 {
-                cache.rotate(&old.id, Grace::NONE)
+                cache.rotate(&old.id, Duration::ZERO)
             } else {
-                cache.sign_in(&old.id, &n.to_string(), PLAINLY)
+                cache.sign_in(&old.id, &n.to_string())
             };
             made.push((new.unwrap(), own));
         }
@@ -168,7 +169,7 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
 fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     for shards in [1, 4] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder(&clock).memory(4 << 20).shards(shards).entropy(|bytes| {
             six_times_each(&DRAWN, bytes);
             Ok(())
@@ -177,7 +178,7 @@ fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
         let create_some = |thread: u32| {
             let own = |n: u32| (thread << 16 | n).to_le_bytes();
             // Eight ids that others have just taken are an error, and no harm done.
-            let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n), NEW).ok()?)));
+            let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n)).ok()?)));
             made.collect::<Vec<_>>()
         };
         let made: Vec<_> = thread::scope(|scope| {
@@ -196,7 +197,7 @@ fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
 
 #[test]
 fn id_2_a_source_that_always_repeats_is_an_error() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let stuck = |bytes: &mut [u8]| {
         bytes.fill(7);
         Ok(())
@@ -204,9 +205,9 @@ fn id_2_a_source_that_always_repeats_is_an_error() {
     let cache = builder(&clock).entropy(stuck).build().unwrap();
     let only = create(&cache, b"the only one");
     for _ in 0..3 {
-        assert!(cache.create(b"another", NEW).is_err());
-        assert!(cache.rotate(&only.id, Grace::NONE).is_err());
-        assert!(cache.sign_in(&only.id, "alice", PLAINLY).is_err());
+        assert!(cache.create(b"another").is_err());
+        assert!(cache.rotate(&only.id, Duration::ZERO).is_err());
+        assert!(cache.sign_in(&only.id, "alice").is_err());
     }
     assert_eq!(cache.len(), 1);
     let (record, kept) = request(&cache, only.token.as_str()).unwrap();
@@ -220,7 +221,7 @@ fn id_2_a_source_that_always_repeats_is_an_error() {
 #[test]
 fn id_2_without_random_bytes_nothing_is_made_or_changed() {
     static IS_DRY: AtomicBool = AtomicBool::new(false);
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let never = |_: &mut [u8]| Err(Error::Entropy);
     assert_eq!(builder(&clock).entropy(never).build().err(), Some(BuildError::Entropy));
     let runs_dry = |bytes: &mut [u8]| {
@@ -230,9 +231,9 @@ fn id_2_without_random_bytes_nothing_is_made_or_changed() {
     let cache = builder(&clock).entropy(runs_dry).build().unwrap();
     let made = create(&cache, b"kept");
     IS_DRY.store(true, Relaxed);
-    assert_eq!(cache.create(b"more", NEW).err(), Some(Error::Entropy));
-    assert_eq!(cache.rotate(&made.id, Grace::NONE).err(), Some(Error::Entropy));
-    assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Entropy));
+    assert_eq!(cache.create(b"more").err(), Some(Error::Entropy));
+    assert_eq!(cache.rotate(&made.id, Duration::ZERO).err(), Some(Error::Entropy));
+    assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Entropy));
     assert_eq!(cache.len(), 1);
     assert_eq!(load(&cache, &made.id).unwrap().1, b"kept");
 }
@@ -256,7 +257,7 @@ fn id_4_unknown_id_is_never_adopted() {
 
 #[test]
 fn id_4_ids_of_another_cache_are_unknown_here() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let large = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     let small = builder(&clock).build().unwrap();
     let homes: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
@@ -329,7 +330,7 @@ proptest! {
         ],
     ) {
         thread_local! {
-            static CACHE: (SessionCache, Clock) = cache();
+            static CACHE: (SessionCache, ManualClock) = cache();
         }
         CACHE.with(|(cache, _)| {
             let before = cache.stats();

@@ -6,6 +6,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     cell::{Cell, RefCell},
     iter,
@@ -14,7 +16,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Builder, Clock, EndReason, Error, Event, EventKind, Grace, KeyError, SessionCache};
+use sessile::{
+    EndReason, Error, Event, EventKind, KeyError, ManualClock, SessionCache, SessionCacheBuilder,
+};
 use support::{
     HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, TICK, builder, create, create_many, idle, load,
     opens, rings::ring, sign_in,
@@ -41,7 +45,7 @@ fn meanwhile(act: impl FnOnce() + 'static) {
     MEANWHILE.set(Some(Box::new(act)));
 }
 
-fn interruptible(clock: &Clock) -> Builder {
+fn interruptible(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(8 << 20).shards(4).events(10_000).entropy(interrupted)
 }
 
@@ -77,13 +81,13 @@ fn survivors(events: &[Event]) -> usize {
 
 #[test]
 fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
-    for with in [NEW, NEW.user("ada", PLAINLY)] {
+    for with in [NEW, NEW.user("ada")] {
         let other = create(&cache, b"");
         let all = cache.clone();
         meanwhile(move || all.end_all());
-        let made = cache.create(b"data", with).unwrap();
+        let made = cache.create_with(b"data", with).unwrap();
         assert!(opens(&cache, &made.token) && !opens(&cache, &other.token));
         assert_balanced(&cache);
         cache.validate();
@@ -94,7 +98,7 @@ fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
 
 #[test]
 fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for round in 0..50 {
         let all = cache.clone();
@@ -116,13 +120,13 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
 
 #[test]
 fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_end() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for user in 0..20 {
         let made = create(&cache, b"data");
         let all = cache.clone();
         meanwhile(move || all.end_all());
-        let answer = cache.sign_in(&made.id, &format!("user {user}"), PLAINLY);
+        let answer = cache.sign_in(&made.id, &format!("user {user}"));
         assert_eq!(answer.err(), Some(Error::Gone));
         assert_balanced(&cache);
     }
@@ -131,16 +135,16 @@ fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_en
 
 #[test]
 fn a_session_that_a_read_saw_expired_was_live_again() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     type Verb = fn(&SessionCache, &sessile::SessionId) -> Option<Error>;
     let verbs: [Verb; 3] = [
-        |cache, id| cache.rotate(id, Grace::NONE).err(),
-        |cache, id| cache.rotate(id, Grace::of(MINUTE)).err(),
-        |cache, id| cache.sign_in(id, "ada", PLAINLY).err(),
+        |cache, id| cache.rotate(id, Duration::ZERO).err(),
+        |cache, id| cache.rotate(id, MINUTE).err(),
+        |cache, id| cache.sign_in(id, "ada").err(),
     ];
     for verb in verbs {
-        let made = cache.create(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
+        let made = cache.create_with(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
         clock.advance(MINUTE - SECOND);
         let (reader, time) = (cache.clone(), clock.clone());
         meanwhile(move || {
@@ -157,18 +161,18 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
 
 #[test]
 fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     let made = create(&cache, b"data");
     let other = cache.clone();
     meanwhile(move || assert!(other.end(&made.id)));
-    assert_eq!(cache.rotate(&made.id, Grace::NONE).err(), Some(Error::Gone));
+    assert_eq!(cache.rotate(&made.id, Duration::ZERO).err(), Some(Error::Gone));
     assert!(cache.is_empty());
 }
 
 #[test]
 fn a_token_that_is_issued_after_the_keys_were_replaced_is_valid() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(4).build().unwrap();
     let (begun, done, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -190,7 +194,7 @@ fn a_token_that_is_issued_after_the_keys_were_replaced_is_valid() {
             }
             made = match turn % 3 {
                 0 => create(&cache, b"data"),
-                1 => cache.rotate(&made.id, Grace::NONE).unwrap(),
+                1 => cache.rotate(&made.id, Duration::ZERO).unwrap(),
                 _ => sign_in(&cache, &made.id, "ada"),
             };
             let number = done.load(SeqCst);
@@ -203,14 +207,14 @@ fn a_token_that_is_issued_after_the_keys_were_replaced_is_valid() {
 
 #[test]
 fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let kept_for = cache.lifetime() + cache.idle_timeout();
     let (mut rejected, mut number, mut old) = (0, 1, Vec::new());
     for turn in 0..1_000 {
         let made = create(&cache, b"data");
         assert!(opens(&cache, &made.token));
-        old.push((made, cache.rotate(&made.id, Grace::NONE).unwrap()));
+        old.push((made, cache.rotate(&made.id, Duration::ZERO).unwrap()));
         loop {
             number += 1;
             match cache.set_keys(&ring(&[number])) {
@@ -232,31 +236,31 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
 
 #[test]
 fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let hundred = 100 * HOUR;
     let settings = builder(&clock).memory(8 << 20).shards(4);
     let cache = settings.idle_timeout(hundred).lifetime(hundred).build().unwrap();
     for label in ["", "a label of some words", "of the longest that there are: it has 48 bytes, "] {
         let made = create(&cache, b"data");
         clock.advance(90 * HOUR);
-        let renewed = cache.sign_in(&made.id, "ada", PLAINLY.renew_lifetime(true)).unwrap();
+        let renewed = cache.sign_in_with(&made.id, "ada", PLAINLY.renew_lifetime(true)).unwrap();
         clock.advance(20 * HOUR);
-        let stepped = cache.sign_in(&renewed.id, "ada", PLAINLY.label(label)).unwrap();
-        cache.set_timeouts(&stepped.id, PLAIN.lifetime(hundred)).unwrap();
+        let stepped = cache.sign_in_with(&renewed.id, "ada", PLAINLY.label(label)).unwrap();
+        cache.set_timeouts(&stepped.id, stepped.version, PLAIN.lifetime(hundred)).unwrap();
         let (record, data) =
             load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
         assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
         // What was kept beside it is where it was, through a save that moves the session, and a rotation.
         let version = cache.save(&stepped.id, record.version, &[7; 3_000]).unwrap();
         let version = cache.save(&stepped.id, version, b"less").unwrap();
-        let rotated = cache.rotate(&stepped.id, Grace::NONE).unwrap();
-        cache.set_timeouts(&rotated.id, PLAIN.lifetime(50 * HOUR)).unwrap();
+        let rotated = cache.rotate(&stepped.id, Duration::ZERO).unwrap();
+        let version = cache.set_timeouts(&rotated.id, version, PLAIN.lifetime(50 * HOUR)).unwrap();
         let (record, data) = load(&cache, &rotated.id).unwrap();
         assert_eq!((record.expires_in(), &data[..]), (30 * HOUR, &b"less"[..]));
         assert_eq!(record.version, version);
         assert_eq!(cache.user_sessions("ada")[0].label, label);
         let again = sign_in(&cache, &rotated.id, "ada");
-        cache.set_timeouts(&again.id, PLAIN.lifetime_from_now(hundred)).unwrap();
+        cache.set_timeouts(&again.id, again.version, PLAIN.lifetime_from_now(hundred)).unwrap();
         assert_eq!(load(&cache, &again.id).unwrap().0.expires_in(), 80 * HOUR, "the cap stays");
         cache.validate();
         assert!(cache.end(&again.id));

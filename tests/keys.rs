@@ -68,9 +68,9 @@ mod refusals {
     #[test]
     fn sign_3_no_key_and_empty_and_short_ones_are_refused() {
         assert_eq!(refusal(&[]), KeyError::NoKey);
-        assert_eq!(refusal(&[b""]), KeyError::Short { position: 1, len: 0 });
+        assert_eq!(refusal(&[b""]), KeyError::Short { position: 1, given: 0 });
         let long = key(1);
-        assert_eq!(refusal(&[&long, &long[..31]]), KeyError::Short { position: 2, len: 31 });
+        assert_eq!(refusal(&[&long, &long[..31]]), KeyError::Short { position: 2, given: 31 });
         for text in ["", " ", "\n"] {
             assert_eq!(KeyRing::from_base64(text).unwrap_err(), KeyError::NoKey);
         }
@@ -91,7 +91,7 @@ mod refusals {
         let many: Vec<_> = (0..17).map(key).collect();
         let many: Vec<_> = many.iter().map(<[u8; 32]>::as_slice).collect();
         assert!(KeyRing::from_bytes(&many[..16]).is_ok());
-        assert_eq!(refusal(&many), KeyError::TooMany { given: 17, most: 16 });
+        assert_eq!(refusal(&many), KeyError::TooMany { given: 17, max: 16 });
     }
 
     /// In every form in which somebody may have copied them: as raw text, as base64 of it, as the

@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use sessile::{Error, Grace, IssuedSession, KeyRing, SessionCache, internals::cookie::Parts};
+use sessile::{Error, IssuedSession, KeyRing, SessionCache, Version, internals::cookie::Parts};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
-    having, idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
+    having, idle, later, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
 };
 
 /// A session that is gone in each way in which one can be, and the version that it had.
-fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, IssuedSession)> {
+fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str, IssuedSession)> {
     let elsewhere = create(&support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
-            .map(|timeouts| cache.create(b"was here", having(timeouts)).unwrap());
+            .map(|timeouts| cache.create_with(b"was here", having(timeouts)).unwrap());
     assert!(cache.end(&ended.id));
-    assert!(cache.rotate(&rotated.id, Grace::NONE).is_ok());
+    assert!(cache.rotate(&rotated.id, Duration::ZERO).is_ok());
     sign_in(cache, &signed_in.id, "alice");
     clock.advance(SECOND);
-    assert_eq!(cache.set_timeouts(&cut.id, lifetime(SECOND)), Ok(()));
+    assert!(cache.set_timeouts(&cut.id, cut.version, lifetime(SECOND)).is_ok());
     vec![
         ("never was", elsewhere),
         ("ended", ended),
@@ -42,7 +42,9 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
 fn life_3_no_verb_brings_back_what_is_gone() {
     let (cache, clock) = cache();
     for (how, issued) in gone(&cache, &clock) {
-        for version in [issued.version, issued.version + 1, 0, u32::MAX] {
+        for version in
+            [issued.version, later(issued.version, 1), Version::new(0), Version::new(u32::MAX)]
+        {
             assert_gone(&cache, &issued.id, version);
         }
         assert!(!opens(&cache, &issued.token), "{how}");
@@ -61,7 +63,8 @@ fn life_3_no_verb_brings_back_what_is_gone() {
 fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
     for maintained in [false, true] {
         let (cache, clock) = cache();
-        let [made, other] = [(); 2].map(|()| cache.create(b"short", having(idle(SECOND))).unwrap());
+        let [made, other] =
+            [(); 2].map(|()| cache.create_with(b"short", having(idle(SECOND))).unwrap());
         clock.advance(SECOND);
         assert!(!cache.end(&other.id), "there is none to end");
         if maintained {
@@ -77,7 +80,8 @@ fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
 #[test]
 fn life_4_reading_what_is_not_there_stores_nothing() {
     let (cache, _clock) = cache();
-    let elsewhere = builder(&sessile::Clock::manual()).keys(KeyRing::generate().unwrap()).build();
+    let elsewhere =
+        builder(&sessile::ManualClock::new()).keys(KeyRing::generate().unwrap()).build();
     let elsewhere = elsewhere.unwrap();
     let forged = create(&elsewhere, b"forged");
     let unknown = create(&support::cache().0, b"unknown");
@@ -108,7 +112,7 @@ fn life_5_a_save_with_an_old_version_stores_nothing() {
     let made = create(&cache, b"first");
     let second = cache.save(&made.id, made.version, b"second").unwrap();
     assert_ne!(second, made.version);
-    for old in [made.version, 0, second + 1, u32::MAX] {
+    for old in [made.version, Version::new(0), later(second, 1), Version::new(u32::MAX)] {
         assert_eq!(cache.save(&made.id, old, b"too late"), Err(Error::Conflict));
     }
     let (record, data) = load(&cache, &made.id).unwrap();
@@ -121,7 +125,7 @@ fn life_5_versions_go_on_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
-    let rotated = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let rotated = cache.rotate(&made.id, Duration::ZERO).unwrap();
     assert_eq!(rotated.version, version);
     let signed_in = sign_in(&cache, &rotated.id, "alice");
     assert_eq!(signed_in.version, version);
@@ -180,8 +184,13 @@ proptest! {
                     version = next;
                 }
                 1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
-                2 => prop_assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
-                3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
+                2 => {
+                    let own = idle(MINUTE * (len as u32 + 1));
+                    let next = cache.set_timeouts(&made.id, version, own).unwrap();
+                    prop_assert_eq!(next, later(version, 1));
+                    version = next;
+                }
+                3 => made = cache.rotate(&made.id, Duration::ZERO).unwrap(),
                 4 => prop_assert!(opens(&cache, &made.token)),
                 _ => drop(cache.maintain(len)),
             }
@@ -219,7 +228,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     clock.advance(MINUTE);
     let made = sign_in(&cache, &made.id, "alice");
     clock.advance(MINUTE);
-    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
     clock.advance(MINUTE);
     let (record, _) = load(&cache, &made.id).unwrap();
     assert_eq!([record.age(), record.id_age()], [MINUTE * 3, MINUTE]);
@@ -231,12 +240,12 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     assert_eq!(other.user, record.user);
     let bob = sign_in(&cache, &again.id, "bob");
     assert_ne!(load(&cache, &bob.id).unwrap().0.user, record.user);
-    assert_eq!(cache.sign_in(&bob.id, "", PLAINLY).err(), Some(Error::EmptyUser));
+    assert_eq!(cache.sign_in(&bob.id, "").err(), Some(Error::EmptyUser));
 }
 
 #[test]
 fn end_follows_a_session_through_all_its_ids() {
-    let clock = sessile::Clock::manual();
+    let clock = sessile::ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
     let mut homes = std::collections::HashSet::new();
@@ -246,7 +255,7 @@ fn end_follows_a_session_through_all_its_ids() {
             let last = ids[ids.len() - 1].id;
             let next = match (n + step) % 3 {
                 0 => sign_in(&cache, &last, &format!("user {n} {step}")),
-                _ => cache.rotate(&last, Grace::NONE).unwrap(),
+                _ => cache.rotate(&last, Duration::ZERO).unwrap(),
             };
             homes.insert(home(&next));
             ids.push(next);
@@ -272,7 +281,7 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
     let next = sign_in(&cache, &made.id, "alice");
     let mut forged = made.token.as_str().as_bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
-    let elsewhere = builder(&sessile::Clock::manual()).keys(ring(&[2])).build().unwrap();
+    let elsewhere = builder(&sessile::ManualClock::new()).keys(ring(&[2])).build().unwrap();
     for wrong in
         [&forged[..], b"", b"not a token", create(&elsewhere, b"").token.as_str().as_bytes()]
     {
@@ -289,7 +298,7 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
 fn an_old_id_is_forgotten_within_the_idle_timeout() {
     let (cache, clock) = cache();
     let made = create(&cache, b"mine");
-    let next = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 1));
     let half = cache.idle_timeout() / 2;
     clock.advance(half);
@@ -308,7 +317,7 @@ fn an_old_id_is_forgotten_within_the_idle_timeout() {
 fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"the data");
-    let new = cache.rotate(&old.id, Grace::of(HOUR)).unwrap();
+    let new = cache.rotate(&old.id, HOUR).unwrap();
     assert!(cache.end(&new.id));
     assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
     let refused = cache.stats().rejected;
@@ -318,12 +327,13 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
 #[test]
 fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     let (cache, clock) = cache();
-    let [tab, late] = [(); 2].map(|()| cache.create(b"", having(lifetime(2 * SECOND))).unwrap());
+    let [tab, late] =
+        [(); 2].map(|()| cache.create_with(b"", having(lifetime(2 * SECOND))).unwrap());
     clock.advance(SECOND);
     let renewed = PLAINLY.renew_lifetime(true).timeouts(lifetime(HOUR));
-    let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();
-    let other = cache.rotate(&late.id, Grace::of(MINUTE)).unwrap();
-    cache.set_timeouts(&other.id, lifetime(HOUR)).unwrap();
+    let new = cache.sign_in_with(&tab.id, "alice", renewed).unwrap();
+    let other = cache.rotate(&late.id, MINUTE).unwrap();
+    cache.set_timeouts(&other.id, other.version, lifetime(HOUR)).unwrap();
     clock.advance(5 * SECOND);
     cache.maintain(usize::MAX);
     assert!(opens(&cache, &new.token) && opens(&cache, &other.token));

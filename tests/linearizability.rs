@@ -19,14 +19,14 @@ use std::{env, ops::Range, thread};
 
 use history::{Answer, Call, Id, State, Verb, check, describe};
 use recorder::Recorder;
-use sessile::Clock;
+use sessile::ManualClock;
 use support::{HOUR, Random, builder};
 
 #[test]
 fn term_1_what_threads_did_at_once_they_could_have_done_one_by_one() {
     let wanted = env::var("SESSILE_HISTORY_CALLS").ok().and_then(|text| text.parse().ok());
     let wanted = wanted.unwrap_or(100_000);
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(32 << 20).shards(4).build().unwrap();
     let (mut made, mut overlapping, mut seed) = (0, 0, Random::new());
     // Two threads meet most often where there are two cores; some things take three.

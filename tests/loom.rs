@@ -16,7 +16,7 @@ use std::{
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    Clock, Error, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn,
+    CreateOptions, Error, Grace, IssuedSession, KeyRing, ManualClock, SessionCache, SignInOptions,
     internals::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
@@ -28,10 +28,10 @@ use sessile::{
 #[test]
 fn rotate_against_end_of_the_old_id_leaves_nothing() {
     explore(&["rotated, then ended", "ended first"], |cache| {
-        let old = cache.create(b"data", NewSession::default()).expect("room");
+        let old = cache.create(b"data").expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
-        let rotated = cache.rotate(&old.id, Grace::NONE);
+        let rotated = cache.rotate(&old.id, Duration::ZERO);
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
         ended(&cache, rotated, "rotated, then ended")
@@ -44,7 +44,7 @@ fn sign_in_across_shards_against_end_of_the_old_id_leaves_nothing() {
         let (old, user) = one_that_moves(&cache);
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
-        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
+        let signed_in = cache.sign_in(&old.id, &user);
         assert!(ending.join().expect("it ends"), "there was a session to end");
         assert!(!opens(&cache, &old));
         ended(&cache, signed_in, "signed in, then ended")
@@ -62,7 +62,7 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
             let record = other.open_token(old.token.as_str().as_bytes(), &mut buffer);
             record.map(|record| (record.is_authenticated(), buffer))
         });
-        let new = cache.sign_in(&old.id, &user, SignIn::default()).expect("it is live");
+        let new = cache.sign_in(&old.id, &user).expect("it is live");
         let opened = opening.join().expect("it opens or not");
         assert!(opens(&cache, &new) && !opens(&cache, &old));
         match opened {
@@ -83,7 +83,7 @@ fn a_creation_against_an_end_of_all_is_counted_once_whichever_comes_first() {
             meet(&other);
             other.end_all();
         });
-        let made = cache.create(b"data", NewSession::default()).expect("room");
+        let made = cache.create(b"data").expect("room");
         ending.join().expect("it ends");
         let stats = cache.stats();
         assert_eq!(stats.created, cache.len() as u64 + stats.ended, "it is there, or it has ended");
@@ -102,7 +102,7 @@ fn a_sign_in_across_shards_against_an_end_of_all_is_counted_once() {
             meet(&other);
             other.end_all();
         });
-        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
+        let signed_in = cache.sign_in(&old.id, &user);
         ending.join().expect("it ends");
         let stats = cache.stats();
         assert_eq!(stats.created, cache.len() as u64 + stats.ended);
@@ -123,10 +123,10 @@ fn a_sign_in_across_shards_against_an_end_of_all_is_counted_once() {
 #[test]
 fn of_two_rotations_one_is_refused() {
     explore(&["mine", "theirs"], |cache| {
-        let old = cache.create(b"data", NewSession::default()).expect("room");
+        let old = cache.create(b"data").expect("room");
         let other = cache.clone();
-        let theirs = thread::spawn(move || other.rotate(&old.id, Grace::NONE));
-        let mine = cache.rotate(&old.id, Grace::NONE);
+        let theirs = thread::spawn(move || other.rotate(&old.id, Duration::ZERO));
+        let mine = cache.rotate(&old.id, Duration::ZERO);
         let theirs = theirs.join().expect("it rotates or not");
         assert!(!opens(&cache, &old));
         match (mine, theirs) {
@@ -260,7 +260,7 @@ fn sign_in_against_end_user_is_before_it_or_behind() {
         cache.end_user_sessions(&user, None);
         let (other, name) = (cache.clone(), user.clone());
         let ending = thread::spawn(move || other.end_user_sessions(&name, None));
-        let new = cache.sign_in(&old.id, &user, SignIn::default()).expect("it is live");
+        let new = cache.sign_in(&old.id, &user).expect("it is live");
         let ended = ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &old));
         assert_eq!(opens(&cache, &new), ended == 0);
@@ -272,11 +272,11 @@ fn sign_in_against_end_user_is_before_it_or_behind() {
 #[test]
 fn rotate_against_end_user_leaves_nothing() {
     explore(&["rotated, then ended", "ended first"], |cache| {
-        let old = cache.create(b"data", NewSession::default()).expect("room");
-        let old = cache.sign_in(&old.id, "ada", SignIn::default()).expect("it is live");
+        let old = cache.create(b"data").expect("room");
+        let old = cache.sign_in(&old.id, "ada").expect("it is live");
         let other = cache.clone();
         let ending = thread::spawn(move || other.end_user_sessions("ada", None));
-        let rotated = cache.rotate(&old.id, Grace::NONE);
+        let rotated = cache.rotate(&old.id, Duration::ZERO);
         assert_eq!(ending.join().expect("it ends what is there"), 1);
         assert!(cache.user_sessions("ada").is_empty() && !opens(&cache, &old));
         ended(&cache, rotated, "rotated, then ended")
@@ -286,10 +286,10 @@ fn rotate_against_end_user_leaves_nothing() {
 #[test]
 fn grace_expiry_against_open_by_the_old_id_is_before_it_or_behind() {
     explore_runs(&["opened within the grace", "refused after it"], || {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = two_shards(&clock);
-        let old = cache.create(b"data", NewSession::default()).expect("room");
-        let new = cache.rotate(&old.id, Grace::of(SECOND)).expect("it is live");
+        let old = cache.create(b"data").expect("room");
+        let new = cache.rotate(&old.id, SECOND).expect("it is live");
         let other = cache.clone();
         let waiting = thread::spawn(move || {
             meet(&other);
@@ -317,10 +317,10 @@ fn grace_expiry_against_open_by_the_old_id_is_before_it_or_behind() {
 #[test]
 fn grace_expiry_against_save_and_end_of_the_old_id_loses_no_end() {
     explore_runs(&["saved within the grace", "refused after it"], || {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = two_shards(&clock);
-        let old = cache.create(b"data", NewSession::default()).expect("room");
-        let new = cache.rotate(&old.id, Grace::of(SECOND)).expect("it is live");
+        let old = cache.create(b"data").expect("room");
+        let new = cache.rotate(&old.id, SECOND).expect("it is live");
         let other = cache.clone();
         let waiting = thread::spawn(move || {
             meet(&other);
@@ -345,7 +345,7 @@ fn grace_expiry_against_save_and_end_of_the_old_id_loses_no_end() {
 #[test]
 fn end_all_against_create_leaves_nothing_of_before() {
     explore(&["made, then ended", "made behind it"], |cache| {
-        let before = cache.create(b"data", NewSession::default()).expect("room");
+        let before = cache.create(b"data").expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || {
             meet(&other);
@@ -353,7 +353,7 @@ fn end_all_against_create_leaves_nothing_of_before() {
             assert!(!opens(&other, &before), "it has returned");
         });
         meet(&cache);
-        let made = cache.create(b"data", NewSession::default()).expect("room");
+        let made = cache.create(b"data").expect("room");
         ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &before));
         let is_there = opens(&cache, &made);
@@ -366,7 +366,7 @@ fn end_all_against_create_leaves_nothing_of_before() {
 #[test]
 fn end_all_against_open_is_before_it_or_behind() {
     explore(&["opened before", "refused after"], |cache| {
-        let made = cache.create(b"data", NewSession::default()).expect("room");
+        let made = cache.create(b"data").expect("room");
         let other = cache.clone();
         let ending = thread::spawn(move || {
             meet(&other);
@@ -390,7 +390,7 @@ fn end_all_against_sign_in_across_shards_leaves_nothing() {
             other.end_all();
         });
         meet(&cache);
-        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
+        let signed_in = cache.sign_in(&old.id, &user);
         ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &old) && cache.is_empty() && cache.user_sessions(&user).is_empty());
         cache.validate();
@@ -427,7 +427,7 @@ fn explore(
     outcomes: &[&str],
     model: impl Fn(SessionCache) -> &'static str + Send + Sync + 'static,
 ) {
-    explore_runs(outcomes, move || model(two_shards(&Clock::manual())));
+    explore_runs(outcomes, move || model(two_shards(&ManualClock::new())));
 }
 
 fn explore_runs(outcomes: &[&str], model: impl Fn() -> &'static str + Send + Sync + 'static) {
@@ -442,7 +442,7 @@ fn explore_runs(outcomes: &[&str], model: impl Fn() -> &'static str + Send + Syn
 }
 
 /// A small cache of two shards, the same in each run: loom replays what it has seen.
-fn two_shards(clock: &Clock) -> SessionCache {
+fn two_shards(clock: &ManualClock) -> SessionCache {
     thread_local! {
         static NEXT: Cell<u64> = const { Cell::new(0) };
     }
@@ -470,10 +470,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A session, and a user whose sessions live in the other shard.
 fn one_that_moves(cache: &SessionCache) -> (IssuedSession, String) {
-    let session = cache.create(b"data", NewSession::default()).expect("room");
+    let session = cache.create(b"data").expect("room");
     let moves = |user: &String| {
-        let probe = cache.create(b"", NewSession::default()).expect("room");
-        let probe = cache.sign_in(&probe.id, user, SignIn::default()).expect("it is live");
+        let probe = cache.create(b"").expect("room");
+        let probe = cache.sign_in(&probe.id, user).expect("it is live");
         home(&probe) != home(&session)
     };
     let user = (0..64).map(|user| user.to_string()).find(moves).expect("a user of the other shard");

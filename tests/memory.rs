@@ -7,10 +7,12 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::fs;
 
-use sessile::{Clock, Grace, SessionCache};
-use support::{NEW, Random, is_long, rings::ring};
+use sessile::{ManualClock, SessionCache};
+use support::{Random, is_long, rings::ring};
 
 const BUDGET: usize = 64 << 20;
 const SMALLEST: f64 = 64.0;
@@ -40,7 +42,7 @@ fn the_resident_set_is_the_budget_and_stays_so() {
 }
 
 fn build(memory: usize) -> SessionCache {
-    let builder = SessionCache::builder().memory(memory).clock(Clock::manual());
+    let builder = SessionCache::builder().memory(memory).clock(ManualClock::new());
     builder.keys(ring(&[1])).build().unwrap()
 }
 
@@ -50,11 +52,11 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
     let mut written = 0;
     while written < bytes {
         let len = draw(random);
-        let made = cache.create(&data[..len], NEW).unwrap();
+        let made = cache.create(&data[..len]).unwrap();
         match random.below(16) {
             0 => assert!(cache.end(&made.id)),
             1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),
-            2 => drop(cache.rotate(&made.id, Grace::NONE).unwrap()),
+            2 => drop(cache.rotate(&made.id, Duration::ZERO).unwrap()),
             _ => {}
         }
         written += len + 96;

@@ -5,17 +5,19 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     error::Error as _,
     fmt::{Debug, Display, Write as _},
 };
 
 use sessile::{
-    Clock, Error, Grace, IssuedSession, KeyError, KeyRing, SetCookie,
+    Error, IssuedSession, KeyError, KeyRing, ManualClock, SetCookie,
     internals::cookie::{Keys, Parts},
 };
 use support::{
-    HOUR, NEW, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, having, idle, load,
+    HOUR, PLAIN, PLAINLY, TICK, builder, create, fill_with_users, having, idle, load,
     rings::{NAME, key, ring},
     sign_in,
 };
@@ -112,10 +114,10 @@ fn id_7_a_leak_would_be_seen() {
 
 #[test]
 fn id_7_types_show_no_id_no_token_and_no_key() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let first = create(&cache, b"data");
-    let second = cache.rotate(&first.id, Grace::NONE).unwrap();
+    let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
     let mut printed = Printed::default();
@@ -125,13 +127,13 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     printed.debug("Record", &record);
     printed.debug("UserHash", &record.user);
     printed.debug("Handle", &record.handle());
-    printed.debug("Device", &cache.user_sessions(USER));
-    printed.debug("SignIn", &PLAINLY);
+    printed.debug("SessionInfo", &cache.user_sessions(USER));
+    printed.debug("SignInOptions", &PLAINLY);
     printed.debug("SessionCache", &cache);
     printed.debug("KeyRing", &ring(&[1, 2]));
-    printed.debug("Builder", &builder(&clock).keys(ring(&[1, 2])));
+    printed.debug("SessionCacheBuilder", &builder(&clock).keys(ring(&[1, 2])));
     printed.debug("Stats", &cache.stats());
-    printed.debug("Clock", &clock);
+    printed.debug("ManualClock", &clock);
     printed.debug("Timeouts", &idle(HOUR));
     printed.debug("MaintenanceReport", &cache.maintain(10));
     printed.debug("MaintenanceThread", &cache.start_maintenance().unwrap());
@@ -143,27 +145,29 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
 
 #[test]
 fn id_7_errors_of_verbs_show_no_id_and_no_token() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let made = create(&cache, b"data");
-    let expired = cache.create(b"data", having(idle(TICK))).unwrap();
+    let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
-    let next = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
     let mut printed = Printed::default();
     for gone in [&made, &expired] {
         printed.error("save", &cache.save(&gone.id, gone.version, b"x").unwrap_err());
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
-        printed.error("set_timeouts", &cache.set_timeouts(&gone.id, PLAIN).unwrap_err());
-        printed.error("rotate", &cache.rotate(&gone.id, Grace::NONE).unwrap_err());
-        printed.error("sign_in", &cache.sign_in(&gone.id, USER, PLAINLY).unwrap_err());
+        printed
+            .error("set_timeouts", &cache.set_timeouts(&gone.id, gone.version, PLAIN).unwrap_err());
+        printed.error("rotate", &cache.rotate(&gone.id, Duration::ZERO).unwrap_err());
+        printed.error("sign_in", &cache.sign_in(&gone.id, USER).unwrap_err());
     }
-    printed.error("save", &cache.save(&next.id, next.version + 1, b"x").unwrap_err());
+    printed
+        .error("save", &cache.save(&next.id, support::later(next.version, 1), b"x").unwrap_err());
     printed.error("save", &cache.save(&next.id, next.version, &[0; 1 << 16]).unwrap_err());
-    printed.error("sign_in", &cache.sign_in(&next.id, "", PLAINLY).unwrap_err());
+    printed.error("sign_in", &cache.sign_in(&next.id, "").unwrap_err());
     let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);
-    let error = cache.create(&[0; 256 * 3], NEW).unwrap_err();
+    let error = cache.create(&[0; 256 * 3]).unwrap_err();
     assert_eq!(error, Error::Full);
     printed.error("create", &error);
     secrets.push(USER.into());
@@ -190,7 +194,7 @@ fn id_7_errors_of_refused_keys_show_nothing_of_them() {
     ];
     let (twin, number) = same_number(9);
     let both = KeyRing::from_bytes(&[&key(twin), &secret]).unwrap();
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let unbuilt = builder(&clock).keys(both).build().unwrap_err();
     let cache = builder(&clock).keys(ring(&[9])).build().unwrap();
     errors.push(cache.set_keys(&ring(&[twin])).unwrap_err());

@@ -10,6 +10,8 @@ mod meeting;
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     hint,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -18,7 +20,7 @@ use std::{
 
 use bytes::BytesMut;
 use meeting::Meeting;
-use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, SignIn};
+use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 use support::{HOUR, builder, create};
 
 /// A session that is raced for.
@@ -57,8 +59,8 @@ fn life_3_of_a_million_sessions_that_were_ended_while_others_used_them_none_come
 
 /// Races of a thread that ends a session with so many others.
 fn race(races: usize, others: usize) {
-    let clock = Clock::manual();
-    let settings = builder(&clock).memory(16 << 20).shards(4).max_sessions_per_user(usize::MAX);
+    let clock = ManualClock::new();
+    let settings = builder(&clock).memory(16 << 20).shards(4).max_sessions_per_user(None);
     let cache = settings.build().unwrap();
     let mut met = 0;
     for _ in 0..races / BATCH {
@@ -138,10 +140,8 @@ impl Race {
             Step::Load => cache.load(&id, buffer).ok_or(Error::Gone).map(|record| record.version),
             Step::Save => cache.save(&id, now.version, b"more of the data"),
             Step::Touch => cache.touch(&id).map(|()| now.version),
-            Step::Rotate => cache.rotate(&id, Grace::NONE).map(|issued| renew(now, issued)),
-            Step::SignIn => {
-                cache.sign_in(&id, "alice", SignIn::default()).map(|issued| renew(now, issued))
-            }
+            Step::Rotate => cache.rotate(&id, Duration::ZERO).map(|issued| renew(now, issued)),
+            Step::SignIn => cache.sign_in(&id, "alice").map(|issued| renew(now, issued)),
         };
         match answer {
             Ok(version) => now.version = version,
@@ -152,7 +152,7 @@ impl Race {
     }
 }
 
-fn renew(now: &mut IssuedSession, issued: IssuedSession) -> u32 {
+fn renew(now: &mut IssuedSession, issued: IssuedSession) -> Version {
     *now = issued;
     issued.version
 }

@@ -8,10 +8,8 @@ mod support;
 
 use std::mem;
 
-use sessile::{Clock, IssuedSession, SessionCache, SessionId};
-use support::{
-    NEW, PLAINLY, Random, block, builder, data, filler, is_long, largest_block, sign_in,
-};
+use sessile::{IssuedSession, ManualClock, SessionCache, SessionId};
+use support::{NEW, Random, block, builder, data, filler, is_long, largest_block, sign_in};
 
 const LARGEST: usize = 16 << 10;
 
@@ -26,7 +24,7 @@ impl Room {
     /// Full of small sessions, about half of them with users, all of which came back in an order that is
     /// not the order in memory; with holes where some have ended. Their aliases have expired.
     fn new(random: Random, ended_one_in: usize) -> Self {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder(&clock).memory(768 << 10).max_session_size(LARGEST);
         let mut room = Self { cache: cache.build().unwrap(), random, alive: Vec::new() };
         room.fill(3);
@@ -58,7 +56,7 @@ impl Room {
         while sessions_evicted(&self.cache) == before {
             let len = 64 + self.random.below(449);
             let data = self.data(len);
-            let mut made = self.cache.create(&data, NEW).unwrap();
+            let mut made = self.cache.create(&data).unwrap();
             let has_user = self.alive.len() % 4 < users;
             if has_user {
                 let user = format!("user {}", self.alive.len());
@@ -123,7 +121,7 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
         let mut room = Room::new(random, [100, 10, 5, 3][round % 4]);
         for step in 0..8 {
             let len = if step % 2 == 0 { 8 << 10 } else { 16 << 10 };
-            room.let_in(len, |cache, data| (cache.create(data, NEW).unwrap(), false));
+            room.let_in(len, |cache, data| (cache.create(data).unwrap(), false));
         }
         let stats = room.cache.stats();
         assert!(stats.evicted.anonymous > 0);
@@ -137,21 +135,21 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
 /// Small ones go one by one and leave no hole; then it is the turn of one that would be too much.
 #[test]
 fn the_last_to_go_is_counted_before_it_goes() {
-    let cache = builder(&Clock::manual()).memory(768 << 10).max_session_size(LARGEST);
+    let cache = builder(&ManualClock::new()).memory(768 << 10).max_session_size(LARGEST);
     let cache = cache.build().unwrap();
     let mut large = None;
     for pair in 0..cache.capacity_for(256) / 2 - 24 {
-        let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256], NEW).unwrap());
+        let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256]).unwrap());
         assert!(
             data(&cache, &between.id).is_some(),
             "this one came back, and is not so soon to go"
         );
         if pair == 80 {
-            large = Some(cache.create(&[2; LARGEST], NEW).unwrap());
+            large = Some(cache.create(&[2; LARGEST]).unwrap());
         }
     }
     assert_eq!(cache.stats().evicted, Default::default());
-    let newcomer = cache.create(&[3; LARGEST], NEW).unwrap();
+    let newcomer = cache.create(&[3; LARGEST]).unwrap();
     let newcomer_and_one_more = block(LARGEST, false) + largest_block(LARGEST);
     let gone = cache.stats().evicted.probation as usize * block(256, false);
     assert!((1..=newcomer_and_one_more).contains(&gone));
@@ -168,7 +166,7 @@ fn room_is_found_for_sessions_that_grow() {
         for step in 0..6 {
             let is_user = step % 2 == 0;
             let len = if step % 3 == 0 { 8 << 10 } else { 12 << 10 };
-            let small = room.cache.create(&[1; 200], NEW).unwrap();
+            let small = room.cache.create(&[1; 200]).unwrap();
             let small = if is_user { sign_in(&room.cache, &small.id, "alice") } else { small };
             room.read_all();
             room.let_in(len, |cache, data| {
@@ -193,7 +191,7 @@ fn with_holes_enough_nobody_goes() {
             assert!(room.cache.end(&id));
         }
         let before = room.cache.stats();
-        let made = room.cache.create(&[1; LARGEST], NEW).unwrap();
+        let made = room.cache.create(&[1; LARGEST]).unwrap();
         let after = room.cache.stats();
         assert_eq!(after.evicted, before.evicted);
         moved += after.compactions - before.compactions;
@@ -209,14 +207,14 @@ fn with_holes_enough_nobody_goes() {
 /// A shard full of sessions with users that is left with `free` bytes in small pieces, and their names.
 fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
     let mut random = Random::new();
-    let settings = builder(&Clock::manual()).memory(8 << 20).max_session_size(LARGEST);
+    let settings = builder(&ManualClock::new()).memory(8 << 20).max_session_size(LARGEST);
     let cache = settings.build().unwrap();
     let mut all = Vec::new();
     // Until one user's session would go for another's.
     while cache.stats().evicted.authenticated == 0 {
         let data = filler(all.len(), 100 + random.below(1_900));
         let user = format!("user {}", all.len());
-        let Ok(made) = cache.create(&data, NEW.user(&user, PLAINLY)) else { break };
+        let Ok(made) = cache.create_with(&data, NEW.user(user.as_str())) else { break };
         all.push(made.id);
     }
     all.retain(|id| cache.touch(id).is_ok());
@@ -241,7 +239,7 @@ fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
     let mut attempts = 0;
     loop {
         let (before, evicted) = (cache.moved_words(), cache.stats().evicted);
-        let answer = cache.create(&filler(7, LARGEST), NEW);
+        let answer = cache.create(&filler(7, LARGEST));
         let moved = cache.moved_words() - before;
         assert!(moved <= MOST_MOVED, "{moved} words were moved at once");
         attempts += 1;
@@ -262,7 +260,7 @@ fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
 #[test]
 fn a_save_that_grows_an_anonymous_session_moves_no_more_at_once_either() {
     let (cache, _) = crumbs(LARGEST + 1_024);
-    let made = cache.create(b"small", NEW).unwrap();
+    let made = cache.create(b"small").unwrap();
     for _ in 0..1_000 {
         let before = cache.moved_words();
         let answer = cache.save(&made.id, made.version, &filler(7, LARGEST));

@@ -29,11 +29,11 @@ fn cook_1_the_default_is_secure_http_only_lax_and_for_the_host() {
     let cookie = SetCookie::builder("__Host-session").build().unwrap();
     assert_eq!(cookie.name(), "__Host-session");
     assert_eq!(
-        cookie.issue(&token()),
+        cookie.header_for(&token()),
         format!("__Host-session={TOKEN}; Path=/; HttpOnly; Secure; SameSite=Lax")
     );
     assert_eq!(
-        cookie.remove(),
+        cookie.removal_header(),
         "__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
          HttpOnly; Secure; SameSite=Lax"
     );
@@ -49,20 +49,20 @@ fn cook_1_golden_strings_of_other_settings() {
         .partitioned(true);
     let cookie = all.build().unwrap();
     assert_eq!(
-        cookie.issue(&token()),
+        cookie.header_for(&token()),
         format!(
             "__Secure-sid={TOKEN}; Path=/app; Max-Age=2592000; Domain=site.example; \
              HttpOnly; Secure; SameSite=None; Partitioned"
         )
     );
     assert_eq!(
-        cookie.remove(),
+        cookie.removal_header(),
         "__Secure-sid=; Path=/app; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
          Domain=site.example; HttpOnly; Secure; SameSite=None; Partitioned"
     );
     let bare = SetCookie::builder("sid").secure(false).http_only(false).same_site(SameSite::Strict);
     assert_eq!(
-        bare.build().unwrap().issue(&token()),
+        bare.build().unwrap().header_for(&token()),
         format!("sid={TOKEN}; Path=/; SameSite=Strict")
     );
 }
@@ -174,7 +174,7 @@ fn cook_3_a_domain_is_a_host_s_name() {
 #[test]
 fn a_domain_with_a_leading_dot_is_sent_as_given_and_means_the_same_to_a_browser() {
     let cookie = SetCookie::builder("sid").domain(".site.example").build().unwrap();
-    let (issued, removal) = (cookie.issue(&token()), cookie.remove());
+    let (issued, removal) = (cookie.header_for(&token()), cookie.removal_header());
     assert!(issued.contains("; Domain=.site.example;"), "{issued}");
     assert!(removal.contains("; Domain=.site.example;"), "{removal}");
     let mut browser = Browser::new("www.site.example");
@@ -188,23 +188,23 @@ fn a_domain_with_a_leading_dot_is_sent_as_given_and_means_the_same_to_a_browser(
 fn cook_4_name_and_value_fill_a_browser_s_limit_and_no_more() {
     let cookie = SetCookie::builder("n".repeat(4048)).build().unwrap();
     let mut browser = Browser::new("site.example");
-    assert!(browser.receive(cookie.issue(&token()).as_bytes()));
-    assert!(!browser.receive(format!("n{}", cookie.issue(&token())).as_bytes()));
+    assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
+    assert!(!browser.receive(format!("n{}", cookie.header_for(&token())).as_bytes()));
     assert_eq!(
         refused(SetCookie::builder("n".repeat(4049))),
-        CookieError::TooLong { setting: "name", len: 4049, most: 4048 }
+        CookieError::TooLong { setting: "name", given: 4049, max: 4048 }
     );
     let path = |len: usize| SetCookie::builder("sid").path(format!("/{}", "p".repeat(len - 1)));
     assert!(path(1024).build().is_ok());
     let error = refused(path(1025));
-    assert_eq!(error, CookieError::TooLong { setting: "path", len: 1025, most: 1024 });
+    assert_eq!(error, CookieError::TooLong { setting: "path", given: 1025, max: 1024 });
     assert_eq!(error.to_string(), "`path` was 1025 bytes; it must be at most 1024");
 }
 
 #[test]
 fn cook_5_a_life_is_whole_seconds_up_to_four_hundred_days() {
     let aged = |age: Duration| SetCookie::builder("sid").max_age(age);
-    let longest = aged(400 * DAY).build().unwrap().issue(&token());
+    let longest = aged(400 * DAY).build().unwrap().header_for(&token());
     assert_eq!(
         longest,
         format!("sid={TOKEN}; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax")
@@ -240,7 +240,7 @@ proptest! {
         };
         let (key, home, id, tag) = token;
         let token = Parts { key, home, id, tag }.encode();
-        let header = cookie.issue(&token);
+        let header = cookie.header_for(&token);
         prop_assert!(header.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{header:?}");
         let attributes: Vec<&str> =
             header.split("; ").skip(1).map(|part| part.split('=').next().unwrap()).collect();

@@ -152,7 +152,7 @@ fn cook_2_the_browser_takes_what_we_send_and_refuses_what_we_refuse() {
         let unchecked = settings.unchecked();
         match settings.builder().build() {
             Ok(cookie) => {
-                assert_eq!(cookie.issue(&token()), unchecked);
+                assert_eq!(cookie.header_for(&token()), unchecked);
                 assert!(browser.receive(unchecked.as_bytes()), "{unchecked}");
                 comes_back(&browser, &settings);
                 taken += 1;
@@ -196,8 +196,8 @@ fn term_6_the_removal_takes_the_cookie_from_the_browser_and_no_other() {
         let mut browser = Browser::new("www.site.example");
         let other = "other=1; Path=/";
         assert!(browser.receive(other.as_bytes()));
-        assert!(browser.receive(cookie.issue(&token()).as_bytes()));
-        assert!(browser.receive(cookie.remove().as_bytes()), "{settings:?}");
+        assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
+        assert!(browser.receive(cookie.removal_header().as_bytes()), "{settings:?}");
         assert_eq!(browser.header("/app"), b"other=1", "{settings:?}");
     }
 }
@@ -206,7 +206,7 @@ fn term_6_the_removal_takes_the_cookie_from_the_browser_and_no_other() {
 fn cook_5_a_browser_keeps_the_cookie_for_its_life() {
     let cookie = SetCookie::builder("sid").max_age(DAY).build().unwrap();
     let mut browser = Browser::new("site.example");
-    assert!(browser.receive(cookie.issue(&token()).as_bytes()));
+    assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
     browser.advance(24 * 60 * 60 - 1);
     assert_eq!(browser.header("/"), format!("sid={TOKEN}").as_bytes());
     browser.advance(1);
@@ -215,7 +215,8 @@ fn cook_5_a_browser_keeps_the_cookie_for_its_life() {
 
 #[test]
 fn cook_5_the_removal_s_date_is_an_imf_fixdate_with_four_digits_of_year() {
-    let removal = SetCookie::builder("sid").build().unwrap().remove();
+    let cookie = SetCookie::builder("sid").build().unwrap();
+    let removal = cookie.removal_header();
     let date = removal.split("; ").find_map(|part| part.strip_prefix("Expires=")).unwrap();
     assert_eq!(date, "Thu, 01 Jan 1970 00:00:00 GMT");
     // A browser that knows no Max-Age removes it by the date alone.

@@ -8,19 +8,21 @@ mod support;
 
 use std::{error::Error as _, time::Duration};
 
-use sessile::{BuildError, Builder, Clock, CookieError, KeyError, KeyRing, SessionCache};
+use sessile::{
+    BuildError, CookieError, KeyError, KeyRing, ManualClock, SessionCache, SessionCacheBuilder,
+};
 use support::{
-    HOUR, MINUTE, PLAINLY, SECOND, TICK, builder, create, data, opens,
+    HOUR, MINUTE, SECOND, TICK, builder, create, data, opens,
     rings::{key, ring},
     sign_in,
 };
 
-fn settings() -> Builder {
-    builder(&Clock::manual())
+fn settings() -> SessionCacheBuilder {
+    builder(&ManualClock::new())
 }
 
 /// The refusal of a setting, whose text must name all of these.
-fn refused(settings: Builder, names: &[&str]) -> BuildError {
+fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
     let error = settings.build().unwrap_err();
     let text = error.to_string();
     assert!(names.iter().all(|name| text.contains(name)), "{text:?} names {names:?}");
@@ -32,11 +34,11 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
     for shards in [None, Some(1), Some(4), Some(64)] {
         for largest in [1, 7, 100, 1_000, 4_096, 16_384, 100_000, 1 << 20] {
             let settings = |memory: usize| {
-                let all = SessionCache::builder().keys(ring(&[1])).clock(Clock::manual());
+                let all = SessionCache::builder().keys(ring(&[1])).clock(ManualClock::new());
                 let all = all.memory(memory).max_session_size(largest);
                 shards.map_or_else(|| all.clone(), |shards| all.clone().shards(shards))
             };
-            let BuildError::Memory { given: 0, least, most } =
+            let BuildError::Memory { given: 0, min: least, max: most } =
                 refused(settings(0), &["`memory`", " 0 bytes"])
             else {
                 panic!("memory is what is wrong");
@@ -61,7 +63,7 @@ fn holds_the_largest(cache: &SessionCache) {
         cache.validate();
     }
     let small = create(cache, b"");
-    if let Ok(user) = cache.sign_in(&small.id, "alice", PLAINLY) {
+    if let Ok(user) = cache.sign_in(&small.id, "alice") {
         // Its block takes the rest, or else the other one is in the way.
         let saved = cache.save(&user.id, user.version, &largest);
         assert!(saved.is_ok() || data(cache, &user.id).unwrap().is_empty());
@@ -82,7 +84,7 @@ fn memory_that_cannot_be_addressed_is_refused() {
                 continue; // It could be addressed, and no machine has it.
             }
             let error = refused(settings, &["`memory`", &memory.to_string()]);
-            assert!(matches!(error, BuildError::Memory { most, .. } if most < memory));
+            assert!(matches!(error, BuildError::Memory { max: most, .. } if most < memory));
         }
     }
 }
@@ -98,7 +100,7 @@ fn timeouts_out_of_range_are_refused() {
         let names = ["`idle_timeout`"].into_iter().chain(texts).collect::<Vec<_>>();
         let error = refused(settings().lifetime(most).idle_timeout(wrong), &names);
         let expected =
-            BuildError::Timeout { setting: "idle_timeout", given: wrong, least: LEAST, most };
+            BuildError::Timeout { setting: "idle_timeout", given: wrong, min: LEAST, max: most };
         assert_eq!(error, expected);
         let names = ["`lifetime`"].into_iter().chain(texts).collect::<Vec<_>>();
         let error = refused(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
@@ -130,7 +132,7 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
     for wrong in [0, most + 1, usize::MAX] {
         let names = ["`max_session_size`", &wrong.to_string(), " 1 ", &most.to_string()];
         let error = refused(settings().max_session_size(wrong), &names);
-        assert_eq!(error, BuildError::MaxSessionSize { given: wrong, most });
+        assert_eq!(error, BuildError::MaxSessionSize { given: wrong, max: most });
     }
     let cache = settings().memory(40 << 20).max_session_size(most).build().unwrap();
     let largest = vec![0x5a; most];
@@ -147,7 +149,7 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
             let settings = settings().memory(memory).shards(shards).max_session_size(largest);
             let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
             let wrong = floor(usize::MAX);
-            let BuildError::ReservedForAuthenticated { given: usize::MAX, most } = refused(
+            let BuildError::ReservedForAuthenticated { given: usize::MAX, max: most } = refused(
                 wrong,
                 &["`reserved_for_authenticated`", &usize::MAX.to_string(), "at most"],
             ) else {
@@ -216,7 +218,7 @@ fn sign_3_keys_that_are_no_keys_never_come_to_the_builder() {
 
 #[test]
 fn defaults_are_as_documented() {
-    let cache = SessionCache::builder().keys(ring(&[1])).clock(Clock::manual()).build().unwrap();
+    let cache = SessionCache::builder().keys(ring(&[1])).clock(ManualClock::new()).build().unwrap();
     assert_eq!(cache.stats().memory.budget, 64 << 20);
     assert_eq!(cache.max_session_size(), 16 << 10);
     assert_eq!((cache.idle_timeout(), cache.lifetime()), (MINUTE * 30, HOUR * 12));

@@ -6,6 +6,8 @@
 #[path = "support/cache.rs"]
 mod support;
 
+use std::time::Duration;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
@@ -13,8 +15,9 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    BuildError, Clock, Grace, IssuedSession, KeyError, RejectionCounts, SessionCache, Token,
+    BuildError, IssuedSession, KeyError, ManualClock, SessionCache, Token,
     internals::cookie::{Keys, Parts},
+    stats::RejectionCounts,
 };
 use support::{
     MINUTE, TICK, builder, create, field, having, idle, open, opens, request,
@@ -22,8 +25,8 @@ use support::{
     sign_in,
 };
 
-fn with(verify_first: bool) -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn with(verify_first: bool) -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     let cache = builder(&clock).keys(ring(&[1, 2])).verify_first(verify_first).build();
     (cache.unwrap(), clock)
 }
@@ -105,9 +108,9 @@ fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
     for verify_first in [false, true] {
         let (cache, _clock) = with(verify_first);
         let first = create(&cache, b"data");
-        let second = cache.rotate(&first.id, Grace::NONE).unwrap();
+        let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
         let third = sign_in(&cache, &second.id, "alice");
-        let last = cache.rotate(&third.id, Grace::NONE).unwrap();
+        let last = cache.rotate(&third.id, Duration::ZERO).unwrap();
         for old in [&first, &second, &third] {
             let mixed = Parts { tag: parts(old).tag, ..parts(&last) };
             assert!(!opens(&cache, &mixed.encode()));
@@ -121,9 +124,9 @@ fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
 fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let (cache, clock) = with(verify_first);
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
-    let expired = cache.create(b"data", having(idle(MINUTE))).unwrap();
+    let expired = cache.create_with(b"data", having(idle(MINUTE))).unwrap();
     cache.end(&ended.id);
-    let next = cache.rotate(&rotated.id, Grace::NONE).unwrap();
+    let next = cache.rotate(&rotated.id, Duration::ZERO).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
     let by_second =
@@ -178,7 +181,7 @@ fn sign_4_a_token_for_another_cookie_name_is_forged() {
             bytes.fill(0x3c);
             Ok(())
         };
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let named = |name: &str| {
             let settings = builder(&clock).entropy(same_id).cookie_name(name);
             settings.verify_first(verify_first).build().unwrap()
@@ -197,17 +200,17 @@ fn sign_4_a_token_for_another_cookie_name_is_forged() {
 #[test]
 fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retired() {
     for verify_first in [false, true] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
         let number = |key| keys(&[key]).sign(0, [0; 16]).key;
         let [read, unread, old_id] = [(); 3].map(|()| create(&cache, b"data"));
-        let next = cache.rotate(&old_id.id, Grace::NONE).unwrap();
+        let next = cache.rotate(&old_id.id, Duration::ZERO).unwrap();
         assert_eq!(parts(&read).key, number(1));
         cache.set_keys(&ring(&[1, 2])).unwrap();
         assert_eq!(parts(&create(&cache, b"")).key, number(1), "the first one signs");
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &read.token) && opens(&cache, &next.token));
-        let by_second = [create(&cache, b"data"), cache.rotate(&next.id, Grace::NONE).unwrap()];
+        let by_second = [create(&cache, b"data"), cache.rotate(&next.id, Duration::ZERO).unwrap()];
         assert_eq!(by_second.map(|made| parts(&made).key), [number(2); 2]);
         cache.set_keys(&ring(&[3, 2])).unwrap();
         let forged = cache.stats().rejected.forged;
@@ -217,7 +220,7 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
         assert_eq!(cache.stats().rejected.forged, forged + 4);
         assert!(!cache.end_by_token(unread.token.as_str().as_bytes()));
         assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
-        let again = cache.rotate(&unread.id, Grace::NONE).unwrap();
+        let again = cache.rotate(&unread.id, Duration::ZERO).unwrap();
         assert_eq!(parts(&again).key, number(3));
         assert_eq!(request(&cache, again.token.as_str()).unwrap().1, b"data", "it is there");
     }
@@ -226,7 +229,7 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
 #[test]
 fn sign_5_a_retired_number_comes_back_with_its_own_key_only() {
     for verify_first in [false, true] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
         let made = create(&cache, b"data");
         cache.set_keys(&ring(&[2])).unwrap();
@@ -250,7 +253,7 @@ fn sign_5_a_retired_number_comes_back_with_its_own_key_only() {
 fn sign_5_once_set_keys_has_returned_no_thread_gets_in_by_a_retired_key() {
     for verify_first in [false, true] {
         for _ in 0..20 {
-            let cache = builder(&Clock::manual()).verify_first(verify_first).build().unwrap();
+            let cache = builder(&ManualClock::new()).verify_first(verify_first).build().unwrap();
             let made = create(&cache, b"data");
             let retired = AtomicBool::new(false);
             let read = || {

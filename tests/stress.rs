@@ -16,8 +16,8 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Clock, Error, EventKind, Grace, IssuedSession, KeyRing, NewSession, SessionCache, SignIn,
-    Timeouts,
+    CreateOptions, Error, EventKind, IssuedSession, KeyRing, ManualClock, SessionCache,
+    SignInOptions, Timeouts, Version,
 };
 
 /// What is known of a session, by whoever has a token of it.
@@ -45,7 +45,7 @@ struct Ticket {
 
 struct World {
     cache: SessionCache,
-    clock: Clock,
+    clock: ManualClock,
     /// The tick that the clock shows at least.
     now: AtomicU32,
     tickets: RwLock<Vec<Arc<Ticket>>>,
@@ -75,7 +75,7 @@ fn they_hold_where_the_use_of_an_old_id_ends_its_session() {
 }
 
 fn hold_under_many_threads(end_reused: bool) {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = SessionCache::builder()
         .memory(700 << 10)
         .shards(4)
@@ -179,17 +179,16 @@ impl World {
                 1 => self.end(&ticket),
                 2 => {
                     let grace = grace(&mut random);
-                    let rotate = |issued: &IssuedSession| {
-                        self.cache.rotate(&issued.id, Grace::of(TICK * grace / 2))
-                    };
+                    let rotate =
+                        |issued: &IssuedSession| self.cache.rotate(&issued.id, TICK * grace / 2);
                     self.reissue(&ticket, ticket.user, grace / 2, &mut random, rotate);
                 }
                 3 => {
                     let user = random.below(USERS);
                     let (name, label) = (user.to_string(), format!("label of {user}"));
-                    let with = SignIn::default().label(&label);
+                    let with = SignInOptions::new().label(&label);
                     let sign_in =
-                        |issued: &IssuedSession| self.cache.sign_in(&issued.id, &name, with);
+                        |issued: &IssuedSession| self.cache.sign_in_with(&issued.id, &name, with);
                     self.reissue(&ticket, Some(user), 0, &mut random, sign_in);
                 }
                 8 => self.list(&mut random),
@@ -204,8 +203,8 @@ impl World {
     fn create(&self, random: &mut Random) {
         let number = self.numbers.fetch_add(1, SeqCst);
         let lifetime = 1 + random.below(LONGEST as usize) as u32;
-        let new = NewSession::default().timeouts(Timeouts::default().lifetime(TICK * lifetime));
-        match self.cache.create(&data(number, 0, random.below(3_000)), new) {
+        let new = CreateOptions::new().timeouts(Timeouts::new().lifetime(TICK * lifetime));
+        match self.cache.create_with(&data(number, 0, random.below(3_000)), new) {
             Ok(issued) => {
                 // The clock is moved before `now` is, so it showed no more than this.
                 let end = self.now.load(SeqCst) + 1 + lifetime;
@@ -217,7 +216,7 @@ impl World {
     }
 
     /// Reads a session, if it is there, and checks what was promised of it.
-    fn read(&self, ticket: &Ticket, buffer: &mut BytesMut) -> Option<(u32, u64)> {
+    fn read(&self, ticket: &Ticket, buffer: &mut BytesMut) -> Option<(Version, u64)> {
         let session = &ticket.session;
         let was_old = ticket.is_old.load(SeqCst);
         let (was_ended, closed) = (session.ended.load(SeqCst), ticket.closed.load(SeqCst));

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, Timeouts};
+use sessile::{Error, IssuedSession, ManualClock, SessionCache};
 use support::{
     HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, having,
     idle, is_long, lifetime, load, opens, sign_in,
@@ -18,8 +18,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A cache with those timeouts, both of which may be as long as they like.
-fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     let cache = builder(&clock).idle_timeout(idle_timeout).lifetime(lifetime).build();
     (cache.unwrap(), clock)
 }
@@ -35,7 +35,7 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
                 |cache, made| load(cache, &made.id).is_some(),
                 |cache, made| cache.touch(&made.id).is_ok(),
             ];
-            let made = read.map(|_| cache.create(b"data", having(timeouts)).unwrap());
+            let made = read.map(|_| cache.create_with(b"data", having(timeouts)).unwrap());
             clock.advance(after);
             for (read, made) in read.iter().zip(&made) {
                 assert_eq!(read(&cache, made), is_there, "{timeouts:?} after {after:?}");
@@ -49,7 +49,7 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
 fn time_1_parts_of_a_tick_count_down_only() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
-    let made = cache.create(b"data", having(idle(SECOND))).unwrap();
+    let made = cache.create_with(b"data", having(idle(SECOND))).unwrap();
     clock.advance(Duration::from_nanos(1));
     clock.advance(SECOND - TICK * 2);
     assert!(opens(&cache, &made.token));
@@ -87,7 +87,7 @@ proptest! {
     ) {
         let timeout = TICK * ticks;
         let (cache, clock) = with_timeouts(if is_own { DAY * 7 } else { timeout }, YEAR * 13);
-        let mut made = cache.create(b"data", having(if is_own { idle(timeout) } else { PLAIN })).unwrap();
+        let mut made = cache.create_with(b"data", having(if is_own { idle(timeout) } else { PLAIN })).unwrap();
         let mut version = made.version;
         for (thousandths, millis, verb) in steps {
             let pause = timeout * thousandths / 1_000 + Duration::from_millis(millis);
@@ -96,7 +96,7 @@ proptest! {
                 0 => opens(&cache, &made.token),
                 1 => load(&cache, &made.id).is_some(),
                 2 => cache.touch(&made.id).is_ok(),
-                3 => cache.rotate(&made.id, Grace::NONE).map(|new| made = new).is_ok(),
+                3 => cache.rotate(&made.id, Duration::ZERO).map(|new| made = new).is_ok(),
                 _ => cache.save(&made.id, version, b"more").map(|next| version = next).is_ok(),
             };
             prop_assert!(is_there || pause * 16 >= timeout * 15, "refused after {:?}", pause);
@@ -114,7 +114,7 @@ fn time_2_no_activity_extends_the_lifetime() {
     let own = HOUR * 3;
     for (timeouts, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
         let (cache, clock) = cache();
-        let mut made = cache.create(b"data", having(timeouts)).unwrap();
+        let mut made = cache.create_with(b"data", having(timeouts)).unwrap();
         let mut version = made.version;
         let steps = (end.as_secs() / 600) as u32;
         for step in 1..steps {
@@ -123,7 +123,7 @@ fn time_2_no_activity_extends_the_lifetime() {
                 0 => assert!(opens(&cache, &made.token)),
                 1 => assert_eq!(cache.touch(&made.id), Ok(())),
                 2 => version = cache.save(&made.id, version, b"more").unwrap(),
-                3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
+                3 => made = cache.rotate(&made.id, Duration::ZERO).unwrap(),
                 _ => made = sign_in(&cache, &made.id, "alice"),
             }
         }
@@ -139,21 +139,23 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
     for span in [HOUR * 12, HOUR * 13, YEAR * 14, Duration::MAX] {
         let (cache, clock) = cache();
         let longest = idle(span).lifetime(span);
-        let mut made = cache.create(b"data", having(longest)).unwrap();
+        let mut made = cache.create_with(b"data", having(longest)).unwrap();
         for step in 1..12 * 3 {
             clock.advance(MINUTE * 20);
             match step % 3 {
-                0 => assert_eq!(cache.set_timeouts(&made.id, longest), Ok(())),
-                1 => made = cache.sign_in(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap(),
+                0 => made.version = cache.set_timeouts(&made.id, made.version, longest).unwrap(),
+                1 => {
+                    made = cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap()
+                }
                 _ => assert!(opens(&cache, &made.token)),
             }
         }
         clock.advance(MINUTE * 20);
         assert_gone(&cache, &made.id, made.version);
 
-        let made = cache.create(b"data", having(longest)).unwrap();
+        let made = cache.create_with(b"data", having(longest)).unwrap();
         clock.advance(MINUTE * 30 - TICK);
-        assert_eq!(cache.set_timeouts(&made.id, longest), Ok(()));
+        assert!(cache.set_timeouts(&made.id, made.version, longest).is_ok());
         clock.advance(MINUTE * 30);
         assert_gone(&cache, &made.id, made.version);
     }
@@ -196,7 +198,7 @@ fn time_3_catching_up_after_eight_hours_visits_what_is_due() {
     assert_eq!(cache.maintain(usize::MAX).visited, 0, "an empty wheel has nothing to visit");
     let long: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
     for n in 0..1_000 {
-        cache.create(b"short", having(idle(MINUTE + SECOND * n))).unwrap();
+        cache.create_with(b"short", having(idle(MINUTE + SECOND * n))).unwrap();
     }
     clock.advance(HOUR * 8);
     let done = cache.maintain(usize::MAX);
@@ -219,20 +221,22 @@ proptest! {
         let (cache, clock) = cache();
         clock.advance(Duration::from_nanos(start));
         let began = (start / 100_000_000).min(u64::from(u32::MAX));
-        let own = Timeouts { idle_timeout: own.0, lifetime: own.1, ..Timeouts::default() };
-        let made = cache.create(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
+        let (own_idle, own_life) = own;
+        let own = own_idle.map_or(PLAIN, |span| PLAIN.idle_timeout(span));
+        let own = own_life.map_or(own, |span| own.lifetime(span));
+        let made = cache.create_with(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
         let wait = if verb == 0 || began + 500_000 > u64::from(u32::MAX) { 0 } else { wait };
         clock.advance(TICK * wait);
         let id = match verb {
             0 => Some(made.id),
-            1 => cache.set_timeouts(&made.id, own).ok().map(|()| made.id),
-            _ => cache.sign_in(&made.id, "alice", PLAINLY.timeouts(own)).ok().map(|made| made.id),
+            1 => cache.set_timeouts(&made.id, made.version, own).ok().map(|_| made.id),
+            _ => cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(own)).ok().map(|made| made.id),
         };
         clock.advance(TICK * later);
         let ticks = |span: Duration, most: u64| u64::try_from(span.as_millis() / 100).unwrap_or(most).min(most);
         let [most_idle, most_life] = [18_000, 432_000];
-        let idle = wait as u64 + own.idle_timeout.map_or(most_idle, |span| ticks(span, most_idle));
-        let life = own.lifetime.map_or(most_life, |span| ticks(span, most_life));
+        let idle = wait as u64 + own_idle.map_or(most_idle, |span| ticks(span, most_idle));
+        let life = own_life.map_or(most_life, |span| ticks(span, most_life));
         let passed = wait as u64 + u64::from(later);
         let never_ends = began + passed >= u64::from(u32::MAX);
         let expected = passed < idle.min(life) && !never_ends;
@@ -258,11 +262,11 @@ fn time_4_no_time_at_all_ends_a_session_at_once() {
     for none in [Duration::ZERO, Duration::from_nanos(1), TICK - Duration::from_nanos(1)] {
         for timeouts in [idle(none), lifetime(none)] {
             let (cache, _clock) = cache();
-            let born_dead = cache.create(b"data", having(timeouts)).unwrap();
+            let born_dead = cache.create_with(b"data", having(timeouts)).unwrap();
             let cut = create(&cache, b"data");
-            assert_eq!(cache.set_timeouts(&cut.id, timeouts), Ok(()));
+            assert!(cache.set_timeouts(&cut.id, cut.version, timeouts).is_ok());
             let guest = create(&cache, b"data");
-            let rejected = cache.sign_in(&guest.id, "alice", PLAINLY.timeouts(timeouts));
+            let rejected = cache.sign_in_with(&guest.id, "alice", PLAINLY.timeouts(timeouts));
             assert_eq!(rejected.err(), Some(Error::LifetimeOver), "it would not open");
             assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
             for made in [born_dead, cut] {
@@ -289,8 +293,9 @@ fn time_4_at_the_end_of_the_clock_nothing_overflows() {
     assert_eq!(data(&cache, &late.id).unwrap(), b"late");
     for _ in 0..3 {
         clock.advance(Duration::MAX);
-        let last =
-            cache.create(b"last", having(idle(Duration::MAX).lifetime(Duration::MAX))).unwrap();
+        let last = cache
+            .create_with(b"last", having(idle(Duration::MAX).lifetime(Duration::MAX)))
+            .unwrap();
         for made in [&made, &late, &last] {
             assert!(!opens(&cache, &made.token), "the clock has reached its end");
             assert_gone(&cache, &made.id, made.version);

@@ -19,7 +19,7 @@ use std::{env, hint::black_box, time::Instant};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use sessile::{Clock, RejectionCounts, SessionCache, internals::cookie::Parts};
+use sessile::{ManualClock, SessionCache, internals::cookie::Parts, stats::RejectionCounts};
 use support::{Random, builder, create, is_long, opens};
 
 /// Two classes of tokens that are all refused, with as many of each.
@@ -35,7 +35,7 @@ const TOKENS: usize = 64;
 type Value = [u8; 48];
 
 fn cache(verify_first: bool) -> SessionCache {
-    builder(&Clock::manual()).verify_first(verify_first).build().unwrap()
+    builder(&ManualClock::new()).verify_first(verify_first).build().unwrap()
 }
 
 /// Tokens of live sessions that are wrong in one byte: in the first class in the tag's first, in the second in its

@@ -5,7 +5,7 @@
 #[path = "support/cache.rs"]
 mod support;
 
-use sessile::{SessionCache, internals::region::WORD};
+use sessile::{SessionCache, Version, internals::region::WORD};
 use support::{PLAINLY, cache, create, sign_in};
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
@@ -33,7 +33,7 @@ fn term_8_a_shorter_save_leaves_nothing_behind_it() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(1_024));
     for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
-        cache.save(&made.id, version as u32 + 1, &marked(words)).unwrap();
+        cache.save(&made.id, Version::new(version as u32 + 1), &marked(words)).unwrap();
         assert_eq!(marks(&cache), words);
     }
 }
@@ -43,7 +43,7 @@ fn term_8_a_longer_save_leaves_nothing_where_it_was() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(10));
     create(&cache, b"so that there is no room behind it");
-    cache.save(&made.id, 1, &marked(500)).unwrap();
+    cache.save(&made.id, made.version, &marked(500)).unwrap();
     assert_eq!(marks(&cache), 500);
 }
 
@@ -62,7 +62,7 @@ fn term_8_an_end_leaves_no_label() {
     for way in 0..4 {
         let made = create(&cache, &marked(20));
         let with = PLAINLY.label(&label);
-        let mut made = cache.sign_in(&made.id, "ada", with).unwrap();
+        let mut made = cache.sign_in_with(&made.id, "ada", with).unwrap();
         assert_eq!(marks(&cache), 26, "the test sees what is there");
         match way {
             0 => assert!(cache.end(&made.id)),

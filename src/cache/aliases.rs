@@ -15,10 +15,10 @@ impl SessionCache {
     /// data, and does not count as use. For a socket or a task that checks whether its session has ended.
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache};
+    /// use sessile::{KeyRing, SessionCache};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-    /// let made = cache.create(b"a cart", NewSession::default())?;
+    /// let made = cache.create(b"a cart")?;
     /// assert!(cache.contains(&made.id));
     ///
     /// cache.end(&made.id);

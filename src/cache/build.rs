@@ -7,7 +7,7 @@ use crossbeam::utils::CachePadded;
 
 use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
 use crate::{
-    config::Builder,
+    config::SessionCacheBuilder,
     cookie::{Keys, Prf, Reader},
     error::BuildError,
     events::Journal,
@@ -19,7 +19,7 @@ use crate::{
     sync::AtomicU32,
 };
 
-impl Builder {
+impl SessionCacheBuilder {
     /// Carves the memory and touches it.
     ///
     /// A process that forks does so before this: a lock that another thread holds at that moment stays
@@ -32,10 +32,10 @@ impl Builder {
         let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
-        let least = (shards * Plan::least(self.max_session_size)).saturating_add(fixed);
-        let most = shards.saturating_mul(Plan::MOST).saturating_add(fixed);
-        if !(least..=most).contains(&self.memory) {
-            return Err(BuildError::Memory { given: self.memory, least, most });
+        let min = (shards * Plan::least(self.max_session_size)).saturating_add(fixed);
+        let max = shards.saturating_mul(Plan::MOST).saturating_add(fixed);
+        if !(min..=max).contains(&self.memory) {
+            return Err(BuildError::Memory { given: self.memory, min, max });
         }
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
         let [idle_timeout, lifetime] = self.ticks();
@@ -55,7 +55,7 @@ impl Builder {
             Some(CachePadded::new(Stripe::new(shard)))
         };
         let stripes = (0..shards).map(stripe).collect::<Option<_>>();
-        let stripes = stripes.ok_or(BuildError::Allocation { bytes: self.memory })?;
+        let stripes = stripes.ok_or(BuildError::Allocation { given: self.memory })?;
         Ok(SessionCache(Arc::new(Inner {
             stripes,
             spots,
@@ -76,7 +76,7 @@ impl Builder {
 
 /// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
 /// largest sessions; at least one.
-fn fitting_shards(settings: &Builder) -> usize {
+fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let most = (4 * cores).min(1 << 15);
     let is_roomy = |shards| {
@@ -91,16 +91,16 @@ fn fitting_shards(settings: &Builder) -> usize {
 }
 
 /// How each shard divides its bytes.
-fn plan(settings: &Builder, shards: usize) -> Result<Plan, BuildError> {
+fn plan(settings: &SessionCacheBuilder, shards: usize) -> Result<Plan, BuildError> {
     let plan = Plan::new(bytes_per_shard(settings, shards));
     let (given, largest) = (settings.reserved_for_authenticated, settings.max_session_size);
-    let most = plan.highest_floor(largest) * shards * WORD;
+    let max = plan.highest_floor(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
-    plan.with_floor(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, most })
+    plan.with_floor(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, max })
 }
 
 /// Draws the keys that the indexes hash with.
-fn index_keys(settings: &Builder) -> Result<[u64; 4], BuildError> {
+fn index_keys(settings: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
     let mut bytes = [0; 32];
     (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
     let (keys, _) = bytes.as_chunks();
@@ -108,7 +108,7 @@ fn index_keys(settings: &Builder) -> Result<[u64; 4], BuildError> {
 }
 
 /// What a shard can divide, when the fixed parts are taken off.
-fn bytes_per_shard(settings: &Builder, shards: usize) -> usize {
+fn bytes_per_shard(settings: &SessionCacheBuilder, shards: usize) -> usize {
     settings.memory.saturating_sub(footprint(shards, settings.events)) / shards
 }
 

@@ -1,9 +1,9 @@
 //! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
 
-use super::{Inner, IssuedSession, SessionCache, horizon::Creation};
+use super::{Inner, IssuedSession, SessionCache, Version, horizon::Creation};
 use crate::{
     clock::{Tick, to_tick},
-    config::Timeouts,
+    config::{Lifetime, Timeouts},
     cookie::{Parts, Token},
     error::Error,
     id::{Home, Id, SessionId},
@@ -79,7 +79,10 @@ impl SessionCache {
             let id = SessionId { id, home };
             let signed = self.sign(id);
             match self.with_room(home, || verb(&id, &signed.stamp)) {
-                Ok(version) => return Ok(IssuedSession { version, ..self.confirm(signed) }),
+                Ok(version) => {
+                    let version = Version::new(version);
+                    return Ok(IssuedSession { version, ..self.confirm(signed) });
+                }
                 Err(Refusal::Taken) => {}
                 Err(refusal) => return Err(self.refuse(refusal)),
             }
@@ -151,7 +154,8 @@ impl SessionCache {
             signed = self.sign(signed.id);
             self.write(signed.id.home, |shard, _| shard.restamp(&signed.stamp));
         }
-        IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version: FIRST_VERSION }
+        let version = Version::new(FIRST_VERSION);
+        IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version }
     }
 
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
@@ -167,17 +171,16 @@ impl SessionCache {
 
     /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
     pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
-        let cap = |own: Option<_>, cap: Tick| own.map(|span| to_tick(span).min(cap));
-        let idle_timeout =
-            cap(timeouts.idle_timeout, self.0.idle_timeout).unwrap_or(times.idle_timeout);
-        let lifetime = cap(timeouts.lifetime, self.0.lifetime);
-        // Several ends of all in one tick have what comes after them created in one to come.
+        let cap = |span| to_tick(span).min(self.0.idle_timeout);
+        let idle_timeout = timeouts.idle_timeout.map_or(times.idle_timeout, cap);
+        // After several `end_all` in one tick, sessions are created in a tick to come.
         let start = start.min(now);
-        let mut end = lifetime.map_or(times.end, |lifetime| start.saturating_add(lifetime));
-        if let Some(span) = timeouts.lifetime_from_now {
-            let most = start.saturating_add(self.0.lifetime);
-            end = now.saturating_add(to_tick(span)).min(most);
-        }
+        let latest = start.saturating_add(self.0.lifetime);
+        let end = match timeouts.lifetime {
+            None => times.end,
+            Some(Lifetime::FromStart(span)) => start.saturating_add(to_tick(span)).min(latest),
+            Some(Lifetime::FromNow(span)) => now.saturating_add(to_tick(span)).min(latest),
+        };
         Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
     }
 }
@@ -215,7 +218,7 @@ mod tests {
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
             let made = cache.write(home, |shard, now| {
-                let times = cache.new_times(shard, Timeouts::default(), now);
+                let times = cache.new_times(shard, Timeouts::new(), now);
                 let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, cache.limit(), b"data", None, now)
             });

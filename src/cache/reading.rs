@@ -6,7 +6,7 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Inner, Record, SessionCache, Stripe,
+    Inner, Record, SessionCache, Stripe, Version,
     aliases::{Reuses, Step},
     stats::Cause,
 };
@@ -170,7 +170,7 @@ impl SessionCache {
         self.0.counters.count(Cause::Hit);
         Record {
             id,
-            version: found.facts.version(),
+            version: Version::new(found.facts.version()),
             user: found.user,
             assurance_level: found.facts.flags().assurance_level(),
             facts: found.facts,

@@ -1,4 +1,4 @@
-//! What verbs give: a session that was issued, one that was found.
+//! Results of the verbs: a session that was issued, one that was found.
 
 use std::time::Duration;
 
@@ -10,17 +10,37 @@ use crate::{
     shard::entry::{Facts, Flags, Head},
 };
 
-/// What [`create`](super::SessionCache::create), [`rotate`](super::SessionCache::rotate) and
-/// [`sign_in`](super::SessionCache::sign_in) give.
-#[derive(Clone, Copy, Debug)]
+/// The version of a session: a number that every save and every change of its timeouts replaces by the next one.
+///
+/// It wraps around after 2³² changes, so two versions are equal or different, and are not ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version(u32);
+
+impl Version {
+    /// Creates a version from its number, for one that left the process: in a form, or in another language.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A session with a new id: the result of [`create`](super::SessionCache::create),
+/// [`rotate`](super::SessionCache::rotate) and [`sign_in`](super::SessionCache::sign_in).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IssuedSession {
     /// The new id.
     pub id: SessionId,
     /// The value of the cookie to send.
     pub token: Token,
-    /// The version of the data.
-    pub version: u32,
+    /// The version of the session.
+    pub version: Version,
 }
 
 /// A session that was found. Its data is in the caller's buffer.
@@ -29,8 +49,8 @@ pub struct IssuedSession {
 pub struct Record {
     /// The id.
     pub id: SessionId,
-    /// The version of the data, for [`save`](super::SessionCache::save).
-    pub version: u32,
+    /// The version of the session, for [`save`](super::SessionCache::save).
+    pub version: Version,
     /// Who is signed in, if anybody is.
     pub user: Option<UserHash>,
     /// How sure the application was of the user, on its own scale; 0 without one.

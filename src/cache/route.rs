@@ -145,8 +145,8 @@ impl SessionCache {
     }
 
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
-        let (len, limit) = (data.len(), self.0.settings.max_session_size);
-        if len > limit { Err(Error::TooLarge { len, limit }) } else { Ok(()) }
+        let (given, max) = (data.len(), self.0.settings.max_session_size);
+        if given > max { Err(Error::TooLarge { given, max }) } else { Ok(()) }
     }
 
     pub(super) fn full(&self) -> Error {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{IssuedSession, NewSession, SessionCache, SignIn};
+use super::{CreateOptions, IssuedSession, SessionCache, SignInOptions, UserInfo};
 use crate::{
     clock::{Tick, to_duration},
     error::Error,
@@ -18,7 +18,7 @@ use crate::{
 /// A session in the list of its user's: what to show them so that they know where they are signed in.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Device {
+pub struct SessionInfo {
     /// Its name, for [`end_by_handle`](SessionCache::end_by_handle).
     pub handle: Handle,
     /// How sure the application was of the user, on its own scale.
@@ -30,54 +30,65 @@ pub struct Device {
 }
 
 impl SessionCache {
-    /// Binds a session to a user and gives it a new id, in one. The old id opens nothing from now on, as
-    /// with [`rotate`](Self::rotate). Signing in again, as whomever, does the same.
+    /// Binds a session to a user and replaces its id, atomically, with the default options. See
+    /// [`sign_in_with`](Self::sign_in_with).
     ///
-    /// A user has at most [`max_sessions_per_user`](crate::Builder::max_sessions_per_user) sessions: with one
-    /// more, the stalest of the others ends or this is refused, as
-    /// [`session_limit_policy`](crate::Builder::session_limit_policy) says. A name may be as long as it likes: what is kept is a hash.
+    /// # Errors
+    /// Those of [`sign_in_with`](Self::sign_in_with).
+    pub fn sign_in(&self, id: &SessionId, user: &str) -> Result<IssuedSession, Error> {
+        self.sign_in_with(id, user, SignInOptions::new())
+    }
+
+    /// Binds a session to a user and replaces its id, atomically. The old id no longer opens the session, as after
+    /// [`rotate`](Self::rotate) without a grace period. Signing in again, as the same or another user, also replaces
+    /// the id.
+    ///
+    /// A user has at most [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) sessions. A
+    /// sign-in beyond that ends the least recently used of them or fails, as
+    /// [`session_limit_policy`](crate::SessionCacheBuilder::session_limit_policy) says. A name may have any length:
+    /// only its hash is stored.
     ///
     /// # Errors
     /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
-    /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated), [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (for a
-    /// moment the session is there twice), [`Entropy`](Error::Entropy), and with [data](SignIn::data)
-    /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). Then nothing was changed.
-    pub fn sign_in(
+    /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated),
+    /// [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (the session is briefly stored twice),
+    /// [`Entropy`](Error::Entropy), and with [data](SignInOptions::replace_data) [`Conflict`](Error::Conflict) and
+    /// [`TooLarge`](Error::TooLarge). On an error nothing is changed.
+    pub fn sign_in_with(
         &self,
         id: &SessionId,
         user: &str,
-        with: SignIn<'_>,
+        with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
-        let member = self.member(user, &with)?;
+        let member = self.member(&with.user_info(user))?;
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
+        let data = with.data.map(|(version, data)| (version.get(), data));
         self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {
             self.write_two(id.home, new_id.home, |old, new, now| {
                 let newcomer = |times, start| {
                     let times = self.signed_in_times(times, start, with, now);
                     let start = if with.renew_lifetime { now } else { start };
                     let member = Some(Member { start, ..member });
-                    Newcomer { stamp, times, member, data: with.data }
+                    Newcomer { stamp, times, member, data }
                 };
                 old.sign_in(&id.id, new, new_id, self.limit(), now, newcomer)
             })
         })
     }
 
-    /// Makes a session that has a user from the start.
+    /// Creates a session that has a user from the start.
     pub(super) fn create_for(
         &self,
-        user: &str,
-        with: SignIn<'_>,
-        new: &NewSession<'_>,
+        user: UserInfo<'_>,
+        options: &CreateOptions<'_>,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        let member = self.member(user, &with)?;
+        let member = self.member(&user)?;
         let home = self.home_of(&member.user);
-        let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
+        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
             self.write(home, |shard, now| {
-                let times = self.new_times(shard, new.timeouts, now);
-                let times = self.change(times, now, with.timeouts, now);
+                let times = self.new_times(shard, options.timeouts, now);
                 let times = Times { authenticated: now, ..times };
                 let member = Some(Member { start: times.created, ..member });
                 let newcomer = Newcomer { stamp, times, member, data: None };
@@ -87,19 +98,19 @@ impl SessionCache {
         })
     }
 
-    fn member<'a>(&self, user: &str, with: &SignIn<'a>) -> Result<Member<'a>, Error> {
-        if user.is_empty() {
-            return Err(Error::EmptyUser);
-        }
-        with.check()?;
-        let SignIn { assurance_level, label, .. } = *with;
+    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<Member<'a>, Error> {
+        info.check()?;
+        let UserInfo { user, assurance_level, label } = *info;
         Ok(Member { user: self.0.users.hash(user), assurance_level, label, start: 0 })
     }
 
     /// How many sessions a user may have.
     pub(super) fn limit(&self) -> Limit {
         let settings = &self.0.settings;
-        Limit { most: settings.max_sessions_per_user, then: settings.session_limit_policy }
+        Limit {
+            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
+            then: settings.session_limit_policy,
+        }
     }
 
     /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.
@@ -108,12 +119,12 @@ impl SessionCache {
     /// application lets them, but open none.
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
+    /// use sessile::{KeyRing, SessionCache, SignInOptions};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// for label in ["phone", "laptop"] {
-    ///     let made = cache.create(b"", NewSession::default())?;
-    ///     cache.sign_in(&made.id, "ada", SignIn::default().label(label))?;
+    ///     let made = cache.create(b"")?;
+    ///     cache.sign_in_with(&made.id, "ada", SignInOptions::new().label(label))?;
     /// }
     /// let devices = cache.user_sessions("ada");
     /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
@@ -123,7 +134,7 @@ impl SessionCache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn user_sessions(&self, user: &str) -> Vec<Device> {
+    pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
         let mut list = Vec::with_capacity(EXPECTED);
@@ -139,7 +150,7 @@ impl SessionCache {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
-        let device = |listed: &Listed| Device {
+        let device = |listed: &Listed| SessionInfo {
             handle: Handle::new(Some(user), home, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
@@ -168,12 +179,12 @@ impl SessionCache {
     /// other threads do. It holds one lock for a time that goes with the number of the user's sessions.
     ///
     /// ```
-    /// use sessile::{KeyRing, NewSession, SessionCache, SignIn};
+    /// use sessile::{KeyRing, SessionCache};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let mut sign_in = || {
-    ///     let made = cache.create(b"", NewSession::default())?;
-    ///     cache.sign_in(&made.id, "ada", SignIn::default())
+    ///     let made = cache.create(b"")?;
+    ///     cache.sign_in(&made.id, "ada")
     /// };
     /// let (_phone, laptop) = (sign_in()?, sign_in()?);
     ///
@@ -189,7 +200,13 @@ impl SessionCache {
     }
 
     /// The times of a session to which a user signs in, whose lifetime counted from `start`.
-    fn signed_in_times(&self, times: Times, start: Tick, with: SignIn<'_>, now: Tick) -> Times {
+    fn signed_in_times(
+        &self,
+        times: Times,
+        start: Tick,
+        with: SignInOptions<'_>,
+        now: Tick,
+    ) -> Times {
         let times = Times { authenticated: now, issued: now, ..times };
         if !with.renew_lifetime {
             return self.change(times, start, with.timeouts, now);
@@ -200,7 +217,7 @@ impl SessionCache {
     }
 }
 
-impl Device {
+impl SessionInfo {
     /// Whose it is.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {

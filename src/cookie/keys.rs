@@ -38,7 +38,7 @@ use crate::{
 /// drop, and `Debug` shows none.
 ///
 /// ```
-/// use sessile::{KeyRing, cookie::KeyError};
+/// use sessile::{KeyError, KeyRing};
 ///
 /// let keys = match KeyRing::from_env("SESSILE_KEYS") {
 ///     Err(KeyError::Unset { .. }) => KeyRing::generate()?, // sign-ins will not survive a restart
@@ -46,7 +46,7 @@ use crate::{
 /// };
 ///
 /// let refused = KeyRing::from_bytes(&[b"secret"]).unwrap_err();
-/// assert_eq!(refused, KeyError::Short { position: 1, len: 6 });
+/// assert_eq!(refused, KeyError::Short { position: 1, given: 6 });
 /// # Ok::<(), KeyError>(())
 /// ```
 #[derive(Clone)]
@@ -98,7 +98,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::Entropy`] if the operating system gives no random bytes.
     pub fn generate() -> Result<Self, KeyError> {
-        let mut key = Zeroizing::new(vec![0; LEAST_LEN]);
+        let mut key = Zeroizing::new(vec![0; MIN_LEN]);
         system_entropy(&mut key).map_err(|_| KeyError::Entropy)?;
         Ok(Self(vec![key]))
     }
@@ -107,13 +107,13 @@ impl KeyRing {
         if keys.is_empty() {
             return Err(KeyError::NoKey);
         }
-        if keys.len() > MOST_KEYS {
-            return Err(KeyError::TooMany { given: keys.len(), most: MOST_KEYS });
+        if keys.len() > MAX_KEYS {
+            return Err(KeyError::TooMany { given: keys.len(), max: MAX_KEYS });
         }
         for (at, key) in keys.iter().enumerate() {
             let position = at + 1;
-            if key.len() < LEAST_LEN {
-                return Err(KeyError::Short { position, len: key.len() });
+            if key.len() < MIN_LEN {
+                return Err(KeyError::Short { position, given: key.len() });
             }
             if let Some(first) = keys[..at].iter().position(|earlier| earlier == key) {
                 return Err(KeyError::Repeated { position, first: first + 1 });
@@ -398,9 +398,9 @@ fn place(key_number: u8) -> (usize, u64) {
 }
 
 /// RFC 2104, section 3: no shorter than the hash's output.
-const LEAST_LEN: usize = 32;
+const MIN_LEN: usize = 32;
 
-const MOST_KEYS: usize = 16;
+const MAX_KEYS: usize = 16;
 
 const CONTEXT: &str = "sessile v1";
 

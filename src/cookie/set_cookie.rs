@@ -20,13 +20,13 @@ use crate::error::CookieError;
 ///
 /// let cookie = SetCookie::builder("__Host-session").same_site(SameSite::Strict).build()?;
 /// assert_eq!(
-///     cookie.remove(),
+///     cookie.removal_header(),
 ///     "__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
 ///      HttpOnly; Secure; SameSite=Strict",
 /// );
 ///
 /// let refused = SetCookie::builder("__Host-session").path("/app").build().unwrap_err();
-/// assert_eq!(refused.to_string(), "`path` was \"/app\", but the name prefix `__Host-` needs it to be \"/\"");
+/// assert_eq!(refused.to_string(), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"");
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct SetCookieBuilder {
 }
 
 /// When a browser sends the cookie with requests that another site caused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SameSite {
     /// Never.
     Strict,
@@ -61,6 +61,18 @@ pub enum SameSite {
     Lax,
     /// Always. Needs `Secure`.
     None,
+}
+
+impl SameSite {
+    /// Returns the value of the attribute as it is sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
 }
 
 impl SetCookie {
@@ -81,15 +93,15 @@ impl SetCookie {
     /// The header's value that gives the token to the browser. It is visible ASCII and spaces, and as
     /// secret as the token.
     #[must_use]
-    pub fn issue(&self, token: &Token) -> String {
+    pub fn header_for(&self, token: &Token) -> String {
         [&self.head, token.as_str(), &self.tail].concat()
     }
 
-    /// The header's value that takes the cookie away from the browser: no value, no time left, and the
-    /// attributes of the one that was issued, without which a browser would not find it.
+    /// Returns the header value that removes the cookie from the browser: an empty value, an expiry in the past, and
+    /// the attributes of the issued cookie, by which the browser identifies it.
     #[must_use]
-    pub fn remove(&self) -> String {
-        self.removal.clone()
+    pub fn removal_header(&self) -> &str {
+        &self.removal
     }
 
     /// The cookie's name.
@@ -171,7 +183,7 @@ impl SetCookieBuilder {
             self.domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default(),
             on(self.http_only, "; HttpOnly"),
             on(self.secure, "; Secure"),
-            format!("; SameSite={:?}", self.same_site),
+            format!("; SameSite={}", self.same_site.as_str()),
             on(self.partitioned, "; Partitioned"),
         ]
         .concat()
@@ -212,7 +224,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), CookieError> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(CookieError::Name { given: name.to_owned() });
     }
-    check_len("name", name, MOST_PAIR - Token::LEN)
+    check_len("name", name, MAX_PAIR - Token::LEN)
 }
 
 /// A path with a blank in it would be stored, and then match no request.
@@ -220,27 +232,28 @@ fn check_path(path: &str) -> Result<(), CookieError> {
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') {
         return Err(CookieError::Path { given: path.to_owned() });
     }
-    check_len("path", path, MOST_ATTRIBUTE)
+    check_len("path", path, MAX_ATTRIBUTE)
 }
 
 fn check_domain(domain: &str) -> Result<(), CookieError> {
     let host = domain.strip_prefix('.').unwrap_or(domain);
-    if host.len() > MOST_DOMAIN || !host.split('.').all(is_label) {
+    if host.len() > MAX_DOMAIN || !host.split('.').all(is_label) {
         return Err(CookieError::Domain { given: domain.to_owned() });
     }
     Ok(())
 }
 
 fn check_max_age(age: Duration) -> Result<(), CookieError> {
-    if age.is_zero() || age.subsec_nanos() != 0 || age > MOST_AGE {
+    if age.is_zero() || age.subsec_nanos() != 0 || age > MAX_AGE {
         return Err(CookieError::MaxAge { given: age });
     }
     Ok(())
 }
 
-fn check_len(setting: &'static str, text: &str, most: usize) -> Result<(), CookieError> {
-    if text.len() > most {
-        return Err(CookieError::TooLong { setting, len: text.len(), most });
+fn check_len(setting: &'static str, text: &str, max: usize) -> Result<(), CookieError> {
+    let given = text.len();
+    if given > max {
+        return Err(CookieError::TooLong { setting, given, max });
     }
     Ok(())
 }
@@ -302,9 +315,9 @@ const REMOVED: &str = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
 
 /// RFC 6265bis: the most bytes that a browser takes of name and value together, of an attribute's
 /// value, and the longest that it keeps a cookie.
-const MOST_PAIR: usize = 4096;
-const MOST_ATTRIBUTE: usize = 1024;
-const MOST_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const MAX_PAIR: usize = 4096;
+const MAX_ATTRIBUTE: usize = 1024;
+const MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// RFC 1035, section 2.3.4, as text.
-const MOST_DOMAIN: usize = 253;
+const MAX_DOMAIN: usize = 253;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a sign-in does when its user has as many sessions as
-/// [`max_sessions_per_user`](crate::Builder::max_sessions_per_user) permits.
+/// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) permits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionLimitPolicy {

@@ -236,6 +236,10 @@ impl<'r> Entry<'r> {
     pub(crate) fn save(self, data: &[u8], version: u32) {
         self.set_len(data.len());
         self.region.write(self.data(), data);
+        self.set_version(version);
+    }
+
+    pub(crate) fn set_version(self, version: u32) {
         self.set(VERSION, Pair { low: version, ..self.get(VERSION) });
     }
 

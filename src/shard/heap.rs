@@ -159,7 +159,7 @@ impl Heap {
 
     /// Checks that blocks adjoin, that free ones do not, and that the lists hold each free one; gives
     /// the used blocks in order. For tests.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub fn validate(&self, region: &Region) -> Vec<Offset> {
         let (mut used, mut free, mut words) = (Vec::new(), Vec::new(), 0);
         let (mut at, mut before) = (self.start, self.start);
@@ -182,7 +182,7 @@ impl Heap {
         used
     }
 
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     fn validate_classes(&self, region: &Region, mut free: Vec<Offset>) {
         let mut listed = Vec::new();
         for class_number in 0..Self::class_words(self.capacity()) {

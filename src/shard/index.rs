@@ -221,7 +221,7 @@ impl Index {
     }
 
     /// All offsets, in no order. For tests.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
         for line in 0..self.table.0.count() {

@@ -79,7 +79,7 @@ pub fn moved(region: &Region, link: Offset) {
 }
 
 /// Walks a circle, checks that it holds together, and gives its links. For tests.
-#[cfg(any(test, feature = "internals"))]
+#[cfg(any(test, feature = "__internals"))]
 pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
     let (mut links, mut at) = (Vec::new(), anchor);
     while let Some(link) = next(region, anchor, at) {

@@ -243,7 +243,7 @@ impl Queues {
     }
 
     /// Checks lists and tallies and gives every entry. For tests.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for queue in Queue::ALL {

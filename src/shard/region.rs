@@ -78,13 +78,13 @@ impl Lines {
 
 impl<W: Word> Region<W> {
     /// A region of so many words in memory of its own. `None` if there is no such memory.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub fn new(len: u32) -> Option<Self> {
         Arena::new(len as usize * WORD, Pages::Usual)?.region(len)
     }
 
     /// How many words it has.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     pub(super) fn len(&self) -> u32 {
         self.0.len() as u32
     }

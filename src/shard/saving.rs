@@ -48,20 +48,30 @@ impl Shard {
         Ok(())
     }
 
-    /// Changes a session's times, given those and the start of its lifetime.
+    /// Changes a session's times if it still has `version`, and returns the next version. `change` maps the times
+    /// and the start of the lifetime to the new times.
     pub(crate) fn set_times(
         &mut self,
         id: &Id,
+        version: u32,
         now: Tick,
         change: impl FnOnce(Times, Tick) -> Times,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
+        if entry.line().version() != version {
+            self.conflict(at, now);
+            return Err(Error::Conflict);
+        }
+        let next = version.wrapping_add(1);
         let times = change(entry.line().times(), entry.start());
-        self.index.write(place, || entry.set_times(&times));
+        self.index.write(place, || {
+            entry.set_times(&times);
+            entry.set_version(next);
+        });
         self.wheel.unfile(&self.region, at + WHEEL);
         self.wheel.file(&self.region, at + WHEEL, entry.deadline());
-        Ok(())
+        Ok(next)
     }
 
     /// Gives back what a session's block has beyond so many bytes of data.

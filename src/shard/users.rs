@@ -97,7 +97,7 @@ impl Users {
     }
 
     /// Checks every chain and gives every entry. For tests.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for anchor in self.anchors..self.anchors + self.buckets {
@@ -115,7 +115,7 @@ impl Users {
     }
 
     /// The most entries in one circle. For tests.
-    #[cfg(feature = "internals")]
+    #[cfg(feature = "__internals")]
     pub(crate) fn longest(&self, region: &Region) -> usize {
         let anchors = self.anchors..self.anchors + self.buckets;
         anchors.map(|anchor| list::validate(region, anchor).len()).max().unwrap_or(0)

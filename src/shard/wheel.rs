@@ -86,7 +86,7 @@ impl Wheel {
     }
 
     /// Checks every slot against the bitmaps and gives every link filed. For tests.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "__internals"))]
     pub fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for slot in 0..Self::WORDS {

@@ -11,8 +11,8 @@ use std::{env, time::Duration};
 use bytes::BytesMut;
 use rings::ring;
 use sessile::{
-    Builder, Clock, Error, Grace, IssuedSession, NewSession, Record, SessionCache, SessionId,
-    SignIn, Timeouts, Token,
+    CreateOptions, Error, IssuedSession, ManualClock, Record, SessionCache, SessionCacheBuilder,
+    SessionId, SignInOptions, Timeouts, Token, Version,
 };
 
 /// What timeouts are counted in.
@@ -23,25 +23,22 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The cache's own timeouts.
-pub(crate) const PLAIN: Timeouts =
-    Timeouts { idle_timeout: None, lifetime: None, lifetime_from_now: None };
+pub(crate) const PLAIN: Timeouts = Timeouts::new();
 
 /// A new session that says nothing.
-pub(crate) const NEW: NewSession<'static> =
-    NewSession { timeouts: PLAIN, key: b"", user: None, replaces: None, admitted: false };
+pub(crate) const NEW: CreateOptions<'static> = CreateOptions::new();
 
 /// A sign-in that says nothing.
-pub(crate) const PLAINLY: SignIn<'static> =
-    SignIn { timeouts: PLAIN, assurance_level: 0, label: "", data: None, renew_lifetime: false };
+pub(crate) const PLAINLY: SignInOptions<'static> = SignInOptions::new();
 
 /// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
-pub(crate) fn builder(clock: &Clock) -> Builder {
+pub(crate) fn builder(clock: &ManualClock) -> SessionCacheBuilder {
     let builder = SessionCache::builder().memory(2 << 20).shards(1);
     builder.clock(clock.clone()).keys(ring(&[1]))
 }
 
-pub(crate) fn cache() -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+pub(crate) fn cache() -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     (builder(&clock).build().unwrap(), clock)
 }
 
@@ -50,7 +47,7 @@ pub(crate) fn idle(span: Duration) -> Timeouts {
 }
 
 /// A new session with timeouts of its own.
-pub(crate) fn having(timeouts: Timeouts) -> NewSession<'static> {
+pub(crate) fn having(timeouts: Timeouts) -> CreateOptions<'static> {
     NEW.timeouts(timeouts)
 }
 
@@ -59,11 +56,11 @@ pub(crate) fn lifetime(span: Duration) -> Timeouts {
 }
 
 pub(crate) fn create(cache: &SessionCache, data: &[u8]) -> IssuedSession {
-    cache.create(data, NEW).unwrap()
+    cache.create(data).unwrap()
 }
 
 pub(crate) fn sign_in(cache: &SessionCache, id: &SessionId, user: &str) -> IssuedSession {
-    cache.sign_in(id, user, PLAINLY).unwrap()
+    cache.sign_in(id, user).unwrap()
 }
 
 pub(crate) fn create_many(cache: &SessionCache, number: usize, data: &[u8]) -> Vec<IssuedSession> {
@@ -110,18 +107,23 @@ pub(crate) fn field(cache: &SessionCache, token: &str) -> Vec<u8> {
 
 /// Every verb that needs a session says that there is none, and none comes of it. (An expired one may
 /// lose its memory meanwhile.)
-pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: u32) {
+pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: Version) {
     let before = (cache.len(), cache.stats());
     assert_eq!(cache.save(id, version, b"back again"), Err(Error::Gone));
     assert_eq!(cache.touch(id), Err(Error::Gone));
-    assert_eq!(cache.set_timeouts(id, PLAIN), Err(Error::Gone));
-    assert_eq!(cache.rotate(id, Grace::NONE).err(), Some(Error::Gone));
-    assert_eq!(cache.sign_in(id, "alice", PLAINLY).err(), Some(Error::Gone));
+    assert_eq!(cache.set_timeouts(id, version, PLAIN), Err(Error::Gone));
+    assert_eq!(cache.rotate(id, Duration::ZERO).err(), Some(Error::Gone));
+    assert_eq!(cache.sign_in(id, "alice").err(), Some(Error::Gone));
     assert!(load(cache, id).is_none());
     let after = (cache.len(), cache.stats());
     assert!(after.0 <= before.0 && after.1.memory.used <= before.1.memory.used);
     assert_eq!(after.1.created, before.1.created);
     assert!(after.1.sessions.authenticated <= before.1.sessions.authenticated);
+}
+
+/// A version that the session has after so many more changes.
+pub(crate) fn later(version: Version, changes: u32) -> Version {
+    Version::new(version.get().wrapping_add(changes))
 }
 
 /// As many sessions of that many bytes as fit, first in, first in the list.
@@ -137,7 +139,7 @@ pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> 
 pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
     assert!(data_len >= 128, "what is left over is less than two blocks");
     // Of many shards, two are drawn.
-    let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data, NEW).ok());
+    let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data).ok());
     let probe = filler(0, data_len * 3);
     let mut all = Vec::new();
     while let Some(probe) = create(&probe) {

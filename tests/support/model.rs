@@ -21,8 +21,8 @@ use bytes::BytesMut;
 use events::Along;
 use rotation::{Alias, Way};
 use sessile::{
-    Clock, EndReason, Error, EventKind, Handle, IssuedSession, KeyRing, NewSession, SessionCache,
-    SessionId, SessionLimitPolicy, Timeouts, UserHash,
+    CreateOptions, EndReason, Error, EventKind, Handle, IssuedSession, KeyRing, ManualClock,
+    SessionCache, SessionId, SessionLimitPolicy, Timeouts, UserHash, Version,
 };
 
 /// One call. Sessions are named by their place among all that there ever were.
@@ -96,7 +96,7 @@ struct Session {
 /// The cache and the model, side by side.
 pub struct Pair {
     cache: SessionCache,
-    clock: Clock,
+    clock: ManualClock,
     now: u32,
     /// What was created before this has ended.
     horizon: u32,
@@ -133,7 +133,7 @@ const MOST_SESSIONS: usize = 3;
 impl Pair {
     /// Plenty of memory over four shards, or hardly any in one or in two.
     pub fn new(memory: Memory, session_limit_policy: SessionLimitPolicy, end_reused: bool) -> Self {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let (bytes, shards) = match memory {
             Memory::Plenty => (1 << 20, 4),
             Memory::Short => (40 << 10, 1),
@@ -205,7 +205,7 @@ impl Pair {
             }
             Op::Keep { which, ticks } => {
                 let span = TICK * u32::from(ticks % 500);
-                self.set_timeouts(which, Timeouts::default().lifetime_from_now(span));
+                self.set_timeouts(which, Own { from_now: Some(span), ..Own::default() });
             }
             Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
             Op::SignIn { which, user, how, renew, data } => {
@@ -238,9 +238,9 @@ impl Pair {
         }
     }
 
-    fn create(&mut self, len: u16, timeouts: Timeouts) {
+    fn create(&mut self, len: u16, timeouts: Own) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
-        match self.cache.create(&data, NewSession::default().timeouts(timeouts)) {
+        match self.cache.create_with(&data, CreateOptions::new().timeouts(timeouts.get())) {
             Ok(made) => {
                 let own = self.told(Along::Anonymous);
                 let &[(EventKind::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
@@ -248,7 +248,7 @@ impl Pair {
                 self.handles.push(handle);
                 self.created(made, data, handle, |session, now| session.set(timeouts, now));
             }
-            Err(Error::TooLarge { len, limit }) => {
+            Err(Error::TooLarge { given: len, max: limit }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
                 self.expect(Along::Nothing, &[]);
             }
@@ -260,7 +260,7 @@ impl Pair {
     fn flood(&mut self, number: u8, len: u16, user: Option<u8>) {
         for each in 0..number % if self.is_short { 24 } else { 4 } {
             let before = self.known.len();
-            self.create(len % (MOST_DATA as u16), Timeouts::default());
+            self.create(len % (MOST_DATA as u16), Own::default());
             let made = self.known.get(before).map(|made| made.id);
             if let (Some(id), Some(user)) = (made, user) {
                 let user = user.wrapping_add(each) % USERS;
@@ -279,7 +279,7 @@ impl Pair {
         assert!(data.len() <= MOST_DATA);
         let mut session = Session {
             data,
-            version: made.version,
+            version: made.version.get(),
             user: None,
             created: self.now.max(self.horizon),
             used: self.now,
@@ -313,13 +313,17 @@ impl Pair {
         }
     }
 
-    fn set_timeouts(&mut self, which: u16, timeouts: Timeouts) {
+    fn set_timeouts(&mut self, which: u16, timeouts: Own) {
         let Some(id) = self.pick(which) else { return };
-        let (way, answer) = (self.way(&id), self.cache.set_timeouts(&id, timeouts));
+        let way = self.way(&id);
+        let version = self.live.get(&way.end).map_or(0, |session| session.version);
+        let answer = self.cache.set_timeouts(&id, Version::new(version), timeouts.get());
         self.expect(Along::Nothing, &[]);
         self.agree(&way, answer.is_ok());
         let now = self.now;
-        if let (Ok(()), Some(session)) = (answer, self.live.get_mut(&way.end)) {
+        if let (Ok(next), Some(session)) = (answer, self.live.get_mut(&way.end)) {
+            assert_eq!(next.get(), version + 1);
+            session.version = next.get();
             session.set(timeouts, now);
         }
     }
@@ -331,7 +335,7 @@ impl Pair {
         let known = self.live.get(&way.end);
         let known = known.map(|session| (session.version, session.handle));
         let version = known.map_or(0, |(version, _)| version);
-        let answer = self.cache.save(&id, version.wrapping_sub(stale.into()), &data);
+        let answer = self.cache.save(&id, Version::new(version.wrapping_sub(stale.into())), &data);
         let handle = known.map(|(_, handle)| handle);
         let has_user = handle.is_some_and(|handle| handle.user().is_some());
         match answer {
@@ -344,9 +348,9 @@ impl Pair {
         self.agree(&way, answer != Err(Error::Gone));
         match answer {
             Ok(next) => {
-                assert!(!stale && next == version + 1);
+                assert!(!stale && next.get() == version + 1);
                 let session = self.live.get_mut(&way.end).expect("both agree that it is there");
-                (session.data, session.version) = (data, next);
+                (session.data, session.version) = (data, next.get());
                 self.used(&way.end);
             }
             Err(error) => assert!(stale || error != Error::Conflict, "a conflict with nobody"),
@@ -359,7 +363,7 @@ impl Pair {
         let known = self.live.get(&way.end);
         let version = known.map_or(0, |session| session.version).wrapping_sub(stale.into());
         let handle = known.map(|session| session.handle);
-        let answer = self.cache.end_if_unchanged(&id, version);
+        let answer = self.cache.end_if_unchanged(&id, Version::new(version));
         match answer {
             Ok(()) => {
                 self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)])
@@ -465,14 +469,14 @@ impl Pair {
 }
 
 impl Session {
-    fn set(&mut self, timeouts: Timeouts, now: u32) {
+    fn set(&mut self, timeouts: Own, now: u32) {
         let ticks = |span: Option<Duration>| span.map(|span| (span.as_millis() / 100) as u32);
         self.idle_timeout =
             ticks(timeouts.idle_timeout).map_or(self.idle_timeout, |own| own.min(IDLE));
         // Several ends of all in one tick have what is created after them begin in a tick to come.
         let start = self.start.min(now);
         self.end = ticks(timeouts.lifetime).map_or(self.end, |own| start + own.min(LIFETIME));
-        let from_now = ticks(timeouts.lifetime_from_now);
+        let from_now = ticks(timeouts.from_now);
         self.end = from_now.map_or(self.end, |own| (now + own).min(start + LIFETIME));
         self.used = now;
     }
@@ -486,10 +490,31 @@ impl Session {
     }
 }
 
-fn timeouts(idle: Option<u8>, lifetime: Option<u8>) -> Timeouts {
+fn timeouts(idle: Option<u8>, lifetime: Option<u8>) -> Own {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
     let lifetime = lifetime.map(|ticks| TICK * 2 * u32::from(ticks));
-    Timeouts { idle_timeout, lifetime, ..Timeouts::default() }
+    Own { idle_timeout, lifetime, from_now: None }
+}
+
+/// Timeouts of a session, as the model reads them.
+#[derive(Clone, Copy, Default)]
+struct Own {
+    idle_timeout: Option<Duration>,
+    lifetime: Option<Duration>,
+    from_now: Option<Duration>,
+}
+
+impl Own {
+    fn get(self) -> Timeouts {
+        let mut timeouts = Timeouts::new();
+        if let Some(span) = self.idle_timeout {
+            timeouts = timeouts.idle_timeout(span);
+        }
+        if let Some(span) = self.lifetime {
+            timeouts = timeouts.lifetime(span);
+        }
+        self.from_now.map_or(timeouts, |span| timeouts.lifetime_from_now(span))
+    }
 }
 
 /// A span of time from none to more than a lifetime, often of about a tick.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sessile::{EndReason, EventKind, Record, RejectionCounts, SessionId, Stats};
+use sessile::{
+    EndReason, EventKind, Record, SessionId,
+    stats::{RejectionCounts, Stats},
+};
 
 use super::{Along, Pair, TICK, Way};
 
@@ -72,7 +75,7 @@ impl Pair {
     fn compare(&mut self, id: &SessionId, record: &Record) {
         let (session, now) = (&self.live[id], self.now);
         assert_eq!(&self.buffer[..], &session.data, "what was written is what is read");
-        assert_eq!(record.version, session.version);
+        assert_eq!(record.version.get(), session.version);
         let user = session.user.zip(record.user);
         assert_eq!(record.user.is_some(), session.user.is_some());
         assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));

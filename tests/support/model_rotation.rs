@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Error, EventKind, Grace, IssuedSession, SessionId};
+use sessile::{Error, EventKind, IssuedSession, SessionId};
 
 use super::{Along, LIFETIME, Pair, Session, TICK};
 
@@ -75,10 +75,10 @@ impl Pair {
     pub(super) fn rotate(&mut self, which: u16, grace: Duration) {
         let Some(id) = self.pick(which) else { return };
         let way = self.way(&id);
-        let answer = self.cache.rotate(&id, Grace::of(grace));
+        let answer = self.cache.rotate(&id, grace);
         let limit = TICK * LIFETIME;
         if grace > limit {
-            assert_eq!(answer.err(), Some(Error::GraceTooLong { given: grace, limit }));
+            assert_eq!(answer.err(), Some(Error::GraceTooLong { given: grace, max: limit }));
             return self.expect(Along::Nothing, &[]);
         }
         let Ok(issued) = answer else {
@@ -131,7 +131,7 @@ impl Pair {
         };
         self.aliases.insert(way.end, alias);
         change(&mut session);
-        assert_eq!(issued.version, session.version, "a new id leaves the data alone");
+        assert_eq!(issued.version.get(), session.version, "a new id leaves the data alone");
         assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
         self.known.push(issued);
     }

@@ -2,11 +2,11 @@
 //! sixteenth of its timeout: the model takes its word for it, and checks it against the list of before.
 
 use sessile::{
-    Device, EndReason, Error, EventKind, Handle, NewSession, SessionId, SessionLimitPolicy, SignIn,
-    Timeouts,
+    CreateOptions, EndReason, Error, EventKind, Handle, SessionId, SessionInfo, SessionLimitPolicy,
+    SignInOptions, UserInfo, Version,
 };
 
-use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Pair, Session, TICK, timeouts};
+use super::{Along, How, LIFETIME, MOST_DATA, MOST_SESSIONS, Own, Pair, Session, TICK, timeouts};
 
 impl Pair {
     /// Signs in, perhaps with data for the session's last version or for the one before.
@@ -26,12 +26,12 @@ impl Pair {
         let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
         let mut with =
-            SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
+            SignInOptions::new().timeouts(timeouts.get()).assurance_level(how.label).label(&label);
         with = with.renew_lifetime(renew);
         if let Some(data) = &data {
-            with = with.data(version.wrapping_sub(is_stale.into()), data);
+            with = with.replace_data(Version::new(version.wrapping_sub(is_stale.into())), data);
         }
-        let answer = self.cache.sign_in(id, &name(user), with);
+        let answer = self.cache.sign_in_with(id, &name(user), with);
         if let Err(Error::LifetimeOver) = answer {
             let mut session = self.live[&way.end].clone();
             session.change_at_sign_in(timeouts, renew, self.now);
@@ -65,13 +65,14 @@ impl Pair {
     }
 
     /// Makes a session with a user from the start.
-    pub(super) fn create_for(&mut self, user: u8, len: u16, own: Timeouts, how: How) {
+    pub(super) fn create_for(&mut self, user: u8, len: u16, own: Own, how: How) {
         let before = self.user_sessions(user);
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let with = SignIn::default().timeouts(timeouts).assurance_level(how.label).label(&label);
+        let own = Own { idle_timeout: timeouts.idle_timeout, ..own };
         let name = name(user);
-        match self.cache.create(&data, NewSession::default().timeouts(own).user(&name, with)) {
+        let info = UserInfo::new(&name).assurance_level(how.label).label(&label);
+        match self.cache.create_with(&data, CreateOptions::new().timeouts(own.get()).user(info)) {
             Ok(made) => {
                 let mut told = self.told(Along::Anyone);
                 let last = told.pop().expect("a sign-in is told");
@@ -81,7 +82,6 @@ impl Pair {
                 let handle = self.signed_in(user, &handles(&before), &told);
                 self.created(made, data, handle, |session, now| {
                     session.set(own, now);
-                    session.set(timeouts, now);
                     session.enter(user, how.label, handle, now);
                 });
             }
@@ -91,7 +91,7 @@ impl Pair {
     }
 
     /// A refusal at the limit of a user, who had these sessions, and these others than the one that signs in.
-    fn too_many(&mut self, user: u8, before: &[Device], others: &[Handle]) {
+    fn too_many(&mut self, user: u8, before: &[SessionInfo], others: &[Handle]) {
         assert!(
             others.len() >= MOST_SESSIONS
                 && self.session_limit_policy == SessionLimitPolicy::Reject
@@ -126,11 +126,11 @@ impl Pair {
     }
 
     /// The list of a user's sessions, after it was checked.
-    pub(super) fn user_sessions(&mut self, user: u8) -> Vec<Device> {
+    pub(super) fn user_sessions(&mut self, user: u8) -> Vec<SessionInfo> {
         let list = self.cache.user_sessions(&name(user));
         self.expect(Along::Nothing, &[]);
         assert!(list.len() <= MOST_SESSIONS, "the limit is kept");
-        assert!(list.is_sorted_by_key(Device::last_seen));
+        assert!(list.is_sorted_by_key(SessionInfo::last_seen));
         for device in &list {
             let of = |session: &&Session| session.handle == device.handle;
             let session = self.live.values().find(of).expect("what is listed is there");
@@ -195,7 +195,7 @@ impl Pair {
 }
 
 impl Session {
-    fn change_at_sign_in(&mut self, timeouts: Timeouts, renew: bool, now: u32) {
+    fn change_at_sign_in(&mut self, timeouts: Own, renew: bool, now: u32) {
         if renew {
             self.end = now + self.end.saturating_sub(self.start).min(LIFETIME);
             self.start = now;
@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// Checks what a list says of a session.
-    fn check(&self, device: &Device, user: u8, now: u32) {
+    fn check(&self, device: &SessionInfo, user: u8, now: u32) {
         assert_eq!(self.user, Some(user), "what is listed is the user's");
         assert!(!self.is_dead(now), "what is past its deadline is not listed");
         assert_eq!(
@@ -226,7 +226,7 @@ impl Session {
     }
 }
 
-fn handles(list: &[Device]) -> Vec<Handle> {
+fn handles(list: &[SessionInfo]) -> Vec<Handle> {
     list.iter().map(|device| device.handle).collect()
 }
 

@@ -5,6 +5,8 @@
 //! barrier that spins, so that they begin together, and share what ids were issued through places that
 //! are written once: no lock of the recorder's own puts the calls in an order.
 
+use std::time::Duration;
+
 use std::{
     iter,
     sync::{
@@ -16,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Error, Grace, IssuedSession, Record, SessionCache, SignIn, UserHash, internals::cookie::Parts,
+    Error, IssuedSession, Record, SessionCache, UserHash, Version, internals::cookie::Parts,
 };
 
 use super::{
@@ -187,7 +189,7 @@ impl Worker<'_> {
         else {
             return self.create();
         };
-        let version = self.versions[usize::from(number)].max(issued.version);
+        let version = self.versions[usize::from(number)].max(issued.version.get());
         let about = self.round.about;
         match kind {
             ..11 => self.rotate(number, &issued, user),
@@ -220,7 +222,7 @@ impl Worker<'_> {
 
     fn rotate(&mut self, id: Id, issued: &IssuedSession, user: Option<User>) {
         let has_grace = self.random.below(2) == 0;
-        let grace = if has_grace { Grace::of(SECOND) } else { Grace::NONE };
+        let grace = if has_grace { SECOND } else { Duration::ZERO };
         let verb = Verb::Rotate { id, grace: has_grace };
         self.record_issued(verb, user, |worker| worker.cache.rotate(&issued.id, grace));
     }
@@ -230,7 +232,7 @@ impl Worker<'_> {
         let name = &self.round.users[user].text;
         let user = user as User;
         self.record_issued(Verb::SignIn { id, user }, Some(user), |worker| {
-            worker.cache.sign_in(&issued.id, name, SignIn::default())
+            worker.cache.sign_in(&issued.id, name)
         });
     }
 
@@ -271,7 +273,12 @@ impl Worker<'_> {
 
     fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
         self.record(Verb::EndIf { id, version }, |worker| {
-            answer(worker.cache.end_if_unchanged(&issued.id, version).map(|()| Answer::Done))
+            answer(
+                worker
+                    .cache
+                    .end_if_unchanged(&issued.id, Version::new(version))
+                    .map(|()| Answer::Done),
+            )
         });
     }
 
@@ -285,8 +292,8 @@ impl Worker<'_> {
         let value = self.fresh_value();
         let data = data(value);
         let saved = self.record(Verb::Save { id, version, value }, |worker| {
-            let saved = worker.cache.save(&issued.id, version, &data);
-            answer(saved.map(|version| Answer::Saved { version }))
+            let saved = worker.cache.save(&issued.id, Version::new(version), &data);
+            answer(saved.map(|version| Answer::Saved { version: version.get() }))
         });
         if let Answer::Saved { version } = saved {
             self.versions[usize::from(id)] = version;
@@ -312,7 +319,7 @@ impl Worker<'_> {
             let known = self.round.users.iter().position(|user| user.hash == hash);
             known.expect("one of the round's users") as User
         });
-        Answer::Read { version: record.version, value: value(&self.buffer), user }
+        Answer::Read { version: record.version.get(), value: value(&self.buffer), user }
     }
 
     /// Makes a call that issues an id. Nobody knows the id, nor has it a number, before it is published.
@@ -327,7 +334,7 @@ impl Worker<'_> {
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
             let id = self.round.publish(issued, user);
-            Answer::IssuedSession { id, version: issued.version }
+            Answer::IssuedSession { id, version: issued.version.get() }
         }));
         self.calls.push(Call { called, returned, verb, answer });
     }

@@ -1,6 +1,6 @@
 //! Values of cookies that an application must refuse: made by the engine itself, elsewhere.
 
-use sessile::{KeyRing, NewSession, SessionCache};
+use sessile::{KeyRing, SessionCache};
 
 /// The name that the application's cookie has: the default of the engine.
 pub const COOKIE_NAME: &str = "__Host-session";
@@ -21,6 +21,6 @@ pub(crate) fn under_another_key() -> String {
 fn token(keys: KeyRing) -> String {
     let cache = SessionCache::builder().memory(1 << 20).keys(keys).build();
     let cache = cache.expect("these settings are good");
-    let issued = cache.create(b"", NewSession::default()).expect("it is empty");
+    let issued = cache.create(b"").expect("it is empty");
     issued.token.as_str().to_owned()
 }

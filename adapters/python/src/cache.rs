@@ -10,7 +10,9 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{Builder, Grace, NewSession, SessionLimitPolicy, SignIn, Timeouts};
+use sessile::{
+    CreateOptions, SessionCacheBuilder, SessionLimitPolicy, SignInOptions, Timeouts, Version,
+};
 use std::time::Duration;
 
 use crate::{
@@ -94,9 +96,9 @@ impl SessionCache {
         idle_timeout: GivenSpan,
         lifetime: GivenSpan,
     ) -> PyResult<IssuedSession> {
-        let new = NewSession::default().timeouts(timeouts(idle_timeout, lifetime)?);
+        let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.create(data, new)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.create_with(data, new)).map(IssuedSession).map_err(raise)
     }
 
     /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
@@ -124,7 +126,8 @@ impl SessionCache {
     /// Replaces a session's data if its version is `version`, and returns the new version.
     fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.save(&id.0, version, data)).map_err(raise)
+        let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
+        saved.map(Version::get).map_err(raise)
     }
 
     /// Counts as a use of the session, and changes nothing else.
@@ -133,18 +136,20 @@ impl SessionCache {
         py.detach(|| cache.touch(&id.0)).map_err(raise)
     }
 
-    /// Changes the timeouts of a session; `None` keeps one.
-    #[pyo3(signature = (id, *, idle_timeout = None, lifetime = None))]
+    /// Changes the timeouts of a session if its version is `version`, and returns the new version. `None` keeps one.
+    #[pyo3(signature = (id, version, *, idle_timeout = None, lifetime = None))]
     fn set_timeouts(
         &self,
         py: Python<'_>,
         id: &SessionId,
+        version: u32,
         idle_timeout: GivenSpan,
         lifetime: GivenSpan,
-    ) -> PyResult<()> {
+    ) -> PyResult<u32> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.set_timeouts(&id.0, timeouts)).map_err(raise)
+        let set = py.detach(|| cache.set_timeouts(&id.0, Version::new(version), timeouts));
+        set.map(Version::get).map_err(raise)
     }
 
     /// Atomically binds a session to a user and gives it a new id.
@@ -164,13 +169,13 @@ impl SessionCache {
         lifetime: GivenSpan,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
-        let with = SignIn::default()
+        let with = SignInOptions::new()
             .timeouts(timeouts(idle_timeout, lifetime)?)
             .assurance_level(assurance_level.named("assurance_level")?)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.sign_in(&id.0, user, with)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.sign_in_with(&id.0, user, with)).map(IssuedSession).map_err(raise)
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
@@ -181,7 +186,7 @@ impl SessionCache {
         id: &SessionId,
         grace: Argument<f64>,
     ) -> PyResult<IssuedSession> {
-        let grace = Grace::of(span("grace", grace)?);
+        let grace = span("grace", grace)?;
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
     }
@@ -201,7 +206,7 @@ impl SessionCache {
     /// Ends a session if its version is `version`.
     fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.end_if_unchanged(&id.0, version)).map_err(raise)
+        py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version))).map_err(raise)
     }
 
     /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
@@ -317,7 +322,7 @@ impl SessionCache {
 impl SessionCache {
     fn build(
         py: Python<'_>,
-        mut settings: Builder,
+        mut settings: SessionCacheBuilder,
         clock: Option<Argument<Py<ManualClock>>>,
     ) -> PyResult<Self> {
         if let Some(clock) = clock {
@@ -346,7 +351,7 @@ fn limit_policy_of(given: Argument<String>) -> PyResult<SessionLimitPolicy> {
 }
 
 fn timeouts(idle_timeout: GivenSpan, lifetime: GivenSpan) -> PyResult<Timeouts> {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = Timeouts::new();
     if let Some(given) = idle_timeout {
         timeouts = timeouts.idle_timeout(span("idle_timeout", given)?);
     }

@@ -6,13 +6,13 @@ use crate::errors::seconds;
 
 /// A clock that only `advance` moves, for tests of expiry that do not wait.
 #[pyclass(frozen, module = "sessile.testing")]
-pub(crate) struct ManualClock(pub(crate) sessile::Clock);
+pub(crate) struct ManualClock(pub(crate) sessile::ManualClock);
 
 #[pymethods]
 impl ManualClock {
     #[new]
     fn new() -> Self {
-        Self(sessile::Clock::manual())
+        Self(sessile::ManualClock::new())
     }
 
     /// Moves the clock forward by `seconds`.

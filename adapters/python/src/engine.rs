@@ -8,23 +8,20 @@ use core::ffi::CStr;
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
-use sessile::{Builder, KeyRing, SessionCache};
+use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 
-use crate::{
-    errors::{rejected, wrong},
-    fork::OfProcess,
-};
+use crate::{errors::wrong, fork::OfProcess};
 
 /// A cache that is rebuilt, empty, in a forked process.
 pub(crate) struct Engine(Mutex<State>);
 
 struct State {
     cache: OfProcess<SessionCache>,
-    settings: Builder,
+    settings: SessionCacheBuilder,
 }
 
 impl Engine {
-    pub(crate) fn new(py: Python<'_>, settings: Builder) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
         let cache = build(py, &settings)?;
         Ok(Self(Mutex::new(State { cache: OfProcess::new(cache), settings })))
     }
@@ -49,7 +46,7 @@ impl Engine {
 
     /// Builds the cache of a forked process. Of several threads that build one concurrently, the first prevails.
     #[cold]
-    fn rebuild(&self, py: Python<'_>, settings: &Builder) -> PyResult<SessionCache> {
+    fn rebuild(&self, py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
         PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
         let cache = build(py, settings)?;
         let mut state = self.0.lock();
@@ -62,8 +59,8 @@ impl Engine {
 }
 
 /// Builds a cache without the interpreter lock, because it touches all of the memory.
-fn build(py: Python<'_>, settings: &Builder) -> PyResult<SessionCache> {
-    py.detach(|| settings.clone().build()).map_err(rejected)
+fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
+    py.detach(|| settings.clone().build()).map_err(wrong)
 }
 
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \

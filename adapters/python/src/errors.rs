@@ -1,6 +1,6 @@
 //! The exceptions of the package, and the mapping from errors of the engine to them.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use pyo3::{
     create_exception,
@@ -78,21 +78,6 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn wrong(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
-}
-
-/// Returns the exception for settings that the engine rejects, with the causes of the error in its text.
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(crate) fn rejected(error: sessile::BuildError) -> PyErr {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    PyValueError::new_err(text)
 }
 
 /// Converts a number of seconds; `setting` is its name in the error.

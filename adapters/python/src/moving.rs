@@ -155,7 +155,7 @@ fn storable(
     while pairs.iter().map(len).sum::<usize>() > limit {
         let longest = (0..pairs.len()).max_by_key(|&at| len(&pairs[at])).unwrap_or(0);
         pairs.remove(longest);
-        importer.report(&raise(Error::TooLarge { len: payload.len(), limit }))?;
+        importer.report(&raise(Error::TooLarge { given: payload.len(), max: limit }))?;
     }
     Ok(pairs)
 }

@@ -35,7 +35,7 @@ impl IssuedSession {
     /// The version of the data.
     #[getter]
     fn version(&self) -> u32 {
-        self.0.version
+        self.0.version.get()
     }
 
     fn __repr__(&self) -> &'static str {
@@ -61,7 +61,7 @@ impl Record {
     /// The version of the data, for `save`.
     #[getter]
     fn version(&self) -> u32 {
-        self.record.version
+        self.record.version.get()
     }
 
     /// The session's data.
@@ -108,12 +108,12 @@ impl Record {
 /// A session in the list of a user's sessions.
 #[pyclass(frozen, module = "sessile")]
 pub(crate) struct SessionInfo {
-    info: sessile::Device,
+    info: sessile::SessionInfo,
     is_current: bool,
 }
 
-impl From<sessile::Device> for SessionInfo {
-    fn from(info: sessile::Device) -> Self {
+impl From<sessile::SessionInfo> for SessionInfo {
+    fn from(info: sessile::SessionInfo) -> Self {
         Self { info, is_current: false }
     }
 }

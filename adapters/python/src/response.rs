@@ -132,7 +132,7 @@ impl<'py> Response<'py> {
         message: &Bound<'_, PyDict>,
     ) -> PyResult<String> {
         let limit = self.sessions.cache().max_session_size();
-        let error = CommitError::from(sessile::Error::TooLarge { len: limit + 1, limit });
+        let error = CommitError::from(sessile::Error::TooLarge { given: limit + 1, max: limit });
         let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
         // Nothing is stored with that status; a session that was ended has its cookie removed.

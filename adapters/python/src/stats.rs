@@ -1,7 +1,7 @@
 //! A cache's statistics as a dict of numbers.
 
 use pyo3::{prelude::*, types::PyDict};
-use sessile::Stats;
+use sessile::stats::Stats;
 
 /// Returns one item for each figure. Names of figures of a group begin with the name of the group.
 pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {

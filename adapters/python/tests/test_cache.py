@@ -98,13 +98,15 @@ def test_a_session_that_was_saved_is_not_ended_by_its_old_version(cache: Session
 
 def test_timeouts_of_a_session_can_be_changed(cache: SessionCache, clock: ManualClock) -> None:
     made = cache.create(b"")
-    cache.set_timeouts(made.id, idle_timeout=60)
+    version = cache.set_timeouts(made.id, made.version, idle_timeout=60)
+    with pytest.raises(Conflict):
+        cache.set_timeouts(made.id, made.version, lifetime=60)
     clock.advance(59)
     assert cache.load(made.id) is not None
     clock.advance(60)
     assert cache.load(made.id) is None
     with pytest.raises(Gone):
-        cache.set_timeouts(made.id, lifetime=60)
+        cache.set_timeouts(made.id, version, lifetime=60)
 
 
 def test_time_1_and_2_both_timeouts_hold(cache: SessionCache, clock: ManualClock) -> None:

@@ -208,7 +208,7 @@ impl SessionLayer {
         Ok(Self { sessions, ..self })
     }
 
-    /// What the cache's hook of [`admission`](sessile::Builder::admission) decides by when a request makes a session, such
+    /// What the cache's hook of [`admission`](sessile::SessionCacheBuilder::admission) decides by when a request makes a session, such
     /// as the client's address. It is asked of each request. An empty key, unless set.
     ///
     /// ```

@@ -4,7 +4,7 @@
 
 mod support;
 
-use sessile::Clock;
+use sessile::ManualClock;
 use sessile_contract::{Case, Outcome, Site, for_each_case, run};
 use sessile_tower::{SameSite, SessionLayer};
 use support::{Server, cache, contract};
@@ -23,7 +23,7 @@ for_each_case!(tests);
 
 #[test]
 fn a_layer_around_the_whole_router_keeps_the_contract_too() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = contract::cache_with(clock.clone());
     let layer = contract::layer(&cache);
     let server = Server::start_behind(&layer, contract::bare_app(&layer, cache, clock));
@@ -34,7 +34,7 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
 /// The suite can find fault: a cookie without `Secure` is not as it should be, though values are kept.
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {
-    let (cache, clock) = (cache(), Clock::manual());
+    let (cache, clock) = (cache(), ManualClock::new());
     let layer = SessionLayer::new(cache.clone()).with_same_site(SameSite::Strict).unwrap();
     let server = Server::start(contract::app_of(layer, cache, clock));
     let report = run(&server.base_url(), &["cook_1", "id_4", "life_4_nothing"]).unwrap();

@@ -5,7 +5,7 @@
 mod support;
 
 use axum::{Router, http::StatusCode, routing::get};
-use sessile::{KeyRing, NewSession, SessionCache, SignIn};
+use sessile::{KeyRing, SessionCache};
 use sessile_contract::Request;
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{Server, cache, contract};
@@ -48,14 +48,14 @@ fn full_cache() -> SessionCache {
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
     let mut sign_one_in = || {
-        let made = cache.create(&[0; 512], NewSession::default()).unwrap();
+        let made = cache.create(&[0; 512]).unwrap();
         let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
+        cache.sign_in(&made.id, &user).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();
     }
-    while let Ok(probe) = cache.create(&largest, NewSession::default()) {
+    while let Ok(probe) = cache.create(&largest) {
         cache.end(&probe.id);
         sign_one_in();
     }

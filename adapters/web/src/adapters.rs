@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 
-use crate::{Session, pairs::Pairs};
+use crate::{Session, encoding::Pairs};
 
 impl Session {
     /// For adapters: returns true if another thread works with this session now, so that a verb would wait for it.

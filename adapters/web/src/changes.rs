@@ -8,9 +8,9 @@
 use bytes::Bytes;
 
 use crate::{
+    encoding::{Pairs, Writer, len_with_one},
     json,
     key::is_reserved,
-    pairs::{Pairs, Writer, len_with_one},
 };
 
 /// The changes of one request, over whatever is stored.
@@ -36,12 +36,12 @@ pub(crate) enum Change {
 
 /// What is there is not of the kind that can be changed so, or not what was expected.
 #[derive(Debug)]
-pub(crate) struct Misfit;
+pub(crate) struct ApplyError;
 
 impl Changes {
     pub(crate) fn push(&mut self, key: &str, change: Change) {
         let (start, mut end) = self.range(key);
-        if change.is_whole() {
+        if change.is_overwrite() {
             while end > start && !matches!(self.list[end - 1].1, Change::Expect(_)) {
                 end -= 1;
                 self.list.remove(end);
@@ -51,7 +51,7 @@ impl Changes {
             end += 1;
         }
         let before = (start < end).then(|| &mut self.list[end - 1].1);
-        if !before.is_some_and(|before| before.absorbs(&change)) {
+        if !before.is_some_and(|before| before.merge(&change)) {
             self.list.insert(end, (key.into(), change));
         }
     }
@@ -153,13 +153,13 @@ impl Changes {
         &self,
         key: &str,
         stored: impl FnOnce() -> Option<Bytes>,
-    ) -> Result<Option<Bytes>, Misfit> {
+    ) -> Result<Option<Bytes>, ApplyError> {
         if self.list.is_empty() && !self.cleared {
             return Ok(stored());
         }
         let (start, end) = self.range(key);
         let changes = &self.list[start..end];
-        if let Some(whole) = changes.iter().rposition(|(_, change)| change.is_whole()) {
+        if let Some(whole) = changes.iter().rposition(|(_, change)| change.is_overwrite()) {
             return made(&changes[whole..], None);
         }
         made(changes, if self.keeps(key.as_bytes()) { stored() } else { None })
@@ -218,7 +218,7 @@ impl Changes {
 
 impl Change {
     /// Whether what was there before does not matter.
-    fn is_whole(&self) -> bool {
+    fn is_overwrite(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Remove)
     }
 
@@ -227,7 +227,7 @@ impl Change {
     }
 
     /// Takes a later change in, if the two are one or the later one says nothing new.
-    fn absorbs(&mut self, later: &Self) -> bool {
+    fn merge(&mut self, later: &Self) -> bool {
         match (self, later) {
             // Of different signs they are not one: the sum may stop at its end in between.
             (Self::Add(sum), Self::Add(by)) if (*sum < 0) == (*by < 0) => {
@@ -244,23 +244,25 @@ impl Change {
     }
 
     /// The value that this makes of another.
-    pub(crate) fn made_to(&self, value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
+    pub(crate) fn apply(&self, value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
         Ok(match self {
             Self::Set(json) => Some(json.clone()),
             Self::Remove => None,
             Self::Add(by) => {
-                let sum = json::add(value.as_deref(), *by).map_err(|_| Misfit)?;
+                let sum = json::add(value.as_deref(), *by).map_err(|_| ApplyError)?;
                 Some(sum.to_string().into())
             }
-            Self::Append(item) => Some(json::append(value.as_deref(), item).map_err(|_| Misfit)?),
+            Self::Append(item) => {
+                Some(json::append(value.as_deref(), item).map_err(|_| ApplyError)?)
+            }
             Self::Expect(json) if json::is_same(json.as_deref(), value.as_deref()) => value,
-            Self::Expect(_) => return Err(Misfit),
+            Self::Expect(_) => return Err(ApplyError),
         })
     }
 }
 
-fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, Misfit> {
-    changes.iter().try_fold(value, |value, (_, change)| change.made_to(value))
+fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
+    changes.iter().try_fold(value, |value, (_, change)| change.apply(value))
 }
 
 fn is_of_one_key(one: &(Box<str>, Change), other: &(Box<str>, Change)) -> bool {

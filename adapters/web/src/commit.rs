@@ -10,8 +10,8 @@ use sessile::Token;
 
 use crate::{
     CommitError, Session, headers,
+    persist::Phase,
     state::{Cookie, Live, Request, State, Stored},
-    store::Phase,
 };
 
 /// See [`SessionManager::commit`](crate::SessionManager::commit).
@@ -81,7 +81,7 @@ impl State {
     fn set_cookie(&mut self, request: &Request) -> Option<String> {
         let sessions = &request.sessions;
         let token = match self.cookie.take() {
-            Some(Cookie::Remove) => return Some(sessions.cookie().remove()),
+            Some(Cookie::Remove) => return Some(sessions.cookie().removal_header().to_owned()),
             // Another request, which signed in, ended it since: its cookie must not be overwritten.
             Some(Cookie::Issue(_)) if self.is_early_cookie && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,

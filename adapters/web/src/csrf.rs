@@ -15,9 +15,9 @@ use subtle::ConstantTimeEq;
 
 /// What only the pages of one session know.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark([u8; LEN]);
+pub(crate) struct CsrfMac([u8; LEN]);
 
-impl Mark {
+impl CsrfMac {
     /// The mark of an id.
     pub(crate) fn of(id: &SessionId) -> Result<Self, Error> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key()?).expect("any length is a key");

@@ -2,7 +2,7 @@
 //!
 //! Owns what is still possible then, which is all that the browser need not be told of. It does not know when that is.
 
-use crate::{CommitError, Session, SessionError, state::State, store::Phase};
+use crate::{CommitError, Session, SessionError, persist::Phase, state::State};
 
 impl Session {
     /// For adapters: from now on no response tells the browser anything, because its headers have left or because there

@@ -178,7 +178,7 @@ impl From<CommitError> for SessionError {
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Error::TooLarge { len, limit } => {
+            Error::TooLarge { given: len, max: limit } => {
                 write!(
                     f,
                     "The session would take {len} bytes; it may take {limit} (max_session_size)."

@@ -89,29 +89,29 @@
 
 mod adapters;
 mod attributes;
+mod auth;
 mod changes;
 mod commit;
 mod csrf;
 mod detached;
-mod devices;
+mod encoding;
 mod error;
 mod headers;
 mod identity;
 mod json;
 mod key;
 mod lost;
+mod manager;
 mod nested;
 mod notes;
-mod pairs;
-mod path;
 mod pending;
+mod persist;
+mod redirect;
 mod request;
 mod session;
-mod sessions;
 mod sign_in;
 mod state;
-mod store;
-mod verbs;
+mod user_sessions;
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -121,12 +121,12 @@ pub mod testing;
 
 #[cfg(feature = "axum")]
 pub use axum::{NotSignedIn, SignedIn};
-pub use devices::Device;
 pub use error::{CommitError, MissingSession, SessionError};
 pub use key::{Accepts, AsKey, Key};
-pub use path::safe_redirect_path;
+pub use manager::SessionManager;
 pub use pending::Pending;
+pub use redirect::safe_redirect_path;
 pub use request::SessionRequest;
 pub use session::Session;
-pub use sessions::SessionManager;
 pub use sign_in::SignIn;
+pub use user_sessions::Device;

@@ -9,22 +9,22 @@ use sessile::Error;
 
 use crate::{
     CommitError,
+    encoding::Pairs,
     key::FORM,
-    pairs::Pairs,
-    state::{Keep, Request, State, Stored},
-    store::Phase,
+    persist::Phase,
+    state::{CookiePersistence, Request, State, Stored},
 };
 
 impl State {
     /// The engine knows no session of the id that this request read.
-    pub(crate) fn lost(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    pub(crate) fn mark_gone(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let Stored::Live(live) = &self.stored else {
             return Err(Error::Gone.into());
         };
         if !self.detached && request.sessions.cache().replaced(&live.id).is_some() {
             return self.was_replaced(request);
         }
-        if self.wishes.sign_in.is_some() {
+        if self.pending.sign_in.is_some() {
             return self.create(request, &Pairs::default(), None);
         }
         self.changes.forget_what_changes_nothing(&live.data);
@@ -50,7 +50,7 @@ impl State {
         // Within the grace the old id still shows what others have stored since; else what was read is all there is.
         let _ = live.reload(&request.sessions);
         let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
-        let signs_in = self.wishes.sign_in.is_some();
+        let signs_in = self.pending.sign_in.is_some();
         if signs_in || !authenticated && self.names_another(request, &base) {
             self.close_forms();
             return self.create(request, &base, Some(id));
@@ -58,7 +58,7 @@ impl State {
         let data = self.changes.applied_to(&base).map_err(CommitError::conflict)?;
         (self.stored, self.cookie) = (Stored::Replaced(id), None);
         // To keep a cookie that is kept already is done; a span that begins now is not.
-        let is_done = data == base && !matches!(self.wishes.keep, Some(Keep::For(_)));
+        let is_done = data == base && !matches!(self.pending.keep, Some(CookiePersistence::For(_)));
         if is_done { Ok(()) } else { Err(Error::Rotated.into()) }
     }
 }

@@ -33,7 +33,7 @@ pub struct SessionRequest {
 }
 
 impl SessionRequest {
-    /// What the hook of [`admission`](sessile::Builder::admission) decides by if the request makes a session, such as
+    /// What the hook of [`admission`](sessile::SessionCacheBuilder::admission) decides by if the request makes a session, such as
     /// the client's address; empty unless set.
     #[must_use]
     pub fn admission_key(self, key: impl Into<Bytes>) -> Self {

@@ -14,9 +14,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Accepts, AsKey, SessionError, SessionManager, SessionRequest,
     changes::Change,
-    json,
+    encoding, json,
     key::is_reserved,
-    pairs, pending,
+    pending,
     state::{Admission, Request, State},
 };
 
@@ -459,10 +459,10 @@ pub(crate) fn check_size(
     key: &str,
     json_len: usize,
 ) -> Result<(), SessionError> {
-    if key.len() > pairs::LONGEST_KEY {
+    if key.len() > encoding::LONGEST_KEY {
         return Err(SessionError::KeyTooLong { len: key.len() });
     }
-    let len = pairs::len_with_one(key.len(), json_len);
+    let len = encoding::len_with_one(key.len(), json_len);
     let limit = request.sessions.cache().max_session_size();
     if len > limit { Err(SessionError::TooLarge { len, limit }) } else { Ok(()) }
 }

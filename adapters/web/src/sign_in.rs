@@ -3,7 +3,9 @@
 use core::fmt;
 use std::time::Duration;
 
-use crate::state::Keep;
+use sessile::{SignInOptions, UserInfo};
+
+use crate::state::CookiePersistence;
 
 /// Who signs in, and how: for [`Session::sign_in`](crate::Session::sign_in). A name alone will do.
 ///
@@ -56,11 +58,16 @@ impl SignIn {
 
     /// The options as the engine takes them, without timeouts. A session that is kept differently from now on counts
     /// its lifetime from the sign-in.
-    pub(crate) fn to_engine(&self, keep: Option<Keep>) -> sessile::SignIn<'_> {
-        sessile::SignIn::default()
+    pub(crate) fn to_engine(&self, keep: Option<CookiePersistence>) -> SignInOptions<'_> {
+        SignInOptions::new()
             .assurance_level(self.assurance_level)
             .label(&self.label)
             .renew_lifetime(self.renew_lifetime || keep.is_some())
+    }
+
+    /// Returns the user of a session that is created.
+    pub(crate) fn user_info(&self) -> UserInfo<'_> {
+        UserInfo::new(&self.user).assurance_level(self.assurance_level).label(&self.label)
     }
 
     /// Keeps the user signed in for so long, as [`Session::remember`](crate::Session::remember) does.

@@ -5,16 +5,16 @@
 //! application: log lines are kept as [`Notes`], and the admission hook is asked by the caller.
 
 use bytes::{Bytes, BytesMut};
-use sessile::{Error, Record, SessionId, Token};
+use sessile::{Error, Record, SessionId, Token, Version};
 
 use crate::{
     CommitError, SessionError, SessionManager, SessionRequest, SignIn,
-    changes::{Change, Changes, Misfit},
+    changes::{ApplyError, Change, Changes},
+    encoding::Pairs,
     identity,
     key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
     notes::Notes,
-    pairs::Pairs,
-    store::Phase,
+    persist::Phase,
 };
 
 /// What a request brought.
@@ -43,7 +43,7 @@ pub(crate) struct State {
     pub(crate) detached: bool,
     pub(crate) stored: Stored,
     pub(crate) changes: Changes,
-    pub(crate) wishes: Wishes,
+    pub(crate) pending: PendingOps,
     /// The browser is to be told for how long to keep the cookie, though it has it.
     pub(crate) is_kept_anew: bool,
     /// What the response will do to the browser's cookie.
@@ -69,16 +69,16 @@ pub(crate) enum Admission {
 
 /// What a handler asked for beside changes of the data.
 #[derive(Default)]
-pub(crate) struct Wishes {
+pub(crate) struct PendingOps {
     pub(crate) sign_in: Option<Box<SignIn>>,
     pub(crate) rotate: bool,
     /// The browser is to keep the cookie, or the session is to live, longer or no longer than before.
-    pub(crate) keep: Option<Keep>,
+    pub(crate) keep: Option<CookiePersistence>,
 }
 
 /// For how long a session and its cookie are kept.
 #[derive(Clone, Copy)]
-pub(crate) enum Keep {
+pub(crate) enum CookiePersistence {
     /// As the layer says, both of them.
     Usual,
     /// As long as it is used now and then.
@@ -110,7 +110,7 @@ pub(crate) enum Stored {
 /// A session that was found, or made.
 pub(crate) struct Live {
     pub(crate) id: SessionId,
-    pub(crate) version: u32,
+    pub(crate) version: Version,
     pub(crate) authenticated: bool,
     /// What the engine said of it; nothing since this request gave it the id that it has.
     pub(crate) record: Option<Record>,
@@ -119,7 +119,11 @@ pub(crate) struct Live {
 
 impl State {
     /// The raw value of a key, as this request sees it.
-    pub(crate) fn json(&mut self, request: &Request, key: &str) -> Result<Option<Bytes>, Misfit> {
+    pub(crate) fn json(
+        &mut self,
+        request: &Request,
+        key: &str,
+    ) -> Result<Option<Bytes>, ApplyError> {
         let Self { stored, changes, .. } = self;
         changes.value(key, || stored.live(request)?.data.find(key))
     }
@@ -139,7 +143,7 @@ impl State {
     }
 
     pub(crate) fn is_authenticated(&mut self, request: &Request) -> bool {
-        self.wishes.sign_in.is_some()
+        self.pending.sign_in.is_some()
             || self.stored.live(request).is_some_and(|live| live.authenticated)
     }
 
@@ -165,7 +169,7 @@ impl State {
 
     /// Forgets all that was asked for and not done.
     pub(crate) fn discard(&mut self) {
-        (self.changes, self.wishes) = (Changes::default(), Wishes::default());
+        (self.changes, self.pending) = (Changes::default(), PendingOps::default());
     }
 
     /// Ends a session whose new id was in a cookie that no response took along.
@@ -181,7 +185,7 @@ impl State {
         if let Err(error) = &stored
             && !self.wants_admission()
         {
-            self.start_over(request, error);
+            self.reset(request, error);
         }
         self.is_early_cookie = matches!(self.cookie, Some(Cookie::Issue(_)));
         stored
@@ -194,10 +198,10 @@ impl State {
 
     /// After an error that the handler sees: forgets what it changed, and reads again. The verbs that were not
     /// performed stay pending, with the guards that they were held to, so that no response passes over one.
-    fn start_over(&mut self, request: &Request, error: &CommitError) {
+    fn reset(&mut self, request: &Request, error: &CommitError) {
         if error.cause() == Error::Gone {
             self.discard();
-        } else if self.wishes.is_none() && !self.changes.is_clearing() {
+        } else if self.pending.is_none() && !self.changes.is_clearing() {
             self.changes = Changes::default();
         } else {
             self.changes.forget_data();
@@ -236,13 +240,13 @@ impl State {
         }
         let stored = self.stored_json(request, key);
         let seen = self.json(request, key).unwrap_or_default();
-        let new = change.made_to(seen).unwrap_or_default();
+        let new = change.apply(seen).unwrap_or_default();
         let is_changed = identity::is_changed(stored.as_deref(), new.as_deref());
         if is_changed { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
     }
 }
 
-impl Wishes {
+impl PendingOps {
     pub(crate) fn is_none(&self) -> bool {
         self.sign_in.is_none() && !self.rotate && self.keep.is_none()
     }

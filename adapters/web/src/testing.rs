@@ -21,18 +21,18 @@
 //! ```
 
 use http::{HeaderMap, HeaderValue, StatusCode, header, request};
-use sessile::{Clock, KeyRing, SessionCache};
+use sessile::{KeyRing, ManualClock, SessionCache};
 
 use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
 
 /// Sessions of a small cache of their own, with default settings, and the clock by which they expire. An
-/// application that builds its cache itself gives its builder a [`Clock::manual`] for the same.
+/// application that builds its cache itself gives its builder a [`ManualClock::manual`] for the same.
 ///
 /// # Panics
 /// If the operating system has neither memory nor random bytes.
 #[must_use]
-pub fn sessions() -> (SessionManager, Clock) {
-    let clock = Clock::manual();
+pub fn sessions() -> (SessionManager, ManualClock) {
+    let clock = ManualClock::new();
     let keys = KeyRing::generate().expect("there are random bytes");
     let settings = SessionCache::builder().memory(4 << 20).keys(keys).clock(clock.clone());
     let cache = settings.build().expect("these settings are good");

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
-use sessile::{Error, NewSession, SessionCache, SignIn};
+use sessile::{Error, SessionCache};
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -236,14 +236,14 @@ fn full_cache() -> SessionCache {
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
     let mut sign_one_in = || {
-        let made = cache.create(&[0; 512], NewSession::default()).unwrap();
+        let made = cache.create(&[0; 512]).unwrap();
         let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user, SignIn::default()).unwrap();
+        cache.sign_in(&made.id, &user).unwrap();
     };
     while cache.stats().evicted.aliases == 0 {
         sign_one_in();
     }
-    while let Ok(probe) = cache.create(&largest, NewSession::default()) {
+    while let Ok(probe) = cache.create(&largest) {
         cache.end(&probe.id);
         sign_one_in();
     }

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use sessile::{Clock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -41,7 +41,7 @@ fn life_4_a_detached_session_is_not_made() {
 
 #[test]
 fn a_detached_session_gets_no_new_id() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
     let mut visitor = Visitor::new(&sessions);
@@ -83,7 +83,7 @@ fn a_session_that_ended_meanwhile_is_not_brought_back() {
 
 #[test]
 fn cookies_of_all_sessions_are_kept_while_they_are_used() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1600));
     let cache = settings.lifetime(Duration::from_secs(4000)).build().unwrap();
     let mut visitor = Visitor::new(&SessionManager::new(cache).with_persistent_cookies());
@@ -138,7 +138,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
 
 #[test]
 fn to_ask_whether_a_session_is_alive_is_no_use_of_it() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let minutes = |minutes: u64| clock.advance(Duration::from_secs(60 * minutes));
     let mut visitor = Visitor::of(&builder().clock(clock.clone()).build().unwrap());
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -166,7 +166,7 @@ fn without_a_stored_session_nothing_is_alive() {
 
 #[test]
 fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let minute = Duration::from_secs(60);
     let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(minute));

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, StatusCode, header::SET_COOKIE};
-use sessile::{KeyRing, NewSession, SessionCache};
+use sessile::{KeyRing, SessionCache};
 use sessile_web::{SessionManager, SessionRequest};
 
 fn cache() -> SessionCache {
@@ -19,7 +19,7 @@ fn incoming(cache: &SessionCache, token: &str) -> SessionRequest {
 fn data_that_no_session_layer_wrote_is_told_from_none() {
     let (cache, sessions) = (cache(), |cache: &SessionCache| SessionManager::new(cache.clone()));
     for (data, is_foreign) in [(&b"a cart"[..], true), (b"", false)] {
-        let token = cache.create(data, NewSession::default()).unwrap().token;
+        let token = cache.create(data).unwrap().token;
         let session = sessions(&cache).begin(incoming(&cache, token.as_str()));
         assert!(session.is_stored());
         assert_eq!(session.is_foreign(), is_foreign);
@@ -35,7 +35,7 @@ fn data_that_no_session_layer_wrote_is_told_from_none() {
 fn a_cookie_is_sent_again_if_the_adapter_asks() {
     let cache = cache();
     let sessions = SessionManager::new(cache.clone());
-    let token = cache.create(b"", NewSession::default()).unwrap().token;
+    let token = cache.create(b"").unwrap().token;
     for is_asked in [false, true] {
         let session = sessions.begin(incoming(&cache, token.as_str()));
         assert!(session.is_stored());

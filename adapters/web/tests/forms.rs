@@ -7,7 +7,7 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
-use sessile::{Clock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -131,7 +131,7 @@ fn a_form_of_the_response_that_changes_the_id_counts_afterwards() {
 
 #[test]
 fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let hour = Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
     let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(hour));

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use sessile::{Clock, Timeouts};
+use sessile::{ManualClock, Timeouts};
 use sessile_web::{Session, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -15,10 +15,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered be idle for half
 /// an hour.
-fn shop() -> (SessionManager, Clock) {
-    let clock = Clock::manual();
+fn shop() -> (SessionManager, ManualClock) {
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let usual = Timeouts::default().idle_timeout(30 * MINUTE);
+    let usual = Timeouts::new().idle_timeout(30 * MINUTE);
     (SessionManager::new(settings.build().unwrap()).with_timeouts(usual), clock)
 }
 
@@ -146,7 +146,7 @@ fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
 
 #[test]
 fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache =
         builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
     let sessions = SessionManager::new(cache).with_grace(Duration::from_secs(10));
@@ -225,9 +225,9 @@ fn cook_5_a_span_of_any_length_is_one_that_browsers_take() {
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
-fn half_days() -> (SessionManager, Clock) {
+fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
-    let usual = Timeouts::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
     (sessions.with_timeouts(usual), clock)
 }
 
@@ -245,7 +245,7 @@ fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
         },
     ];
     for remember in remember {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
         let mut visitor = Visitor::of(&settings.build().unwrap());
         visitor.visit(|session| session.insert("cart", "tea").unwrap());
@@ -278,7 +278,7 @@ fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
 #[test]
 fn the_next_user_has_the_usual_lifetime_though_the_last_one_was_remembered_for_less_or_more() {
     for span in [HOUR, 20 * DAY] {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let settings = builder().clock(clock.clone()).idle_timeout(DAY).lifetime(30 * DAY);
         let mut visitor = Visitor::of(&settings.build().unwrap());
         visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(span)).unwrap());
@@ -332,9 +332,9 @@ fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
 
 #[test]
 fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let hour = Timeouts::default().idle_timeout(HOUR);
+    let hour = Timeouts::new().idle_timeout(HOUR);
     let sessions = SessionManager::new(settings.build().unwrap()).with_timeouts(hour);
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());

@@ -5,7 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{Clock, Error, NewSession, SessionCache, SessionId, SessionLimitPolicy, SignIn};
+use sessile::{CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy};
 use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -94,13 +94,13 @@ fn fill(cache: &SessionCache) -> Vec<SessionId> {
     let mut ids = Vec::new();
     let mut sign_one_in = || {
         let user = format!("user {}", ids.len());
-        let new = NewSession::default().user(&user, SignIn::default());
-        ids.push(cache.create(&[0; 512], new).unwrap().id);
+        let new = CreateOptions::new().user(user.as_str());
+        ids.push(cache.create_with(&[0; 512], new).unwrap().id);
     };
     while cache.stats().evicted.authenticated == 0 {
         sign_one_in();
     }
-    while let Ok(probe) = cache.create(&largest, NewSession::default()) {
+    while let Ok(probe) = cache.create(&largest) {
         cache.end(&probe.id);
         sign_one_in();
     }
@@ -139,8 +139,8 @@ fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
     let settings =
         builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
-    let ada = NewSession::default().user("ada", SignIn::default());
-    let elsewhere = cache.create(b"", ada).unwrap();
+    let ada = CreateOptions::new().user("ada");
+    let elsewhere = cache.create_with(b"", ada).unwrap();
     let mut browser = visitor(&cache);
     let (_, reply) = browser.visit(|session| {
         session.sign_in("ada").unwrap();
@@ -194,7 +194,7 @@ fn a_session_that_was_reported_gone_and_is_not_written_to_again_leaves_nothing()
 
 #[test]
 fn a_save_that_is_early_rotates_nothing_that_could_wait() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
     let mut browser = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
@@ -225,7 +225,7 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
 
 #[test]
 fn a_form_of_a_page_whose_response_rotates_a_full_session_counts() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
     let mut browser = Visitor::new(&SessionManager::new(cache.clone()).rotate_every(hour));

@@ -15,7 +15,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use sessile::{Clock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 use tracing::{Event, Metadata, Subscriber, span};
@@ -89,7 +89,7 @@ impl Subscriber for Looker {
 #[test]
 fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
     within_limit(|| {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
         let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
         let mut browser = Visitor::new(&sessions);

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use sessile::{Clock, Error, SessionCache, SessionLimitPolicy};
+use sessile::{Error, ManualClock, SessionCache, SessionLimitPolicy};
 use sessile_web::{Session, SessionError, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -15,8 +15,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn cache() -> (SessionCache, Clock) {
-    let clock = Clock::manual();
+fn cache() -> (SessionCache, ManualClock) {
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR);
     (settings.build().unwrap(), clock)
 }
@@ -116,7 +116,7 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
 
 #[test]
 fn a_visitor_whose_sign_in_was_lost_on_the_way_signs_in_again_at_once() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let mut browser = visitor(&SessionManager::new(cache.clone()));
@@ -181,7 +181,7 @@ fn two_sign_ins_at_once_keep_the_cart_and_leave_one_session() {
 
 #[test]
 fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
     let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
@@ -211,7 +211,7 @@ fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
 }
 
 /// A visitor who is signed in, whose cookie is kept, and whose id is an hour old.
-fn kept(sessions: &SessionManager, clock: &Clock) -> Visitor {
+fn kept(sessions: &SessionManager, clock: &ManualClock) -> Visitor {
     let mut browser = Visitor::new(sessions);
     browser.visit(|session| session.sign_in(SignIn::of("ada").remember(DAY)).unwrap());
     clock.advance(HOUR);
@@ -220,7 +220,7 @@ fn kept(sessions: &SessionManager, clock: &Clock) -> Visitor {
 
 #[test]
 fn no_response_sends_a_replaced_cookie_again() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let sessions = SessionManager::new(settings.build().unwrap()).rotate_every(HOUR);
     let keeps: [fn(&Session); 2] =
@@ -245,7 +245,7 @@ fn no_response_sends_a_replaced_cookie_again() {
 
 #[test]
 fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(HOUR).lifetime(12 * HOUR);
     let first = SessionManager::new(settings.build().unwrap()).with_persistent_cookies();
     let second = first.clone();

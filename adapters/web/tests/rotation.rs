@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use sessile::{Clock, SessionCache};
+use sessile::{ManualClock, SessionCache};
 use sessile_web::{CommitError, Session, SessionManager};
 use support::{Visitor, builder};
 
@@ -15,8 +15,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Sessions that get a new id each hour.
-fn hourly() -> (SessionCache, Clock, SessionManager) {
-    let clock = Clock::manual();
+fn hourly() -> (SessionCache, ManualClock, SessionManager) {
+    let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).idle_timeout(12 * HOUR).build().unwrap();
     let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
     (cache, clock, sessions)

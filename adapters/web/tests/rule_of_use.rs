@@ -7,14 +7,14 @@ mod support;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::Clock;
+use sessile::ManualClock;
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn sessions() -> (SessionManager, Clock) {
-    let clock = Clock::manual();
+fn sessions() -> (SessionManager, ManualClock) {
+    let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).idle_timeout(30 * MINUTE).build().unwrap();
     (SessionManager::new(cache), clock)
 }
@@ -25,7 +25,7 @@ fn user(session: &Session) -> Option<String> {
 
 /// A user who signed in and then, for 40 minutes, asks once a minute for what never reads the
 /// session.
-fn after_forty_minutes(sessions: &SessionManager, clock: &Clock) -> Option<String> {
+fn after_forty_minutes(sessions: &SessionManager, clock: &ManualClock) -> Option<String> {
     let mut visitor = Visitor::new(sessions);
     visitor.visit(|session| session.sign_in("ada").unwrap());
     for _ in 0..40 {

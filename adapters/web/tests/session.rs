@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
-use sessile::NewSession;
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, cache};
 
@@ -166,7 +165,7 @@ fn a_value_is_decoded_only_when_it_is_read() {
     let cache = cache();
     // One pair is not JSON at all: whoever parsed it would fail.
     let bytes = b"\x01\x01\x00\x04\x00\x00\x00a}]{!\x01\x00\x01\x00\x00\x00b7";
-    let made = cache.create(bytes, NewSession::default()).unwrap();
+    let made = cache.create(bytes).unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.cookie = Some(format!("{}={}", cache.cookie_name(), made.token.as_str()));
     let (_, reply) = visitor.visit(|session| {
@@ -181,7 +180,7 @@ fn a_value_is_decoded_only_when_it_is_read() {
 #[test]
 fn st_53_bytes_that_are_no_pairs_are_an_empty_session() {
     let cache = cache();
-    let made = cache.create(b"{\"of\":\"another making\"}", NewSession::default()).unwrap();
+    let made = cache.create(b"{\"of\":\"another making\"}").unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.cookie = Some(format!("{}={}", cache.cookie_name(), made.token.as_str()));
     assert!(visitor.begin().keys().is_empty());

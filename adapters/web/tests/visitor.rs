@@ -64,7 +64,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
 fn a_name_in_the_data_says_nothing_without_the_engine() {
     let cache = cache();
     let data = b"\x01\x0c\x00\x06\x00\x00\x00sessile:user\"root\"";
-    let made = cache.create(data, sessile::NewSession::default()).unwrap();
+    let made = cache.create(data).unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.cookie = Some(format!("__Host-session={}", made.token.as_str()));
     let session = visitor.begin();
@@ -162,7 +162,7 @@ fn a_sign_in_of_this_request_is_in_the_list_once_it_is_stored() {
 
 #[test]
 fn how_somebody_signed_in_is_kept() {
-    let clock = sessile::Clock::manual();
+    let clock = sessile::ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| {

@@ -18,7 +18,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{Clock, NewSession, SessionCache, SessionId, Timeouts};
+use sessile::{CreateOptions, ManualClock, SessionCache, SessionId, Timeouts};
 use sha2::block_api::compress256;
 
 use crate::{
@@ -108,15 +108,18 @@ impl Outcome {
 }
 
 fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
-    let clock = Clock::manual();
-    let cache = ours::cache_for(due + HOT, &clock);
+    let clock = ManualClock::new();
+    let cache = ours::cache_for(due + HOT, &clock.clone().into());
     let mut value = [0; VALUE_LEN];
     let mut create = |number, timeouts| {
         workload::write_value(number, &mut value);
-        cache.create(&value, NewSession::default().timeouts(timeouts)).expect("there is room").id
+        cache
+            .create_with(&value, CreateOptions::new().timeouts(timeouts))
+            .expect("there is room")
+            .id
     };
-    let hot: Vec<SessionId> = (0..HOT).map(|number| create(number, Timeouts::default())).collect();
-    let soon = Timeouts::default().idle_timeout(Duration::from_secs(60));
+    let hot: Vec<SessionId> = (0..HOT).map(|number| create(number, Timeouts::new())).collect();
+    let soon = Timeouts::new().idle_timeout(Duration::from_secs(60));
     for number in 0..due {
         create(number, soon);
     }

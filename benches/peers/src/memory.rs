@@ -8,7 +8,7 @@
 
 use std::{env, process::Command};
 
-use sessile::{Clock, NewSession, SessionCache, SignIn};
+use sessile::{Clock, SessionCache};
 
 use crate::{
     Plan,
@@ -148,11 +148,10 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     let mut value = [0; VALUE_LEN];
     for number in 0.. {
         workload::write_value(number, &mut value);
-        let Ok(issued) = cache.create(&value, NewSession::default()) else {
+        let Ok(issued) = cache.create(&value) else {
             break;
         };
-        if users && cache.sign_in(&issued.id, &format!("user {number}"), SignIn::default()).is_err()
-        {
+        if users && cache.sign_in(&issued.id, &format!("user {number}")).is_err() {
             break;
         }
         // A look at the statistics takes all locks, so it is taken only now and then.

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{
-    Builder, Clock, IssuedSession, KeyRing, NewSession, SessionCache, SessionId, SignIn, Token,
-};
+use sessile::{Clock, IssuedSession, KeyRing, SessionCache, SessionCacheBuilder, SessionId, Token};
 
 use crate::{
     contender::Contender,
@@ -74,7 +72,7 @@ pub(crate) fn cache_for(sessions: usize, clock: &Clock) -> SessionCache {
     fitting(sessions, &builder(clock))
 }
 
-fn fitting(sessions: usize, builder: &Builder) -> SessionCache {
+fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
     let mut memory = (sessions * (VALUE_LEN + OVERHEAD_GUESSED)).max(LEAST_MEMORY);
     loop {
         let cache = builder.clone().memory(memory).build().expect("the settings hold");
@@ -92,7 +90,7 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
 
 /// A cache of `memory` bytes in which a user may have any number of sessions.
 pub(crate) fn crowded(memory: usize) -> SessionCache {
-    let builder = builder(&Clock::system()).memory(memory).max_sessions_per_user(usize::MAX);
+    let builder = builder(&Clock::system()).memory(memory).max_sessions_per_user(None);
     builder.build().expect("the settings hold")
 }
 
@@ -107,13 +105,13 @@ pub(crate) fn smallest(
 
 /// A new session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> IssuedSession {
-    cache.create(value, NewSession::default()).expect("a cache of anonymous sessions makes room")
+    cache.create(value).expect("a cache of anonymous sessions makes room")
 }
 
 /// Signs each of some users in to one of as many sessions.
 pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[String]) {
     for (guest, name) in guests.iter().zip(names) {
-        cache.sign_in(guest, name, SignIn::default()).expect("anonymous sessions make room");
+        cache.sign_in(guest, name).expect("anonymous sessions make room");
     }
 }
 
@@ -122,7 +120,7 @@ pub(crate) fn end_users(cache: &SessionCache, names: &[String]) -> usize {
     names.iter().map(|name| cache.end_user_sessions(name, None)).sum()
 }
 
-fn builder(clock: &Clock) -> Builder {
+fn builder(clock: &Clock) -> SessionCacheBuilder {
     SessionCache::builder()
         .idle_timeout(Duration::from_secs(30 * 60))
         .lifetime(Duration::from_secs(12 * 60 * 60))

@@ -17,9 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
-use sessile::{
-    Clock, Error, Grace, IssuedSession, NewSession, SessionCache, SessionId, SignIn, Token,
-};
+use sessile::{Clock, CreateOptions, Error, IssuedSession, SessionCache, SessionId, Token};
 
 use crate::{
     Plan,
@@ -56,7 +54,7 @@ fn full(plan: &Plan, report: &mut Report) {
             users.sign_out(&cache, &mut random);
             is_busy.store(true, Relaxed);
             let call = Instant::now();
-            let created = cache.create(&largest, NewSession::default());
+            let created = cache.create(&largest);
             match &created {
                 Ok(_) => admitted.record(call),
                 Err(Error::Full) => rejected.record(call),
@@ -110,8 +108,8 @@ fn rotate(cache: &SessionCache, rotations: usize) -> (Vec<Token>, (SessionId, To
     for number in 0..rotations {
         tokens.push(issued.token);
         issued = match number % SIGN_IN_EVERY {
-            0 => cache.sign_in(&issued.id, "ada", SignIn::default()),
-            _ => cache.rotate(&issued.id, Grace::NONE),
+            0 => cache.sign_in(&issued.id, "ada"),
+            _ => cache.rotate(&issued.id, Duration::ZERO),
         }
         .expect("the session is live");
     }
@@ -227,8 +225,8 @@ impl ShardUser {
 }
 
 fn create(cache: &SessionCache, user: &str, len: usize) -> IssuedSession {
-    let new = NewSession::default().user(user, SignIn::default());
-    cache.create(&vec![0x5a; len], new).expect("a user makes room")
+    let new = CreateOptions::new().user(user);
+    cache.create_with(&vec![0x5a; len], new).expect("a user makes room")
 }
 
 /// The third and fourth byte of a token, from its base64url.

@@ -10,7 +10,7 @@
 use std::cell::Cell;
 
 use bytes::BytesMut;
-use sessile::Clock;
+use sessile::ManualClock;
 
 use crate::{
     Plan,
@@ -41,7 +41,7 @@ pub(crate) fn run(_: &Plan, report: &mut Report) {
 
 fn ours(replay: &Replay, table: &mut Table) {
     let cache = replay::exactly(replay.sessions, VALUE_LEN, |memory| {
-        ours::smallest(memory, VALUE_LEN, &Clock::manual())
+        ours::smallest(memory, VALUE_LEN, &ManualClock::new().into())
     });
     let cache = cache.expect("some memory has room for so many");
     let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use sessile::{Clock, NewSession, SessionCache, SignIn, Stats};
+use sessile::{Clock, SessionCache, stats::Stats};
 
 use crate::{
     Plan,
@@ -78,7 +78,7 @@ impl Churn {
             if signed_in && user.is_multiple_of(2) {
                 let name = format!("user {user}");
                 // A user whose shard is full stays anonymous; there are enough of the others.
-                let _ = self.cache.sign_in(&issued.id, &name, SignIn::default());
+                let _ = self.cache.sign_in(&issued.id, &name);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Churn {
 
     fn create(&mut self) -> Option<sessile::IssuedSession> {
         let len = self.random.length(SHORTEST, LONGEST);
-        self.cache.create(&self.value[..len], NewSession::default()).ok()
+        self.cache.create(&self.value[..len]).ok()
     }
 
     fn row(&self, name: &str, table: &mut Table) {

@@ -7,13 +7,10 @@
 use std::{error::Error, time::Duration};
 
 use bytes::BytesMut;
-use sessile::{
-    Clock, Grace, IssuedSession, KeyRing, NewSession, Record, SessionCache, SetCookie, SignIn,
-    Token,
-};
+use sessile::{IssuedSession, KeyRing, ManualClock, Record, SessionCache, SetCookie, Token};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = SessionCache::builder()
         .memory(16 << 20)
         .idle_timeout(Duration::from_secs(30 * 60))
@@ -24,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let record = come_and_come_back(&cache)?;
     let signed_in = sign_in(&cache, &record)?;
-    let robot = cache.create(b"a robot", NewSession::default())?;
+    let robot = cache.create(b"a robot")?;
     // Ada comes by every 20 minutes and stays; the robot never does, and its memory comes back.
     for _ in 0..2 {
         clock.advance(Duration::from_secs(20 * 60));
@@ -45,8 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A visitor stores something and gets a cookie; the next request brings it back among others.
 fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
-    let made = cache.create(b"cart: a limpet", NewSession::default())?;
-    let set_cookie = SetCookie::builder(cache.cookie_name()).build()?.issue(&made.token);
+    let made = cache.create(b"cart: a limpet")?;
+    let set_cookie = SetCookie::builder(cache.cookie_name()).build()?.header_for(&made.token);
     println!("Created. The response's Set-Cookie has {} bytes.", set_cookie.len());
 
     let mut data = BytesMut::new();
@@ -63,8 +60,8 @@ fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
 
 /// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
 fn sign_in(cache: &SessionCache, record: &Record) -> Result<IssuedSession, sessile::Error> {
-    let first = cache.sign_in(&record.id, "ada", SignIn::default())?;
-    let second = cache.rotate(&first.id, Grace::NONE)?;
+    let first = cache.sign_in(&record.id, "ada")?;
+    let second = cache.rotate(&first.id, Duration::ZERO)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
     println!("Signed in and rotated. The cookie before opens: {before}; the new one: {after}.");
     Ok(second)

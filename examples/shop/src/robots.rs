@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{NewSession, SessionCache, Timeouts};
+use sessile::{CreateOptions, SessionCache, Timeouts};
 
 /// The robots of one shop.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl Progress {
     fn visit(&mut self, cache: &SessionCache, timeouts: Timeouts) {
         let number = self.released + self.refused;
         let len = SHORTEST + (number * 37 % (LONGEST - SHORTEST + 1) as u64) as usize;
-        let new = NewSession::default().timeouts(timeouts);
-        match cache.create(&[b'r'; LONGEST][..len], new) {
+        let new = CreateOptions::new().timeouts(timeouts);
+        match cache.create_with(&[b'r'; LONGEST][..len], new) {
             Ok(_) => self.released += 1,
             Err(_) => self.refused += 1,
         }
@@ -122,7 +122,7 @@ mod tests {
             .memory(4 << 20)
             .keys(KeyRing::generate().expect("the system has some"));
         let cache = cache.build().expect("that is enough");
-        let robots = Arc::new(Robots::new(3, Timeouts::default()));
+        let robots = Arc::new(Robots::new(3, Timeouts::new()));
         let (begin, begun) = mpsc::channel();
         let runtime = Builder::new_current_thread().max_blocking_threads(1).build();
         let runtime = runtime.expect("there are threads");

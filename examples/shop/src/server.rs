@@ -42,7 +42,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
     let maintenance = cache.start_maintenance().map_err(opening("the maintenance thread"))?;
     let runtime = Runtime::new().map_err(opening("the runtime"))?;
 
-    let timeouts = Timeouts::default().idle_timeout(options.idle).lifetime(LIFETIME);
+    let timeouts = Timeouts::new().idle_timeout(options.idle).lifetime(LIFETIME);
     let robots = Arc::new(Robots::new(options.robots, timeouts));
     let instruments = Instruments::new(options.memory);
     let shop = Arc::new(Shop { cache: cache.clone(), instruments, robots: Arc::clone(&robots) });

@@ -192,10 +192,13 @@ class SessionCache:
     def touch(self, id: SessionId) -> None:
         """Counts as a use of the session, and changes nothing else. Raises ``Gone``."""
     def set_timeouts(
-        self, id: SessionId, *, idle_timeout: float | None = None, lifetime: float | None = None
-    ) -> None:
-        """Changes the timeouts of a session; ``None`` keeps one. Counts as a use. A lifetime counts from the
-        session's creation. Raises ``Gone``."""
+        self, id: SessionId, version: int, *, idle_timeout: float | None = None, lifetime: float | None = None
+    ) -> int:
+        """Changes the timeouts of a session if its version is ``version``, and returns the new version. ``None``
+        keeps a timeout. A lifetime counts from the session's creation. Counts as a use.
+
+        Raises ``Conflict`` and ``Gone``.
+        """
     def sign_in(
         self,
         id: SessionId,

@@ -336,7 +336,9 @@ impl Fault {
     /// Returns the engine's error if the value takes more bytes than it may.
     pub(crate) fn too_large(&self) -> Option<sessile::Error> {
         match self.cause {
-            Cause::TooLarge { len, limit } => Some(sessile::Error::TooLarge { len, limit }),
+            Cause::TooLarge { len, limit } => {
+                Some(sessile::Error::TooLarge { given: len, max: limit })
+            }
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use sessile::{Clock, KeyRing, SessionCache};
+use sessile::{KeyRing, ManualClock, SessionCache};
 use sessile_tower::{Session, SessionError, SessionLayer, SignIn};
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ type Answer = Result<String, SessionError>;
 type Done = Result<&'static str, SessionError>;
 
 pub(crate) fn app() -> Router {
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let cache = cache_with(clock.clone());
     app_of(layer(&cache), cache, clock)
 }
@@ -31,18 +31,18 @@ pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
     SessionLayer::new(cache.clone()).with_identity_keys(["user_id"])
 }
 
-pub(crate) fn cache_with(clock: Clock) -> SessionCache {
+pub(crate) fn cache_with(clock: ManualClock) -> SessionCache {
     let keys = KeyRing::from_base64(sessile_contract::KEYS).unwrap();
     SessionCache::builder().memory(16 << 20).keys(keys).clock(clock).build().unwrap()
 }
 
-pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: Clock) -> Router {
+pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
     let others = with_other_settings(&layer);
     with_extensions(routes().layer(layer).merge(others), cache, clock)
 }
 
 /// For a layer around the whole of it.
-pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: Clock) -> Router {
+pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
     with_extensions(routes().merge(with_other_settings(layer)), cache, clock)
 }
 
@@ -56,7 +56,7 @@ fn with_other_settings(layer: &SessionLayer) -> Router {
         .nest("/touched", routes().layer(SessionLayer::from(touched)))
 }
 
-fn with_extensions(app: Router, cache: SessionCache, clock: Clock) -> Router {
+fn with_extensions(app: Router, cache: SessionCache, clock: ManualClock) -> Router {
     app.layer(Extension(cache)).layer(Extension(clock)).layer(Extension(Held::default()))
 }
 
@@ -368,7 +368,7 @@ async fn release(Extension(held): Extension<Held>) -> &'static str {
     "ok"
 }
 
-async fn advance(Extension(clock): Extension<Clock>, Form(input): Input) -> &'static str {
+async fn advance(Extension(clock): Extension<ManualClock>, Form(input): Input) -> &'static str {
     clock.advance(Duration::from_secs(input["seconds"].parse().unwrap()));
     "ok"
 }

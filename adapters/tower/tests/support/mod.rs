@@ -8,7 +8,7 @@ pub(crate) mod contract;
 use std::net::SocketAddr;
 
 use axum::{Router, ServiceExt, extract::Request};
-use sessile::{Clock, SessionCache};
+use sessile::{ManualClock, SessionCache};
 use sessile_contract::Site;
 use sessile_tower::SessionLayer;
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -16,7 +16,7 @@ use tower::Layer;
 
 /// With default settings but for its size, and a clock that stands still.
 pub(crate) fn cache() -> SessionCache {
-    contract::cache_with(Clock::manual())
+    contract::cache_with(ManualClock::new())
 }
 
 /// Stops when it is dropped.

@@ -4,12 +4,12 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::{Builder, KeyRing, SessionCache};
+use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 use sessile_web::{CommitError, Session, SessionManager};
 
 pub(crate) const KEY: &[u8] = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-a key of the tests";
 
-pub(crate) fn builder() -> Builder {
+pub(crate) fn builder() -> SessionCacheBuilder {
     SessionCache::builder().memory(4 << 20).keys(KeyRing::from_bytes(&[KEY]).unwrap())
 }
 

@@ -10,7 +10,7 @@
 use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::Clock;
+use sessile::ManualClock;
 use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
 use crate::support::builder;
@@ -86,7 +86,7 @@ struct Tab {
 
 pub(crate) struct World {
     sessions: SessionManager,
-    clock: Clock,
+    clock: ManualClock,
     now: u64,
     tabs: [Option<Tab>; TABS],
     jar: Option<String>,
@@ -100,7 +100,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(rotates: bool, grace: Option<u64>) -> Self {
-        let clock = Clock::manual();
+        let clock = ManualClock::new();
         let lifetime = Duration::from_secs(LIFETIME);
         let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
         let mut sessions =

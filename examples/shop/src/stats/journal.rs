@@ -96,7 +96,7 @@ const KINDS: [(&str, &str); 11] = [
 
 #[cfg(test)]
 mod tests {
-    use sessile::{KeyRing, NewSession, SignIn};
+    use sessile::KeyRing;
 
     use super::*;
 
@@ -107,10 +107,8 @@ mod tests {
         let cache = cache.build().expect("that is enough");
         let mut journal = Journal::default();
         for number in 0..LINES + 2 {
-            let made = cache.create(b"robot", NewSession::default()).expect("there is room");
-            cache
-                .sign_in(&made.id, &format!("ada {number}"), SignIn::default())
-                .expect("there is room");
+            let made = cache.create(b"robot").expect("there is room");
+            cache.sign_in(&made.id, &format!("ada {number}")).expect("there is room");
         }
         cache.end_user_sessions("ada 7", None);
         journal.listen(&cache);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{NewSession, SessionCache, SessionId, Stats};
+use sessile::{SessionCache, SessionId, stats::Stats};
 
 /// The length of the probe's session, in bytes.
 pub(crate) const SIZE: usize = 256;
@@ -68,7 +68,7 @@ impl State {
         let kept = self.session.filter(|session| cache.load(session, &mut self.buffer).is_some());
         self.reads += u64::from(kept.is_some());
         self.session = kept.or_else(|| {
-            let made = cache.create(&[b'p'; SIZE], NewSession::default());
+            let made = cache.create(&[b'p'; SIZE]);
             made.ok().map(|made| made.id)
         });
         self.session

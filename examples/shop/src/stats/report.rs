@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, iter, time::Duration};
 
 use serde_json::{Value, json};
-use sessile::Stats;
+use sessile::stats::Stats;
 
 use super::{
     chart::Lines,

@@ -16,7 +16,7 @@ use crate::{
 /// last seen, and the handle by which [`Session::end_device`] ends it.
 #[derive(Clone, Debug)]
 pub struct Device {
-    device: sessile::Device,
+    device: sessile::SessionInfo,
     is_current: bool,
 }
 
@@ -29,9 +29,9 @@ impl Device {
 }
 
 impl Deref for Device {
-    type Target = sessile::Device;
+    type Target = sessile::SessionInfo;
 
-    fn deref(&self) -> &sessile::Device {
+    fn deref(&self) -> &sessile::SessionInfo {
         &self.device
     }
 }

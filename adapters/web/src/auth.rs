@@ -9,11 +9,11 @@ use sessile::{Error, SessionId};
 use crate::{
     CommitError, Session, SessionError, SignIn,
     changes::Change,
-    csrf::Mark,
+    csrf::CsrfMac,
     key::{FORM, PERSISTENT, REMEMBERED, USER},
+    persist::NO_MARK,
     session::check_size,
-    state::{Keep, Request, State},
-    store::NO_MARK,
+    state::{CookiePersistence, Request, State},
 };
 
 impl Session {
@@ -54,13 +54,13 @@ impl Session {
             let is_anothers = state.user(request).is_some_and(|user| user != sign_in.user);
             state.changes.push(USER, Change::Set(name.into()));
             match sign_in.remember {
-                Some(span) => state.keep(request, Keep::For(span)),
-                None if is_anothers && state.wishes.keep.is_none() => {
-                    state.keep(request, Keep::Usual);
+                Some(span) => state.keep(request, CookiePersistence::For(span)),
+                None if is_anothers && state.pending.keep.is_none() => {
+                    state.keep(request, CookiePersistence::Usual);
                 }
                 None => {}
             }
-            state.wishes.sign_in = Some(Box::new(sign_in));
+            state.pending.sign_in = Some(Box::new(sign_in));
             Ok(())
         })
     }
@@ -109,7 +109,7 @@ impl Session {
     pub fn rotate(&self) -> Result<(), SessionError> {
         self.change(|state, _| {
             state.check_response()?;
-            state.wishes.rotate = true;
+            state.pending.rotate = true;
             Ok(())
         })
     }
@@ -123,7 +123,7 @@ impl Session {
     pub fn remember(&self, span: Duration) -> Result<(), SessionError> {
         self.change(|state, request| {
             state.check_response()?;
-            state.keep(request, Keep::For(span));
+            state.keep(request, CookiePersistence::For(span));
             Ok(())
         })
     }
@@ -137,7 +137,7 @@ impl Session {
     pub fn make_persistent(&self) -> Result<(), SessionError> {
         self.change(|state, request| {
             state.check_response()?;
-            state.keep(request, Keep::Used);
+            state.keep(request, CookiePersistence::Used);
             Ok(())
         })
     }
@@ -157,7 +157,7 @@ impl Session {
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
             let id = state.settle(request)?;
-            let token = Mark::of(&id).and_then(|mark| mark.mask());
+            let token = CsrfMac::of(&id).and_then(|mark| mark.mask());
             token.map_err(|error| SessionError::Store(error.into()))
         })
     }
@@ -183,9 +183,9 @@ impl Session {
     pub fn check_csrf(&self, token: &str) -> Result<(), SessionError> {
         let is_right = self.with(|state, request| {
             let live = state.stored.live(request)?;
-            let given = Mark::unmask(token)?;
-            let current = Mark::of(&live.id).ok()?.equals(&given);
-            let before = live.data.find(FORM).and_then(|json| Mark::from_json(&json));
+            let given = CsrfMac::unmask(token)?;
+            let current = CsrfMac::of(&live.id).ok()?.equals(&given);
+            let before = live.data.find(FORM).and_then(|json| CsrfMac::from_json(&json));
             Some(current | before.is_some_and(|before| before.equals(&given)))
         });
         if is_right == Some(true) { Ok(()) } else { Err(SessionError::InvalidCsrfToken) }
@@ -193,17 +193,17 @@ impl Session {
 }
 
 impl State {
-    fn keep(&mut self, request: &Request, keep: Keep) {
+    fn keep(&mut self, request: &Request, keep: CookiePersistence) {
         let seconds = || request.sessions.idle_timeout().as_secs().to_string();
         let (persistent, remembered) = match keep {
-            Keep::Usual => (None, None),
-            Keep::Used => (Some(seconds().into()), None),
-            Keep::For(_) => (None, Some(Bytes::from_static(b"true"))),
+            CookiePersistence::Usual => (None, None),
+            CookiePersistence::Used => (Some(seconds().into()), None),
+            CookiePersistence::For(_) => (None, Some(Bytes::from_static(b"true"))),
         };
         for (key, json) in [(PERSISTENT, persistent), (REMEMBERED, remembered)] {
             self.changes.push(key, json.map_or(Change::Remove, Change::Set));
         }
-        self.wishes.keep = Some(keep);
+        self.pending.keep = Some(keep);
     }
 
     /// The id by which the response's forms are known: one is made, or changed, now, if the handler asked for that. A

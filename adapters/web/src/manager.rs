@@ -17,7 +17,7 @@ use crate::{
     attributes::{Attributes, MAX_AGE},
     commit,
     request::Cookies,
-    state::Keep,
+    state::CookiePersistence,
 };
 
 /// Sessions for a web framework: what an adapter holds. Cheap to clone.
@@ -71,7 +71,7 @@ impl SessionManager {
             attributes,
             insecure: false,
             cookie,
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts::new(),
             persistent: false,
             touch_always: false,
             rotate_every: None,
@@ -153,7 +153,7 @@ impl SessionManager {
     /// let month = Duration::from_secs(30 * 24 * 60 * 60);
     /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
-    /// let half_an_hour = Timeouts::default().idle_timeout(Duration::from_secs(30 * 60));
+    /// let half_an_hour = Timeouts::new().idle_timeout(Duration::from_secs(30 * 60));
     /// let sessions = SessionManager::new(cache).with_timeouts(half_an_hour);
     /// # let _ = sessions;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -332,18 +332,18 @@ impl SessionManager {
     /// The header's value that gives a token to the browser, to be kept for so many seconds if that is said.
     pub(crate) fn issue(&self, token: &Token, max_age: Option<u64>) -> String {
         let template = max_age.and_then(|seconds| self.0.template(Some(seconds)).ok());
-        template.as_ref().unwrap_or(&self.0.cookie).issue(token)
+        template.as_ref().unwrap_or(&self.0.cookie).header_for(token)
     }
 
     /// The timeouts of a session that is created, or kept in another way from now on.
-    pub(crate) fn timeouts(&self, keep: Option<Keep>) -> Timeouts {
+    pub(crate) fn timeouts(&self, keep: Option<CookiePersistence>) -> Timeouts {
         let kept = |idle_timeout, lifetime| {
-            Timeouts::default().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
+            Timeouts::new().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
         };
         match keep {
-            Some(Keep::For(span)) => kept(span, span),
-            Some(Keep::Used | Keep::Usual) => {
-                let lifetime = self.0.timeouts.lifetime.unwrap_or(self.0.cache.lifetime());
+            Some(CookiePersistence::For(span)) => kept(span, span),
+            Some(CookiePersistence::Used | CookiePersistence::Usual) => {
+                let lifetime = self.0.timeouts.lifetime_or(self.0.cache.lifetime());
                 kept(self.idle_timeout(), lifetime)
             }
             None => self.0.timeouts,
@@ -365,7 +365,7 @@ impl SessionManager {
     /// How long after its last use a session is refused that is not remembered.
     pub(crate) fn idle_timeout(&self) -> Duration {
         let most = self.0.cache.idle_timeout();
-        self.0.timeouts.idle_timeout.map_or(most, |own| own.min(most))
+        self.0.timeouts.idle_timeout_or(most).min(most)
     }
 
     pub(crate) fn has_persistent_cookies(&self) -> bool {

@@ -143,5 +143,5 @@ const PAIR_HEADER: usize = 2 + 4;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-#[path = "pairs_tests.rs"]
+#[path = "encoding_tests.rs"]
 mod tests;

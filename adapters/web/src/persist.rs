@@ -5,17 +5,19 @@
 //! rejected before a new id is issued. Timeouts change last, so that a store that failed leaves them as they were.
 //! It knows of no response.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use sessile::{Error, Grace, IssuedSession, NewSession, SessionId, Timeouts};
+use sessile::{CreateOptions, Error, IssuedSession, SessionId, Timeouts};
 
 use crate::{
     CommitError, SessionManager,
     changes::Change,
-    csrf::Mark,
+    csrf::CsrfMac,
+    encoding::{Pairs, len_with_one},
     identity,
     key::FORM,
-    pairs::{Pairs, len_with_one},
-    state::{Admission, Cookie, Keep, Live, Request, State, Stored},
+    state::{Admission, Cookie, CookiePersistence, Live, Request, State, Stored},
 };
 
 /// When something is stored.
@@ -41,12 +43,12 @@ impl State {
             None => self.begin(request),
         };
         let stored = stored.or_else(|error| match error.cause() {
-            Error::Gone => self.lost(request, phase),
+            Error::Gone => self.mark_gone(request, phase),
             Error::Rotated => self.was_replaced(request),
             _ => Err(error),
         });
         if stored.is_ok() {
-            self.is_kept_anew |= self.wishes.keep.is_some();
+            self.is_kept_anew |= self.pending.keep.is_some();
             self.discard();
         }
         stored
@@ -75,12 +77,12 @@ impl State {
 
     /// Returns true if a form of this request would be out of date once it was stored.
     pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
-        self.wishes.sign_in.is_some() || self.wishes.rotate || self.renamed(request).is_some()
+        self.pending.sign_in.is_some() || self.pending.rotate || self.renamed(request).is_some()
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
         let is_due = phase == Phase::Commit && self.is_due(request);
-        !self.changes.is_empty() || !self.wishes.is_none() || is_due
+        !self.changes.is_empty() || !self.pending.is_none() || is_due
     }
 
     /// Returns true if a session that was read has had its id for as long as it may.
@@ -119,7 +121,7 @@ impl State {
             Stored::Absent => request.replaced_id(),
             _ => None,
         };
-        let signs_in = self.wishes.sign_in.is_some() || self.names_another(request, &nothing);
+        let signs_in = self.pending.sign_in.is_some() || self.names_another(request, &nothing);
         if replaced.is_some() && !signs_in {
             let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
             let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
@@ -142,22 +144,22 @@ impl State {
         replaces: Option<SessionId>,
     ) -> Result<(), CommitError> {
         let data = self.changes.applied_to(base).map_err(CommitError::conflict)?;
-        if data.is_vacant() && self.wishes.sign_in.is_none() {
+        if data.is_vacant() && self.pending.sign_in.is_none() {
             return Ok(());
         }
         self.check_admission(request)?;
-        let (sessions, keep) = (&request.sessions, self.wishes.keep);
-        let mut new = NewSession::default().admitted().timeouts(sessions.timeouts(keep));
-        if let Some(sign_in) = &self.wishes.sign_in {
-            new = new.user(&sign_in.user, sign_in.to_engine(keep));
+        let (sessions, keep) = (&request.sessions, self.pending.keep);
+        let mut new = CreateOptions::new().admitted().timeouts(sessions.timeouts(keep));
+        if let Some(sign_in) = &self.pending.sign_in {
+            new = new.user(sign_in.user_info());
         }
         if let Some(id) = &replaces {
             new = new.replaces(id);
         }
         let IssuedSession { id, token, version, .. } =
-            sessions.cache().create(data.as_bytes(), new)?;
+            sessions.cache().create_with(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
-        let authenticated = self.wishes.sign_in.is_some();
+        let authenticated = self.pending.sign_in.is_some();
         self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
         Ok(())
     }
@@ -185,28 +187,34 @@ impl State {
             }
             match self.update_once(request, phase) {
                 Err(error) if error == Error::Conflict.into() => {}
-                done => return done,
+                Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts),
+                done => return done.map(drop),
             }
             (is_stale, self.notes.is_merged) = (true, true);
         }
         Err(Error::Conflict.into())
     }
 
-    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves.
-    fn update_once(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves. Returns the
+    /// timeouts that are still to be set.
+    fn update_once(
+        &mut self,
+        request: &Request,
+        phase: Phase,
+    ) -> Result<Option<Timeouts>, CommitError> {
         let data = self.changed(request)?;
-        let signs_in = self.wishes.sign_in.is_some();
+        let signs_in = self.pending.sign_in.is_some();
         if !signs_in && data.is_vacant() && self.end_emptied(request)? {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
-            return Ok(());
+            return Ok(None);
         }
         // What cannot be stored is rejected before anything is done.
         let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
         if len > limit {
-            return Err(Error::TooLarge { len, limit }.into());
+            return Err(Error::TooLarge { given: len, max: limit }.into());
         }
         if signs_in {
-            return self.sign_in(request);
+            return self.sign_in(request).map(|()| None);
         }
         let data = if self.rotate(request, phase, len)? { self.changed(request)? } else { data };
         self.save(request, data)
@@ -236,14 +244,14 @@ impl State {
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
         self.close_forms();
         let data = self.changed(request)?;
-        let (Some(sign_in), Stored::Live(live)) = (&self.wishes.sign_in, &mut self.stored) else {
+        let (Some(sign_in), Stored::Live(live)) = (&self.pending.sign_in, &mut self.stored) else {
             return Err(Error::Gone.into());
         };
-        let keep = self.wishes.keep;
+        let keep = self.pending.keep;
         let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
         let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
-        let with = with.data(live.version, data.as_bytes());
-        let issued = request.sessions.cache().sign_in(&live.id, &sign_in.user, with)?;
+        let with = with.replace_data(live.version, data.as_bytes());
+        let issued = request.sessions.cache().sign_in_with(&live.id, &sign_in.user, with)?;
         let IssuedSession { id, token, version, .. } = issued;
         *live = Live { id, version, authenticated: true, record: None, data };
         self.cookie = Some(Cookie::Issue(token));
@@ -258,13 +266,13 @@ impl State {
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
-            Some(_) if is_unsent && !self.wishes.rotate => {
+            Some(_) if is_unsent && !self.pending.rotate => {
                 self.close_forms();
                 Ok(true)
             }
-            Some(_) => self.rotate_now(request, Grace::NONE, true),
-            None if self.wishes.rotate => {
-                let grace = Grace::of(request.sessions.grace_when_asked());
+            Some(_) => self.rotate_now(request, Duration::ZERO, true),
+            None if self.pending.rotate => {
+                let grace = request.sessions.grace_when_asked();
                 self.rotate_now(request, grace, false)
             }
             None if phase == Phase::Commit && self.is_due(request) => {
@@ -278,7 +286,7 @@ impl State {
     fn rotate_now(
         &mut self,
         request: &Request,
-        grace: Grace,
+        grace: Duration,
         is_for_user: bool,
     ) -> Result<bool, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -288,7 +296,7 @@ impl State {
             Err(Error::Rotated) if !is_for_user => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        self.wishes.rotate = false;
+        self.pending.rotate = false;
         self.close_forms();
         Ok(true)
     }
@@ -297,12 +305,12 @@ impl State {
     fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let (old, cache) = (live.id, request.sessions.cache());
-        let mark = Mark::of(&old)?.to_json();
+        let mark = CsrfMac::of(&old)?.to_json();
         let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
         if !has_room && self.has_form {
             return Ok(false);
         }
-        match cache.rotate(&old, Grace::of(request.sessions.grace())) {
+        match cache.rotate(&old, request.sessions.grace()) {
             Ok(issued) => self.moved(issued),
             Err(Error::Rotated) => return Ok(false),
             Err(Error::Gone) => return Err(Error::Gone),
@@ -335,28 +343,46 @@ impl State {
         }
     }
 
-    /// Saves what differs, then changes the timeouts: a save that fails leaves them as they were. The version is the
-    /// one that was read, also after a new id was issued: what was saved in between must show as a conflict.
-    fn save(&mut self, request: &Request, data: Pairs) -> Result<(), CommitError> {
+    /// Saves the data if it differs. The version is the one that was read, also after a new id was issued: a save in
+    /// between must show as a conflict. Returns the timeouts that are still to be set.
+    fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();
-        let timeouts = self.wishes.keep.map(|keep| live.timeouts(keep, &request.sessions));
+        // By the data that was read: saving may mark the session as remembered.
+        let timeouts = self.pending.keep.map(|keep| live.timeouts(keep, &request.sessions));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
         }
-        timeouts.map_or(Ok(()), |timeouts| Ok(cache.set_timeouts(&live.id, timeouts)?))
+        Ok(timeouts)
+    }
+
+    /// Sets the timeouts after the data was saved: a save that fails leaves them unchanged. They do not depend on the
+    /// data, so a change by another request in between needs only its version. The changes of this request must not
+    /// be applied again: a sum would count twice.
+    fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
+        let live = self.stored.live(request).ok_or(Error::Gone)?;
+        for _ in 0..TRIES {
+            match request.sessions.cache().set_timeouts(&live.id, live.version, timeouts) {
+                Err(Error::Conflict) => live.reload(&request.sessions)?,
+                set => {
+                    live.version = set?;
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::Conflict.into())
     }
 }
 
 impl Live {
     /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
     /// its lifetime already.
-    fn timeouts(&self, keep: Keep, sessions: &SessionManager) -> Timeouts {
+    fn timeouts(&self, keep: CookiePersistence, sessions: &SessionManager) -> Timeouts {
         let timeouts = sessions.timeouts(Some(keep));
         match keep {
-            Keep::Used | Keep::Usual if !self.is_remembered() => {
-                Timeouts { lifetime_from_now: None, ..timeouts }
+            CookiePersistence::Used | CookiePersistence::Usual if !self.is_remembered() => {
+                Timeouts::new().idle_timeout(sessions.idle_timeout())
             }
             _ => timeouts,
         }

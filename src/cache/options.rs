@@ -1,0 +1,195 @@
+//! Options of [`create_with`](crate::SessionCache::create_with) and
+//! [`sign_in_with`](crate::SessionCache::sign_in_with).
+
+use super::record::Version;
+use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::LABEL_LIMIT};
+
+/// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's timeouts, an empty
+/// admission key and no user.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{CreateOptions, KeyRing, SessionCache, Timeouts, UserInfo};
+///
+/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
+/// let short = Timeouts::new().idle_timeout(Duration::from_secs(5 * 60));
+/// let options = CreateOptions::new().timeouts(short).user(UserInfo::new("ada").label("phone"));
+/// cache.create_with(b"a cart", options)?;
+/// assert_eq!(cache.user_sessions("ada").len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct CreateOptions<'a> {
+    pub(super) timeouts: Timeouts,
+    pub(super) admission_key: &'a [u8],
+    pub(super) user: Option<UserInfo<'a>>,
+    pub(super) replaces: Option<SessionId>,
+    pub(super) admitted: bool,
+}
+
+/// The user of a session that is created, for [`CreateOptions::user`]. A name alone is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct UserInfo<'a> {
+    pub(super) user: &'a str,
+    pub(super) label: &'a str,
+    pub(super) assurance_level: u8,
+}
+
+/// Options of [`sign_in_with`](crate::SessionCache::sign_in_with). The default leaves timeouts and data unchanged.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{KeyRing, SessionCache, SignInOptions, Timeouts};
+///
+/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
+/// let made = cache.create(b"a cart")?;
+/// let day = Timeouts::new().lifetime(Duration::from_secs(24 * 60 * 60));
+/// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2).label("Firefox");
+/// cache.sign_in_with(&made.id, "ada", options)?;
+/// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct SignInOptions<'a> {
+    pub(super) timeouts: Timeouts,
+    pub(super) assurance_level: u8,
+    pub(super) label: &'a str,
+    pub(super) data: Option<(Version, &'a [u8])>,
+    pub(super) renew_lifetime: bool,
+}
+
+impl<'a> CreateOptions<'a> {
+    /// Creates the default options.
+    pub const fn new() -> Self {
+        Self {
+            timeouts: Timeouts::new(),
+            admission_key: b"",
+            user: None,
+            replaces: None,
+            admitted: false,
+        }
+    }
+
+    /// Sets per-session timeouts.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// Sets the key that the [`admission`](crate::SessionCacheBuilder::admission) hook receives, such as the client's
+    /// address. The key is not stored.
+    pub fn admission_key(self, admission_key: &'a [u8]) -> Self {
+        Self { admission_key, ..self }
+    }
+
+    /// Creates the session with a user who is signed in from the start, for a client that had no session.
+    pub fn user(self, user: impl Into<UserInfo<'a>>) -> Self {
+        Self { user: Some(user.into()), ..self }
+    }
+
+    /// Ends the session of `id` once this one is created: its current id, or one that was replaced and is remembered.
+    /// With a [user](Self::user), a session of that user is not counted against
+    /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user). It is untouched if the creation
+    /// fails.
+    ///
+    /// ```
+    /// use sessile::{CreateOptions, KeyRing, SessionCache, SessionLimitPolicy};
+    ///
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let settings = settings.max_sessions_per_user(1);
+    /// let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build()?;
+    /// let ada = CreateOptions::new().user("ada");
+    /// let old = cache.create_with(b"", ada)?;
+    ///
+    /// assert!(cache.create_with(b"", ada).is_err());
+    /// cache.create_with(b"", ada.replaces(&old.id))?;
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replaces(self, id: &SessionId) -> Self {
+        Self { replaces: Some(*id), ..self }
+    }
+
+    /// Creates the session without calling the admission hook. The caller has called
+    /// [`check_admission`](crate::SessionCache::check_admission).
+    pub fn admitted(self) -> Self {
+        Self { admitted: true, ..self }
+    }
+}
+
+impl<'a> UserInfo<'a> {
+    /// Creates a user with that name, without a label, at assurance level 0.
+    pub const fn new(user: &'a str) -> Self {
+        Self { user, label: "", assurance_level: 0 }
+    }
+
+    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    pub fn label(self, label: &'a str) -> Self {
+        Self { label, ..self }
+    }
+
+    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`).
+    pub fn assurance_level(self, assurance_level: u8) -> Self {
+        Self { assurance_level, ..self }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.user.is_empty() {
+            return Err(Error::EmptyUser);
+        }
+        let (given, max) = (self.label.len(), LABEL_LIMIT);
+        if given > max { Err(Error::LabelTooLong { given, max }) } else { Ok(()) }
+    }
+}
+
+impl<'a> From<&'a str> for UserInfo<'a> {
+    fn from(user: &'a str) -> Self {
+        Self::new(user)
+    }
+}
+
+impl<'a> SignInOptions<'a> {
+    /// Creates the default options.
+    pub const fn new() -> Self {
+        Self {
+            timeouts: Timeouts::new(),
+            assurance_level: 0,
+            label: "",
+            data: None,
+            renew_lifetime: false,
+        }
+    }
+
+    /// Sets per-session timeouts.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 unless set.
+    pub fn assurance_level(self, assurance_level: u8) -> Self {
+        Self { assurance_level, ..self }
+    }
+
+    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    pub fn label(self, label: &'a str) -> Self {
+        Self { label, ..self }
+    }
+
+    /// Replaces the session's data atomically with the sign-in, if the session still has `version`: otherwise the
+    /// sign-in fails with [`Conflict`](Error::Conflict).
+    pub fn replace_data(self, version: Version, data: &'a [u8]) -> Self {
+        Self { data: Some((version, data)), ..self }
+    }
+
+    /// Restarts the lifetime at this sign-in if `on`. The session may then live as long again as before, within the
+    /// cache's lifetime. Off unless set.
+    pub fn renew_lifetime(self, on: bool) -> Self {
+        Self { renew_lifetime: on, ..self }
+    }
+
+    pub(super) fn user_info(&self, user: &'a str) -> UserInfo<'a> {
+        UserInfo { user, label: self.label, assurance_level: self.assurance_level }
+    }
+}
