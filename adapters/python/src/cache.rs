@@ -42,7 +42,7 @@ impl SessionCache {
     #[pyo3(signature = (
         *, secret_key = None, keys = None, insecure_dev_key = Value(false), memory = Value(32 << 20),
         max_session_size = Value(16 << 10), idle_timeout = Value(1800.0), lifetime = Value(43200.0),
-        cookie_name = Value("session".to_owned()), max_sessions_per_user = Value(32),
+        cookie_name = Value("session".to_owned()), max_sessions_per_user = Some(Value(32)),
         session_limit_policy = Value("end_least_recently_used".to_owned()), reserved_for_authenticated = Value(0),
         end_reused = Value(false), verify_first = Value(false), events = Value(0), clock = None,
     ), text_signature = "(*, secret_key=None, keys=None, insecure_dev_key=False, memory=33554432, \
@@ -60,7 +60,7 @@ impl SessionCache {
         idle_timeout: Argument<f64>,
         lifetime: Argument<f64>,
         cookie_name: Argument<String>,
-        max_sessions_per_user: Argument<usize>,
+        max_sessions_per_user: Option<Argument<usize>>,
         session_limit_policy: Argument<String>,
         reserved_for_authenticated: Argument<usize>,
         end_reused: Argument<bool>,
@@ -70,6 +70,8 @@ impl SessionCache {
     ) -> PyResult<Self> {
         let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
         let keys = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key })?;
+        let max_sessions =
+            max_sessions_per_user.map(|max| max.named("max_sessions_per_user")).transpose()?;
         let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
         let settings = sessile::SessionCache::builder()
             .keys(keys)
@@ -78,7 +80,7 @@ impl SessionCache {
             .idle_timeout(span("idle_timeout", idle_timeout)?)
             .lifetime(span("lifetime", lifetime)?)
             .cookie_name(cookie_name.named("cookie_name")?)
-            .max_sessions_per_user(max_sessions_per_user.named("max_sessions_per_user")?)
+            .max_sessions_per_user(max_sessions)
             .session_limit_policy(limit_policy_of(session_limit_policy)?)
             .reserved_for_authenticated(reserved)
             .end_reused(end_reused.named("end_reused")?)

@@ -109,6 +109,14 @@ def test_timeouts_of_a_session_can_be_changed(cache: SessionCache, clock: Manual
         cache.set_timeouts(made.id, version, lifetime=60)
 
 
+def test_without_a_limit_a_user_has_any_number_of_sessions() -> None:
+    for limit, held in ((None, 40), (32, 32)):
+        cache = SessionCache(secret_key=KEY, memory=4 << 20, max_sessions_per_user=limit)
+        for _ in range(40):
+            cache.sign_in(cache.create(b"").id, "ada")
+        assert len(cache.user_sessions("ada")) == held
+
+
 def test_time_1_and_2_both_timeouts_hold(cache: SessionCache, clock: ManualClock) -> None:
     short = cache.create(b"", idle_timeout=60, lifetime=100)
     clock.advance(59)

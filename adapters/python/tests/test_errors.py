@@ -76,7 +76,7 @@ OF_THE_MIDDLEWARE: list[tuple[Any, ...]] = [
     ("lifetime", "60", SECONDS_OR_NONE),
     ("lifetime", 60, "`lifetime`"),
     ("max_session_size", 0, BETWEEN),
-    ("max_sessions_per_user", None, WHOLE),
+    ("max_sessions_per_user", "32", WHOLE),
     ("max_sessions_per_user", 0, "at least 1"),
     ("rotate_every", "60", SECONDS_OR_NONE),
     ("rotate_every", -1, POSITIVE),

@@ -85,7 +85,7 @@ def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("SESSILE_KEYS")
     with pytest.raises(ValueError, match="`secret_key` or `keys` must be given, got neither: .*SESSILE_KEYS"):
         SessionCache(memory=MEMORY)
-    with pytest.raises(ValueError, match="`keys`: key 1 was not base64"):
+    with pytest.raises(ValueError, match="`keys`: key 1 must be base64"):
         SessionCache(keys="no base64!", memory=MEMORY)
     with pytest.raises(ValueError, match="got both"):
         SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
@@ -95,7 +95,7 @@ def test_what_is_no_text_is_no_secret() -> None:
     for given in (1, {"a": 1}, object(), [1]):
         with pytest.raises(TypeError, match="must be str, bytes, a Secret, or a list"):
             SessionCache(secret_key=given, memory=MEMORY)
-    with pytest.raises(ValueError, match="at least one key"):
+    with pytest.raises(ValueError, match="`secret_key`: key ring is empty; add a key"):
         SessionCache(secret_key=[], memory=MEMORY)
 
 

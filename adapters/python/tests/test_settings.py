@@ -64,7 +64,7 @@ def view(request: Request) -> Response:
         ("memory", "32M", "must be a whole number"),
         ("memory", 10, "must be between"),
         ("max_session_size", 0, "must be between"),
-        ("max_sessions_per_user", None, "must be a whole number"),
+        ("max_sessions_per_user", "32", "must be a whole number"),
         ("identity_keys", "user", "must be a tuple of str"),
         ("identity_keys", [1], "must be a tuple of str"),
         ("identity_keys", None, "must be a tuple of str"),

@@ -165,7 +165,7 @@ class SessionCache:
         idle_timeout: float = 1800.0,
         lifetime: float = 43200.0,
         cookie_name: str = "session",
-        max_sessions_per_user: int = 32,
+        max_sessions_per_user: int | None = 32,
         session_limit_policy: Literal["end_least_recently_used", "reject"] = "end_least_recently_used",
         reserved_for_authenticated: int = 0,
         end_reused: bool = False,

@@ -39,6 +39,10 @@ def whole(name: str, given: Any) -> int:
     return given
 
 
+def whole_or_none(name: str, given: Any) -> int | None:
+    return None if given is None else whole(name, given)
+
+
 def text(name: str, given: Any) -> str:
     if not isinstance(given, str):
         raise TypeError(f"`{name}` must be a str, got {given!r}")
@@ -95,7 +99,7 @@ def cache_for(
             insecure_dev_key=bool(insecure_dev_key),
             memory=whole("memory", memory),
             max_session_size=whole("max_session_size", max_session_size),
-            max_sessions_per_user=whole("max_sessions_per_user", max_sessions_per_user),
+            max_sessions_per_user=whole_or_none("max_sessions_per_user", max_sessions_per_user),
             idle_timeout=idle,
             lifetime=max(TWELVE_HOURS, idle) if longest is None else longest,
             cookie_name="session" if cookie_name[1] is None else cookie_name[1],

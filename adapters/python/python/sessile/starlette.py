@@ -91,7 +91,7 @@ class SessionMiddleware:
         idle_timeout: float | None = None,
         lifetime: float | None = None,
         max_session_size: int = 16 << 10,
-        max_sessions_per_user: int = 32,
+        max_sessions_per_user: int | None = 32,
         rotate_every: float | None = None,
         identity_keys: Iterable[str] = _settings.IDENTITY_KEYS,
         touch_always: bool = False,
