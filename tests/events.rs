@@ -103,9 +103,9 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
     drain(&cache);
     assert!(opens(&cache, &made.token));
     let version = cache.save(&made.id, made.version, b"more").unwrap();
-    cache.save(&made.id, version, &data).unwrap();
+    let version = cache.save(&made.id, version, &data).unwrap();
     cache.touch(&made.id).unwrap();
-    cache.set_timeouts(&made.id, made.version, PLAIN).unwrap();
+    cache.set_timeouts(&made.id, version, PLAIN).unwrap();
     assert_eq!(cache.user_sessions("ada").len(), 1);
     cache.maintain(100);
     assert!(drain(&cache).is_empty());

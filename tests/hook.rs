@@ -48,7 +48,10 @@ fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
     assert!(cache.create_with(b"", NEW.admission_key(b"yes")).is_ok());
     assert!(opens(&cache, &made.token));
     let text = Error::AdmissionDenied.to_string();
-    assert!(text.contains("hook refused") && text.contains("`admission`"), "{text}");
+    assert!(
+        text.contains("denied by the admission hook") && text.contains("`admission`"),
+        "{text}"
+    );
 }
 
 #[test]

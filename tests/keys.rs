@@ -189,9 +189,10 @@ mod refusals {
     fn sign_3_an_error_says_which_key_what_it_was_and_what_it_must_be() {
         let advice = "; make one with `openssl rand -base64 32`";
         let error = refusal(&[&key(1), b"short"]);
-        assert_eq!(error.to_string(), format!("key 2 was 5 bytes; it must be 32 or more{advice}"));
+        assert_eq!(error.to_string(), format!("key 2 must be at least 32 bytes, got 5{advice}"));
         let error = refusal(&[&[7; 32]]).to_string();
-        let expected = "key 1 was no secret (a short piece, repeated); it must be random";
+        let expected =
+            "key 1 is publicly known or guessable (a short piece, repeated); use a random key";
         assert_eq!(error, format!("{expected}{advice}"));
     }
 
@@ -288,7 +289,8 @@ mod reading {
         let error = KeyRing::from_env(variable).unwrap_err();
         assert_eq!(error, KeyError::Unset { variable: variable.to_owned() });
         let text = error.to_string();
-        assert!(text.starts_with(&format!("{variable} was not set; it must hold a key")), "{text}");
+        assert_eq!(format!("{error:?}"), text, "`main` prints it in `Debug`");
+        assert!(text.starts_with(&format!("{variable} is not set; set it to a key")), "{text}");
     }
 
     #[test]

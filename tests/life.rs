@@ -121,6 +121,22 @@ fn life_5_a_save_with_an_old_version_stores_nothing() {
 }
 
 #[test]
+fn set_timeouts_raises_the_version_and_conflicts_on_an_old_one() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, b"data");
+    let before = load(&cache, &made.id).unwrap().0.expires_in();
+    let stale = later(made.version, 1);
+    assert_eq!(cache.set_timeouts(&made.id, stale, idle(SECOND)), Err(Error::Conflict));
+    assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), before);
+    let next = cache.set_timeouts(&made.id, made.version, idle(MINUTE)).unwrap();
+    assert_eq!(next, later(made.version, 1));
+    assert_eq!(cache.save(&made.id, made.version, b"late"), Err(Error::Conflict));
+    assert_eq!(cache.save(&made.id, next, b"more"), Ok(later(next, 1)));
+    assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), MINUTE);
+    assert_eq!(cache.stats().conflicts, 2);
+}
+
+#[test]
 fn life_5_versions_go_on_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");

@@ -73,35 +73,29 @@ fn cook_2_a_refusal_names_the_setting_what_it_was_and_what_it_must_be() {
     let texts = [
         (
             host().domain("site.example"),
-            "`domain` was \"site.example\", but the name prefix `__Host-` needs it to be left out",
+            "`domain` must be left out for the name prefix `__Host-`, got \"site.example\"",
         ),
-        (
-            host().path("/app"),
-            "`path` was \"/app\", but the name prefix `__Host-` needs it to be \"/\"",
-        ),
-        (
-            host().secure(false),
-            "`secure` was false, but the name prefix `__Host-` needs it to be true",
-        ),
+        (host().path("/app"), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\""),
+        (host().secure(false), "`secure` must be true for the name prefix `__Host-`, got false"),
         (
             SetCookie::builder("__Secure-sid").secure(false),
-            "`secure` was false, but the name prefix `__Secure-` needs it to be true",
+            "`secure` must be true for the name prefix `__Secure-`, got false",
         ),
         (
             SetCookie::builder("__http-sid").http_only(false),
-            "`http_only` was false, but the name prefix `__Http-` needs it to be true",
+            "`http_only` must be true for the name prefix `__Http-`, got false",
         ),
         (
             SetCookie::builder("__Host-Http-sid").http_only(false),
-            "`http_only` was false, but the name prefix `__Host-Http-` needs it to be true",
+            "`http_only` must be true for the name prefix `__Host-Http-`, got false",
         ),
         (
             SetCookie::builder("sid").secure(false).same_site(SameSite::None),
-            "`secure` was false, but `SameSite=None` needs it to be true",
+            "`secure` must be true for `SameSite=None`, got false",
         ),
         (
             SetCookie::builder("sid").secure(false).partitioned(true),
-            "`secure` was false, but `Partitioned` needs it to be true",
+            "`secure` must be true for `Partitioned`, got false",
         ),
     ];
     for (builder, expected) in texts {
@@ -121,7 +115,8 @@ fn cook_3_a_name_is_a_token_and_nothing_else() {
         let error = refused(SetCookie::builder(name));
         assert_eq!(error, CookieError::Name { given: name.to_owned() });
         assert!(
-            error.to_string().starts_with(&format!("`name` was {name:?}; it must be")),
+            error.to_string().starts_with("`name` must be")
+                && error.to_string().ends_with(&format!(", got {name:?}")),
             "{error}"
         );
     }
@@ -198,7 +193,7 @@ fn cook_4_name_and_value_fill_a_browser_s_limit_and_no_more() {
     assert!(path(1024).build().is_ok());
     let error = refused(path(1025));
     assert_eq!(error, CookieError::TooLong { setting: "path", given: 1025, max: 1024 });
-    assert_eq!(error.to_string(), "`path` was 1025 bytes; it must be at most 1024");
+    assert_eq!(error.to_string(), "`path` must be at most 1024 bytes, got 1025");
 }
 
 #[test]
@@ -216,7 +211,8 @@ fn cook_5_a_life_is_whole_seconds_up_to_four_hundred_days() {
         let error = refused(aged(age));
         assert_eq!(error, CookieError::MaxAge { given: age });
         assert!(
-            error.to_string().starts_with(&format!("`max_age` was {age:?}; it must be")),
+            error.to_string().starts_with("`max_age` must be")
+                && error.to_string().ends_with(&format!(", got {age:?}")),
             "{error}"
         );
     }

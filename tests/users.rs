@@ -417,7 +417,10 @@ fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
     let clock = ManualClock::new();
     let error = builder(&clock).max_sessions_per_user(0).build().unwrap_err();
     assert_eq!(error, BuildError::MaxSessionsPerUser);
-    assert_eq!(error.to_string(), "`max_sessions_per_user` was 0; it must be at least 1");
+    assert_eq!(
+        error.to_string(),
+        "`max_sessions_per_user` must be at least 1, got 0; use `None` for no limit"
+    );
     let cache = builder(&clock)
         .max_sessions_per_user(None)
         .session_limit_policy(SessionLimitPolicy::Reject);
