@@ -48,16 +48,16 @@ pub(crate) struct Visit {
     known: Known,
 }
 
-/// How far the response is.
+/// The progress of the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its headers have not left.
+    /// Its headers were not sent.
     Open,
-    /// They have left: a session can be saved, and nothing else.
+    /// Its headers were sent: a session can be saved, and nothing else.
     Detached,
-    /// It says that something went wrong, and nothing is stored.
+    /// It is an error, and nothing is stored.
     Failed,
-    /// The session could not be stored: it is another response than the application's.
+    /// The session could not be stored: an error response replaces the application's.
     Refused,
 }
 
@@ -171,22 +171,22 @@ impl Visit {
         unless_busy(slf.py(), &session, || session.detach());
     }
 
-    /// Whether the application has returned.
+    /// Returns true if the application has returned.
     fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Whether it is a session of that cache.
+    /// Returns true if it is a session of that cache.
     fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
         self.sessions.get().cache().is(cache)
     }
 
-    /// The name of the cookie.
+    /// Returns the name of the cookie.
     fn cookie_name(slf: &Bound<'_, Self>) -> PyResult<String> {
         Ok(Self::sessions(slf)?.cache().cookie_name().to_owned())
     }
 
-    /// Whether the dict differs from what was read, or last stored.
+    /// Returns true if the dict differs from the session as it was read or last stored.
     fn differs(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         let changes = match Self::changes(slf, dict) {
             Err(fault) if fault.too_large().is_some() => return Ok(true),
@@ -241,7 +241,7 @@ impl Visit {
         unless_busy(slf.py(), &session, || session.check_csrf(token)).map_err(refusal)
     }
 
-    /// Whether the session is still there.
+    /// Returns true if the session exists.
     fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.borrow().session()?;
         Ok(slf.py().detach(|| session.is_alive()))
@@ -335,7 +335,7 @@ impl Visit {
         }
     }
 
-    /// The `Cookie` fields of the request, in order.
+    /// Returns the `Cookie` fields of the request, in order.
     fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
         let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
         headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
@@ -359,7 +359,7 @@ impl Visit {
         })
     }
 
-    /// For what the browser must be told of.
+    /// Returns the session, or an error if no response can carry its cookie any more.
     fn open_session(&self) -> PyResult<Session> {
         if self.stage == Stage::Open { self.session() } else { Err(self.too_late()) }
     }
@@ -401,7 +401,7 @@ impl Visit {
         unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
     }
 
-    /// Notes that those changes are stored, and no others: what failed is found again.
+    /// Records that these changes are stored. Others are detected again.
     fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
         let is_stored = unless_busy(slf.py(), session, || session.is_stored());
         let mut visit = slf.borrow_mut();
