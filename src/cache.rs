@@ -164,9 +164,9 @@ impl SessionCache {
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
     /// activity, as `open` does.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        match self.glance(id, &Proof::Given, buffer) {
+        match self.try_read(id, &Proof::Given, buffer) {
             Ok(found) => Some(self.hit(*id, &found)),
-            Err(unsettled) => self.load_further(id, unsettled, buffer),
+            Err(error) => self.load_slowly(id, error, buffer),
         }
     }
 
@@ -183,7 +183,7 @@ impl SessionCache {
         }
         let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
         let saved = self.with_room(id.home, || self.write(id.home, save));
-        saved.map(Version::new).map_err(|refusal| self.refuse(refusal))
+        saved.map(Version::new).map_err(|error| self.public_error(error))
     }
 
     /// Counts as activity, and changes nothing else.

@@ -31,6 +31,7 @@ pub mod wheel;
 use crate::{
     clock::Tick,
     cookie::Tag,
+    error::Error,
     events::{EndReason, Event, EventKind, Journal},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
@@ -104,6 +105,14 @@ pub(crate) enum Miss {
     Reused,
 }
 
+/// Why an attempt to read without the lock returned no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// A writer interfered: nothing that was read is valid.
+    Torn,
+    Miss(Miss),
+}
+
 /// A session that was read, its data apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
@@ -130,25 +139,21 @@ pub(crate) enum News {
     Touch,
 }
 
-/// Why a newcomer is not in.
+/// Errors of the verbs that need memory or an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Gone,
-    /// Its id is an old one that still opens the session.
-    Rotated,
-    Full,
-    /// There is room, but to have it in one piece more words must be moved than may be under one hold of the lock.
-    Unfinished {
-        words: u32,
-    },
-    /// Somebody saved since the version that the caller read.
-    Conflict,
-    /// Its deadlines are over.
-    Over,
-    /// Its user has as many sessions as may be.
-    TooMany,
-    /// Its id is in use, or both lines of it are full: mint another.
-    Taken,
+pub(crate) enum WriteError {
+    /// The id is in use, or both of its buckets are full: another id may succeed.
+    IdTaken,
+    /// There is enough memory, but freeing it in one piece moves more words than one hold of the lock permits.
+    Unfinished { words: u32 },
+    /// The error of the verb.
+    Verb(Error),
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Verb(error)
+    }
 }
 
 /// What became of an end.
@@ -246,7 +251,7 @@ impl Shard {
         data: &[u8],
         old: Option<&SessionId>,
         now: Tick,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WriteError> {
         self.advance(now, STEPS_PER_WRITE);
         let old = old.and_then(|id| self.session_of(&id.id, now));
         let old_id = old.map(|at| Entry::at(&self.region, at).id());
@@ -342,12 +347,12 @@ impl Shard {
 
     /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
     /// vacant.
-    fn vacancy(&self, id: &Id) -> Result<Vacancy, Refusal> {
+    fn vacancy(&self, id: &Id) -> Result<Vacancy, WriteError> {
         let spot = self.index.spot(id);
         if self.find_at(spot, id).is_some() {
-            return Err(Refusal::Taken);
+            return Err(WriteError::IdTaken);
         }
-        self.index.vacancy(spot).ok_or(Refusal::Taken)
+        self.index.vacancy(spot).ok_or(WriteError::IdTaken)
     }
 
     /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
@@ -358,7 +363,7 @@ impl Shard {
         len: usize,
         keep: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), Refusal> {
+    ) -> Result<(Vacancy, Offset), WriteError> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
         let at = self.make_room(need, now)?;

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     id::{Home, Id, SessionId},
     shard::{
-        Newcomer, Refusal, Shard,
+        Newcomer, Shard, WriteError,
         entry::{FIRST_VERSION, Stamp, Times},
     },
     sync::Relaxed,
@@ -25,12 +25,12 @@ impl SessionCache {
             let (id, [emptier, other]) = self.mint()?;
             let create_at = |home| self.create_at(SessionId { id, home }, timeouts, data);
             let made = match create_at(emptier) {
-                Err(Refusal::Full) if other != emptier => create_at(other),
+                Err(WriteError::Verb(Error::Full)) if other != emptier => create_at(other),
                 made => made,
             };
             match made {
                 Ok(issued) => return Ok(issued),
-                Err(Refusal::Taken) => {}
+                Err(WriteError::IdTaken) => {}
                 Err(_) => break,
             }
         }
@@ -42,7 +42,7 @@ impl SessionCache {
         id: SessionId,
         timeouts: Timeouts,
         data: &[u8],
-    ) -> Result<IssuedSession, Refusal> {
+    ) -> Result<IssuedSession, WriteError> {
         let view = &self.0.stripes[usize::from(id.home)].view;
         view.prefetch(self.0.spots.of(&id.id));
         let signed = self.sign(id);
@@ -63,7 +63,7 @@ impl SessionCache {
         &self,
         old: &SessionId,
         home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
+        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
         if self.has_home(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
     }
@@ -72,7 +72,7 @@ impl SessionCache {
     pub(super) fn issue_in(
         &self,
         home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
+        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
@@ -83,8 +83,8 @@ impl SessionCache {
                     let version = Version::new(version);
                     return Ok(IssuedSession { version, ..self.confirm(signed) });
                 }
-                Err(Refusal::Taken) => {}
-                Err(refusal) => return Err(self.refuse(refusal)),
+                Err(WriteError::IdTaken) => {}
+                Err(error) => return Err(self.public_error(error)),
             }
         }
         Err(self.full())
@@ -95,27 +95,25 @@ impl SessionCache {
     pub(super) fn with_room<R>(
         &self,
         home: Home,
-        verb: impl Fn() -> Result<R, Refusal>,
-    ) -> Result<R, Refusal> {
+        verb: impl Fn() -> Result<R, WriteError>,
+    ) -> Result<R, WriteError> {
         let answer = verb();
-        let Err(Refusal::Unfinished { words }) = answer else { return answer };
+        let Err(WriteError::Unfinished { words }) = answer else { return answer };
         let is_made = |_| self.write(home, |shard, _| shard.make_hole(words));
         let answer = if (0..HOLDS).any(is_made) { verb() } else { answer };
-        answer.map_err(|refusal| match refusal {
-            Refusal::Unfinished { .. } => Refusal::Full,
-            refusal => refusal,
+        answer.map_err(|error| match error {
+            WriteError::Unfinished { .. } => Error::Full.into(),
+            error => error,
         })
     }
 
-    /// The error of a refusal. That there was no room is counted.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Gone => Error::Gone,
-            Refusal::Rotated => Error::Rotated,
-            Refusal::Conflict => Error::Conflict,
-            Refusal::Over => Error::LifetimeOver,
-            Refusal::TooMany => Error::TooManySessions,
-            Refusal::Full | Refusal::Unfinished { .. } | Refusal::Taken => self.full(),
+    /// Returns the public error, and counts `Full`.
+    pub(super) fn public_error(&self, error: WriteError) -> Error {
+        match error {
+            WriteError::Verb(Error::Full) | WriteError::Unfinished { .. } | WriteError::IdTaken => {
+                self.full()
+            }
+            WriteError::Verb(error) => error,
         }
     }
 

@@ -4,11 +4,12 @@
 //! past its deadline is not there, whether its memory was given back or not.
 
 use super::{
-    Newcomer, Refusal, Shard,
+    Newcomer, Shard, WriteError,
     entry::{Entry, Head, Label, Times},
     index::Vacancy,
     region::Offset,
 };
+use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EndReason,
@@ -120,16 +121,16 @@ impl Shard {
         len: usize,
         own: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), Refusal> {
+    ) -> Result<(Vacancy, Offset), WriteError> {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
             self.vacancy(&newcomer.stamp.id)?;
             if limit.then == SessionLimitPolicy::Reject {
                 self.counts.session_limit_hits += 1;
-                return Err(Refusal::TooMany);
+                return Err(Error::TooManySessions.into());
             }
             // It may be evicted for a session with a user, so ending it leaves this sum as it is.
             if !self.can_fit(newcomer.need(len, own)) {
-                return Err(Refusal::Full);
+                return Err(Error::Full.into());
             }
             self.bury(stalest, EndReason::SessionLimit, now);
             self.counts.session_limit_hits += 1;

@@ -8,7 +8,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Found, Miss, Moment, News, Plan, Proof,
+    Found, Miss, Moment, News, Plan, Proof, ReadError,
     entry::{Facts, Flags, Head},
     glimpse::Glimpse,
     index::{Choice, Seen, Spot, Spots, Table},
@@ -54,10 +54,9 @@ impl View {
         Glimpse::at(words, queues::next_to_go(words, Plan::QUEUES)?)
     }
 
-    /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
-    /// somebody wrote meanwhile.
+    /// Finds a session and copies its data out. The buffer is undefined unless it is found.
     ///
-    /// The moment is asked for at the end, so that nothing that the caller waits for waits for the clock.
+    /// `moment` is called last, so that the lookup does not wait for the clock.
     #[inline(always)]
     pub(crate) fn read(
         &self,
@@ -66,34 +65,40 @@ impl View {
         proof: &Proof,
         moment: impl FnOnce() -> Moment,
         data: &mut BytesMut,
-    ) -> Option<Result<Found, Miss>> {
+    ) -> Result<Found, ReadError> {
         let words = self.region.words();
-        let mut seen = self.table.see(spot, Choice::First)?;
+        let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
         let mut entry = find(words, seen, spot, id)?;
         if entry.is_none() && seen.is_still() {
-            seen = self.table.see(spot, Choice::Second)?;
+            seen = self.table.see(spot, Choice::Second).ok_or(ReadError::Torn)?;
             entry = find(words, seen, spot, id)?;
         }
         match entry {
             Some(entry) => copy(seen, entry, proof, moment, data),
-            None => seen.is_still().then_some(Err(Miss::Absent)),
+            None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
+            None => Err(ReadError::Torn),
         }
     }
 }
 
-/// The entry of an id, if a line leads to one. `None` if the line leads out of the region.
+/// Returns the entry of an id, if the bucket refers to one. An offset outside the region is torn.
 #[inline(always)]
-fn find<'r>(words: Words<'r>, seen: Seen<'_>, spot: Spot, id: &Id) -> Option<Option<Glimpse<'r>>> {
+fn find<'r>(
+    words: Words<'r>,
+    seen: Seen<'_>,
+    spot: Spot,
+    id: &Id,
+) -> Result<Option<Glimpse<'r>>, ReadError> {
     for at in seen.offsets(spot) {
-        let entry = Glimpse::at(words, at)?;
+        let entry = Glimpse::at(words, at).ok_or(ReadError::Torn)?;
         if entry.id() == *id {
-            return Some(Some(entry));
+            return Ok(Some(entry));
         }
     }
-    Some(None)
+    Ok(None)
 }
 
-/// Judges an entry, and copies its data if it may be had.
+/// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
 fn copy(
     seen: Seen<'_>,
@@ -101,39 +106,40 @@ fn copy(
     proof: &Proof,
     moment: impl FnOnce() -> Moment,
     data: &mut BytesMut,
-) -> Option<Result<Found, Miss>> {
+) -> Result<Found, ReadError> {
     // Each word is loaded once: one that is loaded again is loaded again, used or not.
     let facts = Facts::of(&entry);
     let is_proven = proof.holds(|| entry.stamp());
-    // Now the length may be believed.
+    // The bucket is unchanged, so the length is valid.
     if !seen.is_still() {
-        return None;
+        return Err(ReadError::Torn);
     }
     let flags = facts.flags();
     if !is_proven {
-        return Some(Err(Miss::Unproven));
+        return Err(ReadError::Miss(Miss::Unproven));
     }
     if flags.has(Flags::ALIAS) {
-        return Some(Err(Miss::Rotated));
+        return Err(ReadError::Miss(Miss::Rotated));
     }
     fit(data, facts.len());
-    entry.read(flags, data)?;
-    let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
+    entry.read(flags, data).ok_or(ReadError::Torn)?;
+    let user =
+        if flags.has(Flags::USER) { Some(entry.user().ok_or(ReadError::Torn)?) } else { None };
     if !seen.is_still() {
-        return None;
+        return Err(ReadError::Torn);
     }
     let Moment { now, horizon } = moment();
     if facts.times().created < horizon {
-        return Some(Err(Miss::Absent));
+        return Err(ReadError::Miss(Miss::Absent));
     }
     if facts.deadline() <= now {
-        return Some(Err(Miss::Expired));
+        return Err(ReadError::Miss(Miss::Expired));
     }
     let (facts, news) = news(facts, now);
-    Some(Ok(Found { user, facts, news, now }))
+    Ok(Found { user, facts, news, now })
 }
 
-/// Makes a buffer so long.
+/// Sets the length of a buffer. It never shrinks the capacity.
 #[inline(always)]
 fn fit(data: &mut BytesMut, len: usize) {
     if data.len() < len { grow(data, len) } else { data.truncate(len) }

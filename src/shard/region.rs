@@ -260,6 +260,7 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
 
     #[inline(always)]
     fn word(&self, word: u32) -> &W {
+        debug_assert!((word as usize) < LEN, "word {word} of a chunk of {LEN}");
         &self.0[word as usize % LEN]
     }
 }

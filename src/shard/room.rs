@@ -7,13 +7,14 @@
 //! sessions in sum, in words and in places of the index. One more of them displaces some of them.
 
 use super::{
-    Refusal, Shard,
+    Shard, WriteError,
     entry::Entry,
     heap::Heap,
     list,
     queues::{Queue, Rank, Tally},
     region::Offset,
 };
+use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};
 
 /// What a newcomer needs.
@@ -39,7 +40,7 @@ impl Need {
 impl Shard {
     /// A block for a newcomer. `Full` if it cannot be had; then nothing was evicted. `Unfinished` if it can be had once
     /// [`make_hole`](Self::make_hole) has made a hole for it.
-    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Result<Offset, Refusal> {
+    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Result<Offset, WriteError> {
         if let Some(at) = self.try_take(need) {
             return Ok(at);
         }
@@ -48,14 +49,14 @@ impl Shard {
         let mut rounds = 0..EXPIRY_ROUNDS;
         while self.advance(now, steps).more && !self.can_fit(need) && rounds.next().is_some() {}
         if !self.can_fit(need) {
-            return Err(Refusal::Full);
+            return Err(Error::Full.into());
         }
         self.evict_for(need, now)
     }
 
     /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
     /// more is evicted, as far as that is permitted.
-    fn evict_for(&mut self, mut need: Need, now: Tick) -> Result<Offset, Refusal> {
+    fn evict_for(&mut self, mut need: Need, now: Tick) -> Result<Offset, WriteError> {
         let kept_id = need.keep.map(|at| Entry::at(&self.region, at).id());
         let (mut evicted, mut has_moved) = (0, false);
         loop {
@@ -79,14 +80,14 @@ impl Shard {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim, need, now).ok_or(Refusal::Full);
+                return self.take_over(victim, need, now).ok_or(WriteError::Verb(Error::Full));
             }
             self.evict(victim, now);
         }
         let is_promised = evicted > 0 || has_moved;
         let moved = if has_moved { None } else { self.take_by_moving(need.words) };
-        let unfinished = Refusal::Unfinished { words: need.words };
-        moved.ok_or(if is_promised { unfinished } else { Refusal::Full })
+        let unfinished = WriteError::Unfinished { words: need.words };
+        moved.ok_or(if is_promised { unfinished } else { Error::Full.into() })
     }
 
     /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.

@@ -5,7 +5,7 @@
 //! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Limit, Newcomer, Refusal, Shard,
+    Limit, Newcomer, Shard, WriteError,
     aliases::Family,
     entry::{self, Entry, Flags, Head, Stamp, Times},
     index::Place,
@@ -14,6 +14,7 @@ use super::{
     room::Need,
     touched,
 };
+use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EventKind,
@@ -30,12 +31,12 @@ impl Shard {
         target: &SessionId,
         grace: Tick,
         now: Tick,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, WriteError> {
         let (_, at) = self.by_its_own_id(id, now)?;
         let vacancy = self.vacancy(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
         let alias = self.make_room(need, now).ok();
-        let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+        let (place, at) = self.find(id).ok_or(Error::Gone)?;
         let line = Entry::at(&self.region, at).line();
         // Without a grace period there is none for a thread that still sees an earlier tick either.
         let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
@@ -74,7 +75,7 @@ impl Shard {
         limit: Limit,
         now: Tick,
         newcomer: impl FnOnce(Times, Tick) -> Newcomer<'a>,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, WriteError> {
         let (place, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
@@ -82,15 +83,15 @@ impl Shard {
         let data = newcomer.data;
         if data.is_some_and(|(version, _)| version != line.version()) {
             self.conflict(at, now);
-            return Err(Refusal::Conflict);
+            return Err(Error::Conflict.into());
         }
         if newcomer.times.is_over(now) {
-            return Err(Refusal::Over);
+            return Err(Error::LifetimeOver.into());
         }
         let len = data.map_or(line.len(), |(_, data)| data.len());
         let Some(home) = home else {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
-            let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+            let (place, at) = self.find(id).ok_or(Error::Gone)?;
             let version = take_over(Entry::at(&self.region, to), Entry::at(&self.region, at), data);
             let new = Entry::at(&self.region, to);
             new.set_flags(new.flags().with(Flags::ALIASED));
@@ -114,10 +115,10 @@ impl Shard {
     }
 
     /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
-    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), Refusal> {
-        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), WriteError> {
+        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
-        if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
+        if is_own { Ok((place, at)) } else { Err(Error::Rotated.into()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing to a session that is there: its data, in its block or in a larger one, and its times.
 
 use super::{
-    Refusal, STEPS_PER_WRITE, Shard,
+    STEPS_PER_WRITE, Shard, WriteError,
     entry::{Entry, Flags, Head, Times, WHEEL},
     list, rank,
     region::Offset,
@@ -18,13 +18,13 @@ impl Shard {
         version: u32,
         data: &[u8],
         now: Tick,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, WriteError> {
         self.advance(now, STEPS_PER_WRITE);
-        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
             self.conflict(at, now);
-            return Err(Refusal::Conflict);
+            return Err(Error::Conflict.into());
         }
         let next = version.wrapping_add(1);
         let at = if data.len() <= entry.room() {
@@ -91,13 +91,13 @@ impl Shard {
         data: &[u8],
         version: u32,
         now: Tick,
-    ) -> Result<Offset, Refusal> {
+    ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
         let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
         let need = Need { words, rank, place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
-        let (place, from) = self.find(&id).ok_or(Refusal::Gone)?;
+        let (place, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
