@@ -1,6 +1,6 @@
 //! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
 
-use super::{Inner, IssuedSession, SessionCache, Version, horizon::Creation};
+use super::{Inner, IssuedSession, Version, horizon::Creation};
 use crate::{
     clock::{Tick, to_tick},
     config::{Lifetime, Timeouts},
@@ -14,7 +14,7 @@ use crate::{
     sync::Relaxed,
 };
 
-impl SessionCache {
+impl Inner {
     /// Creates a session without a user, in the emptier of two shards, or in the other if there is no room.
     pub(super) fn create_anonymous(
         &self,
@@ -43,10 +43,10 @@ impl SessionCache {
         timeouts: Timeouts,
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
-        let view = &self.0.stripes[usize::from(id.home)].view;
-        view.prefetch(self.0.spots.of(&id.id));
+        let view = &self.stripes[usize::from(id.home)].view;
+        view.prefetch(self.spots.of(&id.id));
         let signed = self.sign(id);
-        view.prefetch_links(&self.0.spots);
+        view.prefetch_links(&self.spots);
         self.with_room(id.home, || {
             self.write(id.home, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
@@ -121,11 +121,10 @@ impl SessionCache {
     /// call, since that is what takes the time.
     pub(super) fn mint(&self) -> Result<(Id, [Home; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
-        (self.0.settings.entropy)(&mut bytes)?;
+        (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
         let homes = self.two_homes(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        let [first, second] =
-            homes.map(|home| self.0.stripes[usize::from(home)].room.load(Relaxed));
+        let [first, second] = homes.map(|home| self.stripes[usize::from(home)].room.load(Relaxed));
         let homes = if second > first { [homes[1], homes[0]] } else { homes };
         Ok((Id::from_bytes(id), homes))
     }
@@ -133,14 +132,14 @@ impl SessionCache {
     /// Two different shards, if there are two.
     fn two_homes(&self, one: u16, other: u16) -> [Home; 2] {
         let first = self.home(one);
-        let others = self.0.stripes.len() as u16 - 1;
+        let others = self.stripes.len() as u16 - 1;
         let step = other.checked_rem(others).map_or(0, |step| step + 1);
         [first, first ^ step]
     }
 
     /// Signs an id.
     fn sign(&self, id: SessionId) -> Signed {
-        let (parts, epoch) = self.0.keys.sign(id.home, &id.id);
+        let (parts, epoch) = self.keys.sign(id.home, &id.id);
         let stamp = Stamp { id: id.id, tag: parts.tag, key: parts.key };
         Signed { id, parts, stamp, epoch }
     }
@@ -148,7 +147,7 @@ impl SessionCache {
     /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
     /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
     fn confirm(&self, mut signed: Signed) -> IssuedSession {
-        while self.0.keys.epoch() != signed.epoch && !self.0.keys.verify(&signed.parts) {
+        while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
             self.write(signed.id.home, |shard, _| shard.restamp(&signed.stamp));
         }
@@ -159,9 +158,9 @@ impl SessionCache {
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
     /// ended before.
     pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
-        let Inner { idle_timeout, lifetime, .. } = *self.0;
+        let Inner { idle_timeout, lifetime, .. } = *self;
         let end = now.saturating_add(lifetime);
-        let Creation { created, horizon } = self.0.horizon.creation(now);
+        let Creation { created, horizon } = self.horizon.creation(now);
         shard.renew(horizon);
         let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
         self.change(times, now, timeouts, now)
@@ -169,11 +168,11 @@ impl SessionCache {
 
     /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
     pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
-        let cap = |span| to_tick(span).min(self.0.idle_timeout);
+        let cap = |span| to_tick(span).min(self.idle_timeout);
         let idle_timeout = timeouts.idle_timeout.map_or(times.idle_timeout, cap);
         // After several `end_all` in one tick, sessions are created in a tick to come.
         let start = start.min(now);
-        let latest = start.saturating_add(self.0.lifetime);
+        let latest = start.saturating_add(self.lifetime);
         let end = match timeouts.lifetime {
             None => times.end,
             Some(Lifetime::FromStart(span)) => start.saturating_add(to_tick(span)).min(latest),
@@ -202,7 +201,7 @@ const HOLDS: usize = 64;
 #[cfg(all(test, not(sessile_loom)))]
 mod tests {
     use super::*;
-    use crate::KeyRing;
+    use crate::{KeyRing, SessionCache};
 
     #[test]
     fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
@@ -210,18 +209,18 @@ mod tests {
         let settings = SessionCache::builder().memory(8 << 20).keys(ring());
         let cache = settings.build().expect("settings that hold");
         for _ in 0..10 {
-            let (id, [home, _]) = cache.mint().expect("random bytes");
-            let signed = cache.sign(SessionId { id, home });
+            let (id, [home, _]) = cache.0.mint().expect("random bytes");
+            let signed = cache.0.sign(SessionId { id, home });
             // One fresh key in 256 has the number of one before.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
-            let made = cache.write(home, |shard, now| {
-                let times = cache.new_times(shard, Timeouts::new(), now);
+            let made = cache.0.write(home, |shard, now| {
+                let times = cache.0.new_times(shard, Timeouts::new(), now);
                 let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
-                shard.create(&newcomer, cache.limit(), b"data", None, now)
+                shard.create(&newcomer, cache.0.limit(), b"data", None, now)
             });
             assert_eq!(made, Ok(()));
-            let issued = cache.confirm(signed);
+            let issued = cache.0.confirm(signed);
             let opens = |token: &Token| {
                 cache.open_token(token.as_str().as_bytes(), &mut bytes::BytesMut::new()).is_some()
             };

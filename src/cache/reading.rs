@@ -6,7 +6,7 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Inner, Record, SessionCache, Stripe, Version,
+    Inner, Record, Stripe, Version,
     aliases::{Reuses, Step},
     stats::Cause,
 };
@@ -16,7 +16,7 @@ use crate::{
     shard::{Found, Miss, Moment, News, Proof, ReadError, entry::Head},
 };
 
-impl SessionCache {
+impl Inner {
     /// Parses, finds and proves one candidate.
     ///
     /// A tag equal to the one kept, under a key that is valid, proves a token.
@@ -27,7 +27,7 @@ impl SessionCache {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let Inner { keys, settings, counters, .. } = &*self.0;
+        let Inner { keys, settings, counters, .. } = self;
         let Some(token) = Parts::parse(value) else {
             counters.count(Cause::Malformed);
             return None;
@@ -69,7 +69,7 @@ impl SessionCache {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        if !self.0.keys.verify(token) {
+        if !self.keys.verify(token) {
             return self.reject(Cause::Forged);
         }
         let id = SessionId { id: token.id, home: token.home };
@@ -82,7 +82,7 @@ impl SessionCache {
     /// Counts why a candidate opens nothing. A reuse is counted when the others were tried.
     fn reject(&self, cause: Cause) -> Option<Record> {
         if cause != Cause::Reused {
-            self.0.counters.count(cause);
+            self.counters.count(cause);
         }
         None
     }
@@ -126,8 +126,8 @@ impl SessionCache {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Found, ReadError> {
-        let spot = self.0.spots.of(&id.id);
-        let Some(stripe) = self.0.stripes.get(usize::from(id.home)) else {
+        let spot = self.spots.of(&id.id);
+        let Some(stripe) = self.stripes.get(usize::from(id.home)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = stripe.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
@@ -172,7 +172,7 @@ impl SessionCache {
     /// The record of what was found, written once, where it is to be.
     #[inline(always)]
     pub(super) fn hit(&self, id: SessionId, found: &Found) -> Record {
-        self.0.counters.count(Cause::Hit);
+        self.counters.count(Cause::Hit);
         Record {
             id,
             version: Version::new(found.facts.version()),
@@ -192,11 +192,11 @@ impl SessionCache {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Result<Found, Miss> {
-        let stripe = &self.0.stripes[usize::from(id.home)];
+        let stripe = &self.stripes[usize::from(id.home)];
         self.write(id.home, |shard, now| {
             let moment = Moment { now, horizon: self.horizon() };
             let mut read = |id, proof| {
-                let spot = self.0.spots.of(id);
+                let spot = self.spots.of(id);
                 stripe.view.read(spot, id, proof, || moment, buffer).map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.
@@ -250,7 +250,7 @@ impl SessionCache {
     ) -> Option<Record> {
         if found.is_none() {
             buffer.clear();
-            self.0.counters.count(Cause::Miss);
+            self.counters.count(Cause::Miss);
             self.act_on(reuses);
         }
         found

@@ -5,7 +5,7 @@
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, MaintenanceReport, SessionCache, Stripe, stats::Cause};
+use super::{Inner, MaintenanceReport, Stripe, stats::Cause};
 use crate::{
     clock::Tick,
     cookie::Parts,
@@ -15,26 +15,26 @@ use crate::{
     sync::{AtomicU32, Guard, Lock, Relaxed},
 };
 
-impl SessionCache {
+impl Inner {
     #[inline]
     pub(super) fn now(&self) -> Tick {
-        self.0.settings.clock.now()
+        self.settings.clock.now()
     }
 
     /// The id of a token whose whole MAC is right.
     pub(super) fn prove(&self, value: &[u8]) -> Option<SessionId> {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
-            Some(token) if !self.0.keys.verify(&token) => Err(Cause::Forged),
+            Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
             Some(token) => Ok(SessionId { id: token.id, home: token.home }),
         };
-        proven.map_err(|cause| self.0.counters.count(cause)).ok()
+        proven.map_err(|cause| self.counters.count(cause)).ok()
     }
 
     /// What was created before this has ended.
     #[inline]
     pub(super) fn horizon(&self) -> Tick {
-        self.0.horizon.tick()
+        self.horizon.tick()
     }
 
     /// The lock of a shard, which has heard of what ended with all others.
@@ -46,12 +46,12 @@ impl SessionCache {
 
     /// The shards, locked one after the other.
     pub(super) fn shards(&self) -> impl Iterator<Item = Guard<'_, Shard>> {
-        self.0.stripes.iter().map(|stripe| self.lock(stripe))
+        self.stripes.iter().map(|stripe| self.lock(stripe))
     }
 
     /// Writes to a shard, at the time at which its lock is held, and publishes what room it has.
     pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
-        let stripe = &self.0.stripes[usize::from(home)];
+        let stripe = &self.stripes[usize::from(home)];
         let mut shard = self.lock(stripe);
         let now = self.now();
         let answer = shard.attempt(|shard| verb(shard, now));
@@ -79,7 +79,7 @@ impl SessionCache {
         if home == other {
             return self.write(home, |shard, now| verb(shard, None, now));
         }
-        let [one, two] = [home, other].map(|home| &*self.0.stripes[usize::from(home)]);
+        let [one, two] = [home, other].map(|home| &*self.stripes[usize::from(home)]);
         let (mut first, mut second);
         if home < other {
             first = self.lock(one);
@@ -104,7 +104,7 @@ impl SessionCache {
         budget: usize,
         done: &mut MaintenanceReport,
     ) -> bool {
-        let stripe = &self.0.stripes[home];
+        let stripe = &self.stripes[home];
         loop {
             let slice = SLICE.min(budget - done.visited);
             let mut shard = self.lock(stripe);
@@ -126,17 +126,17 @@ impl SessionCache {
     }
 
     pub(super) fn has_home(&self, id: &SessionId) -> bool {
-        usize::from(id.home) < self.0.stripes.len()
+        usize::from(id.home) < self.stripes.len()
     }
 
     /// The number of shards is a power of two, so that any 16 bits name one.
     pub(super) fn home(&self, bits: u16) -> Home {
-        bits & (self.0.stripes.len() - 1) as u16
+        bits & (self.stripes.len() - 1) as u16
     }
 
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
     pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
-        let Inner { settings, counters, .. } = &*self.0;
+        let Inner { settings, counters, .. } = self;
         if settings.admission.as_ref().is_none_or(|admits| admits(key)) {
             return Ok(());
         }
@@ -145,12 +145,12 @@ impl SessionCache {
     }
 
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
-        let (given, max) = (data.len(), self.0.settings.max_session_size);
+        let (given, max) = (data.len(), self.settings.max_session_size);
         if given > max { Err(Error::TooLarge { given, max }) } else { Ok(()) }
     }
 
     pub(super) fn full(&self) -> Error {
-        self.0.counters.count(Cause::Full);
+        self.counters.count(Cause::Full);
         Error::Full
     }
 }
