@@ -4,16 +4,16 @@
 mod admission;
 mod aliases;
 mod build;
-mod exposition;
-mod horizon;
-mod issuing;
+mod cutoff;
+mod issue;
 mod maintenance;
 mod options;
-mod reading;
+mod prometheus;
+mod read;
 mod record;
-mod route;
 pub(crate) mod stats;
 mod users;
+mod write;
 
 use core::fmt;
 use std::{io, sync::Arc, time::Duration};
@@ -32,7 +32,7 @@ use crate::{
     sync::{AtomicU32, Lock, Relaxed},
 };
 use aliases::{Reuses, Step};
-use horizon::Horizon;
+use cutoff::Horizon;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use options::{CreateOptions, SignInOptions, UserInfo};
 pub use record::{IssuedSession, Record, Version};

@@ -77,6 +77,6 @@ pub mod internals {
     pub use crate::sync::{Fence, Lock, modelled};
     pub use crate::{
         cookie::internals as cookie,
-        shard::{heap, list, region, version, wheel},
+        shard::{list, region, seqlock, tlsf, wheel},
     };
 }

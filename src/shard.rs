@@ -7,25 +7,25 @@
 
 mod aliases;
 mod counts;
-mod devices;
-mod ending;
+mod end;
 pub(crate) mod entry;
-mod glimpse;
-mod head;
-pub mod heap;
+pub(crate) mod eviction;
+mod header;
 pub(crate) mod index;
+mod layout;
 pub mod list;
-mod plan;
-pub(crate) mod queues;
+mod make_room;
 mod read;
 pub mod region;
-mod room;
-mod rotation;
-mod saving;
-mod users;
+mod rotate;
+mod save;
+pub mod seqlock;
+pub mod tlsf;
+mod unlocked_entry;
+mod user_index;
+mod user_sessions;
 #[cfg(feature = "__internals")]
 mod validate;
-pub mod version;
 pub mod wheel;
 
 use crate::{
@@ -38,18 +38,18 @@ use crate::{
 };
 pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
-pub use devices::SessionLimitPolicy;
-pub(crate) use devices::{Limit, Listed};
 use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
-use heap::Heap;
+use eviction::{Queue, Queues, Rank, Tally};
 pub(crate) use index::Spots;
 use index::{Index, Place, Spot, Vacancy};
-pub(crate) use plan::Plan;
-use queues::{Queue, Queues, Rank, Tally};
+pub(crate) use layout::Plan;
+use make_room::Need;
 pub(crate) use read::View;
 use region::{Arena, Offset, Region};
-use room::Need;
-use users::Users;
+use tlsf::Heap;
+use user_index::Users;
+pub use user_sessions::SessionLimitPolicy;
+pub(crate) use user_sessions::{Limit, Listed};
 use wheel::Wheel;
 
 /// A shard.
@@ -316,7 +316,7 @@ impl Shard {
             room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
             room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
         }
-        room.words.min(room.entries.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
+        room.words.min(room.entries.saturating_mul(Entry::size(layout::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.

@@ -21,7 +21,7 @@ use sessile::{
         Fence, Lock,
         modelled::{Modelled, drop_fence},
         region::{Line, Region},
-        version,
+        seqlock,
     },
 };
 
@@ -166,10 +166,10 @@ mod reads {
 
     fn read(words: &Words) -> &'static str {
         let line = line(words);
-        let Some((_, seen)) = version::begin(line) else { return "somebody writes" };
+        let Some((_, seen)) = seqlock::begin(line) else { return "somebody writes" };
         let offset = line.load(OFFSET);
         let block = [BLOCK, BLOCK + 1].map(|at| words.load(at));
-        if !version::is_still(line, seen) {
+        if !seqlock::is_still(line, seen) {
             return "somebody wrote";
         }
         match (offset, block) {
@@ -191,7 +191,7 @@ mod reads {
             let words = words();
             let theirs = words.clone();
             let reader = thread::spawn(move || read(&theirs));
-            version::write(line(&words), || store_block(&words));
+            seqlock::write(line(&words), || store_block(&words));
             reader.join().expect("it reads")
         });
     }
@@ -213,7 +213,7 @@ mod reads {
                 }
             });
             let mut is_removed = lock.lock();
-            version::write(line(&words), || words.store(OFFSET, 0));
+            seqlock::write(line(&words), || words.store(OFFSET, 0));
             *is_removed = true;
             drop(is_removed);
             taker.join().expect("it writes or not");

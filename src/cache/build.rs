@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
+use super::{Inner, SessionCache, Stripe, cutoff::Horizon, stats::Counters};
 use crate::{
     config::SessionCacheBuilder,
     cookie::{Keys, Prf, Reader},

@@ -3,7 +3,7 @@
 use crossbeam::utils::CachePadded;
 
 use crate::{
-    shard::{Shard, queues::Queue, region::WORD},
+    shard::{Shard, eviction::Queue, region::WORD},
     sync::{Acquire, AtomicU64, Relaxed, Release},
 };
 

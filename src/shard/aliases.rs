@@ -14,7 +14,7 @@
 //! never leads to an id that was forgotten before it, unless memory was short.
 //!
 //! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
-//! found through the chains of [`Users`](super::users::Users), so a session's entry has no link to them. What has
+//! found through the chains of [`Users`](super::user_index::Users), so a session's entry has no link to them. What has
 //! passed its deadline counts as forgotten, whether it was freed or not.
 
 use super::{

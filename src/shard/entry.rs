@@ -32,11 +32,11 @@
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
 //! tick. An entry knows where its fields are, and nothing of what they are for.
 
-pub(crate) use super::head::{Facts, Flags, Head, Line, Stamp, Times};
+pub(crate) use super::header::{Facts, Flags, Head, Line, Stamp, Times};
 use super::{
-    head::LABEL_MOST,
-    heap::Heap,
+    header::LABEL_MOST,
     region::{Offset, Pair, Region, WORD},
+    tlsf::Heap,
 };
 use crate::{
     clock::Tick,

@@ -17,7 +17,7 @@ use ahash::RandomState;
 
 use super::{
     region::{Arena, LINE, Line, Lines, Offset, Pair},
-    version::{self, Version},
+    seqlock::{self, Version},
 };
 use crate::id::Id;
 
@@ -94,7 +94,7 @@ impl Table {
     #[inline(always)]
     pub(crate) fn see(&self, spot: Spot, choice: Choice) -> Option<Seen<'_>> {
         let line = self.0.line(spot.line(choice));
-        let (tags, version) = version::begin(line)?;
+        let (tags, version) = seqlock::begin(line)?;
         Some(Seen { line, tags: [line.load(0), tags], version })
     }
 
@@ -115,7 +115,7 @@ impl Seen<'_> {
     /// Whether the line, and what its offsets lead to, is still as it was.
     #[inline(always)]
     pub(crate) fn is_still(self) -> bool {
-        version::is_still(self.line, self.version)
+        seqlock::is_still(self.line, self.version)
     }
 }
 
@@ -203,18 +203,18 @@ impl Index {
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
     pub(crate) fn write<R>(&self, place: Place, stores: impl FnOnce() -> R) -> R {
-        version::write(self.table.0.line(place.line), stores)
+        seqlock::write(self.table.0.line(place.line), stores)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         for line in (0..self.table.0.count()).map(|line| self.table.0.line(line)) {
-            version::write(line, || {
-                let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
+            seqlock::write(line, || {
+                let version = Pair { low: 0, ..Pair::unpack(line.load(seqlock::WORD)) };
                 (0..LINE)
-                    .filter(|&word| word != version::WORD)
+                    .filter(|&word| word != seqlock::WORD)
                     .for_each(|word| line.store(word, 0));
-                line.store(version::WORD, version.pack());
+                line.store(seqlock::WORD, version.pack());
             });
         }
         self.len = 0;
@@ -229,7 +229,7 @@ impl Index {
             let empty: Vec<_> = matches(tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
             all.extend(used.map(|way| offset(line, way)));
-            let version = version::begin(line);
+            let version = seqlock::begin(line);
             assert!(version.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
@@ -294,7 +294,7 @@ fn offset(line: Line<'_>, way: u32) -> Offset {
 }
 
 fn tags(line: Line<'_>) -> [u64; 2] {
-    [line.load(0), line.load(version::WORD)]
+    [line.load(0), line.load(seqlock::WORD)]
 }
 
 #[inline]
@@ -345,12 +345,12 @@ impl Iterator for Ways {
 
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
-const OFFSETS: u32 = version::WORD + 1;
+const OFFSETS: u32 = seqlock::WORD + 1;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The second word holds four tags; the version is above them.
 const SECOND_WORD: u64 = 0x8080_8080;
-const _: () = assert!(version::WORD == 1, "four tags stand below the version");
+const _: () = assert!(seqlock::WORD == 1, "four tags stand below the version");
 const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fill a line");
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Reading without the lock: a session is found, proven and copied out while others may write.
 //!
 //! Nothing is believed, a miss included, before the version of the index line says that nobody wrote
-//! meanwhile (`version`); until then an offset or a length may be any number, so it is compared with the
+//! meanwhile (`seqlock`); until then an offset or a length may be any number, so it is compared with the
 //! region first. A reader writes nothing: that a session was used, or has to be touched, is left to the
 //! caller, who does it under the lock. Under the lock a reader always succeeds.
 
@@ -10,11 +10,11 @@ use bytes::BytesMut;
 use super::{
     Found, Miss, Moment, News, Plan, Proof, ReadError,
     entry::{Facts, Flags, Head},
-    glimpse::Glimpse,
+    eviction,
     index::{Choice, Seen, Spot, Spots, Table},
-    queues,
     region::{Region, Words},
     touched,
+    unlocked_entry::Glimpse,
 };
 use crate::{clock::Tick, id::Id};
 
@@ -51,7 +51,7 @@ impl View {
 
     fn victim(&self) -> Option<Glimpse<'_>> {
         let words = self.region.words();
-        Glimpse::at(words, queues::next_to_go(words, Plan::QUEUES)?)
+        Glimpse::at(words, eviction::next_to_go(words, Plan::QUEUES)?)
     }
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found.
@@ -154,7 +154,7 @@ fn grow(data: &mut BytesMut, len: usize) {
 fn news(facts: Facts, now: Tick) -> (Facts, News) {
     match touched(&facts.times(), now) {
         Some(idle) => (facts.with_idle(idle), News::Touch),
-        None if queues::is_news(facts.flags()) => (facts, News::Use),
+        None if eviction::is_news(facts.flags()) => (facts, News::Use),
         None => (facts, News::None),
     }
 }

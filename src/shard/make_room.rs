@@ -9,10 +9,10 @@
 use super::{
     Shard, WriteError,
     entry::Entry,
-    heap::Heap,
+    eviction::{Queue, Rank, Tally},
     list,
-    queues::{Queue, Rank, Tally},
     region::Offset,
+    tlsf::Heap,
 };
 use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};

@@ -7,10 +7,10 @@
 
 use super::{
     entry::{Entry, LABEL_LIMIT},
-    heap::Heap,
+    eviction::{Queues, Tally},
     index::{Index, Spots},
-    queues::{Queues, Tally},
     region::{LINE, Offset, WORD},
+    tlsf::Heap,
     wheel::Wheel,
 };
 

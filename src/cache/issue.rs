@@ -1,6 +1,6 @@
 //! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
 
-use super::{Inner, IssuedSession, Version, horizon::Creation};
+use super::{Inner, IssuedSession, Version, cutoff::Creation};
 use crate::{
     clock::{Tick, to_tick},
     config::{Lifetime, Timeouts},

@@ -8,10 +8,10 @@ use super::{
     Limit, Newcomer, Shard, WriteError,
     aliases::Family,
     entry::{self, Entry, Flags, Head, Stamp, Times},
+    eviction::Rank,
     index::Place,
-    queues::Rank,
+    make_room::Need,
     region::Offset,
-    room::Need,
     touched,
 };
 use crate::error::Error;

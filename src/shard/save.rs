@@ -3,9 +3,10 @@
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{Entry, Flags, Head, Times, WHEEL},
-    list, rank,
+    list,
+    make_room::Need,
+    rank,
     region::Offset,
-    room::Need,
     touch,
 };
 use crate::{clock::Tick, error::Error, id::Id};

@@ -4,9 +4,9 @@ use super::{
     Advanced, Ended, Shard,
     aliases::{Family, Lead},
     entry::{Entry, Head, WHEEL},
+    eviction::Queue,
     index::Place,
     list,
-    queues::Queue,
     region::Offset,
 };
 use crate::{
