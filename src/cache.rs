@@ -26,13 +26,13 @@ use crate::{
     config::{SessionCacheBuilder, Timeouts},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
-    events::{Event, Journal},
+    events::{Event, EventQueue},
     id::SessionId,
-    shard::{Plan, Proof, Shard, Spots, View},
+    shard::{IndexHasher, Layout, Proof, Shard, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
 use aliases::{Reuses, Step};
-use cutoff::Horizon;
+use cutoff::RevocationCutoff;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use options::{CreateOptions, SignInOptions, UserInfo};
 pub use record::{IssuedSession, Record, Version};
@@ -68,25 +68,25 @@ pub use users::SessionInfo;
 pub struct SessionCache(Arc<Inner>);
 
 struct Inner {
-    stripes: Box<[CachePadded<Stripe>]>,
-    spots: Spots,
+    locked_shards: Box<[CachePadded<LockedShard>]>,
+    spots: IndexHasher,
     keys: Keys,
     users: Prf,
     reader: Reader<'static>,
     counters: Counters,
-    journal: Journal,
+    journal: EventQueue,
     /// What was created before this has ended.
-    horizon: Horizon,
+    horizon: RevocationCutoff,
     /// Where maintenance goes on.
     cursor: AtomicU32,
-    plan: Plan,
+    plan: Layout,
     idle_timeout: Tick,
     lifetime: Tick,
     settings: SessionCacheBuilder,
 }
 
 /// A shard, its lock, and what is read without it.
-struct Stripe {
+struct LockedShard {
     view: CachePadded<View>,
     shard: Lock<Shard>,
     /// The room in the shard when it was last written to, in words.
@@ -178,7 +178,7 @@ impl SessionCache {
     /// [`Full`](Error::Full). Then nothing was changed.
     pub fn save(&self, id: &SessionId, version: Version, data: &[u8]) -> Result<Version, Error> {
         self.0.check_len(data)?;
-        if !self.0.has_home(id) {
+        if !self.0.has_shard(id) {
             return Err(Error::Gone);
         }
         let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
@@ -283,7 +283,7 @@ impl SessionCache {
     pub fn end_all(&self) {
         let now = self.0.now();
         // What matters is this one word: a verb that begins afterwards reads it.
-        let cutoff = self.0.horizon.move_on(now);
+        let cutoff = self.0.horizon.advance(now);
         self.0.journal.note(|| Event::of_all(cutoff, now));
     }
 
@@ -330,7 +330,7 @@ impl SessionCache {
     /// for some entries at a time. Nothing depends on this but memory: a session past its deadline is
     /// refused whether it was called or not.
     pub fn maintain(&self, budget: usize) -> MaintenanceReport {
-        let shards = self.0.stripes.len();
+        let shards = self.0.locked_shards.len();
         let first = self.0.cursor.load(Relaxed) as usize;
         let mut done = MaintenanceReport::default();
         for step in 0..shards {
@@ -416,7 +416,7 @@ impl SessionCache {
     /// How many anonymous sessions of so many bytes of data fit.
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
-        self.0.plan.sessions(data_len) * self.0.stripes.len()
+        self.0.plan.sessions(data_len) * self.0.locked_shards.len()
     }
 
     /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.
@@ -472,7 +472,7 @@ impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionCache")
             .field("memory", &self.0.settings.memory)
-            .field("shards", &self.0.stripes.len())
+            .field("shards", &self.0.locked_shards.len())
             .field("cookie_name", &self.0.settings.cookie_name)
             .finish_non_exhaustive()
     }

@@ -11,7 +11,7 @@ use core::{fmt, str::FromStr};
 use crate::{
     clock::Tick,
     error::HandleError,
-    id::{Home, UserHash},
+    id::{Place, UserHash},
 };
 
 /// The public name of a session: what lists and events call it, and what
@@ -41,13 +41,13 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     user: [u64; 2],
-    home: Home,
+    home: Place,
     serial: u32,
     created: Tick,
 }
 
 impl Handle {
-    pub(crate) fn new(user: Option<UserHash>, home: Home, serial: u32, created: Tick) -> Self {
+    pub(crate) fn new(user: Option<UserHash>, home: Place, serial: u32, created: Tick) -> Self {
         Self { user: user.map_or(NOBODY, |hash| hash.0), home, serial, created }
     }
 
@@ -57,7 +57,7 @@ impl Handle {
         (self.user != NOBODY).then_some(UserHash(self.user))
     }
 
-    pub(crate) fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Place {
         self.home
     }
 
@@ -88,7 +88,7 @@ impl FromStr for Handle {
         };
         Ok(Self {
             user: [part(0, 16), part(16, 16)],
-            home: part(32, 4) as Home,
+            home: part(32, 4) as Place,
             serial: part(36, 8) as u32,
             created: part(44, 8) as Tick,
         })

@@ -13,7 +13,7 @@ use crate::error::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId {
     pub(crate) id: Id,
-    pub(crate) home: Home,
+    pub(crate) home: Place,
 }
 
 /// A keyed 128-bit hash of a user's name. The key is drawn when the cache is built, so hashes of two
@@ -26,7 +26,7 @@ pub struct UserHash(pub(crate) [u64; 2]);
 pub(crate) struct Id(pub(crate) [u64; 2]);
 
 /// The number of a shard.
-pub(crate) type Home = u16;
+pub(crate) type Place = u16;
 
 /// Where random bytes come from: the operating system, unless a test says otherwise.
 pub(crate) type Entropy = fn(&mut [u8]) -> Result<(), Error>;

@@ -32,18 +32,20 @@ use crate::{
     clock::Tick,
     cookie::Tag,
     error::Error,
-    events::{EndReason, Event, EventKind, Journal},
+    events::{EndReason, Event, EventKind, EventQueue},
     handle::Handle,
-    id::{Home, Id, SessionId, UserHash},
+    id::{Id, Place, SessionId, UserHash},
 };
 pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
-use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
-use eviction::{Queue, Queues, Rank, Tally};
-pub(crate) use index::Spots;
-use index::{Index, Place, Spot, Vacancy};
-pub(crate) use layout::Plan;
-use make_room::Need;
+use entry::{
+    Entry, EntryMeta, EntryUser, Flags, HeaderFields, MAX_LABEL_LEN, Times, TokenParts, WHEEL,
+};
+use eviction::{Priority, Queue, Queues, Usage};
+pub(crate) use index::IndexHasher;
+use index::{Candidates, Index, Slot, VacantSlot};
+pub(crate) use layout::Layout;
+use make_room::SpaceRequest;
 pub(crate) use read::View;
 use region::{Arena, Offset, Region};
 use tlsf::Heap;
@@ -60,27 +62,27 @@ pub(crate) struct Shard {
     wheel: Wheel,
     queues: Queues,
     users: Users,
-    journal: Journal,
+    journal: EventQueue,
     /// Its number, for handles.
-    home: Home,
+    home: Place,
     /// How many entries there were.
     serial: u32,
-    plan: Plan,
+    plan: Layout,
     /// The block of the largest permitted session, in words.
     largest: u32,
     /// The longest idle timeout that a session may have.
     longest_idle: Tick,
     /// What aliases and anonymous sessions may come to, if anything is kept from them.
-    ceiling: Option<Tally>,
+    ceiling: Option<Usage>,
     counts: Counts,
 }
 
 /// A session that wants in.
 #[derive(Clone, Copy)]
-pub(crate) struct Newcomer<'a> {
-    pub(crate) stamp: Stamp,
+pub(crate) struct NewEntry<'a> {
+    pub(crate) stamp: TokenParts,
     pub(crate) times: Times,
-    pub(crate) member: Option<Member<'a>>,
+    pub(crate) member: Option<EntryUser<'a>>,
     /// What is saved to a session in one with a sign-in, if it has that version.
     pub(crate) data: Option<(u32, &'a [u8])>,
 }
@@ -115,23 +117,23 @@ pub(crate) enum ReadError {
 
 /// A session that was read, its data apart.
 #[derive(Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Hit {
     pub(crate) user: Option<UserHash>,
-    pub(crate) facts: Facts,
-    pub(crate) news: News,
+    pub(crate) facts: EntryMeta,
+    pub(crate) news: AccessUpdate,
     pub(crate) now: Tick,
 }
 
 /// A read, as of when: now, and what was created before when has ended.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct ReadTime {
     pub(crate) now: Tick,
     pub(crate) horizon: Tick,
 }
 
 /// What is to be noted of a session that was read: what the shard knows already is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum AccessUpdate {
     None,
     /// That it was used, which the queues want to hear.
     Use,
@@ -177,17 +179,17 @@ impl Shard {
     /// [plan](Plan::footprint) asks for.
     pub(crate) fn new(
         arena: &mut Arena,
-        plan: Plan,
+        plan: Layout,
         largest_len: usize,
         longest_idle: Tick,
-        spots: Spots,
-        home: Home,
-        journal: Journal,
+        spots: IndexHasher,
+        home: Place,
+        journal: EventQueue,
     ) -> Option<Self> {
         let index = Index::new(arena, spots)?;
         let region = arena.region(plan.words)?;
-        let (wheel, queues, heap, users) = furnish(&region, &plan);
-        let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
+        let (wheel, queues, heap, users) = init(&region, &plan);
+        let largest = Entry::size(largest_len, Some(MAX_LABEL_LEN));
         let (ceiling, counts) = (plan.ceiling(), Counts::default());
         let serial = 0;
         Some(Self {
@@ -237,7 +239,7 @@ impl Shard {
         let now = self.wheel.reached();
         self.index.clear();
         self.region.wipe(0, self.plan.words);
-        (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
+        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.plan);
         self.counts.shard_resets += 1;
         self.journal.note(|| Event::new(EventKind::ShardReset, None, now));
     }
@@ -246,7 +248,7 @@ impl Shard {
     /// replaces: that one ends.
     pub(crate) fn create(
         &mut self,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         limit: Limit,
         data: &[u8],
         old: Option<&SessionId>,
@@ -260,7 +262,7 @@ impl Shard {
         self.index.put(vacancy, at);
         // Making room may have moved the old one.
         if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
-            self.bury(old, EndReason::Requested, now);
+            self.end_entry(old, EndReason::Requested, now);
         }
         self.counts.created += 1;
         self.tell(EventKind::Created, at, now);
@@ -291,13 +293,13 @@ impl Shard {
         &self.counts
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Tally {
+    pub(crate) fn tally(&self, queue: Queue) -> Usage {
         self.queues.tally(queue)
     }
 
     /// How many sessions there are, aliases apart.
     pub(crate) fn len(&self) -> usize {
-        let dead = [Queue::Condemned, Queue::Aliases].map(|queue| self.tally(queue).entries);
+        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.tally(queue).entries);
         (self.index.len() - dead.iter().sum::<u32>()) as usize
     }
 
@@ -310,7 +312,7 @@ impl Shard {
     /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
         let places = self.index.capacity() - self.index.len();
-        let mut room = Tally { entries: places, words: self.heap.free() };
+        let mut room = Usage { entries: places, words: self.heap.free() };
         if let Some(ceiling) = self.ceiling {
             let taken = self.queues.unsigned();
             room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
@@ -324,16 +326,16 @@ impl Shard {
         self.heap.capacity()
     }
 
-    fn find(&self, id: &Id) -> Option<(Place, Offset)> {
+    fn find(&self, id: &Id) -> Option<(Slot, Offset)> {
         self.find_at(self.index.spot(id), id)
     }
 
-    fn find_at(&self, spot: Spot, id: &Id) -> Option<(Place, Offset)> {
+    fn find_at(&self, spot: Candidates, id: &Id) -> Option<(Slot, Offset)> {
         self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, or of one that it had until its grace is over, if it may be used.
-    fn live(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+    fn live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let (place, at) = self.within_grace(id, now)?;
         self.is_live(at, now).then_some((place, at))
     }
@@ -341,13 +343,13 @@ impl Shard {
     /// Whether an entry is a session that may be used.
     fn is_live(&self, at: Offset, now: Tick) -> bool {
         let entry = Entry::at(&self.region, at);
-        let is_dead = matches!(self.queues.of(entry), Queue::Condemned | Queue::Aliases);
+        let is_dead = matches!(self.queues.of(entry), Queue::Revoked | Queue::Aliases);
         !is_dead && entry.deadline() > now
     }
 
     /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
     /// vacant.
-    fn vacancy(&self, id: &Id) -> Result<Vacancy, WriteError> {
+    fn vacancy(&self, id: &Id) -> Result<VacantSlot, WriteError> {
         let spot = self.index.spot(id);
         if self.find_at(spot, id).is_some() {
             return Err(WriteError::IdTaken);
@@ -359,11 +361,11 @@ impl Shard {
     /// and it was put into the index.
     fn admit(
         &mut self,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), WriteError> {
+    ) -> Result<(VacantSlot, Offset), WriteError> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
         let at = self.make_room(need, now)?;
@@ -379,18 +381,18 @@ impl Shard {
     }
 }
 
-impl Newcomer<'_> {
+impl NewEntry<'_> {
     /// What it needs for so many bytes of data.
-    fn need(&self, len: usize, keep: Option<Offset>) -> Need {
+    fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
         let flags = Flags::of(self.member.as_ref(), &self.times);
         let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
-        Need { words, rank, place: true, keep }
+        SpaceRequest { words, rank, place: true, keep }
     }
 }
 
 impl Proof {
     #[inline(always)]
-    fn holds(&self, kept: impl FnOnce() -> Stamp) -> bool {
+    fn holds(&self, kept: impl FnOnce() -> TokenParts) -> bool {
         match self {
             Self::Given => true,
             Self::Tag { tag, key } => {
@@ -402,11 +404,11 @@ impl Proof {
 }
 
 /// The structures of a region, empty.
-fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap, Users) {
-    let wheel = Wheel::new(region, Plan::SLOTS);
-    let queues = Queues::new(region, Plan::QUEUES);
+fn init(region: &Region, plan: &Layout) -> (Wheel, Queues, Heap, Users) {
+    let wheel = Wheel::new(region, Layout::SLOTS);
+    let queues = Queues::new(region, Layout::QUEUES);
     let users = Users::new(region, plan.users(), plan.buckets());
-    let heap = Heap::new(region, Plan::CLASSES, plan.blocks(), plan.words);
+    let heap = Heap::new(region, Layout::CLASSES, plan.blocks(), plan.words);
     (wheel, queues, heap, users)
 }
 
@@ -428,8 +430,8 @@ fn touched(times: &Times, now: Tick) -> Option<Tick> {
     (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
-fn rank(has_user: bool) -> Rank {
-    if has_user { Rank::Authenticated } else { Rank::Anonymous }
+fn rank(has_user: bool) -> Priority {
+    if has_user { Priority::Authenticated } else { Priority::Anonymous }
 }
 
 /// Entries of the wheel that each write looks at.

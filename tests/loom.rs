@@ -18,9 +18,9 @@ use loom::thread;
 use sessile::{
     CreateOptions, Error, Grace, IssuedSession, KeyRing, ManualClock, SessionCache, SignInOptions,
     internals::{
-        Fence, Lock,
+        Lock, MemoryFence,
         modelled::{Modelled, drop_fence},
-        region::{Line, Region},
+        region::{Bucket, Region},
         seqlock,
     },
 };
@@ -160,7 +160,7 @@ mod reads {
         Arc::new(words)
     }
 
-    fn line(words: &Words) -> Line<'_, Modelled> {
+    fn line(words: &Words) -> Bucket<'_, Modelled> {
         words.words().chunk(0).expect("there are ten")
     }
 
@@ -185,7 +185,7 @@ mod reads {
     }
 
     /// One writes to the block in place.
-    fn in_place(dropped: Option<Fence>, outcomes: &[&str]) {
+    fn in_place(dropped: Option<MemoryFence>, outcomes: &[&str]) {
         explore_runs(outcomes, move || {
             drop_fence(dropped);
             let words = words();
@@ -197,7 +197,7 @@ mod reads {
     }
 
     /// One removes the block; another takes it then and writes to it, as its own affair.
-    fn taken_by_another(dropped: Option<Fence>, outcomes: &[&str]) {
+    fn taken_by_another(dropped: Option<MemoryFence>, outcomes: &[&str]) {
         explore_runs(outcomes, move || {
             drop_fence(dropped);
             let words = words();
@@ -232,13 +232,13 @@ mod reads {
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_of_the_writer_it_is() {
-        in_place(Some(Fence::Opened), &IN_PLACE);
+        in_place(Some(MemoryFence::Opened), &IN_PLACE);
     }
 
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_of_the_reader_it_is() {
-        in_place(Some(Fence::Read), &IN_PLACE);
+        in_place(Some(MemoryFence::Read), &IN_PLACE);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod reads {
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_behind_the_lock_it_is() {
-        taken_by_another(Some(Fence::Locked), &TAKEN);
+        taken_by_another(Some(MemoryFence::Locked), &TAKEN);
     }
 }
 

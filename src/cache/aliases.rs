@@ -58,7 +58,7 @@ impl SessionCache {
 impl Inner {
     /// Looks into the shard of an id, if there is that shard, under its lock.
     fn look<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
-        self.stripes.get(usize::from(id.home)).map(|stripe| query(&self.lock(stripe)))
+        self.locked_shards.get(usize::from(id.home)).map(|locked| query(&self.lock(locked)))
     }
 
     /// Returns the current id of the session to which an id leads.
@@ -77,7 +77,7 @@ impl Inner {
         if from.id != from.to {
             passed.push(from.id);
         }
-        while self.has_home(&end) {
+        while self.has_shard(&end) {
             match self.write(end.home, |shard, now| verb(shard, &end.id, now)) {
                 Ended::Alias(target) => {
                     passed.push(end);

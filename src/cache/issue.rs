@@ -6,10 +6,10 @@ use crate::{
     config::{Lifetime, Timeouts},
     cookie::{Parts, Token},
     error::Error,
-    id::{Home, Id, SessionId},
+    id::{Id, Place, SessionId},
     shard::{
-        Newcomer, Shard, WriteError,
-        entry::{FIRST_VERSION, Stamp, Times},
+        NewEntry, Shard, WriteError,
+        entry::{FIRST_VERSION, Times, TokenParts},
     },
     sync::Relaxed,
 };
@@ -43,14 +43,14 @@ impl Inner {
         timeouts: Timeouts,
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
-        let view = &self.stripes[usize::from(id.home)].view;
+        let view = &self.locked_shards[usize::from(id.home)].view;
         view.prefetch(self.spots.of(&id.id));
         let signed = self.sign(id);
         view.prefetch_links(&self.spots);
         self.with_room(id.home, || {
             self.write(id.home, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
-                let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
+                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, self.limit(), data, None, now)
             })
         })?;
@@ -62,17 +62,17 @@ impl Inner {
     pub(super) fn reissue(
         &self,
         old: &SessionId,
-        home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, WriteError>,
+        home: Place,
+        verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        if self.has_home(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
     }
 
     /// Mints ids until one is free, and has a session take it.
     pub(super) fn issue_in(
         &self,
-        home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, WriteError>,
+        home: Place,
+        verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
@@ -94,7 +94,7 @@ impl Inner {
     /// moved under several, between which others get the lock.
     pub(super) fn with_room<R>(
         &self,
-        home: Home,
+        home: Place,
         verb: impl Fn() -> Result<R, WriteError>,
     ) -> Result<R, WriteError> {
         let answer = verb();
@@ -119,20 +119,21 @@ impl Inner {
 
     /// A new id, and two shards with the one that has more room first, drawn at random: in one
     /// call, since that is what takes the time.
-    pub(super) fn mint(&self) -> Result<(Id, [Home; 2]), Error> {
+    pub(super) fn mint(&self) -> Result<(Id, [Place; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
         (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
-        let homes = self.two_homes(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        let [first, second] = homes.map(|home| self.stripes[usize::from(home)].room.load(Relaxed));
+        let homes = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let [first, second] =
+            homes.map(|home| self.locked_shards[usize::from(home)].room.load(Relaxed));
         let homes = if second > first { [homes[1], homes[0]] } else { homes };
         Ok((Id::from_bytes(id), homes))
     }
 
     /// Two different shards, if there are two.
-    fn two_homes(&self, one: u16, other: u16) -> [Home; 2] {
+    fn two_places(&self, one: u16, other: u16) -> [Place; 2] {
         let first = self.home(one);
-        let others = self.stripes.len() as u16 - 1;
+        let others = self.locked_shards.len() as u16 - 1;
         let step = other.checked_rem(others).map_or(0, |step| step + 1);
         [first, first ^ step]
     }
@@ -140,7 +141,7 @@ impl Inner {
     /// Signs an id.
     fn sign(&self, id: SessionId) -> Signed {
         let (parts, epoch) = self.keys.sign(id.home, &id.id);
-        let stamp = Stamp { id: id.id, tag: parts.tag, key: parts.key };
+        let stamp = TokenParts { id: id.id, tag: parts.tag, key: parts.key };
         Signed { id, parts, stamp, epoch }
     }
 
@@ -186,7 +187,7 @@ impl Inner {
 struct Signed {
     id: SessionId,
     parts: Parts,
-    stamp: Stamp,
+    stamp: TokenParts,
     /// Which ring of keys signed it.
     epoch: u32,
 }
@@ -216,7 +217,7 @@ mod tests {
             let stale = Token::encode(&signed.parts);
             let made = cache.0.write(home, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
-                let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
+                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, cache.0.limit(), b"data", None, now)
             });
             assert_eq!(made, Ok(()));

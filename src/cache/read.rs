@@ -6,14 +6,14 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Inner, Record, Stripe, Version,
+    Inner, LockedShard, Record, Version,
     aliases::{Reuses, Step},
     stats::Cause,
 };
 use crate::{
     cookie::Parts,
     id::{Id, SessionId},
-    shard::{Found, Miss, Moment, News, Proof, ReadError, entry::Head},
+    shard::{AccessUpdate, Hit, Miss, Proof, ReadError, ReadTime, entry::HeaderFields},
 };
 
 impl Inner {
@@ -109,7 +109,7 @@ impl Inner {
         id: &SessionId,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
+    ) -> Result<Hit, Miss> {
         let proof = &Proof::Given;
         self.try_read(id, proof, buffer)
             .or_else(|error| self.read_with_retry(id, proof, error, reuses, buffer))
@@ -125,14 +125,14 @@ impl Inner {
         id: &SessionId,
         proof: &Proof,
         buffer: &mut BytesMut,
-    ) -> Result<Found, ReadError> {
+    ) -> Result<Hit, ReadError> {
         let spot = self.spots.of(&id.id);
-        let Some(stripe) = self.stripes.get(usize::from(id.home)) else {
+        let Some(locked) = self.locked_shards.get(usize::from(id.home)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
-        let found = stripe.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
-        if found.news != News::None {
-            self.note(stripe, &id.id, found.news);
+        let found = locked.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
+        if found.news != AccessUpdate::None {
+            self.note(locked, &id.id, found.news);
         }
         Ok(found)
     }
@@ -147,7 +147,7 @@ impl Inner {
         first: ReadError,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
+    ) -> Result<Hit, Miss> {
         let mut error = first;
         for attempt in 1.. {
             match error {
@@ -165,13 +165,13 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn moment(&self) -> Moment {
-        Moment { now: self.now(), horizon: self.horizon() }
+    fn moment(&self) -> ReadTime {
+        ReadTime { now: self.now(), horizon: self.horizon() }
     }
 
     /// The record of what was found, written once, where it is to be.
     #[inline(always)]
-    pub(super) fn hit(&self, id: SessionId, found: &Found) -> Record {
+    pub(super) fn hit(&self, id: SessionId, found: &Hit) -> Record {
         self.counters.count(Cause::Hit);
         Record {
             id,
@@ -191,13 +191,13 @@ impl Inner {
         proof: &Proof,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        let stripe = &self.stripes[usize::from(id.home)];
+    ) -> Result<Hit, Miss> {
+        let locked = &self.locked_shards[usize::from(id.home)];
         self.write(id.home, |shard, now| {
-            let moment = Moment { now, horizon: self.horizon() };
+            let moment = ReadTime { now, horizon: self.horizon() };
             let mut read = |id, proof| {
                 let spot = self.spots.of(id);
-                stripe.view.read(spot, id, proof, || moment, buffer).map_err(|error| match error {
+                locked.view.read(spot, id, proof, || moment, buffer).map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.
                     ReadError::Torn => Miss::Absent,
@@ -210,11 +210,11 @@ impl Inner {
                         reuses.note(Step { id: *id, to: shard.next_step(*id, now) });
                     }
                     let found = read(&current?, &Proof::Given)?;
-                    Ok(Found { facts: found.facts.by_alias(), ..found })
+                    Ok(Hit { facts: found.facts.by_alias(), ..found })
                 }
                 answer => answer,
             }?;
-            if found.news != News::None {
+            if found.news != AccessUpdate::None {
                 // It was just found.
                 let _ = shard.touch(&id.id, now);
             }
@@ -227,10 +227,10 @@ impl Inner {
     ///
     /// The time is read again under the lock: a session that another read has seen expired stays so.
     #[cold]
-    fn note(&self, stripe: &Stripe, id: &Id, news: News) {
+    fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
-            News::Touch => Some(stripe.shard.lock()),
-            _ => stripe.shard.try_lock(),
+            AccessUpdate::Touch => Some(locked.shard.lock()),
+            _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
             shard.renew(self.horizon());

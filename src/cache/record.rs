@@ -7,7 +7,7 @@ use crate::{
     cookie::Token,
     handle::Handle,
     id::{SessionId, UserHash},
-    shard::entry::{Facts, Flags, Head},
+    shard::entry::{EntryMeta, Flags, HeaderFields},
 };
 
 /// The version of a session: a number that every save and every change of its timeouts replaces by the next one.
@@ -55,7 +55,7 @@ pub struct Record {
     pub user: Option<UserHash>,
     /// How sure the application was of the user, on its own scale; 0 without one.
     pub assurance_level: u8,
-    pub(super) facts: Facts,
+    pub(super) facts: EntryMeta,
     pub(super) now: Tick,
 }
 

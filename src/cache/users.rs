@@ -10,8 +10,8 @@ use crate::{
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, Newcomer, Shard,
-        entry::{FIRST_VERSION, Member, Times},
+        Limit, Listed, NewEntry, Shard,
+        entry::{EntryUser, FIRST_VERSION, Times},
     },
 };
 
@@ -63,13 +63,13 @@ impl SessionCache {
         let member = self.0.member(&with.user_info(user))?;
         with.data.map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
-        self.0.reissue(id, self.0.home_of(&member.user), |new_id, &stamp| {
+        self.0.reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
             self.0.write_two(id.home, new_id.home, |old, new, now| {
                 let newcomer = |times, start| {
                     let times = self.0.signed_in_times(times, start, with, now);
                     let start = if with.renew_lifetime { now } else { start };
-                    let member = Some(Member { start, ..member });
-                    Newcomer { stamp, times, member, data }
+                    let member = Some(EntryUser { start, ..member });
+                    NewEntry { stamp, times, member, data }
                 };
                 old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
             })
@@ -99,7 +99,7 @@ impl SessionCache {
     #[must_use]
     pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
-        let home = self.0.home_of(&user);
+        let home = self.0.place_of_user(&user);
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
         let now = loop {
@@ -127,7 +127,7 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_by_handle(&self, handle: &Handle) -> bool {
-        let user = handle.user().filter(|user| self.0.home_of(user) == handle.home());
+        let user = handle.user().filter(|user| self.0.place_of_user(user) == handle.home());
         user.is_some_and(|user| {
             self.0.write(handle.home(), |shard, now| {
                 shard.end_by_handle(&user, handle.serial(), handle.created(), now)
@@ -157,7 +157,7 @@ impl SessionCache {
     /// ```
     pub fn end_user_sessions(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
-        let home = self.0.home_of(&user);
+        let home = self.0.place_of_user(&user);
         let except = except.filter(|id| id.home == home);
         self.0.write(home, |shard, now| shard.end_user_sessions(&user, except, now))
     }
@@ -172,24 +172,24 @@ impl Inner {
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
         let member = self.member(&user)?;
-        let home = self.home_of(&member.user);
+        let home = self.place_of_user(&member.user);
         let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
             self.write(home, |shard, now| {
                 let times = self.new_times(shard, options.timeouts, now);
                 let times = Times { authenticated: now, ..times };
-                let member = Some(Member { start: times.created, ..member });
-                let newcomer = Newcomer { stamp, times, member, data: None };
+                let member = Some(EntryUser { start: times.created, ..member });
+                let newcomer = NewEntry { stamp, times, member, data: None };
                 shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
             })?;
             Ok(FIRST_VERSION)
         })
     }
 
-    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<Member<'a>, Error> {
+    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
         info.check()?;
         let UserInfo { user, assurance_level, label } = *info;
-        Ok(Member { user: self.users.hash(user), assurance_level, label, start: 0 })
+        Ok(EntryUser { user: self.users.hash(user), assurance_level, label, start: 0 })
     }
 
     /// How many sessions a user may have.

@@ -5,12 +5,12 @@
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, MaintenanceReport, Stripe, stats::Cause};
+use super::{Inner, LockedShard, MaintenanceReport, stats::Cause};
 use crate::{
     clock::Tick,
     cookie::Parts,
     error::Error,
-    id::{Home, SessionId, UserHash},
+    id::{Place, SessionId, UserHash},
     shard::Shard,
     sync::{AtomicU32, Guard, Lock, Relaxed},
 };
@@ -38,24 +38,24 @@ impl Inner {
     }
 
     /// The lock of a shard, which has heard of what ended with all others.
-    pub(super) fn lock<'s>(&self, stripe: &'s Stripe) -> Guard<'s, Shard> {
-        let mut shard = stripe.shard.lock();
+    pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
+        let mut shard = locked.shard.lock();
         shard.renew(self.horizon());
         shard
     }
 
     /// The shards, locked one after the other.
     pub(super) fn shards(&self) -> impl Iterator<Item = Guard<'_, Shard>> {
-        self.stripes.iter().map(|stripe| self.lock(stripe))
+        self.locked_shards.iter().map(|locked| self.lock(locked))
     }
 
     /// Writes to a shard, at the time at which its lock is held, and publishes what room it has.
-    pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
-        let stripe = &self.stripes[usize::from(home)];
-        let mut shard = self.lock(stripe);
+    pub(super) fn write<R>(&self, home: Place, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
+        let locked = &self.locked_shards[usize::from(home)];
+        let mut shard = self.lock(locked);
         let now = self.now();
         let answer = shard.attempt(|shard| verb(shard, now));
-        stripe.publish(&shard);
+        locked.publish(&shard);
         answer
     }
 
@@ -65,21 +65,21 @@ impl Inner {
         id: &SessionId,
         verb: impl FnOnce(&mut Shard, Tick) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if self.has_home(id) { self.write(id.home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(id) { self.write(id.home, verb) } else { Err(Error::Gone) }
     }
 
     /// Writes to two shards, locked in their order, or to one that is both. Both have heard of the same ends of all, so
     /// that a session that is live in one is not condemned in the other.
     pub(super) fn write_two<R>(
         &self,
-        home: Home,
-        other: Home,
+        home: Place,
+        other: Place,
         verb: impl FnOnce(&mut Shard, Option<&mut Shard>, Tick) -> R,
     ) -> R {
         if home == other {
             return self.write(home, |shard, now| verb(shard, None, now));
         }
-        let [one, two] = [home, other].map(|home| &*self.stripes[usize::from(home)]);
+        let [one, two] = [home, other].map(|home| &*self.locked_shards[usize::from(home)]);
         let (mut first, mut second);
         if home < other {
             first = self.lock(one);
@@ -104,13 +104,13 @@ impl Inner {
         budget: usize,
         done: &mut MaintenanceReport,
     ) -> bool {
-        let stripe = &self.stripes[home];
+        let locked = &self.locked_shards[home];
         loop {
             let slice = SLICE.min(budget - done.visited);
-            let mut shard = self.lock(stripe);
+            let mut shard = self.lock(locked);
             let now = self.now();
             let advanced = shard.attempt(|shard| shard.advance(now, slice));
-            stripe.publish(&shard);
+            locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
             done.expired += advanced.expired;
@@ -121,17 +121,17 @@ impl Inner {
     }
 
     /// The shard where a user's sessions live.
-    pub(super) fn home_of(&self, user: &UserHash) -> Home {
+    pub(super) fn place_of_user(&self, user: &UserHash) -> Place {
         self.home(user.0[0] as u16)
     }
 
-    pub(super) fn has_home(&self, id: &SessionId) -> bool {
-        usize::from(id.home) < self.stripes.len()
+    pub(super) fn has_shard(&self, id: &SessionId) -> bool {
+        usize::from(id.home) < self.locked_shards.len()
     }
 
     /// The number of shards is a power of two, so that any 16 bits name one.
-    pub(super) fn home(&self, bits: u16) -> Home {
-        bits & (self.stripes.len() - 1) as u16
+    pub(super) fn home(&self, bits: u16) -> Place {
+        bits & (self.locked_shards.len() - 1) as u16
     }
 
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
@@ -155,7 +155,7 @@ impl Inner {
     }
 }
 
-impl Stripe {
+impl LockedShard {
     pub(super) fn new(shard: Shard) -> Self {
         let view = CachePadded::new(shard.view());
         Self { view, room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }

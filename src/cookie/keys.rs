@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, KeyError},
-    id::{Entropy, Home, Id, UserHash, system_entropy},
+    id::{Entropy, Id, Place, UserHash, system_entropy},
     sync::{AtomicU32, AtomicU64, Relaxed, Shared},
 };
 
@@ -200,7 +200,7 @@ impl Keys {
     }
 
     /// A token's parts for that session, signed by the first key, and the epoch of its ring.
-    pub(crate) fn sign(&self, home: Home, id: &Id) -> (Parts, u32) {
+    pub(crate) fn sign(&self, home: Place, id: &Id) -> (Parts, u32) {
         self.state.read(|state| (state.ring.signing.sign(home, id), self.epoch()))
     }
 
@@ -319,7 +319,7 @@ impl Key {
         Used { number: self.number, fingerprint: self.fingerprint, retired: None }
     }
 
-    fn sign(&self, home: Home, id: &Id) -> Parts {
+    fn sign(&self, home: Place, id: &Id) -> Parts {
         let unsigned = Parts { key: self.number, home, id: *id, tag: Tag([0; 2]) };
         Parts { tag: self.tag(&unsigned), ..unsigned }
     }

@@ -8,13 +8,13 @@
 use bytes::BytesMut;
 
 use super::{
-    Found, Miss, Moment, News, Plan, Proof, ReadError,
-    entry::{Facts, Flags, Head},
+    AccessUpdate, Hit, Layout, Miss, Proof, ReadError, ReadTime,
+    entry::{EntryMeta, Flags, HeaderFields},
     eviction,
-    index::{Choice, Seen, Spot, Spots, Table},
+    index::{BucketSnapshot, Candidates, Choice, IndexHasher, Table},
     region::{Region, Words},
     touched,
-    unlocked_entry::Glimpse,
+    unlocked_entry::UnlockedEntry,
 };
 use crate::{clock::Tick, id::Id};
 
@@ -31,27 +31,27 @@ impl View {
 
     /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
     /// that the lock is held. Nothing that is seen here is believed.
-    pub(crate) fn prefetch(&self, spot: Spot) {
+    pub(crate) fn prefetch(&self, spot: Candidates) {
         self.table.prefetch(spot);
         self.prefetch_victim();
     }
 
     /// Asks for the entry that goes for the next newcomer.
     pub(crate) fn prefetch_victim(&self) {
-        self.victim().into_iter().for_each(Glimpse::prefetch);
+        self.victim().into_iter().for_each(UnlockedEntry::prefetch);
     }
 
     /// Asks for what leads to that entry, which has come meanwhile.
-    pub(crate) fn prefetch_links(&self, spots: &Spots) {
+    pub(crate) fn prefetch_links(&self, spots: &IndexHasher) {
         if let Some(victim) = self.victim() {
             self.table.prefetch(spots.of(&victim.id()));
             victim.prefetch_neighbours();
         }
     }
 
-    fn victim(&self) -> Option<Glimpse<'_>> {
+    fn victim(&self) -> Option<UnlockedEntry<'_>> {
         let words = self.region.words();
-        Glimpse::at(words, eviction::next_to_go(words, Plan::QUEUES)?)
+        UnlockedEntry::at(words, eviction::next_to_go(words, Layout::QUEUES)?)
     }
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found.
@@ -60,12 +60,12 @@ impl View {
     #[inline(always)]
     pub(crate) fn read(
         &self,
-        spot: Spot,
+        spot: Candidates,
         id: &Id,
         proof: &Proof,
-        moment: impl FnOnce() -> Moment,
+        moment: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
-    ) -> Result<Found, ReadError> {
+    ) -> Result<Hit, ReadError> {
         let words = self.region.words();
         let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
         let mut entry = find(words, seen, spot, id)?;
@@ -85,12 +85,12 @@ impl View {
 #[inline(always)]
 fn find<'r>(
     words: Words<'r>,
-    seen: Seen<'_>,
-    spot: Spot,
+    seen: BucketSnapshot<'_>,
+    spot: Candidates,
     id: &Id,
-) -> Result<Option<Glimpse<'r>>, ReadError> {
+) -> Result<Option<UnlockedEntry<'r>>, ReadError> {
     for at in seen.offsets(spot) {
-        let entry = Glimpse::at(words, at).ok_or(ReadError::Torn)?;
+        let entry = UnlockedEntry::at(words, at).ok_or(ReadError::Torn)?;
         if entry.id() == *id {
             return Ok(Some(entry));
         }
@@ -101,14 +101,14 @@ fn find<'r>(
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
 fn copy(
-    seen: Seen<'_>,
-    entry: Glimpse<'_>,
+    seen: BucketSnapshot<'_>,
+    entry: UnlockedEntry<'_>,
     proof: &Proof,
-    moment: impl FnOnce() -> Moment,
+    moment: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
-) -> Result<Found, ReadError> {
+) -> Result<Hit, ReadError> {
     // Each word is loaded once: one that is loaded again is loaded again, used or not.
-    let facts = Facts::of(&entry);
+    let facts = EntryMeta::of(&entry);
     let is_proven = proof.holds(|| entry.stamp());
     // The bucket is unchanged, so the length is valid.
     if !seen.is_still() {
@@ -128,7 +128,7 @@ fn copy(
     if !seen.is_still() {
         return Err(ReadError::Torn);
     }
-    let Moment { now, horizon } = moment();
+    let ReadTime { now, horizon } = moment();
     if facts.times().created < horizon {
         return Err(ReadError::Miss(Miss::Absent));
     }
@@ -136,7 +136,7 @@ fn copy(
         return Err(ReadError::Miss(Miss::Expired));
     }
     let (facts, news) = news(facts, now);
-    Ok(Found { user, facts, news, now })
+    Ok(Hit { user, facts, news, now })
 }
 
 /// Sets the length of a buffer. It never shrinks the capacity.
@@ -151,10 +151,10 @@ fn grow(data: &mut BytesMut, len: usize) {
 }
 
 #[inline(always)]
-fn news(facts: Facts, now: Tick) -> (Facts, News) {
+fn news(facts: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
     match touched(&facts.times(), now) {
-        Some(idle) => (facts.with_idle(idle), News::Touch),
-        None if eviction::is_news(facts.flags()) => (facts, News::Use),
-        None => (facts, News::None),
+        Some(idle) => (facts.with_idle(idle), AccessUpdate::Touch),
+        None if eviction::is_news(facts.flags()) => (facts, AccessUpdate::Use),
+        None => (facts, AccessUpdate::None),
     }
 }

@@ -5,12 +5,12 @@
 //! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Limit, Newcomer, Shard, WriteError,
+    Limit, NewEntry, Shard, WriteError,
     aliases::Family,
-    entry::{self, Entry, Flags, Head, Stamp, Times},
-    eviction::Rank,
-    index::Place,
-    make_room::Need,
+    entry::{self, Entry, Flags, HeaderFields, Times, TokenParts},
+    eviction::Priority,
+    index::Slot,
+    make_room::SpaceRequest,
     region::Offset,
     touched,
 };
@@ -27,14 +27,19 @@ impl Shard {
     pub(crate) fn rotate(
         &mut self,
         id: &Id,
-        new: &Stamp,
+        new: &TokenParts,
         target: &SessionId,
         grace: Tick,
         now: Tick,
     ) -> Result<u32, WriteError> {
         let (_, at) = self.by_its_own_id(id, now)?;
         let vacancy = self.vacancy(&new.id)?;
-        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
+        let need = SpaceRequest {
+            words: entry::ALIAS,
+            rank: Priority::Anonymous,
+            place: true,
+            keep: Some(at),
+        };
         let alias = self.make_room(need, now).ok();
         let (place, at) = self.find(id).ok_or(Error::Gone)?;
         let line = Entry::at(&self.region, at).line();
@@ -59,7 +64,7 @@ impl Shard {
     }
 
     /// Gives an id another tag, which is that of the same id by another key.
-    pub(crate) fn restamp(&mut self, stamp: &Stamp) {
+    pub(crate) fn restamp(&mut self, stamp: &TokenParts) {
         if let Some((place, at)) = self.find(&stamp.id) {
             self.index.write(place, || Entry::at(&self.region, at).set_stamp(stamp));
         }
@@ -74,7 +79,7 @@ impl Shard {
         target: &SessionId,
         limit: Limit,
         now: Tick,
-        newcomer: impl FnOnce(Times, Tick) -> Newcomer<'a>,
+        newcomer: impl FnOnce(Times, Tick) -> NewEntry<'a>,
     ) -> Result<u32, WriteError> {
         let (place, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
@@ -115,7 +120,7 @@ impl Shard {
     }
 
     /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
-    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), WriteError> {
+    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Slot, Offset), WriteError> {
         let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
         if is_own { Ok((place, at)) } else { Err(Error::Rotated.into()) }

@@ -2,9 +2,9 @@
 
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
-    entry::{Entry, Flags, Head, Times, WHEEL},
+    entry::{Entry, Flags, HeaderFields, Times, WHEEL},
     list,
-    make_room::Need,
+    make_room::SpaceRequest,
     rank,
     region::Offset,
     touch,
@@ -96,7 +96,7 @@ impl Shard {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
         let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
-        let need = Need { words, rank, place: false, keep: Some(at) };
+        let need = SpaceRequest { words, rank, place: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
         let (place, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));

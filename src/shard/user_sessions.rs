@@ -4,9 +4,9 @@
 //! past its deadline is not there, whether its memory was given back or not.
 
 use super::{
-    Newcomer, Shard, WriteError,
-    entry::{Entry, Head, Label, Times},
-    index::Vacancy,
+    NewEntry, Shard, WriteError,
+    entry::{Entry, HeaderFields, Label, Times},
+    index::VacantSlot,
     region::Offset,
 };
 use crate::error::Error;
@@ -88,7 +88,7 @@ impl Shard {
         let Some(at) = self.live_of(user, now).find(is_it) else {
             return false;
         };
-        self.bury(at, EndReason::UserRevoked, now)
+        self.end_entry(at, EndReason::UserRevoked, now)
     }
 
     /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
@@ -106,7 +106,7 @@ impl Shard {
             if Some(at) == kept {
                 continue;
             }
-            ended += usize::from(self.bury(at, EndReason::UserRevoked, now));
+            ended += usize::from(self.end_entry(at, EndReason::UserRevoked, now));
         }
         ended
     }
@@ -117,11 +117,11 @@ impl Shard {
     pub(super) fn admit_within(
         &mut self,
         limit: Limit,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         len: usize,
         own: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), WriteError> {
+    ) -> Result<(VacantSlot, Offset), WriteError> {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
             self.vacancy(&newcomer.stamp.id)?;
             if limit.then == SessionLimitPolicy::Reject {
@@ -132,7 +132,7 @@ impl Shard {
             if !self.can_fit(newcomer.need(len, own)) {
                 return Err(Error::Full.into());
             }
-            self.bury(stalest, EndReason::SessionLimit, now);
+            self.end_entry(stalest, EndReason::SessionLimit, now);
             self.counts.session_limit_hits += 1;
         }
         self.admit(newcomer, len, own, now)
@@ -142,7 +142,7 @@ impl Shard {
     fn stalest_at(
         &self,
         limit: Limit,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         own: Option<Offset>,
         now: Tick,
     ) -> Option<Offset> {

@@ -3,7 +3,7 @@
 use super::{
     Shard,
     aliases::{Family, MAX_ALIASES},
-    entry::{Entry, Flags, Head, USER_LINK, WHEEL},
+    entry::{Entry, Flags, HeaderFields, USER_LINK, WHEEL},
     list,
     region::Offset,
 };
