@@ -182,7 +182,7 @@ impl SessionCache {
             return Err(Error::Gone);
         }
         let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
-        let saved = self.0.with_room(id.home, || self.0.write(id.home, save));
+        let saved = self.0.with_room(id.place, || self.0.write(id.place, save));
         saved.map(Version::new).map_err(|error| self.0.public_error(error))
     }
 
@@ -265,8 +265,8 @@ impl SessionCache {
             return Err(Error::GraceTooLong { given: grace, max });
         }
         let grace = to_tick(grace);
-        self.0.reissue(id, id.home, |new, stamp| {
-            self.0.write(id.home, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
+        self.0.reissue(id, id.place, |new, stamp| {
+            self.0.write(id.place, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
         })
     }
 
@@ -334,10 +334,10 @@ impl SessionCache {
         let first = self.0.cursor.load(Relaxed) as usize;
         let mut done = MaintenanceReport::default();
         for step in 0..shards {
-            let home = (first + step) % shards;
-            if self.0.maintain_shard(home, budget, &mut done) {
+            let place = (first + step) % shards;
+            if self.0.maintain_shard(place, budget, &mut done) {
                 // A hint of where to begin next; nothing hangs on it.
-                self.0.cursor.store(home as u32, Relaxed);
+                self.0.cursor.store(place as u32, Relaxed);
                 done.more = true;
                 break;
             }
@@ -448,7 +448,7 @@ impl SessionCache {
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn panic_in(&self, id: &SessionId) {
-        self.0.write(id.home, |shard, _| shard.panic_in(&id.id));
+        self.0.write(id.place, |shard, _| shard.panic_in(&id.id));
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.

@@ -64,7 +64,7 @@ pub(crate) struct Shard {
     users: Users,
     journal: EventQueue,
     /// Its number, for handles.
-    home: Place,
+    place: Place,
     /// How many entries there were.
     serial: u32,
     plan: Layout,
@@ -183,7 +183,7 @@ impl Shard {
         largest_len: usize,
         longest_idle: Tick,
         spots: IndexHasher,
-        home: Place,
+        place: Place,
         journal: EventQueue,
     ) -> Option<Self> {
         let index = Index::new(arena, spots)?;
@@ -200,7 +200,7 @@ impl Shard {
             queues,
             users,
             journal,
-            home,
+            place,
             serial,
             plan,
             largest,
@@ -284,7 +284,7 @@ impl Shard {
             let entry = Entry::at(&self.region, at);
             let line = entry.line();
             let (user, created) = (entry.user(&line), line.times().created);
-            let handle = Handle::new(user, self.home, line.serial(), created);
+            let handle = Handle::new(user, self.place, line.serial(), created);
             Event::new(what, Some(handle), now)
         });
     }
@@ -311,8 +311,8 @@ impl Shard {
     /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
     /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
-        let places = self.index.capacity() - self.index.len();
-        let mut room = Usage { entries: places, words: self.heap.free() };
+        let slots = self.index.capacity() - self.index.len();
+        let mut room = Usage { entries: slots, words: self.heap.free() };
         if let Some(ceiling) = self.ceiling {
             let taken = self.queues.unsigned();
             room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
@@ -336,8 +336,8 @@ impl Shard {
 
     /// The session of an id, or of one that it had until its grace is over, if it may be used.
     fn live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
-        let (place, at) = self.within_grace(id, now)?;
-        self.is_live(at, now).then_some((place, at))
+        let (slot, at) = self.within_grace(id, now)?;
+        self.is_live(at, now).then_some((slot, at))
     }
 
     /// Whether an entry is a session that may be used.
@@ -386,7 +386,7 @@ impl NewEntry<'_> {
     fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
         let flags = Flags::of(self.member.as_ref(), &self.times);
         let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
-        SpaceRequest { words, rank, place: true, keep }
+        SpaceRequest { words, rank, slot: true, keep }
     }
 }
 

@@ -51,14 +51,14 @@ impl SessionCache {
     #[must_use]
     pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
         let token = Parts::parse(value).filter(|token| self.0.keys.verify(token))?;
-        Some(SessionId { id: token.id, home: token.home })
+        Some(SessionId { id: token.id, place: token.place })
     }
 }
 
 impl Inner {
     /// Looks into the shard of an id, if there is that shard, under its lock.
     fn look<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
-        self.locked_shards.get(usize::from(id.home)).map(|locked| query(&self.lock(locked)))
+        self.locked_shards.get(usize::from(id.place)).map(|locked| query(&self.lock(locked)))
     }
 
     /// Returns the current id of the session to which an id leads.
@@ -78,7 +78,7 @@ impl Inner {
             passed.push(from.id);
         }
         while self.has_shard(&end) {
-            match self.write(end.home, |shard, now| verb(shard, &end.id, now)) {
+            match self.write(end.place, |shard, now| verb(shard, &end.id, now)) {
                 Ended::Alias(target) => {
                     passed.push(end);
                     end = target;
@@ -95,7 +95,7 @@ impl Inner {
     /// Points aliases at the end of the way on which they are. The last of them points there already.
     fn shorten(&self, passed: &Passed, end: &SessionId) {
         for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
-            self.write(id.home, |shard, _| shard.redirect(&id.id, end));
+            self.write(id.place, |shard, _| shard.redirect(&id.id, end));
         }
     }
 

@@ -47,11 +47,11 @@ impl SessionCacheBuilder {
         let journal = EventQueue::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * plan.footprint(), self.pages);
-        let locked = |home| {
+        let locked = |place| {
             let (largest, journal) = (self.max_session_size, journal.clone());
             let arena = arena.as_mut()?;
-            let (spots, home) = (spots.clone(), home as Place);
-            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, home, journal)?;
+            let (spots, place) = (spots.clone(), place as Place);
+            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, place, journal)?;
             Some(CachePadded::new(LockedShard::new(shard)))
         };
         let locked_shards = (0..shards).map(locked).collect::<Option<_>>();

@@ -23,7 +23,7 @@ impl Inner {
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, [emptier, other]) = self.mint()?;
-            let create_at = |home| self.create_at(SessionId { id, home }, timeouts, data);
+            let create_at = |place| self.create_at(SessionId { id, place }, timeouts, data);
             let made = match create_at(emptier) {
                 Err(WriteError::Verb(Error::Full)) if other != emptier => create_at(other),
                 made => made,
@@ -43,12 +43,12 @@ impl Inner {
         timeouts: Timeouts,
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
-        let view = &self.locked_shards[usize::from(id.home)].view;
+        let view = &self.locked_shards[usize::from(id.place)].view;
         view.prefetch(self.spots.of(&id.id));
         let signed = self.sign(id);
         view.prefetch_links(&self.spots);
-        self.with_room(id.home, || {
-            self.write(id.home, |shard, now| {
+        self.with_room(id.place, || {
+            self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
                 let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, self.limit(), data, None, now)
@@ -62,23 +62,23 @@ impl Inner {
     pub(super) fn reissue(
         &self,
         old: &SessionId,
-        home: Place,
+        place: Place,
         verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        if self.has_shard(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(old) { self.issue_in(place, verb) } else { Err(Error::Gone) }
     }
 
     /// Mints ids until one is free, and has a session take it.
     pub(super) fn issue_in(
         &self,
-        home: Place,
+        place: Place,
         verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
-            let id = SessionId { id, home };
+            let id = SessionId { id, place };
             let signed = self.sign(id);
-            match self.with_room(home, || verb(&id, &signed.stamp)) {
+            match self.with_room(place, || verb(&id, &signed.stamp)) {
                 Ok(version) => {
                     let version = Version::new(version);
                     return Ok(IssuedSession { version, ..self.confirm(signed) });
@@ -94,12 +94,12 @@ impl Inner {
     /// moved under several, between which others get the lock.
     pub(super) fn with_room<R>(
         &self,
-        home: Place,
+        place: Place,
         verb: impl Fn() -> Result<R, WriteError>,
     ) -> Result<R, WriteError> {
         let answer = verb();
         let Err(WriteError::Unfinished { words }) = answer else { return answer };
-        let is_made = |_| self.write(home, |shard, _| shard.make_hole(words));
+        let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
         let answer = if (0..HOLDS).any(is_made) { verb() } else { answer };
         answer.map_err(|error| match error {
             WriteError::Unfinished { .. } => Error::Full.into(),
@@ -123,16 +123,16 @@ impl Inner {
         let mut bytes = [0; Id::LEN + 4];
         (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
-        let homes = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let places = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
         let [first, second] =
-            homes.map(|home| self.locked_shards[usize::from(home)].room.load(Relaxed));
-        let homes = if second > first { [homes[1], homes[0]] } else { homes };
-        Ok((Id::from_bytes(id), homes))
+            places.map(|place| self.locked_shards[usize::from(place)].room.load(Relaxed));
+        let places = if second > first { [places[1], places[0]] } else { places };
+        Ok((Id::from_bytes(id), places))
     }
 
     /// Two different shards, if there are two.
     fn two_places(&self, one: u16, other: u16) -> [Place; 2] {
-        let first = self.home(one);
+        let first = self.place(one);
         let others = self.locked_shards.len() as u16 - 1;
         let step = other.checked_rem(others).map_or(0, |step| step + 1);
         [first, first ^ step]
@@ -140,7 +140,7 @@ impl Inner {
 
     /// Signs an id.
     fn sign(&self, id: SessionId) -> Signed {
-        let (parts, epoch) = self.keys.sign(id.home, &id.id);
+        let (parts, epoch) = self.keys.sign(id.place, &id.id);
         let stamp = TokenParts { id: id.id, tag: parts.tag, key: parts.key };
         Signed { id, parts, stamp, epoch }
     }
@@ -150,7 +150,7 @@ impl Inner {
     fn confirm(&self, mut signed: Signed) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
-            self.write(signed.id.home, |shard, _| shard.restamp(&signed.stamp));
+            self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
         }
         let version = Version::new(FIRST_VERSION);
         IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version }
@@ -210,12 +210,12 @@ mod tests {
         let settings = SessionCache::builder().memory(8 << 20).keys(ring());
         let cache = settings.build().expect("settings that hold");
         for _ in 0..10 {
-            let (id, [home, _]) = cache.0.mint().expect("random bytes");
-            let signed = cache.0.sign(SessionId { id, home });
+            let (id, [place, _]) = cache.0.mint().expect("random bytes");
+            let signed = cache.0.sign(SessionId { id, place });
             // One fresh key in 256 has the number of one before.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
-            let made = cache.0.write(home, |shard, now| {
+            let made = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
                 let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, cache.0.limit(), b"data", None, now)

@@ -35,7 +35,7 @@ impl Inner {
         if settings.verify_first || !keys.is_valid(token.key) {
             return self.verify_whole(&token, reuses, buffer);
         }
-        let id = SessionId { id: token.id, home: token.home };
+        let id = SessionId { id: token.id, place: token.place };
         let proof = Proof::Tag { tag: token.tag, key: token.key };
         match self.try_read(&id, &proof, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
@@ -53,7 +53,7 @@ impl Inner {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let id = SessionId { id: token.id, home: token.home };
+        let id = SessionId { id: token.id, place: token.place };
         match self.read_with_retry(&id, proof, error, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(Miss::Unproven | Miss::Absent) => self.verify_whole(token, reuses, buffer),
@@ -72,7 +72,7 @@ impl Inner {
         if !self.keys.verify(token) {
             return self.reject(Cause::Forged);
         }
-        let id = SessionId { id: token.id, home: token.home };
+        let id = SessionId { id: token.id, place: token.place };
         match self.read(&id, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(miss) => self.reject(miss.into()),
@@ -127,7 +127,7 @@ impl Inner {
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
         let spot = self.spots.of(&id.id);
-        let Some(locked) = self.locked_shards.get(usize::from(id.home)) else {
+        let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = locked.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
@@ -192,8 +192,8 @@ impl Inner {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Result<Hit, Miss> {
-        let locked = &self.locked_shards[usize::from(id.home)];
-        self.write(id.home, |shard, now| {
+        let locked = &self.locked_shards[usize::from(id.place)];
+        self.write(id.place, |shard, now| {
             let moment = ReadTime { now, horizon: self.horizon() };
             let mut read = |id, proof| {
                 let spot = self.spots.of(id);

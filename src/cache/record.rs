@@ -63,7 +63,7 @@ impl Record {
     /// The name of the session for lists and events. It opens nothing.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.home, self.facts.serial(), self.facts.times().created)
+        Handle::new(self.user, self.id.place, self.facts.serial(), self.facts.times().created)
     }
 
     /// How old the session is.

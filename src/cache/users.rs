@@ -1,5 +1,5 @@
 //! The verbs that are about a user. All sessions of one are in one shard, so each verb takes one lock, and
-//! sign-in that of the session's old home too.
+//! sign-in that of the old shard of the session too.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl SessionCache {
         with.data.map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
         self.0.reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
-            self.0.write_two(id.home, new_id.home, |old, new, now| {
+            self.0.write_two(id.place, new_id.place, |old, new, now| {
                 let newcomer = |times, start| {
                     let times = self.0.signed_in_times(times, start, with, now);
                     let start = if with.renew_lifetime { now } else { start };
@@ -99,12 +99,12 @@ impl SessionCache {
     #[must_use]
     pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
-        let home = self.0.place_of_user(&user);
+        let place = self.0.place_of_user(&user);
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
         let now = loop {
             let query = |shard: &mut Shard, now| (shard.user_sessions(&user, now, &mut list), now);
-            match self.0.write(home, query) {
+            match self.0.write(place, query) {
                 (Ok(()), now) => break now,
                 (Err(number), _) => list.reserve(number + number / 4),
             }
@@ -114,7 +114,7 @@ impl SessionCache {
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
         let device = |listed: &Listed| SessionInfo {
-            handle: Handle::new(Some(user), home, listed.serial, listed.times.created),
+            handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
             times: listed.times,
@@ -127,9 +127,9 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_by_handle(&self, handle: &Handle) -> bool {
-        let user = handle.user().filter(|user| self.0.place_of_user(user) == handle.home());
+        let user = handle.user().filter(|user| self.0.place_of_user(user) == handle.place());
         user.is_some_and(|user| {
-            self.0.write(handle.home(), |shard, now| {
+            self.0.write(handle.place(), |shard, now| {
                 shard.end_by_handle(&user, handle.serial(), handle.created(), now)
             })
         })
@@ -157,9 +157,9 @@ impl SessionCache {
     /// ```
     pub fn end_user_sessions(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
-        let home = self.0.place_of_user(&user);
-        let except = except.filter(|id| id.home == home);
-        self.0.write(home, |shard, now| shard.end_user_sessions(&user, except, now))
+        let place = self.0.place_of_user(&user);
+        let except = except.filter(|id| id.place == place);
+        self.0.write(place, |shard, now| shard.end_user_sessions(&user, except, now))
     }
 }
 
@@ -172,10 +172,10 @@ impl Inner {
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
         let member = self.member(&user)?;
-        let home = self.place_of_user(&member.user);
-        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
-        self.issue_in(home, |_, &stamp| {
-            self.write(home, |shard, now| {
+        let place = self.place_of_user(&member.user);
+        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.place == place);
+        self.issue_in(place, |_, &stamp| {
+            self.write(place, |shard, now| {
                 let times = self.new_times(shard, options.timeouts, now);
                 let times = Times { authenticated: now, ..times };
                 let member = Some(EntryUser { start: times.created, ..member });

@@ -26,7 +26,7 @@ impl Inner {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
             Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
-            Some(token) => Ok(SessionId { id: token.id, home: token.home }),
+            Some(token) => Ok(SessionId { id: token.id, place: token.place }),
         };
         proven.map_err(|cause| self.counters.count(cause)).ok()
     }
@@ -50,8 +50,8 @@ impl Inner {
     }
 
     /// Writes to a shard, at the time at which its lock is held, and publishes what room it has.
-    pub(super) fn write<R>(&self, home: Place, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
-        let locked = &self.locked_shards[usize::from(home)];
+    pub(super) fn write<R>(&self, place: Place, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
+        let locked = &self.locked_shards[usize::from(place)];
         let mut shard = self.lock(locked);
         let now = self.now();
         let answer = shard.attempt(|shard| verb(shard, now));
@@ -65,23 +65,23 @@ impl Inner {
         id: &SessionId,
         verb: impl FnOnce(&mut Shard, Tick) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if self.has_shard(id) { self.write(id.home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(id) { self.write(id.place, verb) } else { Err(Error::Gone) }
     }
 
     /// Writes to two shards, locked in their order, or to one that is both. Both have heard of the same ends of all, so
     /// that a session that is live in one is not condemned in the other.
     pub(super) fn write_two<R>(
         &self,
-        home: Place,
+        place: Place,
         other: Place,
         verb: impl FnOnce(&mut Shard, Option<&mut Shard>, Tick) -> R,
     ) -> R {
-        if home == other {
-            return self.write(home, |shard, now| verb(shard, None, now));
+        if place == other {
+            return self.write(place, |shard, now| verb(shard, None, now));
         }
-        let [one, two] = [home, other].map(|home| &*self.locked_shards[usize::from(home)]);
+        let [one, two] = [place, other].map(|place| &*self.locked_shards[usize::from(place)]);
         let (mut first, mut second);
-        if home < other {
+        if place < other {
             first = self.lock(one);
             second = self.lock(two);
         } else {
@@ -100,11 +100,11 @@ impl Inner {
     /// Frees what is due in one shard, some entries at a time. Says whether more is.
     pub(super) fn maintain_shard(
         &self,
-        home: usize,
+        place: usize,
         budget: usize,
         done: &mut MaintenanceReport,
     ) -> bool {
-        let locked = &self.locked_shards[home];
+        let locked = &self.locked_shards[place];
         loop {
             let slice = SLICE.min(budget - done.visited);
             let mut shard = self.lock(locked);
@@ -122,15 +122,15 @@ impl Inner {
 
     /// The shard where a user's sessions live.
     pub(super) fn place_of_user(&self, user: &UserHash) -> Place {
-        self.home(user.0[0] as u16)
+        self.place(user.0[0] as u16)
     }
 
     pub(super) fn has_shard(&self, id: &SessionId) -> bool {
-        usize::from(id.home) < self.locked_shards.len()
+        usize::from(id.place) < self.locked_shards.len()
     }
 
     /// The number of shards is a power of two, so that any 16 bits name one.
-    pub(super) fn home(&self, bits: u16) -> Place {
+    pub(super) fn place(&self, bits: u16) -> Place {
         bits & (self.locked_shards.len() - 1) as u16
     }
 

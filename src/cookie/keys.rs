@@ -200,8 +200,8 @@ impl Keys {
     }
 
     /// A token's parts for that session, signed by the first key, and the epoch of its ring.
-    pub(crate) fn sign(&self, home: Place, id: &Id) -> (Parts, u32) {
-        self.state.read(|state| (state.ring.signing.sign(home, id), self.epoch()))
+    pub(crate) fn sign(&self, place: Place, id: &Id) -> (Parts, u32) {
+        self.state.read(|state| (state.ring.signing.sign(place, id), self.epoch()))
     }
 
     /// Whether the tag is right under the key that the token names. The whole MAC is computed and
@@ -319,8 +319,8 @@ impl Key {
         Used { number: self.number, fingerprint: self.fingerprint, retired: None }
     }
 
-    fn sign(&self, home: Place, id: &Id) -> Parts {
-        let unsigned = Parts { key: self.number, home, id: *id, tag: Tag([0; 2]) };
+    fn sign(&self, place: Place, id: &Id) -> Parts {
+        let unsigned = Parts { key: self.number, place, id: *id, tag: Tag([0; 2]) };
         Parts { tag: self.tag(&unsigned), ..unsigned }
     }
 

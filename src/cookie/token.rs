@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0        1            2      4                    20                   36
-//!  ├ format ┼ key number ┼ home ┼ id ────────────────┼ tag ───────────────┤
+//!  ├ format ┼ key number ┼ place ┼ id ───────────────┼ tag ───────────────┤
 //!  └───────────────────── covered by the tag ────────┘
 //! ```
 //!
@@ -26,7 +26,7 @@ pub struct Token([u8; Token::LEN]);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
     pub(crate) key: u8,
-    pub(crate) home: Place,
+    pub(crate) place: Place,
     pub(crate) id: Id,
     pub(crate) tag: Tag,
 }
@@ -81,7 +81,7 @@ impl Parts {
         let (&tag, _) = rest.split_first_chunk()?;
         (format == FORMAT).then(|| Self {
             key,
-            home: Place::from_le_bytes([low, high]),
+            place: Place::from_le_bytes([low, high]),
             id: Id::from_bytes(id),
             tag: Tag::from_bytes(tag),
         })
@@ -89,7 +89,7 @@ impl Parts {
 
     /// What the tag is computed over.
     pub(crate) fn covered(&self) -> [u8; Self::COVERED] {
-        let [low, high] = self.home.to_le_bytes();
+        let [low, high] = self.place.to_le_bytes();
         let mut bytes = [0; Self::COVERED];
         bytes[..4].copy_from_slice(&[FORMAT, self.key, low, high]);
         bytes[4..].copy_from_slice(&self.id.to_bytes());

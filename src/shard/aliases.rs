@@ -66,7 +66,7 @@ impl Shard {
                 break;
             }
             let target = entry.target();
-            if target.home != self.home {
+            if target.place != self.place {
                 return Lead::Away(target);
             }
             id = target.id;
@@ -125,7 +125,7 @@ impl Shard {
     pub(crate) fn redirect(&self, id: &Id, target: &SessionId) {
         if let Some((_, at)) = self.find(id) {
             let entry = Entry::at(&self.region, at);
-            if entry.flags().has(Flags::ALIAS) && entry.target().home != self.home {
+            if entry.flags().has(Flags::ALIAS) && entry.target().place != self.place {
                 entry.set_target(target, 0);
             }
         }
@@ -207,7 +207,7 @@ impl Shard {
     pub(super) fn leave_alias(
         &mut self,
         at: Offset,
-        place: Slot,
+        slot: Slot,
         alias: Offset,
         target: &SessionId,
         until: Tick,
@@ -220,7 +220,7 @@ impl Shard {
         entry.set_flags(line.flags());
         entry.write_alias(target, until.min(end), end, now);
         self.file_alias(alias);
-        self.index.set_offset(place, alias);
+        self.index.set_offset(slot, alias);
         self.join_family(alias, Family::of(&line));
     }
 
@@ -228,7 +228,7 @@ impl Shard {
     /// a user, or stays where it is. A lone alias needs none, since nothing will redirect it.
     pub(super) fn become_alias(
         &mut self,
-        place: Slot,
+        slot: Slot,
         at: Offset,
         target: &SessionId,
         family: Option<Family>,
@@ -240,7 +240,7 @@ impl Shard {
         self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let end = self.remembered_until(&line, now);
-        self.index.write(place, || entry.write_alias(target, 0, end, now));
+        self.index.write(slot, || entry.write_alias(target, 0, end, now));
         self.file_alias(at);
         self.redirect_family(&line, target, 0);
         if let Some(family) = family {

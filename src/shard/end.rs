@@ -135,29 +135,29 @@ impl Shard {
 
     /// Frees an entry whose place in the index is not known.
     pub(super) fn discard(&mut self, at: Offset) {
-        if let Some(place) = self.place_of(at) {
-            self.remove(place, at);
+        if let Some(slot) = self.slot_of(at) {
+            self.remove(slot, at);
         }
     }
 
     /// Where an entry stands in the index.
-    pub(super) fn place_of(&self, at: Offset) -> Option<Slot> {
+    pub(super) fn slot_of(&self, at: Offset) -> Option<Slot> {
         let spot = self.index.spot(&Entry::at(&self.region, at).id());
         let found = self.index.find(spot, |offset| offset == at);
         debug_assert!(found.is_some(), "every entry stands in the index");
-        found.map(|(place, _)| place)
+        found.map(|(slot, _)| slot)
     }
 
     /// Frees an entry: out of everything, wiped, its block given back.
-    pub(super) fn remove(&mut self, place: Slot, at: Offset) {
-        self.unlink(place, at);
+    pub(super) fn remove(&mut self, slot: Slot, at: Offset) {
+        self.unlink(slot, at);
         Entry::at(&self.region, at).wipe();
         self.heap.give(&self.region, at);
     }
 
     /// Takes an entry out of everything but its block.
-    pub(super) fn unlink(&mut self, place: Slot, at: Offset) {
-        self.index.remove(place);
+    pub(super) fn unlink(&mut self, slot: Slot, at: Offset) {
+        self.index.remove(slot);
         if list::is_linked(&self.region, at + WHEEL) {
             self.wheel.unfile(&self.region, at + WHEEL);
         }

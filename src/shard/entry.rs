@@ -26,7 +26,7 @@
 //!       12   new id
 //!       13   …
 //!       14   link of its family, where a user's link is
-//!       15   home of the new id │ grace
+//!       15   place of the new id │ grace
 //! ```
 //!
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
@@ -140,7 +140,7 @@ impl<'r> Entry<'r> {
     pub(crate) fn set_target(self, target: &SessionId, grace: Tick) {
         self.store(DATA, target.id.0[0]);
         self.store(DATA + 1, target.id.0[1]);
-        self.set(ALIAS_PLACE, Pair::new(u32::from(target.home), grace));
+        self.set(ALIAS_PLACE, Pair::new(u32::from(target.place), grace));
     }
 
     /// The family of an alias, which may be a user's.
@@ -177,7 +177,7 @@ impl<'r> Entry<'r> {
     /// The new id of which this alias is the old one.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
-        SessionId { id, home: self.get(ALIAS_PLACE).low as Place }
+        SessionId { id, place: self.get(ALIAS_PLACE).low as Place }
     }
 
     /// Until when this alias opens what its new id does.

@@ -116,8 +116,8 @@ impl fmt::Debug for EntryMeta {
 impl HeaderFields for EntryMeta {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
-        let place = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
-        self.0[place as usize]
+        let slot = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
+        self.0[slot as usize]
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Slot {
 /// An empty place for an id, and what stands there once it is put in.
 #[derive(Clone, Copy)]
 pub(crate) struct VacantSlot {
-    place: Slot,
+    slot: Slot,
     tag: u8,
 }
 
@@ -178,36 +178,36 @@ impl Index {
         [Choice::First, Choice::Second].into_iter().find_map(|choice| {
             let line = spot.line(choice);
             let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
-            Some(VacantSlot { place: Slot { line, way }, tag: spot.tag() })
+            Some(VacantSlot { slot: Slot { line, way }, tag: spot.tag() })
         })
     }
 
     /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
     pub(crate) fn put(&mut self, vacancy: VacantSlot, offset: Offset) {
-        let VacantSlot { place, tag } = vacancy;
-        self.write(place, || {
-            self.store_offset(place, offset);
-            self.store_tag(place, tag);
+        let VacantSlot { slot, tag } = vacancy;
+        self.write(slot, || {
+            self.store_offset(slot, offset);
+            self.store_tag(slot, tag);
         });
         self.len += 1;
     }
 
-    pub(crate) fn remove(&mut self, place: Slot) {
-        self.write(place, || {
-            self.store_tag(place, EMPTY);
-            self.store_offset(place, 0);
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.write(slot, || {
+            self.store_tag(slot, EMPTY);
+            self.store_offset(slot, 0);
         });
         self.len -= 1;
     }
 
     /// Notes that what stood at an offset stands at another now.
-    pub(crate) fn set_offset(&self, place: Slot, offset: Offset) {
-        self.write(place, || self.store_offset(place, offset));
+    pub(crate) fn set_offset(&self, slot: Slot, offset: Offset) {
+        self.write(slot, || self.store_offset(slot, offset));
     }
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
-    pub(crate) fn write<R>(&self, place: Slot, stores: impl FnOnce() -> R) -> R {
-        seqlock::write(self.table.0.line(place.line), stores)
+    pub(crate) fn write<R>(&self, slot: Slot, stores: impl FnOnce() -> R) -> R {
+        seqlock::write(self.table.0.line(slot.line), stores)
     }
 
     /// Removes everything.
@@ -241,11 +241,11 @@ impl Index {
     }
 
     /// Stores an offset within a write.
-    pub(crate) fn store_offset(&self, place: Slot, offset: Offset) {
-        let line = self.table.0.line(place.line);
-        let word = OFFSETS + place.way / 2;
+    pub(crate) fn store_offset(&self, slot: Slot, offset: Offset) {
+        let line = self.table.0.line(slot.line);
+        let word = OFFSETS + slot.way / 2;
         let pair = Pair::unpack(line.load(word));
-        let pair = if place.way.is_multiple_of(2) {
+        let pair = if slot.way.is_multiple_of(2) {
             Pair { low: offset, ..pair }
         } else {
             Pair { high: offset, ..pair }
@@ -253,9 +253,9 @@ impl Index {
         line.store(word, pair.pack());
     }
 
-    fn store_tag(&self, place: Slot, tag: u8) {
-        let line = self.table.0.line(place.line);
-        let (word, shift) = (place.way / 8, place.way % 8 * 8);
+    fn store_tag(&self, slot: Slot, tag: u8) {
+        let line = self.table.0.line(slot.line);
+        let (word, shift) = (slot.way / 8, slot.way % 8 * 8);
         line.store(word, line.load(word) & !(0xff << shift) | u64::from(tag) << shift);
     }
 }
@@ -392,20 +392,20 @@ mod tests {
     #[test]
     fn each_key_changes_the_lines_and_the_hash_bytes() {
         let keys = [1, 2, 3, 4];
-        let places = |keys| {
+        let slots = |keys| {
             let spots = IndexHasher::new(4_000, keys);
-            let places = move |n: u64| {
+            let slots = move |n: u64| {
                 let spot = spots.of(&Id([n, !n]));
                 (spot.line(Choice::First), spot.line(Choice::Second), spot.tag())
             };
-            (0..1_000).map(places).collect::<Vec<_>>()
+            (0..1_000).map(slots).collect::<Vec<_>>()
         };
-        let usual = places(keys);
-        assert_eq!(usual, places(keys), "the same keys give the same spots");
+        let usual = slots(keys);
+        assert_eq!(usual, slots(keys), "the same keys give the same spots");
         for changed in 0..keys.len() {
             let mut others = keys;
             others[changed] ^= 1 << 63;
-            let pairs = usual.iter().zip(places(others));
+            let pairs = usual.iter().zip(slots(others));
             let same = pairs.filter(|(one, other)| *one == other).count();
             assert!(same < 5, "{same} of 1000 ids stay where they are when key {changed} changes");
         }

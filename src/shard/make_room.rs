@@ -25,7 +25,7 @@ pub(super) struct SpaceRequest {
     /// Whom it may displace.
     pub(super) rank: Priority,
     /// Whether it needs a place in the index too.
-    pub(super) place: bool,
+    pub(super) slot: bool,
     /// The entry that must not go. It may be moved.
     pub(super) keep: Option<Offset>,
 }
@@ -112,14 +112,14 @@ impl Shard {
     }
 
     fn has_place(&self, need: SpaceRequest) -> bool {
-        !need.place || self.index.len() < self.index.capacity()
+        !need.slot || self.index.len() < self.index.capacity()
     }
 
     /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
     fn is_under_ceiling(&self, need: SpaceRequest) -> bool {
         self.ceiling(need.rank).is_none_or(|ceiling| {
             let taken = self.queues.unsigned();
-            let has_place = !need.place || taken.entries < ceiling.entries;
+            let has_place = !need.slot || taken.entries < ceiling.entries;
             has_place && taken.words + need.most_words() <= ceiling.words
         })
     }
@@ -184,8 +184,8 @@ impl Shard {
     /// newcomer does not write over is wiped.
     fn take_over(&mut self, at: Offset, need: SpaceRequest, now: Tick) -> Option<Offset> {
         self.count_eviction(at, now);
-        let place = self.place_of(at)?;
-        self.unlink(place, at);
+        let slot = self.slot_of(at)?;
+        self.unlink(slot, at);
         let entry = Entry::at(&self.region, at);
         if need.words < entry.words() {
             entry.wipe();
@@ -217,10 +217,10 @@ impl Shard {
         let most = words.max(Heap::SMALLEST).saturating_mul(MAX_MOVED);
         heap.take_by_moving(region, words, most, |region, moved| {
             let id = Entry::at(region, moved.from).id();
-            if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
-                index.write(place, || {
+            if let Some((slot, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+                index.write(slot, || {
                     moved.carry(region);
-                    index.store_offset(place, moved.to);
+                    index.store_offset(slot, moved.to);
                 });
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));

@@ -206,11 +206,11 @@ impl<'r, W: Word> Words<'r, W> {
 
 /// Has the processor fetch what lies there, and does not wait for it. Elsewhere than on x86-64 nothing is done.
 #[inline(always)]
-fn prefetch<T>(place: &T) {
+fn prefetch<T>(slot: &T) {
     #[cfg(target_arch = "x86_64")]
-    safe_arch::prefetch_t0(place);
+    safe_arch::prefetch_t0(slot);
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    let _ = slot;
 }
 
 #[inline(always)]
