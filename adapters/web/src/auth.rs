@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// Gives the session a new id at commit: for any change of privilege. The old cookie opens nothing
-    /// from then on, unless the layer has a [grace](crate::SessionManager::with_grace). A visitor without a session
+    /// from then on, unless the layer has a [grace](crate::SessionManagerBuilder::grace). A visitor without a session
     /// does not get one by this.
     ///
     /// # Errors
@@ -145,12 +145,12 @@ impl Session {
     /// A text for a hidden field of a form, by which [`check_csrf`](Self::check_csrf) knows it when it comes back.
     /// It is another one each time, all of them count, and they count as long as the session has its id: not after
     /// a sign-in or [`rotate`](Self::rotate), so ask for it last. Those that were out when the layer
-    /// [rotated](crate::SessionManager::rotate_every) the session count until it does so again.
+    /// [rotated](crate::SessionManagerBuilder::rotate_every) the session count until it does so again.
     ///
     /// A visitor without a session gets one, at once: ask only where there is a form. What was changed and asked
     /// for so far is stored at once as well if it changes the id. A rotation by the layer waits for the response. It is
     /// an error, with the status 409, if the request brings only a cookie that was
-    /// [just replaced](crate::SessionManager::with_replaced_window).
+    /// [just replaced](crate::SessionManagerBuilder::replaced_window).
     ///
     /// # Errors
     /// Those of [`save`](Self::save).

@@ -36,7 +36,7 @@ impl Session {
     /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and after a timeout.
     /// Returns false too once the session has another id, because what was decided for the old one no longer holds:
     /// after a sign-in or a [`rotate`](Self::rotate) by another request, and after the
-    /// [grace](crate::SessionManager::with_grace) of a routine rotation. The client's next request brings its new cookie.
+    /// [grace](crate::SessionManagerBuilder::grace) of a routine rotation. The client's next request brings its new cookie.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// For adapters: the handler failed, and no response of its own is sent. Stores a sign-out that must hold even so:
-    /// that a [key that names the user](crate::SessionManager::with_identity_keys) was removed. Stores nothing else.
+    /// that a [key that names the user](crate::SessionManagerBuilder::identity_keys) was removed. Stores nothing else.
     ///
     /// # Errors
     /// If it could not be stored.

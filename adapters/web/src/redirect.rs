@@ -27,7 +27,7 @@ pub fn safe_redirect_path(path: &str) -> Option<&str> {
 impl Session {
     /// For adapters: the `Location` to which a visitor is sent who is not signed in, with
     /// [what they asked for](crate::SessionRequest::path); `None` if there is no
-    /// [page](crate::SessionManager::with_sign_in_page) for it.
+    /// [page](crate::SessionManagerBuilder::sign_in_page) for it.
     #[must_use]
     pub fn sign_in_address(&self) -> Option<HeaderValue> {
         let request = self.request();

@@ -16,7 +16,6 @@ use crate::{
     changes::Change,
     encoding, json,
     key::is_reserved,
-    pending,
     state::{Admission, Request, State},
 };
 
@@ -71,16 +70,6 @@ impl Session {
     pub(crate) fn new(sessions: SessionManager, incoming: SessionRequest) -> Self {
         let request = Request { sessions, incoming };
         Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
-    }
-
-    /// The session of the request that the services behind a session layer are called, or polled, for. `None`
-    /// elsewhere: on a task of its own, for instance, to which a handler takes the session along.
-    ///
-    /// It goes by who polls. In a future that several requests poll by turns, such as a shared one, it is after an
-    /// `.await` the session of whichever polls then: ask before that, and take the session along.
-    #[must_use]
-    pub fn current() -> Option<Self> {
-        pending::current()
     }
 
     /// The value of that key, decoded; `None` if there is none.

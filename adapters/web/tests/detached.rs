@@ -43,7 +43,8 @@ fn life_4_a_detached_session_is_not_made() {
 fn a_detached_session_gets_no_new_id() {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).build().unwrap();
-    let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
+    let sessions =
+        SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(Duration::from_secs(90));
@@ -86,7 +87,8 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1600));
     let cache = settings.lifetime(Duration::from_secs(4000)).build().unwrap();
-    let mut visitor = Visitor::new(&SessionManager::new(cache).with_persistent_cookies());
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).persistent_cookies(true).build().unwrap());
     let (_, made) = visitor.visit(|session| session.insert("a", 1).unwrap());
     assert!(made.set_cookie().unwrap().contains("Max-Age=1600"));
     let mut sent_after = |seconds| {
@@ -169,7 +171,8 @@ fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
     let clock = Clock::manual();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let minute = Duration::from_secs(60);
-    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(minute));
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(minute).build().unwrap());
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let held = visitor.begin();
     clock.advance(minute);

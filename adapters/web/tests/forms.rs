@@ -134,7 +134,8 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
     let clock = Clock::manual();
     let hour = Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
     visitor.visit(|session| session.sign_in("ada").unwrap());
     let (first, _) = visitor.visit(token);
     let old = visitor.clone();

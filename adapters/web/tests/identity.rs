@@ -12,7 +12,7 @@ use support::{Reply, Visitor, builder, cache};
 type Handler = fn(&Session);
 
 fn sessions(cache: &SessionCache) -> SessionManager {
-    SessionManager::new(cache.clone()).with_identity_keys(["user_id", "user"])
+    SessionManager::builder(cache.clone()).identity_keys(["user_id", "user"]).build().unwrap()
 }
 
 /// A visitor with a cart.

@@ -19,7 +19,7 @@ fn shop() -> (SessionManager, Clock) {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let usual = Timeouts::default().idle_timeout(30 * MINUTE);
-    (SessionManager::new(settings.build().unwrap()).with_timeouts(usual), clock)
+    (SessionManager::builder(settings.build().unwrap()).timeouts(usual).build().unwrap(), clock)
 }
 
 fn max_age(reply: &Reply) -> Option<Duration> {
@@ -149,7 +149,7 @@ fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
     let clock = Clock::manual();
     let cache =
         builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
-    let sessions = SessionManager::new(cache).with_grace(Duration::from_secs(10));
+    let sessions = SessionManager::builder(cache).grace(Duration::from_secs(10)).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| {
         session.insert("a", 1).unwrap();
@@ -228,7 +228,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 fn half_days() -> (SessionManager, Clock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
-    (sessions.with_timeouts(usual), clock)
+    (sessions.to_builder().timeouts(usual).build().unwrap(), clock)
 }
 
 #[test]
@@ -335,7 +335,8 @@ fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let hour = Timeouts::default().idle_timeout(HOUR);
-    let sessions = SessionManager::new(settings.build().unwrap()).with_timeouts(hour);
+    let sessions =
+        SessionManager::builder(settings.build().unwrap()).timeouts(hour).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let slow = visitor.begin();

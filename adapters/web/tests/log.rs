@@ -19,7 +19,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 #[test]
 fn plain_http_is_warned_of_once_and_not_at_each_request() {
     let lines = logged(|| {
-        let sessions = SessionManager::new(cache()).insecure_http();
+        let sessions = SessionManager::builder(cache()).insecure_http().build().unwrap();
         let mut visitor = Visitor::new(&sessions.clone());
         for value in 0..3 {
             visitor.visit(|session| session.insert("a", value).unwrap());

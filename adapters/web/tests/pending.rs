@@ -197,7 +197,8 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
     let clock = Clock::manual();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
+    let mut browser =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
     browser.visit(|session| session.sign_in("ada").unwrap());
     let stores: [Verb; 3] = [
         |session| drop(session.csrf_token().unwrap()),
@@ -228,7 +229,8 @@ fn a_form_of_a_page_whose_response_rotates_a_full_session_counts() {
     let clock = Clock::manual();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&SessionManager::new(cache.clone()).rotate_every(hour));
+    let mut browser =
+        Visitor::new(&SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap());
     browser.visit(|session| session.sign_in("ada").unwrap());
     let largest = cache.max_session_size() - 60;
     browser.visit(|session| session.insert("b", "x".repeat(largest)).unwrap());

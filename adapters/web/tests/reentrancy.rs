@@ -91,7 +91,8 @@ fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
     within_limit(|| {
         let clock = Clock::manual();
         let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
-        let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
+        let sessions =
+            SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
         let mut browser = Visitor::new(&sessions);
         browser.visit(|session| session.insert("a", 1).unwrap());
         let stores: [fn(&Session); 4] = [

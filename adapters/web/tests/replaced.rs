@@ -96,8 +96,11 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
     let (cache, clock) = cache();
     for (sessions, window) in [
         (SessionManager::new(cache.clone()), 60),
-        (SessionManager::new(cache.clone()).with_replaced_window(5 * SECOND), 5),
-        (SessionManager::new(cache.clone()).with_replaced_window(Duration::ZERO), 0),
+        (SessionManager::builder(cache.clone()).replaced_window(5 * SECOND).build().unwrap(), 5),
+        (
+            SessionManager::builder(cache.clone()).replaced_window(Duration::ZERO).build().unwrap(),
+            0,
+        ),
     ] {
         // The response with the new cookie is lost.
         let mut browser = visitor(&sessions);
@@ -184,7 +187,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
-    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
     let mut browser = Visitor::new(&sessions);
     browser.visit(|session| session.sign_in("ada").unwrap());
     let mut tab = browser.clone();
@@ -199,7 +202,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
 #[test]
 fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     let (cache, clock) = cache();
-    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
     let mut browser = visitor(&sessions);
     clock.advance(HOUR);
     let (mut tab, slow) = (browser.clone(), browser.begin());
@@ -222,7 +225,8 @@ fn kept(sessions: &SessionManager, clock: &Clock) -> Visitor {
 fn no_response_sends_a_replaced_cookie_again() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let sessions = SessionManager::new(settings.build().unwrap()).rotate_every(HOUR);
+    let sessions =
+        SessionManager::builder(settings.build().unwrap()).rotate_every(HOUR).build().unwrap();
     let keeps: [fn(&Session); 2] =
         [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
     for keep in keeps {
@@ -247,9 +251,12 @@ fn no_response_sends_a_replaced_cookie_again() {
 fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() {
     let clock = Clock::manual();
     let settings = builder().clock(clock.clone()).idle_timeout(HOUR).lifetime(12 * HOUR);
-    let first = SessionManager::new(settings.build().unwrap()).with_persistent_cookies();
+    let first = SessionManager::builder(settings.build().unwrap())
+        .persistent_cookies(true)
+        .build()
+        .unwrap();
     let second = first.clone();
-    let mut browser = visitor(&first.with_grace(300 * SECOND));
+    let mut browser = visitor(&first.to_builder().grace(300 * SECOND).build().unwrap());
     let mut tab = Visitor::new(&second);
     tab.cookie.clone_from(&browser.cookie);
     browser.visit(|session| session.rotate().unwrap());

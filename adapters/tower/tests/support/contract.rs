@@ -13,7 +13,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use sessile::{Clock, KeyRing, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer, SignIn};
+use sessile_tower::{Session, SessionError, SessionLayer, SessionManager, SignIn};
 use tokio::sync::watch;
 
 type Input = Form<HashMap<String, String>>;
@@ -28,7 +28,9 @@ pub(crate) fn app() -> Router {
 
 /// The layer of the contract: it has the feature `identity-keys`.
 pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
-    SessionLayer::new(cache.clone()).with_identity_keys(["user_id"])
+    SessionLayer::new(
+        SessionManager::builder(cache.clone()).identity_keys(["user_id"]).build().unwrap(),
+    )
 }
 
 pub(crate) fn cache_with(clock: Clock) -> SessionCache {
@@ -48,9 +50,14 @@ pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: Clock) 
 
 /// The same routes behind layers of the same cache with other settings, and those without a session.
 fn with_other_settings(layer: &SessionLayer) -> Router {
-    let sessions = || layer.sessions().clone();
-    let rotating = sessions().with_persistent_cookies().rotate_every(Duration::from_secs(600));
-    let touched = sessions().with_touch_always(true);
+    let sessions = || layer.manager();
+    let rotating = sessions()
+        .to_builder()
+        .persistent_cookies(true)
+        .rotate_every(Duration::from_secs(600))
+        .build()
+        .unwrap();
+    let touched = sessions().to_builder().touch_always(true).build().unwrap();
     without_session()
         .nest("/rotating", routes().layer(SessionLayer::from(rotating)))
         .nest("/touched", routes().layer(SessionLayer::from(touched)))

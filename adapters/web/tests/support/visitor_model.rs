@@ -103,13 +103,16 @@ impl World {
         let clock = Clock::manual();
         let lifetime = Duration::from_secs(LIFETIME);
         let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
-        let mut sessions =
-            SessionManager::new(settings.build().unwrap()).with_identity_keys([KEYS[2]]);
+        let mut sessions = SessionManager::builder(settings.build().unwrap())
+            .identity_keys([KEYS[2]])
+            .build()
+            .unwrap();
         if rotates {
-            sessions = sessions.rotate_every(Duration::from_secs(60 * 60));
+            sessions =
+                sessions.to_builder().rotate_every(Duration::from_secs(60 * 60)).build().unwrap();
         }
         if let Some(grace) = grace {
-            sessions = sessions.with_grace(Duration::from_secs(grace));
+            sessions = sessions.to_builder().grace(Duration::from_secs(grace)).build().unwrap();
         }
         let (tabs, lives) = ([const { None }; TABS], HashMap::new());
         Self {
