@@ -5,6 +5,7 @@ mod admission;
 mod aliases;
 mod build;
 mod exposition;
+mod forms;
 mod horizon;
 mod issuing;
 mod maintenance;

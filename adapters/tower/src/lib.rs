@@ -158,7 +158,7 @@ pub use sessile::{CookieError, Handle, SameSite, Timeouts};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    Accepts, AsKey, CommitError, Device, Key, ManagerError, MissingSession, Session, SessionError,
+    CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo, SessionKey,
     SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
 };
 #[cfg(feature = "axum")]

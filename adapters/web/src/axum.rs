@@ -6,7 +6,10 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
-use crate::{CommitError, MissingSession, Session, SessionError, commit::RETRY_AFTER_SECONDS};
+use crate::{
+    CommitError, MissingSession, Session, SessionError, adapter::SessionExt,
+    commit::RETRY_AFTER_SECONDS,
+};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;

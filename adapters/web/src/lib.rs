@@ -87,7 +87,7 @@
 //! A rotation that is due happens only as the response's headers leave. If the client disconnects before, nothing has
 //! changed.
 
-mod adapters;
+pub mod adapter;
 mod attributes;
 mod auth;
 mod builder;
@@ -123,10 +123,10 @@ pub mod testing;
 pub use axum::{NotSignedIn, SignedIn};
 pub use builder::{ManagerError, SessionManagerBuilder};
 pub use error::{CommitError, MissingSession, SessionError};
-pub use key::{Accepts, AsKey, Key};
+pub use key::{Key, SessionKey};
 pub use manager::SessionManager;
 pub use redirect::safe_redirect_path;
 pub use request::SessionRequest;
 pub use session::Session;
 pub use sign_in::SignIn;
-pub use user_sessions::Device;
+pub use user_sessions::SessionInfo;

@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use sessile::{Clock, Timeouts};
+use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -52,7 +53,7 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
         },
         |session| {
             session.sign_in("ada").unwrap();
-            session.save().unwrap();
+            ready(session.save()).unwrap();
             session.remember(20 * DAY).unwrap();
         },
     ];
@@ -82,7 +83,7 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
     assert!(visitor.visit(look).0);
     let (_, reply) = visitor.visit(|session| {
         session.remember(365 * DAY).unwrap();
-        session.save().unwrap();
+        ready(session.save()).unwrap();
     });
     assert_eq!(max_age(&reply), Some(29 * DAY + MINUTE), "the cache permits 30 days in all");
 }

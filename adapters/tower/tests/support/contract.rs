@@ -180,12 +180,12 @@ async fn sign_in(session: Session, Form(input): Input) -> Done {
 }
 
 async fn sign_out(session: Session) -> &'static str {
-    session.sign_out();
+    session.sign_out().await;
     "ok"
 }
 
 async fn sign_out_and_set(session: Session, input: Input) -> Done {
-    session.sign_out();
+    session.sign_out().await;
     set(session, input).await
 }
 
@@ -198,13 +198,13 @@ async fn sign_out_set_and_delete_cookie(
 }
 
 async fn sign_out_everywhere(session: Session) -> String {
-    session.sign_out_everywhere().to_string()
+    session.sign_out_everywhere().await.to_string()
 }
 
 async fn devices(session: Session) -> String {
-    let devices = session.devices();
-    let line = |device: &sessile_tower::Device| {
-        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label)
+    let devices = session.user_sessions().await;
+    let line = |device: &sessile_tower::SessionInfo| {
+        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label())
     };
     devices.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -237,7 +237,7 @@ async fn sign_out_and_fail(
     session: Session,
     Form(input): Input,
 ) -> Result<impl IntoResponse, SessionError> {
-    session.sign_out();
+    session.sign_out().await;
     session.insert(&input["key"], &input["value"])?;
     Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
 }
@@ -248,7 +248,7 @@ async fn panic(session: Session, Form(input): Input) -> Done {
 }
 
 async fn sign_out_and_panic(session: Session) {
-    session.sign_out();
+    session.sign_out().await;
     panic!("a handler of the contract panics, as it should");
 }
 
@@ -316,7 +316,7 @@ async fn save_and_go_on(session: Session, Form(input): Input) -> Done {
     for key in ["x", "y"] {
         session.insert(key, &input["value"])?;
     }
-    let saved = session.save();
+    let saved = session.save().await;
     for key in ["x", "y"] {
         session.remove(key)?;
     }

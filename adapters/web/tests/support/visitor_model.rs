@@ -11,6 +11,7 @@ use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time:
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::Clock;
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
 use crate::support::builder;
@@ -223,7 +224,7 @@ impl World {
             Act::Persistent => session.make_persistent().unwrap(),
             Act::Remember => session.remember(Duration::from_secs(REMEMBERED)).unwrap(),
             Act::SignOut => {
-                session.sign_out();
+                ready(session.sign_out());
                 (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
                 (tab.acts, tab.guards) = (Vec::new(), Vec::new());
                 self.sign_outs += 1;
@@ -232,7 +233,7 @@ impl World {
                 return;
             }
             Act::Save => {
-                let _ = session.save();
+                let _ = ready(session.save());
                 // The new cookie is under way.
                 (tab.is_opaque, self.expected) = (true, None);
             }
