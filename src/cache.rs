@@ -4,8 +4,10 @@
 mod admission;
 mod aliases;
 mod build;
-mod cutoff;
-mod issue;
+mod exposition;
+mod forms;
+mod horizon;
+mod issuing;
 mod maintenance;
 mod options;
 mod prometheus;

@@ -18,6 +18,7 @@ use hmac::{
     },
 };
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
@@ -215,6 +216,22 @@ impl Keys {
     }
 }
 
+/// MACs of forms, for adapters.
+impl Keys {
+    /// Returns the MAC of a message under the signing key.
+    pub(crate) fn form_mac(&self, message: &[u8]) -> [u8; 16] {
+        self.state.read(|state| truncate(mac(&state.ring.signing.form_mac, message)))
+    }
+
+    /// Returns true if the MAC of a message is right under any key of the ring. The time depends on the number of keys
+    /// only.
+    pub(crate) fn verify_form_mac(&self, message: &[u8], given: &[u8; 16]) -> bool {
+        let is_right = |key: &Key| truncate(mac(&key.form_mac, message)).ct_eq(given);
+        let none = subtle::Choice::from(0);
+        self.state.read(|state| state.ring.keys().fold(none, |any, key| any | is_right(key)).into())
+    }
+}
+
 /// The ring, and every number that stands for a key, or stood for one of which an entry may keep a tag.
 struct State {
     ring: Ring,
@@ -303,6 +320,7 @@ struct Key {
     number: u8,
     fingerprint: [u8; 16],
     mac: Keyed,
+    form_mac: Keyed,
 }
 
 impl Key {
@@ -312,7 +330,9 @@ impl Key {
         expand(&hkdf, cookie_name, "key number", &mut number);
         expand(&hkdf, cookie_name, "key fingerprint", &mut fingerprint);
         expand(&hkdf, cookie_name, "token tag", &mut *secret);
-        Self { number: number[0], fingerprint, mac: keyed(&*secret) }
+        let mac = keyed(&*secret);
+        expand(&hkdf, cookie_name, "form mac", &mut *secret);
+        Self { number: number[0], fingerprint, mac, form_mac: keyed(&*secret) }
     }
 
     fn used(&self) -> Used {

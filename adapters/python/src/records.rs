@@ -118,10 +118,10 @@ impl From<sessile::SessionInfo> for Device {
     }
 }
 
-impl From<sessile_web::Device> for Device {
-    fn from(device: sessile_web::Device) -> Self {
+impl From<sessile_web::SessionInfo> for Device {
+    fn from(device: sessile_web::SessionInfo) -> Self {
         let is_current = device.is_current();
-        Self { device: (*device).clone(), is_current }
+        Self { device: device.into(), is_current }
     }
 }
 
