@@ -4,10 +4,9 @@
 mod admission;
 mod aliases;
 mod build;
-mod exposition;
+mod cutoff;
 mod forms;
-mod horizon;
-mod issuing;
+mod issue;
 mod maintenance;
 mod options;
 mod prometheus;

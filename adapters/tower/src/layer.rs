@@ -52,7 +52,7 @@ impl SessionLayer {
     }
 
     /// Sets the function that computes the admission key of a request, such as the client's address, for the cache's
-    /// [admission hook](sessile::Builder::admission). It is called for each request. The default is an empty key.
+    /// [admission hook](sessile::SessionCacheBuilder::admission). It is called for each request. The default is an empty key.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};

@@ -34,7 +34,7 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
 /// The suite can find fault: a cookie without `Secure` is not as it should be, though values are kept.
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {
-    let (cache, clock) = (cache(), Clock::manual());
+    let (cache, clock) = (cache(), ManualClock::new());
     let layer = SessionLayer::new(
         SessionManager::builder(cache.clone()).same_site(SameSite::Strict).build().unwrap(),
     );

@@ -46,7 +46,7 @@ impl SessionManagerBuilder {
             cache,
             attributes: Attributes::default(),
             insecure: false,
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts::new(),
             persistent: false,
             touch_always: false,
             rotate_every: None,
@@ -138,7 +138,7 @@ impl SessionManagerBuilder {
     /// let month = Duration::from_secs(30 * 24 * 60 * 60);
     /// let settings = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?);
     /// let cache = settings.idle_timeout(month).lifetime(month).build()?;
-    /// let half_an_hour = Timeouts::default().idle_timeout(Duration::from_secs(30 * 60));
+    /// let half_an_hour = Timeouts::new().idle_timeout(Duration::from_secs(30 * 60));
     /// let manager = SessionManager::builder(cache).timeouts(half_an_hour).build()?;
     /// # let _ = manager;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -15,7 +15,7 @@ use crate::{
 /// One of a user's sessions, as [`Session::user_sessions`] lists them.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
-    info: sessile::Device,
+    info: sessile::SessionInfo,
     is_current: bool,
 }
 
@@ -64,7 +64,7 @@ impl SessionInfo {
 }
 
 /// The entry as the engine lists it.
-impl From<SessionInfo> for sessile::Device {
+impl From<SessionInfo> for sessile::SessionInfo {
     fn from(session: SessionInfo) -> Self {
         session.info
     }

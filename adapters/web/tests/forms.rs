@@ -7,7 +7,7 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
-use sessile::{Clock, Error, KeyRing};
+use sessile::{Error, KeyRing, ManualClock};
 use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
@@ -213,7 +213,7 @@ fn a_form_counts_under_every_key_of_the_ring_and_under_no_other() {
 #[test]
 fn a_form_counts_after_a_new_key_and_a_rotation_by_age() {
     const NEW: &[u8] = b"5e4d3c2b1a09f8e7d6c5b4a3928170ff-another key of the tests";
-    let clock = Clock::manual();
+    let clock = ManualClock::new();
     let hour = Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
     let manager = SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap();

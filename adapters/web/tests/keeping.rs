@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use sessile::{Clock, Timeouts};
+use sessile::{ManualClock, Timeouts};
 use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn shop() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let usual = Timeouts::default().idle_timeout(30 * MINUTE);
+    let usual = Timeouts::new().idle_timeout(30 * MINUTE);
     (SessionManager::builder(settings.build().unwrap()).timeouts(usual).build().unwrap(), clock)
 }
 
@@ -228,7 +228,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
 fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
-    let usual = Timeouts::default().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
     (sessions.to_builder().timeouts(usual).build().unwrap(), clock)
 }
 
@@ -335,7 +335,7 @@ fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
 fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let hour = Timeouts::default().idle_timeout(HOUR);
+    let hour = Timeouts::new().idle_timeout(HOUR);
     let sessions =
         SessionManager::builder(settings.build().unwrap()).timeouts(hour).build().unwrap();
     let mut visitor = Visitor::new(&sessions);

@@ -5,7 +5,9 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{Clock, Error, NewSession, SessionCache, SessionId, SessionLimitPolicy, SignIn};
+use sessile::{
+    CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy, SignInOptions,
+};
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};

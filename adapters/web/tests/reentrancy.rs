@@ -15,7 +15,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use sessile::{Clock, Error};
+use sessile::{Error, ManualClock};
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};

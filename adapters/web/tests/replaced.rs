@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use sessile::{Clock, Error, SessionCache, SessionLimitPolicy};
+use sessile::{Error, ManualClock, SessionCache, SessionLimitPolicy};
 use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionError, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use sessile::{Clock, KeyRing, SessionCache};
+use sessile::{KeyRing, ManualClock, SessionCache};
 use sessile_tower::{Session, SessionError, SessionLayer, SessionManager, SignIn};
 use tokio::sync::watch;
 

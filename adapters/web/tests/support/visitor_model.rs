@@ -10,7 +10,7 @@
 use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::Clock;
+use sessile::ManualClock;
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
