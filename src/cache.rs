@@ -4,16 +4,17 @@
 mod admission;
 mod aliases;
 mod build;
-mod exposition;
-mod horizon;
-mod issuing;
+mod cutoff;
+mod forms;
+mod issue;
 mod maintenance;
 mod options;
-mod reading;
+mod prometheus;
+mod read;
 mod record;
-mod route;
 pub(crate) mod stats;
 mod users;
+mod write;
 
 use core::fmt;
 use std::{io, sync::Arc, time::Duration};
@@ -26,13 +27,13 @@ use crate::{
     config::{SessionCacheBuilder, Timeouts},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
-    events::{Event, Journal},
+    events::{Event, EventQueue},
     id::SessionId,
-    shard::{Plan, Proof, Shard, Spots, View},
+    shard::{IndexHasher, Layout, Proof, Shard, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
 use aliases::{Reuses, Step};
-use horizon::Horizon;
+use cutoff::RevocationCutoff;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use options::{CreateOptions, SignInOptions, UserInfo};
 pub use record::{IssuedSession, Record, Version};
@@ -68,25 +69,25 @@ pub use users::SessionInfo;
 pub struct SessionCache(Arc<Inner>);
 
 struct Inner {
-    stripes: Box<[CachePadded<Stripe>]>,
-    spots: Spots,
+    locked_shards: Box<[CachePadded<LockedShard>]>,
+    spots: IndexHasher,
     keys: Keys,
     users: Prf,
     reader: Reader<'static>,
     counters: Counters,
-    journal: Journal,
+    journal: EventQueue,
     /// What was created before this has ended.
-    horizon: Horizon,
+    horizon: RevocationCutoff,
     /// Where maintenance goes on.
     cursor: AtomicU32,
-    plan: Plan,
+    plan: Layout,
     idle_timeout: Tick,
     lifetime: Tick,
     settings: SessionCacheBuilder,
 }
 
 /// A shard, its lock, and what is read without it.
-struct Stripe {
+struct LockedShard {
     view: CachePadded<View>,
     shard: Lock<Shard>,
     /// The room in the shard when it was last written to, in words.
@@ -121,12 +122,12 @@ impl SessionCache {
         options: CreateOptions<'_>,
     ) -> Result<IssuedSession, Error> {
         if !options.admitted {
-            self.ask_hook(options.admission_key)?;
+            self.0.ask_hook(options.admission_key)?;
         }
-        self.check_len(data)?;
+        self.0.check_len(data)?;
         let made = match options.user {
-            Some(user) => self.create_for(user, &options, data),
-            None => self.create_anonymous(options.timeouts, data),
+            Some(user) => self.0.create_for(user, &options, data),
+            None => self.0.create_anonymous(options.timeouts, data),
         }?;
         if let Some(old) = options.replaces {
             self.end(&old);
@@ -150,23 +151,23 @@ impl SessionCache {
         let mut reuses = Reuses::default();
         let found = candidates
             .take(MAX_CANDIDATES)
-            .find_map(|value| self.verify(value, &mut reuses, buffer));
-        self.answer(found, &reuses, buffer)
+            .find_map(|value| self.0.verify(value, &mut reuses, buffer));
+        self.0.answer(found, &reuses, buffer)
     }
 
     /// The same for the bare value of a cookie, or for a token that came by another way.
     pub fn open_token(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
         let mut reuses = Reuses::default();
-        let found = self.verify(value, &mut reuses, buffer);
-        self.answer(found, &reuses, buffer)
+        let found = self.0.verify(value, &mut reuses, buffer);
+        self.0.answer(found, &reuses, buffer)
     }
 
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
     /// activity, as `open` does.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        match self.glance(id, &Proof::Given, buffer) {
-            Ok(found) => Some(self.hit(*id, &found)),
-            Err(unsettled) => self.load_further(id, unsettled, buffer),
+        match self.0.try_read(id, &Proof::Given, buffer) {
+            Ok(found) => Some(self.0.hit(*id, &found)),
+            Err(error) => self.0.load_slowly(id, error, buffer),
         }
     }
 
@@ -177,13 +178,13 @@ impl SessionCache {
     /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone), [`TooLarge`](Error::TooLarge),
     /// [`Full`](Error::Full). Then nothing was changed.
     pub fn save(&self, id: &SessionId, version: Version, data: &[u8]) -> Result<Version, Error> {
-        self.check_len(data)?;
-        if !self.has_home(id) {
+        self.0.check_len(data)?;
+        if !self.0.has_shard(id) {
             return Err(Error::Gone);
         }
         let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
-        let saved = self.with_room(id.home, || self.write(id.home, save));
-        saved.map(Version::new).map_err(|refusal| self.refuse(refusal))
+        let saved = self.0.with_room(id.place, || self.0.write(id.place, save));
+        saved.map(Version::new).map_err(|error| self.0.public_error(error))
     }
 
     /// Counts as activity, and changes nothing else.
@@ -191,7 +192,7 @@ impl SessionCache {
     /// # Errors
     /// [`Gone`](Error::Gone).
     pub fn touch(&self, id: &SessionId) -> Result<(), Error> {
-        self.write_to(id, |shard, now| shard.touch(&id.id, now))
+        self.0.write_to(id, |shard, now| shard.touch(&id.id, now))
     }
 
     /// Sets per-session timeouts if the session still has `version`, the one that the caller read, and returns the new
@@ -219,11 +220,12 @@ impl SessionCache {
         version: Version,
         timeouts: Timeouts,
     ) -> Result<Version, Error> {
-        self.write_to(id, |shard, now| {
-            let change = |times, start| self.change(times, start, timeouts, now);
-            shard.set_times(&id.id, version.get(), now, change)
-        })
-        .map(Version::new)
+        self.0
+            .write_to(id, |shard, now| {
+                let change = |times, start| self.0.change(times, start, timeouts, now);
+                shard.set_times(&id.id, version.get(), now, change)
+            })
+            .map(Version::new)
     }
 
     /// Replaces a session's id. Within the grace period (whole ticks of 100 ms, rounded down; zero for none) and the session's idle timeout, the old one still opens it,
@@ -264,15 +266,15 @@ impl SessionCache {
             return Err(Error::GraceTooLong { given: grace, max });
         }
         let grace = to_tick(grace);
-        self.reissue(id, id.home, |new, stamp| {
-            self.write(id.home, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
+        self.0.reissue(id, id.place, |new, stamp| {
+            self.0.write(id.place, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
         })
     }
 
     /// Destroys a session, by its id or by one that it had before it was rotated. Says whether there was
     /// one. When this has returned, no read finds it.
     pub fn end(&self, id: &SessionId) -> bool {
-        self.follow(Step::from(*id), Shard::end)
+        self.0.follow(Step::from(*id), Shard::end)
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
@@ -280,9 +282,9 @@ impl SessionCache {
     /// [event](Event::cutoff) tells the one from the other. Their memory is given
     /// back by and by, and before that to whoever needs it.
     pub fn end_all(&self) {
-        let now = self.now();
+        let now = self.0.now();
         // What matters is this one word: a verb that begins afterwards reads it.
-        let cutoff = self.0.horizon.move_on(now);
+        let cutoff = self.0.horizon.advance(now);
         self.0.journal.note(|| Event::of_all(cutoff, now));
     }
 
@@ -316,27 +318,27 @@ impl SessionCache {
     /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
     /// changed.
     pub fn end_if_unchanged(&self, id: &SessionId, version: Version) -> Result<(), Error> {
-        self.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version.get(), now))
+        self.0.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version.get(), now))
     }
 
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
     /// was under way when the session was rotated is not lost.
     pub fn end_by_token(&self, value: &[u8]) -> bool {
-        self.prove(value).is_some_and(|id| self.end(&id))
+        self.0.prove(value).is_some_and(|id| self.end(&id))
     }
 
     /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
     /// for some entries at a time. Nothing depends on this but memory: a session past its deadline is
     /// refused whether it was called or not.
     pub fn maintain(&self, budget: usize) -> MaintenanceReport {
-        let shards = self.0.stripes.len();
+        let shards = self.0.locked_shards.len();
         let first = self.0.cursor.load(Relaxed) as usize;
         let mut done = MaintenanceReport::default();
         for step in 0..shards {
-            let home = (first + step) % shards;
-            if self.maintain_shard(home, budget, &mut done) {
+            let place = (first + step) % shards;
+            if self.0.maintain_shard(place, budget, &mut done) {
                 // A hint of where to begin next; nothing hangs on it.
-                self.0.cursor.store(home as u32, Relaxed);
+                self.0.cursor.store(place as u32, Relaxed);
                 done.more = true;
                 break;
             }
@@ -362,13 +364,13 @@ impl SessionCache {
     /// # Errors
     /// What is wrong with the ring; then the old one stays.
     pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
-        self.0.keys.set(keys, || self.now())
+        self.0.keys.set(keys, || self.0.now())
     }
 
     /// How many sessions there are. Expired ones count until their memory is given back.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards().map(|shard| shard.len()).sum()
+        self.0.shards().map(|shard| shard.len()).sum()
     }
 
     /// Whether there is none.
@@ -381,7 +383,7 @@ impl SessionCache {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
-        self.shards().for_each(|shard| stats.add(&shard));
+        self.0.shards().for_each(|shard| stats.add(&shard));
         stats.memory.budget = self.0.settings.memory;
         stats.events_dropped = self.0.journal.dropped();
         self.0.counters.fill(&mut stats);
@@ -415,7 +417,7 @@ impl SessionCache {
     /// How many anonymous sessions of so many bytes of data fit.
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
-        self.0.plan.sessions(data_len) * self.0.stripes.len()
+        self.0.plan.sessions(data_len) * self.0.locked_shards.len()
     }
 
     /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.
@@ -423,7 +425,7 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn count(&self, word: u64) -> usize {
-        self.shards().map(|shard| shard.count(word)).sum()
+        self.0.shards().map(|shard| shard.count(word)).sum()
     }
 
     /// The most sessions that are walked for one user's. For tests.
@@ -431,7 +433,7 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn longest_chain(&self) -> usize {
-        let chains = self.shards().map(|shard| shard.longest_chain());
+        let chains = self.0.shards().map(|shard| shard.longest_chain());
         chains.max().unwrap_or(0)
     }
 
@@ -440,21 +442,21 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn moved_words(&self) -> u64 {
-        self.shards().map(|shard| shard.counts().moved_words).sum()
+        self.0.shards().map(|shard| shard.counts().moved_words).sum()
     }
 
     /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn panic_in(&self, id: &SessionId) {
-        self.write(id.home, |shard, _| shard.panic_in(&id.id));
+        self.0.write(id.place, |shard, _| shard.panic_in(&id.id));
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn validate(&self) {
-        self.shards().for_each(|shard| shard.validate());
+        self.0.shards().for_each(|shard| shard.validate());
     }
 }
 
@@ -471,7 +473,7 @@ impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionCache")
             .field("memory", &self.0.settings.memory)
-            .field("shards", &self.0.stripes.len())
+            .field("shards", &self.0.locked_shards.len())
             .field("cookie_name", &self.0.settings.cookie_name)
             .finish_non_exhaustive()
     }

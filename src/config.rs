@@ -283,7 +283,7 @@ impl SessionCacheBuilder {
     /// Refuses what cannot be, memory apart.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         check_name(&self.cookie_name).map_err(BuildError::CookieName)?;
-        let (given, max) = (self.max_session_size, entry::MOST_DATA);
+        let (given, max) = (self.max_session_size, entry::MAX_DATA);
         if !(1..=max).contains(&given) {
             return Err(BuildError::MaxSessionSize { given, max });
         }

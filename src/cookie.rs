@@ -5,7 +5,7 @@
 //!  Cookie: a=1; __Host-session=AcUBAA…; b=2        Set-Cookie: __Host-session=AcUBAA…; Path=/; …
 //!     │ header: candidates of that name                            ▲ set_cookie: name, attributes
 //!     ▼                                                            │
-//!  48 characters ── token: format, key number, home, id, tag ── 48 characters
+//!  48 characters ── token: format, key number, place, id, tag ── 48 characters
 //!                              │                 ▲
 //!                              ▼ keys: verify    │ keys: sign
 //! ```

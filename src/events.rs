@@ -77,7 +77,7 @@ impl Event {
 
     /// The end of all sessions that were created before a tick.
     pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
-        let [a, b, c, _] = cutoff.saturating_sub(tick).min(MOST_LEAD).to_le_bytes();
+        let [a, b, c, _] = cutoff.saturating_sub(tick).min(MAX_LEAD).to_le_bytes();
         Self { lead: [a, b, c], ..Self::new(EventKind::Ended(EndReason::Global), None, tick) }
     }
 
@@ -127,7 +127,7 @@ impl Event {
 
 /// Where events are put, if anybody wants them. Clones are the same queue.
 #[derive(Clone)]
-pub(crate) struct Journal(Option<Arc<Queue>>);
+pub(crate) struct EventQueue(Option<Arc<Queue>>);
 
 struct Queue {
     events: ArrayQueue<Event>,
@@ -137,7 +137,7 @@ struct Queue {
     dropped: AtomicU64,
 }
 
-impl Journal {
+impl EventQueue {
     /// A queue of so many events; none at all for 0.
     pub(crate) fn new(limit: usize) -> Self {
         let queue =
@@ -172,14 +172,14 @@ impl Journal {
     }
 }
 
-impl fmt::Debug for Journal {
+impl fmt::Debug for EventQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Journal(..)")
     }
 }
 
 /// The most that three bytes can say: so many ends of all in one tick.
-const MOST_LEAD: Tick = (1 << 24) - 1;
+const MAX_LEAD: Tick = (1 << 24) - 1;
 /// As many threads may be taking events out, each in the midst of it.
 const TAKERS: usize = 64;
 /// An event, and the stamp that `ArrayQueue` keeps beside it.

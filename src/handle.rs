@@ -1,7 +1,7 @@
 //! Handles: public names of sessions, for lists and events. A handle opens nothing.
 //!
 //! ```text
-//!  user hash (32 digits) │ home (4) │ serial (8) │ created (8)        52 hexadecimal digits
+//!  user hash (32 digits) │ place (4) │ serial (8) │ created (8)        52 hexadecimal digits
 //! ```
 //!
 //! Knows that text, and nothing of where a session is.
@@ -11,7 +11,7 @@ use core::{fmt, str::FromStr};
 use crate::{
     clock::Tick,
     error::HandleError,
-    id::{Home, UserHash},
+    id::{Place, UserHash},
 };
 
 /// The public name of a session: what lists and events call it, and what
@@ -41,14 +41,14 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     user: [u64; 2],
-    home: Home,
+    place: Place,
     serial: u32,
     created: Tick,
 }
 
 impl Handle {
-    pub(crate) fn new(user: Option<UserHash>, home: Home, serial: u32, created: Tick) -> Self {
-        Self { user: user.map_or(NOBODY, |hash| hash.0), home, serial, created }
+    pub(crate) fn new(user: Option<UserHash>, place: Place, serial: u32, created: Tick) -> Self {
+        Self { user: user.map_or(NOBODY, |hash| hash.0), place, serial, created }
     }
 
     /// Whose session it names; `None` if nobody was signed in.
@@ -57,8 +57,8 @@ impl Handle {
         (self.user != NOBODY).then_some(UserHash(self.user))
     }
 
-    pub(crate) fn home(&self) -> Home {
-        self.home
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     pub(crate) fn serial(&self) -> u32 {
@@ -88,7 +88,7 @@ impl FromStr for Handle {
         };
         Ok(Self {
             user: [part(0, 16), part(16, 16)],
-            home: part(32, 4) as Home,
+            place: part(32, 4) as Place,
             serial: part(36, 8) as u32,
             created: part(44, 8) as Tick,
         })
@@ -97,8 +97,8 @@ impl FromStr for Handle {
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user: [low, high], home, serial, created } = self;
-        write!(f, "{low:016x}{high:016x}{home:04x}{serial:08x}{created:08x}")
+        let Self { user: [low, high], place, serial, created } = self;
+        write!(f, "{low:016x}{high:016x}{place:04x}{serial:08x}{created:08x}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ids: 16 random bytes each, minted here and nowhere else, and the home in which a session lives.
+//! Ids: 16 random bytes each, minted here and nowhere else, and the place that chooses its shard.
 //!
 //! An id opens a session, so neither type shows one in `Debug`.
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId {
     pub(crate) id: Id,
-    pub(crate) home: Home,
+    pub(crate) place: Place,
 }
 
 /// A keyed 128-bit hash of a user's name. The key is drawn when the cache is built, so hashes of two
@@ -25,8 +25,8 @@ pub struct UserHash(pub(crate) [u64; 2]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id(pub(crate) [u64; 2]);
 
-/// The number of a shard.
-pub(crate) type Home = u16;
+/// The 16 bits of an id and a token that choose the shard.
+pub(crate) type Place = u16;
 
 /// Where random bytes come from: the operating system, unless a test says otherwise.
 pub(crate) type Entropy = fn(&mut [u8]) -> Result<(), Error>;
@@ -66,7 +66,7 @@ impl SessionId {
     pub fn expose(&self) -> [u8; 18] {
         let mut bytes = [0; 18];
         bytes[..Id::LEN].copy_from_slice(&self.id.to_bytes());
-        bytes[Id::LEN..].copy_from_slice(&self.home.to_le_bytes());
+        bytes[Id::LEN..].copy_from_slice(&self.place.to_le_bytes());
         bytes
     }
 }

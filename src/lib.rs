@@ -74,9 +74,9 @@ pub mod internals {
     #[cfg(not(sessile_loom))]
     pub use crate::sync::locks_taken;
     #[cfg(sessile_loom)]
-    pub use crate::sync::{Fence, Lock, modelled};
+    pub use crate::sync::{Lock, MemoryFence, modelled};
     pub use crate::{
         cookie::internals as cookie,
-        shard::{heap, list, region, version, wheel},
+        shard::{list, region, seqlock, tlsf, wheel},
     };
 }

@@ -7,48 +7,51 @@
 
 mod aliases;
 mod counts;
-mod devices;
-mod ending;
+mod end;
 pub(crate) mod entry;
-mod glimpse;
-mod head;
-pub mod heap;
+pub(crate) mod eviction;
+mod header;
 pub(crate) mod index;
+mod layout;
 pub mod list;
-mod plan;
-pub(crate) mod queues;
+mod make_room;
 mod read;
 pub mod region;
-mod room;
-mod rotation;
-mod saving;
-mod users;
+mod rotate;
+mod save;
+pub mod seqlock;
+pub mod tlsf;
+mod unlocked_entry;
+mod user_index;
+mod user_sessions;
 #[cfg(feature = "__internals")]
 mod validate;
-pub mod version;
 pub mod wheel;
 
 use crate::{
     clock::Tick,
     cookie::Tag,
-    events::{EndReason, Event, EventKind, Journal},
+    error::Error,
+    events::{EndReason, Event, EventKind, EventQueue},
     handle::Handle,
-    id::{Home, Id, SessionId, UserHash},
+    id::{Id, Place, SessionId, UserHash},
 };
 pub(crate) use aliases::{Lead, MAX_ALIASES};
 pub(crate) use counts::Counts;
-pub use devices::SessionLimitPolicy;
-pub(crate) use devices::{Limit, Listed};
-use entry::{Entry, Facts, Flags, Head, LABEL_LIMIT, Member, Stamp, Times, WHEEL};
-use heap::Heap;
-pub(crate) use index::Spots;
-use index::{Index, Place, Spot, Vacancy};
-pub(crate) use plan::Plan;
-use queues::{Queue, Queues, Rank, Tally};
+use entry::{
+    Entry, EntryMeta, EntryUser, Flags, HeaderFields, MAX_LABEL_LEN, Times, TokenParts, WHEEL,
+};
+use eviction::{Priority, Queue, Queues, Usage};
+pub(crate) use index::IndexHasher;
+use index::{Candidates, Index, Slot, VacantSlot};
+pub(crate) use layout::Layout;
+use make_room::SpaceRequest;
 pub(crate) use read::View;
 use region::{Arena, Offset, Region};
-use room::Need;
-use users::Users;
+use tlsf::Heap;
+use user_index::Users;
+pub use user_sessions::SessionLimitPolicy;
+pub(crate) use user_sessions::{Limit, Listed};
 use wheel::Wheel;
 
 /// A shard.
@@ -59,27 +62,27 @@ pub(crate) struct Shard {
     wheel: Wheel,
     queues: Queues,
     users: Users,
-    journal: Journal,
+    journal: EventQueue,
     /// Its number, for handles.
-    home: Home,
+    place: Place,
     /// How many entries there were.
     serial: u32,
-    plan: Plan,
+    plan: Layout,
     /// The block of the largest permitted session, in words.
     largest: u32,
     /// The longest idle timeout that a session may have.
     longest_idle: Tick,
     /// What aliases and anonymous sessions may come to, if anything is kept from them.
-    ceiling: Option<Tally>,
+    ceiling: Option<Usage>,
     counts: Counts,
 }
 
 /// A session that wants in.
 #[derive(Clone, Copy)]
-pub(crate) struct Newcomer<'a> {
-    pub(crate) stamp: Stamp,
+pub(crate) struct NewEntry<'a> {
+    pub(crate) stamp: TokenParts,
     pub(crate) times: Times,
-    pub(crate) member: Option<Member<'a>>,
+    pub(crate) member: Option<EntryUser<'a>>,
     /// What is saved to a session in one with a sign-in, if it has that version.
     pub(crate) data: Option<(u32, &'a [u8])>,
 }
@@ -104,25 +107,33 @@ pub(crate) enum Miss {
     Reused,
 }
 
+/// Why an attempt to read without the lock returned no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// A writer interfered: nothing that was read is valid.
+    Torn,
+    Miss(Miss),
+}
+
 /// A session that was read, its data apart.
 #[derive(Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Hit {
     pub(crate) user: Option<UserHash>,
-    pub(crate) facts: Facts,
-    pub(crate) news: News,
+    pub(crate) facts: EntryMeta,
+    pub(crate) news: AccessUpdate,
     pub(crate) now: Tick,
 }
 
 /// A read, as of when: now, and what was created before when has ended.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct ReadTime {
     pub(crate) now: Tick,
     pub(crate) horizon: Tick,
 }
 
 /// What is to be noted of a session that was read: what the shard knows already is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum AccessUpdate {
     None,
     /// That it was used, which the queues want to hear.
     Use,
@@ -130,25 +141,21 @@ pub(crate) enum News {
     Touch,
 }
 
-/// Why a newcomer is not in.
+/// Errors of the verbs that need memory or an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Gone,
-    /// Its id is an old one that still opens the session.
-    Rotated,
-    Full,
-    /// There is room, but to have it in one piece more words must be moved than may be under one hold of the lock.
-    Unfinished {
-        words: u32,
-    },
-    /// Somebody saved since the version that the caller read.
-    Conflict,
-    /// Its deadlines are over.
-    Over,
-    /// Its user has as many sessions as may be.
-    TooMany,
-    /// Its id is in use, or both lines of it are full: mint another.
-    Taken,
+pub(crate) enum WriteError {
+    /// The id is in use, or both of its buckets are full: another id may succeed.
+    IdTaken,
+    /// There is enough memory, but freeing it in one piece moves more words than one hold of the lock permits.
+    Unfinished { words: u32 },
+    /// The error of the verb.
+    Verb(Error),
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Verb(error)
+    }
 }
 
 /// What became of an end.
@@ -172,17 +179,17 @@ impl Shard {
     /// [plan](Plan::footprint) asks for.
     pub(crate) fn new(
         arena: &mut Arena,
-        plan: Plan,
+        plan: Layout,
         largest_len: usize,
         longest_idle: Tick,
-        spots: Spots,
-        home: Home,
-        journal: Journal,
+        spots: IndexHasher,
+        place: Place,
+        journal: EventQueue,
     ) -> Option<Self> {
         let index = Index::new(arena, spots)?;
         let region = arena.region(plan.words)?;
-        let (wheel, queues, heap, users) = furnish(&region, &plan);
-        let largest = Entry::size(largest_len, Some(LABEL_LIMIT));
+        let (wheel, queues, heap, users) = init(&region, &plan);
+        let largest = Entry::size(largest_len, Some(MAX_LABEL_LEN));
         let (ceiling, counts) = (plan.ceiling(), Counts::default());
         let serial = 0;
         Some(Self {
@@ -193,7 +200,7 @@ impl Shard {
             queues,
             users,
             journal,
-            home,
+            place,
             serial,
             plan,
             largest,
@@ -232,7 +239,7 @@ impl Shard {
         let now = self.wheel.reached();
         self.index.clear();
         self.region.wipe(0, self.plan.words);
-        (self.wheel, self.queues, self.heap, self.users) = furnish(&self.region, &self.plan);
+        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.plan);
         self.counts.shard_resets += 1;
         self.journal.note(|| Event::new(EventKind::ShardReset, None, now));
     }
@@ -241,12 +248,12 @@ impl Shard {
     /// replaces: that one ends.
     pub(crate) fn create(
         &mut self,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         limit: Limit,
         data: &[u8],
         old: Option<&SessionId>,
         now: Tick,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WriteError> {
         self.advance(now, STEPS_PER_WRITE);
         let old = old.and_then(|id| self.session_of(&id.id, now));
         let old_id = old.map(|at| Entry::at(&self.region, at).id());
@@ -255,7 +262,7 @@ impl Shard {
         self.index.put(vacancy, at);
         // Making room may have moved the old one.
         if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
-            self.bury(old, EndReason::Requested, now);
+            self.end_entry(old, EndReason::Requested, now);
         }
         self.counts.created += 1;
         self.tell(EventKind::Created, at, now);
@@ -277,7 +284,7 @@ impl Shard {
             let entry = Entry::at(&self.region, at);
             let line = entry.line();
             let (user, created) = (entry.user(&line), line.times().created);
-            let handle = Handle::new(user, self.home, line.serial(), created);
+            let handle = Handle::new(user, self.place, line.serial(), created);
             Event::new(what, Some(handle), now)
         });
     }
@@ -286,13 +293,13 @@ impl Shard {
         &self.counts
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Tally {
+    pub(crate) fn tally(&self, queue: Queue) -> Usage {
         self.queues.tally(queue)
     }
 
     /// How many sessions there are, aliases apart.
     pub(crate) fn len(&self) -> usize {
-        let dead = [Queue::Condemned, Queue::Aliases].map(|queue| self.tally(queue).entries);
+        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.tally(queue).entries);
         (self.index.len() - dead.iter().sum::<u32>()) as usize
     }
 
@@ -304,14 +311,14 @@ impl Shard {
     /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
     /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
-        let places = self.index.capacity() - self.index.len();
-        let mut room = Tally { entries: places, words: self.heap.free() };
+        let slots = self.index.capacity() - self.index.len();
+        let mut room = Usage { entries: slots, words: self.heap.free() };
         if let Some(ceiling) = self.ceiling {
             let taken = self.queues.unsigned();
             room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
             room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
         }
-        room.words.min(room.entries.saturating_mul(Entry::size(plan::MEAN_DATA, None)))
+        room.words.min(room.entries.saturating_mul(Entry::size(layout::MEAN_DATA, None)))
     }
 
     /// Words of all blocks.
@@ -319,46 +326,46 @@ impl Shard {
         self.heap.capacity()
     }
 
-    fn find(&self, id: &Id) -> Option<(Place, Offset)> {
+    fn find(&self, id: &Id) -> Option<(Slot, Offset)> {
         self.find_at(self.index.spot(id), id)
     }
 
-    fn find_at(&self, spot: Spot, id: &Id) -> Option<(Place, Offset)> {
+    fn find_at(&self, spot: Candidates, id: &Id) -> Option<(Slot, Offset)> {
         self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, or of one that it had until its grace is over, if it may be used.
-    fn live(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
-        let (place, at) = self.within_grace(id, now)?;
-        self.is_live(at, now).then_some((place, at))
+    fn live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
+        let (slot, at) = self.within_grace(id, now)?;
+        self.is_live(at, now).then_some((slot, at))
     }
 
     /// Whether an entry is a session that may be used.
     fn is_live(&self, at: Offset, now: Tick) -> bool {
         let entry = Entry::at(&self.region, at);
-        let is_dead = matches!(self.queues.of(entry), Queue::Condemned | Queue::Aliases);
+        let is_dead = matches!(self.queues.of(entry), Queue::Revoked | Queue::Aliases);
         !is_dead && entry.deadline() > now
     }
 
     /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
     /// vacant.
-    fn vacancy(&self, id: &Id) -> Result<Vacancy, Refusal> {
+    fn vacancy(&self, id: &Id) -> Result<VacantSlot, WriteError> {
         let spot = self.index.spot(id);
         if self.find_at(spot, id).is_some() {
-            return Err(Refusal::Taken);
+            return Err(WriteError::IdTaken);
         }
-        self.index.vacancy(spot).ok_or(Refusal::Taken)
+        self.index.vacancy(spot).ok_or(WriteError::IdTaken)
     }
 
     /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
     /// and it was put into the index.
     fn admit(
         &mut self,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), Refusal> {
+    ) -> Result<(VacantSlot, Offset), WriteError> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
         let at = self.make_room(need, now)?;
@@ -374,18 +381,18 @@ impl Shard {
     }
 }
 
-impl Newcomer<'_> {
+impl NewEntry<'_> {
     /// What it needs for so many bytes of data.
-    fn need(&self, len: usize, keep: Option<Offset>) -> Need {
+    fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
         let flags = Flags::of(self.member.as_ref(), &self.times);
         let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
-        Need { words, rank, place: true, keep }
+        SpaceRequest { words, rank, slot: true, keep }
     }
 }
 
 impl Proof {
     #[inline(always)]
-    fn holds(&self, kept: impl FnOnce() -> Stamp) -> bool {
+    fn holds(&self, kept: impl FnOnce() -> TokenParts) -> bool {
         match self {
             Self::Given => true,
             Self::Tag { tag, key } => {
@@ -397,11 +404,11 @@ impl Proof {
 }
 
 /// The structures of a region, empty.
-fn furnish(region: &Region, plan: &Plan) -> (Wheel, Queues, Heap, Users) {
-    let wheel = Wheel::new(region, Plan::SLOTS);
-    let queues = Queues::new(region, Plan::QUEUES);
+fn init(region: &Region, plan: &Layout) -> (Wheel, Queues, Heap, Users) {
+    let wheel = Wheel::new(region, Layout::SLOTS);
+    let queues = Queues::new(region, Layout::QUEUES);
     let users = Users::new(region, plan.users(), plan.buckets());
-    let heap = Heap::new(region, Plan::CLASSES, plan.blocks(), plan.words);
+    let heap = Heap::new(region, Layout::CLASSES, plan.blocks(), plan.words);
     (wheel, queues, heap, users)
 }
 
@@ -423,8 +430,8 @@ fn touched(times: &Times, now: Tick) -> Option<Tick> {
     (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
-fn rank(has_user: bool) -> Rank {
-    if has_user { Rank::Authenticated } else { Rank::Anonymous }
+fn rank(has_user: bool) -> Priority {
+    if has_user { Priority::Authenticated } else { Priority::Anonymous }
 }
 
 /// Entries of the wheel that each write looks at.

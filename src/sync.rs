@@ -18,7 +18,7 @@ use zerocopy::FromBytes;
 /// A word that several threads may read and write.
 pub trait Word: Sized + 'static {
     /// So many words, all zero. `None` if there is no such memory.
-    fn zeroed(len: usize, pages: Pages) -> Option<Fixed<Self>>;
+    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>>;
     /// What it says.
     fn load(&self, order: Ordering) -> u64;
     /// Has it say this.
@@ -36,7 +36,7 @@ pub enum Pages {
 
 impl Word for AtomicU64 {
     /// Of the system's own, so that a line starts on a cache line.
-    fn zeroed(len: usize, pages: Pages) -> Option<Fixed<Self>> {
+    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>> {
         let map = MmapMut::map_anon(len.checked_mul(size_of::<Self>())?).ok()?;
         if pages == Pages::Huge {
             // A system that cannot is slower, and all the same.
@@ -46,7 +46,7 @@ impl Word for AtomicU64 {
         let words = Yoke::try_attach_to_cart(Arc::new(MutBorrow::new(map)), |map| {
             <[Self]>::mut_from_bytes(map.borrow_mut()).map(|words| &*words).map_err(|_| ())
         });
-        words.ok().map(|words| Fixed(words.erase_arc_cart()))
+        words.ok().map(|words| SharedSlice(words.erase_arc_cart()))
     }
 
     #[inline(always)]
@@ -64,9 +64,9 @@ impl Word for AtomicU64 {
 ///
 /// Memory that is mapped is lent as atomics for as long as it is borrowed, so whoever holds a piece holds the
 /// mapping too; a `Yoke` is the two of them in one.
-pub struct Fixed<T: 'static>(Yoke<&'static [T], ErasedArcCart>);
+pub struct SharedSlice<T: 'static>(Yoke<&'static [T], ErasedArcCart>);
 
-impl<T> Fixed<T> {
+impl<T> SharedSlice<T> {
     /// Takes so many off the front. `None` if there are not so many.
     pub(crate) fn split_to(&mut self, len: usize) -> Option<Self> {
         if len > self.len() {
@@ -78,18 +78,18 @@ impl<T> Fixed<T> {
     }
 
     /// The same in arrays of `N`; what is left at the end of it is nobody's.
-    pub(crate) fn chunks<const N: usize>(self) -> Fixed<[T; N]> {
-        Fixed(self.0.map_project(|things, _| things.as_chunks().0))
+    pub(crate) fn chunks<const N: usize>(self) -> SharedSlice<[T; N]> {
+        SharedSlice(self.0.map_project(|things, _| things.as_chunks().0))
     }
 }
 
-impl<T> Clone for Fixed<T> {
+impl<T> Clone for SharedSlice<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> Deref for Fixed<T> {
+impl<T> Deref for SharedSlice<T> {
     type Target = [T];
 
     #[inline(always)]
@@ -100,7 +100,7 @@ impl<T> Deref for Fixed<T> {
 
 /// The fences of the protocol in `shard::version`, by what they come after or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
+pub enum MemoryFence {
     /// After a shard's lock was taken, before its words are written. Release.
     Locked,
     /// After a version was made odd, before what it covers is written. Release.
@@ -109,7 +109,7 @@ pub enum Fence {
     Read,
 }
 
-impl Fence {
+impl MemoryFence {
     fn order(self) -> Ordering {
         match self {
             Self::Locked | Self::Opened => Release,
@@ -120,7 +120,7 @@ impl Fence {
 
 #[cfg(not(sessile_loom))]
 #[inline(always)]
-pub(crate) fn fence(which: Fence) {
+pub(crate) fn fence(which: MemoryFence) {
     core::sync::atomic::fence(which.order());
 }
 
@@ -136,17 +136,17 @@ pub mod modelled {
 
     use yoke::Yoke;
 
-    use crate::sync::{Fence, Fixed, Pages, Word};
+    use crate::sync::{MemoryFence, Pages, SharedSlice, Word};
 
     /// Loom's word.
     pub struct Modelled(loom::sync::atomic::AtomicU64);
 
     impl Word for Modelled {
-        fn zeroed(len: usize, _: Pages) -> Option<Fixed<Self>> {
+        fn zeroed(len: usize, _: Pages) -> Option<SharedSlice<Self>> {
             let word = || Self(loom::sync::atomic::AtomicU64::new(0));
             let words: Vec<_> = iter::repeat_with(word).take(len).collect();
             let words = Yoke::attach_to_cart(Arc::new(words), |words| &**words);
-            Some(Fixed(words.erase_arc_cart()))
+            Some(SharedSlice(words.erase_arc_cart()))
         }
 
         fn load(&self, order: Ordering) -> u64 {
@@ -159,18 +159,18 @@ pub mod modelled {
     }
 
     /// Leaves a fence out of what this thread of the operating system models from now on.
-    pub fn drop_fence(which: Option<Fence>) {
+    pub fn drop_fence(which: Option<MemoryFence>) {
         DROPPED.set(which);
     }
 
-    pub(crate) fn fence(which: Fence) {
+    pub(crate) fn fence(which: MemoryFence) {
         if DROPPED.get() != Some(which) {
             loom::sync::atomic::fence(which.order());
         }
     }
 
     std::thread_local! {
-        static DROPPED: Cell<Option<Fence>> = const { Cell::new(None) };
+        static DROPPED: Cell<Option<MemoryFence>> = const { Cell::new(None) };
     }
 }
 
@@ -178,7 +178,7 @@ pub mod modelled {
 mod lock {
     use parking_lot::{Mutex, MutexGuard, RwLock};
 
-    use crate::sync::{Fence, fence};
+    use crate::sync::{MemoryFence, fence};
 
     /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
     pub struct Lock<T>(Mutex<T>);
@@ -195,7 +195,7 @@ mod lock {
         /// Waits for the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock();
-            fence(Fence::Locked);
+            fence(MemoryFence::Locked);
             #[cfg(feature = "__internals")]
             count_lock();
             guard
@@ -203,7 +203,7 @@ mod lock {
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let guard = self.0.try_lock()?;
-            fence(Fence::Locked);
+            fence(MemoryFence::Locked);
             #[cfg(feature = "__internals")]
             count_lock();
             Some(guard)
@@ -253,7 +253,7 @@ mod lock {
 mod lock {
     use loom::sync::{Mutex, MutexGuard, RwLock};
 
-    use crate::sync::{Fence, fence};
+    use crate::sync::{MemoryFence, fence};
 
     const POISON: &str = "a model that panics ends there";
 
@@ -272,13 +272,13 @@ mod lock {
         /// Waits for the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock().expect(POISON);
-            fence(Fence::Locked);
+            fence(MemoryFence::Locked);
             guard
         }
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let guard = self.0.try_lock().ok()?;
-            fence(Fence::Locked);
+            fence(MemoryFence::Locked);
             Some(guard)
         }
 

@@ -28,7 +28,7 @@ fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
 }
 
 fn home(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().home
+    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
 fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {

@@ -171,7 +171,7 @@ fn parse_6_the_order_of_candidates_does_not_decide() {
         let reader = Reader::new(NAME);
         let parsed = reader.candidates(field.as_bytes()).take(MAX_CANDIDATES).map(Parts::parse);
         let opened = parsed.flatten().find(|parts| keys.verify(parts));
-        assert_eq!(opened.map(|parts| (parts.home, parts.id)), Some((7, [9; 16])), "{order:?}");
+        assert_eq!(opened.map(|parts| (parts.place, parts.id)), Some((7, [9; 16])), "{order:?}");
         seen += 1;
     }
     assert_eq!(seen, 24);

@@ -29,7 +29,7 @@ fn sharded() -> (SessionCache, ManualClock) {
 }
 
 fn home(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().home
+    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
 /// Has a verb panic in the shard of a session.

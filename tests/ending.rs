@@ -90,7 +90,7 @@ fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
 #[test]
 fn life_1_the_old_token_opens_nothing_once_sign_in_has_returned() {
     let cache = sharded();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     let mut crossed = 0;
     for round in 0..rounds() {
         let made = create(&cache, b"the data");

@@ -49,7 +49,7 @@ fn forged(token: &Token) -> Token {
 }
 
 fn home(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().home
+    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
 /// A user whose sessions are not where that one is.

@@ -266,7 +266,7 @@ fn id_4_ids_of_another_cache_are_unknown_here() {
         assert_gone(&small, &made.id, made.version);
         assert!(!small.end(&made.id));
     }
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     assert!(homes.iter().any(|made| home(made) > 0), "some name a shard that is not here");
     assert_eq!((small.len(), small.stats().created), (0, 0));
     assert!(homes.iter().all(|made| opens(&large, &made.token)));

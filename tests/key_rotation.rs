@@ -102,7 +102,7 @@ fn sign_5_a_number_that_no_key_has_is_refused_whatever_the_tag() {
     for key in 0..=255 {
         let covered = [&[1, key, 7, 0][..], &ID].concat();
         let tag = mac(&secret, &covered)[..16].try_into().unwrap();
-        let parts = Parts { key, home: 7, id: ID, tag };
+        let parts = Parts { key, place: 7, id: ID, tag };
         assert_eq!(running.verify(&parts), key == good.key, "{key}");
         assert!(key == good.key || !running.verify(&Parts { key, ..good }));
     }

@@ -17,13 +17,13 @@ const LAYERS: [&[&str]; 10] = [
     &["cookie"],
     &[
         "shard::region",
-        "shard::version",
+        "shard::seqlock",
         "shard::list",
-        "shard::heap",
-        "shard::head",
+        "shard::tlsf",
+        "shard::header",
         "shard::entry",
     ],
-    &["shard::index", "shard::wheel", "shard::queues", "shard::users"],
+    &["shard::index", "shard::wheel", "shard::eviction", "shard::user_index"],
     &["shard"],
     &["config"],
     &["cache"],
@@ -42,11 +42,11 @@ const UNKNOWN: [(&str, &[&str]); 13] = [
     ("clock", &["id", "error"]),
     ("shard::wheel", &["id", "cookie", "shard::entry", "sync"]),
     ("shard::index", &["clock", "cookie", "shard::entry", "sync"]),
-    ("shard::heap", &["clock", "id", "cookie", "shard::entry", "sync"]),
+    ("shard::tlsf", &["clock", "id", "cookie", "shard::entry", "sync"]),
     ("shard::list", &["clock", "id", "cookie", "shard::entry", "sync"]),
-    ("shard::users", &["clock", "cookie", "sync"]),
+    ("shard::user_index", &["clock", "cookie", "sync"]),
     ("shard::region", &["clock", "id", "cookie"]),
-    ("shard::version", &["clock", "id", "cookie", "shard::entry", "shard::index"]),
+    ("shard::seqlock", &["clock", "id", "cookie", "shard::entry", "shard::index"]),
     ("shard", &["thread", "Arc", "Lock", "Shared", "config", "cache"]),
 ];
 
@@ -116,12 +116,12 @@ fn every_rule_can_be_broken() {
         ("shard::wheel", "use crate::{clock::Tick, cookie::{self, Tag}};", "know no cookie"),
         ("shard::wheel", "fn f() { super::entry::g() }", "know no shard::entry"),
         ("shard::index", "use crate::clock::{self};", "know no clock"),
-        ("shard::heap", "use super::queues::Queue;", "of a higher layer"),
-        ("shard::heap", "fn f(shard: &super::Shard) {}", "heap imports super::Shard"),
-        ("shard::room", "use std::sync::Arc;", "know no Arc"),
-        ("shard::room", "use crate::sync::Lock;", "know no Lock"),
+        ("shard::tlsf", "use super::eviction::Queue;", "of a higher layer"),
+        ("shard::tlsf", "fn f(shard: &super::Shard) {}", "tlsf imports super::Shard"),
+        ("shard::make_room", "use std::sync::Arc;", "know no Arc"),
+        ("shard::make_room", "use crate::sync::Lock;", "know no Lock"),
         ("shard", "fn f() { std::thread::yield_now() }", "know no thread"),
-        ("shard", "use crate::config::Builder;", "of a higher layer"),
+        ("shard", "use crate::config::SessionCacheBuilder;", "of a higher layer"),
         ("shard", "use crate::SessionCache;", "shard imports crate::SessionCache"),
         ("shard::entry", "use crate::sync::AtomicU64;", "names AtomicU64, which only region may"),
         ("cookie::header", "use subtle::ConstantTimeEq;", "know no subtle"),
@@ -134,7 +134,7 @@ fn every_rule_can_be_broken() {
         ("config", "use crate::internals;", "of a higher layer"),
         ("config", "use crate::cache::SessionCache;", "of a higher layer"),
         ("cache", "use core::sync::atomic::AtomicBool;", "names atomic, which only sync may"),
-        ("cache::route", "use std::{io, sync::{Arc, Mutex}};", "names Mutex, which only sync may"),
+        ("cache::write", "use std::{io, sync::{Arc, Mutex}};", "names Mutex, which only sync may"),
         (
             "clock",
             "static NOW: parking_lot::RwLock<u32> = todo();",
@@ -142,12 +142,12 @@ fn every_rule_can_be_broken() {
         ),
         ("cache", "#[cfg(sessile_loom)] use loom::thread;", "names loom, which only sync may"),
         ("shard::wheel", "fn f() { assert!(crate::id::is_free()) }", "know no id"),
-        ("shard::heap", "thread_local! { static NOW: crate::clock::Clock = f(a::b); }", "no clock"),
+        ("shard::tlsf", "thread_local! { static NOW: crate::clock::Clock = f(a::b); }", "no clock"),
         ("shard::index", "m! { use crate::{clock::Tick, id}; }", "know no clock"),
         ("cache", "#[derive(Mutex)] struct A;", "names Mutex, which only sync may"),
         ("cache", "fn f(map: &Map<u8, Vec<std::sync::Mutex<u8>>>) {}", "names Mutex"),
         ("error", "#[cfg(test)] use crate::cookie::Tag;", "of a higher layer"),
-        ("shard::heap", "mod a { mod b { use super::super::super::Shard; } }", "of a higher layer"),
+        ("shard::tlsf", "mod a { mod b { use super::super::super::Shard; } }", "of a higher layer"),
         ("cache", "mod a { use super::super::sync::Mutex; }", "names Mutex"),
     ];
     for (module, text, expected) in broken {
@@ -170,8 +170,8 @@ fn what_is_allowed_breaks_no_rule() {
         ("shard::wheel", "#[cfg(test)]\nmod tests { use super::*; use crate::id::Id; fn f() {} }"),
         ("shard::wheel", "fn f<'a>(x: &'a str) -> &'a str { r#\"crate::id::Id\"# }"),
         ("shard::region", "use crate::sync::{AtomicU64, Relaxed};"),
-        ("shard::room", "use super::{Shard, entry::Entry}; use crate::clock::Tick;"),
-        ("shard::entry", "use crate::{cookie::Tag, id::Id}; use super::heap::Heap;"),
+        ("shard::make_room", "use super::{Shard, entry::Entry}; use crate::clock::Tick;"),
+        ("shard::entry", "use crate::{cookie::Tag, id::Id}; use super::tlsf::Heap;"),
         (
             "cookie::keys",
             "use super::{token::Parts, well_known}; use crate::Error; use hmac::Hmac;",
@@ -179,7 +179,7 @@ fn what_is_allowed_breaks_no_rule() {
         ("sync", "mod lock { use super::*; use super::Fence; fn f() { self::g(); super::g() } }"),
         ("shard::region", "mod a { mod b { use super::super::Line; fn f() { super::Line } } }"),
         ("config", "use crate::{clock::Clock, shard::Plan, Error};"),
-        ("cache::route", "use super::Inner; use crate::config::Timeouts; use std::sync::Arc;"),
+        ("cache::write", "use super::Inner; use crate::config::Timeouts; use std::sync::Arc;"),
         ("cache", "mod route; use route::Route; use crate::{SessionId, shard::entry::Times};"),
         (
             "sync",
@@ -196,6 +196,6 @@ fn with(module: &str, text: &str) -> Sources {
     let root =
         "pub use cache::SessionCache; pub use error::{BuildError, Error}; pub use id::SessionId;";
     let mut all: Vec<_> = LAYERS.concat().into_iter().map(|each| (each, "")).collect();
-    all.extend([("shard::room", ""), ("cache::route", ""), ("", root), (module, text)]);
+    all.extend([("shard::make_room", ""), ("cache::write", ""), ("", root), (module, text)]);
     made_up(&all)
 }

@@ -263,7 +263,7 @@ fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
 fn end_follows_a_session_through_all_its_ids() {
     let clock = sessile::ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     let mut homes = std::collections::HashSet::new();
     for n in 0..20 {
         let mut ids = vec![create(&cache, b"mine")];

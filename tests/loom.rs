@@ -18,10 +18,10 @@ use loom::thread;
 use sessile::{
     CreateOptions, Error, Grace, IssuedSession, KeyRing, ManualClock, SessionCache, SignInOptions,
     internals::{
-        Fence, Lock,
+        Lock, MemoryFence,
         modelled::{Modelled, drop_fence},
-        region::{Line, Region},
-        version,
+        region::{Bucket, Region},
+        seqlock,
     },
 };
 
@@ -160,16 +160,16 @@ mod reads {
         Arc::new(words)
     }
 
-    fn line(words: &Words) -> Line<'_, Modelled> {
+    fn line(words: &Words) -> Bucket<'_, Modelled> {
         words.words().chunk(0).expect("there are ten")
     }
 
     fn read(words: &Words) -> &'static str {
         let line = line(words);
-        let Some((_, seen)) = version::begin(line) else { return "somebody writes" };
+        let Some((_, seen)) = seqlock::begin(line) else { return "somebody writes" };
         let offset = line.load(OFFSET);
         let block = [BLOCK, BLOCK + 1].map(|at| words.load(at));
-        if !version::is_still(line, seen) {
+        if !seqlock::is_still(line, seen) {
             return "somebody wrote";
         }
         match (offset, block) {
@@ -185,19 +185,19 @@ mod reads {
     }
 
     /// One writes to the block in place.
-    fn in_place(dropped: Option<Fence>, outcomes: &[&str]) {
+    fn in_place(dropped: Option<MemoryFence>, outcomes: &[&str]) {
         explore_runs(outcomes, move || {
             drop_fence(dropped);
             let words = words();
             let theirs = words.clone();
             let reader = thread::spawn(move || read(&theirs));
-            version::write(line(&words), || store_block(&words));
+            seqlock::write(line(&words), || store_block(&words));
             reader.join().expect("it reads")
         });
     }
 
     /// One removes the block; another takes it then and writes to it, as its own affair.
-    fn taken_by_another(dropped: Option<Fence>, outcomes: &[&str]) {
+    fn taken_by_another(dropped: Option<MemoryFence>, outcomes: &[&str]) {
         explore_runs(outcomes, move || {
             drop_fence(dropped);
             let words = words();
@@ -213,7 +213,7 @@ mod reads {
                 }
             });
             let mut is_removed = lock.lock();
-            version::write(line(&words), || words.store(OFFSET, 0));
+            seqlock::write(line(&words), || words.store(OFFSET, 0));
             *is_removed = true;
             drop(is_removed);
             taker.join().expect("it writes or not");
@@ -232,13 +232,13 @@ mod reads {
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_of_the_writer_it_is() {
-        in_place(Some(Fence::Opened), &IN_PLACE);
+        in_place(Some(MemoryFence::Opened), &IN_PLACE);
     }
 
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_of_the_reader_it_is() {
-        in_place(Some(Fence::Read), &IN_PLACE);
+        in_place(Some(MemoryFence::Read), &IN_PLACE);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod reads {
     #[test]
     #[should_panic(expected = "torn")]
     fn without_the_fence_behind_the_lock_it_is() {
-        taken_by_another(Some(Fence::Locked), &TAKEN);
+        taken_by_another(Some(MemoryFence::Locked), &TAKEN);
     }
 }
 

@@ -17,7 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKEN: &str = "AQIDBAUFBQUFBQUFBQUFBQUFBQUGBgYGBgYGBgYGBgYGBgYG";
 
 fn token() -> Token {
-    Parts { key: 2, home: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
+    Parts { key: 2, place: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
 }
 
 fn refused(builder: SetCookieBuilder) -> CookieError {
@@ -234,8 +234,8 @@ proptest! {
         let Ok(cookie) = domain.into_iter().fold(builder, SetCookieBuilder::domain).build() else {
             return Ok(());
         };
-        let (key, home, id, tag) = token;
-        let token = Parts { key, home, id, tag }.encode();
+        let (key, place, id, tag) = token;
+        let token = Parts { key, place, id, tag }.encode();
         let header = cookie.header_for(&token);
         prop_assert!(header.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{header:?}");
         let attributes: Vec<&str> =

@@ -20,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKEN: &str = "AQIDBAUFBQUFBQUFBQUFBQUFBQUGBgYGBgYGBgYGBgYGBgYG";
 
 fn token() -> Token {
-    Parts { key: 2, home: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
+    Parts { key: 2, place: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
 }
 
 #[test]

@@ -46,15 +46,15 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
     let right = parts(made);
     let others = [
         // Keys that are not in the ring, one of which has the number of one that is.
-        keys(&[3]).sign(right.home, right.id),
-        keys(&[twin(1)]).sign(right.home, right.id),
+        keys(&[3]).sign(right.place, right.id),
+        keys(&[twin(1)]).sign(right.place, right.id),
         // The right key under another cookie name.
-        Keys::new(&ring(&[1]), "sid").unwrap().sign(right.home, right.id),
-        Keys::new(&ring(&[1]), "__Host-sessio").unwrap().sign(right.home, right.id),
+        Keys::new(&ring(&[1]), "sid").unwrap().sign(right.place, right.id),
+        Keys::new(&ring(&[1]), "__Host-sessio").unwrap().sign(right.place, right.id),
         // The tag of another session, of another home, of another key.
-        Parts { tag: keys(&[1]).sign(right.home, [0; 16]).tag, ..right },
-        Parts { tag: keys(&[1]).sign(right.home ^ 1, right.id).tag, ..right },
-        Parts { tag: keys(&[2]).sign(right.home, right.id).tag, ..right },
+        Parts { tag: keys(&[1]).sign(right.place, [0; 16]).tag, ..right },
+        Parts { tag: keys(&[1]).sign(right.place ^ 1, right.id).tag, ..right },
+        Parts { tag: keys(&[2]).sign(right.place, right.id).tag, ..right },
         Parts { key: keys(&[2]).sign(0, [0; 16]).key, ..right },
         Parts { key: right.key.wrapping_add(1), ..right },
         Parts { tag: [0; 16], ..right },
@@ -130,7 +130,7 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
     let by_second =
-        |made: &IssuedSession| keys(&[2]).sign(parts(made).home, parts(made).id).encode();
+        |made: &IssuedSession| keys(&[2]).sign(parts(made).place, parts(made).id).encode();
     let forged = |made: &IssuedSession| Parts { tag: [7; 16], ..parts(made) }.encode();
     let mut format = live.token.as_str().to_owned();
     format.replace_range(1..2, "g");
@@ -150,7 +150,7 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
         ("expired, by the second key", by_second(&expired)),
         ("expired, forged", forged(&expired)),
         ("home that is not there", keys(&[1]).sign(9, [9; 16]).encode()),
-        ("home that is not there, forged", Parts { home: 9, ..parts(&live) }.encode()),
+        ("home that is not there, forged", Parts { place: 9, ..parts(&live) }.encode()),
         ("never there", keys(&[2]).sign(0, [9; 16]).encode()),
     ];
     let mut texts = cases.map(|(what, token)| (what, token.as_str().to_owned())).to_vec();
@@ -188,7 +188,7 @@ fn sign_4_a_token_for_another_cookie_name_is_forged() {
         };
         let (one, other) = (named("__Host-one"), named("__Host-other"));
         let [made, twin] = [create(&one, b"one"), create(&other, b"other")];
-        assert_eq!((parts(&made).id, parts(&made).home), (parts(&twin).id, parts(&twin).home));
+        assert_eq!((parts(&made).id, parts(&made).place), (parts(&twin).id, parts(&twin).place));
         assert!(opens(&one, &made.token) && opens(&other, &twin.token));
         assert!(!opens(&other, &made.token) && !opens(&one, &twin.token));
         assert_eq!((one.stats().rejected.forged, other.stats().rejected.forged), (1, 1));

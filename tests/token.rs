@@ -48,7 +48,7 @@ fn sign_4_the_tag_covers_key_number_home_and_id() {
     assert!(keys.verify(&good) && keys.verify(&other));
     assert!(!keys.verify(&Parts { key: other.key, ..good }));
     assert!(!keys.verify(&Parts { tag: other.tag, ..good }));
-    assert!(!keys.verify(&Parts { home: 0x0201, ..good }));
+    assert!(!keys.verify(&Parts { place: 0x0201, ..good }));
     let mut swapped = good;
     swapped.id.reverse();
     assert!(!keys.verify(&swapped));
@@ -83,7 +83,7 @@ fn sign_6_any_bit_of_any_character_turned_is_refused() {
 #[test]
 fn sign_6_a_token_has_one_spelling() {
     // Its bytes are such that both alphabets and all kinds of sloppiness differ from it.
-    let parts = Parts { key: 0xfb, home: 0xffff, id: [0xfb; 16], tag: [0xff; 16] };
+    let parts = Parts { key: 0xfb, place: 0xffff, id: [0xfb; 16], tag: [0xff; 16] };
     let good = parts.encode().as_str().to_owned();
     assert_eq!(Parts::parse(good.as_bytes()), Some(parts));
     assert!(good.contains('-') && good.contains('_'));
@@ -149,7 +149,7 @@ fn id_5_no_other_length_and_no_other_format_is_a_token() {
 #[test]
 fn tokens_are_equal_when_they_are_the_same() {
     let keys = keys(&[1]);
-    let [one, again, other] = [1, 1, 2].map(|home| keys.sign(home, ID).encode());
+    let [one, again, other] = [1, 1, 2].map(|place| keys.sign(place, ID).encode());
     assert!(one == again && one != other);
     assert_eq!(size_of_val(&one), 48);
 }
@@ -158,11 +158,11 @@ proptest! {
     #[test]
     fn sign_6_what_is_encoded_parses_back(
         key in any::<u8>(),
-        home in any::<u16>(),
+        place in any::<u16>(),
         id in any::<[u8; 16]>(),
         tag in any::<[u8; 16]>(),
     ) {
-        let parts = Parts { key, home, id, tag };
+        let parts = Parts { key, place, id, tag };
         let token = parts.encode();
         prop_assert_eq!(token.as_str().len(), 48);
         prop_assert_eq!(Parts::parse(token.as_str().as_bytes()), Some(parts));
@@ -170,13 +170,13 @@ proptest! {
 
     #[test]
     fn sign_1_signed_parts_verify_and_guessed_ones_do_not(
-        home in any::<u16>(),
+        place in any::<u16>(),
         id in any::<[u8; 16]>(),
         guess in any::<[u8; 16]>(),
         number in any::<u8>(),
     ) {
         let keys = keys(&[1, 2]);
-        let signed = keys.sign(home, id);
+        let signed = keys.sign(place, id);
         prop_assert!(keys.verify(&signed));
         let guessed = Parts { tag: guess, ..signed };
         prop_assert!(!keys.verify(&guessed));

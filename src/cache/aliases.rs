@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SessionCache, stats::Cause};
+use super::{Inner, SessionCache, stats::Cause};
 use crate::{
     clock::{Tick, to_duration},
     cookie::{MAX_CANDIDATES, Parts},
@@ -27,7 +27,7 @@ impl SessionCache {
     /// ```
     #[must_use]
     pub fn contains(&self, id: &SessionId) -> bool {
-        self.look(id, |shard| shard.contains(&id.id, self.now())).unwrap_or(false)
+        self.0.look(id, |shard| shard.contains(&id.id, self.0.now())).unwrap_or(false)
     }
 
     /// Returns how long ago a remembered id was replaced by another, by a rotation or a sign-in. Returns `None` for
@@ -35,10 +35,10 @@ impl SessionCache {
     #[must_use]
     pub fn replaced(&self, id: &SessionId) -> Option<Duration> {
         let since = |shard: &Shard| {
-            let now = self.now();
+            let now = self.0.now();
             shard.replaced(&id.id, now).map(|then| to_duration(now.saturating_sub(then)))
         };
-        self.look(id, since).flatten()
+        self.0.look(id, since).flatten()
     }
 
     /// Returns the same as [`replaced`](Self::replaced) for the value of a cookie, if its MAC verifies.
@@ -51,12 +51,14 @@ impl SessionCache {
     #[must_use]
     pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
         let token = Parts::parse(value).filter(|token| self.0.keys.verify(token))?;
-        Some(SessionId { id: token.id, home: token.home })
+        Some(SessionId { id: token.id, place: token.place })
     }
+}
 
+impl Inner {
     /// Looks into the shard of an id, if there is that shard, under its lock.
     fn look<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
-        self.0.stripes.get(usize::from(id.home)).map(|stripe| query(&self.lock(stripe)))
+        self.locked_shards.get(usize::from(id.place)).map(|locked| query(&self.lock(locked)))
     }
 
     /// Returns the current id of the session to which an id leads.
@@ -75,8 +77,8 @@ impl SessionCache {
         if from.id != from.to {
             passed.push(from.id);
         }
-        while self.has_home(&end) {
-            match self.write(end.home, |shard, now| verb(shard, &end.id, now)) {
+        while self.has_shard(&end) {
+            match self.write(end.place, |shard, now| verb(shard, &end.id, now)) {
                 Ended::Alias(target) => {
                     passed.push(end);
                     end = target;
@@ -93,7 +95,7 @@ impl SessionCache {
     /// Points aliases at the end of the way on which they are. The last of them points there already.
     fn shorten(&self, passed: &Passed, end: &SessionId) {
         for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
-            self.write(id.home, |shard, _| shard.redirect(&id.id, end));
+            self.write(id.place, |shard, _| shard.redirect(&id.id, end));
         }
     }
 
@@ -101,8 +103,8 @@ impl SessionCache {
     #[cold]
     pub(super) fn act_on(&self, reuses: &Reuses) {
         for &reuse in reuses.0.iter().flatten() {
-            self.0.counters.count(Cause::Reused);
-            let ends = self.0.settings.end_reused;
+            self.counters.count(Cause::Reused);
+            let ends = self.settings.end_reused;
             self.follow(reuse, |shard, id, now| shard.reuse(id, ends, now));
         }
     }

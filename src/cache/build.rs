@@ -5,15 +5,15 @@ use std::{sync::Arc, thread};
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, SessionCache, Stripe, horizon::Horizon, stats::Counters};
+use super::{Inner, LockedShard, SessionCache, cutoff::RevocationCutoff, stats::Counters};
 use crate::{
     config::SessionCacheBuilder,
     cookie::{Keys, Prf, Reader},
     error::BuildError,
-    events::Journal,
-    id::Home,
+    events::EventQueue,
+    id::Place,
     shard::{
-        Plan, Shard,
+        Layout, Shard,
         region::{Arena, WORD},
     },
     sync::AtomicU32,
@@ -32,8 +32,8 @@ impl SessionCacheBuilder {
         let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
-        let min = (shards * Plan::least(self.max_session_size)).saturating_add(fixed);
-        let max = shards.saturating_mul(Plan::MOST).saturating_add(fixed);
+        let min = (shards * Layout::least(self.max_session_size)).saturating_add(fixed);
+        let max = shards.saturating_mul(Layout::MOST).saturating_add(fixed);
         if !(min..=max).contains(&self.memory) {
             return Err(BuildError::Memory { given: self.memory, min, max });
         }
@@ -44,27 +44,27 @@ impl SessionCacheBuilder {
         let keys = Keys::new(&ring, &self.cookie_name, kept_for).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = plan(&self, shards)?;
-        let journal = Journal::new(self.events);
+        let journal = EventQueue::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * plan.footprint(), self.pages);
-        let stripe = |home| {
+        let locked = |place| {
             let (largest, journal) = (self.max_session_size, journal.clone());
             let arena = arena.as_mut()?;
-            let (spots, home) = (spots.clone(), home as Home);
-            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, home, journal)?;
-            Some(CachePadded::new(Stripe::new(shard)))
+            let (spots, place) = (spots.clone(), place as Place);
+            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, place, journal)?;
+            Some(CachePadded::new(LockedShard::new(shard)))
         };
-        let stripes = (0..shards).map(stripe).collect::<Option<_>>();
-        let stripes = stripes.ok_or(BuildError::Allocation { given: self.memory })?;
+        let locked_shards = (0..shards).map(locked).collect::<Option<_>>();
+        let locked_shards = locked_shards.ok_or(BuildError::Allocation { given: self.memory })?;
         Ok(SessionCache(Arc::new(Inner {
-            stripes,
+            locked_shards,
             spots,
             keys,
             users,
             reader: Reader::new(&self.cookie_name),
             counters: Counters::new(),
             journal,
-            horizon: Horizon::new(),
+            horizon: RevocationCutoff::new(),
             cursor: AtomicU32::new(0),
             plan,
             idle_timeout,
@@ -81,7 +81,7 @@ fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
     let most = (4 * cores).min(1 << 15);
     let is_roomy = |shards| {
         let bytes = bytes_per_shard(settings, shards);
-        bytes >= 1 << 20 && Plan::new(bytes).sessions(settings.max_session_size) >= 32
+        bytes >= 1 << 20 && Layout::new(bytes).sessions(settings.max_session_size) >= 32
     };
     let mut shards = 1 << most.ilog2();
     while shards > 1 && !is_roomy(shards) {
@@ -91,12 +91,12 @@ fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
 }
 
 /// How each shard divides its bytes.
-fn plan(settings: &SessionCacheBuilder, shards: usize) -> Result<Plan, BuildError> {
-    let plan = Plan::new(bytes_per_shard(settings, shards));
+fn plan(settings: &SessionCacheBuilder, shards: usize) -> Result<Layout, BuildError> {
+    let plan = Layout::new(bytes_per_shard(settings, shards));
     let (given, largest) = (settings.reserved_for_authenticated, settings.max_session_size);
-    let max = plan.highest_floor(largest) * shards * WORD;
+    let max = plan.max_reservation(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
-    plan.with_floor(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, max })
+    plan.with_reservation(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, max })
 }
 
 /// Draws the keys that the indexes hash with.
@@ -114,6 +114,6 @@ fn bytes_per_shard(settings: &SessionCacheBuilder, shards: usize) -> usize {
 
 /// The bytes of a cache beside what its shards divide.
 fn footprint(shards: usize, events: usize) -> usize {
-    let stripes = shards * size_of::<CachePadded<Stripe>>();
-    Journal::footprint(events).saturating_add(size_of::<Inner>() + stripes)
+    let locked_shards = shards * size_of::<CachePadded<LockedShard>>();
+    EventQueue::footprint(events).saturating_add(size_of::<Inner>() + locked_shards)
 }

@@ -2,7 +2,7 @@
 //! [`sign_in_with`](crate::SessionCache::sign_in_with).
 
 use super::record::Version;
-use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::LABEL_LIMIT};
+use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LABEL_LEN};
 
 /// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's timeouts, an empty
 /// admission key and no user.
@@ -139,7 +139,7 @@ impl<'a> UserInfo<'a> {
         if self.user.is_empty() {
             return Err(Error::EmptyUser);
         }
-        let (given, max) = (self.label.len(), LABEL_LIMIT);
+        let (given, max) = (self.label.len(), MAX_LABEL_LEN);
         if given > max { Err(Error::LabelTooLong { given, max }) } else { Ok(()) }
     }
 }

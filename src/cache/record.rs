@@ -7,7 +7,7 @@ use crate::{
     cookie::Token,
     handle::Handle,
     id::{SessionId, UserHash},
-    shard::entry::{Facts, Flags, Head},
+    shard::entry::{EntryMeta, Flags, HeaderFields},
 };
 
 /// The version of a session: a number that every save and every change of its timeouts replaces by the next one.
@@ -55,7 +55,7 @@ pub struct Record {
     pub user: Option<UserHash>,
     /// How sure the application was of the user, on its own scale; 0 without one.
     pub assurance_level: u8,
-    pub(super) facts: Facts,
+    pub(super) facts: EntryMeta,
     pub(super) now: Tick,
 }
 
@@ -63,7 +63,7 @@ impl Record {
     /// The name of the session for lists and events. It opens nothing.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.home, self.facts.serial(), self.facts.times().created)
+        Handle::new(self.user, self.id.place, self.facts.serial(), self.facts.times().created)
     }
 
     /// How old the session is.

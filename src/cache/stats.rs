@@ -3,7 +3,7 @@
 use crossbeam::utils::CachePadded;
 
 use crate::{
-    shard::{Shard, queues::Queue, region::WORD},
+    shard::{Shard, eviction::Queue, region::WORD},
     sync::{Acquire, AtomicU64, Relaxed, Release},
 };
 
@@ -128,22 +128,23 @@ pub(super) enum Cause {
 
 /// Counters, a stripe for each thread so that nobody waits for another's cache line.
 pub(super) struct Counters {
-    stripes: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
+    locked_shards: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            stripes: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) }; STRIPES],
+            locked_shards: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) };
+                STRIPES],
         }
     }
 
     /// Sums that are read later: these accesses order nothing.
     #[inline]
     pub(super) fn count(&self, cause: Cause) {
-        let stripe = SEAT.try_with(|seat| seat.0).unwrap_or(SHARED);
-        let counter = &self.stripes[stripe][cause as usize];
-        if stripe == SHARED {
+        let locked = SEAT.try_with(|seat| seat.0).unwrap_or(SHARED);
+        let counter = &self.locked_shards[locked][cause as usize];
+        if locked == SHARED {
             counter.fetch_add(1, Relaxed);
         } else {
             counter.store(counter.load(Relaxed) + 1, Relaxed);
@@ -151,7 +152,7 @@ impl Counters {
     }
 
     fn sum(&self, cause: Cause) -> u64 {
-        self.stripes.iter().map(|stripe| stripe[cause as usize].load(Relaxed)).sum()
+        self.locked_shards.iter().map(|locked| locked[cause as usize].load(Relaxed)).sum()
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {
@@ -201,16 +202,16 @@ impl Stats {
 }
 
 /// A stripe that is one thread's own while it lives, so that it counts without a locked instruction.
-struct Seat(usize);
+struct ThreadSlot(usize);
 
 thread_local! {
-    static SEAT: Seat = Seat::claim();
+    static SEAT: ThreadSlot = ThreadSlot::claim();
 }
 
 /// Which seats are taken, a bit each.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-impl Seat {
+impl ThreadSlot {
     /// The first seat that is free, or the one that all others share. Acquire: what the last one to sit here
     /// counted is seen.
     fn claim() -> Self {
@@ -220,7 +221,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ThreadSlot {
     fn drop(&mut self) {
         if self.0 != SHARED {
             // Pairs with the claim.

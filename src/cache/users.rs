@@ -1,17 +1,17 @@
 //! The verbs that are about a user. All sessions of one are in one shard, so each verb takes one lock, and
-//! sign-in that of the session's old home too.
+//! sign-in that of the old shard of the session too.
 
 use std::time::Duration;
 
-use super::{CreateOptions, IssuedSession, SessionCache, SignInOptions, UserInfo};
+use super::{CreateOptions, Inner, IssuedSession, SessionCache, SignInOptions, UserInfo};
 use crate::{
     clock::{Tick, to_duration},
     error::Error,
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, Newcomer, Shard,
-        entry::{FIRST_VERSION, Member, Times},
+        Limit, Listed, NewEntry, Shard,
+        entry::{EntryUser, FIRST_VERSION, Times},
     },
 };
 
@@ -60,57 +60,20 @@ impl SessionCache {
         user: &str,
         with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
-        let member = self.member(&with.user_info(user))?;
-        with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
+        let member = self.0.member(&with.user_info(user))?;
+        with.data.map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
-        self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {
-            self.write_two(id.home, new_id.home, |old, new, now| {
+        self.0.reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
+            self.0.write_two(id.place, new_id.place, |old, new, now| {
                 let newcomer = |times, start| {
-                    let times = self.signed_in_times(times, start, with, now);
+                    let times = self.0.signed_in_times(times, start, with, now);
                     let start = if with.renew_lifetime { now } else { start };
-                    let member = Some(Member { start, ..member });
-                    Newcomer { stamp, times, member, data }
+                    let member = Some(EntryUser { start, ..member });
+                    NewEntry { stamp, times, member, data }
                 };
-                old.sign_in(&id.id, new, new_id, self.limit(), now, newcomer)
+                old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
             })
         })
-    }
-
-    /// Creates a session that has a user from the start.
-    pub(super) fn create_for(
-        &self,
-        user: UserInfo<'_>,
-        options: &CreateOptions<'_>,
-        data: &[u8],
-    ) -> Result<IssuedSession, Error> {
-        let member = self.member(&user)?;
-        let home = self.home_of(&member.user);
-        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
-        self.issue_in(home, |_, &stamp| {
-            self.write(home, |shard, now| {
-                let times = self.new_times(shard, options.timeouts, now);
-                let times = Times { authenticated: now, ..times };
-                let member = Some(Member { start: times.created, ..member });
-                let newcomer = Newcomer { stamp, times, member, data: None };
-                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
-            })?;
-            Ok(FIRST_VERSION)
-        })
-    }
-
-    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<Member<'a>, Error> {
-        info.check()?;
-        let UserInfo { user, assurance_level, label } = *info;
-        Ok(Member { user: self.0.users.hash(user), assurance_level, label, start: 0 })
-    }
-
-    /// How many sessions a user may have.
-    pub(super) fn limit(&self) -> Limit {
-        let settings = &self.0.settings;
-        Limit {
-            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
-            then: settings.session_limit_policy,
-        }
     }
 
     /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.
@@ -136,12 +99,12 @@ impl SessionCache {
     #[must_use]
     pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
-        let home = self.home_of(&user);
+        let place = self.0.place_of_user(&user);
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
         let now = loop {
             let query = |shard: &mut Shard, now| (shard.user_sessions(&user, now, &mut list), now);
-            match self.write(home, query) {
+            match self.0.write(place, query) {
                 (Ok(()), now) => break now,
                 (Err(number), _) => list.reserve(number + number / 4),
             }
@@ -151,7 +114,7 @@ impl SessionCache {
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
         let device = |listed: &Listed| SessionInfo {
-            handle: Handle::new(Some(user), home, listed.serial, listed.times.created),
+            handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
             times: listed.times,
@@ -164,9 +127,9 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_by_handle(&self, handle: &Handle) -> bool {
-        let user = handle.user().filter(|user| self.home_of(user) == handle.home());
+        let user = handle.user().filter(|user| self.0.place_of_user(user) == handle.place());
         user.is_some_and(|user| {
-            self.write(handle.home(), |shard, now| {
+            self.0.write(handle.place(), |shard, now| {
                 shard.end_by_handle(&user, handle.serial(), handle.created(), now)
             })
         })
@@ -194,9 +157,48 @@ impl SessionCache {
     /// ```
     pub fn end_user_sessions(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
-        let home = self.home_of(&user);
-        let except = except.filter(|id| id.home == home);
-        self.write(home, |shard, now| shard.end_user_sessions(&user, except, now))
+        let place = self.0.place_of_user(&user);
+        let except = except.filter(|id| id.place == place);
+        self.0.write(place, |shard, now| shard.end_user_sessions(&user, except, now))
+    }
+}
+
+impl Inner {
+    /// Creates a session that has a user from the start.
+    pub(super) fn create_for(
+        &self,
+        user: UserInfo<'_>,
+        options: &CreateOptions<'_>,
+        data: &[u8],
+    ) -> Result<IssuedSession, Error> {
+        let member = self.member(&user)?;
+        let place = self.place_of_user(&member.user);
+        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.place == place);
+        self.issue_in(place, |_, &stamp| {
+            self.write(place, |shard, now| {
+                let times = self.new_times(shard, options.timeouts, now);
+                let times = Times { authenticated: now, ..times };
+                let member = Some(EntryUser { start: times.created, ..member });
+                let newcomer = NewEntry { stamp, times, member, data: None };
+                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
+            })?;
+            Ok(FIRST_VERSION)
+        })
+    }
+
+    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
+        info.check()?;
+        let UserInfo { user, assurance_level, label } = *info;
+        Ok(EntryUser { user: self.users.hash(user), assurance_level, label, start: 0 })
+    }
+
+    /// How many sessions a user may have.
+    pub(super) fn limit(&self) -> Limit {
+        let settings = &self.settings;
+        Limit {
+            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
+            then: settings.session_limit_policy,
+        }
     }
 
     /// The times of a session to which a user signs in, whose lifetime counted from `start`.
@@ -211,7 +213,7 @@ impl SessionCache {
         if !with.renew_lifetime {
             return self.change(times, start, with.timeouts, now);
         }
-        let lifetime = times.end.saturating_sub(start).min(self.0.lifetime);
+        let lifetime = times.end.saturating_sub(start).min(self.lifetime);
         let times = Times { end: now.saturating_add(lifetime), ..times };
         self.change(times, now, with.timeouts, now)
     }

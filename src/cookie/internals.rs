@@ -22,7 +22,7 @@ impl Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     pub key: u8,
-    pub home: u16,
+    pub place: u16,
     pub id: [u8; 16],
     pub tag: [u8; 16],
 }
@@ -41,15 +41,15 @@ impl Parts {
 
 impl From<token::Parts> for Parts {
     #[inline]
-    fn from(token::Parts { key, home, id, tag }: token::Parts) -> Self {
-        Self { key, home, id: id.to_bytes(), tag: tag.to_bytes() }
+    fn from(token::Parts { key, place, id, tag }: token::Parts) -> Self {
+        Self { key, place, id: id.to_bytes(), tag: tag.to_bytes() }
     }
 }
 
 impl From<Parts> for token::Parts {
     #[inline]
-    fn from(Parts { key, home, id, tag }: Parts) -> Self {
-        Self { key, home, id: Id::from_bytes(id), tag: token::Tag::from_bytes(tag) }
+    fn from(Parts { key, place, id, tag }: Parts) -> Self {
+        Self { key, place, id: Id::from_bytes(id), tag: token::Tag::from_bytes(tag) }
     }
 }
 
@@ -71,8 +71,8 @@ impl Keys {
     }
 
     #[inline]
-    pub fn sign(&self, home: u16, id: [u8; 16]) -> Parts {
-        self.0.sign(home, &Id::from_bytes(id)).0.into()
+    pub fn sign(&self, place: u16, id: [u8; 16]) -> Parts {
+        self.0.sign(place, &Id::from_bytes(id)).0.into()
     }
 
     #[inline]

@@ -18,6 +18,7 @@ use hmac::{
     },
 };
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     error::{Error, KeyError},
-    id::{Entropy, Home, Id, UserHash, system_entropy},
+    id::{Entropy, Id, Place, UserHash, system_entropy},
     sync::{AtomicU32, AtomicU64, Relaxed, Shared},
 };
 
@@ -200,8 +201,8 @@ impl Keys {
     }
 
     /// A token's parts for that session, signed by the first key, and the epoch of its ring.
-    pub(crate) fn sign(&self, home: Home, id: &Id) -> (Parts, u32) {
-        self.state.read(|state| (state.ring.signing.sign(home, id), self.epoch()))
+    pub(crate) fn sign(&self, place: Place, id: &Id) -> (Parts, u32) {
+        self.state.read(|state| (state.ring.signing.sign(place, id), self.epoch()))
     }
 
     /// Whether the tag is right under the key that the token names. The whole MAC is computed and
@@ -212,6 +213,22 @@ impl Keys {
             let right = named.unwrap_or(&state.ring.signing).tag(parts).equals(&parts.tag);
             right & named.is_some()
         })
+    }
+}
+
+/// MACs of forms, for adapters.
+impl Keys {
+    /// Returns the MAC of a message under the signing key.
+    pub(crate) fn form_mac(&self, message: &[u8]) -> [u8; 16] {
+        self.state.read(|state| truncate(mac(&state.ring.signing.form_mac, message)))
+    }
+
+    /// Returns true if the MAC of a message is right under any key of the ring. The time depends on the number of keys
+    /// only.
+    pub(crate) fn verify_form_mac(&self, message: &[u8], given: &[u8; 16]) -> bool {
+        let is_right = |key: &Key| truncate(mac(&key.form_mac, message)).ct_eq(given);
+        let none = subtle::Choice::from(0);
+        self.state.read(|state| state.ring.keys().fold(none, |any, key| any | is_right(key)).into())
     }
 }
 
@@ -303,6 +320,7 @@ struct Key {
     number: u8,
     fingerprint: [u8; 16],
     mac: Keyed,
+    form_mac: Keyed,
 }
 
 impl Key {
@@ -312,15 +330,17 @@ impl Key {
         expand(&hkdf, cookie_name, "key number", &mut number);
         expand(&hkdf, cookie_name, "key fingerprint", &mut fingerprint);
         expand(&hkdf, cookie_name, "token tag", &mut *secret);
-        Self { number: number[0], fingerprint, mac: keyed(&*secret) }
+        let mac = keyed(&*secret);
+        expand(&hkdf, cookie_name, "form mac", &mut *secret);
+        Self { number: number[0], fingerprint, mac, form_mac: keyed(&*secret) }
     }
 
     fn used(&self) -> Used {
         Used { number: self.number, fingerprint: self.fingerprint, retired: None }
     }
 
-    fn sign(&self, home: Home, id: &Id) -> Parts {
-        let unsigned = Parts { key: self.number, home, id: *id, tag: Tag([0; 2]) };
+    fn sign(&self, place: Place, id: &Id) -> Parts {
+        let unsigned = Parts { key: self.number, place, id: *id, tag: Tag([0; 2]) };
         Parts { tag: self.tag(&unsigned), ..unsigned }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0        1            2      4                    20                   36
-//!  ├ format ┼ key number ┼ home ┼ id ────────────────┼ tag ───────────────┤
+//!  ├ format ┼ key number ┼ place ┼ id ───────────────┼ tag ───────────────┤
 //!  └───────────────────── covered by the tag ────────┘
 //! ```
 //!
@@ -13,7 +13,7 @@ use core::fmt;
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::id::{Home, Id};
+use crate::id::{Id, Place};
 
 /// The value of a session's cookie: 48 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `-` and `_`.
 ///
@@ -26,7 +26,7 @@ pub struct Token([u8; Token::LEN]);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
     pub(crate) key: u8,
-    pub(crate) home: Home,
+    pub(crate) place: Place,
     pub(crate) id: Id,
     pub(crate) tag: Tag,
 }
@@ -81,7 +81,7 @@ impl Parts {
         let (&tag, _) = rest.split_first_chunk()?;
         (format == FORMAT).then(|| Self {
             key,
-            home: Home::from_le_bytes([low, high]),
+            place: Place::from_le_bytes([low, high]),
             id: Id::from_bytes(id),
             tag: Tag::from_bytes(tag),
         })
@@ -89,7 +89,7 @@ impl Parts {
 
     /// What the tag is computed over.
     pub(crate) fn covered(&self) -> [u8; Self::COVERED] {
-        let [low, high] = self.home.to_le_bytes();
+        let [low, high] = self.place.to_le_bytes();
         let mut bytes = [0; Self::COVERED];
         bytes[..4].copy_from_slice(&[FORMAT, self.key, low, high]);
         bytes[4..].copy_from_slice(&self.id.to_bytes());
@@ -144,7 +144,7 @@ impl fmt::Debug for Tag {
 const FORMAT: u8 = 1;
 
 const _: () = {
-    assert!(Parts::COVERED == 1 + 1 + size_of::<Home>() + Id::LEN);
+    assert!(Parts::COVERED == 1 + 1 + size_of::<Place>() + Id::LEN);
     assert!(Parts::LEN == Parts::COVERED + Tag::LEN);
     assert!(
         Parts::LEN.is_multiple_of(3),

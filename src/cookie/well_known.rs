@@ -38,7 +38,7 @@ fn pattern(key: &[u8]) -> Option<&'static str> {
         Some("a short piece, repeated")
     } else if key.windows(2).all(|pair| step(pair) == step(key)) {
         Some("bytes that count up or down")
-    } else if seen.iter().filter(|seen| **seen).count() < LEAST_DISTINCT {
+    } else if seen.iter().filter(|seen| **seen).count() < MIN_DISTINCT {
         Some("hardly any different bytes")
     } else {
         None
@@ -70,7 +70,7 @@ const SPELLINGS: [Spell; 3] = [
 
 /// A random key of 32 bytes has fewer different ones with a probability below 2^-60, even if it is
 /// written in hexadecimal.
-const LEAST_DISTINCT: usize = 8;
+const MIN_DISTINCT: usize = 8;
 
 /// Texts of 32 characters or more, and where they are printed. Case is ignored.
 const PUBLISHED: &[(&str, &str)] = &[

@@ -14,13 +14,13 @@
 //! never leads to an id that was forgotten before it, unless memory was short.
 //!
 //! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
-//! found through the chains of [`Users`](super::users::Users), so a session's entry has no link to them. What has
+//! found through the chains of [`Users`](super::user_index::Users), so a session's entry has no link to them. What has
 //! passed its deadline counts as forgotten, whether it was freed or not.
 
 use super::{
     Miss, Shard,
-    entry::{self, Entry, Flags, Head, Line, WHEEL},
-    index::Place,
+    entry::{self, Entry, EntryHeader, Flags, HeaderFields, WHEEL},
+    index::Slot,
     region::Offset,
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Shard {
                 break;
             }
             let target = entry.target();
-            if target.home != self.home {
+            if target.place != self.place {
                 return Lead::Away(target);
             }
             id = target.id;
@@ -83,7 +83,7 @@ impl Shard {
     }
 
     /// The entry of an id, or the session to which it leads within its grace period.
-    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Place, Offset)> {
+    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let found = self.find(id)?;
         let entry = Entry::at(&self.region, found.1);
         if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
@@ -125,7 +125,7 @@ impl Shard {
     pub(crate) fn redirect(&self, id: &Id, target: &SessionId) {
         if let Some((_, at)) = self.find(id) {
             let entry = Entry::at(&self.region, at);
-            if entry.flags().has(Flags::ALIAS) && entry.target().home != self.home {
+            if entry.flags().has(Flags::ALIAS) && entry.target().place != self.place {
                 entry.set_target(target, 0);
             }
         }
@@ -133,7 +133,7 @@ impl Shard {
 
     /// Until when the alias of a session's current id is remembered: for the idle timeout, and where aliases in other
     /// shards lead to that id, for as long as they can be. They were replaced by the sign-in at the latest.
-    pub(super) fn remembered_until(&self, line: &Line, now: Tick) -> Tick {
+    pub(super) fn remembered_until(&self, line: &EntryHeader, now: Tick) -> Tick {
         let times = line.times();
         let own = now.saturating_add(times.idle_timeout);
         if line.flags().has(Flags::ARRIVED) {
@@ -144,7 +144,7 @@ impl Shard {
 
     /// Points a session's family at the id by which it goes on, in this shard or in another. No alias opens it longer
     /// than the newest does.
-    pub(super) fn redirect_family(&self, line: &Line, target: &SessionId, grace: Tick) {
+    pub(super) fn redirect_family(&self, line: &EntryHeader, target: &SessionId, grace: Tick) {
         if !line.flags().has(Flags::ALIASED) {
             return;
         }
@@ -155,7 +155,7 @@ impl Shard {
     }
 
     /// Moves a family to a session that has a new entry, or to a user.
-    pub(super) fn move_family(&mut self, line: &Line, to: Family) {
+    pub(super) fn move_family(&mut self, line: &EntryHeader, to: Family) {
         if line.flags().has(Flags::ALIASED) {
             let members = self.members(Family::of(line));
             members.offsets().iter().for_each(|&at| self.leave_family(at));
@@ -207,7 +207,7 @@ impl Shard {
     pub(super) fn leave_alias(
         &mut self,
         at: Offset,
-        place: Place,
+        slot: Slot,
         alias: Offset,
         target: &SessionId,
         until: Tick,
@@ -220,7 +220,7 @@ impl Shard {
         entry.set_flags(line.flags());
         entry.write_alias(target, until.min(end), end, now);
         self.file_alias(alias);
-        self.index.set_offset(place, alias);
+        self.index.set_offset(slot, alias);
         self.join_family(alias, Family::of(&line));
     }
 
@@ -228,7 +228,7 @@ impl Shard {
     /// a user, or stays where it is. A lone alias needs none, since nothing will redirect it.
     pub(super) fn become_alias(
         &mut self,
-        place: Place,
+        slot: Slot,
         at: Offset,
         target: &SessionId,
         family: Option<Family>,
@@ -240,7 +240,7 @@ impl Shard {
         self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let end = self.remembered_until(&line, now);
-        self.index.write(place, || entry.write_alias(target, 0, end, now));
+        self.index.write(slot, || entry.write_alias(target, 0, end, now));
         self.file_alias(at);
         self.redirect_family(&line, target, 0);
         if let Some(family) = family {
@@ -262,7 +262,7 @@ impl Shard {
 }
 
 impl Family {
-    pub(super) fn of(line: &Line) -> Self {
+    pub(super) fn of(line: &EntryHeader) -> Self {
         Self::Session(line.serial())
     }
 

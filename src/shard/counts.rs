@@ -1,6 +1,6 @@
 //! What happened in a shard, by kind: for the statistics, and nothing else hangs on it.
 
-use super::queues::Queue;
+use super::eviction::Queue;
 
 /// What happened in a shard since it was made.
 #[derive(Clone, Copy, Debug, Default)]

@@ -26,21 +26,21 @@
 //!       12   new id
 //!       13   …
 //!       14   link of its family, where a user's link is
-//!       15   home of the new id │ grace
+//!       15   place of the new id │ grace
 //! ```
 //!
 //! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
 //! tick. An entry knows where its fields are, and nothing of what they are for.
 
-pub(crate) use super::head::{Facts, Flags, Head, Line, Stamp, Times};
+pub(crate) use super::header::{EntryHeader, EntryMeta, Flags, HeaderFields, Times, TokenParts};
 use super::{
-    head::LABEL_MOST,
-    heap::Heap,
+    header::MAX_LABEL_BITS,
     region::{Offset, Pair, Region, WORD},
+    tlsf::Heap,
 };
 use crate::{
     clock::Tick,
-    id::{Home, Id, SessionId, UserHash},
+    id::{Id, Place, SessionId, UserHash},
 };
 
 /// A view of the entry in the block at an offset.
@@ -52,7 +52,7 @@ pub(crate) struct Entry<'r> {
 
 /// Who is signed in, and how: what an entry keeps for the sake of a user.
 #[derive(Clone, Copy)]
-pub(crate) struct Member<'a> {
+pub(crate) struct EntryUser<'a> {
     pub(crate) user: UserHash,
     /// The application's own scale.
     pub(crate) assurance_level: u8,
@@ -94,10 +94,10 @@ impl<'r> Entry<'r> {
     /// Writes a new session into a block, its data apart.
     pub(crate) fn write(
         self,
-        stamp: &Stamp,
+        stamp: &TokenParts,
         times: &Times,
         len: usize,
-        member: Option<&Member<'_>>,
+        member: Option<&EntryUser<'_>>,
     ) {
         (WHEEL..=IDLE_TIMEOUT).for_each(|word| self.store(word, 0));
         self.set_stamp(stamp);
@@ -140,7 +140,7 @@ impl<'r> Entry<'r> {
     pub(crate) fn set_target(self, target: &SessionId, grace: Tick) {
         self.store(DATA, target.id.0[0]);
         self.store(DATA + 1, target.id.0[1]);
-        self.set(ALIAS_HOME, Pair::new(u32::from(target.home), grace));
+        self.set(ALIAS_PLACE, Pair::new(u32::from(target.place), grace));
     }
 
     /// The family of an alias, which may be a user's.
@@ -158,7 +158,7 @@ impl<'r> Entry<'r> {
     }
 
     /// Gives a session a new id.
-    pub(crate) fn set_stamp(self, stamp: &Stamp) {
+    pub(crate) fn set_stamp(self, stamp: &TokenParts) {
         let [id, tag] = [stamp.id.0, stamp.tag.0];
         [id[0], id[1], tag[0], tag[1]]
             .into_iter()
@@ -177,12 +177,12 @@ impl<'r> Entry<'r> {
     /// The new id of which this alias is the old one.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
-        SessionId { id, home: self.get(ALIAS_HOME).low as Home }
+        SessionId { id, place: self.get(ALIAS_PLACE).low as Place }
     }
 
     /// Until when this alias opens what its new id does.
     pub(crate) fn grace(self) -> Tick {
-        self.get(ALIAS_HOME).high
+        self.get(ALIAS_PLACE).high
     }
 
     /// When the session was created.
@@ -193,12 +193,12 @@ impl<'r> Entry<'r> {
 
     /// What a hit reads.
     #[inline]
-    pub(crate) fn line(self) -> Line {
-        Line(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
+    pub(crate) fn line(self) -> EntryHeader {
+        EntryHeader(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
     }
 
     #[inline]
-    pub(crate) fn user(self, line: &Line) -> Option<UserHash> {
+    pub(crate) fn user(self, line: &EntryHeader) -> Option<UserHash> {
         let has_user = line.flags().has(Flags::USER);
         has_user.then(|| UserHash([self.load(USER), self.load(USER + 1)]))
     }
@@ -367,9 +367,9 @@ pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
 pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
-const LABEL_WORDS: u32 = LABEL_LIMIT.div_ceil(WORD) as u32;
-const ALIAS_HOME: u32 = USER_LINK + 1;
-const ALIAS_WORDS: u32 = ALIAS_HOME + 1 - DATA;
+const LABEL_WORDS: u32 = MAX_LABEL_LEN.div_ceil(WORD) as u32;
+const ALIAS_PLACE: u32 = USER_LINK + 1;
+const ALIAS_WORDS: u32 = ALIAS_PLACE + 1 - DATA;
 pub(super) const LENGTH_BITS: u32 = 24;
 pub(super) const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
@@ -377,10 +377,10 @@ pub(super) const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 pub(crate) const FIRST_VERSION: u32 = 1;
 
 /// The most bytes of a label.
-pub(crate) const LABEL_LIMIT: usize = 48;
+pub(crate) const MAX_LABEL_LEN: usize = 48;
 
 /// The most bytes of data that the length can say.
-pub(crate) const MOST_DATA: usize = LENGTH_MASK as usize;
+pub(crate) const MAX_DATA: usize = LENGTH_MASK as usize;
 
 /// The words of an alias.
 pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
@@ -388,5 +388,5 @@ pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
 const _: () = assert!((DATA - ID) as usize * WORD == 64, "what a hit reads is one line long");
 const _: () = assert!(DATA as usize * WORD == 96, "an entry costs 96 bytes beyond its data");
 const _: () = assert!((LABEL_TEXT - USER) as usize * WORD == 24, "and 24 more with a user");
-const _: () = assert!(LABEL_LIMIT <= LABEL_MOST, "the flags can say how long a label is");
+const _: () = assert!(MAX_LABEL_LEN <= MAX_LABEL_BITS, "the flags can say how long a label is");
 const _: () = assert!(ALIAS <= Heap::SMALLEST, "every session's block can become an alias");

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A tag of 0 is an empty place. The version covers the line and the twelve entries that it leads to
-//! (`version`): whoever writes to one of them does so within [`Index::write`], at its place. The table
+//! (`seqlock`): whoever writes to one of them does so within [`Index::write`], at its place. The table
 //! never grows and leaves nothing behind where something was: an id whose two lines are full is
 //! not put in, and the caller mints another. Filled to three quarters, under churn, that is one id in fifty, and one
 //! in eight stands in its second line (simulated). The index does not know what time is, nor what stands at an
@@ -16,15 +16,15 @@ use core::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 
 use super::{
-    region::{Arena, LINE, Line, Lines, Offset, Pair},
-    version::{self, Version},
+    region::{Arena, Bucket, LINE, Lines, Offset, Pair},
+    seqlock::{self, Sequence},
 };
 use crate::id::Id;
 
 /// The index of one shard: its table, and what the one who writes knows of it.
 pub(crate) struct Index {
     table: Table,
-    spots: Spots,
+    spots: IndexHasher,
     len: u32,
 }
 
@@ -36,28 +36,28 @@ pub(crate) struct Table(Lines);
 /// All tables of a cache have the same size and share these keys: a reader computes the lines before it has reached
 /// the table.
 #[derive(Clone)]
-pub(crate) struct Spots {
+pub(crate) struct IndexHasher {
     hasher: RandomState,
     lines: u32,
 }
 
 /// Where in the table an id is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     line: u32,
     way: u32,
 }
 
 /// An empty place for an id, and what stands there once it is put in.
 #[derive(Clone, Copy)]
-pub(crate) struct Vacancy {
-    place: Place,
+pub(crate) struct VacantSlot {
+    slot: Slot,
     tag: u8,
 }
 
 /// What an id comes to: where its lines are, and its tag.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot {
+pub(crate) struct Candidates {
     hash: u64,
     lines: u32,
     first: u32,
@@ -65,63 +65,63 @@ pub(crate) struct Spot {
 
 /// A line as it was seen at a version.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'t> {
-    line: Line<'t>,
+pub(crate) struct BucketSnapshot<'t> {
+    line: Bucket<'t>,
     tags: [u64; 2],
-    version: Version,
+    version: Sequence,
 }
 
-impl Spots {
+impl IndexHasher {
     /// Creates the spots of tables with `lines` lines. The same keys give the same spots in every process that runs
     /// the same build; another version of `ahash` or another target may hash differently, so nothing stores them.
     pub(crate) fn new(lines: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
-        debug_assert!(lines >= Index::FEWEST, "each id has two lines");
+        debug_assert!(lines >= Index::MIN_BUCKETS, "each id has two lines");
         Self { hasher: RandomState::with_seeds(k0, k1, k2, k3), lines }
     }
 
     /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
     #[inline(always)]
-    pub(crate) fn of(&self, id: &Id) -> Spot {
+    pub(crate) fn of(&self, id: &Id) -> Candidates {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         let hash = hasher.finish();
-        Spot { hash, lines: self.lines, first: scale((hash >> 32) as u32, self.lines) }
+        Candidates { hash, lines: self.lines, first: scale((hash >> 32) as u32, self.lines) }
     }
 }
 
 impl Table {
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
-    pub(crate) fn see(&self, spot: Spot, choice: Choice) -> Option<Seen<'_>> {
+    pub(crate) fn see(&self, spot: Candidates, choice: Choice) -> Option<BucketSnapshot<'_>> {
         let line = self.0.line(spot.line(choice));
-        let (tags, version) = version::begin(line)?;
-        Some(Seen { line, tags: [line.load(0), tags], version })
+        let (tags, version) = seqlock::begin(line)?;
+        Some(BucketSnapshot { line, tags: [line.load(0), tags], version })
     }
 
     /// Asks for both lines of a spot ahead of their use.
-    pub(crate) fn prefetch(&self, spot: Spot) {
+    pub(crate) fn prefetch(&self, spot: Candidates) {
         let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice));
         lines.into_iter().for_each(|line| self.0.line(line).prefetch());
     }
 }
 
-impl Seen<'_> {
+impl BucketSnapshot<'_> {
     /// The offsets that the line keeps for a spot, for others with the same tag, and now and then another.
     #[inline(always)]
-    pub(crate) fn offsets(self, spot: Spot) -> impl Iterator<Item = Offset> {
+    pub(crate) fn offsets(self, spot: Candidates) -> impl Iterator<Item = Offset> {
         near_matches(self.tags, spot.tag()).map(move |way| offset(self.line, way))
     }
 
     /// Whether the line, and what its offsets lead to, is still as it was.
     #[inline(always)]
     pub(crate) fn is_still(self) -> bool {
-        version::is_still(self.line, self.version)
+        seqlock::is_still(self.line, self.version)
     }
 }
 
 impl Index {
     /// The fewest lines, so that each id has two.
-    pub(crate) const FEWEST: u32 = 2;
+    pub(crate) const MIN_BUCKETS: u32 = 2;
 
     /// How many ids may stand in a line, on average.
     pub(crate) const FILL: u32 = WAYS * 3 / 4;
@@ -132,7 +132,7 @@ impl Index {
     }
 
     /// An empty table in an arena, for these spots. `None` if there is not so much left.
-    pub(crate) fn new(arena: &mut Arena, spots: Spots) -> Option<Self> {
+    pub(crate) fn new(arena: &mut Arena, spots: IndexHasher) -> Option<Self> {
         Some(Self { table: Table(arena.lines(spots.lines)?), spots, len: 0 })
     }
 
@@ -150,19 +150,23 @@ impl Index {
         self.table.0.count() * Self::FILL
     }
 
-    pub(crate) fn spot(&self, id: &Id) -> Spot {
+    pub(crate) fn spot(&self, id: &Id) -> Candidates {
         self.spots.of(id)
     }
 
     /// Where the offset for which `is` holds is kept for an id.
-    pub(crate) fn find(&self, spot: Spot, is: impl Fn(Offset) -> bool) -> Option<(Place, Offset)> {
+    pub(crate) fn find(
+        &self,
+        spot: Candidates,
+        is: impl Fn(Offset) -> bool,
+    ) -> Option<(Slot, Offset)> {
         for choice in [Choice::First, Choice::Second] {
             let number = spot.line(choice);
             let line = self.table.0.line(number);
             for way in matches(tags(line), spot.tag()) {
                 let offset = offset(line, way);
                 if is(offset) {
-                    return Some((Place { line: number, way }, offset));
+                    return Some((Slot { line: number, way }, offset));
                 }
             }
         }
@@ -170,51 +174,51 @@ impl Index {
     }
 
     /// Where an id can be put: in the second of its lines only if the first is full, since a hit there takes longer.
-    pub(crate) fn vacancy(&self, spot: Spot) -> Option<Vacancy> {
+    pub(crate) fn vacancy(&self, spot: Candidates) -> Option<VacantSlot> {
         [Choice::First, Choice::Second].into_iter().find_map(|choice| {
             let line = spot.line(choice);
             let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
-            Some(Vacancy { place: Place { line, way }, tag: spot.tag() })
+            Some(VacantSlot { slot: Slot { line, way }, tag: spot.tag() })
         })
     }
 
     /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
-    pub(crate) fn put(&mut self, vacancy: Vacancy, offset: Offset) {
-        let Vacancy { place, tag } = vacancy;
-        self.write(place, || {
-            self.store_offset(place, offset);
-            self.store_tag(place, tag);
+    pub(crate) fn put(&mut self, vacancy: VacantSlot, offset: Offset) {
+        let VacantSlot { slot, tag } = vacancy;
+        self.write(slot, || {
+            self.store_offset(slot, offset);
+            self.store_tag(slot, tag);
         });
         self.len += 1;
     }
 
-    pub(crate) fn remove(&mut self, place: Place) {
-        self.write(place, || {
-            self.store_tag(place, EMPTY);
-            self.store_offset(place, 0);
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.write(slot, || {
+            self.store_tag(slot, EMPTY);
+            self.store_offset(slot, 0);
         });
         self.len -= 1;
     }
 
     /// Notes that what stood at an offset stands at another now.
-    pub(crate) fn set_offset(&self, place: Place, offset: Offset) {
-        self.write(place, || self.store_offset(place, offset));
+    pub(crate) fn set_offset(&self, slot: Slot, offset: Offset) {
+        self.write(slot, || self.store_offset(slot, offset));
     }
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
-    pub(crate) fn write<R>(&self, place: Place, stores: impl FnOnce() -> R) -> R {
-        version::write(self.table.0.line(place.line), stores)
+    pub(crate) fn write<R>(&self, slot: Slot, stores: impl FnOnce() -> R) -> R {
+        seqlock::write(self.table.0.line(slot.line), stores)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         for line in (0..self.table.0.count()).map(|line| self.table.0.line(line)) {
-            version::write(line, || {
-                let version = Pair { low: 0, ..Pair::unpack(line.load(version::WORD)) };
+            seqlock::write(line, || {
+                let version = Pair { low: 0, ..Pair::unpack(line.load(seqlock::WORD)) };
                 (0..LINE)
-                    .filter(|&word| word != version::WORD)
+                    .filter(|&word| word != seqlock::WORD)
                     .for_each(|word| line.store(word, 0));
-                line.store(version::WORD, version.pack());
+                line.store(seqlock::WORD, version.pack());
             });
         }
         self.len = 0;
@@ -229,7 +233,7 @@ impl Index {
             let empty: Vec<_> = matches(tags(line), EMPTY).collect();
             let used = (0..WAYS).filter(|way| !empty.contains(way));
             all.extend(used.map(|way| offset(line, way)));
-            let version = version::begin(line);
+            let version = seqlock::begin(line);
             assert!(version.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
@@ -237,11 +241,11 @@ impl Index {
     }
 
     /// Stores an offset within a write.
-    pub(crate) fn store_offset(&self, place: Place, offset: Offset) {
-        let line = self.table.0.line(place.line);
-        let word = OFFSETS + place.way / 2;
+    pub(crate) fn store_offset(&self, slot: Slot, offset: Offset) {
+        let line = self.table.0.line(slot.line);
+        let word = OFFSETS + slot.way / 2;
         let pair = Pair::unpack(line.load(word));
-        let pair = if place.way.is_multiple_of(2) {
+        let pair = if slot.way.is_multiple_of(2) {
             Pair { low: offset, ..pair }
         } else {
             Pair { high: offset, ..pair }
@@ -249,9 +253,9 @@ impl Index {
         line.store(word, pair.pack());
     }
 
-    fn store_tag(&self, place: Place, tag: u8) {
-        let line = self.table.0.line(place.line);
-        let (word, shift) = (place.way / 8, place.way % 8 * 8);
+    fn store_tag(&self, slot: Slot, tag: u8) {
+        let line = self.table.0.line(slot.line);
+        let (word, shift) = (slot.way / 8, slot.way % 8 * 8);
         line.store(word, line.load(word) & !(0xff << shift) | u64::from(tag) << shift);
     }
 }
@@ -263,7 +267,7 @@ pub(crate) enum Choice {
     Second,
 }
 
-impl Spot {
+impl Candidates {
     /// A keyed hash of what was looked for.
     pub(crate) fn hash(self) -> u64 {
         self.hash
@@ -288,13 +292,13 @@ impl Spot {
 }
 
 #[inline(always)]
-fn offset(line: Line<'_>, way: u32) -> Offset {
+fn offset(line: Bucket<'_>, way: u32) -> Offset {
     let pair = Pair::unpack(line.load(OFFSETS + way / 2));
     if way.is_multiple_of(2) { pair.low } else { pair.high }
 }
 
-fn tags(line: Line<'_>) -> [u64; 2] {
-    [line.load(0), line.load(version::WORD)]
+fn tags(line: Bucket<'_>) -> [u64; 2] {
+    [line.load(0), line.load(seqlock::WORD)]
 }
 
 #[inline]
@@ -345,12 +349,12 @@ impl Iterator for Ways {
 
 const WAYS: u32 = 12;
 const EMPTY: u8 = 0;
-const OFFSETS: u32 = version::WORD + 1;
+const OFFSETS: u32 = seqlock::WORD + 1;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The second word holds four tags; the version is above them.
 const SECOND_WORD: u64 = 0x8080_8080;
-const _: () = assert!(version::WORD == 1, "four tags stand below the version");
+const _: () = assert!(seqlock::WORD == 1, "four tags stand below the version");
 const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fill a line");
 
 #[cfg(test)]
@@ -388,20 +392,20 @@ mod tests {
     #[test]
     fn each_key_changes_the_lines_and_the_hash_bytes() {
         let keys = [1, 2, 3, 4];
-        let places = |keys| {
-            let spots = Spots::new(4_000, keys);
-            let places = move |n: u64| {
+        let slots = |keys| {
+            let spots = IndexHasher::new(4_000, keys);
+            let slots = move |n: u64| {
                 let spot = spots.of(&Id([n, !n]));
                 (spot.line(Choice::First), spot.line(Choice::Second), spot.tag())
             };
-            (0..1_000).map(places).collect::<Vec<_>>()
+            (0..1_000).map(slots).collect::<Vec<_>>()
         };
-        let usual = places(keys);
-        assert_eq!(usual, places(keys), "the same keys give the same spots");
+        let usual = slots(keys);
+        assert_eq!(usual, slots(keys), "the same keys give the same spots");
         for changed in 0..keys.len() {
             let mut others = keys;
             others[changed] ^= 1 << 63;
-            let pairs = usual.iter().zip(places(others));
+            let pairs = usual.iter().zip(slots(others));
             let same = pairs.filter(|(one, other)| *one == other).count();
             assert!(same < 5, "{same} of 1000 ids stay where they are when key {changed} changes");
         }
@@ -409,7 +413,7 @@ mod tests {
 
     fn fill(keys: [u64; 4]) {
         let mut arena = Arena::new(Index::footprint(4_000), Pages::Usual).expect("memory");
-        let mut index = Index::new(&mut arena, Spots::new(4_000, keys)).expect("room");
+        let mut index = Index::new(&mut arena, IndexHasher::new(4_000, keys)).expect("room");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {

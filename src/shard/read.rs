@@ -1,20 +1,20 @@
 //! Reading without the lock: a session is found, proven and copied out while others may write.
 //!
 //! Nothing is believed, a miss included, before the version of the index line says that nobody wrote
-//! meanwhile (`version`); until then an offset or a length may be any number, so it is compared with the
+//! meanwhile (`seqlock`); until then an offset or a length may be any number, so it is compared with the
 //! region first. A reader writes nothing: that a session was used, or has to be touched, is left to the
 //! caller, who does it under the lock. Under the lock a reader always succeeds.
 
 use bytes::BytesMut;
 
 use super::{
-    Found, Miss, Moment, News, Plan, Proof,
-    entry::{Facts, Flags, Head},
-    glimpse::Glimpse,
-    index::{Choice, Seen, Spot, Spots, Table},
-    queues,
+    AccessUpdate, Hit, Layout, Miss, Proof, ReadError, ReadTime,
+    entry::{EntryMeta, Flags, HeaderFields},
+    eviction,
+    index::{BucketSnapshot, Candidates, Choice, IndexHasher, Table},
     region::{Region, Words},
     touched,
+    unlocked_entry::UnlockedEntry,
 };
 use crate::{clock::Tick, id::Id};
 
@@ -31,109 +31,115 @@ impl View {
 
     /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
     /// that the lock is held. Nothing that is seen here is believed.
-    pub(crate) fn prefetch(&self, spot: Spot) {
+    pub(crate) fn prefetch(&self, spot: Candidates) {
         self.table.prefetch(spot);
         self.prefetch_victim();
     }
 
     /// Asks for the entry that goes for the next newcomer.
     pub(crate) fn prefetch_victim(&self) {
-        self.victim().into_iter().for_each(Glimpse::prefetch);
+        self.victim().into_iter().for_each(UnlockedEntry::prefetch);
     }
 
     /// Asks for what leads to that entry, which has come meanwhile.
-    pub(crate) fn prefetch_links(&self, spots: &Spots) {
+    pub(crate) fn prefetch_links(&self, spots: &IndexHasher) {
         if let Some(victim) = self.victim() {
             self.table.prefetch(spots.of(&victim.id()));
             victim.prefetch_neighbours();
         }
     }
 
-    fn victim(&self) -> Option<Glimpse<'_>> {
+    fn victim(&self) -> Option<UnlockedEntry<'_>> {
         let words = self.region.words();
-        Glimpse::at(words, queues::next_to_go(words, Plan::QUEUES)?)
+        UnlockedEntry::at(words, eviction::next_to_go(words, Layout::QUEUES)?)
     }
 
-    /// Finds a session and copies its data out. The buffer is undefined unless it is found. `None` if
-    /// somebody wrote meanwhile.
+    /// Finds a session and copies its data out. The buffer is undefined unless it is found.
     ///
-    /// The moment is asked for at the end, so that nothing that the caller waits for waits for the clock.
+    /// `moment` is called last, so that the lookup does not wait for the clock.
     #[inline(always)]
     pub(crate) fn read(
         &self,
-        spot: Spot,
+        spot: Candidates,
         id: &Id,
         proof: &Proof,
-        moment: impl FnOnce() -> Moment,
+        moment: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
-    ) -> Option<Result<Found, Miss>> {
+    ) -> Result<Hit, ReadError> {
         let words = self.region.words();
-        let mut seen = self.table.see(spot, Choice::First)?;
+        let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
         let mut entry = find(words, seen, spot, id)?;
         if entry.is_none() && seen.is_still() {
-            seen = self.table.see(spot, Choice::Second)?;
+            seen = self.table.see(spot, Choice::Second).ok_or(ReadError::Torn)?;
             entry = find(words, seen, spot, id)?;
         }
         match entry {
             Some(entry) => copy(seen, entry, proof, moment, data),
-            None => seen.is_still().then_some(Err(Miss::Absent)),
+            None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
+            None => Err(ReadError::Torn),
         }
     }
 }
 
-/// The entry of an id, if a line leads to one. `None` if the line leads out of the region.
+/// Returns the entry of an id, if the bucket refers to one. An offset outside the region is torn.
 #[inline(always)]
-fn find<'r>(words: Words<'r>, seen: Seen<'_>, spot: Spot, id: &Id) -> Option<Option<Glimpse<'r>>> {
+fn find<'r>(
+    words: Words<'r>,
+    seen: BucketSnapshot<'_>,
+    spot: Candidates,
+    id: &Id,
+) -> Result<Option<UnlockedEntry<'r>>, ReadError> {
     for at in seen.offsets(spot) {
-        let entry = Glimpse::at(words, at)?;
+        let entry = UnlockedEntry::at(words, at).ok_or(ReadError::Torn)?;
         if entry.id() == *id {
-            return Some(Some(entry));
+            return Ok(Some(entry));
         }
     }
-    Some(None)
+    Ok(None)
 }
 
-/// Judges an entry, and copies its data if it may be had.
+/// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
 fn copy(
-    seen: Seen<'_>,
-    entry: Glimpse<'_>,
+    seen: BucketSnapshot<'_>,
+    entry: UnlockedEntry<'_>,
     proof: &Proof,
-    moment: impl FnOnce() -> Moment,
+    moment: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
-) -> Option<Result<Found, Miss>> {
+) -> Result<Hit, ReadError> {
     // Each word is loaded once: one that is loaded again is loaded again, used or not.
-    let facts = Facts::of(&entry);
+    let facts = EntryMeta::of(&entry);
     let is_proven = proof.holds(|| entry.stamp());
-    // Now the length may be believed.
+    // The bucket is unchanged, so the length is valid.
     if !seen.is_still() {
-        return None;
+        return Err(ReadError::Torn);
     }
     let flags = facts.flags();
     if !is_proven {
-        return Some(Err(Miss::Unproven));
+        return Err(ReadError::Miss(Miss::Unproven));
     }
     if flags.has(Flags::ALIAS) {
-        return Some(Err(Miss::Rotated));
+        return Err(ReadError::Miss(Miss::Rotated));
     }
     fit(data, facts.len());
-    entry.read(flags, data)?;
-    let user = if flags.has(Flags::USER) { Some(entry.user()?) } else { None };
+    entry.read(flags, data).ok_or(ReadError::Torn)?;
+    let user =
+        if flags.has(Flags::USER) { Some(entry.user().ok_or(ReadError::Torn)?) } else { None };
     if !seen.is_still() {
-        return None;
+        return Err(ReadError::Torn);
     }
-    let Moment { now, horizon } = moment();
+    let ReadTime { now, horizon } = moment();
     if facts.times().created < horizon {
-        return Some(Err(Miss::Absent));
+        return Err(ReadError::Miss(Miss::Absent));
     }
     if facts.deadline() <= now {
-        return Some(Err(Miss::Expired));
+        return Err(ReadError::Miss(Miss::Expired));
     }
     let (facts, news) = news(facts, now);
-    Some(Ok(Found { user, facts, news, now }))
+    Ok(Hit { user, facts, news, now })
 }
 
-/// Makes a buffer so long.
+/// Sets the length of a buffer. It never shrinks the capacity.
 #[inline(always)]
 fn fit(data: &mut BytesMut, len: usize) {
     if data.len() < len { grow(data, len) } else { data.truncate(len) }
@@ -145,10 +151,10 @@ fn grow(data: &mut BytesMut, len: usize) {
 }
 
 #[inline(always)]
-fn news(facts: Facts, now: Tick) -> (Facts, News) {
+fn news(facts: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
     match touched(&facts.times(), now) {
-        Some(idle) => (facts.with_idle(idle), News::Touch),
-        None if queues::is_news(facts.flags()) => (facts, News::Use),
-        None => (facts, News::None),
+        Some(idle) => (facts.with_idle(idle), AccessUpdate::Touch),
+        None if eviction::is_news(facts.flags()) => (facts, AccessUpdate::Use),
+        None => (facts, AccessUpdate::None),
     }
 }

@@ -8,11 +8,11 @@
 //!
 //! This is the one file that reads or writes a word. Each access is relaxed, but for the two that a version
 //! begins and ends with; what orders them is the lock of the shard, for those without it the versions
-//! (`version`). Neither knows what its words mean.
+//! (`seqlock`). Neither knows what its words mean.
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Fixed, Pages, Relaxed, Release, Word};
+use crate::sync::{Acquire, AtomicU64, Pages, Relaxed, Release, SharedSlice, Word};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
@@ -27,13 +27,13 @@ pub const WORD: usize = size_of::<u64>();
 const PAGE: usize = 4_096;
 
 /// The memory of a cache, as far as it is nobody's yet: lines and regions are carved out of it.
-pub struct Arena<W: Word = AtomicU64>(Fixed<W>);
+pub struct Arena<W: Word = AtomicU64>(SharedSlice<W>);
 
 /// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
-pub struct Region<W: Word = AtomicU64>(Fixed<W>);
+pub struct Region<W: Word = AtomicU64>(SharedSlice<W>);
 
 /// The lines of one index. Clones are the same lines.
-pub struct Lines<W: Word = AtomicU64>(Fixed<[W; LINE as usize]>);
+pub struct Lines<W: Word = AtomicU64>(SharedSlice<[W; LINE as usize]>);
 
 impl<W: Word> Arena<W> {
     /// So many bytes, all zero, whose pages are touched. `None` if there is no such memory.
@@ -64,7 +64,7 @@ impl<W: Word> Lines<W> {
 
     /// The line of that number.
     #[inline(always)]
-    pub fn line(&self, number: u32) -> Line<'_, W> {
+    pub fn line(&self, number: u32) -> Bucket<'_, W> {
         Chunk(&self.0[number as usize])
     }
 }
@@ -206,11 +206,11 @@ impl<'r, W: Word> Words<'r, W> {
 
 /// Has the processor fetch what lies there, and does not wait for it. Elsewhere than on x86-64 nothing is done.
 #[inline(always)]
-fn prefetch<T>(place: &T) {
+fn prefetch<T>(slot: &T) {
     #[cfg(target_arch = "x86_64")]
-    safe_arch::prefetch_t0(place);
+    safe_arch::prefetch_t0(slot);
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    let _ = slot;
 }
 
 #[inline(always)]
@@ -221,7 +221,7 @@ fn copy_words<W: Word>(bytes: &mut [[u8; WORD]], words: &[W]) {
 }
 
 /// A line, for a while.
-pub type Line<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
+pub type Bucket<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
 
 /// Some words of a region, for a while, numbered from 0. A number counts modulo how many there are.
 pub struct Chunk<'r, const LEN: usize, W = AtomicU64>(&'r [W; LEN]);
@@ -260,6 +260,7 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
 
     #[inline(always)]
     fn word(&self, word: u32) -> &W {
+        debug_assert!((word as usize) < LEN, "word {word} of a chunk of {LEN}");
         &self.0[word as usize % LEN]
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Shard,
     aliases::{Family, MAX_ALIASES},
-    entry::{Entry, Flags, Head, USER_LINK, WHEEL},
+    entry::{Entry, Flags, HeaderFields, USER_LINK, WHEEL},
     list,
     region::Offset,
 };
@@ -12,8 +12,8 @@ use crate::id::Id;
 impl Shard {
     /// Panics in the midst of a write to what an id leads to.
     pub(crate) fn panic_in(&self, id: &Id) {
-        if let Some((place, at)) = self.find(id) {
-            self.index.write(place, || {
+        if let Some((slot, at)) = self.find(id) {
+            self.index.write(slot, || {
                 Entry::at(&self.region, at).set_flags(Flags::ALIAS);
                 panic!("as a test asked");
             });
@@ -73,7 +73,7 @@ impl Shard {
         assert!(is_aliased || members.offsets().is_empty(), "a session knows that it has aliases");
         for &alias in members.offsets() {
             let target = Entry::at(&self.region, alias).target();
-            assert!(target.id == entry.id() && target.home == self.home, "they lead to it");
+            assert!(target.id == entry.id() && target.place == self.place, "they lead to it");
         }
     }
 }

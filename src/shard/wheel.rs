@@ -36,7 +36,7 @@ impl Wheel {
 
     /// Files a link under its deadline; one in the past is due at the next look.
     pub fn file(&mut self, region: &Region, link: Offset, deadline: Tick) {
-        let (level, digit) = place(self.reached, deadline.max(self.reached));
+        let (level, digit) = slot(self.reached, deadline.max(self.reached));
         self.occupied[level as usize] |= 1 << digit;
         list::push(region, self.slots + level * SLOTS + digit, link);
     }
@@ -100,7 +100,7 @@ impl Wheel {
 }
 
 /// The level and the digit under which a deadline, not in the past, is filed.
-fn place(reached: Tick, deadline: Tick) -> (u32, u32) {
+fn slot(reached: Tick, deadline: Tick) -> (u32, u32) {
     let level = (reached ^ deadline).checked_ilog2().unwrap_or(0) / BITS;
     (level, deadline >> (level * BITS) & (SLOTS - 1))
 }
@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_deadline_is_filed_by_its_highest_differing_digit() {
-        assert_eq!(place(0, 0), (0, 0));
-        assert_eq!(place(0, 63), (0, 63));
-        assert_eq!(place(0, 64), (1, 1));
-        assert_eq!(place(63, 64), (1, 1));
-        assert_eq!(place(64, 65), (0, 1));
-        assert_eq!(place(0, Tick::MAX), (5, 3));
-        assert_eq!(place(Tick::MAX - 1, Tick::MAX), (0, 63));
+        assert_eq!(slot(0, 0), (0, 0));
+        assert_eq!(slot(0, 63), (0, 63));
+        assert_eq!(slot(0, 64), (1, 1));
+        assert_eq!(slot(63, 64), (1, 1));
+        assert_eq!(slot(64, 65), (0, 1));
+        assert_eq!(slot(0, Tick::MAX), (5, 3));
+        assert_eq!(slot(Tick::MAX - 1, Tick::MAX), (0, 63));
     }
 }

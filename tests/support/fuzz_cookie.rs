@@ -69,7 +69,7 @@ pub(crate) fn token(value: &[u8]) {
 
 /// A signed token verifies; with any one bit of one of its characters turned it does not.
 fn signed_then_broken(parts: &Parts, value: &[u8]) {
-    let signed = KEYS.sign(parts.home, parts.id);
+    let signed = KEYS.sign(parts.place, parts.id);
     assert!(KEYS.verify(&signed));
     let mut text = signed.encode().as_str().as_bytes().to_vec();
     let at = usize::from(value.first().copied().unwrap_or(0)) % text.len();
@@ -81,7 +81,7 @@ fn signed_then_broken(parts: &Parts, value: &[u8]) {
 fn from_bytes(bytes: &[u8]) -> Parts {
     Parts {
         key: bytes[1],
-        home: u16::from_le_bytes([bytes[2], bytes[3]]),
+        place: u16::from_le_bytes([bytes[2], bytes[3]]),
         id: bytes[4..20].try_into().expect("16 bytes"),
         tag: bytes[20..36].try_into().expect("16 bytes"),
     }

@@ -2,7 +2,7 @@
 //! its corpus.
 
 use arbitrary::{Arbitrary, Unstructured};
-use sessile::internals::{heap::Heap, region::Region};
+use sessile::internals::{region::Region, tlsf::Heap};
 
 #[derive(Arbitrary, Debug)]
 enum Op {

@@ -55,7 +55,7 @@ struct Ticket {
 struct Name {
     text: String,
     hash: UserHash,
-    home: u16,
+    place: u16,
 }
 
 /// What the verbs of a round are about: those that are about more than one session make its parts larger.
@@ -137,7 +137,7 @@ impl Round {
         let alice = Name::new(cache, format!("alice {number}"));
         // Of a session that went from one to the other and back, nobody then knows the oldest ids.
         let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
-        let bob = bobs.find(|bob| bob.home != alice.home).expect("there are several shards");
+        let bob = bobs.find(|bob| bob.place != alice.place).expect("there are several shards");
         Self {
             meeting: Meeting::default(),
             issued: AtomicUsize::new(0),
@@ -174,7 +174,7 @@ impl Name {
         let record = cache.load(&made.id, &mut BytesMut::new()).expect("it was just made");
         let token = Parts::parse(made.token.as_str().as_bytes()).expect("it was just issued");
         assert!(cache.end(&made.id));
-        Self { text, hash: record.user.expect("somebody signed in"), home: token.home }
+        Self { text, hash: record.user.expect("somebody signed in"), place: token.place }
     }
 }
 

@@ -241,8 +241,8 @@ impl SessionCache {
     /// Returns the sessions of a user, the most recently used first.
     fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Vec<SessionInfo>> {
         let cache = self.engine.cache(py)?;
-        let devices = py.detach(|| cache.user_sessions(user));
-        Ok(devices.into_iter().map(SessionInfo::from).collect())
+        let sessions = py.detach(|| cache.user_sessions(user));
+        Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
     /// Returns the oldest event of the queue, or `None` if it is empty or `events` was not set.

@@ -19,7 +19,7 @@ use pyo3::{
     types::{PyBytes, PyDict},
 };
 use sessile::Error;
-use sessile_web::{Session, SessionManager, SessionRequest};
+use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
 
 use crate::{
     errors::{raise, refusal},

@@ -118,10 +118,10 @@ impl From<sessile::SessionInfo> for SessionInfo {
     }
 }
 
-impl From<sessile_web::Device> for SessionInfo {
-    fn from(device: sessile_web::Device) -> Self {
-        let is_current = device.is_current();
-        Self { info: (*device).clone(), is_current }
+impl From<sessile_web::SessionInfo> for SessionInfo {
+    fn from(info: sessile_web::SessionInfo) -> Self {
+        let is_current = info.is_current();
+        Self { info: info.into(), is_current }
     }
 }
 

@@ -18,7 +18,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
-use sessile_web::{CommitError, Session, SessionManager};
+use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 
 use crate::errors::raise;
 

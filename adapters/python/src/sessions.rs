@@ -130,27 +130,23 @@ impl Sessions {
 impl Wire {
     fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::SessionManager> {
         self.check(cache.cookie_name())?;
-        let mut sessions = sessile_web::SessionManager::new(cache)
-            .with_touch_always(self.touch_always)
-            .with_identity_keys(self.identity_keys.iter().cloned());
+        let mut builder = sessile_web::SessionManager::builder(cache)
+            .path(&self.path)
+            .same_site(self.same_site)
+            .partitioned(self.partitioned)
+            .persistent_cookies(self.is_persistent)
+            .touch_always(self.touch_always)
+            .identity_keys(self.identity_keys.iter().cloned());
         if !self.https_only {
-            sessions = sessions.insecure_http();
+            builder = builder.insecure_http();
         }
-        sessions = sessions
-            .with_path(&self.path)
-            .and_then(|sessions| sessions.with_same_site(self.same_site))
-            .and_then(|sessions| sessions.with_partitioned(self.partitioned))
-            .map_err(wrong)?;
         if let Some(domain) = &self.domain {
-            sessions = sessions.with_domain(domain).map_err(wrong)?;
+            builder = builder.domain(domain);
         }
-        if self.is_persistent {
-            sessions = sessions.with_persistent_cookies();
+        if let Some(age) = self.rotate_every {
+            builder = builder.rotate_every(age);
         }
-        if let Some(span) = self.rotate_every {
-            sessions = sessions.rotate_every(span);
-        }
-        Ok(sessions)
+        builder.build().map_err(wrong)
     }
 
     /// Rejects attributes that browsers reject. Without TLS no attribute is omitted and no name is changed silently.

@@ -1,6 +1,7 @@
 //! One request's session, between the dict that a handler sees and the engine.
 //!
 //! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
+//! Python has no executor here: an `async` verb of the session is polled once, and on a local cache it is ready then.
 
 mod respond;
 
@@ -11,7 +12,10 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
-use sessile_web::{self as web, Session, SessionError, SessionRequest, SignIn};
+use sessile_web::{
+    self as web, Session, SessionError, SessionRequest, SignIn,
+    adapter::{SessionExt, ready},
+};
 
 use crate::{
     arguments::Argument,
@@ -129,7 +133,7 @@ impl Visit {
         let Some((session, changes)) = Self::work(slf, dict)? else {
             return Ok(());
         };
-        match slf.py().detach(|| session.save()) {
+        match slf.py().detach(|| ready(session.save())) {
             Ok(()) => Self::stored(slf, &session, changes),
             Err(error) => return Err(Self::failed(slf, dict, error)),
         }
@@ -214,7 +218,7 @@ impl Visit {
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| session.sign_out());
+        slf.py().detach(|| ready(session.sign_out()));
         slf.borrow_mut().forget();
         Ok(())
     }
@@ -249,18 +253,18 @@ impl Visit {
 
     fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Vec<SessionInfo>> {
         let session = slf.borrow().session()?;
-        let devices = slf.py().detach(|| session.devices());
-        Ok(devices.into_iter().map(SessionInfo::from).collect())
+        let sessions = slf.py().detach(|| ready(session.user_sessions()));
+        Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| session.sign_out_others()))
+        Ok(slf.py().detach(|| ready(session.sign_out_others())))
     }
 
     fn sign_out_everywhere(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let session = slf.borrow().session()?;
-        let ended = slf.py().detach(|| session.sign_out_everywhere());
+        let ended = slf.py().detach(|| ready(session.sign_out_everywhere()));
         slf.borrow_mut().forget();
         Ok(ended)
     }

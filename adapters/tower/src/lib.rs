@@ -153,12 +153,13 @@ mod service;
 
 pub use layer::SessionLayer;
 pub use service::{DiscardChanges, ResponseFuture, SessionService};
+pub use sessile;
 pub use sessile::{CookieError, Handle, SameSite, Timeouts};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    Accepts, AsKey, CommitError, Device, Key, MissingSession, Session, SessionError,
-    SessionManager, SignIn, safe_redirect_path,
+    CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo, SessionKey,
+    SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};

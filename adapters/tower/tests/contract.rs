@@ -6,7 +6,7 @@ mod support;
 
 use sessile::ManualClock;
 use sessile_contract::{Case, Outcome, Site, for_each_case, run};
-use sessile_tower::{SameSite, SessionLayer};
+use sessile_tower::{SameSite, SessionLayer, SessionManager};
 use support::{Server, cache, contract};
 
 macro_rules! tests {
@@ -35,7 +35,9 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {
     let (cache, clock) = (cache(), ManualClock::new());
-    let layer = SessionLayer::new(cache.clone()).with_same_site(SameSite::Strict).unwrap();
+    let layer = SessionLayer::new(
+        SessionManager::builder(cache.clone()).same_site(SameSite::Strict).build().unwrap(),
+    );
     let server = Server::start(contract::app_of(layer, cache, clock));
     let report = run(&server.base_url(), &["cook_1", "id_4", "life_4_nothing"]).unwrap();
     let good: Vec<_> =

@@ -10,13 +10,15 @@ use h2::client;
 use http::header::{COOKIE, SET_COOKIE};
 use sessile::{KeyRing, SessionCache};
 use sessile_contract::{Answer, Browser};
-use sessile_tower::{SameSite, SessionLayer};
+use sessile_tower::{SameSite, SessionLayer, SessionManager};
 use support::{Server, cache, contract};
 use tokio::net::TcpStream;
 
 #[test]
 fn plain_http_works_without_secure_and_without_the_prefix() {
-    let layer = SessionLayer::new(cache()).with_same_site(SameSite::None).unwrap().insecure_http();
+    let layer = SessionLayer::new(
+        SessionManager::builder(cache()).same_site(SameSite::None).insecure_http().build().unwrap(),
+    );
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
     let mut browser = site.browser();
@@ -35,7 +37,8 @@ fn plain_http_works_without_secure_and_without_the_prefix() {
 
 #[test]
 fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
-    let layer = SessionLayer::new(cache()).insecure_http();
+    let layer =
+        SessionLayer::new(SessionManager::builder(cache()).insecure_http().build().unwrap());
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
     let mut browser = site.browser();
@@ -49,7 +52,7 @@ fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
 fn st_20_another_name_and_path_are_honoured() {
     let settings = SessionCache::builder().memory(4 << 20).cookie_name("__Secure-shop");
     let cache = settings.keys(KeyRing::generate().unwrap()).build().unwrap();
-    let layer = SessionLayer::new(cache).with_path("/shop").unwrap();
+    let layer = SessionLayer::new(SessionManager::builder(cache).path("/shop").build().unwrap());
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
     let mut browser = site.browser();

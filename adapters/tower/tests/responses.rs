@@ -99,7 +99,7 @@ fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
         for key in ["a", "b", "c"] {
             session.insert(key, "x".repeat(6_000)).unwrap();
         }
-        let refused = session.save().expect_err("together they are over 16 KiB");
+        let refused = session.save().await.expect_err("together they are over 16 KiB");
         (StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
     }
     let cache = cache();

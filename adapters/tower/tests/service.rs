@@ -1,4 +1,4 @@
-//! The layer as tower sees it: any body that a text can become, no axum, no clone of the inner service.
+//! The layer as tower sees it: any body with a default, no axum, no clone of the inner service.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,15 +14,16 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use sessile_tower::{Session, SessionLayer};
+use sessile_tower::{Session, SessionLayer, SessionManager};
 use support::cache;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 type Request = http::Request<()>;
 type Response = http::Response<Full<Bytes>>;
 
-fn current() -> Session {
-    Session::current().expect("the layer is in front")
+/// The session that the layer put into the request's extensions.
+fn session_of(request: &Request) -> Session {
+    request.extensions().get().cloned().expect("the layer is in front")
 }
 
 /// Runs what needs no reactor.
@@ -35,9 +36,9 @@ fn run<F: Future>(future: F) -> F::Output {
 }
 
 #[test]
-fn without_axum_the_session_is_the_current_one() {
-    let inner = service_fn(async |_: Request| {
-        current().insert("name", "sessile").unwrap();
+fn without_axum_the_session_is_in_the_extensions() {
+    let inner = service_fn(async |request: Request| {
+        session_of(&request).insert("name", "sessile").unwrap();
         Ok::<_, Infallible>(Response::default())
     });
     let response =
@@ -76,9 +77,9 @@ fn an_inner_service_that_is_no_clone_is_called_once_it_is_ready() {
 #[test]
 fn a_client_that_goes_away_leaves_nothing_behind() {
     let cache = cache();
-    let inner = service_fn(async |_: Request| {
-        current().insert("half", "done").unwrap();
-        current().sign_in("alice").unwrap();
+    let inner = service_fn(async |request: Request| {
+        session_of(&request).insert("half", "done").unwrap();
+        session_of(&request).sign_in("alice").unwrap();
         pending::<Result<Response, Infallible>>().await
     });
     let mut future =
@@ -91,20 +92,20 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
 #[test]
 fn a_service_may_ask_when_it_is_called_or_later() {
     let cache = cache();
-    let inner = service_fn(|_: Request| {
-        let session = current();
+    let inner = service_fn(|request: Request| {
+        let session = session_of(&request);
         async move {
             session.insert("called", true).unwrap();
             yield_now().await;
-            assert_eq!(current().get("called").unwrap(), Some(true), "it is the same session");
-            current().insert("polled", true).unwrap();
+            let session = session_of(&request);
+            assert_eq!(session.get("called").unwrap(), Some(true), "it is the same session");
+            session.insert("polled", true).unwrap();
             Ok::<_, Infallible>(Response::default())
         }
     });
     let mut future =
         Box::pin(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
     assert!(poll(&mut future).is_pending());
-    assert!(Session::current().is_none(), "between two polls the thread is anybody's");
     assert!(poll(&mut future).is_ready());
     assert_eq!((cache.len(), cache.stats().saved), (1, 0), "both are stored, in one");
 }
@@ -114,9 +115,9 @@ fn requests_that_take_turns_on_a_thread_keep_their_sessions() {
     let cache = cache();
     let inner = service_fn(async |request: Request| {
         let name = request.uri().path().to_owned();
-        current().insert("name", &name).unwrap();
+        session_of(&request).insert("name", &name).unwrap();
         yield_now().await;
-        assert_eq!(current().get("name").unwrap(), Some(name));
+        assert_eq!(session_of(&request).get("name").unwrap(), Some(name));
         Ok::<_, Infallible>(Response::default())
     });
     let layer = SessionLayer::new(cache.clone());
@@ -136,34 +137,35 @@ fn requests_that_take_turns_on_a_thread_keep_their_sessions() {
 #[test]
 fn a_layer_behind_a_layer_has_a_session_of_its_own() {
     let [outer, inner] = [cache(), cache()];
-    let handler = service_fn(async |_: Request| {
-        current().insert("name", "inner").unwrap();
+    let handler = service_fn(async |request: Request| {
+        session_of(&request).insert("name", "inner").unwrap();
         Ok::<_, Infallible>(Response::default())
     });
     let behind = SessionLayer::new(inner.clone()).layer(handler);
     let between = service_fn(|request: Request| {
-        current().insert("name", "outer").unwrap();
+        let session = session_of(&request);
+        session.insert("name", "outer").unwrap();
         let response = behind.clone().oneshot(request);
-        async {
+        async move {
             let response = response.await;
-            assert_eq!(current().get::<String>("name").unwrap().as_deref(), Some("outer"));
+            assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some("outer"));
             response
         }
     });
-    let layer = SessionLayer::new(outer.clone()).in_extensions();
+    let layer = SessionLayer::new(outer.clone());
     run(layer.layer(between).oneshot(Request::default())).unwrap();
     assert_eq!((outer.len(), inner.len()), (1, 1));
 }
 
 /// A new visitor's request, in which a middleware between the layers writes, and the handler too.
 fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
-    let handler = service_fn(async |_: Request| {
-        current().insert("handler", true).unwrap();
+    let handler = service_fn(async |request: Request| {
+        session_of(&request).insert("handler", true).unwrap();
         Ok::<_, Infallible>(Response::default())
     });
     let behind = inner.layer(handler);
     let between = service_fn(|request: Request| {
-        current().insert("middleware", true).unwrap();
+        session_of(&request).insert("middleware", true).unwrap();
         behind.clone().oneshot(request)
     });
     run(outer.layer(between).oneshot(Request::default())).unwrap();
@@ -172,86 +174,84 @@ fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
 #[test]
 fn a_layer_behind_one_with_equal_settings_shares_the_session_that_comes_along() {
     let cache = cache();
-    let layer = || SessionLayer::new(cache.clone()).rotate_every(Duration::from_secs(60));
-    for inner in [layer(), layer().in_extensions()] {
-        let before = cache.stats();
-        write_between(&layer().in_extensions(), &inner);
-        let stats = cache.stats();
-        assert_eq!((stats.created, stats.saved), (before.created + 1, 0), "one commit, of both");
-    }
+    let every = Duration::from_secs(60);
+    let layer =
+        || SessionManager::builder(cache.clone()).rotate_every(every).build().unwrap().into();
+    let before = cache.stats();
+    write_between(&layer(), &layer());
+    let stats = cache.stats();
+    assert_eq!((stats.created, stats.saved), (before.created + 1, 0), "one commit, of both");
 }
 
 #[test]
 fn a_request_that_a_handler_makes_itself_has_a_session_of_its_own() {
-    for in_extensions in [false, true] {
-        let cache = cache();
-        let layer = SessionLayer::new(cache.clone());
-        let layer = if in_extensions { layer.in_extensions() } else { layer };
-        let other = service_fn(async |_: Request| {
-            assert_eq!(current().get::<bool>("outer").unwrap(), None, "of another visitor");
-            current().insert("inner", true).unwrap();
-            Ok::<_, Infallible>(Response::default())
-        });
-        let other = layer.layer(other);
-        let handler = service_fn(move |_: Request| {
-            current().insert("outer", true).unwrap();
-            other.clone().oneshot(Request::default())
-        });
-        run(layer.layer(handler).oneshot(Request::default())).unwrap();
-        assert_eq!(cache.stats().created, 2);
-    }
+    let cache = cache();
+    let layer = SessionLayer::new(cache.clone());
+    let other = service_fn(async |request: Request| {
+        let session = session_of(&request);
+        assert_eq!(session.get::<bool>("outer").unwrap(), None, "of another visitor");
+        session.insert("inner", true).unwrap();
+        Ok::<_, Infallible>(Response::default())
+    });
+    let other = layer.layer(other);
+    let handler = service_fn(move |request: Request| {
+        session_of(&request).insert("outer", true).unwrap();
+        other.clone().oneshot(Request::default())
+    });
+    run(layer.layer(handler).oneshot(Request::default())).unwrap();
+    assert_eq!(cache.stats().created, 2);
 }
 
 #[test]
 fn a_layer_behind_one_with_other_settings_has_a_session_of_its_own() {
     let cache = cache();
-    let layer = SessionLayer::new(cache.clone()).in_extensions();
-    write_between(&layer, &layer.clone().with_sign_in_page("/sign-in").unwrap());
+    let layer = SessionLayer::new(cache.clone());
+    let other = layer.manager().to_builder().sign_in_page("/sign-in").build().unwrap();
+    write_between(&layer, &SessionLayer::new(other));
     assert_eq!(cache.stats().created, 2);
     write_between(&layer, &layer.clone().with_admission_key(|_| b"192.0.2.1".to_vec()));
     assert_eq!(cache.stats().created, 4);
 }
 
 #[test]
-fn after_a_panic_there_is_no_current_session() {
+fn after_a_panic_nothing_is_stored() {
     let cache = cache();
-    let inner = service_fn(async |_: Request| -> Result<Response, Infallible> {
-        current().insert("half", "done").unwrap();
+    let inner = service_fn(async |request: Request| -> Result<Response, Infallible> {
+        session_of(&request).insert("half", "done").unwrap();
         panic!("a mistake of the application");
     });
     let serve = || run(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve)).is_err());
-    assert!(Session::current().is_none());
     assert!(cache.is_empty());
 }
 
 #[test]
-fn behind_a_buffer_the_session_comes_along_in_the_extensions() {
+fn behind_a_buffer_the_session_is_in_the_extensions() {
     let cache = cache();
     let handler = service_fn(|request: Request| {
-        assert!(Session::current().is_none(), "another task calls the handler");
-        request.extensions().get::<Session>().expect("it came along").insert("n", 1).unwrap();
+        session_of(&request).insert("n", 1).unwrap();
         async { Ok::<_, Infallible>(Response::default()) }
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let buffer = tower::buffer::Buffer::new(handler, 1);
-        let layer = SessionLayer::new(cache.clone()).in_extensions();
+        let layer = SessionLayer::new(cache.clone());
         layer.layer(buffer).oneshot(Request::default()).await.unwrap();
     });
     assert_eq!(cache.len(), 1);
 }
 
 #[test]
-fn a_session_that_came_along_from_a_layer_further_out_is_not_found_behind_another_layer() {
+fn behind_two_layers_of_different_caches_the_session_is_of_the_inner_one() {
     let [outer, inner] = [cache(), cache()];
     let handler = service_fn(async |request: Request| {
-        assert!(request.extensions().get::<Session>().is_none());
+        session_of(&request).insert("n", 1).unwrap();
         Ok::<_, Infallible>(Response::default())
     });
-    let behind = SessionLayer::new(inner).layer(handler);
-    let layers = SessionLayer::new(outer).in_extensions().layer(behind);
+    let behind = SessionLayer::new(inner.clone()).layer(handler);
+    let layers = SessionLayer::new(outer.clone()).layer(behind);
     run(layers.oneshot(Request::default())).unwrap();
+    assert_eq!((outer.len(), inner.len()), (0, 1));
 }
 
 fn poll<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {

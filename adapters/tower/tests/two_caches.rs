@@ -37,7 +37,8 @@ fn two_caches_under_one_cookie_name_are_warned_about_once_with_the_remedy() {
     };
     let layer = || SessionLayer::new(cache());
     let (outer, inner) = (layer(), layer());
-    let other_name = inner.clone().insecure_http();
+    let plain_http = inner.manager().to_builder().insecure_http().build().unwrap();
+    let other_name = SessionLayer::new(plain_http);
     let before = warnings().len();
     request(&outer, &outer.clone());
     request(&outer, &other_name);

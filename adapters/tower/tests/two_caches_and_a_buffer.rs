@@ -35,7 +35,7 @@ fn two_caches_are_warned_about_though_a_buffer_is_between_their_layers() {
             outer.layer(inner).oneshot(Request::default()).await.unwrap();
         });
     };
-    let layer = || SessionLayer::new(cache()).in_extensions();
+    let layer = || SessionLayer::new(cache());
     let (outer, inner) = (layer(), layer());
     for _ in 0..3 {
         request(&outer, &inner);

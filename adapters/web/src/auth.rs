@@ -1,15 +1,14 @@
-//! The verbs of a session that are about its visitor: who is signed in, for how long, by which id, and
-//! whether a form is theirs.
+//! The verbs of a session for authentication: signing in and out, rotation, persistence, and CSRF tokens.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile::{Error, SessionId};
+use sessile::{Error, Handle, SessionId};
 
 use crate::{
     CommitError, Session, SessionError, SignIn,
     changes::Change,
-    csrf::CsrfMac,
+    csrf::{CsrfMac, FormBinding},
     key::{FORM, PERSISTENT, REMEMBERED, USER},
     persist::NO_MARK,
     session::check_size,
@@ -17,12 +16,12 @@ use crate::{
 };
 
 impl Session {
-    /// Signs a user in: at commit the session is bound to the user and gets a new id, so that whoever
-    /// knew the old one has nothing. The data stays. A visitor without a session gets one.
+    /// Signs a user in: at commit the session is bound to the user and gets a new id, so that the old cookie is
+    /// rejected. The data is kept. A visitor without a session gets one.
     ///
-    /// On a session that another user left behind, call [`clear`](Self::clear) first. That it was
-    /// [remembered](Self::remember), or its cookie [kept](Self::make_persistent), for that user ends in any case. A
-    /// sign-in that changes for how long the session is kept begins its lifetime again.
+    /// On a session of another user, call [`clear`](Self::clear) first. Its [`remember`](Self::remember) and
+    /// [`make_persistent`](Self::make_persistent) are reset in any case. A sign-in that changes the session's persistence
+    /// restarts its lifetime.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -34,14 +33,14 @@ impl Session {
     /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.sign_in("ada")?;
     /// assert_eq!(session.user().as_deref(), Some("ada"));
-    /// // Or with more to say:
+    /// // Or with options:
     /// session.sign_in(SignIn::of("ada").label("Firefox on Linux").assurance_level(2))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`EmptyUser`](SessionError::EmptyUser), [`TooLarge`](SessionError::TooLarge) for a name that no session
-    /// holds, [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+    /// [`EmptyUser`](SessionError::EmptyUser), [`TooLarge`](SessionError::TooLarge) for a name that does
+    /// not fit a session, [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn sign_in(&self, who: impl Into<SignIn>) -> Result<(), SessionError> {
         let sign_in: SignIn = who.into();
         if sign_in.user.is_empty() {
@@ -65,44 +64,57 @@ impl Session {
         })
     }
 
-    /// Signs out: destroys the session on the server, at once and whatever the response will be, and
-    /// has the response remove the cookie. The session is empty then, and what this request changed
-    /// before is forgotten; an insert after it starts a new session.
-    pub fn sign_out(&self) {
+    /// Signs out: ends the session at once, for any status of the response, and removes the cookie with the response.
+    /// The session is empty then, and the pending changes are discarded; a later insert creates a new session. On a
+    /// local cache the future is ready at the first poll.
+    pub async fn sign_out(&self) {
         self.with(State::sign_out);
     }
 
-    /// The name of the user who is signed in, counting a [`sign_in`](Self::sign_in) of this request; `None` if
-    /// nobody is.
+    /// Returns the name of the signed-in user, including a [`sign_in`](Self::sign_in) of this request; `None` if no user
+    /// is signed in.
     #[must_use]
     pub fn user(&self) -> Option<String> {
         self.with(State::user)
     }
 
-    /// Whether a user is signed in, counting a [`sign_in`](Self::sign_in) of this request.
+    /// Returns true if a user is signed in, including a [`sign_in`](Self::sign_in) of this request.
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
         self.with(State::is_authenticated)
     }
 
-    /// How long ago the user signed in, by what was stored before this request; `None` if nobody had. For asking
-    /// again before something that matters.
+    /// Returns the handle of the stored session, for audit logs and user interfaces; `None` if the request has no
+    /// stored session. It identifies the session and does not open it.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.with(State::handle)
+    }
+
+    /// Returns the time until the stored session expires unless it is used again; `None` if the request has no stored
+    /// session.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.with(|state, request| Some(state.record(request)?.expires_in()))
+    }
+
+    /// Returns the time since the user signed in, as stored before this request; `None` if no user had. Use it to
+    /// authenticate again before a sensitive operation.
     #[must_use]
     pub fn authenticated_for(&self) -> Option<Duration> {
         self.with(|state, request| state.stored.live(request)?.record?.authenticated_for())
     }
 
-    /// How sure the application was of the user, by what was stored before this request; 0 if nobody had signed
-    /// in. See [`SignIn::assurance_level`].
+    /// Returns the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`), as stored before this request; 0 if
+    /// no user had signed in. See [`SignIn::assurance_level`].
     #[must_use]
     pub fn assurance_level(&self) -> u8 {
         let level = |record: sessile::Record| record.assurance_level;
         self.with(|state, request| state.stored.live(request)?.record.map(level)).unwrap_or(0)
     }
 
-    /// Gives the session a new id at commit: for any change of privilege. The old cookie opens nothing
-    /// from then on, unless the layer has a [grace](crate::SessionManager::with_grace). A visitor without a session
-    /// does not get one by this.
+    /// Gives the session a new id at commit: for any change of privilege. The old cookie is rejected from then on,
+    /// unless the manager has a [grace period](crate::SessionManagerBuilder::grace). It creates no session.
     ///
     /// # Errors
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -114,9 +126,8 @@ impl Session {
         })
     }
 
-    /// Keeps the session for a span from now, whether it is used or not, and has the browser keep the cookie as long. No
-    /// longer than the cache permits: its idle timeout and lifetime cap the span. A visitor without a session does
-    /// not get one by this.
+    /// Keeps the session for a span from now, used or not, and makes the cookie persistent for the same time. The
+    /// cache's idle timeout and lifetime cap the span. It creates no session.
     ///
     /// # Errors
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -128,9 +139,9 @@ impl Session {
         })
     }
 
-    /// Has the browser keep the cookie when it is closed, for the session's idle timeout after each use. It is sent
-    /// again by a response whose request moved the deadline, which it does once it is a sixteenth of the timeout
-    /// further. A visitor without a session does not get one by this.
+    /// Makes the cookie persistent: the browser keeps it for the session's idle timeout after each use, also when it is
+    /// closed. A response sends the cookie again when its request moved the idle deadline, which happens in steps of a
+    /// sixteenth of the timeout. It creates no session.
     ///
     /// # Errors
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -142,28 +153,30 @@ impl Session {
         })
     }
 
-    /// A text for a hidden field of a form, by which [`check_csrf`](Self::check_csrf) knows it when it comes back.
-    /// It is another one each time, all of them count, and they count as long as the session has its id: not after
-    /// a sign-in or [`rotate`](Self::rotate), so ask for it last. Those that were out when the layer
-    /// [rotated](crate::SessionManager::rotate_every) the session count until it does so again.
+    /// Returns a CSRF token for a hidden field of a form, which [`check_csrf`](Self::check_csrf) verifies.
     ///
-    /// A visitor without a session gets one, at once: ask only where there is a form. What was changed and asked
-    /// for so far is stored at once as well if it changes the id. A rotation by the layer waits for the response. It is
-    /// an error, with the status 409, if the request brings only a cookie that was
-    /// [just replaced](crate::SessionManager::with_replaced_window).
+    /// Each call returns another text; all are valid as long as the session has its id. A sign-in or
+    /// [`rotate`](Self::rotate) invalidates them, so call it last. Tokens that were sent before a rotation
+    /// [by age](crate::SessionManagerBuilder::rotate_every) are valid until the next one. The keys are derived from the
+    /// cache's [`KeyRing`](sessile::KeyRing): tokens are valid under every key of the ring.
+    ///
+    /// A visitor without a session gets one, so call it only for pages with a form. Pending changes that give the
+    /// session a new id are stored at once. If the request brings only a cookie that was
+    /// [just replaced](crate::SessionManagerBuilder::replaced_window), it fails with the status 409.
     ///
     /// # Errors
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
             let id = state.settle(request)?;
-            let token = CsrfMac::of(&id).and_then(|mark| mark.mask());
+            let cache = request.sessions.cache();
+            let token = FormBinding::of(cache, &id).mac(cache).mask();
             token.map_err(|error| SessionError::Store(error.into()))
         })
     }
 
-    /// Whether a form is this visitor's: that what came with it is what [`csrf_token`](Self::csrf_token) gave.
-    /// Takes the same time whatever is wrong in it. Call it before anything else is done.
+    /// Verifies the CSRF token of a form, which [`csrf_token`](Self::csrf_token) returned for this session. It runs in
+    /// constant time. Call it before the request has any effect.
     ///
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
@@ -179,14 +192,15 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidCsrfToken`](SessionError::InvalidCsrfToken), also where there is no session.
+    /// [`InvalidCsrfToken`](SessionError::InvalidCsrfToken), also without a session.
     pub fn check_csrf(&self, token: &str) -> Result<(), SessionError> {
         let is_right = self.with(|state, request| {
+            let cache = request.sessions.cache();
             let live = state.stored.live(request)?;
             let given = CsrfMac::unmask(token)?;
-            let current = CsrfMac::of(&live.id).ok()?.equals(&given);
-            let before = live.data.find(FORM).and_then(|json| CsrfMac::from_json(&json));
-            Some(current | before.is_some_and(|before| before.equals(&given)))
+            let current = FormBinding::of(cache, &live.id).verify(cache, &given);
+            let before = live.data.find(FORM).and_then(|json| FormBinding::from_json(&json));
+            Some(current | before.is_some_and(|before| before.verify(cache, &given)))
         });
         if is_right == Some(true) { Ok(()) } else { Err(SessionError::InvalidCsrfToken) }
     }
@@ -206,9 +220,8 @@ impl State {
         self.pending.keep = Some(keep);
     }
 
-    /// The id by which the response's forms are known: one is made, or changed, now, if the handler asked for that. A
-    /// rotation that is due waits for the response: if that is dropped, the browser still has the cookie that opens
-    /// the session, and forms survive such a rotation.
+    /// Returns the id to which the response's CSRF tokens are bound. It is created or replaced now if the handler's
+    /// verbs require that. A rotation by age waits for the response, because tokens remain valid across it.
     fn settle(&mut self, request: &Request) -> Result<SessionId, SessionError> {
         if !self.committed {
             self.open_forms(request);
@@ -227,7 +240,7 @@ impl State {
         }
     }
 
-    /// Notes that a session without a user is kept for its forms, though it may hold nothing else.
+    /// Records that a session without a user is kept for its forms even if it has no other data.
     fn open_forms(&mut self, request: &Request) {
         let live = self.stored.live(request);
         let is_noted =

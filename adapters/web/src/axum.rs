@@ -6,7 +6,10 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
-use crate::{CommitError, MissingSession, Session, SessionError, commit::RETRY_AFTER_SECONDS};
+use crate::{
+    CommitError, MissingSession, Session, SessionError, adapter::SessionExt,
+    commit::RETRY_AFTER_SECONDS,
+};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;
@@ -30,7 +33,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 
 /// The session of a visitor who is signed in: an extractor for what is only for those.
 ///
-/// Others are answered with 401, or sent to the [page](crate::SessionManager::with_sign_in_page) where they sign in.
+/// Others are answered with 401, or sent to the [page](crate::SessionManagerBuilder::sign_in_page) where they sign in.
 /// `Option<SignedIn>` takes both.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
@@ -64,10 +67,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
     }
 }
 
-/// The session of the request that these are parts of. The one in the extensions is always that; the current one is
-/// another request's if that polls this handler.
+/// Returns the session that the layer put into the request's extensions.
 fn session_of(parts: &Parts) -> Option<Session> {
-    parts.extensions.get().cloned().or_else(Session::current)
+    parts.extensions.get().cloned()
 }
 
 /// Why a [`SignedIn`] could not be had.

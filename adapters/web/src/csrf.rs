@@ -1,60 +1,32 @@
-//! Marks against forged requests: a form carries one, and only pages of the session's own could have it.
+//! CSRF tokens: a form carries one, and only pages of its own session can contain it.
 //!
-//! A mark is a MAC of the session's id under a key of this process, which the sessions do not outlive. In a page
-//! it stands masked with fresh random bytes, so that no two pages hold the same text and what compresses a page
-//! tells nothing of it (BREACH; Gluck, Harris, Prado 2013). It knows no session's data.
-
-use core::hash::{Hash, Hasher};
-use std::sync::OnceLock;
+//! A token is a MAC of a hash of the session's id, under a key that is derived from the cache's key ring. In a page it is
+//! masked with random bytes, so that no two pages contain the same text and the size of a compressed page reveals
+//! nothing (BREACH; Gluck, Harris, Prado 2013). It does not know the session's data.
 
 use base64_simd::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sessile::{Error, SessionId};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
+use sessile::{Error, SessionCache, SessionId};
 
-/// What only the pages of one session know.
+/// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain valid.
 #[derive(Clone, Copy)]
-pub(crate) struct CsrfMac([u8; LEN]);
+pub(crate) struct FormBinding([u8; LEN]);
 
-impl CsrfMac {
-    /// The mark of an id.
-    pub(crate) fn of(id: &SessionId) -> Result<Self, Error> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key()?).expect("any length is a key");
-        mac.update(CONTEXT);
-        id.hash(&mut Bytes(&mut mac));
-        let mut mark = [0; LEN];
-        mark.copy_from_slice(&mac.finalize().into_bytes()[..LEN]);
-        Ok(Self(mark))
+impl FormBinding {
+    pub(crate) fn of(cache: &SessionCache, id: &SessionId) -> Self {
+        Self(cache.form_binding(id))
     }
 
-    /// The text for a page: another one each time.
-    pub(crate) fn mask(&self) -> Result<String, Error> {
-        let mut bytes = [0; 2 * LEN];
-        random(&mut bytes[..LEN])?;
-        for at in 0..LEN {
-            bytes[LEN + at] = bytes[at] ^ self.0[at];
-        }
-        Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
+    /// Returns the MAC of a new token.
+    pub(crate) fn mac(&self, cache: &SessionCache) -> CsrfMac {
+        CsrfMac(cache.form_mac(&self.0))
     }
 
-    /// The mark behind a text that `mask` made; `None` if it made none such.
-    pub(crate) fn unmask(text: &str) -> Option<Self> {
-        if text.len() != TEXT_LEN {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
-        let [mask, masked] = [bytes.get(..LEN)?, bytes.get(LEN..)?];
-        let masked: &[u8; LEN] = masked.try_into().ok()?;
-        Some(Self(core::array::from_fn(|at| mask[at] ^ masked[at])))
+    /// Returns true if a MAC is right under any key of the ring, in constant time.
+    pub(crate) fn verify(&self, cache: &SessionCache, mac: &CsrfMac) -> bool {
+        cache.verify_form_mac(&self.0, &mac.0)
     }
 
-    /// In a time that does not depend on what is in them.
-    pub(crate) fn equals(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-
-    /// As a raw JSON value.
+    /// Encodes it as a raw JSON value.
     pub(crate) fn to_json(self) -> String {
         format!("\"{}\"", URL_SAFE_NO_PAD.encode_to_string(self.0))
     }
@@ -66,35 +38,34 @@ impl CsrfMac {
     }
 }
 
-/// Hands what an id is made of on to a MAC.
-struct Bytes<'m>(&'m mut Hmac<Sha256>);
+/// The MAC in a token.
+#[derive(Clone, Copy)]
+pub(crate) struct CsrfMac([u8; LEN]);
 
-impl Hasher for Bytes<'_> {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+impl CsrfMac {
+    /// Returns the text of a token, another one each time.
+    pub(crate) fn mask(&self) -> Result<String, Error> {
+        let mut bytes = [0; 2 * LEN];
+        getrandom::fill(&mut bytes[..LEN]).map_err(|_| Error::Entropy)?;
+        for at in 0..LEN {
+            bytes[LEN + at] = bytes[at] ^ self.0[at];
+        }
+        Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
     }
 
-    fn finish(&self) -> u64 {
-        0
+    /// Returns the MAC in the text of a token; `None` if the text is not one.
+    pub(crate) fn unmask(text: &str) -> Option<Self> {
+        if text.len() != TEXT_LEN {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
+        let [mask, masked] = [bytes.get(..LEN)?, bytes.get(LEN..)?];
+        let masked: &[u8; LEN] = masked.try_into().ok()?;
+        Some(Self(core::array::from_fn(|at| mask[at] ^ masked[at])))
     }
-}
-
-fn key() -> Result<&'static [u8; 32], Error> {
-    static KEY: OnceLock<[u8; 32]> = OnceLock::new();
-    if let Some(key) = KEY.get() {
-        return Ok(key);
-    }
-    let mut key = [0; 32];
-    random(&mut key)?;
-    Ok(KEY.get_or_init(|| key))
-}
-
-fn random(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes).map_err(|_| Error::Entropy)
 }
 
 const LEN: usize = 16;
 
-/// Two marks in base64url, without padding.
+/// The mask and the masked MAC in base64url, without padding.
 const TEXT_LEN: usize = (2 * LEN * 8).div_ceil(6);
-const CONTEXT: &[u8] = b"sessile csrf v1";

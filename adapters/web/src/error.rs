@@ -218,10 +218,9 @@ impl fmt::Display for MissingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "This request has no session. Either the session layer is missing: add it to the router, after \
-             the routes that it is for: `.layer(sessile_tower::SessionLayer::new(cache))`. Or the code that \
-             asks is a middleware outside the session layer: add the session layer after it. Or it runs on \
-             a task of its own, which does not know the request: pass the `Session` to the task, or build the \
-             layer with `in_extensions()` and pass the request's extensions along.",
+             the routes that need it: `.layer(sessile_tower::SessionLayer::new(cache))`. Or a middleware outside \
+             the session layer asks for the session: add the session layer after it. Or a middleware made a new \
+             request: copy the extensions of the original one.",
         )
     }
 }

@@ -1,10 +1,10 @@
-//! Keys: a name, with or without the type of what is kept under it.
+//! Keys: a name, with or without the type of its value.
 //!
-//! Owns which names are kept for this crate. It does not know what is stored.
+//! Owns the names that are reserved for this crate. It does not know what is stored.
 
 use core::{fmt, marker::PhantomData};
 
-/// A key with the type of its value, so that no two places of an application disagree about it.
+/// A key with the type of its value, so that all parts of an application use the same type.
 ///
 /// ```
 /// # use http::HeaderMap;
@@ -18,7 +18,7 @@ use core::{fmt, marker::PhantomData};
 /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
 /// let visits = session.get(VISITS)?.unwrap_or(0);
 /// session.insert(VISITS, visits + 1)?;
-/// // A text is a key too, for a value of any type.
+/// // A string is a key too, for a value of any type.
 /// assert_eq!(session.get::<u32>("visits")?, Some(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -28,7 +28,7 @@ pub struct Key<T> {
 }
 
 impl<T> Key<T> {
-    /// A key of that name. Names that begin with `sessile:` are refused where something is written.
+    /// Creates a key. Names that begin with `sessile:` are rejected by the verbs that write.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self { name, value: PhantomData }
@@ -55,28 +55,29 @@ impl<T> fmt::Debug for Key<T> {
     }
 }
 
-/// What names a value of type `T`: a [`Key`] of that type, or a text for any type.
-pub trait AsKey<T>: AsRef<str> + Copy {}
+/// The name of a value of type `T`: a [`Key`] of that type, or a string for any type.
+///
+/// It is sealed: no other types can implement it.
+pub trait SessionKey<T>: AsRef<str> + Copy + sealed::Sealed {}
 
-impl<T> AsKey<T> for Key<T> {}
-impl<T> AsKey<T> for &str {}
-impl<T> AsKey<T> for &String {}
+impl<T> SessionKey<T> for Key<T> {}
+impl<T> SessionKey<T> for &str {}
+impl<T> SessionKey<T> for &String {}
 
-/// What a value of type `V` may be stored under: a [`Key`] of that type, or of the type that `V` refers
-/// to, or a text for any type.
-pub trait Accepts<V>: AsRef<str> + Copy {}
+mod sealed {
+    pub trait Sealed {}
 
-impl<T> Accepts<T> for Key<T> {}
-impl<T> Accepts<&T> for Key<T> {}
-impl<V> Accepts<V> for &str {}
-impl<V> Accepts<V> for &String {}
+    impl<T> Sealed for super::Key<T> {}
+    impl Sealed for &str {}
+    impl Sealed for &String {}
+}
 
-/// Whether a name is kept for this crate.
+/// Returns true if a name is reserved for this crate.
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name.starts_with(RESERVED.as_bytes())
 }
 
-/// What the names begin with that an application neither sees nor writes.
+/// The prefix of names that an application can neither read nor write.
 pub(crate) const RESERVED: &str = "sessile:";
 
 /// The name of the user who is signed in.

@@ -49,7 +49,7 @@
 //! # What counts as a use
 //! A request is a use of its session if a handler or a middleware reads or writes the session, by any verb of
 //! [`Session`]. To receive a `Session` is no use. So a page that only asks for static files, or calls an API that never
-//! reads the session, does not keep its visitor signed in. [`SessionManager::with_touch_always`] counts every request with a
+//! reads the session, does not keep its visitor signed in. [`SessionManagerBuilder::touch_always`] counts every request with a
 //! valid cookie instead. The rule is the same in every adapter.
 //!
 //! # What a response carries
@@ -61,7 +61,7 @@
 //!
 //! # When changes are stored
 //! Once, at [`SessionManager::commit`]; a response of 500 or above stores nothing but the removal of an
-//! [identity key](SessionManager::with_identity_keys). [`Session::sign_out`] acts at once, whatever the response will be, and
+//! [identity key](SessionManagerBuilder::identity_keys). [`Session::sign_out`] acts at once, whatever the response will be, and
 //! so does [`Session::save`] where a handler wants to see how it went.
 //!
 //! # When the session is not there any more
@@ -74,7 +74,7 @@
 //! * A session that got a new id, by a sign-in or a rotation, whose old one opens nothing any more: the response is 409
 //!   and sets no cookie, because the browser has, or is about to get, the new one. So is, for 60 seconds, a request that
 //!   brings only the old cookie and would start a session, by [`Session::csrf_token`] too; see
-//!   [`SessionManager::with_replaced_window`].
+//!   [`SessionManagerBuilder::replaced_window`].
 //! * A request that signs in always gets a session. If its own got a new id, it carries on with the data that it read,
 //!   and the other one ends.
 //!
@@ -82,14 +82,15 @@
 //!
 //! # Lost responses
 //! A response that gives the session a new id may be lost on the way. The browser then has the old cookie, which opens
-//! nothing once the [grace](SessionManager::with_grace) is over: the visitor is signed out, and can sign in again at once. A
+//! nothing once the [grace](SessionManagerBuilder::grace) is over: the visitor is signed out, and can sign in again at once. A
 //! grace that lasted until the new id is first used would avoid that, but a stolen old cookie would live as long.
 //! A rotation that is due happens only as the response's headers leave. If the client disconnects before, nothing has
 //! changed.
 
-mod adapters;
+pub mod adapter;
 mod attributes;
 mod auth;
+mod builder;
 mod changes;
 mod commit;
 mod csrf;
@@ -104,7 +105,6 @@ mod lost;
 mod manager;
 mod nested;
 mod notes;
-mod pending;
 mod persist;
 mod redirect;
 mod request;
@@ -121,12 +121,12 @@ pub mod testing;
 
 #[cfg(feature = "axum")]
 pub use axum::{NotSignedIn, SignedIn};
+pub use builder::{ManagerError, SessionManagerBuilder};
 pub use error::{CommitError, MissingSession, SessionError};
-pub use key::{Accepts, AsKey, Key};
+pub use key::{Key, SessionKey};
 pub use manager::SessionManager;
-pub use pending::Pending;
 pub use redirect::safe_redirect_path;
 pub use request::SessionRequest;
 pub use session::Session;
 pub use sign_in::SignIn;
-pub use user_sessions::Device;
+pub use user_sessions::SessionInfo;

@@ -1,24 +1,26 @@
-//! Layers behind layers: which of them mean the same sessions, and which overwrite each other's cookie.
+//! Layers inside layers: whether they share a session, and whether they overwrite each other's cookie.
 //!
-//! It does not know how a layer finds the one further out.
+//! It does not know how a layer finds the session of the outer one.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::{Pending, Session, SessionManager};
+use crate::{Session, SessionManager};
 
 impl SessionManager {
-    /// For adapters: the session of a request that already has one, of a layer further out with the same cache and equal
-    /// settings. It is used and committed there, so that a request loads and stores its session once.
+    /// For adapters: returns true if the request's session of an outer layer can be used, because that has the same cache
+    /// and equal settings. The outer layer commits it, so that a request loads and stores its session once.
     ///
-    /// Returns `None` where the other layer is a different one. If that has another cache under the same cookie name, a
-    /// warning says so, once per process.
+    /// If the outer layer has another cache under the same cookie name, a warning is logged, once per process.
     #[must_use]
-    pub fn pend_behind(&self, outer: &Session) -> Option<Pending> {
-        self.warn_if_overwriting(outer.sessions());
-        (self == outer.sessions()).then(|| Pending::outer(outer.clone()))
+    pub fn shares(&self, outer: &Session) -> bool {
+        let is_shared = self == outer.sessions();
+        if !is_shared {
+            self.warn_if_overwriting(outer.sessions());
+        }
+        is_shared
     }
 
-    pub(crate) fn warn_if_overwriting(&self, outer: &Self) {
+    fn warn_if_overwriting(&self, outer: &Self) {
         let name = self.cookie().name();
         if self.cache() == outer.cache() || name != outer.cookie().name() {
             return;
@@ -34,5 +36,5 @@ impl SessionManager {
     }
 }
 
-/// One for the process, because it is a fault of the program's setup, found again by each request.
+/// One for the process, because it reports an error of the program's setup, which every request would find again.
 static WARNED: AtomicBool = AtomicBool::new(false);

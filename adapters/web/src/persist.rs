@@ -13,7 +13,7 @@ use sessile::{CreateOptions, Error, IssuedSession, SessionId, Timeouts};
 use crate::{
     CommitError, SessionManager,
     changes::Change,
-    csrf::CsrfMac,
+    csrf::FormBinding,
     encoding::{Pairs, len_with_one},
     identity,
     key::FORM,
@@ -305,7 +305,7 @@ impl State {
     fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let (old, cache) = (live.id, request.sessions.cache());
-        let mark = CsrfMac::of(&old)?.to_json();
+        let mark = FormBinding::of(cache, &old).to_json();
         let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
         if !has_room && self.has_form {
             return Ok(false);

@@ -1,13 +1,13 @@
-//! Where a visitor comes back to after signing in.
+//! The path to which a visitor returns after signing in.
 //!
-//! A path goes through the visitor's hands, so whoever takes it back must see that it leads nowhere else.
+//! The client carries the path, so it must be checked: an attacker may have set it to another site.
 
 use http::{HeaderValue, Uri, uri::PathAndQuery};
 
-use crate::Session;
+use crate::state::Request;
 
-/// The path, if it is one of this site: what a visitor may be sent on to after signing in. `None` for whatever
-/// a browser could take for an address elsewhere.
+/// Returns the path if a redirect to it stays on this site, after signing in for instance; `None` for text that a browser
+/// could interpret as the address of another site.
 ///
 /// ```
 /// use sessile_web::safe_redirect_path;
@@ -24,20 +24,13 @@ pub fn safe_redirect_path(path: &str) -> Option<&str> {
     (is_path && is_plain).then_some(path)
 }
 
-impl Session {
-    /// For adapters: the `Location` to which a visitor is sent who is not signed in, with
-    /// [what they asked for](crate::SessionRequest::path); `None` if there is no
-    /// [page](crate::SessionManager::with_sign_in_page) for it.
-    #[must_use]
-    pub fn sign_in_address(&self) -> Option<HeaderValue> {
-        let request = self.request();
-        let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
-        with_next(request.sessions.sign_in_page()?, path)
-    }
+/// Returns the `Location` of the sign-in page, with the path of the request.
+pub(crate) fn sign_in_address(request: &Request) -> Option<HeaderValue> {
+    let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
+    with_next(request.sessions.sign_in_page()?, path)
 }
 
-/// The address of a page with a parameter `next` that says where the visitor came from; `None` if it fits no
-/// header.
+/// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid header value.
 fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
     if let Some(path) = path.and_then(safe_redirect_path) {

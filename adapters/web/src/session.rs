@@ -1,38 +1,35 @@
-//! What a handler sees: a map of keys to JSON values that belongs to one visitor.
+//! The session that a handler uses: a map of keys to JSON values that belongs to one visitor.
 //!
-//! Owns the share in one request's state, and the verbs of the map; those of the visitor are in `verbs` and
-//! `devices`. It locks that state, never while the application's code runs: a `Serialize` or `Deserialize`, the
+//! Owns the share in one request's state, and the verbs of the map; those of the visitor are in `auth` and
+//! `user_sessions`. It locks that state, never while the application's code runs: a `Serialize` or `Deserialize`, the
 //! admission hook, a subscriber of `tracing`. It does not know how the state is stored.
 
 use core::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Accepts, AsKey, SessionError, SessionManager, SessionRequest,
+    SessionError, SessionKey, SessionManager, SessionRequest,
+    adapter::SessionExt,
     changes::Change,
     encoding, json,
     key::is_reserved,
-    pending,
     state::{Admission, Request, State},
 };
 
 /// The session of one request.
 ///
-/// Cheap to clone; clones are the same session. It is loaded when first looked at, and a request that
-/// never looks at it costs next to nothing. Changes are stored when the response's headers are about to
-/// leave, unless the response is 500 or above, or at once by [`save`](Self::save); signing out acts at once in
-/// any case. A change after that is refused as [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+/// Cheap to clone; clones are handles of one session. It is loaded at the first use. Changes are stored before the
+/// response's headers are sent, unless the status is 500 or above, or at once by [`save`](Self::save); signing out takes
+/// effect at once. Later changes fail with [`AlreadyCommitted`](SessionError::AlreadyCommitted).
 ///
-/// A response never claims what was not stored: if the session ended, or got a new id, so that the changes cannot be
-/// stored, the response is 409. See the [crate's documentation](crate#when-the-session-is-not-there-any-more).
+/// If the session ended or got a new id, so that the changes cannot be stored, the response is 409. See the
+/// [crate's documentation](crate#when-the-session-ends-during-a-request).
 ///
-/// Requests that change one session at the same time do not undo each other: what each of them did, key by key,
-/// is done to what the others left. Where they insert or remove the same key, the later one counts; what
-/// [`increment`](Self::increment) and [`append`](Self::append) add is all there.
+/// Concurrent requests that change one session are merged per key. Where they insert or remove the same key, the later
+/// one wins; [`increment`](Self::increment) and [`append`](Self::append) are all applied.
 ///
 /// ```
 /// # use http::HeaderMap;
@@ -47,7 +44,7 @@ use crate::{
 /// assert_eq!(session.keys(), ["cart", "visits"]);
 ///
 /// session.remove("cart")?;
-/// assert!(!session.contains("cart"));
+/// assert!(!session.contains_key("cart"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -60,7 +57,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// A handler that panics and a client that goes away leave no session whose cookie nobody got.
+/// If a handler panics or a client disconnects, a session whose cookie was not sent is ended.
 impl Drop for Shared {
     fn drop(&mut self) {
         self.state.get_mut().abandon(&self.request);
@@ -73,51 +70,53 @@ impl Session {
         Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
     }
 
-    /// The session of the request that the services behind a session layer are called, or polled, for. `None`
-    /// elsewhere: on a task of its own, for instance, to which a handler takes the session along.
-    ///
-    /// It goes by who polls. In a future that several requests poll by turns, such as a shared one, it is after an
-    /// `.await` the session of whichever polls then: ask before that, and take the session along.
-    #[must_use]
-    pub fn current() -> Option<Self> {
-        pending::current()
-    }
-
-    /// The value of that key, decoded; `None` if there is none.
+    /// Returns the decoded value of a key; `None` if there is none.
     ///
     /// # Errors
     /// [`Decode`](SessionError::Decode) if the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>, SessionError> {
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        key: impl SessionKey<T>,
+    ) -> Result<Option<T>, SessionError> {
         let json = self.json(key.as_ref());
         let value = json.map(|json| serde_json::from_slice(&json)).transpose();
         value.map_err(SessionError::decode::<T>)
     }
 
-    /// Whether the session has that key.
+    /// Returns true if the session has the key.
     #[must_use]
-    pub fn contains(&self, key: impl AsRef<str>) -> bool {
+    pub fn contains_key(&self, key: impl AsRef<str>) -> bool {
         self.json(key.as_ref()).is_some()
     }
 
-    /// All keys, in ascending order.
+    /// Returns all keys, in ascending order.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         self.pairs().into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Sets a key to a value, or, under a [`Key`](crate::Key), to what a reference to one shows. A value that is
-    /// equal to the stored one is no change.
+    /// Returns true if the session has no keys. A user may be signed in even so.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs().is_empty()
+    }
+
+    /// Sets a key to a value. A value that is equal to the stored one is not a change.
     ///
     /// # Errors
     /// [`Encode`](SessionError::Encode), [`TooLarge`](SessionError::TooLarge),
     /// [`KeyTooLong`](SessionError::KeyTooLong), [`ReservedKey`](SessionError::ReservedKey),
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
-    pub fn insert<V: Serialize>(&self, key: impl Accepts<V>, value: V) -> Result<(), SessionError> {
+    pub fn insert<V: Serialize>(
+        &self,
+        key: impl SessionKey<V>,
+        value: V,
+    ) -> Result<(), SessionError> {
         let json = serde_json::to_vec(&value).map_err(SessionError::Encode)?;
         self.insert_json(key.as_ref(), json)
     }
 
-    /// Removes a key and its value, if it is there.
+    /// Removes a key and its value.
     ///
     /// # Errors
     /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -127,8 +126,8 @@ impl Session {
         self.change(|state, request| state.push(request, key, Change::Remove))
     }
 
-    /// The value of that key, which is removed: for what is shown once, such as a message after a redirect. One
-    /// that cannot be decoded stays.
+    /// Removes a key and returns its value: for a message that is shown once, after a redirect for instance. A value
+    /// that cannot be decoded is kept.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -150,7 +149,10 @@ impl Session {
     /// # Errors
     /// [`Decode`](SessionError::Decode), [`ReservedKey`](SessionError::ReservedKey),
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
-    pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>, SessionError> {
+    pub fn take<T: DeserializeOwned>(
+        &self,
+        key: impl SessionKey<T>,
+    ) -> Result<Option<T>, SessionError> {
         let value = self.get(key)?;
         if value.is_some() {
             self.remove(key)?;
@@ -158,8 +160,7 @@ impl Session {
         Ok(value)
     }
 
-    /// Removes all keys. The user stays signed in; a session without a user that is empty at commit is
-    /// ended.
+    /// Removes all keys. The user remains signed in; a session without a user that is empty at commit is ended.
     ///
     /// In Python `request.session.clear()` also signs out, because Starlette's applications sign out
     /// that way. In Rust call [`sign_out`](Self::sign_out).
@@ -173,11 +174,11 @@ impl Session {
         })
     }
 
-    /// Adds to a whole number, and gives the sum as this request sees it; no value counts as 0. What others add
-    /// at the same time is in the stored sum too. It stops at the least and the greatest `i64`.
+    /// Adds to an integer and returns the sum as this request sees it; a missing value counts as 0. Increments of
+    /// concurrent requests are merged. The sum saturates at the bounds of `i64`.
     ///
     /// # Errors
-    /// [`Decode`](SessionError::Decode) if it is no whole number, and those of [`insert`](Self::insert).
+    /// [`Decode`](SessionError::Decode) if the value is not an integer, and those of [`insert`](Self::insert).
     pub fn increment(&self, key: impl AsRef<str>, by: i64) -> Result<i64, SessionError> {
         let key = key.as_ref();
         check_name(key)?;
@@ -190,14 +191,14 @@ impl Session {
         })
     }
 
-    /// Puts an item at the end of a list; no value counts as an empty list. What others append at the same time is
-    /// in the list too.
+    /// Appends an item to a list; a missing value counts as an empty list. Items that concurrent requests append are
+    /// merged.
     ///
     /// # Errors
-    /// [`Decode`](SessionError::Decode) if it is no list, and those of [`insert`](Self::insert).
+    /// [`Decode`](SessionError::Decode) if the value is not a list, and those of [`insert`](Self::insert).
     pub fn append<T: Serialize>(
         &self,
-        key: impl AsKey<Vec<T>>,
+        key: impl SessionKey<Vec<T>>,
         item: T,
     ) -> Result<(), SessionError> {
         let key = key.as_ref();
@@ -211,9 +212,9 @@ impl Session {
         })
     }
 
-    /// Sets a key to a value if it has the expected one now, `None` being no value at all, and says whether it
-    /// did. It must have it still when the change is stored: if it has not, nothing is, and the response is 409
-    /// unless [`save`](Self::save) told the handler first.
+    /// Sets a key to a value if it has the expected one, where `None` means no value, and returns true if it did. If
+    /// another request changed the key before the changes are stored, nothing is stored and the response is 409, or
+    /// [`save`](Self::save) fails.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -231,7 +232,7 @@ impl Session {
     /// Those of [`insert`](Self::insert).
     pub fn compare_and_set<T: Serialize>(
         &self,
-        key: impl AsKey<T>,
+        key: impl SessionKey<T>,
         expected: Option<&T>,
         new: T,
     ) -> Result<bool, SessionError> {
@@ -254,8 +255,8 @@ impl Session {
         })
     }
 
-    /// Holds this request's changes to what it read under a key: if another request changes that key before they
-    /// are stored, nothing is, and the response is 409 unless [`save`](Self::save) told the handler first.
+    /// Watches a key: if another request changes it before this request's changes are stored, nothing is stored and the
+    /// response is 409, or [`save`](Self::save) fails.
     ///
     /// # Errors
     /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -269,15 +270,15 @@ impl Session {
         })
     }
 
-    /// Stores now what was changed and asked for so far, so that the handler sees how that went. What was stored stays
-    /// so, whatever the response will be.
+    /// Stores the pending changes now, so that the handler sees the result. Stored changes are kept for any status of
+    /// the response. On a local cache the future is ready at the first poll.
     ///
-    /// On an error nothing of it was stored, and changes of keys are forgotten: what is stored now can be read, and
-    /// changed again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate), [`remember`](Self::remember),
-    /// [`persistent`](Self::make_persistent) or [`clear`](Self::clear) stays pending, with the [guards](Self::watch) that it
-    /// was held to, until it was performed or withdrawn by [`discard`](Self::discard): the response performs it, or is
+    /// On error nothing is stored and the pending changes of keys are discarded; the session reflects the stored state
+    /// again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate), [`remember`](Self::remember),
+    /// [`make_persistent`](Self::make_persistent) or [`clear`](Self::clear) remains pending, with its
+    /// [watched keys](Self::watch), until it is performed or [discarded](Self::discard): the response performs it, or is
     /// an error. After an error whose cause is [`Gone`](sessile::Error::Gone) the session is empty and nothing is
-    /// pending; what is changed then begins a new session.
+    /// pending; later changes create a new session.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -285,22 +286,22 @@ impl Session {
     /// # use sessile_web::{Session, SessionError, SessionManager};
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
-    /// fn order(session: &Session) -> Result<&'static str, SessionError> {
+    /// async fn order(session: &Session) -> Result<&'static str, SessionError> {
     ///     session.watch("cart")?;
     ///     session.insert("ordered", true)?;
-    ///     match session.save() {
+    ///     match session.save().await {
     ///         Err(SessionError::Conflict { .. }) => Ok("Your cart was changed: look again."),
     ///         stored => stored.map(|()| "Thank you."),
     ///     }
     /// }
-    /// # assert_eq!(order(&session)?, "Thank you.");
+    /// # assert_eq!(sessile_web::adapter::ready(order(&session))?, "Thank you.");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// [`Conflict`](SessionError::Conflict), [`Store`](SessionError::Store),
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
-    pub fn save(&self) -> Result<(), SessionError> {
+    pub async fn save(&self) -> Result<(), SessionError> {
         self.store(|state, request| {
             if state.committed {
                 return Err(SessionError::AlreadyCommitted);
@@ -310,8 +311,7 @@ impl Session {
         })
     }
 
-    /// Withdraws what was changed and asked for and not stored yet: the session is again as it is stored. A sign-out
-    /// is not withdrawn.
+    /// Discards the pending changes: the session reflects the stored state again. A sign-out is not undone.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -327,68 +327,6 @@ impl Session {
     /// ```
     pub fn discard(&self) {
         self.with(|state, _| state.discard());
-    }
-
-    /// For adapters: drops this share of the session, so that what the request leaves behind is never cleaned up. A
-    /// session whose cookie was not sent is ended otherwise, which takes a lock. In a child process that was forked,
-    /// another thread of the parent may have held that lock, and nothing there releases it.
-    pub fn leak(self) {
-        core::mem::forget(self);
-    }
-
-    /// For adapters: the raw JSON of a key.
-    #[must_use]
-    pub fn json(&self, key: &str) -> Option<Bytes> {
-        if is_reserved(key.as_bytes()) {
-            self.with(|_, _| ());
-            return None;
-        }
-        self.with(|state, request| state.json(request, key)).unwrap_or_default()
-    }
-
-    /// For adapters: all keys with their raw JSON, by ascending key.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<(String, Bytes)> {
-        self.with(State::pairs)
-    }
-
-    /// For adapters: [`insert`](Self::insert) of raw JSON, which is not looked at.
-    ///
-    /// # Errors
-    /// Those of `insert`.
-    pub fn insert_json(&self, key: &str, json: impl Into<Bytes>) -> Result<(), SessionError> {
-        let json = json.into();
-        check_name(key)?;
-        self.change(|state, request| {
-            check_size(request, key, json.len())?;
-            state.push(request, key, Change::Set(json))
-        })
-    }
-
-    /// For adapters: sets keys to raw JSON, or removes those without one. On an error none of it is done.
-    ///
-    /// # Errors
-    /// Those of [`insert`](Self::insert).
-    pub fn change_json<'k, C>(&self, changes: C) -> Result<(), SessionError>
-    where
-        C: IntoIterator<Item = (&'k str, Option<Bytes>)>,
-    {
-        // The iterator is the caller's code, which may look at the session.
-        let change = |(key, json): (&'k str, Option<Bytes>)| {
-            check_name(key)?;
-            let json_len = json.as_ref().map_or(0, Bytes::len);
-            check_size(&self.shared.request, key, json_len)?;
-            Ok((key, json.map_or(Change::Remove, Change::Set)))
-        };
-        let changes = changes.into_iter().map(change).collect::<Result<Vec<_>, SessionError>>();
-        self.change(|state, request| {
-            let changes = changes?;
-            changes
-                .iter()
-                .try_for_each(|(key, change)| state.check_identity(request, key, change))?;
-            changes.into_iter().for_each(|(key, change)| state.changes.push(key, change));
-            Ok(())
-        })
     }
 
     pub(crate) fn sessions(&self) -> &SessionManager {
@@ -432,7 +370,7 @@ impl Session {
         }
     }
 
-    /// Loads the session, which counts as a use of it, although no handler looked at it.
+    /// Loads the session, which counts as a use, although no handler used it.
     pub(crate) fn touch(&self) {
         self.state().stored.live(self.request());
     }
@@ -453,7 +391,7 @@ impl Session {
     }
 }
 
-/// What can never be stored is refused where the handler can still do something about it.
+/// Rejects data that can never be stored, where the handler can still react.
 pub(crate) fn check_size(
     request: &Request,
     key: &str,
@@ -467,7 +405,7 @@ pub(crate) fn check_size(
     if len > limit { Err(SessionError::TooLarge { len, limit }) } else { Ok(()) }
 }
 
-fn check_name(key: &str) -> Result<(), SessionError> {
+pub(crate) fn check_name(key: &str) -> Result<(), SessionError> {
     if is_reserved(key.as_bytes()) {
         return Err(SessionError::ReservedKey { key: key.to_owned() });
     }

@@ -1,86 +1,122 @@
-//! Where else a session's user is signed in, and signing out there.
+//! The list of a user's sessions, and signing out on other devices.
 //!
-//! Thin over the engine's lists. What it adds is which of them is this one, and that nobody ends a session of
-//! somebody else by its handle.
+//! Thin over the engine's lists. It adds which session is the current one, and ends only sessions of the same user.
 
-use core::ops::Deref;
+use std::time::Duration;
 
-use sessile::Handle;
+use bytes::BytesMut;
+use sessile::{Handle, Record};
 
 use crate::{
     Session,
     state::{Request, State},
 };
 
-/// A session in the list of its user's. Everything that the engine says of it is there: its label, when it was
-/// last seen, and the handle by which [`Session::end_device`] ends it.
+/// One of a user's sessions, as [`Session::user_sessions`] lists them.
 #[derive(Clone, Debug)]
-pub struct Device {
-    device: sessile::SessionInfo,
+pub struct SessionInfo {
+    info: sessile::SessionInfo,
     is_current: bool,
 }
 
-impl Device {
-    /// Whether it is the session that asks.
+impl SessionInfo {
+    /// Returns true if it is the session of this request.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.is_current
     }
+
+    /// Returns the handle, which identifies the session for [`Session::end_by_handle`] and does not open it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.info.handle
+    }
+
+    /// Returns the [label](crate::SignIn::label) of the sign-in; empty if there was none.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.info.label
+    }
+
+    /// Returns the [authentication assurance level](crate::SignIn::assurance_level) of the sign-in.
+    #[must_use]
+    pub fn assurance_level(&self) -> u8 {
+        self.info.assurance_level
+    }
+
+    /// Returns the time since the session was created.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.info.age()
+    }
+
+    /// Returns the time since the sign-in.
+    #[must_use]
+    pub fn authenticated_for(&self) -> Duration {
+        self.info.authenticated_for()
+    }
+
+    /// Returns the time since the last recorded use, which is up to a sixteenth of the idle timeout too long.
+    #[must_use]
+    pub fn last_seen(&self) -> Duration {
+        self.info.last_seen()
+    }
 }
 
-impl Deref for Device {
-    type Target = sessile::SessionInfo;
-
-    fn deref(&self) -> &sessile::SessionInfo {
-        &self.device
+/// The entry as the engine lists it.
+impl From<SessionInfo> for sessile::SessionInfo {
+    fn from(session: SessionInfo) -> Self {
+        session.info
     }
 }
 
 impl Session {
-    /// All sessions of the user who is signed in, this one among them, the most recently seen first; none if
-    /// nobody is. A sign-in of this request counts once it is stored.
+    /// Returns all sessions of the signed-in user, including this one, the most recently used first; none if no user is
+    /// signed in. A sign-in of this request is included once it is stored. On a local cache the future is ready at the
+    /// first poll.
     ///
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
     /// # use sessile::{KeyRing, SessionCache};
-    /// # use sessile_web::SessionManager;
+    /// # use sessile_web::{SessionManager, adapter::ready};
     /// use sessile_web::SignIn;
     ///
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-    /// # let sessions = SessionManager::new(cache);
+    /// # let manager = SessionManager::new(cache);
     /// # let sign_in = |label| {
-    /// #     let session = sessions.begin(&HeaderMap::new());
+    /// #     let session = manager.begin(&HeaderMap::new());
     /// session.sign_in(SignIn::of("ada").label(label))?;
-    /// #     session.save()?;
+    /// #     ready(session.save())?;
     /// #     Ok::<_, sessile_web::SessionError>(session)
     /// # };
     /// # let (_phone, session) = (sign_in("phone")?, sign_in("laptop")?);
+    /// # ready(async {
     /// // Later, on one of two devices:
-    /// let devices = session.devices();
-    /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
+    /// let sessions = session.user_sessions().await;
+    /// let phone = sessions.iter().find(|other| other.label() == "phone").expect("it is signed in");
     /// assert!(!phone.is_current());
-    /// assert!(session.end_device(&phone.handle));
-    /// assert_eq!(session.devices().len(), 1);
+    /// assert!(session.end_by_handle(&phone.handle()).await);
+    /// assert_eq!(session.user_sessions().await.len(), 1);
+    /// # });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
-    pub fn devices(&self) -> Vec<Device> {
+    pub async fn user_sessions(&self) -> Vec<SessionInfo> {
         self.with(|state, request| {
             let Some(user) = state.user(request) else {
                 return Vec::new();
             };
             let this = state.handle(request);
-            let devices = request.sessions.cache().user_sessions(&user).into_iter();
-            devices
-                .map(|device| Device { is_current: Some(device.handle) == this, device })
+            let sessions = request.sessions.cache().user_sessions(&user).into_iter();
+            sessions
+                .map(|info| SessionInfo { is_current: Some(info.handle) == this, info })
                 .collect()
         })
     }
 
-    /// Signs this session's user out on one of their devices, by the handle that the list gave, at once. Says
-    /// whether it was there: not if it is somebody else's. If it is this session, it is signed out as
-    /// [`sign_out`](Self::sign_out) does.
-    pub fn end_device(&self, handle: &Handle) -> bool {
+    /// Ends one of the signed-in user's sessions, at once, by its [handle](SessionInfo::handle). Returns true if it
+    /// existed and is one of this user's. For the session of this request it does what [`sign_out`](Self::sign_out)
+    /// does.
+    pub async fn end_by_handle(&self, handle: &Handle) -> bool {
         self.with(|state, request| {
             let Some(this) = state.handle(request) else {
                 return false;
@@ -94,9 +130,8 @@ impl Session {
         })
     }
 
-    /// Signs this session's user out on all other devices, at once, and says on how many. For after a change of
-    /// the password.
-    pub fn sign_out_others(&self) -> usize {
+    /// Ends all other sessions of the signed-in user, at once, and returns their number: for a change of the password.
+    pub async fn sign_out_others(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
             let this = state.stored.live(request).map(|live| live.id);
@@ -104,8 +139,8 @@ impl Session {
         })
     }
 
-    /// Signs this session's user out on all devices, this one too, at once, and says on how many.
-    pub fn sign_out_everywhere(&self) -> usize {
+    /// Ends all sessions of the signed-in user, including this one, at once, and returns their number.
+    pub async fn sign_out_everywhere(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
             let ended =
@@ -117,13 +152,18 @@ impl Session {
 }
 
 impl State {
-    /// What lists call this session. It is read again if this request gave it a new id.
-    fn handle(&mut self, request: &Request) -> Option<Handle> {
+    /// Returns the handle of the stored session.
+    pub(crate) fn handle(&mut self, request: &Request) -> Option<Handle> {
+        self.record(request).map(|record| record.handle())
+    }
+
+    /// Returns the record of the stored session. It is loaded again if this request gave the session a new id.
+    pub(crate) fn record(&mut self, request: &Request) -> Option<Record> {
         let live = self.stored.live(request)?;
         if live.record.is_none() {
-            let mut buffer = bytes::BytesMut::new();
+            let mut buffer = BytesMut::new();
             live.record = request.sessions.cache().load(&live.id, &mut buffer);
         }
-        live.record.map(|record| record.handle())
+        live.record
     }
 }

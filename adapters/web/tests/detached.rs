@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use sessile::{Error, ManualClock};
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -21,7 +22,7 @@ fn what_changes_after_the_headers_left_can_be_stored() {
     session.detach();
     session.insert("state", "done").unwrap();
     assert!(session.has_work());
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     assert!(!session.has_work());
     assert_eq!(visitor.value("state").as_deref(), Some("done"));
 }
@@ -33,7 +34,9 @@ fn life_4_a_detached_session_is_not_made() {
     session.detach();
     assert!(!session.is_stored());
     session.insert("a", 1).unwrap();
-    let SessionError::Store(refused) = session.save().unwrap_err() else { panic!("not refused") };
+    let SessionError::Store(refused) = ready(session.save()).unwrap_err() else {
+        panic!("not refused")
+    };
     assert_eq!(refused.cause(), Error::Gone);
     assert!(session.csrf_token().is_err());
     assert_eq!(cache.len(), 0);
@@ -43,7 +46,8 @@ fn life_4_a_detached_session_is_not_made() {
 fn a_detached_session_gets_no_new_id() {
     let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
-    let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
+    let sessions =
+        SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(Duration::from_secs(90));
@@ -60,7 +64,7 @@ fn a_detached_session_gets_no_new_id() {
         assert!(matches!(refused, Err(SessionError::AlreadyCommitted)));
     }
     session.insert("a", 2).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     // The cookie is what it was, until a request that has a response.
     let (value, reply) = visitor.visit(|session| session.get::<u32>("a").unwrap());
     assert_eq!(value, Some(2));
@@ -75,9 +79,9 @@ fn a_session_that_ended_meanwhile_is_not_brought_back() {
     let slow = visitor.begin();
     slow.detach();
     assert!(slow.is_stored());
-    visitor.visit(sessile_web::Session::sign_out);
+    visitor.visit(|session: &Session| ready(session.sign_out()));
     slow.insert("a", 2).unwrap();
-    assert!(slow.save().is_err());
+    assert!(ready(slow.save()).is_err());
     assert_eq!(cache.len(), 0);
 }
 
@@ -86,7 +90,8 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1600));
     let cache = settings.lifetime(Duration::from_secs(4000)).build().unwrap();
-    let mut visitor = Visitor::new(&SessionManager::new(cache).with_persistent_cookies());
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).persistent_cookies(true).build().unwrap());
     let (_, made) = visitor.visit(|session| session.insert("a", 1).unwrap());
     assert!(made.set_cookie().unwrap().contains("Max-Age=1600"));
     let mut sent_after = |seconds| {
@@ -111,8 +116,8 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     let sign_in = |session: &Session| session.sign_in("ada").unwrap();
     type End = fn(&Session);
     let ends: [(&str, End); 5] = [
-        ("sign_out", Session::sign_out),
-        ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),
+        ("sign_out", |session: &Session| ready(session.sign_out())),
+        ("sign_out_everywhere", |session| _ = ready(session.sign_out_everywhere())),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
         ("end_all", |_| ()),
@@ -158,9 +163,9 @@ fn without_a_stored_session_nothing_is_alive() {
     assert!(!session.is_alive());
     session.insert("a", 1).unwrap();
     assert!(!session.is_alive(), "it is not stored yet");
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     assert!(session.is_alive());
-    session.sign_out();
+    ready(session.sign_out());
     assert!(!session.is_alive());
 }
 
@@ -169,11 +174,12 @@ fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
     let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let minute = Duration::from_secs(60);
-    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(minute));
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(minute).build().unwrap());
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let held = visitor.begin();
     clock.advance(minute);
-    visitor.visit(|session| session.contains("a"));
+    visitor.visit(|session| session.contains_key("a"));
     assert!(held.is_alive());
     clock.advance(minute);
     assert!(!held.is_alive());

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, StatusCode, header::SET_COOKIE};
-use sessile::{KeyRing, SessionCache};
+use sessile::{CreateOptions, KeyRing, SessionCache};
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{SessionManager, SessionRequest};
 
 fn cache() -> SessionCache {
@@ -27,7 +28,7 @@ fn data_that_no_session_layer_wrote_is_told_from_none() {
     let session = sessions(&cache).begin(&HeaderMap::new());
     assert!(!session.is_foreign());
     session.insert("a", 1).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     assert!(!session.is_foreign());
 }
 

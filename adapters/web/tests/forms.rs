@@ -7,7 +7,8 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
-use sessile::{Error, ManualClock};
+use sessile::{Error, KeyRing, ManualClock};
+use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -109,7 +110,7 @@ fn a_form_does_not_outlive_a_change_of_privilege() {
         assert!(!counts(&visitor, &form));
     }
     let (form, _) = visitor.visit(token);
-    visitor.visit(Session::sign_out);
+    visitor.visit(|session: &Session| ready(session.sign_out()));
     assert!(!counts(&visitor, &form));
 }
 
@@ -134,7 +135,8 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
     let clock = ManualClock::new();
     let hour = Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut visitor = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
     visitor.visit(|session| session.sign_in("ada").unwrap());
     let (first, _) = visitor.visit(token);
     let old = visitor.clone();
@@ -171,13 +173,13 @@ fn a_form_in_a_body_that_is_streamed_later() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let (late, _) = visitor.visit(|session| {
-        let _ = session.contains("a");
+        let _ = session.contains_key("a");
         session.clone()
     });
     assert!(matches!(late.csrf_token(), Err(SessionError::AlreadyCommitted)));
     visitor.visit(token);
     let (late, _) = visitor.visit(|session| {
-        let _ = session.contains("a");
+        let _ = session.contains_key("a");
         session.clone()
     });
     assert!(counts(&visitor, &token(&late)), "a session that is there has its form");
@@ -190,4 +192,36 @@ fn a_form_on_an_error_page_has_its_session() {
     let form = token(&session);
     visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(counts(&visitor, &form));
+}
+
+#[test]
+fn a_form_counts_under_every_key_of_the_ring_and_under_no_other() {
+    const NEW: &[u8] = b"5e4d3c2b1a09f8e7d6c5b4a3928170ff-another key of the tests";
+    let cache = cache();
+    let mut visitor = Visitor::of(&cache);
+    let (old_form, _) = visitor.visit(|session| session.csrf_token().unwrap());
+    cache.set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap()).unwrap();
+    let session = visitor.begin();
+    session.check_csrf(&old_form).unwrap();
+    let new_form = session.csrf_token().unwrap();
+    session.check_csrf(&new_form).unwrap();
+    cache.set_keys(&KeyRing::from_bytes(&[NEW]).unwrap()).unwrap();
+    assert!(matches!(session.check_csrf(&old_form), Err(SessionError::InvalidCsrfToken)));
+    session.check_csrf(&new_form).unwrap();
+}
+
+#[test]
+fn a_form_counts_after_a_new_key_and_a_rotation_by_age() {
+    const NEW: &[u8] = b"5e4d3c2b1a09f8e7d6c5b4a3928170ff-another key of the tests";
+    let clock = ManualClock::new();
+    let hour = Duration::from_secs(3_600);
+    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
+    let manager = SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap();
+    let mut visitor = Visitor::new(&manager);
+    let (form, _) = visitor.visit(|session| session.csrf_token().unwrap());
+    cache.set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap()).unwrap();
+    clock.advance(hour);
+    let (_, reply) = visitor.visit(|session| session.check_csrf(&form).unwrap());
+    assert!(reply.set_cookie().is_some(), "it has a new id");
+    visitor.begin().check_csrf(&form).unwrap();
 }

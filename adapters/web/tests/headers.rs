@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use sessile::SameSite;
-use sessile_web::{Session, SessionManager};
+use sessile_web::adapter::{SessionExt, ready};
+use sessile_web::{Session, SessionManager, SessionManagerBuilder};
 use support::{Visitor, builder, cache};
 
 #[test]
@@ -16,7 +17,7 @@ fn cook_6_every_accessor_says_vary() {
     type Act = fn(&Session);
     let accessors: [(&str, Act); 29] = [
         ("get", |session| drop(session.get::<u32>("a"))),
-        ("contains", |session| _ = session.contains("a")),
+        ("contains", |session| _ = session.contains_key("a")),
         ("keys", |session| drop(session.keys())),
         ("is_authenticated", |session| _ = session.is_authenticated()),
         ("insert", |session| session.insert("a", 2).unwrap()),
@@ -28,7 +29,7 @@ fn cook_6_every_accessor_says_vary() {
         ("append", |session| session.append("list", 1).unwrap()),
         ("compare_and_set", |session| _ = session.compare_and_set("b", None, 1).unwrap()),
         ("guard", |session| session.watch("a").unwrap()),
-        ("save", |session| session.save().unwrap()),
+        ("save", |session| ready(session.save()).unwrap()),
         ("json", |session| drop(session.json("a"))),
         ("json, reserved", |session| drop(session.json("sessile:user"))),
         ("pairs", |session| drop(session.pairs())),
@@ -36,14 +37,14 @@ fn cook_6_every_accessor_says_vary() {
         ("user", |session| drop(session.user())),
         ("authenticated_for", |session| _ = session.authenticated_for()),
         ("assurance", |session| _ = session.assurance_level()),
-        ("devices", |session| drop(session.devices())),
-        ("sign_out_others", |session| _ = session.sign_out_others()),
-        ("sign_out_everywhere", |session| _ = session.sign_out_everywhere()),
+        ("devices", |session| drop(ready(session.user_sessions()))),
+        ("sign_out_others", |session| _ = ready(session.sign_out_others())),
+        ("sign_out_everywhere", |session| _ = ready(session.sign_out_everywhere())),
         ("csrf_token", |session| drop(session.csrf_token().unwrap())),
         ("check_csrf", |session| drop(session.check_csrf("a"))),
         ("persistent", |session| session.make_persistent().unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
-        ("sign_out", Session::sign_out),
+        ("sign_out", |session: &Session| ready(session.sign_out())),
     ];
     for (name, act) in accessors {
         let mut visitor = Visitor::of(&cache());
@@ -82,16 +83,17 @@ fn cook_1_cook_6_a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
 #[test]
 fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
     let cache = builder().cookie_name("__Secure-shop").build().unwrap();
-    let sessions = SessionManager::new(cache)
-        .with_path("/shop")
-        .and_then(|sessions| sessions.with_domain("shop.example"))
-        .and_then(|sessions| sessions.with_same_site(SameSite::None))
-        .and_then(|sessions| sessions.with_partitioned(true))
-        .and_then(|sessions| sessions.with_max_age(Duration::from_secs(3_600)))
+    let sessions = SessionManager::builder(cache)
+        .path("/shop")
+        .domain("shop.example")
+        .same_site(SameSite::None)
+        .partitioned(true)
+        .max_age(Duration::from_secs(3_600))
+        .build()
         .unwrap();
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
-    let (_, removed) = visitor.visit(Session::sign_out);
+    let (_, removed) = visitor.visit(|session: &Session| ready(session.sign_out()));
     let attributes =
         ["Path=/shop", "Domain=shop.example", "Secure", "HttpOnly", "SameSite=None", "Partitioned"];
     for (reply, max_age) in [(&set, "Max-Age=3600"), (&removed, "Max-Age=0")] {
@@ -108,51 +110,46 @@ fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
 #[test]
 fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
     let cache = builder().cookie_name("shop").build().unwrap();
-    let sessions = SessionManager::new(cache).with_domain(".shop.example").unwrap();
+    let sessions = SessionManager::builder(cache).domain(".shop.example").build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
-    let (_, removed) = visitor.visit(Session::sign_out);
+    let (_, removed) = visitor.visit(|session: &Session| ready(session.sign_out()));
     for reply in [set, removed] {
         assert!(reply.set_cookie().unwrap().contains("; Domain=.shop.example;"));
     }
-    assert!(sessions.with_domain("..shop.example").is_err());
+    assert!(sessions.to_builder().domain("..shop.example").build().is_err());
 }
 
 #[test]
-fn cook_2_contradictions_are_refused_by_the_setter() {
-    let host = SessionManager::new(cache());
-    assert!(host.clone().with_domain("shop.example").is_err());
-    assert!(host.clone().with_path("/shop").is_err());
-    assert!(host.clone().with_max_age(Duration::from_secs(401 * 24 * 60 * 60)).is_err());
+fn cook_2_contradictions_are_rejected_by_build() {
+    let host = SessionManager::builder(cache());
+    assert!(host.clone().domain("shop.example").build().is_err());
+    assert!(host.clone().path("/shop").build().is_err());
+    assert!(host.clone().max_age(Duration::from_secs(401 * 24 * 60 * 60)).build().is_err());
     assert!(
-        host.clone().insecure_http().with_domain("shop.example").is_err(),
+        host.clone().insecure_http().domain("shop.example").build().is_err(),
         "in development already"
     );
-    let plain = SessionManager::new(builder().cookie_name("shop").build().unwrap());
+    let plain = SessionManager::builder(builder().cookie_name("shop").build().unwrap());
     for path in ["shop", "/a;b", "/a\r\nSet-Cookie: b=c"] {
-        assert!(plain.clone().with_path(path).is_err(), "{path}");
+        assert!(plain.clone().path(path).build().is_err(), "{path}");
     }
-    assert!(plain.with_domain("a b").is_err());
+    assert!(plain.domain("a b").build().is_err());
 }
 
 #[test]
-fn cook_4_what_browsers_would_cut_is_refused_by_the_setter() {
-    let plain = SessionManager::new(builder().cookie_name("shop").build().unwrap());
-    assert!(plain.clone().with_path("/".repeat(1024)).is_ok());
-    assert!(plain.clone().with_path("/".repeat(1025)).is_err());
-    assert!(plain.with_domain("a.".repeat(127) + "b").is_err());
+fn cook_4_what_browsers_would_cut_is_rejected_by_build() {
+    let plain = SessionManager::builder(builder().cookie_name("shop").build().unwrap());
+    assert!(plain.clone().path("/".repeat(1024)).build().is_ok());
+    assert!(plain.clone().path("/".repeat(1025)).build().is_err());
+    assert!(plain.domain("a.".repeat(127) + "b").build().is_err());
 }
 
 #[test]
 fn plain_http_drops_what_needs_https_whatever_the_order() {
-    let set = |sessions: SessionManager| {
-        sessions
-            .with_same_site(SameSite::None)
-            .and_then(|sessions| sessions.with_partitioned(true))
-            .unwrap()
-    };
-    let before = set(SessionManager::new(cache()).insecure_http());
-    let after = set(SessionManager::new(cache())).insecure_http();
+    let set = |builder: SessionManagerBuilder| builder.same_site(SameSite::None).partitioned(true);
+    let before = set(SessionManager::builder(cache()).insecure_http()).build().unwrap();
+    let after = set(SessionManager::builder(cache())).insecure_http().build().unwrap();
     for sessions in [before, after] {
         let (_, reply) = Visitor::new(&sessions).visit(|session| session.insert("a", 1).unwrap());
         let cookie = reply.set_cookie().unwrap();
@@ -167,7 +164,8 @@ fn plain_http_does_not_take_the_cookie_of_https() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let cookie = visitor.cookie.unwrap();
-    let mut visitor = Visitor::new(&SessionManager::new(cache).insecure_http());
+    let mut visitor =
+        Visitor::new(&SessionManager::builder(cache).insecure_http().build().unwrap());
     visitor.cookie = Some(cookie.clone());
     assert!(visitor.begin().keys().is_empty());
     visitor.cookie = Some(cookie.replace("__Host-", ""));
@@ -186,7 +184,7 @@ fn parse_5_every_split_into_fields_gives_the_same_session() {
     for split in 0..8_u32 {
         for (sessions, pairs) in [
             (SessionManager::new(cache.clone()), pairs),
-            (SessionManager::new(cache.clone()).insecure_http(), plain),
+            (SessionManager::builder(cache.clone()).insecure_http().build().unwrap(), plain),
         ] {
             let session = sessions.begin(&fields(&pairs, split));
             assert_eq!(session.get("a").unwrap(), Some(1), "split {split:03b}");

@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use sessile::{ManualClock, Timeouts};
+use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -19,7 +20,7 @@ fn shop() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let usual = Timeouts::new().idle_timeout(30 * MINUTE);
-    (SessionManager::new(settings.build().unwrap()).with_timeouts(usual), clock)
+    (SessionManager::builder(settings.build().unwrap()).timeouts(usual).build().unwrap(), clock)
 }
 
 fn max_age(reply: &Reply) -> Option<Duration> {
@@ -52,7 +53,7 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
         },
         |session| {
             session.sign_in("ada").unwrap();
-            session.save().unwrap();
+            ready(session.save()).unwrap();
             session.remember(20 * DAY).unwrap();
         },
     ];
@@ -82,7 +83,7 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
     assert!(visitor.visit(look).0);
     let (_, reply) = visitor.visit(|session| {
         session.remember(365 * DAY).unwrap();
-        session.save().unwrap();
+        ready(session.save()).unwrap();
     });
     assert_eq!(max_age(&reply), Some(29 * DAY + MINUTE), "the cache permits 30 days in all");
 }
@@ -149,7 +150,7 @@ fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
     let clock = ManualClock::new();
     let cache =
         builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
-    let sessions = SessionManager::new(cache).with_grace(Duration::from_secs(10));
+    let sessions = SessionManager::builder(cache).grace(Duration::from_secs(10)).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| {
         session.insert("a", 1).unwrap();
@@ -228,7 +229,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
-    (sessions.with_timeouts(usual), clock)
+    (sessions.to_builder().timeouts(usual).build().unwrap(), clock)
 }
 
 #[test]
@@ -335,7 +336,8 @@ fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
     let hour = Timeouts::new().idle_timeout(HOUR);
-    let sessions = SessionManager::new(settings.build().unwrap()).with_timeouts(hour);
+    let sessions =
+        SessionManager::builder(settings.build().unwrap()).timeouts(hour).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let slow = visitor.begin();

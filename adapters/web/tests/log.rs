@@ -7,6 +7,7 @@ mod log;
 mod support;
 
 use log::Log;
+use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -19,7 +20,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 #[test]
 fn plain_http_is_warned_of_once_and_not_at_each_request() {
     let lines = logged(|| {
-        let sessions = SessionManager::new(cache()).insecure_http();
+        let sessions = SessionManager::builder(cache()).insecure_http().build().unwrap();
         let mut visitor = Visitor::new(&sessions.clone());
         for value in 0..3 {
             visitor.visit(|session| session.insert("a", value).unwrap());
@@ -49,14 +50,14 @@ fn id_7_no_id_no_token_and_no_data_is_logged() {
             session.check_csrf("private").unwrap_err();
             session.append("word", "private").unwrap_err();
             session.watch("word").unwrap();
-            session.save().unwrap();
-            session.sign_out_others();
+            ready(session.save()).unwrap();
+            ready(session.sign_out_others());
         });
         visit(|session| {
             session.insert("a", "private".repeat(100)).unwrap();
             session.insert("b", "private".repeat(100)).unwrap();
         });
-        visit(Session::sign_out);
+        visit(|session: &Session| ready(session.sign_out()));
     });
     assert!(tokens.len() >= 3 && !lines.is_empty(), "there was something to leak, and somewhere");
     assert!(lines.iter().any(|line| line.contains("could not be stored")), "{lines:?}");

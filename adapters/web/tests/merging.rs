@@ -8,6 +8,7 @@ use std::thread;
 
 use http::StatusCode;
 use sessile::SessionCache;
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Key, Session, SessionError};
 use support::{Visitor, cache};
 
@@ -134,7 +135,7 @@ fn a_value_that_can_grow_no_more_is_a_conflict_and_nothing_is_stored() {
     assert_eq!(finish(&mut visitor, &one), Ok(()));
     let error = finish(&mut visitor, &two).unwrap_err();
     assert_eq!((error.status(), error.key()), (StatusCode::CONFLICT, Some("number")));
-    assert!(!visitor.begin().contains("other"));
+    assert!(!visitor.begin().contains_key("other"));
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn of_two_who_compare_and_set_at_once_one_is_refused() {
     assert_eq!(finish(&mut visitor, &one), Ok(()));
     let error = finish(&mut visitor, &two).unwrap_err();
     assert_eq!((error.status(), error.key()), (StatusCode::CONFLICT, Some("state")));
-    assert!(!visitor.begin().contains("other"), "all of it or nothing");
+    assert!(!visitor.begin().contains_key("other"), "all of it or nothing");
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
         let result = finish(&mut visitor, &two);
         let refused = result.as_ref().map_err(|error| error.key());
         assert_eq!(refused, if is_refused { Err(Some("state")) } else { Ok(&()) });
-        assert_eq!(visitor.begin().contains("other"), !is_refused);
+        assert_eq!(visitor.begin().contains_key("other"), !is_refused);
     }
 }
 
@@ -216,7 +217,7 @@ fn a_guard_is_about_what_was_stored_and_not_about_this_request() {
     two.insert(STATE, "mine".to_owned()).unwrap();
     two.watch(STATE).unwrap();
     two.watch(NUMBER).unwrap();
-    assert!(!two.contains(NUMBER) && two.contains(STATE));
+    assert!(!two.contains_key(NUMBER) && two.contains_key(STATE));
     one.append(LIST, 1).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
     assert_eq!(finish(&mut visitor, &two), Ok(()), "another key was changed");
@@ -233,7 +234,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     let double = |session: &Session| {
         let number = session.get(NUMBER).unwrap().unwrap();
         session.insert(NUMBER, 2 * number).unwrap();
-        session.save()
+        ready(session.save())
     };
     let refused = double(&two).unwrap_err();
     assert!(matches!(&refused, SessionError::Conflict { key } if key == "number"), "{refused}");
@@ -243,7 +244,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     two.insert("after", 1).unwrap();
     assert_eq!(finish(&mut visitor, &two), Ok(()));
     let session = visitor.begin();
-    assert_eq!((session.get(NUMBER).unwrap(), session.contains("after")), (Some(30), true));
+    assert_eq!((session.get(NUMBER).unwrap(), session.contains_key("after")), (Some(30), true));
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn what_was_saved_stays_though_the_response_is_an_error() {
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
     session.insert("saved", 1).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     session.insert("not", 1).unwrap();
     let reply = visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(reply.set_cookie().is_some(), "or nobody could ever open it");
@@ -265,7 +266,7 @@ fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
     session.insert("a", 1).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     assert_eq!(cache.len(), 1);
     drop(session);
     assert_eq!(cache.len(), 0);
@@ -273,7 +274,7 @@ fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let session = visitor.begin();
     session.insert("a", 2).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     drop(session);
     assert_eq!(visitor.begin().get("a").unwrap(), Some(2), "the browser has its cookie");
 }
@@ -287,7 +288,7 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
         session.insert("b", "x".repeat(600)).unwrap();
         session.insert("c", "x".repeat(600)).unwrap();
         session.sign_in("ada").unwrap();
-        assert!(matches!(session.save(), Err(SessionError::Store(_))));
+        assert!(matches!(ready(session.save()), Err(SessionError::Store(_))));
         let user = session.user();
         assert_eq!((session.keys(), user.as_deref()), (vec!["a".to_owned()], Some("ada")));
         session.insert("d", 1).unwrap();
@@ -300,9 +301,9 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
 #[test]
 fn saving_what_ended_meanwhile_says_so() {
     let (_, [one, two]) = at_once(&cache());
-    one.sign_out();
+    ready(one.sign_out());
     two.insert("b", 1).unwrap();
-    let refused = two.save().unwrap_err();
+    let refused = ready(two.save()).unwrap_err();
     let SessionError::Store(error) = &refused else { panic!("{refused}") };
     assert_eq!(error.cause(), sessile::Error::Gone);
     assert!(two.keys().is_empty());
@@ -321,7 +322,7 @@ fn after_the_response_left_nothing_can_be_changed() {
         |session| session.append("list", 1),
         |session| session.compare_and_set("a", None, 1).map(drop),
         |session| session.watch("a"),
-        |session| session.save(),
+        |session| ready(session.save()),
         |session| session.sign_in("ada"),
         |session| session.rotate(),
         |session| session.remember(std::time::Duration::from_secs(60)),

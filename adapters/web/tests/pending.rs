@@ -5,7 +5,10 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy};
+use sessile::{
+    CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy, SignInOptions,
+};
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
@@ -22,7 +25,7 @@ fn check_performed(at: usize, before: &Visitor, after: &Visitor, set_cookie: Opt
     match at {
         0 => assert_eq!(after.begin().user().as_deref(), Some("ada")),
         1 => assert!(before.begin().keys().is_empty() && !after.begin().keys().is_empty()),
-        2 => assert!(!after.begin().contains("cart")),
+        2 => assert!(!after.begin().contains_key("cart")),
         _ => assert!(set_cookie.unwrap().contains("Max-Age=")),
     }
 }
@@ -52,13 +55,13 @@ fn what_a_save_that_was_too_large_did_not_perform_the_response_does() {
                 // A form needs the new id at once, so it stores too.
                 let is_stored = settle && at < 2;
                 let failed =
-                    if is_stored { session.csrf_token().map(drop) } else { session.save() };
+                    if is_stored { session.csrf_token().map(drop) } else { ready(session.save()) };
                 assert!(matches!(cause(&failed.unwrap_err()), Some(Error::TooLarge { .. })));
-                assert!(!session.contains("a") && !session.contains("b"));
+                assert!(!session.contains_key("a") && !session.contains_key("b"));
                 session.insert("d", 1).unwrap();
             });
             assert_eq!(reply.result, Ok(()));
-            assert!(browser.begin().contains("d"));
+            assert!(browser.begin().contains_key("d"));
             check_performed(at, &before, &browser, reply.set_cookie());
         }
     }
@@ -73,7 +76,7 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
             session.watch("cart").unwrap();
             verb(&session);
             browser.visit(|session| session.insert("cart", "cup").unwrap());
-            let failed = session.save().unwrap_err();
+            let failed = ready(session.save()).unwrap_err();
             assert!(matches!(failed, SessionError::Conflict { key } if key == "cart"));
             if is_withdrawn {
                 session.discard();
@@ -117,15 +120,15 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
         let (_, reply) = browser.visit(|session| {
             verb(session);
             session.insert("a", "x".repeat(16_300)).unwrap();
-            assert_eq!(cause(&session.save().unwrap_err()), Some(Error::Full));
-            assert!(!session.contains("a"));
+            assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::Full));
+            assert!(!session.contains_key("a"));
             users.iter().for_each(|id| {
                 cache.end(id);
             });
             session.insert("d", 1).unwrap();
         });
         assert_eq!(reply.result, Ok(()));
-        assert!(browser.begin().contains("d"));
+        assert!(browser.begin().contains_key("d"));
         if at == 1 {
             // The id was replaced before there was no room for the data.
             assert_ne!(before.cookie, browser.cookie);
@@ -144,7 +147,7 @@ fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
     let mut browser = visitor(&cache);
     let (_, reply) = browser.visit(|session| {
         session.sign_in("ada").unwrap();
-        assert_eq!(cause(&session.save().unwrap_err()), Some(Error::TooManySessions));
+        assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::TooManySessions));
         cache.end(&elsewhere.id);
     });
     assert!(reply.result.is_ok() && reply.set_cookie().is_some());
@@ -164,11 +167,11 @@ fn after_a_session_was_reported_gone_it_is_empty_and_what_is_written_begins_a_ne
             }
         });
         let session = browser.begin();
-        assert!(session.contains("user_id"));
-        browser.begin().sign_out();
+        assert!(session.contains_key("user_id"));
+        ready(browser.begin().sign_out());
         session.insert("n", 2).unwrap();
         session.rotate().unwrap();
-        assert_eq!(cause(&session.save().unwrap_err()), Some(Error::Gone));
+        assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::Gone));
         assert!(session.keys().is_empty() && !session.is_authenticated() && !session.has_work());
 
         session.insert("m", 3).unwrap();
@@ -184,10 +187,10 @@ fn a_session_that_was_reported_gone_and_is_not_written_to_again_leaves_nothing()
     let cache = cache();
     let mut browser = visitor(&cache);
     let session = browser.begin();
-    assert!(session.contains("cart"));
-    browser.begin().sign_out();
+    assert!(session.contains_key("cart"));
+    ready(browser.begin().sign_out());
     session.insert("n", 2).unwrap();
-    session.save().unwrap_err();
+    ready(session.save()).unwrap_err();
     let reply = browser.finish(&session, StatusCode::OK);
     assert_eq!((reply.result, reply.headers.get("set-cookie"), cache.len()), (Ok(()), None, 0));
 }
@@ -197,14 +200,15 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
     let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&SessionManager::new(cache).rotate_every(hour));
+    let mut browser =
+        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
     browser.visit(|session| session.sign_in("ada").unwrap());
     let stores: [Verb; 3] = [
         |session| drop(session.csrf_token().unwrap()),
-        |session| session.save().unwrap(),
+        |session| ready(session.save()).unwrap(),
         |session| {
             session.insert("n", 1).unwrap();
-            session.save().unwrap();
+            ready(session.save()).unwrap();
         },
     ];
     for store in stores {
@@ -228,7 +232,8 @@ fn a_form_of_a_page_whose_response_rotates_a_full_session_counts() {
     let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
     let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser = Visitor::new(&SessionManager::new(cache.clone()).rotate_every(hour));
+    let mut browser =
+        Visitor::new(&SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap());
     browser.visit(|session| session.sign_in("ada").unwrap());
     let largest = cache.max_session_size() - 60;
     browser.visit(|session| session.insert("b", "x".repeat(largest)).unwrap());
@@ -242,7 +247,7 @@ fn a_share_of_a_session_that_is_leaked_ends_nothing() {
     let cache = cache();
     let session = Visitor::of(&cache).begin();
     session.insert("a", 1).unwrap();
-    session.save().unwrap();
+    ready(session.save()).unwrap();
     session.clone().leak();
     drop(session);
     assert_eq!(cache.len(), 1);

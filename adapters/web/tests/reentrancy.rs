@@ -16,6 +16,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use sessile::{Error, ManualClock};
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 use tracing::{Event, Metadata, Subscriber, span};
@@ -53,7 +54,7 @@ impl Looker {
     fn look(&self) {
         let session = self.session.lock().unwrap().clone();
         let Some(session) = session else { return };
-        let _ = (session.user(), session.is_authenticated(), session.devices());
+        let _ = (session.user(), session.is_authenticated(), ready(session.user_sessions()));
         let _ = (session.check_csrf("made up"), session.has_work(), session.is_stored());
         let keys = session.keys();
         self.seen.lock().unwrap().push(keys);
@@ -91,17 +92,18 @@ fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
     within_limit(|| {
         let clock = ManualClock::new();
         let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
-        let sessions = SessionManager::new(cache).rotate_every(Duration::from_secs(60));
+        let sessions =
+            SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
         let mut browser = Visitor::new(&sessions);
         browser.visit(|session| session.insert("a", 1).unwrap());
         let stores: [fn(&Session); 4] = [
             // It gets a new id.
             |session| {
                 session.rotate().unwrap();
-                session.save().unwrap();
+                ready(session.save()).unwrap();
             },
             // It is due for one, at commit.
-            |session| assert!(session.contains("a")),
+            |session| assert!(session.contains_key("a")),
             |session| {
                 session.rotate().unwrap();
                 session.csrf_token().unwrap();
@@ -125,12 +127,12 @@ fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
         }
         // Another request saved first.
         let [one, two] = [browser.begin(), browser.begin()];
-        assert!(one.contains("a") && two.contains("a"));
+        assert!(one.contains_key("a") && two.contains_key("a"));
         one.insert("one", 1).unwrap();
         two.insert("two", 2).unwrap();
         browser.finish(&one, StatusCode::OK);
         let looker = Looker::of(&two);
-        tracing::subscriber::with_default(looker.clone(), || two.save().unwrap());
+        tracing::subscriber::with_default(looker.clone(), || ready(two.save()).unwrap());
         assert_eq!(looker.seen(), [["a", "one", "two"]]);
     });
 }
@@ -140,11 +142,11 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
     within_limit(|| {
         let stores: [fn(&Session); 4] = [
             |session| drop(session.csrf_token().unwrap()),
-            |session| session.save().unwrap(),
+            |session| ready(session.save()).unwrap(),
             |session| drop(SessionManager::commit(session, StatusCode::OK, &mut HeaderMap::new())),
             |session| {
                 session.sign_in("ada").unwrap();
-                session.save().unwrap();
+                ready(session.save()).unwrap();
             },
         ];
         for store in stores {
@@ -189,7 +191,7 @@ fn the_admission_hook_may_change_the_session_that_is_to_be_created() {
         let session = browser.begin();
         looker.hold(&session);
         session.insert("cart", "tea").unwrap();
-        session.save().unwrap();
+        ready(session.save()).unwrap();
         browser.finish(&session, StatusCode::OK);
         assert_eq!(browser.begin().keys(), ["cart", "from"]);
     });
@@ -206,7 +208,7 @@ fn the_admission_hook_is_asked_once_for_each_session() {
     let session = Visitor::of(&cache).begin();
     for (at, is_admitted) in [false, true, false, true].into_iter().enumerate() {
         session.insert("a", at).unwrap();
-        let saved = session.save();
+        let saved = ready(session.save());
         assert_eq!(saved.is_ok(), is_admitted);
         if let Err(error) = saved {
             assert!(
@@ -214,7 +216,7 @@ fn the_admission_hook_is_asked_once_for_each_session() {
             );
             assert!(session.keys().is_empty(), "its data is forgotten");
         } else {
-            session.sign_out();
+            ready(session.sign_out());
         }
         assert_eq!(asked.load(Relaxed) as usize, at + 1);
     }
@@ -227,7 +229,7 @@ fn changes_that_an_adapter_hands_over_may_look_at_the_session() {
         let session = Visitor::of(&cache()).begin();
         let names = ["a", "b"];
         let changes = names.iter().map(|&name| {
-            assert!(!session.contains(name));
+            assert!(!session.contains_key(name));
             (name, Some(bytes::Bytes::from("1")))
         });
         session.change_json(changes).unwrap();

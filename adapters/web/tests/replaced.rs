@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sessile::{Error, ManualClock, SessionCache, SessionLimitPolicy};
+use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionError, SessionManager, SignIn};
 use support::{Reply, Visitor, builder};
 
@@ -79,10 +80,10 @@ fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
     let mut browser = visitor(&SessionManager::new(cache.clone()));
     let mut tab = browser.clone();
     let slow = tab.begin();
-    assert!(slow.contains("cart"));
+    assert!(slow.contains_key("cart"));
     browser.visit(|session| session.sign_in("ada").unwrap());
     slow.insert("late", 1).unwrap();
-    assert!(is_replaced(&slow.save().unwrap_err()));
+    assert!(is_replaced(&ready(slow.save()).unwrap_err()));
     assert!(slow.keys().is_empty(), "it opens nothing any more");
     assert!(is_replaced(&slow.csrf_token().unwrap_err()));
     slow.insert("later", 1).unwrap();
@@ -96,8 +97,11 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
     let (cache, clock) = cache();
     for (sessions, window) in [
         (SessionManager::new(cache.clone()), 60),
-        (SessionManager::new(cache.clone()).with_replaced_window(5 * SECOND), 5),
-        (SessionManager::new(cache.clone()).with_replaced_window(Duration::ZERO), 0),
+        (SessionManager::builder(cache.clone()).replaced_window(5 * SECOND).build().unwrap(), 5),
+        (
+            SessionManager::builder(cache.clone()).replaced_window(Duration::ZERO).build().unwrap(),
+            0,
+        ),
     ] {
         // The response with the new cookie is lost.
         let mut browser = visitor(&sessions);
@@ -141,7 +145,7 @@ fn a_current_cookie_beside_a_replaced_one_counts() {
     browser.cookie = Some(format!("{old}; {current}"));
     let (_, reply) = browser.visit(|session| {
         session.clear().unwrap();
-        session.save().unwrap();
+        ready(session.save()).unwrap();
         session.insert("flash", "Cleared.").unwrap();
     });
     assert!(status(&reply) == 200 && !reply.is_removal());
@@ -155,7 +159,7 @@ fn a_sign_out_with_a_replaced_cookie_may_leave_a_message() {
     let mut tab = browser.clone();
     browser.visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = tab.visit(|session| {
-        session.sign_out();
+        ready(session.sign_out());
         session.insert("flash", "Good bye.").unwrap();
     });
     assert!(status(&reply) == 200 && reply.set_cookie().is_some());
@@ -184,7 +188,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
     let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
-    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
     let mut browser = Visitor::new(&sessions);
     browser.visit(|session| session.sign_in("ada").unwrap());
     let mut tab = browser.clone();
@@ -199,11 +203,11 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
 #[test]
 fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     let (cache, clock) = cache();
-    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
     let mut browser = visitor(&sessions);
     clock.advance(HOUR);
     let (mut tab, slow) = (browser.clone(), browser.begin());
-    assert!(slow.contains("cart"));
+    assert!(slow.contains_key("cart"));
     browser.visit(|session| session.insert("added", 1).unwrap());
     slow.sign_in("ada").unwrap();
     assert_eq!(status(&tab.finish(&slow, StatusCode::OK)), 200);
@@ -222,7 +226,8 @@ fn kept(sessions: &SessionManager, clock: &ManualClock) -> Visitor {
 fn no_response_sends_a_replaced_cookie_again() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let sessions = SessionManager::new(settings.build().unwrap()).rotate_every(HOUR);
+    let sessions =
+        SessionManager::builder(settings.build().unwrap()).rotate_every(HOUR).build().unwrap();
     let keeps: [fn(&Session); 2] =
         [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
     for keep in keeps {
@@ -247,9 +252,12 @@ fn no_response_sends_a_replaced_cookie_again() {
 fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).idle_timeout(HOUR).lifetime(12 * HOUR);
-    let first = SessionManager::new(settings.build().unwrap()).with_persistent_cookies();
+    let first = SessionManager::builder(settings.build().unwrap())
+        .persistent_cookies(true)
+        .build()
+        .unwrap();
     let second = first.clone();
-    let mut browser = visitor(&first.with_grace(300 * SECOND));
+    let mut browser = visitor(&first.to_builder().grace(300 * SECOND).build().unwrap());
     let mut tab = Visitor::new(&second);
     tab.cookie.clone_from(&browser.cookie);
     browser.visit(|session| session.rotate().unwrap());

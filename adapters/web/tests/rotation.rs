@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn hourly() -> (SessionCache, ManualClock, SessionManager) {
     let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).idle_timeout(12 * HOUR).build().unwrap();
-    let sessions = SessionManager::new(cache.clone()).rotate_every(HOUR);
+    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
     (cache, clock, sessions)
 }
 
@@ -139,9 +139,10 @@ fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
 #[test]
 fn a_grace_is_for_ids_that_a_handler_replaces_only_if_the_layer_says_so() {
     let (_, clock, sessions) = hourly();
-    for (sessions, grace) in
-        [(sessions.clone(), None), (sessions.with_grace(5 * SECOND), Some(5 * SECOND))]
-    {
+    for (sessions, grace) in [
+        (sessions.clone(), None),
+        (sessions.to_builder().grace(5 * SECOND).build().unwrap(), Some(5 * SECOND)),
+    ] {
         let mut visitor = visitor(&sessions);
         let old = visitor.clone();
         visitor.visit(|session| session.rotate().unwrap());
@@ -158,7 +159,7 @@ fn a_grace_is_for_ids_that_a_handler_replaces_only_if_the_layer_says_so() {
 #[test]
 fn a_grace_longer_than_a_session_lives_is_cut() {
     let (_, clock, sessions) = hourly();
-    let mut visitor = visitor(&sessions.with_grace(1_000 * HOUR));
+    let mut visitor = visitor(&sessions.to_builder().grace(1_000 * HOUR).build().unwrap());
     clock.advance(HOUR);
     assert!(visitor.visit(read).1.set_cookie().is_some());
 }

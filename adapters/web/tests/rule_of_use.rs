@@ -45,14 +45,14 @@ fn a_request_that_does_not_read_the_session_is_no_use_of_it() {
 #[test]
 fn with_touch_always_every_request_with_the_cookie_is_a_use_and_adds_no_header() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.with_touch_always(true);
+    let sessions = sessions.to_builder().touch_always(true).build().unwrap();
     assert_eq!(after_forty_minutes(&sessions, &clock).as_deref(), Some("ada"));
 }
 
 #[test]
 fn with_touch_always_a_long_request_is_a_use_when_it_begins() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.with_touch_always(true);
+    let sessions = sessions.to_builder().touch_always(true).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.sign_in("ada").unwrap());
     clock.advance(20 * MINUTE);
@@ -65,7 +65,8 @@ fn with_touch_always_a_long_request_is_a_use_when_it_begins() {
 #[test]
 fn with_touch_always_a_kept_cookie_is_sent_again_with_its_headers() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.with_persistent_cookies().with_touch_always(true);
+    let sessions =
+        sessions.to_builder().persistent_cookies(true).touch_always(true).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, reply) = visitor.visit(|_| ());
@@ -80,7 +81,8 @@ fn with_touch_always_a_kept_cookie_is_sent_again_with_its_headers() {
 #[test]
 fn with_touch_always_nothing_but_the_deadline_changes() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.rotate_every(10 * MINUTE).with_touch_always(true);
+    let sessions =
+        sessions.to_builder().rotate_every(10 * MINUTE).touch_always(true).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(20 * MINUTE);
@@ -98,7 +100,7 @@ fn with_touch_always_nothing_but_the_deadline_changes() {
 #[test]
 fn the_handler_s_cache_control_is_replaced_only_beside_a_session_cookie() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.with_persistent_cookies();
+    let sessions = sessions.to_builder().persistent_cookies(true).build().unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let cache_control = || {

@@ -6,6 +6,7 @@ mod support;
 
 use http::StatusCode;
 use sessile::{Error, Handle, SessionLimitPolicy};
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Key, Session, SessionError, SignIn};
 use support::{Visitor, builder, cache};
 
@@ -22,7 +23,7 @@ fn the_user_has_a_name_until_they_sign_out() {
     assert_eq!(visitor.begin().user().as_deref(), Some("ada"));
     visitor.visit(|session| session.sign_in("Grace \"bob\" Ü".to_owned()).unwrap());
     assert_eq!(visitor.begin().user().as_deref(), Some("Grace \"bob\" Ü"));
-    visitor.visit(Session::sign_out);
+    visitor.visit(|session: &Session| ready(session.sign_out()));
     assert_eq!(visitor.begin().user(), None);
 }
 
@@ -37,7 +38,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
     let (_, reply) = visitor.visit(|session| {
         assert_eq!(session.keys(), ["a"]);
         assert_eq!(session.pairs(), [("a".to_owned(), "1".into())]);
-        assert!(!session.contains("sessile:user") && session.json("sessile:user").is_none());
+        assert!(!session.contains_key("sessile:user") && session.json("sessile:user").is_none());
         assert_eq!(session.get::<String>("sessile:user").unwrap(), None);
         let writes: [Verb; 7] = [
             |session| session.insert("sessile:user", "root"),
@@ -77,7 +78,7 @@ fn a_message_is_shown_once() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let hello = "Hello".to_owned();
-    visitor.visit(|session| session.insert(FLASH, &hello).unwrap());
+    visitor.visit(|session| session.insert(FLASH, hello.clone()).unwrap());
     let (first, _) = visitor.visit(|session| [(); 2].map(|()| session.take(FLASH).unwrap()));
     assert_eq!(first, [Some(hello), None]);
     assert_eq!((visitor.begin().take(FLASH).unwrap(), cache.len()), (None, 0));
@@ -89,8 +90,8 @@ fn a_message_is_shown_once() {
 }
 
 fn device(visitor: &Visitor, label: &str) -> Handle {
-    let devices = visitor.begin().devices();
-    devices.iter().find(|device| device.label == label).expect("it is in the list").handle
+    let devices = ready(visitor.begin().user_sessions());
+    devices.iter().find(|device| device.label() == label).expect("it is in the list").handle()
 }
 
 /// Two devices of Ada's, and one of somebody else.
@@ -106,30 +107,30 @@ fn devices(cache: &sessile::SessionCache) -> [Visitor; 3] {
 fn a_user_sees_their_devices_and_which_is_this_one() {
     let [phone, laptop, _] = devices(&cache());
     for (visitor, label) in [(&phone, "phone"), (&laptop, "laptop")] {
-        let devices = visitor.begin().devices();
+        let devices = ready(visitor.begin().user_sessions());
         assert_eq!(devices.len(), 2);
         let this: Vec<_> = devices.iter().filter(|device| device.is_current()).collect();
-        assert_eq!(this[0].label, label);
+        assert_eq!(this[0].label(), label);
         assert_eq!(this.len(), 1);
     }
     let nobody = Visitor::of(&cache()).begin();
-    assert!(nobody.devices().is_empty());
-    assert_eq!((nobody.sign_out_others(), nobody.sign_out_everywhere()), (0, 0));
+    assert!(ready(nobody.user_sessions()).is_empty());
+    assert_eq!((ready(nobody.sign_out_others()), ready(nobody.sign_out_everywhere())), (0, 0));
 }
 
 #[test]
 fn a_device_is_ended_by_its_user_and_nobody_else() {
     let [mut phone, laptop, mut mallory] = devices(&cache());
     let handle = device(&laptop, "laptop");
-    assert!(!mallory.visit(|session| session.end_device(&handle)).0);
-    assert!(!Visitor::of(&cache()).visit(|session| session.end_device(&handle)).0);
+    assert!(!mallory.visit(|session| ready(session.end_by_handle(&handle))).0);
+    assert!(!Visitor::of(&cache()).visit(|session| ready(session.end_by_handle(&handle))).0);
     assert!(laptop.begin().is_authenticated());
-    assert!(phone.visit(|session| session.end_device(&handle)).0);
-    assert!(!phone.visit(|session| session.end_device(&handle)).0, "it is gone");
+    assert!(phone.visit(|session| ready(session.end_by_handle(&handle))).0);
+    assert!(!phone.visit(|session| ready(session.end_by_handle(&handle))).0, "it is gone");
     assert!(!laptop.begin().is_authenticated() && phone.begin().is_authenticated());
 
     let own = device(&phone, "phone");
-    let (ended, reply) = phone.visit(|session| session.end_device(&own));
+    let (ended, reply) = phone.visit(|session| ready(session.end_by_handle(&own)));
     assert!(ended && reply.is_removal() && !phone.begin().is_authenticated());
 }
 
@@ -137,12 +138,13 @@ fn a_device_is_ended_by_its_user_and_nobody_else() {
 fn signing_out_on_others_and_everywhere() {
     let cache = cache();
     let [mut phone, laptop, mallory] = devices(&cache);
-    let (others, reply) = phone.visit(Session::sign_out_others);
+    let (others, reply) = phone.visit(|session: &Session| ready(session.sign_out_others()));
     assert_eq!((others, reply.set_cookie()), (1, None));
     assert!(phone.begin().is_authenticated() && !laptop.begin().is_authenticated());
 
     let [mut laptop, ..] = devices(&cache);
-    let (everywhere, reply) = laptop.visit(Session::sign_out_everywhere);
+    let (everywhere, reply) =
+        laptop.visit(|session: &Session| ready(session.sign_out_everywhere()));
     assert_eq!((everywhere, reply.is_removal()), (3, true), "the phone twice");
     assert!(!phone.begin().is_authenticated() && mallory.begin().is_authenticated());
 }
@@ -153,10 +155,10 @@ fn a_sign_in_of_this_request_is_in_the_list_once_it_is_stored() {
     let mut visitor = phone.clone();
     visitor.visit(|session| {
         session.sign_in(SignIn::of("ada").label("again")).unwrap();
-        session.save().unwrap();
-        let devices = session.devices();
+        ready(session.save()).unwrap();
+        let devices = ready(session.user_sessions());
         let this = devices.iter().find(|device| device.is_current()).unwrap();
-        assert_eq!((this.label.as_str(), devices.len()), ("again", 2));
+        assert_eq!((this.label(), devices.len()), ("again", 2));
     });
 }
 
@@ -197,7 +199,7 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
     let mut visitor = Visitor::of(&cache);
     let (refused, reply) = visitor.visit(|session| {
         session.sign_in("ada").unwrap();
-        session.save()
+        ready(session.save())
     });
     assert!(
         matches!(refused, Err(SessionError::Store(error)) if error.cause() == Error::TooManySessions)
@@ -206,7 +208,7 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
     assert_eq!(error.cause(), Error::TooManySessions, "a 200 would say that they are signed in");
     let (_, reply) = visitor.visit(|session| {
         session.sign_in("ada").unwrap();
-        session.save().unwrap_err();
+        ready(session.save()).unwrap_err();
         session.discard();
     });
     assert_eq!((reply.result, visitor.cookie), (Ok(()), None), "the handler has answered");

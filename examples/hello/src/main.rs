@@ -8,7 +8,7 @@ use std::{env, error::Error};
 
 use axum::{Router, routing::get};
 use sessile::{KeyRing, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer};
+use sessile_tower::{Session, SessionError, SessionLayer, SessionManager};
 
 async fn hello(session: Session) -> Result<String, SessionError> {
     let visits = session.get("visits")?.unwrap_or(0) + 1;
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cache = SessionCache::builder().memory(64 << 20).keys(keys).build()?;
 
     // Leave `insecure_http` out where the application is served over HTTPS.
-    let layer = SessionLayer::new(cache).insecure_http();
-    let app = Router::new().route("/", get(hello)).layer(layer);
+    let manager = SessionManager::builder(cache).insecure_http().build()?;
+    let app = Router::new().route("/", get(hello)).layer(SessionLayer::new(manager));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("Listening on http://{}", listener.local_addr()?);

@@ -102,12 +102,12 @@ async fn sign_in(State(shop): Place, headers: HeaderMap, posted: Posted<Name>) -
 }
 
 async fn sign_out(Posted { visit, .. }: Posted<Sent>) -> Redirect {
-    visit.session.sign_out();
+    visit.session.sign_out().await;
     Redirect::to("/")
 }
 
 async fn devices(State(shop): Place, SignedIn { session, .. }: SignedIn, visit: Visit) -> Answer {
-    Ok(pages::devices(&shop.frame(&visit)?, &session.devices()).into_response())
+    Ok(pages::devices(&shop.frame(&visit)?, &session.user_sessions().await).into_response())
 }
 
 async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
@@ -115,7 +115,7 @@ async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
     let Ok(handle) = form.handle.parse::<Handle>() else {
         return Ok((StatusCode::NOT_FOUND, pages::not_found(&shop.frame(&visit)?)).into_response());
     };
-    let is_ended = visit.session.end_device(&handle);
+    let is_ended = visit.session.end_by_handle(&handle).await;
     // Nobody is left to be told if it was this one.
     if visit.session.is_authenticated() {
         visit.tell(if is_ended {
@@ -128,7 +128,7 @@ async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
 }
 
 async fn end_others(Posted { visit, .. }: Posted<Sent>) -> Answer {
-    let ended = visit.session.sign_out_others();
+    let ended = visit.session.sign_out_others().await;
     if visit.session.is_authenticated() {
         visit.tell(&match ended {
             0 => "You were signed in nowhere else.".to_owned(),
@@ -140,7 +140,7 @@ async fn end_others(Posted { visit, .. }: Posted<Sent>) -> Answer {
 }
 
 async fn end_all(Posted { visit, .. }: Posted<Sent>) -> Redirect {
-    visit.session.sign_out_everywhere();
+    visit.session.sign_out_everywhere().await;
     Redirect::to("/")
 }
 
@@ -149,23 +149,23 @@ async fn add(place: Place, mut posted: Posted<Choice>) -> Answer {
         posted.visit.tell(&format!("{} is in your cart.", product.name))?;
     }
     let back = format!("/#{}", posted.form.product);
-    change(&place, &mut posted, &back, Cart::add)
+    change(&place, &mut posted, &back, Cart::add).await
 }
 
 async fn more(place: Place, mut posted: Posted<Choice>) -> Answer {
-    change(&place, &mut posted, "/cart", Cart::add)
+    change(&place, &mut posted, "/cart", Cart::add).await
 }
 
 async fn take(place: Place, mut posted: Posted<Choice>) -> Answer {
-    change(&place, &mut posted, "/cart", Cart::take)
+    change(&place, &mut posted, "/cart", Cart::take).await
 }
 
 async fn remove(place: Place, mut posted: Posted<Choice>) -> Answer {
-    change(&place, &mut posted, "/cart", Cart::remove)
+    change(&place, &mut posted, "/cart", Cart::remove).await
 }
 
 /// Changes the cart by one product, and leads back; a product that is not in the shop is not found.
-fn change(
+async fn change(
     State(shop): &Place,
     Posted { visit, form, .. }: &mut Posted<Choice>,
     back: &str,
@@ -175,7 +175,7 @@ fn change(
         let page = pages::not_found(&shop.frame(visit)?);
         return Ok((StatusCode::NOT_FOUND, page).into_response());
     };
-    visit.change_cart(|cart| with(cart, product))?;
+    visit.change_cart(|cart| with(cart, product)).await?;
     Ok(Redirect::to(back).into_response())
 }
 

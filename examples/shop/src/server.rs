@@ -14,7 +14,7 @@ use std::{
 
 use axum::Router;
 use sessile::{BuildError, KeyError, KeyRing, SessionCache, Timeouts};
-use sessile_tower::SessionLayer;
+use sessile_tower::{SessionLayer, SessionManager};
 use tokio::{runtime::Runtime, sync::watch, time};
 
 use crate::{
@@ -89,12 +89,12 @@ fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, Trouble> {
 /// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On plain
 /// HTTP, for the shop listens on the loopback address only.
 fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
-    SessionLayer::new(cache.clone())
-        .with_timeouts(timeouts)
+    let manager = SessionManager::builder(cache.clone())
+        .timeouts(timeouts)
         .rotate_every(ROTATION)
-        .with_sign_in_page("/sign-in")
-        .expect("that is a path")
-        .insecure_http()
+        .sign_in_page("/sign-in")
+        .insecure_http();
+    SessionLayer::new(manager.build().expect("the settings are constants"))
 }
 
 /// Bound before anything is started, so that a taken port leaves nothing to clear away.

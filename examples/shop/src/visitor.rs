@@ -32,16 +32,16 @@ pub(crate) struct Visit {
 impl Visit {
     /// Changes the cart and stores it. The last thing out of the cart of a visitor who is not signed
     /// in leaves nothing to keep, so their session goes too.
-    pub(crate) fn change_cart(
+    pub(crate) async fn change_cart(
         &mut self,
-        change: impl FnOnce(&mut Cart),
+        change: impl FnOnce(&mut Cart) + Send,
     ) -> Result<(), SessionError> {
         change(&mut self.visitor.cart);
         match self.visitor.cart.is_empty() {
-            false => self.session.insert(CART, &self.visitor.cart),
+            false => self.session.insert(CART.as_ref(), &self.visitor.cart),
             true if self.visitor.name.is_some() => self.session.remove(CART),
             true => {
-                self.session.sign_out();
+                self.session.sign_out().await;
                 Ok(())
             }
         }

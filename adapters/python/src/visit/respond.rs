@@ -6,7 +6,7 @@ use pyo3::{
     prelude::*,
     types::{PyBool, PyBytes, PyDict},
 };
-use sessile_web::Session;
+use sessile_web::{Session, adapter::SessionExt};
 
 use super::{Stage, Visit, unless_busy};
 use crate::{

@@ -13,7 +13,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use sessile::{KeyRing, ManualClock, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer, SignIn};
+use sessile_tower::{Session, SessionError, SessionLayer, SessionManager, SignIn};
 use tokio::sync::watch;
 
 type Input = Form<HashMap<String, String>>;
@@ -28,7 +28,9 @@ pub(crate) fn app() -> Router {
 
 /// The layer of the contract: it has the feature `identity-keys`.
 pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
-    SessionLayer::new(cache.clone()).with_identity_keys(["user_id"])
+    SessionLayer::new(
+        SessionManager::builder(cache.clone()).identity_keys(["user_id"]).build().unwrap(),
+    )
 }
 
 pub(crate) fn cache_with(clock: ManualClock) -> SessionCache {
@@ -48,9 +50,14 @@ pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: ManualC
 
 /// The same routes behind layers of the same cache with other settings, and those without a session.
 fn with_other_settings(layer: &SessionLayer) -> Router {
-    let sessions = || layer.sessions().clone();
-    let rotating = sessions().with_persistent_cookies().rotate_every(Duration::from_secs(600));
-    let touched = sessions().with_touch_always(true);
+    let sessions = || layer.manager();
+    let rotating = sessions()
+        .to_builder()
+        .persistent_cookies(true)
+        .rotate_every(Duration::from_secs(600))
+        .build()
+        .unwrap();
+    let touched = sessions().to_builder().touch_always(true).build().unwrap();
     without_session()
         .nest("/rotating", routes().layer(SessionLayer::from(rotating)))
         .nest("/touched", routes().layer(SessionLayer::from(touched)))
@@ -173,12 +180,12 @@ async fn sign_in(session: Session, Form(input): Input) -> Done {
 }
 
 async fn sign_out(session: Session) -> &'static str {
-    session.sign_out();
+    session.sign_out().await;
     "ok"
 }
 
 async fn sign_out_and_set(session: Session, input: Input) -> Done {
-    session.sign_out();
+    session.sign_out().await;
     set(session, input).await
 }
 
@@ -191,13 +198,13 @@ async fn sign_out_set_and_delete_cookie(
 }
 
 async fn sign_out_everywhere(session: Session) -> String {
-    session.sign_out_everywhere().to_string()
+    session.sign_out_everywhere().await.to_string()
 }
 
 async fn devices(session: Session) -> String {
-    let devices = session.devices();
-    let line = |device: &sessile_tower::Device| {
-        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label)
+    let devices = session.user_sessions().await;
+    let line = |device: &sessile_tower::SessionInfo| {
+        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label())
     };
     devices.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -230,7 +237,7 @@ async fn sign_out_and_fail(
     session: Session,
     Form(input): Input,
 ) -> Result<impl IntoResponse, SessionError> {
-    session.sign_out();
+    session.sign_out().await;
     session.insert(&input["key"], &input["value"])?;
     Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
 }
@@ -241,7 +248,7 @@ async fn panic(session: Session, Form(input): Input) -> Done {
 }
 
 async fn sign_out_and_panic(session: Session) {
-    session.sign_out();
+    session.sign_out().await;
     panic!("a handler of the contract panics, as it should");
 }
 
@@ -309,7 +316,7 @@ async fn save_and_go_on(session: Session, Form(input): Input) -> Done {
     for key in ["x", "y"] {
         session.insert(key, &input["value"])?;
     }
-    let saved = session.save();
+    let saved = session.save().await;
     for key in ["x", "y"] {
         session.remove(key)?;
     }

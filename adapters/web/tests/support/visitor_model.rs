@@ -11,6 +11,7 @@ use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time:
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::ManualClock;
+use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
 use crate::support::builder;
@@ -103,13 +104,16 @@ impl World {
         let clock = ManualClock::new();
         let lifetime = Duration::from_secs(LIFETIME);
         let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
-        let mut sessions =
-            SessionManager::new(settings.build().unwrap()).with_identity_keys([KEYS[2]]);
+        let mut sessions = SessionManager::builder(settings.build().unwrap())
+            .identity_keys([KEYS[2]])
+            .build()
+            .unwrap();
         if rotates {
-            sessions = sessions.rotate_every(Duration::from_secs(60 * 60));
+            sessions =
+                sessions.to_builder().rotate_every(Duration::from_secs(60 * 60)).build().unwrap();
         }
         if let Some(grace) = grace {
-            sessions = sessions.with_grace(Duration::from_secs(grace));
+            sessions = sessions.to_builder().grace(Duration::from_secs(grace)).build().unwrap();
         }
         let (tabs, lives) = ([const { None }; TABS], HashMap::new());
         Self {
@@ -220,7 +224,7 @@ impl World {
             Act::Persistent => session.make_persistent().unwrap(),
             Act::Remember => session.remember(Duration::from_secs(REMEMBERED)).unwrap(),
             Act::SignOut => {
-                session.sign_out();
+                ready(session.sign_out());
                 (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
                 (tab.acts, tab.guards) = (Vec::new(), Vec::new());
                 self.sign_outs += 1;
@@ -229,7 +233,7 @@ impl World {
                 return;
             }
             Act::Save => {
-                let _ = session.save();
+                let _ = ready(session.save());
                 // The new cookie is under way.
                 (tab.is_opaque, self.expected) = (true, None);
             }

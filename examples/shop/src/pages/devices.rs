@@ -1,13 +1,13 @@
 //! Where a visitor is signed in, and how to end that.
 
 use maud::{Markup, html};
-use sessile_tower::Device;
+use sessile_tower::SessionInfo;
 
 use super::Frame;
 use crate::format;
 
 /// The visitor's devices, the most recently seen first, each with a button that signs it out.
-pub(crate) fn devices(frame: &Frame<'_>, devices: &[Device]) -> Markup {
+pub(crate) fn devices(frame: &Frame<'_>, devices: &[SessionInfo]) -> Markup {
     frame.page(
         "Your devices",
         "/devices",
@@ -27,12 +27,12 @@ pub(crate) fn devices(frame: &Frame<'_>, devices: &[Device]) -> Markup {
     )
 }
 
-fn line(frame: &Frame<'_>, device: &Device) -> Markup {
-    let handle = html! { input type="hidden" name="handle" value=(device.handle); };
+fn line(frame: &Frame<'_>, device: &SessionInfo) -> Markup {
+    let handle = html! { input type="hidden" name="handle" value=(device.handle()); };
     html! {
         li {
             div.words {
-                h2 { (device.label) @if device.is_current() { " " span.this { "This device" } } }
+                h2 { (device.label()) @if device.is_current() { " " span.this { "This device" } } }
                 dl {
                     div { dt { "Last seen" } dd { (seen(device)) } }
                     div { dt { "Signed in" } dd { (format::ago(device.authenticated_for())) } }
@@ -40,13 +40,13 @@ fn line(frame: &Frame<'_>, device: &Device) -> Markup {
                 }
             }
             (frame.form_with("/devices/end", "quiet", &handle, &html! {
-                "Sign out" span.unseen { " of " (device.label) }
+                "Sign out" span.unseen { " of " (device.label()) }
             }))
         }
     }
 }
 
 /// The engine knows it to a sixteenth of the idle timeout; of this one we know better.
-fn seen(device: &Device) -> String {
+fn seen(device: &SessionInfo) -> String {
     if device.is_current() { "just now".into() } else { format::ago(device.last_seen()) }
 }

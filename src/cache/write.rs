@@ -5,57 +5,57 @@
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, MaintenanceReport, SessionCache, Stripe, stats::Cause};
+use super::{Inner, LockedShard, MaintenanceReport, stats::Cause};
 use crate::{
     clock::Tick,
     cookie::Parts,
     error::Error,
-    id::{Home, SessionId, UserHash},
+    id::{Place, SessionId, UserHash},
     shard::Shard,
     sync::{AtomicU32, Guard, Lock, Relaxed},
 };
 
-impl SessionCache {
+impl Inner {
     #[inline]
     pub(super) fn now(&self) -> Tick {
-        self.0.settings.clock.now()
+        self.settings.clock.now()
     }
 
     /// The id of a token whose whole MAC is right.
     pub(super) fn prove(&self, value: &[u8]) -> Option<SessionId> {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
-            Some(token) if !self.0.keys.verify(&token) => Err(Cause::Forged),
-            Some(token) => Ok(SessionId { id: token.id, home: token.home }),
+            Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
+            Some(token) => Ok(SessionId { id: token.id, place: token.place }),
         };
-        proven.map_err(|cause| self.0.counters.count(cause)).ok()
+        proven.map_err(|cause| self.counters.count(cause)).ok()
     }
 
     /// What was created before this has ended.
     #[inline]
     pub(super) fn horizon(&self) -> Tick {
-        self.0.horizon.tick()
+        self.horizon.tick()
     }
 
     /// The lock of a shard, which has heard of what ended with all others.
-    pub(super) fn lock<'s>(&self, stripe: &'s Stripe) -> Guard<'s, Shard> {
-        let mut shard = stripe.shard.lock();
+    pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
+        let mut shard = locked.shard.lock();
         shard.renew(self.horizon());
         shard
     }
 
     /// The shards, locked one after the other.
     pub(super) fn shards(&self) -> impl Iterator<Item = Guard<'_, Shard>> {
-        self.0.stripes.iter().map(|stripe| self.lock(stripe))
+        self.locked_shards.iter().map(|locked| self.lock(locked))
     }
 
     /// Writes to a shard, at the time at which its lock is held, and publishes what room it has.
-    pub(super) fn write<R>(&self, home: Home, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
-        let stripe = &self.0.stripes[usize::from(home)];
-        let mut shard = self.lock(stripe);
+    pub(super) fn write<R>(&self, place: Place, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
+        let locked = &self.locked_shards[usize::from(place)];
+        let mut shard = self.lock(locked);
         let now = self.now();
         let answer = shard.attempt(|shard| verb(shard, now));
-        stripe.publish(&shard);
+        locked.publish(&shard);
         answer
     }
 
@@ -65,23 +65,23 @@ impl SessionCache {
         id: &SessionId,
         verb: impl FnOnce(&mut Shard, Tick) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if self.has_home(id) { self.write(id.home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(id) { self.write(id.place, verb) } else { Err(Error::Gone) }
     }
 
     /// Writes to two shards, locked in their order, or to one that is both. Both have heard of the same ends of all, so
     /// that a session that is live in one is not condemned in the other.
     pub(super) fn write_two<R>(
         &self,
-        home: Home,
-        other: Home,
+        place: Place,
+        other: Place,
         verb: impl FnOnce(&mut Shard, Option<&mut Shard>, Tick) -> R,
     ) -> R {
-        if home == other {
-            return self.write(home, |shard, now| verb(shard, None, now));
+        if place == other {
+            return self.write(place, |shard, now| verb(shard, None, now));
         }
-        let [one, two] = [home, other].map(|home| &*self.0.stripes[usize::from(home)]);
+        let [one, two] = [place, other].map(|place| &*self.locked_shards[usize::from(place)]);
         let (mut first, mut second);
-        if home < other {
+        if place < other {
             first = self.lock(one);
             second = self.lock(two);
         } else {
@@ -100,17 +100,17 @@ impl SessionCache {
     /// Frees what is due in one shard, some entries at a time. Says whether more is.
     pub(super) fn maintain_shard(
         &self,
-        home: usize,
+        place: usize,
         budget: usize,
         done: &mut MaintenanceReport,
     ) -> bool {
-        let stripe = &self.0.stripes[home];
+        let locked = &self.locked_shards[place];
         loop {
             let slice = SLICE.min(budget - done.visited);
-            let mut shard = self.lock(stripe);
+            let mut shard = self.lock(locked);
             let now = self.now();
             let advanced = shard.attempt(|shard| shard.advance(now, slice));
-            stripe.publish(&shard);
+            locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
             done.expired += advanced.expired;
@@ -121,22 +121,22 @@ impl SessionCache {
     }
 
     /// The shard where a user's sessions live.
-    pub(super) fn home_of(&self, user: &UserHash) -> Home {
-        self.home(user.0[0] as u16)
+    pub(super) fn place_of_user(&self, user: &UserHash) -> Place {
+        self.place(user.0[0] as u16)
     }
 
-    pub(super) fn has_home(&self, id: &SessionId) -> bool {
-        usize::from(id.home) < self.0.stripes.len()
+    pub(super) fn has_shard(&self, id: &SessionId) -> bool {
+        usize::from(id.place) < self.locked_shards.len()
     }
 
     /// The number of shards is a power of two, so that any 16 bits name one.
-    pub(super) fn home(&self, bits: u16) -> Home {
-        bits & (self.0.stripes.len() - 1) as u16
+    pub(super) fn place(&self, bits: u16) -> Place {
+        bits & (self.locked_shards.len() - 1) as u16
     }
 
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
     pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
-        let Inner { settings, counters, .. } = &*self.0;
+        let Inner { settings, counters, .. } = self;
         if settings.admission.as_ref().is_none_or(|admits| admits(key)) {
             return Ok(());
         }
@@ -145,17 +145,17 @@ impl SessionCache {
     }
 
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
-        let (given, max) = (data.len(), self.0.settings.max_session_size);
+        let (given, max) = (data.len(), self.settings.max_session_size);
         if given > max { Err(Error::TooLarge { given, max }) } else { Ok(()) }
     }
 
     pub(super) fn full(&self) -> Error {
-        self.0.counters.count(Cause::Full);
+        self.counters.count(Cause::Full);
         Error::Full
     }
 }
 
-impl Stripe {
+impl LockedShard {
     pub(super) fn new(shard: Shard) -> Self {
         let view = CachePadded::new(shard.view());
         Self { view, room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }

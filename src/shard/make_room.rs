@@ -7,39 +7,44 @@
 //! sessions in sum, in words and in places of the index. One more of them displaces some of them.
 
 use super::{
-    Refusal, Shard,
+    Shard, WriteError,
     entry::Entry,
-    heap::Heap,
+    eviction::{Priority, Queue, Usage},
     list,
-    queues::{Queue, Rank, Tally},
     region::Offset,
+    tlsf::Heap,
 };
+use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};
 
 /// What a newcomer needs.
 #[derive(Clone, Copy)]
-pub(super) struct Need {
+pub(super) struct SpaceRequest {
     /// The size of its block.
     pub(super) words: u32,
     /// Whom it may displace.
-    pub(super) rank: Rank,
+    pub(super) rank: Priority,
     /// Whether it needs a place in the index too.
-    pub(super) place: bool,
+    pub(super) slot: bool,
     /// The entry that must not go. It may be moved.
     pub(super) keep: Option<Offset>,
 }
 
-impl Need {
+impl SpaceRequest {
     /// The most words that its block may have: a rest that makes no block of its own stays with it.
     fn most_words(&self) -> u32 {
-        self.words.max(Heap::SMALLEST) + Heap::MOST_OVER
+        self.words.max(Heap::SMALLEST) + Heap::MAX_OVER
     }
 }
 
 impl Shard {
     /// A block for a newcomer. `Full` if it cannot be had; then nothing was evicted. `Unfinished` if it can be had once
     /// [`make_hole`](Self::make_hole) has made a hole for it.
-    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Result<Offset, Refusal> {
+    pub(super) fn make_room(
+        &mut self,
+        need: SpaceRequest,
+        now: Tick,
+    ) -> Result<Offset, WriteError> {
         if let Some(at) = self.try_take(need) {
             return Ok(at);
         }
@@ -48,14 +53,14 @@ impl Shard {
         let mut rounds = 0..EXPIRY_ROUNDS;
         while self.advance(now, steps).more && !self.can_fit(need) && rounds.next().is_some() {}
         if !self.can_fit(need) {
-            return Err(Refusal::Full);
+            return Err(Error::Full.into());
         }
         self.evict_for(need, now)
     }
 
     /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
     /// more is evicted, as far as that is permitted.
-    fn evict_for(&mut self, mut need: Need, now: Tick) -> Result<Offset, Refusal> {
+    fn evict_for(&mut self, mut need: SpaceRequest, now: Tick) -> Result<Offset, WriteError> {
         let kept_id = need.keep.map(|at| Entry::at(&self.region, at).id());
         let (mut evicted, mut has_moved) = (0, false);
         loop {
@@ -79,14 +84,14 @@ impl Shard {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim, need, now).ok_or(Refusal::Full);
+                return self.take_over(victim, need, now).ok_or(WriteError::Verb(Error::Full));
             }
             self.evict(victim, now);
         }
         let is_promised = evicted > 0 || has_moved;
         let moved = if has_moved { None } else { self.take_by_moving(need.words) };
-        let unfinished = Refusal::Unfinished { words: need.words };
-        moved.ok_or(if is_promised { unfinished } else { Refusal::Full })
+        let unfinished = WriteError::Unfinished { words: need.words };
+        moved.ok_or(if is_promised { unfinished } else { Error::Full.into() })
     }
 
     /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
@@ -101,27 +106,27 @@ impl Shard {
         self.largest.max(self.heap.capacity() / SLACK_SHARE)
     }
 
-    fn try_take(&mut self, need: Need) -> Option<Offset> {
+    fn try_take(&mut self, need: SpaceRequest) -> Option<Offset> {
         let may_take = self.has_place(need) && self.is_under_ceiling(need);
         if may_take { self.heap.take(&self.region, need.words) } else { None }
     }
 
-    fn has_place(&self, need: Need) -> bool {
-        !need.place || self.index.len() < self.index.capacity()
+    fn has_place(&self, need: SpaceRequest) -> bool {
+        !need.slot || self.index.len() < self.index.capacity()
     }
 
     /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
-    fn is_under_ceiling(&self, need: Need) -> bool {
+    fn is_under_ceiling(&self, need: SpaceRequest) -> bool {
         self.ceiling(need.rank).is_none_or(|ceiling| {
             let taken = self.queues.unsigned();
-            let has_place = !need.place || taken.entries < ceiling.entries;
+            let has_place = !need.slot || taken.entries < ceiling.entries;
             has_place && taken.words + need.most_words() <= ceiling.words
         })
     }
 
     /// What goes next for a newcomer. Where the ceiling is what stands in its way, the memory of sessions that were
     /// ended with all others is of no use to it.
-    fn victim(&mut self, need: Need) -> Option<Offset> {
+    fn victim(&mut self, need: SpaceRequest) -> Option<Offset> {
         if self.is_under_ceiling(need) {
             return self.queues.victim(&self.region, need.rank, need.keep);
         }
@@ -129,15 +134,15 @@ impl Shard {
     }
 
     /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
-    fn ceiling(&self, rank: Rank) -> Option<Tally> {
-        self.ceiling.filter(|_| rank == Rank::Anonymous)
+    fn ceiling(&self, rank: Priority) -> Option<Usage> {
+        self.ceiling.filter(|_| rank == Priority::Anonymous)
     }
 
     /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
     /// first, so it is they that go.
     pub(super) fn keep_ceiling(&mut self, now: Tick) {
         while !self.holds_ceiling()
-            && let Some(victim) = self.queues.living_victim(&self.region, Rank::Anonymous, None)
+            && let Some(victim) = self.queues.living_victim(&self.region, Priority::Anonymous, None)
         {
             self.evict(victim, now);
         }
@@ -152,7 +157,7 @@ impl Shard {
     }
 
     /// Whether what is free and what may go is enough.
-    pub(super) fn can_fit(&self, need: Need) -> bool {
+    pub(super) fn can_fit(&self, need: SpaceRequest) -> bool {
         let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
         let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
@@ -164,7 +169,7 @@ impl Shard {
     }
 
     /// What an entry adds to the sum of those that may go.
-    fn evictable_words(&self, at: Offset, rank: Rank) -> u32 {
+    fn evictable_words(&self, at: Offset, rank: Priority) -> u32 {
         let entry = Entry::at(&self.region, at);
         let queue = self.queues.of(entry);
         if rank.displaces(queue) { entry.words() } else { 0 }
@@ -177,10 +182,10 @@ impl Shard {
 
     /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer. What the
     /// newcomer does not write over is wiped.
-    fn take_over(&mut self, at: Offset, need: Need, now: Tick) -> Option<Offset> {
+    fn take_over(&mut self, at: Offset, need: SpaceRequest, now: Tick) -> Option<Offset> {
         self.count_eviction(at, now);
-        let place = self.place_of(at)?;
-        self.delist(place, at);
+        let slot = self.slot_of(at)?;
+        self.unlink(slot, at);
         let entry = Entry::at(&self.region, at);
         if need.words < entry.words() {
             entry.wipe();
@@ -193,7 +198,7 @@ impl Shard {
     fn count_eviction(&mut self, at: Offset, now: Tick) {
         let entry = Entry::at(&self.region, at);
         let queue = self.queues.of(entry);
-        if queue == Queue::Condemned {
+        if queue == Queue::Revoked {
             return;
         }
         if queue != Queue::Aliases && entry.deadline() <= now {
@@ -209,13 +214,13 @@ impl Shard {
     /// Where more must be moved than may be, what was moved is left so: another attempt begins where this one ended.
     fn take_by_moving(&mut self, words: u32) -> Option<Offset> {
         let Self { region, heap, index, counts, .. } = self;
-        let most = words.max(Heap::SMALLEST).saturating_mul(MOST_MOVED);
+        let most = words.max(Heap::SMALLEST).saturating_mul(MAX_MOVED);
         heap.take_by_moving(region, words, most, |region, moved| {
             let id = Entry::at(region, moved.from).id();
-            if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
-                index.write(place, || {
+            if let Some((slot, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+                index.write(slot, || {
                     moved.carry(region);
-                    index.store_offset(place, moved.to);
+                    index.store_offset(slot, moved.to);
                 });
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
@@ -230,7 +235,7 @@ impl Shard {
 /// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
 const SLACK_SHARE: u32 = 128;
 /// How many words are moved under one hold of the lock at most, for each that is needed.
-const MOST_MOVED: u32 = 64;
+const MAX_MOVED: u32 = 64;
 /// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
 /// microseconds.
 const EXPIRY_ROUNDS: usize = 64;

@@ -1,21 +1,21 @@
 //! What may be an entry, as whoever has no lock sees it: each field is read when it is asked for, and may be from
-//! another moment than the one before. What makes one moment of them is the version (`version`).
+//! another moment than the one before. What makes one moment of them is the version (`seqlock`).
 
 use super::{
-    entry::{DATA, Flags, HEAD, Head, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
+    entry::{DATA, Flags, HEAD, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
     region::{Chunk, LINE, Offset, Pair, Words},
 };
 use crate::id::UserHash;
 
 /// A look at an entry.
 #[derive(Clone, Copy)]
-pub(crate) struct Glimpse<'r> {
+pub(crate) struct UnlockedEntry<'r> {
     words: Words<'r>,
     at: Offset,
     head: Chunk<'r, HEAD>,
 }
 
-impl<'r> Glimpse<'r> {
+impl<'r> UnlockedEntry<'r> {
     /// What stands at an offset. `None` if that is not in the region, which is no entry then.
     #[inline(always)]
     pub(crate) fn at(words: Words<'r>, at: Offset) -> Option<Self> {
@@ -61,7 +61,7 @@ impl<'r> Glimpse<'r> {
     }
 }
 
-impl Head for Glimpse<'_> {
+impl HeaderFields for UnlockedEntry<'_> {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
         self.head.load(word - IDLE_TIMEOUT)

@@ -39,7 +39,7 @@ impl Heap {
     pub const SMALLEST: u32 = 16;
 
     /// How many words a block may have beyond those that were asked for: a rest that is no block.
-    pub const MOST_OVER: u32 = Self::SMALLEST - 1;
+    pub const MAX_OVER: u32 = Self::SMALLEST - 1;
 
     /// How many words the lists of classes take for a heap of `len` words.
     pub fn class_words(len: u32) -> u32 {

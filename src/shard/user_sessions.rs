@@ -4,11 +4,12 @@
 //! past its deadline is not there, whether its memory was given back or not.
 
 use super::{
-    Newcomer, Refusal, Shard,
-    entry::{Entry, Head, Label, Times},
-    index::Vacancy,
+    NewEntry, Shard, WriteError,
+    entry::{Entry, HeaderFields, Label, Times},
+    index::VacantSlot,
     region::Offset,
 };
+use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EndReason,
@@ -87,7 +88,7 @@ impl Shard {
         let Some(at) = self.live_of(user, now).find(is_it) else {
             return false;
         };
-        self.bury(at, EndReason::UserRevoked, now)
+        self.end_entry(at, EndReason::UserRevoked, now)
     }
 
     /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
@@ -105,7 +106,7 @@ impl Shard {
             if Some(at) == kept {
                 continue;
             }
-            ended += usize::from(self.bury(at, EndReason::UserRevoked, now));
+            ended += usize::from(self.end_entry(at, EndReason::UserRevoked, now));
         }
         ended
     }
@@ -116,22 +117,22 @@ impl Shard {
     pub(super) fn admit_within(
         &mut self,
         limit: Limit,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         len: usize,
         own: Option<Offset>,
         now: Tick,
-    ) -> Result<(Vacancy, Offset), Refusal> {
+    ) -> Result<(VacantSlot, Offset), WriteError> {
         if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
             self.vacancy(&newcomer.stamp.id)?;
             if limit.then == SessionLimitPolicy::Reject {
                 self.counts.session_limit_hits += 1;
-                return Err(Refusal::TooMany);
+                return Err(Error::TooManySessions.into());
             }
             // It may be evicted for a session with a user, so ending it leaves this sum as it is.
             if !self.can_fit(newcomer.need(len, own)) {
-                return Err(Refusal::Full);
+                return Err(Error::Full.into());
             }
-            self.bury(stalest, EndReason::SessionLimit, now);
+            self.end_entry(stalest, EndReason::SessionLimit, now);
             self.counts.session_limit_hits += 1;
         }
         self.admit(newcomer, len, own, now)
@@ -141,7 +142,7 @@ impl Shard {
     fn stalest_at(
         &self,
         limit: Limit,
-        newcomer: &Newcomer<'_>,
+        newcomer: &NewEntry<'_>,
         own: Option<Offset>,
         now: Tick,
     ) -> Option<Offset> {

@@ -22,7 +22,7 @@ use crate::clock::Tick;
 /// The queues of one shard. Their anchors stand in the region.
 pub(crate) struct Queues {
     anchors: Offset,
-    tallies: [Tally; COUNT],
+    tallies: [Usage; COUNT],
     /// What was created before this was ended, with all others, at one stroke.
     horizon: Tick,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Queues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// Sessions that were ended with all others, and whose memory was not given back yet.
-    Condemned,
+    Revoked,
     Aliases,
     Probation,
     Anonymous,
@@ -41,14 +41,14 @@ pub(crate) enum Queue {
 
 /// What stands in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Usage {
     pub(crate) entries: u32,
     pub(crate) words: u32,
 }
 
 /// For whom room is made: only a session with a user displaces one with a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub(crate) enum Priority {
     Anonymous,
     Authenticated,
 }
@@ -59,7 +59,7 @@ impl Queues {
 
     pub(crate) fn new(region: &Region, anchors: Offset) -> Self {
         (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
-        Self { anchors, tallies: [Tally::default(); COUNT], horizon: 0 }
+        Self { anchors, tallies: [Usage::default(); COUNT], horizon: 0 }
     }
 
     pub(crate) fn horizon(&self) -> Tick {
@@ -68,16 +68,16 @@ impl Queues {
 
     /// Condemns all sessions that were created before a tick: those that are there, in no time, and those that
     /// come yet. Says how many are there.
-    pub(crate) fn condemn(&mut self, region: &Region, horizon: Tick) -> u32 {
+    pub(crate) fn revoke_before(&mut self, region: &Region, horizon: Tick) -> u32 {
         self.horizon = horizon;
         let all = self.sum(&Queue::OF_SESSIONS);
         for queue in Queue::OF_SESSIONS {
-            list::splice(region, self.anchor(queue), self.anchor(Queue::Condemned));
-            self.tallies[queue as usize] = Tally::default();
+            list::splice(region, self.anchor(queue), self.anchor(Queue::Revoked));
+            self.tallies[queue as usize] = Usage::default();
         }
-        let condemned = &mut self.tallies[Queue::Condemned as usize];
-        condemned.entries += all.entries;
-        condemned.words += all.words;
+        let revoked = &mut self.tallies[Queue::Revoked as usize];
+        revoked.entries += all.entries;
+        revoked.words += all.words;
         all.entries
     }
 
@@ -85,27 +85,27 @@ impl Queues {
     pub(crate) fn of(&self, entry: Entry<'_>) -> Queue {
         let flags = entry.flags();
         if !flags.has(Flags::ALIAS) && entry.created() < self.horizon {
-            return Queue::Condemned;
+            return Queue::Revoked;
         }
         Queue::ALL[flags.queue() as usize]
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Tally {
+    pub(crate) fn tally(&self, queue: Queue) -> Usage {
         self.tallies[queue as usize]
     }
 
     /// All that may go for a newcomer of a rank.
-    pub(crate) fn evictable(&self, rank: Rank) -> Tally {
+    pub(crate) fn evictable(&self, rank: Priority) -> Usage {
         self.sum(&Queue::ALL[..rank.classes()])
     }
 
     /// All that is there for somebody who is not signed in.
-    pub(crate) fn unsigned(&self) -> Tally {
+    pub(crate) fn unsigned(&self) -> Usage {
         self.sum(&[Queue::Aliases, Queue::Probation, Queue::Anonymous])
     }
 
-    fn sum(&self, queues: &[Queue]) -> Tally {
-        queues.iter().map(|&queue| self.tally(queue)).fold(Tally::default(), |sum, tally| Tally {
+    fn sum(&self, queues: &[Queue]) -> Usage {
+        queues.iter().map(|&queue| self.tally(queue)).fold(Usage::default(), |sum, tally| Usage {
             entries: sum.entries + tally.entries,
             words: sum.words + tally.words,
         })
@@ -140,7 +140,7 @@ impl Queues {
             self.promote(region, at, Queue::Anonymous);
         } else if flags.queue() == Queue::UserProbation as u32 {
             self.promote(region, at, Queue::Users);
-        } else if flags.uses() < MOST_USES {
+        } else if flags.uses() < MAX_USES {
             Entry::at(region, at).set_flags(flags.with_uses(flags.uses() + 1));
         }
     }
@@ -156,18 +156,17 @@ impl Queues {
     pub(crate) fn victim(
         &mut self,
         region: &Region,
-        rank: Rank,
+        rank: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        self.first(region, Queue::Condemned, keep)
-            .or_else(|| self.living_victim(region, rank, keep))
+        self.first(region, Queue::Revoked, keep).or_else(|| self.living_victim(region, rank, keep))
     }
 
     /// The same, but for sessions that were ended with all others.
     pub(crate) fn living_victim(
         &mut self,
         region: &Region,
-        rank: Rank,
+        rank: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
         let alias = self.first(region, Queue::Aliases, keep);
@@ -193,7 +192,7 @@ impl Queues {
     /// Moves the clock's hand to an entry that was not used since it last came by, or that it meets when
     /// it has gone far enough for one call.
     fn sweep(&mut self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
-        for _ in 0..FARTHEST {
+        for _ in 0..MAX_DISTANCE {
             let at = self.first(region, queue, keep)?;
             let entry = Entry::at(region, at);
             let flags = entry.flags();
@@ -208,8 +207,8 @@ impl Queues {
     }
 
     /// A session that was ended with all others, if one is still there.
-    pub(crate) fn condemned(&self, region: &Region) -> Option<Offset> {
-        self.first(region, Queue::Condemned, None)
+    pub(crate) fn revoked(&self, region: &Region) -> Option<Offset> {
+        self.first(region, Queue::Revoked, None)
     }
 
     /// The first of a queue that is not `keep`.
@@ -247,7 +246,7 @@ impl Queues {
     pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for queue in Queue::ALL {
-            let mut tally = Tally::default();
+            let mut tally = Usage::default();
             for link in list::validate(region, self.anchor(queue)) {
                 let entry = Entry::at(region, link - QUEUE_LINK);
                 assert_eq!(self.of(entry), queue, "an entry knows its queue");
@@ -270,12 +269,12 @@ pub(crate) fn next_to_go(words: Words<'_>, anchors: Offset) -> Option<Offset> {
 /// Whether it is news to a queue that such an entry was used. One on probation has no uses yet.
 #[inline(always)]
 pub(crate) fn is_news(flags: Flags) -> bool {
-    flags.uses() < MOST_USES
+    flags.uses() < MAX_USES
 }
 
 impl Queue {
     pub(crate) const ALL: [Self; COUNT] = [
-        Self::Condemned,
+        Self::Revoked,
         Self::Aliases,
         Self::Probation,
         Self::Anonymous,
@@ -286,7 +285,7 @@ impl Queue {
         [Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];
 }
 
-impl Rank {
+impl Priority {
     /// Whether what stands in a queue may go for this rank.
     pub(crate) fn displaces(self, queue: Queue) -> bool {
         (queue as usize) < self.classes()
@@ -309,8 +308,8 @@ impl Rank {
 }
 
 const COUNT: usize = 6;
-const MOST_USES: u32 = 3;
+const MAX_USES: u32 = 3;
 /// Probation's share of its class, as a divisor. On the traces of `tests/hit_ratio.rs` shares of .19 to .24 do well.
 const PROBATION_SHARE: u32 = 5;
 /// How many entries the hand passes in one call.
-const FARTHEST: u32 = 64;
+const MAX_DISTANCE: u32 = 64;

@@ -5,15 +5,16 @@
 //! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
-    Limit, Newcomer, Refusal, Shard,
+    Limit, NewEntry, Shard, WriteError,
     aliases::Family,
-    entry::{self, Entry, Flags, Head, Stamp, Times},
-    index::Place,
-    queues::Rank,
+    entry::{self, Entry, Flags, HeaderFields, Times, TokenParts},
+    eviction::Priority,
+    index::Slot,
+    make_room::SpaceRequest,
     region::Offset,
-    room::Need,
     touched,
 };
+use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EventKind,
@@ -26,23 +27,28 @@ impl Shard {
     pub(crate) fn rotate(
         &mut self,
         id: &Id,
-        new: &Stamp,
+        new: &TokenParts,
         target: &SessionId,
         grace: Tick,
         now: Tick,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, WriteError> {
         let (_, at) = self.by_its_own_id(id, now)?;
         let vacancy = self.vacancy(&new.id)?;
-        let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
+        let need = SpaceRequest {
+            words: entry::ALIAS,
+            rank: Priority::Anonymous,
+            slot: true,
+            keep: Some(at),
+        };
         let alias = self.make_room(need, now).ok();
-        let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+        let (slot, at) = self.find(id).ok_or(Error::Gone)?;
         let line = Entry::at(&self.region, at).line();
         // Without a grace period there is none for a thread that still sees an earlier tick either.
         let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
         self.redirect_family(&line, target, until);
         match alias {
-            Some(alias) => self.leave_alias(at, place, alias, target, until, now),
-            None => self.index.remove(place),
+            Some(alias) => self.leave_alias(at, slot, alias, target, until, now),
+            None => self.index.remove(slot),
         }
         // No reader finds the entry now.
         let entry = Entry::at(&self.region, at);
@@ -58,9 +64,9 @@ impl Shard {
     }
 
     /// Gives an id another tag, which is that of the same id by another key.
-    pub(crate) fn restamp(&mut self, stamp: &Stamp) {
-        if let Some((place, at)) = self.find(&stamp.id) {
-            self.index.write(place, || Entry::at(&self.region, at).set_stamp(stamp));
+    pub(crate) fn restamp(&mut self, stamp: &TokenParts) {
+        if let Some((slot, at)) = self.find(&stamp.id) {
+            self.index.write(slot, || Entry::at(&self.region, at).set_stamp(stamp));
         }
     }
 
@@ -69,55 +75,55 @@ impl Shard {
     pub(crate) fn sign_in<'a>(
         &mut self,
         id: &Id,
-        home: Option<&mut Self>,
+        place: Option<&mut Self>,
         target: &SessionId,
         limit: Limit,
         now: Tick,
-        newcomer: impl FnOnce(Times, Tick) -> Newcomer<'a>,
-    ) -> Result<u32, Refusal> {
-        let (place, at) = self.by_its_own_id(id, now)?;
+        newcomer: impl FnOnce(Times, Tick) -> NewEntry<'a>,
+    ) -> Result<u32, WriteError> {
+        let (slot, at) = self.by_its_own_id(id, now)?;
         let old = Entry::at(&self.region, at);
         let line = old.line();
         let newcomer = newcomer(line.times(), old.start());
         let data = newcomer.data;
         if data.is_some_and(|(version, _)| version != line.version()) {
             self.conflict(at, now);
-            return Err(Refusal::Conflict);
+            return Err(Error::Conflict.into());
         }
         if newcomer.times.is_over(now) {
-            return Err(Refusal::Over);
+            return Err(Error::LifetimeOver.into());
         }
         let len = data.map_or(line.len(), |(_, data)| data.len());
-        let Some(home) = home else {
+        let Some(place) = place else {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
-            let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
+            let (slot, at) = self.find(id).ok_or(Error::Gone)?;
             let version = take_over(Entry::at(&self.region, to), Entry::at(&self.region, at), data);
             let new = Entry::at(&self.region, to);
             new.set_flags(new.flags().with(Flags::ALIASED));
             let family = Family::of(&new.line());
-            self.become_alias(place, at, target, Some(family), now);
+            self.become_alias(slot, at, target, Some(family), now);
             self.index.put(vacancy, to);
             self.counts.signed_in += 1;
             self.tell(EventKind::SignedIn, to, now);
             return Ok(version);
         };
-        let (vacancy, to) = home.admit_within(limit, &newcomer, len, None, now)?;
-        let version = take_over(Entry::at(&home.region, to), old, data);
-        let new = Entry::at(&home.region, to);
+        let (vacancy, to) = place.admit_within(limit, &newcomer, len, None, now)?;
+        let version = take_over(Entry::at(&place.region, to), old, data);
+        let new = Entry::at(&place.region, to);
         new.set_flags(new.flags().with(Flags::ARRIVED));
         let left = old.user(&line).map(|user| Family::of_user(&user));
-        self.become_alias(place, at, target, left, now);
-        home.index.put(vacancy, to);
-        home.counts.signed_in += 1;
-        home.tell(EventKind::SignedIn, to, now);
+        self.become_alias(slot, at, target, left, now);
+        place.index.put(vacancy, to);
+        place.counts.signed_in += 1;
+        place.tell(EventKind::SignedIn, to, now);
         Ok(version)
     }
 
     /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
-    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Place, Offset), Refusal> {
-        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+    pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Slot, Offset), WriteError> {
+        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
-        if is_own { Ok((place, at)) } else { Err(Refusal::Rotated) }
+        if is_own { Ok((slot, at)) } else { Err(Error::Rotated.into()) }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Writing to a session that is there: its data, in its block or in a larger one, and its times.
 
 use super::{
-    Refusal, STEPS_PER_WRITE, Shard,
-    entry::{Entry, Flags, Head, Times, WHEEL},
-    list, rank,
+    STEPS_PER_WRITE, Shard, WriteError,
+    entry::{Entry, Flags, HeaderFields, Times, WHEEL},
+    list,
+    make_room::SpaceRequest,
+    rank,
     region::Offset,
-    room::Need,
     touch,
 };
 use crate::{clock::Tick, error::Error, id::Id};
@@ -18,17 +19,17 @@ impl Shard {
         version: u32,
         data: &[u8],
         now: Tick,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, WriteError> {
         self.advance(now, STEPS_PER_WRITE);
-        let (place, at) = self.live(id, now).ok_or(Refusal::Gone)?;
+        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
             self.conflict(at, now);
-            return Err(Refusal::Conflict);
+            return Err(Error::Conflict.into());
         }
         let next = version.wrapping_add(1);
         let at = if data.len() <= entry.room() {
-            self.index.write(place, || entry.save(data, next));
+            self.index.write(slot, || entry.save(data, next));
             self.trim(at, data.len());
             at
         } else {
@@ -57,7 +58,7 @@ impl Shard {
         now: Tick,
         change: impl FnOnce(Times, Tick) -> Times,
     ) -> Result<u32, Error> {
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
         if entry.line().version() != version {
             self.conflict(at, now);
@@ -65,7 +66,7 @@ impl Shard {
         }
         let next = version.wrapping_add(1);
         let times = change(entry.line().times(), entry.start());
-        self.index.write(place, || {
+        self.index.write(slot, || {
             entry.set_times(&times);
             entry.set_version(next);
         });
@@ -91,19 +92,19 @@ impl Shard {
         data: &[u8],
         version: u32,
         now: Tick,
-    ) -> Result<Offset, Refusal> {
+    ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
         let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
-        let need = Need { words, rank, place: false, keep: Some(at) };
+        let need = SpaceRequest { words, rank, slot: false, keep: Some(at) };
         let to = self.make_room(need, now)?;
-        let (place, from) = self.find(&id).ok_or(Refusal::Gone)?;
+        let (slot, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.write_head(old);
         new.save(data, version);
         new.links().for_each(|link| list::moved(&self.region, link));
         self.queues.resize(&self.region, to, old.words());
-        self.index.set_offset(place, to);
+        self.index.set_offset(slot, to);
         old.wipe();
         self.heap.give(&self.region, from);
         Ok(to)

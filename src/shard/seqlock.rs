@@ -10,32 +10,32 @@
 //! business. Nothing read between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of
 //! the fences.
 
-use super::region::Line;
-use crate::sync::{Fence, Word, fence};
+use super::region::Bucket;
+use crate::sync::{MemoryFence, Word, fence};
 
 /// A version that is even: nobody was writing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Version(u32);
+pub struct Sequence(u32);
 
 /// The word that has a version above it, and the version. `None` while somebody writes.
 #[inline(always)]
-pub fn begin<W: Word>(line: Line<'_, W>) -> Option<(u64, Version)> {
+pub fn begin<W: Word>(line: Bucket<'_, W>) -> Option<(u64, Sequence)> {
     let word = line.load_first(WORD);
-    (word & ODD == 0).then_some((word, Version((word >> SHIFT) as u32)))
+    (word & ODD == 0).then_some((word, Sequence((word >> SHIFT) as u32)))
 }
 
 /// Whether nothing was written since the version was read, so that what was read since is so.
 #[inline(always)]
-pub fn is_still<W: Word>(line: Line<'_, W>, version: Version) -> bool {
-    fence(Fence::Read);
+pub fn is_still<W: Word>(line: Bucket<'_, W>, version: Sequence) -> bool {
+    fence(MemoryFence::Read);
     (line.load(WORD) >> SHIFT) as u32 == version.0
 }
 
 /// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
 #[inline]
-pub fn write<W: Word, R>(line: Line<'_, W>, stores: impl FnOnce() -> R) -> R {
+pub fn write<W: Word, R>(line: Bucket<'_, W>, stores: impl FnOnce() -> R) -> R {
     line.store(WORD, line.load(WORD) | ODD);
-    fence(Fence::Opened);
+    fence(MemoryFence::Opened);
     let answer = stores();
     line.store_last(WORD, line.load(WORD).wrapping_add(ODD));
     answer

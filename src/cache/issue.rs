@@ -1,20 +1,20 @@
 //! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
 
-use super::{Inner, IssuedSession, SessionCache, Version, horizon::Creation};
+use super::{Inner, IssuedSession, Version, cutoff::Creation};
 use crate::{
     clock::{Tick, to_tick},
     config::{Lifetime, Timeouts},
     cookie::{Parts, Token},
     error::Error,
-    id::{Home, Id, SessionId},
+    id::{Id, Place, SessionId},
     shard::{
-        Newcomer, Refusal, Shard,
-        entry::{FIRST_VERSION, Stamp, Times},
+        NewEntry, Shard, WriteError,
+        entry::{FIRST_VERSION, Times, TokenParts},
     },
     sync::Relaxed,
 };
 
-impl SessionCache {
+impl Inner {
     /// Creates a session without a user, in the emptier of two shards, or in the other if there is no room.
     pub(super) fn create_anonymous(
         &self,
@@ -23,14 +23,14 @@ impl SessionCache {
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, [emptier, other]) = self.mint()?;
-            let create_at = |home| self.create_at(SessionId { id, home }, timeouts, data);
+            let create_at = |place| self.create_at(SessionId { id, place }, timeouts, data);
             let made = match create_at(emptier) {
-                Err(Refusal::Full) if other != emptier => create_at(other),
+                Err(WriteError::Verb(Error::Full)) if other != emptier => create_at(other),
                 made => made,
             };
             match made {
                 Ok(issued) => return Ok(issued),
-                Err(Refusal::Taken) => {}
+                Err(WriteError::IdTaken) => {}
                 Err(_) => break,
             }
         }
@@ -42,15 +42,15 @@ impl SessionCache {
         id: SessionId,
         timeouts: Timeouts,
         data: &[u8],
-    ) -> Result<IssuedSession, Refusal> {
-        let view = &self.0.stripes[usize::from(id.home)].view;
-        view.prefetch(self.0.spots.of(&id.id));
+    ) -> Result<IssuedSession, WriteError> {
+        let view = &self.locked_shards[usize::from(id.place)].view;
+        view.prefetch(self.spots.of(&id.id));
         let signed = self.sign(id);
-        view.prefetch_links(&self.0.spots);
-        self.with_room(id.home, || {
-            self.write(id.home, |shard, now| {
+        view.prefetch_links(&self.spots);
+        self.with_room(id.place, || {
+            self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
-                let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
+                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
                 shard.create(&newcomer, self.limit(), data, None, now)
             })
         })?;
@@ -62,29 +62,29 @@ impl SessionCache {
     pub(super) fn reissue(
         &self,
         old: &SessionId,
-        home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
+        place: Place,
+        verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        if self.has_home(old) { self.issue_in(home, verb) } else { Err(Error::Gone) }
+        if self.has_shard(old) { self.issue_in(place, verb) } else { Err(Error::Gone) }
     }
 
     /// Mints ids until one is free, and has a session take it.
     pub(super) fn issue_in(
         &self,
-        home: Home,
-        verb: impl Fn(&SessionId, &Stamp) -> Result<u32, Refusal>,
+        place: Place,
+        verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
         for _ in 0..MINTS {
             let (id, _) = self.mint()?;
-            let id = SessionId { id, home };
+            let id = SessionId { id, place };
             let signed = self.sign(id);
-            match self.with_room(home, || verb(&id, &signed.stamp)) {
+            match self.with_room(place, || verb(&id, &signed.stamp)) {
                 Ok(version) => {
                     let version = Version::new(version);
                     return Ok(IssuedSession { version, ..self.confirm(signed) });
                 }
-                Err(Refusal::Taken) => {}
-                Err(refusal) => return Err(self.refuse(refusal)),
+                Err(WriteError::IdTaken) => {}
+                Err(error) => return Err(self.public_error(error)),
             }
         }
         Err(self.full())
@@ -94,65 +94,63 @@ impl SessionCache {
     /// moved under several, between which others get the lock.
     pub(super) fn with_room<R>(
         &self,
-        home: Home,
-        verb: impl Fn() -> Result<R, Refusal>,
-    ) -> Result<R, Refusal> {
+        place: Place,
+        verb: impl Fn() -> Result<R, WriteError>,
+    ) -> Result<R, WriteError> {
         let answer = verb();
-        let Err(Refusal::Unfinished { words }) = answer else { return answer };
-        let is_made = |_| self.write(home, |shard, _| shard.make_hole(words));
+        let Err(WriteError::Unfinished { words }) = answer else { return answer };
+        let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
         let answer = if (0..HOLDS).any(is_made) { verb() } else { answer };
-        answer.map_err(|refusal| match refusal {
-            Refusal::Unfinished { .. } => Refusal::Full,
-            refusal => refusal,
+        answer.map_err(|error| match error {
+            WriteError::Unfinished { .. } => Error::Full.into(),
+            error => error,
         })
     }
 
-    /// The error of a refusal. That there was no room is counted.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Gone => Error::Gone,
-            Refusal::Rotated => Error::Rotated,
-            Refusal::Conflict => Error::Conflict,
-            Refusal::Over => Error::LifetimeOver,
-            Refusal::TooMany => Error::TooManySessions,
-            Refusal::Full | Refusal::Unfinished { .. } | Refusal::Taken => self.full(),
+    /// Returns the public error, and counts `Full`.
+    pub(super) fn public_error(&self, error: WriteError) -> Error {
+        match error {
+            WriteError::Verb(Error::Full) | WriteError::Unfinished { .. } | WriteError::IdTaken => {
+                self.full()
+            }
+            WriteError::Verb(error) => error,
         }
     }
 
     /// A new id, and two shards with the one that has more room first, drawn at random: in one
     /// call, since that is what takes the time.
-    pub(super) fn mint(&self) -> Result<(Id, [Home; 2]), Error> {
+    pub(super) fn mint(&self) -> Result<(Id, [Place; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
-        (self.0.settings.entropy)(&mut bytes)?;
+        (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
-        let homes = self.two_homes(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let places = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
         let [first, second] =
-            homes.map(|home| self.0.stripes[usize::from(home)].room.load(Relaxed));
-        let homes = if second > first { [homes[1], homes[0]] } else { homes };
-        Ok((Id::from_bytes(id), homes))
+            places.map(|place| self.locked_shards[usize::from(place)].room.load(Relaxed));
+        let places = if second > first { [places[1], places[0]] } else { places };
+        Ok((Id::from_bytes(id), places))
     }
 
     /// Two different shards, if there are two.
-    fn two_homes(&self, one: u16, other: u16) -> [Home; 2] {
-        let first = self.home(one);
-        let others = self.0.stripes.len() as u16 - 1;
+    fn two_places(&self, one: u16, other: u16) -> [Place; 2] {
+        let first = self.place(one);
+        let others = self.locked_shards.len() as u16 - 1;
         let step = other.checked_rem(others).map_or(0, |step| step + 1);
         [first, first ^ step]
     }
 
     /// Signs an id.
     fn sign(&self, id: SessionId) -> Signed {
-        let (parts, epoch) = self.0.keys.sign(id.home, &id.id);
-        let stamp = Stamp { id: id.id, tag: parts.tag, key: parts.key };
+        let (parts, epoch) = self.keys.sign(id.place, &id.id);
+        let stamp = TokenParts { id: id.id, tag: parts.tag, key: parts.key };
         Signed { id, parts, stamp, epoch }
     }
 
     /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
     /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
     fn confirm(&self, mut signed: Signed) -> IssuedSession {
-        while self.0.keys.epoch() != signed.epoch && !self.0.keys.verify(&signed.parts) {
+        while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
-            self.write(signed.id.home, |shard, _| shard.restamp(&signed.stamp));
+            self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
         }
         let version = Version::new(FIRST_VERSION);
         IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version }
@@ -161,9 +159,9 @@ impl SessionCache {
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
     /// ended before.
     pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
-        let Inner { idle_timeout, lifetime, .. } = *self.0;
+        let Inner { idle_timeout, lifetime, .. } = *self;
         let end = now.saturating_add(lifetime);
-        let Creation { created, horizon } = self.0.horizon.creation(now);
+        let Creation { created, horizon } = self.horizon.creation(now);
         shard.renew(horizon);
         let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
         self.change(times, now, timeouts, now)
@@ -171,11 +169,11 @@ impl SessionCache {
 
     /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
     pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
-        let cap = |span| to_tick(span).min(self.0.idle_timeout);
+        let cap = |span| to_tick(span).min(self.idle_timeout);
         let idle_timeout = timeouts.idle_timeout.map_or(times.idle_timeout, cap);
         // After several `end_all` in one tick, sessions are created in a tick to come.
         let start = start.min(now);
-        let latest = start.saturating_add(self.0.lifetime);
+        let latest = start.saturating_add(self.lifetime);
         let end = match timeouts.lifetime {
             None => times.end,
             Some(Lifetime::FromStart(span)) => start.saturating_add(to_tick(span)).min(latest),
@@ -189,7 +187,7 @@ impl SessionCache {
 struct Signed {
     id: SessionId,
     parts: Parts,
-    stamp: Stamp,
+    stamp: TokenParts,
     /// Which ring of keys signed it.
     epoch: u32,
 }
@@ -204,7 +202,7 @@ const HOLDS: usize = 64;
 #[cfg(all(test, not(sessile_loom)))]
 mod tests {
     use super::*;
-    use crate::KeyRing;
+    use crate::{KeyRing, SessionCache};
 
     #[test]
     fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
@@ -212,18 +210,18 @@ mod tests {
         let settings = SessionCache::builder().memory(8 << 20).keys(ring());
         let cache = settings.build().expect("settings that hold");
         for _ in 0..10 {
-            let (id, [home, _]) = cache.mint().expect("random bytes");
-            let signed = cache.sign(SessionId { id, home });
+            let (id, [place, _]) = cache.0.mint().expect("random bytes");
+            let signed = cache.0.sign(SessionId { id, place });
             // One fresh key in 256 has the number of one before.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
-            let made = cache.write(home, |shard, now| {
-                let times = cache.new_times(shard, Timeouts::new(), now);
-                let newcomer = Newcomer { stamp: signed.stamp, times, member: None, data: None };
-                shard.create(&newcomer, cache.limit(), b"data", None, now)
+            let made = cache.0.write(place, |shard, now| {
+                let times = cache.0.new_times(shard, Timeouts::new(), now);
+                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
+                shard.create(&newcomer, cache.0.limit(), b"data", None, now)
             });
             assert_eq!(made, Ok(()));
-            let issued = cache.confirm(signed);
+            let issued = cache.0.confirm(signed);
             let opens = |token: &Token| {
                 cache.open_token(token.as_str().as_bytes(), &mut bytes::BytesMut::new()).is_some()
             };

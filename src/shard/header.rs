@@ -5,8 +5,8 @@ use core::fmt;
 
 use super::{
     entry::{
-        AUTHENTICATED, CREATED, DATA, DEADLINES, HEAD, ID, IDLE_TIMEOUT, LENGTH_BITS, LENGTH_MASK,
-        Member, TAG, VERSION, user_words,
+        AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEAD, ID, IDLE_TIMEOUT, LENGTH_BITS,
+        LENGTH_MASK, TAG, VERSION, user_words,
     },
     region::Pair,
 };
@@ -14,10 +14,10 @@ use crate::{clock::Tick, cookie::Tag, id::Id};
 
 /// The words that a hit reads: the line, and the idle timeout before it.
 #[derive(Clone, Copy)]
-pub(crate) struct Line(pub(super) [u64; HEAD]);
+pub(crate) struct EntryHeader(pub(super) [u64; HEAD]);
 
 /// The fields of the words that a hit reads.
-pub(crate) trait Head {
+pub(crate) trait HeaderFields {
     /// A word of an entry, one of those.
     fn word(&self, word: u32) -> u64;
 
@@ -27,10 +27,10 @@ pub(crate) trait Head {
     }
 
     #[inline(always)]
-    fn stamp(&self) -> Stamp {
+    fn stamp(&self) -> TokenParts {
         let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
-        Stamp { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
+        TokenParts { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
     }
 
     /// When the session is refused at the latest, if nothing moves it.
@@ -82,11 +82,11 @@ pub(crate) trait Head {
 
 /// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
 #[derive(Clone, Copy)]
-pub(crate) struct Facts([u64; FACTS]);
+pub(crate) struct EntryMeta([u64; FACTS]);
 
-impl Facts {
+impl EntryMeta {
     #[inline(always)]
-    pub(crate) fn of(head: &impl Head) -> Self {
+    pub(crate) fn of(head: &impl HeaderFields) -> Self {
         let [first, second, third, fourth] = [DEADLINES, VERSION, CREATED, AUTHENTICATED];
         Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
     }
@@ -107,21 +107,21 @@ impl Facts {
     }
 }
 
-impl fmt::Debug for Facts {
+impl fmt::Debug for EntryMeta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.times().fmt(f)
     }
 }
 
-impl Head for Facts {
+impl HeaderFields for EntryMeta {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
-        let place = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
-        self.0[place as usize]
+        let slot = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
+        self.0[slot as usize]
     }
 }
 
-impl Head for Line {
+impl HeaderFields for EntryHeader {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
         self.0[(word - IDLE_TIMEOUT) as usize]
@@ -130,7 +130,7 @@ impl Head for Line {
 
 /// What a token says of a session, and the entry keeps.
 #[derive(Clone, Copy)]
-pub(crate) struct Stamp {
+pub(crate) struct TokenParts {
     pub(crate) id: Id,
     pub(crate) tag: Tag,
     pub(crate) key: u8,
@@ -197,7 +197,7 @@ impl Flags {
     }
 
     /// The flags of a new session.
-    pub(super) fn of(member: Option<&Member<'_>>, times: &Times) -> Self {
+    pub(super) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
         let Some(member) = member else { return Self::NONE };
         let start = if member.start == times.created {
             Self::NONE
@@ -234,7 +234,7 @@ impl Flags {
     /// The length of the label in bytes, of a session with a user.
     #[inline]
     pub(crate) fn label(self) -> Option<usize> {
-        self.has(Self::USER).then_some((self.0 >> LABEL) as usize & LABEL_MOST)
+        self.has(Self::USER).then_some((self.0 >> LABEL) as usize & MAX_LABEL_BITS)
     }
 
     /// Where the data begins, in words behind the entry's offset.
@@ -257,6 +257,6 @@ const USES: u32 = 12;
 const ASSURANCE: u32 = 16;
 const LABEL: u32 = 24;
 /// What six bits can say.
-pub(super) const LABEL_MOST: usize = 63;
+pub(super) const MAX_LABEL_BITS: usize = 63;
 /// How many of the words of a head say more than id and tag.
 const FACTS: usize = (DATA - DEADLINES) as usize + 1;

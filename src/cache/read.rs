@@ -6,17 +6,17 @@ use core::hint;
 use bytes::BytesMut;
 
 use super::{
-    Inner, Record, SessionCache, Stripe, Version,
+    Inner, LockedShard, Record, Version,
     aliases::{Reuses, Step},
     stats::Cause,
 };
 use crate::{
     cookie::Parts,
     id::{Id, SessionId},
-    shard::{Found, Miss, Moment, News, Proof, entry::Head},
+    shard::{AccessUpdate, Hit, Miss, Proof, ReadError, ReadTime, entry::HeaderFields},
 };
 
-impl SessionCache {
+impl Inner {
     /// Parses, finds and proves one candidate.
     ///
     /// A tag equal to the one kept, under a key that is valid, proves a token.
@@ -27,7 +27,7 @@ impl SessionCache {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let Inner { keys, settings, counters, .. } = &*self.0;
+        let Inner { keys, settings, counters, .. } = self;
         let Some(token) = Parts::parse(value) else {
             counters.count(Cause::Malformed);
             return None;
@@ -35,34 +35,33 @@ impl SessionCache {
         if settings.verify_first || !keys.is_valid(token.key) {
             return self.verify_whole(&token, reuses, buffer);
         }
-        let id = SessionId { id: token.id, home: token.home };
+        let id = SessionId { id: token.id, place: token.place };
         let proof = Proof::Tag { tag: token.tag, key: token.key };
-        match self.glance(&id, &proof, buffer) {
+        match self.try_read(&id, &proof, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
-            Err(unsettled) => self.verify_further(&token, &proof, unsettled, reuses, buffer),
+            Err(error) => self.verify_slowly(&token, &proof, error, reuses, buffer),
         }
     }
 
-    /// What a glance did not settle.
+    /// Continues where the first attempt to read found no session.
     #[cold]
-    fn verify_further(
+    fn verify_slowly(
         &self,
         token: &Parts,
         proof: &Proof,
-        unsettled: Unsettled,
+        error: ReadError,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let id = SessionId { id: token.id, home: token.home };
-        match self.settle(&id, proof, unsettled, reuses, buffer) {
+        let id = SessionId { id: token.id, place: token.place };
+        match self.read_with_retry(&id, proof, error, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(Miss::Unproven | Miss::Absent) => self.verify_whole(token, reuses, buffer),
             Err(miss) => self.reject(miss.into()),
         }
     }
 
-    /// The whole MAC is computed before anything is said of a token whose tag is not the one kept, or
-    /// whose id is not there.
+    /// Computes the whole MAC of a token whose tag is not the stored one, or whose id is not in the cache.
     #[cold]
     fn verify_whole(
         &self,
@@ -70,15 +69,11 @@ impl SessionCache {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        if !self.0.keys.verify(token) {
+        if !self.keys.verify(token) {
             return self.reject(Cause::Forged);
         }
-        let id = SessionId { id: token.id, home: token.home };
-        let proof = &Proof::Given;
-        let found = self
-            .glance(&id, proof, buffer)
-            .or_else(|unsettled| self.settle(&id, proof, unsettled, reuses, buffer));
-        match found {
+        let id = SessionId { id: token.id, place: token.place };
+        match self.read(&id, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(miss) => self.reject(miss.into()),
         }
@@ -87,87 +82,97 @@ impl SessionCache {
     /// Counts why a candidate opens nothing. A reuse is counted when the others were tried.
     fn reject(&self, cause: Cause) -> Option<Record> {
         if cause != Cause::Reused {
-            self.0.counters.count(cause);
+            self.counters.count(cause);
         }
         None
     }
 
-    /// The same of a read by a bare id.
+    /// Reads by an id, after the first attempt found no session.
     #[cold]
-    pub(super) fn load_further(
+    pub(super) fn load_slowly(
         &self,
         id: &SessionId,
-        unsettled: Unsettled,
+        error: ReadError,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
         let mut reuses = Reuses::default();
-        let found = match self.settle(id, &Proof::Given, unsettled, &mut reuses, buffer) {
+        let found = match self.read_with_retry(id, &Proof::Given, error, &mut reuses, buffer) {
             Ok(found) => Some(self.hit(*id, &found)),
             Err(miss) => self.reject(miss.into()),
         };
         self.answer(found, &reuses, buffer)
     }
 
-    /// Reads from the shard of an id, if there is that shard, as far as that goes at once and without its lock.
-    //
-    // What is found here meets nothing that was found otherwise until it is a record, so it stays in
-    // registers: through memory, in pieces of several sizes, it took a quarter of the time of a hit.
-    #[inline(always)]
-    pub(super) fn glance(
+    /// Reads by an id that the caller may use.
+    fn read(
         &self,
         id: &SessionId,
-        proof: &Proof,
-        buffer: &mut BytesMut,
-    ) -> Result<Found, Unsettled> {
-        let spot = self.0.spots.of(&id.id);
-        let Some(stripe) = self.0.stripes.get(usize::from(id.home)) else {
-            return Err(Unsettled(Some(Miss::Absent)));
-        };
-        match stripe.view.read(spot, &id.id, proof, || self.moment(), buffer) {
-            Some(Ok(found)) => {
-                if found.news != News::None {
-                    self.note(stripe, &id.id, found.news);
-                }
-                Ok(found)
-            }
-            answer => Err(Unsettled(answer.and_then(Result::err))),
-        }
-    }
-
-    /// What a glance leaves: another where somebody was writing, under the lock at last, and a miss as it is, unless
-    /// only the lock can tell.
-    pub(super) fn settle(
-        &self,
-        id: &SessionId,
-        proof: &Proof,
-        mut unsettled: Unsettled,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        for round in 1.. {
-            match unsettled.0 {
-                Some(Miss::Rotated) => break,
-                Some(miss) => return Err(miss),
-                None if round == ROUNDS => break,
-                None => hint::spin_loop(),
+    ) -> Result<Hit, Miss> {
+        let proof = &Proof::Given;
+        self.try_read(id, proof, buffer)
+            .or_else(|error| self.read_with_retry(id, proof, error, reuses, buffer))
+    }
+
+    /// Makes one attempt to read, without a lock.
+    //
+    // The result stays in registers until it becomes a record, because no other path joins here. Passing it through
+    // memory took a quarter of the time of a hit.
+    #[inline(always)]
+    pub(super) fn try_read(
+        &self,
+        id: &SessionId,
+        proof: &Proof,
+        buffer: &mut BytesMut,
+    ) -> Result<Hit, ReadError> {
+        let spot = self.spots.of(&id.id);
+        let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
+            return Err(ReadError::Miss(Miss::Absent));
+        };
+        let found = locked.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
+        if found.news != AccessUpdate::None {
+            self.note(locked, &id.id, found.news);
+        }
+        Ok(found)
+    }
+
+    /// Retries a torn read, and at last reads under the lock. A miss is returned as it is, unless only the lock can
+    /// decide it.
+    #[cold]
+    pub(super) fn read_with_retry(
+        &self,
+        id: &SessionId,
+        proof: &Proof,
+        first: ReadError,
+        reuses: &mut Reuses,
+        buffer: &mut BytesMut,
+    ) -> Result<Hit, Miss> {
+        let mut error = first;
+        for attempt in 1.. {
+            match error {
+                ReadError::Miss(Miss::Rotated) => break,
+                ReadError::Miss(miss) => return Err(miss),
+                ReadError::Torn if attempt == MAX_ATTEMPTS => break,
+                ReadError::Torn => hint::spin_loop(),
             }
-            match self.glance(id, proof, buffer) {
+            match self.try_read(id, proof, buffer) {
                 Ok(found) => return Ok(found),
-                Err(again) => unsettled = again,
+                Err(again) => error = again,
             }
         }
-        self.find_locked(id, proof, reuses, buffer)
+        self.read_locked(id, proof, reuses, buffer)
     }
 
     #[inline(always)]
-    fn moment(&self) -> Moment {
-        Moment { now: self.now(), horizon: self.horizon() }
+    fn moment(&self) -> ReadTime {
+        ReadTime { now: self.now(), horizon: self.horizon() }
     }
 
     /// The record of what was found, written once, where it is to be.
     #[inline(always)]
-    pub(super) fn hit(&self, id: SessionId, found: &Found) -> Record {
-        self.0.counters.count(Cause::Hit);
+    pub(super) fn hit(&self, id: SessionId, found: &Hit) -> Record {
+        self.counters.count(Cause::Hit);
         Record {
             id,
             version: Version::new(found.facts.version()),
@@ -178,23 +183,25 @@ impl SessionCache {
         }
     }
 
-    /// Reads where writers were in the way, of which there are none under the lock, or by an id that the session
-    /// had before.
+    /// Reads under the lock, where no writer interferes and the target of an alias can be followed.
     #[cold]
-    fn find_locked(
+    fn read_locked(
         &self,
         id: &SessionId,
         proof: &Proof,
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
-    ) -> Result<Found, Miss> {
-        let stripe = &self.0.stripes[usize::from(id.home)];
-        self.write(id.home, |shard, now| {
-            let moment = Moment { now, horizon: self.horizon() };
+    ) -> Result<Hit, Miss> {
+        let locked = &self.locked_shards[usize::from(id.place)];
+        self.write(id.place, |shard, now| {
+            let moment = ReadTime { now, horizon: self.horizon() };
             let mut read = |id, proof| {
-                let spot = self.0.spots.of(id);
-                let answer = stripe.view.read(spot, id, proof, || moment, buffer);
-                answer.unwrap_or(Err(Miss::Absent))
+                let spot = self.spots.of(id);
+                locked.view.read(spot, id, proof, || moment, buffer).map_err(|error| match error {
+                    ReadError::Miss(miss) => miss,
+                    // No writer interferes under the lock.
+                    ReadError::Torn => Miss::Absent,
+                })
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
@@ -203,11 +210,11 @@ impl SessionCache {
                         reuses.note(Step { id: *id, to: shard.next_step(*id, now) });
                     }
                     let found = read(&current?, &Proof::Given)?;
-                    Ok(Found { facts: found.facts.by_alias(), ..found })
+                    Ok(Hit { facts: found.facts.by_alias(), ..found })
                 }
                 answer => answer,
             }?;
-            if found.news != News::None {
+            if found.news != AccessUpdate::None {
                 // It was just found.
                 let _ = shard.touch(&id.id, now);
             }
@@ -220,10 +227,10 @@ impl SessionCache {
     ///
     /// The time is read again under the lock: a session that another read has seen expired stays so.
     #[cold]
-    fn note(&self, stripe: &Stripe, id: &Id, news: News) {
+    fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
-            News::Touch => Some(stripe.shard.lock()),
-            _ => stripe.shard.try_lock(),
+            AccessUpdate::Touch => Some(locked.shard.lock()),
+            _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
             shard.renew(self.horizon());
@@ -243,15 +250,12 @@ impl SessionCache {
     ) -> Option<Record> {
         if found.is_none() {
             buffer.clear();
-            self.0.counters.count(Cause::Miss);
+            self.counters.count(Cause::Miss);
             self.act_on(reuses);
         }
         found
     }
 }
-
-/// What came of a glance that found nothing: why, or nothing if somebody was writing.
-pub(super) struct Unsettled(Option<Miss>);
 
 impl From<Miss> for Cause {
     fn from(miss: Miss) -> Self {
@@ -264,5 +268,5 @@ impl From<Miss> for Cause {
     }
 }
 
-/// Attempts before the lock is taken: writers are odd for less than a microsecond.
-const ROUNDS: usize = 4;
+/// Attempts before the lock is taken: a writer interferes for less than a microsecond.
+const MAX_ATTEMPTS: usize = 4;

@@ -3,10 +3,10 @@
 use super::{
     Advanced, Ended, Shard,
     aliases::{Family, Lead},
-    entry::{Entry, Head, WHEEL},
-    index::Place,
+    entry::{Entry, HeaderFields, WHEEL},
+    eviction::Queue,
+    index::Slot,
     list,
-    queues::Queue,
     region::Offset,
 };
 use crate::{
@@ -20,7 +20,7 @@ impl Shard {
     /// Ends all sessions that were created before a tick, in no time.
     pub(crate) fn renew(&mut self, horizon: Tick) {
         if horizon > self.queues.horizon() {
-            let ended = self.queues.condemn(&self.region, horizon);
+            let ended = self.queues.revoke_before(&self.region, horizon);
             self.counts.ended += u64::from(ended);
         }
     }
@@ -28,7 +28,7 @@ impl Shard {
     /// Destroys the session to which an id leads, or says where to go on.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
         match self.lead(id, now) {
-            Lead::Session(at) if self.bury(at, EndReason::Requested, now) => Ended::Session,
+            Lead::Session(at) if self.end_entry(at, EndReason::Requested, now) => Ended::Session,
             Lead::Away(target) => Ended::Alias(target),
             Lead::Session(_) | Lead::Nothing => Ended::Nothing,
         }
@@ -52,7 +52,7 @@ impl Shard {
             self.conflict(at, now);
             return Err(Error::Conflict);
         }
-        self.bury(at, EndReason::Requested, now);
+        self.end_entry(at, EndReason::Requested, now);
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Shard {
         };
         self.tell(EventKind::Reused, at, now);
         if ends {
-            self.bury(at, EndReason::Reused, now);
+            self.end_entry(at, EndReason::Reused, now);
         }
         Ended::Session
     }
@@ -88,31 +88,31 @@ impl Shard {
                 continue;
             }
             let queue = self.queues.of(entry);
-            if !matches!(queue, Queue::Aliases | Queue::Condemned) {
+            if !matches!(queue, Queue::Aliases | Queue::Revoked) {
                 done.expired += 1;
                 self.count_expiry(link - WHEEL, now);
             }
             self.discard(link - WHEEL);
         }
         while done.visited < budget
-            && let Some(at) = self.queues.condemned(&self.region)
+            && let Some(at) = self.queues.revoked(&self.region)
         {
             done.visited += 1;
             self.discard(at);
         }
         let is_due = is_due && self.wheel.is_due(now);
-        done.more = is_due || self.queues.condemned(&self.region).is_some();
+        done.more = is_due || self.queues.revoked(&self.region).is_some();
         done
     }
 
     /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
-    pub(super) fn bury(&mut self, at: Offset, why: EndReason, now: Tick) -> bool {
+    pub(super) fn end_entry(&mut self, at: Offset, why: EndReason, now: Tick) -> bool {
         let is_live = self.is_live(at, now);
         if is_live {
             self.counts.ended += 1;
             self.tell(EventKind::Ended(why), at, now);
             self.leave_family_to_user(at);
-        } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Condemned {
+        } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Revoked {
             self.count_expiry(at, now);
         }
         self.discard(at);
@@ -135,29 +135,29 @@ impl Shard {
 
     /// Frees an entry whose place in the index is not known.
     pub(super) fn discard(&mut self, at: Offset) {
-        if let Some(place) = self.place_of(at) {
-            self.remove(place, at);
+        if let Some(slot) = self.slot_of(at) {
+            self.remove(slot, at);
         }
     }
 
     /// Where an entry stands in the index.
-    pub(super) fn place_of(&self, at: Offset) -> Option<Place> {
+    pub(super) fn slot_of(&self, at: Offset) -> Option<Slot> {
         let spot = self.index.spot(&Entry::at(&self.region, at).id());
         let found = self.index.find(spot, |offset| offset == at);
         debug_assert!(found.is_some(), "every entry stands in the index");
-        found.map(|(place, _)| place)
+        found.map(|(slot, _)| slot)
     }
 
     /// Frees an entry: out of everything, wiped, its block given back.
-    pub(super) fn remove(&mut self, place: Place, at: Offset) {
-        self.delist(place, at);
+    pub(super) fn remove(&mut self, slot: Slot, at: Offset) {
+        self.unlink(slot, at);
         Entry::at(&self.region, at).wipe();
         self.heap.give(&self.region, at);
     }
 
     /// Takes an entry out of everything but its block.
-    pub(super) fn delist(&mut self, place: Place, at: Offset) {
-        self.index.remove(place);
+    pub(super) fn unlink(&mut self, slot: Slot, at: Offset) {
+        self.index.remove(slot);
         if list::is_linked(&self.region, at + WHEEL) {
             self.wheel.unfile(&self.region, at + WHEEL);
         }

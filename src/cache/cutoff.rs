@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// A horizon that only moves on. Each access is of one word, and orders nothing else.
-pub(super) struct Horizon(AtomicU64);
+pub(super) struct RevocationCutoff(AtomicU64);
 
-impl Horizon {
+impl RevocationCutoff {
     pub(super) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
@@ -43,7 +43,7 @@ impl Horizon {
     }
 
     /// Ends all that was created until now. Returns the new horizon.
-    pub(super) fn move_on(&self, now: Tick) -> Tick {
+    pub(super) fn advance(&self, now: Tick) -> Tick {
         let beyond = |word| {
             let Pair { low: horizon, high: last } = Pair::unpack(word);
             Pair::new(horizon.max(last).max(now).saturating_add(1), last)

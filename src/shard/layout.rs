@@ -6,31 +6,31 @@
 //! ```
 
 use super::{
-    entry::{Entry, LABEL_LIMIT},
-    heap::Heap,
-    index::{Index, Spots},
-    queues::{Queues, Tally},
+    entry::{Entry, MAX_LABEL_LEN},
+    eviction::{Queues, Usage},
+    index::{Index, IndexHasher},
     region::{LINE, Offset, WORD},
+    tlsf::Heap,
     wheel::Wheel,
 };
 
 /// How a shard's bytes are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct Layout {
     pub(super) lines: u32,
     pub(super) words: u32,
     /// How many words of the heap are kept for sessions with a user.
     floor: u32,
 }
 
-impl Plan {
+impl Layout {
     /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Self::MOST);
         let session = Entry::size(MEAN_DATA, None) as usize * WORD + WORD / SESSIONS_PER_BUCKET;
         let line = Index::footprint(1) - Index::footprint(0);
         let lines = bytes / (session * Index::FILL as usize + line);
-        let lines = (lines as u32).max(Index::FEWEST);
+        let lines = (lines as u32).max(Index::MIN_BUCKETS);
         let rest = bytes.saturating_sub(Index::footprint(lines));
         let words = (rest / WORD) as u32;
         Self { lines, words: words - words % LINE, floor: 0 }
@@ -38,19 +38,19 @@ impl Plan {
 
     /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
     /// without, of so many bytes of data.
-    pub(crate) fn with_floor(self, words: usize, len: usize) -> Option<Self> {
-        let is_low = words <= self.highest_floor(len);
+    pub(crate) fn with_reservation(self, words: usize, len: usize) -> Option<Self> {
+        let is_low = words <= self.max_reservation(len);
         is_low.then_some(Self { floor: words as u32, ..self })
     }
 
     /// The most words that can be kept so.
-    pub(crate) fn highest_floor(&self, len: usize) -> usize {
-        self.heap_words().saturating_sub((block(len) + Heap::MOST_OVER) as usize)
+    pub(crate) fn max_reservation(&self, len: usize) -> usize {
+        self.heap_words().saturating_sub((block(len) + Heap::MAX_OVER) as usize)
     }
 
     /// The fewest bytes that can hold one session of so many bytes of data.
     pub(crate) fn least(len: usize) -> usize {
-        let block = Entry::size(len, Some(LABEL_LIMIT)).max(Heap::SMALLEST) as usize;
+        let block = Entry::size(len, Some(MAX_LABEL_LEN)).max(Heap::SMALLEST) as usize;
         let mut bytes = block * WORD;
         while Self::new(bytes).heap_words() < block {
             bytes += 64 * WORD;
@@ -67,16 +67,16 @@ impl Plan {
     }
 
     /// How ids come to their spots in the index of such a shard.
-    pub(crate) fn spots(&self, keys: [u64; 4]) -> Spots {
-        Spots::new(self.lines, keys)
+    pub(crate) fn spots(&self, keys: [u64; 4]) -> IndexHasher {
+        IndexHasher::new(self.lines, keys)
     }
 
     /// How many anonymous sessions of so many bytes fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
         let (entries, words) = (self.lines * Index::FILL, self.heap_words() as u32);
-        let mut all = Tally { entries, words };
+        let mut all = Usage { entries, words };
         if let Some(ceiling) = self.ceiling() {
-            all = Tally { words: ceiling.words - Heap::MOST_OVER, ..ceiling };
+            all = Usage { words: ceiling.words - Heap::MAX_OVER, ..ceiling };
         }
         (all.words / block(len)).min(all.entries) as usize
     }
@@ -84,14 +84,14 @@ impl Plan {
     /// What aliases and anonymous sessions may come to: what the floor leaves of the heap, and the same
     /// share of the places in the index; two at least, so that one of them can be rotated. `None` without
     /// a floor.
-    pub(super) fn ceiling(&self) -> Option<Tally> {
+    pub(super) fn ceiling(&self) -> Option<Usage> {
         if self.floor == 0 {
             return None;
         }
         let all = self.heap_words() as u64;
         let words = all - u64::from(self.floor);
         let entries = u64::from(self.lines * Index::FILL) * words / all;
-        Some(Tally { entries: (entries as u32).max(2), words: words as u32 })
+        Some(Usage { entries: (entries as u32).max(2), words: words as u32 })
     }
 
     /// Where the slots of the wheel begin: offset 0 is nobody's.

@@ -1,0 +1,37 @@
+//! MACs against forged forms, for adapters: under keys of their own that are derived from the key ring.
+//!
+//! It does not know how a form carries a MAC.
+
+use sha2::{Digest, Sha256};
+
+use super::SessionCache;
+use crate::id::SessionId;
+
+/// For adapters, which document how they use it; no promise holds for it.
+impl SessionCache {
+    /// Returns a one-way hash of an id, to which a form's MAC is bound. It can be stored, because it does not reveal the
+    /// id.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn form_binding(&self, id: &SessionId) -> [u8; 16] {
+        let hash = Sha256::new().chain_update(BINDING).chain_update(id.id.to_bytes()).finalize();
+        core::array::from_fn(|at| hash[at])
+    }
+
+    /// Returns the MAC of a binding under the first key of the ring.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn form_mac(&self, binding: &[u8; 16]) -> [u8; 16] {
+        self.0.keys.form_mac(binding)
+    }
+
+    /// Returns true if the MAC of a binding is right under any key of the ring.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn verify_form_mac(&self, binding: &[u8; 16], mac: &[u8; 16]) -> bool {
+        self.0.keys.verify_form_mac(binding, mac)
+    }
+}
+
+/// Separates this hash from others of an id.
+const BINDING: &[u8] = b"sessile form binding v1";
