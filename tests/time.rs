@@ -145,7 +145,8 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
             match step % 3 {
                 0 => made.version = cache.set_timeouts(&made.id, made.version, longest).unwrap(),
                 1 => {
-                    made = cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap()
+                    made =
+                        cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap();
                 }
                 _ => assert!(opens(&cache, &made.token)),
             }

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 
 use http::{HeaderMap, StatusCode, header};
-use sessile::{CreateOptions, Error, SessionCache, SignInOptions};
+use sessile::{Error, SessionCache};
 use sessile_web::adapter::ready;
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};

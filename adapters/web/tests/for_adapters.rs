@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, StatusCode, header::SET_COOKIE};
-use sessile::{CreateOptions, KeyRing, SessionCache};
+use sessile::{KeyRing, SessionCache};
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{SessionManager, SessionRequest};
 

@@ -5,9 +5,7 @@
 mod support;
 
 use http::StatusCode;
-use sessile::{
-    CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy, SignInOptions,
-};
+use sessile::{CreateOptions, Error, ManualClock, SessionCache, SessionId, SessionLimitPolicy};
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{CommitError, Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};

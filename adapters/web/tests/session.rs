@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
-use sessile::CreateOptions;
 use sessile_web::adapter::{SessionExt, ready};
 use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, cache};
