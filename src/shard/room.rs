@@ -222,7 +222,10 @@ impl Shard {
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
             counts.moved += 1;
-            counts.moved_words += u64::from(moved.words());
+            #[cfg(feature = "internals")]
+            {
+                counts.moved_words += u64::from(moved.words());
+            }
         })
     }
 }
