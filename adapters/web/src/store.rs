@@ -79,19 +79,25 @@ impl State {
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
-        let is_due = phase == Phase::Commit && self.is_due(request);
-        !self.changes.is_empty() || !self.wishes.is_none() || is_due
+        !self.changes.is_empty()
+            || !self.wishes.is_none()
+            || phase == Phase::Commit && self.is_due(request)
     }
 
     /// Returns true if a session that was read has had its id for as long as it may.
     fn is_due(&self, request: &Request) -> bool {
-        let every = request.sessions.rotates_every().filter(|_| !self.detached);
-        let record = if let Stored::Live(live) = &self.stored { live.record } else { None };
-        every.zip(record).is_some_and(|(every, record)| record.id_age() >= every)
+        let (Some(every), Stored::Live(live)) = (request.sessions.rotates_every(), &self.stored)
+        else {
+            return false;
+        };
+        !self.detached && live.record.as_ref().is_some_and(|record| record.id_age() >= every)
     }
 
     /// Returns the key by which this request names another user than what is stored, if it does.
     fn renamed(&mut self, request: &Request) -> Option<&str> {
+        if request.sessions.identity_keys().is_empty() {
+            return None;
+        }
         let live = self.stored.live(request);
         let stored = live.map(|live| live.data.clone()).unwrap_or_default();
         self.renamed_in(request, &stored)
