@@ -6,8 +6,10 @@ mod aliases;
 mod build;
 mod exposition;
 mod horizon;
+mod issuing;
 mod maintenance;
 mod new_session;
+mod reading;
 mod record;
 mod route;
 mod sign_in;
@@ -25,9 +27,9 @@ use crate::{
     config::{Builder, Deadlines, Grace},
     cookie::{KeyRing, Keys, MAX_CANDIDATES, Prf, Reader},
     error::{Error, KeyError},
-    events::{Event, Journal, What, Why},
+    events::{Event, Journal},
     id::SessionId,
-    shard::{Newcomer, Plan, Proof, Refusal, Shard, Spots, View},
+    shard::{Plan, Proof, Shard, Spots, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
 use aliases::{Reuses, Step};
@@ -123,37 +125,6 @@ impl SessionCache {
         Ok(made)
     }
 
-    fn create_anonymous(&self, deadlines: Deadlines, data: &[u8]) -> Result<Issued, Error> {
-        let now = self.now();
-        let times = self.new_times(deadlines, now);
-        let create_at = |id: SessionId| {
-            let view = &self.0.stripes[usize::from(id.home)].view;
-            view.prefetch(self.0.spots.of(&id.id));
-            let (issued, stamp) = self.issue(id);
-            view.prefetch_links(&self.0.spots);
-            let newcomer = Newcomer { stamp, times, member: None, data: None };
-            self.write(issued.id.home, |shard| {
-                shard.create(&newcomer, self.limit(), data, None, now)
-            })?;
-            view.prefetch_victim();
-            Ok(issued)
-        };
-        for _ in 0..MINTS {
-            let (id, [emptier, other]) = self.mint()?;
-            let made = create_at(SessionId { id, home: emptier });
-            let made = match made {
-                Err(Refusal::Full) if other != emptier => create_at(SessionId { id, home: other }),
-                made => made,
-            };
-            match made {
-                Ok(issued) => return Ok(issued),
-                Err(Refusal::Taken) => {}
-                Err(_) => break,
-            }
-        }
-        Err(self.full())
-    }
-
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at most
     /// four candidates that verifies and is live. Its data is copied into the buffer, which is empty on
     /// any other answer. Nothing is allocated unless the buffer is too small for the data.
@@ -198,9 +169,12 @@ impl SessionCache {
     /// [`Full`](Error::Full). Then nothing was changed.
     pub fn save(&self, id: &SessionId, version: u32, data: &[u8]) -> Result<u32, Error> {
         self.check_len(data)?;
-        let now = self.now();
-        let saved = self.write_to(id, |shard| shard.save(&id.id, version, data, now));
-        if saved == Err(Error::Full) { Err(self.full()) } else { saved }
+        if !self.has_home(id) {
+            return Err(Error::Gone);
+        }
+        let save = |shard: &mut Shard, now| shard.save(&id.id, version, data, now);
+        let saved = self.with_room(id.home, || self.write(id.home, save));
+        saved.map_err(|refusal| self.refuse(refusal))
     }
 
     /// Counts as activity, and changes nothing else.
@@ -208,8 +182,7 @@ impl SessionCache {
     /// # Errors
     /// [`Gone`](Error::Gone).
     pub fn touch(&self, id: &SessionId) -> Result<(), Error> {
-        let now = self.now();
-        self.write_to(id, |shard| shard.touch(&id.id, now))
+        self.write_to(id, |shard, now| shard.touch(&id.id, now))
     }
 
     /// Gives a session timeouts of its own, from now on, and counts as activity; the lifetime counts from its
@@ -218,17 +191,18 @@ impl SessionCache {
     /// # Errors
     /// [`Gone`](Error::Gone).
     pub fn set_deadlines(&self, id: &SessionId, deadlines: Deadlines) -> Result<(), Error> {
-        let now = self.now();
-        let change = |times, start| self.change(times, start, deadlines, now);
-        self.write_to(id, |shard| shard.set_times(&id.id, now, change))
+        self.write_to(id, |shard, now| {
+            let change = |times, start| self.change(times, start, deadlines, now);
+            shard.set_times(&id.id, now, change)
+        })
     }
 
     /// Gives a session a new id. Within the grace, and the session's idle timeout, the old one still opens it,
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
     /// follows it to the new one, and so that its use shows: as [`reused`](Refused::reused), as an
-    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. The
-    /// lifetime stays as it is.
+    /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
+    /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///
     /// ```
     /// use std::time::Duration;
@@ -260,27 +234,27 @@ impl SessionCache {
         if grace.0 > limit {
             return Err(Error::GraceTooLong { given: grace.0, limit });
         }
-        let (now, grace) = (self.now(), to_tick(grace.0));
-        self.reissue(id, id.home, |issued, stamp| {
-            self.write(id.home, |shard| shard.rotate(&id.id, stamp, &issued.id, grace, now))
+        let grace = to_tick(grace.0);
+        self.reissue(id, id.home, |new, stamp| {
+            self.write(id.home, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
         })
     }
 
     /// Destroys a session, by its id or by one that it had before it was rotated. Says whether there was
     /// one. When this has returned, no read finds it.
     pub fn end(&self, id: &SessionId) -> bool {
-        let now = self.now();
-        self.follow(Step::from(*id), |shard, id| shard.end(id, now))
+        self.follow(Step::from(*id), Shard::end)
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
-    /// any whose creation was answered before the call; what is created afterwards is there. Their memory is given
+    /// any whose creation was answered before the call; what is created afterwards is there. The
+    /// [event](Event::cutoff) tells the one from the other. Their memory is given
     /// back by and by, and before that to whoever needs it.
     pub fn end_all(&self) {
         let now = self.now();
-        // What matters is this one word: whoever begins afterwards reads it.
-        self.0.horizon.move_on(now);
-        self.0.journal.note(|| Event::new(What::Ended(Why::All), None, now));
+        // What matters is this one word: a verb that begins afterwards reads it.
+        let cutoff = self.0.horizon.move_on(now);
+        self.0.journal.note(|| Event::of_all(cutoff, now));
     }
 
     /// The oldest event that the application has not taken yet. Events are kept if the cache was built with
@@ -313,8 +287,7 @@ impl SessionCache {
     /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
     /// changed.
     pub fn end_if(&self, id: &SessionId, version: u32) -> Result<(), Error> {
-        let now = self.now();
-        self.write_to(id, |shard| shard.end_if(&id.id, version, now))
+        self.write_to(id, |shard, now| shard.end_if(&id.id, version, now))
     }
 
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
@@ -352,12 +325,15 @@ impl SessionCache {
     }
 
     /// Replaces the keys while the cache runs: the first signs from now on, all verify, and what only a
-    /// retired key had signed is refused.
+    /// retired key had signed is refused. What a verb issues after this has returned is signed by a key of the ring.
+    ///
+    /// Of 256 key numbers a retired key occupies one until no session can keep a tag of it: for the cache's lifetime and
+    /// idle timeout. A fresh key that has such a number is [`UsedNumber`](KeyError::UsedNumber): draw another.
     ///
     /// # Errors
     /// What is wrong with the ring; then the old one stays.
     pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
-        self.0.keys.set(keys)
+        self.0.keys.set(keys, || self.now())
     }
 
     /// How many sessions there are. Expired ones count until their memory is given back.
@@ -430,11 +406,19 @@ impl SessionCache {
         chains.max().unwrap_or(0)
     }
 
+    /// How many words were moved to make room. For tests.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn moved_words(&self) -> u64 {
+        self.shards().map(|shard| shard.counts().moved_words).sum()
+    }
+
     /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn panic_in(&self, id: &SessionId) {
-        self.write(id.home, |shard| shard.panic_in(&id.id));
+        self.write(id.home, |shard, _| shard.panic_in(&id.id));
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
@@ -463,7 +447,3 @@ impl fmt::Debug for SessionCache {
             .finish_non_exhaustive()
     }
 }
-
-/// How often an id is minted before the answer is that there is no room. Both lines of an id are full
-/// twice in ten thousand times, three quarters full as the index is at most.
-const MINTS: usize = 8;

@@ -214,8 +214,9 @@ pub enum KeyError {
         /// The one before it with that number.
         first: usize,
     },
-    /// A key has the key number of another that this cache used before. Were it let in, tags of the
-    /// retired key would be taken for its own.
+    /// A key has the key number of another that this cache used before, and of which a session may still keep a tag:
+    /// until the cache's lifetime and idle timeout have passed since that one was retired. Were it let in, tags of the
+    /// retired key would be taken for its own. It says nothing against the key; another will do.
     UsedNumber {
         /// Which key.
         position: usize,

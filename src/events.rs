@@ -25,6 +25,9 @@ pub struct Event {
     /// To which session; `None` if it happened to all of them.
     pub handle: Option<Handle>,
     tick: Tick,
+    /// Of the end of all sessions, by how many ticks the cutoff is later: more than one after several in one tick.
+    /// Three bytes of it fit where there is padding.
+    lead: [u8; 3],
 }
 
 /// What happened to a session.
@@ -69,13 +72,50 @@ pub enum Why {
 
 impl Event {
     pub(crate) fn new(what: What, handle: Option<Handle>, tick: Tick) -> Self {
-        Self { what, handle, tick }
+        Self { what, handle, tick, lead: [0; 3] }
+    }
+
+    /// The end of all sessions that were created before a tick.
+    pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
+        let [a, b, c, _] = cutoff.saturating_sub(tick).min(MOST_LEAD).to_le_bytes();
+        Self { lead: [a, b, c], ..Self::new(What::Ended(Why::All), None, tick) }
     }
 
     /// Who was signed in to the session, if anybody was.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {
         self.handle.and_then(|handle| handle.user())
+    }
+
+    /// When the session was created, since the cache's clock began to run; compared with [`cutoff`](Self::cutoff).
+    /// After several ends of all in one tick of 100 ms it may be some ticks later than [`at`](Self::at).
+    #[must_use]
+    pub fn created(&self) -> Option<Duration> {
+        self.handle.map(|handle| to_duration(handle.created()))
+    }
+
+    /// Of the end of all sessions: those that were [created](Self::created) before have ended, and no others. An event
+    /// of one that was created at the same time as the end may come before or behind it.
+    ///
+    /// ```
+    /// use sessile::{KeyRing, NewSession, SessionCache};
+    ///
+    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::random()?);
+    /// let cache = settings.events(1_000).build()?;
+    /// cache.create(b"", NewSession::default())?;
+    /// cache.end_all();
+    /// cache.create(b"", NewSession::default())?;
+    ///
+    /// let [first, end, second] = [(); 3].map(|()| cache.next_event().expect("three events"));
+    /// assert!(first.created() < end.cutoff());
+    /// assert!(second.created() >= end.cutoff());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn cutoff(&self) -> Option<Duration> {
+        let [a, b, c] = self.lead;
+        let is_of_all = self.what == What::Ended(Why::All);
+        is_of_all.then(|| to_duration(self.tick + Tick::from_le_bytes([a, b, c, 0])))
     }
 
     /// When it happened, since the cache's clock began to run.
@@ -138,7 +178,10 @@ impl fmt::Debug for Journal {
     }
 }
 
+/// The most that three bytes can say: so many ends of all in one tick.
+const MOST_LEAD: Tick = (1 << 24) - 1;
 /// As many threads may be taking events out, each in the midst of it.
 const TAKERS: usize = 64;
 /// An event, and the stamp that `ArrayQueue` keeps beside it.
 const SLOT: usize = size_of::<Event>() + size_of::<usize>();
+const _: () = assert!(size_of::<Event>() == 48, "an event and its stamp take less than 64 bytes");

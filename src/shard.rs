@@ -21,6 +21,7 @@ mod read;
 pub mod region;
 mod room;
 mod rotation;
+mod saving;
 mod users;
 #[cfg(feature = "internals")]
 mod validate;
@@ -30,7 +31,6 @@ pub mod wheel;
 use crate::{
     clock::Tick,
     cookie::Tag,
-    error::Error,
     events::{Event, Journal, What, Why},
     handle::Handle,
     id::{Home, Id, SessionId, UserHash},
@@ -137,6 +137,10 @@ pub(crate) enum Refusal {
     /// Its id is an old one that still opens the session.
     Rotated,
     Full,
+    /// There is room, but to have it in one piece more words must be moved than may be under one hold of the lock.
+    Unfinished {
+        words: u32,
+    },
     /// Somebody saved since the version that the caller read.
     Conflict,
     /// Its deadlines are over.
@@ -262,62 +266,9 @@ impl Shard {
         Ok(())
     }
 
-    /// Stores data in place of a session's own, if nobody did since that version.
-    pub(crate) fn save(
-        &mut self,
-        id: &Id,
-        version: u32,
-        data: &[u8],
-        now: Tick,
-    ) -> Result<u32, Error> {
-        self.advance(now, STEPS_PER_WRITE);
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
-        let entry = Entry::at(&self.region, at);
-        if entry.line().version() != version {
-            return Err(self.conflict(at, now));
-        }
-        let next = version.wrapping_add(1);
-        let at = if data.len() <= entry.room() {
-            self.index.write(place, || entry.save(data, next));
-            self.trim(at, data.len());
-            at
-        } else {
-            self.grow(at, data, next, now).ok_or(Error::Full)?
-        };
-        touch(Entry::at(&self.region, at), now);
-        self.counts.saved += 1;
-        Ok(next)
-    }
-
-    /// Counts as activity, and nothing else.
-    pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
-        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
-        let entry = Entry::at(&self.region, at);
-        self.queues.used(&self.region, at, entry.flags());
-        touch(entry, now);
-        Ok(())
-    }
-
-    /// Changes a session's times, given those and the start of its lifetime.
-    pub(crate) fn set_times(
-        &mut self,
-        id: &Id,
-        now: Tick,
-        change: impl FnOnce(Times, Tick) -> Times,
-    ) -> Result<(), Error> {
-        let (place, at) = self.live(id, now).ok_or(Error::Gone)?;
-        let entry = Entry::at(&self.region, at);
-        let times = change(entry.line().times(), entry.start());
-        self.index.write(place, || entry.set_times(&times));
-        self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
-        Ok(())
-    }
-
-    fn conflict(&mut self, at: Offset, now: Tick) -> Error {
+    fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
         self.tell(What::Conflict, at, now);
-        Error::Conflict
     }
 
     /// Notes what happens to a session.
@@ -410,7 +361,7 @@ impl Shard {
     ) -> Result<(Vacancy, Offset), Refusal> {
         let vacancy = self.vacancy(&newcomer.stamp.id)?;
         let need = newcomer.need(len, keep);
-        let at = self.make_room(need, now).ok_or(Refusal::Full)?;
+        let at = self.make_room(need, now)?;
         let entry = Entry::at(&self.region, at);
         entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
         self.serial = self.serial.wrapping_add(1);
@@ -420,35 +371,6 @@ impl Shard {
         self.queues.enter(&self.region, at);
         self.users.enter(&self.region, at);
         Ok((vacancy, at))
-    }
-
-    /// Gives back what a session's block has beyond so many bytes of data.
-    fn trim(&mut self, at: Offset, len: usize) {
-        let entry = Entry::at(&self.region, at);
-        let before = entry.words();
-        entry.wipe_behind(len);
-        let words = Entry::size_with(entry.flags(), len);
-        self.heap.shrink(&self.region, at, words);
-        self.queues.resize(&self.region, at, before);
-    }
-
-    /// Moves a session into a larger block, with data that its own does not hold.
-    fn grow(&mut self, at: Offset, data: &[u8], version: u32, now: Tick) -> Option<Offset> {
-        let id = Entry::at(&self.region, at).id();
-        let flags = Entry::at(&self.region, at).flags();
-        let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
-        let need = Need { words, rank, place: false, keep: Some(at) };
-        let to = self.make_room(need, now)?;
-        let (place, from) = self.find(&id)?;
-        let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
-        new.write_head(old);
-        new.save(data, version);
-        new.links().for_each(|link| list::moved(&self.region, link));
-        self.queues.resize(&self.region, to, old.words());
-        self.index.set_offset(place, to);
-        old.wipe();
-        self.heap.give(&self.region, from);
-        Some(to)
     }
 }
 

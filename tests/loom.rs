@@ -76,6 +76,51 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
 }
 
 #[test]
+fn a_creation_against_an_end_of_all_is_counted_once_whichever_comes_first() {
+    explore(&["ended", "survived"], |cache| {
+        let other = cache.clone();
+        let ending = thread::spawn(move || {
+            meet(&other);
+            other.end_all();
+        });
+        let made = cache.create(b"data", NewSession::default()).expect("room");
+        ending.join().expect("it ends");
+        let stats = cache.stats();
+        assert_eq!(stats.created, cache.len() as u64 + stats.ended, "it is there, or it has ended");
+        let is_open = opens(&cache, &made);
+        assert_eq!(cache.len(), usize::from(is_open));
+        if is_open { "survived" } else { "ended" }
+    });
+}
+
+#[test]
+fn a_sign_in_across_shards_against_an_end_of_all_is_counted_once() {
+    explore(&["ended", "ended first"], |cache| {
+        let (old, user) = one_that_moves(&cache);
+        let other = cache.clone();
+        let ending = thread::spawn(move || {
+            meet(&other);
+            other.end_all();
+        });
+        let signed_in = cache.sign_in(&old.id, &user, SignIn::default());
+        ending.join().expect("it ends");
+        let stats = cache.stats();
+        assert_eq!(stats.created, cache.len() as u64 + stats.ended);
+        assert!(cache.is_empty() && !opens(&cache, &old));
+        match signed_in {
+            Ok(new) => {
+                assert!(!opens(&cache, &new));
+                "ended"
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Gone);
+                "ended first"
+            }
+        }
+    });
+}
+
+#[test]
 fn of_two_rotations_one_is_refused() {
     explore(&["mine", "theirs"], |cache| {
         let old = cache.create(b"data", NewSession::default()).expect("room");

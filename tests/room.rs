@@ -9,7 +9,9 @@ mod support;
 use std::mem;
 
 use sessile::{Clock, Issued, SessionCache, SessionId};
-use support::{NEW, Random, block, builder, data, filler, is_long, largest_block, sign_in};
+use support::{
+    NEW, PLAINLY, Random, block, builder, data, filler, is_long, largest_block, sign_in,
+};
 
 const LARGEST: usize = 16 << 10;
 
@@ -198,4 +200,76 @@ fn with_holes_enough_nobody_goes() {
         room.read_all();
     }
     assert!(moved > 0, "what is free was moved together");
+}
+
+/// A shard full of sessions with users that is left with `free` bytes in small pieces, and their names.
+fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
+    let mut random = Random::new();
+    let settings = builder(&Clock::manual()).memory(8 << 20).max_session_size(LARGEST);
+    let cache = settings.build().unwrap();
+    let mut all = Vec::new();
+    // Until one user's session would go for another's.
+    while cache.stats().evicted.authenticated == 0 {
+        let data = filler(all.len(), 100 + random.below(1_900));
+        let user = format!("user {}", all.len());
+        let Ok(made) = cache.create(&data, NEW.user(&user, PLAINLY)) else { break };
+        all.push(made.id);
+    }
+    all.retain(|id| cache.touch(id).is_ok());
+    let free_bytes = || {
+        let memory = cache.stats().memory;
+        memory.capacity - memory.used
+    };
+    while free_bytes() < free {
+        let id = all.swap_remove(random.below(all.len()));
+        assert!(cache.end(&id));
+    }
+    (cache, all)
+}
+
+/// What one hold of the lock moves at most: 64 words for each that the block of 16 KiB needs.
+const MOST_MOVED: u64 = 64 * ((LARGEST as u64 + 96) / 8);
+
+#[test]
+fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
+    let (cache, users) = crumbs(LARGEST + 256);
+    let kept: Vec<_> = users.iter().map(|id| data(&cache, id).unwrap()).collect();
+    let mut attempts = 0;
+    loop {
+        let (before, evicted) = (cache.moved_words(), cache.stats().evicted);
+        let answer = cache.create(&filler(7, LARGEST), NEW);
+        let moved = cache.moved_words() - before;
+        assert!(moved <= MOST_MOVED, "{moved} words were moved at once");
+        attempts += 1;
+        if let Ok(made) = answer {
+            assert_eq!(data(&cache, &made.id).unwrap(), filler(7, LARGEST));
+            break;
+        }
+        assert_eq!(cache.stats().evicted.authenticated, evicted.authenticated);
+        cache.validate();
+        assert!(attempts < 1_000, "each attempt goes on where the last one ended");
+    }
+    assert!(attempts > 1, "it takes more than one hold of the lock");
+    for (id, kept) in users.iter().zip(kept) {
+        assert_eq!(data(&cache, id), Some(kept), "nothing was lost");
+    }
+}
+
+#[test]
+fn a_save_that_grows_an_anonymous_session_moves_no_more_at_once_either() {
+    let (cache, _) = crumbs(LARGEST + 1_024);
+    let made = cache.create(b"small", NEW).unwrap();
+    for _ in 0..1_000 {
+        let before = cache.moved_words();
+        let answer = cache.save(&made.id, made.version, &filler(7, LARGEST));
+        let moved = cache.moved_words() - before;
+        assert!(moved <= MOST_MOVED, "{moved} words were moved at once");
+        cache.validate();
+        if answer.is_ok() {
+            assert_eq!(data(&cache, &made.id).unwrap(), filler(7, LARGEST));
+            return;
+        }
+        assert_eq!(data(&cache, &made.id).unwrap(), b"small", "nothing was changed");
+    }
+    panic!("it never got in");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{SessionCache, stats::Cause};
 use crate::{
-    clock::to_duration,
+    clock::{Tick, to_duration},
     cookie::{MAX_CANDIDATES, Parts},
     id::{Id, SessionId},
     shard::{Ended, Lead, MAX_ALIASES, Shard},
@@ -34,9 +34,11 @@ impl SessionCache {
     /// an id that is current, unknown or forgotten. Takes one lock, and counts neither as use nor as reuse.
     #[must_use]
     pub fn replaced(&self, id: &SessionId) -> Option<Duration> {
-        let now = self.now();
-        let replaced = self.look(id, |shard| shard.replaced(&id.id, now))??;
-        Some(to_duration(now.saturating_sub(replaced)))
+        let since = |shard: &Shard| {
+            let now = self.now();
+            shard.replaced(&id.id, now).map(|then| to_duration(now.saturating_sub(then)))
+        };
+        self.look(id, since).flatten()
     }
 
     /// Returns the same as [`replaced`](Self::replaced) for the value of a cookie, if its MAC verifies.
@@ -59,8 +61,7 @@ impl SessionCache {
 
     /// Returns the current id of the session to which an id leads.
     pub(super) fn resolve(&self, mut id: SessionId) -> Option<SessionId> {
-        let now = self.now();
-        while let Lead::Away(target) = self.look(&id, |shard| shard.lead(&id.id, now))? {
+        while let Lead::Away(target) = self.look(&id, |shard| shard.lead(&id.id, self.now()))? {
             id = target;
         }
         Some(id)
@@ -69,13 +70,13 @@ impl SessionCache {
     /// Applies a verb to the session to which an id leads, from shard to shard. Returns true if it reached one.
     ///
     /// The aliases that were passed on the way are pointed at its end, so that the next time they take one step.
-    pub(super) fn follow(&self, from: Step, verb: impl Fn(&mut Shard, &Id) -> Ended) -> bool {
+    pub(super) fn follow(&self, from: Step, verb: impl Fn(&mut Shard, &Id, Tick) -> Ended) -> bool {
         let (mut passed, mut end) = (Passed::default(), from.to);
         if from.id != from.to {
             passed.push(from.id);
         }
         while self.has_home(&end) {
-            match self.write(end.home, |shard| verb(shard, &end.id)) {
+            match self.write(end.home, |shard, now| verb(shard, &end.id, now)) {
                 Ended::Alias(target) => {
                     passed.push(end);
                     end = target;
@@ -92,7 +93,7 @@ impl SessionCache {
     /// Points aliases at the end of the way on which they are. The last of them points there already.
     fn shorten(&self, passed: &Passed, end: &SessionId) {
         for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
-            self.write(id.home, |shard| shard.redirect(&id.id, end));
+            self.write(id.home, |shard, _| shard.redirect(&id.id, end));
         }
     }
 
@@ -101,8 +102,8 @@ impl SessionCache {
     pub(super) fn act_on(&self, reuses: &Reuses) {
         for &reuse in reuses.0.iter().flatten() {
             self.0.counters.count(Cause::Reused);
-            let (ends, now) = (self.0.settings.end_reused, self.now());
-            self.follow(reuse, |shard, id| shard.reuse(id, ends, now));
+            let ends = self.0.settings.end_reused;
+            self.follow(reuse, |shard, id, now| shard.reuse(id, ends, now));
         }
     }
 }

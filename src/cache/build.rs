@@ -38,13 +38,15 @@ impl Builder {
             return Err(BuildError::Memory { given: self.memory, least, most });
         }
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
-        let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
+        let [idle_timeout, lifetime] = self.ticks();
+        // A session keeps its tag for its lifetime, and its alias for an idle timeout more.
+        let kept_for = lifetime.saturating_add(idle_timeout);
+        let keys = Keys::new(&ring, &self.cookie_name, kept_for).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = plan(&self, shards)?;
         let journal = Journal::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * plan.footprint(), self.pages);
-        let [idle_timeout, lifetime] = self.ticks();
         let stripe = |home| {
             let (largest, journal) = (self.max_session_size, journal.clone());
             let arena = arena.as_mut()?;

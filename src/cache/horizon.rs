@@ -27,24 +27,35 @@ impl Horizon {
         Pair::unpack(self.0.load(Relaxed)).low
     }
 
-    /// The tick at which something is created by who sees it to be now: noted, if it is the first of its tick.
-    pub(super) fn creation(&self, now: Tick) -> Tick {
+    /// The tick at which a session is created now: noted, if it is the first of its tick.
+    pub(super) fn creation(&self, now: Tick) -> Creation {
         let note = |word| {
             let Pair { low: horizon, high: last } = Pair::unpack(word);
             let created = now.max(horizon);
             (created > last).then(|| Pair::new(horizon, created).pack())
         };
         match self.0.fetch_update(Relaxed, Relaxed, note) {
-            Ok(word) | Err(word) => now.max(Pair::unpack(word).low),
+            Ok(word) | Err(word) => {
+                let horizon = Pair::unpack(word).low;
+                Creation { created: now.max(horizon), horizon }
+            }
         }
     }
 
-    /// Ends all that was created until now.
-    pub(super) fn move_on(&self, now: Tick) {
+    /// Ends all that was created until now. Returns the new horizon.
+    pub(super) fn move_on(&self, now: Tick) -> Tick {
         let beyond = |word| {
             let Pair { low: horizon, high: last } = Pair::unpack(word);
-            Some(Pair::new(horizon.max(last).max(now).saturating_add(1), last).pack())
+            Pair::new(horizon.max(last).max(now).saturating_add(1), last)
         };
-        let _ = self.0.fetch_update(Relaxed, Relaxed, beyond);
+        match self.0.fetch_update(Relaxed, Relaxed, |word| Some(beyond(word).pack())) {
+            Ok(word) | Err(word) => beyond(word).low,
+        }
     }
+}
+
+/// When something is created, and what was created before when has ended by then.
+pub(super) struct Creation {
+    pub(super) created: Tick,
+    pub(super) horizon: Tick,
 }

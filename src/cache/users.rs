@@ -10,7 +10,7 @@ use crate::{
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, Newcomer,
+        Limit, Listed, Newcomer, Shard,
         entry::{FIRST_VERSION, Member, Times},
     },
 };
@@ -45,16 +45,15 @@ impl SessionCache {
     pub fn sign_in(&self, id: &SessionId, user: &str, with: SignIn<'_>) -> Result<Issued, Error> {
         let member = self.member(user, &with)?;
         with.data.map_or(Ok(()), |(_, data)| self.check_len(data))?;
-        let now = self.now();
-        self.reissue(id, self.home_of(&member.user), |issued, &stamp| {
-            let newcomer = |times, start| {
-                let times = self.signed_in_times(times, start, with, now);
-                let start = if with.renew_lifetime { now } else { start };
-                let member = Some(Member { start, ..member });
-                Newcomer { stamp, times, member, data: with.data }
-            };
-            self.write_two(id.home, issued.id.home, |old, new| {
-                old.sign_in(&id.id, new, &issued.id, self.limit(), now, newcomer)
+        self.reissue(id, self.home_of(&member.user), |new_id, &stamp| {
+            self.write_two(id.home, new_id.home, |old, new, now| {
+                let newcomer = |times, start| {
+                    let times = self.signed_in_times(times, start, with, now);
+                    let start = if with.renew_lifetime { now } else { start };
+                    let member = Some(Member { start, ..member });
+                    Newcomer { stamp, times, member, data: with.data }
+                };
+                old.sign_in(&id.id, new, new_id, self.limit(), now, newcomer)
             })
         })
     }
@@ -68,16 +67,17 @@ impl SessionCache {
         data: &[u8],
     ) -> Result<Issued, Error> {
         let member = self.member(user, &with)?;
-        let now = self.now();
-        let times = self.change(self.new_times(new.deadlines, now), now, with.deadlines, now);
-        let times = Times { authenticated: now, ..times };
         let home = self.home_of(&member.user);
         let old = new.replaces.and_then(|id| self.resolve(id)).filter(|id| id.home == home);
         self.issue_in(home, |_, &stamp| {
-            let member = Some(Member { start: times.created, ..member });
-            let newcomer = Newcomer { stamp, times, member, data: None };
-            let old = old.as_ref();
-            self.write(home, |shard| shard.create(&newcomer, self.limit(), data, old, now))?;
+            self.write(home, |shard, now| {
+                let times = self.new_times(shard, new.deadlines, now);
+                let times = self.change(times, now, with.deadlines, now);
+                let times = Times { authenticated: now, ..times };
+                let member = Some(Member { start: times.created, ..member });
+                let newcomer = Newcomer { stamp, times, member, data: None };
+                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
+            })?;
             Ok(FIRST_VERSION)
         })
     }
@@ -121,12 +121,15 @@ impl SessionCache {
     pub fn sessions_of(&self, user: &str) -> Vec<Device> {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
-        let now = self.now();
         let mut list = Vec::with_capacity(EXPECTED);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
-        while let Err(number) = self.write(home, |shard| shard.sessions_of(&user, now, &mut list)) {
-            list.reserve(number + number / 4);
-        }
+        let now = loop {
+            let query = |shard: &mut Shard, now| (shard.sessions_of(&user, now, &mut list), now);
+            match self.write(home, query) {
+                (Ok(()), now) => break now,
+                (Err(number), _) => list.reserve(number + number / 4),
+            }
+        };
         list.sort_by_key(|listed| {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
@@ -145,10 +148,9 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_session(&self, handle: &Handle) -> bool {
-        let now = self.now();
         let user = handle.user().filter(|user| self.home_of(user) == handle.home());
         user.is_some_and(|user| {
-            self.write(handle.home(), |shard| {
+            self.write(handle.home(), |shard, now| {
                 shard.end_session(&user, handle.serial(), handle.created(), now)
             })
         })
@@ -177,9 +179,8 @@ impl SessionCache {
     pub fn end_user(&self, user: &str, except: Option<&SessionId>) -> usize {
         let user = self.0.users.hash(user);
         let home = self.home_of(&user);
-        let now = self.now();
         let except = except.filter(|id| id.home == home);
-        self.write(home, |shard| shard.end_user(&user, except, now))
+        self.write(home, |shard, now| shard.end_user(&user, except, now))
     }
 
     /// The times of a session to which a user signs in, whose lifetime counted from `start`.

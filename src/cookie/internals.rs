@@ -58,11 +58,11 @@ pub struct Keys(keys::Keys);
 
 impl Keys {
     pub fn new(ring: &KeyRing, cookie_name: &str) -> Result<Self, KeyError> {
-        keys::Keys::new(ring, cookie_name).map(Self)
+        keys::Keys::new(ring, cookie_name, u32::MAX).map(Self)
     }
 
     pub fn set(&self, ring: &KeyRing) -> Result<(), KeyError> {
-        self.0.set(ring)
+        self.0.set(ring, || 0)
     }
 
     #[inline]
@@ -72,7 +72,7 @@ impl Keys {
 
     #[inline]
     pub fn sign(&self, home: u16, id: [u8; 16]) -> Parts {
-        self.0.sign(home, &Id::from_bytes(id)).into()
+        self.0.sign(home, &Id::from_bytes(id)).0.into()
     }
 
     #[inline]

@@ -2,8 +2,8 @@
 //!
 //! Owns the derivation of keys and the MAC. From each key of the ring, HKDF-SHA-256 makes a MAC key and
 //! a one-byte key number for one cookie name, so a token says which key signed it and is worth nothing
-//! under another name. Invariant: within one `Keys` a number never comes to mean another key, so the
-//! tag of a retired key stays refused. Knows no session.
+//! under another name. Invariant: within one `Keys` a number comes to mean another key only when no
+//! entry can keep a tag of the one before, so the tag of a retired key stays rejected. Knows no session.
 
 use core::fmt;
 use std::env;
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     error::{Error, KeyError},
     id::{Entropy, Home, Id, UserHash, system_entropy},
-    sync::{AtomicU64, Relaxed, Shared},
+    sync::{AtomicU32, AtomicU64, Relaxed, Shared},
 };
 
 /// The keys that sign sessions' cookies, newest first: the first signs, all verify.
@@ -138,10 +138,14 @@ pub(crate) struct Keys {
     state: Shared<State>,
     /// One bit a key number: whether its key verifies. Read on every hit, without the lock.
     valid: [AtomicU64; 4],
+    /// How often the ring was replaced.
+    epoch: AtomicU32,
+    /// How long an entry can keep a tag that was signed, in the unit of the times that `set` is given.
+    kept_for: u32,
 }
 
 impl Keys {
-    pub(crate) fn new(ring: &KeyRing, cookie_name: &str) -> Result<Self, KeyError> {
+    pub(crate) fn new(ring: &KeyRing, cookie_name: &str, kept_for: u32) -> Result<Self, KeyError> {
         let ring = Ring::derive(ring, cookie_name)?;
         let used = ring.keys().map(Key::used).collect();
         let valid = ring.bitmap().map(AtomicU64::new);
@@ -149,16 +153,22 @@ impl Keys {
             cookie_name: cookie_name.into(),
             state: Shared::new(State { ring, used }),
             valid,
+            epoch: AtomicU32::new(0),
+            kept_for,
         })
     }
 
     /// Replaces the ring; on an error nothing changes. When it returns, nothing that a retired key
-    /// signed is accepted any more, whether by its MAC or by a tag that an entry keeps.
-    pub(crate) fn set(&self, ring: &KeyRing) -> Result<(), KeyError> {
+    /// signed is accepted any more, whether by its MAC or by a tag that an entry keeps. The time is asked for when
+    /// nothing is signed any more by a key that is retired.
+    pub(crate) fn set(&self, ring: &KeyRing, now: impl FnOnce() -> u32) -> Result<(), KeyError> {
         let ring = Ring::derive(ring, &self.cookie_name)?;
         self.state.write(|state| {
+            let now = now();
+            state.free_numbers(now, self.kept_for);
             let fresh = state.unused(&ring)?;
             state.used.extend(fresh);
+            state.retire(&ring, now);
             let bitmap = ring.bitmap();
             // The retired bits go first: whoever sees one gone believes no tag that an entry keeps
             // under that number, whatever it sees of the ring.
@@ -169,8 +179,15 @@ impl Keys {
             for (word, bits) in self.valid.iter().zip(bitmap) {
                 word.store(bits, Relaxed);
             }
+            self.epoch.fetch_add(1, Relaxed);
             Ok(())
         })
+    }
+
+    /// Returns how often the ring was replaced. A thread that learnt that `set` returned reads its number or a later
+    /// one, since a single word is coherent.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Relaxed)
     }
 
     /// Whether the key of this number is in the ring.
@@ -182,9 +199,9 @@ impl Keys {
         self.valid[word].load(Relaxed) & bit != 0
     }
 
-    /// A token's parts for that session, signed by the first key.
-    pub(crate) fn sign(&self, home: Home, id: &Id) -> Parts {
-        self.state.read(|state| state.ring.signing.sign(home, id))
+    /// A token's parts for that session, signed by the first key, and the epoch of its ring.
+    pub(crate) fn sign(&self, home: Home, id: &Id) -> (Parts, u32) {
+        self.state.read(|state| (state.ring.signing.sign(home, id), self.epoch()))
     }
 
     /// Whether the tag is right under the key that the token names. The whole MAC is computed and
@@ -198,13 +215,28 @@ impl Keys {
     }
 }
 
-/// The ring, and every number that stood for a key since the start.
+/// The ring, and every number that stands for a key, or stood for one of which an entry may keep a tag.
 struct State {
     ring: Ring,
     used: Vec<Used>,
 }
 
 impl State {
+    /// Forgets keys that were retired so long ago that no entry keeps a tag of theirs, so that others may have their
+    /// numbers.
+    fn free_numbers(&mut self, now: u32, kept_for: u32) {
+        let is_kept = |retired: u32| retired.saturating_add(kept_for) >= now;
+        self.used.retain(|used| used.retired.is_none_or(is_kept));
+    }
+
+    /// Notes which keys are retired by a new ring.
+    fn retire(&mut self, ring: &Ring, now: u32) {
+        for used in &mut self.used {
+            let is_in_ring = ring.keys().any(|key| key.number == used.number);
+            used.retired = if is_in_ring { None } else { used.retired.or(Some(now)) };
+        }
+    }
+
     /// The ring's keys that were never seen, unless one has the number of another that was.
     fn unused(&self, ring: &Ring) -> Result<Vec<Used>, KeyError> {
         let mut fresh = Vec::new();
@@ -223,6 +255,8 @@ impl State {
 struct Used {
     number: u8,
     fingerprint: [u8; 16],
+    /// When it went out of the ring, if it has.
+    retired: Option<u32>,
 }
 
 /// Derived keys, of which there is at least one.
@@ -282,7 +316,7 @@ impl Key {
     }
 
     fn used(&self) -> Used {
-        Used { number: self.number, fingerprint: self.fingerprint }
+        Used { number: self.number, fingerprint: self.fingerprint, retired: None }
     }
 
     fn sign(&self, home: Home, id: &Id) -> Parts {

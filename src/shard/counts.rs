@@ -16,5 +16,7 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) moved: u64,
+    /// The words of those blocks.
+    pub(crate) moved_words: u64,
     pub(crate) emptied: u64,
 }

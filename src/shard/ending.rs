@@ -44,7 +44,8 @@ impl Shard {
             return Err(Error::Gone);
         }
         if Entry::at(&self.region, at).line().version() != version {
-            return Err(self.conflict(at, now));
+            self.conflict(at, now);
+            return Err(Error::Conflict);
         }
         self.bury(at, Why::Asked, now);
         Ok(())

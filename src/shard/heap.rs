@@ -24,6 +24,8 @@ pub struct Heap {
     start: Offset,
     end: Offset,
     free: u32,
+    /// Whether the hole that is made by moving grows down.
+    is_downward: bool,
     /// Which powers of two have a free block, and which of their classes.
     levels: u32,
     occupied: [u32; LEVELS],
@@ -49,7 +51,15 @@ impl Heap {
     pub fn new(region: &Region, classes: Offset, start: Offset, end: Offset) -> Self {
         let lists = Self::class_words(end - start);
         (classes..classes + lists).for_each(|class| list::anchor(region, class));
-        let mut heap = Self { classes, start, end, free: 0, levels: 0, occupied: [0; LEVELS] };
+        let mut heap = Self {
+            classes,
+            start,
+            end,
+            free: 0,
+            is_downward: false,
+            levels: 0,
+            occupied: [0; LEVELS],
+        };
         heap.put(region, Block { at: start, size: end - start, before: start });
         heap
     }
@@ -101,16 +111,18 @@ impl Heap {
         self.trim(region, block, size.max(Self::SMALLEST));
     }
 
-    /// Takes a block of at least `size` words by moving used ones out of the way: from the largest hole
-    /// up, and down once the end is reached, each neighbour goes to another hole if there is one for it,
+    /// Takes a block of at least `size` words by moving used ones out of the way: from the largest hole up to the end
+    /// of the heap, then down to its start, each neighbour goes to another hole if there is one for it,
     /// else to the other side of this one. No free word is lost by a move, so this succeeds whenever as
-    /// many are free in all.
+    /// many are free in all, unless more than `most` words would be moved. Then the hole stays as large as it has
+    /// become, so that another call goes on from there.
     /// `carry` does each move of an owner's words, by [`Move::carry`], and mends what points there; what they
     /// leave behind is zeroed.
     pub fn take_by_moving(
         &mut self,
         region: &Region,
         size: u32,
+        most: u32,
         mut carry: impl FnMut(&Region, Move),
     ) -> Option<Offset> {
         let size = size.max(Self::SMALLEST);
@@ -120,13 +132,27 @@ impl Heap {
         let largest = self.largest(region)?;
         let hole = self.pull(region, largest);
         let mut hole = self.set(region, hole, USED);
-        while let Some(after) = self.after(region, hole).filter(|_| hole.size < size) {
-            hole = self.grow_up(region, hole, after, &mut carry);
-        }
+        let mut left = most;
         while hole.size < size {
-            hole = self.grow_down(region, hole, &mut carry);
+            let after = self.after(region, hole);
+            self.is_downward =
+                if self.is_downward { hole.at > self.start } else { after.is_none() };
+            let after = after.filter(|_| !self.is_downward);
+            let next = after.unwrap_or_else(|| Block::load(region, hole.before));
+            if !is_free(region, next.at) {
+                let Some(rest) = left.checked_sub(next.size) else { break };
+                left = rest;
+            }
+            hole = match after {
+                Some(after) => self.grow_up(region, hole, after, &mut carry),
+                None => self.grow_down(region, hole, &mut carry),
+            };
         }
         region.wipe(hole.at + Self::HEADER, hole.size - Self::HEADER);
+        if hole.size < size {
+            self.give(region, hole.at);
+            return None;
+        }
         self.trim(region, hole, size);
         Some(hole.at)
     }
@@ -224,11 +250,11 @@ impl Heap {
         Some(link - Self::HEADER)
     }
 
-    /// A block of the highest occupied class.
+    /// A block of the highest occupied class: the one that came last, where an attempt may have left off.
     fn largest(&self, region: &Region) -> Option<Offset> {
         let level = self.levels.checked_ilog2()?;
         let column = self.occupied[level as usize].checked_ilog2()?;
-        list::first(region, self.list(level, column)).map(|link| link - Self::HEADER)
+        list::last(region, self.list(level, column)).map(|link| link - Self::HEADER)
     }
 
     /// Adds the block above a hole to it: a free one as it is, a used one moved elsewhere or below.
@@ -252,7 +278,7 @@ impl Heap {
         self.set(region, Block { size: hole.size + after.size, ..hole }, USED)
     }
 
-    /// Adds the block below a hole that reaches the end.
+    /// Adds the block below a hole to it, in the same way.
     fn grow_down(
         &mut self,
         region: &Region,
@@ -350,6 +376,11 @@ pub struct Move {
 }
 
 impl Move {
+    /// The size of the block.
+    pub fn words(&self) -> u32 {
+        self.size
+    }
+
     /// Moves the owner's words.
     pub fn carry(self, region: &Region) {
         let own = Heap::HEADER;

@@ -52,6 +52,12 @@ pub fn first(region: &Region, anchor: Offset) -> Option<Offset> {
     next(region, anchor, anchor)
 }
 
+/// The last link, if there is one.
+pub fn last(region: &Region, anchor: Offset) -> Option<Offset> {
+    let last = region.pair(anchor).high;
+    (last != anchor).then_some(last)
+}
+
 /// The link behind one, if there is one.
 pub fn next(region: &Region, anchor: Offset, link: Offset) -> Option<Offset> {
     let next = region.pair(link).low;

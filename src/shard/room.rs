@@ -7,7 +7,7 @@
 //! sessions in sum, in words and in places of the index. One more of them displaces some of them.
 
 use super::{
-    Shard,
+    Refusal, Shard,
     entry::Entry,
     heap::Heap,
     list,
@@ -37,27 +37,40 @@ impl Need {
 }
 
 impl Shard {
-    /// A block for a newcomer. `None` if it cannot be had; then nothing was evicted.
-    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Option<Offset> {
+    /// A block for a newcomer. `Full` if it cannot be had; then nothing was evicted. `Unfinished` if it can be had once
+    /// [`make_hole`](Self::make_hole) has made a hole for it.
+    pub(super) fn make_room(&mut self, need: Need, now: Tick) -> Result<Offset, Refusal> {
         if let Some(at) = self.try_take(need) {
-            return Some(at);
+            return Ok(at);
         }
         // Each entry that is freed gives a smallest block at least.
         let steps = EXPIRY_STEPS + (need.words / Heap::SMALLEST) as usize;
         let mut rounds = 0..EXPIRY_ROUNDS;
         while self.advance(now, steps).more && !self.can_fit(need) && rounds.next().is_some() {}
         if !self.can_fit(need) {
-            return None;
+            return Err(Refusal::Full);
         }
-        let mut evicted = 0;
+        self.evict_for(need, now)
+    }
+
+    /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
+    /// more is evicted, as far as that is permitted.
+    fn evict_for(&mut self, mut need: Need, now: Tick) -> Result<Offset, Refusal> {
+        let kept_id = need.keep.map(|at| Entry::at(&self.region, at).id());
+        let (mut evicted, mut has_moved) = (0, false);
         loop {
             if let Some(at) = self.try_take(need) {
-                return Some(at);
+                return Ok(at);
             }
             let free = self.heap.free();
             let fits = free >= need.words && self.has_place(need) && self.is_under_ceiling(need);
-            if fits && free >= need.words + self.slack() {
-                break;
+            if fits && !has_moved && free >= need.words + self.slack() {
+                has_moved = true;
+                if let Some(at) = self.take_by_moving(need.words) {
+                    return Ok(at);
+                }
+                // It may have been moved.
+                need.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
             }
             let Some(victim) = self.victim(need) else { break };
             let words = Entry::at(&self.region, victim).words();
@@ -66,11 +79,21 @@ impl Shard {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim, need, now);
+                return self.take_over(victim, need, now).ok_or(Refusal::Full);
             }
             self.evict(victim, now);
         }
-        self.take_by_moving(need)
+        let is_promised = evicted > 0 || has_moved;
+        let moved = if has_moved { None } else { self.take_by_moving(need.words) };
+        let unfinished = Refusal::Unfinished { words: need.words };
+        moved.ok_or(if is_promised { unfinished } else { Refusal::Full })
+    }
+
+    /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
+    pub(crate) fn make_hole(&mut self, words: u32) -> bool {
+        let hole = self.heap.take(&self.region, words).or_else(|| self.take_by_moving(words));
+        hole.iter().for_each(|&at| self.heap.give(&self.region, at));
+        hole.is_some()
     }
 
     /// How much is to be free before blocks are moved: the more there is, the fewer are in the way.
@@ -183,9 +206,11 @@ impl Shard {
         }
     }
 
-    fn take_by_moving(&mut self, need: Need) -> Option<Offset> {
+    /// Where more must be moved than may be, what was moved is left so: another attempt begins where this one ended.
+    fn take_by_moving(&mut self, words: u32) -> Option<Offset> {
         let Self { region, heap, index, counts, .. } = self;
-        heap.take_by_moving(region, need.words, |region, moved| {
+        let most = words.max(Heap::SMALLEST).saturating_mul(MOST_MOVED);
+        heap.take_by_moving(region, words, most, |region, moved| {
             let id = Entry::at(region, moved.from).id();
             if let Some((place, _)) = index.find(index.spot(&id), |at| at == moved.from) {
                 index.write(place, || {
@@ -195,6 +220,7 @@ impl Shard {
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
             counts.moved += 1;
+            counts.moved_words += u64::from(moved.words());
         })
     }
 }
@@ -203,6 +229,8 @@ impl Shard {
 /// evictable, this leaves 99.4 % in use (1st percentile) and moves a block in every tenth create; with room for
 /// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
 const SLACK_SHARE: u32 = 128;
+/// How many words are moved under one hold of the lock at most, for each that is needed.
+const MOST_MOVED: u32 = 64;
 /// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
 /// microseconds.
 const EXPIRY_ROUNDS: usize = 64;

@@ -1,7 +1,7 @@
 //! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
 //!
 //! An alias opens the same session until its grace period is over, and nothing afterwards; it is never the way to a
-//! new id. It is remembered for the session's idle timeout, and is evicted first when there is no room. To be made it
+//! new id. It is remembered for the session's idle timeout (`aliases`), and is evicted first when there is no room. To be made it
 //! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
 
 use super::{
@@ -34,7 +34,7 @@ impl Shard {
         let (_, at) = self.by_its_own_id(id, now)?;
         let vacancy = self.vacancy(&new.id)?;
         let need = Need { words: entry::ALIAS, rank: Rank::Anonymous, place: true, keep: Some(at) };
-        let alias = self.make_room(need, now);
+        let alias = self.make_room(need, now).ok();
         let (place, at) = self.find(id).ok_or(Refusal::Gone)?;
         let line = Entry::at(&self.region, at).line();
         // Without a grace period there is none for a thread that still sees an earlier tick either.
@@ -55,6 +55,13 @@ impl Shard {
         self.counts.rotated += 1;
         self.tell(What::Rotated, at, now);
         Ok(line.version())
+    }
+
+    /// Gives an id another tag, which is that of the same id by another key.
+    pub(crate) fn restamp(&mut self, stamp: &Stamp) {
+        if let Some((place, at)) = self.find(&stamp.id) {
+            self.index.write(place, || Entry::at(&self.region, at).set_stamp(stamp));
+        }
     }
 
     /// Moves a session to a new id that has a user, here or in another shard, and turns its old block

@@ -7,7 +7,7 @@ use sessile::internals::{heap::Heap, region::Region};
 #[derive(Arbitrary, Debug)]
 enum Op {
     Take { size: u8 },
-    TakeByMoving { size: u16 },
+    TakeByMoving { size: u16, most: Option<u16> },
     Give { which: u8 },
     Shrink { which: u8, size: u8 },
 }
@@ -27,15 +27,21 @@ pub(crate) fn heap(bytes: &[u8]) {
                 let at = heap.take(&region, size.into());
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
-            Op::TakeByMoving { size } => {
+            Op::TakeByMoving { size, most } => {
                 let size = u32::from(size) % (END / 2);
                 let fits = heap.free() >= size.max(Heap::SMALLEST);
-                let at = heap.take_by_moving(&region, size, |region, moved| {
+                let most = most.map_or(u32::MAX, u32::from);
+                let mut words = 0;
+                let at = heap.take_by_moving(&region, size, most, |region, moved| {
                     moved.carry(region);
+                    words += moved.words();
                     let block = blocks.iter_mut().find(|block| block.at == moved.from);
                     block.expect("only used blocks move").at = moved.to;
                 });
-                assert_eq!(at.is_some(), fits, "there is a hole if as much is free in all");
+                assert!(words <= most, "no more is moved than may be");
+                let is_bounded = most < u32::MAX;
+                assert!(at.is_none() || fits, "no more is taken than was free");
+                assert!(at.is_some() || !fits || is_bounded, "a hole is made if as much is free");
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
             Op::Give { which } if !blocks.is_empty() => {

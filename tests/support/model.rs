@@ -46,6 +46,7 @@ pub enum Op {
     EndAll { chance: u8 },
     Advance { ticks: u16 },
     Maintain { budget: u8 },
+    Keep { which: u16, ticks: u16 },
 }
 
 /// What is said of somebody who signs in.
@@ -201,6 +202,10 @@ impl Pair {
             Op::Touch { which } => self.touch(which),
             Op::SetDeadlines { which, idle, lifetime } => {
                 self.set_deadlines(which, deadlines(idle, lifetime));
+            }
+            Op::Keep { which, ticks } => {
+                let span = TICK * u32::from(ticks % 500);
+                self.set_deadlines(which, Deadlines::default().lifetime_from_now(span));
             }
             Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
             Op::SignIn { which, user, how, renew, data } => {
@@ -465,6 +470,8 @@ impl Session {
         // Several ends of all in one tick have what is created after them begin in a tick to come.
         let start = self.start.min(now);
         self.end = ticks(deadlines.lifetime).map_or(self.end, |own| start + own.min(LIFETIME));
+        let from_now = ticks(deadlines.lifetime_from_now);
+        self.end = from_now.map_or(self.end, |own| (now + own).min(start + LIFETIME));
         self.used = now;
     }
 

@@ -91,6 +91,8 @@ impl Pair {
         let ways = [Why::Asked, Why::ByUser, Why::AtLimit, Why::Reused];
         let ended: u64 = ways.into_iter().map(|why| self.told_of(What::Ended(why))).sum();
         assert_eq!(ended + self.ended_at_once, stats.ended);
+        let there = self.cache.len() as u64;
+        assert_eq!(stats.created, there + stats.ended + stats.expired + evicted, "none is lost");
     }
 }
 

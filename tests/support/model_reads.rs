@@ -1,5 +1,7 @@
 //! The part of the model that is about reads: what they give, and for what cause they are refused.
 
+use std::time::Duration;
+
 use sessile::{Record, Refused, SessionId, Stats, What, Why};
 
 use super::{Along, Pair, TICK, Way};
@@ -36,7 +38,10 @@ impl Pair {
     pub(super) fn load(&mut self, which: u16) {
         let Some(id) = self.pick(which) else { return };
         let before = self.cache.stats();
+        let (is_contained, replaced) = (self.cache.contains(&id), self.cache.replaced(&id));
         let record = self.cache.load(&id, &mut self.buffer);
+        assert_eq!(record.is_some(), is_contained, "a look says what a read finds");
+        self.check_replaced(&id, replaced);
         self.read(&id, record, &before);
     }
 
@@ -51,9 +56,16 @@ impl Pair {
         assert_eq!(after.refused, before.refused);
         self.expect(Along::Nothing, &[]);
         self.agree(&way, true);
-        assert_eq!(record.id, *id);
+        assert_eq!((record.id, record.is_alias()), (*id, way.is_old));
         self.compare(&way.end, &record);
         self.used(&way.end);
+    }
+
+    /// A replaced id that is remembered tells since when it is one.
+    fn check_replaced(&self, id: &SessionId, replaced: Option<Duration>) {
+        let then = self.aliases.get(id).map(|alias| TICK * (self.now - alias.replaced));
+        assert!(replaced.is_none() || replaced == then);
+        assert!(replaced.is_some() || then.is_none() || !self.way(id).is_sure, "it is forgotten");
     }
 
     /// What is read is what was written and said.

@@ -11,7 +11,8 @@ pub(super) struct Alias {
     target: SessionId,
     /// Until when it opens the session all the same.
     grace: u32,
-    /// Until when it is remembered.
+    /// When it was replaced, and until when it is remembered.
+    pub(super) replaced: u32,
     until: u32,
     /// Whose it was.
     pub(super) user: Option<u8>,
@@ -124,6 +125,7 @@ impl Pair {
         let alias = Alias {
             target: issued.id,
             grace: if grace == 0 { 0 } else { until.min(self.now + grace) },
+            replaced: self.now,
             until,
             user: session.user,
         };
