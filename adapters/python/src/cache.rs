@@ -19,6 +19,7 @@ use crate::{
     engine::Engine,
     errors::{raise, seconds, wrong},
     keys,
+    moving::Moves,
     records::{Device, Event, Issued, Record, SessionId},
     stats,
 };
@@ -30,6 +31,7 @@ use crate::{
 #[pyclass(frozen, weakref, module = "sessile")]
 pub(crate) struct SessionCache {
     pub(crate) engine: Engine,
+    pub(crate) moves: Moves,
 }
 
 #[pymethods]
@@ -273,7 +275,7 @@ impl SessionCache {
 
 impl SessionCache {
     fn build(py: Python<'_>, settings: Builder) -> PyResult<Self> {
-        Ok(Self { engine: Engine::new(py, settings)? })
+        Ok(Self { engine: Engine::new(py, settings)?, moves: Moves::default() })
     }
 }
 

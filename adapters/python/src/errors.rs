@@ -87,6 +87,14 @@ pub(crate) fn seconds(setting: &str, given: f64) -> PyResult<Duration> {
     })
 }
 
+/// The error of a session whose data is the application's own bytes.
+pub(crate) fn foreign_data() -> PyErr {
+    SessionError::new_err(
+        "the session holds data that `SessionMiddleware` did not write, such as that of `cache.create()`: give the \
+         middleware a cache of its own. The data is unchanged",
+    )
+}
+
 /// Adds the exceptions to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();

@@ -11,6 +11,7 @@ mod fork;
 mod json;
 mod keys;
 mod known;
+mod moving;
 mod records;
 mod response;
 mod sessions;

@@ -163,7 +163,7 @@ impl<'py> Response<'py> {
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
-        if self.is_read && session.has_work() {
+        if session.is_busy() || self.is_read && session.has_work() {
             self.py.detach(|| Sessions::commit(session, status, headers))
         } else {
             // Nothing is stored: no lock is waited for.

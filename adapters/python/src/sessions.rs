@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyValueError, prelude::*};
-use sessile::{SameSite, SetCookie, cookie::candidates};
+use sessile::{SameSite, SetCookie};
 
 use crate::{
     cache::SessionCache,
@@ -121,11 +121,9 @@ impl Sessions {
         self.wire.expired
     }
 
-    /// The data of a session that Starlette's own middleware put into a cookie, as JSON.
-    pub(crate) fn starlettes(&self, name: &str, cookies: &[bytes::Bytes]) -> Option<Vec<u8>> {
-        let importer = self.importer.as_ref()?;
-        let mut values = cookies.iter().flat_map(|field| candidates(field, name.as_bytes()));
-        values.find_map(|value| importer.read(value))
+    /// Reads cookies of Starlette's own middleware, if that was asked for.
+    pub(crate) fn importer(&self) -> Option<&Importer> {
+        self.importer.as_ref()
     }
 }
 

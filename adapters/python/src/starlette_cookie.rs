@@ -6,11 +6,14 @@
 //! Owns that format. Stricter than its readers in Python: one spelling a token, so canonical base64 only. It
 //! does not know what becomes of the data.
 
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use pyo3::prelude::*;
+use sessile::cookie::candidates;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
@@ -19,29 +22,66 @@ pub(crate) struct Importer {
     keys: Vec<Zeroizing<[u8; 20]>>,
     /// In seconds; no limit if `None`.
     max_age: Option<u64>,
+    /// A cookie held what no session can, which was logged.
+    is_reported: AtomicBool,
 }
+
+/// A cookie that one of the secrets signed.
+pub(crate) struct Signed {
+    pub(crate) json: Vec<u8>,
+    pub(crate) tag: Tag,
+    /// Until when it is accepted, in unix seconds; without a limit if `None`.
+    pub(crate) expires: Option<u64>,
+    pub(crate) now: u64,
+}
+
+/// The MAC of a cookie, by which equal ones are known.
+pub(crate) type Tag = [u8; 20];
 
 impl Importer {
     pub(crate) fn new<S: AsRef<[u8]>>(secrets: &[S], max_age: Option<u64>) -> Self {
-        Self { keys: secrets.iter().map(|secret| derive(secret.as_ref())).collect(), max_age }
+        let keys = secrets.iter().map(|secret| derive(secret.as_ref())).collect();
+        Self { keys, max_age, is_reported: AtomicBool::new(false) }
     }
 
-    /// The JSON in a cookie's value, if one of the secrets signed it and it is not too old.
-    pub(crate) fn read(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        let payload = self.unsign(value, now.as_secs())?;
+    /// Returns the first such cookie of that name in the `Cookie` fields of a request.
+    pub(crate) fn find(&self, name: &str, fields: &[Bytes]) -> Option<Signed> {
+        let mut values = fields.iter().flat_map(|field| candidates(field, name.as_bytes()));
+        values.find_map(|value| self.read(value))
+    }
+
+    /// Logs, once, that something in a cookie is left out.
+    pub(crate) fn report(&self, error: &PyErr) -> PyResult<()> {
+        if self.is_reported.swap(true, Relaxed) {
+            return Ok(());
+        }
+        Python::attach(|py| {
+            let logger = py.import("logging")?.call_method1("getLogger", ("sessile",))?;
+            logger.call_method1("warning", (LEFT_OUT, error.value(py).to_string()))?;
+            Ok(())
+        })
+    }
+
+    /// Reads a cookie's value, if one of the secrets signed it and it is not too old.
+    fn read(&self, value: &[u8]) -> Option<Signed> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let (payload, signed, tag) = self.unsign(value, now)?;
         let json = STANDARD.decode_to_vec(payload).ok()?;
-        (STANDARD.encode_to_string(&json).as_bytes() == payload).then_some(json)
+        let is_canonical = STANDARD.encode_to_string(&json).as_bytes() == payload;
+        let expires = self.max_age.map(|max_age| signed.saturating_add(max_age));
+        is_canonical.then_some(Signed { json, tag, expires, now })
     }
 
-    fn unsign<'v>(&self, value: &'v [u8], now: u64) -> Option<&'v [u8]> {
+    /// Returns the payload, when it was signed, and the MAC.
+    fn unsign<'v>(&self, value: &'v [u8], now: u64) -> Option<(&'v [u8], u64, Tag)> {
         let (signed, tag) = split_last(value)?;
-        let tag = decode(tag)?;
+        let tag: Tag = decode(tag)?.try_into().ok()?;
         let mut signers = self.keys.iter().map(|key| mac(key, signed));
         signers.find(|signer| signer.clone().verify_slice(&tag).is_ok())?;
         let (payload, time) = split_last(signed)?;
-        self.check_age(seconds(&decode(time)?)?, now)?;
-        Some(payload)
+        let signed = seconds(&decode(time)?)?;
+        self.check_age(signed, now)?;
+        Some((payload, signed, tag))
     }
 
     fn check_age(&self, signed: u64, now: u64) -> Option<()> {
@@ -93,5 +133,8 @@ pub(crate) fn unsign<'v>(
     max_age: Option<u64>,
     now: u64,
 ) -> Option<&'v [u8]> {
-    Importer::new(&[secret], max_age).unsign(value, now)
+    Importer::new(&[secret], max_age).unsign(value, now).map(|(payload, ..)| payload)
 }
+
+const LEFT_OUT: &str =
+    "a cookie of Starlette's middleware holds what a session cannot, which is left out: %s";

@@ -16,10 +16,11 @@ use sessile_web::{self as web, Incoming, Session, SessionError, SignIn};
 
 use crate::{
     cache::SessionCache,
-    errors::{Forked, Gone, refusal, seconds},
+    errors::{Forked, Gone, foreign_data, refusal, seconds},
     fork::OfProcess,
     json,
     known::{Changes, Encoded, Known},
+    moving::Pairs,
     records::Device,
     response::{self, Kind},
     sessions::Sessions,
@@ -44,8 +45,6 @@ pub(crate) struct Visit {
     touched: Option<OfProcess<Session>>,
     /// The engine has it, or had it when it was last looked for.
     was_stored: bool,
-    /// The data is out of a cookie of Starlette's.
-    is_imported: bool,
     known: Known,
 }
 
@@ -84,8 +83,7 @@ impl Visit {
         }
         visit.session = Some(OfProcess::new(read.session));
         (visit.known, visit.was_stored) = (read.known, read.is_stored);
-        drop(visit);
-        if read.is_stored { Ok(()) } else { Self::import(slf, &read.cookies, dict) }
+        Ok(())
     }
 
     /// Counts the request as a use of its session, as the middleware was told to.
@@ -114,7 +112,7 @@ impl Visit {
             Kind::Start => Self::commit(slf, dict, message),
             Kind::Accept => Self::accept(slf, dict, message),
             Kind::Close => {
-                slf.borrow_mut().close();
+                Self::close(slf);
                 Ok(None)
             }
             Kind::Rest => Self::go_on(slf, message),
@@ -165,14 +163,14 @@ impl Visit {
         };
         let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
         drop(visit);
-        if removals.is_ok_and(|removals| Self::push(&session, &removals).is_ok()) {
+        if removals.is_ok_and(|removals| Self::push(slf.py(), &session, &removals).is_ok()) {
             let failure = StatusCode::INTERNAL_SERVER_ERROR;
             let commit = || web::Sessions::commit(&session, failure, &mut HeaderMap::new());
             // Nothing can report that it failed.
             drop(slf.py().detach(commit));
         }
         slf.borrow_mut().stage = Stage::Failed;
-        session.detach();
+        unless_busy(slf.py(), &session, || session.detach());
     }
 
     /// Whether the application has returned.
@@ -196,7 +194,7 @@ impl Visit {
             Err(fault) if fault.too_large().is_some() => return Ok(true),
             changes => changes?,
         };
-        Ok(slf.borrow().is_imported || !changes.is_empty())
+        Ok(!changes.is_empty())
     }
 
     fn sign_in(
@@ -211,7 +209,7 @@ impl Visit {
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span)?);
         }
-        slf.py().detach(|| session.sign_in(sign_in)).map_err(refusal)
+        unless_busy(slf.py(), &session, || session.sign_in(sign_in)).map_err(refusal)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -223,12 +221,12 @@ impl Visit {
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        slf.py().detach(|| session.rotate()).map_err(refusal)
+        unless_busy(slf.py(), &session, || session.rotate()).map_err(refusal)
     }
 
     fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| session.user()))
+        Ok(unless_busy(slf.py(), &session, || session.user()))
     }
 
     /// After `Gone` the dict is empty.
@@ -240,7 +238,7 @@ impl Visit {
 
     fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| session.check_csrf(token)).map_err(refusal)
+        unless_busy(slf.py(), &session, || session.check_csrf(token)).map_err(refusal)
     }
 
     /// Whether the session is still there.
@@ -289,7 +287,6 @@ impl Visit {
             session: None,
             touched: None,
             was_stored: false,
-            is_imported: false,
             known: Known::default(),
         }
     }
@@ -301,15 +298,41 @@ impl Visit {
         let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
         let session = touched
             .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<Incoming>()));
-        let (mut known, mut values) = (Known::default(), Vec::new());
-        for (key, json) in session.pairs() {
-            let (value, pieces) = json::decode_in_pieces(slf.py(), &json)
-                .map_err(|_| PyValueError::new_err("a value in the session is not JSON"))?;
-            values.push((PyString::new(slf.py(), &key), value));
-            known.push(key, json, pieces);
+        if !session.is_stored() {
+            return Self::move_here(slf, session, &sessions, cookies);
         }
-        let is_stored = session.is_stored();
-        Ok(Read { session, cookies, known, values, is_stored })
+        if session.is_foreign() {
+            return Err(foreign_data());
+        }
+        Read::new(slf.py(), session)
+    }
+
+    /// A request without a session may have a cookie of Starlette's middleware.
+    fn move_here<'py>(
+        slf: &Bound<'py, Self>,
+        session: Session,
+        sessions: &web::Sessions,
+        cookies: Vec<Bytes>,
+    ) -> PyResult<Read<'py>> {
+        let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
+        let name = sessions.cache().cookie_name();
+        let importer = settings.get().importer();
+        let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
+        let Some((importer, signed)) = found else {
+            return Read::new(py, session);
+        };
+        let moves = &settings.get().cache().get().moves;
+        match moves.field_of(py, sessions, importer, &signed)? {
+            None => Read::new(py, session),
+            Some(Ok(field)) => {
+                let fields = core::iter::once(field).chain(cookies);
+                let session = sessions.begin(fields.collect::<Incoming>());
+                session.send_cookie_again();
+                Read::new(py, session)
+            }
+            // It is tried again when the response begins.
+            Some(Err(pairs)) => Read::with_new(py, session, pairs),
+        }
     }
 
     /// The `Cookie` fields of the request, in order.
@@ -349,23 +372,6 @@ impl Visit {
         })
     }
 
-    fn import(slf: &Bound<'_, Self>, cookies: &[Bytes], dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let sessions = slf.borrow().sessions.clone_ref(slf.py());
-        let json = sessions.get().starlettes(&Self::cookie_name(slf)?, cookies);
-        let value = json.and_then(|json| json::decode(slf.py(), &json).ok());
-        if let Some(data) = value.as_ref().and_then(|value| value.cast::<PyDict>().ok()) {
-            dict.update(data.as_mapping())?;
-            let is_open = slf.borrow().stage == Stage::Open;
-            slf.borrow_mut().is_imported = !data.is_empty() && is_open;
-            if !is_open {
-                // It can be read, and moved in another request.
-                let changes = Self::changes(slf, dict)?;
-                slf.borrow_mut().known.make(changes);
-            }
-        }
-        Ok(())
-    }
-
     /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
     /// is too late for that: then nothing was handed over.
     fn work(
@@ -374,27 +380,28 @@ impl Visit {
     ) -> PyResult<Option<(Session, Changes)>> {
         let session = slf.borrow().session()?;
         let changes = Self::changes(slf, dict)?;
-        if changes.is_empty() && !session.has_work() {
+        if changes.is_empty() && !unless_busy(slf.py(), &session, || session.has_work()) {
             return Ok(None);
         }
         let visit = slf.borrow();
         if visit.stage != Stage::Open && !visit.was_stored {
             return Err(visit.too_late());
         }
-        Self::push(&session, &changes)?;
+        drop(visit);
+        Self::push(slf.py(), &session, &changes)?;
         Ok(Some((session, changes)))
     }
 
     /// Hands changes over to be saved. On an error none of them is.
-    fn push(session: &Session, changes: &Changes) -> PyResult<()> {
+    fn push(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
         let json = |(json, _): &(Bytes, _)| json.clone();
         let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        session.change_json(changes).map_err(refusal)
+        unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
     }
 
     /// Notes that those changes are stored, and no others: what failed is found again.
     fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
-        let is_stored = session.is_stored();
+        let is_stored = unless_busy(slf.py(), session, || session.is_stored());
         let mut visit = slf.borrow_mut();
         visit.was_stored |= is_stored;
         visit.known.make(changes);
@@ -419,7 +426,6 @@ impl Visit {
     fn forget(&mut self) {
         self.was_stored = false;
         self.known.clear();
-        self.is_imported = false;
     }
 
     /// Returns how the dict differs from what was read, or last stored.
@@ -441,10 +447,44 @@ impl Visit {
 /// A session that was looked up, with its decoded values.
 struct Read<'py> {
     session: Session,
-    cookies: Vec<Bytes>,
     known: Known,
     values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
     is_stored: bool,
+}
+
+impl<'py> Read<'py> {
+    fn new(py: Python<'py>, session: Session) -> PyResult<Self> {
+        let pairs = session.pairs();
+        let (mut known, mut values) = (Known::default(), Vec::with_capacity(pairs.len()));
+        for (key, json) in pairs {
+            let (value, pieces) = json::decode_in_pieces(py, &json).map_err(not_json)?;
+            values.push((PyString::new(py, &key), value));
+            known.push(key, json, pieces);
+        }
+        let is_stored = session.is_stored();
+        Ok(Self { session, known, values, is_stored })
+    }
+
+    /// With values that are not stored yet.
+    fn with_new(py: Python<'py>, session: Session, pairs: Pairs) -> PyResult<Self> {
+        let value = |(key, json): (String, Bytes)| {
+            let value = json::decode(py, &json).map_err(not_json)?;
+            Ok((PyString::new(py, &key), value))
+        };
+        let values = pairs.into_iter().map(value).collect::<PyResult<_>>()?;
+        Ok(Self { session, known: Known::default(), values, is_stored: false })
+    }
+}
+
+/// Does what takes no lock but that of the request's own session. It lets go of the interpreter if another thread
+/// holds that lock, which may itself wait for the engine.
+fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() -> R + Send) -> R {
+    if session.is_busy() { py.detach(act) } else { act() }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn not_json(_: json::Malformed) -> PyErr {
+    PyValueError::new_err("a value in the session is not JSON")
 }
 
 /// Does nothing. A method of Python's for the same would show its session in its `repr`.

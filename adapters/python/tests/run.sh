@@ -10,10 +10,15 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 passed=0 failed=0 skipped=0
 
+# A step that returns 77 is skipped, for the reason in the last line that it prints.
 step() {
-    local name=$1 begin=$SECONDS
+    local name=$1 begin=$SECONDS status=0
     shift
-    if "$@" >"$place/log" 2>&1; then
+    "$@" >"$place/log" 2>&1 || status=$?
+    if [ "$status" = 77 ]; then
+        skip "$name" "$(tail -n 1 "$place/log")"
+        return 1
+    elif [ "$status" = 0 ]; then
         passed=$((passed + 1))
         printf 'ok    %-40s %4d s\n' "$name" $((SECONDS - begin))
         tail -n 1 "$place/log" | sed 's/^/        /'
@@ -54,7 +59,7 @@ wheel() {
 
 # The folder of the tests, the examples and the settings of pytest and mypy, without the package's sources.
 copy() {
-    mkdir "$place/copy" && cp -r tests examples pyproject.toml "$place/copy"
+    mkdir "$place/copy" && cp -r tests examples recipes docs pyproject.toml "$place/copy"
 }
 
 # install PYTHON REQUIREMENTS
@@ -65,6 +70,33 @@ install() {
 
 check() {
     (cd "$place/copy" && "$place/venv/bin/python" -m "$@")
+}
+
+# cannot_install WHAT
+cannot_install() {
+    echo "$1 cannot be installed here: $(grep "^ERROR" "$place/log" | tail -n 1)"
+    return 77
+}
+
+# An environment for the real libraries, with versions that are pinned.
+recipes_environment() {
+    "$1" -m venv "$place/recipes" && install_recipe "" "$place"/wheel/*.whl || cannot_install "the recipes"
+}
+
+# install_recipe -NAME [MORE]: what the recipe needs; without a name, what all of them need.
+install_recipe() {
+    "$place/recipes/bin/pip" install -q -c recipes/constraints.txt -r "recipes/requirements$1.txt" "${@:2}"
+}
+
+recipe() {
+    install_recipe "-$1" || cannot_install "$1" || return
+    (cd "$place/copy/recipes" && "$place/recipes/bin/python" -m pytest -q -p no:cacheprovider "test_$1.py")
+}
+
+# Starlette's own tests of its middleware, against ours.
+starlette_suite() {
+    install_recipe -starlette_suite || cannot_install "what Starlette's tests need" || return
+    "$place/recipes/bin/python" tests/starlette_suite.py "$1"
 }
 
 # The contract that all adapters pass, if it is here and can be built.
@@ -93,6 +125,14 @@ else
         step "types, on $newest" check mypy --strict --package sessile --cache-dir "$place/mypy"
         step "types of the examples" check mypy --strict --cache-dir "$place/mypy" examples tests/typing_cases.py
         step "stubs say what there is" check mypy.stubtest sessile._sessile --concise
+        if step "recipes: installing" recipes_environment "${found[-1]}"; then
+            for each in recipes/test_*.py; do
+                each=${each#recipes/test_}
+                step "recipe: ${each%.py}" recipe "${each%.py}"
+            done
+            step "Starlette's tests, 0.46" starlette_suite 0.46.2
+            step "Starlette's tests, newest" starlette_suite newest
+        fi
         rm -rf "$place/venv"
         # With nothing else installed.
         step "the wheel in a clean environment" sh -c "'${found[-1]}' -m venv '$place/venv' &&

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import KEY, control_of, fill
+from pydantic import TypeAdapter
+from starlette.requests import HTTPConnection
 
 from sessile import Full, Gone, SessionCache, SessionError, TooLarge
 from sessile._sessile import Sessions
@@ -231,6 +233,54 @@ def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: Se
 
     assert json.dumps(new()) == '{"a": 1}'
     assert dict(new()) == {**new()} == new() | {} == {"a": 1}
+
+
+def test_c_code_that_looks_into_the_dict_finds_what_request_session_read(cache: SessionCache) -> None:
+    browser = browser_with(cache, a=1)
+    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    connection = HTTPConnection({"type": "http", "headers": [], "session": session})
+    assert TypeAdapter(dict[str, Any]).dump_json(connection.session) == b'{"a":1}'
+
+
+def test_data_of_the_cache_itself_is_an_error_and_not_overwritten(cache: SessionCache) -> None:
+    made = cache.create(b"a cart")
+    browser = Browser(cache)
+    browser.cookie = f"session={made.token}".encode()
+
+    def act(session: Session) -> None:
+        for _ in range(2):
+            with pytest.raises(SessionError, match="data that `SessionMiddleware` did not write"):
+                session["a"] = 1
+
+    assert browser.request(act) == 200
+    record = cache.load(made.id)
+    assert record is not None and record.data == b"a cart" and record.version == made.version
+
+
+def test_a_session_without_data_is_not_an_error(cache: SessionCache) -> None:
+    browser = Browser(cache)
+    browser.cookie = f"session={cache.create(b'').token}".encode()
+    browser.request(lambda session: session.update(a=1))
+    assert browser.data() == {"a": 1}
+
+
+def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: SessionCache) -> None:
+    browser = browser_with(cache, n=0)
+    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    session.mark_accessed()
+    control, done = control_of(session), threading.Event()
+
+    def save() -> None:
+        for at in range(3_000):
+            session["n"] = at
+            control.save()
+        done.set()
+
+    threading.Thread(target=save).start()
+    while not done.is_set():
+        assert control.user is None and control.is_alive()
+        control.rotate()
+    assert session == {"n": 2_999}
 
 
 def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were_put(cache: SessionCache) -> None:

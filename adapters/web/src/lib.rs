@@ -87,6 +87,7 @@
 //! A rotation that is due happens only as the response's headers leave. If the client disconnects before, nothing has
 //! changed.
 
+mod adapters;
 mod attributes;
 mod changes;
 mod commit;

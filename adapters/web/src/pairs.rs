@@ -27,6 +27,11 @@ impl Pairs {
         if is_canonical(&bytes) { Self(bytes) } else { Self::default() }
     }
 
+    /// Returns true if bytes spell a map.
+    pub(crate) fn is_written_here(bytes: &[u8]) -> bool {
+        is_canonical(bytes)
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

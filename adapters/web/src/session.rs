@@ -397,6 +397,10 @@ impl Session {
         &self.shared.request
     }
 
+    pub(crate) fn is_locked(&self) -> bool {
+        self.shared.state.is_locked()
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock()
     }

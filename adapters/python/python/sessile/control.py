@@ -78,8 +78,11 @@ class SessionControl:
         """Stores the changes so far, now. A thread, a task and a ``def`` endpoint may call it, also after
         the response is complete.
 
-        Raises :exc:`sessile.SessionError` if the session cannot be stored, and :exc:`RuntimeError` if a
-        session would have to be created after the response's headers have left.
+        Raises :exc:`sessile.SessionError` if the session cannot be stored: the changes are still in the dict,
+        except after :exc:`sessile.Gone`, which leaves it empty. A verb before it is performed when the response
+        begins, or the response is an error.
+
+        Raises :exc:`RuntimeError` if a session would have to be created after the response's headers have left.
         """
         adopt(self._scope, self.data)
         self.data._visit.save(self.data)

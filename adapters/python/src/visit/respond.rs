@@ -8,7 +8,7 @@ use pyo3::{
 };
 use sessile_web::Session;
 
-use super::{Stage, Visit};
+use super::{Stage, Visit, unless_busy};
 use crate::{
     errors::TooLarge,
     fork::OfProcess,
@@ -93,14 +93,11 @@ impl Visit {
         if !reads {
             return Ok(Changes::new());
         }
-        if left == Stage::Detached && dict.is_empty() && slf.borrow().is_imported {
-            slf.py().detach(|| session.sign_out());
-        }
         let changes = match left {
             Stage::Failed => slf.borrow().known.removals(dict)?,
             _ => Self::changes(slf, dict)?,
         };
-        Self::push(session, &changes)?;
+        Self::push(slf.py(), session, &changes)?;
         Ok(changes)
     }
 
@@ -115,19 +112,21 @@ impl Visit {
     fn committed(slf: &Bound<'_, Self>, session: &Session, stage: Stage, changes: Changes) {
         let is_stored = stage == Stage::Detached;
         Self::stored(slf, session, if is_stored { changes } else { Changes::new() });
-        let mut visit = slf.borrow_mut();
-        visit.stage = stage;
-        visit.is_imported &= !is_stored;
-        session.detach();
+        slf.borrow_mut().stage = stage;
+        unless_busy(slf.py(), session, || session.detach());
     }
 
     /// A websocket is closed, before it was accepted or after.
-    pub(super) fn close(&mut self) {
-        if self.stage == Stage::Open {
-            self.stage = Stage::Detached;
-            if let Ok(session) = self.session() {
-                session.detach();
-            }
+    pub(super) fn close(slf: &Bound<'_, Self>) {
+        let mut visit = slf.borrow_mut();
+        if visit.stage != Stage::Open {
+            return;
+        }
+        visit.stage = Stage::Detached;
+        let session = visit.session();
+        drop(visit);
+        if let Ok(session) = session {
+            unless_busy(slf.py(), &session, || session.detach());
         }
     }
 

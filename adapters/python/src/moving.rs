@@ -1,0 +1,203 @@
+//! Sessions that are moved here from cookies of Starlette's middleware: each cookie to one session.
+//!
+//! Owns, for each cache and process, which session a cookie was moved to, and which part of a cookie's data a session
+//! can hold. A cookie that was moved opens its session for as long as it is accepted, so that parallel requests and
+//! clients that ignore `Set-Cookie` share it. It does not open one that has ended or has another id by now: a sign-out
+//! holds, and nobody who planted the cookie before a sign-in is signed in by it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
+use parking_lot::Mutex;
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
+use sessile::Error;
+use sessile_web::{Incoming, Session, Sessions};
+
+use crate::{
+    errors::{raise, refusal},
+    fork::OfProcess,
+    json::{self, Encoder},
+    starlette_cookie::{Importer, Signed, Tag},
+};
+
+/// The sessions of one cache that cookies were moved to. A forked child begins with none.
+pub(crate) struct Moves(Mutex<OfProcess<Arc<Mutex<Table>>>>);
+
+impl Default for Moves {
+    fn default() -> Self {
+        Self(Mutex::new(OfProcess::new(Arc::default())))
+    }
+}
+
+impl Moves {
+    /// The outer lock is held for a moment, by threads that hold the interpreter.
+    fn table(&self) -> Arc<Mutex<Table>> {
+        let mut table = self.0.lock();
+        if let Some(table) = table.get() {
+            return table.clone();
+        }
+        *table = OfProcess::new(Arc::default());
+        table.get().cloned().unwrap_or_default()
+    }
+
+    /// Returns the `Cookie` field that opens the session of a cookie, which is created by the first request with it;
+    /// `None` if there is nothing that a session can hold.
+    pub(crate) fn field_of(
+        &self,
+        py: Python<'_>,
+        sessions: &Sessions,
+        importer: &Importer,
+        signed: &Signed,
+    ) -> PyResult<Option<Result<Bytes, Pairs>>> {
+        let table = self.table();
+        if let Some(field) = py.detach(|| table.lock().get(&signed.tag, signed.now)) {
+            return Ok(Some(Ok(field)));
+        }
+        let pairs = storable(py, sessions, importer, &signed.json)?;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let expires = signed.expires.unwrap_or(u64::MAX);
+        let lifetime = sessions.cache().lifetime().as_secs();
+        let expires = expires.min(signed.now.saturating_add(lifetime));
+        let field = py.detach(|| {
+            // Held while the session is created: of parallel requests one creates it.
+            let mut table = table.lock();
+            if let Some(field) = table.get(&signed.tag, signed.now) {
+                return Ok(field);
+            }
+            let field = create(sessions, pairs)?;
+            table.insert(signed.tag, Moved { field: field.clone(), expires }, signed.now);
+            Ok(field)
+        });
+        Ok(Some(field))
+    }
+}
+
+/// Keys with their values as JSON.
+pub(crate) type Pairs = Vec<(String, Bytes)>;
+
+#[derive(Default)]
+struct Table {
+    by_tag: HashMap<Tag, Moved>,
+    /// The oldest first.
+    order: VecDeque<Tag>,
+}
+
+struct Moved {
+    field: Bytes,
+    /// In unix seconds.
+    expires: u64,
+}
+
+impl Table {
+    fn get(&self, tag: &Tag, now: u64) -> Option<Bytes> {
+        let moved = self.by_tag.get(tag).filter(|moved| moved.expires >= now)?;
+        Some(moved.field.clone())
+    }
+
+    /// Forgets those that expired and, if there are still too many, the oldest.
+    fn insert(&mut self, tag: Tag, moved: Moved, now: u64) {
+        while let Some(oldest) = self.order.front()
+            && (self.order.len() >= MAX_MOVED || self.get(oldest, now).is_none())
+        {
+            self.by_tag.remove(oldest);
+            self.order.pop_front();
+        }
+        if self.by_tag.insert(tag, moved).is_none() {
+            self.order.push_back(tag);
+        }
+    }
+}
+
+/// Creates a session and returns its cookie, as a request brings it. On an error the data is returned.
+fn create(sessions: &Sessions, pairs: Pairs) -> Result<Bytes, Pairs> {
+    let session = sessions.begin(Incoming::default());
+    let changes = pairs.iter().map(|(key, json)| (key.as_str(), Some(json.clone())));
+    let mut headers = HeaderMap::new();
+    let is_stored = session.change_json(changes).is_ok()
+        && Sessions::commit(&session, StatusCode::OK, &mut headers).is_ok();
+    let cookie = headers.get(SET_COOKIE).filter(|_| is_stored).map(HeaderValue::as_bytes);
+    let field = cookie.and_then(|cookie| cookie.split(|&byte| byte == b';').next());
+    field.map(Bytes::copy_from_slice).ok_or(pairs)
+}
+
+/// Returns the data of a cookie as a session can hold it: numbers that are not finite become `null`, and what has no
+/// place in a session is left out. Code in Python runs.
+fn storable(
+    py: Python<'_>,
+    sessions: &Sessions,
+    importer: &Importer,
+    payload: &[u8],
+) -> PyResult<Pairs> {
+    let Some(data) = read(py, payload)? else {
+        return Ok(Pairs::new());
+    };
+    let limit = sessions.cache().max_session_size();
+    let mut encoder = Encoder::copying(payload.len(), limit);
+    // It knows which keys and values a session may have. Nothing is stored.
+    let draft = sessions.begin(Incoming::default());
+    let mut pairs = Pairs::new();
+    for (key, value) in data {
+        match pair(&draft, &mut encoder, &key, &value) {
+            Ok(pair) => pairs.push(pair),
+            Err(error) => importer.report(&error)?,
+        }
+    }
+    while pairs.iter().map(len).sum::<usize>() > limit {
+        let longest = (0..pairs.len()).max_by_key(|&at| len(&pairs[at])).unwrap_or(0);
+        pairs.remove(longest);
+        importer.report(&raise(Error::TooLarge { len: payload.len(), limit }))?;
+    }
+    Ok(pairs)
+}
+
+/// Reads a payload as Starlette does, except for numbers.
+fn read<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let number = wrap_pyfunction!(finite, py)?;
+    let settings = PyDict::new(py);
+    settings.set_item(intern!(py, "parse_constant"), &number)?;
+    settings.set_item(intern!(py, "parse_float"), &number)?;
+    let loads = py.import(intern!(py, "json"))?.getattr(intern!(py, "loads"))?;
+    let value = loads.call((PyBytes::new(py, payload),), Some(&settings));
+    // Starlette wrote nothing else.
+    Ok(value.ok().and_then(|value| value.cast_into_exact().ok()))
+}
+
+fn pair(
+    draft: &Session,
+    encoder: &mut Encoder,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<(String, Bytes)> {
+    let text = json::key_text(key).map_err(|fault| fault.at(key))?.into_owned();
+    let json = encoder.encode(value).map_err(|fault| fault.at(key))?;
+    let json = Bytes::copy_from_slice(json);
+    draft.insert_json(&text, json.clone()).map_err(refusal)?;
+    Ok((text, json))
+}
+
+/// Returns the bytes that a pair takes at most.
+fn len((key, json): &(String, Bytes)) -> usize {
+    PAIR + key.len() + json.len()
+}
+
+/// Returns a number as `json` reads it; `None` for those that JSON cannot hold, by name or too large.
+#[pyfunction]
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Bytes that a pair takes beside its key and its value, at most.
+const PAIR: usize = 7;
+
+/// The most cookies that are remembered, at 150 bytes each.
+const MAX_MOVED: usize = 1 << 14;

@@ -1,0 +1,110 @@
+"""Runs Starlette's own tests of its session middleware against sessile's: ``starlette_suite.py VERSION``, or ``newest``.
+
+The tests are taken from the source distribution, which also has the Starlette that they run with. Two things are
+substituted: the import of the middleware, and the secret ``example``, which is rejected by design. A test that fails
+must be in ``starlette_differences.toml``, and a test in that list must fail.
+
+The environment needs ``packaging``, ``pytest``, and what the suite of that version imports.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+SUITE = Path("tests/middleware/test_session.py")
+DIFFERENCES = Path(__file__).with_name("starlette_differences.toml")
+SUBSTITUTIONS = {
+    r"^from starlette\.middleware\.sessions import": "from sessile.starlette import",
+    r'secret_key="example"': f'secret_key="{secrets.token_urlsafe(32)}"',
+}
+
+
+def main(version: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        source = unpacked(version, Path(folder))
+        if source is None:
+            print(f"the source distribution of Starlette ({version}) cannot be downloaded")
+            return SKIP
+        version = source.name.rpartition("-")[2]
+        substitute(source / SUITE)
+        results = dict(run(source))
+    expected = expected_differences(version)
+    problems = list(compared(results, expected))
+    print(*problems, sep="\n")
+    print(f"starlette {version}: {len(results)} tests, {len(expected)} expected differences, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def unpacked(version: str, folder: Path) -> Path | None:
+    """Downloads and unpacks the source distribution; returns its folder, or ``None`` if there is no network."""
+    wanted = "starlette" if version == "newest" else f"starlette=={version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "starlette"]
+    if subprocess.run([*command, "--dest", folder, wanted]).returncode != 0:
+        return None
+    [archive] = folder.glob("starlette-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def substitute(suite: Path) -> None:
+    text = suite.read_text()
+    for pattern, replacement in SUBSTITUTIONS.items():
+        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        if count == 0:
+            raise ValueError(f"{suite.name} does not contain {pattern}")
+    suite.write_text(text)
+
+
+def run(source: Path) -> Iterator[tuple[str, bool]]:
+    """Runs the suite in the folder of its source, and yields each test's name, and true if it passed."""
+    report = source / "report.xml"
+    # The folder of the source comes first in `sys.path`, so that its Starlette is the one that is imported.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    # An older Starlette meets newer libraries, which deprecate what it uses.
+    subprocess.run([*command, "-W", "ignore::DeprecationWarning", SUITE], cwd=source)
+    if not report.exists():
+        return
+    for case in ElementTree.parse(report).iter("testcase"):
+        yield case.attrib["name"], not list(case)
+
+
+def expected_differences(version: str) -> set[str]:
+    listed = tomllib.loads(DIFFERENCES.read_text())["difference"]
+    return {each["test"] for each in listed if version in SpecifierSet(each["versions"])}
+
+
+def compared(results: dict[str, bool], expected: set[str]) -> Iterator[str]:
+    """Yields what is wrong: failures that are not listed, and listed tests that pass or that do not exist."""
+    for name, has_passed in results.items():
+        if not has_passed and without_backend(name) not in expected:
+            yield f"{name} failed, and is not in {DIFFERENCES.name}"
+        if has_passed and without_backend(name) in expected:
+            yield f"{name} passed, and is in {DIFFERENCES.name}"
+    for name in expected - {without_backend(name) for name in results}:
+        yield f"{name} is in {DIFFERENCES.name}, and not in the suite"
+    if not results:
+        yield "no test ran"
+
+
+def without_backend(name: str) -> str:
+    """Returns a test's name without the event loop that it ran on: ``test_a[asyncio-True]`` is ``test_a[True]``."""
+    return re.sub(r"\b(asyncio|trio)\b-?", "", name).replace("[]", "").replace("-]", "]")
+
+
+SKIP = 77
+"""The exit status that means that nothing was checked."""
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

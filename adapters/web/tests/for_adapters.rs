@@ -1,0 +1,50 @@
+//! Parts of a session that adapters need.
+
+#![allow(clippy::unwrap_used)]
+
+use http::{HeaderMap, StatusCode, header::SET_COOKIE};
+use sessile::{KeyRing, NewSession, SessionCache};
+use sessile_web::{Incoming, Sessions};
+
+fn cache() -> SessionCache {
+    let keys = KeyRing::random().unwrap();
+    SessionCache::builder().memory(4 << 20).keys(keys).build().unwrap()
+}
+
+fn incoming(cache: &SessionCache, token: &str) -> Incoming {
+    Incoming::from_iter([format!("{}={token}", cache.cookie_name()).into()])
+}
+
+#[test]
+fn data_that_no_session_layer_wrote_is_told_from_none() {
+    let (cache, sessions) = (cache(), |cache: &SessionCache| Sessions::new(cache.clone()));
+    for (data, is_foreign) in [(&b"a cart"[..], true), (b"", false)] {
+        let token = cache.create(data, NewSession::default()).unwrap().token;
+        let session = sessions(&cache).begin(incoming(&cache, token.as_str()));
+        assert!(session.is_stored());
+        assert_eq!(session.is_foreign(), is_foreign);
+    }
+    let session = sessions(&cache).begin(&HeaderMap::new());
+    assert!(!session.is_foreign());
+    session.insert("a", 1).unwrap();
+    session.save().unwrap();
+    assert!(!session.is_foreign());
+}
+
+#[test]
+fn a_cookie_is_sent_again_if_the_adapter_asks() {
+    let cache = cache();
+    let sessions = Sessions::new(cache.clone());
+    let token = cache.create(b"", NewSession::default()).unwrap().token;
+    for is_asked in [false, true] {
+        let session = sessions.begin(incoming(&cache, token.as_str()));
+        assert!(session.is_stored());
+        if is_asked {
+            session.send_cookie_again();
+        }
+        let mut headers = HeaderMap::new();
+        Sessions::commit(&session, StatusCode::OK, &mut headers).unwrap();
+        let cookie = headers.get(SET_COOKIE).map(|cookie| cookie.to_str().unwrap());
+        assert_eq!(cookie.is_some_and(|cookie| cookie.contains(token.as_str())), is_asked);
+    }
+}
