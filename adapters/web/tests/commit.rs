@@ -279,7 +279,7 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
 fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
     let cache = full_cache();
     let mut visitor = Visitor::of(&cache);
-    let insert = |session: &Session| session.insert("a", "x".repeat(16_000)).unwrap();
+    let insert = |session: &Session| session.insert("a", "x".repeat(16_300)).unwrap();
     assert_eq!(visitor.visit(insert).1.result.unwrap_err().cause(), Error::Full);
     let (_, reply) = visitor.visit(|session| {
         insert(session);
