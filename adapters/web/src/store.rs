@@ -265,7 +265,7 @@ impl State {
     #[inline]
     fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
         let key = self.renamed(request).map(Box::from);
-        // Nobody knows an id whose cookie has not been sent.
+        // No client knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
