@@ -202,7 +202,7 @@ impl SessionCache {
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
     /// follows it to the new one, and so that its use shows: as [`reused`](Refused::reused), as an
     /// [event](Self::next_event), and by [`end_reused`](Builder::end_reused) as the end of the session. Of one session
-    /// the last 8 are remembered. The lifetime stays as it is.
+    /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///
     /// ```
     /// use std::time::Duration;

@@ -174,22 +174,6 @@ pub mod modelled {
     }
 }
 
-#[cfg(all(feature = "internals", not(sessile_loom)))]
-std::thread_local! {
-    static LOCKS: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
-}
-
-#[cfg(all(feature = "internals", not(sessile_loom)))]
-fn count_lock() {
-    LOCKS.set(LOCKS.get() + 1);
-}
-
-/// Returns how many locks of shards this thread has taken. For tests of bounds.
-#[cfg(all(feature = "internals", not(sessile_loom)))]
-pub fn locks_taken() -> u64 {
-    LOCKS.get()
-}
-
 #[cfg(not(sessile_loom))]
 mod lock {
     use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -213,7 +197,7 @@ mod lock {
             let guard = self.0.lock();
             fence(Fence::Locked);
             #[cfg(feature = "internals")]
-            super::count_lock();
+            count_lock();
             guard
         }
 
@@ -221,7 +205,7 @@ mod lock {
             let guard = self.0.try_lock()?;
             fence(Fence::Locked);
             #[cfg(feature = "internals")]
-            super::count_lock();
+            count_lock();
             Some(guard)
         }
 
@@ -229,6 +213,22 @@ mod lock {
         pub(crate) fn unlock_fair(guard: MutexGuard<'_, T>) {
             MutexGuard::unlock_fair(guard);
         }
+    }
+
+    #[cfg(feature = "internals")]
+    std::thread_local! {
+        static TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+    }
+
+    #[cfg(feature = "internals")]
+    fn count_lock() {
+        TAKEN.set(TAKEN.get() + 1);
+    }
+
+    /// Returns how many locks of shards this thread has taken. For tests of bounds.
+    #[cfg(feature = "internals")]
+    pub fn locks_taken() -> u64 {
+        TAKEN.get()
     }
 
     /// Many readers or one writer.
@@ -305,4 +305,6 @@ mod lock {
 }
 
 pub(crate) use lock::Shared;
+#[cfg(all(feature = "internals", not(sessile_loom)))]
+pub use lock::locks_taken;
 pub use lock::{Guard, Lock};

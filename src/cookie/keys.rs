@@ -25,7 +25,6 @@ use super::{
     well_known,
 };
 use crate::{
-    clock::Tick,
     error::{Error, KeyError},
     id::{Entropy, Home, Id, UserHash, system_entropy},
     sync::{AtomicU32, AtomicU64, Relaxed, Shared},
@@ -141,12 +140,12 @@ pub(crate) struct Keys {
     valid: [AtomicU64; 4],
     /// How often the ring was replaced.
     epoch: AtomicU32,
-    /// How long an entry can keep a tag that was signed, in ticks.
-    kept_for: Tick,
+    /// How long an entry can keep a tag that was signed, in the unit of the times that `set` is given.
+    kept_for: u32,
 }
 
 impl Keys {
-    pub(crate) fn new(ring: &KeyRing, cookie_name: &str, kept_for: Tick) -> Result<Self, KeyError> {
+    pub(crate) fn new(ring: &KeyRing, cookie_name: &str, kept_for: u32) -> Result<Self, KeyError> {
         let ring = Ring::derive(ring, cookie_name)?;
         let used = ring.keys().map(Key::used).collect();
         let valid = ring.bitmap().map(AtomicU64::new);
@@ -162,7 +161,7 @@ impl Keys {
     /// Replaces the ring; on an error nothing changes. When it returns, nothing that a retired key
     /// signed is accepted any more, whether by its MAC or by a tag that an entry keeps. The time is asked for when
     /// nothing is signed any more by a key that is retired.
-    pub(crate) fn set(&self, ring: &KeyRing, now: impl FnOnce() -> Tick) -> Result<(), KeyError> {
+    pub(crate) fn set(&self, ring: &KeyRing, now: impl FnOnce() -> u32) -> Result<(), KeyError> {
         let ring = Ring::derive(ring, &self.cookie_name)?;
         self.state.write(|state| {
             let now = now();
@@ -225,13 +224,13 @@ struct State {
 impl State {
     /// Forgets keys that were retired so long ago that no entry keeps a tag of theirs, so that others may have their
     /// numbers.
-    fn free_numbers(&mut self, now: Tick, kept_for: Tick) {
-        let is_kept = |retired: Tick| retired.saturating_add(kept_for) >= now;
+    fn free_numbers(&mut self, now: u32, kept_for: u32) {
+        let is_kept = |retired: u32| retired.saturating_add(kept_for) >= now;
         self.used.retain(|used| used.retired.is_none_or(is_kept));
     }
 
     /// Notes which keys are retired by a new ring.
-    fn retire(&mut self, ring: &Ring, now: Tick) {
+    fn retire(&mut self, ring: &Ring, now: u32) {
         for used in &mut self.used {
             let is_in_ring = ring.keys().any(|key| key.number == used.number);
             used.retired = if is_in_ring { None } else { used.retired.or(Some(now)) };
@@ -257,7 +256,7 @@ struct Used {
     number: u8,
     fingerprint: [u8; 16],
     /// When it went out of the ring, if it has.
-    retired: Option<Tick>,
+    retired: Option<u32>,
 }
 
 /// Derived keys, of which there is at least one.

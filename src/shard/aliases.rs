@@ -11,7 +11,7 @@
 //! The aliases of a session that are in its shard are its family. Each of them points at the session's current id, so
 //! a rotation redirects at most [`MAX_ALIASES`] of them. A sign-in that takes a session to another shard points them
 //! at the id with which it arrives there. That id is remembered for as long as any alias can point at it, so an alias
-//! never leads to an id that was forgotten before it.
+//! never leads to an id that was forgotten before it, unless memory was short.
 //!
 //! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
 //! found through the chains of [`Users`](super::users::Users), so a session's entry has no link to them. What has
@@ -224,7 +224,8 @@ impl Shard {
         self.join_family(alias, Family::of(&line));
     }
 
-    /// Turns a session into the alias of its new id, in its own block.
+    /// Turns a session into the alias of its new id, in its own block. Its family goes to the session's new entry or to
+    /// a user, or stays where it is. A lone alias needs none, since nothing will redirect it.
     pub(super) fn become_alias(
         &mut self,
         place: Place,
@@ -245,6 +246,8 @@ impl Shard {
         if let Some(family) = family {
             self.move_family(&line, family);
             self.join_family(at, family);
+        } else if line.flags().has(Flags::ALIASED) {
+            self.join_family(at, Family::of(&line));
         }
         self.keep_ceiling(now);
     }
