@@ -83,10 +83,12 @@ impl Shard {
             }
             self.evict(victim, now);
         }
-        let is_promised = evicted > 0 || has_moved;
+        if evicted == 0 && !has_moved {
+            // Nothing may go, and so little is free that it would take long to bring together.
+            return Err(Refusal::Full);
+        }
         let moved = if has_moved { None } else { self.take_by_moving(need.words) };
-        let unfinished = Refusal::Unfinished { words: need.words };
-        moved.ok_or(if is_promised { unfinished } else { Refusal::Full })
+        moved.ok_or(Refusal::Unfinished { words: need.words })
     }
 
     /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
@@ -219,8 +221,11 @@ impl Shard {
                 });
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
-            counts.compactions += 1;
-            counts.moved_words += u64::from(moved.words());
+            counts.moved += 1;
+            #[cfg(feature = "internals")]
+            {
+                counts.moved_words += u64::from(moved.words());
+            }
         })
     }
 }

@@ -164,6 +164,7 @@ impl State {
     }
 
     /// Forgets all that was asked for and not done.
+    #[inline]
     pub(crate) fn discard(&mut self) {
         (self.changes, self.wishes) = (Changes::default(), Wishes::default());
     }
@@ -213,6 +214,7 @@ impl State {
     }
 
     /// Records a change of one of the application's keys.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         request: &Request,
@@ -225,20 +227,26 @@ impl State {
     }
 
     /// A change of the user needs a new id, which no response tells the browser any more once its headers have left.
+    #[inline]
     pub(crate) fn check_identity(
         &mut self,
         request: &Request,
         key: &str,
         change: &Change,
     ) -> Result<(), SessionError> {
-        if !self.detached || !request.sessions.is_identity_key(key) {
-            return Ok(());
+        let is_late = self.detached && self.names_user(request, key, change);
+        if is_late { Err(SessionError::TooLate) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn names_user(&mut self, request: &Request, key: &str, change: &Change) -> bool {
+        if !request.sessions.is_identity_key(key) {
+            return false;
         }
         let stored = self.stored_json(request, key);
         let seen = self.json(request, key).unwrap_or_default();
         let new = change.made_to(seen).unwrap_or_default();
-        let is_changed = identity::is_changed(stored.as_deref(), new.as_deref());
-        if is_changed { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
+        identity::is_changed(stored.as_deref(), new.as_deref())
     }
 }
 

@@ -156,6 +156,7 @@ impl Session {
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
+            state.looked_at = true;
             let id = state.settle(request)?;
             let token = Mark::of(&id).and_then(|mark| mark.mask());
             token.map_err(|error| SessionError::Store(error.into()))
