@@ -8,7 +8,7 @@ mod support;
 
 use std::mem;
 
-use sessile::{Clock, Issued, SessionCache, SessionId, internals::locks_taken};
+use sessile::{Clock, IssuedSession, SessionCache, SessionId, internals::locks_taken};
 use support::{
     NEW, PLAINLY, Random, block, builder, data, filler, is_long, largest_block, sign_in,
 };

@@ -80,7 +80,7 @@ impl fmt::Display for Exposition<'_> {
         counter(f, "expired", "Expired sessions whose memory was given back.", expired)?;
         write_evicted(f, evicted)?;
         counter(f, "full", "Writes rejected for want of room.", full)?;
-        counter(f, "compactions", "Blocks moved to make room.", compactions)?;
+        counter(f, "compactions", "Blocks compactions to make room.", compactions)?;
         counter(f, "dropped_events", "Events that did not fit the queue.", events_dropped)?;
         counter(
             f,

@@ -15,7 +15,7 @@ pub(crate) struct Counts {
     pub(crate) session_limit_hits: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
-    pub(crate) moved: u64,
+    pub(crate) compactions: u64,
     /// The words of those blocks, for tests.
     #[cfg(feature = "internals")]
     pub(crate) moved_words: u64,

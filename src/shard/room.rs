@@ -221,7 +221,7 @@ impl Shard {
                 });
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
-            counts.moved += 1;
+            counts.compactions += 1;
             #[cfg(feature = "internals")]
             {
                 counts.moved_words += u64::from(moved.words());

@@ -68,7 +68,7 @@
 //! Another request may end the session, or give it a new id, while a handler runs. A response never claims a change
 //! that was dropped:
 //! * A session without a user that ended, expired or was emptied: what this request changed begins a new session. It
-//!   holds nothing else, and no user is signed in to it. A [guarded](Session::guard) key is then missing, so the response
+//!   holds nothing else, and no user is signed in to it. A [guarded](Session::watch) key is then missing, so the response
 //!   is 409.
 //! * A session with a user: the response is 409 if there was something to store, also after the user's own sign-out.
 //! * A session that got a new id, by a sign-in or a rotation, whose old one opens nothing any more: the response is 409

@@ -235,7 +235,7 @@ impl State {
         change: &Change,
     ) -> Result<(), SessionError> {
         let is_late = self.detached && self.names_user(request, key, change);
-        if is_late { Err(SessionError::TooLate) } else { Ok(()) }
+        if is_late { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
     }
 
     #[cold]
