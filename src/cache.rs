@@ -364,7 +364,9 @@ impl SessionCache {
     /// # Errors
     /// What is wrong with the ring; then the old one stays.
     pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
-        self.0.keys.set(keys, || self.0.now())
+        // A session keeps its tag for its lifetime, and its alias for an idle timeout more.
+        let kept_for = self.0.lifetime.saturating_add(self.0.idle_timeout);
+        self.0.keys.set(keys, kept_for, || self.0.now())
     }
 
     /// How many sessions there are. Expired ones count until their memory is given back.

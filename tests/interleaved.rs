@@ -25,14 +25,14 @@ use support::{
 };
 
 thread_local! {
-    static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    static INTERRUPTION: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Random bytes, before which something happens if that was asked for.
 fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
-    let meanwhile = MEANWHILE.take();
-    meanwhile.into_iter().for_each(|act| act());
+    let interruption = INTERRUPTION.take();
+    interruption.into_iter().for_each(|act| act());
     for byte in bytes {
         NEXT.set(NEXT.get() + 1);
         *byte = (NEXT.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
@@ -41,8 +41,8 @@ fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
 }
 
 /// Has something happen in the midst of the next verb that draws an id.
-fn meanwhile(act: impl FnOnce() + 'static) {
-    MEANWHILE.set(Some(Box::new(act)));
+fn interrupt_with(act: impl FnOnce() + 'static) {
+    INTERRUPTION.set(Some(Box::new(act)));
 }
 
 fn interruptible(clock: &ManualClock) -> SessionCacheBuilder {
@@ -86,7 +86,7 @@ fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
     for with in [NEW, NEW.user("ada")] {
         let other = create(&cache, b"");
         let all = cache.clone();
-        meanwhile(move || all.end_all());
+        interrupt_with(move || all.end_all());
         let made = cache.create_with(b"data", with).unwrap();
         assert!(opens(&cache, &made.token) && !opens(&cache, &other.token));
         assert_balanced(&cache);
@@ -102,7 +102,7 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
     let cache = interruptible(&clock).build().unwrap();
     for round in 0..50 {
         let all = cache.clone();
-        meanwhile(move || all.end_all());
+        interrupt_with(move || all.end_all());
         create(&cache, b"");
         create_many(&cache, round % 3, b"");
         if round % 7 == 0 {
@@ -125,7 +125,7 @@ fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_en
     for user in 0..20 {
         let made = create(&cache, b"data");
         let all = cache.clone();
-        meanwhile(move || all.end_all());
+        interrupt_with(move || all.end_all());
         let answer = cache.sign_in(&made.id, &format!("user {user}"));
         assert_eq!(answer.err(), Some(Error::Gone));
         assert_balanced(&cache);
@@ -147,7 +147,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         let made = cache.create_with(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
         clock.advance(MINUTE - SECOND);
         let (reader, time) = (cache.clone(), clock.clone());
-        meanwhile(move || {
+        interrupt_with(move || {
             time.advance(2 * SECOND);
             assert!(reader.load(&made.id, &mut BytesMut::new()).is_none(), "it has expired");
         });
@@ -165,7 +165,7 @@ fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
     let cache = interruptible(&clock).build().unwrap();
     let made = create(&cache, b"data");
     let other = cache.clone();
-    meanwhile(move || assert!(other.end(&made.id)));
+    interrupt_with(move || assert!(other.end(&made.id)));
     assert_eq!(cache.rotate(&made.id, Duration::ZERO).err(), Some(Error::Gone));
     assert!(cache.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Asking the admission hook apart from `create`, for callers that must not hold a lock of their own meanwhile.
+//! Asks the admission hook apart from `create`, for callers that hold a lock while they create a session.
 
 use super::SessionCache;
 use crate::error::Error;

@@ -39,9 +39,7 @@ impl SessionCacheBuilder {
         }
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
         let [idle_timeout, lifetime] = self.ticks();
-        // A session keeps its tag for its lifetime, and its alias for an idle timeout more.
-        let kept_for = lifetime.saturating_add(idle_timeout);
-        let keys = Keys::new(&ring, &self.cookie_name, kept_for).map_err(BuildError::Keys)?;
+        let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let plan = plan(&self, shards)?;
         let journal = EventQueue::new(self.events);

@@ -58,11 +58,11 @@ pub struct Keys(keys::Keys);
 
 impl Keys {
     pub fn new(ring: &KeyRing, cookie_name: &str) -> Result<Self, KeyError> {
-        keys::Keys::new(ring, cookie_name, u32::MAX).map(Self)
+        keys::Keys::new(ring, cookie_name).map(Self)
     }
 
     pub fn set(&self, ring: &KeyRing) -> Result<(), KeyError> {
-        self.0.set(ring, || 0)
+        self.0.set(ring, u32::MAX, || 0)
     }
 
     #[inline]

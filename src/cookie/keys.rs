@@ -141,12 +141,10 @@ pub(crate) struct Keys {
     valid: [AtomicU64; 4],
     /// How often the ring was replaced.
     epoch: AtomicU32,
-    /// How long an entry can keep a tag that was signed, in the unit of the times that `set` is given.
-    kept_for: u32,
 }
 
 impl Keys {
-    pub(crate) fn new(ring: &KeyRing, cookie_name: &str, kept_for: u32) -> Result<Self, KeyError> {
+    pub(crate) fn new(ring: &KeyRing, cookie_name: &str) -> Result<Self, KeyError> {
         let ring = Ring::derive(ring, cookie_name)?;
         let used = ring.keys().map(Key::used).collect();
         let valid = ring.bitmap().map(AtomicU64::new);
@@ -155,18 +153,24 @@ impl Keys {
             state: Shared::new(State { ring, used }),
             valid,
             epoch: AtomicU32::new(0),
-            kept_for,
         })
     }
 
     /// Replaces the ring; on an error nothing changes. When it returns, nothing that a retired key
     /// signed is accepted any more, whether by its MAC or by a tag that an entry keeps. The time is asked for when
     /// nothing is signed any more by a key that is retired.
-    pub(crate) fn set(&self, ring: &KeyRing, now: impl FnOnce() -> u32) -> Result<(), KeyError> {
+    ///
+    /// An entry keeps a tag for `kept_for` at most, in the unit of the times.
+    pub(crate) fn set(
+        &self,
+        ring: &KeyRing,
+        kept_for: u32,
+        now: impl FnOnce() -> u32,
+    ) -> Result<(), KeyError> {
         let ring = Ring::derive(ring, &self.cookie_name)?;
         self.state.write(|state| {
             let now = now();
-            state.free_numbers(now, self.kept_for);
+            state.free_numbers(now, kept_for);
             let fresh = state.unused(&ring)?;
             state.used.extend(fresh);
             state.retire(&ring, now);

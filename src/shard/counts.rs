@@ -16,7 +16,8 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) compactions: u64,
-    /// The words of those blocks.
+    /// The words of those blocks, for tests.
+    #[cfg(feature = "__internals")]
     pub(crate) moved_words: u64,
     pub(crate) shard_resets: u64,
 }

@@ -88,10 +88,12 @@ impl Shard {
             }
             self.evict(victim, now);
         }
-        let is_promised = evicted > 0 || has_moved;
+        if evicted == 0 && !has_moved {
+            // Nothing may go, and so little is free that it would take long to bring together.
+            return Err(Error::Full.into());
+        }
         let moved = if has_moved { None } else { self.take_by_moving(need.words) };
-        let unfinished = WriteError::Unfinished { words: need.words };
-        moved.ok_or(if is_promised { unfinished } else { Error::Full.into() })
+        moved.ok_or(WriteError::Unfinished { words: need.words })
     }
 
     /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
@@ -225,7 +227,10 @@ impl Shard {
             }
             Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
             counts.compactions += 1;
-            counts.moved_words += u64::from(moved.words());
+            #[cfg(feature = "__internals")]
+            {
+                counts.moved_words += u64::from(moved.words());
+            }
         })
     }
 }

@@ -59,7 +59,7 @@ wheel() {
 
 # The folder of the tests, the examples and the settings of pytest and mypy, without the package's sources.
 copy() {
-    mkdir "$place/copy" && cp -r tests examples recipes docs pyproject.toml "$place/copy"
+    mkdir "$place/copy" && cp -r tests examples recipes docs README.md pyproject.toml "$place/copy"
 }
 
 # install PYTHON REQUIREMENTS

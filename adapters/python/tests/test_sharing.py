@@ -296,3 +296,20 @@ print(starlette.middleware.sessions.SessionMiddleware is module.SessionMiddlewar
 """
     )
     assert lines == ["True True", "True"]
+
+
+def test_a_child_builds_a_middleware_although_a_thread_of_its_parent_was_building_one() -> None:
+    lines = in_a_process(
+        """
+import os
+import sessile._registry
+from sessile.starlette import SessionMiddleware
+sessile._registry._lock.acquire()
+child = os.fork()
+if child == 0:
+    SessionMiddleware(None, secret_key=KEY, memory=SMALL)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    )
+    assert lines == ["7"]

@@ -168,6 +168,7 @@ impl Session {
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
+            state.looked_at = true;
             let id = state.settle(request)?;
             let cache = request.sessions.cache();
             let token = FormBinding::of(cache, &id).mac(cache).mask();

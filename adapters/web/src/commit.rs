@@ -20,39 +20,32 @@ pub(crate) fn commit(
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
-    match session.begin_commit() {
-        Begun::Nothing => return Ok(()),
-        Begun::Touched => {
-            let cookie = session.state().set_cookie(session.request());
-            set_cookie(session, cookie, headers);
-            return Ok(());
-        }
-        Begun::LookedAt => {}
-    }
-    let (stored, cookie) = session.store(|state, request| {
-        let stored = if status.as_u16() < 500 {
-            state.store(request, Phase::Commit)
-        } else {
-            state.store_sign_out(request)
+    let mut first = None;
+    let (begun, stored, cookie) = session.store(|state, request| {
+        // This runs again once the admission hook was asked.
+        let begun = *first.get_or_insert_with(|| state.begin_commit());
+        let stored = match begun {
+            Begun::LookedAt if status.as_u16() < 500 => state.store(request, Phase::Commit),
+            Begun::LookedAt => state.store_sign_out(request),
+            Begun::Touched | Begun::Nothing => Ok(()),
         };
-        (stored, if state.wants_admission() { None } else { state.set_cookie(request) })
+        let is_done = begun != Begun::Nothing && !state.wants_admission();
+        (begun, stored, if is_done { state.set_cookie(request) } else { None })
     });
     if let Err(error) = &stored {
         refuse(error, headers);
     }
-    headers::vary_by_cookie(headers);
-    set_cookie(session, cookie, headers);
+    if begun == Begun::LookedAt || cookie.is_some() {
+        headers::vary_by_cookie(headers);
+    }
+    if let Some(cookie) = cookie {
+        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+    }
     stored
 }
 
-fn set_cookie(session: &Session, cookie: Option<String>, headers: &mut HeaderMap) {
-    if let Some(cookie) = cookie {
-        headers::vary_by_cookie(headers);
-        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
-    }
-}
-
 /// Work of a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Begun {
     /// Nothing: it is not the first, or the request is no use of the session.
     Nothing,
@@ -62,21 +55,18 @@ enum Begun {
     LookedAt,
 }
 
-impl Session {
+impl State {
     /// No change is accepted any more.
-    fn begin_commit(&self) -> Begun {
-        let mut state = self.state();
-        let is_first = !core::mem::replace(&mut state.committed, true);
-        match state.stored {
+    fn begin_commit(&mut self) -> Begun {
+        let is_first = !core::mem::replace(&mut self.committed, true);
+        match self.stored {
             _ if !is_first => Begun::Nothing,
-            _ if state.looked_at => Begun::LookedAt,
+            _ if self.looked_at => Begun::LookedAt,
             Stored::Live(_) => Begun::Touched,
             _ => Begun::Nothing,
         }
     }
-}
 
-impl State {
     /// What the browser is told of its cookie, if anything.
     fn set_cookie(&mut self, request: &Request) -> Option<String> {
         let sessions = &request.sessions;

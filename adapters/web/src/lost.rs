@@ -3,7 +3,7 @@
 //! A session that was replaced, by a sign-in or a rotation, lives on under an id that this request does not know, and
 //! its browser has, or is about to get, the cookie with that: no response overwrites it, unless its own request signs in.
 //! One that has ended or expired never comes back: what starts in its place holds only what this request added, and
-//! nobody is signed in to it.
+//! no user is signed in to it.
 
 use sessile::Error;
 

@@ -81,19 +81,26 @@ impl State {
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
-        let is_due = phase == Phase::Commit && self.is_due(request);
-        !self.changes.is_empty() || !self.pending.is_none() || is_due
+        !self.changes.is_empty()
+            || !self.pending.is_none()
+            || phase == Phase::Commit && self.is_due(request)
     }
 
     /// Returns true if a session that was read has had its id for as long as it may.
     fn is_due(&self, request: &Request) -> bool {
-        let every = request.sessions.rotates_every().filter(|_| !self.detached);
-        let record = if let Stored::Live(live) = &self.stored { live.record } else { None };
-        every.zip(record).is_some_and(|(every, record)| record.id_age() >= every)
+        let (Some(every), Stored::Live(live)) = (request.sessions.rotates_every(), &self.stored)
+        else {
+            return false;
+        };
+        !self.detached && live.record.as_ref().is_some_and(|record| record.id_age() >= every)
     }
 
     /// Returns the key by which this request names another user than what is stored, if it does.
+    #[inline]
     fn renamed(&mut self, request: &Request) -> Option<&str> {
+        if request.sessions.identity_keys().is_empty() {
+            return None;
+        }
         let live = self.stored.live(request);
         let stored = live.map(|live| live.data.clone()).unwrap_or_default();
         self.renamed_in(request, &stored)
@@ -114,6 +121,7 @@ impl State {
     }
 
     /// Creates a session for a visitor who has none, unless the browser is about to get the cookie of another one.
+    #[inline]
     fn begin(&mut self, request: &Request) -> Result<(), CommitError> {
         let nothing = Pairs::default();
         let replaced = match &self.stored {
@@ -197,6 +205,7 @@ impl State {
 
     /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves. Returns the
     /// timeouts that are still to be set.
+    #[inline]
     fn update_once(
         &mut self,
         request: &Request,
@@ -221,6 +230,7 @@ impl State {
     }
 
     /// The stored data with this request's changes.
+    #[inline]
     fn changed(&mut self, request: &Request) -> Result<Pairs, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         self.changes.applied_to(&live.data).map_err(CommitError::conflict)
@@ -228,6 +238,7 @@ impl State {
 
     /// Ends a session without a user that this request leaves empty, unless another request is filling it or
     /// signing in to it at the same time.
+    #[inline]
     fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         if self.changes.is_empty() || live.authenticated {
@@ -260,9 +271,10 @@ impl State {
 
     /// Gives the session a new id if that was asked for, if a key now names another user, or if it is time. `len` is
     /// what its data will take. Returns true if there are more changes now.
+    #[inline]
     fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
         let key = self.renamed(request).map(Box::from);
-        // Nobody knows an id whose cookie has not been sent.
+        // No client knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
@@ -345,6 +357,7 @@ impl State {
 
     /// Saves the data if it differs. The version is the one that was read, also after a new id was issued: a save in
     /// between must show as a conflict. Returns the timeouts that are still to be set.
+    #[inline]
     fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();

@@ -303,6 +303,7 @@ impl Session {
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub async fn save(&self) -> Result<(), SessionError> {
         self.store(|state, request| {
+            state.looked_at = true;
             if state.committed {
                 return Err(SessionError::AlreadyCommitted);
             }
@@ -351,7 +352,6 @@ impl Session {
         let request = &self.shared.request;
         loop {
             let mut state = self.state();
-            state.looked_at = true;
             let answer = act(&mut state, request);
             let notes = core::mem::take(&mut state.notes);
             let is_admission_wanted = state.wants_admission();

@@ -168,6 +168,7 @@ impl State {
     }
 
     /// Forgets all that was asked for and not done.
+    #[inline]
     pub(crate) fn discard(&mut self) {
         (self.changes, self.pending) = (Changes::default(), PendingOps::default());
     }
@@ -217,6 +218,7 @@ impl State {
     }
 
     /// Records a change of one of the application's keys.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         request: &Request,
@@ -229,20 +231,26 @@ impl State {
     }
 
     /// A change of the user needs a new id, which no response tells the browser any more once its headers have left.
+    #[inline]
     pub(crate) fn check_identity(
         &mut self,
         request: &Request,
         key: &str,
         change: &Change,
     ) -> Result<(), SessionError> {
-        if !self.detached || !request.sessions.is_identity_key(key) {
-            return Ok(());
+        let is_late = self.detached && self.names_user(request, key, change);
+        if is_late { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn names_user(&mut self, request: &Request, key: &str, change: &Change) -> bool {
+        if !request.sessions.is_identity_key(key) {
+            return false;
         }
         let stored = self.stored_json(request, key);
         let seen = self.json(request, key).unwrap_or_default();
         let new = change.apply(seen).unwrap_or_default();
-        let is_changed = identity::is_changed(stored.as_deref(), new.as_deref());
-        if is_changed { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
+        identity::is_changed(stored.as_deref(), new.as_deref())
     }
 }
 

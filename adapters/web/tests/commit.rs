@@ -128,6 +128,7 @@ fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_
         visitor.visit(|session| session.insert("flash", "Hello").unwrap());
         let (take, fill) = (visitor.begin(), visitor.begin());
         assert_eq!(take.take::<String>("flash").unwrap().as_deref(), Some("Hello"));
+        assert!(fill.contains_key("flash"));
         fill.insert("cart", "tea").unwrap();
         let order = if is_taken_first { [&take, &fill] } else { [&fill, &take] };
         for session in order {

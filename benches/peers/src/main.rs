@@ -161,7 +161,7 @@ const FULL: Plan = Plan {
     churned: 256 << 20,
     creates: 200_000,
     crowded: 1 << 30,
-    crowding: 20_000,
+    crowding: 200_000,
     rotations: 300_000,
 };
 
@@ -181,6 +181,6 @@ const QUICK: Plan = Plan {
     churned: 64 << 20,
     creates: 20_000,
     crowded: 64 << 20,
-    crowding: 2_000,
+    crowding: 20_000,
     rotations: 30_000,
 };

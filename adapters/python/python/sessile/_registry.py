@@ -19,6 +19,15 @@ _caches: weakref.WeakValueDictionary[bytes, SessionCache] = weakref.WeakValueDic
 _lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def shared_cache(*, secret_key: object, keys: object, **settings: Any) -> SessionCache:
     """Returns the cache of these settings, built if there is none."""
     which = _digest(secret_key, keys, settings)

@@ -197,16 +197,32 @@ impl World {
     fn act(&mut self, at: usize, act: Act) {
         let Some(mut tab) = self.tabs[at].take() else { return };
         self.read(&mut tab);
+        match act {
+            Act::SignOut => self.sign_out(&mut tab),
+            // What is not there is not taken.
+            Act::Take(key) if !tab.session.contains_key(KEYS[key]) => {}
+            _ => {
+                self.apply(&mut tab, act);
+                tab.acts.push(act);
+            }
+        }
+        self.tabs[at] = Some(tab);
+    }
+
+    fn sign_out(&mut self, tab: &mut Tab) {
+        ready(tab.session.sign_out());
+        (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
+        (tab.acts, tab.guards) = (Vec::new(), Vec::new());
+        self.sign_outs += 1;
+        tab.sign_outs = self.sign_outs;
+    }
+
+    fn apply(&mut self, tab: &mut Tab, act: Act) {
         let session = &tab.session;
         match act {
             Act::Set(key, value) => session.insert(KEYS[key], value).unwrap(),
             Act::Remove(key) => session.remove(KEYS[key]).unwrap(),
-            Act::Take(key) => {
-                if session.take::<i64>(KEYS[key]).unwrap().is_none() {
-                    self.tabs[at] = Some(tab);
-                    return;
-                }
-            }
+            Act::Take(key) => drop(session.take::<i64>(KEYS[key]).unwrap()),
             Act::Clear => session.clear().unwrap(),
             Act::Add => drop(session.increment("n", 1).unwrap()),
             Act::Guard(key) => {
@@ -223,15 +239,7 @@ impl World {
             Act::Rotate => session.rotate().unwrap(),
             Act::Persistent => session.make_persistent().unwrap(),
             Act::Remember => session.remember(Duration::from_secs(REMEMBERED)).unwrap(),
-            Act::SignOut => {
-                ready(session.sign_out());
-                (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
-                (tab.acts, tab.guards) = (Vec::new(), Vec::new());
-                self.sign_outs += 1;
-                tab.sign_outs = self.sign_outs;
-                self.tabs[at] = Some(tab);
-                return;
-            }
+            Act::SignOut => {}
             Act::Save => {
                 let _ = ready(session.save());
                 // The new cookie is under way.
@@ -242,8 +250,6 @@ impl World {
                 (tab.is_opaque, self.has_forms, self.expected) = (true, true, None);
             }
         }
-        tab.acts.push(act);
-        self.tabs[at] = Some(tab);
     }
 
     /// A response that says that something went wrong stores nothing but a sign-out.
@@ -276,7 +282,6 @@ impl World {
         let age = tab.cookie.as_deref().and_then(|cookie| self.replaced(cookie));
         let predicted = self.predict(&tab, before.as_ref(), age);
         let (result, set) = self.commit(&tab, StatusCode::OK);
-        let signs_in = tab.user().is_some();
         if tab.is_opaque {
             self.finish_opaque(&tab, &result, set);
             return;
@@ -299,39 +304,62 @@ impl World {
             }
             Predicted::Session(view) => {
                 assert_eq!(error, None, "{trace}");
-                let is_new = set.is_some();
-                let cookie = if let Some(set) = &set { set.clone() } else { tab.cookie.clone() };
-                let seen = self.view(cookie.as_deref());
-                let is_for_form = self.has_forms && view.is_none();
-                let is_vacant = |view: &View| view.user.is_none() && view.data.is_empty();
-                // What leaves everything as it was read changes nothing, whatever others made of it since.
-                let read = tab.base.as_ref().and_then(|base| base.as_ref());
-                let is_idle =
-                    !signs_in && read.is_some_and(|read| tab.own(&read.data) == read.data);
-                let is_as_before = is_idle && seen == before;
-                if !(is_as_before || is_for_form && seen.as_ref().is_some_and(is_vacant)) {
-                    assert_eq!(seen, view, "{trace}");
-                }
-                if before.is_some() && !is_as_before && (signs_in || tab.renames(before.as_ref())) {
-                    assert!(is_new && self.view(tab.cookie.as_deref()).is_none(), "{trace}");
-                }
-                let is_of_browser = self.is_of_browser(&tab);
-                let user = view.and_then(|view| view.user);
-                if is_new {
-                    self.deliver(set, Some(life));
-                } else if let Some(cookie) = &cookie {
-                    self.lives[cookie].set(life.get());
-                }
-                if signs_in {
-                    assert!(user.is_some(), "{trace}");
-                    self.expected = user;
-                } else if is_new && !(is_of_browser && before.is_some()) {
-                    // Nothing connects the request with the session that the browser has by now.
-                    self.expected = None;
-                } else if is_new {
-                    self.expected = self.expected.take().and(user);
-                }
+                self.check_session(&tab, before.as_ref(), view.as_ref(), set.as_ref(), &trace);
+                self.receive(&tab, before.is_some(), view, set, life);
             }
+        }
+    }
+
+    /// What the response's cookie opens, or else the request's, is as predicted.
+    fn check_session(
+        &self,
+        tab: &Tab,
+        before: Option<&View>,
+        predicted: Option<&View>,
+        set: Option<&Option<String>>,
+        trace: &str,
+    ) {
+        let signs_in = tab.user().is_some();
+        let seen = self.view(set.unwrap_or(&tab.cookie).as_deref());
+        let is_vacant = |view: &View| view.user.is_none() && view.data.is_empty();
+        let is_for_form = self.has_forms && predicted.is_none();
+        // What leaves everything as it was read changes nothing, whatever others made of it since.
+        let read = tab.base.as_ref().and_then(|base| base.as_ref());
+        let is_idle = !signs_in && read.is_some_and(|read| tab.own(&read.data) == read.data);
+        let is_as_before = is_idle && seen.as_ref() == before;
+        if !(is_as_before || is_for_form && seen.as_ref().is_some_and(is_vacant)) {
+            assert_eq!(seen.as_ref(), predicted, "{trace}");
+        }
+        if before.is_some() && !is_as_before && (signs_in || tab.renames(before)) {
+            let old = self.view(tab.cookie.as_deref());
+            assert!(set.is_some() && old.is_none(), "the old cookie opens nothing: {trace}");
+        }
+    }
+
+    /// The browser gets the response, and who is signed in by its cookie is known or not.
+    fn receive(
+        &mut self,
+        tab: &Tab,
+        was_open: bool,
+        view: Option<View>,
+        set: Option<Option<String>>,
+        life: Life,
+    ) {
+        let (is_new, is_of_browser) = (set.is_some(), self.is_of_browser(tab));
+        let user = view.and_then(|view| view.user);
+        if is_new {
+            self.deliver(set, Some(life));
+        } else if let Some(cookie) = &tab.cookie {
+            self.lives[cookie].set(life.get());
+        }
+        if tab.user().is_some() {
+            assert!(user.is_some(), "{:?}", tab.acts);
+            self.expected = user;
+        } else if is_new && !(is_of_browser && was_open) {
+            // Nothing connects the request with the session that the browser has by now.
+            self.expected = None;
+        } else if is_new {
+            self.expected = self.expected.take().and(user);
         }
     }
 
