@@ -162,7 +162,7 @@ fn a_session_that_starts_again_holds_only_what_was_changed() {
 fn what_was_guarded_in_a_session_that_ended_is_409() {
     let cache = cache();
     for end in [(|session: &Session| ready(session.sign_out())) as fn(&Session), |session| {
-        session.remove("a").unwrap()
+        session.remove("a").unwrap();
     }] {
         let (mut visitor, one, two) = two_at_once(&cache);
         two.watch("a").unwrap();
