@@ -376,7 +376,8 @@ pub struct Move {
 }
 
 impl Move {
-    /// The size of the block.
+    /// Returns the size of the block in words.
+    #[cfg(feature = "__internals")]
     pub fn words(&self) -> u32 {
         self.size
     }
