@@ -231,7 +231,7 @@ impl SessionCache {
     /// Replaces a session's id. Within the grace period (whole ticks of 100 ms, rounded down; zero for none) and the session's idle timeout, the old one still opens it,
     /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
     /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
-    /// follows it to the new one, and so that its use shows: as [`reused`](RejectionCounts::reused), as an
+    /// follows it to the new one, and so that its use shows: as [`reused`](crate::stats::RejectionCounts::reused), as an
     /// [event](Self::next_event), and by [`end_reused`](SessionCacheBuilder::end_reused) as the end of the session. Of one session
     /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
     ///

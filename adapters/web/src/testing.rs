@@ -26,7 +26,7 @@ use sessile::{KeyRing, ManualClock, SessionCache};
 use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
 
 /// Sessions of a small cache of their own, with default settings, and the clock by which they expire. An
-/// application that builds its cache itself gives its builder a [`ManualClock::manual`] for the same.
+/// application that builds its cache itself gives its builder a [`ManualClock`] for the same.
 ///
 /// # Panics
 /// If the operating system has neither memory nor random bytes.
