@@ -1,5 +1,4 @@
-//! Sessions for [tower] and axum over [`sessile`]: a visitor's data and sign-in, kept in memory that is
-//! fixed at start and never grows.
+//! Sessions for [tower] and axum over [`sessile`]: data and sign-in of each client, in memory of a fixed size.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -17,46 +16,50 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What to know
-//! * A session begins when a handler first stores something; until then nothing is kept and no cookie
-//!   is sent. A request whose handler never looks at its [`Session`] costs next to nothing.
-//! * Changes are stored when the response's headers are about to leave. A response of 500 or above
-//!   stores nothing; [`Session::sign_out`] and [`Session::save`] alone act at once. A body that is streamed
-//!   later, an upgraded connection and a task can read the session, and are told so if they try to change it.
-//! * Requests that change one session at the same time do not undo each other: see [`Session`].
-//! * Call [`Session::sign_in`] when somebody proved who they are, [`Session::rotate`] at any other change
-//!   of privilege, [`Session::sign_out`] when they sign out; and put [`Session::csrf_token`] in each form.
-//! * When the memory is full of sessions that may not go, the response is 503 with `Retry-After`; when
-//!   one session outgrows `max_session_size`, it is 500; when a user has as many sessions as may be, or the session
-//!   is another one by now, it is 409: see [below](#responses-of-the-layer-409). Such a response keeps the headers of
-//!   inner middlewares, and drops those that describe the handler's body or what it had done.
-//! * The cookie's name, the timeouts, the memory and the keys are settings of the cache; the cookie's
-//!   attributes, routine rotation and where one signs in are settings of the [`SessionLayer`].
-//! * Of several cookies of the session's name the first four are tried.
+//! [`SessionLayer::new`] takes a cache, for the default settings, or a [`SessionManager`]:
+//! `SessionManager::builder(cache).same_site(…).build()?`. The engine is re-exported as [`sessile`](mod@sessile).
 //!
-//! # What counts as a use
-//! A request keeps its session alive if a handler or a middleware reads or writes the session. Only then has the
-//! response `Vary: Cookie`, and `Cache-Control: no-store` only beside a `Set-Cookie` of the session, or in an error
-//! response of the layer. A handler's own `Cache-Control` stays on all other responses. Static files behind the layer
-//! thus have no header of it, and do not keep a visitor signed in. [`SessionLayer::with_touch_always`] counts every
-//! request with a valid cookie.
+//! # Overview
+//! * The layer puts a [`Session`] into the request's extensions, where extractors, `Extension<Session>` and services on
+//!   other tasks find it.
+//! * A session is created when a handler first stores data; until then no cookie is sent.
+//! * Changes are stored before the response's headers are sent. A status of 500 or above stores nothing;
+//!   [`Session::sign_out`] and [`Session::save`] take effect at once. Streaming bodies, upgraded connections and spawned
+//!   tasks can read the session; writes fail with [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+//! * Concurrent requests that change one session are merged per key: see [`Session`].
+//! * Call [`Session::sign_in`] after authentication, [`Session::rotate`] at any other change of privilege and
+//!   [`Session::sign_out`] to sign out. Put [`Session::csrf_token`] into each form.
+//! * If the cache is full and no session can be evicted, the response is 503 with `Retry-After`. If a session exceeds
+//!   `max_session_size`, it is 500. If the user has too many sessions or the session was replaced, it is
+//!   [409](#responses-with-status-409). Such a response keeps the headers of inner middlewares, except those that describe
+//!   the handler's body or its effects. Its body is the error's text if it is a `String` or axum's `Body`, and empty
+//!   otherwise.
+//! * The cookie's name, the timeouts, the memory and the keys are settings of the cache. The cookie's attributes, rotation
+//!   by age and the sign-in page are settings of the [`SessionManager`].
+//! * Of several cookies with the session's name the first four are tried.
 //!
-//! # Responses of the layer: 409
-//! Changes that cannot be stored are never dropped: the layer replaces the handler's response. It answers 409 where
-//! * a [guarded](Session::watch) key was changed by another request,
-//! * the session was ended by another request, such as a sign-out everywhere, before the changes were stored,
-//! * the request brought a cookie that another request's sign-in or rotation has just replaced. It also sets no cookie,
-//!   because that would overwrite the new one. After [60 seconds](SessionLayer::with_replaced_window) such a cookie
-//!   counts as none. Signing in always works.
+//! # Uses of a session
+//! A request uses its session if a handler or a middleware reads or writes it. Only then the response has `Vary: Cookie`,
+//! and `Cache-Control: no-store` only beside a `Set-Cookie` of the session, or in an error response of the layer. A
+//! handler's own `Cache-Control` is kept on all other responses. Static files behind the layer have none of these headers,
+//! and do not keep a visitor signed in. [`SessionManagerBuilder::touch_always`] counts every request with a valid cookie.
 //!
-//! A client may repeat such a request: it then carries the new cookie, or none. Where a handler wants to react itself,
-//! it calls [`Session::save`].
+//! # Responses with status 409
+//! Changes that cannot be stored are never dropped silently: the layer replaces the handler's response with 409 where
+//! * a [watched](Session::watch) key was changed by another request,
+//! * another request ended the session, by a sign-out everywhere for instance, before the changes were stored,
+//! * the request brought a cookie that another request's sign-in or rotation has just replaced. The response sets no
+//!   cookie, because that would overwrite the new one. After [60 seconds](SessionManagerBuilder::replaced_window) such a
+//!   cookie is ignored. Signing in always succeeds.
+//!
+//! A client may repeat such a request: it then carries the new cookie, or none. A handler that calls [`Session::save`]
+//! receives the error instead.
 //!
 //! # Websockets, streams and tasks
-//! A [`Session`] that outlives its response can be read. Changes are [`AlreadyCommitted`](SessionError::AlreadyCommitted) once the
-//! response's headers have left, in a task that the handler spawned as well: await what changes the session before the
-//! handler returns, or call [`Session::save`] in time. What is open for long asks now and then whether the session is
-//! still there:
+//! A [`Session`] that outlives its response can be read. Changes fail with
+//! [`AlreadyCommitted`](SessionError::AlreadyCommitted) once the response's headers are sent, in spawned tasks too: await
+//! changes before the handler returns, or call [`Session::save`]. A long-lived connection checks periodically that the
+//! session is live:
 //!
 //! ```
 //! use std::{convert::Infallible, time::Duration};
@@ -64,7 +67,7 @@
 //! use futures_util::{Stream, stream};
 //! use sessile_tower::Session;
 //!
-//! /// Sends a line now and then, until the user signs out, here or elsewhere.
+//! /// Sends a line every five seconds until the user signs out, on this device or another.
 //! fn news(session: Session) -> impl Stream<Item = Result<&'static str, Infallible>> {
 //!     stream::unfold(session, |session| async move {
 //!         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -107,15 +110,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Several layers
-//! Build all session layers of a program with clones of one cache. Each layer that a request passes loads and stores a
-//! session of its own, so a middleware between two layers and a handler behind both should not both write. If the outer
-//! layer has its session [come along](SessionLayer::in_extensions), an inner one with equal settings shares it: it is
-//! loaded and stored once.
+//! # Bodies
+//! The body of a response may be of any type that implements `Default`, such as those of `CompressionLayer`,
+//! `CatchPanicLayer` and `TimeoutLayer` of `tower-http`. The body of its `TraceLayer` does not: add that outside the session
+//! layer, or `MapResponseBodyLayer::new(axum::body::Body::new)` between the two.
 //!
-//! Two caches under one cookie name overwrite each other's cookie, and each sign-in at one of them signs the visitor
-//! out at the other. A request that passes layers of both causes a warning, once per process. Give one of the caches
-//! another `cookie_name`.
+//! # Several layers
+//! Build all session layers of a program with clones of one cache. An inner layer with equal settings shares the session of
+//! the outer one: it is loaded and stored once. With other settings it has its own session, so a middleware between the
+//! layers and a handler behind both should not both write.
+//!
+//! Two caches under one cookie name overwrite each other's cookie, and each sign-in in one of them signs the visitor out of
+//! the other. A request that passes layers of both logs a warning, once per process. Give one of the caches another
+//! `cookie_name`.
 //!
 //! # Around the routes, or around the router
 //! [`Router::layer`] puts a layer around each route, for which axum allocates a few times more for each request,
@@ -135,15 +142,15 @@
 //! [`Router::layer`]: https://docs.rs/axum/latest/axum/struct.Router.html#method.layer
 //!
 //! # Coming from tower-sessions and axum-login
-//! The verbs keep their names but are not `async`, for nothing waits: `flush` is [`Session::sign_out`],
-//! `cycle_id` is [`Session::rotate`]. There is no store to choose. `with_name` and `with_expiry` are
-//! `cookie_name`, `idle_timeout` and `lifetime` of the cache's builder, `with_signed` its `keys`, and
-//! `with_secure(false)` is [`SessionLayer::insecure_http`]. `AuthSession` is [`Session`] itself, or
-//! `SignedIn` as an extractor; `login_required!` is that with [`SessionLayer::with_sign_in_page`].
+//! The verbs keep their names, and only those that may reach a store are `async`: `flush` is [`Session::sign_out`],
+//! `cycle_id` is [`Session::rotate`]. There is no store to choose. `with_name` and `with_expiry` are `cookie_name`,
+//! `idle_timeout` and `lifetime` of the cache's builder, `with_signed` its `keys`, and `with_secure(false)` is
+//! [`SessionManagerBuilder::insecure_http`]. `AuthSession` is [`Session`] itself, or `SignedIn` as an extractor;
+//! `login_required!` is that with [`SessionManagerBuilder::sign_in_page`].
 //!
 //! # Features
-//! * `axum`: [`Session`], `Option<Session>` and `SignedIn` as extractors, and errors as responses, on
-//!   `axum-core`. Without it, services behind the layer ask for [`Session::current`].
+//! * `axum`: [`Session`], `Option<Session>` and `SignedIn` as extractors, and errors as responses, on `axum-core`. Without
+//!   it, services behind the layer read the [`Session`] from the request's extensions.
 //! * `testing`: visitors for the tests of an application.
 //!
 //! [tower]: https://docs.rs/tower

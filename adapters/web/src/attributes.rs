@@ -1,4 +1,4 @@
-//! The attributes of the session's cookie, as the setters of [`SessionManager`](crate::Sessions) collect them.
+//! The attributes of the session's cookie, as [`SessionManagerBuilder`](crate::SessionManagerBuilder) collects them.
 //!
 //! Owns which of them change on plain HTTP. It does not know what a good value is: the engine's [`SetCookie`] does.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sessile::{CookieError, SameSite, SetCookie};
 
-/// What the setters were told; `None` is the default of [`SetCookie`].
+/// The attributes that were set; `None` is the default of [`SetCookie`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Attributes {
     pub(crate) same_site: Option<SameSite>,

@@ -121,7 +121,7 @@ impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let status = self.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = %self, "a handler gave up on its session");
+            tracing::error!(error = %self, "session error returned by handler");
         }
         match self {
             Self::Store(error) => error.into_response(),

@@ -185,7 +185,7 @@ impl fmt::Display for CommitError {
                 )
             }
             Error::TooManySessions => f.write_str(
-                "You are signed in on as many devices as may be. Please sign out on one of them first.",
+                "You are signed in on too many devices. Sign out on one of them and try again.",
             ),
             Error::Gone => f.write_str(
                 "Your session has ended, so this was not stored. Please load the page again and retry.",

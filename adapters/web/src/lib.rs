@@ -1,10 +1,9 @@
-//! What every web framework needs of [`sessile`]: a session as a map of keys to JSON values, loaded
-//! when a handler first looks at it, saved when it changed, and the response headers that go with it.
+//! Sessions for web frameworks over [`sessile`]: a map from keys to JSON values for each client, and the response headers
+//! that belong to it.
 //!
-//! A framework's adapter is thin over two calls: [`SessionManager::begin`] when a request comes in, and
-//! [`SessionManager::commit`] before its response's headers leave. Between them a handler holds a
-//! [`Session`], or asks for it when it needs one, if the adapter [pends](SessionManager::pend) it. Applications use an
-//! adapter, `sessile-tower` for instance, and meet only [`Session`].
+//! Applications use the adapter of their framework, `sessile-tower` for instance, and handle a [`Session`]. An adapter is
+//! thin over two calls: [`SessionManager::begin`] when a request arrives, and [`SessionManager::commit`] before the
+//! response's headers are sent.
 //!
 //! ```
 //! use http::{HeaderMap, StatusCode, header};
@@ -12,30 +11,35 @@
 //! use sessile_web::SessionManager;
 //!
 //! let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
-//! let sessions = SessionManager::new(cache);
+//! let manager = SessionManager::new(cache);
 //!
-//! // A visitor without a cookie; the handler stores something.
-//! let session = sessions.begin(&HeaderMap::new());
+//! // A visitor without a cookie; the handler stores a value.
+//! let session = manager.begin(&HeaderMap::new());
 //! session.insert("visits", 1)?;
 //! let mut response = HeaderMap::new();
 //! SessionManager::commit(&session, StatusCode::OK, &mut response)?;
 //! let set_cookie = response[header::SET_COOKIE].to_str()?;
 //!
-//! // The cookie comes back.
+//! // The next request carries the cookie.
 //! let mut request = HeaderMap::new();
 //! let cookie = set_cookie.split(';').next().unwrap_or_default();
 //! request.insert(header::COOKIE, cookie.parse()?);
-//! let session = sessions.begin(&request);
+//! let session = manager.begin(&request);
 //! assert_eq!(session.get::<u32>("visits")?, Some(1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Defaults, and what they are held to
-//! A session is refused 30 minutes after its last use and 12 hours after it began, which is what NIST SP 800-63B
-//! (draft 4 of 2023) asks for at level 2; its final text of 2025 recommends one hour and 24 hours there. For level
-//! 3 set the idle timeout to 15 minutes. Both are settings of the cache, and caps for [`Session::remember`].
-//! A user has at most 32 sessions, then the stalest goes. The cookie is `__Host-session`, with `Secure`,
-//! `HttpOnly`, `SameSite=Lax` and `Path=/`, and ends with the browser.
+//! # Synchronous and `async` verbs
+//! [`Session::save`], [`Session::sign_out`], [`Session::sign_out_others`], [`Session::sign_out_everywhere`],
+//! [`Session::end_by_handle`] and [`Session::user_sessions`] are `async`, because a store may be involved in a later
+//! version. On a local cache they are ready at the first poll: see [`adapter::ready`]. All other verbs are synchronous.
+//!
+//! # Defaults
+//! A session expires 30 minutes after its last use and 12 hours after its creation, as NIST SP 800-63B (draft 4 of 2023)
+//! requires at level 2; the final text of 2025 recommends one hour and 24 hours. For level 3 set the idle timeout to 15
+//! minutes. Both are settings of the cache, and cap [`Session::remember`]. A user has at most 32 sessions; with one more,
+//! the least recently used ends. The cookie is `__Host-session`, with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`,
+//! and the browser discards it when it is closed.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -46,46 +50,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What counts as a use
-//! A request is a use of its session if a handler or a middleware reads or writes the session, by any verb of
-//! [`Session`]. To receive a `Session` is no use. So a page that only asks for static files, or calls an API that never
-//! reads the session, does not keep its visitor signed in. [`SessionManagerBuilder::touch_always`] counts every request with a
-//! valid cookie instead. The rule is the same in every adapter.
+//! # Uses of a session
+//! A request uses its session if a handler or a middleware reads or writes it, by any verb of [`Session`]. Receiving a
+//! `Session` is not a use. A page that requests only static files, or calls an API that never reads the session, does not
+//! keep its visitor signed in. [`SessionManagerBuilder::touch_always`] counts every request with a valid cookie instead.
+//! The rule is the same in every adapter.
 //!
-//! # What a response carries
-//! * Nothing, when the request is no use of the session.
-//! * `Vary: Cookie`, when a handler looked at the session.
-//! * `Set-Cookie`, when a session was made, signed in, rotated, signed out or emptied, or when its cookie is to be kept
-//!   longer. It stands beside those of the handler and replaces only one of its own name. `Cache-Control` then says
-//!   `no-store`: what the handler said stays if it holds that directive, and is replaced if it does not.
+//! # Response headers
+//! * None, if the request does not use the session.
+//! * `Vary: Cookie`, if it does.
+//! * `Set-Cookie`, if a session was created, signed in, rotated, signed out or emptied, or if its cookie is to be kept
+//!   longer. It is added to those of the handler and replaces only one of its own name. `Cache-Control` is then
+//!   `no-store`, unless the handler's value contains that directive already.
 //!
-//! # When changes are stored
-//! Once, at [`SessionManager::commit`]; a response of 500 or above stores nothing but the removal of an
-//! [identity key](SessionManagerBuilder::identity_keys). [`Session::sign_out`] acts at once, whatever the response will be, and
-//! so does [`Session::save`] where a handler wants to see how it went.
+//! # Storing changes
+//! Changes are stored once, by [`SessionManager::commit`]; for a status of 500 or above nothing is stored but the removal
+//! of an [identity key](SessionManagerBuilder::identity_keys). [`Session::sign_out`] takes effect at once, for any status,
+//! and so does [`Session::save`], which returns the result to the handler.
 //!
-//! # When the session is not there any more
-//! Another request may end the session, or give it a new id, while a handler runs. A response never claims a change
-//! that was dropped:
-//! * A session without a user that ended, expired or was emptied: what this request changed begins a new session. It
-//!   holds nothing else, and nobody is signed in to it. A [guarded](Session::watch) key is then missing, so the response
-//!   is 409.
-//! * A session with a user: the response is 409 if there was something to store, also after the user's own sign-out.
-//! * A session that got a new id, by a sign-in or a rotation, whose old one opens nothing any more: the response is 409
-//!   and sets no cookie, because the browser has, or is about to get, the new one. So is, for 60 seconds, a request that
-//!   brings only the old cookie and would start a session, by [`Session::csrf_token`] too; see
+//! # When the session ends during a request
+//! Another request may end the session, or give it a new id, while a handler runs. Changes are never dropped silently:
+//! * If a session without a user ended, expired or was emptied, the changes of this request create a new session. It
+//!   contains nothing else, and no user is signed in. A [watched](Session::watch) key is then missing, so the response is
+//!   409.
+//! * If a session with a user ended, the response is 409 if there are changes to store, also after the user's own
+//!   sign-out.
+//! * If a sign-in or a rotation gave the session a new id and the old one is rejected by now, the response is 409 and sets
+//!   no cookie, because the browser has the new one or is about to receive it. The same holds for 60 seconds for a request
+//!   that brings only the old cookie and would create a session, by [`Session::csrf_token`] too; see
 //!   [`SessionManagerBuilder::replaced_window`].
-//! * A request that signs in always gets a session. If its own got a new id, it carries on with the data that it read,
-//!   and the other one ends.
+//! * A request that signs in always gets a session. If its own got a new id, it continues with the data that it read, and
+//!   the other session ends.
 //!
-//! The response of a request whose session has ended leaves the cookie alone: the visitor may have signed in again.
+//! The response of a request whose session has ended does not touch the cookie: the visitor may have signed in again.
 //!
 //! # Lost responses
-//! A response that gives the session a new id may be lost on the way. The browser then has the old cookie, which opens
-//! nothing once the [grace](SessionManagerBuilder::grace) is over: the visitor is signed out, and can sign in again at once. A
-//! grace that lasted until the new id is first used would avoid that, but a stolen old cookie would live as long.
-//! A rotation that is due happens only as the response's headers leave. If the client disconnects before, nothing has
-//! changed.
+//! A response that gives the session a new id may be lost. The browser then has the old cookie, which is rejected after the
+//! [grace period](SessionManagerBuilder::grace): the visitor is signed out, and can sign in again. A grace period until the
+//! new id is first used would avoid that, but would keep a stolen old cookie valid as long. A rotation by age happens only
+//! when the response's headers are sent. If the client disconnects before, nothing changes.
 
 pub mod adapter;
 mod attributes;

@@ -193,7 +193,7 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
     assert!(first.1.result.is_ok());
     let error = second.1.result.unwrap_err();
     assert_eq!((error.cause(), error.status()), (Error::TooManySessions, StatusCode::CONFLICT));
-    assert!(error.to_string().contains("sign out"), "{error}");
+    assert!(error.to_string().contains("Sign out"), "{error}");
     assert_eq!((cache.len(), second.0.cookie), (1, None));
 
     let mut visitor = Visitor::of(&cache);
