@@ -192,10 +192,10 @@ fn every_figure_is_in_the_text() {
         let mut is = |name: &str, value: u64| {
             assert_eq!(samples.remove(&format!("sessile_{name}")), Some(value), "{name}");
         };
-        is("memory_bytes{kind=\"budget\"}", stats.memory.budget as u64);
-        is("memory_bytes{kind=\"capacity\"}", stats.memory.capacity as u64);
-        is("memory_bytes{kind=\"used\"}", stats.memory.used as u64);
-        is("memory_bytes{kind=\"authenticated\"}", stats.memory.authenticated as u64);
+        is("memory_budget_bytes", stats.memory.budget as u64);
+        is("memory_capacity_bytes", stats.memory.capacity as u64);
+        is("memory_used_bytes", stats.memory.used as u64);
+        is("memory_authenticated_bytes", stats.memory.authenticated as u64);
         is("dropped_events_total", stats.events_dropped);
         is("sessions{class=\"probation\"}", stats.sessions.probation as u64);
         is("sessions{class=\"anonymous\"}", stats.sessions.anonymous as u64);

@@ -1,19 +1,19 @@
-//! Statistics as text that Prometheus reads: its exposition format, version 0.0.4.
+//! Statistics in the text format of Prometheus: its exposition format, version 0.0.4.
 //!
-//! One family of samples after the other, each with its help and its type before them. Names begin with
-//! `sessile_`, say their unit, and those of counters end in `_total`. No label holds anything of an
-//! application's, so none needs escaping.
+//! Each family of samples follows its `HELP` and `TYPE` lines. Names begin with `sessile_` and contain
+//! their unit; names of counters end in `_total`. No label contains a value of the application, so none
+//! needs escaping.
 
 use core::fmt;
 
 use super::stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, Stats};
 
-/// Statistics that are shown as text.
+/// Statistics, displayed as text.
 struct Exposition<'a>(&'a Stats);
 
 impl Stats {
-    /// The statistics in the text format that Prometheus reads, to be served as
-    /// `text/plain; version=0.0.4`. It is written by `Display`, and only that of `String` allocates.
+    /// Returns the statistics in the text format of Prometheus, to be served as
+    /// `text/plain; version=0.0.4`. Formatting the result does not allocate.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
@@ -21,7 +21,7 @@ impl Stats {
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let text = cache.stats().prometheus().to_string();
     ///
-    /// assert!(text.contains("\nsessile_memory_bytes{kind=\"budget\"} 8388608\n"));
+    /// assert!(text.contains("\nsessile_memory_budget_bytes 8388608\n"));
     /// assert!(text.contains("\nsessile_rejected_total{cause=\"forged\"} 0\n"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -31,76 +31,79 @@ impl Stats {
 }
 
 impl fmt::Display for Exposition<'_> {
-    /// Every field has its name here, so that none can be forgotten.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stats {
-            memory,
-            sessions,
-            hits,
-            misses,
-            rejected,
-            created,
-            admission_denied,
-            saved,
-            conflicts,
-            rotated,
-            signed_in,
-            ended,
-            session_limit_hits,
-            expired,
-            evicted,
-            full,
-            compactions,
-            events_dropped,
-            shard_resets,
-        } = *self.0;
-        write_memory(f, memory)?;
-        write_sessions(f, sessions)?;
-        let reads = [("hit", hits), ("miss", misses)];
-        counters(f, "reads", "Reads by what came of them.", "result", &reads)?;
-        write_rejected(f, rejected)?;
-        counter(f, "created", "Sessions created.", created)?;
-        counter(
-            f,
-            "admission_denied",
-            "Sessions that the hook rejected to make.",
-            admission_denied,
-        )?;
-        counter(f, "saved", "Saves that stored something.", saved)?;
-        counter(f, "conflicts", "Saves rejected since another had come before.", conflicts)?;
-        counter(f, "rotated", "Plain rotations.", rotated)?;
-        counter(f, "signed_in", "Sign-ins.", signed_in)?;
-        counter(f, "ended", "Sessions ended.", ended)?;
-        counter(
-            f,
-            "session_limit_hits",
-            "Sign-ins of users at their limit of sessions.",
-            session_limit_hits,
-        )?;
-        counter(f, "expired", "Expired sessions whose memory was given back.", expired)?;
-        write_evicted(f, evicted)?;
-        counter(f, "full", "Writes rejected for want of room.", full)?;
-        counter(f, "compactions", "Blocks moved to make room.", compactions)?;
-        counter(f, "dropped_events", "Events that did not fit the queue.", events_dropped)?;
-        counter(
-            f,
-            "shard_resets",
-            "Shards shard_resets after a mistake of the engine.",
-            shard_resets,
-        )
+        let stats = self.0;
+        write_memory(f, stats.memory)?;
+        write_sessions(f, stats.sessions)?;
+        let reads = [("hit", stats.hits), ("miss", stats.misses)];
+        counters(f, "reads", "Session reads by result.", "result", &reads)?;
+        write_rejected(f, stats.rejected)?;
+        write_evicted(f, stats.evicted)?;
+        let plain = plain_counters(stats);
+        plain.iter().try_for_each(|(name, help, value)| counter(f, name, help, *value))
     }
 }
 
+/// Returns the name, the help and the value of each counter without a label.
+///
+/// Every field of the statistics is named here, so that a new one without a family does not compile.
+fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
+    let Stats {
+        memory: _,
+        sessions: _,
+        hits: _,
+        misses: _,
+        rejected: _,
+        created,
+        admission_denied,
+        saved,
+        conflicts,
+        rotated,
+        signed_in,
+        ended,
+        session_limit_hits,
+        expired,
+        evicted: _,
+        full,
+        compactions,
+        events_dropped,
+        shard_resets,
+    } = *stats;
+    [
+        ("created", "Sessions created.", created),
+        ("admission_denied", "Sessions denied by the admission hook.", admission_denied),
+        ("saved", "Saves that stored data.", saved),
+        ("conflicts", "Saves rejected because of a concurrent save.", conflicts),
+        ("rotated", "Rotations of an id, without sign-ins.", rotated),
+        ("signed_in", "Sign-ins.", signed_in),
+        ("ended", "Sessions ended.", ended),
+        ("session_limit_hits", "Sign-ins at max_sessions_per_user.", session_limit_hits),
+        ("expired", "Expired sessions whose memory was freed.", expired),
+        ("full", "Writes that failed because the cache was full.", full),
+        ("compactions", "Blocks moved to make room.", compactions),
+        ("dropped_events", "Events dropped because the queue was full.", events_dropped),
+        ("shard_resets", "Shards reset after an internal panic.", shard_resets),
+    ]
+}
+
+/// Writes one family for each part: capacities and current use in one family would have no meaningful sum.
 fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result {
     let MemoryUsage { budget, capacity, used, authenticated } = memory;
-    let samples = [
-        ("budget", budget as u64),
-        ("capacity", capacity as u64),
-        ("used", used as u64),
-        ("authenticated", authenticated as u64),
-    ];
-    let help = "Memory: all, the part of it for sessions, of that used, of that with a user.";
-    family(f, "sessile_memory_bytes", "gauge", help, "kind", &samples)
+    [
+        ("budget", "Memory that the cache was built with.", budget),
+        ("capacity", "Memory for sessions, a part of the budget.", capacity),
+        ("used", "Memory used by sessions, a part of the capacity.", used),
+        (
+            "authenticated",
+            "Memory used by sessions with a user, a part of the used memory.",
+            authenticated,
+        ),
+    ]
+    .iter()
+    .try_for_each(|(part, help, bytes)| {
+        let name = format_args!("sessile_memory_{part}_bytes");
+        family(f, name, "gauge", help, "", &[("", *bytes as u64)])
+    })
 }
 
 fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::Result {
@@ -110,9 +113,9 @@ fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::R
         ("anonymous", anonymous as u64),
         ("authenticated", authenticated as u64),
     ];
-    let help = "Sessions that are held, by class.";
+    let help = "Stored sessions, by class.";
     family(f, "sessile_sessions", "gauge", help, "class", &samples)?;
-    let help = "Old ids of rotated sessions that are remembered.";
+    let help = "Replaced ids that are still remembered.";
     family(f, "sessile_aliases", "gauge", help, "", &[("", aliases as u64)])
 }
 
@@ -125,7 +128,7 @@ fn write_rejected(f: &mut fmt::Formatter<'_>, rejected: RejectionCounts) -> fmt:
         ("expired", expired),
         ("reused", reused),
     ];
-    counters(f, "rejected", "Tokens and ids that were rejected, by cause.", "cause", &samples)
+    counters(f, "rejected", "Rejected tokens and ids, by cause.", "cause", &samples)
 }
 
 fn write_evicted(f: &mut fmt::Formatter<'_>, evicted: EvictionCounts) -> fmt::Result {
@@ -136,13 +139,7 @@ fn write_evicted(f: &mut fmt::Formatter<'_>, evicted: EvictionCounts) -> fmt::Re
         ("anonymous", anonymous),
         ("authenticated", authenticated),
     ];
-    counters(
-        f,
-        "evicted",
-        "Sessions and aliases that went to make room, by class.",
-        "class",
-        &samples,
-    )
+    counters(f, "evicted", "Entries evicted, by class.", "class", &samples)
 }
 
 fn counter(f: &mut fmt::Formatter<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -159,7 +156,7 @@ fn counters(
     family(f, format_args!("sessile_{name}_total"), "counter", help, label, samples)
 }
 
-/// Writes samples of one name, told apart by a label if it has a name.
+/// Writes the samples of one name, with `label` and their class unless `label` is empty.
 fn family(
     f: &mut fmt::Formatter<'_>,
     name: impl fmt::Display,

@@ -139,7 +139,7 @@ def in_process() -> None:
     from starlette.requests import HTTPConnection
 
     import sessile
-    from sessile._sessile import Sessions
+    from sessile._sessile import _Sessions
     from sessile.session import unread
 
     data = {"user_id": 42, "cart": CART}
@@ -154,7 +154,7 @@ def in_process() -> None:
     ours, theirs = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
     print(f"| the cookie's bytes to the session's bytes: `SessionCache.open`, `TimestampSigner.unsign` | {ours} | {theirs} |")
 
-    sessions = Sessions(cache, max_age=1209600)
+    sessions = _Sessions(cache, max_age=1209600)
     first = unread(sessions.begin([], False))
     first.update(data)
     message: Any = {"type": "http.response.start", "status": 200, "headers": []}

@@ -1,12 +1,10 @@
-//! `sessile.SessionCache`: the engine's verbs, bytes in and out.
+//! `sessile.SessionCache`: the engine's verbs, with bytes as data.
 //!
-//! Verbs that may wait for a lock let go of the interpreter. `open` and `load` do not: they take no lock but to
-//! note a use once in a sixteenth of the idle timeout, and nobody who holds one waits for the interpreter.
-
-use core::cell::RefCell;
-use std::time::Duration;
+//! Verbs that may wait for a lock release the interpreter lock. `open` and `load` do not: they only take a lock to
+//! record a use, once in a sixteenth of the idle timeout, and no thread that holds one waits for the interpreter lock.
 
 use bytes::BytesMut;
+use core::cell::RefCell;
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
@@ -15,21 +13,23 @@ use pyo3::{
 use sessile::{
     CreateOptions, SessionCacheBuilder, SessionLimitPolicy, SignInOptions, Timeouts, Version,
 };
+use std::time::Duration;
 
 use crate::{
+    arguments::Argument::{self, Value},
     clock::ManualClock,
     engine::Engine,
     errors::{raise, seconds, wrong},
     keys,
     moving::Moves,
-    records::{Device, Event, IssuedSession, Record, SessionId},
+    records::{Event, IssuedSession, Record, SessionId, SessionInfo},
     stats,
 };
 
-/// A cache of sessions in memory that was fixed when it was built.
+/// A cache of sessions in memory whose size is fixed when it is built.
 ///
-/// Give it to a `SessionMiddleware` to have the handle for `user_sessions`, `end_user_sessions` and statistics, or use it
-/// alone. Times are seconds. May be used by any number of threads.
+/// Pass it to a `SessionMiddleware` to use `user_sessions`, `end_user_sessions` and the statistics, or use it alone.
+/// Times are in seconds. Any number of threads may use it.
 #[pyclass(frozen, weakref, module = "sessile")]
 pub(crate) struct SessionCache {
     pub(crate) engine: Engine,
@@ -40,71 +40,76 @@ pub(crate) struct SessionCache {
 impl SessionCache {
     #[new]
     #[pyo3(signature = (
-        *, secret_key = None, keys = None, insecure_dev_key = false, memory = 32 << 20,
-        max_session_size = 16 << 10, idle_timeout = 1800.0, lifetime = 43200.0, cookie_name = "session",
-        max_sessions_per_user = 32, session_limit_policy = "end_stalest", reserved_for_authenticated = 0, end_reused = false,
-        verify_first = false, events = 0, clock = None,
-    ))]
+        *, secret_key = None, keys = None, insecure_dev_key = Value(false), memory = Value(32 << 20),
+        max_session_size = Value(16 << 10), idle_timeout = Value(1800.0), lifetime = Value(43200.0),
+        cookie_name = Value("session".to_owned()), max_sessions_per_user = Some(Value(32)),
+        session_limit_policy = Value("end_least_recently_used".to_owned()), reserved_for_authenticated = Value(0),
+        end_reused = Value(false), verify_first = Value(false), events = Value(0), clock = None,
+    ), text_signature = "(*, secret_key=None, keys=None, insecure_dev_key=False, memory=33554432, \
+        max_session_size=16384, idle_timeout=1800.0, lifetime=43200.0, cookie_name='session', \
+        max_sessions_per_user=32, session_limit_policy='end_least_recently_used', reserved_for_authenticated=0, \
+        end_reused=False, verify_first=False, events=0, clock=None)")]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn new(
         py: Python<'_>,
         secret_key: Option<&Bound<'_, PyAny>>,
         keys: Option<&Bound<'_, PyAny>>,
-        insecure_dev_key: bool,
-        memory: usize,
-        max_session_size: usize,
-        idle_timeout: f64,
-        lifetime: f64,
-        cookie_name: &str,
-        max_sessions_per_user: usize,
-        session_limit_policy: &str,
-        reserved_for_authenticated: usize,
-        end_reused: bool,
-        verify_first: bool,
-        events: usize,
-        clock: Option<&ManualClock>,
+        insecure_dev_key: Argument<bool>,
+        memory: Argument<usize>,
+        max_session_size: Argument<usize>,
+        idle_timeout: Argument<f64>,
+        lifetime: Argument<f64>,
+        cookie_name: Argument<String>,
+        max_sessions_per_user: Option<Argument<usize>>,
+        session_limit_policy: Argument<String>,
+        reserved_for_authenticated: Argument<usize>,
+        end_reused: Argument<bool>,
+        verify_first: Argument<bool>,
+        events: Argument<usize>,
+        clock: Option<Argument<Py<ManualClock>>>,
     ) -> PyResult<Self> {
+        let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
         let keys = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key })?;
-        let mut settings = sessile::SessionCache::builder()
+        let max_sessions =
+            max_sessions_per_user.map(|max| max.named("max_sessions_per_user")).transpose()?;
+        let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
+        let settings = sessile::SessionCache::builder()
             .keys(keys)
-            .memory(memory)
-            .max_session_size(max_session_size)
-            .idle_timeout(seconds("idle_timeout", idle_timeout)?)
-            .lifetime(seconds("lifetime", lifetime)?)
-            .cookie_name(cookie_name)
-            .max_sessions_per_user(max_sessions_per_user)
-            .session_limit_policy(at_limit_of(session_limit_policy)?)
-            .reserved_for_authenticated(reserved_for_authenticated)
-            .end_reused(end_reused)
-            .verify_first(verify_first)
-            .events(events);
-        if let Some(clock) = clock {
-            settings = settings.clock(clock.0.clone());
-        }
-        Self::build(py, settings)
+            .memory(memory.named("memory")?)
+            .max_session_size(max_session_size.named("max_session_size")?)
+            .idle_timeout(span("idle_timeout", idle_timeout)?)
+            .lifetime(span("lifetime", lifetime)?)
+            .cookie_name(cookie_name.named("cookie_name")?)
+            .max_sessions_per_user(max_sessions)
+            .session_limit_policy(limit_policy_of(session_limit_policy)?)
+            .reserved_for_authenticated(reserved)
+            .end_reused(end_reused.named("end_reused")?)
+            .verify_first(verify_first.named("verify_first")?)
+            .events(events.named("events")?);
+        Self::build(py, settings, clock)
     }
 
-    /// Makes a new session of `data`.
+    /// Creates a session that holds `data`.
     #[pyo3(signature = (data, *, idle_timeout = None, lifetime = None))]
     fn create(
         &self,
         py: Python<'_>,
         data: &[u8],
-        idle_timeout: Option<f64>,
-        lifetime: Option<f64>,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
     ) -> PyResult<IssuedSession> {
         let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.create_with(data, new)).map(IssuedSession).map_err(raise)
     }
 
-    /// The session whose token is in a `Cookie` header; `None` if there is none.
+    /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
     fn open<'py>(&self, py: Python<'py>, cookie: &Bound<'py, PyAny>) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
         with_header(cookie, |header| read(py, |buffer| cache.open([header], buffer)))
     }
 
-    /// The session that the bare value of a cookie opens; `None` if it opens none.
+    /// Returns the session of a token, the value of the cookie, or `None`.
     fn open_token<'py>(
         &self,
         py: Python<'py>,
@@ -114,29 +119,46 @@ impl SessionCache {
         with_header(token, |value| read(py, |buffer| cache.open_token(value, buffer)))
     }
 
-    /// The session of that id; `None` if there is none.
+    /// Returns the session of an id, or `None`. Counts as a use, as `open` does.
     fn load(&self, py: Python<'_>, id: &SessionId) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
         Ok(read(py, |buffer| cache.load(&id.0, buffer)))
     }
 
-    /// Stores data in place of a session's own, if nobody did since that version, and gives the new version.
+    /// Replaces a session's data if its version is `version`, and returns the new version.
     fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
         let cache = self.engine.cache(py)?;
         let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
         saved.map(Version::get).map_err(raise)
     }
 
-    /// Counts as activity, and changes nothing else.
+    /// Counts as a use of the session, and changes nothing else.
     fn touch(&self, py: Python<'_>, id: &SessionId) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.touch(&id.0)).map_err(raise)
     }
 
-    /// Binds a session to a user and gives it a new id, in one.
+    /// Changes the timeouts of a session if its version is `version`, and returns the new version. `None` keeps one.
+    #[pyo3(signature = (id, version, *, idle_timeout = None, lifetime = None))]
+    fn set_timeouts(
+        &self,
+        py: Python<'_>,
+        id: &SessionId,
+        version: u32,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
+    ) -> PyResult<u32> {
+        let timeouts = timeouts(idle_timeout, lifetime)?;
+        let cache = self.engine.cache(py)?;
+        let set = py.detach(|| cache.set_timeouts(&id.0, Version::new(version), timeouts));
+        set.map(Version::get).map_err(raise)
+    }
+
+    /// Atomically binds a session to a user and gives it a new id.
     #[pyo3(signature = (
-        id, user, *, label = "", assurance_level = 0, idle_timeout = None, lifetime = None, renew_lifetime = false,
-    ))]
+        id, user, *, label = "", assurance_level = Value(0), idle_timeout = None, lifetime = None, renew_lifetime = false,
+    ), text_signature = "($self, id, user, *, label='', assurance_level=0, idle_timeout=None, lifetime=None, \
+        renew_lifetime=False)")]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn sign_in(
         &self,
@@ -144,81 +166,99 @@ impl SessionCache {
         id: &SessionId,
         user: &str,
         label: &str,
-        assurance_level: u8,
-        idle_timeout: Option<f64>,
-        lifetime: Option<f64>,
+        assurance_level: Argument<u8>,
+        idle_timeout: GivenSpan,
+        lifetime: GivenSpan,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
         let with = SignInOptions::new()
             .timeouts(timeouts(idle_timeout, lifetime)?)
-            .assurance_level(assurance_level)
+            .assurance_level(assurance_level.named("assurance_level")?)
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.sign_in_with(&id.0, user, with)).map(IssuedSession).map_err(raise)
     }
 
-    /// Gives a session a new id; the old one opens it for `grace` more seconds.
-    #[pyo3(signature = (id, *, grace = 0.0))]
-    fn rotate(&self, py: Python<'_>, id: &SessionId, grace: f64) -> PyResult<IssuedSession> {
-        let grace = seconds("grace", grace)?;
+    /// Gives a session a new id. The old one is accepted for another `grace` seconds.
+    #[pyo3(signature = (id, *, grace = Value(0.0)), text_signature = "($self, id, *, grace=0.0)")]
+    fn rotate(
+        &self,
+        py: Python<'_>,
+        id: &SessionId,
+        grace: Argument<f64>,
+    ) -> PyResult<IssuedSession> {
+        let grace = span("grace", grace)?;
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
     }
 
-    /// Destroys a session. Says whether there was one.
+    /// Ends a session. Returns true if it existed.
     fn end(&self, py: Python<'_>, id: &SessionId) -> PyResult<bool> {
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.end(&id.0)))
     }
 
-    /// Destroys the session that a handle names, of `user_sessions`. Says whether there was one.
+    /// Ends the session of a token, which may be one that it had before. Returns true if it existed.
+    fn end_by_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let cache = self.engine.cache(py)?;
+        with_header(token, |value| py.detach(|| cache.end_by_token(value)))
+    }
+
+    /// Ends a session if its version is `version`.
+    fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
+        let cache = self.engine.cache(py)?;
+        py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version))).map_err(raise)
+    }
+
+    /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
     fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
         let handle = handle.parse::<sessile::Handle>().map_err(wrong)?;
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.end_by_handle(&handle)))
     }
 
-    /// Destroys all sessions of a user, but for one if it is named, and says how many.
-    #[pyo3(signature = (user, *, keep = None))]
+    /// Ends all sessions of a user, except that of `except_id`, and returns their number.
+    #[pyo3(signature = (user, *, except_id = None))]
     fn end_user_sessions(
         &self,
         py: Python<'_>,
         user: &str,
-        keep: Option<&SessionId>,
+        except_id: Option<&SessionId>,
     ) -> PyResult<usize> {
         let cache = self.engine.cache(py)?;
-        let keep = keep.map(|id| id.0);
-        Ok(py.detach(|| cache.end_user_sessions(user, keep.as_ref())))
+        let except_id = except_id.map(|id| id.0);
+        Ok(py.detach(|| cache.end_user_sessions(user, except_id.as_ref())))
     }
 
-    /// Destroys all sessions.
+    /// Ends all sessions, in O(1).
     fn end_all(&self, py: Python<'_>) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.end_all());
         Ok(())
     }
 
-    /// Where a user is signed in, the most recently seen first.
-    fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Vec<Device>> {
+    /// Returns the sessions of a user, the most recently used first.
+    fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Vec<SessionInfo>> {
         let cache = self.engine.cache(py)?;
-        let devices = py.detach(|| cache.user_sessions(user));
-        Ok(devices.into_iter().map(Device::from).collect())
+        let sessions = py.detach(|| cache.user_sessions(user));
+        Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
-    /// The oldest event that was not taken yet; `None` if there is none, or `events` was not set.
+    /// Returns the oldest event of the queue, or `None` if it is empty or `events` was not set.
     fn next_event(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         Ok(self.engine.cache(py)?.next_event().map(Event))
     }
 
-    /// Gives the memory of expired sessions back, looking at no more than `budget` entries. Says how many.
-    #[pyo3(signature = (budget = 4096))]
-    fn maintain(&self, py: Python<'_>, budget: usize) -> PyResult<usize> {
+    /// Frees the memory of expired sessions among at most `budget` entries. Returns their number.
+    #[pyo3(signature = (budget = Value(4096)), text_signature = "($self, budget=4096)")]
+    fn maintain(&self, py: Python<'_>, budget: Argument<usize>) -> PyResult<usize> {
+        let budget = budget.named("budget")?;
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.maintain(budget)).expired)
     }
 
-    /// Replaces the keys: the first signs from now on, all verify.
+    /// Replaces the keys. The first one signs; all verify.
     #[pyo3(signature = (*, secret_key = None, keys = None))]
     fn set_keys(
         &self,
@@ -230,13 +270,13 @@ impl SessionCache {
         self.engine.set_keys(py, ring)
     }
 
-    /// What the cache holds, and what has happened in it.
+    /// Returns counters and gauges: sizes in bytes, and numbers of sessions and events.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.engine.cache(py)?;
         stats::dict(py, &py.detach(|| cache.stats()))
     }
 
-    /// The statistics in the text format that Prometheus reads.
+    /// Returns the statistics in the text format of Prometheus.
     fn prometheus(&self, py: Python<'_>) -> PyResult<String> {
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.stats().prometheus().to_string()))
@@ -248,19 +288,19 @@ impl SessionCache {
         Ok(self.engine.cache(py)?.cookie_name().to_owned())
     }
 
-    /// The most bytes of data in a session.
+    /// The largest size of a session's data, in bytes.
     #[getter]
     fn max_session_size(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.engine.cache(py)?.max_session_size())
     }
 
-    /// How long after its last use a session is refused, in seconds.
+    /// Seconds from its last use until a session expires.
     #[getter]
     fn idle_timeout(&self, py: Python<'_>) -> PyResult<f64> {
         Ok(self.engine.cache(py)?.idle_timeout().as_secs_f64())
     }
 
-    /// How long after its creation a session is refused, in seconds.
+    /// Seconds from its creation until a session expires.
     #[getter]
     fn lifetime(&self, py: Python<'_>) -> PyResult<f64> {
         Ok(self.engine.cache(py)?.lifetime().as_secs_f64())
@@ -271,7 +311,7 @@ impl SessionCache {
         Ok(py.detach(|| cache.len()))
     }
 
-    /// A cache is something, however empty.
+    /// Returns true, also for an empty cache.
     fn __bool__(&self) -> bool {
         true
     }
@@ -282,48 +322,61 @@ impl SessionCache {
 }
 
 impl SessionCache {
-    fn build(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
+    fn build(
+        py: Python<'_>,
+        mut settings: SessionCacheBuilder,
+        clock: Option<Argument<Py<ManualClock>>>,
+    ) -> PyResult<Self> {
+        if let Some(clock) = clock {
+            settings = settings.clock(clock.named("clock")?.get().0.clone());
+        }
         Ok(Self { engine: Engine::new(py, settings)?, moves: Moves::default() })
     }
 }
 
-fn at_limit_of(text: &str) -> PyResult<SessionLimitPolicy> {
-    match text {
-        "end_stalest" => Ok(SessionLimitPolicy::EndLeastRecentlyUsed),
-        "refuse" => Ok(SessionLimitPolicy::Reject),
+/// A span in seconds, which is optional.
+type GivenSpan = Option<Argument<f64>>;
+
+fn span(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
+    seconds(setting, given.named(setting)?)
+}
+
+fn limit_policy_of(given: Argument<String>) -> PyResult<SessionLimitPolicy> {
+    let text = given.named("session_limit_policy")?;
+    match text.as_str() {
+        "end_least_recently_used" => Ok(SessionLimitPolicy::EndLeastRecentlyUsed),
+        "reject" => Ok(SessionLimitPolicy::Reject),
         _ => Err(PyValueError::new_err(format!(
-            "`session_limit_policy` was {text:?}; it must be \"end_stalest\" or \"refuse\""
+            "`session_limit_policy` must be \"end_least_recently_used\" or \"reject\", got {text:?}"
         ))),
     }
 }
 
-fn timeouts(idle_timeout: Option<f64>, lifetime: Option<f64>) -> PyResult<Timeouts> {
-    let span = |setting, given: Option<f64>| -> PyResult<Option<Duration>> {
-        given.map(|given| seconds(setting, given)).transpose()
-    };
+fn timeouts(idle_timeout: GivenSpan, lifetime: GivenSpan) -> PyResult<Timeouts> {
     let mut timeouts = Timeouts::new();
-    if let Some(span) = span("idle_timeout", idle_timeout)? {
-        timeouts = timeouts.idle_timeout(span);
+    if let Some(given) = idle_timeout {
+        timeouts = timeouts.idle_timeout(span("idle_timeout", given)?);
     }
-    if let Some(span) = span("lifetime", lifetime)? {
-        timeouts = timeouts.lifetime(span);
+    if let Some(given) = lifetime {
+        timeouts = timeouts.lifetime(span("lifetime", given)?);
     }
     Ok(timeouts)
 }
 
-/// A header as it was given: the bytes of the wire, or text.
+/// Calls `act` with a header or token, given as bytes or text.
 fn with_header<R>(given: &Bound<'_, PyAny>, act: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
     if let Ok(bytes) = given.cast::<PyBytes>() {
         return Ok(act(bytes.as_bytes()));
     }
     let Ok(text) = given.cast::<PyString>() else {
-        return Err(PyTypeError::new_err("a cookie must be bytes or str"));
+        let name = given.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("a cookie must be bytes or str, got {name}")));
     };
-    // A character that is no character is in no cookie of ours.
+    // A token is ASCII, so a replaced surrogate never becomes part of one.
     Ok(act(text.to_string_lossy().as_bytes()))
 }
 
-/// A lookup through this thread's buffer.
+/// Reads a session by way of this thread's buffer.
 fn read(
     py: Python<'_>,
     find: impl FnOnce(&mut BytesMut) -> Option<sessile::Record>,

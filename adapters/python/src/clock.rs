@@ -1,10 +1,10 @@
-//! A clock that a test moves by hand.
+//! A clock that a test advances.
 
 use pyo3::prelude::*;
 
 use crate::errors::seconds;
 
-/// A clock that stands still until `advance` moves it: for tests of expiry that do not wait.
+/// A clock that only `advance` moves, for tests of expiry that do not wait.
 #[pyclass(frozen, module = "sessile.testing")]
 pub(crate) struct ManualClock(pub(crate) sessile::ManualClock);
 
@@ -15,7 +15,7 @@ impl ManualClock {
         Self(sessile::ManualClock::new())
     }
 
-    /// Moves the clock on by that many seconds.
+    /// Moves the clock forward by `seconds`.
     #[pyo3(signature = (seconds, /))]
     fn advance(&self, seconds: f64) -> PyResult<()> {
         self.0.advance(self::seconds("seconds", seconds)?);

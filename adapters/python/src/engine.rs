@@ -1,8 +1,8 @@
-//! The engine of a cache, and a fresh one in each child after a fork.
+//! The engine of a cache, and an empty one in each child after a fork.
 //!
-//! Owns the settings, so that a child can build an empty engine of the same kind, with the same keys and ids of
-//! its own. The lock here is held for a moment only, by threads that hold the interpreter and do not let go of it:
-//! whoever forks holds the interpreter, so in the child the lock is free. The old engine is left as it is.
+//! Owns the settings, so that a child can build an empty engine with the same settings and keys, which generates
+//! other ids. The lock is only held briefly, by threads that hold the interpreter lock and do not release it.
+//! A thread that forks holds the interpreter lock, so the lock is free in the child. The old engine is left as it is.
 
 use core::ffi::CStr;
 
@@ -12,7 +12,7 @@ use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 
 use crate::{errors::wrong, fork::OfProcess};
 
-/// An engine that survives a fork by being empty.
+/// A cache that is rebuilt, empty, in a forked process.
 pub(crate) struct Engine(Mutex<State>);
 
 struct State {
@@ -26,7 +26,7 @@ impl Engine {
         Ok(Self(Mutex::new(State { cache: OfProcess::new(cache), settings })))
     }
 
-    /// The cache of this process.
+    /// Returns the cache of this process.
     pub(crate) fn cache(&self, py: Python<'_>) -> PyResult<SessionCache> {
         let state = self.0.lock();
         if let Some(cache) = state.cache.get() {
@@ -44,7 +44,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Of several threads that find out at once, one prevails.
+    /// Builds the cache of a forked process. Of several threads that build one concurrently, the first prevails.
     #[cold]
     fn rebuild(&self, py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
         PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
@@ -58,10 +58,10 @@ impl Engine {
     }
 }
 
-/// Touches all of the memory, so others may run meanwhile.
+/// Builds a cache without the interpreter lock, because it touches all of the memory.
 fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
     py.detach(|| settings.clone().build()).map_err(wrong)
 }
 
-const FORKED: &CStr = c"this process was forked after its session cache was made: it begins with an empty one, and \
-    processes share no sessions. Run one worker process, or see to it that a visitor always meets the same one";
+const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \
+    processes do not share sessions. Run one worker process, or route each visitor to the same process always";

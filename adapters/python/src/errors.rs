@@ -1,4 +1,4 @@
-//! The exceptions of the package, and which of them an answer of the engine becomes.
+//! The exceptions of the package, and the mapping from errors of the engine to them.
 
 use std::time::Duration;
 
@@ -12,42 +12,42 @@ create_exception!(
     sessile,
     SessionError,
     PyException,
-    "Why something was not done to a session. Nothing was changed."
+    "A verb of a session failed. It changed nothing."
 );
 create_exception!(
     sessile,
     Gone,
     SessionError,
-    "There is no such session: it never was, it ended, it expired, or it has a new id."
+    "The session does not exist: it was never created, ended or expired, or has a new id."
 );
 create_exception!(
     sessile,
     Conflict,
     SessionError,
-    "Somebody else saved the session since that version was read."
+    "Another request or thread saved the session since that version was read."
 );
-create_exception!(sessile, Full, SessionError, "No room, and nothing there that may go.");
+create_exception!(sessile, Full, SessionError, "The cache is full, and no session can be evicted.");
 create_exception!(
     sessile,
     TooLarge,
     SessionError,
-    "The data is longer than `max_session_size`, in bytes."
+    "The data is longer than `max_session_size` bytes."
 );
 create_exception!(
     sessile,
-    Forked,
+    ForkedProcess,
     SessionError,
-    "The session was found before the process forked; in this one it does not exist."
+    "The session was read before the process forked. It does not exist in the child process."
 );
 create_exception!(
     sessile,
     InvalidCSRFToken,
     SessionError,
-    "The token of a form is not one of this session's pages: the request was made elsewhere, or the page is older \
-     than the session's id."
+    "The token of a form was not created by this session: the request is forged, or the page is older than the \
+     session's id."
 );
 
-/// The exception that an error of the engine is.
+/// Returns the exception for an error of the engine.
 pub(crate) fn raise(error: sessile::Error) -> PyErr {
     let text = error.to_string();
     match error {
@@ -62,7 +62,7 @@ pub(crate) fn raise(error: sessile::Error) -> PyErr {
     }
 }
 
-/// The exception that an error of a session's verb is.
+/// Returns the exception for an error of a session's verb.
 pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
     match error {
         sessile_web::SessionError::Store(error) => raise(error.cause()),
@@ -74,24 +74,26 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
     }
 }
 
-/// What is wrong with a setting.
+/// Returns the exception for a setting that was rejected.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn wrong(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// A span that was given in seconds.
+/// Converts a number of seconds; `setting` is its name in the error.
 pub(crate) fn seconds(setting: &str, given: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(given).map_err(|_| {
-        PyValueError::new_err(format!("`{setting}` was {given}; it must be seconds, 0 or more"))
+        PyValueError::new_err(format!(
+            "`{setting}` must be a number of seconds, 0 or more, got {given}"
+        ))
     })
 }
 
-/// The error of a session whose data is the application's own bytes.
+/// Returns the error of a session whose data was written by the application, not by the middleware.
 pub(crate) fn foreign_data() -> PyErr {
     SessionError::new_err(
-        "the session holds data that `SessionMiddleware` did not write, such as that of `cache.create()`: give the \
-         middleware a cache of its own. The data is unchanged",
+        "the session holds data that `SessionMiddleware` did not write, such as that of `cache.create()`; give the \
+         middleware a separate cache. The data is unchanged",
     )
 }
 
@@ -103,6 +105,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Conflict", py.get_type::<Conflict>())?;
     module.add("Full", py.get_type::<Full>())?;
     module.add("TooLarge", py.get_type::<TooLarge>())?;
-    module.add("Forked", py.get_type::<Forked>())?;
+    module.add("ForkedProcess", py.get_type::<ForkedProcess>())?;
     module.add("InvalidCSRFToken", py.get_type::<InvalidCSRFToken>())
 }

@@ -1,7 +1,7 @@
-//! Which process this is: counts the forks between the one that loaded the module and this one.
+//! The identity of this process: the number of forks since the module was loaded.
 //!
-//! After a fork nothing of the parent's caches may be used or dropped: a thread that exists no more in the child may
-//! have held one of their locks. [`OfProcess`] wraps what belongs to the process that made it.
+//! After a fork nothing of the parent's caches may be used or dropped: a thread that does not exist in the child may
+//! have held one of their locks. [`OfProcess`] wraps a value that belongs to the process that created it.
 //!
 //! The child's interpreter frees the objects of the parent's other threads before it runs the hooks of modules, so
 //! that a hook in the child alone would come too late. A hook in the parent marks that a fork is in progress, and
@@ -12,7 +12,7 @@ use std::process;
 
 use pyo3::{prelude::*, types::PyDict};
 
-/// Something that a forked child neither uses nor drops.
+/// A value that a forked child neither uses nor drops.
 pub(crate) struct OfProcess<T> {
     generation: u32,
     value: Option<T>,
@@ -23,7 +23,7 @@ impl<T> OfProcess<T> {
         Self { generation: generation(), value: Some(value) }
     }
 
-    /// `None` in a child.
+    /// Returns the value, or `None` in a child.
     pub(crate) fn get(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.is_own())
     }

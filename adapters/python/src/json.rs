@@ -21,6 +21,7 @@ use crate::errors::wrong;
 
 /// Returns a value as JSON, as a session stores it.
 #[pyfunction]
+#[pyo3(name = "_to_json")]
 pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     match Encoder::new(0, usize::MAX).encode(value) {
         Err(fault) if fault.needs_copies() => {
@@ -30,10 +31,11 @@ pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     }
 }
 
-/// The value that JSON spells, as a session reads it.
+/// Returns the value of a JSON text, as a session reads it.
 #[pyfunction]
+#[pyo3(name = "_from_json")]
 pub(crate) fn from_json<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, json).map_err(|Malformed| wrong("that is no JSON, or nests too deep"))
+    decode(py, json).map_err(|Malformed| wrong("not JSON, or nested too deep"))
 }
 
 /// How deep lists and dicts may nest: as deep as `serde_json` reads.

@@ -1,7 +1,7 @@
-//! From what an application calls its secret to the keys that sign cookies.
+//! Converts an application's secrets to the keys that sign cookies.
 //!
-//! Owns the two ways in: `secret_key`, a text of any kind as Starlette takes it, and `keys`, base64 as the
-//! engine's own. Both are refused when they are short, guessable or published. It does not know what is signed.
+//! Owns the two settings: `secret_key`, text or bytes as Starlette accepts them, and `keys`, base64 as the
+//! engine accepts it. Both are rejected if they are short, guessable or published. It does not know what is signed.
 
 use core::ffi::CStr;
 
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 type Secret = Zeroizing<Vec<u8>>;
 
-/// What was given of them.
+/// The settings that define the keys.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a, 'py> {
     pub(crate) secret_key: Option<&'a Bound<'py, PyAny>>,
@@ -24,27 +24,29 @@ pub(crate) struct Given<'a, 'py> {
     pub(crate) insecure_dev_key: bool,
 }
 
-/// The ring that the arguments spell; the environment's if there are none.
+/// Returns the key ring of the settings, or of the environment if neither is given.
 pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
     if given.insecure_dev_key {
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), DEVELOPMENT, 1)?;
     }
     match (given.secret_key, given.keys) {
         (Some(_), Some(_)) => {
-            Err(PyValueError::new_err("`secret_key` and `keys` were both given; give one of them"))
+            Err(PyValueError::new_err("one of `secret_key` and `keys` must be given, got both"))
         }
         (Some(secret), None) if given.insecure_dev_key => insecure(&secrets("secret_key", secret)?),
-        (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(refused("keys")),
+        (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(rejected("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
         (None, Some(keys)) => base64(&secrets("keys", keys)?),
         (None, None) => KeyRing::from_env(VARIABLE).map_err(|error| {
-            PyValueError::new_err(format!("neither `secret_key` nor `keys` was given, and {error}"))
+            PyValueError::new_err(format!(
+                "`secret_key` or `keys` must be given, got neither: {error}"
+            ))
         }),
     }
 }
 
-/// Secrets as bytes, from one or a list of them, each a `str`, `bytes`, or what gives its text by `str()` as
-/// Starlette's `Secret` does.
+/// Returns secrets as bytes, from one or a list of them. Each is a `str`, `bytes` or Starlette's `Secret`, whose
+/// text is read by `str()`.
 pub(crate) fn secrets(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Secret>> {
     let is_list = given.is_instance_of::<PyList>() || given.is_instance_of::<PyTuple>();
     let items =
@@ -60,30 +62,32 @@ fn secret(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Secret> {
     if !is_text {
         let name = given.get_type().name()?;
         return Err(PyTypeError::new_err(format!(
-            "`{setting}` was a {name}; it must be str, bytes, a Secret, or a list of those"
+            "`{setting}` must be str, bytes, a Secret, or a list of those, got {name}"
         )));
     }
     let text = given.str()?;
-    let text =
-        text.to_str().map_err(|_| PyValueError::new_err(format!("`{setting}` was no text")))?;
+    let text = text.to_str().map_err(|_| {
+        PyValueError::new_err(format!("`{setting}` must be valid Unicode, got a lone surrogate"))
+    })?;
     Ok(Zeroizing::new(text.as_bytes().to_vec()))
 }
 
 fn from_bytes(setting: &'static str, secrets: &[Secret]) -> PyResult<KeyRing> {
     let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_slice()).collect();
-    KeyRing::from_bytes(&secrets).map_err(refused(setting))
+    KeyRing::from_bytes(&secrets).map_err(rejected(setting))
 }
 
-/// Keys as `SESSILE_KEYS` has them, or as a list.
+/// Parses keys in the format of `SESSILE_KEYS`, or a list of them.
 fn base64(keys: &[Secret]) -> PyResult<KeyRing> {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
     let text = Zeroizing::new(keys.join(&b","[..]));
-    let text = core::str::from_utf8(&text)
-        .map_err(|_| PyValueError::new_err("`keys` was no text; it must be base64"))?;
-    KeyRing::from_base64(text).map_err(refused("keys"))
+    let text = core::str::from_utf8(&text).map_err(|_| {
+        PyValueError::new_err("`keys` must be base64, got bytes that are not UTF-8")
+    })?;
+    KeyRing::from_base64(text).map_err(rejected("keys"))
 }
 
-/// Keys from secrets that are not fit to be any.
+/// Derives keys from secrets that are too weak to be keys.
 fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     let hash = |secret: &Secret| {
         Zeroizing::new(
@@ -93,12 +97,12 @@ fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     from_bytes("secret_key", &secrets.iter().map(hash).collect::<Vec<_>>())
 }
 
-fn refused(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
+fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
     move |error| PyValueError::new_err(format!("`{setting}`: {error}"))
 }
 
 const DEVELOPMENT: &CStr =
-    c"`insecure_dev_key` is set: whoever guesses the key signs in as anybody. For development only";
+    c"`insecure_dev_key` is set: an attacker who guesses the key can sign in as any user. For development only";
 
 const VARIABLE: &str = "SESSILE_KEYS";
 

@@ -3,6 +3,7 @@
 //!
 //! The interpreter's lock is part of the design (`gil_used`): free-threaded builds are untested.
 
+mod arguments;
 mod cache;
 mod clock;
 mod engine;
@@ -29,7 +30,7 @@ mod _sessile {
         cache::SessionCache,
         clock::ManualClock,
         json::{from_json, to_json},
-        records::{Device, Event, IssuedSession, Record, SessionId},
+        records::{Event, IssuedSession, Record, SessionId, SessionInfo},
         sessions::Sessions,
         starlette_cookie::unsign,
         visit::{Visit, nothing},

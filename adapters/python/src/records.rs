@@ -1,8 +1,8 @@
-//! What the verbs of a cache give. None shows an id, a token or data in its `repr`.
+//! The values that the verbs of a cache return. None shows an id, a token or data in its `repr`.
 
 use pyo3::{prelude::*, types::PyBytes};
 
-/// Which session. Whoever holds one can read and end it: keep it out of logs and addresses.
+/// The id of a session. It gives access to the session, so keep it out of logs and URLs.
 #[pyclass(frozen, eq, hash, module = "sessile")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(pub(crate) sessile::SessionId);
@@ -43,7 +43,7 @@ impl IssuedSession {
     }
 }
 
-/// A session that was found.
+/// A session that was read.
 #[pyclass(frozen, module = "sessile")]
 pub(crate) struct Record {
     pub(crate) record: sessile::Record,
@@ -52,7 +52,7 @@ pub(crate) struct Record {
 
 #[pymethods]
 impl Record {
-    /// The id.
+    /// The id of the session.
     #[getter]
     fn id(&self) -> SessionId {
         SessionId(self.record.id)
@@ -64,37 +64,37 @@ impl Record {
         self.record.version.get()
     }
 
-    /// The data.
+    /// The session's data.
     #[getter]
     fn data(&self, py: Python<'_>) -> Py<PyBytes> {
         self.data.clone_ref(py)
     }
 
-    /// Whether a user is signed in.
+    /// True if a user is signed in.
     #[getter]
     fn is_authenticated(&self) -> bool {
         self.record.is_authenticated()
     }
 
-    /// How sure the application was of the user, on its own scale; 0 without one.
+    /// The authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 without a user.
     #[getter]
     fn assurance_level(&self) -> u8 {
         self.record.assurance_level
     }
 
-    /// The name of the session for lists and events. It opens nothing.
+    /// The name of the session in lists and events. It gives no access to the session.
     #[getter]
     fn handle(&self) -> String {
         self.record.handle().to_string()
     }
 
-    /// How old the session is, in seconds.
+    /// Seconds since the session was created.
     #[getter]
     fn age(&self) -> f64 {
         self.record.age().as_secs_f64()
     }
 
-    /// How long until the session is refused if it is not used again, in seconds.
+    /// Seconds until the session expires if it is not used again.
     #[getter]
     fn expires_in(&self) -> f64 {
         self.record.expires_in().as_secs_f64()
@@ -105,85 +105,85 @@ impl Record {
     }
 }
 
-/// A session in the list of its user's.
+/// A session in the list of a user's sessions.
 #[pyclass(frozen, module = "sessile")]
-pub(crate) struct Device {
-    device: sessile::SessionInfo,
+pub(crate) struct SessionInfo {
+    info: sessile::SessionInfo,
     is_current: bool,
 }
 
-impl From<sessile::SessionInfo> for Device {
-    fn from(device: sessile::SessionInfo) -> Self {
-        Self { device, is_current: false }
+impl From<sessile::SessionInfo> for SessionInfo {
+    fn from(info: sessile::SessionInfo) -> Self {
+        Self { info, is_current: false }
     }
 }
 
-impl From<sessile_web::SessionInfo> for Device {
-    fn from(device: sessile_web::SessionInfo) -> Self {
-        let is_current = device.is_current();
-        Self { device: device.into(), is_current }
+impl From<sessile_web::SessionInfo> for SessionInfo {
+    fn from(info: sessile_web::SessionInfo) -> Self {
+        let is_current = info.is_current();
+        Self { info: info.into(), is_current }
     }
 }
 
 #[pymethods]
-impl Device {
-    /// Its name, for `end_by_handle`. It opens nothing.
+impl SessionInfo {
+    /// The name of the session, for `end_by_handle`. It gives no access to the session.
     #[getter]
     fn handle(&self) -> String {
-        self.device.handle.to_string()
+        self.info.handle.to_string()
     }
 
-    /// What the application called it at the sign-in; empty if nothing.
+    /// The label that the application gave it at the sign-in; empty without one.
     #[getter]
     fn label(&self) -> &str {
-        &self.device.label
+        &self.info.label
     }
 
-    /// How sure the application was of the user, on its own scale.
+    /// The authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`).
     #[getter]
     fn assurance_level(&self) -> u8 {
-        self.device.assurance_level
+        self.info.assurance_level
     }
 
-    /// How old the session is, in seconds.
+    /// Seconds since the session was created.
     #[getter]
     fn age(&self) -> f64 {
-        self.device.age().as_secs_f64()
+        self.info.age().as_secs_f64()
     }
 
-    /// How long ago its user signed in, in seconds.
+    /// Seconds since its user signed in.
     #[getter]
     fn authenticated_for(&self) -> f64 {
-        self.device.authenticated_for().as_secs_f64()
+        self.info.authenticated_for().as_secs_f64()
     }
 
-    /// How long ago it was last used, in seconds: that long, or less by at most a sixteenth of its idle timeout.
+    /// Seconds since its last use, at most a sixteenth of the idle timeout too large.
     #[getter]
     fn last_seen(&self) -> f64 {
-        self.device.last_seen().as_secs_f64()
+        self.info.last_seen().as_secs_f64()
     }
 
-    /// Whether it is the session that asked, where one did.
+    /// True if it is the session of the request that listed them.
     #[getter]
     fn is_current(&self) -> bool {
         self.is_current
     }
 
     fn __repr__(&self) -> String {
-        format!("Device(label={:?})", self.device.label)
+        format!("SessionInfo(label={:?})", self.info.label)
     }
 }
 
-/// Something that happened to a session. It opens nothing, so it may be logged.
+/// An event of a session. It gives no access to the session, so it may be logged.
 #[pyclass(frozen, module = "sessile")]
 pub(crate) struct Event(pub(crate) sessile::Event);
 
 #[pymethods]
 impl Event {
-    /// What happened: "created", "signed_in", "rotated", "reused", "expired", "evicted", "ended", "conflict" or
-    /// "emptied".
+    /// The kind: "created", "signed_in", "rotated", "reused", "expired", "evicted", "ended", "conflict" or
+    /// "shard_reset".
     #[getter]
-    fn what(&self) -> &'static str {
+    fn kind(&self) -> &'static str {
         use sessile::EventKind;
         match self.0.kind {
             EventKind::Created => "created",
@@ -194,23 +194,23 @@ impl Event {
             EventKind::Evicted => "evicted",
             EventKind::Ended(_) => "ended",
             EventKind::Conflict => "conflict",
-            _ => "emptied",
+            _ => "shard_reset",
         }
     }
 
-    /// To which session; `None` if it happened to all of them.
+    /// The session's handle; `None` if the event concerns all sessions.
     #[getter]
     fn handle(&self) -> Option<String> {
         self.0.handle.map(|handle| handle.to_string())
     }
 
-    /// When it happened, in seconds since the cache's clock began to run.
+    /// The time of the event, in seconds since the cache's clock started.
     #[getter]
     fn at(&self) -> f64 {
         self.0.at().as_secs_f64()
     }
 
     fn __repr__(&self) -> String {
-        format!("Event(what={:?})", self.what())
+        format!("Event(kind={:?})", self.kind())
     }
 }

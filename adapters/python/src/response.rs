@@ -22,7 +22,7 @@ use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 
 use crate::errors::raise;
 
-/// What a message of the application is to a session.
+/// The kinds of messages of the application that concern a session.
 pub(crate) enum Kind {
     /// The response begins, with a status and headers.
     Start,
@@ -55,7 +55,7 @@ pub(crate) fn copy<'py>(message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDi
     Ok(copy)
 }
 
-/// The kind of a message.
+/// Returns the kind of a message.
 pub(crate) fn kind(message: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let kind = get(message, intern!(message.py(), "type"))?;
     let Some(kind) = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok()) else {
@@ -69,18 +69,19 @@ pub(crate) fn kind(message: &Bound<'_, PyAny>) -> PyResult<Kind> {
     })
 }
 
-/// Whether a message says that more of the body is to come.
+/// Returns true if a message announces more of the body.
 pub(crate) fn has_more(message: &Bound<'_, PyAny>) -> PyResult<bool> {
     let more = get(message, intern!(message.py(), "more_body"))?;
     more.map_or(Ok(false), |more| more.is_truthy())
 }
 
-/// The status of an `http.response.start`.
+/// Returns the status of an `http.response.start`.
 pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
     let status = get(message, intern!(message.py(), "status"))?;
     let code: u16 = status.map_or(Ok(200), |status| status.extract())?;
-    StatusCode::from_u16(code)
-        .map_err(|_| PyValueError::new_err(format!("the status of the response was {code}")))
+    StatusCode::from_u16(code).map_err(|_| {
+        PyValueError::new_err(format!("the status of a response must be 100 to 999, got {code}"))
+    })
 }
 
 /// Writes the headers of responses.
@@ -227,7 +228,7 @@ impl<'py> Response<'py> {
         self.sessions.cache().cookie_name()
     }
 
-    /// The headers that a session may change, and a list of the others as they are. One that is no header is left
+    /// Returns the headers that a session may change, and a list of the others unchanged. An invalid header is left
     /// to the server.
     fn split(
         &self,
@@ -264,8 +265,8 @@ pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) ->
     Ok(())
 }
 
-/// Whether a `Set-Cookie` gives a value to the session's cookie. An application that removes the cookie itself
-/// writes an empty one.
+/// Returns true if a `Set-Cookie` sets the session's cookie to a value. An application that removes the cookie
+/// itself sets an empty one.
 fn is_foreign(cookie: &[u8], name: &str) -> bool {
     let value = cookie.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
     value.is_some_and(|value| {
@@ -274,7 +275,7 @@ fn is_foreign(cookie: &[u8], name: &str) -> bool {
     })
 }
 
-/// Warns, once in a process.
+/// Warns once per process.
 fn warn_of_foreign_cookie(py: Python<'_>) -> PyResult<()> {
     if WARNED_OF_FOREIGN_COOKIE.swap(true, Relaxed) {
         return Ok(());
@@ -282,7 +283,7 @@ fn warn_of_foreign_cookie(py: Python<'_>) -> PyResult<()> {
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FOREIGN_COOKIE, 1)
 }
 
-/// All headers of a response. One that is no header is left out.
+/// Returns all headers of a response, without invalid ones.
 fn all(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(given) = given else {
@@ -331,7 +332,7 @@ fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>
     Ok(value.map(|value| (name.clone(), value)))
 }
 
-/// The `Cookie` fields of a request, in order.
+/// Returns the `Cookie` fields of a request, in order.
 pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     let mut fields = Vec::new();
     for header in headers.try_iter()? {
@@ -344,7 +345,7 @@ pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     Ok(fields)
 }
 
-/// The name and the value of a header.
+/// Returns the name and the value of a header.
 fn halves<'py>(header: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     match header.cast::<PyTuple>() {
         Ok(pair) => Ok((pair.get_item(0)?, pair.get_item(1)?)),

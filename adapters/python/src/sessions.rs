@@ -1,11 +1,11 @@
-//! `Sessions`: what the middleware holds. Owns how the cookie looks on the wire, and what makes a session of
-//! Starlette's one of ours. It does not know what a handler does with a session.
+//! `Sessions`: the sessions of a middleware. Owns the cookie's attributes and the import of Starlette's sessions.
+//! It does not know what a handler does with a session.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyValueError, prelude::*};
-use sessile::{SameSite, SetCookie};
+use sessile::{CookieError, SameSite, SetCookie};
 
 use crate::{
     cache::SessionCache,
@@ -16,18 +16,18 @@ use crate::{
     visit::Visit,
 };
 
-/// Sessions for a framework in Python: a `Visit` for each request.
-#[pyclass(frozen, module = "sessile._sessile")]
+/// Creates a `Visit` for each request of a framework in Python.
+#[pyclass(frozen, name = "_Sessions", module = "sessile._sessile")]
 pub(crate) struct Sessions {
     cache: Py<SessionCache>,
     wire: Wire,
     importer: Option<Importer>,
     max_session_size: usize,
-    /// Of the process that made it. Locked for a moment, by who holds the interpreter: see `engine`.
+    /// Belongs to the process that built it. Locked briefly, by the thread that holds the interpreter lock: see `engine`.
     current: Mutex<OfProcess<sessile_web::SessionManager>>,
 }
 
-/// The cookie's attributes, when its session gets a new id, and what counts as a use.
+/// The settings of a session manager.
 struct Wire {
     path: String,
     same_site: SameSite,
@@ -89,7 +89,7 @@ impl Sessions {
         Ok(Self { cache, wire, importer, max_session_size, current })
     }
 
-    /// The session of a request or a websocket, not read yet. `headers` are pairs of bytes, the names in lower case.
+    /// Returns the session of a request or a websocket, unread. `headers` are pairs of bytes, the names in lower case.
     #[pyo3(signature = (headers, is_websocket, /))]
     fn begin(slf: Py<Self>, headers: Py<PyAny>, is_websocket: bool) -> Visit {
         Visit::new(slf, headers, is_websocket)
@@ -102,7 +102,7 @@ impl Sessions {
         self.max_session_size
     }
 
-    /// Those of this process.
+    /// Returns the session manager of this process.
     pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::SessionManager> {
         if let Some(sessions) = self.current.lock().get() {
             return Ok(sessions.clone());
@@ -121,7 +121,7 @@ impl Sessions {
         self.wire.expired
     }
 
-    /// Reads cookies of Starlette's own middleware, if that was asked for.
+    /// Returns the reader of cookies of Starlette's middleware, if `accept_starlette_cookies` is set.
     pub(crate) fn importer(&self) -> Option<&Importer> {
         self.importer.as_ref()
     }
@@ -149,7 +149,7 @@ impl Wire {
         builder.build().map_err(wrong)
     }
 
-    /// Refuses what browsers would: without TLS nothing is left out or renamed in silence.
+    /// Rejects attributes that browsers reject. Without TLS no attribute is omitted and no name is changed silently.
     fn check(&self, name: &str) -> PyResult<()> {
         let mut cookie = SetCookie::builder(name)
             .secure(self.https_only)
@@ -159,9 +159,12 @@ impl Wire {
         if let Some(domain) = &self.domain {
             cookie = cookie.domain(domain);
         }
-        cookie.build().map(drop).map_err(|error| {
-            let text = error.to_string();
-            wrong(text.replace("`secure` was false", "`https_only` was False"))
+        cookie.build().map(drop).map_err(|error| match error {
+            // The middleware's name of the setting.
+            CookieError::Contradiction { setting: "secure", because, .. } => {
+                wrong(format!("`https_only` must be True with {because}, got False"))
+            }
+            error => wrong(error),
         })
     }
 }
@@ -172,7 +175,7 @@ fn same_site_of(text: &str) -> PyResult<SameSite> {
         "strict" => Ok(SameSite::Strict),
         "none" => Ok(SameSite::None),
         _ => Err(PyValueError::new_err(format!(
-            "`same_site` was {text:?}; it must be \"lax\", \"strict\" or \"none\""
+            "`same_site` must be \"lax\", \"strict\" or \"none\", got {text:?}"
         ))),
     }
 }

@@ -4,7 +4,7 @@
 //!  base64 of JSON │ . │ base64url of unix seconds │ . │ base64url of HMAC-SHA-1     as `itsdangerous` signs
 //! ```
 //! Owns that format. Stricter than its readers in Python: one spelling a token, so canonical base64 only. It
-//! does not know what becomes of the data.
+//! does not know how the data is used.
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,12 +17,12 @@ use sessile::cookie::candidates;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-/// The secrets under which cookies of Starlette's are read, and for how long after they were signed.
+/// The secrets that signed Starlette's cookies, and the maximal age of such a cookie.
 pub(crate) struct Importer {
     keys: Vec<Zeroizing<[u8; 20]>>,
     /// In seconds; no limit if `None`.
     max_age: Option<u64>,
-    /// A cookie held what no session can, which was logged.
+    /// A cookie contained a value that a session cannot hold, which was logged.
     is_reported: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Signed {
     pub(crate) now: u64,
 }
 
-/// The MAC of a cookie, by which equal ones are known.
+/// The MAC of a cookie, which identifies equal cookies.
 pub(crate) type Tag = [u8; 20];
 
 impl Importer {
@@ -109,7 +109,7 @@ fn split_last(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..dot], &text[dot + 1..]))
 }
 
-/// The one spelling of some bytes.
+/// Decodes the canonical encoding of bytes.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
     (URL_SAFE_NO_PAD.encode_to_string(&bytes).as_bytes() == text).then_some(bytes)
@@ -123,10 +123,10 @@ fn seconds(bytes: &[u8]) -> Option<u64> {
     Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-/// What Starlette's signer signed with a secret, as it stands before the first dot, if it is right at that time
-/// in unix seconds; `None` if it is not.
+/// Returns the payload that Starlette's signer signed with a secret, or `None` if the signature or its age is not
+/// valid. `now` is in unix seconds.
 #[pyfunction]
-#[pyo3(signature = (value, secret, *, max_age, now))]
+#[pyo3(name = "_unsign", signature = (value, secret, *, max_age, now))]
 pub(crate) fn unsign<'v>(
     value: &'v [u8],
     secret: &[u8],

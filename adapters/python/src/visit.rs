@@ -18,13 +18,14 @@ use sessile_web::{
 };
 
 use crate::{
+    arguments::Argument,
     cache::SessionCache,
-    errors::{Forked, Gone, foreign_data, refusal, seconds},
+    errors::{ForkedProcess, Gone, foreign_data, refusal, seconds},
     fork::OfProcess,
     json,
     known::{Changes, Encoded, Known},
     moving::Pairs,
-    records::Device,
+    records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
 };
@@ -32,7 +33,7 @@ use crate::{
 /// The session of one request.
 ///
 /// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
-#[pyclass(module = "sessile._sessile")]
+#[pyclass(name = "_Visit", module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
     /// `None` once the garbage collector has broken a cycle.
@@ -51,16 +52,16 @@ pub(crate) struct Visit {
     known: Known,
 }
 
-/// How far the response is.
+/// The progress of the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its headers have not left.
+    /// Its headers were not sent.
     Open,
-    /// They have left: a session can be saved, and nothing else.
+    /// Its headers were sent: a session can be saved, and nothing else.
     Detached,
-    /// It says that something went wrong, and nothing is stored.
+    /// It is an error, and nothing is stored.
     Failed,
-    /// The session could not be stored: it is another response than the application's.
+    /// The session could not be stored: an error response replaces the application's.
     Refused,
 }
 
@@ -174,22 +175,22 @@ impl Visit {
         unless_busy(slf.py(), &session, || session.detach());
     }
 
-    /// Whether the application has returned.
+    /// Returns true if the application has returned.
     fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Whether it is a session of that cache.
+    /// Returns true if it is a session of that cache.
     fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
         self.sessions.get().cache().is(cache)
     }
 
-    /// The name of the cookie.
+    /// Returns the name of the cookie.
     fn cookie_name(slf: &Bound<'_, Self>) -> PyResult<String> {
         Ok(Self::sessions(slf)?.cache().cookie_name().to_owned())
     }
 
-    /// Whether the dict differs from what was read, or last stored.
+    /// Returns true if the dict differs from the session as it was read or last stored.
     fn differs(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         let changes = match Self::changes(slf, dict) {
             Err(fault) if fault.too_large().is_some() => return Ok(true),
@@ -202,13 +203,15 @@ impl Visit {
         slf: &Bound<'_, Self>,
         user: &str,
         label: &str,
-        assurance_level: u8,
-        remember: Option<f64>,
+        assurance_level: Argument<u8>,
+        remember: Option<Argument<f64>>,
     ) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        let mut sign_in = SignIn::of(user).label(label).assurance_level(assurance_level);
+        let mut sign_in = SignIn::of(user)
+            .label(label)
+            .assurance_level(assurance_level.named("assurance_level")?);
         if let Some(span) = remember {
-            sign_in = sign_in.remember(seconds("remember", span)?);
+            sign_in = sign_in.remember(seconds("remember", span.named("remember")?)?);
         }
         unless_busy(slf.py(), &session, || session.sign_in(sign_in)).map_err(refusal)
     }
@@ -242,16 +245,16 @@ impl Visit {
         unless_busy(slf.py(), &session, || session.check_csrf(token)).map_err(refusal)
     }
 
-    /// Whether the session is still there.
+    /// Returns true if the session exists.
     fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.borrow().session()?;
         Ok(slf.py().detach(|| session.is_alive()))
     }
 
-    fn devices(slf: &Bound<'_, Self>) -> PyResult<Vec<Device>> {
+    fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Vec<SessionInfo>> {
         let session = slf.borrow().session()?;
-        let devices = slf.py().detach(|| ready(session.user_sessions()));
-        Ok(devices.into_iter().map(Device::from).collect())
+        let sessions = slf.py().detach(|| ready(session.user_sessions()));
+        Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
@@ -336,7 +339,7 @@ impl Visit {
         }
     }
 
-    /// The `Cookie` fields of the request, in order.
+    /// Returns the `Cookie` fields of the request, in order.
     fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
         let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
         headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
@@ -349,26 +352,28 @@ impl Visit {
 
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
-            PyRuntimeError::new_err("the session was not asked for: use request.session")
+            PyRuntimeError::new_err(
+                "the session was not read in this request: use `request.session` first",
+            )
         })?;
         session.get().cloned().ok_or_else(|| {
-            Forked::new_err(
-                "this process was forked while a request was under way: its session is the parent's",
+            ForkedProcess::new_err(
+                "this process was forked during a request: the session belongs to the parent process",
             )
         })
     }
 
-    /// For what the browser must be told of.
+    /// Returns the session, or an error if no response can carry its cookie any more.
     fn open_session(&self) -> PyResult<Session> {
         if self.stage == Stage::Open { self.session() } else { Err(self.too_late()) }
     }
 
     fn too_late(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a websocket that was accepted cannot create a session or give it a new id, because no response carries \
-             the cookie: do it before `accept()`"
+            "a session cannot be created or get a new id after a websocket was accepted, because no response carries \
+             the cookie; do it before `accept()`"
         } else {
-            "the response's headers have left, so that no session can be created or get a new id: do it before the \
+            "a session cannot be created or get a new id after the response's headers were sent; do it before the \
              handler returns"
         })
     }
@@ -400,7 +405,7 @@ impl Visit {
         unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
     }
 
-    /// Notes that those changes are stored, and no others: what failed is found again.
+    /// Records that these changes are stored. Others are detected again.
     fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
         let is_stored = unless_busy(slf.py(), session, || session.is_stored());
         let mut visit = slf.borrow_mut();
@@ -488,6 +493,7 @@ fn not_json(_: json::Malformed) -> PyErr {
     PyValueError::new_err("a value in the session is not JSON")
 }
 
-/// Does nothing. A method of Python's for the same would show its session in its `repr`.
+/// Does nothing. A method in Python that does nothing would show its session in its `repr`.
 #[pyfunction]
+#[pyo3(name = "_nothing")]
 pub(crate) fn nothing() {}

@@ -14,7 +14,7 @@ from conftest import control_of
 from test_concurrent import ClientOfMany
 
 from sessile import SessionCache, SessionError, TooLarge
-from sessile._sessile import Sessions
+from sessile._sessile import _Sessions
 from sessile.session import Session, unread
 
 CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for at in range(4)]
@@ -162,7 +162,7 @@ def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache)
 def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
     client = client_with(cache, {"n": 0})
     assert client.cookie is not None
-    visit = Sessions(cache).begin([(b"cookie", client.cookie.encode())], False)
+    visit = _Sessions(cache).begin([(b"cookie", client.cookie.encode())], False)
     session = unread(visit)
     session.mark_accessed()
     visit.respond(session, {"type": "http.response.start", "status": 200, "headers": []})
@@ -188,7 +188,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
 def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache) -> None:
     client = client_with(cache, {"card": ["the number of a card", "and more than a few bytes of it"]})
     assert client.cookie is not None
-    headers, sessions = [(b"cookie", client.cookie.encode())], Sessions(cache)
+    headers, sessions = [(b"cookie", client.cookie.encode())], _Sessions(cache)
     for _ in range(4):
         assert len(unread(sessions.begin(headers, False))["card"]) == 2
     client.run(lambda session: session.clear())
@@ -245,7 +245,7 @@ def test_a_key_with_a_lone_surrogate_is_an_error_that_names_it(cache: SessionCac
     def save(session: Session) -> None:
         for data in ({"\ud800": 1}, {"in": {"\ud800": 1}}):
             session.update(data)
-            with pytest.raises(ValueError, match="session.*has a key with a lone surrogate"):
+            with pytest.raises(ValueError, match="keys of session.*got a lone surrogate"):
                 control_of(session).save()
             for key in data:
                 del session[key]

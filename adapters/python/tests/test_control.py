@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from typing import Any
 
@@ -129,6 +130,47 @@ def test_a_dependency_asks_for_the_control_and_for_the_user(cache: SessionCache)
     assert client.get("/me").status_code == 401
     assert client.post("/login").json() == "phone"
     assert client.get("/me").json() == ["ada", 1, True]
+
+
+def test_each_verb_that_may_wait_has_a_twin_to_be_awaited(cache: SessionCache) -> None:
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, cache=cache)
+
+    @app.post("/login")
+    async def login(session: SessionDep, label: str) -> None:
+        session.sign_in("ada", label=label)
+
+    @app.post("/others")
+    async def others(session: SessionDep) -> list[Any]:
+        before = sorted(info.label for info in await session.auser_sessions())
+        return [before, await session.asign_out_others(), [info.label for info in await session.auser_sessions()]]
+
+    @app.post("/out")
+    async def out(session: SessionDep) -> list[Any]:
+        await session.asign_out()
+        return [session.user, await session.auser_sessions()]
+
+    @app.post("/everywhere")
+    async def everywhere(session: SessionDep) -> list[Any]:
+        return [await session.asign_out_everywhere(), session.user]
+
+    phone, laptop = TestClient(app), TestClient(app)
+    for client, label in ((phone, "phone"), (laptop, "laptop")):
+        client.post("/login", params={"label": label})
+    assert phone.post("/others").json() == [["laptop", "phone"], 1, ["phone"]]
+    assert laptop.post("/others").json() == [[], 0, []]
+    assert phone.post("/out").json() == [None, []] and len(cache) == 0
+    for client, label in ((phone, "phone"), (laptop, "laptop")):
+        client.post("/login", params={"label": label})
+    assert laptop.post("/everywhere").json() == [2, None] and len(cache) == 0
+
+
+def test_a_twin_has_the_signature_of_its_verb() -> None:
+    twins = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions"]
+    for name in twins:
+        verb, twin = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
+        assert verb == twin and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))
+    assert {name for name in public(SessionControl) if f"a{name}" in public(SessionControl)} == set(twins)
 
 
 @pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user_sessions", "sign_in"])
@@ -258,7 +300,7 @@ def test_an_empty_dict_and_a_session_built_by_hand_are_taken_over_too(new: dict[
 
 @pytest.mark.parametrize(
     ("data", "error", "text"),
-    [({"a": object()}, TypeError, r"session\['a'\] is a object"), ({(1, 2): 1}, TypeError, "a key that is a tuple")],
+    [({"a": object()}, TypeError, r"session\['a'\] must be text, a number, a list or a dict, got object"), ({(1, 2): 1}, TypeError, "keys of session must be text, got tuple")],
 )
 def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Exception], text: str) -> None:
     def replace(request: Request) -> Response:

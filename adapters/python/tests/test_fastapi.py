@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from sessile import InvalidCSRFToken, SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
-from sessile.testing import ManualClock, client_of, cookie_of
+from sessile.testing import ManualClock, session_cookie, test_client
 
 
 def application(cache: SessionCache) -> FastAPI:
@@ -75,17 +75,17 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_a_client_that_is_signed_in_until_the_clock_says_otherwise(cache: SessionCache, clock: ManualClock) -> None:
-    client = client_of(application(cache), cache, user="ada", data={"cart": ["tea"]})
+    client = test_client(application(cache), cache, user="ada", data={"cart": ["tea"]})
     assert client.get("/me").json() == "ada" and client.get("/data").json() == {"cart": ["tea"]}
     clock.advance(31 * 60)
     assert client.get("/me").status_code == 401
 
 
 def test_a_client_with_data_alone(cache: SessionCache) -> None:
-    client = client_of(application(cache), cache, data={"n": 1}, base_url="http://testserver")
+    client = test_client(application(cache), cache, data={"n": 1}, base_url="http://testserver")
     assert client.get("/data").json() == {"n": 1} and client.get("/me").status_code == 401
-    with pytest.raises(ValueError, match="needs a user or data"):
-        cookie_of(cache)
+    with pytest.raises(ValueError, match="`user` or `data` must be given"):
+        session_cookie(cache)
 
 
 def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
@@ -97,7 +97,7 @@ def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
     async def me(user: CurrentUser) -> str:
         return user
 
-    assert client_of(app, cache, user="ada", base_url="https://testserver").get("/me").json() == "ada"
+    assert test_client(app, cache, user="ada", base_url="https://testserver").get("/me").json() == "ada"
 
 
 def test_the_schema_of_an_application_is_not_changed_by_the_session(cache: SessionCache) -> None:

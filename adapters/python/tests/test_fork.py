@@ -17,8 +17,8 @@ import pytest
 from conftest import KEY, control_of
 
 import sessile._workers
-from sessile import Forked, SessionCache
-from sessile._sessile import Sessions
+from sessile import ForkedProcess, SessionCache
+from sessile._sessile import _Sessions
 from sessile.session import Session, unread
 from sessile.starlette import SessionMiddleware
 
@@ -87,11 +87,11 @@ def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
             assert cache.cookie_name == "sid" and cache.idle_timeout == 77
             made = cache.create(b"child's")
             assert cache.open_token(made.token) is not None
-            assert cache.stats()["refused_forged"] == 0, "the keys are the same"
+            assert cache.stats()["rejected_forged"] == 0, "the keys are the same"
         write("\n".join(str(warning.message) for warning in caught).encode())
 
     said = b"".join(in_child(look)).decode()
-    assert said.count("processes share no sessions") == 1 and "Run one worker process" in said
+    assert said.count("processes do not share sessions") == 1 and "Run one worker process" in said
     assert len(cache) == 1 and cache.open_token(old.token) is not None
 
 
@@ -134,9 +134,9 @@ def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
         session["a"] = 1
 
         def go_on(write: Callable[[bytes], None]) -> None:
-            with pytest.raises(Forked, match="forked while a request was under way"):
+            with pytest.raises(ForkedProcess, match="forked during a request"):
                 control_of(session).save()
-            with pytest.raises(Forked):
+            with pytest.raises(ForkedProcess):
                 control_of(session).sign_in("ada")
 
         assert list(in_child(go_on)) == []
@@ -177,7 +177,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(2):
         SessionMiddleware(None, secret_key="b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4", memory=4 << 20)
-print(sum("several worker processes share no sessions" in str(warning.message) for warning in caught))
+print(sum("several worker processes do not share sessions" in str(warning.message) for warning in caught))
 """
 
 
@@ -217,7 +217,7 @@ def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) 
 def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:
     """A session whose cookie was not sent is ended when it is dropped; in a child, its lock may be held forever."""
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
-    sessions = Sessions(cache)
+    sessions = _Sessions(cache)
     stop = threading.Event()
     held = threading.local()
 

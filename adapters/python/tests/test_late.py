@@ -98,7 +98,7 @@ def test_writes_of_new_visitors_after_the_headers_are_logged_once_without_a_trac
             client = TestClient(app)
             assert client.get("/").text in ("onetwo", "one,two")
     records = [record for record in caplog.records if record.name == "sessile"]
-    assert [(record.levelno, record.exc_info, "headers have left" in record.message) for record in records] == [
+    assert [(record.levelno, record.exc_info, "headers were sent" in record.message) for record in records] == [
         (logging.ERROR, None, True)
     ]
 
@@ -153,7 +153,7 @@ def test_an_explicit_save_after_the_headers_raises_to_its_caller() -> None:
         return StreamingResponse(body())
 
     assert client_for([Route("/", late)]).get("/").text == "one,two"
-    assert "headers have left" in str(raised[0])
+    assert "headers were sent" in str(raised[0])
 
 
 def test_a_session_that_a_stream_ends_and_begins_again_is_not_lost_in_silence(

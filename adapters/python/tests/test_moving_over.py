@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from sessile import SessionCache
-from sessile._sessile import Sessions, unsign
+from sessile._sessile import _Sessions, _unsign
 from sessile.session import Session, unread
 from sessile.starlette import SessionMiddleware, session_control
 
@@ -36,15 +36,15 @@ def test_only_what_starlettes_signer_signed_is_read(case: dict[str, Any]) -> Non
     is_starlettes = case["kind"] == "TimestampSigner"
     for key in case.get("keys", [case.get("key")]):
         for signed in (case["signed"], *case.get("also_accept", ()), *case.get("reject", ())):
-            value = unsign(signed.encode(), key.encode(), max_age=None, now=NOW)
+            value = _unsign(signed.encode(), key.encode(), max_age=None, now=NOW)
             assert value == (case["value"].encode() if is_starlettes else None)
 
 
 @pytest.mark.parametrize("case", VECTORS["negatives"], ids=lambda case: case["name"])
 def test_sign_6_a_signature_has_one_spelling(case: dict[str, str]) -> None:
     assert case["want"] == "reject"
-    assert unsign(case["token"].encode(), b"secret-key", max_age=None, now=NOW) is None
-    assert unsign(VECTORS["base_token"].encode(), b"secret-key", max_age=None, now=NOW) == b"value"
+    assert _unsign(case["token"].encode(), b"secret-key", max_age=None, now=NOW) is None
+    assert _unsign(VECTORS["base_token"].encode(), b"secret-key", max_age=None, now=NOW) == b"value"
 
 
 def test_no_change_of_any_character_is_accepted() -> None:
@@ -52,8 +52,8 @@ def test_no_change_of_any_character_is_accepted() -> None:
     for at in range(len(good)):
         for byte in b"AZaz09-_.=+/ \x00\xff":
             changed = good[:at] + bytes([byte]) + good[at + 1 :]
-            assert changed == good or unsign(changed, b"secret-key", max_age=None, now=NOW) is None
-        assert unsign(good[:at], b"secret-key", max_age=None, now=NOW) is None
+            assert changed == good or _unsign(changed, b"secret-key", max_age=None, now=NOW) is None
+        assert _unsign(good[:at], b"secret-key", max_age=None, now=NOW) is None
 
 
 def test_the_age_is_checked_at_both_ends() -> None:
@@ -62,12 +62,12 @@ def test_the_age_is_checked_at_both_ends() -> None:
         (NOW, 0, True), (NOW + 60, 60, True), (NOW + 61, 60, False), (NOW - 1, 60, False),
         (NOW - 1, None, True), (2**63, None, True), (0, None, True), (2**64 - 1, 2**64 - 1, True),
     ]:  # fmt: skip
-        assert (unsign(token, b"secret-key", max_age=max_age, now=now) is not None) is is_good
+        assert (_unsign(token, b"secret-key", max_age=max_age, now=now) is not None) is is_good
 
 
 def test_the_cookie_of_the_facts_about_starlette() -> None:
     value = b"eyJ1c2VyX2lkIjogNDIsICJjYXJ0IjogWyJhIiwgImIiXX0=.ZVPxAA.ydz72yBdqnlHPwJb5zGy1WVWbhU"
-    payload = unsign(value, b"secret-key-0123456789", max_age=60, now=NOW)
+    payload = _unsign(value, b"secret-key-0123456789", max_age=60, now=NOW)
     assert payload and json.loads(base64.b64decode(payload)) == {"user_id": 42, "cart": ["a", "b"]}
 
 
@@ -169,11 +169,11 @@ def test_a_response_that_fails_moves_the_data_and_stores_no_change(cache: Sessio
     assert client.get("/view").json() == {"a": 1} and len(cache) == 1
 
 
-def user_sessions(cache: SessionCache, **settings: Any) -> Sessions:
-    return Sessions(cache, accept_starlette_cookies=OLD_SECRET, **settings)
+def importing_sessions(cache: SessionCache, **settings: Any) -> _Sessions:
+    return _Sessions(cache, accept_starlette_cookies=OLD_SECRET, **settings)
 
 
-def begun(sessions: Sessions, cookie: str) -> Session:
+def begun(sessions: _Sessions, cookie: str) -> Session:
     return unread(sessions.begin([(b"cookie", f"session={cookie}".encode())], False))
 
 
@@ -198,8 +198,8 @@ def test_a_client_that_keeps_the_old_cookie_has_one_session(cache: SessionCache)
 
 
 def test_parallel_requests_with_one_old_cookie_keep_the_changes_of_both(cache: SessionCache) -> None:
-    sessions, cookie = user_sessions(cache), old_cookie({"a": 1})
-    one, other = begun(sessions, cookie), begun(user_sessions(cache), cookie)
+    sessions, cookie = importing_sessions(cache), old_cookie({"a": 1})
+    one, other = begun(sessions, cookie), begun(importing_sessions(cache), cookie)
     one["one"], other["other"] = 1, 2
     new = end(one)
     assert new == end(other) and len(cache) == 1
@@ -207,7 +207,7 @@ def test_parallel_requests_with_one_old_cookie_keep_the_changes_of_both(cache: S
 
 
 def test_threads_with_one_old_cookie_create_one_session(cache: SessionCache) -> None:
-    sessions, cookie, barrier = user_sessions(cache), old_cookie({"a": 1}), threading.Barrier(8)
+    sessions, cookie, barrier = importing_sessions(cache), old_cookie({"a": 1}), threading.Barrier(8)
     read: list[dict[str, Any]] = []
 
     def request() -> None:
@@ -224,7 +224,7 @@ def test_threads_with_one_old_cookie_create_one_session(cache: SessionCache) -> 
 
 @pytest.mark.parametrize("how", ["clear", "end_all"])
 def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: SessionCache, how: str) -> None:
-    sessions, cookie = user_sessions(cache), old_cookie({"user": "ada"})
+    sessions, cookie = importing_sessions(cache), old_cookie({"user": "ada"})
     session = begun(sessions, cookie)
     assert session == {"user": "ada"}
     if how == "clear":
@@ -237,7 +237,7 @@ def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: S
 
 @pytest.mark.parametrize("sign_in", [lambda session: control_of(session).sign_in("ada"), lambda session: session.update(user_id=7)])
 def test_an_old_cookie_that_was_planted_before_a_sign_in_opens_nothing_after_it(cache: SessionCache, sign_in: Any) -> None:
-    sessions, cookie = user_sessions(cache, identity_keys=["user_id"]), old_cookie({"cart": 1})
+    sessions, cookie = importing_sessions(cache, identity_keys=["user_id"]), old_cookie({"cart": 1})
     session = begun(sessions, cookie)
     sign_in(session)
     new = end(session).removeprefix("session=")
@@ -253,7 +253,7 @@ def test_what_a_session_cannot_hold_is_left_out_and_logged_once(
         + b', "\\ud800": 1, "sessile:user": "mallory", "sur": {"\\ud800": 1}, "text": "\\ud800", "large": "' + b"x" * 20_000
         + b'", "half": "' + b"x" * 9_000 + b'", "other half": "' + b"x" * 9_001 + b'", "user": "ada"}'
     )
-    sessions, cookie = user_sessions(cache), old_cookie(None, raw=raw)
+    sessions, cookie = importing_sessions(cache), old_cookie(None, raw=raw)
     for _ in range(3):
         session = begun(sessions, cookie)
         kept = dict(session)
@@ -281,7 +281,7 @@ def test_where_there_is_no_room_the_data_is_moved_by_a_later_request() -> None:
 
 def test_no_more_than_16384_old_cookies_are_remembered() -> None:
     cache = SessionCache(secret_key=KEY, memory=8 << 20)
-    sessions = user_sessions(cache)
+    sessions = importing_sessions(cache)
     cookies = [old_cookie({"n": at}) for at in range(16_384 + 1)]
     for at, cookie in enumerate(cookies):
         assert begun(sessions, cookie) == {"n": at}

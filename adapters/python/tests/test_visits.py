@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
 from sessile import Full, Gone, SessionCache, SessionError, TooLarge
-from sessile._sessile import Sessions
+from sessile._sessile import _Sessions
 from sessile.session import Session, _Unread, unread
 from sessile.starlette import SessionMiddleware
 
@@ -152,7 +152,7 @@ def test_after_gone_alone_no_session_is_created(cache: SessionCache) -> None:
 def test_a_thread_that_reads_late_undoes_nothing_of_another(cache: SessionCache) -> None:
     """It has entered `mark_accessed`, and is stopped, while the other one writes and signs in."""
     browser = browser_with(cache, n=1)
-    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     session["n"] = 2
     control_of(session).sign_in("ada")
     _Unread.mark_accessed(session)  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ def test_a_thread_that_is_stopped_while_it_reads_undoes_nothing_of_another(cache
         session["n"] = 2
         control_of(session).sign_in("ada")
 
-    session = unread(Sessions(cache).begin(Headers([(b"cookie", browser.cookie)]), False))
+    session = unread(_Sessions(cache).begin(Headers([(b"cookie", browser.cookie)]), False))
     assert session.get("n") == 2 and control_of(session).user == "ada"
 
 
@@ -208,7 +208,7 @@ def test_a_status_of_500_or_more_is_a_failure(cache: SessionCache, status: int) 
 
 
 def test_a_session_has_attributes_and_weak_references_as_starlettes() -> None:
-    session = unread(Sessions(SessionCache(secret_key=KEY, memory=4 << 20)).begin([], False))
+    session = unread(_Sessions(SessionCache(secret_key=KEY, memory=4 << 20)).begin([], False))
     session.note = "mine"  # type: ignore[attr-defined]
     assert weakref.ref(session)() is session and session.note == "mine" and session == {}  # type: ignore[attr-defined]
 
@@ -218,7 +218,7 @@ def test_a_cycle_through_the_headers_is_collected(cache: SessionCache) -> None:
         pass
 
     headers = Headers()
-    headers.session = unread(Sessions(cache).begin(headers, False))  # type: ignore[attr-defined]
+    headers.session = unread(_Sessions(cache).begin(headers, False))  # type: ignore[attr-defined]
     gone = weakref.ref(headers)
     del headers
     gc.collect()
@@ -229,7 +229,7 @@ def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: Se
     browser = browser_with(cache, a=1)
 
     def new() -> Session:
-        return unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+        return unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
 
     assert json.dumps(new()) == '{"a": 1}'
     assert dict(new()) == {**new()} == new() | {} == {"a": 1}
@@ -237,7 +237,7 @@ def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: Se
 
 def test_c_code_that_looks_into_the_dict_finds_what_request_session_read(cache: SessionCache) -> None:
     browser = browser_with(cache, a=1)
-    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     connection = HTTPConnection({"type": "http", "headers": [], "session": session})
     assert TypeAdapter(dict[str, Any]).dump_json(connection.session) == b'{"a":1}'
 
@@ -266,7 +266,7 @@ def test_a_session_without_data_is_not_an_error(cache: SessionCache) -> None:
 
 def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: SessionCache) -> None:
     browser = browser_with(cache, n=0)
-    session = unread(Sessions(cache).begin([(b"cookie", browser.cookie)], False))
+    session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     session.mark_accessed()
     control, done = control_of(session), threading.Event()
 

@@ -93,7 +93,7 @@ def test_what_a_request_changed_meanwhile_stays() -> None:
 def test_a_new_id_raises(text: str) -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
-    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
+    with pytest.raises(RuntimeError, match="a session cannot be created or get a new id after a websocket was accepted"):
         with client.websocket_connect("/ws") as socket:
             socket.send_text(text)
             socket.receive_json()
@@ -111,11 +111,11 @@ def test_life_4_creating_a_session_after_the_handshake_is_logged_and_the_connect
             socket.send_text("bye")
     assert cache.stats()["created"] == 0
     [record] = caplog.records
-    assert "a websocket that was accepted cannot create a session" in record.message and record.exc_info is None
+    assert "a session cannot be created or get a new id after a websocket was accepted" in record.message and record.exc_info is None
 
 
 def test_saving_a_new_session_after_the_handshake_raises(cache: SessionCache) -> None:
-    with pytest.raises(RuntimeError, match="a websocket that was accepted cannot create a session"):
+    with pytest.raises(RuntimeError, match="a session cannot be created or get a new id after a websocket was accepted"):
         with visitor(cache=cache).websocket_connect("/ws") as socket:
             socket.send_text("1")
             socket.receive_json()

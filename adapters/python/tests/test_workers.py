@@ -19,7 +19,7 @@ def build():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         SessionMiddleware(None, secret_key="b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4", memory=4 << 20)
-    seen = sum("several worker processes share no sessions" in str(warning.message) for warning in caught)
+    seen = sum("several worker processes do not share sessions" in str(warning.message) for warning in caught)
     place = pathlib.Path(os.environ["SEEN"])
     place.with_suffix(".new").write_text(str(seen))
     place.with_suffix(".new").rename(place)

@@ -11,11 +11,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from typing_extensions import assert_type
 
-from sessile import Device, IssuedSession, Record, SessionCache, SessionId
+from sessile import SessionInfo, IssuedSession, Record, SessionCache, SessionId
 from sessile.fastapi import CurrentUser, SessionDep
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
-from sessile.testing import ManualClock, client_of
+from sessile.testing import ManualClock, test_client
 
 clock = ManualClock()
 cache = SessionCache(secret_key=["a", Secret("b"), b"c"], clock=clock, memory=1 << 20)
@@ -24,7 +24,7 @@ assert_type(made, IssuedSession)
 assert_type(made.id, SessionId)
 assert_type(cache.open(b"cookie"), Record | None)
 assert_type(cache.save(made.id, made.version, b""), int)
-assert_type(cache.user_sessions("ada"), list[Device])
+assert_type(cache.user_sessions("ada"), list[SessionInfo])
 assert_type(cache.stats(), dict[str, int])
 
 app = FastAPI()
@@ -47,8 +47,12 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     session.check_csrf("token")
     session.save()
     await session.asave()
+    await session.asign_out()
+    assert_type(await session.asign_out_others(), int)
+    assert_type(await session.asign_out_everywhere(), int)
+    assert_type(await session.auser_sessions(), list[SessionInfo])
     session.sign_out()
     return session.data | {"a": session.user_sessions()[0].is_current}
 
 
-client_of(app, cache, user="ada", data={"a": 1}).get("/")
+test_client(app, cache, user="ada", data={"a": 1}).get("/")

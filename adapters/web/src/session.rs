@@ -162,6 +162,9 @@ impl Session {
 
     /// Removes all keys. The user remains signed in; a session without a user that is empty at commit is ended.
     ///
+    /// In Python `request.session.clear()` also signs out, because Starlette's applications sign out
+    /// that way. In Rust call [`sign_out`](Self::sign_out).
+    ///
     /// # Errors
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn clear(&self) -> Result<(), SessionError> {

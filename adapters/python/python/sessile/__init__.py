@@ -1,6 +1,6 @@
-"""Web sessions at memory speed: a ``Cookie`` header goes in, the session comes out.
+"""The session engine: opens the session of a ``Cookie`` header, with bytes as its data.
 
-For FastAPI and Starlette there is :mod:`sessile.starlette`. This module is the engine: bytes in, bytes out.
+Applications in FastAPI and Starlette use :mod:`sessile.fastapi` and :mod:`sessile.starlette`.
 
 >>> import secrets, sessile
 >>> cache = sessile.SessionCache(memory=4 << 20, secret_key=secrets.token_urlsafe(32))
@@ -18,9 +18,8 @@ True
 
 from sessile._sessile import (
     Conflict,
-    Device,
     Event,
-    Forked,
+    ForkedProcess,
     Full,
     Gone,
     InvalidCSRFToken,
@@ -29,14 +28,14 @@ from sessile._sessile import (
     SessionCache,
     SessionError,
     SessionId,
+    SessionInfo,
     TooLarge,
 )
 
 __all__ = [
     "Conflict",
-    "Device",
     "Event",
-    "Forked",
+    "ForkedProcess",
     "Full",
     "Gone",
     "InvalidCSRFToken",
@@ -45,5 +44,6 @@ __all__ = [
     "SessionCache",
     "SessionError",
     "SessionId",
+    "SessionInfo",
     "TooLarge",
 ]

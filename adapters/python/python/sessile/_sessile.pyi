@@ -3,9 +3,8 @@ from typing import Any, Literal, final
 
 __all__ = [
     "Conflict",
-    "Device",
     "Event",
-    "Forked",
+    "ForkedProcess",
     "Full",
     "Gone",
     "InvalidCSRFToken",
@@ -15,40 +14,41 @@ __all__ = [
     "SessionCache",
     "SessionError",
     "SessionId",
-    "Sessions",
+    "SessionInfo",
     "TooLarge",
-    "Visit",
-    "from_json",
-    "nothing",
-    "to_json",
-    "unsign",
+    "_Sessions",
+    "_Visit",
+    "_from_json",
+    "_nothing",
+    "_to_json",
+    "_unsign",
 ]
 
 class SessionError(Exception):
-    """Why something was not done to a session. Nothing was changed."""
+    """A verb of a session failed. It changed nothing."""
 
 class Gone(SessionError):
-    """There is no such session: it never was, it ended, it expired, or it has a new id."""
+    """The session does not exist: it was never created, ended or expired, or has a new id."""
 
 class Conflict(SessionError):
-    """Somebody else saved the session since that version was read."""
+    """Another request or thread saved the session since that version was read."""
 
 class Full(SessionError):
-    """No room, and nothing there that may go."""
+    """The cache is full, and no session can be evicted."""
 
 class TooLarge(SessionError):
-    """The data is longer than ``max_session_size``, in bytes."""
+    """The data is longer than ``max_session_size`` bytes."""
 
-class Forked(SessionError):
-    """The session was found before the process forked; in this one it does not exist."""
+class ForkedProcess(SessionError):
+    """The session was read before the process forked. It does not exist in the child process."""
 
 class InvalidCSRFToken(SessionError):
-    """The token of a form is not one of this session's pages: the request was made elsewhere, or the page is older
-    than the session's id."""
+    """The token of a form was not created by this session: the request is forged, or the page is older than the
+    session's id."""
 
 @final
 class SessionId:
-    """Which session. Whoever holds one can read and end it: keep it out of logs and addresses."""
+    """The id of a session. It gives access to the session, so keep it out of logs and URLs."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -69,89 +69,89 @@ class IssuedSession:
 
 @final
 class Record:
-    """A session that was found."""
+    """A session that was read."""
 
     @property
     def id(self) -> SessionId:
-        """The id."""
+        """The id of the session."""
     @property
     def version(self) -> int:
         """The version of the data, for ``save``."""
     @property
     def data(self) -> bytes:
-        """The data."""
+        """The session's data."""
     @property
     def is_authenticated(self) -> bool:
-        """Whether a user is signed in."""
+        """True if a user is signed in."""
     @property
     def assurance_level(self) -> int:
-        """How sure the application was of the user, on its own scale; 0 without one."""
+        """The authentication assurance level (NIST SP 800-63B AAL, OIDC ``acr``); 0 without a user."""
     @property
     def handle(self) -> str:
-        """The name of the session for lists and events. It opens nothing."""
+        """The name of the session in lists and events. It gives no access to the session."""
     @property
     def age(self) -> float:
-        """How old the session is, in seconds."""
+        """Seconds since the session was created."""
     @property
     def expires_in(self) -> float:
-        """How long until the session is refused if it is not used again, in seconds."""
+        """Seconds until the session expires if it is not used again."""
 
 @final
-class Device:
-    """A session in the list of its user's."""
+class SessionInfo:
+    """A session in the list of a user's sessions."""
 
     @property
     def handle(self) -> str:
-        """Its name, for ``end_by_handle``. It opens nothing."""
+        """The name of the session, for ``end_by_handle``. It gives no access to the session."""
     @property
     def label(self) -> str:
-        """What the application called it at the sign-in; empty if nothing."""
+        """The label that the application gave it at the sign-in; empty without one."""
     @property
     def assurance_level(self) -> int:
-        """How sure the application was of the user, on its own scale."""
+        """The authentication assurance level (NIST SP 800-63B AAL, OIDC ``acr``)."""
     @property
     def age(self) -> float:
-        """How old the session is, in seconds."""
+        """Seconds since the session was created."""
     @property
     def authenticated_for(self) -> float:
-        """How long ago its user signed in, in seconds."""
+        """Seconds since its user signed in."""
     @property
     def last_seen(self) -> float:
-        """How long ago it was last used, in seconds: that long, or less by at most a sixteenth of its idle timeout."""
+        """Seconds since its last use, at most a sixteenth of the idle timeout too large."""
     @property
     def is_current(self) -> bool:
-        """Whether it is the session that asked, where one did."""
+        """True if it is the session of the request that listed them."""
 
 @final
 class Event:
-    """Something that happened to a session. It opens nothing, so it may be logged."""
+    """An event of a session. It gives no access to the session, so it may be logged."""
 
     @property
-    def what(
+    def kind(
         self,
-    ) -> Literal["created", "signed_in", "rotated", "reused", "expired", "evicted", "ended", "conflict", "emptied"]:
-        """What happened."""
+    ) -> Literal["created", "signed_in", "rotated", "reused", "expired", "evicted", "ended", "conflict", "shard_reset"]:
+        """The kind of the event."""
     @property
     def handle(self) -> str | None:
-        """To which session; ``None`` if it happened to all of them."""
+        """The session's handle; ``None`` if the event concerns all sessions."""
     @property
     def at(self) -> float:
-        """When it happened, in seconds since the cache's clock began to run."""
+        """The time of the event, in seconds since the cache's clock started."""
 
 @final
 class ManualClock:
-    """A clock that stands still until ``advance`` moves it: for tests of expiry that do not wait."""
+    """A clock that only ``advance`` moves, for tests of expiry that do not wait."""
 
     def __new__(cls) -> ManualClock: ...
     def advance(self, seconds: float, /) -> None:
-        """Moves the clock on by that many seconds."""
+        """Moves the clock forward by ``seconds``."""
 
 @final
 class SessionCache:
-    """A cache of sessions in memory that was fixed when it was built.
+    """A cache of sessions in memory whose size is fixed when it is built.
 
-    Give it to a ``SessionMiddleware`` to have the handle for ``user_sessions``, ``end_user_sessions`` and statistics, or use
-    it alone. Times are seconds. May be used by any number of threads.
+    Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the statistics, or use it
+    alone. Times are in seconds. Any number of threads may use it.
     """
 
     def __new__(
@@ -160,13 +160,13 @@ class SessionCache:
         secret_key: object = None,
         keys: str | Sequence[str] | None = None,
         insecure_dev_key: bool = False,
-        memory: int = ...,
-        max_session_size: int = ...,
+        memory: int = 33554432,
+        max_session_size: int = 16384,
         idle_timeout: float = 1800.0,
         lifetime: float = 43200.0,
         cookie_name: str = "session",
-        max_sessions_per_user: int = 32,
-        session_limit_policy: Literal["end_stalest", "refuse"] = "end_stalest",
+        max_sessions_per_user: int | None = 32,
+        session_limit_policy: Literal["end_least_recently_used", "reject"] = "end_least_recently_used",
         reserved_for_authenticated: int = 0,
         end_reused: bool = False,
         verify_first: bool = False,
@@ -174,23 +174,31 @@ class SessionCache:
         clock: ManualClock | None = None,
     ) -> SessionCache: ...
     def create(self, data: bytes, *, idle_timeout: float | None = None, lifetime: float | None = None) -> IssuedSession:
-        """Makes a new session of ``data``.
+        """Creates a session that holds ``data``.
 
-        Raises ``Full`` if it could only displace sessions with a user, and ``TooLarge``.
+        Raises ``Full`` if it could only evict sessions with a user, and ``TooLarge``.
         """
     def open(self, cookie: bytes | str) -> Record | None:
-        """The session whose token is in a ``Cookie`` header; ``None`` if there is none, whatever the bytes are."""
+        """Returns the session whose token is in a ``Cookie`` header, or ``None``. Accepts any bytes."""
     def open_token(self, token: bytes | str) -> Record | None:
-        """The session that the bare value of a cookie opens; ``None`` if it opens none."""
+        """Returns the session of a token, the value of the cookie, or ``None``."""
     def load(self, id: SessionId) -> Record | None:
-        """The session of that id; ``None`` if there is none. Counts as activity, as ``open`` does."""
+        """Returns the session of an id, or ``None``. Counts as a use, as ``open`` does."""
     def save(self, id: SessionId, version: int, data: bytes) -> int:
-        """Stores data in place of a session's own, if nobody did since that version, and gives the new version.
+        """Replaces a session's data if its version is ``version``, and returns the new version.
 
         Raises ``Conflict``, ``Gone``, ``TooLarge`` and ``Full``.
         """
     def touch(self, id: SessionId) -> None:
-        """Counts as activity, and changes nothing else. Raises ``Gone``."""
+        """Counts as a use of the session, and changes nothing else. Raises ``Gone``."""
+    def set_timeouts(
+        self, id: SessionId, version: int, *, idle_timeout: float | None = None, lifetime: float | None = None
+    ) -> int:
+        """Changes the timeouts of a session if its version is ``version``, and returns the new version. ``None``
+        keeps a timeout. A lifetime counts from the session's creation. Counts as a use.
+
+        Raises ``Conflict`` and ``Gone``.
+        """
     def sign_in(
         self,
         id: SessionId,
@@ -202,48 +210,52 @@ class SessionCache:
         lifetime: float | None = None,
         renew_lifetime: bool = False,
     ) -> IssuedSession:
-        """Binds a session to a user and gives it a new id, in one. Raises ``Gone`` and ``Full``."""
+        """Atomically binds a session to a user and gives it a new id. Raises ``Gone`` and ``Full``."""
     def rotate(self, id: SessionId, *, grace: float = 0.0) -> IssuedSession:
-        """Gives a session a new id; the old one opens it for ``grace`` more seconds. Raises ``Gone`` and ``Full``."""
+        """Gives a session a new id. The old one is accepted for another ``grace`` seconds. Raises ``Gone`` and ``Full``."""
     def end(self, id: SessionId) -> bool:
-        """Destroys a session. Says whether there was one."""
+        """Ends a session. Returns true if it existed."""
+    def end_by_token(self, token: bytes | str) -> bool:
+        """Ends the session of a token, which may be one that it had before. Returns true if it existed."""
+    def end_if_unchanged(self, id: SessionId, version: int) -> None:
+        """Ends a session if its version is ``version`` and it still has that id. Raises ``Conflict`` and ``Gone``."""
     def end_by_handle(self, handle: str) -> bool:
-        """Destroys the session that a handle names, of ``user_sessions``. Says whether there was one."""
-    def end_user_sessions(self, user: str, *, keep: SessionId | None = None) -> int:
-        """Destroys all sessions of a user, but for one if it is named, and says how many."""
+        """Ends the session of a handle from ``user_sessions``. Returns true if it existed."""
+    def end_user_sessions(self, user: str, *, except_id: SessionId | None = None) -> int:
+        """Ends all sessions of a user, except that of ``except_id``, and returns their number."""
     def end_all(self) -> None:
-        """Destroys all sessions."""
-    def user_sessions(self, user: str) -> list[Device]:
-        """Where a user is signed in, the most recently seen first."""
+        """Ends all sessions, in O(1)."""
+    def user_sessions(self, user: str) -> list[SessionInfo]:
+        """Returns the sessions of a user, the most recently used first."""
     def next_event(self) -> Event | None:
-        """The oldest event that was not taken yet; ``None`` if there is none, or ``events`` was not set."""
+        """Returns the oldest event of the queue, or ``None`` if it is empty or ``events`` was not set."""
     def maintain(self, budget: int = 4096) -> int:
-        """Gives the memory of expired sessions back, looking at no more than ``budget`` entries. Says how many."""
+        """Frees the memory of expired sessions among at most ``budget`` entries. Returns their number."""
     def set_keys(self, *, secret_key: object = None, keys: str | Sequence[str] | None = None) -> None:
-        """Replaces the keys: the first signs from now on, all verify."""
+        """Replaces the keys. The first one signs; all verify."""
     def stats(self) -> dict[str, int]:
-        """What the cache holds, and what has happened in it: sizes in bytes, and numbers of sessions and events."""
+        """Returns counters and gauges: sizes in bytes, and numbers of sessions and events."""
     def prometheus(self) -> str:
-        """The statistics in the text format that Prometheus reads."""
+        """Returns the statistics in the text format of Prometheus."""
     @property
     def cookie_name(self) -> str:
         """The name of the cookie."""
     @property
     def max_session_size(self) -> int:
-        """The most bytes of data in a session."""
+        """The largest size of a session's data, in bytes."""
     @property
     def idle_timeout(self) -> float:
-        """How long after its last use a session is refused, in seconds."""
+        """Seconds from its last use until a session expires."""
     @property
     def lifetime(self) -> float:
-        """How long after its creation a session is refused, in seconds."""
+        """Seconds from its creation until a session expires."""
     def __len__(self) -> int:
-        """How many sessions there are. Expired ones count until their memory is given back."""
+        """The number of sessions. Expired ones count until their memory is freed."""
     def __bool__(self) -> Literal[True]: ...
 
 @final
-class Sessions:
-    """What the middleware holds."""
+class _Sessions:
+    """The sessions of a middleware. Private."""
 
     def __new__(
         cls,
@@ -259,12 +271,12 @@ class Sessions:
         identity_keys: Sequence[str] = ...,
         touch_always: bool = False,
         accept_starlette_cookies: object = None,
-    ) -> Sessions: ...
-    def begin(self, headers: Iterable[Sequence[bytes]], is_websocket: bool, /) -> Visit: ...
+    ) -> _Sessions: ...
+    def begin(self, headers: Iterable[Sequence[bytes]], is_websocket: bool, /) -> _Visit: ...
 
 @final
-class Visit:
-    """The session of one request."""
+class _Visit:
+    """The session of one request. Private."""
 
     def read(self, dict: dict[str, Any]) -> None: ...
     def touch(self) -> None: ...
@@ -287,11 +299,11 @@ class Visit:
     def csrf_token(self, dict: dict[str, Any]) -> str: ...
     def check_csrf(self, token: str) -> None: ...
     def is_alive(self) -> bool: ...
-    def devices(self) -> list[Device]: ...
+    def user_sessions(self) -> list[SessionInfo]: ...
     def sign_out_others(self) -> int: ...
     def sign_out_everywhere(self) -> int: ...
 
-def nothing() -> None: ...
-def to_json(value: object) -> bytes: ...
-def from_json(json: bytes) -> Any: ...
-def unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...
+def _nothing() -> None: ...
+def _to_json(value: object) -> bytes: ...
+def _from_json(json: bytes) -> Any: ...
+def _unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...

@@ -1,6 +1,6 @@
-"""The settings of the middleware: their types, and how the cache's follow from them.
+"""The settings of the middleware: their types, and the settings of the cache that they define.
 
-Every error names the setting as the application gave it, its value, and what it must be.
+Every error names the setting as the application wrote it, its limits and its value.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from sessile._registry import shared_cache
-from sessile._sessile import SessionCache, Sessions
+from sessile._sessile import SessionCache, _Sessions
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60
 TWELVE_HOURS = 12 * 60 * 60
@@ -18,7 +18,7 @@ IDENTITY_KEYS = ("user", "user_id", "userid", "uid", "username", "sub", "account
 
 
 def age(name: str, given: Any) -> int | None:
-    """A number of whole seconds, or ``None``."""
+    """Checks a whole number of seconds, or ``None``."""
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, (int, float)) or given % 1 != 0:
@@ -27,7 +27,7 @@ def age(name: str, given: Any) -> int | None:
 
 
 def seconds(name: str, given: Any) -> float | None:
-    """A number of seconds, or ``None``."""
+    """Checks a number of seconds, or ``None``."""
     if given is not None and (isinstance(given, bool) or not isinstance(given, (int, float))):
         raise TypeError(f"`{name}` must be a number of seconds or None, got {given!r}")
     return None if given is None else float(given)
@@ -39,9 +39,13 @@ def whole(name: str, given: Any) -> int:
     return given
 
 
+def whole_or_none(name: str, given: Any) -> int | None:
+    return None if given is None else whole(name, given)
+
+
 def text(name: str, given: Any) -> str:
     if not isinstance(given, str):
-        raise TypeError(f"`{name}` must be a text, got {given!r}")
+        raise TypeError(f"`{name}` must be a str, got {given!r}")
     return given
 
 
@@ -55,17 +59,17 @@ def _identity_keys(given: Any) -> list[str]:
     is_names = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
     names = list(given) if is_names else []
     if not is_names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"`identity_keys` must be a tuple of texts, got {given!r}")
+        raise TypeError(f"`identity_keys` must be a tuple of str, got {given!r}")
     return names
 
 
 def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
-    """The name of the cookie, after the setting that gives it: there are two."""
+    """Returns the setting that names the cookie, ``session_cookie`` or ``cookie_name``, and the name."""
     for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
         if given is not None:
             text(setting, given)
     if None not in (session_cookie, name) and session_cookie != name:
-        raise ValueError(f"`session_cookie` and `cookie_name` are one setting, got {session_cookie!r} and {name!r}")
+        raise ValueError(f"`session_cookie` and `cookie_name` must be equal, or one of them given, got {session_cookie!r} and {name!r}")
     return ("session_cookie", session_cookie) if name is None else ("cookie_name", name)
 
 
@@ -95,7 +99,7 @@ def cache_for(
             insecure_dev_key=bool(insecure_dev_key),
             memory=whole("memory", memory),
             max_session_size=whole("max_session_size", max_session_size),
-            max_sessions_per_user=whole("max_sessions_per_user", max_sessions_per_user),
+            max_sessions_per_user=whole_or_none("max_sessions_per_user", max_sessions_per_user),
             idle_timeout=idle,
             lifetime=max(TWELVE_HOURS, idle) if longest is None else longest,
             cookie_name="session" if cookie_name[1] is None else cookie_name[1],
@@ -117,9 +121,9 @@ def sessions_for(
     identity_keys: object,
     touch_always: object,
     accept_starlette_cookies: object,
-) -> Sessions:
+) -> _Sessions:
     """Returns the sessions of a middleware with these settings."""
-    return Sessions(
+    return _Sessions(
         cache,
         path=text("path", path),
         same_site=_same_site(same_site),
@@ -136,18 +140,18 @@ def sessions_for(
 
 def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
     if idle_timeout is None:
-        # The cookie of a session with a `max_age` of 0 or less opens nothing.
+        # With a `max_age` of 0 or less the browser never returns the cookie.
         return float(FOURTEEN_DAYS if max_age is None or max_age <= 0 else max_age)
     if max_age not in (None, FOURTEEN_DAYS, idle_timeout):
         raise ValueError(
-            f"`max_age` and `idle_timeout` are one setting, got {max_age} and {idle_timeout}: give one, or "
-            "`max_age=None` for a cookie that the browser removes when it closes"
+            f"`max_age` and `idle_timeout` must be equal, or one of them given, got {max_age} and {idle_timeout}; "
+            "`max_age=None` makes a cookie that the browser removes when it closes"
         )
     return idle_timeout
 
 
 def _renamed(error: str, names: dict[str, str]) -> str:
-    """An error of the cache in the words of the middleware's settings."""
+    """Replaces the names of the cache's settings in an error by those of the middleware's."""
     for ours, given in names.items():
         error = error.replace(ours, given)
     return error

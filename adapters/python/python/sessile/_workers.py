@@ -1,4 +1,4 @@
-"""Signs of other worker processes that serve the same visitors, whose sessions are not shared."""
+"""Detects other worker processes that serve the same visitors. They do not share sessions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import warnings
 from typing import Any
 
 _TEXT = (
-    "several worker processes share no sessions: a visitor whose request reaches another one is signed out there. Run "
-    "one (`--workers 1`), which serves many requests at once, or have a proxy send each visitor to the same one always"
+    "several worker processes do not share sessions: a visitor whose request reaches another worker is signed out there. "
+    "Run one (`--workers 1`), which serves many requests concurrently, or have a proxy route each visitor to one worker"
 )
 _is_warned = False
 
 
 def warn_of_several() -> None:
-    """Warns, once in a process, if there are signs of several."""
+    """Warns once per process if several workers are detected."""
     global _is_warned
     if not _is_warned and _are_several():
         _is_warned = True
@@ -35,8 +35,8 @@ def _are_several() -> bool:
 
 
 def _of_the_server() -> int | None:
-    """The number of workers by the configuration of the server that runs the application, however it was given:
-    its frames are on the stack when the application is built."""
+    """Returns the number of workers in the configuration of the server that runs the application. The server's
+    frames are on the stack when the application is built, so that any source of the configuration is found."""
     found, frame = [], sys._getframe(1)
     while frame is not None:
         read = _SERVERS.get(frame.f_globals.get("__name__", "").partition(".")[0])
@@ -70,7 +70,7 @@ _SERVERS = {"uvicorn": _of_uvicorn, "gunicorn": _of_gunicorn, "hypercorn": _of_h
 
 
 def _of_the_settings() -> int | None:
-    """The number of workers by the command line or the environment, as uvicorn and gunicorn read them."""
+    """Returns the number of workers of the command line or the environment, as uvicorn and gunicorn read them."""
     arguments = [*os.environ.get("GUNICORN_CMD_ARGS", "").split(), *sys.argv[1:]]
     for argument, following in zip(arguments, arguments[1:] + [""]):
         given = re.fullmatch(r"(?:--workers=|-w=?)(\d+)", argument)

@@ -1,4 +1,4 @@
-"""The verbs of a session: who is signed in, its id, and when it is stored.
+"""The verbs of a session: signing in and out, rotating its id, storing it.
 
 They are not on ``request.session``, where they would hide the application's keys in templates.
 """
@@ -12,105 +12,125 @@ from sessile._replaced import adopt
 from sessile.session import Session
 
 if TYPE_CHECKING:
-    from sessile._sessile import Device
+    from sessile._sessile import SessionInfo
 
 __all__ = ["SessionControl", "session_control"]
 
 SESSION = "sessile.session"
-"""Under this key of the scope is the session that the middleware put there."""
+"""The key of the scope that holds the middleware's session."""
 
 
 class SessionControl:
-    """The verbs of one request's or websocket's session. Made by :func:`session_control`."""
+    """The verbs of the session of a request or websocket. Created by :func:`session_control`.
+
+    Verbs that may wait for a store have twins to be awaited: their names begin with ``a``. Without a store
+    both finish at once, so that a coroutine may call either; a ``def`` endpoint and a thread call the plain one.
+    """
 
     __slots__ = ("_scope", "_session")
 
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
         session = scope.get(SESSION)
         if session is None:
-            raise RuntimeError("there is no session: app.add_middleware(sessile.starlette.SessionMiddleware, …)")
+            raise RuntimeError("no session in this scope: call app.add_middleware(sessile.starlette.SessionMiddleware, …)")
         session.mark_accessed()
         self._scope, self._session = scope, session
 
     @property
     def data(self) -> Session:
-        """The session's dict: what ``request.session`` is."""
+        """The session's dict, as in ``request.session``."""
         session: Session = self._session
         return session
 
     @property
     def user(self) -> str | None:
-        """The name of the user who is signed in; ``None`` without one."""
+        """The name of the signed-in user; ``None`` without one."""
         return self.data._visit.user()
 
     def sign_in(
         self, user: str, *, label: str = "", assurance_level: int = 0, remember: float | None = None
     ) -> None:
-        """Binds the session to a user and gives it a new id when the response begins: the old id opens
-        nothing afterwards. The data stays.
+        """Binds the session to a user and rotates its id when the response begins. The old id is not
+        accepted afterwards. The data is kept.
 
-        ``label`` is shown by :meth:`user_sessions`; ``assurance`` is how strongly the user was
-        authenticated, on a scale of the application, up to 255; ``remember`` keeps the session for that
-        many seconds, used or not.
+        ``label`` is returned by :meth:`user_sessions`. ``assurance_level`` is the authentication assurance
+        level (NIST SP 800-63B AAL, OIDC ``acr``), 0 to 255. ``remember`` keeps the session for that number
+        of seconds, used or not.
         """
         self.data._visit.sign_in(user, label, assurance_level, remember)
 
     def sign_out(self) -> None:
-        """Ends the session on the server, at once and whatever the response; the response removes the
-        cookie. Values that are set afterwards begin a new session."""
+        """Ends the session on the server immediately, even if the response is an error. The response
+        removes the cookie. Values that are set afterwards start a new session."""
         self.data.clear()
 
+    async def asign_out(self) -> None:
+        """Does what :meth:`sign_out` does, to be awaited."""
+        self.sign_out()
+
     def sign_out_others(self) -> int:
-        """Ends the user's other sessions, at once. Returns their number."""
+        """Ends the user's other sessions immediately and returns their number."""
         return self.data._visit.sign_out_others()
 
+    async def asign_out_others(self) -> int:
+        """Does what :meth:`sign_out_others` does, to be awaited."""
+        return self.sign_out_others()
+
     def sign_out_everywhere(self) -> int:
-        """Ends all sessions of the user, this one too, at once. Returns their number."""
+        """Ends all sessions of the user immediately, including this one, and returns their number."""
         ended = self.data._visit.sign_out_everywhere()
         dict.clear(self.data)
         return ended
 
+    async def asign_out_everywhere(self) -> int:
+        """Does what :meth:`sign_out_everywhere` does, to be awaited."""
+        return self.sign_out_everywhere()
+
     def rotate(self) -> None:
-        """Gives the session a new id when the response begins: for any change of privilege."""
+        """Rotates the session's id when the response begins. Call it at any change of privilege."""
         self.data._visit.rotate()
 
     def save(self) -> None:
-        """Stores the changes so far, now. A thread, a task and a ``def`` endpoint may call it, also after
+        """Stores the changes immediately. A thread, a task and a ``def`` endpoint may call it, also after
         the response is complete.
 
-        Raises :exc:`sessile.SessionError` if the session cannot be stored: the changes are still in the dict,
-        except after :exc:`sessile.Gone`, which leaves it empty. A verb before it is performed when the response
-        begins, or the response is an error.
+        Raises :exc:`sessile.SessionError` if the session cannot be stored. The changes are kept in the dict,
+        except after :exc:`sessile.Gone`, which empties it. A pending :meth:`sign_in` or :meth:`rotate` is
+        performed when the response begins, or the response is an error.
 
-        Raises :exc:`RuntimeError` if a session would have to be created after the response's headers have left.
+        Raises :exc:`RuntimeError` if a session would have to be created after the response's headers were sent.
         """
         adopt(self._scope, self.data)
         self.data._visit.save(self.data)
 
     async def asave(self) -> None:
-        """As :meth:`save`, to be awaited."""
+        """Does what :meth:`save` does, to be awaited."""
         self.save()
 
     def csrf_token(self) -> str:
-        """Returns a text for a hidden field of a form, for :meth:`check_csrf`. It is valid as long as the
-        session has its id. A visitor without a session gets one."""
+        """Returns a token for a hidden field of a form, to be checked by :meth:`check_csrf`. It is valid until
+        the session's id changes. Creates a session if there is none."""
         return self.data._visit.csrf_token(self.data)
 
     def check_csrf(self, token: str) -> None:
-        """Raises :exc:`sessile.InvalidCSRFToken` unless the text comes from :meth:`csrf_token` of this
+        """Raises :exc:`sessile.InvalidCSRFToken` unless ``token`` was returned by :meth:`csrf_token` of this
         session."""
         self.data._visit.check_csrf(token)
 
-    def user_sessions(self) -> list[Device]:
-        """Returns the user's sessions, the most recently used first; empty without a user."""
-        return self.data._visit.devices()
+    def user_sessions(self) -> list[SessionInfo]:
+        """Returns the user's sessions, the most recently used first; an empty list without a user."""
+        return self.data._visit.user_sessions()
+
+    async def auser_sessions(self) -> list[SessionInfo]:
+        """Does what :meth:`user_sessions` does, to be awaited."""
+        return self.user_sessions()
 
     def is_alive(self) -> bool:
-        """Returns true if the session still exists: false after it expired or was ended, here or
-        elsewhere. One lookup; does not count as a use."""
+        """Returns true if the session exists, and false after it expired or was ended, in this request or
+        elsewhere. It costs one lookup and does not count as a use."""
         return self.data._visit.is_alive()
 
 
 def session_control(connection: Any) -> SessionControl:
-    """Returns the verbs of the session of a request or websocket, which counts as a use of it."""
+    """Returns the verbs of the session of a request or websocket. The call counts as a use of the session."""
     return SessionControl(connection.scope)

@@ -28,7 +28,7 @@ __all__ = ["CurrentUser", "SessionControl", "SessionDep", "SessionMiddleware", "
 
 
 async def get_session(connection: HTTPConnection) -> SessionControl:
-    """The session of a request or websocket."""
+    """Returns the session of a request or websocket."""
     return session_control(connection)
 
 
@@ -37,11 +37,11 @@ SessionDep = Annotated[SessionControl, Depends(get_session)]
 
 
 async def current_user(session: SessionDep) -> str:
-    """The name of the user who is signed in; 401 without one."""
+    """Returns the name of the signed-in user. The response is 401 without one."""
     if (user := session.user) is None:
         raise HTTPException(401, "Please sign in.")
     return user
 
 
 CurrentUser = Annotated[str, Depends(current_user)]
-"""The name of the user who is signed in; 401 without one."""
+"""The name of the signed-in user. The response is 401 without one."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sessile._sessile import nothing
+from sessile._sessile import _nothing
 
 if TYPE_CHECKING:
-    from sessile._sessile import Visit
+    from sessile._sessile import _Visit
 
 __all__ = ["Session"]
 
@@ -54,7 +54,7 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = ("__dict__", "__weakref__", "_visit")
-    _visit: Visit
+    _visit: _Visit
 
     if TYPE_CHECKING:
 
@@ -70,15 +70,18 @@ class Session(dict[str, Any]):
 
         @_Method
         def clear(self) -> None:
-            """Ends the session on the server, at once and whatever the response. Values that are set
-            afterwards begin a new session."""
+            """Empties the dict and signs out: ends the session on the server immediately, even if the
+            response is an error. Values that are set afterwards start a new session.
+
+            In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To remove the
+            keys only, delete them one by one."""
             self._visit.sign_out()
             dict.clear(self)
 
         # Starlette calls it at each `request.session`; this session was read before.
-        mark_accessed = staticmethod(nothing)
+        mark_accessed = staticmethod(_nothing)
         # Changes are detected.
-        mark_modified = staticmethod(nothing)
+        mark_modified = staticmethod(_nothing)
 
     @property
     def accessed(self) -> bool:
@@ -128,7 +131,7 @@ class _Unread(Session):
         return False
 
 
-def unread(visit: Visit) -> Session:
+def unread(visit: _Visit) -> Session:
     """The session of a request, before its first access."""
     session = _Unread(_ONE_ITEM)
     session._visit = visit

@@ -36,40 +36,40 @@ _log = logging.getLogger("sessile")
 
 
 class SessionMiddleware:
-    """Gives each request a :class:`~sessile.session.Session` and each response the headers that go with it.
+    """Adds a :class:`~sessile.session.Session` to each request, and its headers to each response.
 
-    Arguments that Starlette's own has mean what they mean there, except ``max_age``: it is counted from the last
-    use, not from the last change, and the cookie is sent again as it moves on.
+    Arguments that Starlette's middleware has have the same meaning, except ``max_age``: it counts from the last
+    use, not from the last change, and the cookie is sent again when it moves.
 
-    Middlewares of one process with equal secrets, cookie name and settings share one cache. One inside
-    another of the same cache uses the outer one's session.
+    Middlewares of one process with equal secrets, cookie name and settings share one cache. A middleware
+    inside another of the same cache uses the outer one's session.
 
     ``secret_key``
-        At least 32 characters; a list for rotation, newest first. Guessable ones, and those that tutorials print,
-        are rejected, unless ``insecure_dev_key`` is set. Instead of it, ``keys`` takes base64 of 32 bytes or more,
-        as the environment variable ``SESSILE_KEYS``, which is read if neither is given.
+        At least 32 characters; a list for rotation, newest first. Guessable secrets, and those that tutorials
+        print, are rejected unless ``insecure_dev_key`` is set. Alternatively ``keys``: base64 of at least 32
+        bytes, as in the environment variable ``SESSILE_KEYS``, which is read if neither is given.
     ``max_age``
-        Seconds after its last use until a session ends and the browser removes its cookie. With ``None`` the
-        browser removes the cookie when it closes, and the session ends after ``idle_timeout``, or 14 days.
+        Seconds from its last use until a session expires and the browser removes its cookie. With ``None`` the
+        browser removes the cookie when it closes, and the session expires after ``idle_timeout``, or 14 days.
     ``lifetime``
-        Seconds after its beginning until a session ends, used or not: 12 hours, or ``max_age`` if that is longer.
+        Seconds from its creation until a session expires, used or not: 12 hours, or ``max_age`` if it is longer.
     ``identity_keys``
-        The keys that name the user. If the value of one changes, the session gets a new id with that response, so
-        that an id planted before a login opens nothing after it. ``()`` turns this off.
+        The keys that identify the user. If the value of one changes, the session gets a new id with that
+        response, so that an id planted before a login is not accepted after it. ``()`` turns this off.
     ``touch_always``
         Counts each request with a valid cookie as a use. Unless set, a request is a use if a handler, a
         middleware or a dependency reads or writes the session.
     ``memory``
-        All the memory for sessions, in bytes; 32 MiB unless set. It is taken at once and never grows: when it is
-        full, sessions of visitors who never came back are evicted first, and those of signed-in users last.
+        The memory for sessions, in bytes; 32 MiB unless set. It is allocated at the start and never grows. When
+        it is full, sessions of visitors who never returned are evicted first, and those of signed-in users last.
     ``rotate_every``
         Seconds after which a session gets a new id. Never unless set.
     ``accept_starlette_cookies``
-        The secret of Starlette's own middleware, of whatever strength, to move its sessions here: a cookie that it
+        The secret of Starlette's middleware, of any strength, to move its sessions here: a cookie that it
         signed is read, and replaced when the response begins. Remove the setting once ``max_age`` has passed.
     ``cache``
-        A :class:`sessile.SessionCache` of the application's, which has then the settings of the sessions and the
-        cookie's name: the handle for ``user_sessions``, ``end_user_sessions`` and statistics.
+        The application's :class:`sessile.SessionCache`, which then has the settings of the sessions and the
+        cookie's name. It serves ``user_sessions``, ``end_user_sessions`` and statistics.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SessionMiddleware:
         idle_timeout: float | None = None,
         lifetime: float | None = None,
         max_session_size: int = 16 << 10,
-        max_sessions_per_user: int = 32,
+        max_sessions_per_user: int | None = 32,
         rotate_every: float | None = None,
         identity_keys: Iterable[str] = _settings.IDENTITY_KEYS,
         touch_always: bool = False,
@@ -114,11 +114,11 @@ class SessionMiddleware:
                 cookie_name=name,
             )
         elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
-            raise ValueError("`cache` has keys and a cookie name of its own: leave them out here")
+            raise ValueError("`secret_key`, `keys` and the cookie's name must not be given with `cache`, which has them")
         if accept_starlette_cookies is not None:
             warnings.warn(
-                "`accept_starlette_cookies` is set: a cookie that Starlette signed opens a session, signed out or "
-                "not. Remove the setting once `max_age` has passed",
+                "`accept_starlette_cookies` is set: a cookie that Starlette signed is accepted, even if its user has "
+                "signed out. Remove the setting once `max_age` has passed",
                 stacklevel=2,
             )
         warn_of_several()
@@ -171,7 +171,7 @@ class SessionMiddleware:
             _report(error)
 
     async def _call_otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Neither a request nor alone."""
+        """Handles websockets, other messages, and requests inside another session middleware."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -185,7 +185,7 @@ class SessionMiddleware:
             await self._call_inside(outer, scope, receive, send)
 
     async def _call_inside(self, outer: Session, scope: Scope, receive: Receive, send: Send) -> None:
-        """Inside a middleware of another cache."""
+        """Handles a request inside a session middleware of another cache."""
         if self._has_the_name_of(outer):
             _warn_of_two_caches(self.cache.cookie_name)
         before = scope["session"]
@@ -199,8 +199,8 @@ class SessionMiddleware:
         return outer._visit.cookie_name() == self.cache.cookie_name
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A websocket: the response to its handshake carries the cookie. Later changes are stored when the
-        connection ends."""
+        """Handles a websocket. The response to its handshake carries the cookie. Later changes are stored when
+        the connection ends."""
         visit = self._sessions.begin(scope["headers"], True)
         session = scope["session"] = scope[SESSION] = unread(visit)
         if self._touch_always:
@@ -239,19 +239,19 @@ _STARTS = ("websocket.accept", "websocket.http.response.start")
 
 
 async def _then(send: Send, session: Session, message: Message, then: bytes | Literal[True]) -> None:
-    """Sends a message that more belongs to: the body of the response that says that a session could not be stored,
-    in place of the application's, or what a stream has changed."""
+    """Sends a message, and then the body of an error response if the session could not be stored, or else stores
+    the changes of a stream."""
     if then is True:
         await send(message)
         _save_late(session)
     elif message["type"].endswith("http.response.start"):
-        _log.warning("a session could not be stored: the response is a %d", message["status"])
+        _log.warning("the session could not be stored: the response has status %d", message["status"])
         await send(message)
         await send({"type": message["type"].replace("start", "body"), "body": then})
 
 
 def _settle(scope: Scope, session: Session, message: Message) -> None:
-    """The response begins, and another session than the middleware's is in the scope."""
+    """Adopts or reports another object in the place of the middleware's session when the response begins."""
     adopt(scope, session)
     found = scope["session"]
     if found is not session and not isinstance(found, Session):
@@ -259,7 +259,7 @@ def _settle(scope: Scope, session: Session, message: Message) -> None:
 
 
 def _save_late(session: Session) -> None:
-    """Stores what was changed after the headers. No response can report an error."""
+    """Stores changes that were made after the headers were sent. No response can report an error."""
     try:
         session._visit.save_late(session)
     except Exception as error:
@@ -267,7 +267,7 @@ def _save_late(session: Session) -> None:
 
 
 def _report(error: Exception) -> None:
-    """Logs an error, once for each kind of them."""
+    """Logs an error, once for each kind of error."""
     kind = f"{type(error).__name__}: {error}" if type(error) is RuntimeError else type(error).__name__
     if kind not in _reported:
         _reported.add(kind)
@@ -283,7 +283,7 @@ def _warn_of_two_caches(name: str) -> None:
         _is_warned_of_two = True
         warnings.warn(
             f"two session middlewares of different caches set one cookie, {name!r}, in one request and end each other's "
-            "sessions: give one of them another `session_cookie`, or both the same `cache=`",
+            "sessions; give one of them another `session_cookie`, or both the same `cache=`",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -294,9 +294,9 @@ _is_warned_of_two = False
 
 def install() -> None:
     """Replaces ``starlette.middleware.sessions.SessionMiddleware`` by :class:`SessionMiddleware`, for libraries that
-    add that one. Call it before such a library is imported.
+    add Starlette's. Call it before such a library is imported.
 
-    A middleware inside another of the same cookie name uses the outer one's session from then on.
+    Afterwards a middleware inside another of the same cookie name uses the outer one's session.
 
     Raises :exc:`RuntimeError` if a module has imported Starlette's class already; its message names the modules.
     """

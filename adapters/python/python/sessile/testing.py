@@ -1,4 +1,4 @@
-"""For the tests of an application: a manual clock, and clients that are signed in.
+"""Help for the tests of an application: a manual clock, and clients that are signed in.
 
 ::
 
@@ -6,7 +6,7 @@
     cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
     app.add_middleware(SessionMiddleware, cache=cache)
 
-    client = client_of(app, cache, user="ada", data={"cart": ["tea"]})
+    client = test_client(app, cache, user="ada", data={"cart": ["tea"]})
     assert client.get("/cart").json() == ["tea"]
     clock.advance(31 * 60)
     assert client.get("/cart").status_code == 401
@@ -19,17 +19,17 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from sessile._sessile import ManualClock, SessionCache, Sessions
+from sessile._sessile import ManualClock, SessionCache, _Sessions
 from sessile.session import unread
 
-__all__ = ["ManualClock", "client_of", "cookie_of"]
+__all__ = ["ManualClock", "session_cookie", "test_client"]
 
 
-def cookie_of(
+def session_cookie(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
-    """Returns the value of the cookie of a new session, with that data and that user signed in."""
-    visit = Sessions(cache, https_only=True).begin([], False)
+    """Returns the cookie's value of a new session that holds ``data`` and in which ``user`` is signed in."""
+    visit = _Sessions(cache, https_only=True).begin([], False)
     session = unread(visit)
     session.update(data or {})
     if user is not None:
@@ -37,15 +37,15 @@ def cookie_of(
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
     response = visit.respond(session, message)
     if isinstance(response, tuple):
-        raise RuntimeError("the session could not be stored")
+        raise RuntimeError("the session cannot be stored: the cache is full, or `data` is longer than `max_session_size`")
     set_cookie = dict((response or message)["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")
     if name != cache.cookie_name:
-        raise ValueError("a session needs a user or data")
+        raise ValueError("`user` or `data` must be given, got neither: an empty session is not stored")
     return str(rest.partition(";")[0])
 
 
-def client_of(
+def test_client(
     app: Any,
     cache: SessionCache,
     *,
@@ -53,6 +53,11 @@ def client_of(
     data: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> TestClient:
-    """Returns a client of the application with such a session; further settings are those of ``TestClient``."""
-    cookies = {cache.cookie_name: cookie_of(cache, user=user, data=data)}
+    """Returns a client of the application with the cookie of :func:`session_cookie`. ``settings`` are those of
+    Starlette's ``TestClient``."""
+    cookies = {cache.cookie_name: session_cookie(cache, user=user, data=data)}
     return TestClient(app, cookies=cookies, **settings)
+
+
+# By its name, pytest would collect it in each module that imports it.
+test_client.__test__ = False  # type: ignore[attr-defined]

@@ -13,18 +13,18 @@ use super::{
     pieces::{Piece, Pieces},
 };
 
-/// The bytes are no JSON, or hold what no session may.
+/// The bytes are not JSON, or contain a value that a session cannot hold.
 #[derive(Debug)]
 pub(crate) struct Malformed;
 
 type Result<T> = core::result::Result<T, Malformed>;
 
-/// The value that a text spells, blanks around it aside. Of a key that comes twice the last one counts.
+/// Returns the value of a JSON text, which may have blanks around it. Of a repeated key the last one counts.
 pub(crate) fn decode<'py>(py: Python<'py>, json: &[u8]) -> Result<Bound<'py, PyAny>> {
     decode_in_pieces(py, json).map(|(value, _)| value)
 }
 
-/// The same, and what it is made of.
+/// Returns the value of a JSON text, and the objects that it consists of.
 pub(crate) fn decode_in_pieces<'py>(
     py: Python<'py>,
     json: &[u8],
@@ -43,9 +43,9 @@ struct Reader<'py, 'j> {
     has_controls: bool,
     /// Some keys that were read: lists mostly hold dicts of the same keys in the same order.
     keys: Vec<(&'j [u8], Bound<'py, PyString>)>,
-    /// Which of them is likely to come next.
+    /// The index of the key that is likely to come next.
     next_key: usize,
-    /// What was read. Of a key that comes twice there are too many, which only means that its dict differs from them.
+    /// The objects that were read. A repeated key adds too many; then they only differ from those of its dict.
     pieces: Pieces,
 }
 
@@ -172,7 +172,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
     }
 
-    /// `\u` is behind us; a pair of surrogates is one code point, a lone one stands for itself.
+    /// Reads the digits after `\u`. A pair of surrogates is one code point; a lone one is kept.
     fn code_point(&mut self, text: &mut Text) -> Result<()> {
         let unit = self.unit()?;
         let is_high = (0xD800..0xDC00).contains(&unit);
@@ -223,14 +223,14 @@ impl<'py, 'j> Reader<'py, 'j> {
         if depth > DEEPEST { Err(Malformed) } else { Ok(()) }
     }
 
-    /// Whether it is empty; then behind its end.
+    /// Returns true if the list or dict is empty, and then skips its end.
     fn closes(&mut self, bracket: u8) -> bool {
         let closes = self.look() == bracket;
         self.at += usize::from(closes);
         closes
     }
 
-    /// Behind the bracket that ends it, or the comma before the next item.
+    /// Skips the bracket that ends a list or dict, or the comma before its next item. Returns true for the bracket.
     fn ends(&mut self, bracket: u8) -> Result<bool> {
         self.look();
         match self.next() {
@@ -252,20 +252,20 @@ impl<'py, 'j> Reader<'py, 'j> {
         PyBool::new(self.py, value).to_owned().into_any()
     }
 
-    /// Behind that byte, blanks before it aside.
+    /// Skips blanks and `byte`.
     fn pass(&mut self, byte: u8) -> Result<()> {
         self.look();
         if self.next() == byte { Ok(()) } else { Err(Malformed) }
     }
 
-    /// What comes next, and behind it.
+    /// Returns the next byte, and skips it.
     fn next(&mut self) -> u8 {
         let byte = self.peek();
         self.at += usize::from(byte != END);
         byte
     }
 
-    /// What comes next but for blanks, and before it.
+    /// Skips blanks and returns the next byte.
     fn look(&mut self) -> u8 {
         loop {
             match self.peek() {
@@ -280,13 +280,13 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 }
 
-/// Stands behind the last byte. Where it stands before that it is no part of JSON.
+/// Returned at the end of the text. As a byte of the text it is not JSON.
 const END: u8 = 0;
 
-/// How many keys are kept while reading. Each has both of its quotes, so that none begins another.
+/// The number of keys that are kept while reading. Each includes both quotes, so that none is a prefix of another.
 const KEYS: usize = 8;
 
-/// How many bytes spell a piece, at a guess.
+/// An estimate of the bytes of text for each piece.
 const BYTES_A_PIECE: usize = 6;
 
 /// A string that is being read: UTF-8, but for surrogates, which are written as if they were characters.
@@ -338,7 +338,7 @@ fn unescape(escape: u8) -> Option<u8> {
     })
 }
 
-/// How long the number is that stands first, and whether it is without a fraction and an exponent.
+/// Returns the length of the number at the start of a text, and true if it has neither a fraction nor an exponent.
 fn number(text: &[u8]) -> Result<(usize, bool)> {
     let first = usize::from(text.first() == Some(&b'-'));
     let whole = first + digits(text, first)?;
@@ -358,7 +358,7 @@ fn number(text: &[u8]) -> Result<(usize, bool)> {
     Ok((end, end == whole))
 }
 
-/// How many digits stand there: one at least.
+/// Returns the number of digits at `at`, which is at least one.
 fn digits(text: &[u8], at: usize) -> Result<usize> {
     let count = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     if count > 0 { Ok(count) } else { Err(Malformed) }

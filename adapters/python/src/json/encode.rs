@@ -1,4 +1,4 @@
-//! A value of Python to bytes. What has no form in JSON is a fault that says where it stands.
+//! Encodes a value of Python as JSON. A value that JSON cannot hold is a fault, which names its place.
 
 use core::fmt::Write as _;
 use std::{borrow::Cow, io::Write as _};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::DEEPEST;
 use crate::errors::TooLarge;
 
-/// Why a value has no form in JSON, and where in the session it stands.
+/// The reason why JSON cannot hold a value, and the value's place in the session.
 pub(crate) struct Fault {
     cause: Cause,
     /// From the value outwards.
@@ -30,7 +30,7 @@ enum Cause {
     Number,
     Depth,
     TooLarge {
-        /// The bytes that the value takes at least.
+        /// The lower bound of the value's size, in bytes.
         len: usize,
         limit: usize,
     },
@@ -86,7 +86,7 @@ pub(crate) fn with_text_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py
     Ok(texts)
 }
 
-/// The same for what a dict holds itself, whatever `items()` of a subclass returns.
+/// Returns the items that a dict itself holds with text as keys, ignoring `items()` of a subclass.
 pub(crate) fn with_own_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
     let texts = PyDict::new(dict.py());
     for item in dict.items() {
@@ -343,7 +343,7 @@ impl Fault {
         }
     }
 
-    /// The same, seen from the dict that has it under that key.
+    /// Returns the fault with `key` before its path.
     pub(crate) fn at(mut self, key: &Bound<'_, PyAny>) -> Self {
         let text = key.repr().map_or_else(|_| "…".to_owned(), |text| text.to_string());
         self.path.push(text);
@@ -381,25 +381,25 @@ impl From<Fault> for PyErr {
         let place = fault.place();
         match fault.cause {
             Cause::Type(name) => PyTypeError::new_err(format!(
-                "{place} is a {name}, which JSON cannot hold: store text, numbers, lists and dicts"
+                "{place} must be text, a number, a list or a dict, got {name}, which JSON cannot hold"
             )),
             Cause::Key(name) => PyTypeError::new_err(format!(
-                "{place} has a key that is a {name}, which JSON cannot hold: use text"
+                "keys of {place} must be text, got {name}, which JSON cannot hold"
             )),
             Cause::Surrogate => PyValueError::new_err(format!(
-                "{place} has a key with a lone surrogate, which UTF-8 cannot encode: use other text"
+                "keys of {place} must be valid Unicode, got a lone surrogate, which UTF-8 cannot encode"
             )),
             Cause::TooLarge { limit, .. } => TooLarge::new_err(format!(
-                "{place} must be at most {limit} bytes as JSON (`max_session_size`), and is longer"
+                "{place} must be at most {limit} bytes as JSON (`max_session_size`), got more"
             )),
-            Cause::NeedsCopies => {
-                PyValueError::new_err(format!("{place} changed while it was read"))
-            }
+            Cause::NeedsCopies => PyValueError::new_err(format!(
+                "{place} was changed by another thread while it was read"
+            )),
             Cause::Number => PyValueError::new_err(format!(
-                "{place} is not a finite number, which JSON cannot hold"
+                "{place} must be a finite number, got NaN or infinity, which JSON cannot hold"
             )),
             Cause::Depth => PyValueError::new_err(format!(
-                "a value nests deeper than {DEEPEST} lists and dicts, or holds itself"
+                "a value must nest at most {DEEPEST} lists and dicts, got more, or one that contains itself"
             )),
             Cause::Raised(raised) => {
                 PyValueError::new_err(format!("{place} cannot be written as JSON: {raised}"))
@@ -408,12 +408,12 @@ impl From<Fault> for PyErr {
     }
 }
 
-/// What that type says of a value, whatever a subclass would.
+/// Returns the `repr` of type `T` for a value, ignoring that of a subclass.
 fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
     value.py().get_type::<T>().call_method1("__repr__", (value,))?.extract()
 }
 
-/// Whether it stands in a string as an escape.
+/// Returns true if a string must contain the byte as an escape.
 fn is_special(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }

@@ -1,8 +1,8 @@
-//! What a value is made of: as long as the same objects stand at the same places, it is spelt as it was.
+//! The objects that a value consists of. If they are the same objects in the same places, its JSON is unchanged.
 //!
-//! Text and numbers never change, so that the same object is the same value; lists and dicts are looked into. A value
-//! that holds anything else, such as an instance of a subclass, has no pieces. Text and numbers are kept alive, so
-//! that none is taken for a later one at its address.
+//! Text and numbers are immutable, so the same object is the same value; lists and dicts are compared item by item. A
+//! value that contains another object, such as an instance of a subclass, has no pieces. Text and numbers are kept
+//! alive, so that a later object at the same address is not mistaken for one.
 
 use core::slice;
 
@@ -20,19 +20,19 @@ pub(crate) struct Pieces(Vec<Piece>);
 pub(crate) enum Piece {
     /// Text, a number or a constant.
     Scalar(Py<PyAny>),
-    /// Followed by so many items.
+    /// A list of that number of items, which follow.
     List(usize),
-    /// Followed by so many keys, each before its value.
+    /// A dict of that number of keys, which follow, each before its value.
     Dict(usize),
 }
 
 impl Pieces {
-    /// None, and room for so many.
+    /// Creates an empty list of pieces with capacity for `len`.
     pub(crate) fn with_capacity(len: usize) -> Self {
         Self(Vec::with_capacity(len))
     }
 
-    /// What a value is made of. `None` if it could change unseen.
+    /// Returns the pieces of a value, or `None` if it could change undetected.
     pub(crate) fn of(value: &Bound<'_, PyAny>) -> Option<Self> {
         let mut pieces = Self::default();
         pieces.add_all(value, 0).then_some(pieces)
@@ -49,12 +49,12 @@ impl Pieces {
         Opened(self.0.len() - 1)
     }
 
-    /// Says which it is, and of how many items.
+    /// Sets the kind and the length of a list or dict whose items were added.
     pub(crate) fn close(&mut self, opened: Opened, container: Piece) {
         self.0[opened.0] = container;
     }
 
-    /// Whether a value is made of the same, so that its spelling is.
+    /// Returns true if a value consists of the same objects, so that its JSON is the same.
     pub(crate) fn are_those_of(&self, value: &Bound<'_, PyAny>) -> bool {
         let mut rest = Rest(self.0.iter());
         rest.begins_with(value) && rest.0.as_slice().is_empty()
@@ -86,11 +86,11 @@ impl Pieces {
 #[derive(Clone, Copy)]
 pub(crate) struct Opened(usize);
 
-/// Pieces that were not looked at yet.
+/// Pieces that were not compared yet.
 struct Rest<'p>(slice::Iter<'p, Piece>);
 
 impl Rest<'_> {
-    /// Whether the next ones are a value's.
+    /// Returns true if the next pieces are those of a value.
     #[inline]
     fn begins_with(&mut self, value: &Bound<'_, PyAny>) -> bool {
         match self.0.next() {

@@ -225,11 +225,11 @@ const TABLES: [(&str, &[Row]); 3] = [
     (
         "Refused cookies",
         &[
-            ("Malformed", "refused_malformed"),
-            ("Forged", "refused_forged"),
-            ("Genuine, but unknown", "refused_unknown"),
-            ("Expired", "refused_expired"),
-            ("Rotated away", "refused_reused"),
+            ("Malformed", "rejected_malformed"),
+            ("Forged", "rejected_forged"),
+            ("Genuine, but unknown", "rejected_unknown"),
+            ("Expired", "rejected_expired"),
+            ("Rotated away", "rejected_reused"),
         ],
     ),
     (
@@ -240,7 +240,7 @@ const TABLES: [(&str, &[Row]); 3] = [
             ("Old ids", "evicted_aliases"),
             ("Signed in", "evicted_authenticated"),
             ("Turned away, cache full", "full"),
-            ("Blocks moved", "moved"),
+            ("Blocks moved", "compactions"),
         ],
     ),
     (

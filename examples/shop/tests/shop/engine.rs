@@ -90,7 +90,7 @@ fn ops_1_metrics_are_text_that_prometheus_reads() {
     assert_eq!(answer.header("set-cookie"), None);
     assert!(answer.body.ends_with('\n'));
     for sample in [
-        "sessile_memory_bytes{kind=\"budget\"} 8388608",
+        "sessile_memory_budget_bytes 8388608",
         "sessile_sessions{class=\"authenticated\"} 1",
         "sessile_rejected_total{cause=\"forged\"} 1",
         "sessile_signed_in_total 1",

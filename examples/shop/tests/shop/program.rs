@@ -24,8 +24,8 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
     assert_eq!(page.status, 200);
     assert!(!page.greets("Ada") && page.has("You have no session"));
     let counts = &visitor.figures()["counts"];
-    assert!(counts["refused_unknown"].as_u64() >= Some(1), "genuine, but unknown: {counts}");
-    assert_eq!(counts["refused_forged"], 0);
+    assert!(counts["rejected_unknown"].as_u64() >= Some(1), "genuine, but unknown: {counts}");
+    assert_eq!(counts["rejected_forged"], 0);
     assert!(visitor.sign_in("Ada").greets("Ada"));
 }
 

@@ -63,7 +63,7 @@ fn term_1_after_signing_out_the_old_cookie_opens_nothing() {
     let figures = thief.figures();
     assert_eq!(figures["you"], Value::Null);
     assert_eq!(figures["counts"]["authenticated"], 0);
-    assert!(figures["counts"]["refused_unknown"].as_u64() >= Some(1), "{figures}");
+    assert!(figures["counts"]["rejected_unknown"].as_u64() >= Some(1), "{figures}");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn sign_1_a_cookie_with_any_character_changed_opens_nothing() {
     }
     assert!(visitor.get("/").greets("Ada"), "and the genuine one is as good as before");
     let counts = &visitor.figures()["counts"];
-    let refused = ["refused_forged", "refused_malformed"].map(|cause| counts[cause].as_u64());
+    let refused = ["rejected_forged", "rejected_malformed"].map(|cause| counts[cause].as_u64());
     assert_eq!(refused.into_iter().flatten().sum::<u64>(), value.len() as u64);
     assert!(refused[0] > Some(40), "{counts}");
 }
