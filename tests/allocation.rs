@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/cache.rs"]
 mod support;
 
 use std::time::Duration;
