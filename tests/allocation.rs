@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/cache.rs"]
 mod support;
 
 use std::{fmt::Write as _, hint::black_box};

@@ -3,7 +3,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/cache.rs"]
 mod support;
 
 use std::{fs, path::Path};

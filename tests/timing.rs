@@ -12,7 +12,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/cache.rs"]
 mod support;
 
 use std::{env, hint::black_box, time::Instant};

@@ -310,7 +310,7 @@ impl Rank {
 
 const COUNT: usize = 6;
 const MOST_USES: u32 = 3;
-/// Probation's share of its class, as a divisor. On the traces of `tests/hit_ratio.rs` shares of .19 to .24 do well.
+/// Probation's share of its class, as a divisor. On the traces of `tests/engine/hit_ratio.rs` shares of .19 to .24 do well.
 const PROBATION_SHARE: u32 = 5;
 /// How many entries the hand passes in one call.
 const FARTHEST: u32 = 64;

@@ -1,6 +1,6 @@
 //! What must hold of the whole engine for any operations: run by the fuzz target, and on its corpus.
 
-#[path = "model.rs"]
+#[path = "model/mod.rs"]
 pub(crate) mod model;
 
 use sessile::SessionLimitPolicy;

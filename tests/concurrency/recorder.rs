@@ -1,0 +1,378 @@
+//! Records histories: threads that call a cache's verbs at once, round by round, and write down what
+//! they called, when, and what was answered.
+//!
+//! A round is a history of its own, with its own sessions and users. Its threads wait for each other with a
+//! barrier that spins, so that they begin together, and share what ids were issued through places that
+//! are written once: no lock of the recorder's own puts the calls in an order.
+
+use std::{
+    iter,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use bytes::BytesMut;
+use sessile::{
+    Error, Grace, IssuedSession, Record, SessionCache, SignIn, UserHash, internals::cookie::Parts,
+};
+
+use super::{
+    barrier::Meeting,
+    history::{Answer, Call, IDS, Id, User, Verb},
+    support::{Random, SECOND, create, sign_in},
+};
+
+/// Who records.
+pub(crate) struct Recorder<'c> {
+    pub(crate) cache: &'c SessionCache,
+    /// Calls of one thread in a round.
+    pub(crate) calls: usize,
+    pub(crate) threads: usize,
+}
+
+/// What the threads of a round share.
+struct Round {
+    meeting: Meeting,
+    issued: AtomicUsize,
+    places: [OnceLock<Ticket>; IDS],
+    users: [Name; 2],
+    about: About,
+}
+
+/// An id that was issued, and to whom, if anybody was signed in.
+#[derive(Clone, Copy)]
+struct Ticket {
+    issued: IssuedSession,
+    user: Option<User>,
+}
+
+/// A user, and where the cache keeps what is theirs.
+struct Name {
+    text: String,
+    hash: UserHash,
+    home: u16,
+}
+
+/// What the verbs of a round are about: those that are about more than one session make its parts larger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Sessions,
+    Users,
+    All,
+}
+
+/// A thread in a round.
+struct Worker<'r> {
+    cache: &'r SessionCache,
+    round: &'r Round,
+    stamps: &'r AtomicU64,
+    random: &'r mut Random,
+    buffer: BytesMut,
+    /// The version last seen under each id.
+    versions: [u32; IDS],
+    /// The next value to be written: no other is the same in the round.
+    value: u32,
+    calls: Vec<Call>,
+}
+
+impl Recorder<'_> {
+    /// The histories of so many rounds.
+    pub(crate) fn record(&self, rounds: usize, seed: &mut Random) -> Vec<Vec<Call>> {
+        let rounds: Vec<Round> = (0..rounds).map(|number| Round::new(self.cache, number)).collect();
+        let stamps = AtomicU64::new(0);
+        let work = |thread: usize, mut random: Random| -> Vec<Vec<Call>> {
+            let calls = |round| self.work(thread, round, &stamps, &mut random);
+            rounds.iter().map(calls).collect()
+        };
+        let work = &work;
+        let recorded: Vec<Vec<Vec<Call>>> = thread::scope(|scope| {
+            let spawn = |thread| {
+                let random = seed.fork();
+                scope.spawn(move || work(thread, random))
+            };
+            let threads: Vec<_> = (0..self.threads).map(spawn).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it held")).collect()
+        });
+        rounds.iter().for_each(|round| round.clear(self.cache));
+        let mut recorded: Vec<_> = recorded.into_iter().map(Vec::into_iter).collect();
+        iter::from_fn(|| recorded.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>())
+            .map(|threads| threads.concat())
+            .collect()
+    }
+
+    fn work(
+        &self,
+        thread: usize,
+        round: &Round,
+        stamps: &AtomicU64,
+        random: &mut Random,
+    ) -> Vec<Call> {
+        let mut worker = Worker {
+            cache: self.cache,
+            round,
+            stamps,
+            random,
+            buffer: BytesMut::with_capacity(512),
+            versions: [0; IDS],
+            value: (thread * 1_000) as u32,
+            calls: Vec::with_capacity(self.calls + 1),
+        };
+        round.meeting.wait_for(self.threads);
+        // Two begin with a session each, so that most calls are about one of two.
+        if thread < 2 {
+            worker.call(0);
+        }
+        (0..self.calls).for_each(|_| worker.step());
+        worker.calls
+    }
+}
+
+impl Round {
+    fn new(cache: &SessionCache, number: usize) -> Self {
+        let alice = Name::new(cache, format!("alice {number}"));
+        // Of a session that went from one to the other and back, nobody then knows the oldest ids.
+        let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
+        let bob = bobs.find(|bob| bob.home != alice.home).expect("there are several shards");
+        Self {
+            meeting: Meeting::default(),
+            issued: AtomicUsize::new(0),
+            places: std::array::from_fn(|_| OnceLock::new()),
+            users: [alice, bob],
+            about: [About::Sessions, About::Users, About::All][number % 3],
+        }
+    }
+
+    /// Publishes an id, and gives its number.
+    fn publish(&self, issued: IssuedSession, user: Option<User>) -> Id {
+        let number = self.issued.fetch_add(1, SeqCst);
+        let is_first = self.places[number].set(Ticket { issued, user }).is_ok();
+        assert!(is_first, "a number is drawn once");
+        number as Id
+    }
+
+    /// There are so many numbers and no more: what may make an id stops in good time.
+    fn is_rich(&self) -> bool {
+        self.issued.load(SeqCst) < IDS - 8
+    }
+
+    /// Ends what is left, so that the memory is there for others.
+    fn clear(&self, cache: &SessionCache) {
+        self.places.iter().filter_map(OnceLock::get).for_each(|ticket| {
+            cache.end(&ticket.issued.id);
+        });
+    }
+}
+
+impl Name {
+    fn new(cache: &SessionCache, text: String) -> Self {
+        let made = sign_in(cache, &create(cache, b"").id, &text);
+        let record = cache.load(&made.id, &mut BytesMut::new()).expect("it was just made");
+        let token = Parts::parse(made.token.as_str().as_bytes()).expect("it was just issued");
+        assert!(cache.end(&made.id));
+        Self { text, hash: record.user.expect("somebody signed in"), home: token.home }
+    }
+}
+
+impl Worker<'_> {
+    fn step(&mut self) {
+        let kind = self.random.below(100);
+        self.call(if self.round.is_rich() { kind } else { kind.max(FIRST_WITHOUT_AN_ID) });
+    }
+
+    fn call(&mut self, kind: usize) {
+        let Some((number, Ticket { issued, user })) = self.pick().filter(|_| kind >= CREATES)
+        else {
+            return self.create();
+        };
+        let version = self.versions[usize::from(number)].max(issued.version);
+        let about = self.round.about;
+        match kind {
+            ..11 => self.rotate(number, &issued, user),
+            11..FIRST_WITHOUT_AN_ID => self.sign_in(number, &issued),
+            FIRST_WITHOUT_AN_ID..20 => self.end(number, &issued),
+            20..23 => self.end_if_unchanged(number, &issued, version),
+            23 if about == About::All => self.end_all(),
+            24 if about >= About::Users => self.end_user_sessions(),
+            25..28 if about >= About::Users => self.user_sessions(),
+            23..28 => self.touch(number, &issued),
+            28..60 => self.save(number, &issued, version),
+            _ => self.load(number, &issued, kind.is_multiple_of(2)),
+        }
+    }
+
+    /// One of the ids that were issued last, which may be an old one or ended.
+    fn pick(&mut self) -> Option<(Id, Ticket)> {
+        let count = self.round.issued.load(SeqCst);
+        let back = self.random.below(count.clamp(1, 4));
+        let number = count.checked_sub(back + 1)?;
+        self.round.places[number].get().map(|ticket| (number as Id, *ticket))
+    }
+
+    fn create(&mut self) {
+        let value = self.fresh_value();
+        let data = data(value);
+        let create = |worker: &mut Self| create(worker.cache, &data);
+        self.record_issued(Verb::Create { value }, None, |worker| Ok(create(worker)));
+    }
+
+    fn rotate(&mut self, id: Id, issued: &IssuedSession, user: Option<User>) {
+        let has_grace = self.random.below(2) == 0;
+        let grace = if has_grace { Grace::of(SECOND) } else { Grace::NONE };
+        let verb = Verb::Rotate { id, grace: has_grace };
+        self.record_issued(verb, user, |worker| worker.cache.rotate(&issued.id, grace));
+    }
+
+    fn sign_in(&mut self, id: Id, issued: &IssuedSession) {
+        let user = self.random.below(2);
+        let name = &self.round.users[user].text;
+        let user = user as User;
+        self.record_issued(Verb::SignIn { id, user }, Some(user), |worker| {
+            worker.cache.sign_in(&issued.id, name, SignIn::default())
+        });
+    }
+
+    fn user_sessions(&mut self) {
+        let user = self.random.below(2);
+        let name = &self.round.users[user].text;
+        self.record(Verb::SessionsOf { user: user as User }, |worker| {
+            Answer::Sessions(worker.cache.user_sessions(name).len())
+        });
+    }
+
+    /// Ends a user's sessions, perhaps but for one that is named by an id that was that user's.
+    fn end_user_sessions(&mut self) {
+        let user = self.random.below(2);
+        let name = &self.round.users[user].text;
+        let user = user as User;
+        let except = self.pick().filter(|(_, ticket)| ticket.user == Some(user));
+        let (except, kept) = except.map(|(id, ticket)| (id, ticket.issued.id)).unzip();
+        self.record(Verb::EndUser { user, except }, |worker| {
+            Answer::Sessions(worker.cache.end_user_sessions(name, kept.as_ref()))
+        });
+    }
+
+    /// Ends all sessions, and makes one that is there.
+    fn end_all(&mut self) {
+        self.record(Verb::EndAll, |worker| {
+            worker.cache.end_all();
+            Answer::Done
+        });
+        if self.round.is_rich() {
+            self.create();
+        }
+    }
+
+    fn end(&mut self, id: Id, issued: &IssuedSession) {
+        self.record(Verb::End { id }, |worker| Answer::Ended(worker.cache.end(&issued.id)));
+    }
+
+    fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
+        self.record(Verb::EndIf { id, version }, |worker| {
+            answer(worker.cache.end_if_unchanged(&issued.id, version).map(|()| Answer::Done))
+        });
+    }
+
+    fn touch(&mut self, id: Id, issued: &IssuedSession) {
+        self.record(Verb::Touch { id }, |worker| {
+            answer(worker.cache.touch(&issued.id).map(|()| Answer::Done))
+        });
+    }
+
+    fn save(&mut self, id: Id, issued: &IssuedSession, version: u32) {
+        let value = self.fresh_value();
+        let data = data(value);
+        let saved = self.record(Verb::Save { id, version, value }, |worker| {
+            let saved = worker.cache.save(&issued.id, version, &data);
+            answer(saved.map(|version| Answer::Saved { version }))
+        });
+        if let Answer::Saved { version } = saved {
+            self.versions[usize::from(id)] = version;
+        }
+    }
+
+    fn load(&mut self, id: Id, issued: &IssuedSession, by_id: bool) {
+        let read = self.record(Verb::Load { id }, |worker| {
+            let value = issued.token.as_str().as_bytes();
+            let record = match by_id {
+                true => worker.cache.load(&issued.id, &mut worker.buffer),
+                false => worker.cache.open_token(value, &mut worker.buffer),
+            };
+            record.map_or(Answer::Gone, |record| worker.read(&record))
+        });
+        if let Answer::Read { version, .. } = read {
+            self.versions[usize::from(id)] = version;
+        }
+    }
+
+    fn read(&self, record: &Record) -> Answer {
+        let user = record.user.map(|hash| {
+            let known = self.round.users.iter().position(|user| user.hash == hash);
+            known.expect("one of the round's users") as User
+        });
+        Answer::Read { version: record.version, value: value(&self.buffer), user }
+    }
+
+    /// Makes a call that issues an id. Nobody knows the id, nor has it a number, before it is published.
+    fn record_issued(
+        &mut self,
+        verb: Verb,
+        user: Option<User>,
+        call: impl FnOnce(&mut Self) -> Result<IssuedSession, Error>,
+    ) {
+        let called = self.stamp();
+        let issued = call(self);
+        let returned = self.stamp();
+        let answer = answer(issued.map(|issued| {
+            let id = self.round.publish(issued, user);
+            Answer::IssuedSession { id, version: issued.version }
+        }));
+        self.calls.push(Call { called, returned, verb, answer });
+    }
+
+    fn record(&mut self, verb: Verb, call: impl FnOnce(&mut Self) -> Answer) -> Answer {
+        let called = self.stamp();
+        let answer = call(self);
+        let returned = self.stamp();
+        self.calls.push(Call { called, returned, verb, answer });
+        answer
+    }
+
+    fn stamp(&self) -> u64 {
+        self.stamps.fetch_add(1, SeqCst)
+    }
+
+    fn fresh_value(&mut self) -> u32 {
+        self.value += 1;
+        self.value
+    }
+}
+
+/// An answer, with the errors that are answers too.
+fn answer(answer: Result<Answer, Error>) -> Answer {
+    match answer {
+        Ok(answer) => answer,
+        Err(Error::Gone) => Answer::Gone,
+        Err(Error::Conflict) => Answer::Conflict,
+        Err(Error::Rotated) => Answer::Rotated,
+        Err(error) => panic!("there is room, and random bytes: {error}"),
+    }
+}
+
+/// Data that stands for a value; of many lengths, so that blocks change.
+fn data(value: u32) -> Vec<u8> {
+    value.to_le_bytes().repeat(1 + value as usize % 50)
+}
+
+fn value(data: &[u8]) -> u32 {
+    let (words, _) = data.as_chunks();
+    let value = words.first().map_or(0, |word| u32::from_le_bytes(*word));
+    assert_eq!(data, self::data(value), "data is read whole");
+    value
+}
+
+/// Kinds of calls, in parts of a hundred: those below the first create, those below the second issue an id.
+const CREATES: usize = 4;
+const FIRST_WITHOUT_AN_ID: usize = 17;

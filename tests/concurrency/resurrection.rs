@@ -1,0 +1,156 @@
+//! A session that one thread ends while others load it, save it and give it new ids: none comes back.
+//!
+//! A million races, one after another, in which the threads begin at the same moment; the end comes a
+//! little later in some than in others, so that it meets each step of the rest.
+
+use std::{
+    hint,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
+
+use crate::barrier::Meeting;
+use crate::support::{HOUR, builder, create};
+use bytes::BytesMut;
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, SignIn};
+
+/// A session that is raced for.
+struct Race {
+    made: IssuedSession,
+    meeting: Meeting,
+    /// Set when its `end` has returned.
+    is_over: AtomicBool,
+}
+
+/// What another does while it is ended.
+#[derive(Clone, Copy)]
+enum Step {
+    Load,
+    Save,
+    Touch,
+    Rotate,
+    SignIn,
+}
+
+/// In each, every id and version is the last that was seen.
+const SCRIPTS: [&[Step]; 5] = [
+    &[Step::Load, Step::Save],
+    &[Step::Rotate, Step::Save, Step::Load],
+    &[Step::Load, Step::Save, Step::Rotate, Step::Save],
+    &[Step::Load, Step::SignIn, Step::Touch],
+    &[Step::Save, Step::Rotate, Step::SignIn, Step::Save],
+];
+
+#[test]
+fn life_3_of_a_million_sessions_that_were_ended_while_others_used_them_none_comes_back() {
+    race(980_000, 1);
+    // Three threads seldom find three cores.
+    race(20_000, 2);
+}
+
+/// Races of a thread that ends a session with so many others.
+fn race(races: usize, others: usize) {
+    let clock = Clock::manual();
+    let settings = builder(&clock).memory(16 << 20).shards(4).max_sessions_per_user(usize::MAX);
+    let cache = settings.build().unwrap();
+    let mut met = 0;
+    for _ in 0..races / BATCH {
+        let batch: Vec<Race> = (0..BATCH).map(|_| Race::new(&cache)).collect();
+        let (cache, batch) = (&cache, &batch);
+        let (issued, cut): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+            let spawn = |other| scope.spawn(move || disturb(cache, batch, other, others + 1));
+            let threads: Vec<_> = (0..others).map(spawn).collect();
+            end(cache, batch, others + 1);
+            threads.into_iter().map(|thread| thread.join().unwrap()).unzip()
+        });
+        met += cut.iter().sum::<usize>();
+        assert!(cache.is_empty(), "none is there under whatever id");
+        let mut buffer = BytesMut::new();
+        let ids = issued.iter().flatten().chain(batch.iter().map(|race| &race.made));
+        ids.for_each(|issued| assert!(cache.load(&issued.id, &mut buffer).is_none()));
+        clock.advance(HOUR);
+        cache.maintain(usize::MAX);
+    }
+    println!("{met} of {races} were ended in the midst of what another did");
+    assert!(met > 0 || thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
+    cache.validate();
+}
+
+impl Race {
+    fn new(cache: &SessionCache) -> Self {
+        let made = create(cache, b"the data");
+        Self { made, meeting: Meeting::default(), is_over: AtomicBool::new(false) }
+    }
+}
+
+/// Ends every session of a batch, by the id that it had at first.
+fn end(cache: &SessionCache, batch: &[Race], threads: usize) {
+    for (number, race) in batch.iter().enumerate() {
+        race.meeting.wait_briefly_for(threads);
+        (0..number % LATEST).for_each(|_| hint::spin_loop());
+        assert!(cache.end(&race.made.id), "there was one until now");
+        race.is_over.store(true, SeqCst);
+    }
+}
+
+/// Uses every session of a batch. Gives the ids that it got, and how often it was cut short.
+fn disturb(
+    cache: &SessionCache,
+    batch: &[Race],
+    other: usize,
+    threads: usize,
+) -> (Vec<IssuedSession>, usize) {
+    let (mut issued, mut cut) = (Vec::new(), 0);
+    let mut buffer = BytesMut::with_capacity(64);
+    for (number, race) in batch.iter().enumerate() {
+        let script = SCRIPTS[(number / LATEST + other) % SCRIPTS.len()];
+        race.meeting.wait_briefly_for(threads);
+        let mut now = race.made;
+        let steps = script.iter();
+        let done = steps.take_while(|step| race.step(cache, **step, &mut now, &mut buffer)).count();
+        cut += usize::from(done > 0 && done < script.len());
+        if now.id != race.made.id {
+            issued.push(now);
+        }
+    }
+    (issued, cut)
+}
+
+impl Race {
+    /// Makes one step, and says whether to go on. What is over is over for every verb.
+    fn step(
+        &self,
+        cache: &SessionCache,
+        step: Step,
+        now: &mut IssuedSession,
+        buffer: &mut BytesMut,
+    ) -> bool {
+        let was_over = self.is_over.load(SeqCst);
+        let id = now.id;
+        let answer = match step {
+            Step::Load => cache.load(&id, buffer).ok_or(Error::Gone).map(|record| record.version),
+            Step::Save => cache.save(&id, now.version, b"more of the data"),
+            Step::Touch => cache.touch(&id).map(|()| now.version),
+            Step::Rotate => cache.rotate(&id, Grace::NONE).map(|issued| renew(now, issued)),
+            Step::SignIn => {
+                cache.sign_in(&id, "alice", SignIn::default()).map(|issued| renew(now, issued))
+            }
+        };
+        match answer {
+            Ok(version) => now.version = version,
+            Err(error) => assert!(matches!(error, Error::Gone | Error::Conflict), "{error}"),
+        }
+        assert!(!was_over || answer == Err(Error::Gone), "nothing finds it after its end");
+        answer != Err(Error::Gone)
+    }
+}
+
+fn renew(now: &mut IssuedSession, issued: IssuedSession) -> u32 {
+    *now = issued;
+    issued.version
+}
+
+/// Sessions that are made before they are raced for.
+const BATCH: usize = 4_000;
+/// How much later than the others the end may begin, in turns of a wait.
+const LATEST: usize = 40;

@@ -1,0 +1,138 @@
+//! Of several cookies with the session's name, over several fields and among damaged ones, the good one is
+//! found; of more than four it need not be.
+
+use crate::support::{HOUR, MINUTE, builder, create, field, having, idle, load, open, rings::NAME};
+use sessile::{Clock, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
+
+fn with(verify_first: bool) -> (SessionCache, Clock) {
+    let clock = Clock::manual();
+    (builder(&clock).verify_first(verify_first).build().unwrap(), clock)
+}
+
+fn parts(made: &IssuedSession) -> Parts {
+    Parts::parse(made.token.as_str().as_bytes()).unwrap()
+}
+
+/// All orders of some things.
+fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for at in 0..items.len() {
+        let mut rest = items.to_vec();
+        let first = rest.remove(at);
+        all.extend(orders(&rest).into_iter().map(|tail| [vec![first.clone()], tail].concat()));
+    }
+    all
+}
+
+/// The good token's session, and tokens and other values that open nothing.
+fn candidates(cache: &SessionCache, clock: &Clock) -> (IssuedSession, Vec<String>) {
+    let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
+    let expired = cache.create(b"left", having(idle(MINUTE))).unwrap();
+    cache.end(&ended.id);
+    cache.rotate(&rotated.id, Grace::NONE).unwrap();
+    clock.advance(MINUTE);
+    let forged = Parts { tag: [1; 16], ..parts(&good) }.encode();
+    let mut bad: Vec<_> = [ended.token, rotated.token, expired.token, forged]
+        .map(|each| each.as_str().to_owned())
+        .to_vec();
+    bad.extend(["", "tossed", "\"", &good.token.as_str()[..47]].map(str::to_owned));
+    (good, bad)
+}
+
+#[test]
+fn parse_6_one_good_among_four_is_found_wherever_it_stands() {
+    for verify_first in [false, true] {
+        let (cache, clock) = with(verify_first);
+        let (good, bad) = candidates(&cache, &clock);
+        for first in 0..bad.len() {
+            for number in 0..4 {
+                let mut values: Vec<&str> =
+                    (0..number).map(|n| &bad[(first + n) % bad.len()][..]).collect();
+                values.push(good.token.as_str());
+                for order in orders(&values) {
+                    let fields =
+                        order.iter().map(|value| format!("{NAME}={value}")).collect::<Vec<_>>();
+                    let one = fields.join("; ");
+                    let split: Vec<_> = fields.iter().map(String::as_bytes).collect();
+                    for fields in [&[one.as_bytes()][..], &split] {
+                        let (record, data) = open(&cache, fields).unwrap();
+                        assert!(record.id == good.id && data == b"good", "{fields:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn parse_6_the_fifth_candidate_is_not_looked_at() {
+    for verify_first in [false, true] {
+        let (cache, clock) = with(verify_first);
+        let (good, bad) = candidates(&cache, &clock);
+        let good = field(&cache, good.token.as_str());
+        for value in &bad {
+            let four = format!("{NAME}={value};").repeat(4).into_bytes();
+            let two = &four[..four.len() / 2];
+            let three = &four[..four.len() / 4 * 3];
+            assert!(open(&cache, &[three, &good]).is_some());
+            assert!(open(&cache, &[two, b"a=1", two, &good]).is_none());
+            assert!(open(&cache, &[&[&four[..], &good].concat()]).is_none());
+        }
+    }
+}
+
+#[test]
+fn parse_5_a_request_may_have_several_fields() {
+    let (cache, _clock) = with(false);
+    let [first, second] = [create(&cache, b"first"), create(&cache, b"second")];
+    let [one, two] = [&first, &second].map(|made| field(&cache, made.token.as_str()));
+    let data = |fields: &[&[u8]]| open(&cache, fields).map(|(_, data)| data);
+    assert_eq!(data(&[b"a=1", b"", &one]).unwrap(), b"first");
+    assert_eq!(data(&[&one, &two]).unwrap(), b"first", "the first that is live");
+    assert_eq!(data(&[&two, &one]).unwrap(), b"second");
+    assert!(cache.end(&first.id));
+    assert_eq!(data(&[&one, &two]).unwrap(), b"second");
+    // A pair does not go on in the next field.
+    let (head, tail) = two.split_at(two.len() - 30);
+    assert_eq!(data(&[head, tail]), None);
+    assert_eq!(data(&[]), None);
+}
+
+#[test]
+fn parse_8_damage_in_another_cookie_costs_nothing() {
+    let (cache, clock) = with(false);
+    let made = create(&cache, b"data");
+    let good = format!("{NAME}={}", made.token.as_str()).into_bytes();
+    let damage: [&[u8]; 9] = [
+        b"\xff\xfe=\x80",
+        b"a=\"",
+        b"=",
+        b"==",
+        b"\"a=b\"",
+        b"%3B=%",
+        b"a=\0\r\n",
+        b"\xc2\xa0",
+        b"$Version=1",
+    ];
+    for piece in damage {
+        for header in [[piece, b";", &good].concat(), [&good, &b"; "[..], piece].concat()] {
+            assert!(open(&cache, &[&header]).is_some(), "{piece:?}");
+        }
+    }
+    // What only looks like the name is another name.
+    let value = made.token.as_str();
+    for name in [
+        "__host-session",
+        "__Host-Session",
+        "__Host%2Dsession",
+        "x__Host-session",
+        "\u{a0}__Host-session",
+    ] {
+        assert!(open(&cache, &[format!("{name}={value}").as_bytes()]).is_none(), "{name}");
+    }
+    clock.advance(HOUR);
+    assert!(load(&cache, &made.id).is_none());
+}

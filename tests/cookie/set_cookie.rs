@@ -1,0 +1,255 @@
+//! Writing `Set-Cookie`: golden strings, and what the builder refuses.
+
+use std::{collections::HashSet, time::Duration};
+
+use crate::browser::Browser;
+use proptest::prelude::*;
+use sessile::{
+    CookieError, SameSite, SetCookie, SetCookieBuilder, Token, internals::cookie::Parts,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TOKEN: &str = "AQIDBAUFBQUFBQUFBQUFBQUFBQUGBgYGBgYGBgYGBgYGBgYG";
+
+fn token() -> Token {
+    Parts { key: 2, home: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
+}
+
+fn refused(builder: SetCookieBuilder) -> CookieError {
+    builder.build().unwrap_err()
+}
+
+#[test]
+fn cook_1_the_default_is_secure_http_only_lax_and_for_the_host() {
+    let cookie = SetCookie::builder("__Host-session").build().unwrap();
+    assert_eq!(cookie.name(), "__Host-session");
+    assert_eq!(
+        cookie.issue(&token()),
+        format!("__Host-session={TOKEN}; Path=/; HttpOnly; Secure; SameSite=Lax")
+    );
+    assert_eq!(
+        cookie.remove(),
+        "__Host-session=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
+         HttpOnly; Secure; SameSite=Lax"
+    );
+}
+
+#[test]
+fn cook_1_golden_strings_of_other_settings() {
+    let all = SetCookie::builder("__Secure-sid")
+        .path("/app")
+        .domain("site.example")
+        .max_age(30 * DAY)
+        .same_site(SameSite::None)
+        .partitioned(true);
+    let cookie = all.build().unwrap();
+    assert_eq!(
+        cookie.issue(&token()),
+        format!(
+            "__Secure-sid={TOKEN}; Path=/app; Max-Age=2592000; Domain=site.example; \
+             HttpOnly; Secure; SameSite=None; Partitioned"
+        )
+    );
+    assert_eq!(
+        cookie.remove(),
+        "__Secure-sid=; Path=/app; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
+         Domain=site.example; HttpOnly; Secure; SameSite=None; Partitioned"
+    );
+    let bare = SetCookie::builder("sid").secure(false).http_only(false).same_site(SameSite::Strict);
+    assert_eq!(
+        bare.build().unwrap().issue(&token()),
+        format!("sid={TOKEN}; Path=/; SameSite=Strict")
+    );
+}
+
+#[test]
+fn cook_2_a_refusal_names_the_setting_what_it_was_and_what_it_must_be() {
+    let host = || SetCookie::builder("__Host-sid");
+    let texts = [
+        (
+            host().domain("site.example"),
+            "`domain` was \"site.example\", but the name prefix `__Host-` needs it to be left out",
+        ),
+        (
+            host().path("/app"),
+            "`path` was \"/app\", but the name prefix `__Host-` needs it to be \"/\"",
+        ),
+        (
+            host().secure(false),
+            "`secure` was false, but the name prefix `__Host-` needs it to be true",
+        ),
+        (
+            SetCookie::builder("__Secure-sid").secure(false),
+            "`secure` was false, but the name prefix `__Secure-` needs it to be true",
+        ),
+        (
+            SetCookie::builder("__http-sid").http_only(false),
+            "`http_only` was false, but the name prefix `__Http-` needs it to be true",
+        ),
+        (
+            SetCookie::builder("__Host-Http-sid").http_only(false),
+            "`http_only` was false, but the name prefix `__Host-Http-` needs it to be true",
+        ),
+        (
+            SetCookie::builder("sid").secure(false).same_site(SameSite::None),
+            "`secure` was false, but `SameSite=None` needs it to be true",
+        ),
+        (
+            SetCookie::builder("sid").secure(false).partitioned(true),
+            "`secure` was false, but `Partitioned` needs it to be true",
+        ),
+    ];
+    for (builder, expected) in texts {
+        assert_eq!(refused(builder).to_string(), expected);
+    }
+}
+
+#[test]
+fn cook_3_a_name_is_a_token_and_nothing_else() {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    for byte in 0..=127 {
+        let name = format!("a{}b", char::from(byte));
+        let built = SetCookie::builder(&name).build();
+        assert_eq!(built.is_ok(), is_token(byte), "{name:?}");
+    }
+    for name in ["", "é", "sid ", " sid", "a=b", "a;b", "a,b", "a\"b", "a\\b", "a\r\nb", "a\0b"] {
+        let error = refused(SetCookie::builder(name));
+        assert_eq!(error, CookieError::Name { given: name.to_owned() });
+        assert!(
+            error.to_string().starts_with(&format!("`name` was {name:?}; it must be")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cook_3_a_path_begins_with_a_slash_and_is_visible_ascii() {
+    for path in ["", "app", " /", "/a b", "/a ", "/a;b", "/a\nb", "/a\r", "/\0", "/\x7f", "/é"] {
+        let error = refused(SetCookie::builder("sid").path(path));
+        assert_eq!(error, CookieError::Path { given: path.to_owned() }, "{path:?}");
+    }
+    for path in ["/", "/app", "/app/", "/a,b", "/a=b", "/~%20\"'"] {
+        assert!(SetCookie::builder("sid").path(path).build().is_ok(), "{path:?}");
+    }
+}
+
+#[test]
+fn cook_3_a_domain_is_a_host_s_name() {
+    let long = format!("{}.example", "a".repeat(64));
+    let longer = "a.".repeat(126) + "ab";
+    let refusals = [
+        "",
+        ".",
+        "..site.example",
+        "site.example.",
+        "a..b",
+        "-a.b",
+        "a-.b",
+        "a_b.c",
+        "a b",
+        "a;b",
+        "a/b",
+        "[::1]",
+        "host:80",
+        "é.example",
+        "a\r\nb",
+        &long,
+        &longer,
+    ];
+    for domain in refusals {
+        let error = refused(SetCookie::builder("sid").domain(domain));
+        assert_eq!(error, CookieError::Domain { given: domain.to_owned() }, "{domain:?}");
+    }
+    let most = "a.".repeat(126) + "a";
+    for domain in ["site.example", "localhost", "A-1.example", "127.0.0.1", &most] {
+        assert!(SetCookie::builder("sid").domain(domain).build().is_ok(), "{domain:?}");
+    }
+}
+
+#[test]
+fn a_domain_with_a_leading_dot_is_sent_as_given_and_means_the_same_to_a_browser() {
+    let cookie = SetCookie::builder("sid").domain(".site.example").build().unwrap();
+    let (issued, removal) = (cookie.issue(&token()), cookie.remove());
+    assert!(issued.contains("; Domain=.site.example;"), "{issued}");
+    assert!(removal.contains("; Domain=.site.example;"), "{removal}");
+    let mut browser = Browser::new("www.site.example");
+    assert!(browser.receive(issued.as_bytes()));
+    assert_eq!(browser.cookies("shop.site.example", "/").len(), 1);
+    assert!(browser.receive(removal.as_bytes()));
+    assert!(browser.cookies("shop.site.example", "/").is_empty());
+}
+
+#[test]
+fn cook_4_name_and_value_fill_a_browser_s_limit_and_no_more() {
+    let cookie = SetCookie::builder("n".repeat(4048)).build().unwrap();
+    let mut browser = Browser::new("site.example");
+    assert!(browser.receive(cookie.issue(&token()).as_bytes()));
+    assert!(!browser.receive(format!("n{}", cookie.issue(&token())).as_bytes()));
+    assert_eq!(
+        refused(SetCookie::builder("n".repeat(4049))),
+        CookieError::TooLong { setting: "name", len: 4049, most: 4048 }
+    );
+    let path = |len: usize| SetCookie::builder("sid").path(format!("/{}", "p".repeat(len - 1)));
+    assert!(path(1024).build().is_ok());
+    let error = refused(path(1025));
+    assert_eq!(error, CookieError::TooLong { setting: "path", len: 1025, most: 1024 });
+    assert_eq!(error.to_string(), "`path` was 1025 bytes; it must be at most 1024");
+}
+
+#[test]
+fn cook_5_a_life_is_whole_seconds_up_to_four_hundred_days() {
+    let aged = |age: Duration| SetCookie::builder("sid").max_age(age);
+    let longest = aged(400 * DAY).build().unwrap().issue(&token());
+    assert_eq!(
+        longest,
+        format!("sid={TOKEN}; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax")
+    );
+    let over = 400 * DAY + Duration::from_secs(1);
+    for age in
+        [Duration::ZERO, Duration::from_millis(1500), Duration::from_nanos(1), over, Duration::MAX]
+    {
+        let error = refused(aged(age));
+        assert_eq!(error, CookieError::MaxAge { given: age });
+        assert!(
+            error.to_string().starts_with(&format!("`max_age` was {age:?}; it must be")),
+            "{error}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn cook_3_whatever_is_let_through_comes_back_as_the_same_pair(
+        name in prop_oneof!["[a-zA-Z!#$%&'*+.^_`|~-]{1,8}", "\\PC{0,6}", any::<String>()],
+        path in prop_oneof![Just("/".to_owned()), "/[ -~]{0,12}", any::<String>()],
+        domain in prop_oneof![
+            2 => Just(None),
+            1 => "[a-z.-]{0,8}".prop_map(Some),
+            1 => any::<String>().prop_map(Some),
+        ],
+        token in (any::<u8>(), any::<u16>(), any::<[u8; 16]>(), any::<[u8; 16]>()),
+    ) {
+        let builder = SetCookie::builder(&name).path(&path);
+        let Ok(cookie) = domain.into_iter().fold(builder, SetCookieBuilder::domain).build() else {
+            return Ok(());
+        };
+        let (key, home, id, tag) = token;
+        let token = Parts { key, home, id, tag }.encode();
+        let header = cookie.issue(&token);
+        prop_assert!(header.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{header:?}");
+        let attributes: Vec<&str> =
+            header.split("; ").skip(1).map(|part| part.split('=').next().unwrap()).collect();
+        let once: HashSet<&str> = attributes.iter().copied().collect();
+        prop_assert_eq!(attributes.len(), once.len(), "an attribute twice: {:?}", header);
+        let foreign = header.contains("; Domain=");
+        let mut browser = Browser::new("site.example");
+        if browser.receive(header.as_bytes()) {
+            let sent = browser.cookies("site.example", &path);
+            prop_assert_eq!(sent.len(), 1);
+            prop_assert_eq!(&sent[0].name, name.as_bytes());
+            prop_assert_eq!(&sent[0].value, token.as_str().as_bytes());
+        } else {
+            prop_assert!(foreign, "only for another domain: {header:?}");
+        }
+    }
+}

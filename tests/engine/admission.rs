@@ -1,0 +1,175 @@
+//! The application's own hook before a session is made.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use crate::support::{HOUR, MINUTE, NEW, PLAINLY, builder, create, create_many, data, idle, opens};
+use sessile::{Clock, Error, Grace, SessionCache};
+
+/// A cache whose hook refuses the keys that begin with `no`.
+fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let hook = {
+        let asked = Arc::clone(&asked);
+        move |key: &[u8]| {
+            asked.lock().unwrap().push(key.to_owned());
+            !key.starts_with(b"no")
+        }
+    };
+    (builder(&Clock::manual()).admission(hook).build().unwrap(), asked)
+}
+
+#[test]
+fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
+    let (cache, asked) = picky();
+    let made = create(&cache, b"let in");
+    let mut before = cache.stats();
+    for round in 1..=10 {
+        let refused = cache.create(b"not let in", NEW.key(b"no: 203.0.113.9"));
+        assert_eq!(refused.err(), Some(Error::AdmissionDenied));
+        before.admission_denied = round;
+        assert_eq!(cache.stats(), before);
+    }
+    assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
+    assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
+    assert!(opens(&cache, &made.token));
+    let text = Error::AdmissionDenied.to_string();
+    assert!(text.contains("hook refused") && text.contains("`admission`"), "{text}");
+}
+
+#[test]
+fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
+    let (cache, asked) = picky();
+    let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
+    for key in keys {
+        cache.create(b"", NEW.key(key)).unwrap();
+    }
+    assert_eq!(*asked.lock().unwrap(), keys);
+    let too_large = vec![0; cache.max_session_size() + 1];
+    let answer = |key| cache.create(&too_large, NEW.key(key)).err();
+    assert_eq!(answer(b"no"), Some(Error::AdmissionDenied), "before anything else");
+    assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
+}
+
+#[test]
+fn it_is_asked_of_no_other_verb() {
+    let (cache, asked) = picky();
+    let made = create(&cache, b"data");
+    let version = cache.save(&made.id, made.version, b"more").unwrap();
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
+    let made = cache.sign_in(&made.id, "ada", PLAINLY).unwrap();
+    cache.touch(&made.id).unwrap();
+    assert!(made.version == version && opens(&cache, &made.token) && cache.end(&made.id));
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_refusal_draws_no_random_bytes() {
+    static DRAWN: AtomicUsize = AtomicUsize::new(0);
+    fn counted(bytes: &mut [u8]) -> Result<(), Error> {
+        bytes.fill(DRAWN.fetch_add(1, SeqCst) as u8);
+        Ok(())
+    }
+    let settings = builder(&Clock::manual()).entropy(counted);
+    let cache = settings.admission(|key| !key.is_empty()).build().unwrap();
+    let before = DRAWN.load(SeqCst);
+    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+    assert_eq!(DRAWN.load(SeqCst), before);
+    assert!(cache.create(b"", NEW.key(b"yes")).is_ok());
+    assert!(DRAWN.load(SeqCst) > before);
+}
+
+#[test]
+fn it_may_use_the_cache_since_no_lock_is_held() {
+    let cell: Arc<OnceLock<SessionCache>> = Arc::default();
+    let inner = Arc::clone(&cell);
+    let cache = builder(&Clock::manual())
+        .admission(move |_| {
+            let cache = inner.get().unwrap();
+            cache.maintain(100);
+            cache.stats().sessions.probation < 10
+        })
+        .build()
+        .unwrap();
+    cell.set(cache.clone()).unwrap();
+    create_many(&cache, 10, b"");
+    assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+}
+
+#[test]
+fn ops_1_a_limit_for_each_address_holds_under_threads() {
+    const MOST: usize = 100;
+    let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
+    let cache = builder(&Clock::manual())
+        .shards(4)
+        .admission(move |address| {
+            let mut made = made.lock().unwrap();
+            let number = made.entry(address.to_owned()).or_default();
+            *number += 1;
+            *number <= MOST
+        })
+        .build()
+        .unwrap();
+    thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            let cache = &cache;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    let _ = cache.create(b"", NEW.key(&[thread / 2]));
+                }
+            });
+        }
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.created, stats.admission_denied), (200, 600));
+    cache.validate();
+}
+
+#[test]
+fn a_hook_that_panics_leaves_the_cache_as_it_was() {
+    let cache = builder(&Clock::manual())
+        .admission(|key| if key.is_empty() { true } else { panic!("of the hook's own") })
+        .build()
+        .unwrap();
+    let made = create(&cache, b"data");
+    let before = cache.stats();
+    let panicked = catch_unwind(AssertUnwindSafe(|| cache.create(b"", NEW.key(b"bad"))));
+    assert!(panicked.is_err());
+    assert_eq!(cache.stats(), before);
+    assert_eq!(data(&cache, &made.id).unwrap(), b"data");
+    assert!(cache.create(b"", NEW).is_ok());
+}
+
+#[test]
+fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let hook = {
+        let asked = Arc::clone(&asked);
+        move |_: &[u8]| asked.fetch_add(1, SeqCst) < 1
+    };
+    let settings = builder(&Clock::manual()).admission(|_| panic!("never asked")).admission(hook);
+    let [first, second] = [(); 2].map(|()| settings.clone().build().unwrap());
+    assert!(first.create(b"", NEW).is_ok());
+    assert_eq!(second.create(b"", NEW).err(), Some(Error::AdmissionDenied));
+    assert_eq!(asked.load(SeqCst), 2);
+}
+
+#[test]
+fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
+    let new = NEW.key(b"a").timeouts(idle(MINUTE)).key(b"b");
+    assert_eq!((new.key, new.timeouts), (&b"b"[..], idle(MINUTE)));
+    let clock = Clock::manual();
+    let cache = builder(&clock).build().unwrap();
+    let made = cache.create(b"", new).unwrap();
+    assert!(opens(&cache, &made.token));
+    clock.advance(MINUTE);
+    assert!(!opens(&cache, &made.token));
+    assert!(cache.create(b"", NEW.timeouts(idle(HOUR))).is_ok());
+}

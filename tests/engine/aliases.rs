@@ -1,0 +1,331 @@
+//! Bounds of what is remembered of replaced ids: how many, what following one costs, and that none leads to an id that
+//! was forgotten before it.
+
+use std::{iter, time::Duration};
+
+use crate::support::{
+    HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, builder, create, field, load, open, opens, sign_in,
+};
+use bytes::BytesMut;
+use sessile::{
+    Builder, Clock, Event, EventKind, Grace, IssuedSession, SessionCache, SessionId,
+    SessionLimitPolicy, Token,
+    internals::{cookie::Parts, locks_taken},
+};
+
+/// How many replaced ids of a session are remembered, and how many of the sessions that a user left.
+const ALIASES: usize = 8;
+/// A token of another cookie before it, as a request may hold four.
+const CANDIDATES: usize = 4;
+
+fn eight_shards(clock: &Clock) -> Builder {
+    builder(clock).memory(16 << 20).shards(8).events(10_000)
+}
+
+fn home(made: &IssuedSession) -> u16 {
+    Parts::parse(made.token.as_str().as_bytes()).unwrap().home
+}
+
+fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {
+    cache.rotate(&made.id, Grace::NONE).unwrap()
+}
+
+fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<IssuedSession> {
+    let mut chain = vec![made];
+    for _ in 0..times {
+        chain.push(rotate(cache, chain.last().unwrap()));
+    }
+    chain
+}
+
+/// Users whose sessions are in different shards, none of them in that of a session.
+fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
+    let mut homes = vec![home(made)];
+    let mut is_elsewhere = |user: &String| {
+        let probe = cache.create(b"", NEW.user(user, PLAINLY)).unwrap();
+        assert!(cache.end(&probe.id));
+        let is_new = !homes.contains(&home(&probe));
+        homes.push(home(&probe));
+        is_new
+    };
+    let names = (0..).map(|n| format!("user {n}"));
+    names.filter(|user| is_elsewhere(user)).take(number).collect()
+}
+
+fn aliases(cache: &SessionCache) -> usize {
+    cache.stats().sessions.aliases
+}
+
+/// The `Cookie` field of a request with several tokens.
+fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
+    tokens.iter().map(|token| field(cache, token.as_str())).collect::<Vec<_>>().join(&b"; "[..])
+}
+
+/// What a thread's locks grow by.
+fn locks(act: impl FnOnce()) -> u64 {
+    let before = locks_taken();
+    act();
+    locks_taken() - before
+}
+
+fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
+    let events = iter::from_fn(|| cache.next_event());
+    events.filter(|event| event.kind == what).collect()
+}
+
+/// The tokens that are remembered, oldest first.
+fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
+    all.iter().filter(|made| cache.replaced(&made.id).is_some()).collect()
+}
+
+#[test]
+fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
+    assert_eq!(aliases(&cache), ALIASES);
+    let (current, older) = chain.split_last().unwrap();
+    let last: Vec<_> = older[older.len() - ALIASES..].iter().map(|made| made.id).collect();
+    assert_eq!(remembered(&cache, &chain).iter().map(|made| made.id).collect::<Vec<_>>(), last);
+    assert!(!opens(&cache, &older[0].token));
+    let refused = cache.stats().rejected;
+    assert_eq!((refused.unknown, refused.reused), (1, 0), "the oldest is unknown");
+    assert!(!cache.end(&older[0].id) && opens(&cache, &current.token));
+    assert!(cache.end(&last[0]));
+    assert!(!opens(&cache, &current.token));
+    cache.validate();
+}
+
+#[test]
+fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_aliases() {
+    let clock = Clock::manual();
+    let month = 30 * 24 * HOUR;
+    let cache = eight_shards(&clock).idle_timeout(month).lifetime(month).build().unwrap();
+    let mut made = create(&cache, b"data");
+    made = sign_in(&cache, &made.id, "ada");
+    for _ in 0..200 {
+        clock.advance(MINUTE * 15);
+        made = cache.rotate(&made.id, Grace::of(10 * SECOND)).unwrap();
+        // One more is that of the anonymous session, in its own shard perhaps.
+        assert!(aliases(&cache) <= ALIASES + 1);
+    }
+    assert!(opens(&cache, &made.token));
+    cache.validate();
+}
+
+#[test]
+fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
+    let clock = Clock::manual();
+    for ends in [false, true] {
+        let cache = eight_shards(&clock).end_reused(ends).build().unwrap();
+        let mut chains = Vec::new();
+        for n in 0..CANDIDATES {
+            let first = create(&cache, b"data");
+            let guest = rotate_often(&cache, first, 20);
+            let user = &users_elsewhere(&cache, &guest[20], n + 1)[n];
+            let theirs = sign_in(&cache, &guest[20].id, user);
+            assert_ne!(home(&theirs), home(&first), "across shards");
+            let theirs = rotate_often(&cache, theirs, 1_000);
+            chains.push((guest, theirs));
+        }
+        let oldest: Vec<_> =
+            chains.iter().map(|(guest, _)| remembered(&cache, guest)[0].token).collect();
+        let header = header(&cache, &oldest);
+        drain(&cache, EventKind::Reused);
+        for _ in 0..if ends { 1 } else { 3 } {
+            let taken = locks(|| assert!(open(&cache, &[&header]).is_none()));
+            assert!(taken <= 2 * CANDIDATES as u64, "{taken} locks");
+            assert_eq!(drain(&cache, EventKind::Reused).len(), CANDIDATES, "each is told of");
+        }
+        for ((_, theirs), token) in chains.iter().zip(&oldest) {
+            let current = theirs.last().unwrap();
+            assert_eq!(opens(&cache, &current.token), !ends);
+            let is_ended = locks(|| {
+                assert_eq!(cache.end_by_token(token.as_str().as_bytes()), !ends);
+            });
+            assert!(is_ended <= 2, "{is_ended} locks");
+            assert!(!opens(&cache, &current.token), "the end by an old id is followed");
+        }
+        cache.validate();
+    }
+}
+
+#[test]
+fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let made = rotate_often(&cache, create(&cache, b"data"), 10_000);
+    let last = made.last().unwrap();
+    let taken = locks(|| {
+        rotate(&cache, last);
+    });
+    assert_eq!(taken, 1);
+}
+
+#[test]
+fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let first = create(&cache, b"data");
+    let user = users_elsewhere(&cache, &first, 1).remove(0);
+    let mut made = vec![first];
+    for _ in 0..1_000 {
+        made.push(sign_in(&cache, &made.last().unwrap().id, &user));
+    }
+    assert!(aliases(&cache) <= ALIASES + 1, "{}", aliases(&cache));
+    let oldest = remembered(&cache, &made)[0];
+    assert_eq!(oldest.id, first.id, "the one in the shard where it was anonymous");
+    let taken = locks(|| assert!(load(&cache, &oldest.id).is_none()));
+    assert!(taken <= 2, "{taken} locks");
+    assert!(cache.end(&oldest.id) && cache.is_empty());
+    cache.validate();
+}
+
+#[test]
+fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_number_of_aliases() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let first = create(&cache, b"data");
+    let users = users_elsewhere(&cache, &first, 2);
+    let mut made = vec![first];
+    for turn in 0..1_000 {
+        made.push(sign_in(&cache, &made.last().unwrap().id, &users[turn % 2]));
+    }
+    assert!(aliases(&cache) <= 2 * ALIASES + 1, "{}", aliases(&cache));
+    let old = remembered(&cache, &made[1..])[0];
+    assert!(made.len() - made.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
+    // The first walk passes all of them, the next takes one step.
+    assert!(locks(|| assert!(load(&cache, &old.id).is_none())) <= 4 * ALIASES as u64 + 2);
+    for id in remembered(&cache, &made[1..]) {
+        load(&cache, &id.id);
+        let taken = locks(|| assert!(load(&cache, &id.id).is_none()));
+        assert!(taken <= 2, "{taken} locks");
+    }
+    cache.validate();
+    assert!(cache.end(&old.id) && cache.is_empty());
+}
+
+#[test]
+fn an_id_of_two_users_ago_still_ends_the_session() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let first = create(&cache, b"data");
+    let users = users_elsewhere(&cache, &first, 3);
+    let mut made = rotate(&cache, &first);
+    for user in &users {
+        made = sign_in(&cache, &made.id, user);
+        made = rotate_often(&cache, made, 20).pop().unwrap();
+    }
+    assert!(cache.end(&first.id));
+    assert!(!opens(&cache, &made.token));
+}
+
+#[test]
+fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
+    let clock = Clock::manual();
+    let settings = eight_shards(&clock)
+        .max_sessions_per_user(2)
+        .session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
+    let cache = settings.build().unwrap();
+    for _ in 0..100 {
+        let made = cache.create(b"", NEW.user("ada", PLAINLY)).unwrap();
+        rotate_often(&cache, made, 10);
+    }
+    assert!(aliases(&cache) <= 3 * ALIASES, "{}", aliases(&cache));
+    cache.validate();
+}
+
+#[test]
+fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
+    let clock = Clock::manual();
+    for user in [false, true] {
+        let cache = eight_shards(&clock).idle_timeout(10 * HOUR).build().unwrap();
+        let first = create(&cache, b"data");
+        let mut second = rotate(&cache, &first);
+        if user {
+            let users = users_elsewhere(&cache, &first, 1);
+            second = sign_in(&cache, &second.id, &users[0]);
+        }
+        cache.set_timeouts(&second.id, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
+        let third = rotate(&cache, &second);
+        for _ in 0..4 {
+            clock.advance(MINUTE * 5);
+            assert!(opens(&cache, &third.token));
+            cache.maintain(usize::MAX);
+        }
+        drain(&cache, EventKind::Reused);
+        assert!(!opens(&cache, &first.token));
+        assert_eq!(drain(&cache, EventKind::Reused).len(), 1, "its use is a reuse");
+        assert!(cache.end(&first.id), "and its end is followed");
+        assert!(!opens(&cache, &third.token));
+        cache.validate();
+    }
+}
+
+#[test]
+fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
+    for (is_maintained, across) in [(false, false), (true, false), (false, true), (true, true)] {
+        let clock = Clock::manual();
+        let cache = eight_shards(&clock).end_reused(true).build().unwrap();
+        let old = create(&cache, b"data");
+        let user = &users_elsewhere(&cache, &old, 1)[0];
+        let new = if across { sign_in(&cache, &old.id, user) } else { rotate(&cache, &old) };
+        for _ in 0..4 {
+            clock.advance(MINUTE * 10);
+            assert!(opens(&cache, &new.token));
+        }
+        if is_maintained {
+            cache.maintain(usize::MAX);
+        }
+        drain(&cache, EventKind::Reused);
+        assert!(!opens(&cache, &old.token));
+        let refused = cache.stats().rejected;
+        assert_eq!((refused.unknown, refused.reused), (1, 0));
+        assert!(drain(&cache, EventKind::Reused).is_empty());
+        assert_eq!(cache.end_if_unchanged(&old.id, old.version), Err(sessile::Error::Gone));
+        assert!(!cache.end(&old.id));
+        assert!(opens(&cache, &new.token), "it has not ended");
+        cache.validate();
+    }
+}
+
+#[test]
+fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
+    let clock = Clock::manual();
+    for across in [false, true] {
+        let cache = eight_shards(&clock).end_reused(true).build().unwrap();
+        let old = create(&cache, b"data");
+        let user = &users_elsewhere(&cache, &old, 1)[0];
+        let new = if across { sign_in(&cache, &old.id, user) } else { rotate(&cache, &old) };
+        drain(&cache, EventKind::Reused);
+        for tokens in [[old.token, new.token], [new.token, old.token]] {
+            let header = header(&cache, &tokens);
+            let (record, _) = open(&cache, &[&header]).unwrap();
+            assert_eq!(record.id, new.id);
+            let two = tokens.map(|token| field(&cache, token.as_str()));
+            assert!(open(&cache, &[&two[0], &two[1]]).is_some(), "in two fields too");
+        }
+        assert!(drain(&cache, EventKind::Reused).is_empty());
+        assert_eq!(cache.stats().rejected.reused, 0);
+        let mut buffer = BytesMut::new();
+        assert!(cache.open([&header(&cache, &[old.token])[..]], &mut buffer).is_none());
+        assert!(!opens(&cache, &new.token), "alone it still does");
+    }
+}
+
+#[test]
+fn a_grace_period_holds_for_each_of_eight_ids_and_no_later_than_for_the_next() {
+    let clock = Clock::manual();
+    let cache = eight_shards(&clock).build().unwrap();
+    let mut made = vec![create(&cache, b"data")];
+    for n in 0..ALIASES as u64 {
+        let grace = Grace::of(Duration::from_secs(20 - n));
+        made.push(cache.rotate(&made.last().unwrap().id, grace).unwrap());
+    }
+    let ids: Vec<SessionId> = made.iter().map(|made| made.id).collect();
+    clock.advance(13 * SECOND - SECOND / 10);
+    assert!(ids.iter().all(|id| load(&cache, id).is_some()));
+    clock.advance(SECOND / 10);
+    let open = ids.iter().filter(|id| load(&cache, id).is_some()).count();
+    assert_eq!(open, 1, "the shortest is over, and with it all before");
+}

@@ -1,0 +1,149 @@
+//! A flood of newcomers: whoever is signed in stays, whoever came back stays before those that never did, and
+//! every newcomer is answered.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
+
+use crate::support::{SECOND, builder, create, create_many, opens, signed_in};
+use sessile::{Builder, Clock, IssuedSession, SessionCache};
+
+const LEN: usize = 256;
+
+/// A thousand sessions or some more in each shard.
+fn settings(shards: u16) -> Builder {
+    let builder = builder(&Clock::manual()).max_session_size(LEN).shards(shards);
+    builder.memory((512 << 10) * usize::from(shards))
+}
+
+/// Half of what fits is signed in. Each has a name of its own, so the shards get about the same.
+fn users(cache: &SessionCache) -> Vec<IssuedSession> {
+    let user = |number: usize| signed_in(cache, &[1; LEN], &format!("user {number}"));
+    (0..cache.capacity_for(LEN) / 2).map(user).collect()
+}
+
+/// Anonymous sessions whose cookie came back, a share of what fits.
+fn visitors(cache: &SessionCache, share: usize) -> Vec<IssuedSession> {
+    let all = create_many(cache, cache.capacity_for(LEN) / share, &[2; LEN]);
+    assert!(all.iter().all(|made| opens(cache, &made.token)));
+    all
+}
+
+fn lost(cache: &SessionCache, all: &[IssuedSession]) -> usize {
+    all.iter().filter(|made| !opens(cache, &made.token)).count()
+}
+
+/// Newcomers that never come back.
+fn robots(cache: &SessionCache, number: usize) {
+    for _ in 0..number {
+        create(cache, &[3; LEN]);
+    }
+}
+
+#[test]
+fn ops_2_ten_times_the_capacity_of_newcomers_push_out_nobody_that_is_signed_in_or_came_back() {
+    for shards in [1, 4] {
+        let cache = settings(shards).build().unwrap();
+        let (users, visitors) = (users(&cache), visitors(&cache, 4));
+        let capacity = cache.capacity_for(LEN);
+        for number in 0..capacity * 10 {
+            robots(&cache, 1);
+            let user = &users[number % users.len()];
+            assert!(opens(&cache, &user.token), "a user is lost after {number} newcomers");
+        }
+        assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0), "{shards} shards");
+        let stats = cache.stats();
+        assert_eq!((stats.evicted.authenticated, stats.evicted.anonymous, stats.full), (0, 0, 0));
+        assert!(
+            stats.evicted.probation > capacity as u64 * 9,
+            "the newcomers made room themselves"
+        );
+        cache.validate();
+    }
+}
+
+#[test]
+fn ops_2_users_that_make_no_request_during_the_flood_stay_too() {
+    let cache = settings(4).build().unwrap();
+    let (users, visitors) = (users(&cache), visitors(&cache, 4));
+    robots(&cache, cache.capacity_for(LEN) * 10);
+    assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0));
+}
+
+#[test]
+fn ops_2_newcomers_that_replay_their_cookie_push_out_no_user_either() {
+    for shards in [1, 4] {
+        let cache = settings(shards).build().unwrap();
+        let users = users(&cache);
+        for number in 0..cache.capacity_for(LEN) * 10 {
+            let made = create(&cache, &[3; LEN]);
+            (0..1 + number % 4).for_each(|_| assert!(opens(&cache, &made.token), "it is in"));
+        }
+        assert_eq!(lost(&cache, &users), 0);
+        let stats = cache.stats();
+        assert_eq!((stats.evicted.authenticated, stats.full), (0, 0));
+        assert!(stats.evicted.anonymous > 0, "they went for each other");
+        cache.validate();
+    }
+}
+
+#[test]
+fn those_that_came_back_outlast_all_that_did_not_though_they_are_older() {
+    let cache = settings(1).build().unwrap();
+    let visitors = visitors(&cache, 2);
+    let capacity = cache.capacity_for(LEN);
+    let robots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
+    // As many again as there are robots: each makes one of the older robots go, and no visitor.
+    create_many(&cache, robots.len(), &[3; LEN]);
+    assert_eq!((lost(&cache, &visitors), lost(&cache, &robots)), (0, robots.len()));
+}
+
+#[test]
+fn ops_2_a_flood_from_many_threads_pushes_out_nobody_that_is_signed_in() {
+    let cache = settings(4).build().unwrap();
+    let (users, is_over) = (users(&cache), AtomicBool::new(false));
+    let share = cache.capacity_for(LEN) * 10 / 3;
+    thread::scope(|scope| {
+        let flood: Vec<_> = (0..3).map(|_| scope.spawn(|| robots(&cache, share))).collect();
+        let active = scope.spawn(|| {
+            let mut rounds = 0;
+            while !is_over.load(SeqCst) || rounds == 0 {
+                assert_eq!(lost(&cache, &users), 0, "in the midst of the flood");
+                rounds += 1;
+            }
+        });
+        let came_through: Vec<_> = flood.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, SeqCst);
+        active.join().unwrap();
+        assert!(came_through.iter().all(Result::is_ok), "every newcomer was answered");
+    });
+    assert_eq!((lost(&cache, &users), cache.stats().evicted.authenticated), (0, 0));
+    cache.validate();
+}
+
+#[test]
+fn ops_2_a_user_who_signs_in_during_the_flood_is_let_in_and_stays() {
+    let clock = Clock::manual();
+    let cache = settings(4).clock(clock.clone()).build().unwrap();
+    robots(&cache, cache.capacity_for(LEN) * 2);
+    let mut users = Vec::new();
+    for number in 0..cache.capacity_for(LEN) / 3 {
+        users.push(signed_in(&cache, &[1; LEN], &format!("user {number}")));
+        robots(&cache, 10);
+        if number % 100 == 0 {
+            clock.advance(SECOND);
+        }
+    }
+    assert_eq!((lost(&cache, &users), cache.stats().full), (0, 0));
+    cache.validate();
+}
+
+#[test]
+fn a_flood_takes_no_more_than_a_quarter_from_those_that_came_back() {
+    let cache = settings(1).build().unwrap();
+    let visitors = visitors(&cache, 1);
+    robots(&cache, cache.capacity_for(LEN) * 10);
+    let lost = lost(&cache, &visitors);
+    assert!(lost > 0 && lost * 4 <= visitors.len() + 4, "{lost} of {}", visitors.len());
+}

@@ -1,0 +1,362 @@
+//! An end for all sessions at one stroke: none from before opens, those from afterwards do, and the memory comes
+//! back by and by.
+
+use std::{
+    hint,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use crate::support::{
+    HOUR, MINUTE, NEW, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, create_many,
+    data, is_long, lifetime, load, opens, sign_in, signed_in,
+};
+use sessile::{
+    Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, internals::region::WORD,
+};
+
+const MARK: u64 = 0x6d61_726b_6564_2121;
+
+/// So many marked words of data.
+fn marked(words: usize) -> Vec<u8> {
+    MARK.to_le_bytes().repeat(words)
+}
+
+fn sharded(clock: &Clock) -> SessionCache {
+    builder(clock).memory(8 << 20).shards(8).build().unwrap()
+}
+
+/// Anonymous ones, some of which came back, those of users, and rotated ones.
+fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
+    let make = |n: usize| {
+        let made = create(cache, &marked(n % 20));
+        match n % 4 {
+            0 => made,
+            1 => {
+                assert!(opens(cache, &made.token));
+                made
+            }
+            2 => sign_in(cache, &made.id, &format!("user {}", n % 64)),
+            _ => cache.rotate(&made.id, Grace::of(MINUTE)).unwrap(),
+        }
+    };
+    (0..number).map(make).collect()
+}
+
+#[test]
+fn term_5_none_that_was_created_before_opens_and_all_created_afterwards_do() {
+    let clock = Clock::manual();
+    let cache = sharded(&clock);
+    let mut ended: Vec<IssuedSession> = Vec::new();
+    for round in 0..40 {
+        let before = all_kinds(&cache, 40);
+        assert!(before.iter().all(|made| opens(&cache, &made.token)), "those of round {round}");
+        cache.end_all();
+        ended.extend(&before);
+        assert!(!ended.iter().any(|made| opens(&cache, &made.token)));
+        // Many of the strokes fall into one tick.
+        if round % 8 == 7 {
+            clock.advance(TICK * (round / 8));
+        }
+    }
+    let after = all_kinds(&cache, 40);
+    assert!(after.iter().all(|made| opens(&cache, &made.token)));
+    ended.iter().take(100).for_each(|made| assert_gone(&cache, &made.id, made.version));
+    assert!(!ended.iter().any(|made| cache.end(&made.id)));
+    assert_eq!(cache.len(), after.len());
+    cache.validate();
+}
+
+#[test]
+fn term_5_a_stroke_upon_an_empty_cache_ends_nothing_that_comes() {
+    let (cache, clock) = cache();
+    for _ in 0..10 {
+        cache.end_all();
+    }
+    clock.advance(SECOND);
+    let made = create(&cache, b"data");
+    assert!(opens(&cache, &made.token));
+    clock.advance(MINUTE);
+    assert!(opens(&cache, &made.token));
+    assert_eq!(load(&cache, &made.id).unwrap().0.age(), MINUTE);
+    cache.end_all();
+    assert!(!opens(&cache, &made.token));
+}
+
+#[test]
+fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
+    let clock = Clock::manual();
+    let cache = sharded(&clock);
+    let before = all_kinds(&cache, 160);
+    let handles: Vec<_> =
+        before.iter().map(|made| load(&cache, &made.id).unwrap().0.handle()).collect();
+    let stats = cache.stats();
+    cache.end_all();
+    assert_eq!((cache.len(), cache.is_empty()), (0, true));
+    let after = cache.stats();
+    let sessions = after.sessions;
+    assert_eq!([sessions.probation, sessions.anonymous, sessions.authenticated], [0; 3]);
+    assert_eq!(after.ended, stats.ended + before.len() as u64);
+    assert_eq!((after.expired, after.evicted), (0, EvictionCounts::default()));
+    for user in (0..64).map(|n| format!("user {n}")) {
+        assert!(cache.user_sessions(&user).is_empty());
+        assert_eq!(cache.end_user_sessions(&user, None), 0);
+    }
+    assert!(!handles.iter().any(|handle| cache.end_by_handle(handle)));
+    // A second stroke finds nobody.
+    cache.end_all();
+    assert_eq!(cache.stats().ended, after.ended);
+    cache.maintain(usize::MAX);
+    assert_eq!((cache.stats().ended, cache.stats().expired), (after.ended, 0));
+    cache.validate();
+}
+
+#[test]
+fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
+    let clock = Clock::manual();
+    let settings = builder(&clock)
+        .max_sessions_per_user(2)
+        .session_limit_policy(sessile::SessionLimitPolicy::Reject);
+    let cache = settings.build().unwrap();
+    signed_in(&cache, b"", "ada");
+    signed_in(&cache, b"", "ada");
+    let third = create(&cache, b"");
+    assert_eq!(cache.sign_in(&third.id, "ada", PLAINLY).err(), Some(Error::TooManySessions));
+    cache.end_all();
+    assert_eq!(cache.sign_in(&third.id, "ada", PLAINLY).err(), Some(Error::Gone));
+    signed_in(&cache, b"", "ada");
+    signed_in(&cache, b"", "ada");
+    assert_eq!(cache.user_sessions("ada").len(), 2);
+    cache.validate();
+}
+
+#[test]
+fn term_5_an_old_id_leads_to_nobody_afterwards() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).events(100).end_reused(true).build().unwrap();
+    let old = create(&cache, b"data");
+    let new = cache.rotate(&old.id, Grace::of(MINUTE)).unwrap();
+    cache.end_all();
+    for made in [&old, &new] {
+        assert!(!opens(&cache, &made.token));
+        assert_gone(&cache, &made.id, made.version);
+        assert!(!cache.end_by_token(made.token.as_str().as_bytes()));
+    }
+    clock.advance(MINUTE);
+    assert!(!opens(&cache, &old.token));
+    let whats: Vec<_> = std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect();
+    assert!(!whats.contains(&sessile::EventKind::Reused), "{whats:?}");
+    cache.validate();
+}
+
+#[test]
+fn term_8_maintenance_gives_the_memory_back_within_its_budget_and_leaves_nothing_in_it() {
+    let (cache, _clock) = cache();
+    all_kinds(&cache, 1_000);
+    assert!(cache.count(MARK) > 1_000, "the test sees what is there");
+    cache.end_all();
+    let mut visited = 0;
+    loop {
+        let used = cache.stats().memory.used;
+        let done = cache.maintain(64);
+        assert!(done.visited <= 64 && done.expired == 0, "{done:?}");
+        visited += done.visited;
+        cache.validate();
+        if !done.more {
+            break;
+        }
+        assert!(cache.stats().memory.used < used);
+    }
+    assert_eq!(visited, 1_000);
+    assert_eq!(cache.count(MARK), 0);
+    assert_eq!((cache.len(), cache.stats().sessions.aliases), (0, 500), "old ids are left");
+}
+
+#[test]
+fn term_8_without_maintenance_what_is_written_gives_the_memory_back() {
+    let (cache, _clock) = cache();
+    all_kinds(&cache, 1_000);
+    cache.end_all();
+    for _ in 0..600 {
+        let made = create(&cache, b"");
+        assert!(cache.end(&made.id));
+    }
+    assert_eq!(cache.count(MARK), 0);
+    cache.validate();
+}
+
+#[test]
+fn ops_2_where_it_is_full_those_that_ended_go_first() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let number = cache.capacity_for(256) / 2;
+    create_many(&cache, number, &marked(32));
+    cache.end_all();
+    let half: Vec<_> = create_many(&cache, number / 4, &[1; 256]);
+    let rotated: Vec<_> =
+        half.iter().map(|made| cache.rotate(&made.id, Grace::of(HOUR)).unwrap()).collect();
+    while cache.count(MARK) > 0 {
+        create(&cache, &[2; 256]);
+        assert_eq!(cache.stats().evicted, EvictionCounts::default());
+    }
+    assert!(half.iter().chain(&rotated).all(|made| opens(&cache, &made.token)));
+    cache.validate();
+}
+
+#[test]
+fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
+    for len in [0, 256] {
+        let clock = Clock::manual();
+        let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+        for n in 0..cache.capacity_for(len) * 2 {
+            signed_in(&cache, &marked(len / WORD), &n.to_string());
+        }
+        let before = cache.stats().evicted;
+        cache.end_all();
+        let number = cache.capacity_for(len) * 7 / 8;
+        let guests = create_many(&cache, number, &[1; 2_048][..len]);
+        let now = cache.stats().evicted;
+        let sessions = |of: EvictionCounts| [of.probation, of.anonymous, of.authenticated];
+        assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
+        assert!(guests.iter().all(|made| opens(&cache, &made.token)));
+        assert!(cache.create(&[3; 2 << 10], NEW).is_ok());
+        cache.validate();
+    }
+}
+
+#[test]
+fn term_5_those_that_expired_before_are_given_back_once() {
+    let (cache, clock) = cache();
+    create_many(&cache, 100, &marked(3));
+    clock.advance(HOUR);
+    cache.end_all();
+    assert_eq!(cache.len(), 0);
+    let done = cache.maintain(usize::MAX);
+    assert_eq!((done.visited, done.more), (100, false));
+    let stats = cache.stats();
+    assert_eq!(stats.ended + stats.expired, 100);
+    assert_eq!(cache.count(MARK), 0);
+    cache.validate();
+}
+
+/// Threads create, and one ends all while they do.
+#[test]
+fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
+    let rounds = if is_long() { 2_000 } else { 100 };
+    let clock = Clock::manual();
+    let cache = sharded(&clock);
+    for round in 0..rounds {
+        let answered = Mutex::new(Vec::new());
+        let done = AtomicBool::new(false);
+        let (before, after) = thread::scope(|scope| {
+            for n in 0..3 {
+                let (cache, answered, done) = (&cache, &answered, &done);
+                scope.spawn(move || {
+                    while !done.load(SeqCst) {
+                        let made = create(cache, b"data");
+                        let made = match n {
+                            0 => made,
+                            1 => cache.sign_in(&made.id, "ada", PLAINLY).unwrap_or(made),
+                            _ => cache.rotate(&made.id, Grace::of(HOUR)).unwrap_or(made),
+                        };
+                        answered.lock().unwrap().push(made);
+                    }
+                });
+            }
+            while answered.lock().unwrap().len() < 10 {
+                thread::yield_now();
+            }
+            let before = std::mem::take(&mut *answered.lock().unwrap());
+            cache.end_all();
+            assert!(!before.iter().any(|made| opens(&cache, &made.token)), "round {round}");
+            let after = create_many(&cache, 10, b"after");
+            done.store(true, SeqCst);
+            (before, after)
+        });
+        for made in &before {
+            assert!(!opens(&cache, &made.token));
+            assert_eq!(cache.touch(&made.id), Err(Error::Gone));
+        }
+        assert!(after.iter().all(|made| data(&cache, &made.id).unwrap() == b"after"));
+        clock.advance(TICK * (round % 2));
+        if round % 8 == 0 {
+            cache.validate();
+        }
+    }
+    assert_eq!(cache.stats().shard_resets, 0);
+}
+
+/// Whoever ends all may be interrupted at any point, also after a look at the clock. When a look shows that it was,
+/// nobody ends anything until all has been checked.
+#[test]
+fn term_5_an_end_of_all_that_was_interrupted_confuses_no_shard() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).build().unwrap();
+    let (done, waits, rounds) =
+        (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
+    let end_all = || {
+        while !done.load(SeqCst) {
+            let before = rounds.load(SeqCst);
+            cache.end_all();
+            waits.store(rounds.load(SeqCst) > before + 1, SeqCst);
+            while waits.load(SeqCst) && !done.load(SeqCst) {
+                thread::yield_now();
+            }
+        }
+    };
+    let interrupts = if is_long() { 5_000 } else { 40 };
+    let mut seen = 0;
+    thread::scope(|scope| {
+        scope.spawn(end_all);
+        // So that it is interrupted often.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(SeqCst) {
+                    hint::spin_loop();
+                }
+            });
+        }
+        let finish = Finish(&done);
+        for _ in 0..5_000_000 {
+            rounds.fetch_add(1, SeqCst);
+            // More ticks than there are ends meanwhile: each takes one for itself.
+            clock.advance(MINUTE);
+            let made = create(&cache, b"data");
+            if waits.load(SeqCst) {
+                assert!(opens(&cache, &made.token) || cache.touch(&made.id).is_err());
+                cache.validate();
+                seen += 1;
+                if seen == interrupts {
+                    break;
+                }
+                waits.store(false, SeqCst);
+            }
+        }
+        drop(finish);
+    });
+
+    assert_eq!(cache.stats().shard_resets, 0);
+}
+
+/// Lets the others go, whatever happens to this one.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Where several strokes fall into one tick, those created afterwards are of a tick to come.
+#[test]
+fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
+    let (cache, clock) = cache();
+    (0..10).for_each(|_| cache.end_all());
+    let made = create(&cache, b"data");
+    cache.set_timeouts(&made.id, lifetime(MINUTE)).unwrap();
+    clock.advance(MINUTE);
+    assert!(!opens(&cache, &made.token));
+}

@@ -1,0 +1,351 @@
+//! A full cache: what goes, in which order, and that where nothing may go nothing is changed.
+
+use crate::support::{
+    HOUR, MINUTE, NEW, PLAINLY, Random, builder, cache, create, create_many, data, fill,
+    fill_with_users, filler, having, idle, load, opens, sign_in, signed_in,
+};
+use sessile::{Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache, Stats};
+
+const LEN: usize = 256;
+
+/// Some hundred sessions of 256 bytes.
+fn small(clock: &Clock) -> Builder {
+    builder(clock).memory(128 << 10).max_session_size(2 << 10)
+}
+
+fn small_cache() -> (SessionCache, Clock) {
+    let clock = Clock::manual();
+    (small(&clock).build().unwrap(), clock)
+}
+
+/// Creates one whose cookie comes back at once.
+fn create_and_come_back(cache: &SessionCache) {
+    let made = create(cache, &[1; LEN]);
+    assert!(opens(cache, &made.token));
+}
+
+#[test]
+fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anonymous_one() {
+    let (cache, clock) = small_cache();
+    let capacity = cache.capacity_for(LEN);
+    let users: Vec<_> =
+        (0..capacity / 5).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    // Aliases outlive the short ones, whose idle timeout they would have.
+    clock.advance(MINUTE);
+    for n in 0..capacity / 4 {
+        cache.create(&filler(n, LEN), having(idle(MINUTE))).unwrap();
+    }
+    let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
+    assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
+    while cache.stats().evicted == EvictionCounts::default() {
+        create(&cache, &[4; LEN]);
+        assert!(cache.len() <= capacity);
+    }
+    assert!(cache.stats().evicted.aliases > 0, "room was made by aliases first");
+    clock.advance(MINUTE);
+    let mut last = cache.stats();
+    let mut seen = Vec::new();
+    for _ in 0..capacity * 3 {
+        create_and_come_back(&cache);
+        let now = cache.stats();
+        assert!(
+            now.expired == last.expired || now.evicted == last.evicted,
+            "expired before others"
+        );
+        assert!(now.evicted == last.evicted || now.expired == capacity as u64 / 4);
+        seen.push(what_went(&last, &now));
+        last = now;
+    }
+    let order: Vec<_> = seen.into_iter().flatten().collect();
+    assert!(order.is_sorted(), "{order:?}");
+    for class in 0..4 {
+        assert!(order.contains(&class), "some of class {class} went");
+    }
+    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    cache.validate();
+}
+
+/// The class of what went between two looks, in the order in which they are to go.
+fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
+    let (old, new) = (before.evicted, after.evicted);
+    let went = [
+        after.expired > before.expired,
+        new.aliases > old.aliases,
+        new.probation > old.probation,
+        new.anonymous > old.anonymous,
+        new.authenticated > old.authenticated,
+    ];
+    assert!(went.iter().filter(|each| **each).count() <= 2, "{old:?} {new:?}");
+    went.iter().rposition(|each| *each).map(|class| class as u8)
+}
+
+#[test]
+fn ops_2_robots_push_out_neither_users_nor_those_that_came_back() {
+    let (cache, _clock) = small_cache();
+    let capacity = cache.capacity_for(LEN);
+    let users: Vec<_> =
+        (0..capacity / 4).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let visitors = create_many(&cache, capacity / 3, &[3; LEN]);
+    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    create_many(&cache, capacity * 20, &[4; LEN]);
+    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    let evicted = cache.stats().evicted;
+    assert_eq!((evicted.anonymous, evicted.authenticated), (0, 0));
+    cache.validate();
+}
+
+#[test]
+fn ops_2_robots_that_replay_their_cookie_push_out_no_user() {
+    let (cache, _clock) = small_cache();
+    let capacity = cache.capacity_for(LEN);
+    let users: Vec<_> =
+        (0..capacity / 2).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    for _ in 0..capacity * 10 {
+        let made = create(&cache, &[4; LEN]);
+        (0..4).for_each(|_| assert!(opens(&cache, &made.token)));
+    }
+    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(cache.stats().evicted.anonymous > 0);
+    cache.validate();
+}
+
+#[test]
+fn of_those_that_came_back_the_ones_used_least_go_first() {
+    let (cache, _clock) = small_cache();
+    let all = fill(&cache, LEN);
+    assert!(all.iter().all(|made| opens(&cache, &made.token)));
+    let (often, once): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+    for _ in 0..3 {
+        assert!(often.iter().all(|(_, made)| opens(&cache, &made.token)));
+    }
+    // Fewer newcomers than there are sessions that were used once.
+    (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
+    let left = |of: &[(usize, &IssuedSession)]| {
+        of.iter().filter(|(_, made)| data(&cache, &made.id).is_some()).count()
+    };
+    assert_eq!(left(&often), often.len());
+    assert!(left(&once) < once.len() / 2);
+}
+
+#[test]
+fn users_go_for_users_only_and_the_oldest_first() {
+    let (cache, _clock) = small_cache();
+    let users = fill_with_users(&cache, LEN);
+    let before = cache.stats();
+    assert_eq!((before.sessions.probation, before.sessions.anonymous), (0, 0));
+    assert!(cache.end(&users[0].id));
+    let mut late = signed_in(&cache, &[5; LEN], "late");
+    while cache.stats().evicted.authenticated == before.evicted.authenticated {
+        late = signed_in(&cache, &[5; LEN], "late");
+    }
+    let after = cache.stats();
+    assert!(after.evicted.authenticated > before.evicted.authenticated);
+    assert_eq!(after.evicted.probation, before.evicted.probation);
+    assert!(opens(&cache, &late.token), "the newcomer is in");
+    let gone = (after.evicted.authenticated - before.evicted.authenticated) as usize;
+    let left: Vec<_> = users[1..].iter().map(|made| opens(&cache, &made.token)).collect();
+    assert!(left.is_sorted(), "the oldest went");
+    assert_eq!(left.iter().filter(|is_left| !**is_left).count(), gone);
+    cache.validate();
+}
+
+/// Everything that can be seen of a session without changing it, but for its use.
+fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(u32, Vec<u8>)> {
+    let look =
+        |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
+    all.iter().map(|made| look(made).unwrap()).collect()
+}
+
+/// What is counted, the refusal apart.
+fn counted(cache: &SessionCache) -> (usize, Stats) {
+    let mut stats = cache.stats();
+    stats.full = 0;
+    (cache.len(), stats)
+}
+
+#[test]
+fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_changes() {
+    for shards in [1, 2] {
+        let clock = Clock::manual();
+        let cache = small(&clock).memory((128 << 10) * usize::from(shards)).shards(shards);
+        let cache = cache.build().unwrap();
+        let users = fill_with_users(&cache, LEN);
+        assert_eq!(users.len(), cache.len());
+        let (kept, before) = (picture(&cache, &users), counted(&cache));
+        let full = cache.stats().full;
+        for _ in 0..10 {
+            assert_eq!(cache.create(&[6; LEN * 3], NEW).err(), Some(Error::Full));
+        }
+        assert_eq!(cache.stats().full, full + 10);
+        assert_eq!(counted(&cache), before);
+        assert_eq!(picture(&cache, &users), kept);
+        cache.validate();
+        assert!(cache.end(&users[0].id) && cache.end(&users[1].id));
+        assert!(users[2..].iter().all(|made| opens(&cache, &made.token)));
+    }
+}
+
+#[test]
+fn a_save_for_which_there_is_no_room_changes_nothing() {
+    let (cache, _clock) = small_cache();
+    let mut all = fill_with_users(&cache, LEN);
+    assert!(cache.end(&all[0].id));
+    let guest = create(&cache, &[7; 8]);
+    all[0] = guest;
+    let (kept, before) = (picture(&cache, &all), counted(&cache));
+    assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
+    assert_eq!(counted(&cache), before);
+    assert_eq!(picture(&cache, &all), kept);
+    cache.validate();
+}
+
+#[test]
+fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
+    // One shard is full of users, by memory or by places in the index.
+    for len in [LEN, 0] {
+        let clock = Clock::manual();
+        let cache = small(&clock).memory(256 << 10).shards(2).max_sessions_per_user(usize::MAX);
+        let cache = cache.build().unwrap();
+        while cache.stats().evicted.authenticated == 0 {
+            signed_in(&cache, &filler(1, len), "alice");
+        }
+        let before = cache.stats();
+        let mut random = Random::new();
+        for _ in 0..3_000 {
+            create(&cache, &filler(1, random.below(2 << 10)));
+        }
+        let after = cache.stats();
+        assert_eq!(after.sessions.authenticated, before.sessions.authenticated);
+        assert!(after.evicted.probation > 0 && after.full == 0);
+        cache.validate();
+    }
+}
+
+#[test]
+fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
+    let (cache, _clock) = small_cache();
+    let mut all = fill_with_users(&cache, LEN);
+    all.drain(..2).for_each(|made| assert!(cache.end(&made.id)));
+    let free = || cache.stats().memory.capacity - cache.stats().memory.used;
+    while free() >= 200 {
+        all.push(create(&cache, &[7; 16]));
+    }
+    let guest = all[all.len() - 1];
+    let (kept, before) = (picture(&cache, &all), counted(&cache));
+    assert!(before.1.sessions.anonymous > 2);
+    assert_eq!(cache.create(&[8; 2_000], NEW).err(), Some(Error::Full));
+    assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
+    assert_eq!(counted(&cache), before);
+    assert_eq!(picture(&cache, &all), kept);
+    cache.validate();
+}
+
+#[test]
+fn a_save_that_grows_never_evicts_its_own_session() {
+    for (round, grown) in [LEN + 1, LEN * 2, 1_000, 2 << 10].into_iter().enumerate() {
+        for is_user in [false, true] {
+            let (cache, _clock) = small_cache();
+            // The first to go.
+            let mut own = fill(&cache, LEN)[0];
+            if is_user {
+                own = sign_in(&cache, &own.id, "alice");
+            }
+            let data_before = data(&cache, &own.id).unwrap();
+            assert_eq!(data_before, filler(0, LEN));
+            let evicted = cache.stats().evicted;
+            let new = filler(round + 100, grown);
+            let version = cache.save(&own.id, own.version, &new).unwrap();
+            assert_ne!(cache.stats().evicted, evicted, "somebody else had to go");
+            let (record, now) = load(&cache, &own.id).unwrap();
+            assert_eq!((record.version, now), (version, new));
+            cache.validate();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
+    let clock = Clock::manual();
+    let least = match builder(&clock).memory(1).max_session_size(4 << 10).build() {
+        Err(sessile::BuildError::Memory { least, .. }) => least,
+        other => panic!("{other:?}"),
+    };
+    let cache = builder(&clock).memory(least).max_session_size(4 << 10).build().unwrap();
+    let made = create(&cache, &[9; 3 << 10]);
+    let before = counted(&cache);
+    assert_eq!(cache.save(&made.id, made.version, &[1; 4 << 10]), Err(Error::Full));
+    assert_eq!(cache.sign_in(&made.id, "alice", PLAINLY).err(), Some(Error::Full));
+    assert_eq!(counted(&cache), before);
+    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
+    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
+    assert!(cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(), "it may shrink");
+    cache.validate();
+    let largest = create(&cache, &[2; 4 << 10]);
+    assert_eq!((cache.len(), cache.stats().evicted.anonymous), (1, 1));
+    assert!(opens(&cache, &largest.token));
+    cache.validate();
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_anything_goes() {
+    let (cache, _clock) = small_cache();
+    let all = fill(&cache, LEN);
+    let before = counted(&cache);
+    let limit = cache.max_session_size();
+    for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
+        let refused = Error::TooLarge { len, limit };
+        assert_eq!(cache.create(&vec![0; len], NEW).err(), Some(refused));
+        assert_eq!(cache.save(&all[0].id, all[0].version, &vec![0; len]), Err(refused));
+        let text = refused.to_string();
+        let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    assert_eq!(counted(&cache), before);
+    assert!(cache.create(&vec![0; limit], NEW).is_ok());
+    assert!(opens(&cache, &create(&cache, &[1; 10]).token));
+}
+
+#[test]
+fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
+    for len in [0, 8, 64, 255, 256, 257, 1_000, 4_096, 16_384] {
+        let (cache, _clock) = cache();
+        let number = cache.capacity_for(len);
+        assert_eq!(fill(&cache, len).len(), number);
+        assert_eq!(
+            (cache.len(), cache.stats().evicted),
+            (number, EvictionCounts::default()),
+            "{len}"
+        );
+        create(&cache, &vec![1; len]);
+        assert_eq!(cache.stats().evicted.probation, 1, "{len}");
+        assert_eq!(cache.len(), number);
+        cache.validate();
+    }
+}
+
+#[test]
+fn an_expired_session_is_no_reason_to_refuse() {
+    let (cache, clock) = small_cache();
+    fill_with_users(&cache, LEN);
+    assert_eq!(cache.create(&[1; LEN * 3], NEW).err(), Some(Error::Full));
+    clock.advance(HOUR);
+    assert!(cache.create(&[1; LEN * 3], NEW).is_ok());
+}
+
+#[test]
+fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).build().unwrap();
+    let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
+    clock.advance(MINUTE);
+    while cache.len() < cache.capacity_for(LEN) {
+        create_and_come_back(&cache);
+    }
+    clock.advance(HOUR / 2 - MINUTE);
+    assert!(load(&cache, &short[0].id).is_none(), "they have expired, and nobody has looked");
+    create(&cache, &filler(1, 16 << 10));
+    assert_eq!(cache.stats().evicted, EvictionCounts::default());
+    assert!(cache.stats().expired >= 46, "as many as it takes");
+}

@@ -1,0 +1,217 @@
+//! Memory of expired sessions comes back: all of it, soon after their deadlines, at no more visits than
+//! the caller allows. Visits are counted; nothing is timed.
+
+use std::time::Duration;
+
+use crate::support::{
+    HOUR, MINUTE, PLAIN, PLAINLY, Random, SECOND, TICK, builder, cache, create, create_many,
+    having, idle, is_long, lifetime, opens, sign_in,
+};
+use sessile::{Clock, SessionCache};
+
+/// Room for so many empty sessions, with some to spare.
+fn roomy(sessions: usize, shards: u16) -> (SessionCache, Clock) {
+    let clock = Clock::manual();
+    let memory = sessions * 400 + (1 << 20) * usize::from(shards);
+    let cache = builder(&clock).memory(memory).shards(shards).build().unwrap();
+    assert!(cache.capacity_for(0) >= sessions);
+    (cache, clock)
+}
+
+#[test]
+fn time_5_many_that_are_due_in_one_tick_go_at_the_pace_of_the_budget() {
+    let number = if is_long() { 1_000_000 } else { 100_000 };
+    for (shards, budget) in [(1, 997), (4, 10_000)] {
+        let (cache, clock) = roomy(number, shards);
+        create_many(&cache, number, b"");
+        assert_eq!(cache.len(), number);
+        clock.advance(cache.idle_timeout());
+        let (mut calls, mut expired) = (0, 0);
+        loop {
+            let done = cache.maintain(budget);
+            calls += 1;
+            expired += done.expired;
+            assert!(done.visited <= budget && done.expired <= done.visited);
+            assert_eq!(done.more, expired < number);
+            if !done.more {
+                break;
+            }
+            assert_eq!(done.visited, budget, "all that was allowed");
+        }
+        assert_eq!(expired, number);
+        assert!(calls <= number.div_ceil(budget) + 1, "{calls} calls");
+        assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));
+        assert_eq!(cache.stats().expired as usize, number);
+        cache.validate();
+    }
+}
+
+#[test]
+fn time_5_writes_alone_give_memory_back() {
+    let (cache, clock) = cache();
+    let full = crate::support::fill(&cache, 256).len();
+    clock.advance(cache.idle_timeout());
+    create_many(&cache, full, &[1; 256]);
+    let stats = cache.stats();
+    assert_eq!((cache.len(), stats.expired as usize), (full, full));
+    assert_eq!(stats.evicted, Default::default(), "no one that was live had to go");
+}
+
+#[test]
+fn time_5_each_write_gives_two_back_though_there_is_room() {
+    let (cache, clock) = cache();
+    let kept = create(&cache, b"");
+    create_many(&cache, 100, b"");
+    clock.advance(cache.idle_timeout() - TICK);
+    assert!(opens(&cache, &kept.token));
+    clock.advance(TICK);
+    create_many(&cache, 25, b"");
+    assert!(cache.stats().expired >= 49);
+    let mut version = kept.version;
+    (0..30).for_each(|_| version = cache.save(&kept.id, version, b"").unwrap());
+    assert_eq!((cache.stats().expired, cache.len()), (100, 26));
+}
+
+#[test]
+fn time_5_nobody_who_is_live_goes_for_a_sign_in_while_one_has_expired() {
+    let (cache, clock) = cache();
+    let guest = create(&cache, &[1; 256]);
+    let capacity = cache.capacity_for(256);
+    create_many(&cache, capacity / 2, &[1; 256]);
+    clock.advance(cache.idle_timeout() / 2);
+    assert!(opens(&cache, &guest.token));
+    create_many(&cache, capacity - cache.len(), &[1; 256]);
+    clock.advance(cache.idle_timeout() / 2);
+    let signed_in = sign_in(&cache, &guest.id, "alice");
+    assert!(opens(&cache, &signed_in.token));
+    let stats = cache.stats();
+    assert!(stats.expired > 0);
+    assert_eq!(stats.evicted, Default::default());
+}
+
+#[test]
+fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
+    let (cache, clock) = roomy(1_000, 2);
+    create_many(&cache, 100, b"");
+    clock.advance(HOUR);
+    let done = cache.maintain(0);
+    assert_eq!((done.visited, done.expired, done.more), (0, 0, true));
+    let visits: Vec<_> = (0..100).map(|_| cache.maintain(1).visited).collect();
+    assert_eq!(visits, [1; 100]);
+    assert!(!cache.maintain(usize::MAX).more && cache.is_empty());
+}
+
+/// A slot that was emptied in part used to be forgotten until all lower ones were empty.
+#[test]
+fn time_5_one_that_is_filed_again_holds_up_no_other_of_its_slot() {
+    let (cache, clock) = cache();
+    for ticks in [90, 70] {
+        cache.create(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
+    }
+    clock.advance(TICK * 64);
+    cache.maintain(1);
+    clock.advance(TICK * 6);
+    assert_eq!(cache.maintain(10).expired, 1);
+    clock.advance(TICK * 20);
+    assert_eq!(cache.maintain(10).expired, 1);
+}
+
+#[test]
+fn time_5_memory_is_back_within_a_tick_whatever_the_deadlines_were() {
+    let mut random = Random::new();
+    let (cache, clock) = roomy(3_000, 1);
+    let mut due: Vec<Duration> = Vec::new();
+    let mut now = Duration::ZERO;
+    for _ in 0..2_000 {
+        let digits = random.below(15) as u32;
+        let own = TICK * (1 + random.below(1 << digits) as u32);
+        cache.create(b"", having(idle(own))).unwrap();
+        due.push(now + own.min(cache.idle_timeout()));
+        let farthest = if random.below(10) == 0 { 700 } else { 3 };
+        let step = TICK * random.below(farthest) as u32;
+        clock.advance(step);
+        now += step;
+        let mut visited = 0;
+        while cache.maintain(3).more {
+            visited += 3;
+            assert!(visited < 100_000, "it comes to an end");
+        }
+        due.retain(|each| *each > now);
+        assert_eq!(cache.len(), due.len());
+    }
+    cache.validate();
+}
+
+#[test]
+fn time_5_a_touched_session_is_visited_again_and_kept() {
+    let (cache, clock) = cache();
+    let made = create(&cache, b"kept");
+    for _ in 0..20 {
+        clock.advance(MINUTE * 29);
+        assert!(opens(&cache, &made.token));
+        let done = cache.maintain(100);
+        assert!((done.expired, done.visited) <= (0, 8), "once a level and some: {done:?}");
+        assert_eq!(cache.len(), 1);
+    }
+    clock.advance(MINUTE * 30);
+    while cache.maintain(100).more {}
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
+    let span = SECOND * 20;
+    for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
+        let (cache, clock) = cache();
+        let made = [(); 3].map(|()| create(&cache, b"data"));
+        assert_eq!(cache.set_timeouts(&made[0].id, deadlines), Ok(()));
+        cache.sign_in(&made[1].id, "alice", PLAINLY.timeouts(deadlines)).unwrap();
+        let used_by_one = cache.stats().memory.used / 3;
+        clock.advance(span - TICK);
+        assert_eq!(cache.maintain(100).expired, 0);
+        clock.advance(TICK);
+        assert_eq!(cache.maintain(100).expired, 2, "{deadlines:?}");
+        assert_eq!(cache.len(), 1);
+        assert!(cache.stats().memory.used < used_by_one * 3);
+        assert!(opens(&cache, &made[2].token));
+        cache.validate();
+    }
+}
+
+#[test]
+fn a_lengthened_deadline_keeps_the_session() {
+    let (cache, clock) = cache();
+    let made = cache.create(b"data", having(idle(MINUTE))).unwrap();
+    assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * 5)), Ok(()));
+    clock.advance(MINUTE * 5 - TICK);
+    cache.maintain(100);
+    assert!(opens(&cache, &made.token));
+    let longer = sign_in(&cache, &made.id, "alice");
+    clock.advance(MINUTE * 5 - TICK);
+    cache.maintain(100);
+    assert!(opens(&cache, &longer.token), "its own timeout went with it");
+    assert_eq!(cache.set_timeouts(&longer.id, PLAIN), Ok(()));
+    clock.advance(MINUTE * 5);
+    assert!(!opens(&cache, &longer.token), "what is not given is left as it is");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_maintenance_thread_stops_when_its_handle_is_dropped() {
+    let threads = || {
+        let names = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = names.filter_map(|task| std::fs::read(task.unwrap().path().join("comm")).ok());
+        names.filter(|name| name == b"sessile\n").count()
+    };
+    let (cache, clock) = cache();
+    assert_eq!(threads(), 0, "nothing starts by itself");
+    let handle = cache.start_maintenance().unwrap();
+    create_many(&cache, 100, b"");
+    clock.advance(HOUR);
+    while !cache.is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(threads(), 1);
+    drop(handle);
+    assert_eq!(threads(), 0);
+}

@@ -1,0 +1,65 @@
+//! How many requests of real web sites find their session when memory is short.
+//!
+//! One shard, sessions of one size, no deadline near. The cache has the least memory for which
+//! `capacity_for` says N, so one session more does not fit; the test also counts: never more than N are
+//! alive, and N exactly from the first eviction on.
+
+use crate::support::{HOUR, builder, create, create_many};
+use crate::traces::{REPLAYS, Replay, exactly};
+use bytes::BytesMut;
+use sessile::{Clock, EvictionCounts, SessionCache};
+
+const LEN: usize = 256;
+
+fn cache_for(sessions: usize) -> SessionCache {
+    let clock = Clock::manual();
+    let settings = builder(&clock).max_session_size(LEN).lifetime(HOUR * 1_000);
+    let settings = settings.idle_timeout(HOUR * 1_000);
+    exactly(sessions, LEN, |memory| settings.clone().memory(memory).build().ok()).unwrap()
+}
+
+/// The share of hits, with the number of sessions alive watched over.
+fn replay(replay: &Replay) -> f64 {
+    let cache = cache_for(replay.sessions);
+    let mut buffer = BytesMut::new();
+    let found = replay.hit_ratio(
+        |id| cache.load(id, &mut buffer).is_some(),
+        |_user| {
+            let id = create(&cache, &[7; LEN]).id;
+            assert!(cache.len() <= replay.sessions, "never more than may be");
+            let is_full = cache.stats().evicted != EvictionCounts::default();
+            assert!(!is_full || cache.len() == replay.sessions, "nor fewer, once it is full");
+            id
+        },
+    );
+    let stats = cache.stats();
+    assert!(stats.evicted.probation > 0 && stats.evicted.anonymous > 0, "both queues were needed");
+    assert_eq!((stats.expired, stats.full), (0, 0));
+    cache.validate();
+    found
+}
+
+#[test]
+fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
+    let mut missed = Vec::new();
+    for each in &REPLAYS {
+        let Replay { trace, sessions, least, .. } = *each;
+        let found = replay(each);
+        println!("{trace} @ {sessions}: {found:.4}, at least {least}");
+        if found < least {
+            missed.push(format!("{trace} @ {sessions}: {found:.4} of at least {least}"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
+    for sessions in REPLAYS.map(|replay| replay.sessions) {
+        let cache = cache_for(sessions);
+        create_many(&cache, sessions, &[7; LEN]);
+        assert_eq!((cache.len(), cache.stats().evicted), (sessions, EvictionCounts::default()));
+        create(&cache, &[7; LEN]);
+        assert_eq!((cache.len(), cache.stats().evicted.probation), (sessions, 1));
+    }
+}

@@ -1,0 +1,259 @@
+//! Verbs between whose beginning and decision something happens: an end of all, the passing of a deadline, a change of
+//! keys. The source of random bytes is where it happens, on the same thread, so that each run is the same.
+
+use std::{
+    cell::{Cell, RefCell},
+    iter,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    thread,
+};
+
+use crate::support::{
+    HOUR, MINUTE, NEW, PLAIN, PLAINLY, SECOND, TICK, builder, create, create_many, idle, load,
+    opens, rings::ring, sign_in,
+};
+use bytes::BytesMut;
+use sessile::{Builder, Clock, EndReason, Error, Event, EventKind, Grace, KeyError, SessionCache};
+
+thread_local! {
+    static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Random bytes, before which something happens if that was asked for.
+fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
+    let meanwhile = MEANWHILE.take();
+    meanwhile.into_iter().for_each(|act| act());
+    for byte in bytes {
+        NEXT.set(NEXT.get() + 1);
+        *byte = (NEXT.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+    }
+    Ok(())
+}
+
+/// Has something happen in the midst of the next verb that draws an id.
+fn meanwhile(act: impl FnOnce() + 'static) {
+    MEANWHILE.set(Some(Box::new(act)));
+}
+
+fn interruptible(clock: &Clock) -> Builder {
+    builder(clock).memory(8 << 20).shards(4).events(10_000).entropy(interrupted)
+}
+
+fn drain(cache: &SessionCache) -> Vec<Event> {
+    iter::from_fn(|| cache.next_event()).collect()
+}
+
+/// Every session that was created is there, or went in one of three ways.
+fn assert_balanced(cache: &SessionCache) {
+    let stats = cache.stats();
+    let evicted = stats.evicted;
+    let evicted = evicted.probation + evicted.anonymous + evicted.authenticated;
+    assert_eq!(stats.created, cache.len() as u64 + stats.ended + stats.expired + evicted);
+}
+
+/// The sessions that the events leave alive.
+fn survivors(events: &[Event]) -> usize {
+    let mut alive: Vec<Event> = Vec::new();
+    let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
+    for event in events {
+        match event.kind {
+            EventKind::Created => alive.push(*event),
+            EventKind::Ended(EndReason::Global) => {}
+            EventKind::Ended(_) | EventKind::Expired | EventKind::Evicted => {
+                alive.retain(|created| created.handle != event.handle);
+            }
+            _ => {}
+        }
+    }
+    let is_after = |event: &&Event| cutoffs.iter().all(|cutoff| event.created() >= Some(*cutoff));
+    alive.iter().filter(is_after).count()
+}
+
+#[test]
+fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
+    let clock = Clock::manual();
+    let cache = interruptible(&clock).build().unwrap();
+    for with in [NEW, NEW.user("ada", PLAINLY)] {
+        let other = create(&cache, b"");
+        let all = cache.clone();
+        meanwhile(move || all.end_all());
+        let made = cache.create(b"data", with).unwrap();
+        assert!(opens(&cache, &made.token) && !opens(&cache, &other.token));
+        assert_balanced(&cache);
+        cache.validate();
+        assert!(cache.end(&made.id));
+    }
+    assert_eq!((cache.len(), survivors(&drain(&cache))), (0, 0));
+}
+
+#[test]
+fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
+    let clock = Clock::manual();
+    let cache = interruptible(&clock).build().unwrap();
+    for round in 0..50 {
+        let all = cache.clone();
+        meanwhile(move || all.end_all());
+        create(&cache, b"");
+        create_many(&cache, round % 3, b"");
+        if round % 7 == 0 {
+            cache.end_all();
+        }
+        if round % 5 == 0 {
+            clock.advance(TICK);
+        }
+    }
+    let events = drain(&cache);
+    assert_eq!(survivors(&events), cache.len());
+    assert!(events.iter().all(|event| event.cutoff().is_some() == event.handle.is_none()));
+    assert_balanced(&cache);
+}
+
+#[test]
+fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_end() {
+    let clock = Clock::manual();
+    let cache = interruptible(&clock).build().unwrap();
+    for user in 0..20 {
+        let made = create(&cache, b"data");
+        let all = cache.clone();
+        meanwhile(move || all.end_all());
+        let answer = cache.sign_in(&made.id, &format!("user {user}"), PLAINLY);
+        assert_eq!(answer.err(), Some(Error::Gone));
+        assert_balanced(&cache);
+    }
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_session_that_a_read_saw_expired_was_live_again() {
+    let clock = Clock::manual();
+    let cache = interruptible(&clock).build().unwrap();
+    type Verb = fn(&SessionCache, &sessile::SessionId) -> Option<Error>;
+    let verbs: [Verb; 3] = [
+        |cache, id| cache.rotate(id, Grace::NONE).err(),
+        |cache, id| cache.rotate(id, Grace::of(MINUTE)).err(),
+        |cache, id| cache.sign_in(id, "ada", PLAINLY).err(),
+    ];
+    for verb in verbs {
+        let made = cache.create(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
+        clock.advance(MINUTE - SECOND);
+        let (reader, time) = (cache.clone(), clock.clone());
+        meanwhile(move || {
+            time.advance(2 * SECOND);
+            assert!(reader.load(&made.id, &mut BytesMut::new()).is_none(), "it has expired");
+        });
+        assert_eq!(verb(&cache, &made.id), Some(Error::Gone));
+        assert!(load(&cache, &made.id).is_none());
+        cache.maintain(usize::MAX);
+        assert_balanced(&cache);
+    }
+    assert!(cache.user_sessions("ada").is_empty());
+}
+
+#[test]
+fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
+    let clock = Clock::manual();
+    let cache = interruptible(&clock).build().unwrap();
+    let made = create(&cache, b"data");
+    let other = cache.clone();
+    meanwhile(move || assert!(other.end(&made.id)));
+    assert_eq!(cache.rotate(&made.id, Grace::NONE).err(), Some(Error::Gone));
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_token_that_is_issued_after_the_keys_were_replaced_is_valid() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).memory(8 << 20).shards(4).build().unwrap();
+    let (begun, done, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0..20_000 {
+                begun.fetch_add(1, SeqCst);
+                cache.set_keys(&ring(&[1 + turn % 2])).unwrap();
+                done.fetch_add(1, SeqCst);
+                if turn % 8 == 0 {
+                    thread::yield_now();
+                }
+            }
+            is_over.store(true, SeqCst);
+        });
+        let mut made = create(&cache, b"data");
+        for turn in 0.. {
+            if is_over.load(SeqCst) {
+                break;
+            }
+            made = match turn % 3 {
+                0 => create(&cache, b"data"),
+                1 => cache.rotate(&made.id, Grace::NONE).unwrap(),
+                _ => sign_in(&cache, &made.id, "ada"),
+            };
+            let number = done.load(SeqCst);
+            let is_open = opens(&cache, &made.token);
+            assert!(is_open || begun.load(SeqCst) > number, "no keys were replaced since");
+        }
+    });
+    cache.validate();
+}
+
+#[test]
+fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
+    let clock = Clock::manual();
+    let cache = builder(&clock).build().unwrap();
+    let kept_for = cache.lifetime() + cache.idle_timeout();
+    let (mut rejected, mut number, mut old) = (0, 1, Vec::new());
+    for turn in 0..1_000 {
+        let made = create(&cache, b"data");
+        assert!(opens(&cache, &made.token));
+        old.push((made, cache.rotate(&made.id, Grace::NONE).unwrap()));
+        loop {
+            number += 1;
+            match cache.set_keys(&ring(&[number])) {
+                Ok(()) => break,
+                // Another key than one of the last day has that number: draw again.
+                Err(KeyError::UsedNumber { position: 1 }) => rejected += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        for (first, second) in old.iter().rev().take(20) {
+            assert!(!opens(&cache, &first.token) && !opens(&cache, &second.token), "turn {turn}");
+        }
+        clock.advance(HOUR);
+    }
+    let hours = kept_for.as_secs() as usize / 3_600 + 2;
+    assert!(rejected < 1_000 * hours / 256 * 2, "{rejected} of a thousand");
+    assert_eq!(cache.stats().rejected.reused, 0);
+}
+
+#[test]
+fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
+    let clock = Clock::manual();
+    let hundred = 100 * HOUR;
+    let settings = builder(&clock).memory(8 << 20).shards(4);
+    let cache = settings.idle_timeout(hundred).lifetime(hundred).build().unwrap();
+    for label in ["", "a label of some words", "of the longest that there are: it has 48 bytes, "] {
+        let made = create(&cache, b"data");
+        clock.advance(90 * HOUR);
+        let renewed = cache.sign_in(&made.id, "ada", PLAINLY.renew_lifetime(true)).unwrap();
+        clock.advance(20 * HOUR);
+        let stepped = cache.sign_in(&renewed.id, "ada", PLAINLY.label(label)).unwrap();
+        cache.set_timeouts(&stepped.id, PLAIN.lifetime(hundred)).unwrap();
+        let (record, data) =
+            load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
+        assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
+        // What was kept beside it is where it was, through a save that moves the session, and a rotation.
+        let version = cache.save(&stepped.id, record.version, &[7; 3_000]).unwrap();
+        let version = cache.save(&stepped.id, version, b"less").unwrap();
+        let rotated = cache.rotate(&stepped.id, Grace::NONE).unwrap();
+        cache.set_timeouts(&rotated.id, PLAIN.lifetime(50 * HOUR)).unwrap();
+        let (record, data) = load(&cache, &rotated.id).unwrap();
+        assert_eq!((record.expires_in(), &data[..]), (30 * HOUR, &b"less"[..]));
+        assert_eq!(record.version, version);
+        assert_eq!(cache.user_sessions("ada")[0].label, label);
+        let again = sign_in(&cache, &rotated.id, "ada");
+        cache.set_timeouts(&again.id, PLAIN.lifetime_from_now(hundred)).unwrap();
+        assert_eq!(load(&cache, &again.id).unwrap().0.expires_in(), 80 * HOUR, "the cap stays");
+        cache.validate();
+        assert!(cache.end(&again.id));
+    }
+}

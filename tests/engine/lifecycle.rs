@@ -1,0 +1,329 @@
+//! The life of a session: what each verb changes and what it leaves alone, and that one that is gone
+//! stays gone.
+
+use std::time::Duration;
+
+use crate::support::{
+    HOUR, MINUTE, PLAIN, PLAINLY, SECOND, TICK, assert_gone, builder, cache, create, data, field,
+    having, idle, lifetime, load, open, opens, request, rings::ring, sign_in, signed_in,
+};
+use bytes::BytesMut;
+use proptest::prelude::*;
+use sessile::{Error, Grace, IssuedSession, KeyRing, SessionCache, internals::cookie::Parts};
+
+/// A session that is gone in each way in which one can be, and the version that it had.
+fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, IssuedSession)> {
+    let elsewhere = create(&crate::support::cache().0, b"never here");
+    let [ended, rotated, signed_in, idle_out, lived_out, cut] =
+        [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
+            .map(|timeouts| cache.create(b"was here", having(timeouts)).unwrap());
+    assert!(cache.end(&ended.id));
+    assert!(cache.rotate(&rotated.id, Grace::NONE).is_ok());
+    sign_in(cache, &signed_in.id, "alice");
+    clock.advance(SECOND);
+    assert_eq!(cache.set_timeouts(&cut.id, lifetime(SECOND)), Ok(()));
+    vec![
+        ("never was", elsewhere),
+        ("ended", ended),
+        ("rotated", rotated),
+        ("signed in", signed_in),
+        ("idle for too long", idle_out),
+        ("past its lifetime", lived_out),
+        ("cut short", cut),
+    ]
+}
+
+#[test]
+fn life_3_no_verb_brings_back_what_is_gone() {
+    let (cache, clock) = cache();
+    for (how, issued) in gone(&cache, &clock) {
+        for version in [issued.version, issued.version + 1, 0, u32::MAX] {
+            assert_gone(&cache, &issued.id, version);
+        }
+        assert!(!opens(&cache, &issued.token), "{how}");
+        cache.validate();
+    }
+    cache.maintain(usize::MAX);
+    assert_eq!(
+        cache.len(),
+        2,
+        "the rotated one and the one that signed in are there under new ids"
+    );
+    assert_eq!((cache.stats().saved, cache.stats().conflicts), (0, 0));
+}
+
+#[test]
+fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
+    for maintained in [false, true] {
+        let (cache, clock) = cache();
+        let [made, other] = [(); 2].map(|()| cache.create(b"short", having(idle(SECOND))).unwrap());
+        clock.advance(SECOND);
+        assert!(!cache.end(&other.id), "there is none to end");
+        if maintained {
+            assert_eq!(cache.maintain(10).expired, 1);
+        }
+        assert_gone(&cache, &made.id, made.version);
+        assert!(!cache.end(&made.id));
+        assert_eq!((cache.stats().ended, cache.stats().expired), (0, 2));
+        assert!(cache.is_empty());
+    }
+}
+
+#[test]
+fn life_4_reading_what_is_not_there_stores_nothing() {
+    let (cache, _clock) = cache();
+    let elsewhere = builder(&sessile::Clock::manual()).keys(KeyRing::generate().unwrap()).build();
+    let elsewhere = elsewhere.unwrap();
+    let forged = create(&elsewhere, b"forged");
+    let unknown = create(&crate::support::cache().0, b"unknown");
+    let requests: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"theme=dark".to_vec(),
+        field(&cache, ""),
+        field(&cache, "not a token"),
+        field(&cache, forged.token.as_str()),
+        field(&cache, unknown.token.as_str()),
+    ];
+    let rounds = 2_000;
+    for _ in 0..rounds {
+        assert!(requests.iter().all(|request| open(&cache, &[request]).is_none()));
+        assert!(open(&cache, &[]).is_none());
+        assert!(load(&cache, &unknown.id).is_none());
+    }
+    let stats = cache.stats();
+    assert_eq!((cache.len(), stats.created, stats.memory.used), (0, 0, 0));
+    assert_eq!((stats.hits, stats.misses), (0, rounds * 8));
+    let refused = stats.rejected;
+    assert_eq!([refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds), [2, 1, 2]);
+}
+
+#[test]
+fn life_5_a_save_with_an_old_version_stores_nothing() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, b"first");
+    let second = cache.save(&made.id, made.version, b"second").unwrap();
+    assert_ne!(second, made.version);
+    for old in [made.version, 0, second + 1, u32::MAX] {
+        assert_eq!(cache.save(&made.id, old, b"too late"), Err(Error::Conflict));
+    }
+    let (record, data) = load(&cache, &made.id).unwrap();
+    assert_eq!((record.version, &data[..]), (second, &b"second"[..]));
+    assert_eq!((cache.stats().saved, cache.stats().conflicts), (1, 4));
+}
+
+#[test]
+fn life_5_versions_go_on_through_rotation_and_sign_in() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, b"one");
+    let version = cache.save(&made.id, made.version, b"two").unwrap();
+    let rotated = cache.rotate(&made.id, Grace::NONE).unwrap();
+    assert_eq!(rotated.version, version);
+    let signed_in = sign_in(&cache, &rotated.id, "alice");
+    assert_eq!(signed_in.version, version);
+    let next = cache.save(&signed_in.id, version, b"three").unwrap();
+    assert_eq!(cache.save(&signed_in.id, version, b"four"), Err(Error::Conflict));
+    assert_eq!(load(&cache, &signed_in.id).unwrap().0.version, next);
+}
+
+#[test]
+fn life_5_no_update_of_two_writers_is_lost() {
+    const EACH: u64 = 5_000;
+    let (cache, _clock) = cache();
+    let made = create(&cache, &[0; 16]);
+    let add = |half: usize| {
+        let mut buffer = BytesMut::new();
+        let mut left = EACH;
+        while left > 0 {
+            let record = cache.load(&made.id, &mut buffer).unwrap();
+            let mut counts: [[u8; 8]; 2] = [0, 8].map(|at| buffer[at..at + 8].try_into().unwrap());
+            std::thread::yield_now();
+            counts[half] = (u64::from_le_bytes(counts[half]) + 1).to_le_bytes();
+            match cache.save(&made.id, record.version, &counts.concat()) {
+                Ok(_) => left -= 1,
+                Err(error) => assert_eq!(error, Error::Conflict),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| add(0));
+        scope.spawn(|| add(1));
+    });
+    assert_eq!(data(&cache, &made.id).unwrap(), [EACH.to_le_bytes(); 2].concat());
+    assert_eq!(cache.stats().saved, EACH * 2);
+}
+
+proptest! {
+    #[test]
+    fn life_6_only_a_save_changes_data_and_version(
+        steps in proptest::collection::vec((0..6_u8, 0..20_u32, 0..300_usize), 1..40),
+    ) {
+        let (cache, clock) = cache();
+        let mut kept = b"at first".to_vec();
+        let mut made = create(&cache, &kept);
+        let user = steps.len() % 2 == 0;
+        if user {
+            made = sign_in(&cache, &made.id, "alice");
+        }
+        let mut version = made.version;
+        for (verb, ticks, len) in steps {
+            clock.advance(TICK * ticks);
+            match verb {
+                0 => {
+                    kept = vec![len as u8; len];
+                    let next = cache.save(&made.id, version, &kept).unwrap();
+                    prop_assert_ne!(next, version);
+                    version = next;
+                }
+                1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
+                2 => prop_assert_eq!(cache.set_timeouts(&made.id, idle(MINUTE * (len as u32 + 1))), Ok(())),
+                3 => made = cache.rotate(&made.id, Grace::NONE).unwrap(),
+                4 => prop_assert!(opens(&cache, &made.token)),
+                _ => drop(cache.maintain(len)),
+            }
+            let (record, data) = load(&cache, &made.id).unwrap();
+            prop_assert_eq!((record.version, record.is_authenticated()), (version, user));
+            prop_assert_eq!(&data, &kept);
+        }
+        cache.validate();
+    }
+}
+
+#[test]
+fn life_6_a_touch_moves_the_idle_deadline_and_nothing_else() {
+    let (cache, clock) = cache();
+    let made = signed_in(&cache, b"as it was", "alice");
+    let before = load(&cache, &made.id).unwrap();
+    clock.advance(cache.idle_timeout() / 2);
+    assert_eq!(cache.touch(&made.id), Ok(()));
+    clock.advance(cache.idle_timeout() / 2);
+    let after = load(&cache, &made.id).unwrap();
+    assert_eq!(
+        (before.0.version, before.0.user, before.1),
+        (after.0.version, after.0.user, after.1)
+    );
+    assert_eq!(after.0.age(), cache.idle_timeout());
+    assert_eq!(after.0.id_age(), cache.idle_timeout());
+    assert_eq!(after.0.authenticated_for(), Some(cache.idle_timeout()));
+    assert_eq!(cache.stats().saved, 0);
+}
+
+#[test]
+fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
+    let (cache, clock) = cache();
+    let made = create(&cache, b"");
+    clock.advance(MINUTE);
+    let made = sign_in(&cache, &made.id, "alice");
+    clock.advance(MINUTE);
+    let made = cache.rotate(&made.id, Grace::NONE).unwrap();
+    clock.advance(MINUTE);
+    let (record, _) = load(&cache, &made.id).unwrap();
+    assert_eq!([record.age(), record.id_age()], [MINUTE * 3, MINUTE]);
+    assert_eq!(record.authenticated_for(), Some(MINUTE * 2));
+    assert_eq!(record.expires_in(), cache.idle_timeout());
+    let again = sign_in(&cache, &made.id, "alice");
+    let (other, _) = load(&cache, &again.id).unwrap();
+    assert_eq!((other.age(), other.authenticated_for()), (MINUTE * 3, Some(Duration::ZERO)));
+    assert_eq!(other.user, record.user);
+    let bob = sign_in(&cache, &again.id, "bob");
+    assert_ne!(load(&cache, &bob.id).unwrap().0.user, record.user);
+    assert_eq!(cache.sign_in(&bob.id, "", PLAINLY).err(), Some(Error::EmptyUser));
+}
+
+#[test]
+fn end_follows_a_session_through_all_its_ids() {
+    let clock = sessile::Clock::manual();
+    let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let mut homes = std::collections::HashSet::new();
+    for n in 0..20 {
+        let mut ids = vec![create(&cache, b"mine")];
+        for step in 0..6 {
+            let last = ids[ids.len() - 1].id;
+            let next = match (n + step) % 3 {
+                0 => sign_in(&cache, &last, &format!("user {n} {step}")),
+                _ => cache.rotate(&last, Grace::NONE).unwrap(),
+            };
+            homes.insert(home(&next));
+            ids.push(next);
+        }
+        let (from, last) = (n % ids.len(), ids[ids.len() - 1]);
+        assert!(opens(&cache, &last.token));
+        assert!(cache.end(&ids[from].id), "an older id ends it");
+        assert!(ids.iter().all(|each| !opens(&cache, &each.token)));
+        assert!(
+            ids.iter().all(|each| !cache.end(&each.id)),
+            "a second end says that there is none"
+        );
+        cache.validate();
+    }
+    assert!(homes.len() > 4, "over several shards");
+    assert_eq!((cache.len(), cache.stats().ended), (0, 20));
+}
+
+#[test]
+fn end_token_ends_what_end_does_and_believes_no_forged_one() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, b"mine");
+    let next = sign_in(&cache, &made.id, "alice");
+    let mut forged = made.token.as_str().as_bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let elsewhere = builder(&sessile::Clock::manual()).keys(ring(&[2])).build().unwrap();
+    for wrong in
+        [&forged[..], b"", b"not a token", create(&elsewhere, b"").token.as_str().as_bytes()]
+    {
+        assert!(!cache.end_by_token(wrong));
+    }
+    assert!(opens(&cache, &next.token));
+    assert!(cache.end_by_token(made.token.as_str().as_bytes()), "by the old one");
+    assert!(!opens(&cache, &next.token));
+    assert!(!cache.end_by_token(next.token.as_str().as_bytes()));
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn an_old_id_is_forgotten_within_the_idle_timeout() {
+    let (cache, clock) = cache();
+    let made = create(&cache, b"mine");
+    let next = cache.rotate(&made.id, Grace::NONE).unwrap();
+    assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 1));
+    let half = cache.idle_timeout() / 2;
+    clock.advance(half);
+    assert!(opens(&cache, &next.token));
+    clock.advance(half);
+    cache.maintain(10);
+    assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 0));
+    assert_eq!(cache.stats().expired, 0, "it was no session");
+    assert!(!cache.end(&made.id));
+    assert!(opens(&cache, &next.token));
+    clock.advance(HOUR);
+    assert!(request(&cache, next.token.as_str()).is_none());
+}
+
+#[test]
+fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
+    let (cache, _clock) = cache();
+    let old = create(&cache, b"the data");
+    let new = cache.rotate(&old.id, Grace::of(HOUR)).unwrap();
+    assert!(cache.end(&new.id));
+    assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
+    let refused = cache.stats().rejected;
+    assert_eq!((refused.unknown, refused.reused), (2, 0));
+}
+
+#[test]
+fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
+    let (cache, clock) = cache();
+    let [tab, late] = [(); 2].map(|()| cache.create(b"", having(lifetime(2 * SECOND))).unwrap());
+    clock.advance(SECOND);
+    let renewed = PLAINLY.renew_lifetime(true).timeouts(lifetime(HOUR));
+    let new = cache.sign_in(&tab.id, "alice", renewed).unwrap();
+    let other = cache.rotate(&late.id, Grace::of(MINUTE)).unwrap();
+    cache.set_timeouts(&other.id, lifetime(HOUR)).unwrap();
+    clock.advance(5 * SECOND);
+    cache.maintain(usize::MAX);
+    assert!(opens(&cache, &new.token) && opens(&cache, &other.token));
+    assert!(opens(&cache, &late.token), "within its grace");
+    assert!(!opens(&cache, &tab.token));
+    assert_eq!(cache.stats().rejected.reused, 1);
+    assert!(cache.end(&tab.id) && !opens(&cache, &new.token), "a sign-out is not lost");
+}

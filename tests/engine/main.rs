@@ -1,0 +1,35 @@
+//! Tests of the session cache through its public API, on a manual clock.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+#[path = "../support/model/mod.rs"]
+mod reference_model;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/traces.rs"]
+mod traces;
+
+mod admission;
+mod aliases;
+mod bot_flood;
+mod end_all;
+mod events;
+mod eviction;
+mod expiry;
+mod hit_ratio;
+mod interleaved;
+mod lifecycle;
+mod make_room;
+mod model;
+mod no_secrets_in_debug;
+mod panic_recovery;
+mod prometheus;
+mod replaced;
+mod reservation;
+mod rotation;
+mod settings;
+mod sign_in;
+mod termination;
+mod timeouts;
+mod users;
+mod wiping;

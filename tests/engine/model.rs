@@ -1,0 +1,45 @@
+//! The cache against a naive model, by sequences of operations that proptest makes and shrinks.
+
+use crate::reference_model::{Memory, Pair};
+use proptest::prelude::*;
+use sessile::SessionLimitPolicy;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn with_plenty_of_memory_nothing_is_lost(input in input(2_000)) {
+        run(Memory::Plenty, input);
+    }
+
+    #[test]
+    fn with_hardly_any_memory_only_what_may_go_is_lost(input in input(4_000)) {
+        run(Memory::Short, input);
+    }
+
+    #[test]
+    fn with_hardly_any_memory_in_two_shards_too(input in input(4_000)) {
+        run(Memory::ShortInTwo, input);
+    }
+
+    #[test]
+    fn with_a_floor_for_users_nobody_else_takes_that(input in input(4_000)) {
+        run(Memory::ShortWithFloor, input);
+    }
+}
+
+/// At most so many bytes to make operations of, and two settings.
+fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, bool)> {
+    let session_limit_policy = prop_oneof![
+        Just(SessionLimitPolicy::Reject),
+        Just(SessionLimitPolicy::EndLeastRecentlyUsed)
+    ];
+    (prop::collection::vec(any::<u8>(), 0..most), session_limit_policy, any::<bool>())
+}
+
+fn run(
+    memory: Memory,
+    (bytes, session_limit_policy, end_reused): (Vec<u8>, SessionLimitPolicy, bool),
+) {
+    Pair::new(memory, session_limit_policy, end_reused).run(&crate::reference_model::ops(&bytes));
+}

@@ -1,0 +1,238 @@
+//! The floor: memory that is kept for sessions with a user, whatever comes without one.
+
+use crate::support::{
+    NEW, PLAINLY, Random, block, builder, create, create_many, data, fill, fill_with_users, filler,
+    largest_block, opens, sign_in, signed_in,
+};
+use proptest::prelude::*;
+use sessile::{
+    BuildError, Builder, Clock, Error, EvictionCounts, Grace, IssuedSession, SessionCache,
+};
+
+const LEN: usize = 256;
+const LARGEST: usize = 2 << 10;
+
+/// One shard of some hundred sessions of 256 bytes.
+fn small() -> Builder {
+    builder(&Clock::manual()).memory(128 << 10).max_session_size(LARGEST)
+}
+
+fn capacity(settings: &Builder) -> usize {
+    settings.clone().build().unwrap().stats().memory.capacity
+}
+
+/// A cache that keeps a quarter for users, and how much that is.
+fn with_quarter() -> (SessionCache, usize) {
+    let floor = capacity(&small()) / 4;
+    (small().reserved_for_authenticated(floor).build().unwrap(), floor)
+}
+
+/// The bytes that aliases and sessions without a user take.
+fn anonymous(cache: &SessionCache) -> usize {
+    let memory = cache.stats().memory;
+    memory.used - memory.authenticated
+}
+
+/// Signs in to those sessions until one has to go for another; how many got in before.
+fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession]) -> usize {
+    let before = cache.stats().evicted;
+    let mut numbered = visitors.iter().enumerate();
+    let stop = numbered.position(|(number, made)| {
+        sign_in(cache, &made.id, &format!("user {number}"));
+        cache.stats().evicted != before
+    });
+    stop.unwrap_or(visitors.len())
+}
+
+#[test]
+fn ops_2_after_a_flood_a_sign_in_finds_room_at_once() {
+    let (cache, floor) = with_quarter();
+    let mut random = Random::new();
+    let most = cache.stats().memory.capacity - floor;
+    for _ in 0..cache.capacity_for(LEN) * 10 {
+        create(&cache, &filler(1, random.below(2 * LEN)));
+        assert!(anonymous(&cache) <= most);
+    }
+    assert!(anonymous(&cache) > most - 2 * largest_block(LARGEST), "it was a flood");
+    assert_eq!(cache.stats().full, 0, "every newcomer was answered");
+    cache.validate();
+
+    // The rest of it is what moving blocks takes.
+    let number = (floor - 2 * largest_block(LARGEST)) / block(LEN, true);
+    let visitors = create_many(&cache, number, &[2; LEN]);
+    assert_eq!(sign_ins_before_somebody_goes(&cache, &visitors), number);
+    cache.validate();
+}
+
+#[test]
+fn without_a_floor_a_flood_leaves_nothing() {
+    let cache = small().build().unwrap();
+    create_many(&cache, cache.capacity_for(LEN) * 2, &[1; LEN]);
+    let visitors = create_many(&cache, 8, &[2; LEN]);
+    assert_eq!(sign_ins_before_somebody_goes(&cache, &visitors), 0);
+}
+
+#[test]
+fn ops_2_a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
+    let all = small().build().unwrap().capacity_for(0);
+    let (cache, _) = with_quarter();
+    let visitors = create_many(&cache, all * 3, b"");
+    let places = all - cache.capacity_for(0);
+    assert!((all / 4..=all / 4 + 1).contains(&places), "{places} of {all}");
+    assert_eq!(cache.len(), all - places);
+    let last = &visitors[visitors.len() - places - 1..];
+    assert_eq!(sign_ins_before_somebody_goes(&cache, last), places);
+    cache.validate();
+}
+
+#[test]
+fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
+    for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
+        let (cache, floor) = with_quarter();
+        let number = fill(&cache, len).len();
+        assert_eq!(
+            (cache.len(), cache.stats().evicted),
+            (number, EvictionCounts::default()),
+            "{len}"
+        );
+        create(&cache, &vec![1; len]);
+        assert_eq!((cache.len(), cache.stats().evicted.probation), (number, 1), "{len}");
+        assert!(cache.stats().memory.capacity - cache.stats().memory.used >= floor);
+        cache.validate();
+    }
+}
+
+#[test]
+fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
+    let (cache, _) = with_quarter();
+    let users: Vec<_> = (0..10).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let visitors = create_many(&cache, 20, &[3; LEN]);
+    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    create_many(&cache, cache.capacity_for(LEN) * 5, &[4; LEN]);
+    let evicted = cache.stats().evicted;
+    assert_eq!((evicted.aliases, evicted.anonymous, evicted.authenticated), (10, 0, 0));
+    assert!(evicted.probation > 0);
+    assert!(users.iter().chain(&visitors).all(|made| opens(&cache, &made.token)));
+}
+
+#[test]
+fn users_may_take_more_than_the_floor_and_keep_it() {
+    let (cache, floor) = with_quarter();
+    let users = fill_with_users(&cache, LEN);
+    assert!(cache.stats().memory.authenticated > floor * 3);
+    assert_eq!(cache.create(&[1; LEN * 3], NEW).err(), Some(Error::Full));
+    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+}
+
+#[test]
+fn a_newcomer_displaces_no_more_than_its_own_size_and_one_largest_session() {
+    let (cache, _) = with_quarter();
+    let mut random = Random::new();
+    // What was given with a block, since the rest was none.
+    let over = 2 * 120;
+    for _ in 0..20_000 {
+        let (before, len) = (cache.stats().memory.used, random.below(LARGEST + 1));
+        create(&cache, &filler(1, len));
+        let gone = before + block(len, false) - cache.stats().memory.used.min(before);
+        let most = block(len, false) + largest_block(LARGEST) + over;
+        assert!(gone <= most, "{gone} bytes went for one of {len}");
+    }
+    cache.validate();
+}
+
+/// The highest floor there can be: one of the largest sessions without a user fits beside it.
+fn with_highest_floor() -> SessionCache {
+    let most = match small().reserved_for_authenticated(usize::MAX).build() {
+        Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
+        other => panic!("{other:?}"),
+    };
+    small().reserved_for_authenticated(most).build().unwrap()
+}
+
+#[test]
+fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
+    let cache = with_highest_floor();
+    let largest = create(&cache, &[1; LARGEST]);
+    let small = create(&cache, &[2; 200]);
+    assert!(data(&cache, &largest.id).is_none(), "one of both had to go");
+    let before = cache.stats().evicted;
+    // For a moment it would be there twice.
+    assert_eq!(cache.save(&small.id, small.version, &[3; LARGEST]), Err(Error::Full));
+    assert_eq!(cache.stats().evicted, before);
+    assert_eq!(data(&cache, &small.id).unwrap(), [2; 200]);
+    let saved = cache.save(&small.id, small.version, &[3; LARGEST / 2]);
+    assert!(saved.is_ok(), "so much it may grow");
+    cache.validate();
+
+    let rotated = cache.rotate(&small.id, Grace::NONE).unwrap();
+    cache.validate();
+    let user = cache.sign_in(&rotated.id, "ada", PLAINLY).unwrap();
+    assert!(cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(), "no user is held back");
+    assert!(opens(&cache, &create(&cache, &[5; LARGEST]).token));
+    assert_eq!(data(&cache, &user.id), Some(vec![4; LARGEST]));
+    cache.validate();
+}
+
+#[test]
+fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
+    let cache = with_highest_floor();
+    let visitor = create(&cache, &[1; LARGEST / 2]);
+    let mut user = signed_in(&cache, &[2; LEN], "ada");
+    for round in 0..200 {
+        user = if round % 3 == 0 {
+            cache.rotate(&user.id, Grace::NONE).unwrap()
+        } else {
+            sign_in(&cache, &user.id, "ada")
+        };
+        cache.validate();
+    }
+    assert!(cache.stats().evicted.aliases > 100);
+    assert!(opens(&cache, &visitor.token) && opens(&cache, &user.token));
+}
+
+/// One step of somebody, on the session that a number names.
+fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u16, len: u16) {
+    let bytes = filler(1, usize::from(len) % (LARGEST + 1));
+    let Some(made) = known.get(usize::from(which) % known.len().max(1)).copied() else {
+        known.extend(cache.create(&bytes, NEW).ok());
+        return;
+    };
+    match verb % 8 {
+        0..=2 => known.extend(cache.create(&bytes, NEW).ok()),
+        3 => drop(opens(cache, &made.token)),
+        4 => {
+            let version =
+                crate::support::load(cache, &made.id).map_or(0, |(record, _)| record.version);
+            let _ = cache.save(&made.id, version, &bytes);
+        }
+        5 => known.extend(cache.rotate(&made.id, Grace::NONE).ok()),
+        6 => known.extend(cache.sign_in(&made.id, &format!("user {}", which % 50), PLAINLY).ok()),
+        _ => drop(cache.end(&made.id)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_done_nobody_else_takes_the_floor(
+        share in 0..=1_000_usize,
+        shards in 0..=2_u32,
+        steps in prop::collection::vec(any::<(u8, u16, u16)>(), 0..600),
+    ) {
+        let shards = 1 << shards;
+        let settings = small().memory((32 << 10) * usize::from(shards)).shards(shards);
+        let most = match settings.clone().reserved_for_authenticated(usize::MAX).build() {
+            Err(BuildError::ReservedForAuthenticated { most, .. }) => most,
+            other => panic!("{other:?}"),
+        };
+        let floor = most * share / 1_000;
+        let cache = settings.reserved_for_authenticated(floor).build().unwrap();
+        let mut known = Vec::new();
+        for (verb, which, len) in steps {
+            step(&cache, &mut known, verb, which, len);
+            cache.validate();
+            prop_assert!(anonymous(&cache) <= cache.stats().memory.capacity - floor);
+        }
+    }
+}

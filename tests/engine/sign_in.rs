@@ -1,0 +1,152 @@
+//! Signing in with data, and sessions that have a user from the start: all of it happens or nothing.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use sessile::{
+    Builder, Error, EventKind, KeyRing, NewSession, SessionCache, SessionLimitPolicy, SignIn,
+    Timeouts,
+};
+
+fn builder() -> Builder {
+    SessionCache::builder().memory(1 << 20).keys(KeyRing::generate().unwrap()).events(100)
+}
+
+fn anonymous() -> NewSession<'static> {
+    NewSession::default()
+}
+
+fn ada() -> NewSession<'static> {
+    anonymous().user("ada", SignIn::default().label("phone").assurance_level(2))
+}
+
+fn events(cache: &SessionCache) -> Vec<EventKind> {
+    std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect()
+}
+
+#[test]
+fn data_is_stored_in_one_with_the_sign_in() {
+    let cache = builder().build().unwrap();
+    for data in [&b""[..], b"short", &[7; 3_000]] {
+        let made = cache.create(b"a cart of some length", anonymous()).unwrap();
+        let with = SignIn::default().data(made.version, data);
+        let issued = cache.sign_in(&made.id, "ada", with).unwrap();
+        let mut buffer = BytesMut::new();
+        assert!(cache.load(&made.id, &mut buffer).is_none(), "nothing of it under the old id");
+        let record = cache.load(&issued.id, &mut buffer).unwrap();
+        assert!(record.is_authenticated() && buffer == data);
+        assert_eq!(record.version, issued.version);
+        assert!(issued.version > made.version, "it was saved");
+        assert!(cache.save(&issued.id, issued.version, b"more").is_ok());
+        cache.validate();
+    }
+    assert_eq!(cache.user_sessions("ada").len(), 3);
+}
+
+#[test]
+fn life_5_a_sign_in_with_data_is_refused_where_somebody_saved() {
+    let cache = builder().build().unwrap();
+    let made = cache.create(b"old", anonymous()).unwrap();
+    cache.save(&made.id, made.version, b"saved").unwrap();
+    let with = SignIn::default().data(made.version, b"lost update");
+    assert_eq!(cache.sign_in(&made.id, "ada", with).err(), Some(Error::Conflict));
+    let mut buffer = BytesMut::new();
+    let record = cache.load(&made.id, &mut buffer).unwrap();
+    assert!(!record.is_authenticated() && &buffer[..] == b"saved");
+    assert!(cache.user_sessions("ada").is_empty());
+    assert_eq!(cache.stats().conflicts, 1);
+    cache.validate();
+}
+
+#[test]
+fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
+    let cache = builder().max_session_size(1 << 10).build().unwrap();
+    let made = cache.create(b"old", anonymous()).unwrap();
+    let long = vec![0; (1 << 10) + 1];
+    let refused = cache.sign_in(&made.id, "ada", SignIn::default().data(made.version, &long));
+    assert_eq!(refused.err(), Some(Error::TooLarge { len: long.len(), limit: 1 << 10 }));
+    let mut buffer = BytesMut::new();
+    assert!(cache.load(&made.id, &mut buffer).is_some_and(|record| !record.is_authenticated()));
+    assert_eq!(cache.stats().signed_in, 0);
+}
+
+#[test]
+fn a_session_has_a_user_from_the_start() {
+    let cache = builder().build().unwrap();
+    let made = cache.create(b"data", ada()).unwrap();
+    let header = format!("__Host-session={}", made.token.as_str());
+    let mut buffer = BytesMut::new();
+    let record = cache.open([header.as_bytes()], &mut buffer).unwrap();
+    assert_eq!(
+        (&buffer[..], record.version, record.assurance_level),
+        (&b"data"[..], made.version, 2)
+    );
+    assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
+    let [device] = &cache.user_sessions("ada")[..] else { panic!("there is one") };
+    assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));
+    let stats = cache.stats();
+    assert_eq!((stats.created, stats.signed_in, cache.len()), (1, 1, 1));
+    assert_eq!(events(&cache), [EventKind::Created, EventKind::SignedIn]);
+    assert_eq!(cache.end_user_sessions("ada", None), 1);
+    cache.validate();
+}
+
+#[test]
+fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
+    let cache = builder()
+        .max_sessions_per_user(2)
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap();
+    let nobody = anonymous().user("", SignIn::default());
+    assert_eq!(cache.create(b"", nobody).err(), Some(Error::EmptyUser));
+    let label = "a".repeat(49);
+    let long = anonymous().user("ada", SignIn::default().label(&label));
+    assert_eq!(cache.create(b"", long).err(), Some(Error::LabelTooLong { len: 49, limit: 48 }));
+    for _ in 0..2 {
+        cache.create(b"", ada()).unwrap();
+    }
+    assert_eq!(cache.create(b"", ada()).err(), Some(Error::TooManySessions));
+    assert_eq!((cache.len(), cache.stats().created), (2, 2));
+
+    let cache = builder().max_sessions_per_user(2).build().unwrap();
+    for _ in 0..5 {
+        cache.create(b"", ada()).unwrap();
+    }
+    assert_eq!((cache.user_sessions("ada").len(), cache.len()), (2, 2));
+    cache.validate();
+}
+
+#[test]
+fn a_user_from_the_start_has_the_timeouts_of_both() {
+    let clock = sessile::Clock::manual();
+    let cache = builder().clock(clock.clone()).build().unwrap();
+    let [short, long] = [60, 600].map(Duration::from_secs);
+    let idle = Timeouts::default().idle_timeout(short);
+    let with = SignIn::default().timeouts(Timeouts::default().lifetime(long));
+    let new = anonymous().timeouts(idle).user("ada", with);
+    let mut buffer = BytesMut::new();
+    let expires_in =
+        |id, buffer: &mut BytesMut| cache.load(id, buffer).map(|record| record.expires_in());
+    let made = cache.create(b"", new).unwrap();
+    assert_eq!(expires_in(&made.id, &mut buffer), Some(short));
+    for _ in 0..11 {
+        clock.advance(Duration::from_secs(50));
+        assert!(expires_in(&made.id, &mut buffer).is_some());
+    }
+    clock.advance(Duration::from_secs(50));
+    assert_eq!(expires_in(&made.id, &mut buffer), None, "the lifetime is over");
+}
+
+#[test]
+fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
+    let cache = builder().build().unwrap();
+    let users: Vec<String> = (0..20_000).map(|user| format!("user {user}")).collect();
+    for user in &users {
+        cache.create(&[0; 256], anonymous().user(user, SignIn::default())).unwrap();
+    }
+    assert!(cache.stats().evicted.authenticated > 0, "it was full");
+    let largest = vec![0; cache.max_session_size()];
+    assert!(cache.create(&largest, ada()).is_ok());
+    cache.validate();
+}

@@ -1,0 +1,218 @@
+//! What has ended, or was rotated away, is read by no thread from that moment on. No test here sleeps or
+//! looks at a clock: the order is that of a flag which is set after a verb has returned, and read
+//! before another is called.
+
+use std::{
+    hint,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    thread,
+};
+
+use crate::support::{PLAINLY, builder, cache, create, data, field, is_long, opens, sign_in};
+use bytes::BytesMut;
+use sessile::{Clock, Error, Grace, IssuedSession, SessionCache, internals::cookie::Parts};
+
+fn sharded() -> SessionCache {
+    builder(&Clock::manual()).memory(8 << 20).shards(8).build().unwrap()
+}
+
+/// Readers of one session, some by its token and some by its id, while `change` is called once. No read
+/// that begins after `change` has returned may succeed; gives what `change` gave, and how many reads
+/// before that did.
+fn race<R>(
+    cache: &SessionCache,
+    made: &IssuedSession,
+    readers: usize,
+    change: impl FnOnce() -> R,
+) -> (R, usize) {
+    let (done, hits, calls) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let header = field(cache, made.token.as_str());
+    let read = |by_id: bool| {
+        let mut buffer = BytesMut::with_capacity(64);
+        let mut after = 0;
+        while after < 3 {
+            let was_done = done.load(SeqCst);
+            let found = match by_id {
+                true => cache.load(&made.id, &mut buffer),
+                false => cache.open([&header[..]], &mut buffer),
+            };
+            assert!(!(was_done && found.is_some()), "read after it was gone");
+            assert!(found.is_none() || &buffer[..] == b"the data", "what was written");
+            hits.fetch_add(usize::from(found.is_some()), SeqCst);
+            calls.fetch_add(1, SeqCst);
+            after += usize::from(was_done);
+        }
+    };
+    let answer = thread::scope(|scope| {
+        for reader in 0..readers {
+            scope.spawn(move || read(reader % 4 == 0));
+        }
+        // Until all have begun.
+        while calls.load(SeqCst) < readers {
+            hint::spin_loop();
+            thread::yield_now();
+        }
+        let answer = change();
+        done.store(true, SeqCst);
+        answer
+    });
+    (answer, hits.load(SeqCst))
+}
+
+fn rounds() -> usize {
+    if is_long() { 2_000 } else { 40 }
+}
+
+#[test]
+fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
+    let (cache, _clock) = cache();
+    for _ in 0..rounds() {
+        let made = create(&cache, b"the data");
+        let (rotated, hits) =
+            race(&cache, &made, 64, || cache.rotate(&made.id, Grace::NONE).unwrap());
+        assert!(hits > 0, "they read while they could");
+        assert!(!opens(&cache, &made.token));
+        assert_ne!(rotated.token, made.token);
+        assert_eq!(data(&cache, &rotated.id).unwrap(), b"the data");
+        assert!(opens(&cache, &rotated.token));
+        assert!(cache.end(&rotated.id));
+    }
+    cache.validate();
+}
+
+#[test]
+fn life_1_the_old_token_opens_nothing_once_sign_in_has_returned() {
+    let cache = sharded();
+    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
+    let mut crossed = 0;
+    for round in 0..rounds() {
+        let made = create(&cache, b"the data");
+        let user = format!("user {round}");
+        let (signed_in, _) = race(&cache, &made, 64, || sign_in(&cache, &made.id, &user));
+        assert!(!opens(&cache, &made.token));
+        assert_eq!(data(&cache, &signed_in.id).unwrap(), b"the data");
+        crossed += usize::from(home(&made) != home(&signed_in));
+    }
+    assert!(crossed > rounds() / 2, "from one shard to another");
+    cache.validate();
+}
+
+#[test]
+fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
+    let cache = sharded();
+    for round in 0..rounds() * 10 {
+        let made = create(&cache, b"the data");
+        let user = format!("user {round}");
+        let (one, two) = thread::scope(|scope| {
+            let one = scope.spawn(|| cache.rotate(&made.id, Grace::NONE));
+            let two = scope.spawn(|| match round % 2 {
+                0 => cache.rotate(&made.id, Grace::NONE),
+                _ => cache.sign_in(&made.id, &user, PLAINLY),
+            });
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        let [won, lost] = if one.is_ok() { [one, two] } else { [two, one] };
+        assert_eq!(lost.err(), Some(Error::Gone));
+        assert!(opens(&cache, &won.unwrap().token));
+    }
+    assert_eq!(cache.len(), rounds() * 10, "none was doubled");
+    cache.validate();
+}
+
+#[test]
+fn life_3_no_save_brings_a_session_back_that_another_thread_ended() {
+    let cache = sharded();
+    for _ in 0..rounds() {
+        let made = create(&cache, b"the data");
+        let (done, saved) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let load_and_save = || {
+            let mut buffer = BytesMut::with_capacity(64);
+            loop {
+                let was_done = done.load(SeqCst);
+                let Some(record) = cache.load(&made.id, &mut buffer) else { return };
+                assert!(!was_done, "loaded after its end");
+                match cache.save(&made.id, record.version, b"the data, again") {
+                    Ok(_) => saved.fetch_add(1, SeqCst),
+                    Err(Error::Conflict | Error::Gone) => 0,
+                    Err(other) => panic!("{other}"),
+                };
+            }
+        };
+        thread::scope(|scope| {
+            (0..3).for_each(|_| drop(scope.spawn(load_and_save)));
+            while saved.load(SeqCst) < 3 {
+                thread::yield_now();
+            }
+            assert!(cache.end(&made.id));
+            done.store(true, SeqCst);
+        });
+        assert!(data(&cache, &made.id).is_none());
+        assert!(cache.is_empty());
+    }
+    cache.validate();
+}
+
+#[test]
+fn term_1_no_thread_reads_a_session_once_end_has_returned() {
+    let cache = sharded();
+    for _ in 0..rounds() {
+        let made = create(&cache, b"the data");
+        let (was_there, hits) = race(&cache, &made, 16, || cache.end(&made.id));
+        assert!(was_there && hits > 0);
+    }
+    assert_eq!((cache.len(), cache.stats().ended as usize), (0, rounds()));
+    cache.validate();
+}
+
+#[test]
+fn term_1_an_end_by_the_old_id_is_an_end_of_the_new_one() {
+    let cache = sharded();
+    for round in 0..rounds() {
+        let first = create(&cache, b"the data");
+        let made = match round % 2 {
+            0 => cache.rotate(&first.id, Grace::NONE).unwrap(),
+            _ => sign_in(&cache, &first.id, &format!("user {round}")),
+        };
+        let (was_there, _) = race(&cache, &made, 16, || cache.end(&first.id));
+        assert!(was_there);
+    }
+    assert!(cache.is_empty());
+    cache.validate();
+}
+
+#[test]
+fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
+    let cache = sharded();
+    for round in 0..rounds() * 10 {
+        let made = create(&cache, b"the data");
+        let user = format!("user {round}");
+        let (moved, ended) = thread::scope(|scope| {
+            let moved = scope.spawn(|| match round % 2 {
+                0 => cache.rotate(&made.id, Grace::NONE),
+                _ => cache.sign_in(&made.id, &user, PLAINLY),
+            });
+            let ended = scope.spawn(|| cache.end(&made.id));
+            (moved.join().unwrap(), ended.join().unwrap())
+        });
+        assert!(ended, "there was one all the time");
+        assert!(!opens(&cache, &made.token));
+        assert!(!moved.is_ok_and(|moved| opens(&cache, &moved.token)));
+        assert!(cache.is_empty());
+    }
+    cache.validate();
+}
+
+#[test]
+fn term_1_of_many_that_end_a_session_one_is_told_that_it_did() {
+    let cache = sharded();
+    for _ in 0..rounds() {
+        let made = create(&cache, b"the data");
+        let ends = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| ends.fetch_add(usize::from(cache.end(&made.id)), SeqCst));
+            }
+        });
+        assert_eq!(ends.into_inner(), 1);
+    }
+}

@@ -1,0 +1,107 @@
+//! Data that is gone is gone from memory too: ended, overwritten, moved or left to a newcomer.
+
+use crate::support::{PLAINLY, cache, create, sign_in};
+use sessile::{SessionCache, internals::region::WORD};
+
+const MARK: u64 = 0x6d61_726b_6564_2121;
+
+/// So many marked words of data.
+fn marked(words: usize) -> Vec<u8> {
+    MARK.to_le_bytes().repeat(words)
+}
+
+fn marks(cache: &SessionCache) -> usize {
+    cache.count(MARK)
+}
+
+#[test]
+fn term_8_an_end_leaves_nothing() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, &marked(100));
+    assert_eq!(marks(&cache), 100, "the test sees what is there");
+    cache.end(&made.id);
+    assert_eq!(marks(&cache), 0);
+}
+
+#[test]
+fn term_8_a_shorter_save_leaves_nothing_behind_it() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, &marked(1_024));
+    for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
+        cache.save(&made.id, version as u32 + 1, &marked(words)).unwrap();
+        assert_eq!(marks(&cache), words);
+    }
+}
+
+#[test]
+fn term_8_a_longer_save_leaves_nothing_where_it_was() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, &marked(10));
+    create(&cache, b"so that there is no room behind it");
+    cache.save(&made.id, 1, &marked(500)).unwrap();
+    assert_eq!(marks(&cache), 500);
+}
+
+#[test]
+fn term_8_a_sign_in_leaves_nothing_under_the_old_id() {
+    let (cache, _clock) = cache();
+    let made = create(&cache, &marked(64));
+    sign_in(&cache, &made.id, "ada");
+    assert_eq!(marks(&cache), 64);
+}
+
+#[test]
+fn term_8_an_end_leaves_no_label() {
+    let (cache, _clock) = cache();
+    let label = String::from_utf8(marked(6)).unwrap();
+    for way in 0..4 {
+        let made = create(&cache, &marked(20));
+        let with = PLAINLY.label(&label);
+        let mut made = cache.sign_in(&made.id, "ada", with).unwrap();
+        assert_eq!(marks(&cache), 26, "the test sees what is there");
+        match way {
+            0 => assert!(cache.end(&made.id)),
+            1 => assert_eq!(cache.end_user_sessions("ada", None), 1),
+            2 => assert!(cache.end_by_handle(&cache.user_sessions("ada")[0].handle)),
+            _ => {
+                made = sign_in(&cache, &made.id, "grace");
+                assert_eq!(marks(&cache), 20);
+                assert!(cache.end(&made.id));
+            }
+        }
+        assert_eq!(marks(&cache), 0);
+    }
+}
+
+#[test]
+fn term_8_one_that_goes_for_another_leaves_nothing() {
+    for words in [0, 1, 3, 32] {
+        let (cache, _clock) = cache();
+        create(&cache, &marked(words));
+        while cache.stats().evicted.probation == 0 {
+            create(&cache, &vec![1; words * WORD]);
+        }
+        assert_eq!(marks(&cache), 0, "the first came first");
+    }
+}
+
+#[test]
+fn term_8_what_is_moved_leaves_nothing_where_it_was() {
+    let (cache, _clock) = cache();
+    let mut live = Vec::new();
+    while cache.stats().evicted.probation == 0 {
+        live.push(create(&cache, &marked(live.len() % 90)));
+    }
+    for made in live.iter().step_by(2) {
+        cache.end(&made.id);
+    }
+    for _ in 0..8 {
+        create(&cache, &[1; 16 << 10]);
+    }
+    assert!(cache.stats().compactions > 0, "some were moved");
+    cache.validate();
+    for made in &live {
+        cache.end(&made.id);
+    }
+    assert_eq!(marks(&cache), 0);
+}
