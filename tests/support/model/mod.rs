@@ -358,7 +358,7 @@ impl Pair {
         let answer = self.cache.end_if_unchanged(&id, version);
         match answer {
             Ok(()) => {
-                self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)])
+                self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]);
             }
             Err(Error::Conflict) => self.expect(Along::Nothing, &[(EventKind::Conflict, handle)]),
             Err(error) => {
