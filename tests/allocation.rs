@@ -211,8 +211,9 @@ fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
     assert!(text.contains("sessile_turned_away_total 1\n"));
 }
 
+// PARSE-7: docs/security-checklist.md
 #[test]
-fn parse_7_a_header_of_a_megabyte_allocates_nothing() {
+fn a_header_of_a_megabyte_allocates_nothing() {
     let (cache, _clock) = cache();
     warm(&cache);
     let made = create(&cache, b"data");

@@ -84,7 +84,7 @@ fi
 
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
-    cargo test -p sessile-tower --all-features --test contract life_5_
+    cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
 step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower

@@ -144,8 +144,9 @@ fn assert_tells_nothing(classes: &Classes) {
 }
 
 /// Else the others would say nothing: for what is no token at all, no MAC is computed.
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_the_measurement_tells_what_there_is_to_tell() {
+fn the_measurement_detects_a_known_leak() {
     let cache = cache(true);
     let pair = |live: Parts| {
         let forged = wrong_at(&live, 7);
@@ -159,25 +160,29 @@ fn id_6_the_measurement_tells_what_there_is_to_tell() {
     }
 }
 
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_the_time_of_a_refusal_does_not_tell_where_a_tag_is_wrong() {
+fn the_time_of_a_rejection_is_independent_of_where_the_tag_differs() {
     assert_tells_nothing(&first_or_last_byte(false));
 }
 
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_nor_does_it_where_each_tag_is_verified_first() {
+fn verified_first_the_time_is_independent_of_where_the_tag_differs() {
     assert_tells_nothing(&first_or_last_byte(true));
 }
 
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_verified_first_it_does_not_tell_whether_an_id_is_live() {
+fn verified_first_the_time_is_independent_of_whether_the_id_is_live() {
     assert_tells_nothing(&unknown_or_known_id());
 }
 
 /// Every class comes to one answer by one way: the whole MAC, one refusal counted, nothing allocated, nobody's
 /// session touched.
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_a_wrong_tag_is_refused_the_same_way_wherever_it_is_wrong() {
+fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
     let all = [first_or_last_byte(false), first_or_last_byte(true), unknown_or_known_id()];
     for Classes { cache, tokens } in all {
         let mut buffer = BytesMut::with_capacity(64);
@@ -204,8 +209,9 @@ fn id_6_a_wrong_tag_is_refused_the_same_way_wherever_it_is_wrong() {
 }
 
 /// Each bit of a tag alone is enough to refuse it, and none that is right is of any use.
+// ID-6: docs/security-checklist.md
 #[test]
-fn id_6_the_whole_tag_counts() {
+fn the_whole_tag_counts() {
     for verify_first in [false, true] {
         let cache = cache(verify_first);
         let right = live(&cache);

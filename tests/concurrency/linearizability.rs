@@ -11,8 +11,9 @@ use crate::recorder::Recorder;
 use crate::support::{HOUR, Random, builder};
 use sessile::Clock;
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_what_threads_did_at_once_they_could_have_done_one_by_one() {
+fn concurrent_operations_are_linearizable() {
     let wanted = env::var("SESSILE_HISTORY_CALLS").ok().and_then(|text| text.parse().ok());
     let wanted = wanted.unwrap_or(100_000);
     let clock = Clock::manual();

@@ -41,8 +41,9 @@ const SCRIPTS: [&[Step]; 5] = [
     &[Step::Save, Step::Rotate, Step::SignIn, Step::Save],
 ];
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_of_a_million_sessions_that_were_ended_while_others_used_them_none_comes_back() {
+fn no_session_ended_while_in_use_comes_back() {
     race(980_000, 1);
     // Three threads seldom find three cores.
     race(20_000, 2);

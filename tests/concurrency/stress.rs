@@ -64,8 +64,9 @@ const THREADS: u64 = 6;
 const USERS: usize = 40;
 const MOST_SESSIONS: usize = 4;
 
+// TERM-1, TERM-5, LIFE-5, LIFE-7: docs/security-checklist.md
 #[test]
-fn term_1_term_5_life_5_and_life_7_hold_under_many_threads() {
+fn the_guarantees_hold_under_many_threads() {
     hold_under_many_threads(false);
 }
 

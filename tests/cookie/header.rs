@@ -21,8 +21,9 @@ fn values<'h>(field: &'h [u8], name: &'h [u8]) -> Vec<&'h [u8]> {
     candidates(field, name).collect()
 }
 
+// PARSE-1: docs/security-checklist.md
 #[test]
-fn parse_1_the_oracle_gives_every_case_s_expectation() {
+fn the_oracle_gives_every_case_s_expectation() {
     for case in header_cases() {
         let pairs = oracle::pairs(&case.field);
         let expect: Vec<_> = case.expect.iter().map(|(n, v)| (&n[..], &v[..])).collect();
@@ -30,8 +31,9 @@ fn parse_1_the_oracle_gives_every_case_s_expectation() {
     }
 }
 
+// PARSE-1: docs/security-checklist.md
 #[test]
-fn parse_1_candidates_equal_the_oracle_for_every_name_of_every_case() {
+fn candidates_equal_the_oracle_for_every_name_of_every_case() {
     for case in header_cases() {
         let mut names: Vec<&[u8]> = case.expect.iter().map(|(name, _)| &name[..]).collect();
         names.push(NAME.as_bytes());
@@ -47,8 +49,9 @@ fn parse_1_candidates_equal_the_oracle_for_every_name_of_every_case() {
     }
 }
 
+// PARSE-1: docs/security-checklist.md
 #[test]
-fn parse_1_names_that_no_pair_can_have_are_not_found() {
+fn names_that_no_pair_can_have_are_not_found() {
     let field = b"=x; ==y; a=b=c; ; a =d; b;=a=b; b; =e";
     for name in [&b""[..], b"=", b"a=b", b";", b"a=", b"a ", b" a", b"\ta", b"b;", b"; a"] {
         assert_eq!(oracle::values(field, name), [&b""[..]; 0]);
@@ -58,16 +61,18 @@ fn parse_1_names_that_no_pair_can_have_are_not_found() {
     assert_eq!(values(field, b"a"), [&b"b=c"[..], b"d"]);
 }
 
+// PARSE-1: docs/security-checklist.md
 #[test]
-fn parse_1_an_iterator_that_ended_stays_ended() {
+fn an_iterator_that_ended_stays_ended() {
     let reader = Reader::new("a");
     let mut found = reader.candidates(b"a=1; ab=2");
     assert_eq!(found.next(), Some(&b"1"[..]));
     assert!((0..3).all(|_| found.next().is_none()));
 }
 
+// PARSE-2: docs/security-checklist.md
 #[test]
-fn parse_2_forged_prefixes_are_never_the_session_s_name() {
+fn forged_prefixes_are_never_the_session_s_name() {
     let mut cases = 0;
     for case in header_cases().iter().filter(|case| case.has_tag("prefix")) {
         let found = values(&case.field, b"__Host-sid");
@@ -77,8 +82,9 @@ fn parse_2_forged_prefixes_are_never_the_session_s_name() {
     assert!(cases >= 15, "{cases} cases");
 }
 
+// PARSE-2: docs/security-checklist.md
 #[test]
-fn parse_2_only_spaces_and_tabs_are_trimmed_and_no_case_is_folded() {
+fn only_spaces_and_tabs_are_trimmed_and_no_case_is_folded() {
     for byte in (0..=255).filter(|byte| !b" \t;=".contains(byte)) {
         let around = [&[byte][..], b"id=1; ", &[byte], b" id=2; id", &[byte], b"=3"].concat();
         assert_eq!(values(&around, b"id"), [&b""[..]; 0], "{byte:#04x}");
@@ -87,8 +93,9 @@ fn parse_2_only_spaces_and_tabs_are_trimmed_and_no_case_is_folded() {
     }
 }
 
+// PARSE-3: docs/security-checklist.md
 #[test]
-fn parse_3_nameless_pairs_never_become_a_name() {
+fn nameless_pairs_never_become_a_name() {
     let mut cases = 0;
     for case in header_cases().iter().filter(|case| case.has_tag("nameless")) {
         assert_eq!(values(&case.field, b"__Host-sid"), [b"good"], "{}", case.id);
@@ -98,8 +105,9 @@ fn parse_3_nameless_pairs_never_become_a_name() {
     assert_eq!(values(b"=id=1; ==id=2; = id=3; id; ;id", b"id"), [&b""[..]; 0]);
 }
 
+// PARSE-4: docs/security-checklist.md
 #[test]
-fn parse_4_quotes_never_protect_a_semicolon() {
+fn quotes_never_protect_a_semicolon() {
     let mut cases = 0;
     for case in header_cases().iter().filter(|case| case.has_tag("sandwich")) {
         for (name, value) in &case.expect {
@@ -112,8 +120,9 @@ fn parse_4_quotes_never_protect_a_semicolon() {
     assert_eq!(values(field, b"id"), [&b"1"[..], b"\"2\""], "and values are not unquoted");
 }
 
+// PARSE-5: docs/security-checklist.md
 #[test]
-fn parse_5_every_split_into_several_fields_gives_the_same() {
+fn every_split_into_several_fields_gives_the_same() {
     for case in header_cases() {
         let mut names: Vec<&[u8]> = case.expect.iter().map(|(name, _)| &name[..]).take(8).collect();
         names.extend([b"__Host-sid", NAME.as_bytes()]);
@@ -151,8 +160,9 @@ fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
     in_two.chain([split(&|_| true)]).collect()
 }
 
+// PARSE-6: docs/security-checklist.md
 #[test]
-fn parse_6_the_order_of_candidates_does_not_decide() {
+fn the_order_of_candidates_does_not_decide() {
     let ring = KeyRing::generate().unwrap();
     let keys = Keys::new(&ring, NAME).unwrap();
     let good = keys.sign(7, [9; 16]).encode();
@@ -170,8 +180,9 @@ fn parse_6_the_order_of_candidates_does_not_decide() {
     assert_eq!(seen, 24);
 }
 
+// PARSE-6: docs/security-checklist.md
 #[test]
-fn parse_6_permuted_pairs_give_the_same_candidates() {
+fn permuted_pairs_give_the_same_candidates() {
     let mut cases = 0;
     for case in header_cases().iter().filter(|case| case.has_tag("dup")) {
         let mut sorted = values(&case.field, b"__Host-sid");
@@ -202,8 +213,9 @@ fn permutations(len: usize) -> Vec<Vec<usize>> {
     shorter.iter().flat_map(|order| (0..len).map(|at| with_last(order, at))).collect()
 }
 
+// PARSE-7: docs/security-checklist.md
 #[test]
-fn parse_7_a_megabyte_of_hostile_bytes_is_read_like_any_other() {
+fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
     let megabyte = |piece: &str| piece.repeat((1 << 20) / piece.len());
     let good = format!("; {NAME}=good; x=y");
     // The name everywhere but as a name; blanks that are looked at again and again if the reader is
@@ -222,8 +234,9 @@ fn parse_7_a_megabyte_of_hostile_bytes_is_read_like_any_other() {
     assert_eq!(values(blanks.as_bytes(), NAME.as_bytes()), [b"v"]);
 }
 
+// PARSE-8: docs/security-checklist.md
 #[test]
-fn parse_8_damage_to_one_pair_never_costs_another() {
+fn damage_to_one_pair_never_costs_another() {
     let mut cases = 0;
     for case in header_cases().iter().filter(|case| case.has_tag("availability")) {
         assert!(values(&case.field, b"__Host-sid").contains(&&b"good"[..]), "{}", case.id);
@@ -232,8 +245,9 @@ fn parse_8_damage_to_one_pair_never_costs_another() {
     assert!(cases >= 3, "{cases} cases");
 }
 
+// PARSE-8: docs/security-checklist.md
 #[test]
-fn parse_8_no_byte_in_another_pair_costs_the_session() {
+fn no_byte_in_another_pair_costs_the_session() {
     for byte in (0..=255).filter(|byte| *byte != b';') {
         let junk: &[u8] = &[byte, b'"', byte, b'=', byte];
         for junk in [junk, &junk[..3], &junk[3..]] {
@@ -259,30 +273,34 @@ fn hostile_field() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    // PARSE-1: docs/security-checklist.md
     #[test]
-    fn parse_1_any_bytes_read_as_the_oracle_reads_them(
+    fn any_bytes_read_as_the_oracle_reads_them(
         field in collection::vec(any::<u8>(), 0..300),
     ) {
         crate::fuzz_cookie::header(&field);
     }
 
+    // PARSE-1: docs/security-checklist.md
     #[test]
-    fn parse_1_any_arrangement_of_names_and_signs_reads_as_the_oracle_reads_it(
+    fn any_arrangement_of_names_and_signs_reads_as_the_oracle_reads_it(
         field in hostile_field(),
     ) {
         crate::fuzz_cookie::header(&field);
     }
 
+    // PARSE-1: docs/security-checklist.md
     #[test]
-    fn parse_1_any_name_is_found_as_the_oracle_finds_it(
+    fn any_name_is_found_as_the_oracle_finds_it(
         field in hostile_field(),
         name in collection::vec(prop_oneof![Just(b'a'), Just(b' '), Just(b'='), any::<u8>()], 0..4),
     ) {
         prop_assert_eq!(values(&field, &name), oracle::values(&field, &name));
     }
 
+    // ID-5: docs/security-checklist.md
     #[test]
-    fn id_5_any_bytes_parse_as_a_token_only_if_they_are_one(
+    fn any_bytes_parse_as_a_token_only_if_they_are_one(
         value in prop_oneof![
             collection::vec(any::<u8>(), 0..100),
             collection::vec(any::<u8>(), 48),

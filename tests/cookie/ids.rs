@@ -16,8 +16,9 @@ use sessile::{
     internals::cookie::{Keys, Parts},
 };
 
+// ID-1: docs/security-checklist.md
 #[test]
-fn id_1_ids_never_repeat_and_every_bit_is_a_coin() {
+fn ids_never_repeat_and_every_bit_is_random() {
     let number = if is_long() { 10_000_000 } else { 1_000_000 };
     let cache = SessionCache::builder().memory(8 << 20).shards(4).keys(ring(&[1]));
     let cache = cache.clock(Clock::manual()).build().unwrap();
@@ -35,8 +36,9 @@ fn id_1_ids_never_repeat_and_every_bit_is_a_coin() {
     assert_eq!(counts.flaw(), None);
 }
 
+// ID-1: docs/security-checklist.md
 #[test]
-fn id_1_a_flaw_would_be_seen() {
+fn the_test_of_randomness_finds_a_flaw() {
     let mut random = Random::new();
     let mut draw = || [random.next(), random.next()].map(u64::to_le_bytes);
     let drawn: Vec<[u8; 16]> =
@@ -132,8 +134,9 @@ fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
     bytes.iter_mut().zip(value.iter().cycle()).for_each(|(byte, from)| *byte = *from);
 }
 
+// ID-2: docs/security-checklist.md
 #[test]
-fn id_2_a_repeated_id_never_overwrites_one_in_use() {
+fn a_repeated_id_never_overwrites_one_in_use() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let (clock, entropy) = (Clock::manual(), |bytes: &mut [u8]| {
         six_times_each(&DRAWN, bytes);
@@ -159,8 +162,9 @@ fn id_2_a_repeated_id_never_overwrites_one_in_use() {
     assert!(made.iter().all(|(issued, own)| data(&cache, &issued.id).as_ref() == Some(own)));
 }
 
+// ID-2: docs/security-checklist.md
 #[test]
-fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
+fn concurrent_creates_of_one_id_make_one_session_each() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     for shards in [1, 4] {
         let clock = Clock::manual();
@@ -189,8 +193,9 @@ fn id_2_concurrent_creates_of_one_id_make_one_session_each() {
     }
 }
 
+// ID-2: docs/security-checklist.md
 #[test]
-fn id_2_a_source_that_always_repeats_is_an_error() {
+fn a_source_that_always_repeats_is_an_error() {
     let clock = Clock::manual();
     let stuck = |bytes: &mut [u8]| {
         bytes.fill(7);
@@ -212,8 +217,9 @@ fn id_2_a_source_that_always_repeats_is_an_error() {
     cache.validate();
 }
 
+// ID-2: docs/security-checklist.md
 #[test]
-fn id_2_without_random_bytes_nothing_is_made_or_changed() {
+fn without_random_bytes_nothing_is_created_or_changed() {
     static IS_DRY: AtomicBool = AtomicBool::new(false);
     let clock = Clock::manual();
     let never = |_: &mut [u8]| Err(Error::Entropy);
@@ -232,8 +238,9 @@ fn id_2_without_random_bytes_nothing_is_made_or_changed() {
     assert_eq!(load(&cache, &made.id).unwrap().1, b"kept");
 }
 
+// ID-4: docs/security-checklist.md
 #[test]
-fn id_4_unknown_id_is_never_adopted() {
+fn unknown_id_is_never_adopted() {
     let (cache, _clock) = cache();
     let keys = Keys::new(&ring(&[1]), NAME).unwrap();
     for chosen in [[0; 16], [0xff; 16], *b"chosen by client"] {
@@ -249,8 +256,9 @@ fn id_4_unknown_id_is_never_adopted() {
     assert_eq!(cache.stats().memory.used, 0);
 }
 
+// ID-4: docs/security-checklist.md
 #[test]
-fn id_4_ids_of_another_cache_are_unknown_here() {
+fn ids_of_another_cache_are_unknown_here() {
     let clock = Clock::manual();
     let large = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     let small = builder(&clock).build().unwrap();
@@ -266,8 +274,9 @@ fn id_4_ids_of_another_cache_are_unknown_here() {
     assert!(homes.iter().all(|made| opens(&large, &made.token)));
 }
 
+// ID-4: docs/security-checklist.md
 #[test]
-fn id_4_after_a_restart_no_old_token_makes_a_session() {
+fn after_a_restart_no_old_token_makes_a_session() {
     let (before, _clock) = cache();
     let old = create(&before, b"of the last run");
     let (after, _clock) = cache();
@@ -275,8 +284,9 @@ fn id_4_after_a_restart_no_old_token_makes_a_session() {
     assert!(after.is_empty());
 }
 
+// ID-5: docs/security-checklist.md
 #[test]
-fn id_5_no_other_spelling_opens_a_session() {
+fn no_other_encoding_of_a_token_opens_a_session() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"mine");
     let token = made.token.as_str().as_bytes();
@@ -313,8 +323,9 @@ fn id_5_no_other_spelling_opens_a_session() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if is_long() { 100_000 } else { 2_000 }))]
 
+    // ID-5: docs/security-checklist.md
     #[test]
-    fn id_5_hostile_values_are_refused_and_change_nothing(
+    fn hostile_values_are_rejected_and_change_nothing(
         value in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             proptest::collection::vec(any::<u8>(), 48),

@@ -6,8 +6,9 @@ use sessile::{
     internals::cookie::{Keys, Parts, mac},
 };
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_the_first_key_signs_and_all_verify() {
+fn the_first_key_signs_and_all_verify() {
     let tokens = [1, 2, 3].map(|number| keys(&[number]).sign(7, ID));
     let ring = keys(&[2, 1]);
     assert_eq!(ring.sign(7, ID), tokens[1]);
@@ -15,8 +16,9 @@ fn sign_5_the_first_key_signs_and_all_verify() {
     assert_eq!(tokens.map(|token| ring.is_valid(token.key)), [true, true, false]);
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_a_rotation_signs_nobody_out_until_the_old_key_is_retired() {
+fn key_rotation_signs_no_user_out_until_the_old_key_is_retired() {
     let running = keys(&[1]);
     let old = running.sign(7, ID);
     // The new key is introduced, so that every server knows it before one signs with it.
@@ -35,8 +37,9 @@ fn sign_5_a_rotation_signs_nobody_out_until_the_old_key_is_retired() {
     assert!(running.verify(&old) && running.is_valid(old.key));
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_only_the_ring_s_numbers_are_valid() {
+fn only_the_ring_s_numbers_are_valid() {
     // Those at the ends of the bitmap's words.
     let ends = [0, 63, 64, 127, 128, 191, 192, 255];
     let with_number = |wanted| (0..).find(|key| number(*key) == wanted);
@@ -55,8 +58,9 @@ fn namesakes() -> (u64, u64) {
     (1, second.expect("one in 256 has that number"))
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_two_keys_with_one_number_are_refused() {
+fn two_keys_with_one_number_are_refused() {
     let (one, two) = namesakes();
     let pair = ring(&[3, one, two]);
     let expected = KeyError::SameNumber { position: 3, first: 2 };
@@ -66,8 +70,9 @@ fn sign_5_two_keys_with_one_number_are_refused() {
     assert!(Keys::new(&pair, "sid").is_ok(), "the number depends on the cookie's name");
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_a_retired_key_s_number_is_never_given_to_another() {
+fn a_retired_key_s_number_is_never_given_to_another() {
     let (one, two) = namesakes();
     let since_the_start = keys(&[one]);
     let since_a_rotation = keys(&[5]);
@@ -89,8 +94,9 @@ fn sign_5_a_retired_key_s_number_is_never_given_to_another() {
 }
 
 /// Not even if the first key made the tag over that number, which it never does.
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_a_number_that_no_key_has_is_refused_whatever_the_tag() {
+fn a_number_that_no_key_has_is_refused_whatever_the_tag() {
     let running = keys(&[1]);
     let good = running.sign(7, ID);
     let secret = mac_key(1);
@@ -111,8 +117,9 @@ fn mac_key(number: u64) -> [u8; 32] {
     mac(&extracted, &[&info[..], &[1]].concat())
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_many_threads_sign_and_verify_while_the_ring_changes() {
+fn many_threads_sign_and_verify_while_the_ring_changes() {
     let running = keys(&[1, 2]);
     let kept = keys(&[2]).sign(7, ID);
     std::thread::scope(|scope| {

@@ -17,8 +17,9 @@ fn refusal(keys: &[&[u8]]) -> KeyError {
 mod hmac_vectors {
     use super::*;
 
+    // SIGN-7: docs/security-checklist.md
     #[test]
-    fn sign_7_all_wycheproof_cases() {
+    fn all_wycheproof_cases() {
         let file = read("wycheproof/hmac_sha256_test.json");
         let (mut valid, mut invalid) = (0, 0);
         for group in array(&file["testGroups"]) {
@@ -37,8 +38,9 @@ mod hmac_vectors {
         assert!(valid > 50 && invalid > 50, "{valid} valid, {invalid} invalid");
     }
 
+    // SIGN-7: docs/security-checklist.md
     #[test]
-    fn sign_7_all_rfc_4231_cases() {
+    fn all_rfc_4231_cases() {
         let file = read("rfc4231.json");
         assert_eq!(array(&file["cases"]).len(), 6);
         for case in array(&file["cases"]) {
@@ -48,8 +50,9 @@ mod hmac_vectors {
     }
 
     /// RFC 4231, test case 5: a tag truncated to 128 bits.
+    // SIGN-7: docs/security-checklist.md
     #[test]
-    fn sign_7_the_truncated_case_of_rfc_4231() {
+    fn the_truncated_case_of_rfc_4231() {
         let tag = mac(&[0x0c; 20], b"Test With Truncation");
         assert_eq!(tag[..16], hex("a3b6167473100ee06e0c796c2955552b"));
     }
@@ -58,8 +61,9 @@ mod hmac_vectors {
 mod refusals {
     use super::*;
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_no_key_and_empty_and_short_ones_are_refused() {
+    fn no_key_and_empty_and_short_ones_are_refused() {
         assert_eq!(refusal(&[]), KeyError::NoKey);
         assert_eq!(refusal(&[b""]), KeyError::Short { position: 1, len: 0 });
         let long = key(1);
@@ -73,14 +77,16 @@ mod refusals {
         }
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_a_key_given_twice_is_refused() {
+    fn a_key_given_twice_is_refused() {
         let (one, two) = (key(1), key(2));
         assert_eq!(refusal(&[&one, &two, &one]), KeyError::Repeated { position: 3, first: 1 });
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_more_than_sixteen_keys_are_refused() {
+    fn more_than_sixteen_keys_are_refused() {
         let many: Vec<_> = (0..17).map(key).collect();
         let many: Vec<_> = many.iter().map(<[u8; 32]>::as_slice).collect();
         assert!(KeyRing::from_bytes(&many[..16]).is_ok());
@@ -89,8 +95,9 @@ mod refusals {
 
     /// In every form in which somebody may have copied them: as raw text, as base64 of it, as the
     /// bytes that the text spells, and pasted where base64 is read.
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_published_keys_are_refused_in_every_spelling() {
+    fn published_keys_are_refused_in_every_spelling() {
         let texts = [
             ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "FastAPI"),
             ("192B9BDD22AB9ED4D12E236C78AFCB9A393EC15F71BBF5DC987D54727823BCBF", "Flask"),
@@ -141,8 +148,9 @@ mod refusals {
         }
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_the_rust_cookie_crate_s_test_key_is_refused() {
+    fn the_rust_cookie_crate_s_test_key_is_refused() {
         let digits = "59cac87de65ac5f5a6f922a9871f14c55e9afe4f3c1a088ffe18748a5ce19f3c\
                       9d2987811fe2c410c6a886042a01c4183967f193c9b9e90ab4aabb59fc896e6b";
         for key in [hex(digits), digits.into(), digits.to_uppercase().into()] {
@@ -151,8 +159,9 @@ mod refusals {
         }
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_keys_that_follow_a_pattern_are_refused() {
+    fn keys_that_follow_a_pattern_are_refused() {
         let counting: Vec<u8> = (0..64).collect();
         let hex_counting: String = counting.iter().map(|byte| format!("{byte:02x}")).collect();
         let downwards: Vec<u8> = (100..164).rev().collect();
@@ -178,8 +187,9 @@ mod refusals {
         }
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_an_error_says_which_key_what_it_was_and_what_it_must_be() {
+    fn an_error_says_which_key_what_it_was_and_what_it_must_be() {
         let advice = "; make one with `openssl rand -base64 32`";
         let error = refusal(&[&key(1), b"short"]);
         assert_eq!(error.to_string(), format!("key 2 was 5 bytes; it must be 32 or more{advice}"));
@@ -188,8 +198,9 @@ mod refusals {
         assert_eq!(error, format!("{expected}{advice}"));
     }
 
+    // ID-7: docs/security-checklist.md
     #[test]
-    fn id_7_no_error_and_no_debug_output_shows_a_key() {
+    fn no_error_and_no_debug_output_shows_a_key() {
         let secret = "a-string-secret-at-least-256-bits-long";
         let errors = [
             refusal(&[secret.as_bytes()]),
@@ -205,8 +216,9 @@ mod refusals {
         assert_eq!(format!("{token:?}"), "Token(..)");
     }
 
+    // SIGN-3: docs/security-checklist.md
     #[test]
-    fn sign_3_hundreds_of_random_keys_are_let_in_raw_and_as_text() {
+    fn random_keys_are_accepted_raw_and_as_text() {
         for number in 0..500 {
             let key = key(number);
             assert!(KeyRing::from_bytes(&[&key]).is_ok());

@@ -42,8 +42,9 @@ fn candidates(cache: &SessionCache, clock: &Clock) -> (IssuedSession, Vec<String
     (good, bad)
 }
 
+// PARSE-6: docs/security-checklist.md
 #[test]
-fn parse_6_one_good_among_four_is_found_wherever_it_stands() {
+fn one_valid_cookie_among_four_is_found_at_any_position() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let (good, bad) = candidates(&cache, &clock);
@@ -67,8 +68,9 @@ fn parse_6_one_good_among_four_is_found_wherever_it_stands() {
     }
 }
 
+// PARSE-6: docs/security-checklist.md
 #[test]
-fn parse_6_the_fifth_candidate_is_not_looked_at() {
+fn the_fifth_candidate_is_not_looked_at() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let (good, bad) = candidates(&cache, &clock);
@@ -84,8 +86,9 @@ fn parse_6_the_fifth_candidate_is_not_looked_at() {
     }
 }
 
+// PARSE-5: docs/security-checklist.md
 #[test]
-fn parse_5_a_request_may_have_several_fields() {
+fn a_request_may_have_several_fields() {
     let (cache, _clock) = with(false);
     let [first, second] = [create(&cache, b"first"), create(&cache, b"second")];
     let [one, two] = [&first, &second].map(|made| field(&cache, made.token.as_str()));
@@ -101,8 +104,9 @@ fn parse_5_a_request_may_have_several_fields() {
     assert_eq!(data(&[]), None);
 }
 
+// PARSE-8: docs/security-checklist.md
 #[test]
-fn parse_8_damage_in_another_cookie_costs_nothing() {
+fn damage_in_another_cookie_costs_nothing() {
     let (cache, clock) = with(false);
     let made = create(&cache, b"data");
     let good = format!("{NAME}={}", made.token.as_str()).into_bytes();

@@ -16,8 +16,9 @@ fn token() -> Token {
     Parts { key: 2, home: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
 }
 
+// COOK-2: docs/security-checklist.md
 #[test]
-fn cook_2_the_model_browser_agrees_with_every_prefix_case() {
+fn the_model_browser_agrees_with_every_prefix_case() {
     let cases = read("set_cookie_cases.json");
     let cases = array(&cases["prefix_cases"]["cases"]);
     assert_eq!(cases.len(), 13);
@@ -30,8 +31,9 @@ fn cook_2_the_model_browser_agrees_with_every_prefix_case() {
     }
 }
 
+// COOK-3: docs/security-checklist.md
 #[test]
-fn cook_3_the_model_browser_agrees_with_every_storage_case() {
+fn the_model_browser_agrees_with_every_storage_case() {
     let cases = read("set_cookie_cases.json");
     let cases = array(&cases["cases"]);
     assert_eq!(cases.len(), 28);
@@ -45,8 +47,9 @@ fn cook_3_the_model_browser_agrees_with_every_storage_case() {
     }
 }
 
+// COOK-4: docs/security-checklist.md
 #[test]
-fn cook_4_the_model_browser_agrees_with_every_size_case() {
+fn the_model_browser_agrees_with_every_size_case() {
     let cases = read("set_cookie_cases.json");
     let cases = array(&cases["size_limit_cases"]);
     assert_eq!(cases.len(), 9);
@@ -137,8 +140,9 @@ const NAMES: [&str; 9] = [
     "__hOST-hTTP-sid",
 ];
 
+// COOK-2: docs/security-checklist.md
 #[test]
-fn cook_2_the_browser_takes_what_we_send_and_refuses_what_we_refuse() {
+fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
     let (mut taken, mut turned_down) = (0, 0);
     for settings in Settings::every() {
         let mut browser = Browser::new("www.site.example");
@@ -180,8 +184,9 @@ fn comes_back(browser: &Browser, settings: &Settings) {
     assert_eq!(elsewhere, usize::from(settings.path == "/"));
 }
 
+// TERM-6: docs/security-checklist.md
 #[test]
-fn term_6_the_removal_takes_the_cookie_from_the_browser_and_no_other() {
+fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
     for settings in Settings::every() {
         let Ok(cookie) = settings.builder().build() else {
             continue;
@@ -195,8 +200,9 @@ fn term_6_the_removal_takes_the_cookie_from_the_browser_and_no_other() {
     }
 }
 
+// COOK-5: docs/security-checklist.md
 #[test]
-fn cook_5_a_browser_keeps_the_cookie_for_its_life() {
+fn a_browser_keeps_the_cookie_for_its_life() {
     let cookie = SetCookie::builder("sid").max_age(DAY).build().unwrap();
     let mut browser = Browser::new("site.example");
     assert!(browser.receive(cookie.issue(&token()).as_bytes()));
@@ -206,8 +212,9 @@ fn cook_5_a_browser_keeps_the_cookie_for_its_life() {
     assert_eq!(browser.header("/"), b"");
 }
 
+// COOK-5: docs/security-checklist.md
 #[test]
-fn cook_5_the_removal_s_date_is_an_imf_fixdate_with_four_digits_of_year() {
+fn the_removal_s_date_is_an_imf_fixdate_with_four_digits_of_year() {
     let removal = SetCookie::builder("sid").build().unwrap().remove();
     let date = removal.split("; ").find_map(|part| part.strip_prefix("Expires=")).unwrap();
     assert_eq!(date, "Thu, 01 Jan 1970 00:00:00 GMT");

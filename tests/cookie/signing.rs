@@ -59,8 +59,9 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
     others.into_iter().chain(flipped).map(Parts::encode).collect()
 }
 
+// SIGN-1: docs/security-checklist.md
 #[test]
-fn sign_1_a_forged_token_touches_and_counts_nothing_of_the_session() {
+fn a_forged_token_touches_and_counts_nothing_of_the_session() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let made = create(&cache, b"data");
@@ -82,8 +83,9 @@ fn sign_1_a_forged_token_touches_and_counts_nothing_of_the_session() {
     }
 }
 
+// SIGN-1: docs/security-checklist.md
 #[test]
-fn sign_1_a_right_one_does_what_a_forged_one_does_not() {
+fn a_valid_token_touches_and_counts_the_session() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let made = create(&cache, b"data");
@@ -95,8 +97,9 @@ fn sign_1_a_right_one_does_what_a_forged_one_does_not() {
     }
 }
 
+// SIGN-1: docs/security-checklist.md
 #[test]
-fn sign_1_the_tag_of_an_old_id_does_not_open_the_new_one() {
+fn the_tag_of_an_old_id_does_not_open_the_new_one() {
     for verify_first in [false, true] {
         let (cache, _clock) = with(verify_first);
         let first = create(&cache, b"data");
@@ -155,8 +158,9 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     texts.into_iter().map(answer).collect()
 }
 
+// SIGN-1: docs/security-checklist.md
 #[test]
-fn sign_1_verifying_first_changes_no_answer() {
+fn verifying_first_changes_no_answer() {
     let (late, early) = (answers(false), answers(true));
     assert_eq!(late, early);
     let found: Vec<_> = late.iter().filter(|each| each.1).map(|each| each.0).collect();
@@ -166,8 +170,9 @@ fn sign_1_verifying_first_changes_no_answer() {
     assert_eq!([refused.expired, refused.reused], [2, 3]);
 }
 
+// SIGN-4: docs/security-checklist.md
 #[test]
-fn sign_4_a_token_for_another_cookie_name_is_forged() {
+fn a_token_for_another_cookie_name_is_forged() {
     for verify_first in [false, true] {
         let same_id = |bytes: &mut [u8]| {
             bytes.fill(0x3c);
@@ -189,8 +194,9 @@ fn sign_4_a_token_for_another_cookie_name_is_forged() {
     }
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retired() {
+fn key_rotation_keeps_sessions_until_the_old_key_is_retired() {
     for verify_first in [false, true] {
         let clock = Clock::manual();
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
@@ -218,8 +224,9 @@ fn sign_5_keys_come_and_go_and_nobody_is_signed_out_before_the_old_one_is_retire
     }
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_a_retired_number_comes_back_with_its_own_key_only() {
+fn a_retired_key_number_is_accepted_with_its_own_key_only() {
     for verify_first in [false, true] {
         let clock = Clock::manual();
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
@@ -241,8 +248,9 @@ fn sign_5_a_retired_number_comes_back_with_its_own_key_only() {
     }
 }
 
+// SIGN-5: docs/security-checklist.md
 #[test]
-fn sign_5_once_set_keys_has_returned_no_thread_gets_in_by_a_retired_key() {
+fn once_set_keys_has_returned_no_thread_accepts_a_retired_key() {
     for verify_first in [false, true] {
         for _ in 0..20 {
             let cache = builder(&Clock::manual()).verify_first(verify_first).build().unwrap();

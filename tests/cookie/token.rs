@@ -9,8 +9,9 @@ fn verifies(keys: &Keys, value: &str) -> bool {
 }
 
 /// Computed by another implementation of HKDF and HMAC.
+// SIGN-4: docs/security-checklist.md
 #[test]
-fn sign_4_golden_tokens() {
+fn golden_tokens() {
     let golden = [
         (NAME, "Ae4CAQABAgMEBQYHCAkKCwwNDg-SPJw2_xpfQTCaj9IxI0Xa"),
         ("sid", "AeECAQABAgMEBQYHCAkKCwwNDg89QFa2i4DUrePWXTt38IVV"),
@@ -22,8 +23,9 @@ fn sign_4_golden_tokens() {
     }
 }
 
+// SIGN-4: docs/security-checklist.md
 #[test]
-fn sign_4_a_token_is_worth_nothing_under_another_cookie_name() {
+fn a_token_is_rejected_under_another_cookie_name() {
     let here = keys(&[1]).sign(0x0102, ID);
     for name in ["__Host-sessio", "__Host-session2", "__host-session", "sid", ""] {
         let there = Keys::new(&ring(&[1]), name).unwrap();
@@ -35,8 +37,9 @@ fn sign_4_a_token_is_worth_nothing_under_another_cookie_name() {
     }
 }
 
+// SIGN-4: docs/security-checklist.md
 #[test]
-fn sign_4_the_tag_covers_key_number_home_and_id() {
+fn the_tag_covers_key_number_shard_and_id() {
     let other = keys(&[2]).sign(0x0102, ID);
     let keys = keys(&[1, 2]);
     let good = keys.sign(0x0102, ID);
@@ -49,8 +52,9 @@ fn sign_4_the_tag_covers_key_number_home_and_id() {
     assert!(!keys.verify(&swapped));
 }
 
+// SIGN-2: docs/security-checklist.md
 #[test]
-fn sign_2_a_tag_that_differs_in_any_one_bit_first_or_last_is_refused() {
+fn a_tag_that_differs_in_any_one_bit_first_or_last_is_refused() {
     let keys = keys(&[1]);
     let good = keys.sign(0x0102, ID);
     for bit in 0..128 {
@@ -61,8 +65,9 @@ fn sign_2_a_tag_that_differs_in_any_one_bit_first_or_last_is_refused() {
     assert!(keys.verify(&good));
 }
 
+// SIGN-6: docs/security-checklist.md
 #[test]
-fn sign_6_any_bit_of_any_character_turned_is_refused() {
+fn any_bit_of_any_character_turned_is_refused() {
     let keys = keys(&[1]);
     let good = keys.sign(0x0102, ID).encode();
     for at in 0..48 {
@@ -75,8 +80,9 @@ fn sign_6_any_bit_of_any_character_turned_is_refused() {
     }
 }
 
+// SIGN-6: docs/security-checklist.md
 #[test]
-fn sign_6_a_token_has_one_spelling() {
+fn a_token_has_one_spelling() {
     // Its bytes are such that both alphabets and all kinds of sloppiness differ from it.
     let parts = Parts { key: 0xfb, home: 0xffff, id: [0xfb; 16], tag: [0xff; 16] };
     let good = parts.encode().as_str().to_owned();
@@ -110,8 +116,9 @@ fn sign_6_a_token_has_one_spelling() {
     }
 }
 
+// SIGN-6: docs/security-checklist.md
 #[test]
-fn sign_6_no_byte_outside_the_alphabet_is_read() {
+fn no_byte_outside_the_alphabet_is_read() {
     let good = keys(&[1]).sign(0x0102, ID).encode();
     for at in 0..48 {
         for byte in 0..=255_u8 {
@@ -125,8 +132,9 @@ fn sign_6_no_byte_outside_the_alphabet_is_read() {
     }
 }
 
+// ID-5: docs/security-checklist.md
 #[test]
-fn id_5_no_other_length_and_no_other_format_is_a_token() {
+fn any_other_length_or_format_is_rejected() {
     let letters = "A".repeat(200);
     for len in (0..200).filter(|len| *len != 48) {
         assert_eq!(Parts::parse(&letters.as_bytes()[..len]), None, "{len}");
@@ -150,8 +158,9 @@ fn tokens_are_equal_when_they_are_the_same() {
 }
 
 proptest! {
+    // SIGN-6: docs/security-checklist.md
     #[test]
-    fn sign_6_what_is_encoded_parses_back(
+    fn what_is_encoded_parses_back(
         key in any::<u8>(),
         home in any::<u16>(),
         id in any::<[u8; 16]>(),
@@ -163,8 +172,9 @@ proptest! {
         prop_assert_eq!(Parts::parse(token.as_str().as_bytes()), Some(parts));
     }
 
+    // SIGN-1: docs/security-checklist.md
     #[test]
-    fn sign_1_signed_parts_verify_and_guessed_ones_do_not(
+    fn signed_parts_verify_and_guessed_ones_do_not(
         home in any::<u16>(),
         id in any::<[u8; 16]>(),
         guess in any::<[u8; 16]>(),

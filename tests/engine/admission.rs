@@ -26,8 +26,9 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     (builder(&Clock::manual()).admission(hook).build().unwrap(), asked)
 }
 
+// OPS-1: docs/security-checklist.md
 #[test]
-fn ops_1_what_the_hook_refuses_is_counted_and_changes_nothing() {
+fn a_denied_admission_is_counted_and_changes_nothing() {
     let (cache, asked) = picky();
     let made = create(&cache, b"let in");
     let mut before = cache.stats();
@@ -103,8 +104,9 @@ fn it_may_use_the_cache_since_no_lock_is_held() {
     assert_eq!(cache.create(b"", NEW).err(), Some(Error::AdmissionDenied));
 }
 
+// OPS-1: docs/security-checklist.md
 #[test]
-fn ops_1_a_limit_for_each_address_holds_under_threads() {
+fn a_limit_for_each_address_holds_under_threads() {
     const MOST: usize = 100;
     let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
     let cache = builder(&Clock::manual())

@@ -41,8 +41,9 @@ fn robots(cache: &SessionCache, number: usize) {
     }
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_ten_times_the_capacity_of_newcomers_push_out_nobody_that_is_signed_in_or_came_back() {
+fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
     for shards in [1, 4] {
         let cache = settings(shards).build().unwrap();
         let (users, visitors) = (users(&cache), visitors(&cache, 4));
@@ -63,16 +64,18 @@ fn ops_2_ten_times_the_capacity_of_newcomers_push_out_nobody_that_is_signed_in_o
     }
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_users_that_make_no_request_during_the_flood_stay_too() {
+fn a_flood_evicts_no_idle_user() {
     let cache = settings(4).build().unwrap();
     let (users, visitors) = (users(&cache), visitors(&cache, 4));
     robots(&cache, cache.capacity_for(LEN) * 10);
     assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0));
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_newcomers_that_replay_their_cookie_push_out_no_user_either() {
+fn new_sessions_that_replay_their_cookie_evict_no_user() {
     for shards in [1, 4] {
         let cache = settings(shards).build().unwrap();
         let users = users(&cache);
@@ -99,8 +102,9 @@ fn those_that_came_back_outlast_all_that_did_not_though_they_are_older() {
     assert_eq!((lost(&cache, &visitors), lost(&cache, &robots)), (0, robots.len()));
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_a_flood_from_many_threads_pushes_out_nobody_that_is_signed_in() {
+fn a_flood_from_many_threads_evicts_no_authenticated_session() {
     let cache = settings(4).build().unwrap();
     let (users, is_over) = (users(&cache), AtomicBool::new(false));
     let share = cache.capacity_for(LEN) * 10 / 3;
@@ -122,8 +126,9 @@ fn ops_2_a_flood_from_many_threads_pushes_out_nobody_that_is_signed_in() {
     cache.validate();
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_a_user_who_signs_in_during_the_flood_is_let_in_and_stays() {
+fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
     let clock = Clock::manual();
     let cache = settings(4).clock(clock.clone()).build().unwrap();
     robots(&cache, cache.capacity_for(LEN) * 2);

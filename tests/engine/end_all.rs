@@ -46,8 +46,9 @@ fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
     (0..number).map(make).collect()
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_none_that_was_created_before_opens_and_all_created_afterwards_do() {
+fn end_all_ends_every_earlier_session_and_no_later_one() {
     let clock = Clock::manual();
     let cache = sharded(&clock);
     let mut ended: Vec<IssuedSession> = Vec::new();
@@ -70,8 +71,9 @@ fn term_5_none_that_was_created_before_opens_and_all_created_afterwards_do() {
     cache.validate();
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_a_stroke_upon_an_empty_cache_ends_nothing_that_comes() {
+fn end_all_on_empty_cache_keeps_later_sessions() {
     let (cache, clock) = cache();
     for _ in 0..10 {
         cache.end_all();
@@ -86,8 +88,9 @@ fn term_5_a_stroke_upon_an_empty_cache_ends_nothing_that_comes() {
     assert!(!opens(&cache, &made.token));
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
+fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
     let clock = Clock::manual();
     let cache = sharded(&clock);
     let before = all_kinds(&cache, 160);
@@ -114,8 +117,9 @@ fn term_5_no_list_shows_anybody_and_what_is_counted_is_right_at_once() {
     cache.validate();
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
+fn the_limit_of_a_user_excludes_sessions_ended_by_end_all() {
     let clock = Clock::manual();
     let settings = builder(&clock)
         .max_sessions_per_user(2)
@@ -133,8 +137,9 @@ fn term_5_the_limit_of_a_user_does_not_count_those_that_ended_so() {
     cache.validate();
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_an_old_id_leads_to_nobody_afterwards() {
+fn an_alias_opens_no_session_after_end_all() {
     let clock = Clock::manual();
     let cache = builder(&clock).events(100).end_reused(true).build().unwrap();
     let old = create(&cache, b"data");
@@ -152,8 +157,9 @@ fn term_5_an_old_id_leads_to_nobody_afterwards() {
     cache.validate();
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_maintenance_gives_the_memory_back_within_its_budget_and_leaves_nothing_in_it() {
+fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     let (cache, _clock) = cache();
     all_kinds(&cache, 1_000);
     assert!(cache.count(MARK) > 1_000, "the test sees what is there");
@@ -175,8 +181,9 @@ fn term_8_maintenance_gives_the_memory_back_within_its_budget_and_leaves_nothing
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (0, 500), "old ids are left");
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_without_maintenance_what_is_written_gives_the_memory_back() {
+fn writes_free_the_memory_without_maintenance() {
     let (cache, _clock) = cache();
     all_kinds(&cache, 1_000);
     cache.end_all();
@@ -188,8 +195,9 @@ fn term_8_without_maintenance_what_is_written_gives_the_memory_back() {
     cache.validate();
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_where_it_is_full_those_that_ended_go_first() {
+fn a_full_cache_evicts_ended_sessions_first() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let number = cache.capacity_for(256) / 2;
@@ -206,8 +214,9 @@ fn ops_2_where_it_is_full_those_that_ended_go_first() {
     cache.validate();
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
+fn a_cache_full_of_ended_sessions_has_room_for_new_ones() {
     for len in [0, 256] {
         let clock = Clock::manual();
         let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
@@ -227,8 +236,9 @@ fn ops_2_a_cache_full_of_users_that_ended_has_room_for_anybody() {
     }
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_those_that_expired_before_are_given_back_once() {
+fn sessions_that_expired_before_end_all_are_freed_once() {
     let (cache, clock) = cache();
     create_many(&cache, 100, &marked(3));
     clock.advance(HOUR);
@@ -243,8 +253,9 @@ fn term_5_those_that_expired_before_are_given_back_once() {
 }
 
 /// Threads create, and one ends all while they do.
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
+fn no_session_returned_to_another_thread_before_end_all_survives_it() {
     let rounds = if is_long() { 2_000 } else { 100 };
     let clock = Clock::manual();
     let cache = sharded(&clock);
@@ -291,8 +302,9 @@ fn term_5_of_sessions_created_by_other_threads_none_answered_before_survives() {
 
 /// Whoever ends all may be interrupted at any point, also after a look at the clock. When a look shows that it was,
 /// nobody ends anything until all has been checked.
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_an_end_of_all_that_was_interrupted_confuses_no_shard() {
+fn an_interrupted_end_all_leaves_every_shard_consistent() {
     let clock = Clock::manual();
     let cache = builder(&clock).build().unwrap();
     let (done, waits, rounds) =
@@ -351,8 +363,9 @@ impl Drop for Finish<'_> {
 }
 
 /// Where several strokes fall into one tick, those created afterwards are of a tick to come.
+// TIME-2: docs/security-checklist.md
 #[test]
-fn time_2_a_lifetime_set_anew_was_longer_after_an_end_of_all() {
+fn renewing_the_lifetime_after_end_all_does_not_exceed_it() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
     let made = create(&cache, b"data");

@@ -42,8 +42,9 @@ fn user(cache: &SessionCache, made: &IssuedSession) -> Option<UserHash> {
     load(cache, &made.id).unwrap().0.user
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
+fn a_session_emits_events_from_its_creation_to_its_end() {
     let clock = Clock::manual();
     let cache = watched(&clock, 100);
     clock.advance(MINUTE);
@@ -82,8 +83,9 @@ fn life_8_a_session_is_told_of_from_its_creation_to_its_end() {
     assert_eq!(cache.stats().events_dropped, 0);
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
+fn internal_changes_emit_no_event() {
     let (clock, data) = (Clock::manual(), [1; 5_000]);
     let cache = watched(&clock, 100);
     let made = signed_in(&cache, b"data", "ada");
@@ -98,8 +100,9 @@ fn life_8_what_changes_nothing_for_the_outside_is_not_told() {
     assert!(drain(&cache).is_empty());
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_an_end_says_why() {
+fn an_end_event_has_its_reason() {
     let clock = Clock::manual();
     let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
     type End<'a> = &'a dyn Fn(&IssuedSession);
@@ -141,8 +144,9 @@ fn life_8_an_end_says_why() {
     assert!(drain(&cache).is_empty(), "they were told of at once");
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_a_sign_in_that_is_refused_is_not_told() {
+fn a_sign_in_that_fails_emits_no_event() {
     let clock = Clock::manual();
     let settings = builder(&clock)
         .events(100)
@@ -157,8 +161,9 @@ fn life_8_a_sign_in_that_is_refused_is_not_told() {
     assert!(drain(&cache).is_empty());
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
+fn an_expiry_emits_one_event_whichever_call_finds_it() {
     let clock = Clock::manual();
     let cache = watched(&clock, 100);
     let all: Vec<_> = (0..3).map(|n| signed_in(&cache, b"data", &format!("user {n}"))).collect();
@@ -176,8 +181,9 @@ fn life_8_an_expiry_is_told_once_by_whoever_finds_it() {
     assert_eq!((events.len(), told), (3, handles));
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_those_that_go_to_make_room_are_told_of() {
+fn evictions_emit_events() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(4 << 20).events(40_000).build().unwrap();
     let mut there: BTreeSet<String> = BTreeSet::new();
@@ -279,8 +285,9 @@ fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
     }
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_no_event_shows_an_id_a_token_or_a_name() {
+fn no_event_shows_an_id_a_token_or_a_name() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
     let (name, mut secrets) = ("ada@example.org", Vec::new());
@@ -319,8 +326,9 @@ fn id_7_no_event_shows_an_id_a_token_or_a_name() {
 }
 
 /// Several threads use sessions, and several others take events.
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_whoever_takes_events_each_is_taken_once_and_a_sessions_in_order() {
+fn each_event_is_received_once_and_a_sessions_events_in_order() {
     let rounds = if is_long() { 50_000 } else { 2_000 };
     let clock = Clock::manual();
     let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 16).build().unwrap();
@@ -368,8 +376,9 @@ fn life_8_whoever_takes_events_each_is_taken_once_and_a_sessions_in_order() {
     assert!(counts.values().all(|&count| count == 1));
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_the_events_of_a_session_come_in_the_order_in_which_they_happened() {
+fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 18).build().unwrap();
     let rounds = if is_long() { 5_000 } else { 300 };

@@ -79,8 +79,9 @@ fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
     went.iter().rposition(|each| *each).map(|class| class as u8)
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_robots_push_out_neither_users_nor_those_that_came_back() {
+fn robots_evict_neither_users_nor_returning_visitors() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> =
@@ -95,8 +96,9 @@ fn ops_2_robots_push_out_neither_users_nor_those_that_came_back() {
     cache.validate();
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_robots_that_replay_their_cookie_push_out_no_user() {
+fn robots_that_replay_their_cookie_evict_no_user() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> =

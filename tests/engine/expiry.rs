@@ -18,8 +18,9 @@ fn roomy(sessions: usize, shards: u16) -> (SessionCache, Clock) {
     (cache, clock)
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_many_that_are_due_in_one_tick_go_at_the_pace_of_the_budget() {
+fn sessions_due_in_one_tick_are_freed_within_the_budget() {
     let number = if is_long() { 1_000_000 } else { 100_000 };
     for (shards, budget) in [(1, 997), (4, 10_000)] {
         let (cache, clock) = roomy(number, shards);
@@ -46,8 +47,9 @@ fn time_5_many_that_are_due_in_one_tick_go_at_the_pace_of_the_budget() {
     }
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_writes_alone_give_memory_back() {
+fn writes_alone_free_memory() {
     let (cache, clock) = cache();
     let full = crate::support::fill(&cache, 256).len();
     clock.advance(cache.idle_timeout());
@@ -57,8 +59,9 @@ fn time_5_writes_alone_give_memory_back() {
     assert_eq!(stats.evicted, Default::default(), "no one that was live had to go");
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_each_write_gives_two_back_though_there_is_room() {
+fn each_write_frees_two_expired_sessions() {
     let (cache, clock) = cache();
     let kept = create(&cache, b"");
     create_many(&cache, 100, b"");
@@ -72,8 +75,9 @@ fn time_5_each_write_gives_two_back_though_there_is_room() {
     assert_eq!((cache.stats().expired, cache.len()), (100, 26));
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_nobody_who_is_live_goes_for_a_sign_in_while_one_has_expired() {
+fn a_sign_in_evicts_no_live_session_while_one_has_expired() {
     let (cache, clock) = cache();
     let guest = create(&cache, &[1; 256]);
     let capacity = cache.capacity_for(256);
@@ -89,8 +93,9 @@ fn time_5_nobody_who_is_live_goes_for_a_sign_in_while_one_has_expired() {
     assert_eq!(stats.evicted, Default::default());
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
+fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
     let (cache, clock) = roomy(1_000, 2);
     create_many(&cache, 100, b"");
     clock.advance(HOUR);
@@ -102,8 +107,9 @@ fn time_5_a_budget_of_nothing_visits_nothing_and_says_that_there_is_more() {
 }
 
 /// A slot that was emptied in part used to be forgotten until all lower ones were empty.
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_one_that_is_filed_again_holds_up_no_other_of_its_slot() {
+fn a_rescheduled_session_delays_no_other_in_its_slot() {
     let (cache, clock) = cache();
     for ticks in [90, 70] {
         cache.create(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
@@ -116,8 +122,9 @@ fn time_5_one_that_is_filed_again_holds_up_no_other_of_its_slot() {
     assert_eq!(cache.maintain(10).expired, 1);
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_memory_is_back_within_a_tick_whatever_the_deadlines_were() {
+fn memory_is_freed_within_a_tick_for_any_deadlines() {
     let mut random = Random::new();
     let (cache, clock) = roomy(3_000, 1);
     let mut due: Vec<Duration> = Vec::new();
@@ -142,8 +149,9 @@ fn time_5_memory_is_back_within_a_tick_whatever_the_deadlines_were() {
     cache.validate();
 }
 
+// TIME-5: docs/security-checklist.md
 #[test]
-fn time_5_a_touched_session_is_visited_again_and_kept() {
+fn a_touched_session_is_visited_again_and_kept() {
     let (cache, clock) = cache();
     let made = create(&cache, b"kept");
     for _ in 0..20 {

@@ -33,8 +33,9 @@ fn gone(cache: &SessionCache, clock: &sessile::Clock) -> Vec<(&'static str, Issu
     ]
 }
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_no_verb_brings_back_what_is_gone() {
+fn no_operation_restores_an_ended_session() {
     let (cache, clock) = cache();
     for (how, issued) in gone(&cache, &clock) {
         for version in [issued.version, issued.version + 1, 0, u32::MAX] {
@@ -52,8 +53,9 @@ fn life_3_no_verb_brings_back_what_is_gone() {
     assert_eq!((cache.stats().saved, cache.stats().conflicts), (0, 0));
 }
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
+fn an_expired_session_is_gone_before_and_after_its_memory_is_freed() {
     for maintained in [false, true] {
         let (cache, clock) = cache();
         let [made, other] = [(); 2].map(|()| cache.create(b"short", having(idle(SECOND))).unwrap());
@@ -69,8 +71,9 @@ fn life_3_the_expired_one_is_gone_with_its_memory_given_back_or_not() {
     }
 }
 
+// LIFE-4: docs/security-checklist.md
 #[test]
-fn life_4_reading_what_is_not_there_stores_nothing() {
+fn reading_an_absent_session_stores_nothing() {
     let (cache, _clock) = cache();
     let elsewhere = builder(&sessile::Clock::manual()).keys(KeyRing::generate().unwrap()).build();
     let elsewhere = elsewhere.unwrap();
@@ -97,8 +100,9 @@ fn life_4_reading_what_is_not_there_stores_nothing() {
     assert_eq!([refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds), [2, 1, 2]);
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_a_save_with_an_old_version_stores_nothing() {
+fn a_save_with_an_old_version_stores_nothing() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"first");
     let second = cache.save(&made.id, made.version, b"second").unwrap();
@@ -111,8 +115,9 @@ fn life_5_a_save_with_an_old_version_stores_nothing() {
     assert_eq!((cache.stats().saved, cache.stats().conflicts), (1, 4));
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_versions_go_on_through_rotation_and_sign_in() {
+fn versions_go_on_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
@@ -125,8 +130,9 @@ fn life_5_versions_go_on_through_rotation_and_sign_in() {
     assert_eq!(load(&cache, &signed_in.id).unwrap().0.version, next);
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_no_update_of_two_writers_is_lost() {
+fn no_update_of_two_writers_is_lost() {
     const EACH: u64 = 5_000;
     let (cache, _clock) = cache();
     let made = create(&cache, &[0; 16]);
@@ -153,8 +159,9 @@ fn life_5_no_update_of_two_writers_is_lost() {
 }
 
 proptest! {
+    // LIFE-6: docs/security-checklist.md
     #[test]
-    fn life_6_only_a_save_changes_data_and_version(
+    fn only_a_save_changes_data_and_version(
         steps in proptest::collection::vec((0..6_u8, 0..20_u32, 0..300_usize), 1..40),
     ) {
         let (cache, clock) = cache();
@@ -188,8 +195,9 @@ proptest! {
     }
 }
 
+// LIFE-6: docs/security-checklist.md
 #[test]
-fn life_6_a_touch_moves_the_idle_deadline_and_nothing_else() {
+fn a_touch_moves_the_idle_deadline_and_nothing_else() {
     let (cache, clock) = cache();
     let made = signed_in(&cache, b"as it was", "alice");
     let before = load(&cache, &made.id).unwrap();
@@ -207,8 +215,9 @@ fn life_6_a_touch_moves_the_idle_deadline_and_nothing_else() {
     assert_eq!(cache.stats().saved, 0);
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_a_record_says_when_its_session_began_signed_in_and_got_its_id() {
+fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     let (cache, clock) = cache();
     let made = create(&cache, b"");
     clock.advance(MINUTE);

@@ -86,8 +86,9 @@ fn secrets_of(issued: &IssuedSession) -> [Vec<u8>; 3] {
     [parts.id.to_vec(), parts.tag.to_vec(), issued.token.as_str().into()]
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_a_leak_would_be_seen() {
+fn the_search_for_secrets_finds_a_leak() {
     let secret: [u8; 16] = core::array::from_fn(|at| 0x9c ^ (at as u8).wrapping_mul(37));
     let words = secret.as_chunks().0.iter().map(|half| u64::from_le_bytes(*half));
     let leaks: [Box<dyn Debug>; 6] = [
@@ -105,8 +106,9 @@ fn id_7_a_leak_would_be_seen() {
     }
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_types_show_no_id_no_token_and_no_key() {
+fn types_show_no_id_no_token_and_no_key() {
     let clock = Clock::manual();
     let cache = builder(&clock).build().unwrap();
     let first = create(&cache, b"data");
@@ -136,8 +138,9 @@ fn id_7_types_show_no_id_no_token_and_no_key() {
     assert_eq!(printed.leak(&secrets), None);
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_errors_of_verbs_show_no_id_and_no_token() {
+fn errors_of_verbs_show_no_id_and_no_token() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let made = create(&cache, b"data");
@@ -165,8 +168,9 @@ fn id_7_errors_of_verbs_show_no_id_and_no_token() {
     assert_eq!(printed.leak(&secrets), None);
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_errors_of_refused_keys_show_nothing_of_them() {
+fn errors_of_refused_keys_show_nothing_of_them() {
     let secret = key(9);
     let text = base64(&[&secret[..], &[1]].concat());
     let refused_bytes = |keys: &[&[u8]]| KeyRing::from_bytes(keys).unwrap_err();

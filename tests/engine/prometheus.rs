@@ -222,8 +222,9 @@ fn every_figure_is_in_the_text() {
 }
 
 /// Guessed ids cannot be told from forged ones: without the key there is no tag.
+// OPS-1: docs/security-checklist.md
 #[test]
-fn ops_1_guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
+fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"data");
     for guess in 0..100_u8 {

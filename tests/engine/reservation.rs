@@ -44,8 +44,9 @@ fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession
     stop.unwrap_or(visitors.len())
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_after_a_flood_a_sign_in_finds_room_at_once() {
+fn after_a_flood_a_sign_in_finds_room_at_once() {
     let (cache, floor) = with_quarter();
     let mut random = Random::new();
     let most = cache.stats().memory.capacity - floor;
@@ -72,8 +73,9 @@ fn without_a_floor_a_flood_leaves_nothing() {
     assert_eq!(sign_ins_before_somebody_goes(&cache, &visitors), 0);
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
+fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
     let all = small().build().unwrap().capacity_for(0);
     let (cache, _) = with_quarter();
     let visitors = create_many(&cache, all * 3, b"");

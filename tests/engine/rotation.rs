@@ -57,8 +57,9 @@ fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
     (0..).map(|n| format!("user {n}")).find(lives_elsewhere).unwrap()
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_no_grace_is_given_unless_asked_for() {
+fn there_is_no_grace_period_by_default() {
     assert_eq!(Grace::default(), Grace::NONE);
     let (cache, _clock) = cache();
     for grace in [Grace::NONE, Grace::default(), Grace::of(TICK - Duration::from_nanos(1))] {
@@ -70,8 +71,9 @@ fn life_2_no_grace_is_given_unless_asked_for() {
     }
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_a_grace_ends_in_the_tick_that_was_said() {
+fn a_grace_period_ends_in_its_tick() {
     let (cache, clock) = cache();
     for grace in [TICK, GRACE, MINUTE] {
         let old = create(&cache, b"data");
@@ -85,8 +87,9 @@ fn life_2_a_grace_ends_in_the_tick_that_was_said() {
     }
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_a_grace_longer_than_the_lifetime_is_refused() {
+fn a_grace_period_longer_than_the_lifetime_is_an_error() {
     let clock = Clock::manual();
     let cache = builder(&clock).idle_timeout(MINUTE).lifetime(HOUR).build().unwrap();
     let made = create(&cache, b"data");
@@ -101,8 +104,9 @@ fn life_2_a_grace_longer_than_the_lifetime_is_refused() {
     assert!(opens(&cache, &made.token) && opens(&cache, &new.token));
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_within_the_grace_the_old_id_is_the_same_session() {
+fn within_the_grace_the_old_id_is_the_same_session() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
@@ -123,8 +127,9 @@ fn life_2_within_the_grace_the_old_id_is_the_same_session() {
     cache.validate();
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_a_touch_by_the_old_id_keeps_the_session_alive() {
+fn a_touch_by_the_old_id_keeps_the_session_alive() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, MINUTE * 25);
@@ -137,8 +142,9 @@ fn life_2_a_touch_by_the_old_id_keeps_the_session_alive() {
     assert!(opens(&cache, &new.token));
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_whoever_has_only_the_old_id_gets_no_new_one() {
+fn a_client_with_only_the_old_id_is_issued_no_new_one() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
@@ -156,8 +162,9 @@ fn life_2_whoever_has_only_the_old_id_gets_no_new_one() {
     assert_eq!(cache.sign_in(&old.id, "mallory", PLAINLY).err(), Some(Error::Gone));
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
+fn in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
     let (cache, clock) = cache();
     let first = create(&cache, b"data");
     let mut chain = vec![first];
@@ -186,8 +193,9 @@ fn life_2_in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
     cache.validate();
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
+fn no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
     // Somebody planted the first id: whatever grace it had, a sign-in ends it.
     let (cache, clock) = watched(false);
     for round in 0..100 {
@@ -208,8 +216,9 @@ fn life_1_no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
     cache.validate();
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_neither_id_opens_a_session_past_its_deadline() {
+fn neither_id_opens_a_session_past_its_deadline() {
     let (cache, clock) = cache();
     for (timeouts, life) in [(idle(MINUTE), MINUTE), (lifetime(MINUTE), MINUTE)] {
         let old = cache.create(b"data", having(timeouts)).unwrap();
@@ -228,8 +237,9 @@ fn life_2_neither_id_opens_a_session_past_its_deadline() {
     cache.validate();
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_a_session_that_ended_opens_by_no_id_within_the_grace() {
+fn a_session_that_ended_opens_by_no_id_within_the_grace() {
     let (cache, _clock) = cache();
     for by_old in [false, true] {
         let old = create(&cache, b"data");
@@ -244,8 +254,9 @@ fn life_2_a_session_that_ended_opens_by_no_id_within_the_grace() {
     assert!(cache.is_empty());
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_an_end_by_an_old_id_is_followed_after_the_grace_too() {
+fn an_end_by_an_old_id_is_followed_after_the_grace_too() {
     let (cache, clock) = watched(false);
     for (grace, wait) in [(Duration::ZERO, MINUTE), (GRACE, GRACE), (GRACE, MINUTE * 29)] {
         let old = create(&cache, b"data");
@@ -261,8 +272,9 @@ fn term_1_an_end_by_an_old_id_is_followed_after_the_grace_too() {
     }
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_an_old_id_is_forgotten_in_time() {
+fn an_old_id_is_forgotten_in_time() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
@@ -280,8 +292,9 @@ fn life_2_an_old_id_is_forgotten_in_time() {
     assert!(opens(&cache, &new.token));
 }
 
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_old_ids_go_before_any_session_and_are_unknown_then() {
+fn aliases_are_evicted_before_sessions_and_become_unknown() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
     let old = create_many(&cache, cache.capacity_for(256) / 3, &[1; 256]);
@@ -317,8 +330,9 @@ fn a_rotation_for_whose_old_id_there_is_no_room_is_a_rotation_all_the_same() {
     cache.validate();
 }
 
+// TERM-4: docs/security-checklist.md
 #[test]
-fn term_4_a_cookie_that_was_signed_out_is_refused_for_ever() {
+fn a_signed_out_cookie_is_rejected_permanently() {
     let (cache, clock) = watched(false);
     for by_old in [false, true] {
         let old = create(&cache, b"data");
@@ -395,8 +409,9 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
     }
 }
 
+// ID-4: docs/security-checklist.md
 #[test]
-fn id_4_a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
+fn a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
     for verify_first in [false, true] {
         let clock = Clock::manual();
         let settings = builder(&clock).events(100).end_reused(true).verify_first(verify_first);
@@ -446,8 +461,9 @@ fn a_grace_costs_no_allocation_beyond_the_buffer() {
 }
 
 /// However long the grace of the first was: the one in the middle leads on from it.
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one() {
+fn of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one() {
     let (cache, clock) = cache();
     let first = create(&cache, b"data");
     let second = rotate(&cache, &first.id, HOUR);

@@ -191,8 +191,9 @@ fn no_keys_are_refused() {
     assert_eq!(error, BuildError::NoKeys);
 }
 
+// SIGN-3: docs/security-checklist.md
 #[test]
-fn sign_3_keys_that_are_no_keys_never_come_to_the_builder() {
+fn invalid_keys_are_rejected_before_the_builder() {
     let text = |keys: &[&[u8]]| KeyRing::from_bytes(keys).unwrap_err().to_string();
     for (wrong, names) in [
         (text(&[]), ["key ring was empty", "at least one"]),

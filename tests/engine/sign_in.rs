@@ -43,8 +43,9 @@ fn data_is_stored_in_one_with_the_sign_in() {
     assert_eq!(cache.user_sessions("ada").len(), 3);
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_a_sign_in_with_data_is_refused_where_somebody_saved() {
+fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
     let cache = builder().build().unwrap();
     let made = cache.create(b"old", anonymous()).unwrap();
     cache.save(&made.id, made.version, b"saved").unwrap();

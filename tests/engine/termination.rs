@@ -63,8 +63,9 @@ fn rounds() -> usize {
     if is_long() { 2_000 } else { 40 }
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
+fn the_old_token_is_rejected_once_rotate_has_returned() {
     let (cache, _clock) = cache();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -80,8 +81,9 @@ fn life_1_the_old_token_opens_nothing_once_rotate_has_returned() {
     cache.validate();
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_the_old_token_opens_nothing_once_sign_in_has_returned() {
+fn the_old_token_is_rejected_once_sign_in_has_returned() {
     let cache = sharded();
     let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().home;
     let mut crossed = 0;
@@ -97,8 +99,9 @@ fn life_1_the_old_token_opens_nothing_once_sign_in_has_returned() {
     cache.validate();
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
+fn one_of_two_concurrent_rotations_fails() {
     let cache = sharded();
     for round in 0..rounds() * 10 {
         let made = create(&cache, b"the data");
@@ -119,8 +122,9 @@ fn life_1_of_two_rotations_at_once_one_is_told_that_it_is_too_late() {
     cache.validate();
 }
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_no_save_brings_a_session_back_that_another_thread_ended() {
+fn no_save_brings_a_session_back_that_another_thread_ended() {
     let cache = sharded();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -152,8 +156,9 @@ fn life_3_no_save_brings_a_session_back_that_another_thread_ended() {
     cache.validate();
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_no_thread_reads_a_session_once_end_has_returned() {
+fn no_thread_reads_a_session_once_end_has_returned() {
     let cache = sharded();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -164,8 +169,9 @@ fn term_1_no_thread_reads_a_session_once_end_has_returned() {
     cache.validate();
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_an_end_by_the_old_id_is_an_end_of_the_new_one() {
+fn an_end_by_the_old_id_is_an_end_of_the_new_one() {
     let cache = sharded();
     for round in 0..rounds() {
         let first = create(&cache, b"the data");
@@ -180,8 +186,9 @@ fn term_1_an_end_by_the_old_id_is_an_end_of_the_new_one() {
     cache.validate();
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
+fn after_concurrent_end_and_rotate_no_id_opens_the_session() {
     let cache = sharded();
     for round in 0..rounds() * 10 {
         let made = create(&cache, b"the data");
@@ -202,8 +209,9 @@ fn term_1_whoever_ends_and_whoever_rotates_no_id_opens_in_the_end() {
     cache.validate();
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_of_many_that_end_a_session_one_is_told_that_it_did() {
+fn one_of_many_concurrent_ends_returns_true() {
     let cache = sharded();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");

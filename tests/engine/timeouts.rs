@@ -19,8 +19,9 @@ fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, C
     (cache.unwrap(), clock)
 }
 
+// TIME-1: docs/security-checklist.md
 #[test]
-fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done() {
+fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
     let own = Duration::from_secs(77);
     for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
@@ -40,8 +41,9 @@ fn time_1_a_session_is_refused_from_its_deadline_on_whatever_the_wheel_has_done(
     }
 }
 
+// TIME-1: docs/security-checklist.md
 #[test]
-fn time_1_parts_of_a_tick_count_down_only() {
+fn parts_of_a_tick_count_down_only() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
     let made = cache.create(b"data", having(idle(SECOND))).unwrap();
@@ -71,8 +73,9 @@ fn a_timeout_is_counted_in_whole_ticks() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if is_long() { 20_000 } else { 300 }))]
 
+    // TIME-1: docs/security-checklist.md
     #[test]
-    fn time_1_never_refused_before_15_16_of_the_timeout_and_always_after_it(
+    fn a_session_expires_between_15_16_of_the_timeout_and_its_end(
         ticks in prop_oneof![16..100_u32, 100..10_000_u32, 10_000..7 * 864_000_u32],
         is_own in any::<bool>(),
         steps in proptest::collection::vec(
@@ -104,8 +107,9 @@ proptest! {
     }
 }
 
+// TIME-2: docs/security-checklist.md
 #[test]
-fn time_2_no_activity_extends_the_lifetime() {
+fn no_activity_extends_the_lifetime() {
     let own = HOUR * 3;
     for (timeouts, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
         let (cache, clock) = cache();
@@ -129,8 +133,9 @@ fn time_2_no_activity_extends_the_lifetime() {
     }
 }
 
+// TIME-2: docs/security-checklist.md
 #[test]
-fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
+fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
     for span in [HOUR * 12, HOUR * 13, YEAR * 14, Duration::MAX] {
         let (cache, clock) = cache();
         let longest = idle(span).lifetime(span);
@@ -154,8 +159,9 @@ fn time_2_deadlines_of_its_own_cannot_pass_those_of_the_cache() {
     }
 }
 
+// TIME-3: docs/security-checklist.md
 #[test]
-fn time_3_a_jump_refuses_what_it_passed_and_nothing_else() {
+fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
     for (jump, timeout, is_there) in [
         (HOUR, HOUR * 2, true),
         (HOUR, HOUR, false),
@@ -184,8 +190,9 @@ fn time_3_a_jump_refuses_what_it_passed_and_nothing_else() {
     }
 }
 
+// TIME-3: docs/security-checklist.md
 #[test]
-fn time_3_catching_up_after_eight_hours_visits_what_is_due() {
+fn catching_up_after_eight_hours_visits_what_is_due() {
     let (cache, clock) = with_timeouts(DAY, DAY * 2);
     clock.advance(HOUR * 8);
     assert_eq!(cache.maintain(usize::MAX).visited, 0, "an empty wheel has nothing to visit");
@@ -203,8 +210,9 @@ fn time_3_catching_up_after_eight_hours_visits_what_is_due() {
 }
 
 proptest! {
+    // TIME-4: docs/security-checklist.md
     #[test]
-    fn time_4_any_deadlines_at_any_time_are_counted_without_overflow(
+    fn any_deadlines_at_any_time_are_counted_without_overflow(
         start in prop_oneof![Just(0), 0..u64::MAX],
         own in (proptest::option::of(span()), proptest::option::of(span())),
         verb in 0..3_u8,
@@ -248,8 +256,9 @@ fn span() -> impl Strategy<Value = Duration> {
     ]
 }
 
+// TIME-4: docs/security-checklist.md
 #[test]
-fn time_4_no_time_at_all_ends_a_session_at_once() {
+fn a_timeout_of_zero_ends_a_session_at_once() {
     for none in [Duration::ZERO, Duration::from_nanos(1), TICK - Duration::from_nanos(1)] {
         for timeouts in [idle(none), lifetime(none)] {
             let (cache, _clock) = cache();
@@ -271,8 +280,9 @@ fn time_4_no_time_at_all_ends_a_session_at_once() {
     }
 }
 
+// TIME-4: docs/security-checklist.md
 #[test]
-fn time_4_at_the_end_of_the_clock_nothing_overflows() {
+fn at_the_end_of_the_clock_nothing_overflows() {
     let most = TICK * (u32::MAX - 1);
     let (cache, clock) = with_timeouts(most, most);
     let made = create(&cache, b"data");

@@ -39,8 +39,9 @@ fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
     load(cache, &made.id).unwrap().0.handle()
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_a_list_says_when_and_how_and_where() {
+fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
     let (cache, clock) = cache();
     let made = create(&cache, b"");
     clock.advance(MINUTE);
@@ -63,8 +64,9 @@ fn life_8_a_list_says_when_and_how_and_where() {
     assert_eq!(cache.user_sessions("").len(), 0);
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
+fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
     let clock = Clock::manual();
     // The idle deadline is past the end for the second half of the time.
     let cache = builder(&clock).idle_timeout(HOUR).lifetime(2 * HOUR).build().unwrap();
@@ -79,8 +81,9 @@ fn life_8_last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
     assert!(cache.user_sessions("ada").is_empty());
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_the_record_says_who_and_how_surely() {
+fn the_record_has_the_user_and_the_assurance_level() {
     let (cache, _clock) = cache();
     let guest = create(&cache, b"");
     let record = load(&cache, &guest.id).unwrap().0;
@@ -92,8 +95,9 @@ fn life_8_the_record_says_who_and_how_surely() {
     assert_eq!(load(&cache, &again.id).unwrap().0.assurance_level, 0, "each sign-in says it anew");
 }
 
+// LIFE-8: docs/security-checklist.md
 #[test]
-fn life_8_what_was_said_at_the_sign_in_stays_through_saves_and_rotation() {
+fn the_details_of_a_sign_in_survive_saves_and_rotation() {
     let (cache, _clock) = cache();
     for len in 0..=48 {
         let label = &"a label that is as long as a label may be: 48 by."[..len];
@@ -148,8 +152,9 @@ fn users_with_odd_names_are_users() {
     assert_eq!((cache.end_user_sessions("", None), cache.len()), (0, 1));
 }
 
+// TERM-7: docs/security-checklist.md
 #[test]
-fn term_7_a_list_shows_no_id_and_its_handles_open_nothing() {
+fn a_list_shows_no_id_and_its_handles_open_nothing() {
     let clock = Clock::manual();
     let cache = four_shards(&clock).build().unwrap();
     for n in 0..50 {
@@ -174,8 +179,9 @@ fn term_7_a_list_shows_no_id_and_its_handles_open_nothing() {
     }
 }
 
+// TERM-7: docs/security-checklist.md
 #[test]
-fn term_7_a_user_ends_one_of_their_sessions() {
+fn a_user_ends_one_of_their_sessions() {
     let clock = Clock::manual();
     let cache = four_shards(&clock).build().unwrap();
     let [phone, laptop] = ["phone", "laptop"].map(|label| signed_in_with(&cache, "ada", label));
@@ -251,8 +257,9 @@ fn a_handle_reads_back_from_its_text_and_from_no_other() {
     assert!(cache.end_by_handle(&handle));
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_all_sessions_of_a_user_end_and_nobody_elses() {
+fn end_user_sessions_ends_all_of_one_user_and_no_others() {
     let clock = Clock::manual();
     let cache = four_shards(&clock).build().unwrap();
     let theirs: Vec<_> = (0..20).map(|_| signed_in(&cache, b"", "ada")).collect();
@@ -266,8 +273,9 @@ fn term_5_all_sessions_of_a_user_end_and_nobody_elses() {
     cache.validate();
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_all_but_this_one() {
+fn end_user_sessions_can_except_one_session() {
     let clock = Clock::manual();
     let cache = four_shards(&clock).build().unwrap();
     let guest = create(&cache, b"");
@@ -324,8 +332,9 @@ fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
     cache.validate();
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_one_more_ends_the_stalest() {
+fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
     let clock = Clock::manual();
     let cache = four_shards(&clock).max_sessions_per_user(3).build().unwrap();
     let mut made: Vec<_> = ["one", "two", "three"]
@@ -348,8 +357,9 @@ fn life_7_one_more_ends_the_stalest() {
     cache.validate();
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
+fn of_sessions_idle_for_equally_long_the_oldest_sign_in_ends() {
     let (cache, _clock) = cache();
     let made: Vec<_> = (0..40).map(|n| signed_in(&cache, &filler(n, 8), "ada")).collect();
     assert_eq!(cache.user_sessions("ada").len(), 32, "unless set");
@@ -357,8 +367,9 @@ fn life_7_of_equally_stale_ones_the_oldest_sign_in_ends() {
     assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_one_more_is_refused_and_nothing_changed() {
+fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
     let clock = Clock::manual();
     let cache = four_shards(&clock)
         .max_sessions_per_user(2)
@@ -382,8 +393,9 @@ fn life_7_one_more_is_refused_and_nothing_changed() {
     cache.validate();
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_signing_in_again_does_not_count_twice() {
+fn signing_in_again_does_not_count_twice() {
     for session_limit_policy in
         [SessionLimitPolicy::EndLeastRecentlyUsed, SessionLimitPolicy::Reject]
     {
@@ -405,8 +417,9 @@ fn life_7_signing_in_again_does_not_count_twice() {
     }
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
+fn a_limit_of_zero_is_an_error_and_the_largest_is_unlimited() {
     let clock = Clock::manual();
     let error = builder(&clock).max_sessions_per_user(0).build().unwrap_err();
     assert_eq!(error, BuildError::MaxSessionsPerUser { given: 0, least: 1 });
@@ -423,8 +436,9 @@ fn life_7_a_limit_of_zero_is_refused_and_the_largest_is_none() {
     cache.validate();
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_a_sign_in_that_does_not_fit_ends_nobody() {
+fn a_sign_in_that_does_not_fit_ends_no_session() {
     let clock = Clock::manual();
     let least = match builder(&clock).memory(1).max_session_size(4 << 10).build() {
         Err(BuildError::Memory { least, .. }) => least,
@@ -442,8 +456,9 @@ fn life_7_a_sign_in_that_does_not_fit_ends_nobody() {
     cache.validate();
 }
 
+// LIFE-7: docs/security-checklist.md
 #[test]
-fn life_7_the_limit_comes_before_any_eviction() {
+fn the_limit_comes_before_any_eviction() {
     let clock = Clock::manual();
     let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10);
     let cache = cache.max_sessions_per_user(2).build().unwrap();
@@ -458,8 +473,9 @@ fn life_7_the_limit_comes_before_any_eviction() {
 }
 
 /// A million with `SESSILE_LONG=1`.
+// OPS-2: docs/security-checklist.md
 #[test]
-fn ops_2_many_sign_ins_to_one_account_cost_nobody_else_a_session() {
+fn many_sign_ins_to_one_account_evict_no_other_users_session() {
     let (cache, _clock) = cache();
     let users: Vec<_> = (0..cache.capacity_for(256) / 4)
         .map(|n| signed_in(&cache, &filler(n, 256), &format!("user {n}")))
@@ -520,8 +536,9 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
 }
 
 /// One user with 10^5 sessions; on other threads more are signed in, rotated and signed in again meanwhile.
+// TERM-5: docs/security-checklist.md
 #[test]
-fn term_5_no_session_issued_before_the_end_of_all_survives_it() {
+fn no_session_issued_before_the_end_of_all_survives_it() {
     let cache = SessionCache::builder().memory(256 << 20).shards(4).clock(Clock::manual());
     let cache = cache.keys(crate::support::rings::ring(&[1])).max_sessions_per_user(usize::MAX);
     let cache = cache.build().unwrap();

@@ -14,8 +14,9 @@ fn marks(cache: &SessionCache) -> usize {
     cache.count(MARK)
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_an_end_leaves_nothing() {
+fn an_ended_session_is_wiped() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(100));
     assert_eq!(marks(&cache), 100, "the test sees what is there");
@@ -23,8 +24,9 @@ fn term_8_an_end_leaves_nothing() {
     assert_eq!(marks(&cache), 0);
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_a_shorter_save_leaves_nothing_behind_it() {
+fn a_shorter_save_wipes_the_rest() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(1_024));
     for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
@@ -33,8 +35,9 @@ fn term_8_a_shorter_save_leaves_nothing_behind_it() {
     }
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_a_longer_save_leaves_nothing_where_it_was() {
+fn a_longer_save_wipes_the_old_place() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(10));
     create(&cache, b"so that there is no room behind it");
@@ -42,16 +45,18 @@ fn term_8_a_longer_save_leaves_nothing_where_it_was() {
     assert_eq!(marks(&cache), 500);
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_a_sign_in_leaves_nothing_under_the_old_id() {
+fn a_sign_in_wipes_the_old_session() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(64));
     sign_in(&cache, &made.id, "ada");
     assert_eq!(marks(&cache), 64);
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_an_end_leaves_no_label() {
+fn an_end_wipes_the_label() {
     let (cache, _clock) = cache();
     let label = String::from_utf8(marked(6)).unwrap();
     for way in 0..4 {
@@ -73,8 +78,9 @@ fn term_8_an_end_leaves_no_label() {
     }
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_one_that_goes_for_another_leaves_nothing() {
+fn an_evicted_session_is_wiped() {
     for words in [0, 1, 3, 32] {
         let (cache, _clock) = cache();
         create(&cache, &marked(words));
@@ -85,8 +91,9 @@ fn term_8_one_that_goes_for_another_leaves_nothing() {
     }
 }
 
+// TERM-8: docs/security-checklist.md
 #[test]
-fn term_8_what_is_moved_leaves_nothing_where_it_was() {
+fn moved_data_is_wiped_at_the_old_place() {
     let (cache, _clock) = cache();
     let mut live = Vec::new();
     while cache.stats().evicted.probation == 0 {

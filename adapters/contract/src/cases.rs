@@ -18,7 +18,7 @@ use crate::{Browser, Outcome, Request, Site, site::NO_COOKIES};
 
 /// Something that every adapter must do.
 pub struct Case {
-    /// Its name, with the row of the checklist that it covers, if it is in there.
+    /// The behaviour that the case checks.
     pub name: &'static str,
     needs: &'static [&'static str],
     drive: fn(&Site),
@@ -59,44 +59,44 @@ macro_rules! for_each_case {
     ($then:ident) => {
         $then! {
             cookies {
-                cook_1_the_cookie_is_tied_to_the_host_and_hidden_from_scripts,
-                cook_2_a_browser_keeps_the_cookie_over_tls_alone,
-                cook_3_no_input_gets_into_a_header,
-                cook_3_one_cookie_is_set_when_a_session_ends_and_another_begins,
-                cook_4_the_cookie_is_short_however_much_the_session_holds,
-                cook_5_the_cookie_goes_when_the_browser_closes,
-                cook_5_a_remembered_cookie_has_the_session_s_age ["remember"],
-                cook_6_vary_whenever_the_session_was_looked_at,
-                cook_6_the_session_s_headers_stand_beside_the_handler_s,
-                cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing,
-                term_6_the_removal_repeats_what_was_set,
+                the_cookie_is_tied_to_the_host_and_hidden_from_scripts,
+                a_browser_keeps_the_cookie_over_tls_alone,
+                no_input_gets_into_a_header,
+                one_cookie_is_set_when_a_session_ends_and_another_begins,
+                the_cookie_is_short_however_much_the_session_holds,
+                the_cookie_lasts_until_the_browser_closes,
+                a_remembered_cookie_has_the_session_s_age ["remember"],
+                vary_is_set_whenever_the_session_was_read,
+                the_headers_of_the_session_and_of_the_handler_are_both_kept,
+                forwarded_headers_of_a_client_change_nothing,
+                the_removal_repeats_what_was_set,
             }
             headers {
-                parse_5_several_cookie_fields_are_as_good_as_one,
-                parse_6_one_good_cookie_among_five_of_the_name,
-                parse_8_bytes_that_are_no_text_cost_no_other_cookie,
+                several_cookie_fields_are_as_good_as_one,
+                one_valid_cookie_among_five_of_the_name_is_found,
+                a_cookie_of_invalid_text_affects_no_other_cookie,
                 cookies_of_64_kib_hide_no_session ["large-headers"],
             }
             refusals {
-                sign_8_every_refused_cookie_is_answered_alike,
-                id_4_a_refused_cookie_is_never_adopted,
+                every_rejected_cookie_gets_the_same_response,
+                a_rejected_cookie_is_never_adopted,
             }
             lives {
                 values_stay_until_they_are_removed,
                 a_value_that_is_taken_is_gone,
                 a_session_that_was_emptied_is_ended,
-                life_4_nothing_is_kept_of_who_stored_nothing,
-                life_4_ten_thousand_connections_without_a_cookie_leave_no_session,
-                st_38_a_session_that_did_not_change_is_neither_saved_nor_sent,
-                st_30_a_session_that_ended_is_replaced_by_one_with_a_new_id,
-                time_1_a_session_that_was_idle_is_gone ["clock"],
+                a_visitor_that_stores_nothing_leaves_no_session,
+                ten_thousand_connections_without_a_cookie_leave_no_session,
+                a_session_that_did_not_change_is_neither_saved_nor_sent,
+                a_session_that_ended_is_replaced_by_one_with_a_new_id,
+                a_session_that_was_idle_is_gone ["clock"],
             }
             users {
-                life_1_signing_in_and_rotating_change_the_id_and_kill_the_old_one,
-                life_1_a_visitor_without_a_session_signs_in,
-                st_24_signing_out_ends_the_session,
+                sign_in_and_rotation_change_the_id_and_end_the_old_one,
+                a_visitor_without_a_session_signs_in,
+                signing_out_ends_the_session,
                 what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie,
-                st_54_signing_out_without_a_session_creates_none,
+                signing_out_without_a_session_creates_none,
                 a_user_s_devices_are_listed_and_ended,
                 a_form_counts_in_its_own_session_until_the_id_changes,
             }
@@ -131,10 +131,10 @@ macro_rules! for_each_case {
                 a_change_that_failed_leaves_the_timeouts_as_they_were ["guard", "clock"],
             }
             writers {
-                life_5_two_writers_of_different_keys_lose_nothing,
-                life_5_a_slow_request_keeps_what_others_wrote,
-                life_5_two_writers_of_one_sum_lose_nothing ["increment"],
-                life_3_a_slow_request_does_not_bring_a_session_back,
+                two_writers_of_different_keys_lose_nothing,
+                a_slow_request_keeps_what_others_wrote,
+                two_writers_of_one_sum_lose_nothing ["increment"],
+                a_slow_request_does_not_bring_a_session_back,
             }
             failures {
                 a_response_of_500_stores_nothing_but_an_end,

@@ -6,11 +6,12 @@ use crate::{Answer, COOKIE_NAME, browser::mute};
 /// If the response breaks one.
 pub(crate) fn hold(answer: &Answer) {
     let own = own_cookies(answer);
-    assert!(own.len() <= 1, "COOK-3: the cookie is set {} times", own.len());
+    // COOK-1, COOK-3, COOK-5, COOK-6, TERM-6: docs/security-checklist.md
+    assert!(own.len() <= 1, "the cookie is set {} times", own.len());
     if let Some(field) = own.first() {
-        assert!(is_golden(field), "COOK-1, COOK-5, TERM-6: {}", mute(field));
-        assert!(says(answer, "cache-control", "no-store"), "COOK-6: a cookie without no-store");
-        assert!(varies(answer), "COOK-6: a cookie without Vary");
+        assert!(is_golden(field), "the cookie's attributes are wrong: {}", mute(field));
+        assert!(says(answer, "cache-control", "no-store"), "a cookie without no-store");
+        assert!(varies(answer), "a cookie without Vary");
     }
 }
 
@@ -72,8 +73,9 @@ const REMOVED: &str = "; max-age=0; expires=thu, 01 jan 1970 00:00:00 gmt";
 mod tests {
     use super::is_golden;
 
+    // COOK-1, COOK-5, TERM-6: docs/security-checklist.md
     #[test]
-    fn cook_1_cook_5_term_6_only_the_defaults_pass() {
+    fn only_the_defaults_pass() {
         let token = "A".repeat(48);
         let end = "; HttpOnly; Secure; SameSite=Lax";
         for good in [

@@ -29,14 +29,17 @@ fn nothing() -> String {
 
 #[test]
 fn it_names_what_failed_and_what_was_skipped_and_fails() {
-    let (code, printed) = run(&[&nothing(), "cook_1", "increment", "one_sum"]);
+    let (code, printed) = run(&[&nothing(), "tied_to_the_host", "increment", "one_sum"]);
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(code, Some(1), "{printed}");
-    assert!(lines[0].starts_with("FAIL  cook_1_") && lines[0].ends_with(": the cookie is set"));
+    assert!(
+        lines[0].starts_with("FAIL  the_cookie_is_tied_to_the_host")
+            && lines[0].ends_with(": the cookie is set")
+    );
     assert_eq!(
         lines[1..],
         [
-            "skip  life_5_two_writers_of_one_sum_lose_nothing: no feature increment",
+            "skip  two_writers_of_one_sum_lose_nothing: no feature increment",
             "0 passed, 1 failed, 1 skipped",
         ],
     );

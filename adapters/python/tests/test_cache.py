@@ -32,7 +32,8 @@ def test_a_save_of_an_old_version_is_a_conflict(cache: SessionCache) -> None:
     assert cache.save(made.id, version, b"3") > version
 
 
-def test_life_1_rotation_and_sign_in_give_new_ids(cache: SessionCache) -> None:
+# LIFE-1: docs/security-checklist.md
+def test_rotation_and_sign_in_give_new_ids(cache: SessionCache) -> None:
     made = cache.create(b"data")
     rotated = cache.rotate(made.id)
     assert cache.load(made.id) is None
@@ -53,7 +54,8 @@ def test_a_grace_keeps_the_old_id_for_a_while(cache: SessionCache, clock: Manual
     assert cache.load(made.id) is None
 
 
-def test_term_1_what_was_ended_stays_so(cache: SessionCache) -> None:
+# TERM-1: docs/security-checklist.md
+def test_an_ended_session_stays_ended(cache: SessionCache) -> None:
     made = cache.create(b"data")
     assert cache.end(made.id) and not cache.end(made.id)
     assert cache.open(f"session={made.token}") is None
@@ -61,7 +63,8 @@ def test_term_1_what_was_ended_stays_so(cache: SessionCache) -> None:
         cache.save(made.id, made.version, b"back")
 
 
-def test_term_7_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> None:
+# TERM-7: docs/security-checklist.md
+def test_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> None:
     for label in ("phone", "laptop"):
         cache.sign_in(cache.create(b"").id, "ada", label=label)
     phone = next(device for device in cache.user_sessions("ada") if device.label == "phone")
@@ -71,7 +74,8 @@ def test_term_7_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> 
         cache.end_by_handle("made up")
 
 
-def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
+# TERM-5: docs/security-checklist.md
+def test_end_user_sessions_can_except_one_session(cache: SessionCache) -> None:
     first, second = (cache.sign_in(cache.create(b"").id, "ada") for _ in range(2))
     assert cache.end_user_sessions("ada", keep=second.id) == 1
     assert cache.load(first.id) is None and cache.load(second.id) is not None
@@ -79,7 +83,8 @@ def test_term_5_all_of_a_user_but_one(cache: SessionCache) -> None:
     assert cache.load(second.id) is None
 
 
-def test_time_1_and_2_both_timeouts_hold(cache: SessionCache, clock: ManualClock) -> None:
+# TIME-1, TIME-2: docs/security-checklist.md
+def test_idle_timeout_and_lifetime_hold(cache: SessionCache, clock: ManualClock) -> None:
     short = cache.create(b"", idle_timeout=60, lifetime=100)
     clock.advance(59)
     assert cache.load(short.id) is not None
@@ -132,7 +137,8 @@ def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
     assert stats["memory_budget"] == 4 << 20
 
 
-def test_id_7_nothing_that_opens_a_session_is_shown(cache: SessionCache) -> None:
+# ID-7: docs/security-checklist.md
+def test_no_token_is_shown(cache: SessionCache) -> None:
     made = cache.create(b"secret data")
     record = cache.open_token(made.token)
     shown = " ".join(map(repr, (cache, made, made.id, record, cache.next_event(), cache.stats())))

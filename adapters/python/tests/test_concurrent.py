@@ -79,7 +79,8 @@ def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> Non
     assert cache.stats()["conflicts"] >= 500
 
 
-def test_life_3_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
+# LIFE-3: docs/security-checklist.md
+def test_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
     client = ClientOfMany(cache)
     client.run(lambda session: session.update(a=1, user_id=7))
     token = client.cookie

@@ -58,7 +58,8 @@ def follow(child: int, reader: int) -> Iterator[bytes]:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed, or hung"
 
 
-def test_id_3_children_draw_ids_of_their_own() -> None:
+# ID-3: docs/security-checklist.md
+def test_forked_children_create_distinct_ids() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     cache.create(b"")
 

@@ -29,7 +29,8 @@ async def send(message: Any) -> None:
     pass
 
 
-def test_parse_1_a_hundred_thousand_random_headers_never_raise(cache: SessionCache) -> None:
+# PARSE-1: docs/security-checklist.md
+def test_a_hundred_thousand_random_headers_never_raise(cache: SessionCache) -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     token = cache.create(b"").token.encode()
@@ -53,7 +54,8 @@ def test_parse_1_a_hundred_thousand_random_headers_never_raise(cache: SessionCac
     assert cache.stats()["hits"] > 0 and cache.stats()["created"] == 1, seed
 
 
-def test_parse_7_a_huge_header_takes_linear_time(cache: SessionCache) -> None:
+# PARSE-7: docs/security-checklist.md
+def test_a_huge_header_takes_linear_time(cache: SessionCache) -> None:
     def took(header: bytes) -> float:
         begin = time.perf_counter()
         assert cache.open(header) is None

@@ -71,7 +71,8 @@ def test_a_session_from_beginning_to_end(browsers: Browsers) -> None:
     assert browsers().get("/view", stolen) == (200, "{}")
 
 
-def test_life_5_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
+# LIFE-5: docs/security-checklist.md
+def test_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
     first = browsers()
     first.get("/set/begun/1")
     rounds = 300
@@ -90,7 +91,8 @@ def test_life_5_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> 
     assert json.loads(first.get("/view")[1]) == {"a": rounds, "b": rounds, "begun": "1"}
 
 
-def test_term_3_a_slower_request_that_began_before_a_sign_out_brings_nothing_back(browsers: Browsers) -> None:
+# TERM-3: docs/security-checklist.md
+def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     slow, cookie = browsers(), browser.cookie
@@ -110,7 +112,8 @@ def test_term_3_a_slower_request_that_began_before_a_sign_out_brings_nothing_bac
     assert json.loads(browsers().get("/view", new)[1]) == {"slow": True}, "a session of its own change alone"
 
 
-def test_parse_8_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers: Browsers) -> None:
+# PARSE-8: docs/security-checklist.md
+def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     assert browser.cookie is not None
@@ -136,7 +139,8 @@ def test_a_stream_and_what_it_changes_on_the_way(browsers: Browsers) -> None:
     assert json.loads(browser.get("/view")[1]) == {"begun": True, "done": True}
 
 
-def test_id_7_nothing_that_opens_a_session_is_logged(browsers: Browsers) -> None:
+# ID-7: docs/security-checklist.md
+def test_no_token_is_logged(browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     assert browser.cookie is not None

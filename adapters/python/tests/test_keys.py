@@ -22,7 +22,8 @@ async def no_app(scope: object, receive: object, send: object) -> None: ...
 
 
 @pytest.mark.parametrize("form", [str, str.encode, Secret, lambda key: [key], lambda key: [Secret(key), OTHER]])
-def test_sign_3_a_good_secret_in_any_form(form: object) -> None:
+# SIGN-3: docs/security-checklist.md
+def test_a_good_secret_in_any_form(form: object) -> None:
     SessionCache(secret_key=form(GOOD), memory=MEMORY)  # type: ignore[operator]
 
 
@@ -45,14 +46,16 @@ def test_sign_3_a_good_secret_in_any_form(form: object) -> None:
         "this-is-a-secret-key-for-my-fastapi-app-123",
     ],
 )
-def test_sign_3_what_tutorials_print_is_refused(weak: str) -> None:
+# SIGN-3: docs/security-checklist.md
+def test_published_keys_are_rejected(weak: str) -> None:
     for form in (weak, weak.encode(), Secret(weak), [GOOD, weak]):
         with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as refused:
             SessionMiddleware(no_app, secret_key=form, memory=MEMORY)
         assert not weak or f"'{weak}'" not in str(refused.value)
 
 
-def test_sign_3_one_may_say_that_it_is_for_development() -> None:
+# SIGN-3: docs/security-checklist.md
+def test_a_weak_key_is_accepted_for_development() -> None:
     with pytest.warns(UserWarning, match="For development only"):
         SessionMiddleware(no_app, secret_key="secret", insecure_dev_key=True, memory=MEMORY)
     with warnings.catch_warnings():
@@ -65,7 +68,8 @@ def test_sign_3_one_may_say_that_it_is_for_development() -> None:
     assert (same.stats()["refused_forged"], other.stats()["refused_forged"]) == (0, 1)
 
 
-def test_sign_5_the_first_of_a_list_signs_and_all_verify() -> None:
+# SIGN-5: docs/security-checklist.md
+def test_the_first_of_a_list_signs_and_all_verify() -> None:
     both = SessionCache(secret_key=[GOOD, OTHER], memory=MEMORY)
     alone = SessionCache(secret_key=OTHER, memory=MEMORY)
     for key in (GOOD, OTHER):

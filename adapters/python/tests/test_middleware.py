@@ -71,7 +71,8 @@ def test_it_is_a_real_dict() -> None:
         "json.dumps(session)", "copy.copy(session)", "(lambda **all: all)(**session)",
     ],
 )  # fmt: skip
-def test_cook_6_whatever_comes_first_reads_the_session_and_says_so(first: str) -> None:
+# COOK-6: docs/security-checklist.md
+def test_every_accessor_sets_vary(first: str) -> None:
     import copy
     import json
 
@@ -201,7 +202,8 @@ def test_nested_changes_last_and_what_did_not_change_is_not_written(cache: Sessi
     assert cache.stats()["saved"] == saved + 1
 
 
-def test_life_4_who_stores_nothing_costs_nothing(cache: SessionCache) -> None:
+# LIFE-4: docs/security-checklist.md
+def test_a_visitor_that_stores_nothing_leaves_no_session(cache: SessionCache) -> None:
     def empty(request: Request) -> Response:
         request.session.update({})
         request.session.pop("a", None)
@@ -218,7 +220,8 @@ def test_life_4_who_stores_nothing_costs_nothing(cache: SessionCache) -> None:
     assert cache.stats()["created"] == 0
 
 
-def test_life_1_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache) -> None:
+# LIFE-1: docs/security-checklist.md
+def test_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache) -> None:
     def cart(request: Request) -> Response:
         request.session["cart"] = ["tea"]
         return Response()
@@ -241,7 +244,8 @@ def test_life_1_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache
 
 
 @pytest.mark.parametrize("way", ["clear", "sign_out", "sign_out_everywhere"])
-def test_term_1_signing_out_ends_it_at_once_whatever_the_response(cache: SessionCache, way: str) -> None:
+# TERM-1: docs/security-checklist.md
+def test_sign_out_ends_the_session_at_once_for_any_response(cache: SessionCache, way: str) -> None:
     def sign_in(request: Request) -> Response:
         request.session["cart"] = 1
         session_control(request).sign_in("ada")
@@ -485,7 +489,8 @@ def test_what_no_session_holds_is_refused(data: Any, error: type[Exception], tex
         visitor(store).get("/store")
 
 
-def test_ops_2_a_full_cache_is_503_and_those_who_are_signed_in_stay(caplog: pytest.LogCaptureFixture) -> None:
+# OPS-2: docs/security-checklist.md
+def test_a_full_cache_is_503_and_keeps_authenticated_sessions(caplog: pytest.LogCaptureFixture) -> None:
     def store(request: Request) -> Response:
         request.session["order"] = "x" * 16_300
         response = PlainTextResponse("stored", headers={"etag": "1"})

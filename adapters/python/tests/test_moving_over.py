@@ -41,7 +41,8 @@ def test_only_what_starlettes_signer_signed_is_read(case: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("case", VECTORS["negatives"], ids=lambda case: case["name"])
-def test_sign_6_a_signature_has_one_spelling(case: dict[str, str]) -> None:
+# SIGN-6: docs/security-checklist.md
+def test_a_signature_has_one_spelling(case: dict[str, str]) -> None:
     assert case["want"] == "reject"
     assert unsign(case["token"].encode(), b"secret-key", max_age=None, now=NOW) is None
     assert unsign(VECTORS["base_token"].encode(), b"secret-key", max_age=None, now=NOW) == b"value"

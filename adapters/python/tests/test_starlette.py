@@ -79,7 +79,8 @@ def test_a_session_from_beginning_to_end() -> None:
     assert visitor.get("/view").json() == {"session": {}}
 
 
-def test_cook_1_flags_as_they_are_unless_set() -> None:
+# COOK-1: docs/security-checklist.md
+def test_flags_as_they_are_unless_set() -> None:
     response = client().post("/update", json={"some": "data"})
     flags = attributes(response)
     assert len(flags.pop("session")) == 48
@@ -105,7 +106,8 @@ def test_cook_1_flags_as_they_are_unless_set() -> None:
         ({"session_cookie": "__Host-sid", "https_only": True}, {"__host-sid": ..., "secure": ""}),
     ],
 )
-def test_term_6_each_flag_alone_and_the_same_ones_on_removal(
+# TERM-6: docs/security-checklist.md
+def test_each_flag_alone_and_the_same_ones_on_removal(
     settings: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "lax"}
@@ -149,7 +151,8 @@ def test_max_age_counts_from_the_last_use_and_the_cookie_is_sent_again(clock: Ma
     assert attributes(visitor.get("/view")) == {}
 
 
-def test_cook_7_a_secure_cookie_does_not_travel_in_the_clear() -> None:
+# COOK-7: docs/security-checklist.md
+def test_a_secure_cookie_does_not_travel_in_the_clear() -> None:
     app = Starlette(routes=ROUTES, middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20, https_only=True)])
     secure, unsecure = TestClient(app, base_url="https://testserver"), TestClient(app, base_url="http://testserver")
     headers = {"x-forwarded-proto": "https", "forwarded": "proto=https"}
@@ -181,7 +184,8 @@ def test_a_cookie_is_sent_only_when_something_changed() -> None:
     assert "set-cookie" not in visitor.post("/update", json={"some": "data"}).headers
 
 
-def test_cook_6_vary_says_so_when_the_session_was_asked_for() -> None:
+# COOK-6: docs/security-checklist.md
+def test_vary_is_set_when_the_session_was_read() -> None:
     visitor = client()
     assert "vary" not in visitor.get("/nothing").headers
     for response in (visitor.get("/view"), visitor.post("/update", json={"a": 1}), visitor.get("/view")):

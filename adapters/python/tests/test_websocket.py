@@ -99,7 +99,8 @@ def test_a_new_id_raises(text: str) -> None:
             socket.receive_json()
 
 
-def test_life_4_creating_a_session_after_the_handshake_is_logged_and_the_connection_stays_open(
+# LIFE-4: docs/security-checklist.md
+def test_creating_a_session_after_the_handshake_is_logged_and_the_connection_stays_open(
     cache: SessionCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = visitor(cache=cache)

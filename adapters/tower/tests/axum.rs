@@ -155,8 +155,9 @@ fn errors_have_the_status_that_tells_whose_fault_it_was() {
     assert!(!conflict.body.contains("visits"), "{}", conflict.body);
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_a_response_whose_guarded_key_was_changed_meanwhile_is_409_and_stores_nothing() {
+fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
     let (tell, under_way) = mpsc::channel();
     let go_on = Arc::new(Notify::new());
     let gate = go_on.clone();

@@ -33,8 +33,9 @@ fn plain_http_works_without_secure_and_without_the_prefix() {
     assert_eq!(browser.cookie(), "");
 }
 
+// PARSE-6: docs/security-checklist.md
 #[test]
-fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
+fn plain_http_tries_four_values_over_all_fields_and_no_more() {
     let layer = SessionLayer::new(cache()).insecure_http();
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
@@ -45,8 +46,9 @@ fn parse_6_plain_http_tries_four_values_over_all_fields_and_no_more() {
     assert_eq!(site.get("/get?key=a", &[bad, bad, &ours]).body, "");
 }
 
+// ST-20: tests/vectors/store_contract_cases.json
 #[test]
-fn st_20_another_name_and_path_are_honoured() {
+fn another_name_and_path_are_honoured() {
     let settings = SessionCache::builder().memory(4 << 20).cookie_name("__Secure-shop");
     let cache = settings.keys(KeyRing::generate().unwrap()).build().unwrap();
     let layer = SessionLayer::new(cache).with_path("/shop").unwrap();
@@ -67,8 +69,9 @@ fn set_cookie(browser: &mut Browser<'_>) -> String {
 }
 
 /// HTTP/2 sends each cookie in a field of its own (RFC 9113, section 8.2.3).
+// PARSE-5: docs/security-checklist.md
 #[test]
-fn parse_5_http_2_splits_the_cookie_field() {
+fn http_2_splits_the_cookie_field() {
     let server = Server::start(contract::app());
     let address = server.address;
     server.runtime.block_on(async {

@@ -12,8 +12,9 @@ use log::Log;
 use sessile_contract::{CASES, Outcome, Site};
 use support::{Server, contract};
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_no_id_and_no_token_is_logged_in_the_whole_run() {
+fn no_id_and_no_token_is_logged_in_the_whole_run() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     let server = Server::start(contract::app());

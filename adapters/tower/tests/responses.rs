@@ -10,8 +10,9 @@ use sessile_contract::Request;
 use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{Server, cache, contract};
 
+// COOK-3: docs/security-checklist.md
 #[test]
-fn cook_3_layers_of_one_cache_set_one_cookie() {
+fn layers_of_one_cache_set_one_cookie() {
     let layer = SessionLayer::new(cache());
     let server = Server::start(contract::routes().layer(layer.clone()).layer(layer));
     let site = server.site();

@@ -85,8 +85,9 @@ mod tests {
         headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
+    // COOK-6: docs/security-checklist.md
     #[test]
-    fn cook_6_vary_is_merged_and_never_said_twice() {
+    fn vary_is_merged_and_never_repeated() {
         for (given, expected) in [
             (&[][..], &["Cookie"][..]),
             (&["accept-encoding"], &["accept-encoding", "Cookie"]),
@@ -103,8 +104,9 @@ mod tests {
         }
     }
 
+    // COOK-6: docs/security-checklist.md
     #[test]
-    fn cook_6_a_response_with_a_cookie_is_not_stored_by_caches() {
+    fn a_response_with_a_cookie_is_not_stored_by_caches() {
         for (given, expected) in [
             (&[][..], &["no-store"][..]),
             (&["public, max-age=60"], &["no-store"]),
@@ -120,8 +122,9 @@ mod tests {
         }
     }
 
+    // COOK-3: docs/security-checklist.md
     #[test]
-    fn cook_3_one_cookie_a_name_and_all_others_kept_in_order() {
+    fn one_cookie_a_name_and_all_others_kept_in_order() {
         let mut headers =
             with(&SET_COOKIE, &["a=1", "sid=old; Path=/", "sidecar=2", " sid =older", "b=sid=3"]);
         set_cookie(&mut headers, "sid", COOKIE.to_owned());

@@ -158,8 +158,9 @@ proptest! {
         }
     }
 
+    // LIFE-5: docs/security-checklist.md
     #[test]
-    fn life_5_changes_are_made_again_to_what_others_left(
+    fn changes_are_reapplied_to_concurrent_saves(
         read in prop::collection::btree_map(key(), value(), 0..8),
         ops in vec(op(), 0..12),
         others in vec(op(), 0..6),
@@ -195,8 +196,9 @@ proptest! {
     }
 }
 
+// ST-53: tests/vectors/store_contract_cases.json
 #[test]
-fn st_53_corrupt_bytes_are_an_empty_map() {
+fn corrupt_bytes_are_an_empty_map() {
     let one = |key: &[u8]| [&[1, key.len() as u8, 0, 1, 0, 0, 0], key, b"7"].concat();
     assert_eq!(Pairs::read(one(b"a").into()).find("a").as_deref(), Some(&b"7"[..]));
     let pair = &one(b"a")[1..];

@@ -111,8 +111,9 @@ impl core::fmt::Debug for Field {
 mod tests {
     use super::*;
 
+    // PARSE-5: docs/security-checklist.md
     #[test]
-    fn parse_5_all_fields_are_kept_in_order_and_none_is_copied() {
+    fn all_fields_are_kept_in_order_and_none_is_copied() {
         let mut headers = HeaderMap::new();
         for value in ["a=1", "b=2; c=3", "d=4"] {
             headers.append(COOKIE, HeaderValue::from_bytes(value.as_bytes()).unwrap());

@@ -28,8 +28,9 @@ fn two_at_once(cache: &SessionCache) -> (Visitor, Session, Session) {
     (visitor, one, two)
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_two_requests_that_change_different_keys_both_count() {
+fn two_requests_that_change_different_keys_both_count() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     insert(&one, "b", 2);
@@ -41,8 +42,9 @@ fn life_5_two_requests_that_change_different_keys_both_count() {
     assert!(cache.stats().conflicts > 0, "the second one met the first");
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_of_one_key_the_later_value_counts() {
+fn of_one_key_the_later_value_counts() {
     let (mut visitor, one, two) = two_at_once(&cache());
     insert(&one, "a", 10);
     insert(&two, "a", 20);
@@ -51,8 +53,9 @@ fn life_5_of_one_key_the_later_value_counts() {
     assert_eq!(get(&visitor, "a"), Some(20));
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_threads_that_write_keys_of_their_own_lose_nothing() {
+fn threads_that_write_keys_of_their_own_lose_nothing() {
     const ROUNDS: u32 = 500;
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
@@ -75,8 +78,9 @@ fn life_5_threads_that_write_keys_of_their_own_lose_nothing() {
     assert_eq!(["b", "c", "d"].map(|key| get(&visitor, key)), [Some(ROUNDS); 3]);
 }
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
+fn changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
     let cache = cache();
     let (mut visitor, ..) = two_at_once(&cache);
     visitor.visit(|session| session.sign_in("ada").unwrap());
@@ -90,8 +94,9 @@ fn life_3_changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back()
     assert_eq!((reply.set_cookie(), cache.len()), (None, 0), "the browser may have another by now");
 }
 
+// LIFE-3: docs/security-checklist.md
 #[test]
-fn life_3_rotating_an_ended_session_brings_nothing_back() {
+fn rotating_an_ended_session_brings_nothing_back() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     one.sign_out();
@@ -217,8 +222,9 @@ fn an_end_follows_a_session_that_was_rotated_meanwhile() {
     );
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_a_sign_in_keeps_what_was_saved_meanwhile() {
+fn a_sign_in_keeps_concurrent_saves() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     insert(&one, "b", 2);

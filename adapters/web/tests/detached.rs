@@ -26,8 +26,9 @@ fn what_changes_after_the_headers_left_can_be_stored() {
     assert_eq!(visitor.value("state").as_deref(), Some("done"));
 }
 
+// LIFE-4: docs/security-checklist.md
 #[test]
-fn life_4_a_detached_session_is_not_made() {
+fn a_detached_session_is_not_made() {
     let cache = cache();
     let session = Visitor::of(&cache).begin();
     session.detach();

@@ -11,8 +11,9 @@ use sessile::SameSite;
 use sessile_web::{Session, SessionManager};
 use support::{Visitor, builder, cache};
 
+// COOK-6: docs/security-checklist.md
 #[test]
-fn cook_6_every_accessor_says_vary() {
+fn every_accessor_sets_vary() {
     type Act = fn(&Session);
     let accessors: [(&str, Act); 29] = [
         ("get", |session| drop(session.get::<u32>("a"))),
@@ -55,8 +56,9 @@ fn cook_6_every_accessor_says_vary() {
     }
 }
 
+// COOK-6: docs/security-checklist.md
 #[test]
-fn cook_6_a_response_that_did_not_look_says_nothing() {
+fn a_response_that_did_not_read_the_session_has_no_vary() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -66,8 +68,9 @@ fn cook_6_a_response_that_did_not_look_says_nothing() {
     assert_eq!(cache.stats(), before, "and the engine was not asked");
 }
 
+// COOK-1, COOK-6: docs/security-checklist.md
 #[test]
-fn cook_1_cook_6_a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
+fn a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
     let (_, reply) = Visitor::of(&cache()).visit(|session| session.insert("a", 1).unwrap());
     let cookie = reply.set_cookie().unwrap();
     assert!(cookie.starts_with("__Host-session="));
@@ -79,8 +82,9 @@ fn cook_1_cook_6_a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
     assert_eq!(reply.headers[header::CACHE_CONTROL], "no-store");
 }
 
+// TERM-6: docs/security-checklist.md
 #[test]
-fn term_6_a_removal_repeats_what_the_cookie_was_set_with() {
+fn a_removal_repeats_what_the_cookie_was_set_with() {
     let cache = builder().cookie_name("__Secure-shop").build().unwrap();
     let sessions = SessionManager::new(cache)
         .with_path("/shop")
@@ -118,8 +122,9 @@ fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
     assert!(sessions.with_domain("..shop.example").is_err());
 }
 
+// COOK-2: docs/security-checklist.md
 #[test]
-fn cook_2_contradictions_are_refused_by_the_setter() {
+fn contradictions_are_refused_by_the_setter() {
     let host = SessionManager::new(cache());
     assert!(host.clone().with_domain("shop.example").is_err());
     assert!(host.clone().with_path("/shop").is_err());
@@ -135,8 +140,9 @@ fn cook_2_contradictions_are_refused_by_the_setter() {
     assert!(plain.with_domain("a b").is_err());
 }
 
+// COOK-4: docs/security-checklist.md
 #[test]
-fn cook_4_what_browsers_would_cut_is_refused_by_the_setter() {
+fn the_setter_rejects_what_browsers_would_truncate() {
     let plain = SessionManager::new(builder().cookie_name("shop").build().unwrap());
     assert!(plain.clone().with_path("/".repeat(1024)).is_ok());
     assert!(plain.clone().with_path("/".repeat(1025)).is_err());
@@ -174,8 +180,9 @@ fn plain_http_does_not_take_the_cookie_of_https() {
     assert_eq!(visitor.begin().keys(), ["a"], "the value is the same, the name is not");
 }
 
+// PARSE-5: docs/security-checklist.md
 #[test]
-fn parse_5_every_split_into_fields_gives_the_same_session() {
+fn every_split_into_fields_gives_the_same_session() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -212,8 +219,9 @@ fn fields(pairs: &[&str], split: u32) -> HeaderMap {
     headers
 }
 
+// PARSE-8: docs/security-checklist.md
 #[test]
-fn parse_8_bytes_that_are_no_text_lose_nothing() {
+fn a_cookie_of_invalid_text_affects_no_other_cookie() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());

@@ -29,8 +29,9 @@ fn plain_http_is_warned_of_once_and_not_at_each_request() {
     assert!(lines[0].starts_with("WARN") && lines[0].contains("plain HTTP"), "{lines:?}");
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_no_id_no_token_and_no_data_is_logged() {
+fn no_id_no_token_and_no_data_is_logged() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let mut tokens = Vec::new();

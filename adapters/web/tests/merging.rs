@@ -34,8 +34,9 @@ fn finish(visitor: &mut Visitor, session: &Session) -> Result<(), sessile_web::C
     visitor.finish(session, StatusCode::OK).result
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_two_writers_of_different_keys_lose_nothing_in_100_000_rounds() {
+fn two_writers_of_different_keys_lose_nothing_in_100_000_rounds() {
     const ROUNDS: u32 = 100_000;
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
@@ -61,8 +62,9 @@ fn life_5_two_writers_of_different_keys_lose_nothing_in_100_000_rounds() {
     assert!(cache.stats().conflicts > 0, "they met");
 }
 
+// LIFE-5: docs/security-checklist.md
 #[test]
-fn life_5_sums_and_lists_of_many_threads_are_whole() {
+fn sums_and_lists_of_many_threads_are_whole() {
     const ROUNDS: u32 = 2_000;
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("first", 0).unwrap());

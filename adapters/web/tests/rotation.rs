@@ -52,8 +52,9 @@ fn an_id_is_replaced_when_it_is_old_and_looked_at() {
     assert_eq!((cache.len(), cache.stats().rotated), (1, 2));
 }
 
+// LIFE-2: docs/security-checklist.md
 #[test]
-fn life_2_requests_under_way_go_on_with_the_old_cookie_and_get_no_new_one() {
+fn concurrent_requests_continue_with_the_old_cookie_and_get_no_new_one() {
     let (cache, clock, sessions) = hourly();
     let mut visitor = visitor(&sessions);
     clock.advance(HOUR);

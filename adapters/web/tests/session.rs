@@ -119,8 +119,9 @@ fn an_insert_after_end_starts_a_new_session() {
     assert_eq!(cache.len(), 1);
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_nothing_of_a_sign_in_is_readable_under_the_old_id() {
+fn nothing_of_a_sign_in_is_readable_under_the_old_id() {
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("cart", 1).unwrap());
     let fixed = visitor.clone();
@@ -134,8 +135,9 @@ fn life_1_nothing_of_a_sign_in_is_readable_under_the_old_id() {
     assert!(visitor.begin().is_authenticated());
 }
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_rotate_changes_the_id_and_keeps_data_and_user() {
+fn rotate_changes_the_id_and_keeps_data_and_user() {
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("cart", "tea").unwrap());
     visitor.visit(|session| session.sign_in("alice").unwrap());
@@ -178,8 +180,9 @@ fn a_value_is_decoded_only_when_it_is_read() {
     assert_eq!(visitor.begin().keys(), ["a", "b", "c"], "and it is kept as it is");
 }
 
+// ST-53: tests/vectors/store_contract_cases.json
 #[test]
-fn st_53_bytes_that_are_no_pairs_are_an_empty_session() {
+fn undecodable_bytes_are_an_empty_session() {
     let cache = cache();
     let made = cache.create(b"{\"of\":\"another making\"}", NewSession::default()).unwrap();
     let mut visitor = Visitor::of(&cache);
@@ -254,8 +257,9 @@ fn code_of_the_application_may_use_the_session_while_it_is_encoded() {
     assert_eq!((session.get("nosy").unwrap(), session.get("seen").unwrap()), (Some(true), Some(1)));
 }
 
+// ID-7: docs/security-checklist.md
 #[test]
-fn id_7_nothing_shows_in_debug_and_texts() {
+fn debug_output_and_error_texts_show_no_secret() {
     let cache = cache();
     let sessions = SessionManager::new(cache.clone());
     let mut visitor = Visitor::new(&sessions);

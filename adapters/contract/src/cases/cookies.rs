@@ -5,20 +5,23 @@ use crate::{
     laws::{attributes, own_cookies, varies},
 };
 
-pub(super) fn cook_1_the_cookie_is_tied_to_the_host_and_hidden_from_scripts(site: &Site) {
+// COOK-1: docs/security-checklist.md
+pub(super) fn the_cookie_is_tied_to_the_host_and_hidden_from_scripts(site: &Site) {
     let cookie = issued(&site.browser().post("/set", KEY_AND_VALUE)).to_owned();
     assert_eq!(attributes(&cookie), "path=/; httponly; secure; samesite=lax");
     assert!(cookie.starts_with("__Host-session="));
 }
 
-pub(super) fn cook_2_a_browser_keeps_the_cookie_over_tls_alone(site: &Site) {
+// COOK-2: docs/security-checklist.md
+pub(super) fn a_browser_keeps_the_cookie_over_tls_alone(site: &Site) {
     let answer = site.browser().post("/set", KEY_AND_VALUE);
     let cookie = issued(&answer);
     assert!(jar::Browser::new("shop.example").receive(cookie.as_bytes()));
     assert!(!jar::Browser::insecure("shop.example").receive(cookie.as_bytes()));
 }
 
-pub(super) fn cook_3_no_input_gets_into_a_header(site: &Site) {
+// COOK-3: docs/security-checklist.md
+pub(super) fn no_input_gets_into_a_header(site: &Site) {
     let hostile = "a\r\nSet-Cookie: b=c\r\n\r\n; Domain=evil.example, \"\\\0\u{fffd}";
     let mut browser = site.browser();
     for (path, form) in [
@@ -32,7 +35,8 @@ pub(super) fn cook_3_no_input_gets_into_a_header(site: &Site) {
     assert_eq!(browser.user(), hostile);
 }
 
-pub(super) fn cook_3_one_cookie_is_set_when_a_session_ends_and_another_begins(site: &Site) {
+// COOK-3: docs/security-checklist.md
+pub(super) fn one_cookie_is_set_when_a_session_ends_and_another_begins(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let (old, [sessions, ..]) = (browser.cookie(), site.stats());
@@ -44,7 +48,8 @@ pub(super) fn cook_3_one_cookie_is_set_when_a_session_ends_and_another_begins(si
     assert_eq!(site.stats()[0], sessions, "one ended and one began");
 }
 
-pub(super) fn cook_4_the_cookie_is_short_however_much_the_session_holds(site: &Site) {
+// COOK-4: docs/security-checklist.md
+pub(super) fn the_cookie_is_short_however_much_the_session_holds(site: &Site) {
     let mut browser = site.browser();
     let answer = browser.post("/set", &[("key", "a"), ("value", &"x".repeat(15_000))]);
     let pair = issued(&answer).split(';').next().unwrap_or_default();
@@ -52,7 +57,8 @@ pub(super) fn cook_4_the_cookie_is_short_however_much_the_session_holds(site: &S
     assert_eq!(browser.value("a").len(), 15_000);
 }
 
-pub(super) fn cook_5_the_cookie_goes_when_the_browser_closes(site: &Site) {
+// COOK-5: docs/security-checklist.md
+pub(super) fn the_cookie_lasts_until_the_browser_closes(site: &Site) {
     for path in ["/set", "/sign-in"] {
         let answer = site.browser().post(path, KEY_AND_VALUE);
         let attributes = attributes(issued(&answer));
@@ -60,7 +66,8 @@ pub(super) fn cook_5_the_cookie_goes_when_the_browser_closes(site: &Site) {
     }
 }
 
-pub(super) fn cook_5_a_remembered_cookie_has_the_session_s_age(site: &Site) {
+// COOK-5: docs/security-checklist.md
+pub(super) fn a_remembered_cookie_has_the_session_s_age(site: &Site) {
     let ten_years = "315360000";
     for (asked, most) in [("600", 600), (ten_years, 30 * 60)] {
         let form = [("user", "ada"), ("label", ""), ("remember", asked)];
@@ -72,7 +79,8 @@ pub(super) fn cook_5_a_remembered_cookie_has_the_session_s_age(site: &Site) {
     }
 }
 
-pub(super) fn cook_6_vary_whenever_the_session_was_looked_at(site: &Site) {
+// COOK-6: docs/security-checklist.md
+pub(super) fn vary_is_set_whenever_the_session_was_read(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     for path in ["/get?key=a", "/get?key=none", "/user", "/devices", "/csrf"] {
@@ -91,7 +99,8 @@ pub(super) fn cook_6_vary_whenever_the_session_was_looked_at(site: &Site) {
     assert_eq!(own, [0; 3], "nobody looked at it");
 }
 
-pub(super) fn cook_6_the_session_s_headers_stand_beside_the_handler_s(site: &Site) {
+// COOK-6: docs/security-checklist.md
+pub(super) fn the_headers_of_the_session_and_of_the_handler_are_both_kept(site: &Site) {
     let mut browser = site.browser();
     let first = browser.post("/own-headers", &[]);
     let cookies = first.all("set-cookie");
@@ -106,7 +115,8 @@ pub(super) fn cook_6_the_session_s_headers_stand_beside_the_handler_s(site: &Sit
     assert_eq!(again.only("cache-control"), Some("public, max-age=60"), "what the handler said");
 }
 
-pub(super) fn cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing(site: &Site) {
+// COOK-7: docs/security-checklist.md
+pub(super) fn forwarded_headers_of_a_client_change_nothing(site: &Site) {
     let plain = issued(&site.browser().post("/set", KEY_AND_VALUE)).split_once(';').map(own);
     for (name, value) in [
         ("X-Forwarded-Proto", "http"),
@@ -128,7 +138,8 @@ pub(super) fn cook_7_what_a_client_says_of_tls_and_hosts_changes_nothing(site: &
     assert_eq!(own_cookie.map(own), plain, "another host");
 }
 
-pub(super) fn term_6_the_removal_repeats_what_was_set(site: &Site) {
+// TERM-6: docs/security-checklist.md
+pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let answer = browser.post("/sign-out", &[]);

@@ -2,7 +2,8 @@
 
 use crate::Site;
 
-pub(super) fn parse_5_several_cookie_fields_are_as_good_as_one(site: &Site) {
+// PARSE-5: docs/security-checklist.md
+pub(super) fn several_cookie_fields_are_as_good_as_one(site: &Site) {
     let ours = cookie_of(site);
     for (list, expected) in [
         (vec!["a=1", &ours, "b=2", "c=3"], "1"),
@@ -30,7 +31,8 @@ fn split(list: &[&str], splits: usize) -> Vec<String> {
     fields
 }
 
-pub(super) fn parse_6_one_good_cookie_among_five_of_the_name(site: &Site) {
+// PARSE-6: docs/security-checklist.md
+pub(super) fn one_valid_cookie_among_five_of_the_name_is_found(site: &Site) {
     let ours = cookie_of(site);
     for (at, expected) in [(0, "1"), (1, "1"), (2, "1"), (3, "1"), (4, "")] {
         let mut list = vec!["__Host-session=damaged"; 5];
@@ -40,7 +42,8 @@ pub(super) fn parse_6_one_good_cookie_among_five_of_the_name(site: &Site) {
     }
 }
 
-pub(super) fn parse_8_bytes_that_are_no_text_cost_no_other_cookie(site: &Site) {
+// PARSE-8: docs/security-checklist.md
+pub(super) fn a_cookie_of_invalid_text_affects_no_other_cookie(site: &Site) {
     let ours = cookie_of(site);
     for (before, after) in [
         (&b"a=\xff\xfe; "[..], &b""[..]),

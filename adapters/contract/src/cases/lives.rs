@@ -39,7 +39,8 @@ pub(super) fn a_session_that_was_emptied_is_ended(site: &Site) {
     }
 }
 
-pub(super) fn life_4_nothing_is_kept_of_who_stored_nothing(site: &Site) {
+// LIFE-4: docs/security-checklist.md
+pub(super) fn a_visitor_that_stores_nothing_leaves_no_session(site: &Site) {
     let [sessions, created, _] = site.stats();
     let form = [("key", "a"), ("token", "made up")];
     let pages =
@@ -53,7 +54,8 @@ pub(super) fn life_4_nothing_is_kept_of_who_stored_nothing(site: &Site) {
     assert_eq!(site.stats()[..2], [sessions, created]);
 }
 
-pub(super) fn life_4_ten_thousand_connections_without_a_cookie_leave_no_session(site: &Site) {
+// LIFE-4: docs/security-checklist.md
+pub(super) fn ten_thousand_connections_without_a_cookie_leave_no_session(site: &Site) {
     let before = site.stats();
     let paths = ["/untouched", "/get?key=a", "/user", "/devices"];
     for _ in 0..10_000 / AT_ONCE {
@@ -72,7 +74,8 @@ pub(super) fn life_4_ten_thousand_connections_without_a_cookie_leave_no_session(
 
 const AT_ONCE: usize = 100;
 
-pub(super) fn st_38_a_session_that_did_not_change_is_neither_saved_nor_sent(site: &Site) {
+// ST-38: tests/vectors/store_contract_cases.json
+pub(super) fn a_session_that_did_not_change_is_neither_saved_nor_sent(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let before = site.stats();
@@ -88,7 +91,8 @@ pub(super) fn st_38_a_session_that_did_not_change_is_neither_saved_nor_sent(site
     assert_eq!(site.stats(), [sessions, created, saved + 1]);
 }
 
-pub(super) fn st_30_a_session_that_ended_is_replaced_by_one_with_a_new_id(site: &Site) {
+// ST-30: tests/vectors/store_contract_cases.json
+pub(super) fn a_session_that_ended_is_replaced_by_one_with_a_new_id(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let old = browser.cookie();
@@ -98,7 +102,8 @@ pub(super) fn st_30_a_session_that_ended_is_replaced_by_one_with_a_new_id(site: 
     assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("", "2"));
 }
 
-pub(super) fn time_1_a_session_that_was_idle_is_gone(site: &Site) {
+// TIME-1: docs/security-checklist.md
+pub(super) fn a_session_that_was_idle_is_gone(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     for _ in 0..3 {

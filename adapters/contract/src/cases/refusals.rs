@@ -5,7 +5,8 @@ use crate::{
     tokens::{of_an_unknown_session, under_another_key},
 };
 
-pub(super) fn sign_8_every_refused_cookie_is_answered_alike(site: &Site) {
+// SIGN-8: docs/security-checklist.md
+pub(super) fn every_rejected_cookie_gets_the_same_response(site: &Site) {
     let refused = refused(site);
     for request in [
         Request::get("/get?key=a"),
@@ -30,7 +31,8 @@ pub(super) fn sign_8_every_refused_cookie_is_answered_alike(site: &Site) {
     }
 }
 
-pub(super) fn id_4_a_refused_cookie_is_never_adopted(site: &Site) {
+// ID-4: docs/security-checklist.md
+pub(super) fn a_rejected_cookie_is_never_adopted(site: &Site) {
     for (why, cookie) in refused(site) {
         let [_, created, _] = site.stats();
         let answer = site.get("/get?key=a", &[&cookie]);

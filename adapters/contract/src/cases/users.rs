@@ -2,7 +2,8 @@
 
 use crate::{Site, site::NO_COOKIES};
 
-pub(super) fn life_1_signing_in_and_rotating_change_the_id_and_kill_the_old_one(site: &Site) {
+// LIFE-1: docs/security-checklist.md
+pub(super) fn sign_in_and_rotation_change_the_id_and_end_the_old_one(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let sign_in = &[("user", "ada"), ("label", "laptop")][..];
@@ -18,14 +19,16 @@ pub(super) fn life_1_signing_in_and_rotating_change_the_id_and_kill_the_old_one(
     }
 }
 
-pub(super) fn life_1_a_visitor_without_a_session_signs_in(site: &Site) {
+// LIFE-1: docs/security-checklist.md
+pub(super) fn a_visitor_without_a_session_signs_in(site: &Site) {
     let mut browser = site.browser();
     let [sessions, ..] = site.stats();
     browser.sign_in("Grace ☃", "");
     assert_eq!((browser.user().as_str(), site.stats()[0]), ("Grace ☃", sessions + 1));
 }
 
-pub(super) fn st_24_signing_out_ends_the_session(site: &Site) {
+// ST-24: tests/vectors/store_contract_cases.json
+pub(super) fn signing_out_ends_the_session(site: &Site) {
     let mut browser = site.browser();
     let [sessions, ..] = site.stats();
     browser.set("a", "1");
@@ -51,7 +54,8 @@ pub(super) fn what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_t
     assert_eq!(site.get("/user", &[old]).body, "");
 }
 
-pub(super) fn st_54_signing_out_without_a_session_creates_none(site: &Site) {
+// ST-54: tests/vectors/store_contract_cases.json
+pub(super) fn signing_out_without_a_session_creates_none(site: &Site) {
     let before = site.stats();
     assert_eq!(site.post("/sign-out", &[], NO_COOKIES).cookie(), None);
     let answer = site.post("/sign-out", &[], &["__Host-session=stale"]);

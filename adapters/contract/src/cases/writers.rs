@@ -5,7 +5,8 @@ use std::{env, panic::resume_unwind};
 use super::while_held;
 use crate::{Browser, Request, Site};
 
-pub(super) fn life_5_two_writers_of_different_keys_lose_nothing(site: &Site) {
+// LIFE-5: docs/security-checklist.md
+pub(super) fn two_writers_of_different_keys_lose_nothing(site: &Site) {
     let mut browser = site.browser();
     browser.set("c", "3");
     let rounds = rounds();
@@ -17,7 +18,8 @@ pub(super) fn life_5_two_writers_of_different_keys_lose_nothing(site: &Site) {
     assert_eq!(counts, [rounds.to_string(), rounds.to_string(), "3".to_owned()]);
 }
 
-pub(super) fn life_5_two_writers_of_one_sum_lose_nothing(site: &Site) {
+// LIFE-5: docs/security-checklist.md
+pub(super) fn two_writers_of_one_sum_lose_nothing(site: &Site) {
     let mut browser = site.browser();
     browser.set("c", "3");
     let rounds = rounds() / 2;
@@ -52,7 +54,8 @@ fn rounds() -> usize {
     set.map_or(10_000, |rounds| rounds.parse().expect("SESSILE_CONTRACT_ROUNDS is a number"))
 }
 
-pub(super) fn life_5_a_slow_request_keeps_what_others_wrote(site: &Site) {
+// LIFE-5: docs/security-checklist.md
+pub(super) fn a_slow_request_keeps_what_others_wrote(site: &Site) {
     let mut browser = site.browser();
     browser.set("kept", "1");
     browser.set("removed", "1");
@@ -66,7 +69,8 @@ pub(super) fn life_5_a_slow_request_keeps_what_others_wrote(site: &Site) {
     assert_eq!(values, ["done", "done", "2", ""]);
 }
 
-pub(super) fn life_3_a_slow_request_does_not_bring_a_session_back(site: &Site) {
+// LIFE-3: docs/security-checklist.md
+pub(super) fn a_slow_request_does_not_bring_a_session_back(site: &Site) {
     for path in ["/sign-out", "/sign-out-everywhere"] {
         let mut browser = site.browser();
         let [sessions, ..] = site.stats();

@@ -43,9 +43,10 @@ fn a_visitor_signs_in_fills_a_cart_reloads_and_signs_out() {
     assert_eq!(window.cookies().len(), 0, "the browser forgot the cookie");
 }
 
+// COOK-1: docs/security-checklist.md
 #[test]
 #[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
-fn cook_1_the_browser_reports_the_cookie_with_its_flags() {
+fn the_browser_reports_the_cookie_with_its_flags() {
     let (shop, chromium) = (Shop::open(), Chromium::start());
     let window = chromium.window(&shop);
     window.press("#limpet button");
@@ -79,9 +80,10 @@ fn a_session_expires_when_nobody_asks() {
     assert_eq!(remembered.text(".who .name").as_deref(), Some("Ada"));
 }
 
+// TERM-5: docs/security-checklist.md
 #[test]
 #[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
-fn term_5_two_devices_and_signing_out_everywhere() {
+fn two_devices_and_signing_out_everywhere() {
     let (shop, chromium) = (Shop::open(), Chromium::start());
     let laptop = chromium.window(&shop);
     let phone = chromium.window_as(&shop, &[&format!("--user-agent={PHONE}")]);

@@ -2,8 +2,9 @@
 
 use crate::driver::Shop;
 
+// LIFE-4: docs/security-checklist.md
 #[test]
-fn life_4_looking_around_stores_nothing_and_sets_no_cookie() {
+fn looking_around_stores_nothing_and_sets_no_cookie() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     for path in ["/", "/cart", "/stats", "/nowhere"] {
@@ -18,8 +19,9 @@ fn life_4_looking_around_stores_nothing_and_sets_no_cookie() {
     assert_eq!(visitor.figures()["counts"]["created"], 1);
 }
 
+// LIFE-4: docs/security-checklist.md
 #[test]
-fn life_4_a_session_begins_where_somebody_is_about_to_sign_in() {
+fn a_session_begins_when_the_login_form_is_shown() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     let page = visitor.get("/sign-in");

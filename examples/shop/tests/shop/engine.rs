@@ -71,8 +71,9 @@ fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
     assert!(!page.has("Ada"));
 }
 
+// OPS-1: docs/security-checklist.md
 #[test]
-fn ops_1_metrics_are_text_that_prometheus_reads() {
+fn metrics_are_text_that_prometheus_reads() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.submit("/cart/add", "product=coral");

@@ -68,8 +68,9 @@ fn settings_that_cannot_be_are_named() {
     }
 }
 
+// SIGN-3: docs/security-checklist.md
 #[test]
-fn sign_3_keys_that_cannot_be_are_named_but_not_shown() {
+fn errors_of_invalid_keys_name_their_position_but_show_no_key() {
     for keys in ["", "c2hvcnQ=", "?not base64?"] {
         let mut program = program(&[]);
         program.env("SESSILE_KEYS", keys);
@@ -108,9 +109,10 @@ fn ctrl_c_closes_the_shop_with_robots_inside_and_connections_open() {
     drop((silent, halfway));
 }
 
+// ID-7: docs/security-checklist.md
 #[cfg(unix)]
 #[test]
-fn id_7_no_token_is_printed_or_shown() {
+fn no_token_is_printed_or_shown() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.submit("/cart/add", "product=coral");

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::driver::Shop;
 
+// LIFE-1: docs/security-checklist.md
 #[test]
-fn life_1_signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
+fn signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     assert!(visitor.get("/sign-in").has("value=\"Ada\""), "a name is filled in");
@@ -46,8 +47,9 @@ fn another_name_on_the_same_browser_does_not_inherit_the_cart() {
     assert_eq!(visitor.figures()["you"], "Grace");
 }
 
+// TERM-1: docs/security-checklist.md
 #[test]
-fn term_1_after_signing_out_the_old_cookie_opens_nothing() {
+fn after_sign_out_the_old_cookie_is_rejected() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");
@@ -66,8 +68,9 @@ fn term_1_after_signing_out_the_old_cookie_opens_nothing() {
     assert!(figures["counts"]["refused_unknown"].as_u64() >= Some(1), "{figures}");
 }
 
+// SIGN-1: docs/security-checklist.md
 #[test]
-fn sign_1_a_cookie_with_any_character_changed_opens_nothing() {
+fn a_cookie_with_any_character_changed_is_rejected() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");
