@@ -16,7 +16,7 @@ use std::{
 use bytes::BytesMut;
 use loom::thread;
 use sessile::{
-    CreateOptions, Error, Grace, IssuedSession, KeyRing, ManualClock, SessionCache, SignInOptions,
+    Error, IssuedSession, KeyRing, ManualClock, SessionCache,
     internals::{
         Lock, MemoryFence,
         modelled::{Modelled, drop_fence},
