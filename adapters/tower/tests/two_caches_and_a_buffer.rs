@@ -1,4 +1,4 @@
-//! The same as `two_caches` where the layers run on tasks of their own; alone in its process, because the warning
+//! Tests of `two_caches` for layers that run on tasks of their own; alone in its process, because the warning
 //! is given once per process.
 
 #![allow(clippy::unwrap_used)]

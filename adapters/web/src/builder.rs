@@ -178,7 +178,7 @@ impl SessionManagerBuilder {
     /// Sets the keys whose values name the user, for applications that store the signed-in user under a key instead of
     /// calling [`Session::sign_in`](crate::Session::sign_in). None by default.
     ///
-    /// When such a key gets a value, or another one, the session gets a new id, as by
+    /// A change of the value of such a key gives the session a new id, as by
     /// [`Session::rotate`](crate::Session::rotate) without a grace period, so that a cookie planted by an attacker is
     /// rejected. Of an object only the members `sub`, `id`, `user_id`, `username` and `email` count. An equal value, a
     /// removal, and keys of the same name inside other values change nothing. The removal of such a key is stored for

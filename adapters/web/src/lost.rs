@@ -1,4 +1,4 @@
-//! What becomes of a request whose session was not there any more when it was stored.
+//! Answers requests whose session had ended, or had a new id, by the time it was stored.
 //!
 //! A session that was replaced, by a sign-in or a rotation, lives on under an id that this request does not know, and
 //! its browser has, or is about to get, the cookie with that: no response overwrites it, unless its own request signs in.

@@ -54,7 +54,7 @@ pub(super) fn a_rejected_cookie_is_never_adopted(site: &Site) {
     }
 }
 
-/// Why a cookie opens nothing whose browser has a newer one, or is about to get it.
+/// Ways in which a cookie is replaced by one that the browser has, or is about to receive.
 const REPLACED: [&str; 2] = ["rotated away", "before a sign-in"];
 
 /// That one takes a dead cookie away, where there is one.

@@ -112,7 +112,7 @@ fn set_text(
 /// Writes values one after the other, each over the one before.
 ///
 /// It walks dicts without a copy as long as no code in Python can run, which could change a dict during the walk.
-/// Where a subclass is to be asked for its items, [`Fault::needs_copies`] returns true, and a
+/// If a subclass must be asked for its items, [`Fault::needs_copies`] returns true, and a
 /// [copying](Self::copying) encoder can write the value.
 pub(crate) struct Encoder {
     bytes: Vec<u8>,

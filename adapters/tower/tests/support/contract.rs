@@ -48,7 +48,7 @@ pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: ManualC
     with_extensions(routes().merge(with_other_settings(layer)), cache, clock)
 }
 
-/// The same routes behind layers of the same cache with other settings, and those without a session.
+/// Routes behind layers of one cache with other settings, and routes without a session.
 fn with_other_settings(layer: &SessionLayer) -> Router {
     let sessions = || layer.manager();
     let rotating = sessions()
