@@ -33,7 +33,11 @@ fn header(token: &str, is_last: bool) -> Vec<u8> {
     let mut field = others.join("; ");
     let padding = 800 - field.len() - session.len() - "; pad=; ".len();
     field = format!("{field}; pad={}", "x".repeat(padding));
-    let field = if is_last { format!("{field}; {session}") } else { format!("{session}; {field}") };
+    let field = if is_last {
+        format!("{field}; {session}")
+    } else {
+        format!("{session}; {field}")
+    };
     assert_eq!(field.len(), 800);
     field.into_bytes()
 }
@@ -96,7 +100,10 @@ fn token(criterion: &mut Criterion) {
 fn mac(criterion: &mut Criterion) {
     let keys = keys();
     let good = keys.sign(3, [7; 16]);
-    let unknown = Parts { key: good.key ^ 1, ..good };
+    let unknown = Parts {
+        key: good.key ^ 1,
+        ..good
+    };
     let mut group = criterion.benchmark_group("mac");
     group.bench_function("two bare compressions", |bench| {
         let block = [0x5a_u8; 64];

@@ -58,7 +58,10 @@ fn open(criterion: &mut Criterion) {
         let mut bed = Bed::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("header to record", size), |bencher| {
-            bencher.iter(|| bed.cache.open([&bed.headers[bed.turns.next()][..]], &mut buffer));
+            bencher.iter(|| {
+                bed.cache
+                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+            });
             assert_eq!(buffer.len(), size);
         });
     }
@@ -70,7 +73,10 @@ fn refuse(criterion: &mut Criterion) {
     let mut run = |name: &str, bed: &mut Bed| {
         let mut buffer = BytesMut::new();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| bed.cache.open([&bed.headers[bed.turns.next()][..]], &mut buffer));
+            bencher.iter(|| {
+                bed.cache
+                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+            });
         });
         assert_eq!(bed.cache.stats().hits, 0);
     };
@@ -83,7 +89,10 @@ fn refuse(criterion: &mut Criterion) {
     run("ended session", &mut unknown);
 
     let mut absent = Bed::new(SMALL);
-    absent.headers.iter_mut().for_each(|header| header.fill(b'x'));
+    absent
+        .headers
+        .iter_mut()
+        .for_each(|header| header.fill(b'x'));
     run("no cookie", &mut absent);
 }
 
@@ -110,7 +119,9 @@ fn sign_in(criterion: &mut Criterion) {
             black_box(sign_in_to(cache, guest, name));
         }
         let elapsed = start.elapsed();
-        names.iter().for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
+        names
+            .iter()
+            .for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
         elapsed
     });
 }
@@ -122,7 +133,9 @@ fn end_user_sessions(criterion: &mut Criterion) {
             sign_in_to(cache, guest, name);
         }
         let start = Instant::now();
-        names.iter().for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
+        names
+            .iter()
+            .for_each(|name| assert_eq!(cache.end_user_sessions(name, None), 1));
         start.elapsed()
     });
 }
@@ -134,7 +147,9 @@ fn users(
     time: impl Fn(&SessionCache, &[IssuedSession], &[String]) -> Duration,
 ) {
     let mut group = criterion.benchmark_group(verb);
-    let names: Vec<_> = (0..SESSIONS).map(|number| format!("user {number}")).collect();
+    let names: Vec<_> = (0..SESSIONS)
+        .map(|number| format!("user {number}"))
+        .collect();
     for size in SIZES {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
@@ -261,9 +276,17 @@ impl Bed {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
         let made: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
-        let headers = made.iter().map(|made| header(made.token.as_str())).collect();
+        let headers = made
+            .iter()
+            .map(|made| header(made.token.as_str()))
+            .collect();
         assert_eq!(cache.len(), SESSIONS);
-        Self { cache, made, headers, turns: Turns(0) }
+        Self {
+            cache,
+            made,
+            headers,
+            turns: Turns(0),
+        }
     }
 }
 
@@ -278,7 +301,11 @@ impl Turns {
 
 fn cache(clock: &Clock) -> SessionCache {
     let keys = KeyRing::generate().expect("the operating system gives a key");
-    let cache = SessionCache::builder().memory(MEMORY).keys(keys).clock(clock.clone()).build();
+    let cache = SessionCache::builder()
+        .memory(MEMORY)
+        .keys(keys)
+        .clock(clock.clone())
+        .build();
     cache.expect("the settings hold")
 }
 
@@ -287,7 +314,9 @@ fn make(cache: &SessionCache, data: &[u8]) -> IssuedSession {
 }
 
 fn sign_in_to(cache: &SessionCache, guest: &IssuedSession, name: &str) -> IssuedSession {
-    cache.sign_in(&guest.id, name).expect("anonymous sessions make room")
+    cache
+        .sign_in(&guest.id, name)
+        .expect("anonymous sessions make room")
 }
 
 /// 800 bytes, the session's cookie in the middle.

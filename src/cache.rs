@@ -147,7 +147,9 @@ impl SessionCache {
         fields: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let candidates = fields.into_iter().flat_map(|field| self.0.reader.candidates(field));
+        let candidates = fields
+            .into_iter()
+            .flat_map(|field| self.0.reader.candidates(field));
         let mut reuses = Reuses::default();
         let found = candidates
             .take(MAX_CANDIDATES)
@@ -184,7 +186,9 @@ impl SessionCache {
         }
         let save = |shard: &mut Shard, now| shard.save(&id.id, version.get(), data, now);
         let saved = self.0.with_room(id.place, || self.0.write(id.place, save));
-        saved.map(Version::new).map_err(|error| self.0.public_error(error))
+        saved
+            .map(Version::new)
+            .map_err(|error| self.0.public_error(error))
     }
 
     /// Counts as activity, and changes nothing else.
@@ -267,7 +271,9 @@ impl SessionCache {
         }
         let grace = to_tick(grace);
         self.0.reissue(id, id.place, |new, stamp| {
-            self.0.write(id.place, |shard, now| shard.rotate(&id.id, stamp, new, grace, now))
+            self.0.write(id.place, |shard, now| {
+                shard.rotate(&id.id, stamp, new, grace, now)
+            })
         })
     }
 
@@ -318,7 +324,9 @@ impl SessionCache {
     /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
     /// changed.
     pub fn end_if_unchanged(&self, id: &SessionId, version: Version) -> Result<(), Error> {
-        self.0.write_to(id, |shard, now| shard.end_if_unchanged(&id.id, version.get(), now))
+        self.0.write_to(id, |shard, now| {
+            shard.end_if_unchanged(&id.id, version.get(), now)
+        })
     }
 
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
@@ -444,7 +452,10 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn moved_words(&self) -> u64 {
-        self.0.shards().map(|shard| shard.counts().moved_words).sum()
+        self.0
+            .shards()
+            .map(|shard| shard.counts().moved_words)
+            .sum()
     }
 
     /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.

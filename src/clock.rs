@@ -80,7 +80,9 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         // `Relaxed`: the one word is all that the clones share; it orders nothing else.
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
+        let _ = self
+            .0
+            .fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
     }
 
     #[inline]
@@ -122,7 +124,11 @@ struct System {
 
 impl System {
     fn new() -> Self {
-        Self { start: boot(), seen: AtomicU64::new(0), tick: AtomicU32::new(0) }
+        Self {
+            start: boot(),
+            seen: AtomicU64::new(0),
+            tick: AtomicU32::new(0),
+        }
     }
 
     #[inline]
@@ -138,7 +144,8 @@ impl System {
     /// mends that. `fetch_max` keeps the hand from going back.
     #[cold]
     fn look(&self, coarse: u64) {
-        self.tick.fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
+        self.tick
+            .fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
         self.seen.store(coarse, Relaxed);
     }
 }

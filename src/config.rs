@@ -69,19 +69,28 @@ pub(crate) enum Lifetime {
 impl Timeouts {
     /// Creates timeouts of which none is set.
     pub const fn new() -> Self {
-        Self { idle_timeout: None, lifetime: None }
+        Self {
+            idle_timeout: None,
+            lifetime: None,
+        }
     }
 
     /// Sets the idle timeout: the session expires `span` after its last use. Less than a tick of 100 ms counts as
     /// zero.
     pub fn idle_timeout(self, span: Duration) -> Self {
-        Self { idle_timeout: Some(span), ..self }
+        Self {
+            idle_timeout: Some(span),
+            ..self
+        }
     }
 
     /// Sets the lifetime: the session expires `span` after its creation, or after the sign-in that renewed its
     /// lifetime, however it is used. Replaces [`lifetime_from_now`](Self::lifetime_from_now).
     pub fn lifetime(self, span: Duration) -> Self {
-        Self { lifetime: Some(Lifetime::FromStart(span)), ..self }
+        Self {
+            lifetime: Some(Lifetime::FromStart(span)),
+            ..self
+        }
     }
 
     /// Returns the idle timeout, or `default` if none is set.
@@ -121,7 +130,10 @@ impl Timeouts {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lifetime_from_now(self, span: Duration) -> Self {
-        Self { lifetime: Some(Lifetime::FromNow(span)), ..self }
+        Self {
+            lifetime: Some(Lifetime::FromNow(span)),
+            ..self
+        }
     }
 }
 
@@ -153,7 +165,10 @@ impl SessionCacheBuilder {
     /// index is carved for sessions of 256 bytes on average: with larger ones the memory is full first,
     /// with smaller ones the index is, so that they cost as much as those.
     pub fn memory(self, bytes: usize) -> Self {
-        Self { memory: bytes, ..self }
+        Self {
+            memory: bytes,
+            ..self
+        }
     }
 
     /// Whether the system is asked for huge pages of memory; on unless set. With them a lookup among a million
@@ -161,48 +176,72 @@ impl SessionCacheBuilder {
     /// `/sys/kernel/mm/transparent_hugepage/enabled` is not `never`, for caches of 4 MiB or more; elsewhere this
     /// changes nothing.
     pub fn huge_pages(self, on: bool) -> Self {
-        Self { pages: if on { Pages::Huge } else { Pages::Usual }, ..self }
+        Self {
+            pages: if on { Pages::Huge } else { Pages::Usual },
+            ..self
+        }
     }
 
     /// The most bytes of data in a session; 16 KiB unless set. While a session gets a new id, old and new are there
     /// both: where memory holds hardly more than one of that size, signing in with it is `Full`.
     pub fn max_session_size(self, bytes: usize) -> Self {
-        Self { max_session_size: bytes, ..self }
+        Self {
+            max_session_size: bytes,
+            ..self
+        }
     }
 
     /// How long after its last use a session is refused, in whole ticks of 100 ms; 30 minutes unless set.
     /// It is never refused before fifteen sixteenths of that.
     pub fn idle_timeout(self, span: Duration) -> Self {
-        Self { idle_timeout: span, ..self }
+        Self {
+            idle_timeout: span,
+            ..self
+        }
     }
 
     /// How long after its creation a session is refused, whatever it is used for, in whole ticks of 100 ms;
     /// 12 hours unless set.
     pub fn lifetime(self, span: Duration) -> Self {
-        Self { lifetime: span, ..self }
+        Self {
+            lifetime: span,
+            ..self
+        }
     }
 
     /// The name of the cookie; `__Host-session` unless set. Keys are bound to it: a token for one name is
     /// refused under another.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
-        Self { cookie_name: name.into(), ..self }
+        Self {
+            cookie_name: name.into(),
+            ..self
+        }
     }
 
     /// The keys that sign and verify tokens.
     pub fn keys(self, keys: KeyRing) -> Self {
-        Self { keys: Some(keys), ..self }
+        Self {
+            keys: Some(keys),
+            ..self
+        }
     }
 
     /// Sets the maximum number of sessions of one user; 32 unless set. `None` sets no limit, and sessions are not
     /// counted. With a limit a sign-in visits each of the user's sessions.
     pub fn max_sessions_per_user(self, max: impl Into<Option<usize>>) -> Self {
-        Self { max_sessions_per_user: max.into(), ..self }
+        Self {
+            max_sessions_per_user: max.into(),
+            ..self
+        }
     }
 
     /// What a sign-in beyond that does; [`SessionLimitPolicy::EndLeastRecentlyUsed`] unless set. Which one is the stalest is known
     /// to a sixteenth of the idle timeout.
     pub fn session_limit_policy(self, then: SessionLimitPolicy) -> Self {
-        Self { session_limit_policy: then, ..self }
+        Self {
+            session_limit_policy: then,
+            ..self
+        }
     }
 
     /// How many bytes of the memory for sessions are kept for those with a user; 0 unless set. All others,
@@ -213,7 +252,10 @@ impl SessionCacheBuilder {
     /// Each shard keeps an even share, of its memory and of the places in its index. Sessions with a user
     /// may take more than that.
     pub fn reserved_for_authenticated(self, bytes: usize) -> Self {
-        Self { reserved_for_authenticated: bytes, ..self }
+        Self {
+            reserved_for_authenticated: bytes,
+            ..self
+        }
     }
 
     /// Sets a hook that is called before a session is created, with the
@@ -237,20 +279,29 @@ impl SessionCacheBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn admission(self, hook: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
-        Self { admission: Some(Arc::new(hook)), ..self }
+        Self {
+            admission: Some(Arc::new(hook)),
+            ..self
+        }
     }
 
     /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a
     /// hit compares the tag with the one that the engine computed and kept, and the time of a refusal may
     /// tell whoever holds a bare id that it is live.
     pub fn verify_first(self, on: bool) -> Self {
-        Self { verify_first: on, ..self }
+        Self {
+            verify_first: on,
+            ..self
+        }
     }
 
     /// How many events are kept for [`next_event`](crate::SessionCache::next_event) until the application takes
     /// them; none unless set. Further ones are dropped and counted. They take some 64 bytes each of the memory.
     pub fn events(self, limit: usize) -> Self {
-        Self { events: limit, ..self }
+        Self {
+            events: limit,
+            ..self
+        }
     }
 
     /// Whether a session ends when an id is read that it had before, and whose grace is over: then two hold
@@ -258,12 +309,18 @@ impl SessionCacheBuilder {
     /// replaced look the same: give each rotation a grace period, and let the browser send nothing else during a
     /// sign-in.
     pub fn end_reused(self, on: bool) -> Self {
-        Self { end_reused: on, ..self }
+        Self {
+            end_reused: on,
+            ..self
+        }
     }
 
     /// Sets the clock: the system's unless set, or a [`ManualClock`](crate::ManualClock).
     pub fn clock(self, clock: impl Into<Clock>) -> Self {
-        Self { clock: clock.into(), ..self }
+        Self {
+            clock: clock.into(),
+            ..self
+        }
     }
 
     /// Where random bytes come from. For tests.
@@ -277,7 +334,10 @@ impl SessionCacheBuilder {
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn shards(self, shards: u16) -> Self {
-        Self { shards: NonZero::new(shards), ..self }
+        Self {
+            shards: NonZero::new(shards),
+            ..self
+        }
     }
 
     /// Refuses what cannot be, memory apart.
@@ -295,15 +355,26 @@ impl SessionCacheBuilder {
 
     fn check_timeouts(&self) -> Result<(), BuildError> {
         let (min, max) = (MIN_TIMEOUT, to_duration(Tick::MAX - 1));
-        let settings = [("idle_timeout", self.idle_timeout), ("lifetime", self.lifetime)];
+        let settings = [
+            ("idle_timeout", self.idle_timeout),
+            ("lifetime", self.lifetime),
+        ];
         for (setting, given) in settings {
             if !(min..=max).contains(&given) {
-                return Err(BuildError::Timeout { setting, given, min, max });
+                return Err(BuildError::Timeout {
+                    setting,
+                    given,
+                    min,
+                    max,
+                });
             }
         }
         if self.idle_timeout > self.lifetime {
             let (idle_timeout, lifetime) = (self.idle_timeout, self.lifetime);
-            return Err(BuildError::Contradiction { idle_timeout, lifetime });
+            return Err(BuildError::Contradiction {
+                idle_timeout,
+                lifetime,
+            });
         }
         Ok(())
     }

@@ -259,7 +259,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::GraceTooLong { given, max } => {
-                return write!(f, "grace must be at most {max:?} (`lifetime`), got {given:?}");
+                return write!(
+                    f,
+                    "grace must be at most {max:?} (`lifetime`), got {given:?}"
+                );
             }
             Self::TooLarge { given, max } => {
                 return write!(
@@ -311,21 +314,41 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory { given, min, max } => {
-                write!(f, "`memory` must be between {min} and {max} bytes, got {given}")
+                write!(
+                    f,
+                    "`memory` must be between {min} and {max} bytes, got {given}"
+                )
             }
             Self::MaxSessionSize { given, max } => {
-                write!(f, "`max_session_size` must be between 1 and {max} bytes, got {given}")
+                write!(
+                    f,
+                    "`max_session_size` must be between 1 and {max} bytes, got {given}"
+                )
             }
             Self::MaxSessionsPerUser => f.write_str(
                 "`max_sessions_per_user` must be at least 1, got 0; use `None` for no limit",
             ),
             Self::ReservedForAuthenticated { given, max } => {
-                write!(f, "`reserved_for_authenticated` must be at most {max} bytes, got {given}")
+                write!(
+                    f,
+                    "`reserved_for_authenticated` must be at most {max} bytes, got {given}"
+                )
             }
-            Self::Timeout { setting, given, min, max } => {
-                write!(f, "`{setting}` must be between {min:?} and {max:?}, got {given:?}")
+            Self::Timeout {
+                setting,
+                given,
+                min,
+                max,
+            } => {
+                write!(
+                    f,
+                    "`{setting}` must be between {min:?} and {max:?}, got {given:?}"
+                )
             }
-            Self::Contradiction { idle_timeout, lifetime } => write!(
+            Self::Contradiction {
+                idle_timeout,
+                lifetime,
+            } => write!(
                 f,
                 "`idle_timeout` must be at most `lifetime`, which is {lifetime:?}, got {idle_timeout:?}"
             ),
@@ -354,16 +377,28 @@ impl fmt::Display for CookieError {
                 "`path` must begin with `/` and be visible ASCII without `;`, got {given:?}"
             ),
             Self::Domain { given } => {
-                write!(f, "`domain` must be a host name such as \"example.org\", got {given:?}")
+                write!(
+                    f,
+                    "`domain` must be a host name such as \"example.org\", got {given:?}"
+                )
             }
             Self::MaxAge { given } => write!(
                 f,
                 "`max_age` must be whole seconds, from 1 to 34560000 (400 days), got {given:?}"
             ),
-            Self::TooLong { setting, given, max } => {
+            Self::TooLong {
+                setting,
+                given,
+                max,
+            } => {
                 write!(f, "`{setting}` must be at most {max} bytes, got {given}")
             }
-            Self::Contradiction { setting, given, must, because } => {
+            Self::Contradiction {
+                setting,
+                given,
+                must,
+                because,
+            } => {
                 write!(f, "`{setting}` must be {must} for {because}, got {given}")
             }
         }

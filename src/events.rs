@@ -72,13 +72,21 @@ pub enum EndReason {
 
 impl Event {
     pub(crate) fn new(kind: EventKind, handle: Option<Handle>, tick: Tick) -> Self {
-        Self { kind, handle, tick, lead: [0; 3] }
+        Self {
+            kind,
+            handle,
+            tick,
+            lead: [0; 3],
+        }
     }
 
     /// The end of all sessions that were created before a tick.
     pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
         let [a, b, c, _] = cutoff.saturating_sub(tick).min(MAX_LEAD).to_le_bytes();
-        Self { lead: [a, b, c], ..Self::new(EventKind::Ended(EndReason::Global), None, tick) }
+        Self {
+            lead: [a, b, c],
+            ..Self::new(EventKind::Ended(EndReason::Global), None, tick)
+        }
     }
 
     /// Who was signed in to the session, if anybody was.
@@ -140,15 +148,22 @@ struct Queue {
 impl EventQueue {
     /// A queue of so many events; none at all for 0.
     pub(crate) fn new(limit: usize) -> Self {
-        let queue =
-            || Queue { events: ArrayQueue::new(limit + TAKERS), limit, dropped: AtomicU64::new(0) };
+        let queue = || Queue {
+            events: ArrayQueue::new(limit + TAKERS),
+            limit,
+            dropped: AtomicU64::new(0),
+        };
         Self((limit > 0).then(|| Arc::new(queue())))
     }
 
     /// What a queue of so many events takes, in bytes.
     pub(crate) fn footprint(limit: usize) -> usize {
         let slots = limit.saturating_add(TAKERS).saturating_mul(SLOT);
-        if limit == 0 { 0 } else { slots.saturating_add(size_of::<Queue>()) }
+        if limit == 0 {
+            0
+        } else {
+            slots.saturating_add(size_of::<Queue>())
+        }
     }
 
     /// Notes an event, made only if somebody wants it.
@@ -168,7 +183,9 @@ impl EventQueue {
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.0.as_ref().map_or(0, |queue| queue.dropped.load(Relaxed))
+        self.0
+            .as_ref()
+            .map_or(0, |queue| queue.dropped.load(Relaxed))
     }
 }
 
@@ -184,4 +201,7 @@ const MAX_LEAD: Tick = (1 << 24) - 1;
 const TAKERS: usize = 64;
 /// An event, and the stamp that `ArrayQueue` keeps beside it.
 const SLOT: usize = size_of::<Event>() + size_of::<usize>();
-const _: () = assert!(size_of::<Event>() == 48, "an event and its stamp take less than 64 bytes");
+const _: () = assert!(
+    size_of::<Event>() == 48,
+    "an event and its stamp take less than 64 bytes"
+);

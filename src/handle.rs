@@ -48,7 +48,12 @@ pub struct Handle {
 
 impl Handle {
     pub(crate) fn new(user: Option<UserHash>, place: Place, serial: u32, created: Tick) -> Self {
-        Self { user: user.map_or(NOBODY, |hash| hash.0), place, serial, created }
+        Self {
+            user: user.map_or(NOBODY, |hash| hash.0),
+            place,
+            serial,
+            created,
+        }
     }
 
     /// Whose session it names; `None` if nobody was signed in.
@@ -97,8 +102,16 @@ impl FromStr for Handle {
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user: [low, high], place, serial, created } = self;
-        write!(f, "{low:016x}{high:016x}{place:04x}{serial:08x}{created:08x}")
+        let Self {
+            user: [low, high],
+            place,
+            serial,
+            created,
+        } = self;
+        write!(
+            f,
+            "{low:016x}{high:016x}{place:04x}{serial:08x}{created:08x}"
+        )
     }
 }
 

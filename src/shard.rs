@@ -229,7 +229,10 @@ impl Shard {
                 }
             }
         }
-        let mut attempt = Attempt { shard: self, is_done: false };
+        let mut attempt = Attempt {
+            shard: self,
+            is_done: false,
+        };
         let answer = verb(attempt.shard);
         attempt.is_done = true;
         answer
@@ -241,7 +244,8 @@ impl Shard {
         self.region.wipe(0, self.plan.words);
         (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.plan);
         self.counts.shard_resets += 1;
-        self.journal.note(|| Event::new(EventKind::ShardReset, None, now));
+        self.journal
+            .note(|| Event::new(EventKind::ShardReset, None, now));
     }
 
     /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
@@ -312,13 +316,21 @@ impl Shard {
     /// whichever is less.
     pub(crate) fn room(&self) -> u32 {
         let slots = self.index.capacity() - self.index.len();
-        let mut room = Usage { entries: slots, words: self.heap.free() };
+        let mut room = Usage {
+            entries: slots,
+            words: self.heap.free(),
+        };
         if let Some(ceiling) = self.ceiling {
             let taken = self.queues.unsigned();
-            room.entries = room.entries.min(ceiling.entries.saturating_sub(taken.entries));
+            room.entries = room
+                .entries
+                .min(ceiling.entries.saturating_sub(taken.entries));
             room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
         }
-        room.words.min(room.entries.saturating_mul(Entry::size(layout::MEAN_DATA, None)))
+        room.words.min(
+            room.entries
+                .saturating_mul(Entry::size(layout::MEAN_DATA, None)),
+        )
     }
 
     /// Words of all blocks.
@@ -331,7 +343,8 @@ impl Shard {
     }
 
     fn find_at(&self, spot: Candidates, id: &Id) -> Option<(Slot, Offset)> {
-        self.index.find(spot, |at| Entry::at(&self.region, at).id() == *id)
+        self.index
+            .find(spot, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, or of one that it had until its grace is over, if it may be used.
@@ -370,7 +383,12 @@ impl Shard {
         let need = newcomer.need(len, keep);
         let at = self.make_room(need, now)?;
         let entry = Entry::at(&self.region, at);
-        entry.write(&newcomer.stamp, &newcomer.times, len, newcomer.member.as_ref());
+        entry.write(
+            &newcomer.stamp,
+            &newcomer.times,
+            len,
+            newcomer.member.as_ref(),
+        );
         self.serial = self.serial.wrapping_add(1);
         entry.set_serial(self.serial);
         let deadline = entry.deadline();
@@ -386,7 +404,12 @@ impl NewEntry<'_> {
     fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
         let flags = Flags::of(self.member.as_ref(), &self.times);
         let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
-        SpaceRequest { words, rank, slot: true, keep }
+        SpaceRequest {
+            words,
+            rank,
+            slot: true,
+            keep,
+        }
     }
 }
 
@@ -424,14 +447,20 @@ fn touch(entry: Entry<'_>, now: Tick) {
 /// The idle deadline of a live session that is used now, if it becomes another.
 #[inline(always)]
 fn touched(times: &Times, now: Tick) -> Option<Tick> {
-    let Times { idle, idle_timeout, .. } = *times;
+    let Times {
+        idle, idle_timeout, ..
+    } = *times;
     let fresh = idle_timeout - idle_timeout / TOUCH_SHARE;
     let is_fresh = idle.wrapping_sub(now) > fresh;
     (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
 fn rank(has_user: bool) -> Priority {
-    if has_user { Priority::Authenticated } else { Priority::Anonymous }
+    if has_user {
+        Priority::Authenticated
+    } else {
+        Priority::Anonymous
+    }
 }
 
 /// Entries of the wheel that each write looks at.

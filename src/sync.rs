@@ -44,7 +44,9 @@ impl Word for AtomicU64 {
             let _ = map.advise(memmap2::Advice::HugePage);
         }
         let words = Yoke::try_attach_to_cart(Arc::new(MutBorrow::new(map)), |map| {
-            <[Self]>::mut_from_bytes(map.borrow_mut()).map(|words| &*words).map_err(|_| ())
+            <[Self]>::mut_from_bytes(map.borrow_mut())
+                .map(|words| &*words)
+                .map_err(|_| ())
         });
         words.ok().map(|words| SharedSlice(words.erase_arc_cart()))
     }

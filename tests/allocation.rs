@@ -20,7 +20,11 @@ use support::{
 fn free_of_charge<R>(what: &str, run: impl FnOnce() -> R) -> R {
     let mut answer = None;
     let counted = measure(|| answer = Some(black_box(run())));
-    assert_eq!(counted.count_total, 0, "{what} allocated {} bytes", counted.bytes_total);
+    assert_eq!(
+        counted.count_total, 0,
+        "{what} allocated {} bytes",
+        counted.bytes_total
+    );
     answer.unwrap()
 }
 
@@ -71,7 +75,9 @@ fn reading_allocates_nothing() {
                 assert!(free_of_charge("open_token", || cache
                     .open_token(value, &mut buffer)
                     .is_some()));
-                assert!(free_of_charge("load", || cache.load(&made.id, &mut buffer).is_some()));
+                assert!(free_of_charge("load", || cache
+                    .load(&made.id, &mut buffer)
+                    .is_some()));
             }
         }
     }
@@ -85,14 +91,19 @@ fn verifying_first_allocates_nothing() {
     let mut buffer = buffer();
     let made = create(&cache, b"data");
     let header = field(&cache, made.token.as_str());
-    assert!(free_of_charge("open", || cache.open([&header[..]], &mut buffer).is_some()));
+    assert!(free_of_charge("open", || cache
+        .open([&header[..]], &mut buffer)
+        .is_some()));
 }
 
 #[test]
 fn every_refusal_allocates_nothing() {
     let (cache, clock) = cache();
     warm(&cache);
-    let elsewhere = builder(&ManualClock::new()).keys(ring(&[2])).build().unwrap();
+    let elsewhere = builder(&ManualClock::new())
+        .keys(ring(&[2]))
+        .build()
+        .unwrap();
     let unknown = create(&support::cache().0, b"");
     let [ended, rotated] = [create(&cache, b"1"), create(&cache, b"2")];
     let expired = cache.create_with(b"3", having(idle(HOUR / 10))).unwrap();
@@ -118,25 +129,42 @@ fn every_refusal_allocates_nothing() {
     for (what, token, id) in &refusals {
         let header = field(&cache, token);
         let four = [&header[..]; 4];
-        assert!(free_of_charge(what, || cache.open([&header[..]], &mut buffer).is_none()));
-        assert!(free_of_charge(what, || cache.open(four, &mut buffer).is_none()));
-        assert!(free_of_charge(what, || cache.open_token(token.as_bytes(), &mut buffer).is_none()));
-        assert!(
-            !free_of_charge(what, || *what != "rotated" && cache.end_by_token(token.as_bytes()))
-        );
+        assert!(free_of_charge(what, || cache
+            .open([&header[..]], &mut buffer)
+            .is_none()));
+        assert!(free_of_charge(what, || cache
+            .open(four, &mut buffer)
+            .is_none()));
+        assert!(free_of_charge(what, || cache
+            .open_token(token.as_bytes(), &mut buffer)
+            .is_none()));
+        assert!(!free_of_charge(what, || *what != "rotated"
+            && cache.end_by_token(token.as_bytes())));
         let Some(id) = id else { continue };
-        assert!(free_of_charge(what, || cache.load(id, &mut buffer).is_none()));
-        assert!(free_of_charge(what, || cache.save(id, Version::new(1), b"more").is_err()));
+        assert!(free_of_charge(what, || cache
+            .load(id, &mut buffer)
+            .is_none()));
+        assert!(free_of_charge(what, || cache
+            .save(id, Version::new(1), b"more")
+            .is_err()));
         assert!(free_of_charge(what, || cache.touch(id).is_err()));
-        assert!(free_of_charge(what, || cache.set_timeouts(id, Version::new(1), PLAIN).is_err()));
-        assert!(free_of_charge(what, || cache.rotate(id, Duration::ZERO).is_err()));
+        assert!(free_of_charge(what, || cache
+            .set_timeouts(id, Version::new(1), PLAIN)
+            .is_err()));
+        assert!(free_of_charge(what, || cache
+            .rotate(id, Duration::ZERO)
+            .is_err()));
         assert!(free_of_charge(what, || cache.sign_in(id, "alice").is_err()));
     }
     let version = support::later(live.version, 1);
-    assert!(free_of_charge("conflict", || cache.save(&live.id, version, b"5").is_err()));
+    assert!(free_of_charge("conflict", || cache
+        .save(&live.id, version, b"5")
+        .is_err()));
     let long = vec![0; 1 << 20];
     assert!(free_of_charge("too large", || cache.create(&long).is_err()));
-    assert!(free_of_charge("too large", || cache.save(&live.id, Version::new(1), &long).is_err()));
+    assert!(free_of_charge("too large", || cache
+        .save(&live.id, Version::new(1), &long)
+        .is_err()));
 }
 
 #[test]
@@ -147,13 +175,20 @@ fn writing_allocates_nothing() {
     let data = vec![3; 16 << 10];
     for round in 0..20 {
         let mut made = free_of_charge("create", || cache.create(&data[..256]).unwrap());
-        for (what, len) in [("the same", 256), ("less", 8), ("more", 4_096), ("most", 16 << 10)] {
+        for (what, len) in [
+            ("the same", 256),
+            ("less", 8),
+            ("more", 4_096),
+            ("most", 16 << 10),
+        ] {
             let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
             made.version = free_of_charge(what, save);
         }
         free_of_charge("touch", || cache.touch(&made.id).unwrap());
         free_of_charge("set_timeouts", || {
-            cache.set_timeouts(&made.id, made.version, idle(HOUR)).unwrap()
+            cache
+                .set_timeouts(&made.id, made.version, idle(HOUR))
+                .unwrap()
         });
         made = free_of_charge("rotate", || cache.rotate(&made.id, Duration::ZERO).unwrap());
         let user = format!("user {round}");
@@ -163,14 +198,24 @@ fn writing_allocates_nothing() {
         let record = cache.load(&made.id, &mut buffer()).unwrap();
         assert!(free_of_charge("end_by_handle", || cache.end_by_handle(&record.handle())));
         assert_eq!(
-            free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, Some(&made.id))),
+            free_of_charge("end_user_sessions", || cache
+                .end_user_sessions(&user, Some(&made.id))),
             0
         );
         signed_in(&cache, &data, &user);
-        assert_eq!(free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)), 1);
+        assert_eq!(
+            free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)),
+            1
+        );
         let old = create(&cache, &data);
         made = cache.rotate(&old.id, Duration::ZERO).unwrap();
-        let end = || if round % 2 == 0 { cache.end(&old.id) } else { cache.end(&made.id) };
+        let end = || {
+            if round % 2 == 0 {
+                cache.end(&old.id)
+            } else {
+                cache.end(&made.id)
+            }
+        };
         assert!(free_of_charge("end", end));
     }
 }
@@ -198,7 +243,11 @@ fn expiry_and_eviction_allocate_nothing() {
 #[test]
 fn a_full_cache_allocates_nothing_to_say_so() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(128 << 10)
+        .max_session_size(2 << 10)
+        .build()
+        .unwrap();
     fill_with_users(&cache, 256);
     let full = || cache.create(&[1; 256 * 3]).err();
     assert_eq!(free_of_charge("full", full), Some(Error::Full));
@@ -206,12 +255,24 @@ fn a_full_cache_allocates_nothing_to_say_so() {
 
 #[test]
 fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
-    let cache = builder(&ManualClock::new()).admission(<[u8]>::is_empty).build().unwrap();
+    let cache = builder(&ManualClock::new())
+        .admission(<[u8]>::is_empty)
+        .build()
+        .unwrap();
     warm(&cache);
-    let refused = || cache.create_with(b"", NEW.admission_key(b"192.0.2.1")).err();
-    assert_eq!(free_of_charge("refused", refused), Some(Error::AdmissionDenied));
+    let refused = || {
+        cache
+            .create_with(b"", NEW.admission_key(b"192.0.2.1"))
+            .err()
+    };
+    assert_eq!(
+        free_of_charge("refused", refused),
+        Some(Error::AdmissionDenied)
+    );
     let mut text = String::with_capacity(16 << 10);
-    free_of_charge("text", || write!(text, "{}", cache.stats().prometheus()).unwrap());
+    free_of_charge("text", || {
+        write!(text, "{}", cache.stats().prometheus()).unwrap()
+    });
     assert!(text.contains("sessile_admission_denied_total 1\n"));
 }
 
@@ -224,7 +285,15 @@ fn a_header_of_a_megabyte_allocates_nothing() {
     let last = field(&cache, made.token.as_str());
     let name = cache.cookie_name();
     let mut buffer = buffer();
-    for piece in ["a=;", ";", "=", " ", name, &format!("{name} "), &format!("x{name}=1;")] {
+    for piece in [
+        "a=;",
+        ";",
+        "=",
+        " ",
+        name,
+        &format!("{name} "),
+        &format!("x{name}=1;"),
+    ] {
         let noise = piece.repeat((1 << 20) / piece.len());
         let read = || cache.open([noise.as_bytes()], &mut buffer).is_none();
         assert!(free_of_charge(piece, read));
@@ -236,6 +305,12 @@ fn a_header_of_a_megabyte_allocates_nothing() {
     }
     let mut tossed = format!("{name}=tossed;").repeat(1 << 16).into_bytes();
     tossed.extend_from_slice(&last);
-    assert!(free_of_charge("candidates", || cache.open([&tossed[..]], &mut buffer).is_none()));
-    assert_eq!(cache.stats().rejected.malformed, 4, "no more than four were looked at");
+    assert!(free_of_charge("candidates", || cache
+        .open([&tossed[..]], &mut buffer)
+        .is_none()));
+    assert_eq!(
+        cache.stats().rejected.malformed,
+        4,
+        "no more than four were looked at"
+    );
 }

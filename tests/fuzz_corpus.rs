@@ -15,7 +15,9 @@ use std::{fs, path::Path};
 
 /// Runs every file of a target's corpus through the function that the target fuzzes.
 fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut files = 0;
     for entry in fs::read_dir(&folder).expect("a corpus") {
         let path = entry.expect("an entry").path();

@@ -20,7 +20,11 @@ fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() 
     }
     assert_eq!(advised(), 0, "nobody else asks");
     let cache = build(|settings| settings);
-    assert!(advised().abs_diff(BUDGET) <= BUDGET / 50, "{} bytes", advised());
+    assert!(
+        advised().abs_diff(BUDGET) <= BUDGET / 50,
+        "{} bytes",
+        advised()
+    );
     drop(cache);
     assert_eq!(advised(), 0, "it is given back");
     let cache = build(|settings| settings.huge_pages(false));
@@ -29,7 +33,9 @@ fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() 
 }
 
 fn build(with: impl FnOnce(SessionCacheBuilder) -> SessionCacheBuilder) -> SessionCache {
-    let settings = SessionCache::builder().memory(BUDGET).clock(ManualClock::new());
+    let settings = SessionCache::builder()
+        .memory(BUDGET)
+        .clock(ManualClock::new());
     with(settings.keys(ring(&[1]))).build().unwrap()
 }
 
@@ -39,8 +45,14 @@ fn advised() -> usize {
     let value = |line: &str, of: &str| line.strip_prefix(of).map(|value| value.trim().to_owned());
     let mut sizes = maps.lines().filter_map(|line| value(line, "Size:"));
     let flags = maps.lines().filter_map(|line| value(line, "VmFlags:"));
-    flags.map(|flags| (flags, sizes.next().unwrap())).fold(0, |sum, (flags, size)| {
-        let size = size.strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10;
-        if flags.split(' ').any(|flag| flag == "hg") { sum + size } else { sum }
-    })
+    flags
+        .map(|flags| (flags, sizes.next().unwrap()))
+        .fold(0, |sum, (flags, size)| {
+            let size = size.strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10;
+            if flags.split(' ').any(|flag| flag == "hg") {
+                sum + size
+            } else {
+                sum
+            }
+        })
 }

@@ -32,7 +32,10 @@ fn rotate_against_end_of_the_old_id_leaves_nothing() {
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
         let rotated = cache.rotate(&old.id, Duration::ZERO);
-        assert!(ending.join().expect("it ends"), "there was a session to end");
+        assert!(
+            ending.join().expect("it ends"),
+            "there was a session to end"
+        );
         assert!(!opens(&cache, &old));
         ended(&cache, rotated, "rotated, then ended")
     });
@@ -45,7 +48,10 @@ fn sign_in_across_shards_against_end_of_the_old_id_leaves_nothing() {
         let other = cache.clone();
         let ending = thread::spawn(move || other.end(&old.id));
         let signed_in = cache.sign_in(&old.id, &user);
-        assert!(ending.join().expect("it ends"), "there was a session to end");
+        assert!(
+            ending.join().expect("it ends"),
+            "there was a session to end"
+        );
         assert!(!opens(&cache, &old));
         ended(&cache, signed_in, "signed in, then ended")
     });
@@ -67,7 +73,10 @@ fn sign_in_across_shards_against_open_shows_the_old_or_nothing() {
         assert!(opens(&cache, &new) && !opens(&cache, &old));
         match opened {
             Some((is_authenticated, data)) => {
-                assert!(!is_authenticated && &data[..] == b"data", "the old id, as it was");
+                assert!(
+                    !is_authenticated && &data[..] == b"data",
+                    "the old id, as it was"
+                );
                 "opened before"
             }
             None => "refused after",
@@ -86,7 +95,11 @@ fn a_creation_against_an_end_of_all_is_counted_once_whichever_comes_first() {
         let made = cache.create(b"data").expect("room");
         ending.join().expect("it ends");
         let stats = cache.stats();
-        assert_eq!(stats.created, cache.len() as u64 + stats.ended, "it is there, or it has ended");
+        assert_eq!(
+            stats.created,
+            cache.len() as u64 + stats.ended,
+            "it is there, or it has ended"
+        );
         let is_open = opens(&cache, &made);
         assert_eq!(cache.len(), usize::from(is_open));
         if is_open { "survived" } else { "ended" }
@@ -166,7 +179,9 @@ mod reads {
 
     fn read(words: &Words) -> &'static str {
         let line = line(words);
-        let Some((_, seen)) = seqlock::begin(line) else { return "somebody writes" };
+        let Some((_, seen)) = seqlock::begin(line) else {
+            return "somebody writes";
+        };
         let offset = line.load(OFFSET);
         let block = [BLOCK, BLOCK + 1].map(|at| words.load(at));
         if !seqlock::is_still(line, seen) {
@@ -265,7 +280,11 @@ fn sign_in_against_end_user_is_before_it_or_behind() {
         assert!(!opens(&cache, &old));
         assert_eq!(opens(&cache, &new), ended == 0);
         assert_eq!(cache.user_sessions(&user).len(), 1 - ended);
-        if ended == 1 { "signed in, then ended" } else { "signed in behind it" }
+        if ended == 1 {
+            "signed in, then ended"
+        } else {
+            "signed in behind it"
+        }
     });
 }
 
@@ -326,7 +345,10 @@ fn grace_expiry_against_save_and_end_of_the_old_id_loses_no_end() {
             meet(&other);
             clock.advance(SECOND);
             meet(&other);
-            assert!(other.end(&old.id), "an end follows the old id whenever it comes");
+            assert!(
+                other.end(&old.id),
+                "an end follows the old id whenever it comes"
+            );
         });
         meet(&cache);
         let saved = cache.save(&old.id, new.version, b"more");
@@ -359,7 +381,11 @@ fn end_all_against_create_leaves_nothing_of_before() {
         let is_there = opens(&cache, &made);
         assert_eq!(cache.len(), usize::from(is_there));
         cache.validate();
-        if is_there { "made behind it" } else { "made, then ended" }
+        if is_there {
+            "made behind it"
+        } else {
+            "made, then ended"
+        }
     });
 }
 
@@ -376,7 +402,11 @@ fn end_all_against_open_is_before_it_or_behind() {
         let is_opened = opens(&cache, &made);
         ending.join().expect("it ends what is there");
         assert!(!opens(&cache, &made) && cache.is_empty());
-        if is_opened { "opened before" } else { "refused after" }
+        if is_opened {
+            "opened before"
+        } else {
+            "refused after"
+        }
     });
 }
 
@@ -438,7 +468,11 @@ fn explore_runs(outcomes: &[&str], model: impl Fn() -> &'static str + Send + Syn
         let outcome = model();
         runs.lock().expect("no poison").insert(outcome);
     });
-    assert_eq!(*seen.lock().expect("no poison"), expected, "every order was run");
+    assert_eq!(
+        *seen.lock().expect("no poison"),
+        expected,
+        "every order was run"
+    );
 }
 
 /// A small cache of two shards, the same in each run: loom replays what it has seen.
@@ -476,7 +510,10 @@ fn one_that_moves(cache: &SessionCache) -> (IssuedSession, String) {
         let probe = cache.sign_in(&probe.id, user).expect("it is live");
         home(&probe) != home(&session)
     };
-    let user = (0..64).map(|user| user.to_string()).find(moves).expect("a user of the other shard");
+    let user = (0..64)
+        .map(|user| user.to_string())
+        .find(moves)
+        .expect("a user of the other shard");
     (session, user)
 }
 
@@ -488,5 +525,7 @@ fn home(issued: &IssuedSession) -> [u8; 2] {
 }
 
 fn opens(cache: &SessionCache, issued: &IssuedSession) -> bool {
-    cache.open_token(issued.token.as_str().as_bytes(), &mut BytesMut::new()).is_some()
+    cache
+        .open_token(issued.token.as_str().as_bytes(), &mut BytesMut::new())
+        .is_some()
 }

@@ -32,16 +32,27 @@ fn the_resident_set_is_the_budget_and_stays_so() {
     (1..turnovers).for_each(|_| turn_over(&cache, BUDGET, &mut random));
     let often = resident() - before;
     assert_is_close("after the last turnover", often, BUDGET);
-    assert!(often.abs_diff(once) <= BUDGET / 400, "{once} bytes after one, {often} after many");
+    assert!(
+        often.abs_diff(once) <= BUDGET / 400,
+        "{once} bytes after one, {often} after many"
+    );
     let memory = cache.stats().memory;
     assert!(memory.used <= memory.capacity && memory.capacity <= BUDGET);
-    assert!(memory.used > memory.capacity / 100 * 95, "it was full: {memory:?}");
+    assert!(
+        memory.used > memory.capacity / 100 * 95,
+        "it was full: {memory:?}"
+    );
     drop(cache);
-    assert!(resident() - before < BUDGET / 2, "it was the cache that was measured");
+    assert!(
+        resident() - before < BUDGET / 2,
+        "it was the cache that was measured"
+    );
 }
 
 fn build(memory: usize) -> SessionCache {
-    let builder = SessionCache::builder().memory(memory).clock(ManualClock::new());
+    let builder = SessionCache::builder()
+        .memory(memory)
+        .clock(ManualClock::new());
     builder.keys(ring(&[1])).build().unwrap()
 }
 
@@ -54,7 +65,11 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
         let made = cache.create(&data[..len]).unwrap();
         match random.below(16) {
             0 => assert!(cache.end(&made.id)),
-            1 => drop(cache.save(&made.id, made.version, &data[..draw(random)]).unwrap()),
+            1 => drop(
+                cache
+                    .save(&made.id, made.version, &data[..draw(random)])
+                    .unwrap(),
+            ),
             2 => drop(cache.rotate(&made.id, Duration::ZERO).unwrap()),
             _ => {}
         }
@@ -70,12 +85,24 @@ fn draw(random: &mut Random) -> usize {
 
 fn assert_is_close(when: &str, resident: usize, budget: usize) {
     let off = resident.abs_diff(budget);
-    assert!(off * 100 <= budget * 3, "{resident} bytes {when}, of a budget of {budget}");
+    assert!(
+        off * 100 <= budget * 3,
+        "{resident} bytes {when}, of a budget of {budget}"
+    );
 }
 
 /// The second number of `statm` counts pages; the kernel's own sum over all mappings is exact, and in kB.
 fn resident() -> usize {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() << 10
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Rss:"))
+        .unwrap();
+    line.trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .trim()
+        .parse::<usize>()
+        .unwrap()
+        << 10
 }

@@ -34,7 +34,10 @@ const TOKENS: usize = 64;
 type Value = [u8; 48];
 
 fn cache(verify_first: bool) -> SessionCache {
-    builder(&ManualClock::new()).verify_first(verify_first).build().unwrap()
+    builder(&ManualClock::new())
+        .verify_first(verify_first)
+        .build()
+        .unwrap()
 }
 
 /// Tokens of live sessions that are wrong in one byte: in the first class in the tag's first, in the second in its
@@ -183,7 +186,11 @@ fn verified_first_the_time_is_independent_of_whether_the_id_is_live() {
 // ID-6: docs/security-checklist.md
 #[test]
 fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
-    let all = [first_or_last_byte(false), first_or_last_byte(true), unknown_or_known_id()];
+    let all = [
+        first_or_last_byte(false),
+        first_or_last_byte(true),
+        unknown_or_known_id(),
+    ];
     for Classes { cache, tokens } in all {
         let mut buffer = BytesMut::with_capacity(64);
         assert!(cache.open_token(&tokens[0][0], &mut buffer).is_none());
@@ -198,7 +205,10 @@ fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
             }
             let after = cache.stats();
             assert_eq!(after.sessions, before.sessions, "nobody leaves probation");
-            assert_eq!((after.hits, after.misses - before.misses), (0, TOKENS as u64));
+            assert_eq!(
+                (after.hits, after.misses - before.misses),
+                (0, TOKENS as u64)
+            );
             after.rejected.forged - before.rejected.forged
         });
         assert_eq!(refusals, [TOKENS as u64; 2]);

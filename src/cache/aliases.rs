@@ -27,7 +27,9 @@ impl SessionCache {
     /// ```
     #[must_use]
     pub fn contains(&self, id: &SessionId) -> bool {
-        self.0.look(id, |shard| shard.contains(&id.id, self.0.now())).unwrap_or(false)
+        self.0
+            .look(id, |shard| shard.contains(&id.id, self.0.now()))
+            .unwrap_or(false)
     }
 
     /// Returns how long ago a remembered id was replaced by another, by a rotation or a sign-in. Returns `None` for
@@ -36,7 +38,9 @@ impl SessionCache {
     pub fn replaced(&self, id: &SessionId) -> Option<Duration> {
         let since = |shard: &Shard| {
             let now = self.0.now();
-            shard.replaced(&id.id, now).map(|then| to_duration(now.saturating_sub(then)))
+            shard
+                .replaced(&id.id, now)
+                .map(|then| to_duration(now.saturating_sub(then)))
         };
         self.0.look(id, since).flatten()
     }
@@ -51,14 +55,19 @@ impl SessionCache {
     #[must_use]
     pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
         let token = Parts::parse(value).filter(|token| self.0.keys.verify(token))?;
-        Some(SessionId { id: token.id, place: token.place })
+        Some(SessionId {
+            id: token.id,
+            place: token.place,
+        })
     }
 }
 
 impl Inner {
     /// Looks into the shard of an id, if there is that shard, under its lock.
     fn look<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
-        self.locked_shards.get(usize::from(id.place)).map(|locked| query(&self.lock(locked)))
+        self.locked_shards
+            .get(usize::from(id.place))
+            .map(|locked| query(&self.lock(locked)))
     }
 
     /// Returns the current id of the session to which an id leads.

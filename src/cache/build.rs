@@ -29,13 +29,19 @@ impl SessionCacheBuilder {
     /// What is wrong with the settings: the error names the one, what it was and what it must be.
     pub fn build(mut self) -> Result<SessionCache, BuildError> {
         self.check()?;
-        let shards = self.shards.map_or_else(|| fitting_shards(&self), |own| own.get().into());
+        let shards = self
+            .shards
+            .map_or_else(|| fitting_shards(&self), |own| own.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
         let min = (shards * Layout::least(self.max_session_size)).saturating_add(fixed);
         let max = shards.saturating_mul(Layout::MOST).saturating_add(fixed);
         if !(min..=max).contains(&self.memory) {
-            return Err(BuildError::Memory { given: self.memory, min, max });
+            return Err(BuildError::Memory {
+                given: self.memory,
+                min,
+                max,
+            });
         }
         let ring = self.keys.take().ok_or(BuildError::NoKeys)?;
         let [idle_timeout, lifetime] = self.ticks();
@@ -91,10 +97,14 @@ fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
 /// How each shard divides its bytes.
 fn plan(settings: &SessionCacheBuilder, shards: usize) -> Result<Layout, BuildError> {
     let plan = Layout::new(bytes_per_shard(settings, shards));
-    let (given, largest) = (settings.reserved_for_authenticated, settings.max_session_size);
+    let (given, largest) = (
+        settings.reserved_for_authenticated,
+        settings.max_session_size,
+    );
     let max = plan.max_reservation(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
-    plan.with_reservation(share, largest).ok_or(BuildError::ReservedForAuthenticated { given, max })
+    plan.with_reservation(share, largest)
+        .ok_or(BuildError::ReservedForAuthenticated { given, max })
 }
 
 /// Draws the keys that the indexes hash with.
@@ -107,7 +117,10 @@ fn index_keys(settings: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
 
 /// What a shard can divide, when the fixed parts are taken off.
 fn bytes_per_shard(settings: &SessionCacheBuilder, shards: usize) -> usize {
-    settings.memory.saturating_sub(footprint(shards, settings.events)) / shards
+    settings
+        .memory
+        .saturating_sub(footprint(shards, settings.events))
+        / shards
 }
 
 /// The bytes of a cache beside what its shards divide.

@@ -30,14 +30,20 @@ impl RevocationCutoff {
     /// The tick at which a session is created now: noted, if it is the first of its tick.
     pub(super) fn creation(&self, now: Tick) -> Creation {
         let note = |word| {
-            let Pair { low: horizon, high: last } = Pair::unpack(word);
+            let Pair {
+                low: horizon,
+                high: last,
+            } = Pair::unpack(word);
             let created = now.max(horizon);
             (created > last).then(|| Pair::new(horizon, created).pack())
         };
         match self.0.fetch_update(Relaxed, Relaxed, note) {
             Ok(word) | Err(word) => {
                 let horizon = Pair::unpack(word).low;
-                Creation { created: now.max(horizon), horizon }
+                Creation {
+                    created: now.max(horizon),
+                    horizon,
+                }
             }
         }
     }
@@ -45,10 +51,16 @@ impl RevocationCutoff {
     /// Ends all that was created until now. Returns the new horizon.
     pub(super) fn advance(&self, now: Tick) -> Tick {
         let beyond = |word| {
-            let Pair { low: horizon, high: last } = Pair::unpack(word);
+            let Pair {
+                low: horizon,
+                high: last,
+            } = Pair::unpack(word);
             Pair::new(horizon.max(last).max(now).saturating_add(1), last)
         };
-        match self.0.fetch_update(Relaxed, Relaxed, |word| Some(beyond(word).pack())) {
+        match self
+            .0
+            .fetch_update(Relaxed, Relaxed, |word| Some(beyond(word).pack()))
+        {
             Ok(word) | Err(word) => beyond(word).low,
         }
     }

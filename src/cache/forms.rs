@@ -14,7 +14,10 @@ impl SessionCache {
     #[doc(hidden)]
     #[must_use]
     pub fn form_binding(&self, id: &SessionId) -> [u8; 16] {
-        let hash = Sha256::new().chain_update(BINDING).chain_update(id.id.to_bytes()).finalize();
+        let hash = Sha256::new()
+            .chain_update(BINDING)
+            .chain_update(id.id.to_bytes())
+            .finalize();
         core::array::from_fn(|at| hash[at])
     }
 

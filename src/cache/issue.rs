@@ -50,7 +50,12 @@ impl Inner {
         self.with_room(id.place, || {
             self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
-                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
+                let newcomer = NewEntry {
+                    stamp: signed.stamp,
+                    times,
+                    member: None,
+                    data: None,
+                };
                 shard.create(&newcomer, self.limit(), data, None, now)
             })
         })?;
@@ -65,7 +70,11 @@ impl Inner {
         place: Place,
         verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        if self.has_shard(old) { self.issue_in(place, verb) } else { Err(Error::Gone) }
+        if self.has_shard(old) {
+            self.issue_in(place, verb)
+        } else {
+            Err(Error::Gone)
+        }
     }
 
     /// Mints ids until one is free, and has a session take it.
@@ -81,7 +90,10 @@ impl Inner {
             match self.with_room(place, || verb(&id, &signed.stamp)) {
                 Ok(version) => {
                     let version = Version::new(version);
-                    return Ok(IssuedSession { version, ..self.confirm(signed) });
+                    return Ok(IssuedSession {
+                        version,
+                        ..self.confirm(signed)
+                    });
                 }
                 Err(WriteError::IdTaken) => {}
                 Err(error) => return Err(self.public_error(error)),
@@ -98,9 +110,15 @@ impl Inner {
         verb: impl Fn() -> Result<R, WriteError>,
     ) -> Result<R, WriteError> {
         let answer = verb();
-        let Err(WriteError::Unfinished { words }) = answer else { return answer };
+        let Err(WriteError::Unfinished { words }) = answer else {
+            return answer;
+        };
         let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
-        let answer = if (0..HOLDS).any(is_made) { verb() } else { answer };
+        let answer = if (0..HOLDS).any(is_made) {
+            verb()
+        } else {
+            answer
+        };
         answer.map_err(|error| match error {
             WriteError::Unfinished { .. } => Error::Full.into(),
             error => error,
@@ -126,7 +144,11 @@ impl Inner {
         let places = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
         let [first, second] =
             places.map(|place| self.locked_shards[usize::from(place)].room.load(Relaxed));
-        let places = if second > first { [places[1], places[0]] } else { places };
+        let places = if second > first {
+            [places[1], places[0]]
+        } else {
+            places
+        };
         Ok((Id::from_bytes(id), places))
     }
 
@@ -141,8 +163,17 @@ impl Inner {
     /// Signs an id.
     fn sign(&self, id: SessionId) -> Signed {
         let (parts, epoch) = self.keys.sign(id.place, &id.id);
-        let stamp = TokenParts { id: id.id, tag: parts.tag, key: parts.key };
-        Signed { id, parts, stamp, epoch }
+        let stamp = TokenParts {
+            id: id.id,
+            tag: parts.tag,
+            key: parts.key,
+        };
+        Signed {
+            id,
+            parts,
+            stamp,
+            epoch,
+        }
     }
 
     /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
@@ -153,17 +184,32 @@ impl Inner {
             self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
         }
         let version = Version::new(FIRST_VERSION);
-        IssuedSession { id: signed.id, token: Token::encode(&signed.parts), version }
+        IssuedSession {
+            id: signed.id,
+            token: Token::encode(&signed.parts),
+            version,
+        }
     }
 
     /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
     /// ended before.
     pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
-        let Inner { idle_timeout, lifetime, .. } = *self;
+        let Inner {
+            idle_timeout,
+            lifetime,
+            ..
+        } = *self;
         let end = now.saturating_add(lifetime);
         let Creation { created, horizon } = self.horizon.creation(now);
         shard.renew(horizon);
-        let times = Times { created, authenticated: 0, issued: now, idle: 0, end, idle_timeout };
+        let times = Times {
+            created,
+            authenticated: 0,
+            issued: now,
+            idle: 0,
+            end,
+            idle_timeout,
+        };
         self.change(times, now, timeouts, now)
     }
 
@@ -179,7 +225,12 @@ impl Inner {
             Some(Lifetime::FromStart(span)) => start.saturating_add(to_tick(span)).min(latest),
             Some(Lifetime::FromNow(span)) => now.saturating_add(to_tick(span)).min(latest),
         };
-        Times { idle: now.saturating_add(idle_timeout), end, idle_timeout, ..times }
+        Times {
+            idle: now.saturating_add(idle_timeout),
+            end,
+            idle_timeout,
+            ..times
+        }
     }
 }
 
@@ -217,13 +268,20 @@ mod tests {
             let stale = Token::encode(&signed.parts);
             let made = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
-                let newcomer = NewEntry { stamp: signed.stamp, times, member: None, data: None };
+                let newcomer = NewEntry {
+                    stamp: signed.stamp,
+                    times,
+                    member: None,
+                    data: None,
+                };
                 shard.create(&newcomer, cache.0.limit(), b"data", None, now)
             });
             assert_eq!(made, Ok(()));
             let issued = cache.0.confirm(signed);
             let opens = |token: &Token| {
-                cache.open_token(token.as_str().as_bytes(), &mut bytes::BytesMut::new()).is_some()
+                cache
+                    .open_token(token.as_str().as_bytes(), &mut bytes::BytesMut::new())
+                    .is_some()
             };
             assert!(opens(&issued.token) && !opens(&stale));
         }

@@ -35,14 +35,23 @@ impl MaintenanceThread {
         let work = move || {
             loop {
                 let more = cache.maintain(BUDGET).more;
-                let pause = if more { std::time::Duration::ZERO } else { TICK };
+                let pause = if more {
+                    std::time::Duration::ZERO
+                } else {
+                    TICK
+                };
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         };
-        let thread = thread::Builder::new().name("sessile".to_owned()).spawn(work)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("sessile".to_owned())
+            .spawn(work)?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

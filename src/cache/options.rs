@@ -81,12 +81,18 @@ impl<'a> CreateOptions<'a> {
     /// Sets the key that the [`admission`](crate::SessionCacheBuilder::admission) hook receives, such as the client's
     /// address. The key is not stored.
     pub fn admission_key(self, admission_key: &'a [u8]) -> Self {
-        Self { admission_key, ..self }
+        Self {
+            admission_key,
+            ..self
+        }
     }
 
     /// Creates the session with a user who is signed in from the start, for a client that had no session.
     pub fn user(self, user: impl Into<UserInfo<'a>>) -> Self {
-        Self { user: Some(user.into()), ..self }
+        Self {
+            user: Some(user.into()),
+            ..self
+        }
     }
 
     /// Ends the session of `id` once this one is created: its current id, or one that was replaced and is remembered.
@@ -109,20 +115,30 @@ impl<'a> CreateOptions<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replaces(self, id: &SessionId) -> Self {
-        Self { replaces: Some(*id), ..self }
+        Self {
+            replaces: Some(*id),
+            ..self
+        }
     }
 
     /// Creates the session without calling the admission hook. The caller has called
     /// [`check_admission`](crate::SessionCache::check_admission).
     pub fn admitted(self) -> Self {
-        Self { admitted: true, ..self }
+        Self {
+            admitted: true,
+            ..self
+        }
     }
 }
 
 impl<'a> UserInfo<'a> {
     /// Creates a user with that name, without a label, at assurance level 0.
     pub const fn new(user: &'a str) -> Self {
-        Self { user, label: "", assurance_level: 0 }
+        Self {
+            user,
+            label: "",
+            assurance_level: 0,
+        }
     }
 
     /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
@@ -132,7 +148,10 @@ impl<'a> UserInfo<'a> {
 
     /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`).
     pub fn assurance_level(self, assurance_level: u8) -> Self {
-        Self { assurance_level, ..self }
+        Self {
+            assurance_level,
+            ..self
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -140,7 +159,11 @@ impl<'a> UserInfo<'a> {
             return Err(Error::EmptyUser);
         }
         let (given, max) = (self.label.len(), MAX_LABEL_LEN);
-        if given > max { Err(Error::LabelTooLong { given, max }) } else { Ok(()) }
+        if given > max {
+            Err(Error::LabelTooLong { given, max })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -169,7 +192,10 @@ impl<'a> SignInOptions<'a> {
 
     /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 unless set.
     pub fn assurance_level(self, assurance_level: u8) -> Self {
-        Self { assurance_level, ..self }
+        Self {
+            assurance_level,
+            ..self
+        }
     }
 
     /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
@@ -180,16 +206,26 @@ impl<'a> SignInOptions<'a> {
     /// Replaces the session's data atomically with the sign-in, if the session still has `version`: otherwise the
     /// sign-in fails with [`Conflict`](Error::Conflict).
     pub fn replace_data(self, version: Version, data: &'a [u8]) -> Self {
-        Self { data: Some((version, data)), ..self }
+        Self {
+            data: Some((version, data)),
+            ..self
+        }
     }
 
     /// Restarts the lifetime at this sign-in if `on`. The session may then live as long again as before, within the
     /// cache's lifetime. Off unless set.
     pub fn renew_lifetime(self, on: bool) -> Self {
-        Self { renew_lifetime: on, ..self }
+        Self {
+            renew_lifetime: on,
+            ..self
+        }
     }
 
     pub(super) fn user_info(&self, user: &'a str) -> UserInfo<'a> {
-        UserInfo { user, label: self.label, assurance_level: self.assurance_level }
+        UserInfo {
+            user,
+            label: self.label,
+            assurance_level: self.assurance_level,
+        }
     }
 }

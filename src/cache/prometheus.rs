@@ -40,7 +40,9 @@ impl fmt::Display for Exposition<'_> {
         write_rejected(f, stats.rejected)?;
         write_evicted(f, stats.evicted)?;
         let plain = plain_counters(stats);
-        plain.iter().try_for_each(|(name, help, value)| counter(f, name, help, *value))
+        plain
+            .iter()
+            .try_for_each(|(name, help, value)| counter(f, name, help, *value))
     }
 }
 
@@ -71,28 +73,69 @@ fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
     } = *stats;
     [
         ("created", "Sessions created.", created),
-        ("admission_denied", "Sessions denied by the admission hook.", admission_denied),
+        (
+            "admission_denied",
+            "Sessions denied by the admission hook.",
+            admission_denied,
+        ),
         ("saved", "Saves that stored data.", saved),
-        ("conflicts", "Saves rejected because of a concurrent save.", conflicts),
+        (
+            "conflicts",
+            "Saves rejected because of a concurrent save.",
+            conflicts,
+        ),
         ("rotated", "Rotations of an id, without sign-ins.", rotated),
         ("signed_in", "Sign-ins.", signed_in),
         ("ended", "Sessions ended.", ended),
-        ("session_limit_hits", "Sign-ins at max_sessions_per_user.", session_limit_hits),
-        ("expired", "Expired sessions whose memory was freed.", expired),
-        ("full", "Writes that failed because the cache was full.", full),
+        (
+            "session_limit_hits",
+            "Sign-ins at max_sessions_per_user.",
+            session_limit_hits,
+        ),
+        (
+            "expired",
+            "Expired sessions whose memory was freed.",
+            expired,
+        ),
+        (
+            "full",
+            "Writes that failed because the cache was full.",
+            full,
+        ),
         ("compactions", "Blocks moved to make room.", compactions),
-        ("dropped_events", "Events dropped because the queue was full.", events_dropped),
-        ("shard_resets", "Shards reset after an internal panic.", shard_resets),
+        (
+            "dropped_events",
+            "Events dropped because the queue was full.",
+            events_dropped,
+        ),
+        (
+            "shard_resets",
+            "Shards reset after an internal panic.",
+            shard_resets,
+        ),
     ]
 }
 
 /// Writes one family for each part: capacities and current use in one family would have no meaningful sum.
 fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result {
-    let MemoryUsage { budget, capacity, used, authenticated } = memory;
+    let MemoryUsage {
+        budget,
+        capacity,
+        used,
+        authenticated,
+    } = memory;
     [
         ("budget", "Memory that the cache was built with.", budget),
-        ("capacity", "Memory for sessions, a part of the budget.", capacity),
-        ("used", "Memory used by sessions, a part of the capacity.", used),
+        (
+            "capacity",
+            "Memory for sessions, a part of the budget.",
+            capacity,
+        ),
+        (
+            "used",
+            "Memory used by sessions, a part of the capacity.",
+            used,
+        ),
         (
             "authenticated",
             "Memory used by sessions with a user, a part of the used memory.",
@@ -107,7 +150,12 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result 
 }
 
 fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::Result {
-    let SessionCounts { probation, anonymous, authenticated, aliases } = sessions;
+    let SessionCounts {
+        probation,
+        anonymous,
+        authenticated,
+        aliases,
+    } = sessions;
     let samples = [
         ("probation", probation as u64),
         ("anonymous", anonymous as u64),
@@ -116,11 +164,24 @@ fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::R
     let help = "Stored sessions, by class.";
     family(f, "sessile_sessions", "gauge", help, "class", &samples)?;
     let help = "Replaced ids that are still remembered.";
-    family(f, "sessile_aliases", "gauge", help, "", &[("", aliases as u64)])
+    family(
+        f,
+        "sessile_aliases",
+        "gauge",
+        help,
+        "",
+        &[("", aliases as u64)],
+    )
 }
 
 fn write_rejected(f: &mut fmt::Formatter<'_>, rejected: RejectionCounts) -> fmt::Result {
-    let RejectionCounts { malformed, forged, unknown, expired, reused } = rejected;
+    let RejectionCounts {
+        malformed,
+        forged,
+        unknown,
+        expired,
+        reused,
+    } = rejected;
     let samples = [
         ("malformed", malformed),
         ("forged", forged),
@@ -128,18 +189,35 @@ fn write_rejected(f: &mut fmt::Formatter<'_>, rejected: RejectionCounts) -> fmt:
         ("expired", expired),
         ("reused", reused),
     ];
-    counters(f, "rejected", "Rejected tokens and ids, by cause.", "cause", &samples)
+    counters(
+        f,
+        "rejected",
+        "Rejected tokens and ids, by cause.",
+        "cause",
+        &samples,
+    )
 }
 
 fn write_evicted(f: &mut fmt::Formatter<'_>, evicted: EvictionCounts) -> fmt::Result {
-    let EvictionCounts { aliases, probation, anonymous, authenticated } = evicted;
+    let EvictionCounts {
+        aliases,
+        probation,
+        anonymous,
+        authenticated,
+    } = evicted;
     let samples = [
         ("alias", aliases),
         ("probation", probation),
         ("anonymous", anonymous),
         ("authenticated", authenticated),
     ];
-    counters(f, "evicted", "Entries evicted, by class.", "class", &samples)
+    counters(
+        f,
+        "evicted",
+        "Entries evicted, by class.",
+        "class",
+        &samples,
+    )
 }
 
 fn counter(f: &mut fmt::Formatter<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -153,7 +231,14 @@ fn counters(
     label: &str,
     samples: &[(&str, u64)],
 ) -> fmt::Result {
-    family(f, format_args!("sessile_{name}_total"), "counter", help, label, samples)
+    family(
+        f,
+        format_args!("sessile_{name}_total"),
+        "counter",
+        help,
+        label,
+        samples,
+    )
 }
 
 /// Writes the samples of one name, with `label` and their class unless `label` is empty.

@@ -27,7 +27,12 @@ impl Inner {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let Inner { keys, settings, counters, .. } = self;
+        let Inner {
+            keys,
+            settings,
+            counters,
+            ..
+        } = self;
         let Some(token) = Parts::parse(value) else {
             counters.count(Cause::Malformed);
             return None;
@@ -35,8 +40,14 @@ impl Inner {
         if settings.verify_first || !keys.is_valid(token.key) {
             return self.verify_whole(&token, reuses, buffer);
         }
-        let id = SessionId { id: token.id, place: token.place };
-        let proof = Proof::Tag { tag: token.tag, key: token.key };
+        let id = SessionId {
+            id: token.id,
+            place: token.place,
+        };
+        let proof = Proof::Tag {
+            tag: token.tag,
+            key: token.key,
+        };
         match self.try_read(&id, &proof, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(error) => self.verify_slowly(&token, &proof, error, reuses, buffer),
@@ -53,7 +64,10 @@ impl Inner {
         reuses: &mut Reuses,
         buffer: &mut BytesMut,
     ) -> Option<Record> {
-        let id = SessionId { id: token.id, place: token.place };
+        let id = SessionId {
+            id: token.id,
+            place: token.place,
+        };
         match self.read_with_retry(&id, proof, error, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(Miss::Unproven | Miss::Absent) => self.verify_whole(token, reuses, buffer),
@@ -72,7 +86,10 @@ impl Inner {
         if !self.keys.verify(token) {
             return self.reject(Cause::Forged);
         }
-        let id = SessionId { id: token.id, place: token.place };
+        let id = SessionId {
+            id: token.id,
+            place: token.place,
+        };
         match self.read(&id, reuses, buffer) {
             Ok(found) => Some(self.hit(id, &found)),
             Err(miss) => self.reject(miss.into()),
@@ -130,7 +147,9 @@ impl Inner {
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
-        let found = locked.view.read(spot, &id.id, proof, || self.moment(), buffer)?;
+        let found = locked
+            .view
+            .read(spot, &id.id, proof, || self.moment(), buffer)?;
         if found.news != AccessUpdate::None {
             self.note(locked, &id.id, found.news);
         }
@@ -166,7 +185,10 @@ impl Inner {
 
     #[inline(always)]
     fn moment(&self) -> ReadTime {
-        ReadTime { now: self.now(), horizon: self.horizon() }
+        ReadTime {
+            now: self.now(),
+            horizon: self.horizon(),
+        }
     }
 
     /// The record of what was found, written once, where it is to be.
@@ -194,23 +216,35 @@ impl Inner {
     ) -> Result<Hit, Miss> {
         let locked = &self.locked_shards[usize::from(id.place)];
         self.write(id.place, |shard, now| {
-            let moment = ReadTime { now, horizon: self.horizon() };
+            let moment = ReadTime {
+                now,
+                horizon: self.horizon(),
+            };
             let mut read = |id, proof| {
                 let spot = self.spots.of(id);
-                locked.view.read(spot, id, proof, || moment, buffer).map_err(|error| match error {
-                    ReadError::Miss(miss) => miss,
-                    // No writer interferes under the lock.
-                    ReadError::Torn => Miss::Absent,
-                })
+                locked
+                    .view
+                    .read(spot, id, proof, || moment, buffer)
+                    .map_err(|error| match error {
+                        ReadError::Miss(miss) => miss,
+                        // No writer interferes under the lock.
+                        ReadError::Torn => Miss::Absent,
+                    })
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
                     let current = shard.current(&id.id, now);
                     if current == Err(Miss::Reused) {
-                        reuses.note(Step { id: *id, to: shard.next_step(*id, now) });
+                        reuses.note(Step {
+                            id: *id,
+                            to: shard.next_step(*id, now),
+                        });
                     }
                     let found = read(&current?, &Proof::Given)?;
-                    Ok(Hit { facts: found.facts.by_alias(), ..found })
+                    Ok(Hit {
+                        facts: found.facts.by_alias(),
+                        ..found
+                    })
                 }
                 answer => answer,
             }?;

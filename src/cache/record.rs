@@ -63,7 +63,12 @@ impl Record {
     /// The name of the session for lists and events. It opens nothing.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.place, self.facts.serial(), self.facts.times().created)
+        Handle::new(
+            self.user,
+            self.id.place,
+            self.facts.serial(),
+            self.facts.times().created,
+        )
     }
 
     /// How old the session is.
@@ -81,7 +86,8 @@ impl Record {
     /// How long ago its user signed in, if one did.
     #[must_use]
     pub fn authenticated_for(&self) -> Option<Duration> {
-        self.user.map(|_| self.since(self.facts.times().authenticated))
+        self.user
+            .map(|_| self.since(self.facts.times().authenticated))
     }
 
     /// How long until the session is refused, if it is not used again.

@@ -152,7 +152,10 @@ impl Counters {
     }
 
     fn sum(&self, cause: Cause) -> u64 {
-        self.locked_shards.iter().map(|locked| locked[cause as usize].load(Relaxed)).sum()
+        self.locked_shards
+            .iter()
+            .map(|locked| locked[cause as usize].load(Relaxed))
+            .sum()
     }
 
     pub(super) fn fill(&self, stats: &mut Stats) {

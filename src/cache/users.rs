@@ -61,19 +61,26 @@ impl SessionCache {
         with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
         let member = self.0.member(&with.user_info(user))?;
-        with.data.map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
+        with.data
+            .map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
-        self.0.reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
-            self.0.write_two(id.place, new_id.place, |old, new, now| {
-                let newcomer = |times, start| {
-                    let times = self.0.signed_in_times(times, start, with, now);
-                    let start = if with.renew_lifetime { now } else { start };
-                    let member = Some(EntryUser { start, ..member });
-                    NewEntry { stamp, times, member, data }
-                };
-                old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
+        self.0
+            .reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
+                self.0.write_two(id.place, new_id.place, |old, new, now| {
+                    let newcomer = |times, start| {
+                        let times = self.0.signed_in_times(times, start, with, now);
+                        let start = if with.renew_lifetime { now } else { start };
+                        let member = Some(EntryUser { start, ..member });
+                        NewEntry {
+                            stamp,
+                            times,
+                            member,
+                            data,
+                        }
+                    };
+                    old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
+                })
             })
-        })
     }
 
     /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.
@@ -127,7 +134,9 @@ impl SessionCache {
     /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
     /// read finds it.
     pub fn end_by_handle(&self, handle: &Handle) -> bool {
-        let user = handle.user().filter(|user| self.0.place_of_user(user) == handle.place());
+        let user = handle
+            .user()
+            .filter(|user| self.0.place_of_user(user) == handle.place());
         user.is_some_and(|user| {
             self.0.write(handle.place(), |shard, now| {
                 shard.end_by_handle(&user, handle.serial(), handle.created(), now)
@@ -159,7 +168,9 @@ impl SessionCache {
         let user = self.0.users.hash(user);
         let place = self.0.place_of_user(&user);
         let except = except.filter(|id| id.place == place);
-        self.0.write(place, |shard, now| shard.end_user_sessions(&user, except, now))
+        self.0.write(place, |shard, now| {
+            shard.end_user_sessions(&user, except, now)
+        })
     }
 }
 
@@ -173,13 +184,27 @@ impl Inner {
     ) -> Result<IssuedSession, Error> {
         let member = self.member(&user)?;
         let place = self.place_of_user(&member.user);
-        let old = options.replaces.and_then(|id| self.resolve(id)).filter(|id| id.place == place);
+        let old = options
+            .replaces
+            .and_then(|id| self.resolve(id))
+            .filter(|id| id.place == place);
         self.issue_in(place, |_, &stamp| {
             self.write(place, |shard, now| {
                 let times = self.new_times(shard, options.timeouts, now);
-                let times = Times { authenticated: now, ..times };
-                let member = Some(EntryUser { start: times.created, ..member });
-                let newcomer = NewEntry { stamp, times, member, data: None };
+                let times = Times {
+                    authenticated: now,
+                    ..times
+                };
+                let member = Some(EntryUser {
+                    start: times.created,
+                    ..member
+                });
+                let newcomer = NewEntry {
+                    stamp,
+                    times,
+                    member,
+                    data: None,
+                };
                 shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
             })?;
             Ok(FIRST_VERSION)
@@ -188,8 +213,17 @@ impl Inner {
 
     fn member<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
         info.check()?;
-        let UserInfo { user, assurance_level, label } = *info;
-        Ok(EntryUser { user: self.users.hash(user), assurance_level, label, start: 0 })
+        let UserInfo {
+            user,
+            assurance_level,
+            label,
+        } = *info;
+        Ok(EntryUser {
+            user: self.users.hash(user),
+            assurance_level,
+            label,
+            start: 0,
+        })
     }
 
     /// How many sessions a user may have.
@@ -209,12 +243,19 @@ impl Inner {
         with: SignInOptions<'_>,
         now: Tick,
     ) -> Times {
-        let times = Times { authenticated: now, issued: now, ..times };
+        let times = Times {
+            authenticated: now,
+            issued: now,
+            ..times
+        };
         if !with.renew_lifetime {
             return self.change(times, start, with.timeouts, now);
         }
         let lifetime = times.end.saturating_sub(start).min(self.lifetime);
-        let times = Times { end: now.saturating_add(lifetime), ..times };
+        let times = Times {
+            end: now.saturating_add(lifetime),
+            ..times
+        };
         self.change(times, now, with.timeouts, now)
     }
 }

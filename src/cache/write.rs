@@ -26,7 +26,10 @@ impl Inner {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
             Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
-            Some(token) => Ok(SessionId { id: token.id, place: token.place }),
+            Some(token) => Ok(SessionId {
+                id: token.id,
+                place: token.place,
+            }),
         };
         proven.map_err(|cause| self.counters.count(cause)).ok()
     }
@@ -65,7 +68,11 @@ impl Inner {
         id: &SessionId,
         verb: impl FnOnce(&mut Shard, Tick) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if self.has_shard(id) { self.write(id.place, verb) } else { Err(Error::Gone) }
+        if self.has_shard(id) {
+            self.write(id.place, verb)
+        } else {
+            Err(Error::Gone)
+        }
     }
 
     /// Writes to two shards, locked in their order, or to one that is both. Both have heard of the same ends of all, so
@@ -136,7 +143,9 @@ impl Inner {
 
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
     pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
-        let Inner { settings, counters, .. } = self;
+        let Inner {
+            settings, counters, ..
+        } = self;
         if settings.admission.as_ref().is_none_or(|admits| admits(key)) {
             return Ok(());
         }
@@ -146,7 +155,11 @@ impl Inner {
 
     pub(super) fn check_len(&self, data: &[u8]) -> Result<(), Error> {
         let (given, max) = (data.len(), self.settings.max_session_size);
-        if given > max { Err(Error::TooLarge { given, max }) } else { Ok(()) }
+        if given > max {
+            Err(Error::TooLarge { given, max })
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn full(&self) -> Error {
@@ -158,7 +171,11 @@ impl Inner {
 impl LockedShard {
     pub(super) fn new(shard: Shard) -> Self {
         let view = CachePadded::new(shard.view());
-        Self { view, room: AtomicU32::new(shard.room()), shard: Lock::new(shard) }
+        Self {
+            view,
+            room: AtomicU32::new(shard.room()),
+            shard: Lock::new(shard),
+        }
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.

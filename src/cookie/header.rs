@@ -74,7 +74,11 @@ fn searchable(name: &[u8]) -> bool {
 
 /// Whether only blanks stand between the end of `before` and the last `;`, or the field's start.
 fn starts_pair(before: &[u8]) -> bool {
-    before.iter().rev().find(|byte| !is_blank(byte)).is_none_or(|byte| *byte == b';')
+    before
+        .iter()
+        .rev()
+        .find(|byte| !is_blank(byte))
+        .is_none_or(|byte| *byte == b';')
 }
 
 /// Where the value starts, if from `at` on only blanks stand before a `=`.
@@ -87,7 +91,10 @@ fn trim(bytes: &[u8]) -> &[u8] {
     let Some(start) = bytes.iter().position(|byte| !is_blank(byte)) else {
         return &[];
     };
-    let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    let end = bytes
+        .iter()
+        .rposition(|byte| !is_blank(byte))
+        .map_or(start, |last| last + 1);
     &bytes[start..end]
 }
 

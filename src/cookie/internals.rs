@@ -41,15 +41,39 @@ impl Parts {
 
 impl From<token::Parts> for Parts {
     #[inline]
-    fn from(token::Parts { key, place, id, tag }: token::Parts) -> Self {
-        Self { key, place, id: id.to_bytes(), tag: tag.to_bytes() }
+    fn from(
+        token::Parts {
+            key,
+            place,
+            id,
+            tag,
+        }: token::Parts,
+    ) -> Self {
+        Self {
+            key,
+            place,
+            id: id.to_bytes(),
+            tag: tag.to_bytes(),
+        }
     }
 }
 
 impl From<Parts> for token::Parts {
     #[inline]
-    fn from(Parts { key, place, id, tag }: Parts) -> Self {
-        Self { key, place, id: Id::from_bytes(id), tag: token::Tag::from_bytes(tag) }
+    fn from(
+        Parts {
+            key,
+            place,
+            id,
+            tag,
+        }: Parts,
+    ) -> Self {
+        Self {
+            key,
+            place,
+            id: Id::from_bytes(id),
+            tag: token::Tag::from_bytes(tag),
+        }
     }
 }
 

@@ -61,7 +61,11 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError`] names the first key that cannot be used, counted from 1, and why.
     pub fn from_bytes(keys: &[&[u8]]) -> Result<Self, KeyError> {
-        Self::checked(keys.iter().map(|key| Zeroizing::new(key.to_vec())).collect())
+        Self::checked(
+            keys.iter()
+                .map(|key| Zeroizing::new(key.to_vec()))
+                .collect(),
+        )
     }
 
     /// From base64 keys, newest first, separated by commas. Standard and URL alphabet are both read,
@@ -74,7 +78,12 @@ impl KeyRing {
             return Err(KeyError::NoKey);
         }
         let decode = |(at, item): (usize, &str)| decode(item.trim(), at + 1);
-        Self::checked(text.split(',').enumerate().map(decode).collect::<Result<_, _>>()?)
+        Self::checked(
+            text.split(',')
+                .enumerate()
+                .map(decode)
+                .collect::<Result<_, _>>()?,
+        )
     }
 
     /// From an environment variable that holds what [`from_base64`](Self::from_base64) reads.
@@ -85,12 +94,12 @@ impl KeyRing {
     pub fn from_env(variable: &str) -> Result<Self, KeyError> {
         match env::var(variable).map(Zeroizing::new) {
             Ok(text) => Self::from_base64(&text),
-            Err(env::VarError::NotPresent) => {
-                Err(KeyError::Unset { variable: variable.to_owned() })
-            }
-            Err(env::VarError::NotUnicode(_)) => {
-                Err(KeyError::NotText { variable: variable.to_owned() })
-            }
+            Err(env::VarError::NotPresent) => Err(KeyError::Unset {
+                variable: variable.to_owned(),
+            }),
+            Err(env::VarError::NotUnicode(_)) => Err(KeyError::NotText {
+                variable: variable.to_owned(),
+            }),
         }
     }
 
@@ -109,15 +118,24 @@ impl KeyRing {
             return Err(KeyError::NoKey);
         }
         if keys.len() > MAX_KEYS {
-            return Err(KeyError::TooMany { given: keys.len(), max: MAX_KEYS });
+            return Err(KeyError::TooMany {
+                given: keys.len(),
+                max: MAX_KEYS,
+            });
         }
         for (at, key) in keys.iter().enumerate() {
             let position = at + 1;
             if key.len() < MIN_LEN {
-                return Err(KeyError::Short { position, given: key.len() });
+                return Err(KeyError::Short {
+                    position,
+                    given: key.len(),
+                });
             }
             if let Some(first) = keys[..at].iter().position(|earlier| earlier == key) {
-                return Err(KeyError::Repeated { position, first: first + 1 });
+                return Err(KeyError::Repeated {
+                    position,
+                    first: first + 1,
+                });
             }
             if let Some(origin) = well_known::origin(key) {
                 return Err(KeyError::WellKnown { position, origin });
@@ -206,7 +224,8 @@ impl Keys {
 
     /// A token's parts for that session, signed by the first key, and the epoch of its ring.
     pub(crate) fn sign(&self, place: Place, id: &Id) -> (Parts, u32) {
-        self.state.read(|state| (state.ring.signing.sign(place, id), self.epoch()))
+        self.state
+            .read(|state| (state.ring.signing.sign(place, id), self.epoch()))
     }
 
     /// Whether the tag is right under the key that the token names. The whole MAC is computed and
@@ -214,7 +233,10 @@ impl Keys {
     pub(crate) fn verify(&self, parts: &Parts) -> bool {
         self.state.read(|state| {
             let named = state.ring.keys().find(|key| key.number == parts.key);
-            let right = named.unwrap_or(&state.ring.signing).tag(parts).equals(&parts.tag);
+            let right = named
+                .unwrap_or(&state.ring.signing)
+                .tag(parts)
+                .equals(&parts.tag);
             right & named.is_some()
         })
     }
@@ -224,7 +246,8 @@ impl Keys {
 impl Keys {
     /// Returns the MAC of a message under the signing key.
     pub(crate) fn form_mac(&self, message: &[u8]) -> [u8; 16] {
-        self.state.read(|state| truncate(mac(&state.ring.signing.form_mac, message)))
+        self.state
+            .read(|state| truncate(mac(&state.ring.signing.form_mac, message)))
     }
 
     /// Returns true if the MAC of a message is right under any key of the ring. The time depends on the number of keys
@@ -232,7 +255,13 @@ impl Keys {
     pub(crate) fn verify_form_mac(&self, message: &[u8], given: &[u8; 16]) -> bool {
         let is_right = |key: &Key| truncate(mac(&key.form_mac, message)).ct_eq(given);
         let none = subtle::Choice::from(0);
-        self.state.read(|state| state.ring.keys().fold(none, |any, key| any | is_right(key)).into())
+        self.state.read(|state| {
+            state
+                .ring
+                .keys()
+                .fold(none, |any, key| any | is_right(key))
+                .into()
+        })
     }
 }
 
@@ -254,7 +283,11 @@ impl State {
     fn retire(&mut self, ring: &Ring, now: u32) {
         for used in &mut self.used {
             let is_in_ring = ring.keys().any(|key| key.number == used.number);
-            used.retired = if is_in_ring { None } else { used.retired.or(Some(now)) };
+            used.retired = if is_in_ring {
+                None
+            } else {
+                used.retired.or(Some(now))
+            };
         }
     }
 
@@ -290,12 +323,20 @@ impl Ring {
     fn derive(ring: &KeyRing, cookie_name: &str) -> Result<Self, KeyError> {
         let (signing, others) = ring.0.split_first().ok_or(KeyError::NoKey)?;
         let derive = |key: &Secret| Key::derive(key, cookie_name);
-        let ring = Self { signing: derive(signing), others: others.iter().map(derive).collect() };
+        let ring = Self {
+            signing: derive(signing),
+            others: others.iter().map(derive).collect(),
+        };
         for (at, key) in ring.keys().enumerate() {
-            if let Some(first) =
-                ring.keys().take(at).position(|earlier| earlier.number == key.number)
+            if let Some(first) = ring
+                .keys()
+                .take(at)
+                .position(|earlier| earlier.number == key.number)
             {
-                return Err(KeyError::SameNumber { position: at + 1, first: first + 1 });
+                return Err(KeyError::SameNumber {
+                    position: at + 1,
+                    first: first + 1,
+                });
             }
         }
         Ok(ring)
@@ -336,16 +377,33 @@ impl Key {
         expand(&hkdf, cookie_name, "token tag", &mut *secret);
         let mac = keyed(&*secret);
         expand(&hkdf, cookie_name, "form mac", &mut *secret);
-        Self { number: number[0], fingerprint, mac, form_mac: keyed(&*secret) }
+        Self {
+            number: number[0],
+            fingerprint,
+            mac,
+            form_mac: keyed(&*secret),
+        }
     }
 
     fn used(&self) -> Used {
-        Used { number: self.number, fingerprint: self.fingerprint, retired: None }
+        Used {
+            number: self.number,
+            fingerprint: self.fingerprint,
+            retired: None,
+        }
     }
 
     fn sign(&self, place: Place, id: &Id) -> Parts {
-        let unsigned = Parts { key: self.number, place, id: *id, tag: Tag([0; 2]) };
-        Parts { tag: self.tag(&unsigned), ..unsigned }
+        let unsigned = Parts {
+            key: self.number,
+            place,
+            id: *id,
+            tag: Tag([0; 2]),
+        };
+        Parts {
+            tag: self.tag(&unsigned),
+            ..unsigned
+        }
     }
 
     fn tag(&self, parts: &Parts) -> Tag {
@@ -411,7 +469,10 @@ fn decode(item: &str, position: usize) -> Result<Secret, KeyError> {
         other => other,
     };
     let mut key: Secret = Zeroizing::new(bare.bytes().map(standard).collect());
-    let len = base64_simd::STANDARD_NO_PAD.decode_inplace(&mut key).map_err(|_| wrong())?.len();
+    let len = base64_simd::STANDARD_NO_PAD
+        .decode_inplace(&mut key)
+        .map_err(|_| wrong())?
+        .len();
     key.truncate(len);
     Ok(key)
 }

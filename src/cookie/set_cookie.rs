@@ -170,8 +170,15 @@ impl SetCookieBuilder {
         self.check_secure()?;
         Ok(SetCookie {
             head: format!("{}=", self.name),
-            tail: self.attributes(self.max_age.map(|age| format!("; Max-Age={}", age.as_secs()))),
-            removal: format!("{}={}", self.name, self.attributes(Some(REMOVED.to_owned()))),
+            tail: self.attributes(
+                self.max_age
+                    .map(|age| format!("; Max-Age={}", age.as_secs())),
+            ),
+            removal: format!(
+                "{}={}",
+                self.name,
+                self.attributes(Some(REMOVED.to_owned()))
+            ),
         })
     }
 
@@ -180,7 +187,10 @@ impl SetCookieBuilder {
         [
             format!("; Path={}", self.path),
             age.unwrap_or_default(),
-            self.domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default(),
+            self.domain
+                .as_ref()
+                .map(|domain| format!("; Domain={domain}"))
+                .unwrap_or_default(),
             on(self.http_only, "; HttpOnly"),
             on(self.secure, "; Secure"),
             format!("; SameSite={}", self.same_site.as_str()),
@@ -202,7 +212,13 @@ impl SetCookieBuilder {
         for prefix in PREFIXES.iter().filter(starts) {
             let cause = prefix.because;
             require(secure, "secure", secure, "true", cause)?;
-            require(http_only || !prefix.http_only, "http_only", http_only, "true", cause)?;
+            require(
+                http_only || !prefix.http_only,
+                "http_only",
+                http_only,
+                "true",
+                cause,
+            )?;
             if prefix.host {
                 require(self.path == "/", "path", &self.path, "\"/\"", cause)?;
                 require(self.domain.is_none(), "domain", domain, "left out", cause)?;
@@ -213,8 +229,20 @@ impl SetCookieBuilder {
 
     fn check_secure(&self) -> Result<(), CookieError> {
         let cross_site = self.same_site == SameSite::None;
-        require(self.secure || !cross_site, "secure", self.secure, "true", "`SameSite=None`")?;
-        require(self.secure || !self.partitioned, "secure", self.secure, "true", "`Partitioned`")
+        require(
+            self.secure || !cross_site,
+            "secure",
+            self.secure,
+            "true",
+            "`SameSite=None`",
+        )?;
+        require(
+            self.secure || !self.partitioned,
+            "secure",
+            self.secure,
+            "true",
+            "`Partitioned`",
+        )
     }
 }
 
@@ -222,15 +250,23 @@ impl SetCookieBuilder {
 /// characters.
 pub(crate) fn check_name(name: &str) -> Result<(), CookieError> {
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(CookieError::Name { given: name.to_owned() });
+        return Err(CookieError::Name {
+            given: name.to_owned(),
+        });
     }
     check_len("name", name, MAX_PAIR - Token::LEN)
 }
 
 /// A path with a blank in it would be stored, and then match no request.
 fn check_path(path: &str) -> Result<(), CookieError> {
-    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') {
-        return Err(CookieError::Path { given: path.to_owned() });
+    if !path.starts_with('/')
+        || !path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b';')
+    {
+        return Err(CookieError::Path {
+            given: path.to_owned(),
+        });
     }
     check_len("path", path, MAX_ATTRIBUTE)
 }
@@ -238,7 +274,9 @@ fn check_path(path: &str) -> Result<(), CookieError> {
 fn check_domain(domain: &str) -> Result<(), CookieError> {
     let host = domain.strip_prefix('.').unwrap_or(domain);
     if host.len() > MAX_DOMAIN || !host.split('.').all(is_label) {
-        return Err(CookieError::Domain { given: domain.to_owned() });
+        return Err(CookieError::Domain {
+            given: domain.to_owned(),
+        });
     }
     Ok(())
 }
@@ -253,7 +291,11 @@ fn check_max_age(age: Duration) -> Result<(), CookieError> {
 fn check_len(setting: &'static str, text: &str, max: usize) -> Result<(), CookieError> {
     let given = text.len();
     if given > max {
-        return Err(CookieError::TooLong { setting, given, max });
+        return Err(CookieError::TooLong {
+            setting,
+            given,
+            max,
+        });
     }
     Ok(())
 }
@@ -268,7 +310,12 @@ fn require(
     if holds {
         return Ok(());
     }
-    Err(CookieError::Contradiction { setting, given: format!("{given:?}"), must, because })
+    Err(CookieError::Contradiction {
+        setting,
+        given: format!("{given:?}"),
+        must,
+        because,
+    })
 }
 
 /// RFC 9110, section 5.6.2.
@@ -279,7 +326,9 @@ fn is_token(byte: u8) -> bool {
 /// RFC 1123, section 2.1: letters, digits, and hyphens that stand at no end.
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -300,8 +349,18 @@ const PREFIXES: [Prefix; 4] = [
         http_only: false,
         host: false,
     },
-    Prefix { text: "__Host-", because: "the name prefix `__Host-`", http_only: false, host: true },
-    Prefix { text: "__Http-", because: "the name prefix `__Http-`", http_only: true, host: false },
+    Prefix {
+        text: "__Host-",
+        because: "the name prefix `__Host-`",
+        http_only: false,
+        host: true,
+    },
+    Prefix {
+        text: "__Http-",
+        because: "the name prefix `__Http-`",
+        http_only: true,
+        host: false,
+    },
     Prefix {
         text: "__Host-Http-",
         because: "the name prefix `__Host-Http-`",

@@ -75,7 +75,9 @@ impl Parts {
             return None;
         }
         let mut bytes = [0; Self::LEN];
-        URL_SAFE_NO_PAD.decode(value, bytes.as_mut_slice().as_out()).ok()?;
+        URL_SAFE_NO_PAD
+            .decode(value, bytes.as_mut_slice().as_out())
+            .ok()?;
         let (&[format, key, low, high], rest) = bytes.split_first_chunk()?;
         let (&id, rest) = rest.split_first_chunk()?;
         let (&tag, _) = rest.split_first_chunk()?;

@@ -8,15 +8,23 @@ use zeroize::Zeroizing;
 /// Where the key is known from, or what it is made of, if there is anything to say against it.
 pub(super) fn origin(key: &[u8]) -> Option<&'static str> {
     published(key)
-        .or_else(|| SPELLINGS.iter().find_map(|spell| published(spell(key).as_bytes())))
+        .or_else(|| {
+            SPELLINGS
+                .iter()
+                .find_map(|spell| published(spell(key).as_bytes()))
+        })
         .or_else(|| pattern(key))
         .or_else(|| pattern(&decode_hex(key)?))
 }
 
 /// Where the text is known from, as it stands.
 pub(super) fn published(text: &[u8]) -> Option<&'static str> {
-    let known = PUBLISHED.iter().find(|(known, _)| text.eq_ignore_ascii_case(known.as_bytes()));
-    known.map(|(_, origin)| *origin).or_else(|| placeholder(text))
+    let known = PUBLISHED
+        .iter()
+        .find(|(known, _)| text.eq_ignore_ascii_case(known.as_bytes()));
+    known
+        .map(|(_, origin)| *origin)
+        .or_else(|| placeholder(text))
 }
 
 /// A phrase that only a placeholder holds, however it is written.
@@ -24,10 +32,19 @@ fn placeholder(text: &[u8]) -> Option<&'static str> {
     // With room for all, so that no copy is left behind by growing.
     let mut letters = Zeroizing::new(Vec::with_capacity(text.len()));
     letters.extend(
-        text.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase),
+        text.iter()
+            .filter(|byte| byte.is_ascii_alphanumeric())
+            .map(u8::to_ascii_lowercase),
     );
-    let holds = |phrase: &str| letters.windows(phrase.len()).any(|part| part == phrase.as_bytes());
-    PLACEHOLDERS.iter().find(|(phrase, _)| holds(phrase)).map(|(_, origin)| *origin)
+    let holds = |phrase: &str| {
+        letters
+            .windows(phrase.len())
+            .any(|part| part == phrase.as_bytes())
+    };
+    PLACEHOLDERS
+        .iter()
+        .find(|(phrase, _)| holds(phrase))
+        .map(|(_, origin)| *origin)
 }
 
 fn pattern(key: &[u8]) -> Option<&'static str> {
@@ -56,7 +73,10 @@ fn encode_hex(key: &[u8]) -> Zeroizing<String> {
 fn decode_hex(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let pair = |pair: &[u8]| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8);
-    key.chunks(2).map(pair).collect::<Option<_>>().map(Zeroizing::new)
+    key.chunks(2)
+        .map(pair)
+        .collect::<Option<_>>()
+        .map(Zeroizing::new)
 }
 
 type Spell = fn(&[u8]) -> Zeroizing<String>;
@@ -74,19 +94,55 @@ const MIN_DISTINCT: usize = 8;
 
 /// Texts of 32 characters or more, and where they are printed. Case is ignored.
 const PUBLISHED: &[(&str, &str)] = &[
-    ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "FastAPI's tutorial"),
-    ("192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", "Flask's documentation"),
-    ("CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET", "Apache Superset's default"),
-    ("YOUR_OWN_RANDOM_GENERATED_SECRET_KEY", "Apache Superset's documentation"),
+    (
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "FastAPI's tutorial",
+    ),
+    (
+        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+        "Flask's documentation",
+    ),
+    (
+        "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",
+        "Apache Superset's default",
+    ),
+    (
+        "YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
+        "Apache Superset's documentation",
+    ),
     ("c292a0a3aa32397cdb050e233733900f", "Redash's default"),
-    ("b3c631c314c0bbca50c1b2843150fe33", "the tests of Ruby on Rails"),
-    ("AckfSECXIvnK5r28GVIWUAxmbBSjTsmF", "the tests of Laravel packages"),
-    ("averylogphrasebiggerthanthirtytwochars", "fastify-secure-session's documentation"),
-    ("a secret with minimum length of 32 characters", "fastify-session's documentation"),
-    ("complex_password_at_least_32_characters_long", "iron-session's documentation"),
-    ("super-secret-jwt-token-with-at-least-32-characters-long", "Supabase's default"),
-    ("a-string-secret-at-least-256-bits-long", "the example of jwt.io"),
-    ("hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=", "Rocket's guide"),
+    (
+        "b3c631c314c0bbca50c1b2843150fe33",
+        "the tests of Ruby on Rails",
+    ),
+    (
+        "AckfSECXIvnK5r28GVIWUAxmbBSjTsmF",
+        "the tests of Laravel packages",
+    ),
+    (
+        "averylogphrasebiggerthanthirtytwochars",
+        "fastify-secure-session's documentation",
+    ),
+    (
+        "a secret with minimum length of 32 characters",
+        "fastify-session's documentation",
+    ),
+    (
+        "complex_password_at_least_32_characters_long",
+        "iron-session's documentation",
+    ),
+    (
+        "super-secret-jwt-token-with-at-least-32-characters-long",
+        "Supabase's default",
+    ),
+    (
+        "a-string-secret-at-least-256-bits-long",
+        "the example of jwt.io",
+    ),
+    (
+        "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=",
+        "Rocket's guide",
+    ),
     (
         "59cac87de65ac5f5a6f922a9871f14c55e9afe4f3c1a088ffe18748a5ce19f3c\
          9d2987811fe2c410c6a886042a01c4183967f193c9b9e90ab4aabb59fc896e6b",
@@ -98,8 +154,14 @@ const PUBLISHED: &[(&str, &str)] = &[
     ),
     ("abcdefghijklmnopqrstuvwxyz123456", "the alphabet"),
     ("abcdefghijklmnopqrstuvwxyz0123456789", "the alphabet"),
-    ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "the alphabet of base64"),
-    ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", "the alphabet of base64"),
+    (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+        "the alphabet of base64",
+    ),
+    (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+        "the alphabet of base64",
+    ),
 ];
 
 /// Letters and digits that stand in placeholders, in the order in which they are looked for.
@@ -114,7 +176,10 @@ const PLACEHOLDERS: &[(&str, &str)] = &[
     ("yoursecret", "a placeholder that says \"your secret\""),
     ("secretkey", "a placeholder that says \"secret key\""),
     ("supersecret", "a placeholder that says \"super secret\""),
-    ("thisisasecret", "a placeholder that says \"this is a secret\""),
+    (
+        "thisisasecret",
+        "a placeholder that says \"this is a secret\"",
+    ),
     ("atleast32", "a placeholder that says \"at least 32\""),
     ("donotuse", "a placeholder that says \"do not use\""),
     ("password", "a placeholder that says \"password\""),

@@ -100,12 +100,20 @@ impl Shard {
         if !entry.flags().has(Flags::ALIAS) {
             return Ok(entry.id());
         }
-        Err(if entry.deadline() > now { Miss::Reused } else { Miss::Absent })
+        Err(if entry.deadline() > now {
+            Miss::Reused
+        } else {
+            Miss::Absent
+        })
     }
 
     /// The next id on the way from one to its session: the id itself, unless that is in another shard.
     pub(crate) fn next_step(&self, id: SessionId, now: Tick) -> SessionId {
-        if let Lead::Away(target) = self.lead(&id.id, now) { target } else { id }
+        if let Lead::Away(target) = self.lead(&id.id, now) {
+            target
+        } else {
+            id
+        }
     }
 
     /// Returns true if an id opens a session.
@@ -158,8 +166,14 @@ impl Shard {
     pub(super) fn move_family(&mut self, line: &EntryHeader, to: Family) {
         if line.flags().has(Flags::ALIASED) {
             let members = self.members(Family::of(line));
-            members.offsets().iter().for_each(|&at| self.leave_family(at));
-            members.offsets().iter().for_each(|&at| self.join_family(at, to));
+            members
+                .offsets()
+                .iter()
+                .for_each(|&at| self.leave_family(at));
+            members
+                .offsets()
+                .iter()
+                .for_each(|&at| self.join_family(at, to));
         }
     }
 
@@ -187,7 +201,10 @@ impl Shard {
     }
 
     pub(super) fn members(&self, family: Family) -> Members {
-        let mut members = Members { aliases: [0; MAX_ALIASES], len: 0 };
+        let mut members = Members {
+            aliases: [0; MAX_ALIASES],
+            len: 0,
+        };
         let is_member = |at| Entry::at(&self.region, at).family() == Some(family.parts());
         let found = self.users.in_bucket(&self.region, self.hash_of(family));
         for at in found.filter(|&at| is_member(at)).take(MAX_ALIASES) {
@@ -240,7 +257,8 @@ impl Shard {
         self.users.leave(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
         let end = self.remembered_until(&line, now);
-        self.index.write(slot, || entry.write_alias(target, 0, end, now));
+        self.index
+            .write(slot, || entry.write_alias(target, 0, end, now));
         self.file_alias(at);
         self.redirect_family(&line, target, 0);
         if let Some(family) = family {

@@ -103,7 +103,10 @@ impl<'r> Entry<'r> {
         self.set_stamp(stamp);
         self.set(
             VERSION,
-            Pair::new(FIRST_VERSION, u32::from(stamp.key) << LENGTH_BITS | len as u32),
+            Pair::new(
+                FIRST_VERSION,
+                u32::from(stamp.key) << LENGTH_BITS | len as u32,
+            ),
         );
         self.set_times(times);
         let flags = Flags::of(member, times);
@@ -113,7 +116,8 @@ impl<'r> Entry<'r> {
             self.store(USER, words[0]);
             self.store(USER + 1, words[1]);
             self.store(USER_LINK, 0);
-            self.region.write(self.at + LABEL_TEXT, member.label.as_bytes());
+            self.region
+                .write(self.at + LABEL_TEXT, member.label.as_bytes());
             if flags.has(Flags::STARTED) {
                 self.store(flags.data() - 1, member.start.into());
             }
@@ -122,15 +126,30 @@ impl<'r> Entry<'r> {
 
     /// Gives a session what tells it from others of its tick.
     pub(crate) fn set_serial(self, serial: u32) {
-        self.set(IDLE_TIMEOUT, Pair { high: serial, ..self.get(IDLE_TIMEOUT) });
+        self.set(
+            IDLE_TIMEOUT,
+            Pair {
+                high: serial,
+                ..self.get(IDLE_TIMEOUT)
+            },
+        );
     }
 
     /// Turns a session into the alias of another id, which opens the same until `grace`, and is to be forgotten
     /// at `end`. It was replaced `now`, and is in no family yet. What is behind that stays.
     pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick, now: Tick) {
-        self.set_times(&Times { idle: end, end, issued: now, ..self.line().times() });
+        self.set_times(&Times {
+            idle: end,
+            end,
+            issued: now,
+            ..self.line().times()
+        });
         self.set_len(ALIAS_WORDS as usize * WORD);
-        let arrived = if self.flags().has(Flags::ARRIVED) { Flags::ARRIVED } else { Flags::NONE };
+        let arrived = if self.flags().has(Flags::ARRIVED) {
+            Flags::ARRIVED
+        } else {
+            Flags::NONE
+        };
         self.set_flags(Flags::ALIAS.with(arrived));
         self.store(USER_LINK, 0);
         self.set_target(target, grace);
@@ -147,13 +166,19 @@ impl<'r> Entry<'r> {
     pub(crate) fn family(self) -> Option<(u32, bool)> {
         let flags = self.flags();
         let key = self.get(IDLE_TIMEOUT).high;
-        flags.has(Flags::ALIAS).then(|| (key, flags.has(Flags::OF_USER)))
+        flags
+            .has(Flags::ALIAS)
+            .then(|| (key, flags.has(Flags::OF_USER)))
     }
 
     /// Files an alias in a family.
     pub(crate) fn set_family(self, key: u32, is_of_user: bool) {
         let flags = self.flags().without(Flags::OF_USER);
-        self.set_flags(if is_of_user { flags.with(Flags::OF_USER) } else { flags });
+        self.set_flags(if is_of_user {
+            flags.with(Flags::OF_USER)
+        } else {
+            flags
+        });
         self.set_serial(key);
     }
 
@@ -166,7 +191,10 @@ impl<'r> Entry<'r> {
             .for_each(|(word, at)| self.store(at, word));
         let length = self.get(VERSION).high & LENGTH_MASK;
         let version = self.get(VERSION).low;
-        self.set(VERSION, Pair::new(version, u32::from(stamp.key) << LENGTH_BITS | length));
+        self.set(
+            VERSION,
+            Pair::new(version, u32::from(stamp.key) << LENGTH_BITS | length),
+        );
     }
 
     #[inline]
@@ -177,7 +205,10 @@ impl<'r> Entry<'r> {
     /// The new id of which this alias is the old one.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
-        SessionId { id, place: self.get(ALIAS_PLACE).low as Place }
+        SessionId {
+            id,
+            place: self.get(ALIAS_PLACE).low as Place,
+        }
     }
 
     /// Until when this alias opens what its new id does.
@@ -209,12 +240,19 @@ impl<'r> Entry<'r> {
         if flags.has(Flags::STARTED) {
             return self.load(flags.data() - 1) as Tick;
         }
-        if flags.has(Flags::RENEWED) { times.authenticated } else { times.created }
+        if flags.has(Flags::RENEWED) {
+            times.authenticated
+        } else {
+            times.created
+        }
     }
 
     /// What the application called a session with a user.
     pub(crate) fn label(self) -> Label {
-        let mut label = Label { bytes: [0; _], len: self.flags().label().unwrap_or(0) };
+        let mut label = Label {
+            bytes: [0; _],
+            len: self.flags().label().unwrap_or(0),
+        };
         let (words, _) = label.bytes.as_chunks_mut::<WORD>();
         let used = label.len.div_ceil(WORD);
         for (bytes, at) in words.iter_mut().take(used).zip(LABEL_TEXT..) {
@@ -240,7 +278,13 @@ impl<'r> Entry<'r> {
     }
 
     pub(crate) fn set_version(self, version: u32) {
-        self.set(VERSION, Pair { low: version, ..self.get(VERSION) });
+        self.set(
+            VERSION,
+            Pair {
+                low: version,
+                ..self.get(VERSION)
+            },
+        );
     }
 
     /// Writes the data of a new session, which leaves the version as it is.
@@ -252,15 +296,34 @@ impl<'r> Entry<'r> {
     pub(crate) fn fill_from(self, source: Entry<'_>) {
         let line = source.line();
         let words = line.len().div_ceil(WORD) as u32;
-        self.region.copy(self.data(), source.region, source.data(), words);
-        self.set(VERSION, Pair { low: line.version(), ..self.get(VERSION) });
+        self.region
+            .copy(self.data(), source.region, source.data(), words);
+        self.set(
+            VERSION,
+            Pair {
+                low: line.version(),
+                ..self.get(VERSION)
+            },
+        );
     }
 
     pub(crate) fn set_times(self, times: &Times) {
         self.set(DEADLINES, Pair::new(times.idle, times.end));
         self.set(AUTHENTICATED, Pair::new(times.authenticated, times.issued));
-        self.set(CREATED, Pair { low: times.created, ..self.get(CREATED) });
-        self.set(IDLE_TIMEOUT, Pair { low: times.idle_timeout, ..self.get(IDLE_TIMEOUT) });
+        self.set(
+            CREATED,
+            Pair {
+                low: times.created,
+                ..self.get(CREATED)
+            },
+        );
+        self.set(
+            IDLE_TIMEOUT,
+            Pair {
+                low: times.idle_timeout,
+                ..self.get(IDLE_TIMEOUT)
+            },
+        );
     }
 
     /// When the session is refused at the latest, if nothing moves it.
@@ -283,7 +346,13 @@ impl<'r> Entry<'r> {
 
     #[inline]
     pub(crate) fn set_flags(self, flags: Flags) {
-        self.set(CREATED, Pair { high: flags.0, ..self.get(CREATED) });
+        self.set(
+            CREATED,
+            Pair {
+                high: flags.0,
+                ..self.get(CREATED)
+            },
+        );
     }
 
     /// The size of the block, in words.
@@ -299,13 +368,15 @@ impl<'r> Entry<'r> {
     /// Zeroes what stands behind so many bytes of data, as far as the block goes.
     pub(crate) fn wipe_behind(self, len: usize) {
         let start = self.data() + len.div_ceil(WORD) as u32;
-        self.region.wipe(start, (self.at + self.words()).saturating_sub(start));
+        self.region
+            .wipe(start, (self.at + self.words()).saturating_sub(start));
     }
 
     /// Copies what stands before the data from another entry, the heap's header apart.
     pub(crate) fn write_head(self, source: Entry<'_>) {
         let words = source.flags().data() - WHEEL;
-        self.region.copy(self.at + WHEEL, source.region, source.at + WHEEL, words);
+        self.region
+            .copy(self.at + WHEEL, source.region, source.at + WHEEL, words);
     }
 
     /// Zeroes id, tag and data, as far as the block goes.
@@ -385,8 +456,23 @@ pub(crate) const MAX_DATA: usize = LENGTH_MASK as usize;
 /// The words of an alias.
 pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
 
-const _: () = assert!((DATA - ID) as usize * WORD == 64, "what a hit reads is one line long");
-const _: () = assert!(DATA as usize * WORD == 96, "an entry costs 96 bytes beyond its data");
-const _: () = assert!((LABEL_TEXT - USER) as usize * WORD == 24, "and 24 more with a user");
-const _: () = assert!(MAX_LABEL_LEN <= MAX_LABEL_BITS, "the flags can say how long a label is");
-const _: () = assert!(ALIAS <= Heap::SMALLEST, "every session's block can become an alias");
+const _: () = assert!(
+    (DATA - ID) as usize * WORD == 64,
+    "what a hit reads is one line long"
+);
+const _: () = assert!(
+    DATA as usize * WORD == 96,
+    "an entry costs 96 bytes beyond its data"
+);
+const _: () = assert!(
+    (LABEL_TEXT - USER) as usize * WORD == 24,
+    "and 24 more with a user"
+);
+const _: () = assert!(
+    MAX_LABEL_LEN <= MAX_LABEL_BITS,
+    "the flags can say how long a label is"
+);
+const _: () = assert!(
+    ALIAS <= Heap::SMALLEST,
+    "every session's block can become an alias"
+);

@@ -59,7 +59,11 @@ impl Queues {
 
     pub(crate) fn new(region: &Region, anchors: Offset) -> Self {
         (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
-        Self { anchors, tallies: [Usage::default(); COUNT], horizon: 0 }
+        Self {
+            anchors,
+            tallies: [Usage::default(); COUNT],
+            horizon: 0,
+        }
     }
 
     pub(crate) fn horizon(&self) -> Tick {
@@ -105,10 +109,13 @@ impl Queues {
     }
 
     fn sum(&self, queues: &[Queue]) -> Usage {
-        queues.iter().map(|&queue| self.tally(queue)).fold(Usage::default(), |sum, tally| Usage {
-            entries: sum.entries + tally.entries,
-            words: sum.words + tally.words,
-        })
+        queues
+            .iter()
+            .map(|&queue| self.tally(queue))
+            .fold(Usage::default(), |sum, tally| Usage {
+                entries: sum.entries + tally.entries,
+                words: sum.words + tally.words,
+            })
     }
 
     /// Puts a new entry last in the queue where its class begins.
@@ -159,7 +166,8 @@ impl Queues {
         rank: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        self.first(region, Queue::Revoked, keep).or_else(|| self.living_victim(region, rank, keep))
+        self.first(region, Queue::Revoked, keep)
+            .or_else(|| self.living_victim(region, rank, keep))
     }
 
     /// The same, but for sessions that were ended with all others.
@@ -171,7 +179,11 @@ impl Queues {
     ) -> Option<Offset> {
         let alias = self.first(region, Queue::Aliases, keep);
         let pairs = rank.pairs();
-        alias.or_else(|| pairs.iter().find_map(|&pair| self.victim_of(region, pair, keep)))
+        alias.or_else(|| {
+            pairs
+                .iter()
+                .find_map(|&pair| self.victim_of(region, pair, keep))
+        })
     }
 
     fn victim_of(
@@ -281,8 +293,12 @@ impl Queue {
         Self::UserProbation,
         Self::Users,
     ];
-    const OF_SESSIONS: [Self; 4] =
-        [Self::Probation, Self::Anonymous, Self::UserProbation, Self::Users];
+    const OF_SESSIONS: [Self; 4] = [
+        Self::Probation,
+        Self::Anonymous,
+        Self::UserProbation,
+        Self::Users,
+    ];
 }
 
 impl Priority {
@@ -298,8 +314,10 @@ impl Priority {
 
     /// The queues that may go for this rank, in order, each probation beside its clock.
     fn pairs(self) -> &'static [[Queue; 2]] {
-        const PAIRS: [[Queue; 2]; 2] =
-            [[Queue::Probation, Queue::Anonymous], [Queue::UserProbation, Queue::Users]];
+        const PAIRS: [[Queue; 2]; 2] = [
+            [Queue::Probation, Queue::Anonymous],
+            [Queue::UserProbation, Queue::Users],
+        ];
         match self {
             Self::Anonymous => &PAIRS[..1],
             Self::Authenticated => &PAIRS,

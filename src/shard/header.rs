@@ -30,7 +30,11 @@ pub(crate) trait HeaderFields {
     fn stamp(&self) -> TokenParts {
         let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
-        TokenParts { id, tag, key: (self.pair(VERSION).high >> LENGTH_BITS) as u8 }
+        TokenParts {
+            id,
+            tag,
+            key: (self.pair(VERSION).high >> LENGTH_BITS) as u8,
+        }
     }
 
     /// When the session is refused at the latest, if nothing moves it.
@@ -94,15 +98,22 @@ impl EntryMeta {
     /// Marks the session as opened by an alias.
     pub(crate) fn by_alias(mut self) -> Self {
         let created = self.pair(CREATED);
-        self.0[(CREATED - DEADLINES + 1) as usize] =
-            Pair { high: created.high | Flags::ALIAS.0, ..created }.pack();
+        self.0[(CREATED - DEADLINES + 1) as usize] = Pair {
+            high: created.high | Flags::ALIAS.0,
+            ..created
+        }
+        .pack();
         self
     }
 
     /// With another idle deadline.
     #[inline(always)]
     pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
-        self.0[1] = Pair { low: idle, ..self.pair(DEADLINES) }.pack();
+        self.0[1] = Pair {
+            low: idle,
+            ..self.pair(DEADLINES)
+        }
+        .pack();
         self
     }
 }
@@ -116,7 +127,11 @@ impl fmt::Debug for EntryMeta {
 impl HeaderFields for EntryMeta {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
-        let slot = if word == IDLE_TIMEOUT { 0 } else { word - DEADLINES + 1 };
+        let slot = if word == IDLE_TIMEOUT {
+            0
+        } else {
+            word - DEADLINES + 1
+        };
         self.0[slot as usize]
     }
 }
@@ -198,7 +213,9 @@ impl Flags {
 
     /// The flags of a new session.
     pub(super) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
-        let Some(member) = member else { return Self::NONE };
+        let Some(member) = member else {
+            return Self::NONE;
+        };
         let start = if member.start == times.created {
             Self::NONE
         } else if member.start == times.authenticated {
@@ -234,7 +251,8 @@ impl Flags {
     /// The length of the label in bytes, of a session with a user.
     #[inline]
     pub(crate) fn label(self) -> Option<usize> {
-        self.has(Self::USER).then_some((self.0 >> LABEL) as usize & MAX_LABEL_BITS)
+        self.has(Self::USER)
+            .then_some((self.0 >> LABEL) as usize & MAX_LABEL_BITS)
     }
 
     /// Where the data begins, in words behind the entry's offset.

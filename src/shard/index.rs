@@ -76,7 +76,10 @@ impl IndexHasher {
     /// the same build; another version of `ahash` or another target may hash differently, so nothing stores them.
     pub(crate) fn new(lines: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
         debug_assert!(lines >= Index::MIN_BUCKETS, "each id has two lines");
-        Self { hasher: RandomState::with_seeds(k0, k1, k2, k3), lines }
+        Self {
+            hasher: RandomState::with_seeds(k0, k1, k2, k3),
+            lines,
+        }
     }
 
     /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
@@ -85,7 +88,11 @@ impl IndexHasher {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         let hash = hasher.finish();
-        Candidates { hash, lines: self.lines, first: scale((hash >> 32) as u32, self.lines) }
+        Candidates {
+            hash,
+            lines: self.lines,
+            first: scale((hash >> 32) as u32, self.lines),
+        }
     }
 }
 
@@ -95,13 +102,19 @@ impl Table {
     pub(crate) fn see(&self, spot: Candidates, choice: Choice) -> Option<BucketSnapshot<'_>> {
         let line = self.0.line(spot.line(choice));
         let (tags, version) = seqlock::begin(line)?;
-        Some(BucketSnapshot { line, tags: [line.load(0), tags], version })
+        Some(BucketSnapshot {
+            line,
+            tags: [line.load(0), tags],
+            version,
+        })
     }
 
     /// Asks for both lines of a spot ahead of their use.
     pub(crate) fn prefetch(&self, spot: Candidates) {
         let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice));
-        lines.into_iter().for_each(|line| self.0.line(line).prefetch());
+        lines
+            .into_iter()
+            .for_each(|line| self.0.line(line).prefetch());
     }
 }
 
@@ -133,7 +146,11 @@ impl Index {
 
     /// An empty table in an arena, for these spots. `None` if there is not so much left.
     pub(crate) fn new(arena: &mut Arena, spots: IndexHasher) -> Option<Self> {
-        Some(Self { table: Table(arena.lines(spots.lines)?), spots, len: 0 })
+        Some(Self {
+            table: Table(arena.lines(spots.lines)?),
+            spots,
+            len: 0,
+        })
     }
 
     /// What readers need of it.
@@ -175,11 +192,16 @@ impl Index {
 
     /// Where an id can be put: in the second of its lines only if the first is full, since a hit there takes longer.
     pub(crate) fn vacancy(&self, spot: Candidates) -> Option<VacantSlot> {
-        [Choice::First, Choice::Second].into_iter().find_map(|choice| {
-            let line = spot.line(choice);
-            let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
-            Some(VacantSlot { slot: Slot { line, way }, tag: spot.tag() })
-        })
+        [Choice::First, Choice::Second]
+            .into_iter()
+            .find_map(|choice| {
+                let line = spot.line(choice);
+                let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
+                Some(VacantSlot {
+                    slot: Slot { line, way },
+                    tag: spot.tag(),
+                })
+            })
     }
 
     /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
@@ -214,7 +236,10 @@ impl Index {
     pub(crate) fn clear(&mut self) {
         for line in (0..self.table.0.count()).map(|line| self.table.0.line(line)) {
             seqlock::write(line, || {
-                let version = Pair { low: 0, ..Pair::unpack(line.load(seqlock::WORD)) };
+                let version = Pair {
+                    low: 0,
+                    ..Pair::unpack(line.load(seqlock::WORD))
+                };
                 (0..LINE)
                     .filter(|&word| word != seqlock::WORD)
                     .for_each(|word| line.store(word, 0));
@@ -246,9 +271,15 @@ impl Index {
         let word = OFFSETS + slot.way / 2;
         let pair = Pair::unpack(line.load(word));
         let pair = if slot.way.is_multiple_of(2) {
-            Pair { low: offset, ..pair }
+            Pair {
+                low: offset,
+                ..pair
+            }
         } else {
-            Pair { high: offset, ..pair }
+            Pair {
+                high: offset,
+                ..pair
+            }
         };
         line.store(word, pair.pack());
     }
@@ -256,7 +287,10 @@ impl Index {
     fn store_tag(&self, slot: Slot, tag: u8) {
         let line = self.table.0.line(slot.line);
         let (word, shift) = (slot.way / 8, slot.way % 8 * 8);
-        line.store(word, line.load(word) & !(0xff << shift) | u64::from(tag) << shift);
+        line.store(
+            word,
+            line.load(word) & !(0xff << shift) | u64::from(tag) << shift,
+        );
     }
 }
 
@@ -294,7 +328,11 @@ impl Candidates {
 #[inline(always)]
 fn offset(line: Bucket<'_>, way: u32) -> Offset {
     let pair = Pair::unpack(line.load(OFFSETS + way / 2));
-    if way.is_multiple_of(2) { pair.low } else { pair.high }
+    if way.is_multiple_of(2) {
+        pair.low
+    } else {
+        pair.high
+    }
 }
 
 fn tags(line: Bucket<'_>) -> [u64; 2] {
@@ -318,7 +356,9 @@ fn matches(tags: [u64; 2], tag: u8) -> Ways {
 /// The same in fewer steps, as Mycroft has it: the first is right, and above one there may be another that is not.
 #[inline(always)]
 fn near_matches(tags: [u64; 2], tag: u8) -> Ways {
-    Ways::of(tags, tag, |difference| difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS)
+    Ways::of(tags, tag, |difference| {
+        difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
+    })
 }
 
 /// Some ways of a line: bit `8 n` stands for way `n` of the first word, bit `8 n + 1` for the second's.
@@ -355,7 +395,10 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The second word holds four tags; the version is above them.
 const SECOND_WORD: u64 = 0x8080_8080;
 const _: () = assert!(seqlock::WORD == 1, "four tags stand below the version");
-const _: () = assert!(OFFSETS + WAYS / 2 == LINE, "tags, version and offsets fill a line");
+const _: () = assert!(
+    OFFSETS + WAYS / 2 == LINE,
+    "tags, version and offsets fill a line"
+);
 
 #[cfg(test)]
 mod tests {
@@ -396,7 +439,11 @@ mod tests {
             let spots = IndexHasher::new(4_000, keys);
             let slots = move |n: u64| {
                 let spot = spots.of(&Id([n, !n]));
-                (spot.line(Choice::First), spot.line(Choice::Second), spot.tag())
+                (
+                    spot.line(Choice::First),
+                    spot.line(Choice::Second),
+                    spot.tag(),
+                )
             };
             (0..1_000).map(slots).collect::<Vec<_>>()
         };
@@ -407,7 +454,10 @@ mod tests {
             others[changed] ^= 1 << 63;
             let pairs = usual.iter().zip(slots(others));
             let same = pairs.filter(|(one, other)| *one == other).count();
-            assert!(same < 5, "{same} of 1000 ids stay where they are when key {changed} changes");
+            assert!(
+                same < 5,
+                "{same} of 1000 ids stay where they are when key {changed} changes"
+            );
         }
     }
 
@@ -429,7 +479,11 @@ mod tests {
                 break;
             }
         }
-        assert!(refused <= index.capacity() / 50, "{refused} of {}", index.capacity());
+        assert!(
+            refused <= index.capacity() / 50,
+            "{refused} of {}",
+            index.capacity()
+        );
         for n in put {
             let spot = index.spot(&Id([n, !n]));
             assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());

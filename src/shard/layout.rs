@@ -33,19 +33,27 @@ impl Layout {
         let lines = (lines as u32).max(Index::MIN_BUCKETS);
         let rest = bytes.saturating_sub(Index::footprint(lines));
         let words = (rest / WORD) as u32;
-        Self { lines, words: words - words % LINE, floor: 0 }
+        Self {
+            lines,
+            words: words - words % LINE,
+            floor: 0,
+        }
     }
 
     /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
     /// without, of so many bytes of data.
     pub(crate) fn with_reservation(self, words: usize, len: usize) -> Option<Self> {
         let is_low = words <= self.max_reservation(len);
-        is_low.then_some(Self { floor: words as u32, ..self })
+        is_low.then_some(Self {
+            floor: words as u32,
+            ..self
+        })
     }
 
     /// The most words that can be kept so.
     pub(crate) fn max_reservation(&self, len: usize) -> usize {
-        self.heap_words().saturating_sub((block(len) + Heap::MAX_OVER) as usize)
+        self.heap_words()
+            .saturating_sub((block(len) + Heap::MAX_OVER) as usize)
     }
 
     /// The fewest bytes that can hold one session of so many bytes of data.
@@ -76,7 +84,10 @@ impl Layout {
         let (entries, words) = (self.lines * Index::FILL, self.heap_words() as u32);
         let mut all = Usage { entries, words };
         if let Some(ceiling) = self.ceiling() {
-            all = Usage { words: ceiling.words - Heap::MAX_OVER, ..ceiling };
+            all = Usage {
+                words: ceiling.words - Heap::MAX_OVER,
+                ..ceiling
+            };
         }
         (all.words / block(len)).min(all.entries) as usize
     }
@@ -91,7 +102,10 @@ impl Layout {
         let all = self.heap_words() as u64;
         let words = all - u64::from(self.floor);
         let entries = u64::from(self.lines * Index::FILL) * words / all;
-        Some(Usage { entries: (entries as u32).max(2), words: words as u32 })
+        Some(Usage {
+            entries: (entries as u32).max(2),
+            words: words as u32,
+        })
     }
 
     /// Where the slots of the wheel begin: offset 0 is nobody's.

@@ -25,7 +25,10 @@ pub fn push(region: &Region, anchor: Offset, link: Offset) {
 
 /// Takes a link out of its circle. Gives its two neighbours, which are one if the circle is now empty.
 pub fn unlink(region: &Region, link: Offset) -> Pair {
-    debug_assert!(is_linked(region, link), "a link that is taken out is in a circle");
+    debug_assert!(
+        is_linked(region, link),
+        "a link that is taken out is in a circle"
+    );
     let around = region.pair(link);
     set_next(region, around.high, around.low);
     set_previous(region, around.low, around.high);
@@ -35,7 +38,10 @@ pub fn unlink(region: &Region, link: Offset) -> Pair {
 
 /// Puts all links of one circle last in another.
 pub fn splice(region: &Region, from: Offset, to: Offset) {
-    let Pair { low: first, high: last } = region.pair(from);
+    let Pair {
+        low: first,
+        high: last,
+    } = region.pair(from);
     if first == from {
         return;
     }
@@ -83,18 +89,38 @@ pub fn moved(region: &Region, link: Offset) {
 pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
     let (mut links, mut at) = (Vec::new(), anchor);
     while let Some(link) = next(region, anchor, at) {
-        assert_eq!(region.pair(link).high, at, "a link's previous is the one before it");
+        assert_eq!(
+            region.pair(link).high,
+            at,
+            "a link's previous is the one before it"
+        );
         links.push(link);
         at = link;
     }
-    assert_eq!(region.pair(anchor).high, at, "the anchor's previous is the last");
+    assert_eq!(
+        region.pair(anchor).high,
+        at,
+        "the anchor's previous is the last"
+    );
     links
 }
 
 fn set_next(region: &Region, link: Offset, next: Offset) {
-    region.set_pair(link, Pair { low: next, ..region.pair(link) });
+    region.set_pair(
+        link,
+        Pair {
+            low: next,
+            ..region.pair(link)
+        },
+    );
 }
 
 fn set_previous(region: &Region, link: Offset, previous: Offset) {
-    region.set_pair(link, Pair { high: previous, ..region.pair(link) });
+    region.set_pair(
+        link,
+        Pair {
+            high: previous,
+            ..region.pair(link)
+        },
+    );
 }

@@ -77,14 +77,18 @@ impl Shard {
                 // It may have been moved.
                 need.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
             }
-            let Some(victim) = self.victim(need) else { break };
+            let Some(victim) = self.victim(need) else {
+                break;
+            };
             let words = Entry::at(&self.region, victim).words();
             evicted += words;
             if fits && evicted > need.words + self.largest {
                 break;
             }
             if words == need.words.max(Heap::SMALLEST) {
-                return self.take_over(victim, need, now).ok_or(WriteError::Verb(Error::Full));
+                return self
+                    .take_over(victim, need, now)
+                    .ok_or(WriteError::Verb(Error::Full));
             }
             self.evict(victim, now);
         }
@@ -92,13 +96,20 @@ impl Shard {
             // Nothing may go, and so little is free that it would take long to bring together.
             return Err(Error::Full.into());
         }
-        let moved = if has_moved { None } else { self.take_by_moving(need.words) };
+        let moved = if has_moved {
+            None
+        } else {
+            self.take_by_moving(need.words)
+        };
         moved.ok_or(WriteError::Unfinished { words: need.words })
     }
 
     /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
     pub(crate) fn make_hole(&mut self, words: u32) -> bool {
-        let hole = self.heap.take(&self.region, words).or_else(|| self.take_by_moving(words));
+        let hole = self
+            .heap
+            .take(&self.region, words)
+            .or_else(|| self.take_by_moving(words));
         hole.iter().for_each(|&at| self.heap.give(&self.region, at));
         hole.is_some()
     }
@@ -110,7 +121,11 @@ impl Shard {
 
     fn try_take(&mut self, need: SpaceRequest) -> Option<Offset> {
         let may_take = self.has_place(need) && self.is_under_ceiling(need);
-        if may_take { self.heap.take(&self.region, need.words) } else { None }
+        if may_take {
+            self.heap.take(&self.region, need.words)
+        } else {
+            None
+        }
     }
 
     fn has_place(&self, need: SpaceRequest) -> bool {
@@ -132,7 +147,8 @@ impl Shard {
         if self.is_under_ceiling(need) {
             return self.queues.victim(&self.region, need.rank, need.keep);
         }
-        self.queues.living_victim(&self.region, need.rank, need.keep)
+        self.queues
+            .living_victim(&self.region, need.rank, need.keep)
     }
 
     /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
@@ -144,7 +160,9 @@ impl Shard {
     /// first, so it is they that go.
     pub(super) fn keep_ceiling(&mut self, now: Tick) {
         while !self.holds_ceiling()
-            && let Some(victim) = self.queues.living_victim(&self.region, Priority::Anonymous, None)
+            && let Some(victim) = self
+                .queues
+                .living_victim(&self.region, Priority::Anonymous, None)
         {
             self.evict(victim, now);
         }
@@ -160,7 +178,9 @@ impl Shard {
 
     /// Whether what is free and what may go is enough.
     pub(super) fn can_fit(&self, need: SpaceRequest) -> bool {
-        let kept = need.keep.map_or(0, |keep| self.evictable_words(keep, need.rank));
+        let kept = need
+            .keep
+            .map_or(0, |keep| self.evictable_words(keep, need.rank));
         let evictable = self.queues.evictable(need.rank).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
@@ -174,7 +194,11 @@ impl Shard {
     fn evictable_words(&self, at: Offset, rank: Priority) -> u32 {
         let entry = Entry::at(&self.region, at);
         let queue = self.queues.of(entry);
-        if rank.displaces(queue) { entry.words() } else { 0 }
+        if rank.displaces(queue) {
+            entry.words()
+        } else {
+            0
+        }
     }
 
     fn evict(&mut self, at: Offset, now: Tick) {
@@ -215,7 +239,13 @@ impl Shard {
 
     /// Where more must be moved than may be, what was moved is left so: another attempt begins where this one ended.
     fn take_by_moving(&mut self, words: u32) -> Option<Offset> {
-        let Self { region, heap, index, counts, .. } = self;
+        let Self {
+            region,
+            heap,
+            index,
+            counts,
+            ..
+        } = self;
         let most = words.max(Heap::SMALLEST).saturating_mul(MAX_MOVED);
         heap.take_by_moving(region, words, most, |region, moved| {
             let id = Entry::at(region, moved.from).id();
@@ -225,7 +255,9 @@ impl Shard {
                     index.store_offset(slot, moved.to);
                 });
             }
-            Entry::at(region, moved.to).links().for_each(|link| list::moved(region, link));
+            Entry::at(region, moved.to)
+                .links()
+                .for_each(|link| list::moved(region, link));
             counts.compactions += 1;
             #[cfg(feature = "__internals")]
             {

@@ -26,7 +26,10 @@ pub(crate) struct View {
 
 impl View {
     pub(super) fn new(table: &Table, region: &Region) -> Self {
-        Self { table: table.clone(), region: region.clone() }
+        Self {
+            table: table.clone(),
+            region: region.clone(),
+        }
     }
 
     /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
@@ -70,7 +73,10 @@ impl View {
         let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
         let mut entry = find(words, seen, spot, id)?;
         if entry.is_none() && seen.is_still() {
-            seen = self.table.see(spot, Choice::Second).ok_or(ReadError::Torn)?;
+            seen = self
+                .table
+                .see(spot, Choice::Second)
+                .ok_or(ReadError::Torn)?;
             entry = find(words, seen, spot, id)?;
         }
         match entry {
@@ -123,8 +129,11 @@ fn copy(
     }
     fit(data, facts.len());
     entry.read(flags, data).ok_or(ReadError::Torn)?;
-    let user =
-        if flags.has(Flags::USER) { Some(entry.user().ok_or(ReadError::Torn)?) } else { None };
+    let user = if flags.has(Flags::USER) {
+        Some(entry.user().ok_or(ReadError::Torn)?)
+    } else {
+        None
+    };
     if !seen.is_still() {
         return Err(ReadError::Torn);
     }
@@ -136,13 +145,22 @@ fn copy(
         return Err(ReadError::Miss(Miss::Expired));
     }
     let (facts, news) = news(facts, now);
-    Ok(Hit { user, facts, news, now })
+    Ok(Hit {
+        user,
+        facts,
+        news,
+        now,
+    })
 }
 
 /// Sets the length of a buffer. It never shrinks the capacity.
 #[inline(always)]
 fn fit(data: &mut BytesMut, len: usize) {
-    if data.len() < len { grow(data, len) } else { data.truncate(len) }
+    if data.len() < len {
+        grow(data, len)
+    } else {
+        data.truncate(len)
+    }
 }
 
 #[cold]

@@ -39,7 +39,10 @@ impl<W: Word> Arena<W> {
     /// So many bytes, all zero, whose pages are touched. `None` if there is no such memory.
     pub fn new(bytes: usize, pages: Pages) -> Option<Self> {
         let words = W::zeroed(bytes.div_ceil(WORD), pages)?;
-        words.iter().step_by(PAGE / WORD).for_each(|word| word.store(0, Relaxed));
+        words
+            .iter()
+            .step_by(PAGE / WORD)
+            .for_each(|word| word.store(0, Relaxed));
         Some(Self(words))
     }
 
@@ -139,7 +142,9 @@ impl<W: Word> Region<W> {
         if to < from {
             (0..len).for_each(|i| self.store(to + i, self.load(from + i)));
         } else {
-            (0..len).rev().for_each(|i| self.store(to + i, self.load(from + i)));
+            (0..len)
+                .rev()
+                .for_each(|i| self.store(to + i, self.load(from + i)));
         }
     }
 
@@ -150,7 +155,10 @@ impl<W: Word> Region<W> {
 
     /// Zeroes words.
     pub fn wipe(&self, at: Offset, len: u32) {
-        self.from(at).iter().take(len as usize).for_each(|word| word.store(0, Relaxed));
+        self.from(at)
+            .iter()
+            .take(len as usize)
+            .for_each(|word| word.store(0, Relaxed));
     }
 
     #[inline]
@@ -172,10 +180,16 @@ impl<'r, W: Word> Words<'r, W> {
     /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
     #[inline(always)]
     pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
-        let words = self.0.get(at as usize..)?.get(..bytes.len().div_ceil(WORD))?;
+        let words = self
+            .0
+            .get(at as usize..)?
+            .get(..bytes.len().div_ceil(WORD))?;
         let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
         let (whole, words) = words.split_at(lines.len() * LINE as usize);
-        for (bytes, words) in lines.iter_mut().zip(whole.as_chunks::<{ LINE as usize }>().0) {
+        for (bytes, words) in lines
+            .iter_mut()
+            .zip(whole.as_chunks::<{ LINE as usize }>().0)
+        {
             copy_words(bytes.as_chunks_mut().0, words);
         }
         let (whole, rest) = rest.as_chunks_mut();
@@ -319,7 +333,10 @@ impl Pair {
     /// The halves of a word.
     #[inline]
     pub const fn unpack(word: u64) -> Self {
-        Self { low: word as u32, high: (word >> 32) as u32 }
+        Self {
+            low: word as u32,
+            high: (word >> 32) as u32,
+        }
     }
 }
 

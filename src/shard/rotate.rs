@@ -44,7 +44,11 @@ impl Shard {
         let (slot, at) = self.find(id).ok_or(Error::Gone)?;
         let line = Entry::at(&self.region, at).line();
         // Without a grace period there is none for a thread that still sees an earlier tick either.
-        let until = if grace == 0 { 0 } else { now.saturating_add(grace) };
+        let until = if grace == 0 {
+            0
+        } else {
+            now.saturating_add(grace)
+        };
         self.redirect_family(&line, target, until);
         match alias {
             Some(alias) => self.leave_alias(at, slot, alias, target, until, now),
@@ -56,7 +60,11 @@ impl Shard {
         entry.set_flags(line.flags().without(Flags::ARRIVED).with(Flags::ALIASED));
         let times = line.times();
         let idle = touched(&times, now).unwrap_or(times.idle);
-        entry.set_times(&Times { issued: now, idle, ..times });
+        entry.set_times(&Times {
+            issued: now,
+            idle,
+            ..times
+        });
         self.index.put(vacancy, at);
         self.counts.rotated += 1;
         self.tell(EventKind::Rotated, at, now);
@@ -66,7 +74,8 @@ impl Shard {
     /// Gives an id another tag, which is that of the same id by another key.
     pub(crate) fn restamp(&mut self, stamp: &TokenParts) {
         if let Some((slot, at)) = self.find(&stamp.id) {
-            self.index.write(slot, || Entry::at(&self.region, at).set_stamp(stamp));
+            self.index
+                .write(slot, || Entry::at(&self.region, at).set_stamp(stamp));
         }
     }
 
@@ -97,7 +106,11 @@ impl Shard {
         let Some(place) = place else {
             let (vacancy, to) = self.admit_within(limit, &newcomer, len, Some(at), now)?;
             let (slot, at) = self.find(id).ok_or(Error::Gone)?;
-            let version = take_over(Entry::at(&self.region, to), Entry::at(&self.region, at), data);
+            let version = take_over(
+                Entry::at(&self.region, to),
+                Entry::at(&self.region, at),
+                data,
+            );
             let new = Entry::at(&self.region, to);
             new.set_flags(new.flags().with(Flags::ALIASED));
             let family = Family::of(&new.line());
@@ -123,7 +136,11 @@ impl Shard {
     pub(super) fn by_its_own_id(&self, id: &Id, now: Tick) -> Result<(Slot, Offset), WriteError> {
         let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
-        if is_own { Ok((slot, at)) } else { Err(Error::Rotated.into()) }
+        if is_own {
+            Ok((slot, at))
+        } else {
+            Err(Error::Rotated.into())
+        }
     }
 }
 

@@ -95,8 +95,16 @@ impl Shard {
     ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
-        let (words, rank) = (Entry::size_with(flags, data.len()), rank(flags.has(Flags::USER)));
-        let need = SpaceRequest { words, rank, slot: false, keep: Some(at) };
+        let (words, rank) = (
+            Entry::size_with(flags, data.len()),
+            rank(flags.has(Flags::USER)),
+        );
+        let need = SpaceRequest {
+            words,
+            rank,
+            slot: false,
+            keep: Some(at),
+        };
         let to = self.make_room(need, now)?;
         let (slot, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));

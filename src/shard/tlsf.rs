@@ -60,7 +60,14 @@ impl Heap {
             levels: 0,
             occupied: [0; LEVELS],
         };
-        heap.put(region, Block { at: start, size: end - start, before: start });
+        heap.put(
+            region,
+            Block {
+                at: start,
+                size: end - start,
+                before: start,
+            },
+        );
         heap
     }
 
@@ -94,7 +101,10 @@ impl Heap {
     /// Gives a block back and merges it with what is free beside it.
     pub fn give(&mut self, region: &Region, at: Offset) {
         let mut block = Block::load(region, at);
-        if let Some(after) = self.after(region, block).filter(|after| is_free(region, after.at)) {
+        if let Some(after) = self
+            .after(region, block)
+            .filter(|after| is_free(region, after.at))
+        {
             block.size += self.pull(region, after.at).size;
         }
         if let Some(before) = self.before(block).filter(|&before| is_free(region, before)) {
@@ -135,12 +145,17 @@ impl Heap {
         let mut left = most;
         while hole.size < size {
             let after = self.after(region, hole);
-            self.is_downward =
-                if self.is_downward { hole.at > self.start } else { after.is_none() };
+            self.is_downward = if self.is_downward {
+                hole.at > self.start
+            } else {
+                after.is_none()
+            };
             let after = after.filter(|_| !self.is_downward);
             let next = after.unwrap_or_else(|| Block::load(region, hole.before));
             if !is_free(region, next.at) {
-                let Some(rest) = left.checked_sub(next.size) else { break };
+                let Some(rest) = left.checked_sub(next.size) else {
+                    break;
+                };
                 left = rest;
             }
             hole = match after {
@@ -166,9 +181,15 @@ impl Heap {
         while at < self.end {
             let block = Block::load(region, at);
             assert_eq!(block.before, before, "a block knows the one before it");
-            assert!(block.size >= Self::SMALLEST, "no block is smaller than the smallest");
+            assert!(
+                block.size >= Self::SMALLEST,
+                "no block is smaller than the smallest"
+            );
             if is_free(region, at) {
-                assert!(free.last() != Some(&before) || at == self.start, "free blocks are merged");
+                assert!(
+                    free.last() != Some(&before) || at == self.start,
+                    "free blocks are merged"
+                );
                 words += block.size;
                 free.push(at);
             } else {
@@ -189,7 +210,11 @@ impl Heap {
             let links = list::validate(region, self.classes + class_number);
             let (level, column) = (class_number / CLASSES, class_number % CLASSES);
             let bit = self.occupied[level as usize] >> column & 1;
-            assert_eq!(bit == 1, !links.is_empty(), "class {class_number} and its bit agree");
+            assert_eq!(
+                bit == 1,
+                !links.is_empty(),
+                "class {class_number} and its bit agree"
+            );
             for link in links {
                 let size = Block::load(region, link - Self::HEADER).size;
                 assert_eq!(class(size), (level, column), "a free block is in its class");
@@ -230,10 +255,15 @@ impl Heap {
     ) -> Option<Offset> {
         let (level, column) = class(size);
         let list = self.list(level, column);
-        let links =
-            iter::successors(list::first(region, list), |&link| list::next(region, list, link));
-        let mut blocks = links.take(TRIES).map(|link| Block::load(region, link - Self::HEADER));
-        blocks.find(|block| will_do(block.size)).map(|block| block.at)
+        let links = iter::successors(list::first(region, list), |&link| {
+            list::next(region, list, link)
+        });
+        let mut blocks = links
+            .take(TRIES)
+            .map(|link| Block::load(region, link - Self::HEADER));
+        blocks
+            .find(|block| will_do(block.size))
+            .map(|block| block.at)
     }
 
     /// The first block of the next occupied class above one.
@@ -268,14 +298,47 @@ impl Heap {
         if is_free(region, after.at) {
             self.pull(region, after.at);
         } else if let Some(to) = self.take_whole(region, after.size) {
-            carry(region, Move { from: after.at, to, size: after.size });
+            carry(
+                region,
+                Move {
+                    from: after.at,
+                    to,
+                    size: after.size,
+                },
+            );
         } else {
-            carry(region, Move { from: after.at, to: hole.at, size: after.size });
-            self.set(region, Block { at: hole.at, before: hole.before, ..after }, USED);
-            let hole = Block { at: hole.at + after.size, before: hole.at, ..hole };
+            carry(
+                region,
+                Move {
+                    from: after.at,
+                    to: hole.at,
+                    size: after.size,
+                },
+            );
+            self.set(
+                region,
+                Block {
+                    at: hole.at,
+                    before: hole.before,
+                    ..after
+                },
+                USED,
+            );
+            let hole = Block {
+                at: hole.at + after.size,
+                before: hole.at,
+                ..hole
+            };
             return self.set(region, hole, USED);
         }
-        self.set(region, Block { size: hole.size + after.size, ..hole }, USED)
+        self.set(
+            region,
+            Block {
+                size: hole.size + after.size,
+                ..hole
+            },
+            USED,
+        )
     }
 
     /// Adds the block below a hole to it, in the same way.
@@ -289,16 +352,52 @@ impl Heap {
         if is_free(region, before.at) {
             self.pull(region, before.at);
         } else if let Some(to) = self.take_whole(region, before.size) {
-            carry(region, Move { from: before.at, to, size: before.size });
+            carry(
+                region,
+                Move {
+                    from: before.at,
+                    to,
+                    size: before.size,
+                },
+            );
         } else {
             let (at, to) = (before.at, before.at + hole.size);
-            carry(region, Move { from: at, to, size: before.size });
-            self.set(region, Block { at: to, before: at, ..before }, USED);
-            return self.set(region, Block { size: hole.size, ..before }, USED);
+            carry(
+                region,
+                Move {
+                    from: at,
+                    to,
+                    size: before.size,
+                },
+            );
+            self.set(
+                region,
+                Block {
+                    at: to,
+                    before: at,
+                    ..before
+                },
+                USED,
+            );
+            return self.set(
+                region,
+                Block {
+                    size: hole.size,
+                    ..before
+                },
+                USED,
+            );
         }
         // Taking a hole may have split the one below, so what stands before is read again.
         let before = Block::load(region, before.at);
-        self.set(region, Block { size: before.size + hole.size, ..before }, USED)
+        self.set(
+            region,
+            Block {
+                size: before.size + hole.size,
+                ..before
+            },
+            USED,
+        )
     }
 
     /// Makes a block that is in no list a used one of `size` words and gives back the rest of it.
@@ -309,7 +408,11 @@ impl Heap {
             return;
         }
         self.set(region, Block { size, ..block }, USED);
-        let rest = Block { at: block.at + size, size: rest, before: block.at };
+        let rest = Block {
+            at: block.at + size,
+            size: rest,
+            before: block.at,
+        };
         self.set(region, rest, USED);
         self.give(region, rest.at);
     }
@@ -400,7 +503,11 @@ struct Block {
 impl Block {
     fn load(region: &Region, at: Offset) -> Self {
         let header = region.pair(at);
-        Self { at, size: header.low & !FREE, before: header.high }
+        Self {
+            at,
+            size: header.low & !FREE,
+            before: header.high,
+        }
     }
 }
 
@@ -414,7 +521,10 @@ const fn class(size: u32) -> (u32, u32) {
         return (0, size);
     }
     let power = size.ilog2();
-    (power - COLUMN_BITS + 1, size >> (power - COLUMN_BITS) & (CLASSES - 1))
+    (
+        power - COLUMN_BITS + 1,
+        size >> (power - COLUMN_BITS) & (CLASSES - 1),
+    )
 }
 
 const FREE: u32 = 1 << 31;
@@ -436,7 +546,10 @@ mod tests {
             level * CLASSES + column
         };
         assert!((1..100_000).all(|size| number(size) <= number(size + 1)));
-        assert!((1..63).all(|size| number(size) < number(size + 1)), "small sizes have one each");
+        assert!(
+            (1..63).all(|size| number(size) < number(size + 1)),
+            "small sizes have one each"
+        );
         assert!((class((1 << 31) - 1).0 as usize) < LEVELS);
     }
 }

@@ -57,7 +57,9 @@ impl<'r> UnlockedEntry<'r> {
         let links = [WHEEL, QUEUE_LINK].into_iter();
         let links = links.filter_map(|link| self.words.chunk::<1>(self.at.wrapping_add(link)));
         let pairs = links.map(|link| Pair::unpack(link.load(0)));
-        pairs.flat_map(|pair| [pair.low, pair.high]).for_each(|at| self.words.prefetch(at));
+        pairs
+            .flat_map(|pair| [pair.low, pair.high])
+            .for_each(|at| self.words.prefetch(at));
     }
 }
 

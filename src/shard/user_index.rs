@@ -103,7 +103,9 @@ impl Users {
         for anchor in self.anchors..self.anchors + self.buckets {
             for link in list::validate(region, anchor) {
                 let of_user = user(region, link - USER_LINK).map(|user| self.bucket(&user));
-                let is_alias = Entry::at(region, link - USER_LINK).flags().has(Flags::ALIAS);
+                let is_alias = Entry::at(region, link - USER_LINK)
+                    .flags()
+                    .has(Flags::ALIAS);
                 assert!(
                     is_alias || of_user == Some(anchor),
                     "an entry is in the bucket of its user"
@@ -118,7 +120,10 @@ impl Users {
     #[cfg(feature = "__internals")]
     pub(crate) fn longest(&self, region: &Region) -> usize {
         let anchors = self.anchors..self.anchors + self.buckets;
-        anchors.map(|anchor| list::validate(region, anchor).len()).max().unwrap_or(0)
+        anchors
+            .map(|anchor| list::validate(region, anchor).len())
+            .max()
+            .unwrap_or(0)
     }
 }
 

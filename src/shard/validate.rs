@@ -22,7 +22,9 @@ impl Shard {
 
     /// How often a word stands anywhere in the region.
     pub(crate) fn count(&self, word: u64) -> usize {
-        (0..self.region.len()).filter(|&at| self.region.load(at) == word).count()
+        (0..self.region.len())
+            .filter(|&at| self.region.load(at) == word)
+            .count()
     }
 
     /// The most entries in one chain of users.
@@ -37,18 +39,37 @@ impl Shard {
             offsets
         };
         let used = self.heap.validate(&self.region);
-        let filed = self.wheel.validate(&self.region).into_iter().map(|link| link - WHEEL);
-        assert_eq!(used, sorted(self.index.validate()), "the index holds every block");
+        let filed = self
+            .wheel
+            .validate(&self.region)
+            .into_iter()
+            .map(|link| link - WHEEL);
+        assert_eq!(
+            used,
+            sorted(self.index.validate()),
+            "the index holds every block"
+        );
         assert_eq!(used, sorted(filed.collect()), "the wheel holds every block");
-        assert_eq!(used, sorted(self.queues.validate(&self.region)), "the queues hold every block");
-        assert!(self.holds_ceiling(), "what is kept for users is left to them");
+        assert_eq!(
+            used,
+            sorted(self.queues.validate(&self.region)),
+            "the queues hold every block"
+        );
+        assert!(
+            self.holds_ceiling(),
+            "what is kept for users is left to them"
+        );
         let is_chained = |&at: &Offset| {
             let flags = Entry::at(&self.region, at).flags();
             let is_in_family = || list::is_linked(&self.region, at + USER_LINK);
             flags.has(Flags::USER) || flags.has(Flags::ALIAS) && is_in_family()
         };
         let chained: Vec<_> = used.iter().copied().filter(is_chained).collect();
-        assert_eq!(chained, sorted(self.users.validate(&self.region)), "chains hold their own");
+        assert_eq!(
+            chained,
+            sorted(self.users.validate(&self.region)),
+            "chains hold their own"
+        );
         used.iter().for_each(|&at| self.validate_family(at));
         for &at in &used {
             let entry = Entry::at(&self.region, at);
@@ -57,7 +78,10 @@ impl Shard {
                 Some(at),
                 "an entry is found by its id"
             );
-            assert!(entry.line().len() <= entry.room(), "data ends within its block");
+            assert!(
+                entry.line().len() <= entry.room(),
+                "data ends within its block"
+            );
         }
     }
 
@@ -70,10 +94,16 @@ impl Shard {
         let members = self.members(Family::of(&entry.line()));
         assert!(members.offsets().len() <= MAX_ALIASES);
         let is_aliased = entry.flags().has(Flags::ALIASED);
-        assert!(is_aliased || members.offsets().is_empty(), "a session knows that it has aliases");
+        assert!(
+            is_aliased || members.offsets().is_empty(),
+            "a session knows that it has aliases"
+        );
         for &alias in members.offsets() {
             let target = Entry::at(&self.region, alias).target();
-            assert!(target.id == entry.id() && target.place == self.place, "they lead to it");
+            assert!(
+                target.id == entry.id() && target.place == self.place,
+                "they lead to it"
+            );
         }
     }
 }

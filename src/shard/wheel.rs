@@ -31,7 +31,11 @@ impl Wheel {
     /// An empty wheel at tick 0, whose slots stand at `slots`.
     pub fn new(region: &Region, slots: Offset) -> Self {
         (slots..slots + Self::WORDS).for_each(|slot| list::anchor(region, slot));
-        Self { slots, reached: 0, occupied: [0; LEVELS as usize] }
+        Self {
+            slots,
+            reached: 0,
+            occupied: [0; LEVELS as usize],
+        }
     }
 
     /// Files a link under its deadline; one in the past is due at the next look.

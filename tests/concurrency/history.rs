@@ -81,21 +81,33 @@ pub(crate) enum Answer {
 /// Finds an order for each part of a history, or gives the part that has none.
 pub(crate) fn check(history: &[Call]) -> Result<(), Vec<Call>> {
     let has_order = |part: &Vec<Call>| order(part).is_some();
-    parts(history).into_iter().find(|part| !has_order(part)).map_or(Ok(()), Err)
+    parts(history)
+        .into_iter()
+        .find(|part| !has_order(part))
+        .map_or(Ok(()), Err)
 }
 
 /// A part as text, in the order of the calls.
 pub(crate) fn describe(part: &[Call]) -> String {
     let line = |call: &Call| {
-        format!("{:>9}..{:<9} {:?} → {:?}\n", call.called, call.returned, call.verb, call.answer)
+        format!(
+            "{:>9}..{:<9} {:?} → {:?}\n",
+            call.called, call.returned, call.verb, call.answer
+        )
     };
     part.iter().map(line).collect()
 }
 
 /// An order of the calls, which are sorted by when they were made, that the model accepts.
 pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
-    assert!(calls.len() <= MOST_CALLS, "{} calls in one part", calls.len());
-    let all = u128::MAX.checked_shr((MOST_CALLS - calls.len()) as u32).unwrap_or(0);
+    assert!(
+        calls.len() <= MOST_CALLS,
+        "{} calls in one part",
+        calls.len()
+    );
+    let all = u128::MAX
+        .checked_shr((MOST_CALLS - calls.len()) as u32)
+        .unwrap_or(0);
     let mut seen = HashSet::new();
     let mut path: Vec<Step> = Vec::new();
     let mut step = Step::new(0, State::default(), calls);
@@ -141,12 +153,21 @@ impl Step {
                 until = until.min(call.returned);
             }
         }
-        Self { done, state, until, try_next: first, last: 0 }
+        Self {
+            done,
+            state,
+            until,
+            try_next: first,
+            last: 0,
+        }
     }
 
     /// The next call that may come now, with the state behind it.
     fn next(&mut self, calls: &[Call]) -> Option<(usize, State)> {
-        while let Some(call) = calls.get(self.try_next).filter(|call| call.called <= self.until) {
+        while let Some(call) = calls
+            .get(self.try_next)
+            .filter(|call| call.called <= self.until)
+        {
             let at = self.try_next;
             self.try_next += 1;
             if self.done >> at & 1 == 0 {
@@ -167,7 +188,9 @@ fn parts(history: &[Call]) -> Vec<Vec<Call>> {
     let names = |call: &Call| call.verb.names(call.answer, about_users);
     for call in history {
         let names = names(call);
-        names.windows(2).for_each(|pair| groups.join(pair[0], pair[1]));
+        names
+            .windows(2)
+            .for_each(|pair| groups.join(pair[0], pair[1]));
     }
     let mut parts = vec![Vec::new(); NAMES];
     for call in history {
@@ -175,13 +198,18 @@ fn parts(history: &[Call]) -> Vec<Vec<Call>> {
         parts[groups.find(first)].push(*call);
     }
     parts.retain(|part| !part.is_empty());
-    parts.iter_mut().for_each(|part| part.sort_by_key(|call| call.called));
+    parts
+        .iter_mut()
+        .for_each(|part| part.sort_by_key(|call| call.called));
     parts
 }
 
 impl Verb {
     fn is_about_users(self) -> bool {
-        matches!(self, Self::EndUser { .. } | Self::SessionsOf { .. } | Self::EndAll)
+        matches!(
+            self,
+            Self::EndUser { .. } | Self::SessionsOf { .. } | Self::EndAll
+        )
     }
 
     /// What a call is about, by which it belongs to a part. Users matter only where a verb is about them.
@@ -199,9 +227,20 @@ impl Verb {
             Self::SessionsOf { user } => (None, Some(user)),
             Self::EndAll => return (0..NAMES).collect(),
         };
-        let issued = if let Answer::IssuedSession { id, .. } = answer { Some(id) } else { None };
-        let user = user.filter(|_| about_users).map(|user| IDS + usize::from(user));
-        [id, issued].into_iter().flatten().map(usize::from).chain(user).collect()
+        let issued = if let Answer::IssuedSession { id, .. } = answer {
+            Some(id)
+        } else {
+            None
+        };
+        let user = user
+            .filter(|_| about_users)
+            .map(|user| IDS + usize::from(user));
+        [id, issued]
+            .into_iter()
+            .flatten()
+            .map(usize::from)
+            .chain(user)
+            .collect()
     }
 }
 
@@ -255,7 +294,12 @@ impl State {
             }
             Verb::Save { id, version, value } => self.save(id, version, value, answer),
             Verb::Touch { id } => {
-                answer == if self.opened(id).is_some() { Answer::Done } else { Answer::Gone }
+                answer
+                    == if self.opened(id).is_some() {
+                        Answer::Done
+                    } else {
+                        Answer::Gone
+                    }
             }
             Verb::Rotate { id, grace } => self.reissue(id, answer, |session, new| {
                 session.open = if grace { session.open | new } else { new };
@@ -263,8 +307,11 @@ impl State {
             }),
             Verb::SignIn { id, user } => self.reissue(id, answer, |session, new| {
                 session.open = new;
-                session.theirs =
-                    if session.user == Some(user) { session.theirs | new } else { new };
+                session.theirs = if session.user == Some(user) {
+                    session.theirs | new
+                } else {
+                    new
+                };
                 session.user = Some(user);
             }),
             Verb::End { id } => {
@@ -288,9 +335,19 @@ impl State {
     }
 
     fn create(&mut self, value: u32, answer: Answer) -> bool {
-        let Answer::IssuedSession { id, version } = answer else { return false };
+        let Answer::IssuedSession { id, version } = answer else {
+            return false;
+        };
         let [ids, open, newest] = [bit(id); 3];
-        let session = Session { ids, theirs: 0, open, newest, version, value, user: None };
+        let session = Session {
+            ids,
+            theirs: 0,
+            open,
+            newest,
+            version,
+            value,
+            user: None,
+        };
         self.0.push(session);
         // A session's lowest bit is its first id, and stays.
         self.0.sort_by_key(|session| session.ids.trailing_zeros());
@@ -348,13 +405,19 @@ impl State {
     }
 
     fn opened(&mut self, id: Id) -> Option<&mut Session> {
-        self.0.iter_mut().find(|session| session.open & bit(id) != 0)
+        self.0
+            .iter_mut()
+            .find(|session| session.open & bit(id) != 0)
     }
 }
 
 impl Session {
     fn read(&self) -> Answer {
-        Answer::Read { version: self.version, value: self.value, user: self.user }
+        Answer::Read {
+            version: self.version,
+            value: self.value,
+            user: self.user,
+        }
     }
 }
 

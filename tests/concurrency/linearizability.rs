@@ -14,7 +14,9 @@ use sessile::ManualClock;
 // TERM-1: docs/security-checklist.md
 #[test]
 fn concurrent_operations_are_linearizable() {
-    let wanted = env::var("SESSILE_HISTORY_CALLS").ok().and_then(|text| text.parse().ok());
+    let wanted = env::var("SESSILE_HISTORY_CALLS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let wanted = wanted.unwrap_or(100_000);
     let clock = ManualClock::new();
     let cache = builder(&clock).memory(32 << 20).shards(4).build().unwrap();
@@ -24,7 +26,11 @@ fn concurrent_operations_are_linearizable() {
     // On a machine that is busy with other things, until enough of them met.
     while made < wanted || (overlapping < wanted / 10 && made < wanted * 10) {
         let threads = phases.next().unwrap();
-        let recorder = Recorder { cache: &cache, calls: CALLS / threads, threads };
+        let recorder = Recorder {
+            cache: &cache,
+            calls: CALLS / threads,
+            threads,
+        };
         for history in recorder.record(ROUNDS, &mut seed) {
             if let Err(part) = check(&history) {
                 panic!("these calls have no order:\n{}", describe(&part));
@@ -65,7 +71,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
                 made(),
                 call(
                     2..3,
-                    Verb::Save { id: A, version: 1, value: 8 },
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
                     Answer::Saved { version: 2 },
                 ),
                 call(4..5, Verb::Load { id: A }, read(2, 8)),
@@ -75,7 +85,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
                 call(
                     12..13,
                     Verb::Load { id: C },
-                    Answer::Read { version: 2, value: 8, user: Some(0) },
+                    Answer::Read {
+                        version: 2,
+                        value: 8,
+                        user: Some(0),
+                    },
                 ),
                 call(14..15, Verb::End { id: A }, Answer::Ended(true)),
                 call(16..17, Verb::Load { id: C }, Answer::Gone),
@@ -83,7 +97,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
         ),
         (
             "a read during the end",
-            &[made(), call(2..9, END_A, ENDED), call(3..8, LOAD_A, read(1, 7))],
+            &[
+                made(),
+                call(2..9, END_A, ENDED),
+                call(3..8, LOAD_A, read(1, 7)),
+            ],
         ),
         (
             "a miss during the end, and a read that began before and returned later",
@@ -96,7 +114,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
         ),
         (
             "the old id during the rotation",
-            &[made(), call(2..6, ROTATE_A, issued(B, 1)), call(3..5, LOAD_A, read(1, 7))],
+            &[
+                made(),
+                call(2..6, ROTATE_A, issued(B, 1)),
+                call(3..5, LOAD_A, read(1, 7)),
+            ],
         ),
         (
             "of two saves at once the one that is answered first comes second",
@@ -104,10 +126,22 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
                 made(),
                 call(
                     2..9,
-                    Verb::Save { id: A, version: 1, value: 8 },
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
                     Answer::Saved { version: 2 },
                 ),
-                call(3..4, Verb::Save { id: A, version: 1, value: 9 }, Answer::Conflict),
+                call(
+                    3..4,
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 9,
+                    },
+                    Answer::Conflict,
+                ),
                 call(10..11, LOAD_A, read(2, 8)),
             ],
         ),
@@ -126,7 +160,14 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
                 made(),
                 call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1)),
                 call(4..5, ROTATE_A, Answer::Rotated),
-                call(6..7, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
+                call(
+                    6..7,
+                    Verb::Rotate {
+                        id: B,
+                        grace: false,
+                    },
+                    issued(C, 1),
+                ),
                 call(8..9, ROTATE_A, Answer::Gone),
                 call(10..11, LOAD_A, Answer::Gone),
             ],
@@ -136,8 +177,22 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
             &[
                 made(),
                 call(2..3, Verb::SignIn { id: A, user: 0 }, issued(B, 1)),
-                call(4..5, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
-                call(6..7, Verb::EndUser { user: 0, except: Some(B) }, Answer::Sessions(0)),
+                call(
+                    4..5,
+                    Verb::Rotate {
+                        id: B,
+                        grace: false,
+                    },
+                    issued(C, 1),
+                ),
+                call(
+                    6..7,
+                    Verb::EndUser {
+                        user: 0,
+                        except: Some(B),
+                    },
+                    Answer::Sessions(0),
+                ),
                 call(8..9, SESSIONS, Answer::Sessions(1)),
             ],
         ),
@@ -165,7 +220,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
             "what was made during an end of all and went with it",
             &[
                 call(0..9, Verb::EndAll, Answer::Done),
-                Call { called: 1, returned: 2, ..made() },
+                Call {
+                    called: 1,
+                    returned: 2,
+                    ..made()
+                },
                 call(3..4, LOAD_A, read(1, 7)),
                 call(5..6, LOAD_A, Answer::Gone),
             ],
@@ -174,7 +233,11 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
             "what was made during an end of all and stays",
             &[
                 call(0..9, Verb::EndAll, Answer::Done),
-                Call { called: 1, returned: 2, ..made() },
+                Call {
+                    called: 1,
+                    returned: 2,
+                    ..made()
+                },
                 call(10..11, LOAD_A, read(1, 7)),
             ],
         ),
@@ -205,25 +268,47 @@ fn calls_that_could_have_been_made_in_order_are_accepted() {
 #[test]
 fn calls_that_could_not_have_been_made_in_order_are_refused() {
     let save = |at: u64, value, version| {
-        let verb = Verb::Save { id: A, version: 1, value };
+        let verb = Verb::Save {
+            id: A,
+            version: 1,
+            value,
+        };
         call(at..at + 1, verb, Answer::Saved { version })
     };
-    let sign_in =
-        |at: u64, from, to| call(at..at + 1, Verb::SignIn { id: from, user: 0 }, issued(to, 1));
+    let sign_in = |at: u64, from, to| {
+        call(
+            at..at + 1,
+            Verb::SignIn { id: from, user: 0 },
+            issued(to, 1),
+        )
+    };
     let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
     let refused: [(&str, &[Call]); 27] = [
         (
             "a new id for whoever has an old one, within its grace",
             &[made(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
         ),
-        ("the newest id taken for an old one", &[made(), call(2..3, ROTATE_A, Answer::Rotated)]),
-        ("a grace that is not kept", &[made(), with_grace(), call(4..5, LOAD_A, Answer::Gone)]),
+        (
+            "the newest id taken for an old one",
+            &[made(), call(2..3, ROTATE_A, Answer::Rotated)],
+        ),
+        (
+            "a grace that is not kept",
+            &[made(), with_grace(), call(4..5, LOAD_A, Answer::Gone)],
+        ),
         (
             "a grace that outlasts the next rotation",
             &[
                 made(),
                 with_grace(),
-                call(4..5, Verb::Rotate { id: B, grace: false }, issued(C, 1)),
+                call(
+                    4..5,
+                    Verb::Rotate {
+                        id: B,
+                        grace: false,
+                    },
+                    issued(C, 1),
+                ),
                 call(6..7, LOAD_A, read(1, 7)),
             ],
         ),
@@ -232,7 +317,14 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
             &[
                 made(),
                 sign_in(2, A, B),
-                call(4..5, Verb::EndUser { user: 0, except: Some(B) }, Answer::Sessions(1)),
+                call(
+                    4..5,
+                    Verb::EndUser {
+                        user: 0,
+                        except: Some(B),
+                    },
+                    Answer::Sessions(1),
+                ),
             ],
         ),
         (
@@ -241,18 +333,33 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
                 made(),
                 sign_in(2, A, B),
                 call(4..5, Verb::SignIn { id: B, user: 1 }, issued(C, 1)),
-                call(6..7, Verb::EndUser { user: 1, except: Some(B) }, Answer::Sessions(0)),
+                call(
+                    6..7,
+                    Verb::EndUser {
+                        user: 1,
+                        except: Some(B),
+                    },
+                    Answer::Sessions(0),
+                ),
             ],
         ),
         (
             "read after an end of all",
-            &[made(), call(2..3, Verb::EndAll, Answer::Done), call(4..5, LOAD_A, read(1, 7))],
+            &[
+                made(),
+                call(2..3, Verb::EndAll, Answer::Done),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
         ),
         (
             "lost though it was made behind an end of all",
             &[
                 call(0..1, Verb::EndAll, Answer::Done),
-                Call { called: 2, returned: 3, ..made() },
+                Call {
+                    called: 2,
+                    returned: 3,
+                    ..made()
+                },
                 call(4..5, LOAD_A, Answer::Gone),
             ],
         ),
@@ -266,10 +373,24 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
                 call(5..6, Verb::Load { id: B }, read(1, 5)),
             ],
         ),
-        ("read after its end", &[made(), call(2..3, END_A, ENDED), call(4..5, LOAD_A, read(1, 7))]),
+        (
+            "read after its end",
+            &[
+                made(),
+                call(2..3, END_A, ENDED),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
+        ),
         (
             "read before it was made",
-            &[call(2..3, LOAD_A, read(1, 7)), Call { called: 4, returned: 5, ..made() }],
+            &[
+                call(2..3, LOAD_A, read(1, 7)),
+                Call {
+                    called: 4,
+                    returned: 5,
+                    ..made()
+                },
+            ],
         ),
         (
             "read, though a read before it saw the end",
@@ -281,10 +402,23 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
             ],
         ),
         ("lost", &[made(), call(2..3, LOAD_A, Answer::Gone)]),
-        ("two saves of one version", &[made(), save(2, 8, 2), save(4, 9, 3)]),
+        (
+            "two saves of one version",
+            &[made(), save(2, 8, 2), save(4, 9, 3)],
+        ),
         (
             "two saves of one version at once",
-            &[made(), Call { returned: 9, ..save(2, 8, 2) }, Call { returned: 9, ..save(3, 9, 3) }],
+            &[
+                made(),
+                Call {
+                    returned: 9,
+                    ..save(2, 8, 2)
+                },
+                Call {
+                    returned: 9,
+                    ..save(3, 9, 3)
+                },
+            ],
         ),
         (
             "a version twice",
@@ -292,33 +426,65 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
                 made(),
                 call(
                     2..3,
-                    Verb::Save { id: A, version: 1, value: 8 },
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
                     Answer::Saved { version: 1 },
                 ),
             ],
         ),
         (
             "a conflict with nobody",
-            &[made(), call(2..3, Verb::Save { id: A, version: 1, value: 8 }, Answer::Conflict)],
+            &[
+                made(),
+                call(
+                    2..3,
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
+                    Answer::Conflict,
+                ),
+            ],
         ),
-        ("a save that is not seen", &[made(), save(2, 8, 2), call(4..5, LOAD_A, read(1, 7))]),
+        (
+            "a save that is not seen",
+            &[made(), save(2, 8, 2), call(4..5, LOAD_A, read(1, 7))],
+        ),
         (
             "a save that is seen and then not",
             &[
                 made(),
-                Call { returned: 9, ..save(2, 8, 2) },
+                Call {
+                    returned: 9,
+                    ..save(2, 8, 2)
+                },
                 call(3..4, LOAD_A, read(2, 8)),
                 call(5..6, LOAD_A, read(1, 7)),
             ],
         ),
-        ("half of a save", &[made(), save(2, 8, 2), call(4..5, LOAD_A, read(2, 7))]),
+        (
+            "half of a save",
+            &[made(), save(2, 8, 2), call(4..5, LOAD_A, read(2, 7))],
+        ),
         (
             "the old id after the rotation",
-            &[made(), call(2..3, ROTATE_A, issued(B, 1)), call(4..5, LOAD_A, read(1, 7))],
+            &[
+                made(),
+                call(2..3, ROTATE_A, issued(B, 1)),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
         ),
         (
             "two rotations of one id",
-            &[made(), call(2..9, ROTATE_A, issued(B, 1)), call(3..8, ROTATE_A, issued(C, 1))],
+            &[
+                made(),
+                call(2..9, ROTATE_A, issued(B, 1)),
+                call(3..8, ROTATE_A, issued(C, 1)),
+            ],
         ),
         (
             "an end by the old id that was lost",
@@ -329,10 +495,17 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
                 call(6..7, Verb::Load { id: B }, read(1, 7)),
             ],
         ),
-        ("two ends of one session", &[made(), call(2..9, END_A, ENDED), call(3..8, END_A, ENDED)]),
+        (
+            "two ends of one session",
+            &[made(), call(2..9, END_A, ENDED), call(3..8, END_A, ENDED)],
+        ),
         (
             "an end of a version that was over",
-            &[made(), save(2, 8, 2), call(4..5, Verb::EndIf { id: A, version: 1 }, Answer::Done)],
+            &[
+                made(),
+                save(2, 8, 2),
+                call(4..5, Verb::EndIf { id: A, version: 1 }, Answer::Done),
+            ],
         ),
         (
             "a session that outlives the end of all of its user's",
@@ -370,7 +543,10 @@ fn the_search_agrees_with_trying_every_order() {
         assert_eq!(check(&history).is_ok(), has_order, "{}", describe(&history));
         verdicts[usize::from(has_order)] += 1;
     }
-    assert!(verdicts.iter().all(|&number| number > 300), "both happen: {verdicts:?}");
+    assert!(
+        verdicts.iter().all(|&number| number > 300),
+        "both happen: {verdicts:?}"
+    );
 }
 
 /// Six calls with the answers of one order, at times that may ask for another.
@@ -381,20 +557,35 @@ fn made_up(random: &mut Random) -> Vec<Call> {
         let verb = match random.below(12) {
             0 if at > 0 => Verb::Create { value: 9 },
             _ if at == 0 => Verb::Create { value: 7 },
-            1 => Verb::Rotate { id, grace: random.below(2) == 0 },
+            1 => Verb::Rotate {
+                id,
+                grace: random.below(2) == 0,
+            },
             2 => Verb::SignIn { id, user: 0 },
             3 => END_USER,
             4 => Verb::EndIf { id, version: 1 },
             5 => Verb::End { id },
             6 => SESSIONS,
-            7 => Verb::EndUser { user: 0, except: Some(id) },
+            7 => Verb::EndUser {
+                user: 0,
+                except: Some(id),
+            },
             8 => Verb::EndAll,
-            9 | 10 => Verb::Save { id, version: 1, value: 8 },
+            9 | 10 => Verb::Save {
+                id,
+                version: 1,
+                value: 8,
+            },
             _ => Verb::Load { id },
         };
         let answer = answer_of(&mut state, verb, at as Id);
         let called = (at * 10 + random.below(60)) as u64;
-        history.push(Call { called, returned: called + 1 + random.below(20) as u64, verb, answer });
+        history.push(Call {
+            called,
+            returned: called + 1 + random.below(20) as u64,
+            verb,
+            answer,
+        });
     }
     history
 }
@@ -403,16 +594,21 @@ fn made_up(random: &mut Random) -> Vec<Call> {
 fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
     let reads = [(1, 7), (1, 9), (2, 8)].map(|(version, value)| read(version, value));
     let reads =
-        reads.into_iter().chain([(1, 7), (1, 9), (2, 8)].map(|(version, value)| Answer::Read {
-            version,
-            value,
-            user: Some(0),
-        }));
-    let others =
-        [1, 2].into_iter().flat_map(|version| [issued(id, version), Answer::Saved { version }]);
+        reads.into_iter().chain(
+            [(1, 7), (1, 9), (2, 8)].map(|(version, value)| Answer::Read {
+                version,
+                value,
+                user: Some(0),
+            }),
+        );
+    let others = [1, 2]
+        .into_iter()
+        .flat_map(|version| [issued(id, version), Answer::Saved { version }]);
     let counts = (0..3).map(Answer::Sessions);
     let refusals = [Answer::Conflict, Answer::Rotated, Answer::Gone];
-    let plain = [Answer::Done, ENDED, Answer::Ended(false)].into_iter().chain(refusals);
+    let plain = [Answer::Done, ENDED, Answer::Ended(false)]
+        .into_iter()
+        .chain(refusals);
     let mut all = plain.chain(reads).chain(others).chain(counts);
     let accepted = all.find_map(|answer| {
         let mut next = state.clone();
@@ -427,7 +623,9 @@ fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
 fn any_order(history: &[Call], begin: &mut Vec<usize>) -> bool {
     if begin.len() == history.len() {
         let mut state = State::default();
-        return begin.iter().all(|&at| state.accepts(history[at].verb, history[at].answer));
+        return begin
+            .iter()
+            .all(|&at| state.accepts(history[at].verb, history[at].answer));
     }
     (0..history.len()).any(|at| {
         let is_late = |&other: &usize| history[other].called > history[at].returned;
@@ -447,7 +645,12 @@ fn made() -> Call {
 }
 
 fn call(span: Range<u64>, verb: Verb, answer: Answer) -> Call {
-    Call { called: span.start, returned: span.end, verb, answer }
+    Call {
+        called: span.start,
+        returned: span.end,
+        verb,
+        answer,
+    }
 }
 
 fn issued(id: Id, version: u32) -> Answer {
@@ -456,7 +659,11 @@ fn issued(id: Id, version: u32) -> Answer {
 
 /// An anonymous session's record.
 fn read(version: u32, value: u32) -> Answer {
-    Answer::Read { version, value, user: None }
+    Answer::Read {
+        version,
+        value,
+        user: None,
+    }
 }
 
 const A: Id = 0;
@@ -465,8 +672,14 @@ const C: Id = 2;
 const D: Id = 3;
 const LOAD_A: Verb = Verb::Load { id: A };
 const END_A: Verb = Verb::End { id: A };
-const ROTATE_A: Verb = Verb::Rotate { id: A, grace: false };
-const END_USER: Verb = Verb::EndUser { user: 0, except: None };
+const ROTATE_A: Verb = Verb::Rotate {
+    id: A,
+    grace: false,
+};
+const END_USER: Verb = Verb::EndUser {
+    user: 0,
+    except: None,
+};
 const SESSIONS: Verb = Verb::SessionsOf { user: 0 };
 const ENDED: Answer = Answer::Ended(true);
 /// Rounds of a phase, and calls of a round.

@@ -83,7 +83,9 @@ struct Worker<'r> {
 impl Recorder<'_> {
     /// The histories of so many rounds.
     pub(crate) fn record(&self, rounds: usize, seed: &mut Random) -> Vec<Vec<Call>> {
-        let rounds: Vec<Round> = (0..rounds).map(|number| Round::new(self.cache, number)).collect();
+        let rounds: Vec<Round> = (0..rounds)
+            .map(|number| Round::new(self.cache, number))
+            .collect();
         let stamps = AtomicU64::new(0);
         let work = |thread: usize, mut random: Random| -> Vec<Vec<Call>> {
             let calls = |round| self.work(thread, round, &stamps, &mut random);
@@ -96,13 +98,21 @@ impl Recorder<'_> {
                 scope.spawn(move || work(thread, random))
             };
             let threads: Vec<_> = (0..self.threads).map(spawn).collect();
-            threads.into_iter().map(|thread| thread.join().expect("it held")).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("it held"))
+                .collect()
         });
         rounds.iter().for_each(|round| round.clear(self.cache));
         let mut recorded: Vec<_> = recorded.into_iter().map(Vec::into_iter).collect();
-        iter::from_fn(|| recorded.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>())
-            .map(|threads| threads.concat())
-            .collect()
+        iter::from_fn(|| {
+            recorded
+                .iter_mut()
+                .map(Iterator::next)
+                .collect::<Option<Vec<_>>>()
+        })
+        .map(|threads| threads.concat())
+        .collect()
     }
 
     fn work(
@@ -137,7 +147,9 @@ impl Round {
         let alice = Name::new(cache, format!("alice {number}"));
         // Of a session that went from one to the other and back, nobody then knows the oldest ids.
         let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
-        let bob = bobs.find(|bob| bob.place != alice.place).expect("there are several shards");
+        let bob = bobs
+            .find(|bob| bob.place != alice.place)
+            .expect("there are several shards");
         Self {
             meeting: Meeting::default(),
             issued: AtomicUsize::new(0),
@@ -162,26 +174,39 @@ impl Round {
 
     /// Ends what is left, so that the memory is there for others.
     fn clear(&self, cache: &SessionCache) {
-        self.places.iter().filter_map(OnceLock::get).for_each(|ticket| {
-            cache.end(&ticket.issued.id);
-        });
+        self.places
+            .iter()
+            .filter_map(OnceLock::get)
+            .for_each(|ticket| {
+                cache.end(&ticket.issued.id);
+            });
     }
 }
 
 impl Name {
     fn new(cache: &SessionCache, text: String) -> Self {
         let made = sign_in(cache, &create(cache, b"").id, &text);
-        let record = cache.load(&made.id, &mut BytesMut::new()).expect("it was just made");
+        let record = cache
+            .load(&made.id, &mut BytesMut::new())
+            .expect("it was just made");
         let token = Parts::parse(made.token.as_str().as_bytes()).expect("it was just issued");
         assert!(cache.end(&made.id));
-        Self { text, hash: record.user.expect("somebody signed in"), place: token.place }
+        Self {
+            text,
+            hash: record.user.expect("somebody signed in"),
+            place: token.place,
+        }
     }
 }
 
 impl Worker<'_> {
     fn step(&mut self) {
         let kind = self.random.below(100);
-        self.call(if self.round.is_rich() { kind } else { kind.max(FIRST_WITHOUT_AN_ID) });
+        self.call(if self.round.is_rich() {
+            kind
+        } else {
+            kind.max(FIRST_WITHOUT_AN_ID)
+        });
     }
 
     fn call(&mut self, kind: usize) {
@@ -210,7 +235,9 @@ impl Worker<'_> {
         let count = self.round.issued.load(SeqCst);
         let back = self.random.below(count.clamp(1, 4));
         let number = count.checked_sub(back + 1)?;
-        self.round.places[number].get().map(|ticket| (number as Id, *ticket))
+        self.round.places[number]
+            .get()
+            .map(|ticket| (number as Id, *ticket))
     }
 
     fn create(&mut self) {
@@ -223,7 +250,10 @@ impl Worker<'_> {
     fn rotate(&mut self, id: Id, issued: &IssuedSession, user: Option<User>) {
         let has_grace = self.random.below(2) == 0;
         let grace = if has_grace { SECOND } else { Duration::ZERO };
-        let verb = Verb::Rotate { id, grace: has_grace };
+        let verb = Verb::Rotate {
+            id,
+            grace: has_grace,
+        };
         self.record_issued(verb, user, |worker| worker.cache.rotate(&issued.id, grace));
     }
 
@@ -268,7 +298,9 @@ impl Worker<'_> {
     }
 
     fn end(&mut self, id: Id, issued: &IssuedSession) {
-        self.record(Verb::End { id }, |worker| Answer::Ended(worker.cache.end(&issued.id)));
+        self.record(Verb::End { id }, |worker| {
+            Answer::Ended(worker.cache.end(&issued.id))
+        });
     }
 
     fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
@@ -293,7 +325,9 @@ impl Worker<'_> {
         let data = data(value);
         let saved = self.record(Verb::Save { id, version, value }, |worker| {
             let saved = worker.cache.save(&issued.id, Version::new(version), &data);
-            answer(saved.map(|version| Answer::Saved { version: version.get() }))
+            answer(saved.map(|version| Answer::Saved {
+                version: version.get(),
+            }))
         });
         if let Answer::Saved { version } = saved {
             self.versions[usize::from(id)] = version;
@@ -319,7 +353,11 @@ impl Worker<'_> {
             let known = self.round.users.iter().position(|user| user.hash == hash);
             known.expect("one of the round's users") as User
         });
-        Answer::Read { version: record.version.get(), value: value(&self.buffer), user }
+        Answer::Read {
+            version: record.version.get(),
+            value: value(&self.buffer),
+            user,
+        }
     }
 
     /// Makes a call that issues an id. Nobody knows the id, nor has it a number, before it is published.
@@ -334,16 +372,29 @@ impl Worker<'_> {
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
             let id = self.round.publish(issued, user);
-            Answer::IssuedSession { id, version: issued.version.get() }
+            Answer::IssuedSession {
+                id,
+                version: issued.version.get(),
+            }
         }));
-        self.calls.push(Call { called, returned, verb, answer });
+        self.calls.push(Call {
+            called,
+            returned,
+            verb,
+            answer,
+        });
     }
 
     fn record(&mut self, verb: Verb, call: impl FnOnce(&mut Self) -> Answer) -> Answer {
         let called = self.stamp();
         let answer = call(self);
         let returned = self.stamp();
-        self.calls.push(Call { called, returned, verb, answer });
+        self.calls.push(Call {
+            called,
+            returned,
+            verb,
+            answer,
+        });
         answer
     }
 

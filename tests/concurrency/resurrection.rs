@@ -55,7 +55,10 @@ fn no_session_ended_while_in_use_comes_back() {
 /// they ended.
 fn race(races: usize, others: usize) -> usize {
     let clock = ManualClock::new();
-    let settings = builder(&clock).memory(16 << 20).shards(4).max_sessions_per_user(None);
+    let settings = builder(&clock)
+        .memory(16 << 20)
+        .shards(4)
+        .max_sessions_per_user(None);
     let cache = settings.build().unwrap();
     let mut met = 0;
     for _ in 0..races / BATCH {
@@ -65,12 +68,18 @@ fn race(races: usize, others: usize) -> usize {
             let spawn = |other| scope.spawn(move || disturb(cache, batch, other, others + 1));
             let threads: Vec<_> = (0..others).map(spawn).collect();
             end(cache, batch, others + 1);
-            threads.into_iter().map(|thread| thread.join().unwrap()).unzip()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .unzip()
         });
         met += cut.iter().sum::<usize>();
         assert!(cache.is_empty(), "none is there under whatever id");
         let mut buffer = BytesMut::new();
-        let ids = issued.iter().flatten().chain(batch.iter().map(|race| &race.made));
+        let ids = issued
+            .iter()
+            .flatten()
+            .chain(batch.iter().map(|race| &race.made));
         ids.for_each(|issued| assert!(cache.load(&issued.id, &mut buffer).is_none()));
         clock.advance(HOUR);
         cache.maintain(usize::MAX);
@@ -83,7 +92,11 @@ fn race(races: usize, others: usize) -> usize {
 impl Race {
     fn new(cache: &SessionCache) -> Self {
         let made = create(cache, b"the data");
-        Self { made, meeting: Meeting::default(), is_over: AtomicBool::new(false) }
+        Self {
+            made,
+            meeting: Meeting::default(),
+            is_over: AtomicBool::new(false),
+        }
     }
 }
 
@@ -111,7 +124,9 @@ fn disturb(
         race.meeting.wait_briefly_for(threads);
         let mut now = race.made;
         let steps = script.iter();
-        let done = steps.take_while(|step| race.step(cache, **step, &mut now, &mut buffer)).count();
+        let done = steps
+            .take_while(|step| race.step(cache, **step, &mut now, &mut buffer))
+            .count();
         cut += usize::from(done > 0 && done < script.len());
         if now.id != race.made.id {
             issued.push(now);
@@ -132,17 +147,25 @@ impl Race {
         let was_over = self.is_over.load(SeqCst);
         let id = now.id;
         let answer = match step {
-            Step::Load => cache.load(&id, buffer).ok_or(Error::Gone).map(|record| record.version),
+            Step::Load => cache
+                .load(&id, buffer)
+                .ok_or(Error::Gone)
+                .map(|record| record.version),
             Step::Save => cache.save(&id, now.version, b"more of the data"),
             Step::Touch => cache.touch(&id).map(|()| now.version),
-            Step::Rotate => cache.rotate(&id, Duration::ZERO).map(|issued| renew(now, issued)),
+            Step::Rotate => cache
+                .rotate(&id, Duration::ZERO)
+                .map(|issued| renew(now, issued)),
             Step::SignIn => cache.sign_in(&id, "alice").map(|issued| renew(now, issued)),
         };
         match answer {
             Ok(version) => now.version = version,
             Err(error) => assert!(matches!(error, Error::Gone | Error::Conflict), "{error}"),
         }
-        assert!(!was_over || answer == Err(Error::Gone), "nothing finds it after its end");
+        assert!(
+            !was_over || answer == Err(Error::Gone),
+            "nothing finds it after its end"
+        );
         answer != Err(Error::Gone)
     }
 }

@@ -100,7 +100,9 @@ fn hold_under_many_threads(end_reused: bool) {
         reads: AtomicU64::new(0),
         late_reads: AtomicU64::new(0),
     };
-    let seconds = env::var("SESSILE_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = env::var("SESSILE_STRESS_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let latest = until + Duration::from_secs(120);
     let world = &world;
@@ -122,7 +124,10 @@ fn hold_under_many_threads(end_reused: bool) {
     world.every_save_counts();
     told.drain(&world.cache);
     told.compare(&world.cache);
-    assert!(world.has_seen_enough(), "things were read, some of them within a grace");
+    assert!(
+        world.has_seen_enough(),
+        "things were read, some of them within a grace"
+    );
 }
 
 /// How many events came.
@@ -205,11 +210,18 @@ impl World {
         let number = self.numbers.fetch_add(1, SeqCst);
         let lifetime = 1 + random.below(LONGEST as usize) as u32;
         let new = CreateOptions::new().timeouts(Timeouts::new().lifetime(TICK * lifetime));
-        match self.cache.create_with(&data(number, 0, random.below(3_000)), new) {
+        match self
+            .cache
+            .create_with(&data(number, 0, random.below(3_000)), new)
+        {
             Ok(issued) => {
                 // The clock is moved before `now` is, so it showed no more than this.
                 let end = self.now.load(SeqCst) + 1 + lifetime;
-                let session = Session { number, end, ..Session::default() };
+                let session = Session {
+                    number,
+                    end,
+                    ..Session::default()
+                };
                 self.keep(issued, Arc::new(session), None, random);
             }
             Err(error) => assert_eq!(error, Error::Full),
@@ -234,7 +246,9 @@ impl World {
     }
 
     fn save(&self, ticket: &Ticket, random: &mut Random, buffer: &mut BytesMut) {
-        let Some((version, count)) = self.read(ticket, buffer) else { return };
+        let Some((version, count)) = self.read(ticket, buffer) else {
+            return;
+        };
         let number = ticket.session.number;
         let more = data(number, count + 1, random.below(4_000));
         match self.cache.save(&ticket.issued.id, version, &more) {
@@ -256,10 +270,16 @@ impl World {
         let devices = self.cache.user_sessions(&user.to_string());
         assert!(devices.len() <= MOST_SESSIONS, "the limit is kept");
         let label = format!("label of {user}");
-        assert!(devices.iter().all(|device| device.label == label), "all are the user's");
+        assert!(
+            devices.iter().all(|device| device.label == label),
+            "all are the user's"
+        );
         if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
             self.cache.end_by_handle(&device.handle);
-            assert!(!self.cache.end_by_handle(&device.handle), "it is over by now");
+            assert!(
+                !self.cache.end_by_handle(&device.handle),
+                "it is over by now"
+            );
         }
     }
 
@@ -268,12 +288,19 @@ impl World {
         let user = random.below(USERS);
         let before: Vec<_> = {
             let tickets = self.tickets.read().expect("no thread panicked");
-            tickets.iter().filter(|ticket| ticket.user == Some(user)).cloned().collect()
+            tickets
+                .iter()
+                .filter(|ticket| ticket.user == Some(user))
+                .cloned()
+                .collect()
         };
         self.cache.end_user_sessions(&user.to_string(), None);
         for ticket in before {
             let token = ticket.issued.token.as_str().as_bytes();
-            assert!(self.cache.open_token(token, buffer).is_none(), "all are ended");
+            assert!(
+                self.cache.open_token(token, buffer).is_none(),
+                "all are ended"
+            );
         }
     }
 
@@ -281,8 +308,12 @@ impl World {
     fn end_all(&self, buffer: &mut BytesMut) {
         let before = self.tickets.read().expect("no thread panicked").clone();
         self.cache.end_all();
-        before.iter().for_each(|ticket| ticket.session.ended.store(true, SeqCst));
-        before.iter().for_each(|ticket| assert!(self.read(ticket, buffer).is_none()));
+        before
+            .iter()
+            .for_each(|ticket| ticket.session.ended.store(true, SeqCst));
+        before
+            .iter()
+            .for_each(|ticket| assert!(self.read(ticket, buffer).is_none()));
     }
 
     fn reissue(
@@ -300,7 +331,9 @@ impl World {
                 assert!(!was_over, "what is over is not rotated");
                 // The clock is moved before `now` is, so the grace began no later than this.
                 let began = self.now.load(SeqCst) + 1;
-                ticket.closed.store(if grace == 0 { 0 } else { began + grace }, SeqCst);
+                ticket
+                    .closed
+                    .store(if grace == 0 { 0 } else { began + grace }, SeqCst);
                 ticket.is_old.store(true, SeqCst);
                 self.keep(issued, ticket.session.clone(), user, random);
             }
@@ -317,7 +350,13 @@ impl World {
         random: &mut Random,
     ) {
         let (is_old, closed) = (AtomicBool::new(false), AtomicU32::new(u32::MAX));
-        let ticket = Arc::new(Ticket { issued, is_old, closed, session, user });
+        let ticket = Arc::new(Ticket {
+            issued,
+            is_old,
+            closed,
+            session,
+            user,
+        });
         let mut tickets = self.tickets.write().expect("no thread panicked");
         if tickets.len() < TICKETS {
             tickets.push(ticket);
@@ -362,8 +401,16 @@ fn data(number: u64, count: u64, len: usize) -> Vec<u8> {
 /// How often what was read had been saved, if it is a value of that session.
 fn count(number: u64, read: &[u8]) -> u64 {
     let word = |at: usize| u64::from_le_bytes(read[at..at + 8].try_into().expect("eight bytes"));
-    assert_eq!(word(0), number, "a value is read under the id that it was written to");
-    assert_eq!(read, data(number, word(8), read.len() - 16), "a value is read whole");
+    assert_eq!(
+        word(0),
+        number,
+        "a value is read under the id that it was written to"
+    );
+    assert_eq!(
+        read,
+        data(number, word(8), read.len() - 16),
+        "a value is read whole"
+    );
     word(8)
 }
 

@@ -44,7 +44,11 @@ fn candidates_equal_the_oracle_for_every_name_of_every_case() {
                 continue;
             };
             let prepared = Reader::new(name);
-            assert!(prepared.candidates(&case.field).eq(expected), "{}, {name:?}", case.id);
+            assert!(
+                prepared.candidates(&case.field).eq(expected),
+                "{}, {name:?}",
+                case.id
+            );
         }
     }
 }
@@ -53,7 +57,18 @@ fn candidates_equal_the_oracle_for_every_name_of_every_case() {
 #[test]
 fn names_that_no_pair_can_have_are_not_found() {
     let field = b"=x; ==y; a=b=c; ; a =d; b;=a=b; b; =e";
-    for name in [&b""[..], b"=", b"a=b", b";", b"a=", b"a ", b" a", b"\ta", b"b;", b"; a"] {
+    for name in [
+        &b""[..],
+        b"=",
+        b"a=b",
+        b";",
+        b"a=",
+        b"a ",
+        b" a",
+        b"\ta",
+        b"b;",
+        b"; a",
+    ] {
         assert_eq!(oracle::values(field, name), [&b""[..]; 0]);
         assert_eq!(values(field, name), [&b""[..]; 0], "{name:?}");
         assert_eq!(values(b"", name), [&b""[..]; 0], "{name:?}");
@@ -86,7 +101,15 @@ fn forged_prefixes_are_never_the_session_s_name() {
 #[test]
 fn only_spaces_and_tabs_are_trimmed_and_no_case_is_folded() {
     for byte in (0..=255).filter(|byte| !b" \t;=".contains(byte)) {
-        let around = [&[byte][..], b"id=1; ", &[byte], b" id=2; id", &[byte], b"=3"].concat();
+        let around = [
+            &[byte][..],
+            b"id=1; ",
+            &[byte],
+            b" id=2; id",
+            &[byte],
+            b"=3",
+        ]
+        .concat();
         assert_eq!(values(&around, b"id"), [&b""[..]; 0], "{byte:#04x}");
         let value = [b" \tid\t =\t", &[byte][..], b" \t; ID=x"].concat();
         assert_eq!(values(&value, b"id"), [&[byte][..]], "{byte:#04x}");
@@ -97,19 +120,28 @@ fn only_spaces_and_tabs_are_trimmed_and_no_case_is_folded() {
 #[test]
 fn nameless_pairs_never_become_a_name() {
     let mut cases = 0;
-    for case in header_cases().iter().filter(|case| case.has_tag("nameless")) {
+    for case in header_cases()
+        .iter()
+        .filter(|case| case.has_tag("nameless"))
+    {
         assert_eq!(values(&case.field, b"__Host-sid"), [b"good"], "{}", case.id);
         cases += 1;
     }
     assert!(cases >= 2, "{cases} cases");
-    assert_eq!(values(b"=id=1; ==id=2; = id=3; id; ;id", b"id"), [&b""[..]; 0]);
+    assert_eq!(
+        values(b"=id=1; ==id=2; = id=3; id; ;id", b"id"),
+        [&b""[..]; 0]
+    );
 }
 
 // PARSE-4: docs/security-checklist.md
 #[test]
 fn quotes_never_protect_a_semicolon() {
     let mut cases = 0;
-    for case in header_cases().iter().filter(|case| case.has_tag("sandwich")) {
+    for case in header_cases()
+        .iter()
+        .filter(|case| case.has_tag("sandwich"))
+    {
         for (name, value) in &case.expect {
             assert_eq!(values(&case.field, name), [&value[..]], "{}", case.id);
         }
@@ -117,14 +149,23 @@ fn quotes_never_protect_a_semicolon() {
     }
     assert!(cases >= 2, "{cases} cases");
     let field = b"a=\"x; id=1; b=y\"; id=\"2\"";
-    assert_eq!(values(field, b"id"), [&b"1"[..], b"\"2\""], "and values are not unquoted");
+    assert_eq!(
+        values(field, b"id"),
+        [&b"1"[..], b"\"2\""],
+        "and values are not unquoted"
+    );
 }
 
 // PARSE-5: docs/security-checklist.md
 #[test]
 fn every_split_into_several_fields_gives_the_same() {
     for case in header_cases() {
-        let mut names: Vec<&[u8]> = case.expect.iter().map(|(name, _)| &name[..]).take(8).collect();
+        let mut names: Vec<&[u8]> = case
+            .expect
+            .iter()
+            .map(|(name, _)| &name[..])
+            .take(8)
+            .collect();
         names.extend([b"__Host-sid", NAME.as_bytes()]);
         let pieces: Vec<&[u8]> = case.field.split(|byte| *byte == b';').collect();
         for name in names {
@@ -154,7 +195,9 @@ fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
         fields
     };
     if cuts <= 8 {
-        return (0..1_u32 << cuts).map(|set| split(&|at| set >> at & 1 == 1)).collect();
+        return (0..1_u32 << cuts)
+            .map(|set| split(&|at| set >> at & 1 == 1))
+            .collect();
     }
     let in_two = (0..cuts.min(40)).map(|cut| split(&|at| at == cut));
     in_two.chain([split(&|_| true)]).collect()
@@ -166,15 +209,30 @@ fn the_order_of_candidates_does_not_decide() {
     let ring = KeyRing::generate().unwrap();
     let keys = Keys::new(&ring, NAME).unwrap();
     let good = keys.sign(7, [9; 16]).encode();
-    let forged = Parts { tag: [1; 16], ..keys.sign(8, [8; 16]) }.encode();
+    let forged = Parts {
+        tag: [1; 16],
+        ..keys.sign(8, [8; 16])
+    }
+    .encode();
     let pairs = ["", "junk", forged.as_str(), good.as_str()].map(|value| format!("{NAME}={value}"));
     let mut seen = 0;
     for order in permutations(pairs.len()) {
-        let field = order.iter().map(|at| pairs[*at].as_str()).collect::<Vec<_>>().join("; ");
+        let field = order
+            .iter()
+            .map(|at| pairs[*at].as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
         let reader = Reader::new(NAME);
-        let parsed = reader.candidates(field.as_bytes()).take(MAX_CANDIDATES).map(Parts::parse);
+        let parsed = reader
+            .candidates(field.as_bytes())
+            .take(MAX_CANDIDATES)
+            .map(Parts::parse);
         let opened = parsed.flatten().find(|parts| keys.verify(parts));
-        assert_eq!(opened.map(|parts| (parts.place, parts.id)), Some((7, [9; 16])), "{order:?}");
+        assert_eq!(
+            opened.map(|parts| (parts.place, parts.id)),
+            Some((7, [9; 16])),
+            "{order:?}"
+        );
         seen += 1;
     }
     assert_eq!(seen, 24);
@@ -210,7 +268,10 @@ fn permutations(len: usize) -> Vec<Vec<usize>> {
         order.insert(at, last);
         order
     };
-    shorter.iter().flat_map(|order| (0..len).map(|at| with_last(order, at))).collect()
+    shorter
+        .iter()
+        .flat_map(|order| (0..len).map(|at| with_last(order, at)))
+        .collect()
 }
 
 // PARSE-7: docs/security-checklist.md
@@ -220,17 +281,37 @@ fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
     let good = format!("; {NAME}=good; x=y");
     // The name everywhere but as a name; blanks that are looked at again and again if the reader is
     // careless; bytes that defeat the search's guess at what is rare.
-    for piece in
-        ["a=;", NAME, "__Host-session ", " \t", ";", "=", "__Host-sessio", ";__Host-session;", "\0"]
-    {
+    for piece in [
+        "a=;",
+        NAME,
+        "__Host-session ",
+        " \t",
+        ";",
+        "=",
+        "__Host-sessio",
+        ";__Host-session;",
+        "\0",
+    ] {
         let field = [megabyte(piece), good.clone()].concat();
-        assert_eq!(values(field.as_bytes(), NAME.as_bytes()), [b"good"], "{piece:?}");
+        assert_eq!(
+            values(field.as_bytes(), NAME.as_bytes()),
+            [b"good"],
+            "{piece:?}"
+        );
     }
     let field = megabyte("a=;");
     let found = values(field.as_bytes(), b"a");
     assert_eq!(found.len(), (1 << 20) / 3);
     assert!(found.iter().all(|value| value.is_empty()));
-    let blanks = [NAME, &megabyte(" \t"), "=", &megabyte("\t"), "v", &megabyte(" ")].concat();
+    let blanks = [
+        NAME,
+        &megabyte(" \t"),
+        "=",
+        &megabyte("\t"),
+        "v",
+        &megabyte(" "),
+    ]
+    .concat();
     assert_eq!(values(blanks.as_bytes(), NAME.as_bytes()), [b"v"]);
 }
 
@@ -238,8 +319,15 @@ fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
 #[test]
 fn damage_to_one_pair_never_costs_another() {
     let mut cases = 0;
-    for case in header_cases().iter().filter(|case| case.has_tag("availability")) {
-        assert!(values(&case.field, b"__Host-sid").contains(&&b"good"[..]), "{}", case.id);
+    for case in header_cases()
+        .iter()
+        .filter(|case| case.has_tag("availability"))
+    {
+        assert!(
+            values(&case.field, b"__Host-sid").contains(&&b"good"[..]),
+            "{}",
+            case.id
+        );
         cases += 1;
     }
     assert!(cases >= 3, "{cases} cases");

@@ -21,7 +21,10 @@ use sessile::{
 #[test]
 fn ids_never_repeat_and_every_bit_is_random() {
     let number = if is_long() { 10_000_000 } else { 1_000_000 };
-    let cache = SessionCache::builder().memory(8 << 20).shards(4).keys(ring(&[1]));
+    let cache = SessionCache::builder()
+        .memory(8 << 20)
+        .shards(4)
+        .keys(ring(&[1]));
     let cache = cache.clock(ManualClock::new()).build().unwrap();
     let (mut all, mut counts) = (Vec::with_capacity(number), Histograms::default());
     thread::scope(|scope| {
@@ -33,7 +36,10 @@ fn ids_never_repeat_and_every_bit_is_random() {
         }
     });
     all.sort_unstable();
-    assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "an id came twice");
+    assert!(
+        all.windows(2).all(|pair| pair[0] != pair[1]),
+        "an id came twice"
+    );
     assert_eq!(counts.flaw(), None);
 }
 
@@ -42,8 +48,9 @@ fn ids_never_repeat_and_every_bit_is_random() {
 fn the_test_of_randomness_finds_a_flaw() {
     let mut random = Random::new();
     let mut draw = || [random.next(), random.next()].map(u64::to_le_bytes);
-    let drawn: Vec<[u8; 16]> =
-        (0..100_000).map(|_| draw().as_flattened().try_into().unwrap()).collect();
+    let drawn: Vec<[u8; 16]> = (0..100_000)
+        .map(|_| draw().as_flattened().try_into().unwrap())
+        .collect();
     let flaw_of = |spoil: fn(&mut [u8; 16])| {
         let mut counts = Histograms::default();
         drawn.iter().for_each(|id| {
@@ -57,7 +64,10 @@ fn the_test_of_randomness_finds_a_flaw() {
     // A version 4 UUID.
     assert!(flaw_of(|id| id[6] = id[6] & 0x0f | 0x40).is_some());
     // A byte that is even in each bit, and not in itself.
-    assert_eq!(flaw_of(|id| id[2] = id[2] & 0x0f | id[2] << 4).unwrap(), "the values of byte 2");
+    assert_eq!(
+        flaw_of(|id| id[2] = id[2] & 0x0f | id[2] << 4).unwrap(),
+        "the values of byte 2"
+    );
 }
 
 /// Creates so many sessions, far more than fit, and gives and counts their ids.
@@ -82,7 +92,10 @@ impl Default for Histograms {
 
 impl Histograms {
     fn count(&mut self, id: &[u8; 16]) {
-        self.0.iter_mut().zip(id).for_each(|(counts, byte)| counts[usize::from(*byte)] += 1);
+        self.0
+            .iter_mut()
+            .zip(id)
+            .for_each(|(counts, byte)| counts[usize::from(*byte)] += 1);
     }
 
     fn add(&mut self, other: &Self) {
@@ -95,13 +108,18 @@ impl Histograms {
         self.0.iter().enumerate().find_map(|(place, counts)| {
             let drawn: f64 = counts.iter().copied().map(f64::from).sum();
             let uneven = (0..8).find(|bit| {
-                let set = counts.iter().enumerate().filter(|(byte, _)| byte >> bit & 1 == 1);
+                let set = counts
+                    .iter()
+                    .enumerate()
+                    .filter(|(byte, _)| byte >> bit & 1 == 1);
                 let set: f64 = set.map(|(_, count)| f64::from(*count)).sum();
                 (set - drawn / 2.0).abs() > 5.0 * drawn.sqrt() / 2.0
             });
             // 255 degrees of freedom: once in 10^11.
-            let chi_square: f64 =
-                counts.iter().map(|count| (f64::from(*count) - drawn / 256.0).powi(2)).sum();
+            let chi_square: f64 = counts
+                .iter()
+                .map(|count| (f64::from(*count) - drawn / 256.0).powi(2))
+                .sum();
             let bit = uneven.map(|bit| format!("bit {bit} of byte {place}"));
             let far = chi_square / (drawn / 256.0) > 430.0;
             bit.or_else(|| far.then(|| format!("the values of byte {place}")))
@@ -123,7 +141,9 @@ fn id_bytes(token: &Token) -> [u8; 16] {
     let characters = token.as_str().as_bytes();
     assert_eq!(characters.len(), 48);
     for (four, three) in characters.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
-        let bits = four.iter().fold(0, |bits: u32, each| bits << 6 | u32::from(digit(*each)));
+        let bits = four
+            .iter()
+            .fold(0, |bits: u32, each| bits << 6 | u32::from(digit(*each)));
         three.copy_from_slice(&bits.to_be_bytes()[1..]);
     }
     bytes[4..20].try_into().unwrap()
@@ -132,7 +152,10 @@ fn id_bytes(token: &Token) -> [u8; 16] {
 /// Fills from a counter that stands still for five calls out of six, so that each id comes six times.
 fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
     let value = (counter.fetch_add(1, Relaxed) / 6).to_le_bytes();
-    bytes.iter_mut().zip(value.iter().cycle()).for_each(|(byte, from)| *byte = *from);
+    bytes
+        .iter_mut()
+        .zip(value.iter().cycle())
+        .for_each(|(byte, from)| *byte = *from);
 }
 
 // ID-2: docs/security-checklist.md
@@ -160,7 +183,10 @@ fn a_repeated_id_never_overwrites_one_in_use() {
         cache.validate();
     }
     assert_eq!(cache.len(), made.len());
-    assert!(made.iter().all(|(issued, own)| data(&cache, &issued.id).as_ref() == Some(own)));
+    assert!(
+        made.iter()
+            .all(|(issued, own)| data(&cache, &issued.id).as_ref() == Some(own))
+    );
 }
 
 // ID-2: docs/security-checklist.md
@@ -169,10 +195,13 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     for shards in [1, 4] {
         let clock = ManualClock::new();
-        let cache = builder(&clock).memory(4 << 20).shards(shards).entropy(|bytes| {
-            six_times_each(&DRAWN, bytes);
-            Ok(())
-        });
+        let cache = builder(&clock)
+            .memory(4 << 20)
+            .shards(shards)
+            .entropy(|bytes| {
+                six_times_each(&DRAWN, bytes);
+                Ok(())
+            });
         let cache = cache.build().unwrap();
         let create_some = |thread: u32| {
             let own = |n: u32| (thread << 16 | n).to_le_bytes();
@@ -181,14 +210,20 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
             made.collect::<Vec<_>>()
         };
         let made: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..6).map(|n| scope.spawn(move || create_some(n))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            let threads: Vec<_> = (0..6)
+                .map(|n| scope.spawn(move || create_some(n)))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
         });
         assert!(made.len() > 2_000);
         assert_eq!(cache.len(), made.len());
         assert_eq!(cache.stats().evicted, Default::default());
         assert!(
-            made.iter().all(|(own, made)| data(&cache, &made.id).is_some_and(|data| data == own))
+            made.iter()
+                .all(|(own, made)| data(&cache, &made.id).is_some_and(|data| data == own))
         );
         cache.validate();
     }
@@ -224,16 +259,26 @@ fn without_random_bytes_nothing_is_created_or_changed() {
     static IS_DRY: AtomicBool = AtomicBool::new(false);
     let clock = ManualClock::new();
     let never = |_: &mut [u8]| Err(Error::Entropy);
-    assert_eq!(builder(&clock).entropy(never).build().err(), Some(BuildError::Entropy));
+    assert_eq!(
+        builder(&clock).entropy(never).build().err(),
+        Some(BuildError::Entropy)
+    );
     let runs_dry = |bytes: &mut [u8]| {
         bytes.fill(9);
-        if IS_DRY.load(Relaxed) { Err(Error::Entropy) } else { Ok(()) }
+        if IS_DRY.load(Relaxed) {
+            Err(Error::Entropy)
+        } else {
+            Ok(())
+        }
     };
     let cache = builder(&clock).entropy(runs_dry).build().unwrap();
     let made = create(&cache, b"kept");
     IS_DRY.store(true, Relaxed);
     assert_eq!(cache.create(b"more").err(), Some(Error::Entropy));
-    assert_eq!(cache.rotate(&made.id, Duration::ZERO).err(), Some(Error::Entropy));
+    assert_eq!(
+        cache.rotate(&made.id, Duration::ZERO).err(),
+        Some(Error::Entropy)
+    );
     assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Entropy));
     assert_eq!(cache.len(), 1);
     assert_eq!(load(&cache, &made.id).unwrap().1, b"kept");
@@ -265,12 +310,18 @@ fn ids_of_another_cache_are_unknown_here() {
     let small = builder(&clock).build().unwrap();
     let homes: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
     for made in &homes {
-        assert!(!opens(&small, &made.token), "the keys are the same, the session is not here");
+        assert!(
+            !opens(&small, &made.token),
+            "the keys are the same, the session is not here"
+        );
         assert_gone(&small, &made.id, made.version);
         assert!(!small.end(&made.id));
     }
     let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
-    assert!(homes.iter().any(|made| home(made) > 0), "some name a shard that is not here");
+    assert!(
+        homes.iter().any(|made| home(made) > 0),
+        "some name a shard that is not here"
+    );
     assert_eq!((small.len(), small.stats().created), (0, 0));
     assert!(homes.iter().all(|made| opens(&large, &made.token)));
 }
@@ -316,7 +367,10 @@ fn no_other_encoding_of_a_token_opens_a_session() {
         String::new(),
     ];
     for other in others {
-        assert!(cache.open_token(other.as_bytes(), &mut buffer).is_none(), "another spelling");
+        assert!(
+            cache.open_token(other.as_bytes(), &mut buffer).is_none(),
+            "another spelling"
+        );
     }
     assert_eq!(cache.stats().sessions.anonymous, 1);
 }

@@ -13,7 +13,10 @@ fn the_first_key_signs_and_all_verify() {
     let ring = keys(&[2, 1]);
     assert_eq!(ring.sign(7, ID), tokens[1]);
     assert_eq!(tokens.map(|token| ring.verify(&token)), [true, true, false]);
-    assert_eq!(tokens.map(|token| ring.is_valid(token.key)), [true, true, false]);
+    assert_eq!(
+        tokens.map(|token| ring.is_valid(token.key)),
+        [true, true, false]
+    );
 }
 
 // SIGN-5: docs/security-checklist.md
@@ -44,7 +47,9 @@ fn only_the_ring_s_numbers_are_valid() {
     let ends = [0, 63, 64, 127, 128, 191, 192, 255];
     let with_number = |wanted| (0..).find(|key| number(*key) == wanted);
     let running = keys(&ends.map(|end| with_number(end).expect("one in 256")));
-    let valid: Vec<u8> = (0..=255).filter(|number| running.is_valid(*number)).collect();
+    let valid: Vec<u8> = (0..=255)
+        .filter(|number| running.is_valid(*number))
+        .collect();
     assert_eq!(valid, ends);
 }
 
@@ -63,11 +68,17 @@ fn namesakes() -> (u64, u64) {
 fn two_keys_with_one_number_are_refused() {
     let (one, two) = namesakes();
     let pair = ring(&[3, one, two]);
-    let expected = KeyError::SameNumber { position: 3, first: 2 };
+    let expected = KeyError::SameNumber {
+        position: 3,
+        first: 2,
+    };
     assert_eq!(Keys::new(&pair, NAME).err(), Some(expected.clone()));
     let running = keys(&[3]);
     assert_eq!(running.set(&pair), Err(expected));
-    assert!(Keys::new(&pair, "sid").is_ok(), "the number depends on the cookie's name");
+    assert!(
+        Keys::new(&pair, "sid").is_ok(),
+        "the number depends on the cookie's name"
+    );
 }
 
 // SIGN-5: docs/security-checklist.md
@@ -103,7 +114,12 @@ fn a_number_that_no_key_has_is_refused_whatever_the_tag() {
     for key in 0..=255 {
         let covered = [&[1, key, 7, 0][..], &ID].concat();
         let tag = mac(&secret, &covered)[..16].try_into().unwrap();
-        let parts = Parts { key, place: 7, id: ID, tag };
+        let parts = Parts {
+            key,
+            place: 7,
+            id: ID,
+            tag,
+        };
         assert_eq!(running.verify(&parts), key == good.key, "{key}");
         assert!(key == good.key || !running.verify(&Parts { key, ..good }));
     }
@@ -132,7 +148,9 @@ fn many_threads_sign_and_verify_while_the_ring_changes() {
             });
         }
         for turn in 0..100 {
-            running.set(&ring(if turn % 2 == 0 { &[2] } else { &[1, 2] })).unwrap();
+            running
+                .set(&ring(if turn % 2 == 0 { &[2] } else { &[1, 2] }))
+                .unwrap();
         }
     });
 }

@@ -35,7 +35,10 @@ mod hmac_vectors {
             }
         }
         assert_eq!(valid + invalid, 174);
-        assert!(valid > 50 && invalid > 50, "{valid} valid, {invalid} invalid");
+        assert!(
+            valid > 50 && invalid > 50,
+            "{valid} valid, {invalid} invalid"
+        );
     }
 
     // SIGN-7: docs/security-checklist.md
@@ -65,15 +68,30 @@ mod refusals {
     #[test]
     fn no_key_and_empty_and_short_ones_are_refused() {
         assert_eq!(refusal(&[]), KeyError::NoKey);
-        assert_eq!(refusal(&[b""]), KeyError::Short { position: 1, given: 0 });
+        assert_eq!(
+            refusal(&[b""]),
+            KeyError::Short {
+                position: 1,
+                given: 0
+            }
+        );
         let long = key(1);
-        assert_eq!(refusal(&[&long, &long[..31]]), KeyError::Short { position: 2, given: 31 });
+        assert_eq!(
+            refusal(&[&long, &long[..31]]),
+            KeyError::Short {
+                position: 2,
+                given: 31
+            }
+        );
         for text in ["", " ", "\n"] {
             assert_eq!(KeyRing::from_base64(text).unwrap_err(), KeyError::NoKey);
         }
         for text in [",", "c2hvcnQ=", "c2hvcnQ"] {
             let error = KeyRing::from_base64(text).unwrap_err();
-            assert!(matches!(error, KeyError::Short { position: 1, .. }), "{error}");
+            assert!(
+                matches!(error, KeyError::Short { position: 1, .. }),
+                "{error}"
+            );
         }
     }
 
@@ -81,7 +99,13 @@ mod refusals {
     #[test]
     fn a_key_given_twice_is_refused() {
         let (one, two) = (key(1), key(2));
-        assert_eq!(refusal(&[&one, &two, &one]), KeyError::Repeated { position: 3, first: 1 });
+        assert_eq!(
+            refusal(&[&one, &two, &one]),
+            KeyError::Repeated {
+                position: 3,
+                first: 1
+            }
+        );
     }
 
     // SIGN-3: docs/security-checklist.md
@@ -99,8 +123,14 @@ mod refusals {
     #[test]
     fn published_keys_are_refused_in_every_spelling() {
         let texts = [
-            ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "FastAPI"),
-            ("192B9BDD22AB9ED4D12E236C78AFCB9A393EC15F71BBF5DC987D54727823BCBF", "Flask"),
+            (
+                "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+                "FastAPI",
+            ),
+            (
+                "192B9BDD22AB9ED4D12E236C78AFCB9A393EC15F71BBF5DC987D54727823BCBF",
+                "Flask",
+            ),
             ("CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET", "Superset"),
             ("YOUR_OWN_RANDOM_GENERATED_SECRET_KEY", "Superset"),
             ("c292a0a3aa32397cdb050e233733900f", "Redash"),
@@ -108,10 +138,19 @@ mod refusals {
             ("AckfSECXIvnK5r28GVIWUAxmbBSjTsmF", "Laravel"),
             ("averylogphrasebiggerthanthirtytwochars", "fastify"),
             ("a secret with minimum length of 32 characters", "fastify"),
-            ("complex_password_at_least_32_characters_long", "iron-session"),
-            ("super-secret-jwt-token-with-at-least-32-characters-long", "Supabase"),
+            (
+                "complex_password_at_least_32_characters_long",
+                "iron-session",
+            ),
+            (
+                "super-secret-jwt-token-with-at-least-32-characters-long",
+                "Supabase",
+            ),
             ("a-string-secret-at-least-256-bits-long", "jwt.io"),
-            ("django-insecure-9w!h2k0&q^v7m$x3z@1r8t5y6u4i-o_p=ASD+FGH", "Django"),
+            (
+                "django-insecure-9w!h2k0&q^v7m$x3z@1r8t5y6u4i-o_p=ASD+FGH",
+                "Django",
+            ),
             ("hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=", "Rocket"),
             (
                 "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
@@ -140,7 +179,11 @@ mod refusals {
                 refusals.push(KeyRing::from_base64(bare).unwrap_err());
             }
             for refusal in refusals {
-                let KeyError::WellKnown { position: 1, origin: told } = refusal else {
+                let KeyError::WellKnown {
+                    position: 1,
+                    origin: told,
+                } = refusal
+                else {
                     panic!("{text}: {refusal}")
                 };
                 assert!(told.contains(origin), "{text}: {told}");
@@ -155,7 +198,10 @@ mod refusals {
                       9d2987811fe2c410c6a886042a01c4183967f193c9b9e90ab4aabb59fc896e6b";
         for key in [hex(digits), digits.into(), digits.to_uppercase().into()] {
             let error = refusal(&[&key]);
-            assert!(error.to_string().contains("the Rust crate cookie"), "{error}");
+            assert!(
+                error.to_string().contains("the Rust crate cookie"),
+                "{error}"
+            );
         }
     }
 
@@ -183,7 +229,10 @@ mod refusals {
         ];
         for pattern in patterns {
             let error = refusal(&[pattern]);
-            assert!(matches!(error, KeyError::WellKnown { position: 1, .. }), "{error}");
+            assert!(
+                matches!(error, KeyError::WellKnown { position: 1, .. }),
+                "{error}"
+            );
         }
     }
 
@@ -192,7 +241,10 @@ mod refusals {
     fn an_error_says_which_key_what_it_was_and_what_it_must_be() {
         let advice = "; make one with `openssl rand -base64 32`";
         let error = refusal(&[&key(1), b"short"]);
-        assert_eq!(error.to_string(), format!("key 2 must be at least 32 bytes, got 5{advice}"));
+        assert_eq!(
+            error.to_string(),
+            format!("key 2 must be at least 32 bytes, got 5{advice}")
+        );
         let error = refusal(&[&[7; 32]]).to_string();
         let expected =
             "key 1 is publicly known or guessable (a short piece, repeated); use a random key";
@@ -210,7 +262,10 @@ mod refusals {
         ];
         for error in errors {
             let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("hunter2") && !shown.contains(secret), "{shown}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains(secret),
+                "{shown}"
+            );
         }
         assert_eq!(format!("{:?}", ring(&[1, 2])), "KeyRing(2 keys)");
         let token = keys(&[1]).sign(0, ID).encode();
@@ -226,7 +281,10 @@ mod refusals {
             let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             assert!(KeyRing::from_bytes(&[hex.as_bytes()]).is_ok(), "{hex}");
             let base64 = base64_simd::STANDARD.encode_to_string(key);
-            assert!(KeyRing::from_bytes(&[base64.as_bytes()]).is_ok(), "{base64}");
+            assert!(
+                KeyRing::from_bytes(&[base64.as_bytes()]).is_ok(),
+                "{base64}"
+            );
         }
         assert!(KeyRing::generate().is_ok());
     }
@@ -254,7 +312,12 @@ mod reading {
             let padded = base64_simd::STANDARD.encode_to_string(&raw);
             assert!(padded.contains(['+', '/']));
             let url = padded.replace('+', "-").replace('/', "_");
-            for text in [&padded, &url, padded.trim_end_matches('='), url.trim_end_matches('=')] {
+            for text in [
+                &padded,
+                &url,
+                padded.trim_end_matches('='),
+                url.trim_end_matches('='),
+            ] {
                 let read = KeyRing::from_base64(&format!(" {text}\n")).unwrap();
                 assert!(signs_alike(&read, &expected), "{text}");
             }
@@ -280,9 +343,17 @@ mod reading {
         let inner = good.replacen(&good[4..5], "=", 1);
         let split = format!("{} {}", &good[..20], &good[20..]);
         let loose = format!("{}{}", &bare[..42], "B");
-        for wrong in
-            ["!", &extra, &padded, &format!("{bare}==="), &inner, &split, &loose, "é", &bare[..41]]
-        {
+        for wrong in [
+            "!",
+            &extra,
+            &padded,
+            &format!("{bare}==="),
+            &inner,
+            &split,
+            &loose,
+            "é",
+            &bare[..41],
+        ] {
             let error = KeyRing::from_base64(&format!("{good},{wrong}")).unwrap_err();
             assert_eq!(error, KeyError::Base64 { position: 2 }, "{wrong:?}");
         }
@@ -292,10 +363,18 @@ mod reading {
     fn an_unset_variable_is_an_error_of_its_own() {
         let variable = "SESSILE_TEST_KEYS_THAT_NOBODY_SETS";
         let error = KeyRing::from_env(variable).unwrap_err();
-        assert_eq!(error, KeyError::Unset { variable: variable.to_owned() });
+        assert_eq!(
+            error,
+            KeyError::Unset {
+                variable: variable.to_owned()
+            }
+        );
         let text = error.to_string();
         assert_eq!(format!("{error:?}"), text, "`main` prints it in `Debug`");
-        assert!(text.starts_with(&format!("{variable} is not set; set it to a key")), "{text}");
+        assert!(
+            text.starts_with(&format!("{variable} is not set; set it to a key")),
+            "{text}"
+        );
     }
 
     #[test]
@@ -312,7 +391,10 @@ mod users {
     #[test]
     fn a_user_s_hash_is_the_truncated_hmac_of_the_name() {
         let prf = Prf::fixed().unwrap();
-        assert_eq!(prf.hash("alice"), hex("721e95bcbecbe006b47e97ccc68d96e5")[..]);
+        assert_eq!(
+            prf.hash("alice"),
+            hex("721e95bcbecbe006b47e97ccc68d96e5")[..]
+        );
         assert_eq!(prf.hash("alice"), mac(&[0x42; 32], b"alice")[..16]);
     }
 

@@ -8,7 +8,10 @@ use sessile::{IssuedSession, ManualClock, SessionCache, internals::cookie::Parts
 
 fn with(verify_first: bool) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
-    (builder(&clock).verify_first(verify_first).build().unwrap(), clock)
+    (
+        builder(&clock).verify_first(verify_first).build().unwrap(),
+        clock,
+    )
 }
 
 fn parts(made: &IssuedSession) -> Parts {
@@ -24,7 +27,11 @@ fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     for at in 0..items.len() {
         let mut rest = items.to_vec();
         let first = rest.remove(at);
-        all.extend(orders(&rest).into_iter().map(|tail| [vec![first.clone()], tail].concat()));
+        all.extend(
+            orders(&rest)
+                .into_iter()
+                .map(|tail| [vec![first.clone()], tail].concat()),
+        );
     }
     all
 }
@@ -36,7 +43,11 @@ fn candidates(cache: &SessionCache, clock: &ManualClock) -> (IssuedSession, Vec<
     cache.end(&ended.id);
     cache.rotate(&rotated.id, Duration::ZERO).unwrap();
     clock.advance(MINUTE);
-    let forged = Parts { tag: [1; 16], ..parts(&good) }.encode();
+    let forged = Parts {
+        tag: [1; 16],
+        ..parts(&good)
+    }
+    .encode();
     let mut bad: Vec<_> = [ended.token, rotated.token, expired.token, forged]
         .map(|each| each.as_str().to_owned())
         .to_vec();
@@ -52,12 +63,15 @@ fn one_valid_cookie_among_four_is_found_at_any_position() {
         let (good, bad) = candidates(&cache, &clock);
         for first in 0..bad.len() {
             for number in 0..4 {
-                let mut values: Vec<&str> =
-                    (0..number).map(|n| &bad[(first + n) % bad.len()][..]).collect();
+                let mut values: Vec<&str> = (0..number)
+                    .map(|n| &bad[(first + n) % bad.len()][..])
+                    .collect();
                 values.push(good.token.as_str());
                 for order in orders(&values) {
-                    let fields =
-                        order.iter().map(|value| format!("{NAME}={value}")).collect::<Vec<_>>();
+                    let fields = order
+                        .iter()
+                        .map(|value| format!("{NAME}={value}"))
+                        .collect::<Vec<_>>();
                     let one = fields.join("; ");
                     let split: Vec<_> = fields.iter().map(String::as_bytes).collect();
                     for fields in [&[one.as_bytes()][..], &split] {
@@ -96,7 +110,11 @@ fn a_request_may_have_several_fields() {
     let [one, two] = [&first, &second].map(|made| field(&cache, made.token.as_str()));
     let data = |fields: &[&[u8]]| open(&cache, fields).map(|(_, data)| data);
     assert_eq!(data(&[b"a=1", b"", &one]).unwrap(), b"first");
-    assert_eq!(data(&[&one, &two]).unwrap(), b"first", "the first that is live");
+    assert_eq!(
+        data(&[&one, &two]).unwrap(),
+        b"first",
+        "the first that is live"
+    );
     assert_eq!(data(&[&two, &one]).unwrap(), b"second");
     assert!(cache.end(&first.id));
     assert_eq!(data(&[&one, &two]).unwrap(), b"second");
@@ -124,7 +142,10 @@ fn damage_in_another_cookie_costs_nothing() {
         b"$Version=1",
     ];
     for piece in damage {
-        for header in [[piece, b";", &good].concat(), [&good, &b"; "[..], piece].concat()] {
+        for header in [
+            [piece, b";", &good].concat(),
+            [&good, &b"; "[..], piece].concat(),
+        ] {
             assert!(open(&cache, &[&header]).is_some(), "{piece:?}");
         }
     }
@@ -137,7 +158,10 @@ fn damage_in_another_cookie_costs_nothing() {
         "x__Host-session",
         "\u{a0}__Host-session",
     ] {
-        assert!(open(&cache, &[format!("{name}={value}").as_bytes()]).is_none(), "{name}");
+        assert!(
+            open(&cache, &[format!("{name}={value}").as_bytes()]).is_none(),
+            "{name}"
+        );
     }
     clock.advance(HOUR);
     assert!(load(&cache, &made.id).is_none());

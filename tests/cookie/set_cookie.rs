@@ -12,7 +12,13 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKEN: &str = "AQIDBAUFBQUFBQUFBQUFBQUFBQUGBgYGBgYGBgYGBgYGBgYG";
 
 fn token() -> Token {
-    Parts { key: 2, place: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
+    Parts {
+        key: 2,
+        place: 0x0403,
+        id: [5; 16],
+        tag: [6; 16],
+    }
+    .encode()
 }
 
 fn refused(builder: SetCookieBuilder) -> CookieError {
@@ -57,7 +63,10 @@ fn golden_strings_of_other_settings() {
         "__Secure-sid=; Path=/app; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; \
          Domain=site.example; HttpOnly; Secure; SameSite=None; Partitioned"
     );
-    let bare = SetCookie::builder("sid").secure(false).http_only(false).same_site(SameSite::Strict);
+    let bare = SetCookie::builder("sid")
+        .secure(false)
+        .http_only(false)
+        .same_site(SameSite::Strict);
     assert_eq!(
         bare.build().unwrap().header_for(&token()),
         format!("sid={TOKEN}; Path=/; SameSite=Strict")
@@ -73,8 +82,14 @@ fn an_error_names_the_setting_its_value_and_the_limit() {
             host().domain("site.example"),
             "`domain` must be left out for the name prefix `__Host-`, got \"site.example\"",
         ),
-        (host().path("/app"), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\""),
-        (host().secure(false), "`secure` must be true for the name prefix `__Host-`, got false"),
+        (
+            host().path("/app"),
+            "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"",
+        ),
+        (
+            host().secure(false),
+            "`secure` must be true for the name prefix `__Host-`, got false",
+        ),
         (
             SetCookie::builder("__Secure-sid").secure(false),
             "`secure` must be true for the name prefix `__Secure-`, got false",
@@ -88,7 +103,9 @@ fn an_error_names_the_setting_its_value_and_the_limit() {
             "`http_only` must be true for the name prefix `__Host-Http-`, got false",
         ),
         (
-            SetCookie::builder("sid").secure(false).same_site(SameSite::None),
+            SetCookie::builder("sid")
+                .secure(false)
+                .same_site(SameSite::None),
             "`secure` must be true for `SameSite=None`, got false",
         ),
         (
@@ -110,9 +127,16 @@ fn a_name_is_a_token_and_nothing_else() {
         let built = SetCookie::builder(&name).build();
         assert_eq!(built.is_ok(), is_token(byte), "{name:?}");
     }
-    for name in ["", "é", "sid ", " sid", "a=b", "a;b", "a,b", "a\"b", "a\\b", "a\r\nb", "a\0b"] {
+    for name in [
+        "", "é", "sid ", " sid", "a=b", "a;b", "a,b", "a\"b", "a\\b", "a\r\nb", "a\0b",
+    ] {
         let error = refused(SetCookie::builder(name));
-        assert_eq!(error, CookieError::Name { given: name.to_owned() });
+        assert_eq!(
+            error,
+            CookieError::Name {
+                given: name.to_owned()
+            }
+        );
         assert!(
             error.to_string().starts_with("`name` must be")
                 && error.to_string().ends_with(&format!(", got {name:?}")),
@@ -124,12 +148,23 @@ fn a_name_is_a_token_and_nothing_else() {
 // COOK-3: docs/security-checklist.md
 #[test]
 fn a_path_begins_with_a_slash_and_is_visible_ascii() {
-    for path in ["", "app", " /", "/a b", "/a ", "/a;b", "/a\nb", "/a\r", "/\0", "/\x7f", "/é"] {
+    for path in [
+        "", "app", " /", "/a b", "/a ", "/a;b", "/a\nb", "/a\r", "/\0", "/\x7f", "/é",
+    ] {
         let error = refused(SetCookie::builder("sid").path(path));
-        assert_eq!(error, CookieError::Path { given: path.to_owned() }, "{path:?}");
+        assert_eq!(
+            error,
+            CookieError::Path {
+                given: path.to_owned()
+            },
+            "{path:?}"
+        );
     }
     for path in ["/", "/app", "/app/", "/a,b", "/a=b", "/~%20\"'"] {
-        assert!(SetCookie::builder("sid").path(path).build().is_ok(), "{path:?}");
+        assert!(
+            SetCookie::builder("sid").path(path).build().is_ok(),
+            "{path:?}"
+        );
     }
 }
 
@@ -159,17 +194,35 @@ fn a_domain_is_a_host_s_name() {
     ];
     for domain in refusals {
         let error = refused(SetCookie::builder("sid").domain(domain));
-        assert_eq!(error, CookieError::Domain { given: domain.to_owned() }, "{domain:?}");
+        assert_eq!(
+            error,
+            CookieError::Domain {
+                given: domain.to_owned()
+            },
+            "{domain:?}"
+        );
     }
     let most = "a.".repeat(126) + "a";
-    for domain in ["site.example", "localhost", "A-1.example", "127.0.0.1", &most] {
-        assert!(SetCookie::builder("sid").domain(domain).build().is_ok(), "{domain:?}");
+    for domain in [
+        "site.example",
+        "localhost",
+        "A-1.example",
+        "127.0.0.1",
+        &most,
+    ] {
+        assert!(
+            SetCookie::builder("sid").domain(domain).build().is_ok(),
+            "{domain:?}"
+        );
     }
 }
 
 #[test]
 fn a_domain_with_a_leading_dot_is_sent_as_given_and_means_the_same_to_a_browser() {
-    let cookie = SetCookie::builder("sid").domain(".site.example").build().unwrap();
+    let cookie = SetCookie::builder("sid")
+        .domain(".site.example")
+        .build()
+        .unwrap();
     let (issued, removal) = (cookie.header_for(&token()), cookie.removal_header());
     assert!(issued.contains("; Domain=.site.example;"), "{issued}");
     assert!(removal.contains("; Domain=.site.example;"), "{removal}");
@@ -189,13 +242,27 @@ fn name_and_value_fill_a_browser_s_limit_and_no_more() {
     assert!(!browser.receive(format!("n{}", cookie.header_for(&token())).as_bytes()));
     assert_eq!(
         refused(SetCookie::builder("n".repeat(4049))),
-        CookieError::TooLong { setting: "name", given: 4049, max: 4048 }
+        CookieError::TooLong {
+            setting: "name",
+            given: 4049,
+            max: 4048
+        }
     );
     let path = |len: usize| SetCookie::builder("sid").path(format!("/{}", "p".repeat(len - 1)));
     assert!(path(1024).build().is_ok());
     let error = refused(path(1025));
-    assert_eq!(error, CookieError::TooLong { setting: "path", given: 1025, max: 1024 });
-    assert_eq!(error.to_string(), "`path` must be at most 1024 bytes, got 1025");
+    assert_eq!(
+        error,
+        CookieError::TooLong {
+            setting: "path",
+            given: 1025,
+            max: 1024
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "`path` must be at most 1024 bytes, got 1025"
+    );
 }
 
 // COOK-5: docs/security-checklist.md
@@ -208,9 +275,13 @@ fn a_life_is_whole_seconds_up_to_four_hundred_days() {
         format!("sid={TOKEN}; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax")
     );
     let over = 400 * DAY + Duration::from_secs(1);
-    for age in
-        [Duration::ZERO, Duration::from_millis(1500), Duration::from_nanos(1), over, Duration::MAX]
-    {
+    for age in [
+        Duration::ZERO,
+        Duration::from_millis(1500),
+        Duration::from_nanos(1),
+        over,
+        Duration::MAX,
+    ] {
         let error = refused(aged(age));
         assert_eq!(error, CookieError::MaxAge { given: age });
         assert!(

@@ -13,7 +13,13 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKEN: &str = "AQIDBAUFBQUFBQUFBQUFBQUFBQUGBgYGBgYGBgYGBgYGBgYG";
 
 fn token() -> Token {
-    Parts { key: 2, place: 0x0403, id: [5; 16], tag: [6; 16] }.encode()
+    Parts {
+        key: 2,
+        place: 0x0403,
+        id: [5; 16],
+        tag: [6; 16],
+    }
+    .encode()
 }
 
 // COOK-2: docs/security-checklist.md
@@ -25,7 +31,11 @@ fn the_model_browser_agrees_with_every_prefix_case() {
     for case in cases {
         let header = text(&case["set_cookie"]);
         let expected = case["accepted_by_conforming_browser"].as_bool().unwrap();
-        assert_eq!(Browser::new("site.example").receive(header.as_bytes()), expected, "{header}");
+        assert_eq!(
+            Browser::new("site.example").receive(header.as_bytes()),
+            expected,
+            "{header}"
+        );
         let is_plain = !Browser::insecure("site.example").receive(header.as_bytes());
         assert!(is_plain, "without TLS no prefix is accepted: {header}");
     }
@@ -108,8 +118,13 @@ impl Settings {
             .http_only(self.http_only)
             .same_site(self.same_site)
             .partitioned(self.partitioned);
-        let builder = self.domain.into_iter().fold(builder, SetCookieBuilder::domain);
-        self.max_age.into_iter().fold(builder, SetCookieBuilder::max_age)
+        let builder = self
+            .domain
+            .into_iter()
+            .fold(builder, SetCookieBuilder::domain);
+        self.max_age
+            .into_iter()
+            .fold(builder, SetCookieBuilder::max_age)
     }
 
     /// The header that these settings would be, were they let through.
@@ -117,8 +132,10 @@ impl Settings {
         let on = |set: bool, text: &str| if set { text.to_owned() } else { String::new() };
         [
             format!("{}={TOKEN}; Path={}", self.name, self.path),
-            self.max_age.map_or(String::new(), |age| format!("; Max-Age={}", age.as_secs())),
-            self.domain.map_or(String::new(), |domain| format!("; Domain={domain}")),
+            self.max_age
+                .map_or(String::new(), |age| format!("; Max-Age={}", age.as_secs())),
+            self.domain
+                .map_or(String::new(), |domain| format!("; Domain={domain}")),
             on(self.http_only, "; HttpOnly"),
             on(self.secure, "; Secure"),
             format!("; SameSite={:?}", self.same_site),
@@ -162,24 +179,35 @@ fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
         }
     }
     assert_eq!(taken + turned_down, 32 * 9 * 9);
-    assert!(taken > 500 && turned_down > 500, "{taken} taken, {turned_down} turned down");
+    assert!(
+        taken > 500 && turned_down > 500,
+        "{taken} taken, {turned_down} turned down"
+    );
 }
 
 fn comes_back(browser: &Browser, settings: &Settings) {
     let mut hosts = vec!["www.site.example"];
     hosts.extend(settings.domain.map(|_| "other.site.example"));
     for host in hosts {
-        let [cookie] = &browser.cookies(host, "/app/page")[..] else { panic!("{settings:?}") };
+        let [cookie] = &browser.cookies(host, "/app/page")[..] else {
+            panic!("{settings:?}")
+        };
         assert_eq!(cookie.name, settings.name.as_bytes());
         assert_eq!(cookie.value, TOKEN.as_bytes());
         assert_eq!(cookie.path, settings.path);
         assert_eq!(cookie.domain.as_deref(), settings.domain);
-        assert_eq!((cookie.secure, cookie.http_only), (settings.secure, settings.http_only));
+        assert_eq!(
+            (cookie.secure, cookie.http_only),
+            (settings.secure, settings.http_only)
+        );
         assert_eq!(cookie.partitioned, settings.partitioned);
         let same_site = format!("{:?}", settings.same_site).to_lowercase();
         assert_eq!(cookie.same_site, Some(same_site));
     }
-    assert_eq!(browser.cookies("other.site.example", "/app").len(), settings.domain.iter().len());
+    assert_eq!(
+        browser.cookies("other.site.example", "/app").len(),
+        settings.domain.iter().len()
+    );
     let elsewhere = browser.cookies("www.site.example", "/application").len();
     assert_eq!(elsewhere, usize::from(settings.path == "/"));
 }
@@ -195,7 +223,10 @@ fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
         let other = "other=1; Path=/";
         assert!(browser.receive(other.as_bytes()));
         assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
-        assert!(browser.receive(cookie.removal_header().as_bytes()), "{settings:?}");
+        assert!(
+            browser.receive(cookie.removal_header().as_bytes()),
+            "{settings:?}"
+        );
         assert_eq!(browser.header("/app"), b"other=1", "{settings:?}");
     }
 }
@@ -217,7 +248,10 @@ fn a_browser_keeps_the_cookie_for_its_life() {
 fn the_removal_s_date_is_an_imf_fixdate_with_four_digits_of_year() {
     let cookie = SetCookie::builder("sid").build().unwrap();
     let removal = cookie.removal_header();
-    let date = removal.split("; ").find_map(|part| part.strip_prefix("Expires=")).unwrap();
+    let date = removal
+        .split("; ")
+        .find_map(|part| part.strip_prefix("Expires="))
+        .unwrap();
     assert_eq!(date, "Thu, 01 Jan 1970 00:00:00 GMT");
     // A browser that knows no Max-Age removes it by the date alone.
     let mut browser = Browser::new("site.example");

@@ -22,7 +22,10 @@ use sessile::{
 
 fn with(verify_first: bool) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
-    let cache = builder(&clock).keys(ring(&[1, 2])).verify_first(verify_first).build();
+    let cache = builder(&clock)
+        .keys(ring(&[1, 2]))
+        .verify_first(verify_first)
+        .build();
     (cache.unwrap(), clock)
 }
 
@@ -44,22 +47,48 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
         keys(&[3]).sign(right.place, right.id),
         keys(&[twin(1)]).sign(right.place, right.id),
         // The right key under another cookie name.
-        Keys::new(&ring(&[1]), "sid").unwrap().sign(right.place, right.id),
-        Keys::new(&ring(&[1]), "__Host-sessio").unwrap().sign(right.place, right.id),
+        Keys::new(&ring(&[1]), "sid")
+            .unwrap()
+            .sign(right.place, right.id),
+        Keys::new(&ring(&[1]), "__Host-sessio")
+            .unwrap()
+            .sign(right.place, right.id),
         // The tag of another session, of another home, of another key.
-        Parts { tag: keys(&[1]).sign(right.place, [0; 16]).tag, ..right },
-        Parts { tag: keys(&[1]).sign(right.place ^ 1, right.id).tag, ..right },
-        Parts { tag: keys(&[2]).sign(right.place, right.id).tag, ..right },
-        Parts { key: keys(&[2]).sign(0, [0; 16]).key, ..right },
-        Parts { key: right.key.wrapping_add(1), ..right },
-        Parts { tag: [0; 16], ..right },
+        Parts {
+            tag: keys(&[1]).sign(right.place, [0; 16]).tag,
+            ..right
+        },
+        Parts {
+            tag: keys(&[1]).sign(right.place ^ 1, right.id).tag,
+            ..right
+        },
+        Parts {
+            tag: keys(&[2]).sign(right.place, right.id).tag,
+            ..right
+        },
+        Parts {
+            key: keys(&[2]).sign(0, [0; 16]).key,
+            ..right
+        },
+        Parts {
+            key: right.key.wrapping_add(1),
+            ..right
+        },
+        Parts {
+            tag: [0; 16],
+            ..right
+        },
     ];
     let flipped = (0..128).map(|bit| {
         let mut tag = right.tag;
         tag[bit / 8] ^= 1 << (bit % 8);
         Parts { tag, ..right }
     });
-    others.into_iter().chain(flipped).map(Parts::encode).collect()
+    others
+        .into_iter()
+        .chain(flipped)
+        .map(Parts::encode)
+        .collect()
 }
 
 // SIGN-1: docs/security-checklist.md
@@ -72,7 +101,11 @@ fn a_forged_token_touches_and_counts_nothing_of_the_session() {
         clock.advance(cache.idle_timeout() / 2);
         let forged = forgeries(&made);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
-        assert!(forged.iter().all(|token| !cache.end_by_token(token.as_str().as_bytes())));
+        assert!(
+            forged
+                .iter()
+                .all(|token| !cache.end_by_token(token.as_str().as_bytes()))
+        );
         let after = cache.stats();
         assert_eq!(after.sessions, before.sessions, "still on probation");
         assert_eq!((after.sessions.probation, after.hits), (1, 0));
@@ -94,7 +127,10 @@ fn a_valid_token_touches_and_counts_the_session() {
         let made = create(&cache, b"data");
         clock.advance(cache.idle_timeout() / 2);
         assert!(opens(&cache, &made.token));
-        assert_eq!((cache.stats().sessions.anonymous, cache.stats().hits), (1, 1));
+        assert_eq!(
+            (cache.stats().sessions.anonymous, cache.stats().hits),
+            (1, 1)
+        );
         clock.advance(cache.idle_timeout() / 2);
         assert!(opens(&cache, &made.token), "its deadline moved");
     }
@@ -110,7 +146,10 @@ fn the_tag_of_an_old_id_does_not_open_the_new_one() {
         let third = sign_in(&cache, &second.id, "alice");
         let last = cache.rotate(&third.id, Duration::ZERO).unwrap();
         for old in [&first, &second, &third] {
-            let mixed = Parts { tag: parts(old).tag, ..parts(&last) };
+            let mixed = Parts {
+                tag: parts(old).tag,
+                ..parts(&last)
+            };
             assert!(!opens(&cache, &mixed.encode()));
         }
         assert_eq!(cache.stats().rejected.forged, 3);
@@ -129,7 +168,13 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     clock.advance(MINUTE);
     let by_second =
         |made: &IssuedSession| keys(&[2]).sign(parts(made).place, parts(made).id).encode();
-    let forged = |made: &IssuedSession| Parts { tag: [7; 16], ..parts(made) }.encode();
+    let forged = |made: &IssuedSession| {
+        Parts {
+            tag: [7; 16],
+            ..parts(made)
+        }
+        .encode()
+    };
     let mut format = live.token.as_str().to_owned();
     format.replace_range(1..2, "g");
     let cases = [
@@ -147,11 +192,23 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
         ("expired", expired.token),
         ("expired, by the second key", by_second(&expired)),
         ("expired, forged", forged(&expired)),
-        ("home that is not there", keys(&[1]).sign(9, [9; 16]).encode()),
-        ("home that is not there, forged", Parts { place: 9, ..parts(&live) }.encode()),
+        (
+            "home that is not there",
+            keys(&[1]).sign(9, [9; 16]).encode(),
+        ),
+        (
+            "home that is not there, forged",
+            Parts {
+                place: 9,
+                ..parts(&live)
+            }
+            .encode(),
+        ),
         ("never there", keys(&[2]).sign(0, [9; 16]).encode()),
     ];
-    let mut texts = cases.map(|(what, token)| (what, token.as_str().to_owned())).to_vec();
+    let mut texts = cases
+        .map(|(what, token)| (what, token.as_str().to_owned()))
+        .to_vec();
     texts.push(("another format", format));
     texts.push(("nothing", String::new()));
     let answer = |(what, text): (&'static str, String)| {
@@ -166,10 +223,20 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
 fn verifying_first_changes_no_answer() {
     let (late, early) = (answers(false), answers(true));
     assert_eq!(late, early);
-    let found: Vec<_> = late.iter().filter(|each| each.1).map(|each| each.0).collect();
-    assert_eq!(found, ["live", "live, by the second key", "signed in", "new id"]);
+    let found: Vec<_> = late
+        .iter()
+        .filter(|each| each.1)
+        .map(|each| each.0)
+        .collect();
+    assert_eq!(
+        found,
+        ["live", "live, by the second key", "signed in", "new id"]
+    );
     let refused = late.last().unwrap().2;
-    assert_eq!([refused.malformed, refused.forged, refused.unknown], [2, 5, 3]);
+    assert_eq!(
+        [refused.malformed, refused.forged, refused.unknown],
+        [2, 5, 3]
+    );
     assert_eq!([refused.expired, refused.reused], [2, 3]);
 }
 
@@ -188,11 +255,20 @@ fn a_token_for_another_cookie_name_is_forged() {
         };
         let (one, other) = (named("__Host-one"), named("__Host-other"));
         let [made, twin] = [create(&one, b"one"), create(&other, b"other")];
-        assert_eq!((parts(&made).id, parts(&made).place), (parts(&twin).id, parts(&twin).place));
+        assert_eq!(
+            (parts(&made).id, parts(&made).place),
+            (parts(&twin).id, parts(&twin).place)
+        );
         assert!(opens(&one, &made.token) && opens(&other, &twin.token));
         assert!(!opens(&other, &made.token) && !opens(&one, &twin.token));
-        assert_eq!((one.stats().rejected.forged, other.stats().rejected.forged), (1, 1));
-        let swapped = [field(&one, twin.token.as_str()), field(&other, made.token.as_str())];
+        assert_eq!(
+            (one.stats().rejected.forged, other.stats().rejected.forged),
+            (1, 1)
+        );
+        let swapped = [
+            field(&one, twin.token.as_str()),
+            field(&other, made.token.as_str()),
+        ];
         assert!(open(&other, &[&swapped[0], &swapped[1]]).is_none());
     }
 }
@@ -208,22 +284,36 @@ fn key_rotation_keeps_sessions_until_the_old_key_is_retired() {
         let next = cache.rotate(&old_id.id, Duration::ZERO).unwrap();
         assert_eq!(parts(&read).key, number(1));
         cache.set_keys(&ring(&[1, 2])).unwrap();
-        assert_eq!(parts(&create(&cache, b"")).key, number(1), "the first one signs");
+        assert_eq!(
+            parts(&create(&cache, b"")).key,
+            number(1),
+            "the first one signs"
+        );
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &read.token) && opens(&cache, &next.token));
-        let by_second = [create(&cache, b"data"), cache.rotate(&next.id, Duration::ZERO).unwrap()];
+        let by_second = [
+            create(&cache, b"data"),
+            cache.rotate(&next.id, Duration::ZERO).unwrap(),
+        ];
         assert_eq!(by_second.map(|made| parts(&made).key), [number(2); 2]);
         cache.set_keys(&ring(&[3, 2])).unwrap();
         let forged = cache.stats().rejected.forged;
         for old in [&read, &unread, &old_id, &next] {
-            assert!(!opens(&cache, &old.token), "only the retired key had signed it");
+            assert!(
+                !opens(&cache, &old.token),
+                "only the retired key had signed it"
+            );
         }
         assert_eq!(cache.stats().rejected.forged, forged + 4);
         assert!(!cache.end_by_token(unread.token.as_str().as_bytes()));
         assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
         let again = cache.rotate(&unread.id, Duration::ZERO).unwrap();
         assert_eq!(parts(&again).key, number(3));
-        assert_eq!(request(&cache, again.token.as_str()).unwrap().1, b"data", "it is there");
+        assert_eq!(
+            request(&cache, again.token.as_str()).unwrap().1,
+            b"data",
+            "it is there"
+        );
     }
 }
 
@@ -239,14 +329,24 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
             let position = wrong.len();
             let refused = Err(KeyError::UsedNumber { position });
             assert_eq!(cache.set_keys(&ring(&wrong)), refused);
-            assert!(!opens(&cache, &made.token), "the tag that is kept is of the other key");
+            assert!(
+                !opens(&cache, &made.token),
+                "the tag that is kept is of the other key"
+            );
         }
         let after = create(&cache, b"data");
-        assert_eq!(parts(&after).key, keys(&[2]).sign(0, [0; 16]).key, "the ring stays");
+        assert_eq!(
+            parts(&after).key,
+            keys(&[2]).sign(0, [0; 16]).key,
+            "the ring stays"
+        );
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &made.token));
         let both = builder(&clock).keys(ring(&[twin(1), 1])).build().err();
-        let same = KeyError::SameNumber { position: 2, first: 1 };
+        let same = KeyError::SameNumber {
+            position: 2,
+            first: 1,
+        };
         assert_eq!(both, Some(BuildError::Keys(same)));
     }
 }
@@ -256,7 +356,10 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
 fn once_set_keys_has_returned_no_thread_accepts_a_retired_key() {
     for verify_first in [false, true] {
         for _ in 0..20 {
-            let cache = builder(&ManualClock::new()).verify_first(verify_first).build().unwrap();
+            let cache = builder(&ManualClock::new())
+                .verify_first(verify_first)
+                .build()
+                .unwrap();
             let made = create(&cache, b"data");
             let retired = AtomicBool::new(false);
             let read = || {

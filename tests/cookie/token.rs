@@ -27,7 +27,13 @@ fn golden_tokens() {
 #[test]
 fn a_token_is_rejected_under_another_cookie_name() {
     let here = keys(&[1]).sign(0x0102, ID);
-    for name in ["__Host-sessio", "__Host-session2", "__host-session", "sid", ""] {
+    for name in [
+        "__Host-sessio",
+        "__Host-session2",
+        "__host-session",
+        "sid",
+        "",
+    ] {
         let there = Keys::new(&ring(&[1]), name).unwrap();
         assert!(!there.verify(&here), "{name}");
         // Not even with that name's own key number.
@@ -44,9 +50,18 @@ fn the_tag_covers_key_number_shard_and_id() {
     let keys = keys(&[1, 2]);
     let good = keys.sign(0x0102, ID);
     assert!(keys.verify(&good) && keys.verify(&other));
-    assert!(!keys.verify(&Parts { key: other.key, ..good }));
-    assert!(!keys.verify(&Parts { tag: other.tag, ..good }));
-    assert!(!keys.verify(&Parts { place: 0x0201, ..good }));
+    assert!(!keys.verify(&Parts {
+        key: other.key,
+        ..good
+    }));
+    assert!(!keys.verify(&Parts {
+        tag: other.tag,
+        ..good
+    }));
+    assert!(!keys.verify(&Parts {
+        place: 0x0201,
+        ..good
+    }));
     let mut swapped = good;
     swapped.id.reverse();
     assert!(!keys.verify(&swapped));
@@ -75,7 +90,10 @@ fn any_bit_of_any_character_turned_is_refused() {
             let mut text = good.as_str().as_bytes().to_vec();
             text[at] ^= 1 << bit;
             let parsed = Parts::parse(&text);
-            assert!(!parsed.is_some_and(|parts| keys.verify(&parts)), "{at}, {bit}");
+            assert!(
+                !parsed.is_some_and(|parts| keys.verify(&parts)),
+                "{at}, {bit}"
+            );
         }
     }
 }
@@ -84,7 +102,12 @@ fn any_bit_of_any_character_turned_is_refused() {
 #[test]
 fn a_token_has_one_spelling() {
     // Its bytes are such that both alphabets and all kinds of sloppiness differ from it.
-    let parts = Parts { key: 0xfb, place: 0xffff, id: [0xfb; 16], tag: [0xff; 16] };
+    let parts = Parts {
+        key: 0xfb,
+        place: 0xffff,
+        id: [0xfb; 16],
+        tag: [0xff; 16],
+    };
     let good = parts.encode().as_str().to_owned();
     assert_eq!(Parts::parse(good.as_bytes()), Some(parts));
     assert!(good.contains('-') && good.contains('_'));
@@ -112,7 +135,10 @@ fn a_token_has_one_spelling() {
         assert_ne!(Parts::parse(other.as_bytes()), Some(parts), "{other:?}");
         let len_is_right = other.len() == 48;
         let is_other_token = len_is_right && other == good.to_lowercase();
-        assert!(is_other_token || Parts::parse(other.as_bytes()).is_none(), "{other:?}");
+        assert!(
+            is_other_token || Parts::parse(other.as_bytes()).is_none(),
+            "{other:?}"
+        );
     }
 }
 
@@ -127,7 +153,11 @@ fn no_byte_outside_the_alphabet_is_read() {
             let is_digit = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             // The first character and a half say the format.
             let is_format = text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f');
-            assert_eq!(Parts::parse(&text).is_some(), is_digit && is_format, "{byte} at {at}");
+            assert_eq!(
+                Parts::parse(&text).is_some(),
+                is_digit && is_format,
+                "{byte} at {at}"
+            );
         }
     }
 }

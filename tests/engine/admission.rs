@@ -25,7 +25,13 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
             !key.starts_with(b"no")
         }
     };
-    (builder(&ManualClock::new()).admission(hook).build().unwrap(), asked)
+    (
+        builder(&ManualClock::new())
+            .admission(hook)
+            .build()
+            .unwrap(),
+        asked,
+    )
 }
 
 // OPS-1: docs/security-checklist.md
@@ -60,7 +66,11 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     assert_eq!(*asked.lock().unwrap(), keys);
     let too_large = vec![0; cache.max_session_size() + 1];
     let answer = |key| cache.create_with(&too_large, NEW.admission_key(key)).err();
-    assert_eq!(answer(b"no"), Some(Error::AdmissionDenied), "before anything else");
+    assert_eq!(
+        answer(b"no"),
+        Some(Error::AdmissionDenied),
+        "before anything else"
+    );
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
 
@@ -142,13 +152,20 @@ fn a_limit_for_each_address_holds_under_threads() {
 #[test]
 fn a_hook_that_panics_leaves_the_cache_as_it_was() {
     let cache = builder(&ManualClock::new())
-        .admission(|key| if key.is_empty() { true } else { panic!("of the hook's own") })
+        .admission(|key| {
+            if key.is_empty() {
+                true
+            } else {
+                panic!("of the hook's own")
+            }
+        })
         .build()
         .unwrap();
     let made = create(&cache, b"data");
     let before = cache.stats();
-    let panicked =
-        catch_unwind(AssertUnwindSafe(|| cache.create_with(b"", NEW.admission_key(b"bad"))));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.create_with(b"", NEW.admission_key(b"bad"))
+    }));
     assert!(panicked.is_err());
     assert_eq!(cache.stats(), before);
     assert_eq!(data(&cache, &made.id).unwrap(), b"data");
@@ -162,8 +179,9 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
         let asked = Arc::clone(&asked);
         move |_: &[u8]| asked.fetch_add(1, SeqCst) < 1
     };
-    let settings =
-        builder(&ManualClock::new()).admission(|_| panic!("never asked")).admission(hook);
+    let settings = builder(&ManualClock::new())
+        .admission(|_| panic!("never asked"))
+        .admission(hook);
     let [first, second] = [(); 2].map(|()| settings.clone().build().unwrap());
     assert!(first.create(b"").is_ok());
     assert_eq!(second.create(b"").err(), Some(Error::AdmissionDenied));
@@ -172,7 +190,10 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
 
 #[test]
 fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
-    let new = NEW.admission_key(b"a").timeouts(idle(MINUTE)).admission_key(b"b");
+    let new = NEW
+        .admission_key(b"a")
+        .timeouts(idle(MINUTE))
+        .admission_key(b"b");
     assert_eq!(new, NEW.timeouts(idle(MINUTE)).admission_key(b"b"));
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();

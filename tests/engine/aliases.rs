@@ -49,7 +49,10 @@ fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) ->
         is_new
     };
     let names = (0..).map(|n| format!("user {n}"));
-    names.filter(|user| is_elsewhere(user)).take(number).collect()
+    names
+        .filter(|user| is_elsewhere(user))
+        .take(number)
+        .collect()
 }
 
 fn aliases(cache: &SessionCache) -> usize {
@@ -58,7 +61,11 @@ fn aliases(cache: &SessionCache) -> usize {
 
 /// The `Cookie` field of a request with several tokens.
 fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
-    tokens.iter().map(|token| field(cache, token.as_str())).collect::<Vec<_>>().join(&b"; "[..])
+    tokens
+        .iter()
+        .map(|token| field(cache, token.as_str()))
+        .collect::<Vec<_>>()
+        .join(&b"; "[..])
 }
 
 /// What a thread's locks grow by.
@@ -75,7 +82,9 @@ fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
 
 /// The tokens that are remembered, oldest first.
 fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
-    all.iter().filter(|made| cache.replaced(&made.id).is_some()).collect()
+    all.iter()
+        .filter(|made| cache.replaced(&made.id).is_some())
+        .collect()
 }
 
 #[test]
@@ -85,11 +94,24 @@ fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
     let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
     assert_eq!(aliases(&cache), ALIASES);
     let (current, older) = chain.split_last().unwrap();
-    let last: Vec<_> = older[older.len() - ALIASES..].iter().map(|made| made.id).collect();
-    assert_eq!(remembered(&cache, &chain).iter().map(|made| made.id).collect::<Vec<_>>(), last);
+    let last: Vec<_> = older[older.len() - ALIASES..]
+        .iter()
+        .map(|made| made.id)
+        .collect();
+    assert_eq!(
+        remembered(&cache, &chain)
+            .iter()
+            .map(|made| made.id)
+            .collect::<Vec<_>>(),
+        last
+    );
     assert!(!opens(&cache, &older[0].token));
     let refused = cache.stats().rejected;
-    assert_eq!((refused.unknown, refused.reused), (1, 0), "the oldest is unknown");
+    assert_eq!(
+        (refused.unknown, refused.reused),
+        (1, 0),
+        "the oldest is unknown"
+    );
     assert!(!cache.end(&older[0].id) && opens(&cache, &current.token));
     assert!(cache.end(&last[0]));
     assert!(!opens(&cache, &current.token));
@@ -100,7 +122,11 @@ fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
 fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_aliases() {
     let clock = ManualClock::new();
     let month = 30 * 24 * HOUR;
-    let cache = eight_shards(&clock).idle_timeout(month).lifetime(month).build().unwrap();
+    let cache = eight_shards(&clock)
+        .idle_timeout(month)
+        .lifetime(month)
+        .build()
+        .unwrap();
     let mut made = create(&cache, b"data");
     made = sign_in(&cache, &made.id, "ada");
     for _ in 0..200 {
@@ -128,14 +154,20 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             let theirs = rotate_often(&cache, theirs, 1_000);
             chains.push((guest, theirs));
         }
-        let oldest: Vec<_> =
-            chains.iter().map(|(guest, _)| remembered(&cache, guest)[0].token).collect();
+        let oldest: Vec<_> = chains
+            .iter()
+            .map(|(guest, _)| remembered(&cache, guest)[0].token)
+            .collect();
         let header = header(&cache, &oldest);
         drain(&cache, EventKind::Reused);
         for _ in 0..if ends { 1 } else { 3 } {
             let taken = locks(|| assert!(open(&cache, &[&header]).is_none()));
             assert!(taken <= 2 * CANDIDATES as u64, "{taken} locks");
-            assert_eq!(drain(&cache, EventKind::Reused).len(), CANDIDATES, "each is told of");
+            assert_eq!(
+                drain(&cache, EventKind::Reused).len(),
+                CANDIDATES,
+                "each is told of"
+            );
         }
         for ((_, theirs), token) in chains.iter().zip(&oldest) {
             let current = theirs.last().unwrap();
@@ -144,7 +176,10 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
                 assert_eq!(cache.end_by_token(token.as_str().as_bytes()), !ends);
             });
             assert!(is_ended <= 2, "{is_ended} locks");
-            assert!(!opens(&cache, &current.token), "the end by an old id is followed");
+            assert!(
+                !opens(&cache, &current.token),
+                "the end by an old id is followed"
+            );
         }
         cache.validate();
     }
@@ -174,7 +209,10 @@ fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
     }
     assert!(aliases(&cache) <= ALIASES + 1, "{}", aliases(&cache));
     let oldest = remembered(&cache, &made)[0];
-    assert_eq!(oldest.id, first.id, "the one in the shard where it was anonymous");
+    assert_eq!(
+        oldest.id, first.id,
+        "the one in the shard where it was anonymous"
+    );
     let taken = locks(|| assert!(load(&cache, &oldest.id).is_none()));
     assert!(taken <= 2, "{taken} locks");
     assert!(cache.end(&oldest.id) && cache.is_empty());
@@ -239,14 +277,19 @@ fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_alia
 fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
     let clock = ManualClock::new();
     for user in [false, true] {
-        let cache = eight_shards(&clock).idle_timeout(10 * HOUR).build().unwrap();
+        let cache = eight_shards(&clock)
+            .idle_timeout(10 * HOUR)
+            .build()
+            .unwrap();
         let first = create(&cache, b"data");
         let mut second = rotate(&cache, &first);
         if user {
             let users = users_elsewhere(&cache, &first, 1);
             second = sign_in(&cache, &second.id, &users[0]);
         }
-        cache.set_timeouts(&second.id, second.version, PLAIN.idle_timeout(10 * MINUTE)).unwrap();
+        cache
+            .set_timeouts(&second.id, second.version, PLAIN.idle_timeout(10 * MINUTE))
+            .unwrap();
         let third = rotate(&cache, &second);
         for _ in 0..4 {
             clock.advance(MINUTE * 5);
@@ -255,7 +298,11 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
         }
         drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &first.token));
-        assert_eq!(drain(&cache, EventKind::Reused).len(), 1, "its use is a reuse");
+        assert_eq!(
+            drain(&cache, EventKind::Reused).len(),
+            1,
+            "its use is a reuse"
+        );
         assert!(cache.end(&first.id), "and its end is followed");
         assert!(!opens(&cache, &third.token));
         cache.validate();
@@ -269,7 +316,11 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
         let old = create(&cache, b"data");
         let user = &users_elsewhere(&cache, &old, 1)[0];
-        let new = if across { sign_in(&cache, &old.id, user) } else { rotate(&cache, &old) };
+        let new = if across {
+            sign_in(&cache, &old.id, user)
+        } else {
+            rotate(&cache, &old)
+        };
         for _ in 0..4 {
             clock.advance(MINUTE * 10);
             assert!(opens(&cache, &new.token));
@@ -282,7 +333,10 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         let refused = cache.stats().rejected;
         assert_eq!((refused.unknown, refused.reused), (1, 0));
         assert!(drain(&cache, EventKind::Reused).is_empty());
-        assert_eq!(cache.end_if_unchanged(&old.id, old.version), Err(sessile::Error::Gone));
+        assert_eq!(
+            cache.end_if_unchanged(&old.id, old.version),
+            Err(sessile::Error::Gone)
+        );
         assert!(!cache.end(&old.id));
         assert!(opens(&cache, &new.token), "it has not ended");
         cache.validate();
@@ -296,19 +350,30 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
         let old = create(&cache, b"data");
         let user = &users_elsewhere(&cache, &old, 1)[0];
-        let new = if across { sign_in(&cache, &old.id, user) } else { rotate(&cache, &old) };
+        let new = if across {
+            sign_in(&cache, &old.id, user)
+        } else {
+            rotate(&cache, &old)
+        };
         drain(&cache, EventKind::Reused);
         for tokens in [[old.token, new.token], [new.token, old.token]] {
             let header = header(&cache, &tokens);
             let (record, _) = open(&cache, &[&header]).unwrap();
             assert_eq!(record.id, new.id);
             let two = tokens.map(|token| field(&cache, token.as_str()));
-            assert!(open(&cache, &[&two[0], &two[1]]).is_some(), "in two fields too");
+            assert!(
+                open(&cache, &[&two[0], &two[1]]).is_some(),
+                "in two fields too"
+            );
         }
         assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(cache.stats().rejected.reused, 0);
         let mut buffer = BytesMut::new();
-        assert!(cache.open([&header(&cache, &[old.token])[..]], &mut buffer).is_none());
+        assert!(
+            cache
+                .open([&header(&cache, &[old.token])[..]], &mut buffer)
+                .is_none()
+        );
         assert!(!opens(&cache, &new.token), "alone it still does");
     }
 }

@@ -13,7 +13,9 @@ const LEN: usize = 256;
 
 /// A thousand sessions or some more in each shard.
 fn settings(shards: u16) -> SessionCacheBuilder {
-    let builder = builder(&ManualClock::new()).max_session_size(LEN).shards(shards);
+    let builder = builder(&ManualClock::new())
+        .max_session_size(LEN)
+        .shards(shards);
     builder.memory((512 << 10) * usize::from(shards))
 }
 
@@ -51,11 +53,25 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
         for number in 0..capacity * 10 {
             robots(&cache, 1);
             let user = &users[number % users.len()];
-            assert!(opens(&cache, &user.token), "a user is lost after {number} newcomers");
+            assert!(
+                opens(&cache, &user.token),
+                "a user is lost after {number} newcomers"
+            );
         }
-        assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0), "{shards} shards");
+        assert_eq!(
+            (lost(&cache, &users), lost(&cache, &visitors)),
+            (0, 0),
+            "{shards} shards"
+        );
         let stats = cache.stats();
-        assert_eq!((stats.evicted.authenticated, stats.evicted.anonymous, stats.full), (0, 0, 0));
+        assert_eq!(
+            (
+                stats.evicted.authenticated,
+                stats.evicted.anonymous,
+                stats.full
+            ),
+            (0, 0, 0)
+        );
         assert!(
             stats.evicted.probation > capacity as u64 * 9,
             "the newcomers made room themselves"
@@ -99,7 +115,10 @@ fn those_that_came_back_outlast_all_that_did_not_though_they_are_older() {
     let robots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
     // As many again as there are robots: each makes one of the older robots go, and no visitor.
     create_many(&cache, robots.len(), &[3; LEN]);
-    assert_eq!((lost(&cache, &visitors), lost(&cache, &robots)), (0, robots.len()));
+    assert_eq!(
+        (lost(&cache, &visitors), lost(&cache, &robots)),
+        (0, robots.len())
+    );
 }
 
 // OPS-2: docs/security-checklist.md
@@ -109,7 +128,9 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
     let (users, is_over) = (users(&cache), AtomicBool::new(false));
     let share = cache.capacity_for(LEN) * 10 / 3;
     thread::scope(|scope| {
-        let flood: Vec<_> = (0..3).map(|_| scope.spawn(|| robots(&cache, share))).collect();
+        let flood: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| robots(&cache, share)))
+            .collect();
         let active = scope.spawn(|| {
             let mut rounds = 0;
             while !is_over.load(SeqCst) || rounds == 0 {
@@ -117,12 +138,21 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
                 rounds += 1;
             }
         });
-        let came_through: Vec<_> = flood.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let came_through: Vec<_> = flood
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect();
         is_over.store(true, SeqCst);
         active.join().unwrap();
-        assert!(came_through.iter().all(Result::is_ok), "every newcomer was answered");
+        assert!(
+            came_through.iter().all(Result::is_ok),
+            "every newcomer was answered"
+        );
     });
-    assert_eq!((lost(&cache, &users), cache.stats().evicted.authenticated), (0, 0));
+    assert_eq!(
+        (lost(&cache, &users), cache.stats().evicted.authenticated),
+        (0, 0)
+    );
     cache.validate();
 }
 
@@ -150,5 +180,9 @@ fn a_flood_takes_no_more_than_a_quarter_from_those_that_came_back() {
     let visitors = visitors(&cache, 1);
     robots(&cache, cache.capacity_for(LEN) * 10);
     let lost = lost(&cache, &visitors);
-    assert!(lost > 0 && lost * 4 <= visitors.len() + 4, "{lost} of {}", visitors.len());
+    assert!(
+        lost > 0 && lost * 4 <= visitors.len() + 4,
+        "{lost} of {}",
+        visitors.len()
+    );
 }

@@ -54,7 +54,10 @@ fn end_all_ends_every_earlier_session_and_no_later_one() {
     let mut ended: Vec<IssuedSession> = Vec::new();
     for round in 0..40 {
         let before = all_kinds(&cache, 40);
-        assert!(before.iter().all(|made| opens(&cache, &made.token)), "those of round {round}");
+        assert!(
+            before.iter().all(|made| opens(&cache, &made.token)),
+            "those of round {round}"
+        );
         cache.end_all();
         ended.extend(&before);
         assert!(!ended.iter().any(|made| opens(&cache, &made.token)));
@@ -65,7 +68,10 @@ fn end_all_ends_every_earlier_session_and_no_later_one() {
     }
     let after = all_kinds(&cache, 40);
     assert!(after.iter().all(|made| opens(&cache, &made.token)));
-    ended.iter().take(100).for_each(|made| assert_gone(&cache, &made.id, made.version));
+    ended
+        .iter()
+        .take(100)
+        .for_each(|made| assert_gone(&cache, &made.id, made.version));
     assert!(!ended.iter().any(|made| cache.end(&made.id)));
     assert_eq!(cache.len(), after.len());
     cache.validate();
@@ -94,16 +100,28 @@ fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
     let clock = ManualClock::new();
     let cache = sharded(&clock);
     let before = all_kinds(&cache, 160);
-    let handles: Vec<_> =
-        before.iter().map(|made| load(&cache, &made.id).unwrap().0.handle()).collect();
+    let handles: Vec<_> = before
+        .iter()
+        .map(|made| load(&cache, &made.id).unwrap().0.handle())
+        .collect();
     let stats = cache.stats();
     cache.end_all();
     assert_eq!((cache.len(), cache.is_empty()), (0, true));
     let after = cache.stats();
     let sessions = after.sessions;
-    assert_eq!([sessions.probation, sessions.anonymous, sessions.authenticated], [0; 3]);
+    assert_eq!(
+        [
+            sessions.probation,
+            sessions.anonymous,
+            sessions.authenticated
+        ],
+        [0; 3]
+    );
     assert_eq!(after.ended, stats.ended + before.len() as u64);
-    assert_eq!((after.expired, after.evicted), (0, EvictionCounts::default()));
+    assert_eq!(
+        (after.expired, after.evicted),
+        (0, EvictionCounts::default())
+    );
     for user in (0..64).map(|n| format!("user {n}")) {
         assert!(cache.user_sessions(&user).is_empty());
         assert_eq!(cache.end_user_sessions(&user, None), 0);
@@ -113,7 +131,10 @@ fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
     cache.end_all();
     assert_eq!(cache.stats().ended, after.ended);
     cache.maintain(usize::MAX);
-    assert_eq!((cache.stats().ended, cache.stats().expired), (after.ended, 0));
+    assert_eq!(
+        (cache.stats().ended, cache.stats().expired),
+        (after.ended, 0)
+    );
     cache.validate();
 }
 
@@ -128,7 +149,10 @@ fn the_limit_of_a_user_excludes_sessions_ended_by_end_all() {
     signed_in(&cache, b"", "ada");
     signed_in(&cache, b"", "ada");
     let third = create(&cache, b"");
-    assert_eq!(cache.sign_in(&third.id, "ada").err(), Some(Error::TooManySessions));
+    assert_eq!(
+        cache.sign_in(&third.id, "ada").err(),
+        Some(Error::TooManySessions)
+    );
     cache.end_all();
     assert_eq!(cache.sign_in(&third.id, "ada").err(), Some(Error::Gone));
     signed_in(&cache, b"", "ada");
@@ -141,7 +165,11 @@ fn the_limit_of_a_user_excludes_sessions_ended_by_end_all() {
 #[test]
 fn an_alias_opens_no_session_after_end_all() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).events(100).end_reused(true).build().unwrap();
+    let cache = builder(&clock)
+        .events(100)
+        .end_reused(true)
+        .build()
+        .unwrap();
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, MINUTE).unwrap();
     cache.end_all();
@@ -152,7 +180,9 @@ fn an_alias_opens_no_session_after_end_all() {
     }
     clock.advance(MINUTE);
     assert!(!opens(&cache, &old.token));
-    let whats: Vec<_> = std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect();
+    let whats: Vec<_> = std::iter::from_fn(|| cache.next_event())
+        .map(|event| event.kind)
+        .collect();
     assert!(!whats.contains(&sessile::EventKind::Reused), "{whats:?}");
     cache.validate();
 }
@@ -178,7 +208,11 @@ fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     }
     assert_eq!(visited, 1_000);
     assert_eq!(cache.count(MARK), 0);
-    assert_eq!((cache.len(), cache.stats().sessions.aliases), (0, 500), "old ids are left");
+    assert_eq!(
+        (cache.len(), cache.stats().sessions.aliases),
+        (0, 500),
+        "old ids are left"
+    );
 }
 
 // TERM-8: docs/security-checklist.md
@@ -199,17 +233,28 @@ fn writes_free_the_memory_without_maintenance() {
 #[test]
 fn a_full_cache_evicts_ended_sessions_first() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(128 << 10)
+        .max_session_size(2 << 10)
+        .build()
+        .unwrap();
     let number = cache.capacity_for(256) / 2;
     create_many(&cache, number, &marked(32));
     cache.end_all();
     let half: Vec<_> = create_many(&cache, number / 4, &[1; 256]);
-    let rotated: Vec<_> = half.iter().map(|made| cache.rotate(&made.id, HOUR).unwrap()).collect();
+    let rotated: Vec<_> = half
+        .iter()
+        .map(|made| cache.rotate(&made.id, HOUR).unwrap())
+        .collect();
     while cache.count(MARK) > 0 {
         create(&cache, &[2; 256]);
         assert_eq!(cache.stats().evicted, EvictionCounts::default());
     }
-    assert!(half.iter().chain(&rotated).all(|made| opens(&cache, &made.token)));
+    assert!(
+        half.iter()
+            .chain(&rotated)
+            .all(|made| opens(&cache, &made.token))
+    );
     cache.validate();
 }
 
@@ -218,7 +263,11 @@ fn a_full_cache_evicts_ended_sessions_first() {
 fn a_cache_full_of_ended_sessions_has_room_for_new_ones() {
     for len in [0, 256] {
         let clock = ManualClock::new();
-        let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+        let cache = builder(&clock)
+            .memory(128 << 10)
+            .max_session_size(2 << 10)
+            .build()
+            .unwrap();
         for n in 0..cache.capacity_for(len) * 2 {
             signed_in(&cache, &marked(len / WORD), &n.to_string());
         }
@@ -281,7 +330,10 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
             }
             let before = std::mem::take(&mut *answered.lock().unwrap());
             cache.end_all();
-            assert!(!before.iter().any(|made| opens(&cache, &made.token)), "round {round}");
+            assert!(
+                !before.iter().any(|made| opens(&cache, &made.token)),
+                "round {round}"
+            );
             let after = create_many(&cache, 10, b"after");
             done.store(true, SeqCst);
             (before, after)
@@ -290,7 +342,11 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
             assert!(!opens(&cache, &made.token));
             assert_eq!(cache.touch(&made.id), Err(Error::Gone));
         }
-        assert!(after.iter().all(|made| data(&cache, &made.id).unwrap() == b"after"));
+        assert!(
+            after
+                .iter()
+                .all(|made| data(&cache, &made.id).unwrap() == b"after")
+        );
         clock.advance(TICK * (round % 2));
         if round % 8 == 0 {
             cache.validate();
@@ -306,8 +362,11 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
 fn an_interrupted_end_all_leaves_every_shard_consistent() {
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
-    let (done, waits, rounds) =
-        (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
+    let (done, waits, rounds) = (
+        AtomicBool::new(false),
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+    );
     let end_all = || {
         while !done.load(SeqCst) {
             let before = rounds.load(SeqCst);
@@ -368,7 +427,9 @@ fn renewing_the_lifetime_after_end_all_does_not_exceed_it() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
     let made = create(&cache, b"data");
-    cache.set_timeouts(&made.id, made.version, lifetime(MINUTE)).unwrap();
+    cache
+        .set_timeouts(&made.id, made.version, lifetime(MINUTE))
+        .unwrap();
     clock.advance(MINUTE);
     assert!(!opens(&cache, &made.token));
 }

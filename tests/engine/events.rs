@@ -32,7 +32,9 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
 
 /// What the one event is, and of whom.
 fn only(cache: &SessionCache) -> Event {
-    let [event] = drain(cache)[..] else { panic!("one event") };
+    let [event] = drain(cache)[..] else {
+        panic!("one event")
+    };
     event
 }
 
@@ -53,19 +55,29 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
     let first = create(&cache, b"data");
     let anonymous = handle(&cache, &first);
     let event = only(&cache);
-    assert_eq!((event.kind, event.handle), (EventKind::Created, Some(anonymous)));
+    assert_eq!(
+        (event.kind, event.handle),
+        (EventKind::Created, Some(anonymous))
+    );
     assert_eq!((event.user(), event.at()), (None, MINUTE));
 
     clock.advance(SECOND);
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let event = only(&cache);
-    assert_eq!((event.kind, event.handle), (EventKind::Rotated, Some(anonymous)), "the same name");
+    assert_eq!(
+        (event.kind, event.handle),
+        (EventKind::Rotated, Some(anonymous)),
+        "the same name"
+    );
     assert_eq!(event.at(), MINUTE + SECOND);
 
     let third = sign_in(&cache, &second.id, "ada");
     let named = handle(&cache, &third);
     let event = only(&cache);
-    assert_eq!((event.kind, event.handle), (EventKind::SignedIn, Some(named)));
+    assert_eq!(
+        (event.kind, event.handle),
+        (EventKind::SignedIn, Some(named))
+    );
     assert!(named != anonymous && event.user().is_some() && event.user() == user(&cache, &third));
 
     assert_eq!(
@@ -76,7 +88,10 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
         cache.end_if_unchanged(&third.id, crate::support::later(third.version, 1)),
         Err(Error::Conflict)
     );
-    let whats: Vec<_> = drain(&cache).iter().map(|event| (event.kind, event.handle)).collect();
+    let whats: Vec<_> = drain(&cache)
+        .iter()
+        .map(|event| (event.kind, event.handle))
+        .collect();
     assert_eq!(whats, [(EventKind::Conflict, Some(named)); 2]);
 
     assert!(!opens(&cache, &first.token));
@@ -85,9 +100,15 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 
     assert!(cache.end(&third.id));
     let event = only(&cache);
-    assert_eq!((event.kind, event.handle), (EventKind::Ended(EndReason::Requested), Some(named)));
+    assert_eq!(
+        (event.kind, event.handle),
+        (EventKind::Ended(EndReason::Requested), Some(named))
+    );
     assert!(!cache.end(&third.id) && !opens(&cache, &first.token));
-    assert!(drain(&cache).is_empty(), "nothing happens to what is not there");
+    assert!(
+        drain(&cache).is_empty(),
+        "nothing happens to what is not there"
+    );
     assert_eq!(cache.stats().events_dropped, 0);
 }
 
@@ -112,14 +133,26 @@ fn internal_changes_emit_no_event() {
 #[test]
 fn an_end_event_has_its_reason() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).events(100).max_sessions_per_user(2).build().unwrap();
+    let cache = builder(&clock)
+        .events(100)
+        .max_sessions_per_user(2)
+        .build()
+        .unwrap();
     type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
-        (EndReason::Requested, &|made| assert!(cache.end_by_token(made.token.as_str().as_bytes()))),
-        (EndReason::Requested, &|made| cache.end_if_unchanged(&made.id, made.version).unwrap()),
-        (EndReason::UserRevoked, &|_| assert_eq!(cache.end_user_sessions("ada", None), 1)),
-        (EndReason::UserRevoked, &|made| assert!(cache.end_by_handle(&handle(&cache, made)))),
+        (EndReason::Requested, &|made| {
+            assert!(cache.end_by_token(made.token.as_str().as_bytes()))
+        }),
+        (EndReason::Requested, &|made| {
+            cache.end_if_unchanged(&made.id, made.version).unwrap()
+        }),
+        (EndReason::UserRevoked, &|_| {
+            assert_eq!(cache.end_user_sessions("ada", None), 1)
+        }),
+        (EndReason::UserRevoked, &|made| {
+            assert!(cache.end_by_handle(&handle(&cache, made)))
+        }),
     ];
     for (why, end) in ends {
         let made = signed_in(&cache, b"data", "ada");
@@ -127,7 +160,10 @@ fn an_end_event_has_its_reason() {
         drain(&cache);
         end(&made);
         let event = only(&cache);
-        assert_eq!((event.kind, event.handle), (EventKind::Ended(why), Some(handle)));
+        assert_eq!(
+            (event.kind, event.handle),
+            (EventKind::Ended(why), Some(handle))
+        );
         assert_eq!(event.user(), handle.user());
     }
     // The end of the stalest comes before the sign-in that it makes room for.
@@ -140,13 +176,20 @@ fn an_end_event_has_its_reason() {
     let whats: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
     assert_eq!(
         whats,
-        [EventKind::Created, EventKind::Ended(EndReason::SessionLimit), EventKind::SignedIn]
+        [
+            EventKind::Created,
+            EventKind::Ended(EndReason::SessionLimit),
+            EventKind::SignedIn
+        ]
     );
     assert!(!cache.end_by_handle(&handle));
 
     cache.end_all();
     let event = only(&cache);
-    assert_eq!((event.kind, event.handle), (EventKind::Ended(EndReason::Global), None));
+    assert_eq!(
+        (event.kind, event.handle),
+        (EventKind::Ended(EndReason::Global), None)
+    );
     assert_eq!((event.user(), event.at()), (None, HOUR / 4));
     cache.maintain(usize::MAX);
     assert!(drain(&cache).is_empty(), "they were told of at once");
@@ -164,7 +207,10 @@ fn a_sign_in_that_fails_emits_no_event() {
     signed_in(&cache, b"", "ada");
     let guest = create(&cache, b"");
     drain(&cache);
-    assert_eq!(cache.sign_in(&guest.id, "ada").err(), Some(Error::TooManySessions));
+    assert_eq!(
+        cache.sign_in(&guest.id, "ada").err(),
+        Some(Error::TooManySessions)
+    );
     assert_eq!(cache.sign_in(&guest.id, "").err(), Some(Error::EmptyUser));
     assert!(drain(&cache).is_empty());
 }
@@ -174,18 +220,33 @@ fn a_sign_in_that_fails_emits_no_event() {
 fn an_expiry_emits_one_event_whichever_call_finds_it() {
     let clock = ManualClock::new();
     let cache = watched(&clock, 100);
-    let all: Vec<_> = (0..3).map(|n| signed_in(&cache, b"data", &format!("user {n}"))).collect();
-    let handles: BTreeSet<_> = all.iter().map(|made| handle(&cache, made).to_string()).collect();
+    let all: Vec<_> = (0..3)
+        .map(|n| signed_in(&cache, b"data", &format!("user {n}")))
+        .collect();
+    let handles: BTreeSet<_> = all
+        .iter()
+        .map(|made| handle(&cache, made).to_string())
+        .collect();
     clock.advance(HOUR);
     drain(&cache);
-    assert!(!all.iter().any(|made| opens(&cache, &made.token)), "a read gives nothing back");
+    assert!(
+        !all.iter().any(|made| opens(&cache, &made.token)),
+        "a read gives nothing back"
+    );
     assert!(drain(&cache).is_empty());
     assert!(!cache.end(&all[0].id));
     assert_eq!(cache.end_user_sessions("user 1", None), 0);
     cache.maintain(usize::MAX);
     let events = drain(&cache);
-    assert!(events.iter().all(|event| event.kind == EventKind::Expired && event.at() == HOUR));
-    let told: BTreeSet<_> = events.iter().map(|event| event.handle.unwrap().to_string()).collect();
+    assert!(
+        events
+            .iter()
+            .all(|event| event.kind == EventKind::Expired && event.at() == HOUR)
+    );
+    let told: BTreeSet<_> = events
+        .iter()
+        .map(|event| event.handle.unwrap().to_string())
+        .collect();
     assert_eq!((events.len(), told), (3, handles));
 }
 
@@ -193,7 +254,11 @@ fn an_expiry_emits_one_event_whichever_call_finds_it() {
 #[test]
 fn evictions_emit_events() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(4 << 20).events(40_000).build().unwrap();
+    let cache = builder(&clock)
+        .memory(4 << 20)
+        .events(40_000)
+        .build()
+        .unwrap();
     let mut there: BTreeSet<String> = BTreeSet::new();
     for n in 0..cache.capacity_for(256) * 2 {
         let made = create(&cache, &[1; 256]);
@@ -207,7 +272,10 @@ fn evictions_emit_events() {
         match event.kind {
             EventKind::Created => assert!(there.insert(name)),
             EventKind::Evicted => {
-                assert!(there.remove(&name), "of which it was told that it was there");
+                assert!(
+                    there.remove(&name),
+                    "of which it was told that it was there"
+                );
                 evicted += 1;
             }
             EventKind::SignedIn => drop(there.insert(name)),
@@ -215,7 +283,10 @@ fn evictions_emit_events() {
         }
     }
     let counted = cache.stats().evicted;
-    assert_eq!(counted.probation + counted.anonymous + counted.authenticated, evicted);
+    assert_eq!(
+        counted.probation + counted.anonymous + counted.authenticated,
+        evicted
+    );
 }
 
 #[test]
@@ -243,7 +314,12 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
 #[test]
 fn noting_and_taking_events_allocates_nothing() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
+    let cache = builder(&clock)
+        .memory(8 << 20)
+        .shards(8)
+        .events(1_000)
+        .build()
+        .unwrap();
     let run = || {
         let made = cache.create(b"data").unwrap();
         let made = cache.rotate(&made.id, MINUTE).unwrap();
@@ -283,7 +359,10 @@ fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
     for shift in 0..50 {
         let refused = builder(&clock).events(usize::MAX >> shift).build();
         if shift < 44 {
-            let Err(BuildError::Memory { given, min: least, .. }) = refused else {
+            let Err(BuildError::Memory {
+                given, min: least, ..
+            }) = refused
+            else {
                 panic!("{shift}")
             };
             assert!(given == 2 << 20 && least > given, "{shift}");
@@ -291,7 +370,10 @@ fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
     }
     for events in 0..200 {
         let odd = usize::MAX / 64 + events - 100;
-        assert!(matches!(builder(&clock).events(odd).build(), Err(BuildError::Memory { .. })));
+        assert!(matches!(
+            builder(&clock).events(odd).build(),
+            Err(BuildError::Memory { .. })
+        ));
     }
 }
 
@@ -299,19 +381,32 @@ fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
 #[test]
 fn no_event_shows_an_id_a_token_or_a_name() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(8 << 20).shards(8).events(1_000).build().unwrap();
+    let cache = builder(&clock)
+        .memory(8 << 20)
+        .shards(8)
+        .events(1_000)
+        .build()
+        .unwrap();
     let (name, mut secrets) = ("ada@example.org", Vec::new());
     for _ in 0..20 {
         let first = create(&cache, b"data");
         let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
-        let third = cache.sign_in_with(&second.id, name, PLAINLY.label("her phone")).unwrap();
+        let third = cache
+            .sign_in_with(&second.id, name, PLAINLY.label("her phone"))
+            .unwrap();
         assert!(!opens(&cache, &first.token));
         secrets.extend([first, second, third]);
     }
     cache.end_user_sessions(name, None);
     cache.end_all();
-    let text = drain(&cache).iter().map(|event| format!("{event:?}\n")).collect::<String>();
-    assert!(text.contains("SignedIn") && text.contains("Reused"), "{text}");
+    let text = drain(&cache)
+        .iter()
+        .map(|event| format!("{event:?}\n"))
+        .collect::<String>();
+    assert!(
+        text.contains("SignedIn") && text.contains("Reused"),
+        "{text}"
+    );
     for made in secrets {
         let parts = sessile::internals::cookie::Parts::parse(made.token.as_str().as_bytes());
         let parts = parts.unwrap();
@@ -342,7 +437,12 @@ fn no_event_shows_an_id_a_token_or_a_name() {
 fn each_event_is_received_once_and_a_sessions_events_in_order() {
     let rounds = if is_long() { 50_000 } else { 2_000 };
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 16).build().unwrap();
+    let cache = builder(&clock)
+        .memory(16 << 20)
+        .shards(8)
+        .events(1 << 16)
+        .build()
+        .unwrap();
     let (done, taken) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -381,7 +481,10 @@ fn each_event_is_received_once_and_a_sessions_events_in_order() {
     assert_eq!(taken.len() as u64 + stats.events_dropped, happened);
     let mut counts = BTreeMap::new();
     for event in &taken {
-        let name = (event.handle.unwrap().to_string(), format!("{:?}", event.kind));
+        let name = (
+            event.handle.unwrap().to_string(),
+            format!("{:?}", event.kind),
+        );
         *counts.entry(name).or_insert(0) += 1;
     }
     assert!(counts.values().all(|&count| count == 1));
@@ -391,7 +494,12 @@ fn each_event_is_received_once_and_a_sessions_events_in_order() {
 #[test]
 fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(16 << 20).shards(8).events(1 << 18).build().unwrap();
+    let cache = builder(&clock)
+        .memory(16 << 20)
+        .shards(8)
+        .events(1 << 18)
+        .build()
+        .unwrap();
     let rounds = if is_long() { 5_000 } else { 300 };
     for round in 0..rounds {
         let made = create(&cache, b"data");

@@ -33,12 +33,15 @@ fn create_and_come_back(cache: &SessionCache) {
 fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anonymous_one() {
     let (cache, clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
-    let users: Vec<_> =
-        (0..capacity / 5).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let users: Vec<_> = (0..capacity / 5)
+        .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
+        .collect();
     // Aliases outlive the short ones, whose idle timeout they would have.
     clock.advance(MINUTE);
     for n in 0..capacity / 4 {
-        cache.create_with(&filler(n, LEN), having(idle(MINUTE))).unwrap();
+        cache
+            .create_with(&filler(n, LEN), having(idle(MINUTE)))
+            .unwrap();
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
     assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
@@ -46,7 +49,10 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
         create(&cache, &[4; LEN]);
         assert!(cache.len() <= capacity);
     }
-    assert!(cache.stats().evicted.aliases > 0, "room was made by aliases first");
+    assert!(
+        cache.stats().evicted.aliases > 0,
+        "room was made by aliases first"
+    );
     clock.advance(MINUTE);
     let mut last = cache.stats();
     let mut seen = Vec::new();
@@ -80,7 +86,10 @@ fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
         new.anonymous > old.anonymous,
         new.authenticated > old.authenticated,
     ];
-    assert!(went.iter().filter(|each| **each).count() <= 2, "{old:?} {new:?}");
+    assert!(
+        went.iter().filter(|each| **each).count() <= 2,
+        "{old:?} {new:?}"
+    );
     went.iter().rposition(|each| *each).map(|class| class as u8)
 }
 
@@ -89,8 +98,9 @@ fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
 fn robots_evict_neither_users_nor_returning_visitors() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
-    let users: Vec<_> =
-        (0..capacity / 4).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let users: Vec<_> = (0..capacity / 4)
+        .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
+        .collect();
     let visitors = create_many(&cache, capacity / 3, &[3; LEN]);
     assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
     create_many(&cache, capacity * 20, &[4; LEN]);
@@ -106,8 +116,9 @@ fn robots_evict_neither_users_nor_returning_visitors() {
 fn robots_that_replay_their_cookie_evict_no_user() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
-    let users: Vec<_> =
-        (0..capacity / 2).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let users: Vec<_> = (0..capacity / 2)
+        .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
+        .collect();
     for _ in 0..capacity * 10 {
         let made = create(&cache, &[4; LEN]);
         (0..4).for_each(|_| assert!(opens(&cache, &made.token)));
@@ -129,7 +140,9 @@ fn of_those_that_came_back_the_ones_used_least_go_first() {
     // Fewer newcomers than there are sessions that were used once.
     (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
     let left = |of: &[(usize, &IssuedSession)]| {
-        of.iter().filter(|(_, made)| data(&cache, &made.id).is_some()).count()
+        of.iter()
+            .filter(|(_, made)| data(&cache, &made.id).is_some())
+            .count()
     };
     assert_eq!(left(&often), often.len());
     assert!(left(&once) < once.len() / 2);
@@ -140,7 +153,10 @@ fn users_go_for_users_only_and_the_oldest_first() {
     let (cache, _clock) = small_cache();
     let users = fill_with_users(&cache, LEN);
     let before = cache.stats();
-    assert_eq!((before.sessions.probation, before.sessions.anonymous), (0, 0));
+    assert_eq!(
+        (before.sessions.probation, before.sessions.anonymous),
+        (0, 0)
+    );
     assert!(cache.end(&users[0].id));
     let mut late = signed_in(&cache, &[5; LEN], "late");
     while cache.stats().evicted.authenticated == before.evicted.authenticated {
@@ -151,7 +167,10 @@ fn users_go_for_users_only_and_the_oldest_first() {
     assert_eq!(after.evicted.probation, before.evicted.probation);
     assert!(opens(&cache, &late.token), "the newcomer is in");
     let gone = (after.evicted.authenticated - before.evicted.authenticated) as usize;
-    let left: Vec<_> = users[1..].iter().map(|made| opens(&cache, &made.token)).collect();
+    let left: Vec<_> = users[1..]
+        .iter()
+        .map(|made| opens(&cache, &made.token))
+        .collect();
     assert!(left.is_sorted(), "the oldest went");
     assert_eq!(left.iter().filter(|is_left| !**is_left).count(), gone);
     cache.validate();
@@ -175,7 +194,9 @@ fn counted(cache: &SessionCache) -> (usize, Stats) {
 fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_changes() {
     for shards in [1, 2] {
         let clock = ManualClock::new();
-        let cache = small(&clock).memory((128 << 10) * usize::from(shards)).shards(shards);
+        let cache = small(&clock)
+            .memory((128 << 10) * usize::from(shards))
+            .shards(shards);
         let cache = cache.build().unwrap();
         let users = fill_with_users(&cache, LEN);
         assert_eq!(users.len(), cache.len());
@@ -201,7 +222,10 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
     let guest = create(&cache, &[7; 8]);
     all[0] = guest;
     let (kept, before) = (picture(&cache, &all), counted(&cache));
-    assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
+    assert_eq!(
+        cache.save(&guest.id, guest.version, &[8; 2_000]),
+        Err(Error::Full)
+    );
     assert_eq!(counted(&cache), before);
     assert_eq!(picture(&cache, &all), kept);
     cache.validate();
@@ -212,7 +236,10 @@ fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
     // One shard is full of users, by memory or by places in the index.
     for len in [LEN, 0] {
         let clock = ManualClock::new();
-        let cache = small(&clock).memory(256 << 10).shards(2).max_sessions_per_user(None);
+        let cache = small(&clock)
+            .memory(256 << 10)
+            .shards(2)
+            .max_sessions_per_user(None);
         let cache = cache.build().unwrap();
         while cache.stats().evicted.authenticated == 0 {
             signed_in(&cache, &filler(1, len), "alice");
@@ -242,7 +269,10 @@ fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
     let (kept, before) = (picture(&cache, &all), counted(&cache));
     assert!(before.1.sessions.anonymous > 2);
     assert_eq!(cache.create(&[8; 2_000]).err(), Some(Error::Full));
-    assert_eq!(cache.save(&guest.id, guest.version, &[8; 2_000]), Err(Error::Full));
+    assert_eq!(
+        cache.save(&guest.id, guest.version, &[8; 2_000]),
+        Err(Error::Full)
+    );
     assert_eq!(counted(&cache), before);
     assert_eq!(picture(&cache, &all), kept);
     cache.validate();
@@ -278,16 +308,26 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
         Err(sessile::BuildError::Memory { min: least, .. }) => least,
         other => panic!("{other:?}"),
     };
-    let cache = builder(&clock).memory(least).max_session_size(4 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(least)
+        .max_session_size(4 << 10)
+        .build()
+        .unwrap();
     let made = create(&cache, &[9; 3 << 10]);
     let before = counted(&cache);
-    assert_eq!(cache.save(&made.id, made.version, &[1; 4 << 10]), Err(Error::Full));
+    assert_eq!(
+        cache.save(&made.id, made.version, &[1; 4 << 10]),
+        Err(Error::Full)
+    );
     assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    assert!(cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(), "it may shrink");
+    assert!(
+        cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(),
+        "it may shrink"
+    );
     cache.validate();
     let largest = create(&cache, &[2; 4 << 10]);
     assert_eq!((cache.len(), cache.stats().evicted.anonymous), (1, 1));
@@ -302,9 +342,15 @@ fn what_is_too_large_is_refused_before_anything_goes() {
     let before = counted(&cache);
     let limit = cache.max_session_size();
     for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
-        let refused = Error::TooLarge { given: len, max: limit };
+        let refused = Error::TooLarge {
+            given: len,
+            max: limit,
+        };
         assert_eq!(cache.create(&vec![0; len]).err(), Some(refused));
-        assert_eq!(cache.save(&all[0].id, all[0].version, &vec![0; len]), Err(refused));
+        assert_eq!(
+            cache.save(&all[0].id, all[0].version, &vec![0; len]),
+            Err(refused)
+        );
         let text = refused.to_string();
         let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
@@ -351,7 +397,10 @@ fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
         create_and_come_back(&cache);
     }
     clock.advance(HOUR / 2 - MINUTE);
-    assert!(load(&cache, &short[0].id).is_none(), "they have expired, and nobody has looked");
+    assert!(
+        load(&cache, &short[0].id).is_none(),
+        "they have expired, and nobody has looked"
+    );
     create(&cache, &filler(1, 16 << 10));
     assert_eq!(cache.stats().evicted, EvictionCounts::default());
     assert!(cache.stats().expired >= 46, "as many as it takes");

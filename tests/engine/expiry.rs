@@ -13,7 +13,11 @@ use sessile::{ManualClock, SessionCache};
 fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let memory = sessions * 400 + (1 << 20) * usize::from(shards);
-    let cache = builder(&clock).memory(memory).shards(shards).build().unwrap();
+    let cache = builder(&clock)
+        .memory(memory)
+        .shards(shards)
+        .build()
+        .unwrap();
     assert!(cache.capacity_for(0) >= sessions);
     (cache, clock)
 }
@@ -56,7 +60,11 @@ fn writes_alone_free_memory() {
     create_many(&cache, full, &[1; 256]);
     let stats = cache.stats();
     assert_eq!((cache.len(), stats.expired as usize), (full, full));
-    assert_eq!(stats.evicted, Default::default(), "no one that was live had to go");
+    assert_eq!(
+        stats.evicted,
+        Default::default(),
+        "no one that was live had to go"
+    );
 }
 
 // TIME-5: docs/security-checklist.md
@@ -112,7 +120,9 @@ fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
 fn a_rescheduled_session_delays_no_other_in_its_slot() {
     let (cache, clock) = cache();
     for ticks in [90, 70] {
-        cache.create_with(b"in one slot of 64 ticks", having(idle(TICK * ticks))).unwrap();
+        cache
+            .create_with(b"in one slot of 64 ticks", having(idle(TICK * ticks)))
+            .unwrap();
     }
     clock.advance(TICK * 64);
     cache.maintain(1);
@@ -158,7 +168,10 @@ fn a_touched_session_is_visited_again_and_kept() {
         clock.advance(MINUTE * 29);
         assert!(opens(&cache, &made.token));
         let done = cache.maintain(100);
-        assert!((done.expired, done.visited) <= (0, 8), "once a level and some: {done:?}");
+        assert!(
+            (done.expired, done.visited) <= (0, 8),
+            "once a level and some: {done:?}"
+        );
         assert_eq!(cache.len(), 1);
     }
     clock.advance(MINUTE * 30);
@@ -172,8 +185,14 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();
         let made = [(); 3].map(|()| create(&cache, b"data"));
-        assert!(cache.set_timeouts(&made[0].id, made[0].version, deadlines).is_ok());
-        cache.sign_in_with(&made[1].id, "alice", PLAINLY.timeouts(deadlines)).unwrap();
+        assert!(
+            cache
+                .set_timeouts(&made[0].id, made[0].version, deadlines)
+                .is_ok()
+        );
+        cache
+            .sign_in_with(&made[1].id, "alice", PLAINLY.timeouts(deadlines))
+            .unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
         assert_eq!(cache.maintain(100).expired, 0);
@@ -190,7 +209,11 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
 fn a_lengthened_deadline_keeps_the_session() {
     let (cache, clock) = cache();
     let made = cache.create_with(b"data", having(idle(MINUTE))).unwrap();
-    assert!(cache.set_timeouts(&made.id, made.version, idle(MINUTE * 5)).is_ok());
+    assert!(
+        cache
+            .set_timeouts(&made.id, made.version, idle(MINUTE * 5))
+            .is_ok()
+    );
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &made.token));
@@ -198,9 +221,16 @@ fn a_lengthened_deadline_keeps_the_session() {
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
     assert!(opens(&cache, &longer.token), "its own timeout went with it");
-    assert!(cache.set_timeouts(&longer.id, longer.version, PLAIN).is_ok());
+    assert!(
+        cache
+            .set_timeouts(&longer.id, longer.version, PLAIN)
+            .is_ok()
+    );
     clock.advance(MINUTE * 5);
-    assert!(!opens(&cache, &longer.token), "what is not given is left as it is");
+    assert!(
+        !opens(&cache, &longer.token),
+        "what is not given is left as it is"
+    );
 }
 
 #[cfg(target_os = "linux")]

@@ -15,7 +15,10 @@ fn cache_for(sessions: usize) -> SessionCache {
     let clock = ManualClock::new();
     let settings = builder(&clock).max_session_size(LEN).lifetime(HOUR * 1_000);
     let settings = settings.idle_timeout(HOUR * 1_000);
-    exactly(sessions, LEN, |memory| settings.clone().memory(memory).build().ok()).unwrap()
+    exactly(sessions, LEN, |memory| {
+        settings.clone().memory(memory).build().ok()
+    })
+    .unwrap()
 }
 
 /// The share of hits, with the number of sessions alive watched over.
@@ -28,12 +31,18 @@ fn replay(replay: &Replay) -> f64 {
             let id = create(&cache, &[7; LEN]).id;
             assert!(cache.len() <= replay.sessions, "never more than may be");
             let is_full = cache.stats().evicted != EvictionCounts::default();
-            assert!(!is_full || cache.len() == replay.sessions, "nor fewer, once it is full");
+            assert!(
+                !is_full || cache.len() == replay.sessions,
+                "nor fewer, once it is full"
+            );
             id
         },
     );
     let stats = cache.stats();
-    assert!(stats.evicted.probation > 0 && stats.evicted.anonymous > 0, "both queues were needed");
+    assert!(
+        stats.evicted.probation > 0 && stats.evicted.anonymous > 0,
+        "both queues were needed"
+    );
     assert_eq!((stats.expired, stats.full), (0, 0));
     cache.validate();
     found
@@ -43,11 +52,18 @@ fn replay(replay: &Replay) -> f64 {
 fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
     let mut missed = Vec::new();
     for each in &REPLAYS {
-        let Replay { trace, sessions, least, .. } = *each;
+        let Replay {
+            trace,
+            sessions,
+            least,
+            ..
+        } = *each;
         let found = replay(each);
         println!("{trace} @ {sessions}: {found:.4}, at least {least}");
         if found < least {
-            missed.push(format!("{trace} @ {sessions}: {found:.4} of at least {least}"));
+            missed.push(format!(
+                "{trace} @ {sessions}: {found:.4} of at least {least}"
+            ));
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
@@ -58,8 +74,14 @@ fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
     for sessions in REPLAYS.map(|replay| replay.sessions) {
         let cache = cache_for(sessions);
         create_many(&cache, sessions, &[7; LEN]);
-        assert_eq!((cache.len(), cache.stats().evicted), (sessions, EvictionCounts::default()));
+        assert_eq!(
+            (cache.len(), cache.stats().evicted),
+            (sessions, EvictionCounts::default())
+        );
         create(&cache, &[7; LEN]);
-        assert_eq!((cache.len(), cache.stats().evicted.probation), (sessions, 1));
+        assert_eq!(
+            (cache.len(), cache.stats().evicted.probation),
+            (sessions, 1)
+        );
     }
 }

@@ -41,7 +41,11 @@ fn interrupt_with(act: impl FnOnce() + 'static) {
 }
 
 fn interruptible(clock: &ManualClock) -> SessionCacheBuilder {
-    builder(clock).memory(8 << 20).shards(4).events(10_000).entropy(interrupted)
+    builder(clock)
+        .memory(8 << 20)
+        .shards(4)
+        .events(10_000)
+        .entropy(interrupted)
 }
 
 fn drain(cache: &SessionCache) -> Vec<Event> {
@@ -53,7 +57,10 @@ fn assert_balanced(cache: &SessionCache) {
     let stats = cache.stats();
     let evicted = stats.evicted;
     let evicted = evicted.probation + evicted.anonymous + evicted.authenticated;
-    assert_eq!(stats.created, cache.len() as u64 + stats.ended + stats.expired + evicted);
+    assert_eq!(
+        stats.created,
+        cache.len() as u64 + stats.ended + stats.expired + evicted
+    );
 }
 
 /// The sessions that the events leave alive.
@@ -70,7 +77,11 @@ fn survivors(events: &[Event]) -> usize {
             _ => {}
         }
     }
-    let is_after = |event: &&Event| cutoffs.iter().all(|cutoff| event.created() >= Some(*cutoff));
+    let is_after = |event: &&Event| {
+        cutoffs
+            .iter()
+            .all(|cutoff| event.created() >= Some(*cutoff))
+    };
     alive.iter().filter(is_after).count()
 }
 
@@ -109,7 +120,11 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
     }
     let events = drain(&cache);
     assert_eq!(survivors(&events), cache.len());
-    assert!(events.iter().all(|event| event.cutoff().is_some() == event.handle.is_none()));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.cutoff().is_some() == event.handle.is_none())
+    );
     assert_balanced(&cache);
 }
 
@@ -139,12 +154,17 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         |cache, id| cache.sign_in(id, "ada").err(),
     ];
     for verb in verbs {
-        let made = cache.create_with(b"data", NEW.timeouts(idle(MINUTE))).unwrap();
+        let made = cache
+            .create_with(b"data", NEW.timeouts(idle(MINUTE)))
+            .unwrap();
         clock.advance(MINUTE - SECOND);
         let (reader, time) = (cache.clone(), clock.clone());
         interrupt_with(move || {
             time.advance(2 * SECOND);
-            assert!(reader.load(&made.id, &mut BytesMut::new()).is_none(), "it has expired");
+            assert!(
+                reader.load(&made.id, &mut BytesMut::new()).is_none(),
+                "it has expired"
+            );
         });
         assert_eq!(verb(&cache, &made.id), Some(Error::Gone));
         assert!(load(&cache, &made.id).is_none());
@@ -161,7 +181,10 @@ fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
     let made = create(&cache, b"data");
     let other = cache.clone();
     interrupt_with(move || assert!(other.end(&made.id)));
-    assert_eq!(cache.rotate(&made.id, Duration::ZERO).err(), Some(Error::Gone));
+    assert_eq!(
+        cache.rotate(&made.id, Duration::ZERO).err(),
+        Some(Error::Gone)
+    );
     assert!(cache.is_empty());
 }
 
@@ -169,7 +192,11 @@ fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
 fn a_token_is_rejected_only_if_keys_were_replaced_since_its_verb_began() {
     let clock = ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(4).build().unwrap();
-    let (begun, done, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let (begun, done, is_over) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicBool::new(false),
+    );
     thread::scope(|scope| {
         scope.spawn(|| {
             for turn in 0..20_000 {
@@ -196,7 +223,10 @@ fn a_token_is_rejected_only_if_keys_were_replaced_since_its_verb_began() {
             // Keys that are replaced just before the verb returns cannot be told from those just after it. That the
             // verb signs again is tested inside the crate, where it can be interrupted.
             let is_open = opens(&cache, &made.token);
-            assert!(is_open || begun.load(SeqCst) > number, "no keys were replaced since");
+            assert!(
+                is_open || begun.load(SeqCst) > number,
+                "no keys were replaced since"
+            );
         }
     });
     cache.validate();
@@ -222,12 +252,18 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
             }
         }
         for (first, second) in old.iter().rev().take(20) {
-            assert!(!opens(&cache, &first.token) && !opens(&cache, &second.token), "turn {turn}");
+            assert!(
+                !opens(&cache, &first.token) && !opens(&cache, &second.token),
+                "turn {turn}"
+            );
         }
         clock.advance(HOUR);
     }
     let hours = kept_for.as_secs() as usize / 3_600 + 2;
-    assert!(rejected < 1_000 * hours / 256 * 2, "{rejected} of a thousand");
+    assert!(
+        rejected < 1_000 * hours / 256 * 2,
+        "{rejected} of a thousand"
+    );
     assert_eq!(cache.stats().rejected.reused, 0);
 }
 
@@ -236,29 +272,53 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
     let clock = ManualClock::new();
     let hundred = 100 * HOUR;
     let settings = builder(&clock).memory(8 << 20).shards(4);
-    let cache = settings.idle_timeout(hundred).lifetime(hundred).build().unwrap();
-    for label in ["", "a label of some words", "of the longest that there are: it has 48 bytes, "] {
+    let cache = settings
+        .idle_timeout(hundred)
+        .lifetime(hundred)
+        .build()
+        .unwrap();
+    for label in [
+        "",
+        "a label of some words",
+        "of the longest that there are: it has 48 bytes, ",
+    ] {
         let made = create(&cache, b"data");
         clock.advance(90 * HOUR);
-        let renewed = cache.sign_in_with(&made.id, "ada", PLAINLY.renew_lifetime(true)).unwrap();
+        let renewed = cache
+            .sign_in_with(&made.id, "ada", PLAINLY.renew_lifetime(true))
+            .unwrap();
         clock.advance(20 * HOUR);
-        let stepped = cache.sign_in_with(&renewed.id, "ada", PLAINLY.label(label)).unwrap();
-        cache.set_timeouts(&stepped.id, stepped.version, PLAIN.lifetime(hundred)).unwrap();
+        let stepped = cache
+            .sign_in_with(&renewed.id, "ada", PLAINLY.label(label))
+            .unwrap();
+        cache
+            .set_timeouts(&stepped.id, stepped.version, PLAIN.lifetime(hundred))
+            .unwrap();
         let (record, data) =
             load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
         assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
         // What was kept beside it is where it was, through a save that moves the session, and a rotation.
-        let version = cache.save(&stepped.id, record.version, &[7; 3_000]).unwrap();
+        let version = cache
+            .save(&stepped.id, record.version, &[7; 3_000])
+            .unwrap();
         let version = cache.save(&stepped.id, version, b"less").unwrap();
         let rotated = cache.rotate(&stepped.id, Duration::ZERO).unwrap();
-        let version = cache.set_timeouts(&rotated.id, version, PLAIN.lifetime(50 * HOUR)).unwrap();
+        let version = cache
+            .set_timeouts(&rotated.id, version, PLAIN.lifetime(50 * HOUR))
+            .unwrap();
         let (record, data) = load(&cache, &rotated.id).unwrap();
         assert_eq!((record.expires_in(), &data[..]), (30 * HOUR, &b"less"[..]));
         assert_eq!(record.version, version);
         assert_eq!(cache.user_sessions("ada")[0].label, label);
         let again = sign_in(&cache, &rotated.id, "ada");
-        cache.set_timeouts(&again.id, again.version, PLAIN.lifetime_from_now(hundred)).unwrap();
-        assert_eq!(load(&cache, &again.id).unwrap().0.expires_in(), 80 * HOUR, "the cap stays");
+        cache
+            .set_timeouts(&again.id, again.version, PLAIN.lifetime_from_now(hundred))
+            .unwrap();
+        assert_eq!(
+            load(&cache, &again.id).unwrap().0.expires_in(),
+            80 * HOUR,
+            "the cap stays"
+        );
         cache.validate();
         assert!(cache.end(&again.id));
     }

@@ -21,7 +21,11 @@ fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str
     assert!(cache.rotate(&rotated.id, Duration::ZERO).is_ok());
     sign_in(cache, &signed_in.id, "alice");
     clock.advance(SECOND);
-    assert!(cache.set_timeouts(&cut.id, cut.version, lifetime(SECOND)).is_ok());
+    assert!(
+        cache
+            .set_timeouts(&cut.id, cut.version, lifetime(SECOND))
+            .is_ok()
+    );
     vec![
         ("never was", elsewhere),
         ("ended", ended),
@@ -38,9 +42,12 @@ fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str
 fn no_operation_restores_an_ended_session() {
     let (cache, clock) = cache();
     for (how, issued) in gone(&cache, &clock) {
-        for version in
-            [issued.version, later(issued.version, 1), Version::new(0), Version::new(u32::MAX)]
-        {
+        for version in [
+            issued.version,
+            later(issued.version, 1),
+            Version::new(0),
+            Version::new(u32::MAX),
+        ] {
             assert_gone(&cache, &issued.id, version);
         }
         assert!(!opens(&cache, &issued.token), "{how}");
@@ -78,8 +85,9 @@ fn an_expired_session_is_gone_before_and_after_its_memory_is_freed() {
 #[test]
 fn reading_an_absent_session_stores_nothing() {
     let (cache, _clock) = cache();
-    let elsewhere =
-        builder(&sessile::ManualClock::new()).keys(KeyRing::generate().unwrap()).build();
+    let elsewhere = builder(&sessile::ManualClock::new())
+        .keys(KeyRing::generate().unwrap())
+        .build();
     let elsewhere = elsewhere.unwrap();
     let forged = create(&elsewhere, b"forged");
     let unknown = create(&crate::support::cache().0, b"unknown");
@@ -93,7 +101,11 @@ fn reading_an_absent_session_stores_nothing() {
     ];
     let rounds = 2_000;
     for _ in 0..rounds {
-        assert!(requests.iter().all(|request| open(&cache, &[request]).is_none()));
+        assert!(
+            requests
+                .iter()
+                .all(|request| open(&cache, &[request]).is_none())
+        );
         assert!(open(&cache, &[]).is_none());
         assert!(load(&cache, &unknown.id).is_none());
     }
@@ -101,7 +113,10 @@ fn reading_an_absent_session_stores_nothing() {
     assert_eq!((cache.len(), stats.created, stats.memory.used), (0, 0, 0));
     assert_eq!((stats.hits, stats.misses), (0, rounds * 8));
     let refused = stats.rejected;
-    assert_eq!([refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds), [2, 1, 2]);
+    assert_eq!(
+        [refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds),
+        [2, 1, 2]
+    );
 }
 
 // LIFE-5: docs/security-checklist.md
@@ -111,7 +126,12 @@ fn a_save_with_an_old_version_stores_nothing() {
     let made = create(&cache, b"first");
     let second = cache.save(&made.id, made.version, b"second").unwrap();
     assert_ne!(second, made.version);
-    for old in [made.version, Version::new(0), later(second, 1), Version::new(u32::MAX)] {
+    for old in [
+        made.version,
+        Version::new(0),
+        later(second, 1),
+        Version::new(u32::MAX),
+    ] {
         assert_eq!(cache.save(&made.id, old, b"too late"), Err(Error::Conflict));
     }
     let (record, data) = load(&cache, &made.id).unwrap();
@@ -125,11 +145,19 @@ fn set_timeouts_raises_the_version_and_conflicts_on_an_old_one() {
     let made = create(&cache, b"data");
     let before = load(&cache, &made.id).unwrap().0.expires_in();
     let stale = later(made.version, 1);
-    assert_eq!(cache.set_timeouts(&made.id, stale, idle(SECOND)), Err(Error::Conflict));
+    assert_eq!(
+        cache.set_timeouts(&made.id, stale, idle(SECOND)),
+        Err(Error::Conflict)
+    );
     assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), before);
-    let next = cache.set_timeouts(&made.id, made.version, idle(MINUTE)).unwrap();
+    let next = cache
+        .set_timeouts(&made.id, made.version, idle(MINUTE))
+        .unwrap();
     assert_eq!(next, later(made.version, 1));
-    assert_eq!(cache.save(&made.id, made.version, b"late"), Err(Error::Conflict));
+    assert_eq!(
+        cache.save(&made.id, made.version, b"late"),
+        Err(Error::Conflict)
+    );
     assert_eq!(cache.save(&made.id, next, b"more"), Ok(later(next, 1)));
     assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), MINUTE);
     assert_eq!(cache.stats().conflicts, 2);
@@ -146,7 +174,10 @@ fn versions_go_on_through_rotation_and_sign_in() {
     let signed_in = sign_in(&cache, &rotated.id, "alice");
     assert_eq!(signed_in.version, version);
     let next = cache.save(&signed_in.id, version, b"three").unwrap();
-    assert_eq!(cache.save(&signed_in.id, version, b"four"), Err(Error::Conflict));
+    assert_eq!(
+        cache.save(&signed_in.id, version, b"four"),
+        Err(Error::Conflict)
+    );
     assert_eq!(load(&cache, &signed_in.id).unwrap().0.version, next);
 }
 
@@ -174,7 +205,10 @@ fn no_update_of_two_writers_is_lost() {
         scope.spawn(|| add(0));
         scope.spawn(|| add(1));
     });
-    assert_eq!(data(&cache, &made.id).unwrap(), [EACH.to_le_bytes(); 2].concat());
+    assert_eq!(
+        data(&cache, &made.id).unwrap(),
+        [EACH.to_le_bytes(); 2].concat()
+    );
     assert_eq!(cache.stats().saved, EACH * 2);
 }
 
@@ -256,7 +290,10 @@ fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
     assert_eq!(record.expires_in(), cache.idle_timeout());
     let again = sign_in(&cache, &made.id, "alice");
     let (other, _) = load(&cache, &again.id).unwrap();
-    assert_eq!((other.age(), other.authenticated_for()), (MINUTE * 3, Some(Duration::ZERO)));
+    assert_eq!(
+        (other.age(), other.authenticated_for()),
+        (MINUTE * 3, Some(Duration::ZERO))
+    );
     assert_eq!(other.user, record.user);
     let bob = sign_in(&cache, &again.id, "bob");
     assert_ne!(load(&cache, &bob.id).unwrap().0.user, record.user);
@@ -301,14 +338,23 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
     let next = sign_in(&cache, &made.id, "alice");
     let mut forged = made.token.as_str().as_bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
-    let elsewhere = builder(&sessile::ManualClock::new()).keys(ring(&[2])).build().unwrap();
-    for wrong in
-        [&forged[..], b"", b"not a token", create(&elsewhere, b"").token.as_str().as_bytes()]
-    {
+    let elsewhere = builder(&sessile::ManualClock::new())
+        .keys(ring(&[2]))
+        .build()
+        .unwrap();
+    for wrong in [
+        &forged[..],
+        b"",
+        b"not a token",
+        create(&elsewhere, b"").token.as_str().as_bytes(),
+    ] {
         assert!(!cache.end_by_token(wrong));
     }
     assert!(opens(&cache, &next.token));
-    assert!(cache.end_by_token(made.token.as_str().as_bytes()), "by the old one");
+    assert!(
+        cache.end_by_token(made.token.as_str().as_bytes()),
+        "by the old one"
+    );
     assert!(!opens(&cache, &next.token));
     assert!(!cache.end_by_token(next.token.as_str().as_bytes()));
     assert!(cache.is_empty());
@@ -347,18 +393,26 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
 #[test]
 fn an_old_id_was_forgotten_with_a_lifetime_that_was_renewed_or_extended() {
     let (cache, clock) = cache();
-    let [tab, late] =
-        [(); 2].map(|()| cache.create_with(b"", having(lifetime(2 * SECOND))).unwrap());
+    let [tab, late] = [(); 2].map(|()| {
+        cache
+            .create_with(b"", having(lifetime(2 * SECOND)))
+            .unwrap()
+    });
     clock.advance(SECOND);
     let renewed = PLAINLY.renew_lifetime(true).timeouts(lifetime(HOUR));
     let new = cache.sign_in_with(&tab.id, "alice", renewed).unwrap();
     let other = cache.rotate(&late.id, MINUTE).unwrap();
-    cache.set_timeouts(&other.id, other.version, lifetime(HOUR)).unwrap();
+    cache
+        .set_timeouts(&other.id, other.version, lifetime(HOUR))
+        .unwrap();
     clock.advance(5 * SECOND);
     cache.maintain(usize::MAX);
     assert!(opens(&cache, &new.token) && opens(&cache, &other.token));
     assert!(opens(&cache, &late.token), "within its grace");
     assert!(!opens(&cache, &tab.token));
     assert_eq!(cache.stats().rejected.reused, 1);
-    assert!(cache.end(&tab.id) && !opens(&cache, &new.token), "a sign-out is not lost");
+    assert!(
+        cache.end(&tab.id) && !opens(&cache, &new.token),
+        "a sign-out is not lost"
+    );
 }

@@ -21,7 +21,11 @@ impl Room {
     fn new(random: Random, ended_one_in: usize) -> Self {
         let clock = ManualClock::new();
         let cache = builder(&clock).memory(768 << 10).max_session_size(LARGEST);
-        let mut room = Self { cache: cache.build().unwrap(), random, alive: Vec::new() };
+        let mut room = Self {
+            cache: cache.build().unwrap(),
+            random,
+            alive: Vec::new(),
+        };
         room.fill(3);
         for _ in 0..2 {
             clock.advance(room.cache.idle_timeout() / 2);
@@ -72,8 +76,15 @@ impl Room {
         let mut gone = 0;
         self.alive.retain(|(id, kept, has_user)| {
             let found = data(&self.cache, id);
-            assert!(found.as_ref().is_none_or(|found| found == kept), "what is left is as it was");
-            gone += if found.is_none() { block(kept.len(), *has_user) } else { 0 };
+            assert!(
+                found.as_ref().is_none_or(|found| found == kept),
+                "what is left is as it was"
+            );
+            gone += if found.is_none() {
+                block(kept.len(), *has_user)
+            } else {
+                0
+            };
             found.is_some()
         });
         gone
@@ -99,7 +110,10 @@ impl Room {
         let aliases = (after.aliases - before.aliases) as usize * block(24, false);
         let gone = self.read_all() + aliases;
         let most = block(len, has_user) + largest_block(LARGEST);
-        assert!(gone <= most, "{gone} bytes went for one of {len}, at most {most} may");
+        assert!(
+            gone <= most,
+            "{gone} bytes went for one of {len}, at most {most} may"
+        );
         self.cache.validate();
         self.alive.push((newcomer.id, newcomer_data, has_user));
     }
@@ -120,7 +134,10 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
         }
         let stats = room.cache.stats();
         assert!(stats.evicted.anonymous > 0);
-        assert!(stats.sessions.authenticated > room.alive.len() / 3, "a good part may not go");
+        assert!(
+            stats.sessions.authenticated > room.alive.len() / 3,
+            "a good part may not go"
+        );
         moved += stats.compactions;
         random = room.random;
     }
@@ -130,7 +147,9 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
 /// Small ones go one by one and leave no hole; then it is the turn of one that would be too much.
 #[test]
 fn the_last_to_go_is_counted_before_it_goes() {
-    let cache = builder(&ManualClock::new()).memory(768 << 10).max_session_size(LARGEST);
+    let cache = builder(&ManualClock::new())
+        .memory(768 << 10)
+        .max_session_size(LARGEST);
     let cache = cache.build().unwrap();
     let mut large = None;
     for pair in 0..cache.capacity_for(256) / 2 - 24 {
@@ -162,7 +181,11 @@ fn room_is_found_for_sessions_that_grow() {
             let is_user = step % 2 == 0;
             let len = if step % 3 == 0 { 8 << 10 } else { 12 << 10 };
             let small = room.cache.create(&[1; 200]).unwrap();
-            let small = if is_user { sign_in(&room.cache, &small.id, "alice") } else { small };
+            let small = if is_user {
+                sign_in(&room.cache, &small.id, "alice")
+            } else {
+                small
+            };
             room.read_all();
             room.let_in(len, |cache, data| {
                 cache.save(&small.id, small.version, data).unwrap();
@@ -202,14 +225,18 @@ fn with_holes_enough_nobody_goes() {
 /// A shard full of sessions with users that is left with `free` bytes in small pieces, and their names.
 fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
     let mut random = Random::new();
-    let settings = builder(&ManualClock::new()).memory(8 << 20).max_session_size(LARGEST);
+    let settings = builder(&ManualClock::new())
+        .memory(8 << 20)
+        .max_session_size(LARGEST);
     let cache = settings.build().unwrap();
     let mut all = Vec::new();
     // Until one user's session would go for another's.
     while cache.stats().evicted.authenticated == 0 {
         let data = filler(all.len(), 100 + random.below(1_900));
         let user = format!("user {}", all.len());
-        let Ok(made) = cache.create_with(&data, NEW.user(user.as_str())) else { break };
+        let Ok(made) = cache.create_with(&data, NEW.user(user.as_str())) else {
+            break;
+        };
         all.push(made.id);
     }
     all.retain(|id| cache.touch(id).is_ok());
@@ -234,13 +261,19 @@ fn attempt_until_there_is_room(
     mut users: Vec<SessionId>,
     attempt: impl Fn() -> bool,
 ) {
-    let all: Vec<_> = users.iter().map(|id| (*id, data(cache, id).unwrap())).collect();
+    let all: Vec<_> = users
+        .iter()
+        .map(|id| (*id, data(cache, id).unwrap()))
+        .collect();
     let (mut random, mut refused) = (Random::new(), 0);
     loop {
         let (moved, locks) = (cache.moved_words(), locks_taken());
         let is_in = attempt();
         let (moved, locks) = (cache.moved_words() - moved, locks_taken() - locks);
-        assert!(moved <= MOST_MOVED * locks, "{moved} words were moved under {locks} locks");
+        assert!(
+            moved <= MOST_MOVED * locks,
+            "{moved} words were moved under {locks} locks"
+        );
         if is_in {
             break;
         }
@@ -248,10 +281,16 @@ fn attempt_until_there_is_room(
         refused += 1;
         assert!(cache.end(&users.swap_remove(random.below(users.len()))));
     }
-    assert!(refused > 1 && cache.stats().evicted.authenticated <= 1, "{refused} were refused");
+    assert!(
+        refused > 1 && cache.stats().evicted.authenticated <= 1,
+        "{refused} were refused"
+    );
     cache.validate();
     for (id, kept) in all {
-        assert!(data(cache, &id).is_none_or(|data| data == kept), "nothing was lost");
+        assert!(
+            data(cache, &id).is_none_or(|data| data == kept),
+            "nothing was lost"
+        );
     }
 }
 
@@ -269,8 +308,14 @@ fn a_save_that_grows_an_anonymous_session_moves_no_more_at_once_either() {
     let (cache, users) = crumbs(LARGEST + 1_024);
     let made = cache.create(b"small").unwrap();
     attempt_until_there_is_room(&cache, users, || {
-        let is_in = cache.save(&made.id, made.version, &filler(7, LARGEST)).is_ok();
-        let expected = if is_in { filler(7, LARGEST) } else { b"small".to_vec() };
+        let is_in = cache
+            .save(&made.id, made.version, &filler(7, LARGEST))
+            .is_ok();
+        let expected = if is_in {
+            filler(7, LARGEST)
+        } else {
+            b"small".to_vec()
+        };
         assert_eq!(data(&cache, &made.id).unwrap(), expected);
         is_in
     });

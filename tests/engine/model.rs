@@ -34,7 +34,11 @@ fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, boo
         Just(SessionLimitPolicy::Reject),
         Just(SessionLimitPolicy::EndLeastRecentlyUsed)
     ];
-    (prop::collection::vec(any::<u8>(), 0..most), session_limit_policy, any::<bool>())
+    (
+        prop::collection::vec(any::<u8>(), 0..most),
+        session_limit_policy,
+        any::<bool>(),
+    )
 }
 
 fn run(

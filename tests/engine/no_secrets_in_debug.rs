@@ -25,7 +25,10 @@ struct Printed(Vec<(&'static str, String)>);
 
 impl Printed {
     fn debug(&mut self, whose: &'static str, value: &dyn Debug) {
-        self.0.push((whose, format!("{value:?} {value:#?} {value:02x?} {value:X?}")));
+        self.0.push((
+            whose,
+            format!("{value:?} {value:#?} {value:02x?} {value:X?}"),
+        ));
     }
 
     fn error<E: Debug + Display>(&mut self, whose: &'static str, error: &E) {
@@ -35,7 +38,10 @@ impl Printed {
 
     /// Who printed a piece of a secret.
     fn leak(&self, secrets: &[Vec<u8>]) -> Option<&'static str> {
-        let forms: Vec<_> = secrets.iter().flat_map(|secret| spellings(secret)).collect();
+        let forms: Vec<_> = secrets
+            .iter()
+            .flat_map(|secret| spellings(secret))
+            .collect();
         let leaky = self.0.iter().find(|(_, text)| {
             let text: String = text.chars().filter(|each| !each.is_whitespace()).collect();
             forms.iter().any(|form| text.contains(form))
@@ -49,9 +55,15 @@ fn spellings(secret: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     for bytes in secret.windows(8).step_by(4) {
         let list = format!("{bytes:?}{bytes:02x?}{bytes:X?}").replace(' ', "");
-        all.extend(list.split(['[', ']']).filter(|part| !part.is_empty()).map(str::to_owned));
+        all.extend(
+            list.split(['[', ']'])
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned),
+        );
         let mut hex = String::new();
-        bytes.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+        bytes
+            .iter()
+            .for_each(|byte| write!(hex, "{byte:02x}").unwrap());
         all.extend([hex.to_uppercase(), hex]);
         let word = u64::from_le_bytes(bytes.try_into().unwrap());
         all.extend([format!("{word}"), format!("{word:x}"), format!("{word:X}")]);
@@ -64,9 +76,14 @@ fn spellings(secret: &[u8]) -> Vec<String> {
     for start in 0..3 {
         let text = base64(&secret[start..]);
         let pieces = text.as_bytes().windows(8).step_by(4);
-        let pieces: Vec<_> =
-            pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
-        all.extend(pieces.iter().map(|piece| piece.replace('-', "+").replace('_', "/")));
+        let pieces: Vec<_> = pieces
+            .map(|piece| String::from_utf8(piece.to_vec()).unwrap())
+            .collect();
+        all.extend(
+            pieces
+                .iter()
+                .map(|piece| piece.replace('-', "+").replace('_', "/")),
+        );
         all.extend(pieces);
     }
     all
@@ -76,7 +93,9 @@ fn spellings(secret: &[u8]) -> Vec<String> {
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let digits = bytes.chunks_exact(3).flat_map(|three| {
-        let bits = three.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = three
+            .iter()
+            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
         [18, 12, 6, 0].map(|shift| char::from(ALPHABET[bits >> shift & 63]))
     });
     digits.collect()
@@ -85,14 +104,22 @@ fn base64(bytes: &[u8]) -> String {
 /// Id and tag of a token; what stands before them is no secret.
 fn secrets_of(issued: &IssuedSession) -> [Vec<u8>; 3] {
     let parts = Parts::parse(issued.token.as_str().as_bytes()).unwrap();
-    [parts.id.to_vec(), parts.tag.to_vec(), issued.token.as_str().into()]
+    [
+        parts.id.to_vec(),
+        parts.tag.to_vec(),
+        issued.token.as_str().into(),
+    ]
 }
 
 // ID-7: docs/security-checklist.md
 #[test]
 fn the_search_for_secrets_finds_a_leak() {
     let secret: [u8; 16] = core::array::from_fn(|at| 0x9c ^ (at as u8).wrapping_mul(37));
-    let words = secret.as_chunks().0.iter().map(|half| u64::from_le_bytes(*half));
+    let words = secret
+        .as_chunks()
+        .0
+        .iter()
+        .map(|half| u64::from_le_bytes(*half));
     let leaks: [Box<dyn Debug>; 6] = [
         Box::new(secret),
         Box::new(Some(words.collect::<Vec<_>>())),
@@ -144,25 +171,46 @@ fn types_show_no_id_no_token_and_no_key() {
 #[test]
 fn errors_of_verbs_show_no_id_and_no_token() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(128 << 10)
+        .max_session_size(2 << 10)
+        .build()
+        .unwrap();
     let made = create(&cache, b"data");
     let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
     let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
     let mut printed = Printed::default();
     for gone in [&made, &expired] {
-        printed.error("save", &cache.save(&gone.id, gone.version, b"x").unwrap_err());
+        printed.error(
+            "save",
+            &cache.save(&gone.id, gone.version, b"x").unwrap_err(),
+        );
         printed.error("touch", &cache.touch(&gone.id).unwrap_err());
-        printed
-            .error("set_timeouts", &cache.set_timeouts(&gone.id, gone.version, PLAIN).unwrap_err());
-        printed.error("rotate", &cache.rotate(&gone.id, Duration::ZERO).unwrap_err());
+        printed.error(
+            "set_timeouts",
+            &cache
+                .set_timeouts(&gone.id, gone.version, PLAIN)
+                .unwrap_err(),
+        );
+        printed.error(
+            "rotate",
+            &cache.rotate(&gone.id, Duration::ZERO).unwrap_err(),
+        );
         printed.error("sign_in", &cache.sign_in(&gone.id, USER).unwrap_err());
     }
     printed.error(
         "save",
-        &cache.save(&next.id, crate::support::later(next.version, 1), b"x").unwrap_err(),
+        &cache
+            .save(&next.id, crate::support::later(next.version, 1), b"x")
+            .unwrap_err(),
     );
-    printed.error("save", &cache.save(&next.id, next.version, &[0; 1 << 16]).unwrap_err());
+    printed.error(
+        "save",
+        &cache
+            .save(&next.id, next.version, &[0; 1 << 16])
+            .unwrap_err(),
+    );
     printed.error("sign_in", &cache.sign_in(&next.id, "").unwrap_err());
     let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
@@ -199,11 +247,16 @@ fn errors_of_refused_keys_show_nothing_of_them() {
     let unbuilt = builder(&clock).keys(both).build().unwrap_err();
     let cache = builder(&clock).keys(ring(&[9])).build().unwrap();
     errors.push(cache.set_keys(&ring(&[twin])).unwrap_err());
-    assert!(matches!(errors.last(), Some(KeyError::UsedNumber { .. })), "both are {number}");
+    assert!(
+        matches!(errors.last(), Some(KeyError::UsedNumber { .. })),
+        "both are {number}"
+    );
     let mut printed = Printed::default();
     printed.error("build", &unbuilt);
     printed.debug("source", &unbuilt.source());
-    errors.iter().for_each(|error| printed.error("KeyError", error));
+    errors
+        .iter()
+        .for_each(|error| printed.error("KeyError", error));
     let mut secrets = vec![secret.to_vec(), text.into_bytes(), key(twin).to_vec()];
     secrets.push(env!("CARGO_MANIFEST_DIR").into());
     assert_eq!(printed.leak(&secrets), None);
@@ -211,7 +264,12 @@ fn errors_of_refused_keys_show_nothing_of_them() {
 
 /// Another key of that number.
 fn same_number(of: u64) -> (u64, u8) {
-    let number = |each| Keys::new(&ring(&[each]), NAME).unwrap().sign(0, [0; 16]).key;
+    let number = |each| {
+        Keys::new(&ring(&[each]), NAME)
+            .unwrap()
+            .sign(0, [0; 16])
+            .key
+    };
     let twin = (100..).find(|each| number(*each) == number(of)).unwrap();
     (twin, number(of))
 }

@@ -19,7 +19,12 @@ const MARK: u64 = 0x6d61_726b_6564_2121;
 
 fn sharded() -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(8 << 20).shards(4).events(10_000).build().unwrap();
+    let cache = builder(&clock)
+        .memory(8 << 20)
+        .shards(4)
+        .events(10_000)
+        .build()
+        .unwrap();
     (cache, clock)
 }
 
@@ -66,7 +71,11 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
 
     assert_eq!(cache.stats().shard_resets, 1);
     assert_eq!(cache.len(), left.len());
-    assert_eq!(cache.count(MARK), left.len() * 9, "nothing is left in the memory");
+    assert_eq!(
+        cache.count(MARK),
+        left.len() * 9,
+        "nothing is left in the memory"
+    );
     assert!(left.iter().all(|made| opens(&cache, &made.token)));
     for made in lost {
         assert!(!opens(&cache, &made.token));
@@ -134,7 +143,11 @@ fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
                     while !done.load(SeqCst) {
                         for made in &all {
                             let found = cache.load(&made.id, &mut buffer).is_some();
-                            assert!(if found { buffer[..] == [7; 300] } else { buffer.is_empty() });
+                            assert!(if found {
+                                buffer[..] == [7; 300]
+                            } else {
+                                buffer.is_empty()
+                            });
                         }
                         reads.fetch_add(1, SeqCst);
                     }

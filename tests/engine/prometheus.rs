@@ -28,40 +28,63 @@ fn parse(text: &str) -> Result<Parsed, String> {
         let wrong = |why: &str| format!("{why}: {line:?}");
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, text) = rest.split_once(' ').ok_or_else(|| wrong("no help"))?;
-            check_name(name).then_some(()).ok_or_else(|| wrong("no name"))?;
-            is_escaped(text, "\\n").then_some(()).ok_or_else(|| wrong("not escaped"))?;
-            helped.insert(name).then_some(()).ok_or_else(|| wrong("helped twice"))?;
+            check_name(name)
+                .then_some(())
+                .ok_or_else(|| wrong("no name"))?;
+            is_escaped(text, "\\n")
+                .then_some(())
+                .ok_or_else(|| wrong("not escaped"))?;
+            helped
+                .insert(name)
+                .then_some(())
+                .ok_or_else(|| wrong("helped twice"))?;
             help = Some(name);
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').ok_or_else(|| wrong("no type"))?;
-            (help.take() == Some(name)).then_some(()).ok_or_else(|| wrong("help is not before"))?;
+            (help.take() == Some(name))
+                .then_some(())
+                .ok_or_else(|| wrong("help is not before"))?;
             let is_right = match kind {
                 "counter" => name.ends_with("_total"),
                 "gauge" => !name.ends_with("_total"),
                 _ => false,
             };
-            is_right.then_some(()).ok_or_else(|| wrong("a wrong type"))?;
+            is_right
+                .then_some(())
+                .ok_or_else(|| wrong("a wrong type"))?;
             let before = parsed.types.insert(name.to_owned(), kind.to_owned());
-            before.is_none().then_some(()).ok_or_else(|| wrong("typed twice"))?;
+            before
+                .is_none()
+                .then_some(())
+                .ok_or_else(|| wrong("typed twice"))?;
             current = Some(name);
         } else {
             let (sample, value) = line.rsplit_once(' ').ok_or_else(|| wrong("no value"))?;
             let name = sample.split('{').next().unwrap_or_default();
-            (current == Some(name)).then_some(()).ok_or_else(|| wrong("its type is not before"))?;
+            (current == Some(name))
+                .then_some(())
+                .ok_or_else(|| wrong("its type is not before"))?;
             check_labels(&sample[name.len()..]).map_err(wrong)?;
             let value = value.parse().map_err(|_| wrong("no whole number"))?;
             let before = parsed.samples.insert(sample.to_owned(), value);
-            before.is_none().then_some(()).ok_or_else(|| wrong("a duplicate"))?;
+            before
+                .is_none()
+                .then_some(())
+                .ok_or_else(|| wrong("a duplicate"))?;
         }
     }
-    help.is_none().then_some(parsed).ok_or_else(|| "a help without a type".to_owned())
+    help.is_none()
+        .then_some(parsed)
+        .ok_or_else(|| "a help without a type".to_owned())
 }
 
 /// `[a-zA-Z_:][a-zA-Z0-9_:]*`, of metrics; those of labels have no colon, nor have ours.
 fn check_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     name.bytes().next().is_some_and(is_letter)
-        && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 /// `{name="value",…}`, or nothing.
@@ -69,7 +92,9 @@ fn check_labels(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Ok(());
     }
-    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
     let mut rest = inner.ok_or("labels without braces")?;
     let mut names = HashSet::new();
     loop {
@@ -112,7 +137,10 @@ fn is_escaped(text: &str, may: &str) -> bool {
 fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
     let stats = cache.stats();
     let text = stats.prometheus().to_string();
-    (stats, parse(&text).unwrap_or_else(|wrong| panic!("{wrong} in:\n{text}")))
+    (
+        stats,
+        parse(&text).unwrap_or_else(|wrong| panic!("{wrong} in:\n{text}")),
+    )
 }
 
 #[test]
@@ -141,7 +169,10 @@ fn the_parser_refuses_what_is_wrong() {
         ("\"} 1", "\" 1"),
         (" 1\n", " 1\na_total{b=\"c\\\"\\n\",d=\"\"} 2\n"),
         (" 1\n", " 1\n\n"),
-        (" 1\n", " 1\n# HELP a_total Again.\n# TYPE a_total counter\n"),
+        (
+            " 1\n",
+            " 1\n# HELP a_total Again.\n# TYPE a_total counter\n",
+        ),
         (" 1\n", " 1\n# HELP b No type.\n"),
     ] {
         let wrong = right.replacen(from, to, if from == "a_total" { 9 } else { 1 });
@@ -159,13 +190,23 @@ fn busy() -> SessionCache {
     made.truncate(8);
     assert!(opens(&cache, &made[0].token) && opens(&cache, &made[1].token));
     cache.save(&made[0].id, made[0].version, b"more").unwrap();
-    assert_eq!(cache.save(&made[0].id, made[0].version, b"other"), Err(Error::Conflict));
+    assert_eq!(
+        cache.save(&made[0].id, made[0].version, b"other"),
+        Err(Error::Conflict)
+    );
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
     let user = cache.rotate(&user.id, Duration::ZERO).unwrap();
     assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
-    for token in ["", "short", &forged, &forged, &forged, made[7].token.as_str()] {
+    for token in [
+        "",
+        "short",
+        &forged,
+        &forged,
+        &forged,
+        made[7].token.as_str(),
+    ] {
         assert!(request(&cache, token).is_none());
     }
     cache
@@ -185,20 +226,39 @@ fn every_figure_is_in_the_text() {
     for cache in [cache().0, busy()] {
         let (stats, Parsed { mut samples, .. }) = exposed(&cache);
         let mut is = |name: &str, value: u64| {
-            assert_eq!(samples.remove(&format!("sessile_{name}")), Some(value), "{name}");
+            assert_eq!(
+                samples.remove(&format!("sessile_{name}")),
+                Some(value),
+                "{name}"
+            );
         };
         is("memory_budget_bytes", stats.memory.budget as u64);
         is("memory_capacity_bytes", stats.memory.capacity as u64);
         is("memory_used_bytes", stats.memory.used as u64);
-        is("memory_authenticated_bytes", stats.memory.authenticated as u64);
+        is(
+            "memory_authenticated_bytes",
+            stats.memory.authenticated as u64,
+        );
         is("dropped_events_total", stats.events_dropped);
-        is("sessions{class=\"probation\"}", stats.sessions.probation as u64);
-        is("sessions{class=\"anonymous\"}", stats.sessions.anonymous as u64);
-        is("sessions{class=\"authenticated\"}", stats.sessions.authenticated as u64);
+        is(
+            "sessions{class=\"probation\"}",
+            stats.sessions.probation as u64,
+        );
+        is(
+            "sessions{class=\"anonymous\"}",
+            stats.sessions.anonymous as u64,
+        );
+        is(
+            "sessions{class=\"authenticated\"}",
+            stats.sessions.authenticated as u64,
+        );
         is("aliases", stats.sessions.aliases as u64);
         is("reads_total{result=\"hit\"}", stats.hits);
         is("reads_total{result=\"miss\"}", stats.misses);
-        is("rejected_total{cause=\"malformed\"}", stats.rejected.malformed);
+        is(
+            "rejected_total{cause=\"malformed\"}",
+            stats.rejected.malformed,
+        );
         is("rejected_total{cause=\"forged\"}", stats.rejected.forged);
         is("rejected_total{cause=\"unknown\"}", stats.rejected.unknown);
         is("rejected_total{cause=\"expired\"}", stats.rejected.expired);
@@ -213,9 +273,18 @@ fn every_figure_is_in_the_text() {
         is("session_limit_hits_total", stats.session_limit_hits);
         is("expired_total", stats.expired);
         is("evicted_total{class=\"alias\"}", stats.evicted.aliases);
-        is("evicted_total{class=\"probation\"}", stats.evicted.probation);
-        is("evicted_total{class=\"anonymous\"}", stats.evicted.anonymous);
-        is("evicted_total{class=\"authenticated\"}", stats.evicted.authenticated);
+        is(
+            "evicted_total{class=\"probation\"}",
+            stats.evicted.probation,
+        );
+        is(
+            "evicted_total{class=\"anonymous\"}",
+            stats.evicted.anonymous,
+        );
+        is(
+            "evicted_total{class=\"authenticated\"}",
+            stats.evicted.authenticated,
+        );
         is("full_total", stats.full);
         is("compactions_total", stats.compactions);
         is("shard_resets_total", stats.shard_resets);
@@ -235,13 +304,19 @@ fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
         assert!(request(&cache, &token).is_none());
     }
     let (_, parsed) = exposed(&cache);
-    assert_eq!(parsed.samples["sessile_rejected_total{cause=\"forged\"}"], 100);
+    assert_eq!(
+        parsed.samples["sessile_rejected_total{cause=\"forged\"}"],
+        100
+    );
     assert_eq!(parsed.samples["sessile_reads_total{result=\"miss\"}"], 100);
     assert_eq!(parsed.types["sessile_rejected_total"], "counter");
     assert!(opens(&cache, &made.token));
     cache.end_by_token(b"no token");
     let (_, parsed) = exposed(&cache);
-    assert_eq!(parsed.samples["sessile_rejected_total{cause=\"malformed\"}"], 1);
+    assert_eq!(
+        parsed.samples["sessile_rejected_total{cause=\"malformed\"}"],
+        1
+    );
 }
 
 #[test]
@@ -251,7 +326,9 @@ fn memory_of_users_is_told_apart() {
     assert_eq!(cache.stats().memory.authenticated, 0);
     let user = sign_in(&cache, &guest.id, "ada");
     assert_eq!(cache.stats().memory.authenticated, block(256, true));
-    let user = cache.sign_in_with(&user.id, "ada", PLAINLY.label("a phone")).unwrap();
+    let user = cache
+        .sign_in_with(&user.id, "ada", PLAINLY.label("a phone"))
+        .unwrap();
     assert_eq!(cache.stats().memory.authenticated, block(256, true) + 8);
     assert!(data(&cache, &user.id).is_some() && cache.end(&user.id));
     assert_eq!(cache.stats().memory.authenticated, 0);

@@ -41,7 +41,11 @@ fn a_record_tells_whether_it_was_opened_by_a_replaced_id() {
 fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
-        let cache = builder(&clock).memory(8 << 20).shards(shards).build().unwrap();
+        let cache = builder(&clock)
+            .memory(8 << 20)
+            .shards(shards)
+            .build()
+            .unwrap();
         let first = create(&cache, b"data");
         assert_eq!(cache.replaced(&first.id), None, "it is current");
         clock.advance(MINUTE);
@@ -56,7 +60,11 @@ fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
         assert_eq!(cache.replaced(&third.id), None);
         assert_eq!(cache.stats(), before, "it counts as nothing");
         clock.advance(MINUTE * 30 - 2 * SECOND);
-        assert_eq!(cache.replaced(&first.id), None, "it is forgotten, maintained or not");
+        assert_eq!(
+            cache.replaced(&first.id),
+            None,
+            "it is forgotten, maintained or not"
+        );
         assert_eq!(cache.replaced(&second.id), Some(MINUTE * 30 - SECOND));
     }
 }
@@ -92,7 +100,10 @@ fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
         clock.advance(MINUTE);
         let _ = cache.contains(&new.id);
     }
-    assert!(!cache.contains(&new.id), "looking at it keeps nothing alive");
+    assert!(
+        !cache.contains(&new.id),
+        "looking at it keeps nothing alive"
+    );
     let ended = create(&cache, b"");
     cache.end_all();
     assert!(!cache.contains(&ended.id));
@@ -102,7 +113,11 @@ fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
 fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
-        let cache = builder(&clock).memory(8 << 20).shards(shards).build().unwrap();
+        let cache = builder(&clock)
+            .memory(8 << 20)
+            .shards(shards)
+            .build()
+            .unwrap();
         for by_old in [false, true] {
             let first = create(&cache, b"old");
             let second = cache.rotate(&first.id, GRACE).unwrap();
@@ -124,12 +139,20 @@ fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
         let ada = NEW.user("ada");
         let first = signed_in(&cache, b"data", "ada");
         let second = cache.rotate(&first.id, GRACE).unwrap();
-        assert_eq!(cache.create_with(b"", ada).err(), Some(Error::TooManySessions));
-        let third = cache.create_with(b"again", ada.replaces(&first.id)).unwrap();
+        assert_eq!(
+            cache.create_with(b"", ada).err(),
+            Some(Error::TooManySessions)
+        );
+        let third = cache
+            .create_with(b"again", ada.replaces(&first.id))
+            .unwrap();
         assert!(!opens(&cache, &second.token) && opens(&cache, &third.token));
         let stats = cache.stats();
         assert_eq!((cache.user_sessions("ada").len(), cache.len()), (1, 1));
-        assert_eq!(stats.created, cache.len() as u64 + stats.ended + stats.expired);
+        assert_eq!(
+            stats.created,
+            cache.len() as u64 + stats.ended + stats.expired
+        );
         cache.validate();
     }
 }
@@ -142,9 +165,17 @@ fn a_session_that_was_to_be_replaced_is_untouched_if_the_new_one_is_rejected() {
         let grace = signed_in(&cache, b"", "grace");
         let for_ada = NEW.user("ada");
         let rejected = cache.create_with(b"", for_ada.replaces(&grace.id));
-        assert_eq!(rejected.err(), Some(Error::TooManySessions), "it is not that user's");
+        assert_eq!(
+            rejected.err(),
+            Some(Error::TooManySessions),
+            "it is not that user's"
+        );
         let too_large = vec![0; cache.max_session_size() + 1];
-        assert!(cache.create_with(&too_large, for_ada.replaces(&ada.id)).is_err());
+        assert!(
+            cache
+                .create_with(&too_large, for_ada.replaces(&ada.id))
+                .is_err()
+        );
         assert!(opens(&cache, &ada.token) && opens(&cache, &grace.token));
         assert!(cache.create_with(b"", NEW.replaces(&ada.id)).is_ok());
         assert!(!opens(&cache, &ada.token) && opens(&cache, &grace.token));
@@ -158,7 +189,9 @@ fn a_lifetime_from_now_counts_from_now_and_is_capped_by_the_cache() {
     let cache = settings.build().unwrap();
     let left = |id| load(&cache, id).unwrap().0.expires_in();
     let from_now = |span| PLAIN.lifetime_from_now(span);
-    let made = cache.create_with(b"", NEW.timeouts(from_now(20 * HOUR))).unwrap();
+    let made = cache
+        .create_with(b"", NEW.timeouts(from_now(20 * HOUR)))
+        .unwrap();
     assert_eq!(left(&made.id), 20 * HOUR);
     clock.advance(10 * HOUR);
     let mut version = made.version;
@@ -167,8 +200,9 @@ fn a_lifetime_from_now_counts_from_now_and_is_capped_by_the_cache() {
         version = cache.set_timeouts(&made.id, version, own).unwrap();
         assert_eq!(left(&made.id), expected);
     }
-    let signed_in =
-        cache.sign_in_with(&made.id, "ada", PLAINLY.timeouts(from_now(2 * HOUR))).unwrap();
+    let signed_in = cache
+        .sign_in_with(&made.id, "ada", PLAINLY.timeouts(from_now(2 * HOUR)))
+        .unwrap();
     assert_eq!(left(&signed_in.id), 2 * HOUR);
     let renewed = PLAINLY.timeouts(from_now(30 * HOUR)).renew_lifetime(true);
     let renewed = cache.sign_in_with(&signed_in.id, "ada", renewed).unwrap();
@@ -183,16 +217,34 @@ fn a_sign_in_whose_lifetime_is_over_is_rejected_and_leaves_the_session_alone() {
     let made = create(&cache, b"a cart");
     clock.advance(20 * HOUR);
     let half_a_day = PLAINLY.timeouts(PLAIN.lifetime(12 * HOUR));
-    assert_eq!(cache.sign_in_with(&made.id, "ada", half_a_day).err(), Some(Error::LifetimeOver));
+    assert_eq!(
+        cache.sign_in_with(&made.id, "ada", half_a_day).err(),
+        Some(Error::LifetimeOver)
+    );
     let at_once = PLAINLY.timeouts(PLAIN.lifetime_from_now(Duration::ZERO));
-    assert_eq!(cache.sign_in_with(&made.id, "ada", at_once).err(), Some(Error::LifetimeOver));
+    assert_eq!(
+        cache.sign_in_with(&made.id, "ada", at_once).err(),
+        Some(Error::LifetimeOver)
+    );
     let never_used = PLAINLY.timeouts(PLAIN.idle_timeout(Duration::ZERO));
-    assert_eq!(cache.sign_in_with(&made.id, "ada", never_used).err(), Some(Error::LifetimeOver));
+    assert_eq!(
+        cache.sign_in_with(&made.id, "ada", never_used).err(),
+        Some(Error::LifetimeOver)
+    );
     assert!(opens(&cache, &made.token) && cache.user_sessions("ada").is_empty());
-    let signed_in = cache.sign_in_with(&made.id, "ada", half_a_day.renew_lifetime(true)).unwrap();
+    let signed_in = cache
+        .sign_in_with(&made.id, "ada", half_a_day.renew_lifetime(true))
+        .unwrap();
     assert!(opens(&cache, &signed_in.token));
     cache
-        .set_timeouts(&signed_in.id, signed_in.version, PLAIN.lifetime_from_now(Duration::ZERO))
+        .set_timeouts(
+            &signed_in.id,
+            signed_in.version,
+            PLAIN.lifetime_from_now(Duration::ZERO),
+        )
         .unwrap();
-    assert!(!opens(&cache, &signed_in.token), "of an open session it means an end");
+    assert!(
+        !opens(&cache, &signed_in.token),
+        "of an open session it means an end"
+    );
 }

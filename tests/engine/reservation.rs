@@ -17,7 +17,9 @@ const LARGEST: usize = 2 << 10;
 
 /// One shard of some hundred sessions of 256 bytes.
 fn small() -> SessionCacheBuilder {
-    builder(&ManualClock::new()).memory(128 << 10).max_session_size(LARGEST)
+    builder(&ManualClock::new())
+        .memory(128 << 10)
+        .max_session_size(LARGEST)
 }
 
 fn capacity(settings: &SessionCacheBuilder) -> usize {
@@ -27,7 +29,10 @@ fn capacity(settings: &SessionCacheBuilder) -> usize {
 /// A cache that keeps a quarter for users, and how much that is.
 fn with_quarter() -> (SessionCache, usize) {
     let floor = capacity(&small()) / 4;
-    (small().reserved_for_authenticated(floor).build().unwrap(), floor)
+    (
+        small().reserved_for_authenticated(floor).build().unwrap(),
+        floor,
+    )
 }
 
 /// The bytes that aliases and sessions without a user take.
@@ -57,7 +62,10 @@ fn after_a_flood_a_sign_in_finds_room_at_once() {
         create(&cache, &filler(1, random.below(2 * LEN)));
         assert!(anonymous(&cache) <= most);
     }
-    assert!(anonymous(&cache) > most - 2 * largest_block(LARGEST), "it was a flood");
+    assert!(
+        anonymous(&cache) > most - 2 * largest_block(LARGEST),
+        "it was a flood"
+    );
     assert_eq!(cache.stats().full, 0, "every newcomer was answered");
     cache.validate();
 
@@ -83,7 +91,10 @@ fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
     let (cache, _) = with_quarter();
     let visitors = create_many(&cache, all * 3, b"");
     let places = all - cache.capacity_for(0);
-    assert!((all / 4..=all / 4 + 1).contains(&places), "{places} of {all}");
+    assert!(
+        (all / 4..=all / 4 + 1).contains(&places),
+        "{places} of {all}"
+    );
     assert_eq!(cache.len(), all - places);
     let last = &visitors[visitors.len() - places - 1..];
     assert_eq!(sign_ins_before_somebody_goes(&cache, last), places);
@@ -101,7 +112,11 @@ fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
             "{len}"
         );
         create(&cache, &vec![1; len]);
-        assert_eq!((cache.len(), cache.stats().evicted.probation), (number, 1), "{len}");
+        assert_eq!(
+            (cache.len(), cache.stats().evicted.probation),
+            (number, 1),
+            "{len}"
+        );
         assert!(cache.stats().memory.capacity - cache.stats().memory.used >= floor);
         cache.validate();
     }
@@ -110,14 +125,24 @@ fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
 #[test]
 fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
     let (cache, _) = with_quarter();
-    let users: Vec<_> = (0..10).map(|n| signed_in(&cache, &[2; LEN], &n.to_string())).collect();
+    let users: Vec<_> = (0..10)
+        .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
+        .collect();
     let visitors = create_many(&cache, 20, &[3; LEN]);
     assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
     create_many(&cache, cache.capacity_for(LEN) * 5, &[4; LEN]);
     let evicted = cache.stats().evicted;
-    assert_eq!((evicted.aliases, evicted.anonymous, evicted.authenticated), (10, 0, 0));
+    assert_eq!(
+        (evicted.aliases, evicted.anonymous, evicted.authenticated),
+        (10, 0, 0)
+    );
     assert!(evicted.probation > 0);
-    assert!(users.iter().chain(&visitors).all(|made| opens(&cache, &made.token)));
+    assert!(
+        users
+            .iter()
+            .chain(&visitors)
+            .all(|made| opens(&cache, &made.token))
+    );
 }
 
 #[test]
@@ -162,7 +187,10 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     assert!(data(&cache, &largest.id).is_none(), "one of both had to go");
     let before = cache.stats().evicted;
     // For a moment it would be there twice.
-    assert_eq!(cache.save(&small.id, small.version, &[3; LARGEST]), Err(Error::Full));
+    assert_eq!(
+        cache.save(&small.id, small.version, &[3; LARGEST]),
+        Err(Error::Full)
+    );
     assert_eq!(cache.stats().evicted, before);
     assert_eq!(data(&cache, &small.id).unwrap(), [2; 200]);
     let saved = cache.save(&small.id, small.version, &[3; LARGEST / 2]);
@@ -172,7 +200,10 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     let rotated = cache.rotate(&small.id, Duration::ZERO).unwrap();
     cache.validate();
     let user = cache.sign_in(&rotated.id, "ada").unwrap();
-    assert!(cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(), "no user is held back");
+    assert!(
+        cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(),
+        "no user is held back"
+    );
     assert!(opens(&cache, &create(&cache, &[5; LARGEST]).token));
     assert_eq!(data(&cache, &user.id), Some(vec![4; LARGEST]));
     cache.validate();
@@ -211,7 +242,11 @@ fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u
             let _ = cache.save(&made.id, version, &bytes);
         }
         5 => known.extend(cache.rotate(&made.id, Duration::ZERO).ok()),
-        6 => known.extend(cache.sign_in(&made.id, &format!("user {}", which % 50)).ok()),
+        6 => known.extend(
+            cache
+                .sign_in(&made.id, &format!("user {}", which % 50))
+                .ok(),
+        ),
         _ => drop(cache.end(&made.id)),
     }
 }

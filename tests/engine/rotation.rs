@@ -33,7 +33,10 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
 }
 
 fn reused(cache: &SessionCache) -> Vec<Event> {
-    drain(cache).into_iter().filter(|event| event.kind == EventKind::Reused).collect()
+    drain(cache)
+        .into_iter()
+        .filter(|event| event.kind == EventKind::Reused)
+        .collect()
 }
 
 /// The same token but for one bit of its tag.
@@ -54,7 +57,10 @@ fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
         assert!(cache.end(&probe.id));
         home(&probe) != home(made)
     };
-    (0..).map(|n| format!("user {n}")).find(lives_elsewhere).unwrap()
+    (0..)
+        .map(|n| format!("user {n}"))
+        .find(lives_elsewhere)
+        .unwrap()
 }
 
 // LIFE-2: docs/security-checklist.md
@@ -62,7 +68,11 @@ fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
 fn there_is_no_grace_period_by_default() {
     assert_eq!(Duration::ZERO, Duration::ZERO);
     let (cache, _clock) = cache();
-    for grace in [Duration::ZERO, Duration::ZERO, TICK - Duration::from_nanos(1)] {
+    for grace in [
+        Duration::ZERO,
+        Duration::ZERO,
+        TICK - Duration::from_nanos(1),
+    ] {
         let old = create(&cache, b"data");
         let new = cache.rotate(&old.id, grace).unwrap();
         assert!(!opens(&cache, &old.token));
@@ -91,7 +101,11 @@ fn a_grace_period_ends_in_its_tick() {
 #[test]
 fn a_grace_period_longer_than_the_lifetime_is_an_error() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).idle_timeout(MINUTE).lifetime(HOUR).build().unwrap();
+    let cache = builder(&clock)
+        .idle_timeout(MINUTE)
+        .lifetime(HOUR)
+        .build()
+        .unwrap();
     let made = create(&cache, b"data");
     for given in [HOUR + Duration::from_nanos(1), HOUR * 2, Duration::MAX] {
         let refused = Error::GraceTooLong { given, max: HOUR };
@@ -99,7 +113,10 @@ fn a_grace_period_longer_than_the_lifetime_is_an_error() {
         assert!(refused.to_string().contains("3600"), "{refused}");
     }
     assert!(opens(&cache, &made.token), "nothing was changed");
-    assert_eq!((cache.stats().rotated, cache.stats().sessions.aliases), (0, 0));
+    assert_eq!(
+        (cache.stats().rotated, cache.stats().sessions.aliases),
+        (0, 0)
+    );
     let new = rotate(&cache, &made.id, HOUR);
     assert!(opens(&cache, &made.token) && opens(&cache, &new.token));
 }
@@ -115,10 +132,18 @@ fn within_the_grace_the_old_id_is_the_same_session() {
     assert_eq!((old_data, by_old.version), (new_data, by_new.version));
     assert_eq!(by_old.handle(), by_new.handle());
 
-    let version = cache.save(&old.id, by_old.version, b"by the old one").unwrap();
+    let version = cache
+        .save(&old.id, by_old.version, b"by the old one")
+        .unwrap();
     assert_eq!(data(&cache, &new.id).unwrap(), b"by the old one");
-    assert_eq!(cache.save(&new.id, by_new.version, b"late"), Err(Error::Conflict));
-    assert_eq!(cache.save(&new.id, version, &[7; 2_000]), Ok(later(version, 1)));
+    assert_eq!(
+        cache.save(&new.id, by_new.version, b"late"),
+        Err(Error::Conflict)
+    );
+    assert_eq!(
+        cache.save(&new.id, version, &[7; 2_000]),
+        Ok(later(version, 1))
+    );
     assert_eq!(data(&cache, &old.id).unwrap(), [7; 2_000]);
     assert_eq!(
         cache.save(&old.id, later(version, 1), &[8; 9_000]),
@@ -127,7 +152,10 @@ fn within_the_grace_the_old_id_is_the_same_session() {
     );
     assert_eq!(data(&cache, &new.id).unwrap(), [8; 9_000]);
     assert_eq!(cache.len(), 1);
-    assert_eq!(cache.stats().rejected, sessile::stats::RejectionCounts::default());
+    assert_eq!(
+        cache.stats().rejected,
+        sessile::stats::RejectionCounts::default()
+    );
     cache.validate();
 }
 
@@ -153,16 +181,28 @@ fn a_client_with_only_the_old_id_is_issued_no_new_one() {
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
     for _ in 0..3 {
-        assert_eq!(cache.rotate(&old.id, Duration::ZERO).err(), Some(Error::Rotated));
+        assert_eq!(
+            cache.rotate(&old.id, Duration::ZERO).err(),
+            Some(Error::Rotated)
+        );
         assert_eq!(cache.rotate(&old.id, GRACE).err(), Some(Error::Rotated));
-        assert_eq!(cache.sign_in(&old.id, "mallory").err(), Some(Error::Rotated));
+        assert_eq!(
+            cache.sign_in(&old.id, "mallory").err(),
+            Some(Error::Rotated)
+        );
     }
     assert_eq!(cache.stats().rotated, 1);
     let (record, _) = request(&cache, old.token.as_str()).unwrap();
-    assert!(record.id == old.id && record.id != new.id, "the record does not tell the new one");
+    assert!(
+        record.id == old.id && record.id != new.id,
+        "the record does not tell the new one"
+    );
     assert!(record.user.is_none());
     clock.advance(GRACE);
-    assert_eq!(cache.rotate(&old.id, Duration::ZERO).err(), Some(Error::Gone));
+    assert_eq!(
+        cache.rotate(&old.id, Duration::ZERO).err(),
+        Some(Error::Gone)
+    );
     assert_eq!(cache.sign_in(&old.id, "mallory").err(), Some(Error::Gone));
 }
 
@@ -178,7 +218,10 @@ fn in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
     assert!(chain.iter().all(|made| opens(&cache, &made.token)));
     let (newest, older) = chain.split_last().unwrap();
     for old in older {
-        assert_eq!(cache.rotate(&old.id, Duration::ZERO).err(), Some(Error::Rotated));
+        assert_eq!(
+            cache.rotate(&old.id, Duration::ZERO).err(),
+            Some(Error::Rotated)
+        );
     }
     // A rotation without grace cuts off all that came before.
     let last = rotate(&cache, &newest.id, Duration::ZERO);
@@ -233,7 +276,10 @@ fn neither_id_opens_a_session_past_its_deadline() {
         assert!(!opens(&cache, &new.token) && !opens(&cache, &old.token));
         assert_gone(&cache, &old.id, old.version);
         assert_gone(&cache, &new.id, new.version);
-        assert_eq!(cache.rotate(&old.id, Duration::ZERO).err(), Some(Error::Gone));
+        assert_eq!(
+            cache.rotate(&old.id, Duration::ZERO).err(),
+            Some(Error::Gone)
+        );
         clock.advance(HOUR * 2);
         cache.maintain(usize::MAX);
         assert_eq!((cache.len(), cache.stats().sessions.aliases), (0, 0));
@@ -262,7 +308,11 @@ fn a_session_that_ended_opens_by_no_id_within_the_grace() {
 #[test]
 fn an_end_by_an_old_id_is_followed_after_the_grace_too() {
     let (cache, clock) = watched(false);
-    for (grace, wait) in [(Duration::ZERO, MINUTE), (GRACE, GRACE), (GRACE, MINUTE * 29)] {
+    for (grace, wait) in [
+        (Duration::ZERO, MINUTE),
+        (GRACE, GRACE),
+        (GRACE, MINUTE * 29),
+    ] {
         let old = create(&cache, b"data");
         let user = user_elsewhere(&cache, &old);
         let second = rotate(&cache, &old.id, grace);
@@ -300,9 +350,16 @@ fn an_old_id_is_forgotten_in_time() {
 #[test]
 fn aliases_are_evicted_before_sessions_and_become_unknown() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(128 << 10)
+        .max_session_size(2 << 10)
+        .build()
+        .unwrap();
     let old = create_many(&cache, cache.capacity_for(256) / 3, &[1; 256]);
-    let new: Vec<_> = old.iter().map(|made| rotate(&cache, &made.id, HOUR)).collect();
+    let new: Vec<_> = old
+        .iter()
+        .map(|made| rotate(&cache, &made.id, HOUR))
+        .collect();
     assert!(old.iter().all(|made| opens(&cache, &made.token)));
     while cache.stats().sessions.aliases > 0 {
         assert_eq!(cache.stats().evicted.probation, 0);
@@ -316,20 +373,33 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
         assert!(opens(&cache, &new.token));
     }
     let refused = cache.stats().rejected;
-    assert_eq!((refused.unknown as usize, refused.reused), (old.len() * 2, 0));
+    assert_eq!(
+        (refused.unknown as usize, refused.reused),
+        (old.len() * 2, 0)
+    );
     cache.validate();
 }
 
 #[test]
 fn a_rotation_for_whose_old_id_there_is_no_room_is_a_rotation_all_the_same() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10).build().unwrap();
+    let cache = builder(&clock)
+        .memory(128 << 10)
+        .max_session_size(2 << 10)
+        .build()
+        .unwrap();
     let old = fill_with_users(&cache, 256);
-    let new: Vec<_> = old.iter().map(|made| rotate(&cache, &made.id, GRACE)).collect();
+    let new: Vec<_> = old
+        .iter()
+        .map(|made| rotate(&cache, &made.id, GRACE))
+        .collect();
     assert!(new.iter().all(|made| opens(&cache, &made.token)));
     let remembered = old.iter().filter(|made| opens(&cache, &made.token)).count();
     assert_eq!(remembered, cache.stats().sessions.aliases);
-    assert!(remembered < old.len() / 4, "users leave hardly any room for old ids");
+    assert!(
+        remembered < old.len() / 4,
+        "users leave hardly any room for old ids"
+    );
     assert_eq!(cache.stats().evicted.authenticated, 0);
     cache.validate();
 }
@@ -348,7 +418,11 @@ fn a_signed_out_cookie_is_rejected_permanently() {
         // As long as it would have lived, and longer.
         for _ in 0..30 {
             assert!(!cookies.iter().any(|token| opens(&cache, token)));
-            assert!(!cookies.iter().any(|token| cache.end_by_token(token.as_str().as_bytes())));
+            assert!(
+                !cookies
+                    .iter()
+                    .any(|token| cache.end_by_token(token.as_str().as_bytes()))
+            );
             create(&cache, b"somebody else");
             clock.advance(HOUR / 2);
             cache.maintain(usize::MAX);
@@ -363,7 +437,11 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
     let user = user_elsewhere(&cache, &old);
     let second = rotate(&cache, &old.id, GRACE);
     assert!(opens(&cache, &old.token));
-    assert_eq!((cache.stats().rejected.reused, reused(&cache).len()), (0, 0), "within the grace");
+    assert_eq!(
+        (cache.stats().rejected.reused, reused(&cache).len()),
+        (0, 0),
+        "within the grace"
+    );
 
     let mine = sign_in(&cache, &second.id, &user);
     assert_ne!(home(&mine), home(&old), "across shards");
@@ -372,8 +450,14 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
     for (times, token) in [old.token, second.token].iter().enumerate() {
         assert!(!opens(&cache, token));
         assert_eq!(cache.stats().rejected.reused as usize, times + 1);
-        let [event] = reused(&cache)[..] else { panic!("one event") };
-        assert_eq!(event.handle, Some(record.handle()), "as the session is called now");
+        let [event] = reused(&cache)[..] else {
+            panic!("one event")
+        };
+        assert_eq!(
+            event.handle,
+            Some(record.handle()),
+            "as the session is called now"
+        );
         assert_eq!((event.user(), event.at()), (record.user, GRACE));
     }
     assert!(load(&cache, &old.id).is_none(), "by its id too");
@@ -400,11 +484,16 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
         assert!(!opens(&cache, &old.token));
         assert!(!opens(&cache, &new.token));
         assert_gone(&cache, &new.id, new.version);
-        let whats: Vec<_> =
-            drain(&cache).iter().map(|event| (event.kind, event.handle.unwrap())).collect();
+        let whats: Vec<_> = drain(&cache)
+            .iter()
+            .map(|event| (event.kind, event.handle.unwrap()))
+            .collect();
         assert_eq!(
             whats,
-            [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)]
+            [
+                (EventKind::Reused, handle),
+                (EventKind::Ended(EndReason::Reused), handle)
+            ]
         );
         // Nobody is left of whom it could be told.
         assert!(!opens(&cache, &old.token));
@@ -418,7 +507,10 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
 fn a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
     for verify_first in [false, true] {
         let clock = ManualClock::new();
-        let settings = builder(&clock).events(100).end_reused(true).verify_first(verify_first);
+        let settings = builder(&clock)
+            .events(100)
+            .end_reused(true)
+            .verify_first(verify_first);
         let cache = settings.build().unwrap();
         let old = create(&cache, b"data");
         let new = rotate(&cache, &old.id, GRACE);
@@ -442,7 +534,9 @@ fn a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
 #[test]
 fn an_old_id_says_nothing_of_a_session_that_expired() {
     let (cache, clock) = watched(true);
-    let old = cache.create_with(b"data", having(PLAIN.idle_timeout(MINUTE))).unwrap();
+    let old = cache
+        .create_with(b"data", having(PLAIN.idle_timeout(MINUTE)))
+        .unwrap();
     rotate(&cache, &old.id, Duration::ZERO);
     clock.advance(MINUTE);
     drain(&cache);
@@ -504,9 +598,19 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
         Err(Error::Rotated),
         "in another shard perhaps"
     );
-    assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Ok(()));
-    assert_eq!(cache.end_if_unchanged(&signed_in.id, signed_in.version), Err(Error::Gone));
-    assert_eq!(end_old(), Err(Error::Rotated), "whatever became of the session");
+    assert_eq!(
+        cache.end_if_unchanged(&signed_in.id, signed_in.version),
+        Ok(())
+    );
+    assert_eq!(
+        cache.end_if_unchanged(&signed_in.id, signed_in.version),
+        Err(Error::Gone)
+    );
+    assert_eq!(
+        end_old(),
+        Err(Error::Rotated),
+        "whatever became of the session"
+    );
     clock.advance(cache.idle_timeout());
     cache.maintain(usize::MAX);
     assert_eq!(end_old(), Err(Error::Gone), "until it is forgotten");

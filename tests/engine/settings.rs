@@ -20,7 +20,10 @@ fn settings() -> SessionCacheBuilder {
 fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
     let error = settings.build().unwrap_err();
     let text = error.to_string();
-    assert!(names.iter().all(|name| text.contains(name)), "{text:?} names {names:?}");
+    assert!(
+        names.iter().all(|name| text.contains(name)),
+        "{text:?} names {names:?}"
+    );
     error
 }
 
@@ -29,21 +32,32 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
     for shards in [None, Some(1), Some(4), Some(64)] {
         for largest in [1, 7, 100, 1_000, 4_096, 16_384, 100_000, 1 << 20] {
             let settings = |memory: usize| {
-                let all = SessionCache::builder().keys(ring(&[1])).clock(ManualClock::new());
+                let all = SessionCache::builder()
+                    .keys(ring(&[1]))
+                    .clock(ManualClock::new());
                 let all = all.memory(memory).max_session_size(largest);
                 shards.map_or_else(|| all.clone(), |shards| all.clone().shards(shards))
             };
-            let BuildError::Memory { given: 0, min: least, max: most } =
-                refused(settings(0), &["`memory`", " bytes, got 0"])
+            let BuildError::Memory {
+                given: 0,
+                min: least,
+                max: most,
+            } = refused(settings(0), &["`memory`", " bytes, got 0"])
             else {
                 panic!("memory is what is wrong");
             };
             let numbers = [(least - 1).to_string(), least.to_string(), most.to_string()];
-            refused(settings(least - 1), &["`memory`", &numbers[0], &numbers[1], &numbers[2]]);
+            refused(
+                settings(least - 1),
+                &["`memory`", &numbers[0], &numbers[1], &numbers[2]],
+            );
             let cache = settings(least).build().unwrap();
             holds_the_largest(&cache);
             let fair = largest + largest / 8 + (20 << 10);
-            assert!(least < usize::from(shards.unwrap_or(1)) * fair + (16 << 10), "{least}");
+            assert!(
+                least < usize::from(shards.unwrap_or(1)) * fair + (16 << 10),
+                "{least}"
+            );
         }
     }
 }
@@ -89,20 +103,43 @@ fn timeouts_out_of_range_are_refused() {
     const LEAST: Duration = Duration::from_millis(1_600);
     let most = TICK * (u32::MAX - 1);
     let none = Duration::from_nanos(1);
-    for wrong in [Duration::ZERO, none, LEAST - none, most + none, Duration::MAX] {
+    for wrong in [
+        Duration::ZERO,
+        none,
+        LEAST - none,
+        most + none,
+        Duration::MAX,
+    ] {
         let was = format!("{wrong:?}");
         let texts = [&was[..], "1.6s", "429496729.4s"];
-        let names = ["`idle_timeout`"].into_iter().chain(texts).collect::<Vec<_>>();
+        let names = ["`idle_timeout`"]
+            .into_iter()
+            .chain(texts)
+            .collect::<Vec<_>>();
         let error = refused(settings().lifetime(most).idle_timeout(wrong), &names);
-        let expected =
-            BuildError::Timeout { setting: "idle_timeout", given: wrong, min: LEAST, max: most };
+        let expected = BuildError::Timeout {
+            setting: "idle_timeout",
+            given: wrong,
+            min: LEAST,
+            max: most,
+        };
         assert_eq!(error, expected);
         let names = ["`lifetime`"].into_iter().chain(texts).collect::<Vec<_>>();
         let error = refused(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
-        assert!(matches!(error, BuildError::Timeout { setting: "lifetime", .. }));
+        assert!(matches!(
+            error,
+            BuildError::Timeout {
+                setting: "lifetime",
+                ..
+            }
+        ));
     }
     for right in [LEAST, SECOND * 2, HOUR, most] {
-        let cache = settings().lifetime(right).idle_timeout(right).build().unwrap();
+        let cache = settings()
+            .lifetime(right)
+            .idle_timeout(right)
+            .build()
+            .unwrap();
         assert_eq!((cache.idle_timeout(), cache.lifetime()), (right, right));
         assert!(opens(&cache, &create(&cache, b"").token));
     }
@@ -114,22 +151,46 @@ fn an_idle_timeout_over_the_lifetime_is_refused() {
         settings().idle_timeout(HOUR + SECOND).lifetime(HOUR),
         &["`idle_timeout`", "3601s", "at most", "`lifetime`", "3600s"],
     );
-    let expected = BuildError::Contradiction { idle_timeout: HOUR + SECOND, lifetime: HOUR };
+    let expected = BuildError::Contradiction {
+        idle_timeout: HOUR + SECOND,
+        lifetime: HOUR,
+    };
     assert_eq!(error, expected);
     // The default of the one is over what the other was set to.
-    refused(settings().lifetime(MINUTE), &["`idle_timeout`", "1800s", "`lifetime`", "60s"]);
-    refused(settings().idle_timeout(HOUR * 13), &["`idle_timeout`", "46800s", "43200s"]);
+    refused(
+        settings().lifetime(MINUTE),
+        &["`idle_timeout`", "1800s", "`lifetime`", "60s"],
+    );
+    refused(
+        settings().idle_timeout(HOUR * 13),
+        &["`idle_timeout`", "46800s", "43200s"],
+    );
 }
 
 #[test]
 fn a_largest_session_of_nothing_or_too_much_is_refused() {
     let most = (1 << 24) - 1;
     for wrong in [0, most + 1, usize::MAX] {
-        let names = ["`max_session_size`", &wrong.to_string(), " 1 ", &most.to_string()];
+        let names = [
+            "`max_session_size`",
+            &wrong.to_string(),
+            " 1 ",
+            &most.to_string(),
+        ];
         let error = refused(settings().max_session_size(wrong), &names);
-        assert_eq!(error, BuildError::MaxSessionSize { given: wrong, max: most });
+        assert_eq!(
+            error,
+            BuildError::MaxSessionSize {
+                given: wrong,
+                max: most
+            }
+        );
     }
-    let cache = settings().memory(40 << 20).max_session_size(most).build().unwrap();
+    let cache = settings()
+        .memory(40 << 20)
+        .max_session_size(most)
+        .build()
+        .unwrap();
     let largest = vec![0x5a; most];
     let made = create(&cache, &largest);
     assert!(data(&cache, &made.id).unwrap() == largest);
@@ -141,19 +202,33 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
     for shards in [1, 2, 8] {
         for largest in [1, 100, 4_096] {
             let memory = (64 << 10) * usize::from(shards);
-            let settings = settings().memory(memory).shards(shards).max_session_size(largest);
+            let settings = settings()
+                .memory(memory)
+                .shards(shards)
+                .max_session_size(largest);
             let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
             let wrong = floor(usize::MAX);
-            let BuildError::ReservedForAuthenticated { given: usize::MAX, max: most } = refused(
+            let BuildError::ReservedForAuthenticated {
+                given: usize::MAX,
+                max: most,
+            } = refused(
                 wrong,
-                &["`reserved_for_authenticated`", &usize::MAX.to_string(), "at most"],
-            ) else {
+                &[
+                    "`reserved_for_authenticated`",
+                    &usize::MAX.to_string(),
+                    "at most",
+                ],
+            )
+            else {
                 panic!("the floor is what is wrong");
             };
             let numbers = [(most + 1).to_string(), most.to_string()];
             for given in [most + 1, memory, memory * 2] {
                 let text = given.to_string();
-                refused(floor(given), &["`reserved_for_authenticated`", &text, &numbers[1]]);
+                refused(
+                    floor(given),
+                    &["`reserved_for_authenticated`", &text, &numbers[1]],
+                );
             }
             for right in [0, 1, most / 2, most] {
                 let cache = floor(right).build().unwrap();
@@ -163,23 +238,37 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
             }
             let capacity = settings.clone().build().unwrap().stats().memory.capacity;
             let fair = usize::from(shards) * (largest + 256);
-            assert!((capacity - fair..capacity).contains(&most), "{most} of {capacity}");
+            assert!(
+                (capacity - fair..capacity).contains(&most),
+                "{most} of {capacity}"
+            );
         }
     }
 }
 
 #[test]
 fn a_bad_cookie_name_is_refused() {
-    for wrong in ["", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0"] {
-        let error = refused(settings().cookie_name(wrong), &["cookie_name", &format!("{wrong:?}")]);
+    for wrong in [
+        "", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0",
+    ] {
+        let error = refused(
+            settings().cookie_name(wrong),
+            &["cookie_name", &format!("{wrong:?}")],
+        );
         assert!(
             matches!(&error, BuildError::CookieName(CookieError::Name { given }) if given == wrong)
         );
         assert!(error.source().is_none(), "the text carries it already");
     }
     let long = "n".repeat(5_000);
-    let error = refused(settings().cookie_name(long), &["cookie_name", "5000", "must be at most"]);
-    assert!(matches!(error, BuildError::CookieName(CookieError::TooLong { .. })));
+    let error = refused(
+        settings().cookie_name(long),
+        &["cookie_name", "5000", "must be at most"],
+    );
+    assert!(matches!(
+        error,
+        BuildError::CookieName(CookieError::TooLong { .. })
+    ));
     for right in ["sid", "__Host-session", "__Secure-a", "!#$%&'*+-.^_`|~"] {
         let cache = settings().cookie_name(right).build().unwrap();
         assert_eq!(cache.cookie_name(), right);
@@ -189,9 +278,16 @@ fn a_bad_cookie_name_is_refused() {
 
 #[test]
 fn no_keys_are_refused() {
-    let error = refused(SessionCache::builder(), &["`keys`", "must be set", "KeyRing::from_env"]);
+    let error = refused(
+        SessionCache::builder(),
+        &["`keys`", "must be set", "KeyRing::from_env"],
+    );
     assert_eq!(error, BuildError::NoKeys);
-    assert_eq!(format!("{error:?}"), error.to_string(), "`main` prints it in `Debug`");
+    assert_eq!(
+        format!("{error:?}"),
+        error.to_string(),
+        "`main` prints it in `Debug`"
+    );
 }
 
 // SIGN-3: docs/security-checklist.md
@@ -201,15 +297,27 @@ fn invalid_keys_are_rejected_before_the_builder() {
     for (wrong, names) in [
         (text(&[]), ["key ring is empty", "add a key"]),
         (text(&[b""]), ["key 1 must be at least 32 bytes", "got 0"]),
-        (text(&[&key(1), &key(2)[..31]]), ["key 2 must be at least 32 bytes", "got 31"]),
-        (text(&[&key(1), &key(2), &key(1)]), ["key 3 duplicates key 1", "remove it"]),
-        (text(&[&[0; 32]]), ["key 1 is publicly known or guessable", "use a random key"]),
+        (
+            text(&[&key(1), &key(2)[..31]]),
+            ["key 2 must be at least 32 bytes", "got 31"],
+        ),
+        (
+            text(&[&key(1), &key(2), &key(1)]),
+            ["key 3 duplicates key 1", "remove it"],
+        ),
+        (
+            text(&[&[0; 32]]),
+            ["key 1 is publicly known or guessable", "use a random key"],
+        ),
         (
             text(&[b"keyboard cat keyboard cat keyboard cat"]),
             ["publicly known", "use a random key"],
         ),
     ] {
-        assert!(names.iter().all(|name| wrong.contains(name)), "{wrong:?} names {names:?}");
+        assert!(
+            names.iter().all(|name| wrong.contains(name)),
+            "{wrong:?} names {names:?}"
+        );
     }
     let cache = settings().build().unwrap();
     assert_eq!(cache.set_keys(&ring(&[1, 2])), Ok(()));
@@ -218,16 +326,27 @@ fn invalid_keys_are_rejected_before_the_builder() {
 
 #[test]
 fn defaults_are_as_documented() {
-    let cache = SessionCache::builder().keys(ring(&[1])).clock(ManualClock::new()).build().unwrap();
+    let cache = SessionCache::builder()
+        .keys(ring(&[1]))
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
     assert_eq!(cache.stats().memory.budget, 64 << 20);
     assert_eq!(cache.max_session_size(), 16 << 10);
-    assert_eq!((cache.idle_timeout(), cache.lifetime()), (MINUTE * 30, HOUR * 12));
+    assert_eq!(
+        (cache.idle_timeout(), cache.lifetime()),
+        (MINUTE * 30, HOUR * 12)
+    );
     assert_eq!(cache.cookie_name(), "__Host-session");
     let memory = cache.stats().memory;
     assert!(memory.used == 0 && memory.capacity < memory.budget);
     assert!(memory.capacity > memory.budget / 100 * 80);
     // 360 bytes a session, and its share of the index.
-    assert!(cache.capacity_for(256) > (64 << 20) / 375, "{}", cache.capacity_for(256));
+    assert!(
+        cache.capacity_for(256) > (64 << 20) / 375,
+        "{}",
+        cache.capacity_for(256)
+    );
     assert!(cache.is_empty());
 }
 
@@ -250,5 +369,8 @@ fn debug_shows_the_settings_and_no_key() {
     }
     assert!(!text.contains("keys") && !text.contains("Key"), "{text}");
     let text = format!("{:?}", settings().build().unwrap());
-    assert!(text.contains("__Host-session") && text.contains("2097152"), "{text}");
+    assert!(
+        text.contains("__Host-session") && text.contains("2097152"),
+        "{text}"
+    );
 }

@@ -9,7 +9,10 @@ use sessile::{
 };
 
 fn builder() -> SessionCacheBuilder {
-    SessionCache::builder().memory(1 << 20).keys(KeyRing::generate().unwrap()).events(100)
+    SessionCache::builder()
+        .memory(1 << 20)
+        .keys(KeyRing::generate().unwrap())
+        .events(100)
 }
 
 fn anonymous() -> CreateOptions<'static> {
@@ -21,7 +24,9 @@ fn ada() -> CreateOptions<'static> {
 }
 
 fn events(cache: &SessionCache) -> Vec<EventKind> {
-    std::iter::from_fn(|| cache.next_event()).map(|event| event.kind).collect()
+    std::iter::from_fn(|| cache.next_event())
+        .map(|event| event.kind)
+        .collect()
 }
 
 #[test]
@@ -32,7 +37,10 @@ fn data_is_stored_in_one_with_the_sign_in() {
         let with = SignInOptions::new().replace_data(made.version, data);
         let issued = cache.sign_in_with(&made.id, "ada", with).unwrap();
         let mut buffer = BytesMut::new();
-        assert!(cache.load(&made.id, &mut buffer).is_none(), "nothing of it under the old id");
+        assert!(
+            cache.load(&made.id, &mut buffer).is_none(),
+            "nothing of it under the old id"
+        );
         let record = cache.load(&issued.id, &mut buffer).unwrap();
         assert!(record.is_authenticated() && buffer == data);
         assert_eq!(record.version, issued.version);
@@ -50,7 +58,10 @@ fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
     let made = cache.create(b"old").unwrap();
     cache.save(&made.id, made.version, b"saved").unwrap();
     let with = SignInOptions::new().replace_data(made.version, b"lost update");
-    assert_eq!(cache.sign_in_with(&made.id, "ada", with).err(), Some(Error::Conflict));
+    assert_eq!(
+        cache.sign_in_with(&made.id, "ada", with).err(),
+        Some(Error::Conflict)
+    );
     let mut buffer = BytesMut::new();
     let record = cache.load(&made.id, &mut buffer).unwrap();
     assert!(!record.is_authenticated() && &buffer[..] == b"saved");
@@ -64,11 +75,24 @@ fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let made = cache.create(b"old").unwrap();
     let long = vec![0; (1 << 10) + 1];
-    let refused =
-        cache.sign_in_with(&made.id, "ada", SignInOptions::new().replace_data(made.version, &long));
-    assert_eq!(refused.err(), Some(Error::TooLarge { given: long.len(), max: 1 << 10 }));
+    let refused = cache.sign_in_with(
+        &made.id,
+        "ada",
+        SignInOptions::new().replace_data(made.version, &long),
+    );
+    assert_eq!(
+        refused.err(),
+        Some(Error::TooLarge {
+            given: long.len(),
+            max: 1 << 10
+        })
+    );
     let mut buffer = BytesMut::new();
-    assert!(cache.load(&made.id, &mut buffer).is_some_and(|record| !record.is_authenticated()));
+    assert!(
+        cache
+            .load(&made.id, &mut buffer)
+            .is_some_and(|record| !record.is_authenticated())
+    );
     assert_eq!(cache.stats().signed_in, 0);
 }
 
@@ -84,8 +108,13 @@ fn a_session_has_a_user_from_the_start() {
         (&b"data"[..], made.version, 2)
     );
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
-    let [device] = &cache.user_sessions("ada")[..] else { panic!("there is one") };
-    assert_eq!((device.handle, device.label.as_str()), (record.handle(), "phone"));
+    let [device] = &cache.user_sessions("ada")[..] else {
+        panic!("there is one")
+    };
+    assert_eq!(
+        (device.handle, device.label.as_str()),
+        (record.handle(), "phone")
+    );
     let stats = cache.stats();
     assert_eq!((stats.created, stats.signed_in, cache.len()), (1, 1, 1));
     assert_eq!(events(&cache), [EventKind::Created, EventKind::SignedIn]);
@@ -111,7 +140,10 @@ fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
     for _ in 0..2 {
         cache.create_with(b"", ada()).unwrap();
     }
-    assert_eq!(cache.create_with(b"", ada()).err(), Some(Error::TooManySessions));
+    assert_eq!(
+        cache.create_with(b"", ada()).err(),
+        Some(Error::TooManySessions)
+    );
     assert_eq!((cache.len(), cache.stats().created), (2, 2));
 
     let cache = builder().max_sessions_per_user(2).build().unwrap();
@@ -127,7 +159,9 @@ fn a_user_from_the_start_has_the_timeouts_of_the_options() {
     let clock = sessile::ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let [short, long] = [60, 600].map(Duration::from_secs);
-    let new = anonymous().timeouts(Timeouts::new().idle_timeout(short).lifetime(long)).user("ada");
+    let new = anonymous()
+        .timeouts(Timeouts::new().idle_timeout(short).lifetime(long))
+        .user("ada");
     let mut buffer = BytesMut::new();
     let expires_in =
         |id, buffer: &mut BytesMut| cache.load(id, buffer).map(|record| record.expires_in());
@@ -138,7 +172,11 @@ fn a_user_from_the_start_has_the_timeouts_of_the_options() {
         assert!(expires_in(&made.id, &mut buffer).is_some());
     }
     clock.advance(Duration::from_secs(50));
-    assert_eq!(expires_in(&made.id, &mut buffer), None, "the lifetime is over");
+    assert_eq!(
+        expires_in(&made.id, &mut buffer),
+        None,
+        "the lifetime is over"
+    );
 }
 
 #[test]
@@ -146,7 +184,9 @@ fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
     let cache = builder().build().unwrap();
     let users: Vec<String> = (0..20_000).map(|user| format!("user {user}")).collect();
     for user in &users {
-        cache.create_with(&[0; 256], anonymous().user(user.as_str())).unwrap();
+        cache
+            .create_with(&[0; 256], anonymous().user(user.as_str()))
+            .unwrap();
     }
     assert!(cache.stats().evicted.authenticated > 0, "it was full");
     let largest = vec![0; cache.max_session_size()];

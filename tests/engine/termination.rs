@@ -15,7 +15,11 @@ use bytes::BytesMut;
 use sessile::{Error, IssuedSession, ManualClock, SessionCache, internals::cookie::Parts};
 
 fn sharded() -> SessionCache {
-    builder(&ManualClock::new()).memory(8 << 20).shards(8).build().unwrap()
+    builder(&ManualClock::new())
+        .memory(8 << 20)
+        .shards(8)
+        .build()
+        .unwrap()
 }
 
 /// Readers of one session, some by its token and some by its id, while `change` is called once. No read
@@ -27,7 +31,11 @@ fn race<R>(
     readers: usize,
     change: impl FnOnce() -> R,
 ) -> (R, usize) {
-    let (done, hits, calls) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (done, hits, calls) = (
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let header = field(cache, made.token.as_str());
     let read = |by_id: bool| {
         let mut buffer = BytesMut::with_capacity(64);
@@ -39,7 +47,10 @@ fn race<R>(
                 false => cache.open([&header[..]], &mut buffer),
             };
             assert!(!(was_done && found.is_some()), "read after it was gone");
-            assert!(found.is_none() || &buffer[..] == b"the data", "what was written");
+            assert!(
+                found.is_none() || &buffer[..] == b"the data",
+                "what was written"
+            );
             hits.fetch_add(usize::from(found.is_some()), SeqCst);
             calls.fetch_add(1, SeqCst);
             after += usize::from(was_done);
@@ -71,8 +82,9 @@ fn the_old_token_is_rejected_once_rotate_has_returned() {
     let (cache, _clock) = cache();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
-        let (rotated, hits) =
-            race(&cache, &made, 64, || cache.rotate(&made.id, Duration::ZERO).unwrap());
+        let (rotated, hits) = race(&cache, &made, 64, || {
+            cache.rotate(&made.id, Duration::ZERO).unwrap()
+        });
         assert!(hits > 0, "they read while they could");
         assert!(!opens(&cache, &made.token));
         assert_ne!(rotated.token, made.token);
@@ -135,7 +147,9 @@ fn no_save_brings_a_session_back_that_another_thread_ended() {
             let mut buffer = BytesMut::with_capacity(64);
             loop {
                 let was_done = done.load(SeqCst);
-                let Some(record) = cache.load(&made.id, &mut buffer) else { return };
+                let Some(record) = cache.load(&made.id, &mut buffer) else {
+                    return;
+                };
                 assert!(!was_done, "loaded after its end");
                 match cache.save(&made.id, record.version, b"the data, again") {
                     Ok(_) => saved.fetch_add(1, SeqCst),

@@ -15,7 +15,10 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A cache with those timeouts, both of which may be as long as they like.
 fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
-    let cache = builder(&clock).idle_timeout(idle_timeout).lifetime(lifetime).build();
+    let cache = builder(&clock)
+        .idle_timeout(idle_timeout)
+        .lifetime(lifetime)
+        .build();
     (cache.unwrap(), clock)
 }
 
@@ -53,7 +56,10 @@ fn parts_of_a_tick_count_down_only() {
     clock.advance(SECOND - TICK * 2);
     assert!(opens(&cache, &made.token));
     clock.advance(SECOND);
-    assert!(!opens(&cache, &made.token), "no later than a second after its last use");
+    assert!(
+        !opens(&cache, &made.token),
+        "no later than a second after its last use"
+    );
 }
 
 #[test]
@@ -145,8 +151,9 @@ fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
             match step % 3 {
                 0 => made.version = cache.set_timeouts(&made.id, made.version, longest).unwrap(),
                 1 => {
-                    made =
-                        cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest)).unwrap();
+                    made = cache
+                        .sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest))
+                        .unwrap();
                 }
                 _ => assert!(opens(&cache, &made.token)),
             }
@@ -178,7 +185,11 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
         let all: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
         clock.advance(jump);
         let found = all.iter().filter(|made| opens(&cache, &made.token)).count();
-        assert_eq!(found, if is_there { 100 } else { 0 }, "{jump:?} with {timeout:?}");
+        assert_eq!(
+            found,
+            if is_there { 100 } else { 0 },
+            "{jump:?} with {timeout:?}"
+        );
         cache.maintain(usize::MAX);
         assert_eq!(cache.len(), found);
         cache.validate();
@@ -198,10 +209,16 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
 fn catching_up_after_eight_hours_visits_what_is_due() {
     let (cache, clock) = with_timeouts(DAY, DAY * 2);
     clock.advance(HOUR * 8);
-    assert_eq!(cache.maintain(usize::MAX).visited, 0, "an empty wheel has nothing to visit");
+    assert_eq!(
+        cache.maintain(usize::MAX).visited,
+        0,
+        "an empty wheel has nothing to visit"
+    );
     let long: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
     for n in 0..1_000 {
-        cache.create_with(b"short", having(idle(MINUTE + SECOND * n))).unwrap();
+        cache
+            .create_with(b"short", having(idle(MINUTE + SECOND * n)))
+            .unwrap();
     }
     clock.advance(HOUR * 8);
     let done = cache.maintain(usize::MAX);
@@ -264,7 +281,11 @@ fn span() -> impl Strategy<Value = Duration> {
 // TIME-4: docs/security-checklist.md
 #[test]
 fn a_timeout_of_zero_ends_a_session_at_once() {
-    for none in [Duration::ZERO, Duration::from_nanos(1), TICK - Duration::from_nanos(1)] {
+    for none in [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        TICK - Duration::from_nanos(1),
+    ] {
         for timeouts in [idle(none), lifetime(none)] {
             let (cache, _clock) = cache();
             let born_dead = cache.create_with(b"data", having(timeouts)).unwrap();
@@ -272,7 +293,11 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
             assert!(cache.set_timeouts(&cut.id, cut.version, timeouts).is_ok());
             let guest = create(&cache, b"data");
             let rejected = cache.sign_in_with(&guest.id, "alice", PLAINLY.timeouts(timeouts));
-            assert_eq!(rejected.err(), Some(Error::LifetimeOver), "it would not open");
+            assert_eq!(
+                rejected.err(),
+                Some(Error::LifetimeOver),
+                "it would not open"
+            );
             assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
             for made in [born_dead, cut] {
                 assert!(!opens(&cache, &made.token));

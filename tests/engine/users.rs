@@ -25,12 +25,18 @@ fn four_shards(clock: &ManualClock) -> SessionCacheBuilder {
 }
 
 fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
-    cache.user_sessions(user).into_iter().map(|device| device.label).collect()
+    cache
+        .user_sessions(user)
+        .into_iter()
+        .map(|device| device.label)
+        .collect()
 }
 
 fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> IssuedSession {
     let made = create(cache, b"data");
-    cache.sign_in_with(&made.id, user, PLAINLY.label(label)).unwrap()
+    cache
+        .sign_in_with(&made.id, user, PLAINLY.label(label))
+        .unwrap()
 }
 
 fn sign_in_often(cache: &SessionCache, times: usize) {
@@ -56,12 +62,25 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
     assert!(opens(&cache, &laptop.token));
     clock.advance(MINUTE);
     let devices = cache.user_sessions("ada");
-    assert_eq!(labels(&cache, "ada"), ["Firefox on Linux", "phone"], "the last seen comes first");
+    assert_eq!(
+        labels(&cache, "ada"),
+        ["Firefox on Linux", "phone"],
+        "the last seen comes first"
+    );
     let [laptop, phone] = [&devices[0], &devices[1]];
     assert_eq!((laptop.assurance_level, phone.assurance_level), (3, 0));
-    assert_eq!((laptop.age(), laptop.authenticated_for()), (13 * MINUTE, 12 * MINUTE));
-    assert_eq!((phone.age(), phone.authenticated_for()), (11 * MINUTE, 11 * MINUTE));
-    assert_eq!((laptop.last_seen(), phone.last_seen()), (MINUTE, 11 * MINUTE));
+    assert_eq!(
+        (laptop.age(), laptop.authenticated_for()),
+        (13 * MINUTE, 12 * MINUTE)
+    );
+    assert_eq!(
+        (phone.age(), phone.authenticated_for()),
+        (11 * MINUTE, 11 * MINUTE)
+    );
+    assert_eq!(
+        (laptop.last_seen(), phone.last_seen()),
+        (MINUTE, 11 * MINUTE)
+    );
     assert_eq!(cache.user_sessions("nobody").len(), 0);
     assert_eq!(cache.user_sessions("").len(), 0);
 }
@@ -71,7 +90,11 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
 fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
     let clock = ManualClock::new();
     // The idle deadline is past the end for the second half of the time.
-    let cache = builder(&clock).idle_timeout(HOUR).lifetime(2 * HOUR).build().unwrap();
+    let cache = builder(&clock)
+        .idle_timeout(HOUR)
+        .lifetime(2 * HOUR)
+        .build()
+        .unwrap();
     let made = signed_in(&cache, b"", "ada");
     for _ in 0..119 {
         clock.advance(MINUTE);
@@ -89,12 +112,24 @@ fn the_record_has_the_user_and_the_assurance_level() {
     let (cache, _clock) = cache();
     let guest = create(&cache, b"");
     let record = load(&cache, &guest.id).unwrap().0;
-    assert_eq!((record.assurance_level, record.user, record.handle().user()), (0, None, None));
-    let ada = cache.sign_in_with(&guest.id, "ada", PLAINLY.assurance_level(255)).unwrap();
+    assert_eq!(
+        (record.assurance_level, record.user, record.handle().user()),
+        (0, None, None)
+    );
+    let ada = cache
+        .sign_in_with(&guest.id, "ada", PLAINLY.assurance_level(255))
+        .unwrap();
     let record = load(&cache, &ada.id).unwrap().0;
-    assert_eq!((record.assurance_level, record.handle().user()), (255, record.user));
+    assert_eq!(
+        (record.assurance_level, record.handle().user()),
+        (255, record.user)
+    );
     let again = sign_in(&cache, &ada.id, "ada");
-    assert_eq!(load(&cache, &again.id).unwrap().0.assurance_level, 0, "each sign-in says it anew");
+    assert_eq!(
+        load(&cache, &again.id).unwrap().0.assurance_level,
+        0,
+        "each sign-in says it anew"
+    );
 }
 
 // LIFE-8: docs/security-checklist.md
@@ -104,7 +139,9 @@ fn the_details_of_a_sign_in_survive_saves_and_rotation() {
     for len in 0..=48 {
         let label = &"a label that is as long as a label may be: 48 by."[..len];
         let with = PLAINLY.assurance_level(len as u8).label(label);
-        let made = cache.sign_in_with(&create(&cache, b"data").id, "ada", with).unwrap();
+        let made = cache
+            .sign_in_with(&create(&cache, b"data").id, "ada", with)
+            .unwrap();
         create(&cache, b"in the way");
         for data in [&[7; 300][..], &[8; 2_000], &[9; 3], b""] {
             let version = load(&cache, &made.id).unwrap().0.version;
@@ -114,7 +151,10 @@ fn the_details_of_a_sign_in_survive_saves_and_rotation() {
         }
         let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
         let device = &cache.user_sessions("ada")[0];
-        assert_eq!((device.label.as_str(), device.assurance_level), (label, len as u8));
+        assert_eq!(
+            (device.label.as_str(), device.assurance_level),
+            (label, len as u8)
+        );
         assert!(cache.end(&made.id));
         cache.validate();
     }
@@ -126,12 +166,22 @@ fn a_label_that_is_too_long_is_refused_before_anything_is_done() {
     let made = create(&cache, b"data");
     for len in [49, 63, 64, 1 << 20] {
         let label = "x".repeat(len);
-        let error = cache.sign_in_with(&made.id, "ada", PLAINLY.label(&label)).unwrap_err();
-        assert_eq!(error, Error::LabelTooLong { given: len, max: 48 });
+        let error = cache
+            .sign_in_with(&made.id, "ada", PLAINLY.label(&label))
+            .unwrap_err();
+        assert_eq!(
+            error,
+            Error::LabelTooLong {
+                given: len,
+                max: 48
+            }
+        );
         assert!(error.to_string().contains(&len.to_string()));
     }
     let label = "é".repeat(24);
-    let made = cache.sign_in_with(&made.id, "ada", PLAINLY.label(&label)).unwrap();
+    let made = cache
+        .sign_in_with(&made.id, "ada", PLAINLY.label(&label))
+        .unwrap();
     assert_eq!(labels(&cache, "ada"), [label]);
     assert!(opens(&cache, &made.token));
 }
@@ -141,7 +191,9 @@ fn users_with_odd_names_are_users() {
     let (cache, _clock) = cache();
     let megabyte = "a".repeat(1 << 20);
     let other = "a".repeat((1 << 20) - 1);
-    let names = ["a", "A", "a ", " a", "\0", "\0\0", "é", "e\u{301}", "🦀", &megabyte, &other];
+    let names = [
+        "a", "A", "a ", " a", "\0", "\0\0", "é", "e\u{301}", "🦀", &megabyte, &other,
+    ];
     for name in names {
         signed_in_with(&cache, name, "here");
     }
@@ -164,7 +216,9 @@ fn a_list_shows_no_id_and_its_handles_open_nothing() {
         let made = signed_in_with(&cache, &user, "a label");
         let device = &cache.user_sessions(&user)[0];
         let shown = format!("{device:?} {}", device.handle);
-        let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(made.token.as_str()).unwrap();
+        let bytes = base64_simd::URL_SAFE_NO_PAD
+            .decode_to_vec(made.token.as_str())
+            .unwrap();
         let secrets = bytes[4..].chunks(4).map(|part| {
             [
                 u32::from_be_bytes(part.try_into().unwrap()),
@@ -176,7 +230,11 @@ fn a_list_shows_no_id_and_its_handles_open_nothing() {
         }
         let text = device.handle.to_string();
         for value in [&text[..], &text[..48], &text[4..]] {
-            assert!(cache.open_token(value.as_bytes(), &mut bytes::BytesMut::new()).is_none());
+            assert!(
+                cache
+                    .open_token(value.as_bytes(), &mut bytes::BytesMut::new())
+                    .is_none()
+            );
         }
     }
 }
@@ -188,8 +246,11 @@ fn a_user_ends_one_of_their_sessions() {
     let cache = four_shards(&clock).build().unwrap();
     let [phone, laptop] = ["phone", "laptop"].map(|label| signed_in_with(&cache, "ada", label));
     let grace = signed_in_with(&cache, "grace", "desk");
-    let lost =
-        cache.user_sessions("ada").into_iter().find(|device| device.label == "phone").unwrap();
+    let lost = cache
+        .user_sessions("ada")
+        .into_iter()
+        .find(|device| device.label == "phone")
+        .unwrap();
     assert_eq!(lost.handle, handle(&cache, &phone));
     let before = cache.stats().ended;
     assert!(cache.end_by_handle(&lost.handle));
@@ -207,7 +268,10 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
     let mut seen = HashSet::new();
     let made = create(&cache, b"data");
     assert!(seen.insert(handle(&cache, &made)));
-    assert!(!cache.end_by_handle(&handle(&cache, &made)), "nobody is signed in");
+    assert!(
+        !cache.end_by_handle(&handle(&cache, &made)),
+        "nobody is signed in"
+    );
     let mut made = sign_in(&cache, &made.id, "ada");
     for _ in 0..5 {
         let own = handle(&cache, &made);
@@ -222,7 +286,11 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
     assert!(cache.end_by_handle(&handle(&cache, &made)));
     // Created in one tick, of one user: told apart all the same.
     sign_in_often(&cache, 20);
-    let all: HashSet<_> = cache.user_sessions("ada").iter().map(|device| device.handle).collect();
+    let all: HashSet<_> = cache
+        .user_sessions("ada")
+        .iter()
+        .map(|device| device.handle)
+        .collect();
     assert_eq!(all.len(), 20);
 }
 
@@ -236,9 +304,19 @@ fn a_handle_reads_back_from_its_text_and_from_no_other() {
     assert_eq!(format!("{handle:?}"), format!("Handle({text})"));
     for len in [0, 1, 51, 53, 1_000] {
         let wrong = text.chars().cycle().take(len).collect::<String>();
-        assert_eq!(wrong.parse::<Handle>(), Err(HandleError::Length { given: len }));
+        assert_eq!(
+            wrong.parse::<Handle>(),
+            Err(HandleError::Length { given: len })
+        );
     }
-    for (at, wrong) in [(0, "A"), (20, "g"), (51, " "), (30, "+"), (7, "-"), (9, "\0")] {
+    for (at, wrong) in [
+        (0, "A"),
+        (20, "g"),
+        (51, " "),
+        (30, "+"),
+        (7, "-"),
+        (9, "\0"),
+    ] {
         let mut damaged = text.clone();
         damaged.replace_range(at..=at, wrong);
         let error = damaged.parse::<Handle>().unwrap_err();
@@ -246,11 +324,21 @@ fn a_handle_reads_back_from_its_text_and_from_no_other() {
         assert!(error.to_string().contains(&(at + 1).to_string()));
     }
     let wide = "é".repeat(26);
-    assert_eq!(wide.parse::<Handle>(), Err(HandleError::Digit { position: 1 }));
+    assert_eq!(
+        wide.parse::<Handle>(),
+        Err(HandleError::Digit { position: 1 })
+    );
     // What reads may name nothing, and no shard that there is.
     for at in 0..52 {
         let mut other = text.clone();
-        other.replace_range(at..=at, if text.as_bytes()[at] == b'f' { "0" } else { "f" });
+        other.replace_range(
+            at..=at,
+            if text.as_bytes()[at] == b'f' {
+                "0"
+            } else {
+                "f"
+            },
+        );
         assert!(!cache.end_by_handle(&other.parse().unwrap()), "{other}");
     }
     for digit in ["0", "f"] {
@@ -265,12 +353,19 @@ fn end_user_sessions_ends_all_of_one_user_and_no_others() {
     let clock = ManualClock::new();
     let cache = four_shards(&clock).build().unwrap();
     let theirs: Vec<_> = (0..20).map(|_| signed_in(&cache, b"", "ada")).collect();
-    let others: Vec<_> = (0..200).map(|n| signed_in(&cache, b"", &n.to_string())).collect();
+    let others: Vec<_> = (0..200)
+        .map(|n| signed_in(&cache, b"", &n.to_string()))
+        .collect();
     let guests = create_many(&cache, 50, b"");
     assert_eq!(cache.end_user_sessions("ada", None), 20);
     assert_eq!(cache.end_user_sessions("ada", None), 0);
     assert!(theirs.iter().all(|made| !opens(&cache, &made.token)));
-    assert!(others.iter().chain(&guests).all(|made| opens(&cache, &made.token)));
+    assert!(
+        others
+            .iter()
+            .chain(&guests)
+            .all(|made| opens(&cache, &made.token))
+    );
     assert_eq!(cache.stats().ended, 20);
     cache.validate();
 }
@@ -314,18 +409,31 @@ fn end_user_sessions_can_except_one_session() {
 #[test]
 fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
     let clock = ManualClock::new();
-    let cache =
-        builder(&clock).max_sessions_per_user(3).session_limit_policy(SessionLimitPolicy::Reject);
+    let cache = builder(&clock)
+        .max_sessions_per_user(3)
+        .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     for _ in 0..2 {
         let made = create(&cache, b"");
-        cache.sign_in_with(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE))).unwrap();
+        cache
+            .sign_in_with(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE)))
+            .unwrap();
     }
     signed_in_with(&cache, "ada", "long");
-    let handles: Vec<_> = cache.user_sessions("ada").iter().map(|device| device.handle).collect();
+    let handles: Vec<_> = cache
+        .user_sessions("ada")
+        .iter()
+        .map(|device| device.handle)
+        .collect();
     clock.advance(MINUTE);
     assert_eq!(labels(&cache, "ada"), ["long"]);
-    assert_eq!(handles.iter().filter(|handle| cache.end_by_handle(handle)).count(), 1);
+    assert_eq!(
+        handles
+            .iter()
+            .filter(|handle| cache.end_by_handle(handle))
+            .count(),
+        1
+    );
     for _ in 0..3 {
         signed_in(&cache, b"", "ada");
     }
@@ -338,7 +446,10 @@ fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
 #[test]
 fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
     let clock = ManualClock::new();
-    let cache = four_shards(&clock).max_sessions_per_user(3).build().unwrap();
+    let cache = four_shards(&clock)
+        .max_sessions_per_user(3)
+        .build()
+        .unwrap();
     let mut made: Vec<_> = ["one", "two", "three"]
         .iter()
         .map(|label| {
@@ -349,7 +460,10 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
     clock.advance(5 * MINUTE);
     assert!(opens(&cache, &made[0].token));
     made.push(signed_in_with(&cache, "ada", "four"));
-    assert!(!opens(&cache, &made[1].token), "the one that was not seen for longest");
+    assert!(
+        !opens(&cache, &made[1].token),
+        "the one that was not seen for longest"
+    );
     assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
     let stats = cache.stats();
     assert_eq!(
@@ -363,7 +477,9 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
 #[test]
 fn of_sessions_idle_for_equally_long_the_oldest_sign_in_ends() {
     let (cache, _clock) = cache();
-    let made: Vec<_> = (0..40).map(|n| signed_in(&cache, &filler(n, 8), "ada")).collect();
+    let made: Vec<_> = (0..40)
+        .map(|n| signed_in(&cache, &filler(n, 8), "ada"))
+        .collect();
     assert_eq!(cache.user_sessions("ada").len(), 32, "unless set");
     let live = |made: &IssuedSession| load(&cache, &made.id).is_some();
     assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
@@ -384,7 +500,10 @@ fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
         let error = cache.sign_in(&guest.id, "ada").unwrap_err();
         assert_eq!(error, Error::TooManySessions);
         assert!(error.to_string().contains("max_sessions_per_user"));
-        assert_eq!(cache.stats().session_limit_hits, before.session_limit_hits + 1);
+        assert_eq!(
+            cache.stats().session_limit_hits,
+            before.session_limit_hits + 1
+        );
         assert_eq!(cache.stats().memory, before.memory);
         assert!(opens(&cache, &guest.token), "the session stays as it was");
     }
@@ -398,12 +517,14 @@ fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
 // LIFE-7: docs/security-checklist.md
 #[test]
 fn signing_in_again_does_not_count_twice() {
-    for session_limit_policy in
-        [SessionLimitPolicy::EndLeastRecentlyUsed, SessionLimitPolicy::Reject]
-    {
+    for session_limit_policy in [
+        SessionLimitPolicy::EndLeastRecentlyUsed,
+        SessionLimitPolicy::Reject,
+    ] {
         let clock = ManualClock::new();
-        let cache =
-            four_shards(&clock).max_sessions_per_user(2).session_limit_policy(session_limit_policy);
+        let cache = four_shards(&clock)
+            .max_sessions_per_user(2)
+            .session_limit_policy(session_limit_policy);
         let cache = cache.build().unwrap();
         let other = signed_in(&cache, b"", "ada");
         let mut mine = signed_in(&cache, b"", "ada");
@@ -412,7 +533,11 @@ fn signing_in_again_does_not_count_twice() {
             assert!(opens(&cache, &other.token));
         }
         mine = sign_in(&cache, &mine.id, "grace");
-        assert_eq!(cache.user_sessions("ada").len(), 1, "who leaves is not counted");
+        assert_eq!(
+            cache.user_sessions("ada").len(),
+            1,
+            "who leaves is not counted"
+        );
         sign_in(&cache, &mine.id, "ada");
         assert_eq!(cache.user_sessions("ada").len(), 2);
         assert_eq!(cache.stats().session_limit_hits, 0);
@@ -423,7 +548,10 @@ fn signing_in_again_does_not_count_twice() {
 #[test]
 fn a_limit_of_zero_is_an_error_and_the_largest_is_unlimited() {
     let clock = ManualClock::new();
-    let error = builder(&clock).max_sessions_per_user(0).build().unwrap_err();
+    let error = builder(&clock)
+        .max_sessions_per_user(0)
+        .build()
+        .unwrap_err();
     assert_eq!(error, BuildError::MaxSessionsPerUser);
     assert_eq!(
         error.to_string(),
@@ -449,7 +577,10 @@ fn a_sign_in_that_does_not_fit_ends_no_session() {
         Err(BuildError::Memory { min: least, .. }) => least,
         other => panic!("{other:?}"),
     };
-    let cache = builder(&clock).memory(least).max_session_size(4 << 10).max_sessions_per_user(1);
+    let cache = builder(&clock)
+        .memory(least)
+        .max_session_size(4 << 10)
+        .max_sessions_per_user(1);
     let cache = cache.build().unwrap();
     let stalest = signed_in(&cache, b"small", "ada");
     // It is there twice for a moment, and that is more than there is.
@@ -457,7 +588,10 @@ fn a_sign_in_that_does_not_fit_ends_no_session() {
     assert!(opens(&cache, &stalest.token));
     assert_eq!(cache.sign_in(&large.id, "ada").err(), Some(Error::Full));
     assert!(opens(&cache, &stalest.token) && opens(&cache, &large.token));
-    assert_eq!((cache.stats().ended, cache.stats().session_limit_hits), (0, 0));
+    assert_eq!(
+        (cache.stats().ended, cache.stats().session_limit_hits),
+        (0, 0)
+    );
     cache.validate();
 }
 
@@ -473,7 +607,11 @@ fn the_limit_comes_before_any_eviction() {
     let evicted = cache.stats().evicted.authenticated;
     let third = next();
     assert!(!opens(&cache, &one.token) && opens(&cache, &two.token) && opens(&cache, &third.token));
-    assert_eq!(cache.stats().evicted.authenticated, evicted, "its block was room enough");
+    assert_eq!(
+        cache.stats().evicted.authenticated,
+        evicted,
+        "its block was room enough"
+    );
     cache.validate();
 }
 
@@ -486,7 +624,11 @@ fn many_sign_ins_to_one_account_evict_no_other_users_session() {
         .map(|n| signed_in(&cache, &filler(n, 256), &format!("user {n}")))
         .collect();
     assert!(users.iter().all(|made| opens(&cache, &made.token)));
-    let times = if crate::support::is_long() { 1_000_000 } else { 100_000 };
+    let times = if crate::support::is_long() {
+        1_000_000
+    } else {
+        100_000
+    };
     for n in 0..times {
         signed_in(&cache, &filler(n, 256), "the account");
     }
@@ -502,7 +644,11 @@ fn names_spread_over_the_chains_whatever_they_are() {
     let full = cache.capacity_for(256);
     let padding = "x".repeat(64);
     for n in 0..full / 2 {
-        signed_in(&cache, &filler(n, 200), &format!("{padding}{:b}{padding}", n));
+        signed_in(
+            &cache,
+            &filler(n, 200),
+            &format!("{padding}{:b}{padding}", n),
+        );
     }
     // At most one a chain on average; eleven in one is once in 10^8 chains (Poisson).
     assert!(cache.longest_chain() <= 10, "{}", cache.longest_chain());
@@ -511,7 +657,11 @@ fn names_spread_over_the_chains_whatever_they_are() {
 #[test]
 fn the_lifetime_is_renewed_if_that_is_asked_for() {
     let clock = ManualClock::new();
-    let cache = builder(&clock).idle_timeout(4 * HOUR).lifetime(4 * HOUR).build().unwrap();
+    let cache = builder(&clock)
+        .idle_timeout(4 * HOUR)
+        .lifetime(4 * HOUR)
+        .build()
+        .unwrap();
     let left = |made: &IssuedSession| load(&cache, &made.id).unwrap().0.expires_in();
     let renewing = PLAINLY.renew_lifetime(true);
     // A lifetime of its own stays as long as it was, however often it begins anew.
@@ -526,11 +676,19 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
     assert_eq!(left(&made), HOUR / 2, "plain rotation keeps it");
     made = sign_in(&cache, &made.id, "ada");
     assert_eq!(left(&made), HOUR / 2, "unless it is asked for");
-    made = cache.sign_in_with(&made.id, "ada", renewing.timeouts(lifetime(2 * HOUR))).unwrap();
+    made = cache
+        .sign_in_with(&made.id, "ada", renewing.timeouts(lifetime(2 * HOUR)))
+        .unwrap();
     assert_eq!(left(&made), 2 * HOUR);
     clock.advance(HOUR);
-    cache.set_timeouts(&made.id, made.version, lifetime(90 * MINUTE)).unwrap();
-    assert_eq!(left(&made), 30 * MINUTE, "it counts from the sign-in that renewed it");
+    cache
+        .set_timeouts(&made.id, made.version, lifetime(90 * MINUTE))
+        .unwrap();
+    assert_eq!(
+        left(&made),
+        30 * MINUTE,
+        "it counts from the sign-in that renewed it"
+    );
     let more = renewing.timeouts(lifetime(1_000 * HOUR));
     made = cache.sign_in_with(&made.id, "ada", more).unwrap();
     assert_eq!(left(&made), 4 * HOUR, "the cache's is the most");
@@ -544,34 +702,53 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
 // TERM-5: docs/security-checklist.md
 #[test]
 fn no_session_issued_before_the_end_of_all_survives_it() {
-    let cache = SessionCache::builder().memory(256 << 20).shards(4).clock(ManualClock::new());
-    let cache = cache.keys(crate::support::rings::ring(&[1])).max_sessions_per_user(None);
+    let cache = SessionCache::builder()
+        .memory(256 << 20)
+        .shards(4)
+        .clock(ManualClock::new());
+    let cache = cache
+        .keys(crate::support::rings::ring(&[1]))
+        .max_sessions_per_user(None);
     let cache = cache.build().unwrap();
-    let many: Vec<_> = (0..100_000).map(|_| signed_in(&cache, b"", "ada")).collect();
+    let many: Vec<_> = (0..100_000)
+        .map(|_| signed_in(&cache, b"", "ada"))
+        .collect();
     let issued = Mutex::new(many);
     let keep = |made: IssuedSession| issued.lock().unwrap().push(made);
     let mut ended = 0;
     thread::scope(|scope| {
         let work = |worker| {
-            for _ in 0..if crate::support::is_long() { 40_000 } else { 4_000 } {
+            for _ in 0..if crate::support::is_long() {
+                40_000
+            } else {
+                4_000
+            } {
                 let made = signed_in(&cache, b"", "ada");
                 keep(made);
                 let next = match worker {
                     0 => cache.rotate(&made.id, Duration::ZERO),
                     _ => cache.sign_in(&made.id, "ada"),
                 };
-                next.map(keep).unwrap_or_else(|error| assert_eq!(error, Error::Gone));
+                next.map(keep)
+                    .unwrap_or_else(|error| assert_eq!(error, Error::Gone));
             }
         };
         let workers = [0, 1, 2].map(|worker| scope.spawn(move || work(worker)));
         while !workers.iter().all(ScopedJoinHandle::is_finished) {
             let before = mem::take(&mut *issued.lock().unwrap());
             ended += cache.end_user_sessions("ada", None);
-            assert!(before.iter().all(|made| !opens(&cache, &made.token)), "one survived");
+            assert!(
+                before.iter().all(|made| !opens(&cache, &made.token)),
+                "one survived"
+            );
         }
     });
     assert!(ended >= 100_000, "{ended}");
     cache.end_user_sessions("ada", None);
-    assert_eq!((cache.len(), cache.user_sessions("ada").len()), (0, 0), "none escaped");
+    assert_eq!(
+        (cache.len(), cache.user_sessions("ada").len()),
+        (0, 0),
+        "none escaped"
+    );
     cache.validate();
 }

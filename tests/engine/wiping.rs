@@ -30,7 +30,9 @@ fn a_shorter_save_wipes_the_rest() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(1_024));
     for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
-        cache.save(&made.id, Version::new(version as u32 + 1), &marked(words)).unwrap();
+        cache
+            .save(&made.id, Version::new(version as u32 + 1), &marked(words))
+            .unwrap();
         assert_eq!(marks(&cache), words);
     }
 }

@@ -35,27 +35,45 @@ pub(crate) fn read_all() -> Sources {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        (module_of(path.strip_prefix(&root).unwrap()), Module::parse(&text))
+        (
+            module_of(path.strip_prefix(&root).unwrap()),
+            Module::parse(&text),
+        )
     };
     files(&root).into_iter().map(read).collect()
 }
 
 /// Reads modules from pairs of path and text.
 pub(crate) fn made_up(texts: &[(&str, &str)]) -> Sources {
-    texts.iter().map(|(module, text)| ((*module).to_owned(), Module::parse(text))).collect()
+    texts
+        .iter()
+        .map(|(module, text)| ((*module).to_owned(), Module::parse(text)))
+        .collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    all.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let all = entries.flat_map(|path| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 fn module_of(path: &Path) -> String {
     let parts = path.with_extension("");
     let parts: Vec<_> = parts.iter().map(|part| part.to_str().unwrap()).collect();
     let parts = parts.join("::");
-    parts.strip_suffix("::mod").unwrap_or(if parts == "lib" { "" } else { &parts }).to_owned()
+    parts
+        .strip_suffix("::mod")
+        .unwrap_or(if parts == "lib" { "" } else { &parts })
+        .to_owned()
 }
 
 impl Module {
@@ -71,7 +89,10 @@ impl Module {
         match tree {
             UseTree::Path(path) => self.add_imports(&path.tree, &below(&path.ident)),
             UseTree::Group(group) => {
-                group.items.iter().for_each(|tree| self.add_imports(tree, above));
+                group
+                    .items
+                    .iter()
+                    .for_each(|tree| self.add_imports(tree, above));
             }
             UseTree::Glob(_) => self.paths.push(self.seen_from_file(above)),
             UseTree::Name(name) => self.paths.push(self.seen_from_file(&below(&name.ident))),
@@ -138,7 +159,10 @@ impl<'a> Visit<'a> for Module {
     }
 
     fn visit_path(&mut self, path: &'a syn::Path) {
-        let names = path.segments.iter().map(|segment| segment.ident.to_string());
+        let names = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string());
         self.add_path(&names.collect::<Vec<_>>());
         visit::visit_path(self, path);
     }

@@ -42,12 +42,20 @@ struct Attributes {
 impl Browser {
     /// One that talks TLS to `host`.
     pub(crate) fn new(host: &'static str) -> Self {
-        Self { host, is_secure: true, now: 1_000_000_000, jar: Vec::new() }
+        Self {
+            host,
+            is_secure: true,
+            now: 1_000_000_000,
+            jar: Vec::new(),
+        }
     }
 
     /// The same without TLS.
     pub(crate) fn insecure(host: &'static str) -> Self {
-        Self { is_secure: false, ..Self::new(host) }
+        Self {
+            is_secure: false,
+            ..Self::new(host)
+        }
     }
 
     pub(crate) fn advance(&mut self, seconds: i64) {
@@ -61,7 +69,12 @@ impl Browser {
         };
         let is_same = |old: &Cookie| {
             (&old.name, &old.domain, &old.path, old.partitioned)
-                == (&cookie.name, &cookie.domain, &cookie.path, cookie.partitioned)
+                == (
+                    &cookie.name,
+                    &cookie.domain,
+                    &cookie.path,
+                    cookie.partitioned,
+                )
         };
         // A cookie that replaces another takes its place, as if it had been made then.
         match self.jar.iter().position(is_same) {
@@ -75,7 +88,10 @@ impl Browser {
     pub(crate) fn cookies(&self, host: &str, path: &str) -> Vec<Cookie> {
         let is_sent = |cookie: &&Cookie| {
             cookie.expires.is_none_or(|at| at > self.now)
-                && cookie.domain.as_ref().map_or(host == self.host, |own| domain_matches(host, own))
+                && cookie
+                    .domain
+                    .as_ref()
+                    .map_or(host == self.host, |own| domain_matches(host, own))
                 && path_matches(path, &cookie.path)
                 && (self.is_secure || !cookie.secure)
         };
@@ -88,12 +104,19 @@ impl Browser {
             b"" => cookie.value.clone(),
             name => [name, b"=", &cookie.value].concat(),
         };
-        self.cookies(self.host, path).iter().map(pair).collect::<Vec<_>>().join(&b"; "[..])
+        self.cookies(self.host, path)
+            .iter()
+            .map(pair)
+            .collect::<Vec<_>>()
+            .join(&b"; "[..])
     }
 
     /// RFC 6265bis, sections 5.6 (parsing) and 5.7 (storing).
     fn accept(&self, header: &[u8]) -> Option<Cookie> {
-        if header.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        if header
+            .iter()
+            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        {
             return None;
         }
         let mut pieces = header.split(|byte| *byte == b';');
@@ -127,7 +150,10 @@ impl Browser {
 
     fn may_store(&self, cookie: &Cookie) -> bool {
         let cross_site = cookie.same_site.as_deref() == Some("none");
-        cookie.domain.as_ref().is_none_or(|domain| domain_matches(self.host, domain))
+        cookie
+            .domain
+            .as_ref()
+            .is_none_or(|domain| domain_matches(self.host, domain))
             && (self.is_secure || !cookie.secure)
             && (cookie.secure || !cross_site && !cookie.partitioned)
     }
@@ -181,11 +207,15 @@ fn prefixes_hold(cookie: &Cookie, path: Option<&str>) -> bool {
     // A nameless cookie is sent as its bare value, and must not look like one with a prefix.
     let disguised =
         cookie.name.is_empty() && prefixes.iter().any(|prefix| starts(&cookie.value, prefix));
-    !disguised && prefixes.iter().all(|prefix| !starts(&cookie.name, prefix) || holds(prefix))
+    !disguised
+        && prefixes
+            .iter()
+            .all(|prefix| !starts(&cookie.name, prefix) || holds(prefix))
 }
 
 fn domain_matches(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    host.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn path_matches(path: &str, own: &str) -> bool {
@@ -198,6 +228,9 @@ fn trim(bytes: &[u8]) -> &[u8] {
     let Some(start) = bytes.iter().position(|byte| !is_blank(byte)) else {
         return b"";
     };
-    let end = bytes.iter().rposition(|byte| !is_blank(byte)).unwrap_or(start);
+    let end = bytes
+        .iter()
+        .rposition(|byte| !is_blank(byte))
+        .unwrap_or(start);
     &bytes[start..=end]
 }

@@ -19,7 +19,10 @@ pub(crate) fn header(field: &[u8]) {
     let mut names: Vec<&[u8]> = pairs.iter().map(|pair| pair.0).take(32).collect();
     // Names that the field has somewhere, though perhaps not as a pair's name.
     let quarter = field.len() / 4;
-    names.extend([&field[..quarter.min(3)], &field[quarter..field.len().min(quarter + 5)]]);
+    names.extend([
+        &field[..quarter.min(3)],
+        &field[quarter..field.len().min(quarter + 5)],
+    ]);
     names.extend([NAME.as_bytes(), b"a", b"", b"=", b";", b" "]);
     for name in names {
         same_as_the_oracle(field, name);
@@ -43,7 +46,9 @@ fn split_at_any_semicolon(field: &[u8]) {
     let cuts = field.iter().enumerate().filter(|(_, byte)| **byte == b';');
     for (cut, _) in cuts.take(32) {
         let fields = [&field[..cut], &field[cut + 1..]];
-        let parts = fields.iter().flat_map(|field| candidates(field, NAME.as_bytes()));
+        let parts = fields
+            .iter()
+            .flat_map(|field| candidates(field, NAME.as_bytes()));
         assert!(parts.eq(whole.iter().copied()), "cut at {cut}: {field:?}");
     }
 }
@@ -61,9 +66,15 @@ pub(crate) fn token(value: &[u8]) {
         (found, expected) => panic!("{found:?} for {expected:?}, {value:?}"),
     }
     let mut bytes = [0; 36];
-    bytes.iter_mut().zip(value).for_each(|(byte, from)| *byte = *from);
+    bytes
+        .iter_mut()
+        .zip(value)
+        .for_each(|(byte, from)| *byte = *from);
     let parts = from_bytes(&bytes);
-    assert_eq!(Parts::parse(parts.encode().as_str().as_bytes()), Some(parts));
+    assert_eq!(
+        Parts::parse(parts.encode().as_str().as_bytes()),
+        Some(parts)
+    );
     signed_then_broken(&parts, value);
 }
 

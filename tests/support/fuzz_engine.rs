@@ -8,7 +8,9 @@ use sessile::SessionLimitPolicy;
 /// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory,
 /// what happens at the limit of a user, and whether the use of an old id ends its session.
 pub(crate) fn engine(bytes: &[u8]) {
-    let Some((first, rest)) = bytes.split_first() else { return };
+    let Some((first, rest)) = bytes.split_first() else {
+        return;
+    };
     let memory = match first % 4 {
         0 => model::Memory::Plenty,
         1 => model::Memory::Short,

@@ -20,7 +20,11 @@ pub(crate) fn heap(bytes: &[u8]) {
     let mut blocks: Vec<Marked> = Vec::new();
     let mut bytes = Unstructured::new(bytes);
     let mut mark = 0;
-    while let Ok(op) = if bytes.is_empty() { return } else { Op::arbitrary(&mut bytes) } {
+    while let Ok(op) = if bytes.is_empty() {
+        return;
+    } else {
+        Op::arbitrary(&mut bytes)
+    } {
         mark += 1;
         match op {
             Op::Take { size } => {
@@ -41,7 +45,10 @@ pub(crate) fn heap(bytes: &[u8]) {
                 assert!(words <= most, "no more is moved than may be");
                 let is_bounded = most < u32::MAX;
                 assert!(at.is_none() || fits, "no more is taken than was free");
-                assert!(at.is_some() || !fits || is_bounded, "a hole is made if as much is free");
+                assert!(
+                    at.is_some() || !fits || is_bounded,
+                    "a hole is made if as much is free"
+                );
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
             Op::Give { which } if !blocks.is_empty() => {
@@ -53,7 +60,9 @@ pub(crate) fn heap(bytes: &[u8]) {
                 let block = &mut blocks[which];
                 let size = u32::from(size).min(Heap::size(&region, block.at));
                 heap.shrink(&region, block.at, size);
-                block.words = block.words.min(Heap::size(&region, block.at) - Heap::HEADER);
+                block.words = block
+                    .words
+                    .min(Heap::size(&region, block.at) - Heap::HEADER);
             }
             _ => {}
         }
@@ -64,7 +73,11 @@ pub(crate) fn heap(bytes: &[u8]) {
 fn check(heap: &Heap, region: &Region, blocks: &[Marked]) {
     let mut expected: Vec<_> = blocks.iter().map(|block| block.at).collect();
     expected.sort_unstable();
-    assert_eq!(heap.validate(region), expected, "the used blocks are the ones that were taken");
+    assert_eq!(
+        heap.validate(region),
+        expected,
+        "the used blocks are the ones that were taken"
+    );
     blocks.iter().for_each(|block| block.check(region));
 }
 
@@ -85,7 +98,11 @@ impl Marked {
     fn check(&self, region: &Region) {
         for i in 0..self.words {
             let word = region.load(self.at + Heap::HEADER + i);
-            assert_eq!(word, self.mark << 32 | u64::from(i), "a block keeps what was written");
+            assert_eq!(
+                word,
+                self.mark << 32 | u64::from(i),
+                "a block keeps what was written"
+            );
         }
     }
 }

@@ -19,9 +19,17 @@ pub(crate) fn wheel(bytes: &[u8]) {
     let mut filed: BTreeMap<u32, u32> = BTreeMap::new();
     let mut bytes = Unstructured::new(bytes);
     let mut now: u32 = 0;
-    while let Ok(op) = if bytes.is_empty() { return } else { Op::arbitrary(&mut bytes) } {
+    while let Ok(op) = if bytes.is_empty() {
+        return;
+    } else {
+        Op::arbitrary(&mut bytes)
+    } {
         match op {
-            Op::File { link, far, deadline } => {
+            Op::File {
+                link,
+                far,
+                deadline,
+            } => {
                 let link = FIRST_LINK + u32::from(link);
                 if filed.contains_key(&link) {
                     wheel.unfile(&region, link);
@@ -43,7 +51,10 @@ pub(crate) fn wheel(bytes: &[u8]) {
         }
         let mut links = wheel.validate(&region);
         links.sort_unstable();
-        assert!(links.iter().eq(filed.keys()), "what was filed is what is there");
+        assert!(
+            links.iter().eq(filed.keys()),
+            "what was filed is what is there"
+        );
     }
 }
 
@@ -55,7 +66,11 @@ fn advance(
     now: u32,
     budget: u8,
 ) {
-    let mut left = if budget == 0 { usize::MAX } else { usize::from(budget) };
+    let mut left = if budget == 0 {
+        usize::MAX
+    } else {
+        usize::from(budget)
+    };
     let mut steps = 0;
     while left > 0 {
         let Some(link) = wheel.next(region, now) else {

@@ -75,7 +75,10 @@ pub(crate) fn signed_in(cache: &SessionCache, data: &[u8], user: &str) -> Issued
 pub(crate) fn load(cache: &SessionCache, id: &SessionId) -> Option<(Record, Vec<u8>)> {
     let mut buffer = BytesMut::from(&b"left from before"[..]);
     let record = cache.load(id, &mut buffer);
-    assert!(record.is_some() || buffer.is_empty(), "a miss leaves nothing in the buffer");
+    assert!(
+        record.is_some() || buffer.is_empty(),
+        "a miss leaves nothing in the buffer"
+    );
     record.map(|record| (record, buffer.to_vec()))
 }
 
@@ -87,7 +90,10 @@ pub(crate) fn data(cache: &SessionCache, id: &SessionId) -> Option<Vec<u8>> {
 pub(crate) fn open(cache: &SessionCache, fields: &[&[u8]]) -> Option<(Record, Vec<u8>)> {
     let mut buffer = BytesMut::from(&b"left from before"[..]);
     let record = cache.open(fields.iter().copied(), &mut buffer);
-    assert!(record.is_some() || buffer.is_empty(), "a miss leaves nothing in the buffer");
+    assert!(
+        record.is_some() || buffer.is_empty(),
+        "a miss leaves nothing in the buffer"
+    );
     record.map(|record| (record, buffer.to_vec()))
 }
 
@@ -127,8 +133,9 @@ pub(crate) fn later(version: Version, changes: u32) -> Version {
 
 /// As many sessions of that many bytes as fit, first in, first in the list.
 pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
-    let all: Vec<_> =
-        (0..cache.capacity_for(data_len)).map(|n| create(cache, &filler(n, data_len))).collect();
+    let all: Vec<_> = (0..cache.capacity_for(data_len))
+        .map(|n| create(cache, &filler(n, data_len)))
+        .collect();
     assert_eq!(cache.stats().evicted.probation, 0, "all fit");
     all
 }
@@ -143,7 +150,10 @@ pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issu
     let mut all = Vec::new();
     while let Some(probe) = create(&probe) {
         assert!(cache.end(&probe.id));
-        assert!(all.len() < cache.capacity_for(0) * 4, "users push out users, and it never ends");
+        assert!(
+            all.len() < cache.capacity_for(0) * 4,
+            "users push out users, and it never ends"
+        );
         let made = create(&filler(all.len(), data_len)).unwrap();
         all.push(sign_in(cache, &made.id, &format!("user {}", all.len())));
     }
@@ -178,7 +188,9 @@ pub(crate) struct Random(u64);
 impl Random {
     #[allow(clippy::print_stderr)]
     pub(crate) fn new() -> Self {
-        let seed = env::var("SESSILE_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = env::var("SESSILE_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or(0x9e37_79b9_7f4a_7c15);
         eprintln!("SESSILE_SEED={seed}");
         Self(seed | 1)
@@ -202,6 +214,8 @@ impl Random {
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
-        (1..items.len()).rev().for_each(|at| items.swap(at, self.below(at + 1)));
+        (1..items.len())
+            .rev()
+            .for_each(|at| items.swap(at, self.below(at + 1)));
     }
 }

@@ -21,10 +21,30 @@ pub(crate) struct Replay {
 
 /// What is replayed, and what is asked of it.
 pub(crate) const REPLAYS: [Replay; 4] = [
-    Replay { trace: "weblog", sessions: 1_000, least: 0.698, requests: weblog },
-    Replay { trace: "weblog", sessions: 88, least: 0.312, requests: weblog },
-    Replay { trace: "web12", sessions: 1_375, least: 0.715, requests: web12 },
-    Replay { trace: "web12", sessions: 137, least: 0.415, requests: web12 },
+    Replay {
+        trace: "weblog",
+        sessions: 1_000,
+        least: 0.698,
+        requests: weblog,
+    },
+    Replay {
+        trace: "weblog",
+        sessions: 88,
+        least: 0.312,
+        requests: weblog,
+    },
+    Replay {
+        trace: "web12",
+        sessions: 1_375,
+        least: 0.715,
+        requests: web12,
+    },
+    Replay {
+        trace: "web12",
+        sessions: 137,
+        least: 0.415,
+        requests: web12,
+    },
 ];
 
 impl Replay {
@@ -59,7 +79,11 @@ pub(crate) fn exactly(
     let (mut too_little, mut enough) = (0, sessions * (data_len + MOST_OVERHEAD) + FIXED);
     while enough - too_little > 1 {
         let memory = too_little.midpoint(enough);
-        *if fits(memory) { &mut enough } else { &mut too_little } = memory;
+        *if fits(memory) {
+            &mut enough
+        } else {
+            &mut too_little
+        } = memory;
     }
     build(enough).filter(|cache| cache.capacity_for(data_len) == sessions)
 }
@@ -67,7 +91,12 @@ pub(crate) fn exactly(
 /// Of pairs (second, user).
 fn weblog() -> Vec<u32> {
     let words = unpack(include_bytes!("../traces/weblog-424-norobots.slt.gz"));
-    words.as_chunks().0.iter().map(|&[_second, user]| user).collect()
+    words
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&[_second, user]| user)
+        .collect()
 }
 
 fn web12() -> Vec<u32> {
@@ -76,8 +105,15 @@ fn web12() -> Vec<u32> {
 
 fn unpack(packed: &[u8]) -> Vec<u32> {
     let mut bytes = Vec::new();
-    GzDecoder::new(packed).read_to_end(&mut bytes).expect("a file of this repository is whole");
-    bytes.as_chunks().0.iter().map(|&word| u32::from_be_bytes(word)).collect()
+    GzDecoder::new(packed)
+        .read_to_end(&mut bytes)
+        .expect("a file of this repository is whole");
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&word| u32::from_be_bytes(word))
+        .collect()
 }
 
 /// More than a session and a cache cost beyond the data.

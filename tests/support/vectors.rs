@@ -44,7 +44,9 @@ fn header_case(case: &Value) -> HeaderCase {
 
 /// A file of `tests/vectors`.
 pub(crate) fn read(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(name);
     serde_json::from_slice(&fs::read(path).expect("a vector file")).expect("JSON")
 }
 
@@ -57,11 +59,18 @@ pub(crate) fn text(value: &Value) -> &str {
 }
 
 pub(crate) fn hex(digits: &str) -> Vec<u8> {
-    let pairs = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
-    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+    let pairs = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| str::from_utf8(pair).expect("ASCII"));
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal"))
+        .collect()
 }
 
 /// The character U+00XX stands for the byte XX.
 pub(crate) fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|each| u8::try_from(u32::from(each)).expect("below U+0100")).collect()
+    text.chars()
+        .map(|each| u8::try_from(u32::from(each)).expect("below U+0100"))
+        .collect()
 }

@@ -10,7 +10,10 @@ pub struct Browser<'s> {
 
 impl<'s> Browser<'s> {
     pub(crate) fn new(site: &'s Site) -> Self {
-        Self { site, jar: jar::Browser::new("localhost") }
+        Self {
+            site,
+            jar: jar::Browser::new("localhost"),
+        }
     }
 
     /// Asks for a page; its parameters are in the path.
@@ -33,7 +36,11 @@ impl<'s> Browser<'s> {
     /// The request as this browser would send it.
     pub fn with_cookie(&self, request: &Request) -> Request {
         let cookie = self.cookie();
-        let fields = if cookie.is_empty() { vec![] } else { vec![cookie] };
+        let fields = if cookie.is_empty() {
+            vec![]
+        } else {
+            vec![cookie]
+        };
         request.clone().cookies(&fields)
     }
 
@@ -76,7 +83,11 @@ impl<'s> Browser<'s> {
 
     /// Sends a request whose answer must be 200, and gives the body.
     fn ok(&mut self, method: &str, path: &str, form: &[(&str, &str)]) -> String {
-        let request = if method == "GET" { Request::get(path) } else { Request::post(path, form) };
+        let request = if method == "GET" {
+            Request::get(path)
+        } else {
+            Request::post(path, form)
+        };
         let answer = self.send(&request);
         assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
         answer.body

@@ -31,7 +31,10 @@ impl Case {
     /// If there is none.
     #[must_use]
     pub fn named(name: &str) -> &'static Self {
-        CASES.iter().find(|case| case.name == name).expect("there is a case of that name")
+        CASES
+            .iter()
+            .find(|case| case.name == name)
+            .expect("there is a case of that name")
     }
 
     /// Drives the application through it.
@@ -49,7 +52,9 @@ impl Case {
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it panicked")
+        .to_owned()
 }
 
 /// Hands the list of all cases to a macro: module, names, and what a case needs of the application. For making a

@@ -26,7 +26,10 @@ impl Request {
     /// The same with another `Host`.
     pub fn of_host(host: &str, method: &str, path: &str) -> Self {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
-        Self { head, body: Vec::new() }
+        Self {
+            head,
+            body: Vec::new(),
+        }
     }
 
     /// A `GET`.
@@ -36,10 +39,15 @@ impl Request {
 
     /// A `POST` of a form.
     pub fn post(path: &str, form: &[(&str, &str)]) -> Self {
-        let pairs = form.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
+        let pairs = form
+            .iter()
+            .map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
         let body = pairs.collect::<Vec<_>>().join("&").into_bytes();
         let len = body.len().to_string();
-        let request = Self { body, ..Self::new("POST", path) };
+        let request = Self {
+            body,
+            ..Self::new("POST", path)
+        };
         request
             .field("Content-Type", b"application/x-www-form-urlencoded")
             .field("Content-Length", len.as_bytes())
@@ -47,13 +55,16 @@ impl Request {
 
     /// One more header field, of any bytes.
     pub fn field(mut self, name: &str, value: &[u8]) -> Self {
-        self.head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        self.head
+            .extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         self
     }
 
     /// A `Cookie` field for each of those.
     pub fn cookies(self, fields: &[impl AsRef<[u8]>]) -> Self {
-        fields.iter().fold(self, |request, field| request.field("Cookie", field.as_ref()))
+        fields.iter().fold(self, |request, field| {
+            request.field("Cookie", field.as_ref())
+        })
     }
 
     /// What goes over the wire.
@@ -109,7 +120,11 @@ impl Connection {
     #[must_use]
     pub fn receive(&mut self) -> Option<Answer> {
         let head = self.head()?;
-        let mut answer = Answer { status: status(&head), head, body: String::new() };
+        let mut answer = Answer {
+            status: status(&head),
+            head,
+            body: String::new(),
+        };
         let body = self.body(&answer)?;
         answer.body = String::from_utf8(body).expect("the contract's bodies are text");
         Some(answer)
@@ -168,11 +183,16 @@ impl Connection {
 
 fn is_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset
+    )
 }
 
 fn status(head: &str) -> u16 {
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
     status.expect("a response begins with a status")
 }
 
@@ -209,14 +229,19 @@ impl Answer {
     /// Name and value of the only cookie that was set.
     #[must_use]
     pub fn cookie(&self) -> Option<&str> {
-        self.only("set-cookie").and_then(|field| field.split(';').next())
+        self.only("set-cookie")
+            .and_then(|field| field.split(';').next())
     }
 
     /// The whole of it but the date.
     #[must_use]
     pub fn undated(&self) -> String {
         let is_date = |line: &&str| line.to_ascii_lowercase().starts_with("date:");
-        let lines = self.head.lines().filter(|line| !is_date(line)).collect::<Vec<_>>();
+        let lines = self
+            .head
+            .lines()
+            .filter(|line| !is_date(line))
+            .collect::<Vec<_>>();
         format!("{}\n\n{}", lines.join("\n"), self.body)
     }
 }
@@ -260,7 +285,10 @@ mod tests {
     fn a_response_that_breaks_off_is_none() {
         assert_eq!(received(b""), []);
         assert_eq!(received(b"HTTP/1.1 200 OK\r\nContent-Le"), []);
-        assert_eq!(received(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\non"), []);
+        assert_eq!(
+            received(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\non"),
+            []
+        );
         assert_eq!(
             received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ntw\r\n"),
             []
@@ -273,6 +301,10 @@ mod tests {
             Request::post("/set", &[("key", "a b"), ("value", "ü&=\r\n")]).cookies(&[b"\xff"]);
         let bytes = request.to_bytes();
         assert!(bytes.ends_with(b"\r\n\r\nkey=a%20b&value=%C3%BC%26%3D%0D%0A"));
-        assert!(bytes.windows(13).any(|line| line == b"Cookie: \xff\r\n\r\n"));
+        assert!(
+            bytes
+                .windows(13)
+                .any(|line| line == b"Cookie: \xff\r\n\r\n")
+        );
     }
 }

@@ -9,8 +9,15 @@ pub(crate) fn hold(answer: &Answer) {
     // COOK-1, COOK-3, COOK-5, COOK-6, TERM-6: docs/security-checklist.md
     assert!(own.len() <= 1, "the cookie is set {} times", own.len());
     if let Some(field) = own.first() {
-        assert!(is_golden(field), "the cookie's attributes are wrong: {}", mute(field));
-        assert!(says(answer, "cache-control", "no-store"), "a cookie without no-store");
+        assert!(
+            is_golden(field),
+            "the cookie's attributes are wrong: {}",
+            mute(field)
+        );
+        assert!(
+            says(answer, "cache-control", "no-store"),
+            "a cookie without no-store"
+        );
         assert!(varies(answer), "a cookie without Vary");
     }
 }
@@ -18,7 +25,11 @@ pub(crate) fn hold(answer: &Answer) {
 /// The `Set-Cookie` fields of the session's cookie.
 pub(crate) fn own_cookies(answer: &Answer) -> Vec<&str> {
     let is_own = |field: &&str| field.split('=').next() == Some(COOKIE_NAME);
-    answer.all("set-cookie").into_iter().filter(is_own).collect()
+    answer
+        .all("set-cookie")
+        .into_iter()
+        .filter(is_own)
+        .collect()
 }
 
 /// Whether the response says that it depends on the request's cookies, once.
@@ -29,7 +40,11 @@ pub(crate) fn varies(answer: &Answer) -> bool {
 /// Whether a list in a header has a word exactly once.
 fn says(answer: &Answer, name: &str, word: &str) -> bool {
     let fields = answer.all(name).join(",");
-    fields.split(',').filter(|said| said.trim().eq_ignore_ascii_case(word)).count() == 1
+    fields
+        .split(',')
+        .filter(|said| said.trim().eq_ignore_ascii_case(word))
+        .count()
+        == 1
 }
 
 /// The attributes of a `Set-Cookie` field in lower case: browsers ignore the case, and adapters write it as their
@@ -44,7 +59,10 @@ pub(crate) fn attributes(field: &str) -> String {
 /// Returns true for what the defaults of the engine make, but for the case of attributes: a token, or none and no time
 /// left.
 fn is_golden(field: &str) -> bool {
-    let pair = field.split("; ").next().and_then(|pair| pair.strip_prefix(COOKIE_NAME));
+    let pair = field
+        .split("; ")
+        .next()
+        .and_then(|pair| pair.strip_prefix(COOKIE_NAME));
     let Some(value) = pair.and_then(|rest| rest.strip_prefix('=')) else {
         return false;
     };
@@ -53,7 +71,11 @@ fn is_golden(field: &str) -> bool {
     let Some(age) = age.and_then(|age| age.strip_suffix("; httponly; secure; samesite=lax")) else {
         return false;
     };
-    if value.is_empty() { age == REMOVED } else { is_token(value) && is_age(age) }
+    if value.is_empty() {
+        age == REMOVED
+    } else {
+        is_token(value) && is_age(age)
+    }
 }
 
 fn is_token(value: &str) -> bool {
@@ -63,7 +85,9 @@ fn is_token(value: &str) -> bool {
 
 /// None, or seconds that are 400 days at most.
 fn is_age(age: &str) -> bool {
-    let seconds = age.strip_prefix("; max-age=").and_then(|seconds| seconds.parse::<u32>().ok());
+    let seconds = age
+        .strip_prefix("; max-age=")
+        .and_then(|seconds| seconds.parse::<u32>().ok());
     age.is_empty() || seconds.is_some_and(|seconds| (1..=400 * 24 * 60 * 60).contains(&seconds))
 }
 

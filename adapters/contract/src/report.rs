@@ -29,18 +29,26 @@ pub fn run(base_url: &str, words: &[impl AsRef<str>]) -> io::Result<Report> {
         words.is_empty() || words.iter().any(|word| case.name.contains(word.as_ref()))
     };
     let outcome = |case: &Case| (case.name, case.check(&site));
-    Ok(Report(CASES.iter().filter(is_chosen).map(outcome).collect()))
+    Ok(Report(
+        CASES.iter().filter(is_chosen).map(outcome).collect(),
+    ))
 }
 
 impl Report {
     /// Whether none failed.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        !self.0.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+        !self
+            .0
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
 
     fn count(&self, is_counted: fn(&Outcome) -> bool) -> usize {
-        self.0.iter().filter(|(_, outcome)| is_counted(outcome)).count()
+        self.0
+            .iter()
+            .filter(|(_, outcome)| is_counted(outcome))
+            .count()
     }
 }
 

@@ -23,11 +23,17 @@ impl Site {
     /// # Errors
     /// If the address is not `http://HOST:PORT`, or has no such host.
     pub fn any(base_url: &str) -> io::Result<Self> {
-        let place = base_url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        let place = base_url
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'));
         let place = place.ok_or_else(|| io::Error::other("an address begins with http://"))?;
         let address = place.to_socket_addrs()?.next();
         let address = address.ok_or_else(|| io::Error::other("there is no such host"))?;
-        Ok(Self { address, features: None, issued: Mutex::default() })
+        Ok(Self {
+            address,
+            features: None,
+            issued: Mutex::default(),
+        })
     }
 
     /// An application that has the routes of the contract: each of its responses is held to the laws.
@@ -40,7 +46,10 @@ impl Site {
         let answer = answer.filter(|answer| answer.status == 200);
         let answer = answer.ok_or_else(|| io::Error::other("there is no GET /features"))?;
         let features = answer.body.lines().map(str::to_owned).collect();
-        Ok(Self { features: Some(features), ..site })
+        Ok(Self {
+            features: Some(features),
+            ..site
+        })
     }
 
     /// Whether the application says that it has that feature.
@@ -67,15 +76,29 @@ impl Site {
     /// Sends a request on a connection of its own; `None` if that ends without a response.
     #[must_use]
     pub fn try_send(&self, request: &Request) -> Option<Answer> {
-        let answer = self.connect().exchange(&request.clone().field("Connection", b"close"))?;
+        let answer = self
+            .connect()
+            .exchange(&request.clone().field("Connection", b"close"))?;
         if self.features.is_some() {
             laws::hold(&answer);
         }
         let prefix = format!("{COOKIE_NAME}=");
-        let cookie =
-            |field: &&str| field.strip_prefix(&prefix)?.split(';').next().map(str::to_owned);
-        let cookies = answer.all("set-cookie").iter().filter_map(cookie).collect::<Vec<_>>();
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner).extend(cookies);
+        let cookie = |field: &&str| {
+            field
+                .strip_prefix(&prefix)?
+                .split(';')
+                .next()
+                .map(str::to_owned)
+        };
+        let cookies = answer
+            .all("set-cookie")
+            .iter()
+            .filter_map(cookie)
+            .collect::<Vec<_>>();
+        self.issued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(cookies);
         Some(answer)
     }
 
@@ -84,7 +107,8 @@ impl Site {
     /// # Panics
     /// If there is none.
     pub fn send(&self, request: &Request) -> Answer {
-        self.try_send(request).expect("the connection was closed without a response")
+        self.try_send(request)
+            .expect("the connection was closed without a response")
     }
 
     /// `GET` with those `Cookie` fields.
@@ -100,7 +124,11 @@ impl Site {
     /// All values that the session's cookie was given until now.
     #[must_use]
     pub fn issued(&self) -> Vec<String> {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut issued = self
+            .issued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         issued.retain(|value| !value.is_empty());
         issued
     }
@@ -113,7 +141,9 @@ impl Site {
     pub fn stats(&self) -> [u64; 3] {
         let answer = self.get("/stats", NO_COOKIES);
         let numbers = answer.body.split(' ').map(|number| number.parse().ok());
-        let numbers = numbers.collect::<Option<Vec<u64>>>().and_then(|all| all.try_into().ok());
+        let numbers = numbers
+            .collect::<Option<Vec<u64>>>()
+            .and_then(|all| all.try_into().ok());
         numbers.expect("/stats says three numbers")
     }
 }

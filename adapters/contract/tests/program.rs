@@ -10,7 +10,10 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_sessile-contract"));
     let Output { status, stdout, .. } =
         program.args(arguments).output().expect("it can be started");
-    (status.code(), String::from_utf8(stdout).expect("it prints text"))
+    (
+        status.code(),
+        String::from_utf8(stdout).expect("it prints text"),
+    )
 }
 
 /// The address of a server that has no features and whose bodies are empty. It goes with the test.
@@ -47,7 +50,12 @@ fn it_names_what_failed_and_what_was_skipped_and_fails() {
 
 #[test]
 fn it_says_when_there_is_nobody_to_drive() {
-    for arguments in [&[][..], &["--help"], &["127.0.0.1:1"], &["http://127.0.0.1:1"]] {
+    for arguments in [
+        &[][..],
+        &["--help"],
+        &["127.0.0.1:1"],
+        &["http://127.0.0.1:1"],
+    ] {
         assert_eq!(run(arguments), (Some(2), String::new()), "{arguments:?}");
     }
 }

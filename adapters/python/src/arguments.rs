@@ -54,7 +54,10 @@ impl<'a, 'py, T: Expected> FromPyObject<'a, 'py> for Argument<T> {
             Ok(value) => Ok(Self::Value(value)),
             Err(_) => {
                 let is_whole = given.is_instance_of::<PyInt>();
-                Ok(Self::Rejected { given: given.repr()?.to_string(), is_whole })
+                Ok(Self::Rejected {
+                    given: given.repr()?.to_string(),
+                    is_whole,
+                })
             }
         }
     }

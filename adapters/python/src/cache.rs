@@ -69,9 +69,17 @@ impl SessionCache {
         clock: Option<Argument<Py<ManualClock>>>,
     ) -> PyResult<Self> {
         let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
-        let keys = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key })?;
-        let max_sessions =
-            max_sessions_per_user.map(|max| max.named("max_sessions_per_user")).transpose()?;
+        let keys = keys::ring(
+            py,
+            keys::Given {
+                secret_key,
+                keys,
+                insecure_dev_key,
+            },
+        )?;
+        let max_sessions = max_sessions_per_user
+            .map(|max| max.named("max_sessions_per_user"))
+            .transpose()?;
         let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
         let settings = sessile::SessionCache::builder()
             .keys(keys)
@@ -100,13 +108,17 @@ impl SessionCache {
     ) -> PyResult<IssuedSession> {
         let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.create_with(data, new)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.create_with(data, new))
+            .map(IssuedSession)
+            .map_err(raise)
     }
 
     /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
     fn open<'py>(&self, py: Python<'py>, cookie: &Bound<'py, PyAny>) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
-        with_header(cookie, |header| read(py, |buffer| cache.open([header], buffer)))
+        with_header(cookie, |header| {
+            read(py, |buffer| cache.open([header], buffer))
+        })
     }
 
     /// Returns the session of a token, the value of the cookie, or `None`.
@@ -116,7 +128,9 @@ impl SessionCache {
         token: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Record>> {
         let cache = self.engine.cache(py)?;
-        with_header(token, |value| read(py, |buffer| cache.open_token(value, buffer)))
+        with_header(token, |value| {
+            read(py, |buffer| cache.open_token(value, buffer))
+        })
     }
 
     /// Returns the session of an id, or `None`. Counts as a use, as `open` does.
@@ -177,7 +191,9 @@ impl SessionCache {
             .label(label)
             .renew_lifetime(renew_lifetime);
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.sign_in_with(&id.0, user, with)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.sign_in_with(&id.0, user, with))
+            .map(IssuedSession)
+            .map_err(raise)
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
@@ -190,7 +206,9 @@ impl SessionCache {
     ) -> PyResult<IssuedSession> {
         let grace = span("grace", grace)?;
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.rotate(&id.0, grace)).map(IssuedSession).map_err(raise)
+        py.detach(|| cache.rotate(&id.0, grace))
+            .map(IssuedSession)
+            .map_err(raise)
     }
 
     /// Ends a session. Returns true if it existed.
@@ -208,7 +226,8 @@ impl SessionCache {
     /// Ends a session if its version is `version`.
     fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version))).map_err(raise)
+        py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version)))
+            .map_err(raise)
     }
 
     /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
@@ -266,7 +285,14 @@ impl SessionCache {
         secret_key: Option<&Bound<'_, PyAny>>,
         keys: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let ring = keys::ring(py, keys::Given { secret_key, keys, insecure_dev_key: false })?;
+        let ring = keys::ring(
+            py,
+            keys::Given {
+                secret_key,
+                keys,
+                insecure_dev_key: false,
+            },
+        )?;
         self.engine.set_keys(py, ring)
     }
 
@@ -330,7 +356,10 @@ impl SessionCache {
         if let Some(clock) = clock {
             settings = settings.clock(clock.named("clock")?.get().0.clone());
         }
-        Ok(Self { engine: Engine::new(py, settings)?, moves: Moves::default() })
+        Ok(Self {
+            engine: Engine::new(py, settings)?,
+            moves: Moves::default(),
+        })
     }
 }
 
@@ -370,7 +399,9 @@ fn with_header<R>(given: &Bound<'_, PyAny>, act: impl FnOnce(&[u8]) -> R) -> PyR
     }
     let Ok(text) = given.cast::<PyString>() else {
         let name = given.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("a cookie must be bytes or str, got {name}")));
+        return Err(PyTypeError::new_err(format!(
+            "a cookie must be bytes or str, got {name}"
+        )));
     };
     // A token is ASCII, so a replaced surrogate never becomes part of one.
     Ok(act(text.to_string_lossy().as_bytes()))
@@ -383,7 +414,10 @@ fn read(
 ) -> Option<Record> {
     BUFFER.with_borrow_mut(|buffer| {
         let record = find(buffer)?;
-        Some(Record { record, data: PyBytes::new(py, buffer).unbind() })
+        Some(Record {
+            record,
+            data: PyBytes::new(py, buffer).unbind(),
+        })
     })
 }
 

@@ -23,7 +23,10 @@ struct State {
 impl Engine {
     pub(crate) fn new(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
         let cache = build(py, &settings)?;
-        Ok(Self(Mutex::new(State { cache: OfProcess::new(cache), settings })))
+        Ok(Self(Mutex::new(State {
+            cache: OfProcess::new(cache),
+            settings,
+        })))
     }
 
     /// Returns the cache of this process.

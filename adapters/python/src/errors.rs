@@ -26,7 +26,12 @@ create_exception!(
     SessionError,
     "Another request or thread saved the session since that version was read."
 );
-create_exception!(sessile, Full, SessionError, "The cache is full, and no session can be evicted.");
+create_exception!(
+    sessile,
+    Full,
+    SessionError,
+    "The cache is full, and no session can be evicted."
+);
 create_exception!(
     sessile,
     TooLarge,

@@ -20,7 +20,10 @@ pub(crate) struct OfProcess<T> {
 
 impl<T> OfProcess<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { generation: generation(), value: Some(value) }
+        Self {
+            generation: generation(),
+            value: Some(value),
+        }
     }
 
     /// Returns the value, or `None` in a child.
@@ -45,7 +48,11 @@ impl<T> Drop for OfProcess<T> {
 /// Returns the number of forks behind this process.
 pub(crate) fn generation() -> u32 {
     let forks = FORKS.load(Relaxed);
-    if forks < IN_PROGRESS { forks as u32 } else { generation_in_a_fork(forks) }
+    if forks < IN_PROGRESS {
+        forks as u32
+    } else {
+        generation_in_a_fork(forks)
+    }
 }
 
 #[cold]
@@ -61,9 +68,17 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let hooks = PyDict::new(py);
     hooks.set_item("before", wrap_pyfunction!(before_fork, module)?)?;
-    hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, module)?)?;
-    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, module)?)?;
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
+    hooks.set_item(
+        "after_in_parent",
+        wrap_pyfunction!(after_fork_in_parent, module)?,
+    )?;
+    hooks.set_item(
+        "after_in_child",
+        wrap_pyfunction!(after_fork_in_child, module)?,
+    )?;
+    py.import("os")?
+        .getattr("register_at_fork")?
+        .call((), Some(&hooks))?;
     Ok(())
 }
 

@@ -30,9 +30,9 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
         PyErr::warn(py, &py.get_type::<PyUserWarning>(), DEVELOPMENT, 1)?;
     }
     match (given.secret_key, given.keys) {
-        (Some(_), Some(_)) => {
-            Err(PyValueError::new_err("one of `secret_key` and `keys` must be given, got both"))
-        }
+        (Some(_), Some(_)) => Err(PyValueError::new_err(
+            "one of `secret_key` and `keys` must be given, got both",
+        )),
         (Some(secret), None) if given.insecure_dev_key => insecure(&secrets("secret_key", secret)?),
         (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(rejected("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
@@ -49,8 +49,11 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
 /// text is read by `str()`.
 pub(crate) fn secrets(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Secret>> {
     let is_list = given.is_instance_of::<PyList>() || given.is_instance_of::<PyTuple>();
-    let items =
-        if is_list { given.try_iter()?.collect::<PyResult<_>>()? } else { vec![given.clone()] };
+    let items = if is_list {
+        given.try_iter()?.collect::<PyResult<_>>()?
+    } else {
+        vec![given.clone()]
+    };
     items.iter().map(|item| secret(setting, item)).collect()
 }
 
@@ -67,7 +70,9 @@ fn secret(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Secret> {
     }
     let text = given.str()?;
     let text = text.to_str().map_err(|_| {
-        PyValueError::new_err(format!("`{setting}` must be valid Unicode, got a lone surrogate"))
+        PyValueError::new_err(format!(
+            "`{setting}` must be valid Unicode, got a lone surrogate"
+        ))
     })?;
     Ok(Zeroizing::new(text.as_bytes().to_vec()))
 }
@@ -91,7 +96,11 @@ fn base64(keys: &[Secret]) -> PyResult<KeyRing> {
 fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     let hash = |secret: &Secret| {
         Zeroizing::new(
-            Sha256::new().chain_update(INSECURE).chain_update(secret).finalize().to_vec(),
+            Sha256::new()
+                .chain_update(INSECURE)
+                .chain_update(secret)
+                .finalize()
+                .to_vec(),
         )
     };
     from_bytes("secret_key", &secrets.iter().map(hash).collect::<Vec<_>>())

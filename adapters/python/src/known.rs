@@ -30,7 +30,11 @@ impl Known {
     /// Adds a value whose key is greater than all others.
     pub(crate) fn push(&mut self, key: String, json: Bytes, pieces: Pieces) {
         debug_assert!(self.0.last().is_none_or(|last| last.key < key));
-        self.0.push(Value { key, json, pieces: Some(pieces) });
+        self.0.push(Value {
+            key,
+            json,
+            pieces: Some(pieces),
+        });
     }
 
     pub(crate) fn clear(&mut self) {
@@ -96,7 +100,10 @@ impl Known {
 
     /// Returns the keys that are not in the dict any more.
     pub(crate) fn removals(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, Fault> {
-        if dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>()) {
+        if dict
+            .iter()
+            .all(|(key, _)| key.is_exact_instance_of::<PyString>())
+        {
             return self.removals_with(dict);
         }
         self.removals_with(&json::with_own_keys(dict)?)
@@ -114,14 +121,21 @@ impl Known {
 
     /// Room for the longest value, in bytes.
     fn capacity(&self) -> usize {
-        self.0.iter().map(|known| known.json.len()).max().unwrap_or(0) + SPARE
+        self.0
+            .iter()
+            .map(|known| known.json.len())
+            .max()
+            .unwrap_or(0)
+            + SPARE
     }
 
     fn place(&self, key: &str, next: usize) -> Option<usize> {
         if self.0.get(next).is_some_and(|known| known.key == key) {
             return Some(next);
         }
-        self.0.binary_search_by(|known| known.key.as_str().cmp(key)).ok()
+        self.0
+            .binary_search_by(|known| known.key.as_str().cmp(key))
+            .ok()
     }
 }
 
@@ -140,7 +154,11 @@ impl<'py> Encoded<'py> {
         for (key, value) in &dict {
             let text = json::key_text(&key).map_err(|fault| fault.at(&key))?;
             let json = encoder.encode(&value).map_err(|fault| fault.at(&key))?;
-            values.push((text.into_owned(), Bytes::copy_from_slice(json), Pieces::of(&value)));
+            values.push((
+                text.into_owned(),
+                Bytes::copy_from_slice(json),
+                Pieces::of(&value),
+            ));
         }
         Ok(Self { dict, values })
     }
@@ -148,7 +166,9 @@ impl<'py> Encoded<'py> {
 
 impl Value {
     fn is_made_of_the_same(&self, value: &Bound<'_, PyAny>) -> bool {
-        self.pieces.as_ref().is_some_and(|pieces| pieces.are_those_of(value))
+        self.pieces
+            .as_ref()
+            .is_some_and(|pieces| pieces.are_those_of(value))
     }
 }
 

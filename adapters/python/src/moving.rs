@@ -75,7 +75,14 @@ impl Moves {
                 return Ok(field);
             }
             let field = create(sessions, pairs)?;
-            table.insert(signed.tag, Moved { field: field.clone(), expires }, signed.now);
+            table.insert(
+                signed.tag,
+                Moved {
+                    field: field.clone(),
+                    expires,
+                },
+                signed.now,
+            );
             Ok(field)
         });
         Ok(Some(field))
@@ -121,11 +128,16 @@ impl Table {
 /// Creates a session and returns its cookie, as a request brings it. On an error the data is returned.
 fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
     let session = sessions.begin(SessionRequest::default());
-    let changes = pairs.iter().map(|(key, json)| (key.as_str(), Some(json.clone())));
+    let changes = pairs
+        .iter()
+        .map(|(key, json)| (key.as_str(), Some(json.clone())));
     let mut headers = HeaderMap::new();
     let is_stored = session.change_json(changes).is_ok()
         && SessionManager::commit(&session, StatusCode::OK, &mut headers).is_ok();
-    let cookie = headers.get(SET_COOKIE).filter(|_| is_stored).map(HeaderValue::as_bytes);
+    let cookie = headers
+        .get(SET_COOKIE)
+        .filter(|_| is_stored)
+        .map(HeaderValue::as_bytes);
     let field = cookie.and_then(|cookie| cookie.split(|&byte| byte == b';').next());
     field.map(Bytes::copy_from_slice).ok_or(pairs)
 }
@@ -153,9 +165,14 @@ fn storable(
         }
     }
     while pairs.iter().map(len).sum::<usize>() > limit {
-        let longest = (0..pairs.len()).max_by_key(|&at| len(&pairs[at])).unwrap_or(0);
+        let longest = (0..pairs.len())
+            .max_by_key(|&at| len(&pairs[at]))
+            .unwrap_or(0);
         pairs.remove(longest);
-        importer.report(&raise(Error::TooLarge { given: payload.len(), max: limit }))?;
+        importer.report(&raise(Error::TooLarge {
+            given: payload.len(),
+            max: limit,
+        }))?;
     }
     Ok(pairs)
 }
@@ -166,7 +183,9 @@ fn read<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Option<Bound<'py, PyDi
     let settings = PyDict::new(py);
     settings.set_item(intern!(py, "parse_constant"), &number)?;
     settings.set_item(intern!(py, "parse_float"), &number)?;
-    let loads = py.import(intern!(py, "json"))?.getattr(intern!(py, "loads"))?;
+    let loads = py
+        .import(intern!(py, "json"))?
+        .getattr(intern!(py, "loads"))?;
     let value = loads.call((PyBytes::new(py, payload),), Some(&settings));
     // Starlette wrote nothing else.
     Ok(value.ok().and_then(|value| value.cast_into_exact().ok()))
@@ -178,7 +197,9 @@ fn pair(
     key: &Bound<'_, PyAny>,
     value: &Bound<'_, PyAny>,
 ) -> PyResult<(String, Bytes)> {
-    let text = json::key_text(key).map_err(|fault| fault.at(key))?.into_owned();
+    let text = json::key_text(key)
+        .map_err(|fault| fault.at(key))?
+        .into_owned();
     let json = encoder.encode(value).map_err(|fault| fault.at(key))?;
     let json = Bytes::copy_from_slice(json);
     draft.insert_json(&text, json.clone()).map_err(refusal)?;

@@ -114,14 +114,20 @@ pub(crate) struct SessionInfo {
 
 impl From<sessile::SessionInfo> for SessionInfo {
     fn from(info: sessile::SessionInfo) -> Self {
-        Self { info, is_current: false }
+        Self {
+            info,
+            is_current: false,
+        }
     }
 }
 
 impl From<sessile_web::SessionInfo> for SessionInfo {
     fn from(info: sessile_web::SessionInfo) -> Self {
         let is_current = info.is_current();
-        Self { info: info.into(), is_current }
+        Self {
+            info: info.into(),
+            is_current,
+        }
     }
 }
 

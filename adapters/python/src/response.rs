@@ -80,7 +80,9 @@ pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
     let status = get(message, intern!(message.py(), "status"))?;
     let code: u16 = status.map_or(Ok(200), |status| status.extract())?;
     StatusCode::from_u16(code).map_err(|_| {
-        PyValueError::new_err(format!("the status of a response must be 100 to 999, got {code}"))
+        PyValueError::new_err(format!(
+            "the status of a response must be 100 to 999, got {code}"
+        ))
     })
 }
 
@@ -132,14 +134,19 @@ impl<'py> Response<'py> {
         message: &Bound<'_, PyDict>,
     ) -> PyResult<String> {
         let limit = self.sessions.cache().max_session_size();
-        let error = CommitError::from(sessile::Error::TooLarge { given: limit + 1, max: limit });
+        let error = CommitError::from(sessile::Error::TooLarge {
+            given: limit + 1,
+            max: limit,
+        });
         let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
         // Nothing is stored with that status; a session that was ended has its cookie removed.
         drop(self.commit_to(session, error.status(), &mut headers));
         self.replace(&error, &headers, message)?;
         // Of the value it is only known that it is longer than that.
-        Ok(format!("The session would take more than {limit} bytes (max_session_size)."))
+        Ok(format!(
+            "The session would take more than {limit} bytes (max_session_size)."
+        ))
     }
 
     /// Commits a session when a websocket is accepted, and adds its cookie to the message.
@@ -165,7 +172,8 @@ impl<'py> Response<'py> {
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
         if session.is_busy() || self.is_read && session.has_work() {
-            self.py.detach(|| SessionManager::commit(session, status, headers))
+            self.py
+                .detach(|| SessionManager::commit(session, status, headers))
         } else {
             // Nothing is stored: no lock is waited for.
             SessionManager::commit(session, status, headers)
@@ -268,9 +276,14 @@ pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) ->
 /// Returns true if a `Set-Cookie` sets the session's cookie to a value. An application that removes the cookie
 /// itself sets an empty one.
 fn is_foreign(cookie: &[u8], name: &str) -> bool {
-    let value = cookie.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+    let value = cookie
+        .strip_prefix(name.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"="));
     value.is_some_and(|value| {
-        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        let end = value
+            .iter()
+            .position(|&byte| byte == b';')
+            .unwrap_or(value.len());
         !matches!(value[..end].trim_ascii(), b"" | b"\"\"")
     })
 }
@@ -320,8 +333,11 @@ fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>
     let Ok(name) = name.cast::<PyBytes>() else {
         return Ok(None);
     };
-    let name =
-        OURS.iter().find(|ours| ours.as_str().as_bytes().eq_ignore_ascii_case(name.as_bytes()));
+    let name = OURS.iter().find(|ours| {
+        ours.as_str()
+            .as_bytes()
+            .eq_ignore_ascii_case(name.as_bytes())
+    });
     let Some(name) = name else {
         return Ok(None);
     };
@@ -338,7 +354,10 @@ pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     for header in headers.try_iter()? {
         let header = header?;
         let (name, value) = halves(&header)?;
-        if name.cast::<PyBytes>().is_ok_and(|name| name.as_bytes() == b"cookie") {
+        if name
+            .cast::<PyBytes>()
+            .is_ok_and(|name| name.as_bytes() == b"cookie")
+        {
             fields.push(Bytes::copy_from_slice(value.cast::<PyBytes>()?.as_bytes()));
         }
     }

@@ -73,7 +73,9 @@ impl Sessions {
             partitioned,
             is_persistent: max_age.is_some(),
             expired: max_age.filter(|seconds| *seconds <= 0),
-            rotate_every: rotate_every.map(|span| seconds("rotate_every", span)).transpose()?,
+            rotate_every: rotate_every
+                .map(|span| seconds("rotate_every", span))
+                .transpose()?,
             identity_keys,
             touch_always,
         };
@@ -86,7 +88,13 @@ impl Sessions {
         let current = Mutex::new(OfProcess::new(sessions));
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
-        Ok(Self { cache, wire, importer, max_session_size, current })
+        Ok(Self {
+            cache,
+            wire,
+            importer,
+            max_session_size,
+            current,
+        })
     }
 
     /// Returns the session of a request or a websocket, unread. `headers` are pairs of bytes, the names in lower case.
@@ -161,9 +169,13 @@ impl Wire {
         }
         cookie.build().map(drop).map_err(|error| match error {
             // The middleware's name of the setting.
-            CookieError::Contradiction { setting: "secure", because, .. } => {
-                wrong(format!("`https_only` must be True with {because}, got False"))
-            }
+            CookieError::Contradiction {
+                setting: "secure",
+                because,
+                ..
+            } => wrong(format!(
+                "`https_only` must be True with {because}, got False"
+            )),
             error => wrong(error),
         })
     }

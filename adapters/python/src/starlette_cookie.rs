@@ -40,13 +40,22 @@ pub(crate) type Tag = [u8; 20];
 
 impl Importer {
     pub(crate) fn new<S: AsRef<[u8]>>(secrets: &[S], max_age: Option<u64>) -> Self {
-        let keys = secrets.iter().map(|secret| derive(secret.as_ref())).collect();
-        Self { keys, max_age, is_reported: AtomicBool::new(false) }
+        let keys = secrets
+            .iter()
+            .map(|secret| derive(secret.as_ref()))
+            .collect();
+        Self {
+            keys,
+            max_age,
+            is_reported: AtomicBool::new(false),
+        }
     }
 
     /// Returns the first such cookie of that name in the `Cookie` fields of a request.
     pub(crate) fn find(&self, name: &str, fields: &[Bytes]) -> Option<Signed> {
-        let mut values = fields.iter().flat_map(|field| candidates(field, name.as_bytes()));
+        let mut values = fields
+            .iter()
+            .flat_map(|field| candidates(field, name.as_bytes()));
         values.find_map(|value| self.read(value))
     }
 
@@ -56,7 +65,9 @@ impl Importer {
             return Ok(());
         }
         Python::attach(|py| {
-            let logger = py.import("logging")?.call_method1("getLogger", ("sessile",))?;
+            let logger = py
+                .import("logging")?
+                .call_method1("getLogger", ("sessile",))?;
             logger.call_method1("warning", (LEFT_OUT, error.value(py).to_string()))?;
             Ok(())
         })
@@ -69,7 +80,12 @@ impl Importer {
         let json = STANDARD.decode_to_vec(payload).ok()?;
         let is_canonical = STANDARD.encode_to_string(&json).as_bytes() == payload;
         let expires = self.max_age.map(|max_age| signed.saturating_add(max_age));
-        is_canonical.then_some(Signed { json, tag, expires, now })
+        is_canonical.then_some(Signed {
+            json,
+            tag,
+            expires,
+            now,
+        })
     }
 
     /// Returns the payload, when it was signed, and the MAC.
@@ -95,7 +111,9 @@ impl Importer {
 
 /// `django-concat`, as `itsdangerous` calls it, with its default salt.
 fn derive(secret: &[u8]) -> Zeroizing<[u8; 20]> {
-    let hash = Sha1::new().chain_update(b"itsdangerous.Signer").chain_update(b"signer");
+    let hash = Sha1::new()
+        .chain_update(b"itsdangerous.Signer")
+        .chain_update(b"signer");
     Zeroizing::new(hash.chain_update(secret).finalize().into())
 }
 
@@ -120,7 +138,11 @@ fn seconds(bytes: &[u8]) -> Option<u64> {
     if bytes.len() > size_of::<u64>() || bytes.first() == Some(&0) {
         return None;
     }
-    Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    Some(
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    )
 }
 
 /// Returns the payload that Starlette's signer signed with a secret, or `None` if the signature or its age is not
@@ -133,7 +155,9 @@ pub(crate) fn unsign<'v>(
     max_age: Option<u64>,
     now: u64,
 ) -> Option<&'v [u8]> {
-    Importer::new(&[secret], max_age).unsign(value, now).map(|(payload, ..)| payload)
+    Importer::new(&[secret], max_age)
+        .unsign(value, now)
+        .map(|(payload, ..)| payload)
 }
 
 const LEFT_OUT: &str =

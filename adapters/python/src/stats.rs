@@ -6,8 +6,12 @@ use sessile::stats::Stats;
 /// Returns one item for each figure. Names of figures of a group begin with the name of the group.
 pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    sizes(stats).iter().try_for_each(|(name, number)| dict.set_item(name, number))?;
-    counts(stats).iter().try_for_each(|(name, number)| dict.set_item(name, number))?;
+    sizes(stats)
+        .iter()
+        .try_for_each(|(name, number)| dict.set_item(name, number))?;
+    counts(stats)
+        .iter()
+        .try_for_each(|(name, number)| dict.set_item(name, number))?;
     Ok(dict)
 }
 

@@ -145,7 +145,11 @@ impl Visit {
         let visit = slf.borrow();
         let is_to_save = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        match if is_to_save { Self::save(slf, dict) } else { Ok(()) } {
+        match if is_to_save {
+            Self::save(slf, dict)
+        } else {
+            Ok(())
+        } {
             Err(error) if error.is_instance_of::<Gone>(slf.py()) => Ok(()),
             saved => saved,
         }
@@ -165,7 +169,11 @@ impl Visit {
         let Ok(session) = visit.session() else {
             return;
         };
-        let removals = if visit.stage == Stage::Open { visit.known.removals(dict) } else { return };
+        let removals = if visit.stage == Stage::Open {
+            visit.known.removals(dict)
+        } else {
+            return;
+        };
         drop(visit);
         if removals.is_ok_and(|removals| Self::push(slf.py(), &session, &removals).is_ok()) {
             // Nothing can report that it failed.
@@ -299,7 +307,12 @@ impl Visit {
     fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
         let cookies = Self::cookies(slf)?;
         let sessions = Self::sessions(slf)?;
-        let touched = slf.borrow().touched.as_ref().and_then(OfProcess::get).cloned();
+        let touched = slf
+            .borrow()
+            .touched
+            .as_ref()
+            .and_then(OfProcess::get)
+            .cloned();
         let session = touched
             .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
         if !session.is_stored() {
@@ -341,8 +354,14 @@ impl Visit {
 
     /// Returns the `Cookie` fields of the request, in order.
     fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
-        let headers = slf.borrow().headers.as_ref().map(|headers| headers.clone_ref(slf.py()));
-        headers.map_or(Ok(Vec::new()), |headers| response::cookies(headers.bind(slf.py())))
+        let headers = slf
+            .borrow()
+            .headers
+            .as_ref()
+            .map(|headers| headers.clone_ref(slf.py()));
+        headers.map_or(Ok(Vec::new()), |headers| {
+            response::cookies(headers.bind(slf.py()))
+        })
     }
 
     fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::SessionManager> {
@@ -365,7 +384,11 @@ impl Visit {
 
     /// Returns the session, or an error if no response can carry its cookie any more.
     fn open_session(&self) -> PyResult<Session> {
-        if self.stage == Stage::Open { self.session() } else { Err(self.too_late()) }
+        if self.stage == Stage::Open {
+            self.session()
+        } else {
+            Err(self.too_late())
+        }
     }
 
     fn too_late(&self) -> PyErr {
@@ -401,7 +424,9 @@ impl Visit {
     /// Hands changes over to be saved. On an error none of them is.
     fn push(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
         let json = |(json, _): &(Bytes, _)| json.clone();
-        let changes = changes.iter().map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
+        let changes = changes
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
         unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
     }
 
@@ -468,7 +493,12 @@ impl<'py> Read<'py> {
             known.push(key, json, pieces);
         }
         let is_stored = session.is_stored();
-        Ok(Self { session, known, values, is_stored })
+        Ok(Self {
+            session,
+            known,
+            values,
+            is_stored,
+        })
     }
 
     /// With values that are not stored yet.
@@ -478,14 +508,23 @@ impl<'py> Read<'py> {
             Ok((PyString::new(py, &key), value))
         };
         let values = pairs.into_iter().map(value).collect::<PyResult<_>>()?;
-        Ok(Self { session, known: Known::default(), values, is_stored: false })
+        Ok(Self {
+            session,
+            known: Known::default(),
+            values,
+            is_stored: false,
+        })
     }
 }
 
 /// Does what takes no lock but that of the request's own session. Releases the interpreter if another thread
 /// holds that lock, which may itself wait for the engine.
 fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() -> R + Send) -> R {
-    if session.is_busy() { py.detach(act) } else { act() }
+    if session.is_busy() {
+        py.detach(act)
+    } else {
+        act()
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]

@@ -42,7 +42,10 @@ impl SessionLayer {
     /// Creates a layer of a manager, or of a cache with the default settings.
     #[must_use]
     pub fn new(manager: impl Into<SessionManager>) -> Self {
-        Self { manager: manager.into(), admission_key: None }
+        Self {
+            manager: manager.into(),
+            admission_key: None,
+        }
     }
 
     /// Returns the manager.
@@ -75,7 +78,10 @@ impl SessionLayer {
         self,
         key: impl Fn(&Parts) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self { admission_key: Some(AdmissionKey(Arc::new(key))), ..self }
+        Self {
+            admission_key: Some(AdmissionKey(Arc::new(key))),
+            ..self
+        }
     }
 
     /// Puts a session into the request's extensions, and returns it for the commit. Returns `None` if the request has
@@ -84,11 +90,16 @@ impl SessionLayer {
     pub(crate) fn begin<B>(&self, request: Request<B>) -> (Request<B>, Option<Session>) {
         let (mut request, admission_key) = self.admission_key(request);
         let is_shared = admission_key.is_none()
-            && request.extensions().get().is_some_and(|outer| self.manager.shares(outer));
+            && request
+                .extensions()
+                .get()
+                .is_some_and(|outer| self.manager.shares(outer));
         if is_shared {
             return (request, None);
         }
-        let session = self.manager.begin(self.session_request(&request, admission_key));
+        let session = self
+            .manager
+            .begin(self.session_request(&request, admission_key));
         request.extensions_mut().insert(session.clone());
         (request, Some(session))
     }

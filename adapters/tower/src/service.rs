@@ -49,7 +49,10 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (request, session) = self.layer.begin(request);
-        ResponseFuture { inner: self.inner.call(request), session }
+        ResponseFuture {
+            inner: self.inner.call(request),
+            session,
+        }
     }
 }
 

@@ -27,7 +27,10 @@ use tokio::sync::{Mutex, Notify, mpsc::unbounded_channel, oneshot};
 const VISITS: Key<u32> = Key::new("visits");
 
 async fn account(SignedIn { user, session }: SignedIn) -> Result<String, SessionError> {
-    Ok(format!("{user}, {} visits", session.get(VISITS)?.unwrap_or(0)))
+    Ok(format!(
+        "{user}, {} visits",
+        session.get(VISITS)?.unwrap_or(0)
+    ))
 }
 
 async fn maybe(signed_in: Option<SignedIn>) -> String {
@@ -35,7 +38,11 @@ async fn maybe(signed_in: Option<SignedIn>) -> String {
 }
 
 async fn session_or_none(session: Option<Session>) -> &'static str {
-    if session.is_some() { "a session" } else { "no layer" }
+    if session.is_some() {
+        "a session"
+    } else {
+        "no layer"
+    }
 }
 
 async fn own_answer(signed_in: Result<SignedIn, NotSignedIn>) -> Response {
@@ -59,13 +66,18 @@ fn routes() -> Router {
                 session.sign_in(SignIn::of("ada").label("laptop"))
             }),
         )
-        .route("/forged", post(|session: Session| async move { session.check_csrf("made up") }))
+        .route(
+            "/forged",
+            post(|session: Session| async move { session.check_csrf("made up") }),
+        )
         .route(
             "/conflict",
             get(|session: Session| async move {
                 let twin = session.clone();
                 twin.watch(VISITS)?;
-                Err::<(), _>(SessionError::Conflict { key: "visits".to_owned() })
+                Err::<(), _>(SessionError::Conflict {
+                    key: "visits".to_owned(),
+                })
             }),
         )
 }
@@ -77,7 +89,10 @@ fn who_is_signed_in_is_extracted_and_others_are_401() {
     let mut browser = site.browser();
     for _ in 0..2 {
         let reply = browser.get("/account");
-        assert_eq!((reply.status, reply.body.as_str()), (401, "Please sign in."));
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (401, "Please sign in.")
+        );
         assert_eq!(
             (reply.only("vary"), reply.only("cache-control")),
             (Some("Cookie"), Some("no-store"))
@@ -101,39 +116,63 @@ fn who_is_signed_in_is_extracted_and_others_are_401() {
 #[test]
 fn others_are_sent_to_the_page_where_they_sign_in_and_come_back_from_it() {
     let layer = SessionLayer::new(
-        SessionManager::builder(cache()).sign_in_page("/sign-in").build().unwrap(),
+        SessionManager::builder(cache())
+            .sign_in_page("/sign-in")
+            .build()
+            .unwrap(),
     );
     // A nested router takes the prefix off what its handlers see.
     let server = Server::start(Router::new().nest("/shop", routes()).layer(layer));
     let site = server.site();
     for (path, next) in [
         ("/shop/account", "/shop/account"),
-        ("/shop/account?a=1&b=%2F", "/shop/account%3Fa%3D1%26b%3D%252F"),
+        (
+            "/shop/account?a=1&b=%2F",
+            "/shop/account%3Fa%3D1%26b%3D%252F",
+        ),
     ] {
         let reply = site.send(&Request::get(path));
         let location = format!("/sign-in?next={next}");
-        assert_eq!((reply.status, reply.only("location")), (303, Some(location.as_str())));
+        assert_eq!(
+            (reply.status, reply.only("location")),
+            (303, Some(location.as_str()))
+        );
         assert_eq!(reply.only("cache-control"), Some("no-store"));
     }
     // What a redirect would repeat as a GET is not named.
     let reply = site.send(&Request::post("/shop/account", &[]));
-    assert_eq!((reply.status, reply.only("location")), (303, Some("/sign-in")));
+    assert_eq!(
+        (reply.status, reply.only("location")),
+        (303, Some("/sign-in"))
+    );
     assert_eq!(safe_redirect_path("//shop/account"), None);
 }
 
 #[test]
 fn a_path_that_leads_elsewhere_is_not_come_back_to() {
     let layer = SessionLayer::new(
-        SessionManager::builder(cache()).sign_in_page("/sign-in?lang=en").build().unwrap(),
+        SessionManager::builder(cache())
+            .sign_in_page("/sign-in?lang=en")
+            .build()
+            .unwrap(),
     );
     let server = Server::start(Router::new().fallback(account).layer(layer));
     let site = server.site();
     for path in ["//evil.example", "/\\evil.example", "//evil.example/%2e%2e"] {
         let reply = site.send(&Request::get(path));
         assert!([303, 400].contains(&reply.status), "{path}");
-        assert!(reply.only("location").is_none_or(|location| location == "/sign-in?lang=en"));
+        assert!(
+            reply
+                .only("location")
+                .is_none_or(|location| location == "/sign-in?lang=en")
+        );
     }
-    assert!(SessionManager::builder(cache()).sign_in_page("a b").build().is_err());
+    assert!(
+        SessionManager::builder(cache())
+            .sign_in_page("a b")
+            .build()
+            .is_err()
+    );
 }
 
 #[test]
@@ -143,7 +182,11 @@ fn a_forgotten_layer_is_said_by_each_extractor_that_needs_it() {
     for path in ["/account", "/maybe", "/own", "/sign-in"] {
         let reply = site.send(&Request::get(path));
         assert_eq!(reply.status, 500, "{path}");
-        assert!(reply.body.contains("the session layer is missing"), "{path}: {}", reply.body);
+        assert!(
+            reply.body.contains("the session layer is missing"),
+            "{path}: {}",
+            reply.body
+        );
     }
     assert_eq!(site.send(&Request::get("/option")).body, "no layer");
 }
@@ -175,7 +218,9 @@ fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
     };
     let visit = |session: Session| async move { session.increment(VISITS, 1).map(drop) };
     let is_ordered = |session: Session| async move {
-        session.get::<bool>("ordered").map(|ordered| format!("{ordered:?}"))
+        session
+            .get::<bool>("ordered")
+            .map(|ordered| format!("{ordered:?}"))
     };
     let routes = routes()
         .route("/check-out", get(check_out))
@@ -194,8 +239,16 @@ fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
             go_on.notify_one();
             check_out.join().unwrap()
         });
-        assert_eq!((reply.status, browser.get("/is-ordered").body.as_str()), expected);
-        assert_eq!(reply.status == 409, reply.body.contains("look again"), "{}", reply.body);
+        assert_eq!(
+            (reply.status, browser.get("/is-ordered").body.as_str()),
+            expected
+        );
+        assert_eq!(
+            reply.status == 409,
+            reply.body.contains("look again"),
+            "{}",
+            reply.body
+        );
     }
 }
 
@@ -203,7 +256,9 @@ fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
 async fn extracted(request: extract::Request) -> Result<String, String> {
     let (mut parts, _) = request.into_parts();
     let session = Session::from_request_parts(&mut parts, &()).await;
-    session.map(|session| session.user().unwrap_or_default()).map_err(|missing| missing.to_string())
+    session
+        .map(|session| session.user().unwrap_or_default())
+        .map_err(|missing| missing.to_string())
 }
 
 #[test]
@@ -213,7 +268,10 @@ fn an_extractor_on_a_task_that_another_request_polls_returns_the_session_of_its_
     let tasks = Arc::new(Mutex::new(tasks));
     let queued = move |request: extract::Request| async move {
         let (answer, answered) = oneshot::channel();
-        task.send(Box::pin(async move { answer.send(extracted(request).await).unwrap() })).unwrap();
+        task.send(Box::pin(async move {
+            answer.send(extracted(request).await).unwrap()
+        }))
+        .unwrap();
         answered.await.unwrap()
     };
     let run_queue = move |session: Session| async move {
@@ -254,7 +312,10 @@ fn an_extractor_on_a_task_of_its_own_finds_the_session() {
 
 #[test]
 fn a_missing_session_names_each_cause_and_its_remedy() {
-    let text = Server::start(routes()).site().send(&Request::get("/sign-in")).body;
+    let text = Server::start(routes())
+        .site()
+        .send(&Request::get("/sign-in"))
+        .body;
     for part in [
         "the session layer is missing",
         ".layer(sessile_tower::SessionLayer::new(cache))",

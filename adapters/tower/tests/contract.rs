@@ -36,18 +36,29 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
 fn an_application_that_does_not_keep_the_contract_fails() {
     let (cache, clock) = (cache(), ManualClock::new());
     let layer = SessionLayer::new(
-        SessionManager::builder(cache.clone()).same_site(SameSite::Strict).build().unwrap(),
+        SessionManager::builder(cache.clone())
+            .same_site(SameSite::Strict)
+            .build()
+            .unwrap(),
     );
     let server = Server::start(contract::app_of(layer, cache, clock));
-    let report =
-        run(&server.base_url(), &["tied_to_the_host", "never_adopted", "visitor_that_stores"])
-            .unwrap();
-    let good: Vec<_> =
-        report.0.iter().map(|(name, outcome)| (*name, *outcome == Outcome::Passed)).collect();
+    let report = run(
+        &server.base_url(),
+        &["tied_to_the_host", "never_adopted", "visitor_that_stores"],
+    )
+    .unwrap();
+    let good: Vec<_> = report
+        .0
+        .iter()
+        .map(|(name, outcome)| (*name, *outcome == Outcome::Passed))
+        .collect();
     assert_eq!(
         good,
         [
-            ("the_cookie_is_tied_to_the_host_and_hidden_from_scripts", false),
+            (
+                "the_cookie_is_tied_to_the_host_and_hidden_from_scripts",
+                false
+            ),
             ("a_rejected_cookie_is_never_adopted", false),
             ("a_visitor_that_stores_nothing_leaves_no_session", true)
         ],

@@ -17,7 +17,11 @@ use tokio::net::TcpStream;
 #[test]
 fn plain_http_works_without_secure_and_without_the_prefix() {
     let layer = SessionLayer::new(
-        SessionManager::builder(cache()).same_site(SameSite::None).insecure_http().build().unwrap(),
+        SessionManager::builder(cache())
+            .same_site(SameSite::None)
+            .insecure_http()
+            .build()
+            .unwrap(),
     );
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
@@ -29,17 +33,30 @@ fn plain_http_works_without_secure_and_without_the_prefix() {
     assert_eq!(browser.value("a"), "1");
     let old = browser.cookie();
     browser.sign_in("ada", "");
-    assert_eq!((browser.value("a").as_str(), browser.user().as_str()), ("1", "ada"));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.user().as_str()),
+        ("1", "ada")
+    );
     assert_eq!(site.get("/get?key=a", &[old]).body, "");
-    assert!(browser.post("/sign-out", &[]).only("set-cookie").unwrap().starts_with("session=;"));
+    assert!(
+        browser
+            .post("/sign-out", &[])
+            .only("set-cookie")
+            .unwrap()
+            .starts_with("session=;")
+    );
     assert_eq!(browser.cookie(), "");
 }
 
 // PARSE-6: docs/security-checklist.md
 #[test]
 fn plain_http_tries_four_values_over_all_fields_and_no_more() {
-    let layer =
-        SessionLayer::new(SessionManager::builder(cache()).insecure_http().build().unwrap());
+    let layer = SessionLayer::new(
+        SessionManager::builder(cache())
+            .insecure_http()
+            .build()
+            .unwrap(),
+    );
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
     let mut browser = site.browser();
@@ -52,9 +69,16 @@ fn plain_http_tries_four_values_over_all_fields_and_no_more() {
 // ST-20: tests/vectors/store_contract_cases.json
 #[test]
 fn another_name_and_path_are_honoured() {
-    let settings = SessionCache::builder().memory(4 << 20).cookie_name("__Secure-shop");
+    let settings = SessionCache::builder()
+        .memory(4 << 20)
+        .cookie_name("__Secure-shop");
     let cache = settings.keys(KeyRing::generate().unwrap()).build().unwrap();
-    let layer = SessionLayer::new(SessionManager::builder(cache).path("/shop").build().unwrap());
+    let layer = SessionLayer::new(
+        SessionManager::builder(cache)
+            .path("/shop")
+            .build()
+            .unwrap(),
+    );
     let server = Server::start(contract::routes().layer(layer));
     let site = server.site();
     let mut browser = site.browser();
@@ -87,7 +111,9 @@ fn http_2_splits_the_cookie_field() {
             if !body.is_empty() {
                 request = request.header("content-type", "application/x-www-form-urlencoded");
             }
-            let request = cookies.iter().fold(request, |request, one| request.header(COOKIE, *one));
+            let request = cookies
+                .iter()
+                .fold(request, |request, one| request.header(COOKIE, *one));
             let request = request.body(()).unwrap();
             let (response, mut sender) = http2.send_request(request, false).unwrap();
             sender.send_data(body.into(), true).unwrap();
@@ -99,8 +125,16 @@ fn http_2_splits_the_cookie_field() {
             (head, String::from_utf8(text).unwrap())
         };
         let (head, _) = ask("POST", "/set", "key=a&value=1", &[]).await;
-        assert_eq!((head.status.as_u16(), head.version), (200, http::Version::HTTP_2));
-        let cookie = head.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+        assert_eq!(
+            (head.status.as_u16(), head.version),
+            (200, http::Version::HTTP_2)
+        );
+        let cookie = head.headers[SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap();
         for fields in [
             &[cookie][..],
             &["a=1", cookie, "b=2"],

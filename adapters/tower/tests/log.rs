@@ -23,7 +23,11 @@ fn no_id_and_no_token_is_logged_in_the_whole_run() {
         assert_eq!(case.check(&site), Outcome::Passed, "{}", case.name);
     }
     let (lines, issued) = (log.lines().join("\n"), site.issued());
-    assert!(issued.len() > 100, "there was something to leak: {}", issued.len());
+    assert!(
+        issued.len() > 100,
+        "there was something to leak: {}",
+        issued.len()
+    );
     for origin in ["sessile_web", "axum"] {
         assert!(lines.contains(origin), "and somewhere: {origin}");
     }
@@ -37,21 +41,34 @@ fn no_id_and_no_token_is_logged_in_the_whole_run() {
 }
 
 fn leaks(lines: &str, issued: &[String]) -> bool {
-    issued.iter().flat_map(|token| spellings(token)).any(|secret| lines.contains(&secret))
+    issued
+        .iter()
+        .flat_map(|token| spellings(token))
+        .any(|secret| lines.contains(&secret))
 }
 
 /// Those repeat one request very often.
 fn is_long(name: &str) -> bool {
-    ["two_writers", "ten_thousand"].iter().any(|word| name.contains(word))
+    ["two_writers", "ten_thousand"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// How the id and the tag of a token may stand in a text: in base64url, in hexadecimal, as a list of numbers.
 fn spellings(token: &str) -> Vec<String> {
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(token).unwrap();
     let parts = [&bytes[4..20], &bytes[20..]];
-    let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |part: &[u8]| {
+        part.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     let list = |part: &[u8]| format!("{part:?}").trim_matches(['[', ']']).to_owned();
     let mut all = vec![token[6..26].to_owned(), token[27..].to_owned()];
-    all.extend(parts.iter().flat_map(|part| [hex(part), hex(part).to_uppercase(), list(part)]));
+    all.extend(
+        parts
+            .iter()
+            .flat_map(|part| [hex(part), hex(part).to_uppercase(), list(part)]),
+    );
     all
 }

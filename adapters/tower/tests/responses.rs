@@ -28,24 +28,42 @@ fn a_full_cache_is_503_with_retry_after_and_those_signed_in_stay() {
         session.insert("order", "x".repeat(16_300))
     }
     let cache = full_cache();
-    let app = Router::new().route("/order", get(order)).merge(contract::routes());
+    let app = Router::new()
+        .route("/order", get(order))
+        .merge(contract::routes());
     let server = Server::start(app.layer(SessionLayer::new(cache.clone())));
     let site = server.site();
     let (sessions, evicted) = (cache.len(), cache.stats().evicted);
     let reply = site.send(&Request::get("/order"));
     assert_eq!((reply.status, reply.cookie()), (503, None));
     assert!(reply.only("retry-after").unwrap().parse::<u32>().unwrap() > 0);
-    assert!(reply.only("content-type").unwrap().starts_with("text/plain"));
+    assert!(
+        reply
+            .only("content-type")
+            .unwrap()
+            .starts_with("text/plain")
+    );
     assert!(reply.body.contains("try again"), "{}", reply.body);
-    assert_eq!(reply.only("content-length"), Some(reply.body.len().to_string().as_str()));
+    assert_eq!(
+        reply.only("content-length"),
+        Some(reply.body.len().to_string().as_str())
+    );
     assert_eq!((cache.len(), cache.stats().evicted), (sessions, evicted));
-    assert_eq!(site.send(&Request::get("/user")).status, 200, "who stores nothing is served");
+    assert_eq!(
+        site.send(&Request::get("/user")).status,
+        200,
+        "who stores nothing is served"
+    );
 }
 
 /// One shard, so full of sessions of signed-in users that the largest session finds no room.
 fn full_cache() -> SessionCache {
     let keys = KeyRing::generate().unwrap();
-    let cache = SessionCache::builder().memory(1 << 20).keys(keys).build().unwrap();
+    let cache = SessionCache::builder()
+        .memory(1 << 20)
+        .keys(keys)
+        .build()
+        .unwrap();
     let largest = vec![0; cache.max_session_size()];
     let mut users = 0..;
     let mut sign_one_in = || {
@@ -66,10 +84,14 @@ fn full_cache() -> SessionCache {
 #[test]
 fn a_value_too_large_for_any_session_is_refused_where_the_handler_can_answer() {
     async fn insert(session: Session) -> (StatusCode, String) {
-        let refused = session.insert("all", "x".repeat(20_000)).expect_err("it is over 16 KiB");
+        let refused = session
+            .insert("all", "x".repeat(20_000))
+            .expect_err("it is over 16 KiB");
         (StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
     }
-    let app = Router::new().route("/insert", get(insert)).layer(SessionLayer::new(cache()));
+    let app = Router::new()
+        .route("/insert", get(insert))
+        .layer(SessionLayer::new(cache()));
     let reply = Server::start(app).site().send(&Request::get("/insert"));
     assert_eq!((reply.status, reply.cookie()), (413, None));
     assert!(reply.body.contains("16384"), "{}", reply.body);
@@ -77,10 +99,20 @@ fn a_value_too_large_for_any_session_is_refused_where_the_handler_can_answer() {
 
 #[test]
 fn a_forgotten_layer_is_500_and_says_how_to_add_it() {
-    let reply = Server::start(contract::routes()).site().send(&Request::get("/user"));
+    let reply = Server::start(contract::routes())
+        .site()
+        .send(&Request::get("/user"));
     assert_eq!(reply.status, 500);
-    assert!(reply.body.contains("the session layer is missing"), "{}", reply.body);
-    assert!(reply.body.contains(".layer(sessile_tower::SessionLayer::new(cache))"));
+    assert!(
+        reply.body.contains("the session layer is missing"),
+        "{}",
+        reply.body
+    );
+    assert!(
+        reply
+            .body
+            .contains(".layer(sessile_tower::SessionLayer::new(cache))")
+    );
 }
 
 #[test]
@@ -100,12 +132,17 @@ fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
         for key in ["a", "b", "c"] {
             session.insert(key, "x".repeat(6_000)).unwrap();
         }
-        let refused = session.save().await.expect_err("together they are over 16 KiB");
+        let refused = session
+            .save()
+            .await
+            .expect_err("together they are over 16 KiB");
         (StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
     }
     let cache = cache();
     let server = Server::start(
-        Router::new().route("/grow", get(grow)).layer(SessionLayer::new(cache.clone())),
+        Router::new()
+            .route("/grow", get(grow))
+            .layer(SessionLayer::new(cache.clone())),
     );
     let reply = server.site().send(&Request::get("/grow"));
     assert_eq!((reply.status, reply.cookie(), cache.len()), (413, None, 0));
@@ -116,7 +153,10 @@ fn a_session_over_the_limit_is_seen_by_the_handler_that_saves() {
 fn the_layer_says_for_whom_a_session_is_made() {
     let keys = KeyRing::generate().unwrap();
     let settings = SessionCache::builder().memory(4 << 20).keys(keys);
-    let cache = settings.admission(|address| address == b"192.0.2.1").build().unwrap();
+    let cache = settings
+        .admission(|address| address == b"192.0.2.1")
+        .build()
+        .unwrap();
     let layer = SessionLayer::new(cache.clone()).with_admission_key(|request| {
         request
             .headers
@@ -128,6 +168,13 @@ fn the_layer_says_for_whom_a_session_is_made() {
     let site = server.site();
     let set = Request::post("/set", &[("key", "a"), ("value", "1")]);
     let from = |address: &[u8]| site.send(&set.clone().field("X-Address", address)).status;
-    assert_eq!((from(b"192.0.2.1"), from(b"203.0.113.9"), site.send(&set).status), (200, 429, 429));
+    assert_eq!(
+        (
+            from(b"192.0.2.1"),
+            from(b"203.0.113.9"),
+            site.send(&set).status
+        ),
+        (200, 429, 429)
+    );
     assert_eq!(cache.len(), 1);
 }

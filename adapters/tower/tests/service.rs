@@ -23,7 +23,11 @@ type Response = http::Response<Full<Bytes>>;
 
 /// The session that the layer put into the request's extensions.
 fn session_of(request: &Request) -> Session {
-    request.extensions().get().cloned().expect("the layer is in front")
+    request
+        .extensions()
+        .get()
+        .cloned()
+        .expect("the layer is in front")
 }
 
 /// Runs what needs no reactor.
@@ -41,10 +45,15 @@ fn without_axum_the_session_is_in_the_extensions() {
         session_of(&request).insert("name", "sessile").unwrap();
         Ok::<_, Infallible>(Response::default())
     });
-    let response =
-        run(SessionLayer::new(cache()).layer(inner).oneshot(Request::default())).unwrap();
+    let response = run(SessionLayer::new(cache())
+        .layer(inner)
+        .oneshot(Request::default()))
+    .unwrap();
     let cookie = &response.headers()[http::header::SET_COOKIE];
-    assert!(cookie.is_sensitive(), "it is marked, so that nobody logs or indexes it");
+    assert!(
+        cookie.is_sensitive(),
+        "it is marked, so that nobody logs or indexes it"
+    );
 }
 
 #[test]
@@ -63,7 +72,10 @@ fn an_inner_service_that_is_no_clone_is_called_once_it_is_ready() {
         }
 
         fn call(&mut self, _: Request) -> Self::Future {
-            assert!(std::mem::take(&mut self.ready), "called before it was ready");
+            assert!(
+                std::mem::take(&mut self.ready),
+                "called before it was ready"
+            );
             std::future::ready(Err("refused"))
         }
     }
@@ -82,9 +94,17 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
         session_of(&request).sign_in("alice").unwrap();
         pending::<Result<Response, Infallible>>().await
     });
-    let mut future =
-        Box::pin(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut future = Box::pin(
+        SessionLayer::new(cache.clone())
+            .layer(inner)
+            .oneshot(Request::default()),
+    );
+    assert!(
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
     drop(future);
     assert_eq!((cache.len(), cache.stats().created), (0, 0));
 }
@@ -98,16 +118,27 @@ fn a_service_may_ask_when_it_is_called_or_later() {
             session.insert("called", true).unwrap();
             yield_now().await;
             let session = session_of(&request);
-            assert_eq!(session.get("called").unwrap(), Some(true), "it is the same session");
+            assert_eq!(
+                session.get("called").unwrap(),
+                Some(true),
+                "it is the same session"
+            );
             session.insert("polled", true).unwrap();
             Ok::<_, Infallible>(Response::default())
         }
     });
-    let mut future =
-        Box::pin(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
+    let mut future = Box::pin(
+        SessionLayer::new(cache.clone())
+            .layer(inner)
+            .oneshot(Request::default()),
+    );
     assert!(poll(&mut future).is_pending());
     assert!(poll(&mut future).is_ready());
-    assert_eq!((cache.len(), cache.stats().saved), (1, 0), "both are stored, in one");
+    assert_eq!(
+        (cache.len(), cache.stats().saved),
+        (1, 0),
+        "both are stored, in one"
+    );
 }
 
 #[test]
@@ -148,7 +179,10 @@ fn a_layer_behind_a_layer_has_a_session_of_its_own() {
         let response = behind.clone().oneshot(request);
         async move {
             let response = response.await;
-            assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some("outer"));
+            assert_eq!(
+                session.get::<String>("name").unwrap().as_deref(),
+                Some("outer")
+            );
             response
         }
     });
@@ -175,12 +209,21 @@ fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
 fn a_layer_behind_one_with_equal_settings_shares_the_session_that_comes_along() {
     let cache = cache();
     let every = Duration::from_secs(60);
-    let layer =
-        || SessionManager::builder(cache.clone()).rotate_every(every).build().unwrap().into();
+    let layer = || {
+        SessionManager::builder(cache.clone())
+            .rotate_every(every)
+            .build()
+            .unwrap()
+            .into()
+    };
     let before = cache.stats();
     write_between(&layer(), &layer());
     let stats = cache.stats();
-    assert_eq!((stats.created, stats.saved), (before.created + 1, 0), "one commit, of both");
+    assert_eq!(
+        (stats.created, stats.saved),
+        (before.created + 1, 0),
+        "one commit, of both"
+    );
 }
 
 #[test]
@@ -189,7 +232,11 @@ fn a_request_that_a_handler_makes_itself_has_a_session_of_its_own() {
     let layer = SessionLayer::new(cache.clone());
     let other = service_fn(async |request: Request| {
         let session = session_of(&request);
-        assert_eq!(session.get::<bool>("outer").unwrap(), None, "of another visitor");
+        assert_eq!(
+            session.get::<bool>("outer").unwrap(),
+            None,
+            "of another visitor"
+        );
         session.insert("inner", true).unwrap();
         Ok::<_, Infallible>(Response::default())
     });
@@ -206,10 +253,18 @@ fn a_request_that_a_handler_makes_itself_has_a_session_of_its_own() {
 fn a_layer_behind_one_with_other_settings_has_a_session_of_its_own() {
     let cache = cache();
     let layer = SessionLayer::new(cache.clone());
-    let other = layer.manager().to_builder().sign_in_page("/sign-in").build().unwrap();
+    let other = layer
+        .manager()
+        .to_builder()
+        .sign_in_page("/sign-in")
+        .build()
+        .unwrap();
     write_between(&layer, &SessionLayer::new(other));
     assert_eq!(cache.stats().created, 2);
-    write_between(&layer, &layer.clone().with_admission_key(|_| b"192.0.2.1".to_vec()));
+    write_between(
+        &layer,
+        &layer.clone().with_admission_key(|_| b"192.0.2.1".to_vec()),
+    );
     assert_eq!(cache.stats().created, 4);
 }
 
@@ -220,7 +275,11 @@ fn after_a_panic_nothing_is_stored() {
         session_of(&request).insert("half", "done").unwrap();
         panic!("a mistake of the application");
     });
-    let serve = || run(SessionLayer::new(cache.clone()).layer(inner).oneshot(Request::default()));
+    let serve = || {
+        run(SessionLayer::new(cache.clone())
+            .layer(inner)
+            .oneshot(Request::default()))
+    };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve)).is_err());
     assert!(cache.is_empty());
 }
@@ -232,11 +291,17 @@ fn behind_a_buffer_the_session_is_in_the_extensions() {
         session_of(&request).insert("n", 1).unwrap();
         async { Ok::<_, Infallible>(Response::default()) }
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let buffer = tower::buffer::Buffer::new(handler, 1);
         let layer = SessionLayer::new(cache.clone());
-        layer.layer(buffer).oneshot(Request::default()).await.unwrap();
+        layer
+            .layer(buffer)
+            .oneshot(Request::default())
+            .await
+            .unwrap();
     });
     assert_eq!(cache.len(), 1);
 }
@@ -255,7 +320,9 @@ fn behind_two_layers_of_different_caches_the_session_is_of_the_inner_one() {
 }
 
 fn poll<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {
-    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Pending once.

@@ -47,7 +47,9 @@ impl HttpBody for Late {
         self.left -= 1;
         self.told.send(self.session.insert("late", 1)).unwrap();
         let count: u32 = self.session.get("count").unwrap().unwrap_or(0);
-        Poll::Ready(Some(Ok(http_body::Frame::data(format!("data: {count}\n\n").into()))))
+        Poll::Ready(Some(Ok(http_body::Frame::data(
+            format!("data: {count}\n\n").into(),
+        ))))
     }
 }
 
@@ -57,11 +59,19 @@ async fn events(
     Extension(told): Extension<Sender<Result<(), SessionError>>>,
 ) -> Result<Response, SessionError> {
     session.insert("count", 41)?;
-    let body = Body::new(Late { session, told, left: 2 });
+    let body = Body::new(Late {
+        session,
+        told,
+        left: 2,
+    });
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 
-fn app() -> (Router, sessile::SessionCache, Receiver<Result<(), SessionError>>) {
+fn app() -> (
+    Router,
+    sessile::SessionCache,
+    Receiver<Result<(), SessionError>>,
+) {
     let ((told, tells), cache) = (channel(), cache());
     let app = contract::routes()
         .route("/events", get(events))
@@ -79,12 +89,20 @@ fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
     let mut browser = site.browser();
     let reply = browser.get("/events");
     assert_eq!(reply.only("content-type"), Some("text/event-stream"));
-    assert!(reply.cookie().is_some(), "it was stored before the headers left");
-    assert!(reply.body.contains("data: 41\n\n"), "and can be read: {}", reply.body);
+    assert!(
+        reply.cookie().is_some(),
+        "it was stored before the headers left"
+    );
+    assert!(
+        reply.body.contains("data: 41\n\n"),
+        "and can be read: {}",
+        reply.body
+    );
     let told: Vec<_> = tells.try_iter().collect();
     assert_eq!(told.len(), 2);
     assert!(
-        told.iter().all(|told| matches!(told, Err(SessionError::AlreadyCommitted))),
+        told.iter()
+            .all(|told| matches!(told, Err(SessionError::AlreadyCommitted))),
         "not lost silently"
     );
     assert_eq!(browser.post("/bump", &[("key", "count")]).body, "42");
@@ -94,7 +112,10 @@ fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
 /// Stores something, then reads the whole body.
 async fn upload(session: Session, body: Body) -> Result<StatusCode, SessionError> {
     session.insert("count", 1)?;
-    Ok(body.collect().await.map_or(StatusCode::BAD_REQUEST, |_| StatusCode::CREATED))
+    Ok(body
+        .collect()
+        .await
+        .map_or(StatusCode::BAD_REQUEST, |_| StatusCode::CREATED))
 }
 
 #[test]
@@ -126,10 +147,14 @@ async fn upgrade(session: Session) -> Result<impl IntoResponse, SessionError> {
 fn an_upgrade_s_response_brings_the_cookie() {
     let (app, cache, _tells) = app();
     let server = Server::start(app);
-    let request =
-        Request::get("/upgrade").field("Connection", b"upgrade").field("Upgrade", b"test");
+    let request = Request::get("/upgrade")
+        .field("Connection", b"upgrade")
+        .field("Upgrade", b"test");
     let reply = server.site().connect().exchange(&request).unwrap();
-    assert_eq!((reply.status, reply.cookie().is_some(), cache.len()), (101, true, 1));
+    assert_eq!(
+        (reply.status, reply.cookie().is_some(), cache.len()),
+        (101, true, 1)
+    );
     assert!(reply.only("upgrade") == Some("test"));
 }
 

@@ -45,8 +45,12 @@ const PATIENCE: TimeoutLayer = TimeoutLayer::new(Duration::from_secs(30));
 #[test]
 fn a_timeout_outside_the_session_layer_stores_nothing_of_a_handler_that_is_cut_off() {
     let cache = cache();
-    let timeout = ServiceBuilder::new().layer(HandleErrorLayer::new(timed_out)).layer(PATIENCE);
-    let routes = Router::new().route("/slow", get(slow)).layer(SessionLayer::new(cache.clone()));
+    let timeout = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(timed_out))
+        .layer(PATIENCE);
+    let routes = Router::new()
+        .route("/slow", get(slow))
+        .layer(SessionLayer::new(cache.clone()));
     assert_eq!(status(routes.layer(timeout)), StatusCode::REQUEST_TIMEOUT);
     assert!(cache.is_empty());
 }
@@ -54,8 +58,9 @@ fn a_timeout_outside_the_session_layer_stores_nothing_of_a_handler_that_is_cut_o
 #[test]
 fn a_timeout_inside_the_session_layer_stores_nothing_if_its_response_says_so() {
     let cache = cache();
-    let timeout =
-        ServiceBuilder::new().layer(HandleErrorLayer::new(timed_out_and_discarded)).layer(PATIENCE);
+    let timeout = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(timed_out_and_discarded))
+        .layer(PATIENCE);
     let routes = Router::new().route("/slow", get(slow)).layer(timeout);
     let app = routes.layer(SessionLayer::new(cache.clone()));
     assert_eq!(status(app), StatusCode::REQUEST_TIMEOUT);

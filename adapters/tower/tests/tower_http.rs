@@ -34,7 +34,9 @@ async fn page(request: Request<Body>) -> Answer {
 }
 
 fn get_request(uri: &str) -> Request<Body> {
-    let request = Request::builder().uri(uri).header(header::ACCEPT_ENCODING, "gzip");
+    let request = Request::builder()
+        .uri(uri)
+        .header(header::ACCEPT_ENCODING, "gzip");
     request.body(Body::empty()).unwrap()
 }
 
@@ -51,14 +53,18 @@ where
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(future)
 }
 
 #[test]
 fn a_compressed_response_sets_the_cookie() {
-    let service =
-        ServiceBuilder::new().layer(SessionLayer::new(cache())).layer(CompressionLayer::new());
+    let service = ServiceBuilder::new()
+        .layer(SessionLayer::new(cache()))
+        .layer(CompressionLayer::new());
     let response = run(respond(service.service_fn(page), "/"));
     assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
     assert!(response.headers().contains_key(header::SET_COOKIE));
@@ -74,7 +80,11 @@ fn an_error_response_with_a_compressed_body_is_empty() {
     let response = run(respond(service, "/fail"));
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!((response.body().as_slice(), cache.len()), (&b""[..], 0));
-    for name in [header::CONTENT_ENCODING, header::CONTENT_TYPE, header::SET_COOKIE] {
+    for name in [
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::SET_COOKIE,
+    ] {
         assert!(!response.headers().contains_key(&name), "{name}");
     }
 }
@@ -82,10 +92,14 @@ fn an_error_response_with_a_compressed_body_is_empty() {
 #[test]
 fn the_changes_of_a_handler_that_panics_are_not_stored() {
     let cache = cache();
-    let service =
-        ServiceBuilder::new().layer(SessionLayer::new(cache.clone())).layer(CatchPanicLayer::new());
+    let service = ServiceBuilder::new()
+        .layer(SessionLayer::new(cache.clone()))
+        .layer(CatchPanicLayer::new());
     let response = run(respond(service.service_fn(page), "/panic"));
-    assert_eq!((response.status(), cache.len()), (StatusCode::INTERNAL_SERVER_ERROR, 0));
+    assert_eq!(
+        (response.status(), cache.len()),
+        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+    );
 }
 
 #[test]
@@ -102,8 +116,14 @@ fn the_changes_of_a_handler_that_is_timed_out_are_not_stored_if_the_response_say
         response
     });
     let layers = ServiceBuilder::new().layer(SessionLayer::new(cache.clone()));
-    let response = run(respond(layers.layer(discard).layer(timeout).service(slow), "/"));
-    assert_eq!((response.status(), cache.len()), (StatusCode::REQUEST_TIMEOUT, 0));
+    let response = run(respond(
+        layers.layer(discard).layer(timeout).service(slow),
+        "/",
+    ));
+    assert_eq!(
+        (response.status(), cache.len()),
+        (StatusCode::REQUEST_TIMEOUT, 0)
+    );
 }
 
 #[test]
@@ -111,7 +131,9 @@ fn a_service_behind_a_buffer_and_inside_a_trace_finds_the_session() {
     let cache = cache();
     run(async {
         let layers = ServiceBuilder::new().layer(TraceLayer::new_for_http());
-        let layers = layers.layer(SessionLayer::new(cache.clone())).layer(BufferLayer::new(1));
+        let layers = layers
+            .layer(SessionLayer::new(cache.clone()))
+            .layer(BufferLayer::new(1));
         let response = respond(layers.service(service_fn(page)), "/").await;
         assert!(response.headers().contains_key(header::SET_COOKIE));
     });
@@ -133,8 +155,13 @@ fn all_of_them_fit_around_a_router() {
         .layer(TraceLayer::new_for_http())
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(9)));
-    let routes = Router::new().route("/", get(visits)).route("/extension", get(extension));
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            Duration::from_secs(9),
+        ));
+    let routes = Router::new()
+        .route("/", get(visits))
+        .route("/extension", get(extension));
     let service = layers.service(routes.with_state(()));
     for path in ["/", "/extension"] {
         let response = run(respond(service.clone(), path));

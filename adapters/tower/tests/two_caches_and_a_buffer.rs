@@ -21,18 +21,28 @@ use tower::{Layer, ServiceExt, buffer::Buffer, service_fn};
 fn two_caches_are_warned_about_though_a_buffer_is_between_their_layers() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
-    let warnings =
-        || log.lines().into_iter().filter(|line| line.starts_with("WARN")).collect::<Vec<_>>();
+    let warnings = || {
+        log.lines()
+            .into_iter()
+            .filter(|line| line.starts_with("WARN"))
+            .collect::<Vec<_>>()
+    };
     let handler = || {
         service_fn(async |_: Request<()>| {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         })
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let request = |outer: &SessionLayer, inner: &SessionLayer| {
         runtime.block_on(async {
             let inner = Buffer::new(inner.layer(handler()), 1);
-            outer.layer(inner).oneshot(Request::default()).await.unwrap();
+            outer
+                .layer(inner)
+                .oneshot(Request::default())
+                .await
+                .unwrap();
         });
     };
     let layer = || SessionLayer::new(cache());

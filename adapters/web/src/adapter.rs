@@ -129,7 +129,8 @@ impl SessionExt for Session {
             self.with(|_, _| ());
             return None;
         }
-        self.with(|state, request| state.json(request, key)).unwrap_or_default()
+        self.with(|state, request| state.json(request, key))
+            .unwrap_or_default()
     }
 
     fn pairs(&self) -> Vec<(String, Bytes)> {
@@ -155,13 +156,18 @@ impl SessionExt for Session {
             check_size(self.request(), key, json.as_ref().map_or(0, Bytes::len))?;
             Ok((key, json.map_or(Change::Remove, Change::Set)))
         };
-        let changes = changes.into_iter().map(change).collect::<Result<Vec<_>, SessionError>>();
+        let changes = changes
+            .into_iter()
+            .map(change)
+            .collect::<Result<Vec<_>, SessionError>>();
         self.change(|state, request| {
             let changes = changes?;
             changes
                 .iter()
                 .try_for_each(|(key, change)| state.check_identity(request, key, change))?;
-            changes.into_iter().for_each(|(key, change)| state.changes.push(key, change));
+            changes
+                .into_iter()
+                .for_each(|(key, change)| state.changes.push(key, change));
             Ok(())
         })
     }
@@ -197,11 +203,17 @@ impl SessionExt for Session {
 
     fn is_foreign(&self) -> bool {
         self.with(|state, request| {
-            let Some(live) = state.stored.live(request) else { return false };
+            let Some(live) = state.stored.live(request) else {
+                return false;
+            };
             // Foreign data reads as no pairs, which few sessions have: only then it is loaded again.
             let mut buffer = BytesMut::new();
             live.data.as_bytes().is_empty()
-                && request.sessions.cache().load(&live.id, &mut buffer).is_some()
+                && request
+                    .sessions
+                    .cache()
+                    .load(&live.id, &mut buffer)
+                    .is_some()
                 && !Pairs::is_written_here(&buffer)
         })
     }

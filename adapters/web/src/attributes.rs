@@ -24,13 +24,20 @@ impl Attributes {
     pub(crate) fn insecure(&self, name: &str) -> Result<SetCookie, CookieError> {
         let mut fit = self.clone();
         fit.partitioned = false;
-        fit.same_site =
-            self.same_site.map(|given| if given == SameSite::None { SameSite::Lax } else { given });
+        fit.same_site = self.same_site.map(|given| {
+            if given == SameSite::None {
+                SameSite::Lax
+            } else {
+                given
+            }
+        });
         fit.write(without_prefix(name), false)
     }
 
     fn write(&self, name: &str, secure: bool) -> Result<SetCookie, CookieError> {
-        let mut cookie = SetCookie::builder(name).secure(secure).partitioned(self.partitioned);
+        let mut cookie = SetCookie::builder(name)
+            .secure(secure)
+            .partitioned(self.partitioned);
         if let Some(same_site) = self.same_site {
             cookie = cookie.same_site(same_site);
         }

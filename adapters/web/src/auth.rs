@@ -110,7 +110,8 @@ impl Session {
     #[must_use]
     pub fn assurance_level(&self) -> u8 {
         let level = |record: sessile::Record| record.assurance_level;
-        self.with(|state, request| state.stored.live(request)?.record.map(level)).unwrap_or(0)
+        self.with(|state, request| state.stored.live(request)?.record.map(level))
+            .unwrap_or(0)
     }
 
     /// Gives the session a new id at commit: for any change of privilege. The old cookie is rejected from then on,
@@ -200,10 +201,17 @@ impl Session {
             let live = state.stored.live(request)?;
             let given = CsrfMac::unmask(token)?;
             let current = FormBinding::of(cache, &live.id).verify(cache, &given);
-            let before = live.data.find(FORM).and_then(|json| FormBinding::from_json(&json));
+            let before = live
+                .data
+                .find(FORM)
+                .and_then(|json| FormBinding::from_json(&json));
             Some(current | before.is_some_and(|before| before.verify(cache, &given)))
         });
-        if is_right == Some(true) { Ok(()) } else { Err(SessionError::InvalidCsrfToken) }
+        if is_right == Some(true) {
+            Ok(())
+        } else {
+            Err(SessionError::InvalidCsrfToken)
+        }
     }
 }
 
@@ -216,7 +224,8 @@ impl State {
             CookiePersistence::For(_) => (None, Some(Bytes::from_static(b"true"))),
         };
         for (key, json) in [(PERSISTENT, persistent), (REMEMBERED, remembered)] {
-            self.changes.push(key, json.map_or(Change::Remove, Change::Set));
+            self.changes
+                .push(key, json.map_or(Change::Remove, Change::Set));
         }
         self.pending.keep = Some(keep);
     }
@@ -247,7 +256,8 @@ impl State {
         let is_noted =
             live.is_some_and(|live| live.authenticated || live.data.find(FORM).is_some());
         if !is_noted {
-            self.changes.push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+            self.changes
+                .push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
         }
     }
 }

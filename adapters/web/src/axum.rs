@@ -50,7 +50,9 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
         let session = session_of(parts).ok_or(NotSignedIn::Missing)?;
         match session.user() {
             Some(user) => Ok(Self { user, session }),
-            None => Err(NotSignedIn::Nobody { page: session.sign_in_address() }),
+            None => Err(NotSignedIn::Nobody {
+                page: session.sign_in_address(),
+            }),
         }
     }
 }

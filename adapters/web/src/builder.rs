@@ -226,7 +226,9 @@ impl SessionManagerBuilder {
         let secure = self.attributes.secure(name).map_err(ManagerError::Cookie)?;
         let cookie = if self.insecure {
             tracing::warn!("session cookies are sent over plain HTTP: for development only");
-            self.attributes.insecure(name).map_err(ManagerError::Cookie)?
+            self.attributes
+                .insecure(name)
+                .map_err(ManagerError::Cookie)?
         } else {
             secure
         };

@@ -59,7 +59,8 @@ impl Changes {
     /// Expects what is stored to be this, whatever this request has made of it.
     pub(crate) fn guard(&mut self, key: &str, stored: Option<Bytes>) {
         let (start, end) = self.range(key);
-        self.list.insert(start, (key.into(), Change::Expect(stored)));
+        self.list
+            .insert(start, (key.into(), Change::Expect(stored)));
         if start == end && self.cleared {
             self.list.insert(start + 1, (key.into(), Change::Remove));
         }
@@ -71,8 +72,14 @@ impl Changes {
         let list = core::mem::take(&mut self.list);
         for of_key in list.chunk_by(is_of_one_key) {
             let is_kept = is_reserved(of_key[0].0.as_bytes());
-            let expected = of_key.iter().rposition(|(_, change)| !change.is_forgettable());
-            let kept = if is_kept { of_key.len() } else { expected.map_or(0, |at| at + 1) };
+            let expected = of_key
+                .iter()
+                .rposition(|(_, change)| !change.is_forgettable());
+            let kept = if is_kept {
+                of_key.len()
+            } else {
+                expected.map_or(0, |at| at + 1)
+            };
             self.list.extend_from_slice(&of_key[..kept]);
             if !is_kept && kept > 0 {
                 self.list.push((of_key[0].0.clone(), Change::Remove));
@@ -91,7 +98,11 @@ impl Changes {
 
     /// Returns true if something of the application's is to be changed.
     pub(crate) fn has_data(&self) -> bool {
-        self.cleared || self.list.iter().any(|(key, _)| !is_reserved(key.as_bytes()))
+        self.cleared
+            || self
+                .list
+                .iter()
+                .any(|(key, _)| !is_reserved(key.as_bytes()))
     }
 
     /// Returns true if something is expected of what is stored.
@@ -101,7 +112,9 @@ impl Changes {
 
     /// The keys that are changed, in ascending order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.list.chunk_by(is_of_one_key).map(|of_key| &*of_key[0].0)
+        self.list
+            .chunk_by(is_of_one_key)
+            .map(|of_key| &*of_key[0].0)
     }
 
     /// Returns true if that key is to be changed, by itself or with all others.
@@ -159,10 +172,20 @@ impl Changes {
         }
         let (start, end) = self.range(key);
         let changes = &self.list[start..end];
-        if let Some(whole) = changes.iter().rposition(|(_, change)| change.is_overwrite()) {
+        if let Some(whole) = changes
+            .iter()
+            .rposition(|(_, change)| change.is_overwrite())
+        {
             return made(&changes[whole..], None);
         }
-        made(changes, if self.keeps(key.as_bytes()) { stored() } else { None })
+        made(
+            changes,
+            if self.keeps(key.as_bytes()) {
+                stored()
+            } else {
+                None
+            },
+        )
     }
 
     /// What is stored with the changes made: pairs that no change names are copied as they are. The error is the
@@ -178,8 +201,9 @@ impl Changes {
             while let Some((before, value)) = old.next_if(|(other, _)| *other < key) {
                 self.copy(before, value, &mut writer);
             }
-            let value =
-                old.next_if(|(other, _)| *other == key).map(|(_, value)| stored.part(value));
+            let value = old
+                .next_if(|(other, _)| *other == key)
+                .map(|(_, value)| stored.part(value));
             if let Some(json) = made(of_key, value).map_err(|_| of_key[0].0.clone())? {
                 writer.push(key, &json);
             }
@@ -202,7 +226,10 @@ impl Changes {
     /// Where the changes of a key stand, or would.
     fn range(&self, key: &str) -> (usize, usize) {
         let start = self.list.partition_point(|(other, _)| **other < *key);
-        let more = self.list[start..].iter().take_while(|(other, _)| **other == *key).count();
+        let more = self.list[start..]
+            .iter()
+            .take_while(|(other, _)| **other == *key)
+            .count();
         (start, start + more)
     }
 
@@ -262,7 +289,9 @@ impl Change {
 }
 
 fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
-    changes.iter().try_fold(value, |value, (_, change)| change.apply(value))
+    changes
+        .iter()
+        .try_fold(value, |value, (_, change)| change.apply(value))
 }
 
 fn is_of_one_key(one: &(Box<str>, Change), other: &(Box<str>, Change)) -> bool {

@@ -30,7 +30,15 @@ pub(crate) fn commit(
             Begun::Touched | Begun::Nothing => Ok(()),
         };
         let is_done = begun != Begun::Nothing && !state.wants_admission();
-        (begun, stored, if is_done { state.set_cookie(request) } else { None })
+        (
+            begun,
+            stored,
+            if is_done {
+                state.set_cookie(request)
+            } else {
+                None
+            },
+        )
     });
     if let Err(error) = &stored {
         refuse(error, headers);
@@ -77,12 +85,18 @@ impl State {
             Some(Cookie::Issue(token)) => token,
             None => self.token_again(request)?,
         };
-        let live = if let Stored::Live(live) = &self.stored { Some(live) } else { None };
+        let live = if let Stored::Live(live) = &self.stored {
+            Some(live)
+        } else {
+            None
+        };
         Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
     }
 
     fn opens(&self, request: &Request) -> bool {
-        let Stored::Live(live) = &self.stored else { return false };
+        let Stored::Live(live) = &self.stored else {
+            return false;
+        };
         request.sessions.cache().contains(&live.id)
     }
 
@@ -95,7 +109,9 @@ impl State {
         let record = live.record.filter(|record| !record.is_alias())?;
         // An id that was issued within this tick has a cookie that is as young.
         let has_moved = || {
-            let persistent = live.persistent(request).filter(|_| !record.id_age().is_zero());
+            let persistent = live
+                .persistent(request)
+                .filter(|_| !record.id_age().is_zero());
             persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
         };
         let sessions = &request.sessions;
@@ -126,10 +142,16 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
     for name in OF_THE_HANDLER {
         headers.remove(name);
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from_static(RETRY_AFTER_SECONDS),
+        );
     }
 }
 

@@ -41,6 +41,10 @@ impl Session {
 impl State {
     /// Rejects verbs that need the response's cookie after the headers were sent.
     pub(crate) fn check_response(&self) -> Result<(), SessionError> {
-        if self.detached { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
+        if self.detached {
+            Err(SessionError::AlreadyCommitted)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -24,7 +24,11 @@ pub(crate) struct Pairs(Bytes);
 impl Pairs {
     /// The map that those bytes spell; an empty one if they spell none.
     pub(crate) fn read(bytes: Bytes) -> Self {
-        if is_canonical(&bytes) { Self(bytes) } else { Self::default() }
+        if is_canonical(&bytes) {
+            Self(bytes)
+        } else {
+            Self::default()
+        }
     }
 
     /// Returns true if bytes spell a map.
@@ -49,7 +53,8 @@ impl Pairs {
 
     /// Whether there is nothing in it that a session is kept for: for how long its cookie is to be kept is not.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.iter().all(|(key, _)| [PERSISTENT, REMEMBERED].map(str::as_bytes).contains(&key))
+        self.iter()
+            .all(|(key, _)| [PERSISTENT, REMEMBERED].map(str::as_bytes).contains(&key))
     }
 
     /// Keys and values, by ascending key.
@@ -88,7 +93,8 @@ impl Writer {
             self.0.push(FORMAT);
         }
         self.0.extend_from_slice(&(key.len() as u16).to_le_bytes());
-        self.0.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.0
+            .extend_from_slice(&(value.len() as u32).to_le_bytes());
         self.0.extend_from_slice(key);
         self.0.extend_from_slice(value);
     }
@@ -101,7 +107,9 @@ impl Writer {
 
 /// Bytes that a map of one pair takes; each further pair takes one less.
 pub(crate) fn len_with_one(key_len: usize, value_len: usize) -> usize {
-    (1 + PAIR_HEADER).saturating_add(key_len).saturating_add(value_len)
+    (1 + PAIR_HEADER)
+        .saturating_add(key_len)
+        .saturating_add(value_len)
 }
 
 fn is_canonical(bytes: &[u8]) -> bool {

@@ -22,13 +22,18 @@ enum Op {
 
 fn pairs(model: &Model) -> Pairs {
     let mut writer = Writer::with_capacity(0);
-    model.iter().for_each(|(key, value)| writer.push(key.as_bytes(), value));
+    model
+        .iter()
+        .for_each(|(key, value)| writer.push(key.as_bytes(), value));
     writer.finish()
 }
 
 fn model(pairs: &Pairs) -> Model {
     let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-    pairs.iter().map(|(key, value)| (text(key), value.to_vec())).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| (text(key), value.to_vec()))
+        .collect()
 }
 
 /// Few keys, so that changes meet what is stored; the empty one and one beyond ASCII among them.
@@ -60,7 +65,9 @@ fn op() -> impl Strategy<Value = Op> {
 fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     match op {
         Op::Add(_, by) => {
-            let number = value.map_or(Ok(0), |json| serde_json::from_slice::<i64>(json)).ok()?;
+            let number = value
+                .map_or(Ok(0), |json| serde_json::from_slice::<i64>(json))
+                .ok()?;
             Some(number.saturating_add(*by).to_string().into())
         }
         Op::Append(_, item) => {
@@ -103,13 +110,20 @@ fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
 fn run_all(ops: &[Op], stored: &Model) -> (Vec<Op>, Changes, Model) {
     let (mut changes, mut after) = (Changes::default(), stored.clone());
     let stored = pairs(stored);
-    let done = ops.iter().filter(|op| run(op, &mut after)).cloned().collect::<Vec<_>>();
+    let done = ops
+        .iter()
+        .filter(|op| run(op, &mut after))
+        .cloned()
+        .collect::<Vec<_>>();
     done.iter().for_each(|op| push(op, &mut changes, &stored));
     (done, changes, after)
 }
 
 fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
-    changes.value(key, || stored.find(key)).unwrap().map(|json| json.to_vec())
+    changes
+        .value(key, || stored.find(key))
+        .unwrap()
+        .map(|json| json.to_vec())
 }
 
 /// What the operations make of what others left: nothing where one cannot be done whose outcome matters, or where
@@ -200,10 +214,16 @@ proptest! {
 #[test]
 fn corrupt_bytes_are_an_empty_map() {
     let one = |key: &[u8]| [&[1, key.len() as u8, 0, 1, 0, 0, 0], key, b"7"].concat();
-    assert_eq!(Pairs::read(one(b"a").into()).find("a").as_deref(), Some(&b"7"[..]));
+    assert_eq!(
+        Pairs::read(one(b"a").into()).find("a").as_deref(),
+        Some(&b"7"[..])
+    );
     let pair = &one(b"a")[1..];
     for (bytes, why) in [
-        (vec![1], "a format and no pair is a second spelling of nothing"),
+        (
+            vec![1],
+            "a format and no pair is a second spelling of nothing",
+        ),
         (vec![0], "an unknown format"),
         (b"data".to_vec(), "bytes of another making"),
         ([&[2], pair].concat(), "a later format"),
@@ -211,7 +231,10 @@ fn corrupt_bytes_are_an_empty_map() {
         ([&[1], pair, pair].concat(), "a key twice"),
         ([&[1], &one(b"b")[1..], pair].concat(), "keys out of order"),
         ([&[1], pair, &[0]].concat(), "a byte too many"),
-        (vec![1, 255, 255, 255, 255, 255, 255], "lengths beyond the end"),
+        (
+            vec![1, 255, 255, 255, 255, 255, 255],
+            "lengths beyond the end",
+        ),
     ] {
         assert!(!is_canonical(&bytes), "{why}");
         assert!(Pairs::read(bytes.into()) == Pairs::default(), "{why}");
@@ -228,5 +251,9 @@ fn a_value_is_found_without_a_copy_and_copied_as_it_is() {
     assert!(stored.as_bytes().as_ptr_range().contains(&found.as_ptr()));
     let mut changes = Changes::default();
     changes.push("b", Change::Set(Bytes::from_static(b"3")));
-    assert_eq!(changes.applied_to(&stored).unwrap().find("a"), Some(found), "spaces and all");
+    assert_eq!(
+        changes.applied_to(&stored).unwrap().find("a"),
+        Some(found),
+        "spaces and all"
+    );
 }

@@ -70,7 +70,10 @@ impl SessionError {
     }
 
     pub(crate) fn decode<T>(source: serde_json::Error) -> Self {
-        Self::Decode { wanted: type_name::<T>(), source }
+        Self::Decode {
+            wanted: type_name::<T>(),
+            source,
+        }
     }
 }
 
@@ -93,7 +96,10 @@ impl fmt::Display for SessionError {
                 "the key {key:?} begins with `sessile:`, which is kept for the session itself; choose another"
             ),
             Self::Conflict { key } => {
-                write!(f, "the key {key:?} was changed by another request: read it again")
+                write!(
+                    f,
+                    "the key {key:?} was changed by another request: read it again"
+                )
             }
             Self::InvalidCsrfToken => f.write_str(
                 "the form's token is not this session's: show the form again, with `csrf_token`",
@@ -130,7 +136,10 @@ pub struct CommitError {
 
 impl CommitError {
     pub(crate) fn conflict(key: Box<str>) -> Self {
-        Self { cause: Error::Conflict, key: Some(key) }
+        Self {
+            cause: Error::Conflict,
+            key: Some(key),
+        }
     }
 
     /// 409 where a key that must not change was changed by another request, where the session ended or got a new id

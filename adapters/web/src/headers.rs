@@ -40,8 +40,12 @@ fn remove_cookie_named(headers: &mut HeaderMap, name: &str) {
     if !headers.get_all(SET_COOKIE).iter().any(is_ours) {
         return;
     }
-    let others: Vec<_> =
-        headers.get_all(SET_COOKIE).iter().filter(|value| !is_ours(value)).cloned().collect();
+    let others: Vec<_> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter(|value| !is_ours(value))
+        .cloned()
+        .collect();
     headers.remove(SET_COOKIE);
     for value in others {
         headers.append(SET_COOKIE, value);
@@ -49,7 +53,9 @@ fn remove_cookie_named(headers: &mut HeaderMap, name: &str) {
 }
 
 fn cookie_name(set_cookie: &[u8]) -> &[u8] {
-    let end = set_cookie.iter().position(|&byte| byte == b'=' || byte == b';');
+    let end = set_cookie
+        .iter()
+        .position(|&byte| byte == b'=' || byte == b';');
     set_cookie[..end.unwrap_or(set_cookie.len())].trim_ascii()
 }
 
@@ -63,7 +69,10 @@ fn directives<'h>(
 }
 
 fn members(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    field.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+    field
+        .as_bytes()
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -82,7 +91,11 @@ mod tests {
     }
 
     fn all(headers: &HeaderMap, name: http::HeaderName) -> Vec<&str> {
-        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+        headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect()
     }
 
     // COOK-6: docs/security-checklist.md
@@ -94,7 +107,10 @@ mod tests {
             (&["Accept, COOKIE"], &["Accept, COOKIE"]),
             (&["accept", "\tCookie "], &["accept", "Cookie"]),
             (&["*"], &["*"]),
-            (&["cookie-monster, x-cookie"], &["cookie-monster, x-cookie", "Cookie"]),
+            (
+                &["cookie-monster, x-cookie"],
+                &["cookie-monster, x-cookie", "Cookie"],
+            ),
         ] {
             let mut headers = with(&VARY, given);
             vary_by_cookie(&mut headers);
@@ -125,11 +141,25 @@ mod tests {
     // COOK-3: docs/security-checklist.md
     #[test]
     fn one_cookie_a_name_and_all_others_kept_in_order() {
-        let mut headers =
-            with(&SET_COOKIE, &["a=1", "sid=old; Path=/", "sidecar=2", " sid =older", "b=sid=3"]);
+        let mut headers = with(
+            &SET_COOKIE,
+            &[
+                "a=1",
+                "sid=old; Path=/",
+                "sidecar=2",
+                " sid =older",
+                "b=sid=3",
+            ],
+        );
         set_cookie(&mut headers, "sid", COOKIE.to_owned());
-        assert_eq!(all(&headers, SET_COOKIE), ["a=1", "sidecar=2", "b=sid=3", COOKIE]);
-        let mut marks = headers.get_all(SET_COOKIE).iter().map(HeaderValue::is_sensitive);
+        assert_eq!(
+            all(&headers, SET_COOKIE),
+            ["a=1", "sidecar=2", "b=sid=3", COOKIE]
+        );
+        let mut marks = headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(HeaderValue::is_sensitive);
         assert!(marks.next_back().unwrap());
         assert!(marks.all(|mark| !mark));
     }

@@ -44,14 +44,34 @@ mod tests {
             (Some("\"ada\""), Some("null"), false),
             (Some("\"ada\""), Some("{\"id\":\"ada\"}"), true),
             (Some("[1]"), Some("[2]"), true),
-            (Some("{\"id\":1,\"theme\":1}"), Some("{\"theme\":2,\"id\":1}"), false),
+            (
+                Some("{\"id\":1,\"theme\":1}"),
+                Some("{\"theme\":2,\"id\":1}"),
+                false,
+            ),
             (Some("{\"id\":1}"), Some("{\"id\":2}"), true),
-            (Some("{\"id\":1}"), Some("{\"id\":1,\"email\":\"a@b\"}"), true),
-            (Some("{\"id\":1,\"email\":\"a@b\"}"), Some("{\"id\":1}"), false),
-            (Some("{\"a\":{\"id\":1}}"), Some("{\"a\":{\"id\":2}}"), false),
+            (
+                Some("{\"id\":1}"),
+                Some("{\"id\":1,\"email\":\"a@b\"}"),
+                true,
+            ),
+            (
+                Some("{\"id\":1,\"email\":\"a@b\"}"),
+                Some("{\"id\":1}"),
+                false,
+            ),
+            (
+                Some("{\"a\":{\"id\":1}}"),
+                Some("{\"a\":{\"id\":2}}"),
+                false,
+            ),
         ] {
             let [old_json, new_json] = [old, new].map(|json| json.map(str::as_bytes));
-            assert_eq!(is_changed(old_json, new_json), expected, "{old:?} to {new:?}");
+            assert_eq!(
+                is_changed(old_json, new_json),
+                expected,
+                "{old:?} to {new:?}"
+            );
         }
     }
 }

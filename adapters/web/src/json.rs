@@ -108,7 +108,11 @@ fn parts(inner: &[u8], separator: u8) -> Vec<&[u8]> {
         }
         false
     };
-    if inner.is_empty() { Vec::new() } else { inner.split(is_separator).collect() }
+    if inner.is_empty() {
+        Vec::new()
+    } else {
+        inner.split(is_separator).collect()
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +131,15 @@ mod tests {
         ] {
             assert_eq!(add(json, by).unwrap(), sum);
         }
-        for json in [&b"1.5"[..], b"\"1\"", b"[1]", b"null", b"9223372036854775808", b"", b"\xff"] {
+        for json in [
+            &b"1.5"[..],
+            b"\"1\"",
+            b"[1]",
+            b"null",
+            b"9223372036854775808",
+            b"",
+            b"\xff",
+        ] {
             assert!(add(Some(json), 1).is_err(), "{}", json.escape_ascii());
         }
     }
@@ -143,7 +155,16 @@ mod tests {
         ] {
             assert_eq!(append(json, b"9").unwrap(), longer);
         }
-        for json in [&b"1"[..], b"{}", b"\"[]\"", b"null", b"[", b"]", b"", b"\xff"] {
+        for json in [
+            &b"1"[..],
+            b"{}",
+            b"\"[]\"",
+            b"null",
+            b"[",
+            b"]",
+            b"",
+            b"\xff",
+        ] {
             assert!(append(Some(json), b"9").is_err(), "{}", json.escape_ascii());
         }
     }
@@ -155,9 +176,15 @@ mod tests {
         assert!(same(r#"{"a":1,"b":[2]}"#, r#"{ "b": [2], "a": 1 }"#));
         assert!(!same("1", "2") && !same("1", "x") && !same("x", "y"));
         assert!(!is_same(None, Some(b"null")));
-        assert!(same(r#"{"a,}":"x:\"]","b":{}}"#, r#"{"b":{ },"a,}":"\u0078:\u0022]"}"#));
+        assert!(same(
+            r#"{"a,}":"x:\"]","b":{}}"#,
+            r#"{"b":{ },"a,}":"\u0078:\u0022]"}"#
+        ));
         assert!(same("[1,[2,{}],\"\"]", " [ 1 , [2,{}],\"\" ] ") && !same("[1]", "[1,1]"));
-        assert!(same(r#"{"a":1,"a":2}"#, r#"{"a": 2}"#), "the last member of a name counts");
+        assert!(
+            same(r#"{"a":1,"a":2}"#, r#"{"a": 2}"#),
+            "the last member of a name counts"
+        );
         assert!(!same(r#"{"a":1}"#, r#"{"b":1}"#) && !same("[", " [") && !same("", " "));
     }
 
@@ -168,13 +195,22 @@ mod tests {
         let less = "340282366920938463463374607431768211448";
         assert!(same(max, &format!(" {max}\n")) && !same(max, less));
         assert!(!same(&format!("[{max}]"), &format!("[ {less} ]")));
-        assert!(!same(&format!(r#"{{"a":{max}}}"#), &format!(r#"{{"a":{less}}}"#)));
+        assert!(!same(
+            &format!(r#"{{"a":{max}}}"#),
+            &format!(r#"{{"a":{less}}}"#)
+        ));
     }
 
     #[test]
     fn values_of_any_depth_are_compared_without_deep_recursion() {
         let deep = |blank: &str| format!("{}{blank}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(is_same(Some(deep("").as_bytes()), Some(deep("").as_bytes())));
-        assert!(!is_same(Some(deep("").as_bytes()), Some(deep(" ").as_bytes())));
+        assert!(is_same(
+            Some(deep("").as_bytes()),
+            Some(deep("").as_bytes())
+        ));
+        assert!(!is_same(
+            Some(deep("").as_bytes()),
+            Some(deep(" ").as_bytes())
+        ));
     }
 }

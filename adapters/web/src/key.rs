@@ -31,7 +31,10 @@ impl<T> Key<T> {
     /// Creates a key. Names that begin with `sessile:` are rejected by the verbs that write.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
-        Self { name, value: PhantomData }
+        Self {
+            name,
+            value: PhantomData,
+        }
     }
 }
 

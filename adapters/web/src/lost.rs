@@ -55,10 +55,17 @@ impl State {
             self.close_forms();
             return self.create(request, &base, Some(id));
         }
-        let data = self.changes.applied_to(&base).map_err(CommitError::conflict)?;
+        let data = self
+            .changes
+            .applied_to(&base)
+            .map_err(CommitError::conflict)?;
         (self.stored, self.cookie) = (Stored::Replaced(id), None);
         // To keep a cookie that is kept already is done; a span that begins now is not.
         let is_done = data == base && !matches!(self.pending.keep, Some(CookiePersistence::For(_)));
-        if is_done { Ok(()) } else { Err(Error::Rotated.into()) }
+        if is_done {
+            Ok(())
+        } else {
+            Err(Error::Rotated.into())
+        }
     }
 }

@@ -143,7 +143,9 @@ impl SessionManager {
 
     fn values<'c>(&'c self, cookies: &'c Cookies) -> impl Iterator<Item = &'c [u8]> {
         let name = self.0.cookie.name().as_bytes();
-        cookies.fields().flat_map(move |field| candidates(field, name))
+        cookies
+            .fields()
+            .flat_map(move |field| candidates(field, name))
     }
 
     /// Returns the ids in the request's cookies whose MACs verify.
@@ -166,13 +168,18 @@ impl SessionManager {
     /// Returns the `Set-Cookie` value of a token, with `max_age` in seconds if it is given.
     pub(crate) fn issue(&self, token: &Token, max_age: Option<u64>) -> String {
         let template = max_age.and_then(|seconds| self.0.template(Some(seconds)).ok());
-        template.as_ref().unwrap_or(&self.0.cookie).header_for(token)
+        template
+            .as_ref()
+            .unwrap_or(&self.0.cookie)
+            .header_for(token)
     }
 
     /// Returns the timeouts of a session that is created, or whose persistence changes.
     pub(crate) fn timeouts(&self, keep: Option<CookiePersistence>) -> Timeouts {
         let kept = |idle_timeout, lifetime| {
-            Timeouts::new().idle_timeout(idle_timeout).lifetime_from_now(lifetime)
+            Timeouts::new()
+                .idle_timeout(idle_timeout)
+                .lifetime_from_now(lifetime)
         };
         match keep {
             Some(CookiePersistence::For(span)) => kept(span, span),
@@ -215,7 +222,9 @@ impl SessionManager {
     }
 
     pub(crate) fn grace_when_asked(&self) -> Duration {
-        self.0.grace.map_or(Duration::ZERO, |grace| grace.min(self.0.cache.lifetime()))
+        self.0
+            .grace
+            .map_or(Duration::ZERO, |grace| grace.min(self.0.cache.lifetime()))
     }
 
     /// Returns the page on which visitors sign in, if it is set.
@@ -246,7 +255,11 @@ impl Settings {
             attributes.max_age = Some(Duration::from_secs(seconds.min(MAX_AGE)));
         }
         let name = self.cache.cookie_name();
-        if self.insecure { attributes.insecure(name) } else { attributes.secure(name) }
+        if self.insecure {
+            attributes.insecure(name)
+        } else {
+            attributes.secure(name)
+        }
     }
 }
 

@@ -68,7 +68,9 @@ impl State {
             }
         }
         self.discard();
-        removals.into_iter().for_each(|(name, change)| self.changes.push(name, change));
+        removals
+            .into_iter()
+            .for_each(|(name, change)| self.changes.push(name, change));
         match self.store(request, Phase::Early) {
             Err(error) if error.cause() == Error::Gone => Ok(()),
             stored => stored,
@@ -92,7 +94,11 @@ impl State {
         else {
             return false;
         };
-        !self.detached && live.record.as_ref().is_some_and(|record| record.id_age() >= every)
+        !self.detached
+            && live
+                .record
+                .as_ref()
+                .is_some_and(|record| record.id_age() >= every)
     }
 
     /// Returns the key by which this request names another user than what is stored, if it does.
@@ -107,7 +113,10 @@ impl State {
     }
 
     fn renamed_in(&self, request: &Request, stored: &Pairs) -> Option<&str> {
-        let mut keys = self.changes.keys().filter(|key| request.sessions.is_identity_key(key));
+        let mut keys = self
+            .changes
+            .keys()
+            .filter(|key| request.sessions.is_identity_key(key));
         keys.find(|key| {
             let old = stored.find(key);
             let new = self.changes.value(key, || old.clone()).unwrap_or_default();
@@ -133,14 +142,21 @@ impl State {
         if replaced.is_some() && !signs_in {
             let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
             let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
-            return if is_lost { Err(Error::Rotated.into()) } else { Ok(()) };
+            return if is_lost {
+                Err(Error::Rotated.into())
+            } else {
+                Ok(())
+            };
         }
         self.create(request, &nothing, replaced)
     }
 
     /// Returns true if there is something to store where nothing is stored.
     pub(crate) fn adds_something(&self) -> Result<bool, CommitError> {
-        let data = self.changes.applied_to(&Pairs::default()).map_err(CommitError::conflict)?;
+        let data = self
+            .changes
+            .applied_to(&Pairs::default())
+            .map_err(CommitError::conflict)?;
         Ok(!data.is_vacant())
     }
 
@@ -151,24 +167,36 @@ impl State {
         base: &Pairs,
         replaces: Option<SessionId>,
     ) -> Result<(), CommitError> {
-        let data = self.changes.applied_to(base).map_err(CommitError::conflict)?;
+        let data = self
+            .changes
+            .applied_to(base)
+            .map_err(CommitError::conflict)?;
         if data.is_vacant() && self.pending.sign_in.is_none() {
             return Ok(());
         }
         self.check_admission(request)?;
         let (sessions, keep) = (&request.sessions, self.pending.keep);
-        let mut new = CreateOptions::new().admitted().timeouts(sessions.timeouts(keep));
+        let mut new = CreateOptions::new()
+            .admitted()
+            .timeouts(sessions.timeouts(keep));
         if let Some(sign_in) = &self.pending.sign_in {
             new = new.user(sign_in.user_info());
         }
         if let Some(id) = &replaces {
             new = new.replaces(id);
         }
-        let IssuedSession { id, token, version, .. } =
-            sessions.cache().create_with(data.as_bytes(), new)?;
+        let IssuedSession {
+            id, token, version, ..
+        } = sessions.cache().create_with(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.pending.sign_in.is_some();
-        self.stored = Stored::Live(Live { id, version, authenticated, record: None, data });
+        self.stored = Stored::Live(Live {
+            id,
+            version,
+            authenticated,
+            record: None,
+            data,
+        });
         Ok(())
     }
 
@@ -191,7 +219,10 @@ impl State {
         let mut is_stale = self.changes.has_expectations();
         for _ in 0..TRIES {
             if is_stale {
-                self.stored.live(request).ok_or(Error::Gone)?.reload(&request.sessions)?;
+                self.stored
+                    .live(request)
+                    .ok_or(Error::Gone)?
+                    .reload(&request.sessions)?;
             }
             match self.update_once(request, phase) {
                 Err(error) if error == Error::Conflict.into() => {}
@@ -218,14 +249,25 @@ impl State {
             return Ok(None);
         }
         // What cannot be stored is rejected before anything is done.
-        let (len, limit) = (data.as_bytes().len(), request.sessions.cache().max_session_size());
+        let (len, limit) = (
+            data.as_bytes().len(),
+            request.sessions.cache().max_session_size(),
+        );
         if len > limit {
-            return Err(Error::TooLarge { given: len, max: limit }.into());
+            return Err(Error::TooLarge {
+                given: len,
+                max: limit,
+            }
+            .into());
         }
         if signs_in {
             return self.sign_in(request).map(|()| None);
         }
-        let data = if self.rotate(request, phase, len)? { self.changed(request)? } else { data };
+        let data = if self.rotate(request, phase, len)? {
+            self.changed(request)?
+        } else {
+            data
+        };
         self.save(request, data)
     }
 
@@ -233,7 +275,9 @@ impl State {
     #[inline]
     fn changed(&mut self, request: &Request) -> Result<Pairs, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        self.changes.applied_to(&live.data).map_err(CommitError::conflict)
+        self.changes
+            .applied_to(&live.data)
+            .map_err(CommitError::conflict)
     }
 
     /// Ends a session without a user that this request leaves empty, unless another request is filling it or
@@ -244,7 +288,11 @@ impl State {
         if self.changes.is_empty() || live.authenticated {
             return Ok(false);
         }
-        match request.sessions.cache().end_if_unchanged(&live.id, live.version) {
+        match request
+            .sessions
+            .cache()
+            .end_if_unchanged(&live.id, live.version)
+        {
             // It has a new id, which opens it for those who have that.
             Err(Error::Rotated) => Ok(false),
             ended => ended.map(|()| true),
@@ -260,11 +308,24 @@ impl State {
         };
         let keep = self.pending.keep;
         let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
-        let with = sign_in.to_engine(keep).timeouts(timeouts.unwrap_or_default());
+        let with = sign_in
+            .to_engine(keep)
+            .timeouts(timeouts.unwrap_or_default());
         let with = with.replace_data(live.version, data.as_bytes());
-        let issued = request.sessions.cache().sign_in_with(&live.id, &sign_in.user, with)?;
-        let IssuedSession { id, token, version, .. } = issued;
-        *live = Live { id, version, authenticated: true, record: None, data };
+        let issued = request
+            .sessions
+            .cache()
+            .sign_in_with(&live.id, &sign_in.user, with)?;
+        let IssuedSession {
+            id, token, version, ..
+        } = issued;
+        *live = Live {
+            id,
+            version,
+            authenticated: true,
+            record: None,
+            data,
+        };
         self.cookie = Some(Cookie::Issue(token));
         Ok(())
     }
@@ -351,7 +412,8 @@ impl State {
         if let Stored::Live(live) = &self.stored
             && live.data.find(FORM).is_some()
         {
-            self.changes.push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+            self.changes
+                .push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
         }
     }
 
@@ -362,7 +424,10 @@ impl State {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.sessions.cache();
         // By the data that was read: saving may mark the session as remembered.
-        let timeouts = self.pending.keep.map(|keep| live.timeouts(keep, &request.sessions));
+        let timeouts = self
+            .pending
+            .keep
+            .map(|keep| live.timeouts(keep, &request.sessions));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
@@ -376,7 +441,11 @@ impl State {
     fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         for _ in 0..TRIES {
-            match request.sessions.cache().set_timeouts(&live.id, live.version, timeouts) {
+            match request
+                .sessions
+                .cache()
+                .set_timeouts(&live.id, live.version, timeouts)
+            {
                 Err(Error::Conflict) => live.reload(&request.sessions)?,
                 set => {
                     live.version = set?;

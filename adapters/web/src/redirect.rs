@@ -20,7 +20,9 @@ use crate::state::Request;
 #[must_use]
 pub fn safe_redirect_path(path: &str) -> Option<&str> {
     let is_path = path.starts_with('/') && !path.starts_with("//");
-    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     (is_path && is_plain).then_some(path)
 }
 
@@ -34,7 +36,11 @@ pub(crate) fn sign_in_address(request: &Request) -> Option<HeaderValue> {
 fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
     if let Some(path) = path.and_then(safe_redirect_path) {
-        address.push_str(if page.query().is_some() { "&next=" } else { "?next=" });
+        address.push_str(if page.query().is_some() {
+            "&next="
+        } else {
+            "?next="
+        });
         for byte in path.bytes() {
             if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
                 address.push(char::from(byte));
@@ -56,9 +62,9 @@ mod tests {
         for path in ["/", "/a/b?c=d&e=%2F", "/a//b", "/:1"] {
             assert_eq!(safe_redirect_path(path), Some(path));
         }
-        for path in
-            ["", "a", "//a", "/\\a", "/a\\b", "\\/a", "/\t/a", "/a\r\nb", " /a", "/ä", "http:/a"]
-        {
+        for path in [
+            "", "a", "//a", "/\\a", "/a\\b", "\\/a", "/\t/a", "/a\r\nb", " /a", "/ä", "http:/a",
+        ] {
             assert_eq!(safe_redirect_path(path), None, "{path:?}");
         }
     }
@@ -66,9 +72,17 @@ mod tests {
     #[test]
     fn the_path_is_one_parameter() {
         for (page, path, address) in [
-            ("/in", Some("/a?b=c&d=%20#e"), "/in?next=/a%3Fb%3Dc%26d%3D%2520%23e"),
+            (
+                "/in",
+                Some("/a?b=c&d=%20#e"),
+                "/in?next=/a%3Fb%3Dc%26d%3D%2520%23e",
+            ),
             ("/in?x=1", Some("/"), "/in?x=1&next=/"),
-            ("https://sso.example/in", Some("/a"), "https://sso.example/in?next=/a"),
+            (
+                "https://sso.example/in",
+                Some("/a"),
+                "https://sso.example/in?next=/a",
+            ),
             ("/in", Some("//evil.example"), "/in"),
             ("/in", None, "/in"),
         ] {

@@ -37,13 +37,19 @@ impl SessionRequest {
     /// the client's address; empty unless set.
     #[must_use]
     pub fn admission_key(self, key: impl Into<Bytes>) -> Self {
-        Self { admission_key: key.into(), ..self }
+        Self {
+            admission_key: key.into(),
+            ..self
+        }
     }
 
     /// Where the request went, to come back to after signing in: of one that can be repeated, `GET` or `HEAD`.
     #[must_use]
     pub fn path(self, path: PathAndQuery) -> Self {
-        Self { path: Some(path), ..self }
+        Self {
+            path: Some(path),
+            ..self
+        }
     }
 }
 
@@ -57,14 +63,20 @@ impl fmt::Debug for SessionRequest {
 impl From<&HeaderMap> for SessionRequest {
     fn from(headers: &HeaderMap) -> Self {
         let fields = headers.get_all(COOKIE).iter().cloned();
-        Self { cookies: Cookies::new(fields.map(Field::Value)), ..Self::default() }
+        Self {
+            cookies: Cookies::new(fields.map(Field::Value)),
+            ..Self::default()
+        }
     }
 }
 
 impl FromIterator<Bytes> for SessionRequest {
     fn from_iter<I: IntoIterator<Item = Bytes>>(fields: I) -> Self {
         let fields = fields.into_iter().map(Field::Bytes);
-        Self { cookies: Cookies::new(fields), ..Self::default() }
+        Self {
+            cookies: Cookies::new(fields),
+            ..Self::default()
+        }
     }
 }
 
@@ -82,7 +94,10 @@ enum Field {
 
 impl Cookies {
     fn new(mut fields: impl Iterator<Item = Field>) -> Self {
-        Self { first: fields.next(), others: fields.collect() }
+        Self {
+            first: fields.next(),
+            others: fields.collect(),
+        }
     }
 
     /// Each field's bytes, in order.
@@ -130,9 +145,10 @@ mod tests {
 
     #[test]
     fn one_cookie_field_or_none_allocates_no_list() {
-        for headers in
-            [HeaderMap::new(), HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=1"))])]
-        {
+        for headers in [
+            HeaderMap::new(),
+            HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=1"))]),
+        ] {
             assert_eq!(SessionRequest::from(&headers).cookies.others.capacity(), 0);
         }
     }

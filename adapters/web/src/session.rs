@@ -67,7 +67,12 @@ impl Drop for Shared {
 impl Session {
     pub(crate) fn new(sessions: SessionManager, incoming: SessionRequest) -> Self {
         let request = Request { sessions, incoming };
-        Self { shared: Arc::new(Shared { request, state: Mutex::new(State::default()) }) }
+        Self {
+            shared: Arc::new(Shared {
+                request,
+                state: Mutex::new(State::default()),
+            }),
+        }
     }
 
     /// Returns the decoded value of a key; `None` if there is none.
@@ -207,7 +212,11 @@ impl Session {
         self.change(|state, request| {
             let json = state.json(request, key).unwrap_or_default();
             let list = json::append(json.as_deref(), &item);
-            check_size(request, key, list.map_err(SessionError::decode::<Vec<T>>)?.len())?;
+            check_size(
+                request,
+                key,
+                list.map_err(SessionError::decode::<Vec<T>>)?.len(),
+            )?;
             state.push(request, key, Change::Append(item.into()))
         })
     }
@@ -238,8 +247,10 @@ impl Session {
     ) -> Result<bool, SessionError> {
         let key = key.as_ref();
         check_name(key)?;
-        let expected =
-            expected.map(serde_json::to_vec).transpose().map_err(SessionError::Encode)?;
+        let expected = expected
+            .map(serde_json::to_vec)
+            .transpose()
+            .map_err(SessionError::Encode)?;
         let new = serde_json::to_vec(&new).map_err(SessionError::Encode)?;
         self.change(|state, request| {
             check_size(request, key, new.len())?;
@@ -363,9 +374,15 @@ impl Session {
             if !is_admission_wanted {
                 return answer;
             }
-            let admitted =
-                request.sessions.cache().check_admission(&request.incoming.admission_key);
-            let answer = if admitted.is_ok() { Admission::Granted } else { Admission::Denied };
+            let admitted = request
+                .sessions
+                .cache()
+                .check_admission(&request.incoming.admission_key);
+            let answer = if admitted.is_ok() {
+                Admission::Granted
+            } else {
+                Admission::Denied
+            };
             self.state().admission = answer;
         }
     }
@@ -386,7 +403,11 @@ impl Session {
         act: impl FnOnce(&mut State, &Request) -> Result<R, SessionError>,
     ) -> Result<R, SessionError> {
         self.with(|state, request| {
-            if state.committed { Err(SessionError::AlreadyCommitted) } else { act(state, request) }
+            if state.committed {
+                Err(SessionError::AlreadyCommitted)
+            } else {
+                act(state, request)
+            }
         })
     }
 }
@@ -402,12 +423,18 @@ pub(crate) fn check_size(
     }
     let len = encoding::len_with_one(key.len(), json_len);
     let limit = request.sessions.cache().max_session_size();
-    if len > limit { Err(SessionError::TooLarge { len, limit }) } else { Ok(()) }
+    if len > limit {
+        Err(SessionError::TooLarge { len, limit })
+    } else {
+        Ok(())
+    }
 }
 
 pub(crate) fn check_name(key: &str) -> Result<(), SessionError> {
     if is_reserved(key.as_bytes()) {
-        return Err(SessionError::ReservedKey { key: key.to_owned() });
+        return Err(SessionError::ReservedKey {
+            key: key.to_owned(),
+        });
     }
     Ok(())
 }

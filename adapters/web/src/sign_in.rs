@@ -42,18 +42,29 @@ impl SignIn {
 
     /// A few words that the list of the user's devices shows. What is beyond 48 bytes is left out.
     pub fn label(self, label: &str) -> Self {
-        let end = (0..=LONGEST_LABEL.min(label.len())).rev().find(|&at| label.is_char_boundary(at));
-        Self { label: label[..end.unwrap_or(0)].to_owned(), ..self }
+        let end = (0..=LONGEST_LABEL.min(label.len()))
+            .rev()
+            .find(|&at| label.is_char_boundary(at));
+        Self {
+            label: label[..end.unwrap_or(0)].to_owned(),
+            ..self
+        }
     }
 
     /// How sure the application is of the user, on a scale of its own; 0 unless set.
     pub fn assurance_level(self, level: u8) -> Self {
-        Self { assurance_level: level, ..self }
+        Self {
+            assurance_level: level,
+            ..self
+        }
     }
 
     /// Whether the session's lifetime counts from now, rather than from where it counted before. Off unless set.
     pub fn renew_lifetime(self, on: bool) -> Self {
-        Self { renew_lifetime: on, ..self }
+        Self {
+            renew_lifetime: on,
+            ..self
+        }
     }
 
     /// The options as the engine takes them, without timeouts. A session that is kept differently from now on counts
@@ -67,12 +78,17 @@ impl SignIn {
 
     /// Returns the user of a session that is created.
     pub(crate) fn user_info(&self) -> UserInfo<'_> {
-        UserInfo::new(&self.user).assurance_level(self.assurance_level).label(&self.label)
+        UserInfo::new(&self.user)
+            .assurance_level(self.assurance_level)
+            .label(&self.label)
     }
 
     /// Keeps the user signed in for so long, as [`Session::remember`](crate::Session::remember) does.
     pub fn remember(self, span: Duration) -> Self {
-        Self { remember: Some(span), ..self }
+        Self {
+            remember: Some(span),
+            ..self
+        }
     }
 }
 
@@ -110,7 +126,10 @@ mod tests {
             (&"€€a".repeat(20), 48),
         ] {
             let cut = SignIn::of("ada").label(label).label;
-            assert!(label.starts_with(&cut) && cut.len() <= kept && cut.len() + 3 > kept, "{cut}");
+            assert!(
+                label.starts_with(&cut) && cut.len() <= kept && cut.len() + 3 > kept,
+                "{cut}"
+            );
         }
     }
 }

@@ -28,9 +28,12 @@ impl Request {
     /// cookie, or is about to get one: a cookie set now would overwrite that. For requests that open no session.
     pub(crate) fn replaced_id(&self) -> Option<SessionId> {
         let window = self.sessions.replaced_window();
-        self.sessions
-            .ids_of(&self.incoming.cookies)
-            .find(|id| self.sessions.cache().replaced(id).is_some_and(|age| age < window))
+        self.sessions.ids_of(&self.incoming.cookies).find(|id| {
+            self.sessions
+                .cache()
+                .replaced(id)
+                .is_some_and(|age| age < window)
+        })
     }
 }
 
@@ -124,7 +127,9 @@ impl State {
         request: &Request,
         key: &str,
     ) -> Result<Option<Bytes>, ApplyError> {
-        let Self { stored, changes, .. } = self;
+        let Self {
+            stored, changes, ..
+        } = self;
         changes.value(key, || stored.live(request)?.data.find(key))
     }
 
@@ -135,7 +140,11 @@ impl State {
 
     /// All pairs that are the application's, as this request sees them.
     pub(crate) fn pairs(&mut self, request: &Request) -> Vec<(String, Bytes)> {
-        let stored = self.stored.live(request).map(|live| live.data.clone()).unwrap_or_default();
+        let stored = self
+            .stored
+            .live(request)
+            .map(|live| live.data.clone())
+            .unwrap_or_default();
         let pairs = self.changes.applied_to(&stored).unwrap_or_default();
         let own = pairs.iter().filter(|(key, _)| !is_reserved(key));
         own.map(|(key, json)| (String::from_utf8_lossy(key).into_owned(), pairs.part(json)))
@@ -144,7 +153,10 @@ impl State {
 
     pub(crate) fn is_authenticated(&mut self, request: &Request) -> bool {
         self.pending.sign_in.is_some()
-            || self.stored.live(request).is_some_and(|live| live.authenticated)
+            || self
+                .stored
+                .live(request)
+                .is_some_and(|live| live.authenticated)
     }
 
     /// The name of who is signed in, or will be.
@@ -239,7 +251,11 @@ impl State {
         change: &Change,
     ) -> Result<(), SessionError> {
         let is_late = self.detached && self.names_user(request, key, change);
-        if is_late { Err(SessionError::AlreadyCommitted) } else { Ok(()) }
+        if is_late {
+            Err(SessionError::AlreadyCommitted)
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -274,7 +290,10 @@ impl Stored {
 
     fn read(request: &Request) -> Self {
         let mut buffer = BytesMut::new();
-        match request.sessions.open(&request.incoming.cookies, &mut buffer) {
+        match request
+            .sessions
+            .open(&request.incoming.cookies, &mut buffer)
+        {
             Some(record) => Self::Live(Live {
                 id: record.id,
                 version: record.version,
@@ -291,7 +310,10 @@ impl Live {
     /// Reads it again, after somebody else changed it.
     pub(crate) fn reload(&mut self, sessions: &SessionManager) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
-        let record = sessions.cache().load(&self.id, &mut buffer).ok_or(Error::Gone)?;
+        let record = sessions
+            .cache()
+            .load(&self.id, &mut buffer)
+            .ok_or(Error::Gone)?;
         (self.version, self.authenticated) = (record.version, record.is_authenticated());
         self.data = Pairs::read(buffer.freeze());
         Ok(())

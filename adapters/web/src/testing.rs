@@ -34,7 +34,10 @@ use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
 pub fn sessions() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
     let keys = KeyRing::generate().expect("there are random bytes");
-    let settings = SessionCache::builder().memory(4 << 20).keys(keys).clock(clock.clone());
+    let settings = SessionCache::builder()
+        .memory(4 << 20)
+        .keys(keys)
+        .clock(clock.clone());
     let cache = settings.build().expect("these settings are good");
     (SessionManager::new(cache), clock)
 }
@@ -51,7 +54,10 @@ impl Visitor {
     /// Somebody new.
     #[must_use]
     pub fn new(sessions: &SessionManager) -> Self {
-        Self { sessions: sessions.clone(), cookie: None }
+        Self {
+            sessions: sessions.clone(),
+            cookie: None,
+        }
     }
 
     /// Somebody who is signed in.
@@ -84,13 +90,18 @@ impl Visitor {
     #[must_use]
     pub fn request(&self, uri: &str) -> request::Builder {
         let request = http::Request::builder().uri(uri);
-        self.cookie.iter().fold(request, |request, cookie| request.header(header::COOKIE, cookie))
+        self.cookie.iter().fold(request, |request, cookie| {
+            request.header(header::COOKIE, cookie)
+        })
     }
 
     /// The headers of such a request.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
-        self.cookie.iter().map(|cookie| (header::COOKIE, cookie.clone())).collect()
+        self.cookie
+            .iter()
+            .map(|cookie| (header::COOKIE, cookie.clone()))
+            .collect()
     }
 
     /// The value of the header `Cookie`, if there is a cookie.
@@ -103,8 +114,14 @@ impl Visitor {
     pub fn receive(&mut self, response: &HeaderMap) {
         let name = self.sessions.cookie().name();
         for cookie in response.get_all(header::SET_COOKIE) {
-            let pair = cookie.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-            let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            let pair = cookie
+                .as_bytes()
+                .split(|&byte| byte == b';')
+                .next()
+                .unwrap_or_default();
+            let value = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="));
             match value {
                 Some(b"") => self.cookie = None,
                 Some(_) => self.cookie = HeaderValue::from_bytes(pair).ok(),

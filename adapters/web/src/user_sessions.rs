@@ -108,7 +108,10 @@ impl Session {
             let this = state.handle(request);
             let sessions = request.sessions.cache().user_sessions(&user).into_iter();
             sessions
-                .map(|info| SessionInfo { is_current: Some(info.handle) == this, info })
+                .map(|info| SessionInfo {
+                    is_current: Some(info.handle) == this,
+                    info,
+                })
                 .collect()
         })
     }
@@ -135,7 +138,12 @@ impl Session {
         self.with(|state, request| {
             let user = state.user(request);
             let this = state.stored.live(request).map(|live| live.id);
-            user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, this.as_ref()))
+            user.map_or(0, |user| {
+                request
+                    .sessions
+                    .cache()
+                    .end_user_sessions(&user, this.as_ref())
+            })
         })
     }
 
@@ -143,8 +151,9 @@ impl Session {
     pub async fn sign_out_everywhere(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
-            let ended =
-                user.map_or(0, |user| request.sessions.cache().end_user_sessions(&user, None));
+            let ended = user.map_or(0, |user| {
+                request.sessions.cache().end_user_sessions(&user, None)
+            });
             state.sign_out(request);
             ended
         })

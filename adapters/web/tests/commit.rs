@@ -76,7 +76,10 @@ fn threads_that_write_keys_of_their_own_lose_nothing() {
             });
         }
     });
-    assert_eq!(["b", "c", "d"].map(|key| get(&visitor, key)), [Some(ROUNDS); 3]);
+    assert_eq!(
+        ["b", "c", "d"].map(|key| get(&visitor, key)),
+        [Some(ROUNDS); 3]
+    );
 }
 
 // LIFE-3: docs/security-checklist.md
@@ -91,8 +94,15 @@ fn changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
     insert(&two, "b", 2);
     let reply = visitor.finish(&two, StatusCode::OK);
     let error = reply.result.as_ref().unwrap_err();
-    assert_eq!((error.cause(), error.status()), (Error::Gone, StatusCode::CONFLICT));
-    assert_eq!((reply.set_cookie(), cache.len()), (None, 0), "the browser may have another by now");
+    assert_eq!(
+        (error.cause(), error.status()),
+        (Error::Gone, StatusCode::CONFLICT)
+    );
+    assert_eq!(
+        (reply.set_cookie(), cache.len()),
+        (None, 0),
+        "the browser may have another by now"
+    );
 }
 
 // LIFE-3: docs/security-checklist.md
@@ -103,7 +113,10 @@ fn rotating_an_ended_session_brings_nothing_back() {
     ready(one.sign_out());
     two.rotate().unwrap();
     let reply = visitor.finish(&two, StatusCode::OK);
-    assert_eq!((reply.result.is_ok(), reply.set_cookie(), cache.len()), (true, None, 0));
+    assert_eq!(
+        (reply.result.is_ok(), reply.set_cookie(), cache.len()),
+        (true, None, 0)
+    );
 }
 
 #[test]
@@ -122,7 +135,10 @@ fn what_an_anonymous_visitor_stores_outlives_the_end_of_their_session_and_nothin
         two.increment("n", 5).unwrap();
         let reply = visitor.finish(&two, StatusCode::OK);
         assert!(reply.result.is_ok() && reply.set_cookie().is_some() && !reply.is_removal());
-        assert_eq!((visitor.begin().keys(), cache.len()), (vec!["b".into(), "n".into()], 1));
+        assert_eq!(
+            (visitor.begin().keys(), cache.len()),
+            (vec!["b".into(), "n".into()], 1)
+        );
     }
 }
 
@@ -132,10 +148,17 @@ fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_
         let mut visitor = Visitor::of(&cache());
         visitor.visit(|session| session.insert("flash", "Hello").unwrap());
         let (take, fill) = (visitor.begin(), visitor.begin());
-        assert_eq!(take.take::<String>("flash").unwrap().as_deref(), Some("Hello"));
+        assert_eq!(
+            take.take::<String>("flash").unwrap().as_deref(),
+            Some("Hello")
+        );
         assert!(fill.contains_key("flash"));
         fill.insert("cart", "tea").unwrap();
-        let order = if is_taken_first { [&take, &fill] } else { [&fill, &take] };
+        let order = if is_taken_first {
+            [&take, &fill]
+        } else {
+            [&fill, &take]
+        };
         for session in order {
             assert!(visitor.finish(session, StatusCode::OK).result.is_ok());
         }
@@ -161,22 +184,31 @@ fn a_session_that_starts_again_holds_only_what_was_changed() {
     two.remove("a").unwrap();
     let len = cache.len();
     let reply = visitor.finish(&two, StatusCode::OK);
-    assert_eq!((reply.result.is_ok(), reply.set_cookie(), cache.len()), (true, None, len));
+    assert_eq!(
+        (reply.result.is_ok(), reply.set_cookie(), cache.len()),
+        (true, None, len)
+    );
 }
 
 #[test]
 fn what_was_guarded_in_a_session_that_ended_is_409() {
     let cache = cache();
-    for end in [(|session: &Session| ready(session.sign_out())) as fn(&Session), |session| {
-        session.remove("a").unwrap();
-    }] {
+    for end in [
+        (|session: &Session| ready(session.sign_out())) as fn(&Session),
+        |session| {
+            session.remove("a").unwrap();
+        },
+    ] {
         let (mut visitor, one, two) = two_at_once(&cache);
         two.watch("a").unwrap();
         insert(&two, "b", 2);
         end(&one);
         visitor.finish(&one, StatusCode::OK);
         let error = visitor.finish(&two, StatusCode::OK).result.unwrap_err();
-        assert_eq!((error.key(), error.status()), (Some("a"), StatusCode::CONFLICT));
+        assert_eq!(
+            (error.key(), error.status()),
+            (Some("a"), StatusCode::CONFLICT)
+        );
     }
     assert_eq!(cache.len(), 0);
 }
@@ -191,8 +223,14 @@ fn a_session_that_has_a_new_id_keeps_its_cookie_and_the_changes_are_409() {
         insert(&two, "b", 2);
         let reply = visitor.finish(&two, StatusCode::OK);
         let error = reply.result.as_ref().unwrap_err();
-        assert_eq!((error.cause(), error.status()), (Error::Rotated, StatusCode::CONFLICT));
-        assert_eq!((reply.set_cookie(), get(&visitor, "a"), cache.len()), (None, Some(1), 1));
+        assert_eq!(
+            (error.cause(), error.status()),
+            (Error::Rotated, StatusCode::CONFLICT)
+        );
+        assert_eq!(
+            (reply.set_cookie(), get(&visitor, "a"), cache.len()),
+            (None, Some(1), 1)
+        );
     }
 }
 
@@ -269,14 +307,29 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
     headers.insert(header::CONTENT_LENGTH, "7".parse().unwrap());
     headers.insert(header::SET_COOKIE, "theme=dark".parse().unwrap());
     headers.insert(header::LOCATION, "/done".parse().unwrap());
-    headers.insert(header::STRICT_TRANSPORT_SECURITY, "max-age=1".parse().unwrap());
+    headers.insert(
+        header::STRICT_TRANSPORT_SECURITY,
+        "max-age=1".parse().unwrap(),
+    );
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".parse().unwrap());
     headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
     let error = SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
-    assert_eq!((error.cause(), error.status()), (Error::Full, StatusCode::SERVICE_UNAVAILABLE));
-    assert!(headers[header::RETRY_AFTER].to_str().unwrap().parse::<u32>().is_ok());
+    assert_eq!(
+        (error.cause(), error.status()),
+        (Error::Full, StatusCode::SERVICE_UNAVAILABLE)
+    );
+    assert!(
+        headers[header::RETRY_AFTER]
+            .to_str()
+            .unwrap()
+            .parse::<u32>()
+            .is_ok()
+    );
     for name in [header::CONTENT_LENGTH, header::SET_COOKIE, header::LOCATION] {
-        assert!(!headers.contains_key(&name), "{name} was of the response that does not go out");
+        assert!(
+            !headers.contains_key(&name),
+            "{name} was of the response that does not go out"
+        );
     }
     assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=1");
     assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
@@ -289,7 +342,10 @@ fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
     let cache = full_cache();
     let mut visitor = Visitor::of(&cache);
     let insert = |session: &Session| session.insert("a", "x".repeat(16_300)).unwrap();
-    assert_eq!(visitor.visit(insert).1.result.unwrap_err().cause(), Error::Full);
+    assert_eq!(
+        visitor.visit(insert).1.result.unwrap_err().cause(),
+        Error::Full
+    );
     let (_, reply) = visitor.visit(|session| {
         insert(session);
         session.sign_in("ada").unwrap();
@@ -309,7 +365,10 @@ fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
     let reply = visitor.finish(&two, StatusCode::OK);
     assert_eq!(reply.result.as_ref().unwrap_err().key(), Some("a"));
     assert_eq!((reply.set_cookie(), cache.stats().signed_in), (None, 0));
-    assert_eq!((get(&visitor, "a"), visitor.begin().user()), (Some(2), None));
+    assert_eq!(
+        (get(&visitor, "a"), visitor.begin().user()),
+        (Some(2), None)
+    );
 }
 
 #[test]
@@ -324,7 +383,10 @@ fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
     );
     assert!(!reply.headers.contains_key(header::SET_COOKIE));
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
-    assert!(visitor.visit(|_| ()).1.result.is_ok(), "who stores nothing asks for nothing");
+    assert!(
+        visitor.visit(|_| ()).1.result.is_ok(),
+        "who stores nothing asks for nothing"
+    );
     assert_eq!(cache.stats().admission_denied, 1);
 }
 
@@ -340,7 +402,11 @@ fn a_visitor_keeps_the_session_whose_growth_found_no_room() {
             change(session);
         });
         assert_eq!(reply.result.unwrap_err().cause(), Error::Full);
-        assert_eq!(visitor.begin().keys(), ["a"], "under the id that the browser has now");
+        assert_eq!(
+            visitor.begin().keys(),
+            ["a"],
+            "under the id that the browser has now"
+        );
     }
 }
 
@@ -350,8 +416,11 @@ fn a_session_that_outgrows_the_limit_is_left_as_it_was() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", "x".repeat(600)).unwrap());
     let old = visitor.clone();
-    let changes: [fn(&Session); 3] =
-        [|_| (), |session| session.rotate().unwrap(), |session| session.sign_in("alice").unwrap()];
+    let changes: [fn(&Session); 3] = [
+        |_| (),
+        |session| session.rotate().unwrap(),
+        |session| session.sign_in("alice").unwrap(),
+    ];
     for change in changes {
         let (_, reply) = visitor.visit(|session| {
             session.insert("b", "y".repeat(600)).unwrap();

@@ -47,8 +47,10 @@ fn a_detached_session_is_not_made() {
 fn a_detached_session_gets_no_new_id() {
     let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
-    let sessions =
-        SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
+    let sessions = SessionManager::builder(cache)
+        .rotate_every(Duration::from_secs(60))
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(Duration::from_secs(90));
@@ -89,10 +91,19 @@ fn a_session_that_ended_meanwhile_is_not_brought_back() {
 #[test]
 fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1600));
-    let cache = settings.lifetime(Duration::from_secs(4000)).build().unwrap();
-    let mut visitor =
-        Visitor::new(&SessionManager::builder(cache).persistent_cookies(true).build().unwrap());
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(Duration::from_secs(1600));
+    let cache = settings
+        .lifetime(Duration::from_secs(4000))
+        .build()
+        .unwrap();
+    let mut visitor = Visitor::new(
+        &SessionManager::builder(cache)
+            .persistent_cookies(true)
+            .build()
+            .unwrap(),
+    );
     let (_, made) = visitor.visit(|session| session.insert("a", 1).unwrap());
     assert!(made.set_cookie().unwrap().contains("Max-Age=1600"));
     let mut sent_after = |seconds| {
@@ -118,7 +129,9 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     type End = fn(&Session);
     let ends: [(&str, End); 5] = [
         ("sign_out", |session: &Session| ready(session.sign_out())),
-        ("sign_out_everywhere", |session| _ = ready(session.sign_out_everywhere())),
+        ("sign_out_everywhere", |session| {
+            _ = ready(session.sign_out_everywhere())
+        }),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
         ("end_all", |_| ()),
@@ -175,8 +188,12 @@ fn after_a_routine_rotation_elsewhere_a_session_is_alive_during_the_grace() {
     let clock = ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let minute = Duration::from_secs(60);
-    let mut visitor =
-        Visitor::new(&SessionManager::builder(cache).rotate_every(minute).build().unwrap());
+    let mut visitor = Visitor::new(
+        &SessionManager::builder(cache)
+            .rotate_every(minute)
+            .build()
+            .unwrap(),
+    );
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let held = visitor.begin();
     clock.advance(minute);

@@ -9,7 +9,11 @@ use sessile_web::{SessionManager, SessionRequest};
 
 fn cache() -> SessionCache {
     let keys = KeyRing::generate().unwrap();
-    SessionCache::builder().memory(4 << 20).keys(keys).build().unwrap()
+    SessionCache::builder()
+        .memory(4 << 20)
+        .keys(keys)
+        .build()
+        .unwrap()
 }
 
 fn incoming(cache: &SessionCache, token: &str) -> SessionRequest {
@@ -18,7 +22,9 @@ fn incoming(cache: &SessionCache, token: &str) -> SessionRequest {
 
 #[test]
 fn data_that_no_session_layer_wrote_is_told_from_none() {
-    let (cache, sessions) = (cache(), |cache: &SessionCache| SessionManager::new(cache.clone()));
+    let (cache, sessions) = (cache(), |cache: &SessionCache| {
+        SessionManager::new(cache.clone())
+    });
     for (data, is_foreign) in [(&b"a cart"[..], true), (b"", false)] {
         let token = cache.create(data).unwrap().token;
         let session = sessions(&cache).begin(incoming(&cache, token.as_str()));
@@ -45,7 +51,12 @@ fn a_cookie_is_sent_again_if_the_adapter_asks() {
         }
         let mut headers = HeaderMap::new();
         SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
-        let cookie = headers.get(SET_COOKIE).map(|cookie| cookie.to_str().unwrap());
-        assert_eq!(cookie.is_some_and(|cookie| cookie.contains(token.as_str())), is_asked);
+        let cookie = headers
+            .get(SET_COOKIE)
+            .map(|cookie| cookie.to_str().unwrap());
+        assert_eq!(
+            cookie.is_some_and(|cookie| cookie.contains(token.as_str())),
+            is_asked
+        );
     }
 }

@@ -40,7 +40,10 @@ fn every_page_has_another_text_and_all_count() {
     let tokens: BTreeSet<_> = (0..100).map(|_| visitor.visit(token).0).collect();
     assert_eq!(tokens.len(), 100);
     assert!(tokens.iter().all(|token| counts(&visitor, token)));
-    assert!(tokens.iter().all(|token| token.len() == 43), "the same length, so that none shows");
+    assert!(
+        tokens.iter().all(|token| token.len() == 43),
+        "the same length, so that none shows"
+    );
 }
 
 #[test]
@@ -50,7 +53,10 @@ fn anything_else_is_refused() {
     for at in 0..token.len() - 1 {
         let mut forged = token.clone().into_bytes();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
-        assert!(!counts(&visitor, std::str::from_utf8(&forged).unwrap()), "byte {at}");
+        assert!(
+            !counts(&visitor, std::str::from_utf8(&forged).unwrap()),
+            "byte {at}"
+        );
     }
     let long = "A".repeat(100_000);
     for text in [
@@ -80,7 +86,11 @@ fn a_visitor_without_a_session_gets_one_for_the_form_and_it_stays() {
     visitor.visit(|session| session.take::<u32>("flash").unwrap());
     visitor.visit(|session| session.clear().unwrap());
     assert!(counts(&visitor, &form));
-    assert_eq!(visitor.visit(token).1.set_cookie(), None, "the next form needs no other session");
+    assert_eq!(
+        visitor.visit(token).1.set_cookie(),
+        None,
+        "the next form needs no other session"
+    );
     let saved = cache.stats().saved;
     visitor.visit(token);
     assert_eq!(cache.stats().saved, saved, "nor does it write");
@@ -118,8 +128,10 @@ fn a_form_does_not_outlive_a_change_of_privilege() {
 fn a_form_of_the_response_that_changes_the_id_counts_afterwards() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
-    for change in [|session: &Session| session.sign_in("ada"), |session: &Session| session.rotate()]
-    {
+    for change in [
+        |session: &Session| session.sign_in("ada"),
+        |session: &Session| session.rotate(),
+    ] {
         let (form, reply) = visitor.visit(|session| {
             change(session).unwrap();
             token(session)
@@ -127,22 +139,36 @@ fn a_form_of_the_response_that_changes_the_id_counts_afterwards() {
         assert!(reply.set_cookie().is_some());
         assert!(counts(&visitor, &form));
     }
-    assert_eq!((visitor.begin().user().as_deref(), cache.len()), (Some("ada"), 1));
+    assert_eq!(
+        (visitor.begin().user().as_deref(), cache.len()),
+        (Some("ada"), 1)
+    );
 }
 
 #[test]
 fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not() {
     let clock = ManualClock::new();
     let hour = Duration::from_secs(3_600);
-    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut visitor =
-        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * hour)
+        .build()
+        .unwrap();
+    let mut visitor = Visitor::new(
+        &SessionManager::builder(cache)
+            .rotate_every(hour)
+            .build()
+            .unwrap(),
+    );
     visitor.visit(|session| session.sign_in("ada").unwrap());
     let (first, _) = visitor.visit(token);
     let old = visitor.clone();
     clock.advance(hour);
     let (second, reply) = visitor.visit(token);
-    assert!(reply.set_cookie().is_some(), "the page was out when the id changed");
+    assert!(
+        reply.set_cookie().is_some(),
+        "the page was out when the id changed"
+    );
     assert!(counts(&visitor, &first) && counts(&visitor, &second));
     let (third, _) = visitor.visit(token);
     // A page that was under way with the old cookie.
@@ -176,13 +202,19 @@ fn a_form_in_a_body_that_is_streamed_later() {
         let _ = session.contains_key("a");
         session.clone()
     });
-    assert!(matches!(late.csrf_token(), Err(SessionError::AlreadyCommitted)));
+    assert!(matches!(
+        late.csrf_token(),
+        Err(SessionError::AlreadyCommitted)
+    ));
     visitor.visit(token);
     let (late, _) = visitor.visit(|session| {
         let _ = session.contains_key("a");
         session.clone()
     });
-    assert!(counts(&visitor, &token(&late)), "a session that is there has its form");
+    assert!(
+        counts(&visitor, &token(&late)),
+        "a session that is there has its form"
+    );
 }
 
 #[test]
@@ -200,13 +232,20 @@ fn a_form_counts_under_every_key_of_the_ring_and_under_no_other() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let (old_form, _) = visitor.visit(|session| session.csrf_token().unwrap());
-    cache.set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap()).unwrap();
+    cache
+        .set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap())
+        .unwrap();
     let session = visitor.begin();
     session.check_csrf(&old_form).unwrap();
     let new_form = session.csrf_token().unwrap();
     session.check_csrf(&new_form).unwrap();
-    cache.set_keys(&KeyRing::from_bytes(&[NEW]).unwrap()).unwrap();
-    assert!(matches!(session.check_csrf(&old_form), Err(SessionError::InvalidCsrfToken)));
+    cache
+        .set_keys(&KeyRing::from_bytes(&[NEW]).unwrap())
+        .unwrap();
+    assert!(matches!(
+        session.check_csrf(&old_form),
+        Err(SessionError::InvalidCsrfToken)
+    ));
     session.check_csrf(&new_form).unwrap();
 }
 
@@ -215,11 +254,20 @@ fn a_form_counts_after_a_new_key_and_a_rotation_by_age() {
     const NEW: &[u8] = b"5e4d3c2b1a09f8e7d6c5b4a3928170ff-another key of the tests";
     let clock = ManualClock::new();
     let hour = Duration::from_secs(3_600);
-    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let manager = SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap();
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * hour)
+        .build()
+        .unwrap();
+    let manager = SessionManager::builder(cache.clone())
+        .rotate_every(hour)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&manager);
     let (form, _) = visitor.visit(|session| session.csrf_token().unwrap());
-    cache.set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap()).unwrap();
+    cache
+        .set_keys(&KeyRing::from_bytes(&[NEW, support::KEY]).unwrap())
+        .unwrap();
     clock.advance(hour);
     let (_, reply) = visitor.visit(|session| session.check_csrf(&form).unwrap());
     assert!(reply.set_cookie().is_some(), "it has a new id");

@@ -26,21 +26,35 @@ fn every_accessor_sets_vary() {
         ("clear", |session| session.clear().unwrap()),
         ("sign_in", |session| session.sign_in("alice").unwrap()),
         ("take", |session| drop(session.take::<u32>("a"))),
-        ("increment", |session| _ = session.increment("a", 1).unwrap()),
+        ("increment", |session| {
+            _ = session.increment("a", 1).unwrap()
+        }),
         ("append", |session| session.append("list", 1).unwrap()),
-        ("compare_and_set", |session| _ = session.compare_and_set("b", None, 1).unwrap()),
+        ("compare_and_set", |session| {
+            _ = session.compare_and_set("b", None, 1).unwrap()
+        }),
         ("guard", |session| session.watch("a").unwrap()),
         ("save", |session| ready(session.save()).unwrap()),
         ("json", |session| drop(session.json("a"))),
-        ("json, reserved", |session| drop(session.json("sessile:user"))),
+        ("json, reserved", |session| {
+            drop(session.json("sessile:user"))
+        }),
         ("pairs", |session| drop(session.pairs())),
-        ("insert_json", |session| session.insert_json("a", "2").unwrap()),
+        ("insert_json", |session| {
+            session.insert_json("a", "2").unwrap()
+        }),
         ("user", |session| drop(session.user())),
-        ("authenticated_for", |session| _ = session.authenticated_for()),
+        ("authenticated_for", |session| {
+            _ = session.authenticated_for()
+        }),
         ("assurance", |session| _ = session.assurance_level()),
         ("devices", |session| drop(ready(session.user_sessions()))),
-        ("sign_out_others", |session| _ = ready(session.sign_out_others())),
-        ("sign_out_everywhere", |session| _ = ready(session.sign_out_everywhere())),
+        ("sign_out_others", |session| {
+            _ = ready(session.sign_out_others())
+        }),
+        ("sign_out_everywhere", |session| {
+            _ = ready(session.sign_out_everywhere())
+        }),
         ("csrf_token", |session| drop(session.csrf_token().unwrap())),
         ("check_csrf", |session| drop(session.check_csrf("a"))),
         ("persistent", |session| session.make_persistent().unwrap()),
@@ -50,7 +64,11 @@ fn every_accessor_sets_vary() {
     for (name, act) in accessors {
         let mut visitor = Visitor::of(&cache());
         let (_, reply) = visitor.visit(act);
-        assert_eq!(reply.headers[header::VARY], "Cookie", "{name} without a cookie");
+        assert_eq!(
+            reply.headers[header::VARY],
+            "Cookie",
+            "{name} without a cookie"
+        );
         visitor.visit(|session| session.insert("a", 1).unwrap());
         let (_, reply) = visitor.visit(act);
         assert_eq!(reply.headers[header::VARY], "Cookie", "{name}");
@@ -78,7 +96,10 @@ fn a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
     for attribute in ["; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
-    assert!(!cookie.contains("Domain") && !cookie.contains("Max-Age"), "{cookie}");
+    assert!(
+        !cookie.contains("Domain") && !cookie.contains("Max-Age"),
+        "{cookie}"
+    );
     assert!(reply.headers[header::SET_COOKIE].is_sensitive());
     assert_eq!(reply.headers[header::CACHE_CONTROL], "no-store");
 }
@@ -98,8 +119,14 @@ fn a_removal_repeats_what_the_cookie_was_set_with() {
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, removed) = visitor.visit(|session: &Session| ready(session.sign_out()));
-    let attributes =
-        ["Path=/shop", "Domain=shop.example", "Secure", "HttpOnly", "SameSite=None", "Partitioned"];
+    let attributes = [
+        "Path=/shop",
+        "Domain=shop.example",
+        "Secure",
+        "HttpOnly",
+        "SameSite=None",
+        "Partitioned",
+    ];
     for (reply, max_age) in [(&set, "Max-Age=3600"), (&removed, "Max-Age=0")] {
         let cookie = reply.set_cookie().unwrap();
         assert!(cookie.starts_with("__Secure-shop="), "{cookie}");
@@ -114,14 +141,28 @@ fn a_removal_repeats_what_the_cookie_was_set_with() {
 #[test]
 fn a_domain_may_have_a_leading_dot_and_the_removal_repeats_it() {
     let cache = builder().cookie_name("shop").build().unwrap();
-    let sessions = SessionManager::builder(cache).domain(".shop.example").build().unwrap();
+    let sessions = SessionManager::builder(cache)
+        .domain(".shop.example")
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     let (_, set) = visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, removed) = visitor.visit(|session: &Session| ready(session.sign_out()));
     for reply in [set, removed] {
-        assert!(reply.set_cookie().unwrap().contains("; Domain=.shop.example;"));
+        assert!(
+            reply
+                .set_cookie()
+                .unwrap()
+                .contains("; Domain=.shop.example;")
+        );
     }
-    assert!(sessions.to_builder().domain("..shop.example").build().is_err());
+    assert!(
+        sessions
+            .to_builder()
+            .domain("..shop.example")
+            .build()
+            .is_err()
+    );
 }
 
 // COOK-2: docs/security-checklist.md
@@ -130,9 +171,18 @@ fn contradictions_are_rejected_by_build() {
     let host = SessionManager::builder(cache());
     assert!(host.clone().domain("shop.example").build().is_err());
     assert!(host.clone().path("/shop").build().is_err());
-    assert!(host.clone().max_age(Duration::from_secs(401 * 24 * 60 * 60)).build().is_err());
     assert!(
-        host.clone().insecure_http().domain("shop.example").build().is_err(),
+        host.clone()
+            .max_age(Duration::from_secs(401 * 24 * 60 * 60))
+            .build()
+            .is_err()
+    );
+    assert!(
+        host.clone()
+            .insecure_http()
+            .domain("shop.example")
+            .build()
+            .is_err(),
         "in development already"
     );
     let plain = SessionManager::builder(builder().cookie_name("shop").build().unwrap());
@@ -154,13 +204,24 @@ fn what_browsers_would_cut_is_rejected_by_build() {
 #[test]
 fn plain_http_drops_what_needs_https_whatever_the_order() {
     let set = |builder: SessionManagerBuilder| builder.same_site(SameSite::None).partitioned(true);
-    let before = set(SessionManager::builder(cache()).insecure_http()).build().unwrap();
-    let after = set(SessionManager::builder(cache())).insecure_http().build().unwrap();
+    let before = set(SessionManager::builder(cache()).insecure_http())
+        .build()
+        .unwrap();
+    let after = set(SessionManager::builder(cache()))
+        .insecure_http()
+        .build()
+        .unwrap();
     for sessions in [before, after] {
         let (_, reply) = Visitor::new(&sessions).visit(|session| session.insert("a", 1).unwrap());
         let cookie = reply.set_cookie().unwrap();
-        assert!(cookie.starts_with("session=") && cookie.contains("; SameSite=Lax"), "{cookie}");
-        assert!(!cookie.contains("Secure") && !cookie.contains("Partitioned"), "{cookie}");
+        assert!(
+            cookie.starts_with("session=") && cookie.contains("; SameSite=Lax"),
+            "{cookie}"
+        );
+        assert!(
+            !cookie.contains("Secure") && !cookie.contains("Partitioned"),
+            "{cookie}"
+        );
     }
 }
 
@@ -170,12 +231,20 @@ fn plain_http_does_not_take_the_cookie_of_https() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let cookie = visitor.cookie.unwrap();
-    let mut visitor =
-        Visitor::new(&SessionManager::builder(cache).insecure_http().build().unwrap());
+    let mut visitor = Visitor::new(
+        &SessionManager::builder(cache)
+            .insecure_http()
+            .build()
+            .unwrap(),
+    );
     visitor.cookie = Some(cookie.clone());
     assert!(visitor.begin().keys().is_empty());
     visitor.cookie = Some(cookie.replace("__Host-", ""));
-    assert_eq!(visitor.begin().keys(), ["a"], "the value is the same, the name is not");
+    assert_eq!(
+        visitor.begin().keys(),
+        ["a"],
+        "the value is the same, the name is not"
+    );
 }
 
 // PARSE-5: docs/security-checklist.md
@@ -185,13 +254,24 @@ fn every_split_into_fields_gives_the_same_session() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let ours = visitor.cookie.unwrap();
-    let pairs = ["theme=dark", ours.as_str(), "__Host-session=other", "lang=en"];
+    let pairs = [
+        "theme=dark",
+        ours.as_str(),
+        "__Host-session=other",
+        "lang=en",
+    ];
     let plain = pairs.map(|pair| pair.replace("__Host-", ""));
     let plain = [0, 1, 2, 3].map(|at| plain[at].as_str());
     for split in 0..8_u32 {
         for (sessions, pairs) in [
             (SessionManager::new(cache.clone()), pairs),
-            (SessionManager::builder(cache.clone()).insecure_http().build().unwrap(), plain),
+            (
+                SessionManager::builder(cache.clone())
+                    .insecure_http()
+                    .build()
+                    .unwrap(),
+                plain,
+            ),
         ] {
             let session = sessions.begin(&fields(&pairs, split));
             assert_eq!(session.get("a").unwrap(), Some(1), "split {split:03b}");
@@ -227,5 +307,8 @@ fn a_cookie_of_invalid_text_affects_no_other_cookie() {
     let mut headers = HeaderMap::new();
     let cookie = [b"a=\xff\xfe; ", ours.as_bytes(), b"; b=\x80"].concat();
     headers.insert(header::COOKIE, HeaderValue::from_bytes(&cookie).unwrap());
-    assert_eq!(SessionManager::new(cache).begin(&headers).get("a").unwrap(), Some(1));
+    assert_eq!(
+        SessionManager::new(cache).begin(&headers).get("a").unwrap(),
+        Some(1)
+    );
 }

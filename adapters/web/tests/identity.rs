@@ -13,7 +13,10 @@ use support::{Reply, Visitor, builder, cache};
 type Handler = fn(&Session);
 
 fn sessions(cache: &SessionCache) -> SessionManager {
-    SessionManager::builder(cache.clone()).identity_keys(["user_id", "user"]).build().unwrap()
+    SessionManager::builder(cache.clone())
+        .identity_keys(["user_id", "user"])
+        .build()
+        .unwrap()
 }
 
 /// A visitor with a cart.
@@ -28,7 +31,10 @@ fn sign_in(session: &Session) {
 }
 
 fn status(reply: &Reply) -> u16 {
-    reply.result.as_ref().map_or_else(|error| error.status().as_u16(), |()| 200)
+    reply
+        .result
+        .as_ref()
+        .map_or_else(|error| error.status().as_u16(), |()| 200)
 }
 
 #[test]
@@ -52,7 +58,10 @@ fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
         let (_, reply) = ada.visit(sign_in);
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
         assert!(mallory.begin().keys().is_empty(), "there is no grace");
-        assert_eq!((ada.value("user_id").as_deref(), cache.len()), (Some("ada"), 1));
+        assert_eq!(
+            (ada.value("user_id").as_deref(), cache.len()),
+            (Some("ada"), 1)
+        );
     }
 }
 
@@ -61,12 +70,21 @@ fn the_id_changes_with_the_user_and_with_nothing_else() {
     let changes: [(Handler, bool); 10] = [
         (|session| session.insert("user_id", "bob").unwrap(), true),
         (|session| session.insert("user", "bob").unwrap(), true),
-        (|session| session.increment("user_id.n", 1).map(drop).unwrap(), false),
+        (
+            |session| session.increment("user_id.n", 1).map(drop).unwrap(),
+            false,
+        ),
         (|session| session.insert("user_id", "ada").unwrap(), false),
         (|session| session.remove("user_id").unwrap(), false),
-        (|session| session.insert("other", [("user_id", "bob")]).unwrap(), false),
+        (
+            |session| session.insert("other", [("user_id", "bob")]).unwrap(),
+            false,
+        ),
         (|session| session.insert("cart", "cup").unwrap(), false),
-        (|session| session.insert_json("user_id", " \"ada\" ").unwrap(), false),
+        (
+            |session| session.insert_json("user_id", " \"ada\" ").unwrap(),
+            false,
+        ),
         (
             |session| {
                 session.insert("user_id", "bob").unwrap();
@@ -139,7 +157,10 @@ fn a_user_is_compared_with_what_is_stored_and_not_with_what_was_read() {
     browser.visit(sign_in);
     let before = browser.clone();
     let (mut tab, slow) = (browser.clone(), browser.begin());
-    assert_eq!(slow.get::<String>("user_id").unwrap().as_deref(), Some("ada"));
+    assert_eq!(
+        slow.get::<String>("user_id").unwrap().as_deref(),
+        Some("ada")
+    );
     browser.visit(|session| session.remove("user_id").unwrap());
     slow.insert("user_id", "ada").unwrap();
     slow.insert("seen", 1).unwrap();
@@ -152,8 +173,14 @@ fn a_user_is_compared_with_what_is_stored_and_not_with_what_was_read() {
 fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
     let ends: [(Handler, Vec<&str>); 3] = [
         (|session| session.rotate().unwrap(), vec!["cart", "user_id"]),
-        (|session| session.insert("user_id", "bob").unwrap(), vec!["cart", "user_id"]),
-        (|session: &Session| ready(session.sign_out()), vec!["user_id"]),
+        (
+            |session| session.insert("user_id", "bob").unwrap(),
+            vec!["cart", "user_id"],
+        ),
+        (
+            |session: &Session| ready(session.sign_out()),
+            vec!["user_id"],
+        ),
     ];
     for (end, keys) in ends {
         let cache = cache();
@@ -166,7 +193,10 @@ fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
         assert_eq!(
             (tab.begin().keys(), cache.len()),
-            (keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>(), 1)
+            (
+                keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>(),
+                1
+            )
         );
     }
     // A cookie that was replaced before it was looked at.
@@ -176,7 +206,10 @@ fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
     browser.visit(|session| session.rotate().unwrap());
     let (_, reply) = tab.visit(sign_in);
     assert!(status(&reply) == 200 && reply.set_cookie().is_some());
-    assert_eq!((tab.value("user_id").as_deref(), cache.len()), (Some("ada"), 1));
+    assert_eq!(
+        (tab.value("user_id").as_deref(), cache.len()),
+        (Some("ada"), 1)
+    );
 }
 
 #[test]
@@ -191,7 +224,9 @@ fn once_the_headers_have_left_no_other_user_is_named() {
         session.insert_json("user", "1"),
         session.increment("user", 1).map(drop),
         session.append("user", 1),
-        session.compare_and_set("user_id", Some(&"ada"), "bob").map(drop),
+        session
+            .compare_and_set("user_id", Some(&"ada"), "bob")
+            .map(drop),
         session.change_json([("cart", json("1")), ("user", json("1"))]),
     ] {
         assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
@@ -235,8 +270,19 @@ fn an_error_page_does_not_undo_a_sign_out() {
         sign_out(&session);
         let reply = browser.finish(&session, StatusCode::BAD_GATEWAY);
         assert_eq!((status(&reply), reply.set_cookie()), (200, None));
-        assert_eq!(browser.begin().get::<Option<String>>("user_id").unwrap().flatten(), None);
-        assert_eq!(browser.value("cart").as_deref(), Some("tea"), "nothing else is stored");
+        assert_eq!(
+            browser
+                .begin()
+                .get::<Option<String>>("user_id")
+                .unwrap()
+                .flatten(),
+            None
+        );
+        assert_eq!(
+            browser.value("cart").as_deref(),
+            Some("tea"),
+            "nothing else is stored"
+        );
         assert!(!browser.begin().contains_key("user"));
     }
 }
@@ -248,12 +294,21 @@ fn a_session_that_holds_only_the_user_ends_with_a_sign_out_on_an_error_page() {
     browser.visit(sign_in);
     let session = browser.begin();
     session.remove("user_id").unwrap();
-    assert!(browser.finish(&session, StatusCode::BAD_GATEWAY).is_removal());
+    assert!(
+        browser
+            .finish(&session, StatusCode::BAD_GATEWAY)
+            .is_removal()
+    );
     assert_eq!(cache.len(), 0);
     browser.visit(sign_in);
     let session = browser.begin();
     ready(session.sign_out());
-    assert!(browser.finish(&session, StatusCode::BAD_GATEWAY).is_removal(), "at once, in any case");
+    assert!(
+        browser
+            .finish(&session, StatusCode::BAD_GATEWAY)
+            .is_removal(),
+        "at once, in any case"
+    );
     assert_eq!(cache.len(), 0);
 }
 
@@ -283,7 +338,10 @@ fn a_message_after_a_sign_out_begins_a_session() {
         session.insert("flash", "Good bye.").unwrap();
     });
     assert!(reply.set_cookie().is_some() && !reply.is_removal());
-    assert_eq!((browser.begin().keys(), cache.len()), (vec!["flash".to_owned()], 1));
+    assert_eq!(
+        (browser.begin().keys(), cache.len()),
+        (vec!["flash".to_owned()], 1)
+    );
     assert!(old.begin().keys().is_empty());
 }
 

@@ -18,13 +18,25 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// an hour.
 fn shop() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(30 * DAY)
+        .lifetime(30 * DAY);
     let usual = Timeouts::new().idle_timeout(30 * MINUTE);
-    (SessionManager::builder(settings.build().unwrap()).timeouts(usual).build().unwrap(), clock)
+    (
+        SessionManager::builder(settings.build().unwrap())
+            .timeouts(usual)
+            .build()
+            .unwrap(),
+        clock,
+    )
 }
 
 fn max_age(reply: &Reply) -> Option<Duration> {
-    let age = reply.set_cookie()?.split("; ").find_map(|part| part.strip_prefix("Max-Age="))?;
+    let age = reply
+        .set_cookie()?
+        .split("; ")
+        .find_map(|part| part.strip_prefix("Max-Age="))?;
     Some(Duration::from_secs(age.parse().unwrap()))
 }
 
@@ -46,7 +58,11 @@ fn a_cookie_is_kept_until_the_browser_closes_unless_asked() {
 fn who_is_remembered_stays_for_so_long_and_no_longer() {
     let (sessions, clock) = shop();
     let remember: [fn(&Session); 3] = [
-        |session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap(),
+        |session| {
+            session
+                .sign_in(SignIn::of("ada").remember(20 * DAY))
+                .unwrap()
+        },
         |session| {
             session.sign_in("ada").unwrap();
             session.remember(20 * DAY).unwrap();
@@ -63,7 +79,11 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
         assert_eq!(max_age(&reply), Some(20 * DAY));
         clock.advance(15 * DAY);
         let (is_there, reply) = visitor.visit(look);
-        assert_eq!((is_there, reply.set_cookie()), (true, None), "nothing moved");
+        assert_eq!(
+            (is_there, reply.set_cookie()),
+            (true, None),
+            "nothing moved"
+        );
         let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
         assert_eq!(max_age(&reply), Some(5 * DAY), "what is left of it");
         clock.advance(5 * DAY);
@@ -85,13 +105,21 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
         session.remember(365 * DAY).unwrap();
         ready(session.save()).unwrap();
     });
-    assert_eq!(max_age(&reply), Some(29 * DAY + MINUTE), "the cache permits 30 days in all");
+    assert_eq!(
+        max_age(&reply),
+        Some(29 * DAY + MINUTE),
+        "the cache permits 30 days in all"
+    );
 }
 
 #[test]
 fn what_was_kept_for_one_user_is_not_for_the_next() {
     let kept: [fn(&Session); 2] = [
-        |session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap(),
+        |session| {
+            session
+                .sign_in(SignIn::of("ada").remember(20 * DAY))
+                .unwrap()
+        },
         |session| {
             session.sign_in("ada").unwrap();
             session.make_persistent().unwrap();
@@ -114,7 +142,11 @@ fn what_was_kept_for_one_user_is_not_for_the_next() {
     let (_, reply) = visitor.visit(|session| {
         session.sign_in(SignIn::of("bob").remember(DAY)).unwrap();
     });
-    assert_eq!(max_age(&reply), Some(DAY), "unless the next one is remembered too");
+    assert_eq!(
+        max_age(&reply),
+        Some(DAY),
+        "unless the next one is remembered too"
+    );
 }
 
 #[test]
@@ -129,18 +161,28 @@ fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
     let cookie = visitor.cookie.clone();
     assert_eq!(visitor.visit(look).1.set_cookie(), None);
     clock.advance(MINUTE);
-    assert_eq!(visitor.visit(look).1.set_cookie(), None, "not for a sixteenth");
+    assert_eq!(
+        visitor.visit(look).1.set_cookie(),
+        None,
+        "not for a sixteenth"
+    );
     let mut sent = 0;
     for _ in 0..120 {
         clock.advance(MINUTE);
         let (is_there, reply) = visitor.visit(look);
         assert!(is_there, "in use");
         if reply.set_cookie().is_some() {
-            assert_eq!((max_age(&reply), &visitor.cookie), (Some(30 * MINUTE), &cookie));
+            assert_eq!(
+                (max_age(&reply), &visitor.cookie),
+                (Some(30 * MINUTE), &cookie)
+            );
             sent += 1;
         }
     }
-    assert!((50..=64).contains(&sent), "each second minute, not at each response: {sent}");
+    assert!(
+        (50..=64).contains(&sent),
+        "each second minute, not at each response: {sent}"
+    );
     let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
     assert_eq!(max_age(&reply), Some(30 * MINUTE));
 }
@@ -148,9 +190,15 @@ fn a_persistent_cookie_is_sent_again_when_its_time_has_moved() {
 #[test]
 fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
     let clock = ManualClock::new();
-    let cache =
-        builder().clock(clock.clone()).idle_timeout(Duration::from_secs(20)).build().unwrap();
-    let sessions = SessionManager::builder(cache).grace(Duration::from_secs(10)).build().unwrap();
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let sessions = SessionManager::builder(cache)
+        .grace(Duration::from_secs(10))
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| {
         session.insert("a", 1).unwrap();
@@ -166,8 +214,10 @@ fn a_persistent_cookie_is_not_sent_again_by_a_request_with_the_one_before() {
 #[test]
 fn neither_makes_a_session_nor_keeps_an_empty_one() {
     let (sessions, _) = shop();
-    let keeps: [fn(&Session); 2] =
-        [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
+    let keeps: [fn(&Session); 2] = [
+        |session| session.make_persistent().unwrap(),
+        |session| session.remember(DAY).unwrap(),
+    ];
     for keep in keeps {
         let mut visitor = Visitor::new(&sessions);
         assert_eq!(visitor.visit(keep).1.set_cookie(), None);
@@ -175,7 +225,12 @@ fn neither_makes_a_session_nor_keeps_an_empty_one() {
             session.insert("a", 1).unwrap();
             keep(session);
         });
-        assert!(visitor.visit(|session| session.remove("a").unwrap()).1.is_removal());
+        assert!(
+            visitor
+                .visit(|session| session.remove("a").unwrap())
+                .1
+                .is_removal()
+        );
     }
     assert_eq!(sessions.cache().len(), 0);
 }
@@ -198,7 +253,10 @@ fn the_later_wish_counts() {
 #[test]
 fn the_defaults_are_those_that_are_documented() {
     let cache = builder().build().unwrap();
-    assert_eq!((cache.idle_timeout(), cache.lifetime()), (30 * MINUTE, DAY / 2));
+    assert_eq!(
+        (cache.idle_timeout(), cache.lifetime()),
+        (30 * MINUTE, DAY / 2)
+    );
     for _ in 0..33 {
         Visitor::of(&cache).visit(|session| session.sign_in("ada").unwrap());
     }
@@ -212,16 +270,22 @@ fn the_defaults_are_those_that_are_documented() {
 #[test]
 fn a_span_of_any_length_is_one_that_browsers_take() {
     let (sessions, _) = shop();
-    for span in
-        [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(1_500), Duration::MAX]
-    {
+    for span in [
+        Duration::ZERO,
+        Duration::from_millis(1),
+        Duration::from_millis(1_500),
+        Duration::MAX,
+    ] {
         let mut visitor = Visitor::new(&sessions);
         let (_, reply) = visitor.visit(|session| {
             session.insert("a", 1).unwrap();
             session.remember(span).unwrap();
         });
         assert_eq!(reply.result, Ok(()));
-        assert!(max_age(&reply).is_none_or(|age| age <= 30 * DAY), "{span:?}");
+        assert!(
+            max_age(&reply).is_none_or(|age| age <= 30 * DAY),
+            "{span:?}"
+        );
     }
 }
 
@@ -231,13 +295,20 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
-    (sessions.to_builder().timeouts(usual).build().unwrap(), clock)
+    (
+        sessions.to_builder().timeouts(usual).build().unwrap(),
+        clock,
+    )
 }
 
 #[test]
 fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
     let remember: [fn(&Session); 3] = [
-        |session| session.sign_in(SignIn::of("ada").remember(7 * DAY)).unwrap(),
+        |session| {
+            session
+                .sign_in(SignIn::of("ada").remember(7 * DAY))
+                .unwrap()
+        },
         |session| {
             session.sign_in("ada").unwrap();
             session.remember(7 * DAY).unwrap();
@@ -249,7 +320,10 @@ fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
     ];
     for remember in remember {
         let clock = ManualClock::new();
-        let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+        let settings = builder()
+            .clock(clock.clone())
+            .idle_timeout(30 * DAY)
+            .lifetime(30 * DAY);
         let mut visitor = Visitor::of(&settings.build().unwrap());
         visitor.visit(|session| session.insert("cart", "tea").unwrap());
         clock.advance(10 * DAY);
@@ -267,7 +341,11 @@ fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
 fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
     let (sessions, clock) = half_days();
     let mut visitor = Visitor::new(&sessions);
-    visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap());
+    visitor.visit(|session| {
+        session
+            .sign_in(SignIn::of("ada").remember(20 * DAY))
+            .unwrap()
+    });
     clock.advance(DAY);
     visitor.visit(|session| session.sign_in("bob").unwrap());
     for _ in 0..11 {
@@ -282,7 +360,10 @@ fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
 fn the_next_user_has_the_usual_lifetime_though_the_last_one_was_remembered_for_less_or_more() {
     for span in [HOUR, 20 * DAY] {
         let clock = ManualClock::new();
-        let settings = builder().clock(clock.clone()).idle_timeout(DAY).lifetime(30 * DAY);
+        let settings = builder()
+            .clock(clock.clone())
+            .idle_timeout(DAY)
+            .lifetime(30 * DAY);
         let mut visitor = Visitor::of(&settings.build().unwrap());
         visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(span)).unwrap());
         visitor.visit(|session| session.sign_in("bob").unwrap());
@@ -297,7 +378,11 @@ fn the_next_user_has_the_usual_lifetime_though_the_last_one_was_remembered_for_l
 fn a_session_that_is_kept_differently_lives_on() {
     let (sessions, clock) = half_days();
     let mut visitor = Visitor::new(&sessions);
-    visitor.visit(|session| session.sign_in(SignIn::of("ada").remember(20 * DAY)).unwrap());
+    visitor.visit(|session| {
+        session
+            .sign_in(SignIn::of("ada").remember(20 * DAY))
+            .unwrap()
+    });
     clock.advance(DAY);
     let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());
     assert!(!reply.is_removal() && max_age(&reply) == Some(12 * HOUR));
@@ -336,10 +421,15 @@ fn a_cookie_that_is_kept_again_and_again_does_not_prolong_the_lifetime() {
 #[test]
 fn a_store_that_fails_leaves_the_timeouts_as_they_were() {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(30 * DAY)
+        .lifetime(30 * DAY);
     let hour = Timeouts::new().idle_timeout(HOUR);
-    let sessions =
-        SessionManager::builder(settings.build().unwrap()).timeouts(hour).build().unwrap();
+    let sessions = SessionManager::builder(settings.build().unwrap())
+        .timeouts(hour)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let slow = visitor.begin();

@@ -20,14 +20,20 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 #[test]
 fn plain_http_is_warned_of_once_and_not_at_each_request() {
     let lines = logged(|| {
-        let sessions = SessionManager::builder(cache()).insecure_http().build().unwrap();
+        let sessions = SessionManager::builder(cache())
+            .insecure_http()
+            .build()
+            .unwrap();
         let mut visitor = Visitor::new(&sessions.clone());
         for value in 0..3 {
             visitor.visit(|session| session.insert("a", value).unwrap());
         }
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("WARN") && lines[0].contains("plain HTTP"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("WARN") && lines[0].contains("plain HTTP"),
+        "{lines:?}"
+    );
 }
 
 // ID-7: docs/security-checklist.md
@@ -40,7 +46,10 @@ fn no_id_no_token_and_no_data_is_logged() {
         let mut visit = |act: fn(&Session)| {
             visitor.visit(act);
             tokens.extend(
-                visitor.cookie.iter().map(|cookie| cookie.split('=').nth(1).unwrap().to_owned()),
+                visitor
+                    .cookie
+                    .iter()
+                    .map(|cookie| cookie.split('=').nth(1).unwrap().to_owned()),
             );
         };
         visit(|session| session.insert("word", "private").unwrap());
@@ -60,10 +69,24 @@ fn no_id_no_token_and_no_data_is_logged() {
         });
         visit(|session: &Session| ready(session.sign_out()));
     });
-    assert!(tokens.len() >= 3 && !lines.is_empty(), "there was something to leak, and somewhere");
-    assert!(lines.iter().any(|line| line.contains("could not be stored")), "{lines:?}");
+    assert!(
+        tokens.len() >= 3 && !lines.is_empty(),
+        "there was something to leak, and somewhere"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("could not be stored")),
+        "{lines:?}"
+    );
     for line in lines {
-        assert!(!line.contains("private") && !line.contains("alice"), "{line}");
-        assert!(tokens.iter().all(|token| !line.contains(&token[..12])), "{line}");
+        assert!(
+            !line.contains("private") && !line.contains("alice"),
+            "{line}"
+        );
+        assert!(
+            tokens.iter().all(|token| !line.contains(&token[..12])),
+            "{line}"
+        );
     }
 }

@@ -59,7 +59,10 @@ fn two_writers_of_different_keys_lose_nothing_in_100_000_rounds() {
     });
     let session = visitor.begin();
     assert_eq!(session.keys(), ["first", "left", "right"]);
-    assert_eq!(["left", "right"].map(|key| session.get(key).unwrap()), [Some(ROUNDS); 2]);
+    assert_eq!(
+        ["left", "right"].map(|key| session.get(key).unwrap()),
+        [Some(ROUNDS); 2]
+    );
     assert!(cache.stats().conflicts > 0, "they met");
 }
 
@@ -89,7 +92,9 @@ fn sums_and_lists_of_many_threads_are_whole() {
     assert_eq!(session.get(NUMBER).unwrap(), Some(i64::from(4 * ROUNDS)));
     let mut list = session.get(LIST).unwrap().unwrap();
     list.sort_unstable();
-    let all = (0..4 * ROUNDS).filter(|item| (item % ROUNDS).is_multiple_of(20)).collect::<Vec<_>>();
+    let all = (0..4 * ROUNDS)
+        .filter(|item| (item % ROUNDS).is_multiple_of(20))
+        .collect::<Vec<_>>();
     assert_eq!(list, all);
 }
 
@@ -97,7 +102,11 @@ fn sums_and_lists_of_many_threads_are_whole() {
 fn of_what_is_added_at_once_all_is_there() {
     let (mut visitor, requests) = at_once::<3>(&cache());
     for (by, session) in [1, 20, 300].into_iter().zip(&requests) {
-        assert_eq!(session.increment(NUMBER, by).unwrap(), 10 + by, "as this request sees it");
+        assert_eq!(
+            session.increment(NUMBER, by).unwrap(),
+            10 + by,
+            "as this request sees it"
+        );
         session.append(LIST, by as u32).unwrap();
         session.append(LIST, by as u32 + 1).unwrap();
     }
@@ -106,13 +115,21 @@ fn of_what_is_added_at_once_all_is_there() {
     }
     let session = visitor.begin();
     assert_eq!(session.get(NUMBER).unwrap(), Some(331));
-    assert_eq!(session.get(LIST).unwrap(), Some(vec![0, 1, 2, 20, 21, 300, 301]));
+    assert_eq!(
+        session.get(LIST).unwrap(),
+        Some(vec![0, 1, 2, 20, 21, 300, 301])
+    );
 }
 
 #[test]
 fn a_sum_stops_where_numbers_do() {
     let session = Visitor::of(&cache()).begin();
-    for (by, sum) in [(i64::MAX, i64::MAX), (1, i64::MAX), (i64::MIN, -1), (i64::MIN, i64::MIN)] {
+    for (by, sum) in [
+        (i64::MAX, i64::MAX),
+        (1, i64::MAX),
+        (i64::MIN, -1),
+        (i64::MIN, i64::MIN),
+    ] {
         assert_eq!(session.increment(NUMBER, by).unwrap(), sum);
         assert_eq!(session.get(NUMBER).unwrap(), Some(sum));
     }
@@ -122,9 +139,18 @@ fn a_sum_stops_where_numbers_do() {
 fn what_is_no_number_and_no_list_does_not_grow() {
     let (_, [session]) = at_once(&cache());
     let refused = session.increment("state", 1).unwrap_err();
-    assert!(matches!(refused, SessionError::Decode { wanted: "i64", .. }), "{refused}");
-    assert!(matches!(session.append("state", 1), Err(SessionError::Decode { .. })));
-    assert!(matches!(session.append("number", 1), Err(SessionError::Decode { .. })));
+    assert!(
+        matches!(refused, SessionError::Decode { wanted: "i64", .. }),
+        "{refused}"
+    );
+    assert!(matches!(
+        session.append("state", 1),
+        Err(SessionError::Decode { .. })
+    ));
+    assert!(matches!(
+        session.append("number", 1),
+        Err(SessionError::Decode { .. })
+    ));
     assert_eq!(session.get(STATE).unwrap().as_deref(), Some("open"));
 }
 
@@ -136,7 +162,10 @@ fn a_value_that_can_grow_no_more_is_a_conflict_and_nothing_is_stored() {
     two.insert("other", 1).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
     let error = finish(&mut visitor, &two).unwrap_err();
-    assert_eq!((error.status(), error.key()), (StatusCode::CONFLICT, Some("number")));
+    assert_eq!(
+        (error.status(), error.key()),
+        (StatusCode::CONFLICT, Some("number"))
+    );
     assert!(!visitor.begin().contains_key("other"));
 }
 
@@ -145,15 +174,29 @@ fn of_two_who_compare_and_set_at_once_one_is_refused() {
     let (mut visitor, [one, two]) = at_once(&cache());
     let (open, taken) = ("open".to_owned(), "taken".to_owned());
     for session in [&one, &two] {
-        assert!(session.compare_and_set(STATE, Some(&open), taken.clone()).unwrap());
-        assert!(!session.compare_and_set(STATE, Some(&open), taken.clone()).unwrap());
+        assert!(
+            session
+                .compare_and_set(STATE, Some(&open), taken.clone())
+                .unwrap()
+        );
+        assert!(
+            !session
+                .compare_and_set(STATE, Some(&open), taken.clone())
+                .unwrap()
+        );
         assert_eq!(session.get(STATE).unwrap().as_ref(), Some(&taken));
     }
     two.insert("other", 1).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
     let error = finish(&mut visitor, &two).unwrap_err();
-    assert_eq!((error.status(), error.key()), (StatusCode::CONFLICT, Some("state")));
-    assert!(!visitor.begin().contains_key("other"), "all of it or nothing");
+    assert_eq!(
+        (error.status(), error.key()),
+        (StatusCode::CONFLICT, Some("state"))
+    );
+    assert!(
+        !visitor.begin().contains_key("other"),
+        "all of it or nothing"
+    );
 }
 
 #[test]
@@ -166,7 +209,10 @@ fn what_was_compared_counts_though_it_was_set_again_or_cleared() {
     for change in changes {
         let (mut visitor, [one, two]) = at_once(&cache());
         let open = "open".to_owned();
-        assert!(two.compare_and_set(STATE, Some(&open), "taken".to_owned()).unwrap());
+        assert!(
+            two.compare_and_set(STATE, Some(&open), "taken".to_owned())
+                .unwrap()
+        );
         change(&two);
         one.insert(STATE, "mine".to_owned()).unwrap();
         assert_eq!(finish(&mut visitor, &one), Ok(()));
@@ -184,8 +230,11 @@ fn nothing_can_be_expected_and_any_spelling_of_a_value() {
         assert!(!session.compare_and_set(NUMBER, None, 1).unwrap());
         session.insert_json("list", " [ 1,2 ] ").unwrap();
     });
-    let (is_set, reply) =
-        visitor.visit(|session| session.compare_and_set(LIST, Some(&vec![1, 2]), vec![]).unwrap());
+    let (is_set, reply) = visitor.visit(|session| {
+        session
+            .compare_and_set(LIST, Some(&vec![1, 2]), vec![])
+            .unwrap()
+    });
     assert_eq!((is_set, reply.result), (true, Ok(())));
 }
 
@@ -207,7 +256,14 @@ fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
         assert_eq!(finish(&mut visitor, &one), Ok(()));
         let result = finish(&mut visitor, &two);
         let refused = result.as_ref().map_err(|error| error.key());
-        assert_eq!(refused, if is_refused { Err(Some("state")) } else { Ok(&()) });
+        assert_eq!(
+            refused,
+            if is_refused {
+                Err(Some("state"))
+            } else {
+                Ok(&())
+            }
+        );
         assert_eq!(visitor.begin().contains_key("other"), !is_refused);
     }
 }
@@ -222,7 +278,11 @@ fn a_guard_is_about_what_was_stored_and_not_about_this_request() {
     assert!(!two.contains_key(NUMBER) && two.contains_key(STATE));
     one.append(LIST, 1).unwrap();
     assert_eq!(finish(&mut visitor, &one), Ok(()));
-    assert_eq!(finish(&mut visitor, &two), Ok(()), "another key was changed");
+    assert_eq!(
+        finish(&mut visitor, &two),
+        Ok(()),
+        "another key was changed"
+    );
     assert_eq!(visitor.begin().keys(), ["state"]);
 }
 
@@ -239,14 +299,24 @@ fn a_handler_sees_a_conflict_and_tries_again() {
         ready(session.save())
     };
     let refused = double(&two).unwrap_err();
-    assert!(matches!(&refused, SessionError::Conflict { key } if key == "number"), "{refused}");
-    assert_eq!(two.get(NUMBER).unwrap(), Some(15), "what is there now, and nothing of ours");
+    assert!(
+        matches!(&refused, SessionError::Conflict { key } if key == "number"),
+        "{refused}"
+    );
+    assert_eq!(
+        two.get(NUMBER).unwrap(),
+        Some(15),
+        "what is there now, and nothing of ours"
+    );
     two.watch(NUMBER).unwrap();
     double(&two).unwrap();
     two.insert("after", 1).unwrap();
     assert_eq!(finish(&mut visitor, &two), Ok(()));
     let session = visitor.begin();
-    assert_eq!((session.get(NUMBER).unwrap(), session.contains_key("after")), (Some(30), true));
+    assert_eq!(
+        (session.get(NUMBER).unwrap(), session.contains_key("after")),
+        (Some(30), true)
+    );
 }
 
 #[test]
@@ -278,12 +348,19 @@ fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open
     session.insert("a", 2).unwrap();
     ready(session.save()).unwrap();
     drop(session);
-    assert_eq!(visitor.begin().get("a").unwrap(), Some(2), "the browser has its cookie");
+    assert_eq!(
+        visitor.begin().get("a").unwrap(),
+        Some(2),
+        "the browser has its cookie"
+    );
 }
 
 #[test]
 fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
-    let cache = support::builder().max_session_size(1 << 10).build().unwrap();
+    let cache = support::builder()
+        .max_session_size(1 << 10)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, reply) = visitor.visit(|session| {
@@ -292,12 +369,18 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
         session.sign_in("ada").unwrap();
         assert!(matches!(ready(session.save()), Err(SessionError::Store(_))));
         let user = session.user();
-        assert_eq!((session.keys(), user.as_deref()), (vec!["a".to_owned()], Some("ada")));
+        assert_eq!(
+            (session.keys(), user.as_deref()),
+            (vec!["a".to_owned()], Some("ada"))
+        );
         session.insert("d", 1).unwrap();
     });
     assert!(reply.result.is_ok() && reply.set_cookie().is_some());
     assert_eq!(visitor.begin().keys(), ["a", "d"]);
-    assert_eq!((visitor.begin().user().as_deref(), cache.stats().signed_in), (Some("ada"), 1));
+    assert_eq!(
+        (visitor.begin().user().as_deref(), cache.stats().signed_in),
+        (Some("ada"), 1)
+    );
 }
 
 #[test]
@@ -306,7 +389,9 @@ fn saving_what_ended_meanwhile_says_so() {
     ready(one.sign_out());
     two.insert("b", 1).unwrap();
     let refused = ready(two.save()).unwrap_err();
-    let SessionError::Store(error) = &refused else { panic!("{refused}") };
+    let SessionError::Store(error) = &refused else {
+        panic!("{refused}")
+    };
     assert_eq!(error.cause(), sessile::Error::Gone);
     assert!(two.keys().is_empty());
 }
@@ -331,7 +416,10 @@ fn after_the_response_left_nothing_can_be_changed() {
         |session| session.make_persistent(),
     ];
     for (at, change) in late.iter().enumerate() {
-        assert!(matches!(change(&session), Err(SessionError::AlreadyCommitted)), "change {at}");
+        assert!(
+            matches!(change(&session), Err(SessionError::AlreadyCommitted)),
+            "change {at}"
+        );
     }
     assert_eq!(session.get(NUMBER).unwrap(), Some(10), "it can be read");
 }
@@ -346,7 +434,10 @@ fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
     guarded.insert("b", 1).unwrap();
     visitor.visit(|session| session.insert("n", MAX - 7).unwrap());
     let error = finish(&mut visitor, &guarded).unwrap_err();
-    assert_eq!((error.key(), error.status()), (Some("n"), StatusCode::CONFLICT));
+    assert_eq!(
+        (error.key(), error.status()),
+        (Some("n"), StatusCode::CONFLICT)
+    );
 
     let (set, _) = visitor.visit(|session| session.compare_and_set("n", Some(&MAX), 1).unwrap());
     assert!(!set, "another number is stored");
@@ -372,7 +463,11 @@ fn a_guard_holds_up_what_changes_no_data_too() {
         one.insert(STATE, "taken".to_owned()).unwrap();
         assert_eq!(finish(&mut visitor, &one), Ok(()));
         let reply = visitor.finish(&two, StatusCode::OK);
-        assert_eq!(reply.result.as_ref().unwrap_err().key(), Some("state"), "verb {at}");
+        assert_eq!(
+            reply.result.as_ref().unwrap_err().key(),
+            Some("state"),
+            "verb {at}"
+        );
         assert_eq!(reply.set_cookie(), None);
         assert_eq!(
             before.begin().get(STATE).unwrap().as_deref(),

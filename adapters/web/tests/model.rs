@@ -35,8 +35,15 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let spans = vec![1, 11, 61, 60 * 60, 8 * DAY, 8 * DAY, 40 * DAY];
     let visit = |acts: Vec<Act>| {
         let acts = acts.into_iter().map(|act| Op::Act(2, act));
-        let begin = Op::Begin { tab: 2, reads: true };
-        [begin].into_iter().chain(acts).chain([Op::Finish(2)]).collect()
+        let begin = Op::Begin {
+            tab: 2,
+            reads: true,
+        };
+        [begin]
+            .into_iter()
+            .chain(acts)
+            .chain([Op::Finish(2)])
+            .collect()
     };
     let begin = |(tab, reads)| vec![Op::Begin { tab, reads }];
     let step = prop_oneof![

@@ -35,7 +35,11 @@ fn visitor(cache: &SessionCache) -> Visitor {
 }
 
 fn cause(error: &SessionError) -> Option<Error> {
-    if let SessionError::Store(error) = error { Some(error.cause()) } else { None }
+    if let SessionError::Store(error) = error {
+        Some(error.cause())
+    } else {
+        None
+    }
 }
 
 #[test]
@@ -52,9 +56,15 @@ fn what_a_save_that_was_too_large_did_not_perform_the_response_does() {
                 }
                 // A form needs the new id at once, so it stores too.
                 let is_stored = settle && at < 2;
-                let failed =
-                    if is_stored { session.csrf_token().map(drop) } else { ready(session.save()) };
-                assert!(matches!(cause(&failed.unwrap_err()), Some(Error::TooLarge { .. })));
+                let failed = if is_stored {
+                    session.csrf_token().map(drop)
+                } else {
+                    ready(session.save())
+                };
+                assert!(matches!(
+                    cause(&failed.unwrap_err()),
+                    Some(Error::TooLarge { .. })
+                ));
                 assert!(!session.contains_key("a") && !session.contains_key("b"));
                 session.insert("d", 1).unwrap();
             });
@@ -81,7 +91,11 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
             }
             let reply = browser.finish(&session, StatusCode::OK);
             let status = reply.result.as_ref().map_err(CommitError::status).err();
-            assert_eq!(status, (!is_withdrawn).then_some(StatusCode::CONFLICT), "verb {at}");
+            assert_eq!(
+                status,
+                (!is_withdrawn).then_some(StatusCode::CONFLICT),
+                "verb {at}"
+            );
             assert_eq!(reply.set_cookie(), None);
             assert_eq!(before.value("cart").as_deref(), Some("cup"));
             assert_eq!(before.begin().user(), None);
@@ -118,7 +132,10 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
         let (_, reply) = browser.visit(|session| {
             verb(session);
             session.insert("a", "x".repeat(16_300)).unwrap();
-            assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::Full));
+            assert_eq!(
+                cause(&ready(session.save()).unwrap_err()),
+                Some(Error::Full)
+            );
             assert!(!session.contains_key("a"));
             users.iter().for_each(|id| {
                 cache.end(id);
@@ -137,15 +154,19 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
 
 #[test]
 fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
-    let settings =
-        builder().max_sessions_per_user(1).session_limit_policy(SessionLimitPolicy::Reject);
+    let settings = builder()
+        .max_sessions_per_user(1)
+        .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = settings.build().unwrap();
     let ada = CreateOptions::new().user("ada");
     let elsewhere = cache.create_with(b"", ada).unwrap();
     let mut browser = visitor(&cache);
     let (_, reply) = browser.visit(|session| {
         session.sign_in("ada").unwrap();
-        assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::TooManySessions));
+        assert_eq!(
+            cause(&ready(session.save()).unwrap_err()),
+            Some(Error::TooManySessions)
+        );
         cache.end(&elsewhere.id);
     });
     assert!(reply.result.is_ok() && reply.set_cookie().is_some());
@@ -169,13 +190,19 @@ fn after_a_session_was_reported_gone_it_is_empty_and_what_is_written_begins_a_ne
         ready(browser.begin().sign_out());
         session.insert("n", 2).unwrap();
         session.rotate().unwrap();
-        assert_eq!(cause(&ready(session.save()).unwrap_err()), Some(Error::Gone));
+        assert_eq!(
+            cause(&ready(session.save()).unwrap_err()),
+            Some(Error::Gone)
+        );
         assert!(session.keys().is_empty() && !session.is_authenticated() && !session.has_work());
 
         session.insert("m", 3).unwrap();
         let reply = browser.finish(&session, StatusCode::OK);
         assert!(reply.result.is_ok() && reply.set_cookie().is_some());
-        assert_eq!((browser.begin().keys(), cache.len()), (vec!["m".to_owned()], 1));
+        assert_eq!(
+            (browser.begin().keys(), cache.len()),
+            (vec!["m".to_owned()], 1)
+        );
         assert!(!browser.begin().is_authenticated());
     }
 }
@@ -190,16 +217,27 @@ fn a_session_that_was_reported_gone_and_is_not_written_to_again_leaves_nothing()
     session.insert("n", 2).unwrap();
     ready(session.save()).unwrap_err();
     let reply = browser.finish(&session, StatusCode::OK);
-    assert_eq!((reply.result, reply.headers.get("set-cookie"), cache.len()), (Ok(()), None, 0));
+    assert_eq!(
+        (reply.result, reply.headers.get("set-cookie"), cache.len()),
+        (Ok(()), None, 0)
+    );
 }
 
 #[test]
 fn a_save_that_is_early_rotates_nothing_that_could_wait() {
     let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
-    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser =
-        Visitor::new(&SessionManager::builder(cache).rotate_every(hour).build().unwrap());
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * hour)
+        .build()
+        .unwrap();
+    let mut browser = Visitor::new(
+        &SessionManager::builder(cache)
+            .rotate_every(hour)
+            .build()
+            .unwrap(),
+    );
     browser.visit(|session| session.sign_in("ada").unwrap());
     let stores: [Verb; 3] = [
         |session| drop(session.csrf_token().unwrap()),
@@ -221,7 +259,10 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
             assert!(session.is_authenticated());
             store(session);
         });
-        assert!(reply.set_cookie().is_some(), "a response that arrives does rotate");
+        assert!(
+            reply.set_cookie().is_some(),
+            "a response that arrives does rotate"
+        );
     }
 }
 
@@ -229,15 +270,26 @@ fn a_save_that_is_early_rotates_nothing_that_could_wait() {
 fn a_form_of_a_page_whose_response_rotates_a_full_session_counts() {
     let clock = ManualClock::new();
     let hour = std::time::Duration::from_secs(3_600);
-    let cache = builder().clock(clock.clone()).idle_timeout(12 * hour).build().unwrap();
-    let mut browser =
-        Visitor::new(&SessionManager::builder(cache.clone()).rotate_every(hour).build().unwrap());
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * hour)
+        .build()
+        .unwrap();
+    let mut browser = Visitor::new(
+        &SessionManager::builder(cache.clone())
+            .rotate_every(hour)
+            .build()
+            .unwrap(),
+    );
     browser.visit(|session| session.sign_in("ada").unwrap());
     let largest = cache.max_session_size() - 60;
     browser.visit(|session| session.insert("b", "x".repeat(largest)).unwrap());
     clock.advance(hour);
     let (form, reply) = browser.visit(|session| session.csrf_token().unwrap());
-    assert_eq!((reply.result, browser.begin().check_csrf(&form).is_ok()), (Ok(()), true));
+    assert_eq!(
+        (reply.result, browser.begin().check_csrf(&form).is_ok()),
+        (Ok(()), true)
+    );
 }
 
 #[test]

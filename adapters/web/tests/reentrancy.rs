@@ -54,8 +54,16 @@ impl Looker {
     fn look(&self) {
         let session = self.session.lock().unwrap().clone();
         let Some(session) = session else { return };
-        let _ = (session.user(), session.is_authenticated(), ready(session.user_sessions()));
-        let _ = (session.check_csrf("made up"), session.has_work(), session.is_stored());
+        let _ = (
+            session.user(),
+            session.is_authenticated(),
+            ready(session.user_sessions()),
+        );
+        let _ = (
+            session.check_csrf("made up"),
+            session.has_work(),
+            session.is_stored(),
+        );
         let keys = session.keys();
         self.seen.lock().unwrap().push(keys);
     }
@@ -91,9 +99,15 @@ impl Subscriber for Looker {
 fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
     within_limit(|| {
         let clock = ManualClock::new();
-        let cache = builder().clock(clock.clone()).max_session_size(1 << 10).build().unwrap();
-        let sessions =
-            SessionManager::builder(cache).rotate_every(Duration::from_secs(60)).build().unwrap();
+        let cache = builder()
+            .clock(clock.clone())
+            .max_session_size(1 << 10)
+            .build()
+            .unwrap();
+        let sessions = SessionManager::builder(cache)
+            .rotate_every(Duration::from_secs(60))
+            .build()
+            .unwrap();
         let mut browser = Visitor::new(&sessions);
         browser.visit(|session| session.insert("a", 1).unwrap());
         let stores: [fn(&Session); 4] = [
@@ -143,7 +157,13 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
         let stores: [fn(&Session); 4] = [
             |session| drop(session.csrf_token().unwrap()),
             |session| ready(session.save()).unwrap(),
-            |session| drop(SessionManager::commit(session, StatusCode::OK, &mut HeaderMap::new())),
+            |session| {
+                drop(SessionManager::commit(
+                    session,
+                    StatusCode::OK,
+                    &mut HeaderMap::new(),
+                ))
+            },
             |session| {
                 session.sign_in("ada").unwrap();
                 ready(session.save()).unwrap();

@@ -30,7 +30,10 @@ fn visitor(sessions: &SessionManager) -> Visitor {
 }
 
 fn status(reply: &Reply) -> u16 {
-    reply.result.as_ref().map_or_else(|error| error.status().as_u16(), |()| 200)
+    reply
+        .result
+        .as_ref()
+        .map_or_else(|error| error.status().as_u16(), |()| 200)
 }
 
 fn is_replaced(error: &SessionError) -> bool {
@@ -39,8 +42,10 @@ fn is_replaced(error: &SessionError) -> bool {
 
 #[test]
 fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
-    let replace: [fn(&Session); 2] =
-        [|session| session.sign_in("ada").unwrap(), |session| session.rotate().unwrap()];
+    let replace: [fn(&Session); 2] = [
+        |session| session.sign_in("ada").unwrap(),
+        |session| session.rotate().unwrap(),
+    ];
     for replace in replace {
         let (cache, clock) = cache();
         let mut browser = visitor(&SessionManager::new(cache.clone()));
@@ -55,11 +60,19 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
         ];
         for change in changes {
             let (_, reply) = tab.visit(change);
-            assert_eq!((status(&reply), reply.set_cookie()), (409, None), "not passed over");
+            assert_eq!(
+                (status(&reply), reply.set_cookie()),
+                (409, None),
+                "not passed over"
+            );
         }
         let (form, reply) = tab.visit(Session::csrf_token);
         assert!(is_replaced(&form.unwrap_err()));
-        assert_eq!((status(&reply), reply.set_cookie()), (200, None), "the handler has answered");
+        assert_eq!(
+            (status(&reply), reply.set_cookie()),
+            (200, None),
+            "the handler has answered"
+        );
         let (_, reply) = tab.visit(|session| {
             assert!(session.keys().is_empty() && session.user().is_none());
             session.rotate().unwrap();
@@ -70,7 +83,10 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
             (200, None),
             "there is no session to do it to"
         );
-        assert_eq!((browser.value("cart").as_deref(), cache.len()), (Some("tea"), 1));
+        assert_eq!(
+            (browser.value("cart").as_deref(), cache.len()),
+            (Some("tea"), 1)
+        );
     }
 }
 
@@ -88,7 +104,10 @@ fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
     assert!(is_replaced(&slow.csrf_token().unwrap_err()));
     slow.insert("later", 1).unwrap();
     let reply = tab.finish(&slow, StatusCode::OK);
-    assert_eq!((status(&reply), reply.set_cookie(), cache.len()), (409, None, 1));
+    assert_eq!(
+        (status(&reply), reply.set_cookie(), cache.len()),
+        (409, None, 1)
+    );
     assert_eq!(browser.begin().keys(), ["cart"]);
 }
 
@@ -97,15 +116,26 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
     let (cache, clock) = cache();
     for (sessions, window) in [
         (SessionManager::new(cache.clone()), 60),
-        (SessionManager::builder(cache.clone()).replaced_window(5 * SECOND).build().unwrap(), 5),
         (
-            SessionManager::builder(cache.clone()).replaced_window(Duration::ZERO).build().unwrap(),
+            SessionManager::builder(cache.clone())
+                .replaced_window(5 * SECOND)
+                .build()
+                .unwrap(),
+            5,
+        ),
+        (
+            SessionManager::builder(cache.clone())
+                .replaced_window(Duration::ZERO)
+                .build()
+                .unwrap(),
             0,
         ),
     ] {
         // The response with the new cookie is lost.
         let mut browser = visitor(&sessions);
-        browser.clone().visit(|session| session.sign_in("ada").unwrap());
+        browser
+            .clone()
+            .visit(|session| session.sign_in("ada").unwrap());
         if window > 0 {
             clock.advance((window - 1) * SECOND);
             let (_, reply) = browser.visit(|session| session.insert("cart", "cup").unwrap());
@@ -114,7 +144,11 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
         }
         let (_, reply) = browser.visit(|session| session.insert("cart", "cup").unwrap());
         assert_eq!(status(&reply), 200);
-        assert_eq!(browser.value("cart").as_deref(), Some("cup"), "after {window} s");
+        assert_eq!(
+            browser.value("cart").as_deref(),
+            Some("cup"),
+            "after {window} s"
+        );
     }
 }
 
@@ -122,9 +156,14 @@ fn after_a_while_a_replaced_cookie_counts_as_none() {
 fn a_visitor_whose_sign_in_was_lost_on_the_way_signs_in_again_at_once() {
     let clock = ManualClock::new();
     let settings = builder().clock(clock.clone()).max_sessions_per_user(1);
-    let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
+    let cache = settings
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap();
     let mut browser = visitor(&SessionManager::new(cache.clone()));
-    browser.clone().visit(|session| session.sign_in("ada").unwrap());
+    browser
+        .clone()
+        .visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = browser.visit(|session| session.sign_in("ada").unwrap());
     assert_eq!(status(&reply), 200);
     assert_eq!(browser.begin().user().as_deref(), Some("ada"));
@@ -149,7 +188,10 @@ fn a_current_cookie_beside_a_replaced_one_counts() {
         session.insert("flash", "Cleared.").unwrap();
     });
     assert!(status(&reply) == 200 && !reply.is_removal());
-    assert_eq!((browser.begin().keys(), cache.len()), (vec!["flash".to_owned()], 1));
+    assert_eq!(
+        (browser.begin().keys(), cache.len()),
+        (vec!["flash".to_owned()], 1)
+    );
 }
 
 #[test]
@@ -163,7 +205,10 @@ fn a_sign_out_with_a_replaced_cookie_may_leave_a_message() {
         session.insert("flash", "Good bye.").unwrap();
     });
     assert!(status(&reply) == 200 && reply.set_cookie().is_some());
-    assert_eq!((tab.value("flash").as_deref(), cache.len()), (Some("Good bye."), 1));
+    assert_eq!(
+        (tab.value("flash").as_deref(), cache.len()),
+        (Some("Good bye."), 1)
+    );
 }
 
 #[test]
@@ -179,21 +224,40 @@ fn two_sign_ins_at_once_keep_the_cart_and_leave_one_session() {
         assert_eq!(status(&browser.finish(click, StatusCode::OK)), 200);
     }
     let session = browser.begin();
-    assert_eq!((session.user().as_deref(), session.keys()), (Some("ada"), vec!["cart".into()]));
+    assert_eq!(
+        (session.user().as_deref(), session.keys()),
+        (Some("ada"), vec!["cart".into()])
+    );
     assert_eq!((cache.len(), cache.user_sessions("ada").len()), (1, 1));
 }
 
 #[test]
 fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(12 * HOUR).max_sessions_per_user(1);
-    let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build().unwrap();
-    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * HOUR)
+        .max_sessions_per_user(1);
+    let cache = settings
+        .session_limit_policy(SessionLimitPolicy::Reject)
+        .build()
+        .unwrap();
+    let sessions = SessionManager::builder(cache.clone())
+        .rotate_every(HOUR)
+        .build()
+        .unwrap();
     let mut browser = Visitor::new(&sessions);
     browser.visit(|session| session.sign_in("ada").unwrap());
     let mut tab = browser.clone();
     clock.advance(HOUR);
-    assert!(browser.visit(Session::is_authenticated).1.set_cookie().is_some(), "it was rotated");
+    assert!(
+        browser
+            .visit(Session::is_authenticated)
+            .1
+            .set_cookie()
+            .is_some(),
+        "it was rotated"
+    );
     let (_, reply) = tab.visit(|session| session.sign_in("ada").unwrap());
     assert_eq!(status(&reply), 200);
     assert_eq!((cache.user_sessions("ada").len(), cache.len()), (1, 1));
@@ -203,7 +267,10 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
 #[test]
 fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     let (cache, clock) = cache();
-    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
+    let sessions = SessionManager::builder(cache.clone())
+        .rotate_every(HOUR)
+        .build()
+        .unwrap();
     let mut browser = visitor(&sessions);
     clock.advance(HOUR);
     let (mut tab, slow) = (browser.clone(), browser.begin());
@@ -211,7 +278,10 @@ fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     browser.visit(|session| session.insert("added", 1).unwrap());
     slow.sign_in("ada").unwrap();
     assert_eq!(status(&tab.finish(&slow, StatusCode::OK)), 200);
-    assert_eq!((tab.begin().keys(), cache.len()), (vec!["added".into(), "cart".into()], 1));
+    assert_eq!(
+        (tab.begin().keys(), cache.len()),
+        (vec!["added".into(), "cart".into()], 1)
+    );
 }
 
 /// A visitor who is signed in, whose cookie is kept, and whose id is an hour old.
@@ -225,11 +295,18 @@ fn kept(sessions: &SessionManager, clock: &ManualClock) -> Visitor {
 #[test]
 fn no_response_sends_a_replaced_cookie_again() {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(30 * DAY).lifetime(30 * DAY);
-    let sessions =
-        SessionManager::builder(settings.build().unwrap()).rotate_every(HOUR).build().unwrap();
-    let keeps: [fn(&Session); 2] =
-        [|session| session.make_persistent().unwrap(), |session| session.remember(DAY).unwrap()];
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(30 * DAY)
+        .lifetime(30 * DAY);
+    let sessions = SessionManager::builder(settings.build().unwrap())
+        .rotate_every(HOUR)
+        .build()
+        .unwrap();
+    let keeps: [fn(&Session); 2] = [
+        |session| session.make_persistent().unwrap(),
+        |session| session.remember(DAY).unwrap(),
+    ];
     for keep in keeps {
         for was_read_before in [true, false] {
             let mut browser = kept(&sessions, &clock);
@@ -238,12 +315,21 @@ fn no_response_sends_a_replaced_cookie_again() {
             if was_read_before {
                 assert!(slow.is_authenticated());
             }
-            assert!(browser.visit(Session::is_authenticated).1.set_cookie().is_some());
+            assert!(
+                browser
+                    .visit(Session::is_authenticated)
+                    .1
+                    .set_cookie()
+                    .is_some()
+            );
             keep(&slow);
             let reply = tab.finish(&slow, StatusCode::OK);
             assert_eq!((status(&reply), reply.set_cookie()), (200, None));
             clock.advance(10 * SECOND);
-            assert!(browser.begin().is_authenticated(), "with the cookie of the other response");
+            assert!(
+                browser.begin().is_authenticated(),
+                "with the cookie of the other response"
+            );
         }
     }
 }
@@ -251,7 +337,10 @@ fn no_response_sends_a_replaced_cookie_again() {
 #[test]
 fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() {
     let clock = ManualClock::new();
-    let settings = builder().clock(clock.clone()).idle_timeout(HOUR).lifetime(12 * HOUR);
+    let settings = builder()
+        .clock(clock.clone())
+        .idle_timeout(HOUR)
+        .lifetime(12 * HOUR);
     let first = SessionManager::builder(settings.build().unwrap())
         .persistent_cookies(true)
         .build()

@@ -17,8 +17,15 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Sessions that get a new id each hour.
 fn hourly() -> (SessionCache, ManualClock, SessionManager) {
     let clock = ManualClock::new();
-    let cache = builder().clock(clock.clone()).idle_timeout(12 * HOUR).build().unwrap();
-    let sessions = SessionManager::builder(cache.clone()).rotate_every(HOUR).build().unwrap();
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(12 * HOUR)
+        .build()
+        .unwrap();
+    let sessions = SessionManager::builder(cache.clone())
+        .rotate_every(HOUR)
+        .build()
+        .unwrap();
     (cache, clock, sessions)
 }
 
@@ -43,10 +50,19 @@ fn an_id_is_replaced_when_it_is_old_and_looked_at() {
     assert_eq!(visitor.visit(|_| ()).1.set_cookie(), None, "nobody looked");
     let session = visitor.begin();
     assert_eq!(read(&session), Some(1));
-    assert_eq!(visitor.finish(&session, StatusCode::BAD_GATEWAY).set_cookie(), None);
+    assert_eq!(
+        visitor
+            .finish(&session, StatusCode::BAD_GATEWAY)
+            .set_cookie(),
+        None
+    );
     let (value, reply) = visitor.visit(read);
     assert!(value == Some(1) && reply.set_cookie().is_some() && !reply.is_removal());
-    assert_eq!(visitor.visit(read).1.set_cookie(), None, "it is young again");
+    assert_eq!(
+        visitor.visit(read).1.set_cookie(),
+        None,
+        "it is young again"
+    );
     clock.advance(HOUR);
     assert!(visitor.visit(read).1.set_cookie().is_some());
     assert_eq!((cache.len(), cache.stats().rotated), (1, 2));
@@ -66,19 +82,30 @@ fn concurrent_requests_continue_with_the_old_cookie_and_get_no_new_one() {
 
     under_way.insert("b", 2).unwrap();
     let reply = tab.finish(&under_way, StatusCode::OK);
-    assert_eq!((reply.result.is_ok(), reply.set_cookie()), (true, None), "it was read before");
+    assert_eq!(
+        (reply.result.is_ok(), reply.set_cookie()),
+        (true, None),
+        "it was read before"
+    );
     clock.advance(9 * SECOND);
     let (value, reply) = tab.visit(|session| {
         session.insert("c", 3).unwrap();
         session.rotate().unwrap();
         read(session)
     });
-    assert_eq!((value, reply.set_cookie()), (Some(1), None), "within the grace");
+    assert_eq!(
+        (value, reply.set_cookie()),
+        (Some(1), None),
+        "within the grace"
+    );
     assert_eq!(visitor.begin().keys(), ["a", "b", "c"]);
 
     clock.advance(SECOND);
     assert_eq!(read(&tab.begin()), None, "after the grace");
-    assert_eq!((read(&visitor.begin()), cache.stats().rotated), (Some(1), 1));
+    assert_eq!(
+        (read(&visitor.begin()), cache.stats().rotated),
+        (Some(1), 1)
+    );
 }
 
 #[test]
@@ -89,7 +116,9 @@ fn of_many_requests_at_once_one_gets_the_new_cookie() {
     let mut tabs = [(); 5].map(|()| (visitor.clone(), visitor.begin()));
     assert!(tabs.iter().all(|(_, session)| read(session) == Some(1)));
     let cookies = tabs.iter_mut().filter_map(|(tab, session)| {
-        tab.finish(session, StatusCode::OK).set_cookie().map(str::to_owned)
+        tab.finish(session, StatusCode::OK)
+            .set_cookie()
+            .map(str::to_owned)
     });
     assert_eq!((cookies.count(), cache.len()), (1, 1));
 }
@@ -109,7 +138,11 @@ fn a_visitor_who_signs_in_with_a_cookie_that_was_just_replaced_is_signed_in() {
     let session = tab.begin();
     assert_eq!(session.user().as_deref(), Some("ada"));
     assert_eq!(session.keys(), ["a", "b"]);
-    assert_eq!((read(&visitor.begin()), cache.len()), (None, 1), "the one before has ended");
+    assert_eq!(
+        (read(&visitor.begin()), cache.len()),
+        (None, 1),
+        "the one before has ended"
+    );
 }
 
 #[test]
@@ -131,7 +164,11 @@ fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
         change(&slow);
         let reply = slow_tab.finish(&slow, StatusCode::OK);
         let status = reply.result.as_ref().map_err(CommitError::status).err();
-        assert_eq!(status, is_lost.then_some(StatusCode::CONFLICT), "no change is lost with 200");
+        assert_eq!(
+            status,
+            is_lost.then_some(StatusCode::CONFLICT),
+            "no change is lost with 200"
+        );
         assert_eq!(reply.set_cookie(), None);
         assert_eq!(browser.begin().user().as_deref(), Some("ada"));
     }
@@ -142,7 +179,10 @@ fn a_grace_is_for_ids_that_a_handler_replaces_only_if_the_layer_says_so() {
     let (_, clock, sessions) = hourly();
     for (sessions, grace) in [
         (sessions.clone(), None),
-        (sessions.to_builder().grace(5 * SECOND).build().unwrap(), Some(5 * SECOND)),
+        (
+            sessions.to_builder().grace(5 * SECOND).build().unwrap(),
+            Some(5 * SECOND),
+        ),
     ] {
         let mut visitor = visitor(&sessions);
         let old = visitor.clone();
@@ -174,5 +214,9 @@ fn a_full_cache_does_not_trouble_a_reader_whose_id_is_old() {
     clock.advance(HOUR);
     let (value, reply) = browser.visit(read);
     assert!(reply.result.is_ok() && reply.set_cookie().is_some() && value == Some(1));
-    assert_eq!(read(&browser.begin()), Some(1), "there was no room to remember its forms");
+    assert_eq!(
+        read(&browser.begin()),
+        Some(1),
+        "there was no room to remember its forms"
+    );
 }

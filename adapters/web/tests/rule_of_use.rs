@@ -15,7 +15,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn sessions() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
-    let cache = builder().clock(clock.clone()).idle_timeout(30 * MINUTE).build().unwrap();
+    let cache = builder()
+        .clock(clock.clone())
+        .idle_timeout(30 * MINUTE)
+        .build()
+        .unwrap();
     (SessionManager::new(cache), clock)
 }
 
@@ -46,7 +50,10 @@ fn a_request_that_does_not_read_the_session_is_no_use_of_it() {
 fn with_touch_always_every_request_with_the_cookie_is_a_use_and_adds_no_header() {
     let (sessions, clock) = sessions();
     let sessions = sessions.to_builder().touch_always(true).build().unwrap();
-    assert_eq!(after_forty_minutes(&sessions, &clock).as_deref(), Some("ada"));
+    assert_eq!(
+        after_forty_minutes(&sessions, &clock).as_deref(),
+        Some("ada")
+    );
 }
 
 #[test]
@@ -65,8 +72,12 @@ fn with_touch_always_a_long_request_is_a_use_when_it_begins() {
 #[test]
 fn with_touch_always_a_kept_cookie_is_sent_again_with_its_headers() {
     let (sessions, clock) = sessions();
-    let sessions =
-        sessions.to_builder().persistent_cookies(true).touch_always(true).build().unwrap();
+    let sessions = sessions
+        .to_builder()
+        .persistent_cookies(true)
+        .touch_always(true)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let (_, reply) = visitor.visit(|_| ());
@@ -81,14 +92,21 @@ fn with_touch_always_a_kept_cookie_is_sent_again_with_its_headers() {
 #[test]
 fn with_touch_always_nothing_but_the_deadline_changes() {
     let (sessions, clock) = sessions();
-    let sessions =
-        sessions.to_builder().rotate_every(10 * MINUTE).touch_always(true).build().unwrap();
+    let sessions = sessions
+        .to_builder()
+        .rotate_every(10 * MINUTE)
+        .touch_always(true)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     clock.advance(20 * MINUTE);
     let cookie = visitor.cookie.clone();
     let (_, reply) = visitor.visit(|_| ());
-    assert!(reply.headers.is_empty(), "a rotation waits for a request that reads");
+    assert!(
+        reply.headers.is_empty(),
+        "a rotation waits for a request that reads"
+    );
     visitor.visit(user);
     assert_ne!(visitor.cookie, cookie);
 
@@ -100,7 +118,11 @@ fn with_touch_always_nothing_but_the_deadline_changes() {
 #[test]
 fn the_handler_s_cache_control_is_replaced_only_beside_a_session_cookie() {
     let (sessions, clock) = sessions();
-    let sessions = sessions.to_builder().persistent_cookies(true).build().unwrap();
+    let sessions = sessions
+        .to_builder()
+        .persistent_cookies(true)
+        .build()
+        .unwrap();
     let mut visitor = Visitor::new(&sessions);
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let cache_control = || {
@@ -111,7 +133,10 @@ fn the_handler_s_cache_control_is_replaced_only_beside_a_session_cookie() {
         SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
         assert_eq!(headers[header::VARY], "Cookie");
         let is_sent = headers.contains_key(header::SET_COOKIE);
-        (is_sent, headers[header::CACHE_CONTROL].to_str().unwrap().to_owned())
+        (
+            is_sent,
+            headers[header::CACHE_CONTROL].to_str().unwrap().to_owned(),
+        )
     };
     assert_eq!(cache_control(), (false, "private, max-age=600".to_owned()));
     clock.advance(5 * MINUTE);

@@ -23,7 +23,12 @@ struct Item {
 fn what_is_inserted_is_read_in_this_request_and_the_next() {
     let mut visitor = Visitor::of(&cache());
     let name = "Ada".to_owned();
-    let cart = || vec![Item { name: "cup \"blue\"".into(), pieces: 2 }];
+    let cart = || {
+        vec![Item {
+            name: "cup \"blue\"".into(),
+            pieces: 2,
+        }]
+    };
     visitor.visit(|session| {
         session.insert("cart", cart()).unwrap();
         session.insert("name", &name).unwrap();
@@ -46,7 +51,10 @@ fn later_changes_of_a_request_win_over_its_earlier_ones() {
     });
     visitor.visit(|session| {
         session.remove("a").unwrap();
-        assert_eq!((session.get::<u32>("a").unwrap(), session.contains_key("a")), (None, false));
+        assert_eq!(
+            (session.get::<u32>("a").unwrap(), session.contains_key("a")),
+            (None, false)
+        );
         session.insert("b", 2).unwrap();
         session.insert("b", 3).unwrap();
         session.insert("c", 1).unwrap();
@@ -54,7 +62,10 @@ fn later_changes_of_a_request_win_over_its_earlier_ones() {
         assert_eq!(session.keys(), ["b"]);
     });
     let session = visitor.begin();
-    assert_eq!((session.keys(), session.get("b").unwrap()), (vec!["b".to_owned()], Some(3)));
+    assert_eq!(
+        (session.keys(), session.get("b").unwrap()),
+        (vec!["b".to_owned()], Some(3))
+    );
 }
 
 #[test]
@@ -67,7 +78,10 @@ fn clear_empties_and_ends_a_session_without_a_user() {
         assert!(session.keys().is_empty());
         session.insert("b", 1).unwrap();
     });
-    assert_eq!((visitor.begin().keys(), cache.len()), (vec!["b".to_owned()], 1));
+    assert_eq!(
+        (visitor.begin().keys(), cache.len()),
+        (vec!["b".to_owned()], 1)
+    );
     let (_, reply) = visitor.visit(|session| session.clear().unwrap());
     assert!(reply.is_removal());
     assert_eq!(cache.len(), 0);
@@ -114,7 +128,10 @@ fn an_insert_after_end_starts_a_new_session() {
         session.sign_in("bob").unwrap();
     });
     let session = visitor.begin();
-    assert_eq!((session.keys(), session.is_authenticated()), (vec!["b".to_owned()], true));
+    assert_eq!(
+        (session.keys(), session.is_authenticated()),
+        (vec!["b".to_owned()], true)
+    );
     assert!(old.begin().keys().is_empty());
     assert_eq!(cache.len(), 1);
 }
@@ -144,7 +161,10 @@ fn rotate_changes_the_id_and_keeps_data_and_user() {
     let old = visitor.clone();
     visitor.visit(|session| session.rotate().unwrap());
     assert_ne!(visitor.cookie, old.cookie);
-    assert_eq!((visitor.value("cart").as_deref(), old.value("cart")), (Some("tea"), None));
+    assert_eq!(
+        (visitor.value("cart").as_deref(), old.value("cart")),
+        (Some("tea"), None)
+    );
     assert!(visitor.begin().is_authenticated());
 }
 
@@ -176,8 +196,15 @@ fn a_value_is_decoded_only_when_it_is_read() {
         session.insert("c", 8).unwrap();
     });
     assert!(reply.result.is_ok());
-    assert!(matches!(visitor.begin().get::<u32>("a"), Err(SessionError::Decode { .. })));
-    assert_eq!(visitor.begin().keys(), ["a", "b", "c"], "and it is kept as it is");
+    assert!(matches!(
+        visitor.begin().get::<u32>("a"),
+        Err(SessionError::Decode { .. })
+    ));
+    assert_eq!(
+        visitor.begin().keys(),
+        ["a", "b", "c"],
+        "and it is kept as it is"
+    );
 }
 
 // ST-53: tests/vectors/store_contract_cases.json
@@ -189,7 +216,10 @@ fn undecodable_bytes_are_an_empty_session() {
     visitor.cookie = Some(format!("{}={}", cache.cookie_name(), made.token.as_str()));
     assert!(visitor.begin().keys().is_empty());
     visitor.visit(|session| session.insert("a", 1).unwrap());
-    assert_eq!((visitor.begin().get("a").unwrap(), cache.len()), (Some(1), 1));
+    assert_eq!(
+        (visitor.begin().get("a").unwrap(), cache.len()),
+        (Some(1), 1)
+    );
 }
 
 #[test]
@@ -203,11 +233,17 @@ fn what_cannot_be_stored_is_said_to_the_handler() {
     let cache = cache();
     let session = Visitor::of(&cache).begin();
     let limit = cache.max_session_size();
-    assert!(matches!(session.insert("a", Unwritable), Err(SessionError::Encode(_))));
+    assert!(matches!(
+        session.insert("a", Unwritable),
+        Err(SessionError::Encode(_))
+    ));
     let refused = session.insert("a", "x".repeat(limit));
     assert!(matches!(refused, Err(SessionError::TooLarge { limit: said, .. }) if said == limit));
     let refused = session.insert(&"k".repeat(65_536), 1);
-    assert!(matches!(refused, Err(SessionError::KeyTooLong { len: 65_536 })));
+    assert!(matches!(
+        refused,
+        Err(SessionError::KeyTooLong { len: 65_536 })
+    ));
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
     assert!(session.keys().is_empty() && !session.is_authenticated());
 }
@@ -233,9 +269,13 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
         session.insert("a", 1).unwrap();
         session.clone()
     });
-    for late in
-        [kept.insert("a", 2), kept.remove("a"), kept.clear(), kept.rotate(), kept.sign_in("alice")]
-    {
+    for late in [
+        kept.insert("a", 2),
+        kept.remove("a"),
+        kept.clear(),
+        kept.rotate(),
+        kept.sign_in("alice"),
+    ] {
         assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
     assert_eq!(kept.get("a").unwrap(), Some(1), "reading goes on");
@@ -254,7 +294,10 @@ fn code_of_the_application_may_use_the_session_while_it_is_encoded() {
     }
     let session = Visitor::of(&cache()).begin();
     session.insert("nosy", Nosy(session.clone())).unwrap();
-    assert_eq!((session.get("nosy").unwrap(), session.get("seen").unwrap()), (Some(true), Some(1)));
+    assert_eq!(
+        (session.get("nosy").unwrap(), session.get("seen").unwrap()),
+        (Some(true), Some(1))
+    );
 }
 
 // ID-7: docs/security-checklist.md
@@ -266,9 +309,23 @@ fn debug_output_and_error_texts_show_no_secret() {
     visitor.visit(|session| session.insert("word", "private").unwrap());
     let session = visitor.begin();
     let refused = session.get::<u32>("word").unwrap_err();
-    let token = visitor.cookie.clone().unwrap().split('=').nth(1).unwrap().to_owned();
-    for text in [format!("{session:?}"), format!("{sessions:?}"), refused.to_string()] {
-        assert!(!text.contains("private") && !text.contains(&token), "{text}");
+    let token = visitor
+        .cookie
+        .clone()
+        .unwrap()
+        .split('=')
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    for text in [
+        format!("{session:?}"),
+        format!("{sessions:?}"),
+        refused.to_string(),
+    ] {
+        assert!(
+            !text.contains("private") && !text.contains(&token),
+            "{text}"
+        );
     }
 }
 
@@ -283,7 +340,15 @@ fn a_session_is_cheap_to_share() {
 #[test]
 fn a_status_decides_what_is_stored() {
     let cache = cache();
-    for (status, stored) in [(200, 1), (302, 1), (404, 1), (499, 1), (500, 0), (503, 0), (999, 0)] {
+    for (status, stored) in [
+        (200, 1),
+        (302, 1),
+        (404, 1),
+        (499, 1),
+        (500, 0),
+        (503, 0),
+        (999, 0),
+    ] {
         let mut visitor = Visitor::of(&cache);
         let session = visitor.begin();
         session.insert("a", 1).unwrap();
@@ -369,7 +434,9 @@ fn several_keys_are_changed_together_or_not_at_all() {
             session.change_json(changes).unwrap_err();
         }
         assert_eq!(session.pairs(), [("a".to_owned(), "1".into())]);
-        session.change_json([("a", None), ("b", json("2"))]).unwrap();
+        session
+            .change_json([("a", None), ("b", json("2"))])
+            .unwrap();
     });
     assert_eq!(visitor.begin().pairs(), [("b".to_owned(), "2".into())]);
 }

@@ -18,7 +18,11 @@ fn the_user_has_a_name_until_they_sign_out() {
     visitor.visit(|session| {
         assert_eq!(session.user(), None);
         session.sign_in("ada").unwrap();
-        assert_eq!(session.user().as_deref(), Some("ada"), "counting this request's");
+        assert_eq!(
+            session.user().as_deref(),
+            Some("ada"),
+            "counting this request's"
+        );
     });
     assert_eq!(visitor.begin().user().as_deref(), Some("ada"));
     visitor.visit(|session| session.sign_in("Grace \"bob\" Ü".to_owned()).unwrap());
@@ -51,7 +55,10 @@ fn reserved_keys_are_neither_seen_nor_touched() {
         ];
         for write in writes {
             let refused = write(session).unwrap_err();
-            assert!(matches!(refused, SessionError::ReservedKey { .. }), "{refused}");
+            assert!(
+                matches!(refused, SessionError::ReservedKey { .. }),
+                "{refused}"
+            );
             assert!(refused.to_string().contains("choose another"));
         }
         session.clear().unwrap();
@@ -81,17 +88,28 @@ fn a_message_is_shown_once() {
     visitor.visit(|session| session.insert(FLASH, hello.clone()).unwrap());
     let (first, _) = visitor.visit(|session| [(); 2].map(|()| session.take(FLASH).unwrap()));
     assert_eq!(first, [Some(hello), None]);
-    assert_eq!((visitor.begin().take(FLASH).unwrap(), cache.len()), (None, 0));
+    assert_eq!(
+        (visitor.begin().take(FLASH).unwrap(), cache.len()),
+        (None, 0)
+    );
 
     visitor.visit(|session| session.insert("flash", 7).unwrap());
     let (refused, _) = visitor.visit(|session| session.take(FLASH));
     assert!(matches!(refused, Err(SessionError::Decode { .. })));
-    assert_eq!(visitor.begin().get::<u32>("flash").unwrap(), Some(7), "what cannot be read stays");
+    assert_eq!(
+        visitor.begin().get::<u32>("flash").unwrap(),
+        Some(7),
+        "what cannot be read stays"
+    );
 }
 
 fn device(visitor: &Visitor, label: &str) -> Handle {
     let devices = ready(visitor.begin().user_sessions());
-    devices.iter().find(|device| device.label() == label).expect("it is in the list").handle()
+    devices
+        .iter()
+        .find(|device| device.label() == label)
+        .expect("it is in the list")
+        .handle()
 }
 
 /// Two devices of Ada's, and one of somebody else.
@@ -109,24 +127,50 @@ fn a_user_sees_their_devices_and_which_is_this_one() {
     for (visitor, label) in [(&phone, "phone"), (&laptop, "laptop")] {
         let devices = ready(visitor.begin().user_sessions());
         assert_eq!(devices.len(), 2);
-        let this: Vec<_> = devices.iter().filter(|device| device.is_current()).collect();
+        let this: Vec<_> = devices
+            .iter()
+            .filter(|device| device.is_current())
+            .collect();
         assert_eq!(this[0].label(), label);
         assert_eq!(this.len(), 1);
     }
     let nobody = Visitor::of(&cache()).begin();
     assert!(ready(nobody.user_sessions()).is_empty());
-    assert_eq!((ready(nobody.sign_out_others()), ready(nobody.sign_out_everywhere())), (0, 0));
+    assert_eq!(
+        (
+            ready(nobody.sign_out_others()),
+            ready(nobody.sign_out_everywhere())
+        ),
+        (0, 0)
+    );
 }
 
 #[test]
 fn a_device_is_ended_by_its_user_and_nobody_else() {
     let [mut phone, laptop, mut mallory] = devices(&cache());
     let handle = device(&laptop, "laptop");
-    assert!(!mallory.visit(|session| ready(session.end_by_handle(&handle))).0);
-    assert!(!Visitor::of(&cache()).visit(|session| ready(session.end_by_handle(&handle))).0);
+    assert!(
+        !mallory
+            .visit(|session| ready(session.end_by_handle(&handle)))
+            .0
+    );
+    assert!(
+        !Visitor::of(&cache())
+            .visit(|session| ready(session.end_by_handle(&handle)))
+            .0
+    );
     assert!(laptop.begin().is_authenticated());
-    assert!(phone.visit(|session| ready(session.end_by_handle(&handle))).0);
-    assert!(!phone.visit(|session| ready(session.end_by_handle(&handle))).0, "it is gone");
+    assert!(
+        phone
+            .visit(|session| ready(session.end_by_handle(&handle)))
+            .0
+    );
+    assert!(
+        !phone
+            .visit(|session| ready(session.end_by_handle(&handle)))
+            .0,
+        "it is gone"
+    );
     assert!(!laptop.begin().is_authenticated() && phone.begin().is_authenticated());
 
     let own = device(&phone, "phone");
@@ -145,7 +189,11 @@ fn signing_out_on_others_and_everywhere() {
     let [mut laptop, ..] = devices(&cache);
     let (everywhere, reply) =
         laptop.visit(|session: &Session| ready(session.sign_out_everywhere()));
-    assert_eq!((everywhere, reply.is_removal()), (3, true), "the phone twice");
+    assert_eq!(
+        (everywhere, reply.is_removal()),
+        (3, true),
+        "the phone twice"
+    );
     assert!(!phone.begin().is_authenticated() && mallory.begin().is_authenticated());
 }
 
@@ -168,13 +216,21 @@ fn how_somebody_signed_in_is_kept() {
     let cache = builder().clock(clock.clone()).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| {
-        session.sign_in(SignIn::of("ada").assurance_level(2)).unwrap();
-        assert_eq!((session.assurance_level(), session.authenticated_for()), (0, None));
+        session
+            .sign_in(SignIn::of("ada").assurance_level(2))
+            .unwrap();
+        assert_eq!(
+            (session.assurance_level(), session.authenticated_for()),
+            (0, None)
+        );
     });
     clock.advance(std::time::Duration::from_secs(60));
     let session = visitor.begin();
     assert_eq!(session.assurance_level(), 2);
-    assert_eq!(session.authenticated_for(), Some(std::time::Duration::from_secs(60)));
+    assert_eq!(
+        session.authenticated_for(),
+        Some(std::time::Duration::from_secs(60))
+    );
 }
 
 #[test]
@@ -192,7 +248,10 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
     let (first, second) = (sign_in(), sign_in());
     assert!(first.1.result.is_ok());
     let error = second.1.result.unwrap_err();
-    assert_eq!((error.cause(), error.status()), (Error::TooManySessions, StatusCode::CONFLICT));
+    assert_eq!(
+        (error.cause(), error.status()),
+        (Error::TooManySessions, StatusCode::CONFLICT)
+    );
     assert!(error.to_string().contains("Sign out"), "{error}");
     assert_eq!((cache.len(), second.0.cookie), (1, None));
 
@@ -205,19 +264,30 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
         matches!(refused, Err(SessionError::Store(error)) if error.cause() == Error::TooManySessions)
     );
     let error = reply.result.unwrap_err();
-    assert_eq!(error.cause(), Error::TooManySessions, "a 200 would say that they are signed in");
+    assert_eq!(
+        error.cause(),
+        Error::TooManySessions,
+        "a 200 would say that they are signed in"
+    );
     let (_, reply) = visitor.visit(|session| {
         session.sign_in("ada").unwrap();
         ready(session.save()).unwrap_err();
         session.discard();
     });
-    assert_eq!((reply.result, visitor.cookie), (Ok(()), None), "the handler has answered");
+    assert_eq!(
+        (reply.result, visitor.cookie),
+        (Ok(()), None),
+        "the handler has answered"
+    );
 }
 
 #[test]
 fn an_empty_name_and_one_that_no_session_holds_are_refused() {
     let session = Visitor::of(&cache()).begin();
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
-    assert!(matches!(session.sign_in("a".repeat(20_000)), Err(SessionError::TooLarge { .. })));
+    assert!(matches!(
+        session.sign_in("a".repeat(20_000)),
+        Err(SessionError::TooLarge { .. })
+    ));
     assert_eq!(session.user(), None);
 }

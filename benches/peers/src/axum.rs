@@ -44,16 +44,27 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 
 fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
     let start = |name: &&'static str| Contender::start(name, pin);
-    let contenders = CONTENDERS.iter().map(start).collect::<io::Result<Vec<_>>>()?;
+    let contenders = CONTENDERS
+        .iter()
+        .map(start)
+        .collect::<io::Result<Vec<_>>>()?;
     for route in ROUTES {
-        let before = contenders.iter().map(Contender::visits).collect::<io::Result<Vec<_>>>()?;
-        let entrants = contenders.iter().map(|one| one.entrant(route.path)).collect();
+        let before = contenders
+            .iter()
+            .map(Contender::visits)
+            .collect::<io::Result<Vec<_>>>()?;
+        let entrants = contenders
+            .iter()
+            .map(|one| one.entrant(route.path))
+            .collect();
         let samples = rounds::run(entrants, plan.loads);
         for (contender, before) in contenders.iter().zip(before) {
             contender.check(route, before)?;
         }
         tell(route, &samples, &contenders, report);
-        contenders.iter().for_each(|contender| contender.loads.borrow_mut().clear());
+        contenders
+            .iter()
+            .for_each(|contender| contender.loads.borrow_mut().clear());
     }
     Ok(())
 }
@@ -78,10 +89,20 @@ impl Contender {
     fn start(name: &'static str, pin: Pin) -> io::Result<Self> {
         let server = Server::start(name, &pin)?;
         for (path, expected) in [("/none", "Hello"), ("/read", cart::USER), ("/visits", "0")] {
-            assert_eq!(server.answer(path)?, expected, "{name}: a wrong answer to {path}");
+            assert_eq!(
+                server.answer(path)?,
+                expected,
+                "{name}: a wrong answer to {path}"
+            );
         }
         let script = Script::new(&server)?;
-        Ok(Self { name, pin, server, script, loads: RefCell::default() })
+        Ok(Self {
+            name,
+            pin,
+            server,
+            script,
+            loads: RefCell::default(),
+        })
     }
 
     /// A round's figure is seconds a request: the smallest is the best.
@@ -89,8 +110,10 @@ impl Contender {
         let url = format!("http://127.0.0.1:{}{path}", self.server.port);
         Entrant::new(self.name, move || {
             let before = self.server.ran();
-            let load =
-                self.script.run(&url, SECONDS, &self.pin).expect("every request is answered");
+            let load = self
+                .script
+                .run(&url, SECONDS, &self.pin)
+                .expect("every request is answered");
             let ran = self.server.ran() - before;
             self.loads.borrow_mut().push(Measured { load, ran });
             load.seconds / load.requests as f64
@@ -102,7 +125,11 @@ impl Contender {
     }
 
     fn visits(&self) -> io::Result<u64> {
-        if self.is_plain() { Ok(0) } else { self.server.visits() }
+        if self.is_plain() {
+            Ok(0)
+        } else {
+            self.server.visits()
+        }
     }
 
     /// Writes are stored, each of them, and nothing else writes.
@@ -118,20 +145,31 @@ impl Contender {
         let expected = if route.writes { asked..=most } else { 0..=0 };
         match expected.contains(&stored) {
             true => Ok(()),
-            false => Err(io::Error::other(format!("{}: {stored} of {asked} stored", self.name))),
+            false => Err(io::Error::other(format!(
+                "{}: {stored} of {asked} stored",
+                self.name
+            ))),
         }
     }
 
     /// The least µs of the server's thread a request, of all rounds.
     fn least_run(&self) -> f64 {
         let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
-        self.loads.borrow().iter().map(run).fold(f64::INFINITY, f64::min)
+        self.loads
+            .borrow()
+            .iter()
+            .map(run)
+            .fold(f64::INFINITY, f64::min)
     }
 
     /// The median over the rounds of one of the latencies, in µs.
     fn latency(&self, which: usize) -> f64 {
-        let mut micros: Vec<_> =
-            self.loads.borrow().iter().map(|one| one.load.latency[which]).collect();
+        let mut micros: Vec<_> = self
+            .loads
+            .borrow()
+            .iter()
+            .map(|one| one.load.latency[which])
+            .collect();
         micros.sort_by(f64::total_cmp);
         micros.get(micros.len() / 2).copied().unwrap_or(f64::NAN)
     }
@@ -153,7 +191,9 @@ fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mu
             true => route.target.verdict(best, "% of no sessions"),
             false => blank(),
         };
-        let latency = [0, 1, 2].map(|at| figure(contender.latency(at), 0)).join(" / ");
+        let latency = [0, 1, 2]
+            .map(|at| figure(contender.latency(at), 0))
+            .join(" / ");
         table.row([
             sample.name.clone(),
             figure(1e-3 / sample.least(), 1),
@@ -211,8 +251,14 @@ const HEAD: &[&str] = &[
     VERDICT,
 ];
 /// The first is what the others are held against.
-const CONTENDERS: &[&str] =
-    &[plain::NAME, plain::LAYERED, ours::NAME, ours::AROUND, theirs::MEMORY, theirs::MOKA];
+const CONTENDERS: &[&str] = &[
+    plain::NAME,
+    plain::LAYERED,
+    ours::NAME,
+    ours::AROUND,
+    theirs::MEMORY,
+    theirs::MOKA,
+];
 /// Of a round.
 const SECONDS: u32 = 1;
 /// Of each contender; their cookies come in turn.

@@ -51,7 +51,14 @@ impl Bed {
         let tokens = Tokens::new(&cache, &workload);
         let key = Key::from(&[0x5e; 64]);
         let signed = signed_values(&key, &workload);
-        Self { workload, cache, tokens, key, signed, lookups }
+        Self {
+            workload,
+            cache,
+            tokens,
+            key,
+            signed,
+            lookups,
+        }
     }
 
     fn hits(&self) -> [Entrant<'_>; 3] {
@@ -59,18 +66,34 @@ impl Bed {
         let bare = |value: &[u8], buffer: &mut _| self.cache.open_token(value, buffer).is_some();
         [
             self.chain(OPEN, true, live, &Header::long(), self.open()),
-            self.chain("sessile, header of ours alone", true, live, &Header::short(), self.open()),
+            self.chain(
+                "sessile, header of ours alone",
+                true,
+                live,
+                &Header::short(),
+                self.open(),
+            ),
             self.chain("sessile, the bare value", true, live, &Header::bare(), bare),
         ]
     }
 
     fn refusals(&self) -> [Entrant<'_>; 3] {
-        let Tokens { live, forged, unknown } = &self.tokens;
+        let Tokens {
+            live,
+            forged,
+            unknown,
+        } = &self.tokens;
         let (ours, foreign) = (Header::long(), Header::foreign());
         [
             self.chain("sessile, forged tag", false, forged, &ours, self.open()),
             self.chain("sessile, unknown id", false, unknown, &ours, self.open()),
-            self.chain("sessile, no cookie of ours", false, live, &foreign, self.open()),
+            self.chain(
+                "sessile, no cookie of ours",
+                false,
+                live,
+                &foreign,
+                self.open(),
+            ),
         ]
     }
 
@@ -78,8 +101,20 @@ impl Bed {
         let verify = |header: &[u8], _: &mut BytesMut| verified(&self.key, header);
         let (short, long) = (Header::short(), Header::long());
         [
-            self.chain("cookie crate, header of ours alone", true, &self.signed, &short, verify),
-            self.chain("cookie crate, header of 800 bytes", true, &self.signed, &long, verify),
+            self.chain(
+                "cookie crate, header of ours alone",
+                true,
+                &self.signed,
+                &short,
+                verify,
+            ),
+            self.chain(
+                "cookie crate, header of 800 bytes",
+                true,
+                &self.signed,
+                &long,
+                verify,
+            ),
         ]
     }
 
@@ -104,7 +139,11 @@ impl Bed {
             let start = Instant::now();
             let found = follow(&mut ring, values, order, lookups, &mut buffer, &open);
             let elapsed = start.elapsed();
-            assert_eq!(found, if expected { lookups } else { 0 }, "{name}: a wrong answer");
+            assert_eq!(
+                found,
+                if expected { lookups } else { 0 },
+                "{name}: a wrong answer"
+            );
             nanos_each(elapsed, lookups)
         })
     }
@@ -129,7 +168,9 @@ impl Tokens {
             token.copy_from_slice(issued.token.as_str().as_bytes());
             (issued.id, token)
         };
-        let live: Vec<_> = (0..workload.sessions()).map(|number| issue(number).1).collect();
+        let live: Vec<_> = (0..workload.sessions())
+            .map(|number| issue(number).1)
+            .collect();
         let end = |(id, token)| {
             assert!(cache.end(&id), "a session that was just made can be ended");
             token
@@ -137,7 +178,11 @@ impl Tokens {
         let unknown = (0..workload.sessions()).map(&mut issue).map(end).collect();
         let live = workload.by_position(&live);
         let forged = live.iter().copied().map(forge).collect();
-        Self { live, forged, unknown }
+        Self {
+            live,
+            forged,
+            unknown,
+        }
     }
 }
 
@@ -157,15 +202,27 @@ struct Header {
 impl Header {
     /// Among the cookies that a shop and its measuring friends set: 800 bytes.
     fn long() -> Self {
-        Self { before: format!("{BEFORE}{NAME}="), after: AFTER.into(), len: Some(HEADER_LEN) }
+        Self {
+            before: format!("{BEFORE}{NAME}="),
+            after: AFTER.into(),
+            len: Some(HEADER_LEN),
+        }
     }
 
     fn short() -> Self {
-        Self { before: format!("{NAME}="), after: String::new(), len: None }
+        Self {
+            before: format!("{NAME}="),
+            after: String::new(),
+            len: None,
+        }
     }
 
     fn bare() -> Self {
-        Self { before: String::new(), after: String::new(), len: None }
+        Self {
+            before: String::new(),
+            after: String::new(),
+            len: None,
+        }
     }
 
     /// As long and as full, but the name is another.
@@ -195,7 +252,10 @@ struct Ring {
 
 impl Ring {
     fn new<const LEN: usize>(header: &Header, value: &[u8; LEN]) -> Self {
-        Self { headers: std::array::from_fn(|_| header.with(value)), value_at: header.before.len() }
+        Self {
+            headers: std::array::from_fn(|_| header.with(value)),
+            value_at: header.before.len(),
+        }
     }
 
     #[inline(always)]
@@ -250,10 +310,15 @@ fn two_compressions(times: usize) -> f64 {
 /// Ids in hexadecimal, signed as the `cookie` crate does it: tag and value in one.
 fn signed_values(key: &Key, workload: &Workload) -> Vec<[u8; SIGNED_LEN]> {
     let sign = |number| {
-        let id: String = workload::id(number).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id: String = workload::id(number)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let mut jar = CookieJar::new();
         jar.signed_mut(key).add(Cookie::new(NAME, id));
-        let signed = jar.get(NAME).map(|cookie| cookie.value().as_bytes().to_vec());
+        let signed = jar
+            .get(NAME)
+            .map(|cookie| cookie.value().as_bytes().to_vec());
         let signed = signed.and_then(|value| value.try_into().ok());
         signed.expect("a signed value is a tag of 44 characters and the value")
     };
@@ -266,8 +331,11 @@ fn verified(key: &Key, header: &[u8]) -> bool {
         return false;
     };
     let mut cookies = Cookie::split_parse(header).flatten();
-    let ours = cookies.find(|cookie| cookie.name() == NAME).map(Cookie::into_owned);
-    ours.and_then(|cookie| CookieJar::new().signed(key).verify(cookie)).is_some()
+    let ours = cookies
+        .find(|cookie| cookie.name() == NAME)
+        .map(Cookie::into_owned);
+    ours.and_then(|cookie| CookieJar::new().signed(key).verify(cookie))
+        .is_some()
 }
 
 fn tell(samples: &[Sample], report: &mut Report) {

@@ -100,7 +100,9 @@ fn users(
     let mut elapsed = Duration::ZERO;
     for batch in 0..times / BATCH {
         let guests: Vec<_> = (0..BATCH).map(|_| ours::create(cache, &value).id).collect();
-        let names: Vec<_> = (0..BATCH).map(|n| format!("user {}", batch * BATCH + n)).collect();
+        let names: Vec<_> = (0..BATCH)
+            .map(|n| format!("user {}", batch * BATCH + n))
+            .collect();
         elapsed += time(cache, &guests, &names);
     }
     nanos_each(elapsed, times / BATCH * BATCH)
@@ -139,7 +141,11 @@ fn peer<C: Contender + 'static>(
     for id in ready.by_ref().take(sessions + sessions / 4) {
         contender.insert(id, &value);
     }
-    assert!(contender.len() <= sessions + sessions / 10, "{} is bounded", C::NAME);
+    assert!(
+        contender.len() <= sessions + sessions / 10,
+        "{} is bounded",
+        C::NAME
+    );
     let mint = Mint::new();
     let (name, listed) = match ids {
         Ids::Minted => (C::NAME.to_owned(), 0),
@@ -210,8 +216,16 @@ fn tell(samples: &[Sample], report: &mut Report) {
         [sample.least() - least, sample.median() - median]
     };
     let base = apart(rounds::named(samples, QuickCache::NAME));
-    let mut table =
-        Table::new(&["", "min", "median", "apart", "median", "× quick_cache", "median ×", VERDICT]);
+    let mut table = Table::new(&[
+        "",
+        "min",
+        "median",
+        "apart",
+        "median",
+        "× quick_cache",
+        "median ×",
+        VERDICT,
+    ]);
     for sample in samples {
         let [least, median] = apart(sample);
         let ratio = least / base[0];

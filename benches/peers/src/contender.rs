@@ -49,7 +49,10 @@ impl<C: Contender> Loaded<C> {
             contender.insert(workload::id(number), &value)
         };
         let keys: Vec<C::Key> = (0..sessions).map(insert).collect();
-        let loaded = Self { keys: workload.by_position(&keys), contender };
+        let loaded = Self {
+            keys: workload.by_position(&keys),
+            contender,
+        };
         loaded.check(workload);
         loaded
     }
@@ -61,7 +64,11 @@ impl<C: Contender> Loaded<C> {
         for (position, key) in self.keys.iter().enumerate() {
             workload::write_value(workload.number(position), &mut expected);
             let found = self.contender.lookup(key, &mut buffer);
-            assert!(found && buffer == expected[..], "{} lost or mixed up a session", C::NAME);
+            assert!(
+                found && buffer == expected[..],
+                "{} lost or mixed up a session",
+                C::NAME
+            );
         }
     }
 
@@ -71,7 +78,10 @@ impl<C: Contender> Loaded<C> {
         if workload.sessions() <= WARMED {
             self.follow(workload.order(), 0, workload.sessions(), &mut buffer);
         }
-        nanos_each(self.follow(workload.order(), from, lookups, &mut buffer), lookups)
+        nanos_each(
+            self.follow(workload.order(), from, lookups, &mut buffer),
+            lookups,
+        )
     }
 
     /// The same in so many threads at once, each with its own part of the order.
@@ -83,9 +93,13 @@ impl<C: Contender> Loaded<C> {
             self.chain(workload, thread * part, lookups)
         };
         let each = thread::scope(|scope| {
-            let running: Vec<_> =
-                (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-            running.into_iter().map(|handle| handle.join().unwrap_or(f64::NAN)).collect::<Vec<_>>()
+            let running: Vec<_> = (0..threads)
+                .map(|thread| scope.spawn(move || work(thread)))
+                .collect();
+            running
+                .into_iter()
+                .map(|handle| handle.join().unwrap_or(f64::NAN))
+                .collect::<Vec<_>>()
         });
         each.iter().sum::<f64>() / threads as f64
     }

@@ -70,7 +70,14 @@ impl Default for Outcome {
         // As wide as it will ever be: one that grows would allocate within the clock.
         let histogram = || Histogram::new_with_max(MINUTE, 3).expect("three digits are allowed");
         let (calls, busy, quiet) = (histogram(), histogram(), histogram());
-        Self { freed: 0, lost: 0, elapsed: Duration::ZERO, calls, busy, quiet }
+        Self {
+            freed: 0,
+            lost: 0,
+            elapsed: Duration::ZERO,
+            calls,
+            busy,
+            quiet,
+        }
     }
 }
 
@@ -89,12 +96,19 @@ impl Outcome {
         let tails = Target::AtMost(2.0).verdict(ratio, "× p99.9");
         let verdict = match targets {
             Targets::Hold => {
-                format!("{}, {tails}", Target::AtMost(10.0).verdict(hold, "µs a call, p99.9"))
+                format!(
+                    "{}, {tails}",
+                    Target::AtMost(10.0).verdict(hold, "µs a call, p99.9")
+                )
             }
             Targets::Rate => format!("{}, {tails}", Target::AtLeast(10.0).verdict(rate, "M/s")),
             Targets::None => String::new(),
         };
-        let lost = if self.lost > 0 { format!(", {} LOST", self.lost) } else { String::new() };
+        let lost = if self.lost > 0 {
+            format!(", {} LOST", self.lost)
+        } else {
+            String::new()
+        };
         table.row([
             format!("{name}{lost}"),
             figure(rate, 2),
@@ -118,7 +132,9 @@ fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
             .expect("there is room")
             .id
     };
-    let hot: Vec<SessionId> = (0..HOT).map(|number| create(number, Timeouts::new())).collect();
+    let hot: Vec<SessionId> = (0..HOT)
+        .map(|number| create(number, Timeouts::new()))
+        .collect();
     let soon = Timeouts::new().idle_timeout(Duration::from_secs(60));
     for number in 0..due {
         create(number, soon);
@@ -132,7 +148,11 @@ fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
         outcome.freed += maintain(&cache, budget, &mut outcome.calls);
         outcome.elapsed += start.elapsed();
     });
-    assert_eq!(cache.len(), HOT, "all that was due has gone, and nothing else");
+    assert_eq!(
+        cache.len(),
+        HOT,
+        "all that was due has gone, and nothing else"
+    );
 }
 
 /// Calls `maintain` until nothing is due: how many sessions it freed.

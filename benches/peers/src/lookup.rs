@@ -23,12 +23,28 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let workload = Workload::new(sessions);
         let samples = rounds::run(field(&workload, plan.lookups, 1), plan.rounds);
         let heading = format!("lookup: {} sessions, one thread, ns", count(sessions));
-        tell(&heading, &samples, Targets { fastest: 1.0, moka: sessions <= 10_000 }, report);
+        tell(
+            &heading,
+            &samples,
+            Targets {
+                fastest: 1.0,
+                moka: sessions <= 10_000,
+            },
+            report,
+        );
     }
     let workload = Workload::new(1_000);
     let samples = rounds::run(field(&workload, plan.lookups, 2), plan.rounds);
-    let targets = Targets { fastest: 1.0, moka: false };
-    tell("lookup: 1 k sessions, two threads, ns a lookup in each", &samples, targets, report);
+    let targets = Targets {
+        fastest: 1.0,
+        moka: false,
+    };
+    tell(
+        "lookup: 1 k sessions, two threads, ns a lookup in each",
+        &samples,
+        targets,
+        report,
+    );
 }
 
 /// What is held against us in a table.
@@ -41,7 +57,11 @@ struct Targets {
 }
 
 fn field(workload: &Workload, lookups: usize, threads: usize) -> Vec<Entrant<'_>> {
-    let run = Run { workload, lookups, threads };
+    let run = Run {
+        workload,
+        lookups,
+        threads,
+    };
     vec![
         run.entrant::<Sessile>(""),
         run.entrant::<SmallPages>(""),
@@ -70,7 +90,11 @@ struct Run<'w> {
 
 impl<'w> Run<'w> {
     fn entrant<C: Contender + 'static>(self, how: &str) -> Entrant<'w> {
-        let Self { workload, lookups, threads } = self;
+        let Self {
+            workload,
+            lookups,
+            threads,
+        } = self;
         let loaded = Loaded::<C>::new(workload);
         let mut from = 0;
         Entrant::new(format!("{}{how}", C::NAME), move || {
@@ -86,7 +110,11 @@ impl<'w> Run<'w> {
 
 fn tell(heading: &str, samples: &[Sample], targets: Targets, report: &mut Report) {
     let least = |is: fn(&Sample) -> bool, of: fn(&Sample) -> f64| {
-        samples.iter().filter(|sample| is(sample)).map(of).fold(f64::INFINITY, f64::min)
+        samples
+            .iter()
+            .filter(|sample| is(sample))
+            .map(of)
+            .fold(f64::INFINITY, f64::min)
     };
     let fastest = least(is_as_it_comes, Sample::least);
     let typical = least(is_as_it_comes, Sample::median);

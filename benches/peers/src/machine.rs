@@ -32,7 +32,12 @@ pub(crate) fn describe() -> [String; 2] {
 /// the counters behind `statm` run behind by some pages for each core.
 pub(crate) fn resident() -> Option<usize> {
     let kilobytes = field("/proc/self/smaps_rollup", "Rss")?;
-    kilobytes.trim_end_matches(" kB").trim().parse::<usize>().ok().map(|kilobytes| kilobytes << 10)
+    kilobytes
+        .trim_end_matches(" kB")
+        .trim()
+        .parse::<usize>()
+        .ok()
+        .map(|kilobytes| kilobytes << 10)
 }
 
 fn versions() -> String {
@@ -40,28 +45,38 @@ fn versions() -> String {
         let entry = format!("name = \"{name}\"\nversion = \"");
         // The last of several is the newest, which is the one that this package asks for.
         let (_, rest) = LOCK.rsplit_once(&entry)?;
-        rest.split_once('"').map(|(version, _)| format!("{name} {version}"))
+        rest.split_once('"')
+            .map(|(version, _)| format!("{name} {version}"))
     };
-    PEERS.iter().filter_map(version).collect::<Vec<_>>().join(", ")
+    PEERS
+        .iter()
+        .filter_map(version)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    line.split_once(':')
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 fn memory() -> String {
     let kilobytes = field("/proc/meminfo", "MemTotal");
     let kilobytes = kilobytes.and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok());
-    kilobytes
-        .map_or_else(|| "?".into(), |kilobytes| format!("{} GiB", (kilobytes + (1 << 19)) >> 20))
+    kilobytes.map_or_else(
+        || "?".into(),
+        |kilobytes| format!("{} GiB", (kilobytes + (1 << 19)) >> 20),
+    )
 }
 
 fn huge_pages() -> String {
     let setting =
         fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
-    let chosen = setting.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let chosen = setting
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'));
     chosen.map_or("unknown", |(chosen, _)| chosen).to_owned()
 }
 
@@ -72,7 +87,9 @@ fn load() -> String {
 }
 
 fn today() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let (year, month, day) = civil(now.as_secs() / 86_400);
     format!("{year}-{month:02}-{day:02}")
 }

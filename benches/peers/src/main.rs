@@ -75,7 +75,9 @@ fn main() -> ExitCode {
     let Some((plan, axes)) = chosen(axis) else {
         return usage(&mut report);
     };
-    machine::describe().iter().for_each(|line| report.line(line));
+    machine::describe()
+        .iter()
+        .for_each(|line| report.line(line));
     axes.iter().for_each(|run| run(&plan, &mut report));
     match markdown.map(|path| report.save(&path)) {
         Some(Err(error)) => {
@@ -100,9 +102,13 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
         "quick" => (QUICK, EVERYTHING),
-        "all" => {
-            (Plan { lookup_sessions: &[1_000, 10_000, 1_000_000, 4_000_000], ..FULL }, EVERYTHING)
-        }
+        "all" => (
+            Plan {
+                lookup_sessions: &[1_000, 10_000, 1_000_000, 4_000_000],
+                ..FULL
+            },
+            EVERYTHING,
+        ),
         _ => return None,
     })
 }

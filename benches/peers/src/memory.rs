@@ -62,7 +62,13 @@ fn sizes(sessions: usize) -> Table {
 }
 
 fn turnovers(memory: usize) -> Table {
-    let mut table = Table::new(&["", "sessions alive", "resident, MiB", "budget, MiB", VERDICT]);
+    let mut table = Table::new(&[
+        "",
+        "sessions alive",
+        "resident, MiB",
+        "budget, MiB",
+        VERDICT,
+    ]);
     let measured = Measured::of(TURNOVERS, memory);
     let off = (measured.resident as f64 / measured.budget as f64 - 1.0).abs() * 100.0;
     table.row([
@@ -89,13 +95,22 @@ impl Measured {
     fn of(what: &str, size: usize) -> Self {
         let program = env::current_exe().ok();
         let output = program.and_then(|program| {
-            Command::new(program).args([CHILD, what, &size.to_string()]).output().ok()
+            Command::new(program)
+                .args([CHILD, what, &size.to_string()])
+                .output()
+                .ok()
         });
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let text = text.unwrap_or_default();
-        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+        let mut numbers = text
+            .split_whitespace()
+            .map(|number| number.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
-        Self { alive: next(), resident: next(), budget: next() }
+        Self {
+            alive: next(),
+            resident: next(),
+            budget: next(),
+        }
     }
 
     fn budgeted(&self) -> f64 {
@@ -107,9 +122,19 @@ impl Measured {
     }
 
     fn row(&self, name: &str, budgeted: f64, verdict: String, table: &mut Table) {
-        let budgeted = if budgeted.is_finite() { figure(budgeted, 1) } else { blank() };
+        let budgeted = if budgeted.is_finite() {
+            figure(budgeted, 1)
+        } else {
+            blank()
+        };
         let resident = figure(self.beyond(self.resident), 1);
-        table.row([name.to_owned(), self.alive.to_string(), resident, budgeted, verdict]);
+        table.row([
+            name.to_owned(),
+            self.alive.to_string(),
+            resident,
+            budgeted,
+            verdict,
+        ]);
     }
 }
 
@@ -151,7 +176,11 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
         let Ok(issued) = cache.create(&value) else {
             break;
         };
-        if users && cache.sign_in(&issued.id, &format!("user {number}")).is_err() {
+        if users
+            && cache
+                .sign_in(&issued.id, &format!("user {number}"))
+                .is_err()
+        {
             break;
         }
         // A look at the statistics takes all locks, so it is taken only now and then.

@@ -23,11 +23,18 @@ pub(crate) type SmallPages = ById<false>;
 pub(crate) struct SessileCookie(SessionCache);
 
 impl<const HUGE_PAGES: bool> Contender for ById<HUGE_PAGES> {
-    const NAME: &'static str = if HUGE_PAGES { "sessile" } else { "sessile, without huge pages" };
+    const NAME: &'static str = if HUGE_PAGES {
+        "sessile"
+    } else {
+        "sessile, without huge pages"
+    };
     type Key = SessionId;
 
     fn build(sessions: usize) -> Self {
-        Self(fitting(sessions, &builder(&Clock::system()).huge_pages(HUGE_PAGES)))
+        Self(fitting(
+            sessions,
+            &builder(&Clock::system()).huge_pages(HUGE_PAGES),
+        ))
     }
 
     /// The engine mints its own ids.
@@ -75,7 +82,11 @@ pub(crate) fn cache_for(sessions: usize, clock: &Clock) -> SessionCache {
 fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
     let mut memory = (sessions * (VALUE_LEN + OVERHEAD_GUESSED)).max(LEAST_MEMORY);
     loop {
-        let cache = builder.clone().memory(memory).build().expect("the settings hold");
+        let cache = builder
+            .clone()
+            .memory(memory)
+            .build()
+            .expect("the settings hold");
         if cache.capacity_for(VALUE_LEN) >= sessions {
             return cache;
         }
@@ -85,12 +96,17 @@ fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
 
 /// A cache of so many bytes.
 pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
-    builder(clock).memory(memory).build().expect("the settings hold")
+    builder(clock)
+        .memory(memory)
+        .build()
+        .expect("the settings hold")
 }
 
 /// A cache of `memory` bytes in which a user may have any number of sessions.
 pub(crate) fn crowded(memory: usize) -> SessionCache {
-    let builder = builder(&Clock::system()).memory(memory).max_sessions_per_user(None);
+    let builder = builder(&Clock::system())
+        .memory(memory)
+        .max_sessions_per_user(None);
     builder.build().expect("the settings hold")
 }
 
@@ -100,24 +116,35 @@ pub(crate) fn smallest(
     max_session_size: usize,
     clock: &Clock,
 ) -> Option<SessionCache> {
-    builder(clock).memory(memory).max_session_size(max_session_size).build().ok()
+    builder(clock)
+        .memory(memory)
+        .max_session_size(max_session_size)
+        .build()
+        .ok()
 }
 
 /// A new session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> IssuedSession {
-    cache.create(value).expect("a cache of anonymous sessions makes room")
+    cache
+        .create(value)
+        .expect("a cache of anonymous sessions makes room")
 }
 
 /// Signs each of some users in to one of as many sessions.
 pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[String]) {
     for (guest, name) in guests.iter().zip(names) {
-        cache.sign_in(guest, name).expect("anonymous sessions make room");
+        cache
+            .sign_in(guest, name)
+            .expect("anonymous sessions make room");
     }
 }
 
 /// Ends all sessions of some users, one user after the other.
 pub(crate) fn end_users(cache: &SessionCache, names: &[String]) -> usize {
-    names.iter().map(|name| cache.end_user_sessions(name, None)).sum()
+    names
+        .iter()
+        .map(|name| cache.end_user_sessions(name, None))
+        .sum()
 }
 
 fn builder(clock: &Clock) -> SessionCacheBuilder {

@@ -33,11 +33,17 @@ impl<S: Hash> Contender for MutexMap<S> {
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(Mutex::new(HashMap::with_capacity_and_hasher(sessions, S::default())))
+        Self(Mutex::new(HashMap::with_capacity_and_hasher(
+            sessions,
+            S::default(),
+        )))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, value.into());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, value.into());
         id
     }
 
@@ -60,7 +66,10 @@ impl<S: Hash> Contender for Papaya<S> {
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(papaya::HashMap::with_capacity_and_hasher(sessions, S::default()))
+        Self(papaya::HashMap::with_capacity_and_hasher(
+            sessions,
+            S::default(),
+        ))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -70,7 +79,10 @@ impl<S: Hash> Contender for Papaya<S> {
 
     #[inline(always)]
     fn lookup(&self, key: &Id, buffer: &mut BytesMut) -> bool {
-        self.0.pin().get(key).is_some_and(|value| copy(value, buffer))
+        self.0
+            .pin()
+            .get(key)
+            .is_some_and(|value| copy(value, buffer))
     }
 
     fn len(&self) -> usize {
@@ -86,7 +98,10 @@ impl<S: Hash> Contender for DashMap<S> {
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(dashmap::DashMap::with_capacity_and_hasher(sessions, S::default()))
+        Self(dashmap::DashMap::with_capacity_and_hasher(
+            sessions,
+            S::default(),
+        ))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -112,7 +127,10 @@ impl<S: Hash> Contender for Scc<S> {
     type Key = Id;
 
     fn build(sessions: usize) -> Self {
-        Self(scc::HashMap::with_capacity_and_hasher(sessions, S::default()))
+        Self(scc::HashMap::with_capacity_and_hasher(
+            sessions,
+            S::default(),
+        ))
     }
 
     fn insert(&self, id: Id, value: &[u8]) -> Id {
@@ -122,7 +140,9 @@ impl<S: Hash> Contender for Scc<S> {
 
     #[inline(always)]
     fn lookup(&self, key: &Id, buffer: &mut BytesMut) -> bool {
-        self.0.read_sync(key, |_, value| copy(value, buffer)).is_some()
+        self.0
+            .read_sync(key, |_, value| copy(value, buffer))
+            .is_some()
     }
 
     fn len(&self) -> usize {

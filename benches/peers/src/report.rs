@@ -28,7 +28,9 @@ pub(crate) enum Target {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { markdown: String::new() }
+        Self {
+            markdown: String::new(),
+        }
     }
 
     /// A line of its own.
@@ -65,7 +67,10 @@ impl Report {
 
 impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(ToString::to_string).collect(), rows: Vec::new() }
+        Self {
+            head: head.iter().map(ToString::to_string).collect(),
+            rows: Vec::new(),
+        }
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -73,7 +78,9 @@ impl Table {
     }
 
     fn text(&self) -> String {
-        let widths: Vec<usize> = (0..self.head.len()).map(|column| self.width(column)).collect();
+        let widths: Vec<usize> = (0..self.head.len())
+            .map(|column| self.width(column))
+            .collect();
         let mut text = String::new();
         for row in std::iter::once(&self.head).chain(&self.rows) {
             let mut line = String::new();
@@ -109,7 +116,10 @@ impl Table {
 
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().map(|row| row[column].chars().count());
-        cells.chain([self.head[column].chars().count()]).max().unwrap_or(0)
+        cells
+            .chain([self.head[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -161,23 +171,35 @@ mod tests {
     #[test]
     fn a_table_is_aligned() {
         let mut table = Table::new(&["who", "ns", VERDICT]);
-        table.row(["sessile".to_owned(), "9.5".to_owned(), Target::AtMost(1.0).verdict(0.5, "×")]);
+        table.row([
+            "sessile".to_owned(),
+            "9.5".to_owned(),
+            Target::AtMost(1.0).verdict(0.5, "×"),
+        ]);
         table.row(["a".to_owned(), "10.5".to_owned(), blank()]);
         let text = "  who        ns  target: measured\n  sessile   9.5  ≤ 1.00 ×: 0.50 ✓\n  a        10.5\n";
         assert_eq!(table.text(), text);
         assert!(
-            table.markdown().starts_with("| who | ns | target: measured |\n| --- | ---: | --- |\n")
+            table
+                .markdown()
+                .starts_with("| who | ns | target: measured |\n| --- | ---: | --- |\n")
         );
     }
 
     #[test]
     fn a_missed_target_shows() {
         assert_eq!(Target::AtMost(1.0).verdict(1.25, "×"), "≤ 1.00 ×: 1.25 ✗");
-        assert_eq!(Target::AtLeast(10.0).verdict(9.0, "M/s"), "≥ 10.00 M/s: 9.00 ✗");
+        assert_eq!(
+            Target::AtLeast(10.0).verdict(9.0, "M/s"),
+            "≥ 10.00 M/s: 9.00 ✗"
+        );
     }
 
     #[test]
     fn counts_read_like_the_design() {
-        assert_eq!([count(999), count(10_000), count(4_000_000)], ["999", "10 k", "4 M"]);
+        assert_eq!(
+            [count(999), count(10_000), count(4_000_000)],
+            ["999", "10 k", "4 M"]
+        );
     }
 }

@@ -16,7 +16,10 @@ pub(crate) struct Sample {
 
 impl<'a> Entrant<'a> {
     pub(crate) fn new(name: impl Into<String>, run: impl FnMut() -> f64 + 'a) -> Self {
-        Self { name: name.into(), run: Box::new(run) }
+        Self {
+            name: name.into(),
+            run: Box::new(run),
+        }
     }
 }
 
@@ -32,7 +35,10 @@ pub(crate) fn run(mut entrants: Vec<Entrant<'_>>, rounds: usize) -> Vec<Sample> 
     }
     let sample = |(entrant, mut figures): (Entrant<'_>, Vec<f64>)| {
         figures.sort_by(f64::total_cmp);
-        Sample { name: entrant.name, figures }
+        Sample {
+            name: entrant.name,
+            figures,
+        }
     };
     entrants.into_iter().zip(figures).map(sample).collect()
 }
@@ -43,7 +49,10 @@ impl Sample {
     }
 
     pub(crate) fn median(&self) -> f64 {
-        self.figures.get(self.figures.len() / 2).copied().unwrap_or(f64::NAN)
+        self.figures
+            .get(self.figures.len() / 2)
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 }
 

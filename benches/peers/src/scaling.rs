@@ -20,7 +20,10 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let workload = Workload::new(sessions);
         let field = field(&workload, plan.lookups);
         let threads = threads();
-        let measured: Vec<_> = threads.iter().map(|&n| measure(&field, n, plan.rounds)).collect();
+        let measured: Vec<_> = threads
+            .iter()
+            .map(|&n| measure(&field, n, plan.rounds))
+            .collect();
         let what = "ns a lookup in each of so many threads, least of the rounds";
         report.heading(&format!("scaling: {} sessions, {what}", count(sessions)));
         report.table(&table(&threads, &measured));
@@ -50,7 +53,10 @@ fn field(workload: &Workload, lookups: usize) -> Vec<Loader<'_>> {
 fn loader<C: Contender + 'static>(workload: &Workload, lookups: usize) -> Loader<'_> {
     let loaded = Loaded::<C>::new(workload);
     let run = move |threads| loaded.chains(workload, threads, lookups / 2);
-    Loader { name: C::NAME, run: Box::new(run) }
+    Loader {
+        name: C::NAME,
+        run: Box::new(run),
+    }
 }
 
 fn measure(field: &[Loader<'_>], threads: usize, rounds: usize) -> Vec<Sample> {
@@ -64,20 +70,33 @@ fn measure(field: &[Loader<'_>], threads: usize, rounds: usize) -> Vec<Sample> {
 /// The doublings of one up to all cores.
 fn threads() -> Vec<usize> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    (0..).map(|power| 1 << power).take_while(|&threads| threads <= cores).collect()
+    (0..)
+        .map(|power| 1 << power)
+        .take_while(|&threads| threads <= cores)
+        .collect()
 }
 
 fn table(threads: &[usize], measured: &[Vec<Sample>]) -> Table {
     let counts: Vec<_> = threads.iter().map(usize::to_string).collect();
     let head = [""].into_iter().chain(counts.iter().map(String::as_str));
-    let mut table = Table::new(&head.chain(["all of them, M/s", VERDICT]).collect::<Vec<_>>());
+    let mut table = Table::new(
+        &head
+            .chain(["all of them, M/s", VERDICT])
+            .collect::<Vec<_>>(),
+    );
     let (Some(most), Some(last)) = (threads.last(), measured.last()) else {
         return table;
     };
     let is_peer = |sample: &&Sample| !sample.name.starts_with(Sessile::NAME);
-    let fastest = last.iter().filter(is_peer).map(Sample::least).fold(f64::INFINITY, f64::min);
+    let fastest = last
+        .iter()
+        .filter(is_peer)
+        .map(Sample::least)
+        .fold(f64::INFINITY, f64::min);
     for (at, sample) in last.iter().enumerate() {
-        let least = measured.iter().map(|samples| figure(samples[at].least(), 1));
+        let least = measured
+            .iter()
+            .map(|samples| figure(samples[at].least(), 1));
         let rate = figure(*most as f64 * 1e3 / sample.least(), 1);
         let verdict = match sample.name == Sessile::NAME {
             true => Target::AtMost(1.0).verdict(sample.least() / fastest, "× the fastest"),

@@ -41,7 +41,13 @@ fn full(plan: &Plan, report: &mut Report) {
     let mut table = Table::new(&HEAD);
     let mut quiet = Tail::default();
     let alone = || compress_for(QUIET);
-    beside(&cache, &bystanders, &AtomicBool::new(true), &mut quiet, alone);
+    beside(
+        &cache,
+        &bystanders,
+        &AtomicBool::new(true),
+        &mut quiet,
+        alone,
+    );
     let is_busy = AtomicBool::new(false);
     let [mut admitted, mut rejected, mut touched] = [const { Tail::NONE }; 3];
     beside(&cache, &bystanders, &is_busy, &mut touched, || {
@@ -84,7 +90,10 @@ fn rotated(plan: &Plan, report: &mut Report) {
     let oldest = oldest_remembered(&cache, &tokens);
     let mut table = Table::new(&HEAD);
     for (name, tokens) in [
-        ("the four oldest that are remembered", &tokens[oldest..oldest + 4]),
+        (
+            "the four oldest that are remembered",
+            &tokens[oldest..oldest + 4],
+        ),
         ("the four oldest of all", &tokens[..4]),
     ] {
         let mut tail = Tail::default();
@@ -128,7 +137,11 @@ fn oldest_remembered(cache: &SessionCache, tokens: &[Token]) -> usize {
     if is_remembered(&tokens[0]) {
         return 0;
     }
-    (0..last).rev().take_while(|&at| is_remembered(&tokens[at])).last().unwrap_or(last)
+    (0..last)
+        .rev()
+        .take_while(|&at| is_remembered(&tokens[at]))
+        .last()
+        .unwrap_or(last)
 }
 
 fn header(tokens: &[Token]) -> String {
@@ -179,14 +192,22 @@ impl Users {
             }
             cache.end(&issued.id);
         }
-        let users = found.into_iter().map(|(_, name)| ShardUser::fill(name, cache, random));
-        Self { shards: users.collect() }
+        let users = found
+            .into_iter()
+            .map(|(_, name)| ShardUser::fill(name, cache, random));
+        Self {
+            shards: users.collect(),
+        }
     }
 
     /// Some sessions of each shard that are not signed out any more.
     fn bystanders(&mut self) -> Vec<SessionId> {
         let last = |user: &mut ShardUser| user.sessions.split_off(user.sessions.len() * 99 / 100);
-        self.shards.iter_mut().flat_map(last).map(|(id, _)| id).collect()
+        self.shards
+            .iter_mut()
+            .flat_map(last)
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Ends a session in each shard.
@@ -220,20 +241,34 @@ impl ShardUser {
                 sessions.push((create(cache, &name, len).id, len));
             }
         }
-        Self { name, sessions, ended: Vec::new() }
+        Self {
+            name,
+            sessions,
+            ended: Vec::new(),
+        }
     }
 }
 
 fn create(cache: &SessionCache, user: &str, len: usize) -> IssuedSession {
     let new = CreateOptions::new().user(user);
-    cache.create_with(&vec![0x5a; len], new).expect("a user makes room")
+    cache
+        .create_with(&vec![0x5a; len], new)
+        .expect("a user makes room")
 }
 
 /// The third and fourth byte of a token, from its base64url.
 fn shard_of(token: &Token) -> u16 {
-    let digit =
-        |byte: u8| DIGITS.iter().position(|&digit| digit == byte).expect("base64url") as u64;
-    let bits = token.as_str().bytes().take(6).fold(0, |bits, byte| bits << 6 | digit(byte));
+    let digit = |byte: u8| {
+        DIGITS
+            .iter()
+            .position(|&digit| digit == byte)
+            .expect("base64url") as u64
+    };
+    let bits = token
+        .as_str()
+        .bytes()
+        .take(6)
+        .fold(0, |bits, byte| bits << 6 | digit(byte));
     (bits >> 4 & 0xffff) as u16
 }
 
@@ -284,7 +319,14 @@ impl Tail {
 
     fn row(&self, name: &str, goal: Option<f64>, table: &mut Table) {
         let Some(times) = &self.0 else {
-            table.row([name.to_owned(), "0".to_owned(), blank(), blank(), blank(), blank()]);
+            table.row([
+                name.to_owned(),
+                "0".to_owned(),
+                blank(),
+                blank(),
+                blank(),
+                blank(),
+            ]);
             return;
         };
         let micros = |nanos: u64| nanos as f64 / 1e3;

@@ -28,13 +28,16 @@ mod replay;
 /// One table for each trace and capacity. Only the bounded peers can be full.
 pub(crate) fn run(_: &Plan, report: &mut Report) {
     for replay in &REPLAYS {
-        let Replay { trace, sessions, .. } = *replay;
+        let Replay {
+            trace, sessions, ..
+        } = *replay;
         let mut table = Table::new(&["", "found, %", "sessions alive at most", VERDICT]);
         ours(replay, &mut table);
         peer::<QuickCache>(replay, &mut table, |_| ());
         peer::<Moka>(replay, &mut table, Moka::settle);
-        report
-            .heading(&format!("traces: {trace}, {sessions} sessions, requests that found theirs"));
+        report.heading(&format!(
+            "traces: {trace}, {sessions} sessions, requests that found theirs"
+        ));
         report.table(&table);
     }
 }
@@ -62,7 +65,9 @@ fn peer<C: Contender>(replay: &Replay, table: &mut Table, settle: fn(&C)) {
     let fresh_id = |_| workload::id(fresh.next().expect("numbers go on"));
     peer_with(C::NAME, replay, table, settle, fresh_id);
     let name = format!("{}, if ids came back", C::NAME);
-    peer_with(&name, replay, table, settle, |user| workload::id(user as usize));
+    peer_with(&name, replay, table, settle, |user| {
+        workload::id(user as usize)
+    });
 }
 
 fn peer_with<C: Contender>(

@@ -90,11 +90,14 @@ impl Churn {
             let start = Instant::now();
             self.refused += usize::from(self.create().is_none());
             let nanos = start.elapsed().as_nanos();
-            self.times.saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
+            self.times
+                .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
             let after = self.cache.stats();
-            self.evicted.saturating_record(displaced(&after) - displaced(&before));
+            self.evicted
+                .saturating_record(displaced(&after) - displaced(&before));
             let used = after.memory.used as u128 * SHARES / after.memory.capacity as u128;
-            self.used.saturating_record(u64::try_from(used).unwrap_or(u64::MAX));
+            self.used
+                .saturating_record(u64::try_from(used).unwrap_or(u64::MAX));
             before = after;
         }
         self.compactions = before.compactions - compactions;
@@ -115,7 +118,12 @@ impl Churn {
             percent(0.01),
             percent(0.5),
             figure(self.evicted.mean(), 2),
-            format!("{} / {} / {}", evicted(0.5), evicted(0.999), self.evicted.max()),
+            format!(
+                "{} / {} / {}",
+                evicted(0.5),
+                evicted(0.999),
+                self.evicted.max()
+            ),
             figure(self.compactions as f64 / creates, 2),
             format!("{} / {} / {}", micros(0.5), micros(0.999), micros(1.0)),
             self.refused.to_string(),

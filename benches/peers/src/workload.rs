@@ -33,7 +33,9 @@ impl Workload {
         let order = match shuffles {
             // Position after position: the list of ids is read in a straight line and costs no miss.
             1 => (0..to_u32(sessions)).collect(),
-            _ => (0..shuffles).flat_map(|_| shuffled(sessions, &mut random)).collect(),
+            _ => (0..shuffles)
+                .flat_map(|_| shuffled(sessions, &mut random))
+                .collect(),
         };
         Self { numbers, order }
     }
@@ -53,7 +55,10 @@ impl Workload {
 
     /// Puts what was listed by number in the order of positions.
     pub(crate) fn by_position<T: Copy>(&self, by_number: &[T]) -> Vec<T> {
-        self.numbers.iter().map(|&number| by_number[number as usize]).collect()
+        self.numbers
+            .iter()
+            .map(|&number| by_number[number as usize])
+            .collect()
     }
 }
 
@@ -86,7 +91,11 @@ pub(crate) fn write_value(number: usize, value: &mut [u8]) {
 #[inline(always)]
 pub(crate) fn fold(value: &[u8]) -> usize {
     let words = value.as_chunks::<WORD>().0;
-    black_box(words.iter().fold(0, |folded, &word| folded ^ u64::from_le_bytes(word))) as usize
+    black_box(
+        words
+            .iter()
+            .fold(0, |folded, &word| folded ^ u64::from_le_bytes(word)),
+    ) as usize
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough for an order.
@@ -176,8 +185,15 @@ mod tests {
     fn lengths_stay_in_their_bounds() {
         let mut random = Random::new(1);
         let lengths: Vec<usize> = (0..10_000).map(|_| random.length(64, 8_192)).collect();
-        assert!(lengths.iter().all(|len| (64..=8_192).contains(len) && len % 8 == 0));
+        assert!(
+            lengths
+                .iter()
+                .all(|len| (64..=8_192).contains(len) && len % 8 == 0)
+        );
         let small = lengths.iter().filter(|&&len| len < 724).count();
-        assert!((4_500..5_500).contains(&small), "half lie below the geometric mean, {small} do");
+        assert!(
+            (4_500..5_500).contains(&small),
+            "half lie below the geometric mean, {small} do"
+        );
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Time is a manual clock, so that half an hour passes at once. No token is printed: whoever has one
 //! has the session.
-#![allow(clippy::print_stdout, reason = "to print is all that this program does")]
+#![allow(
+    clippy::print_stdout,
+    reason = "to print is all that this program does"
+)]
 
 use std::{error::Error, time::Duration};
 
@@ -17,7 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .keys(KeyRing::generate()?)
         .clock(clock.clone())
         .build()?;
-    println!("16 MiB are taken: some {} sessions of 256 bytes fit.", cache.capacity_for(256));
+    println!(
+        "16 MiB are taken: some {} sessions of 256 bytes fit.",
+        cache.capacity_for(256)
+    );
 
     let record = come_and_come_back(&cache)?;
     let signed_in = sign_in(&cache, &record)?;
@@ -25,9 +31,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Ada comes by every 20 minutes and stays; the robot never does, and its memory comes back.
     for _ in 0..2 {
         clock.advance(Duration::from_secs(20 * 60));
-        println!("20 minutes later: ada opens: {}.", opens(&cache, &signed_in.token));
+        println!(
+            "20 minutes later: ada opens: {}.",
+            opens(&cache, &signed_in.token)
+        );
     }
-    println!("Expired and freed: {}. {} left.", cache.maintain(100).expired, cache.len());
+    println!(
+        "Expired and freed: {}. {} left.",
+        cache.maintain(100).expired,
+        cache.len()
+    );
     println!("The robot opens: {}.", opens(&cache, &robot.token));
     sign_out(&cache, &signed_in);
 
@@ -36,15 +49,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{} hits, {} misses, {} refused as rotated.",
         stats.hits, stats.misses, stats.rejected.reused
     );
-    println!("{} of {} bytes in use.", stats.memory.used, stats.memory.budget);
+    println!(
+        "{} of {} bytes in use.",
+        stats.memory.used, stats.memory.budget
+    );
     Ok(())
 }
 
 /// A visitor stores something and gets a cookie; the next request brings it back among others.
 fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
     let made = cache.create(b"cart: a limpet")?;
-    let set_cookie = SetCookie::builder(cache.cookie_name()).build()?.header_for(&made.token);
-    println!("Created. The response's Set-Cookie has {} bytes.", set_cookie.len());
+    let set_cookie = SetCookie::builder(cache.cookie_name())
+        .build()?
+        .header_for(&made.token);
+    println!(
+        "Created. The response's Set-Cookie has {} bytes.",
+        set_cookie.len()
+    );
 
     let mut data = BytesMut::new();
     let record = open(cache, &made.token, &mut data).ok_or("a fresh session opens")?;
@@ -69,7 +90,11 @@ fn sign_in(cache: &SessionCache, record: &Record) -> Result<IssuedSession, sessi
 
 /// Ending is for good: nothing brings the session back.
 fn sign_out(cache: &SessionCache, ada: &IssuedSession) {
-    println!("Ended: {}. Ada opens: {}.", cache.end(&ada.id), opens(cache, &ada.token));
+    println!(
+        "Ended: {}. Ada opens: {}.",
+        cache.end(&ada.id),
+        opens(cache, &ada.token)
+    );
     if let Err(error) = cache.save(&ada.id, ada.version, b"late") {
         println!("A save that comes late: {error}.");
     }
@@ -77,7 +102,11 @@ fn sign_out(cache: &SessionCache, ada: &IssuedSession) {
 
 /// What a server does with the `Cookie` field of a request.
 fn open(cache: &SessionCache, token: &Token, data: &mut BytesMut) -> Option<Record> {
-    let field = format!("theme=dark; {}={}; seen=yes", cache.cookie_name(), token.as_str());
+    let field = format!(
+        "theme=dark; {}={}; seen=yes",
+        cache.cookie_name(),
+        token.as_str()
+    );
     cache.open([field.as_bytes()], data)
 }
 

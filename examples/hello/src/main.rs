@@ -23,11 +23,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(_) => KeyRing::from_env("SESSILE_KEYS")?,
         None => KeyRing::generate()?,
     };
-    let cache = SessionCache::builder().memory(64 << 20).keys(keys).build()?;
+    let cache = SessionCache::builder()
+        .memory(64 << 20)
+        .keys(keys)
+        .build()?;
 
     // Leave `insecure_http` out where the application is served over HTTPS.
     let manager = SessionManager::builder(cache).insecure_http().build()?;
-    let app = Router::new().route("/", get(hello)).layer(SessionLayer::new(manager));
+    let app = Router::new()
+        .route("/", get(hello))
+        .layer(SessionLayer::new(manager));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("Listening on http://{}", listener.local_addr()?);

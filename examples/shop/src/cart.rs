@@ -44,7 +44,9 @@ impl Cart {
 
     /// The lines, in the order of the shelves.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static Product, u32)> {
-        let quantities = catalogue::all().iter().map(|product| (product, self.quantity(product)));
+        let quantities = catalogue::all()
+            .iter()
+            .map(|product| (product, self.quantity(product)));
         quantities.filter(|(_, quantity)| *quantity > 0)
     }
 
@@ -55,7 +57,9 @@ impl Cart {
 
     /// What they cost, in pounds.
     pub(crate) fn total(&self) -> u32 {
-        self.lines().map(|(product, quantity)| product.price * quantity).sum()
+        self.lines()
+            .map(|(product, quantity)| product.price * quantity)
+            .sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -81,7 +85,10 @@ mod tests {
 
         cart.take(product("sponge"));
         cart.take(product("coral"));
-        assert_eq!(cart.lines().map(|(p, n)| (p.id, n)).collect::<Vec<_>>(), [("sponge", 1)]);
+        assert_eq!(
+            cart.lines().map(|(p, n)| (p.id, n)).collect::<Vec<_>>(),
+            [("sponge", 1)]
+        );
 
         cart.remove(product("sponge"));
         cart.take(product("sponge"));

@@ -46,18 +46,78 @@ macro_rules! product {
 }
 
 static PRODUCTS: [Product; 12] = [
-    product!("coral", 32, "Coral bookend", "Branches out, never moves on."),
-    product!("anemone", 64, "Anemone lamp", "Opens slowly as it warms up."),
-    product!("limpet", 14, "Limpet paperweight", "No draught has shifted one yet."),
-    product!("tubeworm", 38, "Tube-worm vase", "Three stems, three tubes, one base."),
-    product!("barnacle", 18, "Barnacle coat rail", "Glued by the foot, like the real ones."),
-    product!("seasquirt", 29, "Sea-squirt jug", "One way in, one way out."),
-    product!("kelp", 24, "Kelp doorstop", "All holdfast. The fronds are for show."),
-    product!("oyster", 16, "Oyster soap dish", "Drains well; pearl not included."),
-    product!("seafan", 41, "Sea-fan trellis", "Faces the current, or the window."),
-    product!("sponge", 9, "Bath sponge", "Half a billion years of practice."),
-    product!("mussel", 12, "Mussel magnets", "A set of three, with a firm grip."),
-    product!("sealily", 47, "Sea-lily candlestick", "An animal that chose to be a plant."),
+    product!(
+        "coral",
+        32,
+        "Coral bookend",
+        "Branches out, never moves on."
+    ),
+    product!(
+        "anemone",
+        64,
+        "Anemone lamp",
+        "Opens slowly as it warms up."
+    ),
+    product!(
+        "limpet",
+        14,
+        "Limpet paperweight",
+        "No draught has shifted one yet."
+    ),
+    product!(
+        "tubeworm",
+        38,
+        "Tube-worm vase",
+        "Three stems, three tubes, one base."
+    ),
+    product!(
+        "barnacle",
+        18,
+        "Barnacle coat rail",
+        "Glued by the foot, like the real ones."
+    ),
+    product!(
+        "seasquirt",
+        29,
+        "Sea-squirt jug",
+        "One way in, one way out."
+    ),
+    product!(
+        "kelp",
+        24,
+        "Kelp doorstop",
+        "All holdfast. The fronds are for show."
+    ),
+    product!(
+        "oyster",
+        16,
+        "Oyster soap dish",
+        "Drains well; pearl not included."
+    ),
+    product!(
+        "seafan",
+        41,
+        "Sea-fan trellis",
+        "Faces the current, or the window."
+    ),
+    product!(
+        "sponge",
+        9,
+        "Bath sponge",
+        "Half a billion years of practice."
+    ),
+    product!(
+        "mussel",
+        12,
+        "Mussel magnets",
+        "A set of three, with a firm grip."
+    ),
+    product!(
+        "sealily",
+        47,
+        "Sea-lily candlestick",
+        "An animal that chose to be a plant."
+    ),
 ];
 
 #[cfg(test)]
@@ -82,7 +142,11 @@ mod tests {
             let picture = product.picture().0;
             assert!(picture.starts_with("<svg "), "{}", product.id);
             for unwanted in ["<script", "style=", "href", "url(", "http"] {
-                assert!(!picture.contains(unwanted), "{} holds {unwanted}", product.id);
+                assert!(
+                    !picture.contains(unwanted),
+                    "{} holds {unwanted}",
+                    product.id
+                );
             }
         }
     }

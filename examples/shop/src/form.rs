@@ -39,7 +39,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shop>> for Posted<T> {
         let has_token = csrf.is_some_and(|token| visit.session.check_csrf(&token).is_ok());
         let is_nobody = visit.visitor.name.is_none() && (is_vouched_for || !visit.has_session());
         match has_token || is_nobody {
-            true => Ok(Self { visit, form, has_token }),
+            true => Ok(Self {
+                visit,
+                form,
+                has_token,
+            }),
             false => Err(shop.out_of_date(&visit)),
         }
     }

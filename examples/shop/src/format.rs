@@ -77,7 +77,10 @@ mod tests {
         assert_eq!(span(Duration::from_secs(7500)), "2 h 05 min");
         assert_eq!(span(Duration::from_secs(7200)), "2 h");
         assert_eq!(span(Duration::from_secs(30 * 86_400)), "30 d");
-        assert_eq!(span(Duration::from_secs(86_400 + 3 * 3600 + 59)), "1 d 03 h");
+        assert_eq!(
+            span(Duration::from_secs(86_400 + 3 * 3600 + 59)),
+            "1 d 03 h"
+        );
         assert_eq!(ago(Duration::from_millis(1_900)), "just now");
         assert_eq!(ago(Duration::from_secs(187)), "3 min 07 s ago");
     }

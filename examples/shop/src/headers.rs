@@ -20,7 +20,9 @@ pub(crate) async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     for (name, value) in FIXED {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -28,10 +30,14 @@ pub(crate) async fn guard(mut response: Response) -> Response {
 /// Refuses what another site makes a browser post. Browsers say where a request comes from, older ones
 /// by `Origin` alone; whoever says nothing is no browser, and has no visitor's cookie.
 pub(crate) async fn own_site_only(request: Request, next: Next) -> Response {
-    let is_silent =
-        [&SITE, &header::ORIGIN].iter().all(|name| !request.headers().contains_key(*name));
+    let is_silent = [&SITE, &header::ORIGIN]
+        .iter()
+        .all(|name| !request.headers().contains_key(*name));
     if request.method() == Method::POST && !is_silent && !is_vouched_for(request.headers()) {
-        return (StatusCode::FORBIDDEN, "This did not come from one of the shop's own pages.\n")
+        return (
+            StatusCode::FORBIDDEN,
+            "This did not come from one of the shop's own pages.\n",
+        )
             .into_response();
     }
     next.run(request).await
@@ -55,8 +61,14 @@ const FIXED: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
 ];
 
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
@@ -69,7 +81,10 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 fn hash(text: &str) -> String {
-    format!("sha256-{}", base64_simd::STANDARD.encode_to_string(Sha256::digest(text)))
+    format!(
+        "sha256-{}",
+        base64_simd::STANDARD.encode_to_string(Sha256::digest(text))
+    )
 }
 
 #[cfg(test)]
@@ -78,7 +93,10 @@ mod tests {
 
     #[test]
     fn a_hash_is_as_the_standard_writes_it() {
-        assert_eq!(hash("abc"), "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+        assert_eq!(
+            hash("abc"),
+            "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
+        );
         assert!(!POLICY.to_str().expect("it is ASCII").contains("unsafe"));
     }
 }

@@ -27,7 +27,12 @@ pub(crate) enum Request {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 3000, memory: 64 << 20, idle: Duration::from_secs(30 * 60), robots: 1_000_000 }
+        Self {
+            port: 3000,
+            memory: 64 << 20,
+            idle: Duration::from_secs(30 * 60),
+            robots: 1_000_000,
+        }
     }
 }
 
@@ -106,16 +111,22 @@ fn span(text: &str) -> Option<Duration> {
 }
 
 fn crowd(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|crowd| (1..=MOST_ROBOTS).contains(crowd))
+    text.parse()
+        .ok()
+        .filter(|crowd| (1..=MOST_ROBOTS).contains(crowd))
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     Some((text[..end].parse().ok()?, text[end..].trim()))
 }
 
-const PORT: Known =
-    Known { option: "--port", must: "a number from 0 to 65535, where 0 takes any free one" };
+const PORT: Known = Known {
+    option: "--port",
+    must: "a number from 0 to 65535, where 0 takes any free one",
+};
 const MEMORY: Known = Known {
     option: "--memory",
     must: "a whole number of bytes, or one with a unit, such as 64MiB, 256M or 1G",
@@ -125,7 +136,10 @@ const IDLE: Known = Known {
     must: "a whole number with a unit, such as 90s, 30m or 2h, from 2s to 12h",
 };
 
-const ROBOTS: Known = Known { option: "--robots", must: "a number from 1 to 1000000000" };
+const ROBOTS: Known = Known {
+    option: "--robots",
+    must: "a number from 1 to 1000000000",
+};
 
 const MOST_ROBOTS: u64 = 1_000_000_000;
 
@@ -172,11 +186,24 @@ mod tests {
 
     #[test]
     fn values_come_with_a_space_or_an_equals_sign() {
-        let wanted =
-            Options { port: 0, memory: 256 << 20, idle: Duration::from_secs(90), robots: 7 };
-        assert_eq!(served("--port 0 --memory 256M --idle 90s --robots 7"), wanted);
-        assert_eq!(served("--port=0 --memory=262144KiB --idle=90s --robots=7"), wanted);
-        assert_eq!(served("--port 1 --port 0 --memory 268435456 --idle 90s --robots 7"), wanted);
+        let wanted = Options {
+            port: 0,
+            memory: 256 << 20,
+            idle: Duration::from_secs(90),
+            robots: 7,
+        };
+        assert_eq!(
+            served("--port 0 --memory 256M --idle 90s --robots 7"),
+            wanted
+        );
+        assert_eq!(
+            served("--port=0 --memory=262144KiB --idle=90s --robots=7"),
+            wanted
+        );
+        assert_eq!(
+            served("--port 1 --port 0 --memory 268435456 --idle 90s --robots 7"),
+            wanted
+        );
     }
 
     #[test]
@@ -192,7 +219,11 @@ mod tests {
             ("--port -1", "--port", "-1"),
             ("--memory 64MB", "--memory", "64MB"),
             ("--memory lots", "--memory", "lots"),
-            ("--memory 99999999999999999G", "--memory", "99999999999999999G"),
+            (
+                "--memory 99999999999999999G",
+                "--memory",
+                "99999999999999999G",
+            ),
             ("--idle 30", "--idle", "30"),
             ("--idle 1.5h", "--idle", "1.5h"),
             ("--idle= ", "--idle", ""),
@@ -202,7 +233,10 @@ mod tests {
             ("--robots a-million", "--robots", "a-million"),
         ] {
             let text = parsed(line).expect_err(line).to_string();
-            assert!(text.starts_with(&format!("{option} was {was:?}: it must be a ")), "{text}");
+            assert!(
+                text.starts_with(&format!("{option} was {was:?}: it must be a ")),
+                "{text}"
+            );
         }
     }
 
@@ -215,6 +249,9 @@ mod tests {
         let text = parsed("-p").expect_err("no such option").to_string();
         assert!(text.starts_with("\"-p\" is not an option"), "{text}");
         let text = parsed("--memory").expect_err("no value").to_string();
-        assert!(text.starts_with("--memory has no value: it must be a whole"), "{text}");
+        assert!(
+            text.starts_with("--memory has no value: it must be a whole"),
+            "{text}"
+        );
     }
 }

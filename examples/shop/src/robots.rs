@@ -38,8 +38,15 @@ pub(crate) struct Progress {
 impl Robots {
     /// None is released yet; a wave will have so many, with those timeouts.
     pub(crate) fn new(wave: u64, timeouts: Timeouts) -> Self {
-        let progress = Progress { wave, ..Progress::default() };
-        Self { progress: Mutex::new(progress), timeouts, closing: AtomicBool::new(false) }
+        let progress = Progress {
+            wave,
+            ..Progress::default()
+        };
+        Self {
+            progress: Mutex::new(progress),
+            timeouts,
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// Releases a wave and returns at once; whether it did, for there is only one at a time.
@@ -50,7 +57,11 @@ impl Robots {
         if progress.running || self.closing.load(Relaxed) {
             return false;
         }
-        let fresh = Progress { running: true, wave: progress.wave, ..Progress::default() };
+        let fresh = Progress {
+            running: true,
+            wave: progress.wave,
+            ..Progress::default()
+        };
         *progress = fresh;
         let (robots, cache) = (Arc::clone(self), cache.clone());
         drop(tokio::task::spawn_blocking(move || {
@@ -124,7 +135,9 @@ mod tests {
         let cache = cache.build().expect("that is enough");
         let robots = Arc::new(Robots::new(3, Timeouts::new()));
         let (begin, begun) = mpsc::channel();
-        let runtime = Builder::new_current_thread().max_blocking_threads(1).build();
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build();
         let runtime = runtime.expect("there are threads");
         // The one thread for waves has something else to do until we say so.
         let busy = runtime.spawn_blocking(move || begun.recv());
@@ -133,7 +146,10 @@ mod tests {
         assert!(!robots.release(&cache), "the first has not even begun");
 
         begin.send(()).expect("it listens");
-        runtime.block_on(busy).expect("it ends").expect("it is told");
+        runtime
+            .block_on(busy)
+            .expect("it ends")
+            .expect("it is told");
         while robots.progress().running {
             thread::yield_now();
         }

@@ -76,7 +76,11 @@ async fn cart(State(shop): Place, visit: Visit) -> Answer {
 }
 
 async fn nowhere(State(shop): Place, visit: Visit) -> Answer {
-    Ok((StatusCode::NOT_FOUND, pages::not_found(&shop.frame(&visit)?)).into_response())
+    Ok((
+        StatusCode::NOT_FOUND,
+        pages::not_found(&shop.frame(&visit)?),
+    )
+        .into_response())
 }
 
 async fn door(State(shop): Place, visit: Visit, Query(wish): Query<Wish>) -> Answer {
@@ -85,7 +89,11 @@ async fn door(State(shop): Place, visit: Visit, Query(wish): Query<Wish>) -> Ans
 }
 
 async fn sign_in(State(shop): Place, headers: HeaderMap, posted: Posted<Name>) -> Answer {
-    let Posted { visit, form, has_token } = posted;
+    let Posted {
+        visit,
+        form,
+        has_token,
+    } = posted;
     if !has_token {
         // Nobody can have the page without a session, so nobody signs somebody else in unseen.
         return Ok(shop.out_of_date(&visit));
@@ -95,9 +103,15 @@ async fn sign_in(State(shop): Place, headers: HeaderMap, posted: Posted<Name>) -
         let page = pages::sign_in(&shop.frame(&visit)?, &NameWas::Refused { name, must });
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    let browser = headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
+    let browser = headers
+        .get(header::USER_AGENT)
+        .and_then(|text| text.to_str().ok());
     let who = SignIn::of(name).label(&device::name(browser.unwrap_or_default()));
-    let who = if form.remember.is_some() { who.remember(REMEMBERED) } else { who };
+    let who = if form.remember.is_some() {
+        who.remember(REMEMBERED)
+    } else {
+        who
+    };
     Ok(Redirect::to(&visit.sign_in(who, name)?).into_response())
 }
 
@@ -113,7 +127,11 @@ async fn devices(State(shop): Place, SignedIn { session, .. }: SignedIn, visit: 
 async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
     let Posted { visit, form, .. } = posted;
     let Ok(handle) = form.handle.parse::<Handle>() else {
-        return Ok((StatusCode::NOT_FOUND, pages::not_found(&shop.frame(&visit)?)).into_response());
+        return Ok((
+            StatusCode::NOT_FOUND,
+            pages::not_found(&shop.frame(&visit)?),
+        )
+            .into_response());
     };
     let is_ended = visit.session.end_by_handle(&handle).await;
     // Nobody is left to be told if it was this one.
@@ -146,7 +164,9 @@ async fn end_all(Posted { visit, .. }: Posted<Sent>) -> Redirect {
 
 async fn add(place: Place, mut posted: Posted<Choice>) -> Answer {
     if let Some(product) = catalogue::find(&posted.form.product) {
-        posted.visit.tell(&format!("{} is in your cart.", product.name))?;
+        posted
+            .visit
+            .tell(&format!("{} is in your cart.", product.name))?;
     }
     let back = format!("/#{}", posted.form.product);
     change(&place, &mut posted, &back, Cart::add).await
@@ -196,13 +216,18 @@ async fn release(State(shop): Place, _: Posted<Sent>) -> Redirect {
 
 /// What a Prometheus scrapes.
 async fn metrics(State(shop): Place) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let headers = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     (headers, shop.cache.stats().prometheus().to_string()).into_response()
 }
 
 async fn icon() -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "max-age=86400")];
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, "max-age=86400"),
+    ];
     (headers, pages::ICON).into_response()
 }
 
@@ -226,7 +251,8 @@ impl Shop {
     }
 
     fn report(&self, visitor: &Visitor) -> Report {
-        self.instruments.read(&self.cache, self.robots.progress(), visitor.name.as_deref())
+        self.instruments
+            .read(&self.cache, self.robots.progress(), visitor.name.as_deref())
     }
 }
 

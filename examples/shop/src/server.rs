@@ -39,13 +39,21 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
     let cache = build(options, keys)?;
     let listener = listen(options.port)?;
     let address = listener.local_addr().map_err(opening("the address"))?;
-    let maintenance = cache.start_maintenance().map_err(opening("the maintenance thread"))?;
+    let maintenance = cache
+        .start_maintenance()
+        .map_err(opening("the maintenance thread"))?;
     let runtime = Runtime::new().map_err(opening("the runtime"))?;
 
-    let timeouts = Timeouts::new().idle_timeout(options.idle).lifetime(LIFETIME);
+    let timeouts = Timeouts::new()
+        .idle_timeout(options.idle)
+        .lifetime(LIFETIME);
     let robots = Arc::new(Robots::new(options.robots, timeouts));
     let instruments = Instruments::new(options.memory);
-    let shop = Arc::new(Shop { cache: cache.clone(), instruments, robots: Arc::clone(&robots) });
+    let shop = Arc::new(Shop {
+        cache: cache.clone(),
+        instruments,
+        robots: Arc::clone(&robots),
+    });
     let served = runtime.block_on(async {
         // Listened for before the greeting, so that whoever has read it can stop the shop.
         let signals = Signals::new()?;
@@ -119,7 +127,9 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
     say(format_args!(
         "Holdfast is open at http://{address}/ and its engine at http://{address}/stats"
     ));
-    say(format_args!("  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"));
+    say(format_args!(
+        "  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"
+    ));
     let remembered = format::span(REMEMBERED);
     say(format_args!(
         "  sessions  end {idle} after their last request, remembered ones {remembered} after the \
@@ -177,7 +187,10 @@ impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn stop(&mut self) {

@@ -38,14 +38,22 @@ impl Instruments {
     pub(crate) fn new(budget: usize) -> Self {
         let chart = Mutex::new(Chart::new(budget as u64));
         let journal = Mutex::new(Journal::default());
-        Self { started: Instant::now(), chart, journal, probe: Probe::default() }
+        Self {
+            started: Instant::now(),
+            chart,
+            journal,
+            probe: Probe::default(),
+        }
     }
 
     /// Takes a sample of the memory for the chart, and the events that came since the last one.
     pub(crate) fn sample(&self, cache: &SessionCache) {
         self.journal().listen(cache);
         let used = cache.stats().memory.used as u64;
-        self.chart().push(Sample { used, resident: resident() });
+        self.chart().push(Sample {
+            used,
+            resident: resident(),
+        });
     }
 
     /// Reads every instrument. `you` is the name of whoever asks and is signed in.
@@ -79,7 +87,9 @@ impl Instruments {
 /// The process's resident memory in bytes, where the system tells (Linux).
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }

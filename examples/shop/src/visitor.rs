@@ -65,7 +65,9 @@ impl Visit {
     /// What the forms of a page carry, for a visitor with a session. One without gets none: looking around
     /// stores nothing.
     pub(crate) fn form_token(&self) -> Result<Option<String>, SessionError> {
-        self.has_session().then(|| self.session.csrf_token()).transpose()
+        self.has_session()
+            .then(|| self.session.csrf_token())
+            .transpose()
     }
 
     /// The page that signs in starts a session, so that its form can carry a token, and notes where the
@@ -91,8 +93,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let session =
-            Session::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let session = Session::from_request_parts(parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
         let visitor = Visitor::of(&session).map_err(IntoResponse::into_response)?;
         Ok(Self { visitor, session })
     }
@@ -106,7 +109,11 @@ impl Visitor {
         let took = start.elapsed();
         let exists = name.is_some() || !session.keys().is_empty();
         let cart = session.get(CART)?.unwrap_or_default();
-        Ok(Self { name, cart, read: exists.then_some(took) })
+        Ok(Self {
+            name,
+            cart,
+            read: exists.then_some(took),
+        })
     }
 }
 

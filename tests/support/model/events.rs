@@ -32,7 +32,9 @@ impl Pair {
         for event in iter::from_fn(|| cache.next_event()) {
             assert_eq!(event.at(), TICK * self.now);
             assert_eq!(event.user(), event.handle.and_then(|handle| handle.user()));
-            let is_late = own.last().is_some_and(|&(what, _)| is_over(what, event.kind));
+            let is_late = own
+                .last()
+                .is_some_and(|&(what, _)| is_over(what, event.kind));
             assert!(!is_late, "{own:?}, {event:?}");
             *self.tally.entry(event.kind).or_default() += 1;
             match event.kind {
@@ -51,14 +53,24 @@ impl Pair {
 
     fn expired(&mut self, handle: Option<Handle>, along: Along) {
         assert!(along >= Along::Expiry, "nothing expires in a read");
-        assert!(!self.take(handle).is_promised(self.now), "a session is there until its deadline");
+        assert!(
+            !self.take(handle).is_promised(self.now),
+            "a session is there until its deadline"
+        );
     }
 
     fn evicted(&mut self, handle: Option<Handle>, along: Along) {
         assert!(self.is_short, "nothing is evicted while there is room");
         let session = self.take(handle);
-        assert!(!session.is_dead(self.now) && !session.is_over, "it could have been had");
-        let least = if session.user.is_some() { Along::Anyone } else { Along::Anonymous };
+        assert!(
+            !session.is_dead(self.now) && !session.is_over,
+            "it could have been had"
+        );
+        let least = if session.user.is_some() {
+            Along::Anyone
+        } else {
+            Along::Anonymous
+        };
         assert!(along >= least, "only what may go does");
     }
 
@@ -94,10 +106,17 @@ impl Pair {
             EndReason::SessionLimit,
             EndReason::Reused,
         ];
-        let ended: u64 = ways.into_iter().map(|why| self.told_of(EventKind::Ended(why))).sum();
+        let ended: u64 = ways
+            .into_iter()
+            .map(|why| self.told_of(EventKind::Ended(why)))
+            .sum();
         assert_eq!(ended + self.ended_at_once, stats.ended);
         let there = self.cache.len() as u64;
-        assert_eq!(stats.created, there + stats.ended + stats.expired + evicted, "none is lost");
+        assert_eq!(
+            stats.created,
+            there + stats.ended + stats.expired + evicted,
+            "none is lost"
+        );
     }
 }
 

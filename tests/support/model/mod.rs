@@ -24,25 +24,83 @@ use sessile::{
 /// One call. Sessions are named by their place among all that there ever were.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
-    Create { len: u16, idle: Option<u8>, lifetime: Option<u8> },
-    Flood { number: u8, len: u16, user: Option<u8> },
-    Open { which: u16, forge: Option<u8> },
-    Load { which: u16 },
-    Save { which: u16, stale: bool, len: u16 },
-    Touch { which: u16 },
-    SetDeadlines { which: u16, idle: Option<u8>, lifetime: Option<u8> },
-    Rotate { which: u16, grace: Option<u16> },
-    SignIn { which: u16, user: u8, how: How, renew: bool, data: Option<(bool, u16)> },
-    CreateFor { user: u8, len: u16, lifetime: Option<u8>, how: How },
-    SessionsOf { user: u8 },
-    EndSession { which: u16 },
-    EndUser { user: u8, except: Option<u16> },
-    End { which: u16 },
-    EndIf { which: u16, stale: bool },
-    EndAll { chance: u8 },
-    Advance { ticks: u16 },
-    Maintain { budget: u8 },
-    Keep { which: u16, ticks: u16 },
+    Create {
+        len: u16,
+        idle: Option<u8>,
+        lifetime: Option<u8>,
+    },
+    Flood {
+        number: u8,
+        len: u16,
+        user: Option<u8>,
+    },
+    Open {
+        which: u16,
+        forge: Option<u8>,
+    },
+    Load {
+        which: u16,
+    },
+    Save {
+        which: u16,
+        stale: bool,
+        len: u16,
+    },
+    Touch {
+        which: u16,
+    },
+    SetDeadlines {
+        which: u16,
+        idle: Option<u8>,
+        lifetime: Option<u8>,
+    },
+    Rotate {
+        which: u16,
+        grace: Option<u16>,
+    },
+    SignIn {
+        which: u16,
+        user: u8,
+        how: How,
+        renew: bool,
+        data: Option<(bool, u16)>,
+    },
+    CreateFor {
+        user: u8,
+        len: u16,
+        lifetime: Option<u8>,
+        how: How,
+    },
+    SessionsOf {
+        user: u8,
+    },
+    EndSession {
+        which: u16,
+    },
+    EndUser {
+        user: u8,
+        except: Option<u16>,
+    },
+    End {
+        which: u16,
+    },
+    EndIf {
+        which: u16,
+        stale: bool,
+    },
+    EndAll {
+        chance: u8,
+    },
+    Advance {
+        ticks: u16,
+    },
+    Maintain {
+        budget: u8,
+    },
+    Keep {
+        which: u16,
+        ticks: u16,
+    },
 }
 
 /// What is said of somebody who signs in.
@@ -55,7 +113,13 @@ pub struct How {
 /// Reads operations from bytes until they run out.
 pub fn ops(bytes: &[u8]) -> Vec<Op> {
     let mut bytes = Unstructured::new(bytes);
-    let next = || if bytes.is_empty() { None } else { Op::arbitrary(&mut bytes).ok() };
+    let next = || {
+        if bytes.is_empty() {
+            None
+        } else {
+            Op::arbitrary(&mut bytes).ok()
+        }
+    };
     std::iter::from_fn(next).take(1_000).collect()
 }
 
@@ -135,7 +199,11 @@ impl Pair {
             Memory::Short => (40 << 10, 1),
             Memory::ShortInTwo | Memory::ShortWithFloor => (80 << 10, 2),
         };
-        let floor = if memory == Memory::ShortWithFloor { bytes / 2 } else { 0 };
+        let floor = if memory == Memory::ShortWithFloor {
+            bytes / 2
+        } else {
+            0
+        };
         NEXT.set(0);
         let cache = SessionCache::builder()
             .memory(bytes + EVENTS * 60)
@@ -179,7 +247,11 @@ impl Pair {
         for op in ops {
             self.step(op);
             self.cache.validate();
-            assert_eq!(self.cache.len(), self.live.len(), "what is not there any more was told");
+            assert_eq!(
+                self.cache.len(),
+                self.live.len(),
+                "what is not there any more was told"
+            );
             let memory = self.cache.stats().memory;
             let anonymous = memory.used - memory.authenticated;
             let is_kept = anonymous <= memory.capacity - self.floor;
@@ -190,25 +262,50 @@ impl Pair {
 
     fn step(&mut self, op: &Op) {
         match *op {
-            Op::Create { len, idle, lifetime } => self.create(len, timeouts(idle, lifetime)),
+            Op::Create {
+                len,
+                idle,
+                lifetime,
+            } => self.create(len, timeouts(idle, lifetime)),
             Op::Flood { number, len, user } => self.flood(number, len, user),
             Op::Open { which, forge } => self.open(which, forge),
             Op::Load { which } => self.load(which),
             Op::Save { which, stale, len } => self.save(which, stale, len),
             Op::Touch { which } => self.touch(which),
-            Op::SetDeadlines { which, idle, lifetime } => {
+            Op::SetDeadlines {
+                which,
+                idle,
+                lifetime,
+            } => {
                 self.set_timeouts(which, timeouts(idle, lifetime));
             }
             Op::Keep { which, ticks } => {
                 let span = TICK * u32::from(ticks % 500);
-                self.set_timeouts(which, Own { from_now: Some(span), ..Own::default() });
+                self.set_timeouts(
+                    which,
+                    Own {
+                        from_now: Some(span),
+                        ..Own::default()
+                    },
+                );
             }
             Op::Rotate { which, grace } => self.rotate(which, grace.map_or(Duration::ZERO, span)),
-            Op::SignIn { which, user, how, renew, data } => {
+            Op::SignIn {
+                which,
+                user,
+                how,
+                renew,
+                data,
+            } => {
                 let Some(id) = self.pick(which) else { return };
                 self.sign_in(&id, user % USERS, how, renew, data);
             }
-            Op::CreateFor { user, len, lifetime, how } => {
+            Op::CreateFor {
+                user,
+                len,
+                lifetime,
+                how,
+            } => {
                 self.create_for(user % USERS, len, timeouts(None, lifetime), how);
             }
             Op::SessionsOf { user } => drop(self.user_sessions(user % USERS)),
@@ -229,22 +326,38 @@ impl Pair {
                 assert!(done.visited <= usize::from(budget) && done.expired <= done.visited);
                 let before = self.told_of(EventKind::Expired);
                 self.expect(Along::Expiry, &[]);
-                assert_eq!(self.told_of(EventKind::Expired) - before, done.expired as u64);
+                assert_eq!(
+                    self.told_of(EventKind::Expired) - before,
+                    done.expired as u64
+                );
             }
         }
     }
 
     fn create(&mut self, len: u16, timeouts: Own) {
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 16));
-        match self.cache.create_with(&data, CreateOptions::new().timeouts(timeouts.get())) {
+        match self
+            .cache
+            .create_with(&data, CreateOptions::new().timeouts(timeouts.get()))
+        {
             Ok(made) => {
                 let own = self.told(Along::Anonymous);
-                let &[(EventKind::Created, Some(handle))] = &own[..] else { panic!("{own:?}") };
-                assert!(handle.user().is_none() && !self.handles.contains(&handle), "it is new");
+                let &[(EventKind::Created, Some(handle))] = &own[..] else {
+                    panic!("{own:?}")
+                };
+                assert!(
+                    handle.user().is_none() && !self.handles.contains(&handle),
+                    "it is new"
+                );
                 self.handles.push(handle);
-                self.created(made, data, handle, |session, now| session.set(timeouts, now));
+                self.created(made, data, handle, |session, now| {
+                    session.set(timeouts, now)
+                });
             }
-            Err(Error::TooLarge { given: len, max: limit }) => {
+            Err(Error::TooLarge {
+                given: len,
+                max: limit,
+            }) => {
                 assert!(len == data.len() && limit == MOST_DATA && len > limit);
                 self.expect(Along::Nothing, &[]);
             }
@@ -260,7 +373,16 @@ impl Pair {
             let made = self.known.get(before).map(|made| made.id);
             if let (Some(id), Some(user)) = (made, user) {
                 let user = user.wrapping_add(each) % USERS;
-                self.sign_in(&id, user, How { idle: None, label: each }, false, None);
+                self.sign_in(
+                    &id,
+                    user,
+                    How {
+                        idle: None,
+                        label: each,
+                    },
+                    false,
+                    None,
+                );
             }
         }
     }
@@ -313,7 +435,9 @@ impl Pair {
         let Some(id) = self.pick(which) else { return };
         let way = self.way(&id);
         let version = self.live.get(&way.end).map_or(0, |session| session.version);
-        let answer = self.cache.set_timeouts(&id, Version::new(version), timeouts.get());
+        let answer = self
+            .cache
+            .set_timeouts(&id, Version::new(version), timeouts.get());
         self.expect(Along::Nothing, &[]);
         self.agree(&way, answer.is_ok());
         let now = self.now;
@@ -331,7 +455,9 @@ impl Pair {
         let known = self.live.get(&way.end);
         let known = known.map(|session| (session.version, session.handle));
         let version = known.map_or(0, |(version, _)| version);
-        let answer = self.cache.save(&id, Version::new(version.wrapping_sub(stale.into())), &data);
+        let answer = self
+            .cache
+            .save(&id, Version::new(version.wrapping_sub(stale.into())), &data);
         let handle = known.map(|(_, handle)| handle);
         let has_user = handle.is_some_and(|handle| handle.user().is_some());
         match answer {
@@ -345,7 +471,10 @@ impl Pair {
         match answer {
             Ok(next) => {
                 assert!(!stale && next.get() == version + 1);
-                let session = self.live.get_mut(&way.end).expect("both agree that it is there");
+                let session = self
+                    .live
+                    .get_mut(&way.end)
+                    .expect("both agree that it is there");
                 (session.data, session.version) = (data, next.get());
                 self.used(&way.end);
             }
@@ -357,12 +486,17 @@ impl Pair {
         let Some(id) = self.pick(which) else { return };
         let way = self.way(&id);
         let known = self.live.get(&way.end);
-        let version = known.map_or(0, |session| session.version).wrapping_sub(stale.into());
+        let version = known
+            .map_or(0, |session| session.version)
+            .wrapping_sub(stale.into());
         let handle = known.map(|session| session.handle);
         let answer = self.cache.end_if_unchanged(&id, Version::new(version));
         match answer {
             Ok(()) => {
-                self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]);
+                self.expect(
+                    Along::Nothing,
+                    &[(EventKind::Ended(EndReason::Requested), handle)],
+                );
             }
             Err(Error::Conflict) => self.expect(Along::Nothing, &[(EventKind::Conflict, handle)]),
             Err(error) => {
@@ -374,7 +508,10 @@ impl Pair {
             // Whether the old id still opens the session, or whether that has ended, is not asked.
             return;
         }
-        assert!(!(way.is_old && way.is_sure), "an old id that is remembered says so");
+        assert!(
+            !(way.is_old && way.is_sure),
+            "an old id that is remembered says so"
+        );
         self.agree(&way, answer != Err(Error::Gone));
         let is_there = answer != Err(Error::Gone);
         assert!(!is_there || !way.is_old && stale == answer.is_err());
@@ -388,13 +525,19 @@ impl Pair {
         let way = self.way(&id);
         let handle = self.live.get(&way.end).map(|session| session.handle);
         if self.cache.end(&id) {
-            self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Requested), handle)]);
+            self.expect(
+                Along::Nothing,
+                &[(EventKind::Ended(EndReason::Requested), handle)],
+            );
             self.judge(&way.end, true);
             self.live.remove(&way.end);
             return;
         }
         self.expect(Along::Expiry, &[]);
-        assert!(!way.is_sure || !self.live.contains_key(&way.end), "an end is not lost");
+        assert!(
+            !way.is_sure || !self.live.contains_key(&way.end),
+            "an end is not lost"
+        );
     }
 
     fn end_all(&mut self) {
@@ -402,7 +545,10 @@ impl Pair {
         self.horizon = self.horizon.max(self.now) + 1;
         self.ended_at_once += self.live.len() as u64;
         self.live.clear();
-        self.expect(Along::Nothing, &[(EventKind::Ended(EndReason::Global), None)]);
+        self.expect(
+            Along::Nothing,
+            &[(EventKind::Ended(EndReason::Global), None)],
+        );
     }
 
     /// Checks whether a session answers to an id against what the model promises.
@@ -419,19 +565,31 @@ impl Pair {
     /// promises nothing.
     fn judge(&mut self, id: &SessionId, is_there: bool) {
         let Some(session) = self.live.get_mut(id) else {
-            return assert!(!is_there, "what ended, expired or was evicted does not come back");
+            return assert!(
+                !is_there,
+                "what ended, expired or was evicted does not come back"
+            );
         };
         if is_there {
-            assert!(!session.is_dead(self.now) && !session.is_over, "a deadline is kept");
+            assert!(
+                !session.is_dead(self.now) && !session.is_over,
+                "a deadline is kept"
+            );
         } else {
-            assert!(!session.is_promised(self.now), "a session is there until its deadline");
+            assert!(
+                !session.is_promised(self.now),
+                "a session is there until its deadline"
+            );
             session.is_over = true;
         }
     }
 
     fn used(&mut self, id: &SessionId) {
         let now = self.now;
-        self.live.get_mut(id).map(|session| session.used = now).unwrap_or(());
+        self.live
+            .get_mut(id)
+            .map(|session| session.used = now)
+            .unwrap_or(());
     }
 
     /// Reads every session at the end: nothing is lost but what was evicted.
@@ -453,14 +611,21 @@ impl Pair {
     }
 
     fn pick(&self, which: u16) -> Option<SessionId> {
-        let known = self.known.get(usize::from(which) % self.known.len().max(1))?;
+        let known = self
+            .known
+            .get(usize::from(which) % self.known.len().max(1))?;
         Some(known.id)
     }
 
     /// Bytes that no other write has.
     fn fresh_data(&mut self, len: usize) -> Vec<u8> {
         self.written += 1;
-        self.written.to_le_bytes().into_iter().cycle().take(len).collect()
+        self.written
+            .to_le_bytes()
+            .into_iter()
+            .cycle()
+            .take(len)
+            .collect()
     }
 }
 
@@ -489,7 +654,11 @@ impl Session {
 fn timeouts(idle: Option<u8>, lifetime: Option<u8>) -> Own {
     let idle_timeout = idle.map(|ticks| TICK * u32::from(ticks));
     let lifetime = lifetime.map(|ticks| TICK * 2 * u32::from(ticks));
-    Own { idle_timeout, lifetime, from_now: None }
+    Own {
+        idle_timeout,
+        lifetime,
+        from_now: None,
+    }
 }
 
 /// Timeouts of a session, as the model reads them.
@@ -509,13 +678,18 @@ impl Own {
         if let Some(span) = self.lifetime {
             timeouts = timeouts.lifetime(span);
         }
-        self.from_now.map_or(timeouts, |span| timeouts.lifetime_from_now(span))
+        self.from_now
+            .map_or(timeouts, |span| timeouts.lifetime_from_now(span))
     }
 }
 
 /// A span of time from none to more than a lifetime, often of about a tick.
 fn span(number: u16) -> Duration {
-    let millis = if number.is_multiple_of(4) { number % 300 } else { number % 45_000 };
+    let millis = if number.is_multiple_of(4) {
+        number % 300
+    } else {
+        number % 45_000
+    };
     Duration::from_millis(millis.into())
 }
 

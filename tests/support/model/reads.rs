@@ -31,7 +31,10 @@ impl Pair {
         let before = self.cache.stats();
         let record = self.cache.open([&field[..]], &mut self.buffer);
         if forge.is_some() {
-            assert!(record.is_none() && self.buffer.is_empty(), "a forged token opens nothing");
+            assert!(
+                record.is_none() && self.buffer.is_empty(),
+                "a forged token opens nothing"
+            );
             assert_eq!(self.cause(&before), Cause::Unproven);
             return self.expect(Along::Nothing, &[]);
         }
@@ -43,7 +46,11 @@ impl Pair {
         let before = self.cache.stats();
         let (is_contained, replaced) = (self.cache.contains(&id), self.cache.replaced(&id));
         let record = self.cache.load(&id, &mut self.buffer);
-        assert_eq!(record.is_some(), is_contained, "a look says what a read finds");
+        assert_eq!(
+            record.is_some(),
+            is_contained,
+            "a look says what a read finds"
+        );
         self.check_replaced(&id, replaced);
         self.read(&id, record, &before);
     }
@@ -66,22 +73,41 @@ impl Pair {
 
     /// A replaced id that is remembered tells since when it is one.
     fn check_replaced(&self, id: &SessionId, replaced: Option<Duration>) {
-        let then = self.aliases.get(id).map(|alias| TICK * (self.now - alias.replaced));
+        let then = self
+            .aliases
+            .get(id)
+            .map(|alias| TICK * (self.now - alias.replaced));
         assert!(replaced.is_none() || replaced == then);
-        assert!(replaced.is_some() || then.is_none() || !self.way(id).is_sure, "it is forgotten");
+        assert!(
+            replaced.is_some() || then.is_none() || !self.way(id).is_sure,
+            "it is forgotten"
+        );
     }
 
     /// What is read is what was written and said.
     fn compare(&mut self, id: &SessionId, record: &Record) {
         let (session, now) = (&self.live[id], self.now);
-        assert_eq!(&self.buffer[..], &session.data, "what was written is what is read");
+        assert_eq!(
+            &self.buffer[..],
+            &session.data,
+            "what was written is what is read"
+        );
         assert_eq!(record.version.get(), session.version);
         let user = session.user.zip(record.user);
         assert_eq!(record.user.is_some(), session.user.is_some());
         assert!(user.is_none_or(|(user, hash)| *self.users.entry(user).or_insert(hash) == hash));
-        assert!(self.users.values().filter(|&&hash| Some(hash) == record.user).count() <= 1);
+        assert!(
+            self.users
+                .values()
+                .filter(|&&hash| Some(hash) == record.user)
+                .count()
+                <= 1
+        );
         assert_eq!(record.age(), TICK * now.saturating_sub(session.created));
-        assert_eq!(record.assurance_level, session.label, "both are one number here");
+        assert_eq!(
+            record.assurance_level, session.label,
+            "both are one number here"
+        );
         assert_eq!(record.handle(), session.handle);
         let signed_in = session.user.map(|_| TICK * (now - session.signed_in));
         assert_eq!(record.authenticated_for(), signed_in);
@@ -119,7 +145,10 @@ impl Pair {
         }
         self.judge(&way.end, true);
         let handle = Some(self.live[&way.end].handle);
-        let all = [(EventKind::Reused, handle), (EventKind::Ended(EndReason::Reused), handle)];
+        let all = [
+            (EventKind::Reused, handle),
+            (EventKind::Ended(EndReason::Reused), handle),
+        ];
         assert_eq!(own, all[..1 + usize::from(self.end_reused)]);
         if self.end_reused {
             self.live.remove(&way.end);
@@ -139,9 +168,13 @@ impl Pair {
                 (Cause::Reused, rejected.reused),
             ]
         };
-        let pairs = causes(before.rejected).into_iter().zip(causes(after.rejected));
+        let pairs = causes(before.rejected)
+            .into_iter()
+            .zip(causes(after.rejected));
         let changed: Vec<_> = pairs.filter(|(old, new)| old != new).collect();
-        let [((cause, old), (_, new))] = changed[..] else { panic!("{changed:?}") };
+        let [((cause, old), (_, new))] = changed[..] else {
+            panic!("{changed:?}")
+        };
         assert_eq!(new, old + 1, "{cause:?}");
         cause
     }

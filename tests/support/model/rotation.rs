@@ -36,7 +36,12 @@ const ALIASES: usize = 8;
 impl Pair {
     /// Follows an id as far as it leads.
     pub(super) fn way(&self, id: &SessionId) -> Way {
-        let mut way = Way { end: *id, is_old: false, is_open: true, is_sure: true };
+        let mut way = Way {
+            end: *id,
+            is_old: false,
+            is_open: true,
+            is_sure: true,
+        };
         let (mut steps, mut users) = (0, Vec::new());
         while let Some(alias) = self.aliases.get(&way.end) {
             steps += 1;
@@ -46,15 +51,24 @@ impl Pair {
                 is_old: true,
                 is_open: way.is_open && self.now < alias.grace,
                 // One that is remembered leads on, whatever became of those behind it.
-                is_sure: if steps == 1 { self.is_remembered(alias) } else { way.is_sure },
+                is_sure: if steps == 1 {
+                    self.is_remembered(alias)
+                } else {
+                    way.is_sure
+                },
             };
         }
         let session = self.live.get(&way.end);
         users.extend(session.map(|session| session.user));
         // Of what a user's sessions left behind, and of those that ended, few ids are remembered in all.
-        let was_left = users.windows(2).any(|pair| pair[0].is_some() && pair[0] != pair[1]);
+        let was_left = users
+            .windows(2)
+            .any(|pair| pair[0].is_some() && pair[0] != pair[1]);
         let is_bounded = steps < ALIASES && !was_left && session.is_some();
-        Way { is_sure: way.is_sure && (steps == 0 || is_bounded), ..way }
+        Way {
+            is_sure: way.is_sure && (steps == 0 || is_bounded),
+            ..way
+        }
     }
 
     pub(super) fn is_remembered(&self, alias: &Alias) -> bool {
@@ -69,7 +83,10 @@ impl Pair {
             is_theirs &= alias.user == Some(user);
             at = alias.target;
         }
-        Way { is_sure: way.is_sure && is_theirs, ..way }
+        Way {
+            is_sure: way.is_sure && is_theirs,
+            ..way
+        }
     }
 
     pub(super) fn rotate(&mut self, which: u16, grace: Duration) {
@@ -78,7 +95,13 @@ impl Pair {
         let answer = self.cache.rotate(&id, grace);
         let limit = TICK * LIFETIME;
         if grace > limit {
-            assert_eq!(answer.err(), Some(Error::GraceTooLong { given: grace, max: limit }));
+            assert_eq!(
+                answer.err(),
+                Some(Error::GraceTooLong {
+                    given: grace,
+                    max: limit
+                })
+            );
             return self.expect(Along::Nothing, &[]);
         }
         let Ok(issued) = answer else {
@@ -119,20 +142,34 @@ impl Pair {
     ) {
         assert!(!way.is_old, "an old id is no way to a new one");
         self.judge(&way.end, true);
-        let mut session = self.live.remove(&way.end).expect("both agree that it was there");
+        let mut session = self
+            .live
+            .remove(&way.end)
+            .expect("both agree that it was there");
         session.used = self.now;
         let until = self.now + session.idle_timeout;
         let alias = Alias {
             target: issued.id,
-            grace: if grace == 0 { 0 } else { until.min(self.now + grace) },
+            grace: if grace == 0 {
+                0
+            } else {
+                until.min(self.now + grace)
+            },
             replaced: self.now,
             until,
             user: session.user,
         };
         self.aliases.insert(way.end, alias);
         change(&mut session);
-        assert_eq!(issued.version.get(), session.version, "a new id leaves the data alone");
-        assert!(self.live.insert(issued.id, session).is_none(), "an id is new");
+        assert_eq!(
+            issued.version.get(),
+            session.version,
+            "a new id leaves the data alone"
+        );
+        assert!(
+            self.live.insert(issued.id, session).is_none(),
+            "an id is new"
+        );
         self.known.push(issued);
     }
 }

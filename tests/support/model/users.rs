@@ -21,12 +21,17 @@ impl Pair {
         let before = self.user_sessions(user);
         let way = self.way(id);
         let known = self.live.get(id);
-        let (own, version) = (known.map(|own| own.handle), known.map_or(0, |own| own.version));
+        let (own, version) = (
+            known.map(|own| own.handle),
+            known.map_or(0, |own| own.version),
+        );
         let is_stale = data.is_some_and(|(is_stale, _)| is_stale);
         let data = data.map(|(_, len)| self.fresh_data(usize::from(len) % (MOST_DATA + 1)));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let mut with =
-            SignInOptions::new().timeouts(timeouts.get()).assurance_level(how.label).label(&label);
+        let mut with = SignInOptions::new()
+            .timeouts(timeouts.get())
+            .assurance_level(how.label)
+            .label(&label);
         with = with.renew_lifetime(renew);
         if let Some(data) = &data {
             with = with.replace_data(Version::new(version.wrapping_sub(is_stale.into())), data);
@@ -44,12 +49,17 @@ impl Pair {
             self.expect(Along::Nothing, &[(EventKind::Conflict, own)]);
             return self.agree(&way, true);
         }
-        let others: Vec<_> = handles(&before).into_iter().filter(|&at| Some(at) != own).collect();
+        let others: Vec<_> = handles(&before)
+            .into_iter()
+            .filter(|&at| Some(at) != own)
+            .collect();
         if let Err(Error::TooManySessions) = answer {
             self.too_many(user, &before, &others);
             return self.agree(&way, true);
         }
-        let Ok(issued) = answer else { return self.not_reissued(&way, answer) };
+        let Ok(issued) = answer else {
+            return self.not_reissued(&way, answer);
+        };
         assert!(!is_stale, "a write to what somebody else wrote");
         let told = self.told(Along::Anyone);
         let handle = self.signed_in(user, &others, &told);
@@ -69,10 +79,18 @@ impl Pair {
         let before = self.user_sessions(user);
         let data = self.fresh_data(usize::from(len) % (MOST_DATA + 1));
         let (label, timeouts) = (text(how.label % 49), timeouts(how.idle, None));
-        let own = Own { idle_timeout: timeouts.idle_timeout, ..own };
+        let own = Own {
+            idle_timeout: timeouts.idle_timeout,
+            ..own
+        };
         let name = name(user);
-        let info = UserInfo::new(&name).assurance_level(how.label).label(&label);
-        match self.cache.create_with(&data, CreateOptions::new().timeouts(own.get()).user(info)) {
+        let info = UserInfo::new(&name)
+            .assurance_level(how.label)
+            .label(&label);
+        match self
+            .cache
+            .create_with(&data, CreateOptions::new().timeouts(own.get()).user(info))
+        {
             Ok(made) => {
                 let mut told = self.told(Along::Anyone);
                 let last = told.pop().expect("a sign-in is told");
@@ -117,7 +135,8 @@ impl Pair {
         let stalest = others.last().copied().filter(|_| is_full);
         let ended = stalest.map(|handle| (EventKind::Ended(EndReason::SessionLimit), Some(handle)));
         assert_eq!(first, ended.as_slice(), "the stalest goes");
-        self.live.retain(|_, session| Some(session.handle) != stalest);
+        self.live
+            .retain(|_, session| Some(session.handle) != stalest);
         let hash = handle.user().expect("somebody signed in");
         assert_eq!(*self.users.entry(user).or_insert(hash), hash);
         assert!(!self.handles.contains(&handle), "a handle is new");
@@ -133,29 +152,51 @@ impl Pair {
         assert!(list.is_sorted_by_key(SessionInfo::last_seen));
         for device in &list {
             let of = |session: &&Session| session.handle == device.handle;
-            let session = self.live.values().find(of).expect("what is listed is there");
+            let session = self
+                .live
+                .values()
+                .find(of)
+                .expect("what is listed is there");
             session.check(device, user, self.now);
         }
         let listed = handles(&list);
-        let theirs = self.live.iter().filter(|(_, session)| session.user == Some(user));
-        let theirs: Vec<_> =
-            theirs.map(|(id, session)| (*id, listed.contains(&session.handle))).collect();
-        theirs.iter().for_each(|(id, is_there)| self.judge(id, *is_there));
+        let theirs = self
+            .live
+            .iter()
+            .filter(|(_, session)| session.user == Some(user));
+        let theirs: Vec<_> = theirs
+            .map(|(id, session)| (*id, listed.contains(&session.handle)))
+            .collect();
+        theirs
+            .iter()
+            .for_each(|(id, is_there)| self.judge(id, *is_there));
         list
     }
 
     pub(super) fn end_by_handle(&mut self, which: u16) {
-        let Some(&handle) = self.handles.get(usize::from(which) % self.handles.len().max(1)) else {
+        let Some(&handle) = self
+            .handles
+            .get(usize::from(which) % self.handles.len().max(1))
+        else {
             return;
         };
         let parsed: Handle = handle.to_string().parse().expect("its own text");
         let answer = self.cache.end_by_handle(&parsed);
         let ended = answer.then_some((EventKind::Ended(EndReason::UserRevoked), Some(handle)));
         self.expect(Along::Nothing, ended.as_slice());
-        let found = self.live.iter().find(|(_, session)| session.handle == handle);
-        match found.filter(|(_, session)| session.user.is_some()).map(|(id, _)| *id) {
+        let found = self
+            .live
+            .iter()
+            .find(|(_, session)| session.handle == handle);
+        match found
+            .filter(|(_, session)| session.user.is_some())
+            .map(|(id, _)| *id)
+        {
             Some(id) => self.judge(&id, answer),
-            None => assert!(!answer, "neither what is over nor what is nobody's is ended"),
+            None => assert!(
+                !answer,
+                "neither what is over nor what is nobody's is ended"
+            ),
         }
         assert!(!self.cache.end_by_handle(&handle));
         if answer {
@@ -171,9 +212,14 @@ impl Pair {
         let went = |handle: &Handle| before.contains(handle) && !left.contains(handle);
         // In the order in which they had signed in.
         let went = self.handles.iter().copied().filter(went);
-        let went: Vec<_> =
-            went.map(|handle| (EventKind::Ended(EndReason::UserRevoked), Some(handle))).collect();
-        assert_eq!((ended, ended + left.len()), (went.len(), before.len()), "as it says");
+        let went: Vec<_> = went
+            .map(|handle| (EventKind::Ended(EndReason::UserRevoked), Some(handle)))
+            .collect();
+        assert_eq!(
+            (ended, ended + left.len()),
+            (went.len(), before.len()),
+            "as it says"
+        );
         self.expect(Along::Expiry, &went);
         let kept = except.map(|id| self.way_of_user(&id, user));
         let is_kept = |id| kept.as_ref().is_some_and(|way| way.end == id);
@@ -186,9 +232,14 @@ impl Pair {
             assert_eq!(left.len(), usize::from(was_there), "the exception is kept");
         }
         self.live.retain(|id, session| {
-            let has_ended = went.iter().any(|&(_, handle)| handle == Some(session.handle));
+            let has_ended = went
+                .iter()
+                .any(|&(_, handle)| handle == Some(session.handle));
             let stays = session.user != Some(user) || !has_ended;
-            assert!(session.user != Some(user) || !stays || is_kept(*id), "all others are ended");
+            assert!(
+                session.user != Some(user) || !stays || is_kept(*id),
+                "all others are ended"
+            );
             stays
         });
     }
@@ -211,7 +262,10 @@ impl Session {
     /// Checks what a list says of a session.
     fn check(&self, device: &SessionInfo, user: u8, now: u32) {
         assert_eq!(self.user, Some(user), "what is listed is the user's");
-        assert!(!self.is_dead(now), "what is past its deadline is not listed");
+        assert!(
+            !self.is_dead(now),
+            "what is past its deadline is not listed"
+        );
         assert_eq!(
             (device.label.as_str(), device.assurance_level),
             (&*text(self.label % 49), self.label)

@@ -8,7 +8,10 @@ use crate::{
 // COOK-1: docs/security-checklist.md
 pub(super) fn the_cookie_is_tied_to_the_host_and_hidden_from_scripts(site: &Site) {
     let cookie = issued(&site.browser().post("/set", KEY_AND_VALUE)).to_owned();
-    assert_eq!(attributes(&cookie), "path=/; httponly; secure; samesite=lax");
+    assert_eq!(
+        attributes(&cookie),
+        "path=/; httponly; secure; samesite=lax"
+    );
     assert!(cookie.starts_with("__Host-session="));
 }
 
@@ -30,7 +33,11 @@ pub(super) fn no_input_gets_into_a_header(site: &Site) {
     ] {
         // That its one cookie is as it should be to the letter is a law.
         let answer = browser.post(path, &form);
-        assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1), "{path}");
+        assert_eq!(
+            (answer.status, answer.all("set-cookie").len()),
+            (200, 1),
+            "{path}"
+        );
     }
     assert_eq!(browser.user(), hostile);
 }
@@ -43,7 +50,10 @@ pub(super) fn one_cookie_is_set_when_a_session_ends_and_another_begins(site: &Si
     let answer = browser.post("/sign-out-and-set", &[("key", "b"), ("value", "2")]);
     assert_eq!(answer.all("set-cookie").len(), 1);
     assert_ne!(browser.cookie(), old);
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("", "2"));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        ("", "2")
+    );
     assert_eq!(site.get("/get?key=a", &[old]).body, "");
     assert_eq!(site.stats()[0], sessions, "one ended and one began");
 }
@@ -62,7 +72,10 @@ pub(super) fn the_cookie_lasts_until_the_browser_closes(site: &Site) {
     for path in ["/set", "/sign-in"] {
         let answer = site.browser().post(path, KEY_AND_VALUE);
         let attributes = attributes(issued(&answer));
-        assert!(!attributes.contains("max-age") && !attributes.contains("expires"), "{path}");
+        assert!(
+            !attributes.contains("max-age") && !attributes.contains("expires"),
+            "{path}"
+        );
     }
 }
 
@@ -73,7 +86,9 @@ pub(super) fn a_remembered_cookie_has_the_session_s_age(site: &Site) {
         let form = [("user", "ada"), ("label", ""), ("remember", asked)];
         let answer = site.browser().post("/sign-in", &form);
         let attributes = attributes(issued(&answer));
-        let age = attributes.split("; ").find_map(|item| item.strip_prefix("max-age="));
+        let age = attributes
+            .split("; ")
+            .find_map(|item| item.strip_prefix("max-age="));
         let age: u32 = age.and_then(|age| age.parse().ok()).expect("it has an age");
         assert!((most - 2..=most).contains(&age), "{age} of {most} seconds");
     }
@@ -87,9 +102,19 @@ pub(super) fn vary_is_set_whenever_the_session_was_read(site: &Site) {
         let answer = browser.get(path);
         assert_eq!(answer.status, 200, "{path}");
         assert!(varies(&answer), "{path} with a session");
-        assert!(varies(&site.browser().get(path)), "{path} without a session");
+        assert!(
+            varies(&site.browser().get(path)),
+            "{path} without a session"
+        );
     }
-    for path in ["/remove", "/take", "/clear", "/sign-out", "/rotate", "/sign-out-everywhere"] {
+    for path in [
+        "/remove",
+        "/take",
+        "/clear",
+        "/sign-out",
+        "/rotate",
+        "/sign-out-everywhere",
+    ] {
         let answer = site.browser().post(path, &[("key", "a")]);
         assert_eq!(answer.status, 200, "{path}");
         assert!(varies(&answer), "{path} without a session");
@@ -106,18 +131,38 @@ pub(super) fn the_headers_of_the_session_and_of_the_handler_are_both_kept(site: 
     let cookies = first.all("set-cookie");
     assert_eq!((cookies.len(), own_cookies(&first).len()), (2, 1));
     assert!(cookies.contains(&"theme=dark"));
-    assert_eq!(first.all("vary").join(", ").to_lowercase(), "accept-language, cookie");
-    assert_eq!(first.only("cache-control"), Some("no-store"), "in place of public");
+    assert_eq!(
+        first.all("vary").join(", ").to_lowercase(),
+        "accept-language, cookie"
+    );
+    assert_eq!(
+        first.only("cache-control"),
+        Some("no-store"),
+        "in place of public"
+    );
 
     let again = browser.post("/own-headers", &[]);
-    assert_eq!(again.all("set-cookie"), ["theme=dark"], "nothing new to send");
-    assert_eq!(again.all("vary").join(", ").to_lowercase(), "accept-language, cookie");
-    assert_eq!(again.only("cache-control"), Some("public, max-age=60"), "what the handler said");
+    assert_eq!(
+        again.all("set-cookie"),
+        ["theme=dark"],
+        "nothing new to send"
+    );
+    assert_eq!(
+        again.all("vary").join(", ").to_lowercase(),
+        "accept-language, cookie"
+    );
+    assert_eq!(
+        again.only("cache-control"),
+        Some("public, max-age=60"),
+        "what the handler said"
+    );
 }
 
 // COOK-7: docs/security-checklist.md
 pub(super) fn forwarded_headers_of_a_client_change_nothing(site: &Site) {
-    let plain = issued(&site.browser().post("/set", KEY_AND_VALUE)).split_once(';').map(own);
+    let plain = issued(&site.browser().post("/set", KEY_AND_VALUE))
+        .split_once(';')
+        .map(own);
     for (name, value) in [
         ("X-Forwarded-Proto", "http"),
         ("X-Forwarded-Proto", "https"),
@@ -131,10 +176,16 @@ pub(super) fn forwarded_headers_of_a_client_change_nothing(site: &Site) {
     ] {
         let request = Request::post("/set", KEY_AND_VALUE).field(name, value.as_bytes());
         let answer = site.send(&request);
-        assert_eq!(issued(&answer).split_once(';').map(own), plain, "{name}: {value}");
+        assert_eq!(
+            issued(&answer).split_once(';').map(own),
+            plain,
+            "{name}: {value}"
+        );
     }
     let elsewhere = site.send(&Request::of_host("evil.example", "POST", "/own-headers"));
-    let own_cookie = own_cookies(&elsewhere).first().and_then(|field| field.split_once(';'));
+    let own_cookie = own_cookies(&elsewhere)
+        .first()
+        .and_then(|field| field.split_once(';'));
     assert_eq!(own_cookie.map(own), plain, "another host");
 }
 
@@ -143,7 +194,9 @@ pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let answer = browser.post("/sign-out", &[]);
-    let [removal] = own_cookies(&answer)[..] else { panic!("there is one removal") };
+    let [removal] = own_cookies(&answer)[..] else {
+        panic!("there is one removal")
+    };
     assert!(removal.starts_with("__Host-session=; "));
     assert_eq!(
         attributes(removal),
@@ -155,7 +208,10 @@ pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
 /// The `Set-Cookie` field that gives the session's cookie.
 fn issued(answer: &Answer) -> &str {
     assert_eq!(answer.status, 200, "{}", answer.body);
-    own_cookies(answer).into_iter().next().expect("the cookie is set")
+    own_cookies(answer)
+        .into_iter()
+        .next()
+        .expect("the cookie is set")
 }
 
 fn own((_, attributes): (&str, &str)) -> String {

@@ -8,8 +8,14 @@ pub(super) fn a_flash_message_and_a_cart_that_cross_are_both_as_they_should_be(s
     let insert = [("key", "cart"), ("value", "tea")];
     let take = [("key", "flash")];
     let routes = [
-        (Request::post("/held-set", &insert), Request::post("/take", &take)),
-        (Request::post("/held-take", &take), Request::post("/set", &insert)),
+        (
+            Request::post("/held-set", &insert),
+            Request::post("/take", &take),
+        ),
+        (
+            Request::post("/held-take", &take),
+            Request::post("/set", &insert),
+        ),
     ];
     for (slow, quick) in routes {
         let mut browser = site.browser();
@@ -19,13 +25,21 @@ pub(super) fn a_flash_message_and_a_cart_that_cross_are_both_as_they_should_be(s
         });
         assert_eq!(answer.status, 200, "{}", answer.body);
         browser.keep(&answer);
-        assert_eq!((browser.value("cart").as_str(), browser.value("flash").as_str()), ("tea", ""));
+        assert_eq!(
+            (
+                browser.value("cart").as_str(),
+                browser.value("flash").as_str()
+            ),
+            ("tea", "")
+        );
     }
 }
 
 /// Requests that replace the cookie of a browser.
-const REPLACEMENTS: [(&str, &[(&str, &str)]); 2] =
-    [("/sign-in", &[("user", "ada"), ("label", "")]), ("/rotate", &[])];
+const REPLACEMENTS: [(&str, &[(&str, &str)]); 2] = [
+    ("/sign-in", &[("user", "ada"), ("label", "")]),
+    ("/rotate", &[]),
+];
 
 pub(super) fn a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_told_so(site: &Site) {
     let slow = Request::post("/slow-set", &[("key", "slow"), ("value", "done")]);
@@ -37,7 +51,12 @@ pub(super) fn a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_to
             assert_eq!(browser.post(path, form).status, 200, "{path}");
             created = site.stats()[1];
         });
-        assert_eq!((answer.status, answer.cookie()), (409, None), "{path}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.cookie()),
+            (409, None),
+            "{path}: {}",
+            answer.body
+        );
         assert_eq!(site.stats()[1], created, "{path}: no session is made of it");
         let values = ["a", "slow"].map(|key| browser.value(key));
         assert_eq!(values, ["1", ""], "{path}: the browser has the new cookie");
@@ -58,8 +77,17 @@ pub(super) fn a_form_of_a_slow_request_with_a_cookie_that_was_replaced_starts_no
             assert_eq!(browser.post(path, form).status, 200, "{path}");
             created = site.stats()[1];
         });
-        assert_eq!((answer.status, answer.cookie()), (409, None), "{path}: {}", answer.body);
-        assert_eq!((site.stats()[1], browser.value("a").as_str()), (created, "1"), "{path}");
+        assert_eq!(
+            (answer.status, answer.cookie()),
+            (409, None),
+            "{path}: {}",
+            answer.body
+        );
+        assert_eq!(
+            (site.stats()[1], browser.value("a").as_str()),
+            (created, "1"),
+            "{path}"
+        );
     }
 }
 
@@ -72,13 +100,29 @@ pub(super) fn a_replaced_cookie_starts_a_session_a_minute_later(site: &Site) {
         browser.post(path, form);
         advance(site, 59);
         let answer = site.post("/set", &set, &[&old]);
-        assert_eq!((answer.status, answer.cookie()), (409, None), "{path}: {}", answer.body);
-        assert_eq!(site.get("/get?key=a", &[&old]).body, "", "{path}: it opens nothing");
+        assert_eq!(
+            (answer.status, answer.cookie()),
+            (409, None),
+            "{path}: {}",
+            answer.body
+        );
+        assert_eq!(
+            site.get("/get?key=a", &[&old]).body,
+            "",
+            "{path}: it opens nothing"
+        );
         advance(site, 2);
         let answer = site.post("/set", &set, &[&old]);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        assert!(answer.cookie().is_some_and(|new| new != old), "{path}: a session of its own");
-        assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("1", ""), "{path}");
+        assert!(
+            answer.cookie().is_some_and(|new| new != old),
+            "{path}: a session of its own"
+        );
+        assert_eq!(
+            (browser.value("a").as_str(), browser.value("b").as_str()),
+            ("1", ""),
+            "{path}"
+        );
     }
 }
 
@@ -91,7 +135,11 @@ pub(super) fn a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again(sit
     assert_eq!(browser.user(), "", "the browser has the old cookie still");
     assert_eq!(browser.post("/sign-in", &form).status, 200);
     assert_eq!(browser.user(), "lamarr");
-    assert_eq!(browser.get("/devices").body, "* phone", "the lost one is ended");
+    assert_eq!(
+        browser.get("/devices").body,
+        "* phone",
+        "the lost one is ended"
+    );
 }
 
 pub(super) fn two_sign_ins_that_cross_keep_the_cart_and_leave_one_session(site: &Site) {
@@ -104,6 +152,9 @@ pub(super) fn two_sign_ins_that_cross_keep_the_cart_and_leave_one_session(site: 
     });
     assert_eq!(answer.status, 200, "{}", answer.body);
     browser.keep(&answer);
-    assert_eq!((browser.user().as_str(), browser.value("cart").as_str()), ("johnson", "tea"));
+    assert_eq!(
+        (browser.user().as_str(), browser.value("cart").as_str()),
+        ("johnson", "tea")
+    );
     assert_eq!(browser.get("/devices").body, "* phone");
 }

@@ -8,17 +8,30 @@ pub(super) fn a_response_of_500_stores_nothing_but_an_end(site: &Site) {
     let mut browser = site.browser();
     let form = [("key", "a"), ("value", "1")];
     let answer = browser.post("/fail", &form);
-    assert_eq!((answer.status, answer.cookie(), site.stats()), (500, None, before));
+    assert_eq!(
+        (answer.status, answer.cookie(), site.stats()),
+        (500, None, before)
+    );
 
     browser.set("a", "0");
     let answer = browser.post("/fail", &form);
     assert_eq!((answer.status, answer.cookie()), (500, None));
-    assert_eq!(answer.all("vary"), ["Cookie"], "it was looked at all the same");
-    assert_eq!((browser.value("a").as_str(), browser.user().as_str()), ("0", ""));
+    assert_eq!(
+        answer.all("vary"),
+        ["Cookie"],
+        "it was looked at all the same"
+    );
+    assert_eq!(
+        (browser.value("a").as_str(), browser.user().as_str()),
+        ("0", "")
+    );
 
     let old = browser.cookie();
     let answer = browser.post("/sign-out-and-fail", &form);
-    assert_eq!((answer.status, answer.cookie()), (500, Some("__Host-session=")));
+    assert_eq!(
+        (answer.status, answer.cookie()),
+        (500, Some("__Host-session="))
+    );
     assert_eq!(site.get("/get?key=a", &[old]).body, "");
     assert_eq!(site.stats()[0], before[0]);
 }
@@ -32,7 +45,10 @@ pub(super) fn a_handler_that_panics_stores_nothing(site: &Site) {
         let answer = site.try_send(&request);
         let status = answer.as_ref().map(|answer| answer.status);
         assert!([None, Some(500)].contains(&status), "{status:?}");
-        assert_eq!(answer.and_then(|answer| answer.cookie().map(str::len)), None);
+        assert_eq!(
+            answer.and_then(|answer| answer.cookie().map(str::len)),
+            None
+        );
         assert_eq!(site.stats(), before);
     }
     assert_eq!(browser.value("a"), "1", "the application goes on");
@@ -90,8 +106,16 @@ pub(super) fn a_session_over_the_limit_is_an_error_that_says_so(site: &Site) {
     let before = site.stats();
     let answer = browser.post("/set", &[("key", "second"), ("value", &secret)]);
     assert_eq!((answer.status, answer.cookie()), (500, None));
-    assert!(answer.body.contains("16384"), "it names the limit: {}", answer.body);
-    assert!(answer.body.contains("max_session_size"), "and the setting: {}", answer.body);
+    assert!(
+        answer.body.contains("16384"),
+        "it names the limit: {}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains("max_session_size"),
+        "and the setting: {}",
+        answer.body
+    );
     assert!(!answer.body.contains("secret"));
     assert_eq!((browser.cookie(), site.stats()), (old, before));
     assert_eq!(browser.value("first"), secret, "it is as it was");
@@ -99,13 +123,20 @@ pub(super) fn a_session_over_the_limit_is_an_error_that_says_so(site: &Site) {
 }
 
 pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(site: &Site) {
-    let kept = [("access-control-allow-origin", "https://shop.example"), ("x-request-id", "7")];
+    let kept = [
+        ("access-control-allow-origin", "https://shop.example"),
+        ("x-request-id", "7"),
+    ];
     let large = "x".repeat(9_000);
     let mut browser = site.browser();
     let answer = browser.post("/framed-set", &[("key", "first"), ("value", &large)]);
     assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 2));
     for (name, value) in kept.iter().chain(&OF_THE_HANDLER) {
-        assert_eq!(answer.only(name), Some(*value), "{name} of a response that is stored");
+        assert_eq!(
+            answer.only(name),
+            Some(*value),
+            "{name} of a response that is stored"
+        );
     }
 
     let answer = browser.post("/framed-set", &[("key", "second"), ("value", &large)]);
@@ -114,24 +145,42 @@ pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(sit
         assert_eq!(answer.only(name), Some(value), "{name}");
     }
     for (name, _) in OF_THE_HANDLER {
-        assert_eq!(answer.all(name), [""; 0], "{name} is of the handler's response");
+        assert_eq!(
+            answer.all(name),
+            [""; 0],
+            "{name} is of the handler's response"
+        );
     }
     assert_eq!(answer.all("set-cookie"), [""; 0]);
-    assert_eq!(answer.only("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        answer.only("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
     let len = answer.body.len().to_string();
-    assert!(answer.only("content-length").is_none_or(|given| given == len), "of its own body");
+    assert!(
+        answer
+            .only("content-length")
+            .is_none_or(|given| given == len),
+        "of its own body"
+    );
 
     // One value alone may be an error of the handler's own.
     let larger = "x".repeat(17_000);
     let answer = browser.post("/framed-set", &[("key", "second"), ("value", &larger)]);
     assert_eq!(
-        (answer.status, answer.cookie().filter(|own| !own.starts_with("theme="))),
+        (
+            answer.status,
+            answer.cookie().filter(|own| !own.starts_with("theme="))
+        ),
         (500, None)
     );
     for (name, value) in kept {
         assert_eq!(answer.only(name), Some(value), "{name}, one value alone");
     }
-    assert_eq!((browser.value("first"), browser.value("second")), (large, String::new()));
+    assert_eq!(
+        (browser.value("first"), browser.value("second")),
+        (large, String::new())
+    );
 }
 
 /// Headers by which the middleware of `/framed-set` describes the handler's response. Those that a server itself
@@ -155,7 +204,10 @@ pub(super) fn a_value_that_cannot_be_written_stores_nothing(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let before = site.stats();
-    for answer in [browser.post("/unwritable", &[]), site.post("/unwritable", &[], NO_COOKIES)] {
+    for answer in [
+        browser.post("/unwritable", &[]),
+        site.post("/unwritable", &[], NO_COOKIES),
+    ] {
         assert_eq!((answer.status, answer.cookie()), (500, None));
     }
     assert_eq!(site.stats(), before);
@@ -177,5 +229,9 @@ pub(super) fn a_change_after_the_headers_left_is_refused_or_stored_and_never_los
     assert_eq!(browser.value("a"), expected, "{}", lines[1]);
     let [sessions, created, _] = site.stats();
     assert_eq!(site.get("/stream?key=a", NO_COOKIES).cookie(), None);
-    assert_eq!(site.stats()[..2], [sessions, created], "nobody could have its cookie");
+    assert_eq!(
+        site.stats()[..2],
+        [sessions, created],
+        "nobody could have its cookie"
+    );
 }

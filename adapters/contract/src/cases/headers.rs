@@ -9,7 +9,10 @@ pub(super) fn several_cookie_fields_are_as_good_as_one(site: &Site) {
         (vec!["a=1", &ours, "b=2", "c=3"], "1"),
         (vec![&ours, "a=1", "", "b"], "1"),
         (vec!["a", "=", "__Host-session=damaged", &ours], "1"),
-        (vec!["__Host-session=", "a=1", "__Host-session=\"", &ours, "b=2"], "1"),
+        (
+            vec!["__Host-session=", "a=1", "__Host-session=\"", &ours, "b=2"],
+            "1",
+        ),
         (vec!["a=1", "__Host-session=damaged", "b=2"], ""),
     ] {
         for splits in 0..1 << (list.len() - 1) {
@@ -37,8 +40,16 @@ pub(super) fn one_valid_cookie_among_five_of_the_name_is_found(site: &Site) {
     for (at, expected) in [(0, "1"), (1, "1"), (2, "1"), (3, "1"), (4, "")] {
         let mut list = vec!["__Host-session=damaged"; 5];
         list[at] = &ours;
-        assert_eq!(read(site, &[list.join("; ")]), expected, "the good one is at {at}");
-        assert_eq!(read(site, &list), expected, "the good one is at {at}, in fields of their own");
+        assert_eq!(
+            read(site, &[list.join("; ")]),
+            expected,
+            "the good one is at {at}"
+        );
+        assert_eq!(
+            read(site, &list),
+            expected,
+            "the good one is at {at}, in fields of their own"
+        );
     }
 }
 
@@ -51,17 +62,35 @@ pub(super) fn a_cookie_of_invalid_text_affects_no_other_cookie(site: &Site) {
         (b"=; ;;, =x; ", b";"),
         (b"a=\"; ", b"; b=\""),
         (b"a=%zz%; ", b"; flag"),
-        (b"__host-session=1; __Host-session =2x; %5F%5FHost-session=3; ", b""),
+        (
+            b"__host-session=1; __Host-session =2x; %5F%5FHost-session=3; ",
+            b"",
+        ),
         (b"__Host-session=\xff; ", b"; \xf0\x9f\x8d\xaa"),
     ] {
         let field = [before, ours.as_bytes(), after].concat();
         let answer = site.get("/get?key=a", std::slice::from_ref(&field));
         let around = [before, b"...", after].concat();
-        assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{}", around.escape_ascii());
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "1"),
+            "{}",
+            around.escape_ascii()
+        );
     }
-    for field in [&b"\xff\xfe"[..], b"__Host-session=\xff", b"\x80=\x80; a", b"\t"] {
+    for field in [
+        &b"\xff\xfe"[..],
+        b"__Host-session=\xff",
+        b"\x80=\x80; a",
+        b"\t",
+    ] {
         assert_eq!(read(site, &[field]), "", "{}", field.escape_ascii());
-        assert_eq!(read(site, &[field, ours.as_bytes()]), "1", "{}", field.escape_ascii());
+        assert_eq!(
+            read(site, &[field, ours.as_bytes()]),
+            "1",
+            "{}",
+            field.escape_ascii()
+        );
     }
 }
 
@@ -72,9 +101,11 @@ pub(super) fn cookies_of_64_kib_hide_no_session(site: &Site) {
     list.push(&ours);
     assert_eq!(read(site, &[list.join("; ")]), "1", "in one field");
     assert_eq!(read(site, &list), "1", "in a field each");
-    for filler in
-        ["a=b; ".repeat(13_000), "__Host-sessio".repeat(5_000) + "=1; ", ";".repeat(65_000)]
-    {
+    for filler in [
+        "a=b; ".repeat(13_000),
+        "__Host-sessio".repeat(5_000) + "=1; ",
+        ";".repeat(65_000),
+    ] {
         assert_eq!(read(site, &[filler + &ours]), "1");
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_plant
         let mut ada = mallory;
         ada.set(USER, "ada");
         assert_ne!(ada.cookie(), planted);
-        assert_eq!((ada.value(USER).as_str(), ada.value("cart").as_str()), ("ada", "tea"));
+        assert_eq!(
+            (ada.value(USER).as_str(), ada.value("cart").as_str()),
+            ("ada", "tea")
+        );
         for key in [USER, "cart"] {
             assert_eq!(site.get(&format!("/get?key={key}"), &[&planted]).body, "");
         }
@@ -33,9 +36,16 @@ pub(super) fn an_identity_key_that_names_the_same_user_or_none_keeps_the_id(site
     browser.set(USER, "ada");
     browser.set("cart", "tea");
     browser.post("/remove", &[("key", USER)]);
-    assert_eq!((browser.cookie(), browser.value(USER).as_str()), (cookie.clone(), ""));
+    assert_eq!(
+        (browser.cookie(), browser.value(USER).as_str()),
+        (cookie.clone(), "")
+    );
     browser.set(USER, "ada");
-    assert_ne!(browser.cookie(), cookie, "to name a user again is a sign-in");
+    assert_ne!(
+        browser.cookie(),
+        cookie,
+        "to name a user again is a sign-in"
+    );
 }
 
 pub(super) fn a_replaced_cookie_signs_in_by_an_identity_key(site: &Site) {
@@ -55,27 +65,45 @@ pub(super) fn removing_an_identity_key_is_stored_though_the_response_is_an_error
     browser.set(USER, "ada");
     browser.set("cart", "tea");
     let answer = browser.post("/remove-and-fail", &[("key", "cart")]);
-    assert_eq!((answer.status, browser.value("cart").as_str()), (500, "tea"));
+    assert_eq!(
+        (answer.status, browser.value("cart").as_str()),
+        (500, "tea")
+    );
     let answer = browser.post("/remove-and-fail", &[("key", USER)]);
     assert_eq!((answer.status, answer.cookie()), (500, None));
-    assert_eq!((browser.value(USER).as_str(), browser.value("cart").as_str()), ("", "tea"));
+    assert_eq!(
+        (browser.value(USER).as_str(), browser.value("cart").as_str()),
+        ("", "tea")
+    );
 }
 
 /// Two values of these are more than a session holds.
 const LARGE: usize = 9_000;
 
 pub(super) fn a_verb_whose_save_failed_is_performed_all_the_same(site: &Site) {
-    for (verb, expected) in
-        [("sign-in", ("1", "goddard")), ("rotate", ("1", "")), ("clear", ("", ""))]
-    {
+    for (verb, expected) in [
+        ("sign-in", ("1", "goddard")),
+        ("rotate", ("1", "")),
+        ("clear", ("", "")),
+    ] {
         let mut browser = site.browser();
         browser.set("a", "1");
         let old = browser.cookie();
         let large = "x".repeat(LARGE);
-        let answer = browser
-            .post("/save-and-go-on", &[("verb", verb), ("user", "goddard"), ("value", &large)]);
-        assert_eq!((answer.status, answer.body.as_str()), (200, "rejected"), "{verb}");
-        assert_eq!((browser.value("a").as_str(), browser.user().as_str()), expected, "{verb}");
+        let answer = browser.post(
+            "/save-and-go-on",
+            &[("verb", verb), ("user", "goddard"), ("value", &large)],
+        );
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "rejected"),
+            "{verb}"
+        );
+        assert_eq!(
+            (browser.value("a").as_str(), browser.user().as_str()),
+            expected,
+            "{verb}"
+        );
         for key in ["x", "y"] {
             assert_eq!(browser.value(key), "", "{verb}");
         }

@@ -20,17 +20,31 @@ pub(super) fn a_cookie_that_a_routine_rotation_replaced_opens_the_session_and_is
     let (mut browser, old) = rotated(site);
     for path in ["/rotating/get?key=a", "/get?key=a"] {
         let answer = site.get(path, &[&old]);
-        assert_eq!((answer.body.as_str(), answer.cookie()), ("1", None), "{path}");
+        assert_eq!(
+            (answer.body.as_str(), answer.cookie()),
+            ("1", None),
+            "{path}"
+        );
     }
     let set = [("key", "b"), ("value", "2")];
     let answer = site.post("/rotating/set", &set, &[&old]);
-    assert_eq!((answer.status, answer.cookie(), browser.value("b").as_str()), (200, None, "2"));
+    assert_eq!(
+        (answer.status, answer.cookie(), browser.value("b").as_str()),
+        (200, None, "2")
+    );
 
     advance(site, 11);
     let answer = site.post("/rotating/set", &[("key", "b"), ("value", "3")], &[&old]);
-    assert_eq!((answer.status, answer.cookie()), (409, None), "the grace is over");
+    assert_eq!(
+        (answer.status, answer.cookie()),
+        (409, None),
+        "the grace is over"
+    );
     assert_eq!(site.get("/rotating/get?key=a", &[&old]).body, "");
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("1", "2"));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        ("1", "2")
+    );
 }
 
 pub(super) fn a_cookie_that_was_replaced_is_not_sent_again_to_be_kept(site: &Site) {
@@ -66,7 +80,10 @@ pub(super) fn a_session_is_kept_from_now_on_however_old_it_is(site: &Site) {
     }
     let answer = browser.post("/keep", &[("seconds", "900")]);
     assert_eq!(answer.status, 200);
-    let attributes = answer.only("set-cookie").map(attributes).unwrap_or_default();
+    let attributes = answer
+        .only("set-cookie")
+        .map(attributes)
+        .unwrap_or_default();
     assert!(attributes.contains("; max-age=900;"), "{attributes}");
     advance(site, 890);
     assert_eq!(browser.user(), "hopper");
@@ -79,12 +96,20 @@ pub(super) fn a_change_that_failed_leaves_the_timeouts_as_they_were(site: &Site)
     browser.set("a", "1");
     let slow = Request::post(
         "/held-guarded-set",
-        &[("guard", "a"), ("seconds", "600"), ("key", "b"), ("value", "2")],
+        &[
+            ("guard", "a"),
+            ("seconds", "600"),
+            ("key", "b"),
+            ("value", "2"),
+        ],
     );
     let answer = while_held(site, &mut browser, &slow, |browser: &mut Browser<'_>| {
         browser.set("a", "3");
     });
     assert_eq!((answer.status, answer.cookie()), (409, None));
     advance(site, 900);
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("3", ""));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        ("3", "")
+    );
 }

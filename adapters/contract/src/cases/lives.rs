@@ -8,12 +8,22 @@ pub(super) fn values_stay_until_they_are_removed(site: &Site) {
     let text = "snow ☃, \"quotes\", \\ and\nlines";
     browser.set("a", text);
     browser.set("b", "2");
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), (text, "2"));
-    assert_eq!(site.browser().value("a"), "", "another visitor sees nothing of it");
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        (text, "2")
+    );
+    assert_eq!(
+        site.browser().value("a"),
+        "",
+        "another visitor sees nothing of it"
+    );
     browser.set("a", "");
     browser.post("/remove", &[("key", "b")]);
     browser.post("/remove", &[("key", "none")]);
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("", ""));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        ("", "")
+    );
 }
 
 pub(super) fn a_value_that_is_taken_is_gone(site: &Site) {
@@ -26,15 +36,21 @@ pub(super) fn a_value_that_is_taken_is_gone(site: &Site) {
 }
 
 pub(super) fn a_session_that_was_emptied_is_ended(site: &Site) {
-    for (path, form) in
-        [("/clear", &[][..]), ("/take", &[("key", "a")]), ("/remove", &[("key", "a")])]
-    {
+    for (path, form) in [
+        ("/clear", &[][..]),
+        ("/take", &[("key", "a")]),
+        ("/remove", &[("key", "a")]),
+    ] {
         let mut browser = site.browser();
         let [sessions, ..] = site.stats();
         browser.set("a", "1");
         let old = browser.cookie();
         assert_eq!(browser.post(path, form).status, 200, "{path}");
-        assert_eq!((browser.cookie().as_str(), site.stats()[0]), ("", sessions), "{path}");
+        assert_eq!(
+            (browser.cookie().as_str(), site.stats()[0]),
+            ("", sessions),
+            "{path}"
+        );
         assert_eq!(site.get("/get?key=a", &[old]).body, "", "{path}");
     }
 }
@@ -43,11 +59,27 @@ pub(super) fn a_session_that_was_emptied_is_ended(site: &Site) {
 pub(super) fn a_visitor_that_stores_nothing_leaves_no_session(site: &Site) {
     let [sessions, created, _] = site.stats();
     let form = [("key", "a"), ("token", "made up")];
-    let pages =
-        ["/untouched", "/get?key=a", "/user", "/devices", "/stream?key=a"].map(Request::get);
-    let actions =
-        ["/remove", "/take", "/clear", "/rotate", "/sign-out", "/sign-out-everywhere", "/csrf"];
-    for request in pages.into_iter().chain(actions.map(|path| Request::post(path, &form))) {
+    let pages = [
+        "/untouched",
+        "/get?key=a",
+        "/user",
+        "/devices",
+        "/stream?key=a",
+    ]
+    .map(Request::get);
+    let actions = [
+        "/remove",
+        "/take",
+        "/clear",
+        "/rotate",
+        "/sign-out",
+        "/sign-out-everywhere",
+        "/csrf",
+    ];
+    for request in pages
+        .into_iter()
+        .chain(actions.map(|path| Request::post(path, &form)))
+    {
         let answer = site.send(&request);
         assert_eq!(answer.cookie(), None);
     }
@@ -86,7 +118,11 @@ pub(super) fn a_session_that_did_not_change_is_neither_saved_nor_sent(site: &Sit
     assert_eq!(site.stats(), before, "an equal value is no change");
 
     let answer = browser.post("/set", &[("key", "a"), ("value", "2")]);
-    assert_eq!(answer.cookie(), None, "the id is the same, so the cookie is");
+    assert_eq!(
+        answer.cookie(),
+        None,
+        "the id is the same, so the cookie is"
+    );
     let [sessions, created, saved] = before;
     assert_eq!(site.stats(), [sessions, created, saved + 1]);
 }
@@ -99,7 +135,10 @@ pub(super) fn a_session_that_ended_is_replaced_by_one_with_a_new_id(site: &Site)
     site.post("/sign-out", &[], &[&old]);
     browser.set("b", "2");
     assert_ne!(browser.cookie(), old);
-    assert_eq!((browser.value("a").as_str(), browser.value("b").as_str()), ("", "2"));
+    assert_eq!(
+        (browser.value("a").as_str(), browser.value("b").as_str()),
+        ("", "2")
+    );
 }
 
 // TIME-1: docs/security-checklist.md

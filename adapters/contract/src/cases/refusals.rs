@@ -26,7 +26,11 @@ pub(super) fn every_rejected_cookie_gets_the_same_response(site: &Site) {
             assert_eq!(answer, &answers[0].1, "{why} and {}", answers[0].0);
         }
         if !is_sign_out(&request) {
-            assert_eq!(answers[0].1, site.send(&request).undated(), "as without a cookie");
+            assert_eq!(
+                answers[0].1,
+                site.send(&request).undated(),
+                "as without a cookie"
+            );
         }
     }
 }
@@ -49,7 +53,10 @@ pub(super) fn a_rejected_cookie_is_never_adopted(site: &Site) {
             );
             continue;
         }
-        assert!(answer.cookie().is_some_and(|own| own != cookie), "{why}: there is a new id");
+        assert!(
+            answer.cookie().is_some_and(|own| own != cookie),
+            "{why}: there is a new id"
+        );
         assert_eq!(site.get("/get?key=a", &[cookie]).body, "", "{why}");
     }
 }
@@ -84,12 +91,22 @@ fn refused(site: &Site) -> Vec<(String, String)> {
     add(REPLACED[1], &value_of(site, &[("/sign-in", sign_in)]));
     add(
         "ended everywhere",
-        &value_of(site, &[("/sign-in", sign_in), ("/sign-out-everywhere", &[])]),
+        &value_of(
+            site,
+            &[("/sign-in", sign_in), ("/sign-out-everywhere", &[])],
+        ),
     );
     for at in [0, 1, 3, 10, 26, 30, 47] {
         let good = value_of(site, &[]);
-        let other = if good.as_bytes()[at] == b'A' { "Q" } else { "A" };
-        add(&format!("damaged at {at}"), &[&good[..at], other, &good[at + 1..]].concat());
+        let other = if good.as_bytes()[at] == b'A' {
+            "Q"
+        } else {
+            "A"
+        };
+        add(
+            &format!("damaged at {at}"),
+            &[&good[..at], other, &good[at + 1..]].concat(),
+        );
     }
     all
 }
@@ -119,5 +136,7 @@ fn value_of(site: &Site, then: &[(&str, &[(&str, &str)])]) -> String {
         old = browser.cookie();
         assert_eq!(browser.post(path, form).status, 200, "{path}");
     }
-    old.split_once('=').map(|(_, value)| value.to_owned()).expect("a cookie has a value")
+    old.split_once('=')
+        .map(|(_, value)| value.to_owned())
+        .expect("a cookie has a value")
 }

@@ -11,11 +11,23 @@ pub(super) fn two_writers_of_different_keys_lose_nothing(site: &Site) {
     browser.set("c", "3");
     let rounds = rounds();
     let request = |key| browser.with_cookie(&Request::post("/bump", &[("key", key)]));
-    at_once(site, rounds, &[request("a"), request("b")], |round, body| {
-        assert_eq!(body, (round + 1).to_string(), "what this writer wrote last is there");
-    });
+    at_once(
+        site,
+        rounds,
+        &[request("a"), request("b")],
+        |round, body| {
+            assert_eq!(
+                body,
+                (round + 1).to_string(),
+                "what this writer wrote last is there"
+            );
+        },
+    );
     let counts = ["a", "b", "c"].map(|key| browser.value(key));
-    assert_eq!(counts, [rounds.to_string(), rounds.to_string(), "3".to_owned()]);
+    assert_eq!(
+        counts,
+        [rounds.to_string(), rounds.to_string(), "3".to_owned()]
+    );
 }
 
 // LIFE-5: docs/security-checklist.md
@@ -36,13 +48,23 @@ fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize,
     let write = |request: &Request| {
         let mut connection = site.connect();
         for round in 0..rounds {
-            let answer = connection.exchange(request).expect("the connection is kept");
-            assert_eq!((answer.status, answer.cookie()), (200, None), "{}", answer.body);
+            let answer = connection
+                .exchange(request)
+                .expect("the connection is kept");
+            assert_eq!(
+                (answer.status, answer.cookie()),
+                (200, None),
+                "{}",
+                answer.body
+            );
             check(round, &answer.body);
         }
     };
     std::thread::scope(|scope| {
-        for writer in requests.each_ref().map(|request| scope.spawn(|| write(request))) {
+        for writer in requests
+            .each_ref()
+            .map(|request| scope.spawn(|| write(request)))
+        {
             writer.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
     });
@@ -51,7 +73,9 @@ fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize,
 /// How often each of two writers writes.
 fn rounds() -> usize {
     let set = env::var("SESSILE_CONTRACT_ROUNDS").ok();
-    set.map_or(10_000, |rounds| rounds.parse().expect("SESSILE_CONTRACT_ROUNDS is a number"))
+    set.map_or(10_000, |rounds| {
+        rounds.parse().expect("SESSILE_CONTRACT_ROUNDS is a number")
+    })
 }
 
 // LIFE-5: docs/security-checklist.md
@@ -59,11 +83,16 @@ pub(super) fn a_slow_request_keeps_what_others_wrote(site: &Site) {
     let mut browser = site.browser();
     browser.set("kept", "1");
     browser.set("removed", "1");
-    let answer = while_held(site, &mut browser, &slow_set(), |browser: &mut Browser<'_>| {
-        browser.set("quick", "done");
-        browser.set("kept", "2");
-        browser.post("/remove", &[("key", "removed")]);
-    });
+    let answer = while_held(
+        site,
+        &mut browser,
+        &slow_set(),
+        |browser: &mut Browser<'_>| {
+            browser.set("quick", "done");
+            browser.set("kept", "2");
+            browser.post("/remove", &[("key", "removed")]);
+        },
+    );
     assert_eq!((answer.status, answer.cookie()), (200, None));
     let values = ["slow", "quick", "kept", "removed"].map(|key| browser.value(key));
     assert_eq!(values, ["done", "done", "2", ""]);
@@ -77,13 +106,22 @@ pub(super) fn a_slow_request_does_not_bring_a_session_back(site: &Site) {
         browser.set("a", "1");
         browser.sign_in("franklin", "");
         let old = browser.cookie();
-        let answer = while_held(site, &mut browser, &slow_set(), |browser: &mut Browser<'_>| {
-            assert_eq!(browser.post(path, &[]).status, 200, "{path}");
-        });
+        let answer = while_held(
+            site,
+            &mut browser,
+            &slow_set(),
+            |browser: &mut Browser<'_>| {
+                assert_eq!(browser.post(path, &[]).status, 200, "{path}");
+            },
+        );
         // No response claims that it was stored, nor touches the cookie: the browser may have another by now.
         assert_eq!((answer.status, answer.cookie()), (409, None), "{path}");
         for key in ["a", "slow"] {
-            assert_eq!(site.get(&format!("/get?key={key}"), &[&old]).body, "", "{path}");
+            assert_eq!(
+                site.get(&format!("/get?key={key}"), &[&old]).body,
+                "",
+                "{path}"
+            );
         }
         assert_eq!(site.stats()[0], sessions, "{path}");
     }

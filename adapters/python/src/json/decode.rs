@@ -32,7 +32,11 @@ pub(crate) fn decode_in_pieces<'py>(
     let mut reader = Reader::new(py, json)?;
     let value = reader.value(0)?;
     reader.look();
-    if reader.at == json.len() { Ok((value, reader.pieces)) } else { Err(Malformed) }
+    if reader.at == json.len() {
+        Ok((value, reader.pieces))
+    } else {
+        Err(Malformed)
+    }
 }
 
 struct Reader<'py, 'j> {
@@ -70,7 +74,9 @@ impl<'py, 'j> Reader<'py, 'j> {
             b'"' => self.string().map(Bound::into_any),
             b't' => self.word("true").map(|()| self.bool(true)),
             b'f' => self.word("false").map(|()| self.bool(false)),
-            b'n' => self.word("null").map(|()| self.py.None().into_bound(self.py)),
+            b'n' => self
+                .word("null")
+                .map(|()| self.py.None().into_bound(self.py)),
             _ => self.number(),
         }?;
         self.pieces.add(&scalar);
@@ -192,7 +198,9 @@ impl<'py, 'j> Reader<'py, 'j> {
 
     /// Four hexadecimal digits.
     fn unit(&mut self) -> Result<u32> {
-        let digits = self.json.as_bytes()[self.at..].first_chunk::<4>().ok_or(Malformed)?;
+        let digits = self.json.as_bytes()[self.at..]
+            .first_chunk::<4>()
+            .ok_or(Malformed)?;
         self.at += digits.len();
         let mut unit = 0;
         for digit in digits {
@@ -207,20 +215,30 @@ impl<'py, 'j> Reader<'py, 'j> {
         self.at += len;
         if !is_whole {
             let float: f64 = text.parse().map_err(|_| Malformed)?;
-            let float = Some(float).filter(|float| float.is_finite()).ok_or(Malformed)?;
+            let float = Some(float)
+                .filter(|float| float.is_finite())
+                .ok_or(Malformed)?;
             return Ok(PyFloat::new(self.py, float).into_any());
         }
         match text.parse::<i64>() {
             Ok(int) => Ok(PyInt::new(self.py, int).into_any()),
             // Longer than a word: Python reads it, up to the most digits that it takes.
-            Err(_) => self.py.get_type::<PyInt>().call1((text,)).map_err(|_| Malformed),
+            Err(_) => self
+                .py
+                .get_type::<PyInt>()
+                .call1((text,))
+                .map_err(|_| Malformed),
         }
     }
 
     /// Behind the bracket that opens a dict or list.
     fn open(&mut self, depth: usize) -> Result<()> {
         self.at += 1;
-        if depth > DEEPEST { Err(Malformed) } else { Ok(()) }
+        if depth > DEEPEST {
+            Err(Malformed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns true if the list or dict is empty, and then skips its end.
@@ -255,7 +273,11 @@ impl<'py, 'j> Reader<'py, 'j> {
     /// Skips blanks and `byte`.
     fn pass(&mut self, byte: u8) -> Result<()> {
         self.look();
-        if self.next() == byte { Ok(()) } else { Err(Malformed) }
+        if self.next() == byte {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
     }
 
     /// Returns the next byte, and skips it.
@@ -300,13 +322,15 @@ impl Text {
     fn push(&mut self, code_point: u32) {
         match char::from_u32(code_point) {
             Some(character) => {
-                self.bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.bytes
+                    .extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
             None => {
                 self.has_surrogates = true;
                 let six_bits = |shift: u32| 0x80 | ((code_point >> shift) & 0x3F) as u8;
                 let first = 0xE0 | (code_point >> 12) as u8;
-                self.bytes.extend_from_slice(&[first, six_bits(6), six_bits(0)]);
+                self.bytes
+                    .extend_from_slice(&[first, six_bits(6), six_bits(0)]);
             }
         }
     }
@@ -360,6 +384,9 @@ fn number(text: &[u8]) -> Result<(usize, bool)> {
 
 /// Returns the number of digits at `at`, which is at least one.
 fn digits(text: &[u8], at: usize) -> Result<usize> {
-    let count = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let count = text[at..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     if count > 0 { Ok(count) } else { Err(Malformed) }
 }

@@ -64,7 +64,11 @@ fn float_key_text(float: &Bound<'_, PyFloat>) -> Result<Cow<'static, str>> {
     Ok(if number.is_nan() {
         "NaN".into()
     } else if number.is_infinite() {
-        if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
+        if number > 0.0 {
+            "Infinity".into()
+        } else {
+            "-Infinity".into()
+        }
     } else {
         own_repr::<PyFloat>(float)?.into()
     })
@@ -126,12 +130,20 @@ impl Encoder {
     /// With room for `capacity` bytes. A value of more than `limit` bytes is a fault, found without writing it all.
     pub(crate) fn new(capacity: usize, limit: usize) -> Self {
         let bytes = Vec::with_capacity(capacity);
-        Self { bytes, surrogate: Vec::new(), limit, copies: false }
+        Self {
+            bytes,
+            surrogate: Vec::new(),
+            limit,
+            copies: false,
+        }
     }
 
     /// Copies each dict before it is walked.
     pub(crate) fn copying(capacity: usize, limit: usize) -> Self {
-        Self { copies: true, ..Self::new(capacity, limit) }
+        Self {
+            copies: true,
+            ..Self::new(capacity, limit)
+        }
     }
 
     /// Returns the JSON of a value, valid until the next call.
@@ -173,8 +185,14 @@ impl Encoder {
             return self.pairs(&with_text_keys(dict)?, depth);
         }
         let is_plain = dict.is_exact_instance_of::<PyDict>()
-            && dict.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>());
-        if is_plain { self.pairs(dict, depth) } else { self.need_copies() }
+            && dict
+                .iter()
+                .all(|(key, _)| key.is_exact_instance_of::<PyString>());
+        if is_plain {
+            self.pairs(dict, depth)
+        } else {
+            self.need_copies()
+        }
     }
 
     fn pairs(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<()> {
@@ -208,20 +226,29 @@ impl Encoder {
         let mut is_first = true;
         for (at, item) in items.enumerate() {
             self.comma(&mut is_first);
-            self.value(&item?, depth).map_err(|fault| fault.at_index(at))?;
+            self.value(&item?, depth)
+                .map_err(|fault| fault.at_index(at))?;
             self.check_room(0)?;
         }
         self.push(b"]")
     }
 
     fn need_copies(&self) -> Result<()> {
-        if self.copies { Ok(()) } else { Err(Cause::NeedsCopies.into()) }
+        if self.copies {
+            Ok(())
+        } else {
+            Err(Cause::NeedsCopies.into())
+        }
     }
 
     /// Fails if the value is too long with `more` bytes after those that were written.
     fn check_room(&self, more: usize) -> Result<()> {
         let (len, limit) = (self.bytes.len().saturating_add(more), self.limit);
-        if len > limit { Err(Cause::TooLarge { len, limit }.into()) } else { Ok(()) }
+        if len > limit {
+            Err(Cause::TooLarge { len, limit }.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn comma(&mut self, is_first: &mut bool) {
@@ -267,10 +294,17 @@ impl Encoder {
     /// `str`, whatever a subclass overrides: no code in Python runs.
     fn surrogates(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
         let str_type = text.py().get_type::<PyString>();
-        let bytes = str_type
-            .call_method1(intern!(text.py(), "encode"), (text, "utf-8", "surrogatepass"))?;
+        let bytes = str_type.call_method1(
+            intern!(text.py(), "encode"),
+            (text, "utf-8", "surrogatepass"),
+        )?;
         self.bytes.push(b'"');
-        for chunk in bytes.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes().utf8_chunks() {
+        for chunk in bytes
+            .cast::<PyBytes>()
+            .map_err(PyErr::from)?
+            .as_bytes()
+            .utf8_chunks()
+        {
             self.escape(chunk.valid());
             // A surrogate is three bytes, of which the first makes a chunk's end and so do the others.
             self.surrogate.extend_from_slice(chunk.invalid());
@@ -292,7 +326,10 @@ impl Encoder {
     fn escape(&mut self, text: &str) {
         let bytes = text.as_bytes();
         // All of it is looked at, which the compiler does many bytes at a time.
-        if !bytes.iter().fold(false, |any, byte| any | is_special(*byte)) {
+        if !bytes
+            .iter()
+            .fold(false, |any, byte| any | is_special(*byte))
+        {
             self.bytes.extend_from_slice(bytes);
             return;
         }
@@ -336,16 +373,19 @@ impl Fault {
     /// Returns the engine's error if the value takes more bytes than it may.
     pub(crate) fn too_large(&self) -> Option<sessile::Error> {
         match self.cause {
-            Cause::TooLarge { len, limit } => {
-                Some(sessile::Error::TooLarge { given: len, max: limit })
-            }
+            Cause::TooLarge { len, limit } => Some(sessile::Error::TooLarge {
+                given: len,
+                max: limit,
+            }),
             _ => None,
         }
     }
 
     /// Returns the fault with `key` before its path.
     pub(crate) fn at(mut self, key: &Bound<'_, PyAny>) -> Self {
-        let text = key.repr().map_or_else(|_| "…".to_owned(), |text| text.to_string());
+        let text = key
+            .repr()
+            .map_or_else(|_| "…".to_owned(), |text| text.to_string());
         self.path.push(text);
         self
     }
@@ -366,7 +406,10 @@ impl Fault {
 
 impl From<Cause> for Fault {
     fn from(cause: Cause) -> Self {
-        Self { cause, path: Vec::new() }
+        Self {
+            cause,
+            path: Vec::new(),
+        }
     }
 }
 
@@ -410,7 +453,11 @@ impl From<Fault> for PyErr {
 
 /// Returns the `repr` of type `T` for a value, ignoring that of a subclass.
 fn own_repr<T: PyTypeInfo>(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    value.py().get_type::<T>().call_method1("__repr__", (value,))?.extract()
+    value
+        .py()
+        .get_type::<T>()
+        .call_method1("__repr__", (value,))?
+        .extract()
 }
 
 /// Returns true if a string must contain the byte as an escape.
@@ -422,9 +469,16 @@ fn is_special(byte: u8) -> bool {
 const SPARE: usize = 32;
 
 fn check_depth(depth: usize) -> Result<()> {
-    if depth > DEEPEST { Err(Cause::Depth.into()) } else { Ok(()) }
+    if depth > DEEPEST {
+        Err(Cause::Depth.into())
+    } else {
+        Ok(())
+    }
 }
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().name().map_or_else(|_| "value".to_owned(), |name| name.to_string())
+    value
+        .get_type()
+        .name()
+        .map_or_else(|_| "value".to_owned(), |name| name.to_string())
 }

@@ -24,7 +24,11 @@ impl Visit {
         message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let status = response::status(message)?;
-        let left = if status.as_u16() >= 500 { Stage::Failed } else { Stage::Detached };
+        let left = if status.as_u16() >= 500 {
+            Stage::Failed
+        } else {
+            Stage::Detached
+        };
         let Some((session, reads)) = slf.borrow_mut().begin_commit(left)? else {
             return Ok(None);
         };
@@ -32,12 +36,17 @@ impl Visit {
         let response = Self::response(slf)?;
         let (changes, refused) = match Self::hand_over(slf, &session, dict, left, reads) {
             Ok(changes) => (changes, response.commit(&session, status, &message)?),
-            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
-                (Changes::new(), Some(response.refuse_size(&session, &message)?))
-            }
+            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => (
+                Changes::new(),
+                Some(response.refuse_size(&session, &message)?),
+            ),
             Err(error) => return Err(error),
         };
-        let stage = if refused.is_some() { Stage::Refused } else { left };
+        let stage = if refused.is_some() {
+            Stage::Refused
+        } else {
+            left
+        };
         Self::committed(slf, &session, stage, changes);
         match refused {
             Some(body) => answer(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some),
@@ -106,12 +115,21 @@ impl Visit {
             let visit = slf.borrow();
             (visit.sessions.get().expired(), visit.session.is_some())
         };
-        Ok(Response { py: slf.py(), sessions: Self::sessions(slf)?, expired, is_read })
+        Ok(Response {
+            py: slf.py(),
+            sessions: Self::sessions(slf)?,
+            expired,
+            is_read,
+        })
     }
 
     fn committed(slf: &Bound<'_, Self>, session: &Session, stage: Stage, changes: Changes) {
         let is_stored = stage == Stage::Detached;
-        Self::stored(slf, session, if is_stored { changes } else { Changes::new() });
+        Self::stored(
+            slf,
+            session,
+            if is_stored { changes } else { Changes::new() },
+        );
         slf.borrow_mut().stage = stage;
         unless_busy(slf.py(), session, || session.detach());
     }

@@ -29,13 +29,21 @@ pub(crate) fn app() -> Router {
 /// The layer of the contract: it has the feature `identity-keys`.
 pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
     SessionLayer::new(
-        SessionManager::builder(cache.clone()).identity_keys(["user_id"]).build().unwrap(),
+        SessionManager::builder(cache.clone())
+            .identity_keys(["user_id"])
+            .build()
+            .unwrap(),
     )
 }
 
 pub(crate) fn cache_with(clock: ManualClock) -> SessionCache {
     let keys = KeyRing::from_base64(sessile_contract::KEYS).unwrap();
-    SessionCache::builder().memory(16 << 20).keys(keys).clock(clock).build().unwrap()
+    SessionCache::builder()
+        .memory(16 << 20)
+        .keys(keys)
+        .clock(clock)
+        .build()
+        .unwrap()
 }
 
 pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
@@ -64,7 +72,9 @@ fn with_other_settings(layer: &SessionLayer) -> Router {
 }
 
 fn with_extensions(app: Router, cache: SessionCache, clock: ManualClock) -> Router {
-    app.layer(Extension(cache)).layer(Extension(clock)).layer(Extension(Held::default()))
+    app.layer(Extension(cache))
+        .layer(Extension(clock))
+        .layer(Extension(Held::default()))
 }
 
 fn without_session() -> Router {
@@ -86,16 +96,28 @@ pub(crate) fn routes() -> Router {
         .route("/set", post(set))
         .route("/remove", post(remove))
         .route("/take", post(take))
-        .route("/clear", post(|session: Session| async move { session.clear().map(ok) }))
+        .route(
+            "/clear",
+            post(|session: Session| async move { session.clear().map(ok) }),
+        )
         .route("/bump", post(bump))
         .route("/increment", post(increment))
         .route("/sign-in", post(sign_in))
-        .route("/user", get(|session: Session| async move { session.user().unwrap_or_default() }))
+        .route(
+            "/user",
+            get(|session: Session| async move { session.user().unwrap_or_default() }),
+        )
         .route("/sign-out", post(sign_out))
         .route("/sign-out-and-set", post(sign_out_and_set))
-        .route("/sign-out-set-and-delete-cookie", post(sign_out_set_and_delete_cookie))
+        .route(
+            "/sign-out-set-and-delete-cookie",
+            post(sign_out_set_and_delete_cookie),
+        )
         .route("/sign-out-everywhere", post(sign_out_everywhere))
-        .route("/rotate", post(|session: Session| async move { session.rotate().map(ok) }))
+        .route(
+            "/rotate",
+            post(|session: Session| async move { session.rotate().map(ok) }),
+        )
         .route("/devices", get(devices))
         .route(
             "/csrf",
@@ -194,7 +216,10 @@ async fn sign_out_set_and_delete_cookie(
     input: Input,
 ) -> Result<impl IntoResponse, SessionError> {
     let done = sign_out_and_set(session, input).await?;
-    Ok(([(header::SET_COOKIE, "__Host-session=; Path=/; Max-Age=0")], done))
+    Ok((
+        [(header::SET_COOKIE, "__Host-session=; Path=/; Max-Age=0")],
+        done,
+    ))
 }
 
 async fn sign_out_everywhere(session: Session) -> String {
@@ -204,7 +229,11 @@ async fn sign_out_everywhere(session: Session) -> String {
 async fn devices(session: Session) -> String {
     let devices = session.user_sessions().await;
     let line = |device: &sessile_tower::SessionInfo| {
-        format!("{}{}", if device.is_current() { "* " } else { "" }, device.label())
+        format!(
+            "{}{}",
+            if device.is_current() { "* " } else { "" },
+            device.label()
+        )
     };
     devices.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -263,7 +292,9 @@ async fn stream(session: Session, Form(input): Input) -> Result<Body, SessionErr
         }
     };
     let chunks = stream::iter([Bytes::from(first)]).chain(stream::once(late).map(Bytes::from));
-    Ok(Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>)))
+    Ok(Body::from_stream(
+        chunks.map(Ok::<_, std::convert::Infallible>),
+    ))
 }
 
 async fn held_set(session: Session, held: Extension<Held>, input: Input) -> Done {
@@ -358,7 +389,9 @@ async fn framed(mut response: Response) -> Response {
         (header::LOCATION, "/elsewhere"),
         (header::REFRESH, "60"),
     ] {
-        response.headers_mut().append(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .append(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -366,7 +399,10 @@ async fn framed(mut response: Response) -> Response {
 async fn held(Extension(held): Extension<Held>, Form(input): Input) -> &'static str {
     let requests: usize = input["requests"].parse().unwrap();
     let mut changes = held.0.subscribe();
-    changes.wait_for(|now| now.requests == requests).await.unwrap();
+    changes
+        .wait_for(|now| now.requests == requests)
+        .await
+        .unwrap();
     "ok"
 }
 
@@ -397,7 +433,10 @@ impl Held {
         let releases = changes.borrow().releases;
         self.0.send_modify(|now| now.requests += 1);
         let _count = Count(self);
-        changes.wait_for(|now| now.releases > releases).await.unwrap();
+        changes
+            .wait_for(|now| now.releases > releases)
+            .await
+            .unwrap();
     }
 }
 

@@ -10,7 +10,9 @@ use sessile_web::{CommitError, Session, SessionManager};
 pub(crate) const KEY: &[u8] = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-a key of the tests";
 
 pub(crate) fn builder() -> SessionCacheBuilder {
-    SessionCache::builder().memory(4 << 20).keys(KeyRing::from_bytes(&[KEY]).unwrap())
+    SessionCache::builder()
+        .memory(4 << 20)
+        .keys(KeyRing::from_bytes(&[KEY]).unwrap())
 }
 
 pub(crate) fn cache() -> SessionCache {
@@ -32,7 +34,10 @@ pub(crate) struct Reply {
 
 impl Visitor {
     pub(crate) fn new(sessions: &SessionManager) -> Self {
-        Self { sessions: sessions.clone(), cookie: None }
+        Self {
+            sessions: sessions.clone(),
+            cookie: None,
+        }
     }
 
     pub(crate) fn of(cache: &SessionCache) -> Self {

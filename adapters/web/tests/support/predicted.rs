@@ -31,8 +31,13 @@ impl Tab {
 
     /// The user whom this request signs in.
     pub(super) fn user(&self) -> Option<&'static str> {
-        let user =
-            |act: &Act| if let Act::SignIn(user, _) = act { Some(USERS[*user]) } else { None };
+        let user = |act: &Act| {
+            if let Act::SignIn(user, _) = act {
+                Some(USERS[*user])
+            } else {
+                None
+            }
+        };
         self.acts.iter().rev().find_map(user)
     }
 
@@ -72,8 +77,14 @@ impl Tab {
         if !self.guards.iter().all(holds) || is_torn {
             return Predicted::Conflict;
         }
-        let (data, changes) = (self.own(&before.data), self.acts.iter().any(Act::is_of_data));
-        let user = self.user().map(str::to_owned).or_else(|| before.user.clone());
+        let (data, changes) = (
+            self.own(&before.data),
+            self.acts.iter().any(Act::is_of_data),
+        );
+        let user = self
+            .user()
+            .map(str::to_owned)
+            .or_else(|| before.user.clone());
         let is_emptied = data.is_empty() && user.is_none() && (changes || self.keep().is_some());
         if is_emptied && !is_alias {
             return Predicted::Session(None);
@@ -117,7 +128,11 @@ impl Tab {
     /// A conflict if a key that was there was guarded, where nothing is stored now.
     fn guarded(&self, otherwise: impl FnOnce() -> Predicted) -> Predicted {
         let is_held = self.guards.iter().any(|(_, value)| value.is_some());
-        if is_held { Predicted::Conflict } else { otherwise() }
+        if is_held {
+            Predicted::Conflict
+        } else {
+            otherwise()
+        }
     }
 
     pub(super) fn new_session(&self, data: Data) -> Predicted {
@@ -148,5 +163,6 @@ impl Act {
 }
 
 pub(super) fn names_another(old: &Data, new: &Data) -> bool {
-    new.get(KEYS[2]).is_some_and(|user| old.get(KEYS[2]) != Some(user))
+    new.get(KEYS[2])
+        .is_some_and(|user| old.get(KEYS[2]) != Some(user))
 }

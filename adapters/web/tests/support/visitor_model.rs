@@ -103,17 +103,27 @@ impl World {
     pub(crate) fn new(rotates: bool, grace: Option<u64>) -> Self {
         let clock = ManualClock::new();
         let lifetime = Duration::from_secs(LIFETIME);
-        let settings = builder().clock(clock.clone()).idle_timeout(lifetime).lifetime(lifetime);
+        let settings = builder()
+            .clock(clock.clone())
+            .idle_timeout(lifetime)
+            .lifetime(lifetime);
         let mut sessions = SessionManager::builder(settings.build().unwrap())
             .identity_keys([KEYS[2]])
             .build()
             .unwrap();
         if rotates {
-            sessions =
-                sessions.to_builder().rotate_every(Duration::from_secs(60 * 60)).build().unwrap();
+            sessions = sessions
+                .to_builder()
+                .rotate_every(Duration::from_secs(60 * 60))
+                .build()
+                .unwrap();
         }
         if let Some(grace) = grace {
-            sessions = sessions.to_builder().grace(Duration::from_secs(grace)).build().unwrap();
+            sessions = sessions
+                .to_builder()
+                .grace(Duration::from_secs(grace))
+                .build()
+                .unwrap();
         }
         let (tabs, lives) = ([const { None }; TABS], HashMap::new());
         Self {
@@ -162,7 +172,11 @@ impl World {
             self.expected = None;
         }
         if let Some(user) = &self.expected {
-            assert_eq!(seen.and_then(|view| view.user).as_ref(), Some(user), "who signed in");
+            assert_eq!(
+                seen.and_then(|view| view.user).as_ref(),
+                Some(user),
+                "who signed in"
+            );
         }
     }
 
@@ -195,7 +209,9 @@ impl World {
     }
 
     fn act(&mut self, at: usize, act: Act) {
-        let Some(mut tab) = self.tabs[at].take() else { return };
+        let Some(mut tab) = self.tabs[at].take() else {
+            return;
+        };
         self.read(&mut tab);
         match act {
             Act::SignOut => self.sign_out(&mut tab),
@@ -228,12 +244,19 @@ impl World {
             Act::Guard(key) => {
                 session.watch(KEYS[key]).unwrap();
                 let stored = tab.base.as_ref().and_then(|base| base.as_ref());
-                tab.guards.push((key, stored.and_then(|view| view.data.get(KEYS[key]).copied())));
+                tab.guards.push((
+                    key,
+                    stored.and_then(|view| view.data.get(KEYS[key]).copied()),
+                ));
             }
             Act::SignIn(user, is_remembered) => {
                 let sign_in = SignIn::of(USERS[user]);
                 let span = Duration::from_secs(REMEMBERED);
-                let sign_in = if is_remembered { sign_in.remember(span) } else { sign_in };
+                let sign_in = if is_remembered {
+                    sign_in.remember(span)
+                } else {
+                    sign_in
+                };
                 session.sign_in(sign_in).unwrap();
             }
             Act::Rotate => session.rotate().unwrap(),
@@ -254,12 +277,16 @@ impl World {
 
     /// A response that says that something went wrong stores nothing but a sign-out.
     fn fail(&mut self, at: usize) {
-        let Some(tab) = self.tabs[at].take() else { return };
+        let Some(tab) = self.tabs[at].take() else {
+            return;
+        };
         let before = self.view(tab.cookie.as_deref());
         let (result, set) = self.commit(&tab, StatusCode::BAD_GATEWAY);
         let own = |view: &View| tab.own(&view.data);
         let names = |data: &Data| data.contains_key(KEYS[2]);
-        let removes = before.as_ref().is_some_and(|view| names(&view.data) && !names(&own(view)));
+        let removes = before
+            .as_ref()
+            .is_some_and(|view| names(&view.data) && !names(&own(view)));
         if tab.is_opaque || removes || set.is_some() {
             self.expected = None;
             self.deliver(set, None);
@@ -276,10 +303,15 @@ impl World {
     }
 
     fn finish(&mut self, at: usize) {
-        let Some(mut tab) = self.tabs[at].take() else { return };
+        let Some(mut tab) = self.tabs[at].take() else {
+            return;
+        };
         self.read(&mut tab);
         let before = self.view(tab.cookie.as_deref());
-        let age = tab.cookie.as_deref().and_then(|cookie| self.replaced(cookie));
+        let age = tab
+            .cookie
+            .as_deref()
+            .and_then(|cookie| self.replaced(cookie));
         let predicted = self.predict(&tab, before.as_ref(), age);
         let (result, set) = self.commit(&tab, StatusCode::OK);
         if tab.is_opaque {
@@ -288,18 +320,27 @@ impl World {
         }
         let life = self.life_after(&tab, before.as_ref(), age);
         let error = result.as_ref().err().map(CommitError::status);
-        let trace =
-            format!("{:?}, read {:?}, opened {before:?}, replaced {age:?}", tab.acts, tab.base);
+        let trace = format!(
+            "{:?}, read {:?}, opened {before:?}, replaced {age:?}",
+            tab.acts, tab.base
+        );
         match predicted {
             Predicted::Conflict => {
                 assert_eq!(error, Some(StatusCode::CONFLICT), "{trace}");
-                assert_eq!((set, self.view(tab.cookie.as_deref())), (None, before), "{trace}");
+                assert_eq!(
+                    (set, self.view(tab.cookie.as_deref())),
+                    (None, before),
+                    "{trace}"
+                );
             }
             Predicted::Nothing => {
                 assert_eq!((error, set), (None, None), "{trace}");
             }
             Predicted::NoCookie => {
-                assert!(error.is_none_or(|status| status == StatusCode::CONFLICT), "{trace}");
+                assert!(
+                    error.is_none_or(|status| status == StatusCode::CONFLICT),
+                    "{trace}"
+                );
                 assert_eq!(set, None, "{trace}");
             }
             Predicted::Session(view) => {
@@ -332,7 +373,10 @@ impl World {
         }
         if before.is_some() && !is_as_before && (signs_in || tab.renames(before)) {
             let old = self.view(tab.cookie.as_deref());
-            assert!(set.is_some() && old.is_none(), "the old cookie opens nothing: {trace}");
+            assert!(
+                set.is_some() && old.is_none(),
+                "the old cookie opens nothing: {trace}"
+            );
         }
     }
 
@@ -394,7 +438,11 @@ impl World {
                 let signs_in = tab.user().is_some() || names_another(&nothing, &own);
                 if is_replaced && !signs_in {
                     let changes = tab.acts.iter().any(Act::is_of_data);
-                    return if changes { Predicted::Conflict } else { Predicted::Nothing };
+                    return if changes {
+                        Predicted::Conflict
+                    } else {
+                        Predicted::Nothing
+                    };
                 }
                 tab.new_session(own)
             }
@@ -404,7 +452,11 @@ impl World {
     /// When the lifetime of the session that the response leaves begins and ends.
     fn life_after(&self, tab: &Tab, before: Option<&View>, age: Option<u64>) -> Life {
         let stays = before.is_some() && !(age.is_some() && tab.user().is_some());
-        let old = tab.cookie.as_ref().filter(|_| stays).map(|cookie| self.lives[cookie].get());
+        let old = tab
+            .cookie
+            .as_ref()
+            .filter(|_| stays)
+            .map(|cookie| self.lives[cookie].get());
         let old = old.filter(|_| !(age.is_some() && tab.renames(before)));
         let keep = tab.keep();
         let signs_in = tab.user().is_some();
@@ -427,8 +479,11 @@ impl World {
     }
 
     fn is_of_browser(&self, tab: &Tab) -> bool {
-        let life =
-            |cookie: &Option<String>| cookie.as_ref().map(|cookie| Rc::as_ptr(&self.lives[cookie]));
+        let life = |cookie: &Option<String>| {
+            cookie
+                .as_ref()
+                .map(|cookie| Rc::as_ptr(&self.lives[cookie]))
+        };
         tab.cookie.is_some() && (life(&tab.cookie) == life(&self.jar) || self.jar == tab.cookie)
     }
 
@@ -457,13 +512,19 @@ impl World {
         let number =
             |(key, json): (String, bytes::Bytes)| (key, serde_json::from_slice(&json).unwrap());
         let data = session.pairs().into_iter().map(number).collect();
-        session.is_stored().then(|| View { user: session.user(), data })
+        session.is_stored().then(|| View {
+            user: session.user(),
+            data,
+        })
     }
 
     /// How many seconds ago the id of a cookie was replaced.
     fn replaced(&self, cookie: &str) -> Option<u64> {
         let (_, token) = cookie.split_once('=').unwrap();
-        self.sessions.cache().replaced_token(token.as_bytes()).map(|age| age.as_secs())
+        self.sessions
+            .cache()
+            .replaced_token(token.as_bytes())
+            .map(|age| age.as_secs())
     }
 
     /// What a response says: whether it could be stored, and the cookie that it sets, or removes.

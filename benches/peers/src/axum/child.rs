@@ -20,8 +20,15 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(name: &str, pin: &Pin) -> io::Result<Self> {
         let mut command = pin.command(pin.server, env::current_exe()?.as_os_str());
-        command.args([SERVE, name]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut server = Self { child: command.spawn()?, port: 0, cookies: Vec::new() };
+        command
+            .args([SERVE, name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut server = Self {
+            child: command.spawn()?,
+            port: 0,
+            cookies: Vec::new(),
+        };
         let mut line = String::new();
         if let Some(output) = server.child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
@@ -30,7 +37,9 @@ impl Server {
         let mut visitor = server.visitor()?;
         for number in 0..SESSIONS {
             let (head, _) = visitor.get("/start", None)?;
-            server.cookies.push(cookie(&head).unwrap_or_else(|| made_up(number)));
+            server
+                .cookies
+                .push(cookie(&head).unwrap_or_else(|| made_up(number)));
         }
         Ok(server)
     }
@@ -44,7 +53,11 @@ impl Server {
     pub(crate) fn visits(&self) -> io::Result<u64> {
         let mut visitor = self.visitor()?;
         let mut visits = |cookie| {
-            visitor.get("/visits", Some(cookie))?.1.parse::<u64>().map_err(io::Error::other)
+            visitor
+                .get("/visits", Some(cookie))?
+                .1
+                .parse::<u64>()
+                .map_err(io::Error::other)
         };
         self.cookies.iter().map(&mut visits).sum()
     }
@@ -53,7 +66,10 @@ impl Server {
     pub(crate) fn ran(&self) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()));
         let text = text.unwrap_or_default();
-        text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+        text.split(' ')
+            .next()
+            .and_then(|nanos| nanos.parse().ok())
+            .unwrap_or(0)
     }
 
     fn visitor(&self) -> io::Result<Visitor> {
@@ -81,14 +97,20 @@ impl Pin {
     /// Two cores of those that this process may run on, if there are two and a `taskset`.
     pub(crate) fn new() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let list = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let mut cores = cores(list.unwrap_or_default().trim()).into_iter();
         let pinned = (cores.next(), cores.next());
         match pinned {
-            (Some(_), Some(_)) if is_there("taskset") => {
-                Self { server: pinned.0, client: pinned.1 }
-            }
-            _ => Self { server: None, client: None },
+            (Some(_), Some(_)) if is_there("taskset") => Self {
+                server: pinned.0,
+                client: pinned.1,
+            },
+            _ => Self {
+                server: None,
+                client: None,
+            },
         }
     }
 
@@ -110,7 +132,12 @@ impl Pin {
 /// Whether that program can be run.
 pub(crate) fn is_there(program: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
 }
 
 /// "0-2,5" as numbers.
@@ -128,7 +155,9 @@ struct Visitor(BufReader<TcpStream>);
 impl Visitor {
     /// The head and the body of a response, whose length it must say.
     fn get(&mut self, path: &str, cookie: Option<&String>) -> io::Result<(String, String)> {
-        let cookie = cookie.map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
+        let cookie = cookie
+            .map(|cookie| format!("cookie: {cookie}\r\n"))
+            .unwrap_or_default();
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{cookie}\r\n");
         self.0.get_mut().write_all(request.as_bytes())?;
         let mut head = String::new();
@@ -137,13 +166,17 @@ impl Visitor {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let len = field(&head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
+        let len = field(&head, "content-length")
+            .and_then(|len| len.parse().ok())
+            .unwrap_or(0);
         let mut body = vec![0; len];
         self.0.read_exact(&mut body)?;
         let body = String::from_utf8_lossy(&body).into_owned();
         match head.starts_with("HTTP/1.1 200 ") {
             true => Ok((head, body)),
-            false => Err(io::Error::other(format!("{path} was answered with {head}{body}"))),
+            false => Err(io::Error::other(format!(
+                "{path} was answered with {head}{body}"
+            ))),
         }
     }
 }
@@ -155,7 +188,9 @@ fn cookie(head: &str) -> Option<String> {
 
 fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    fields.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    fields
+        .find(|(other, _)| other.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }
 
 /// As long as ours are.

@@ -33,12 +33,19 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
             entrant(plain::LAYERED, ready(plain::layered_routes()), requests),
             entrant(ours::NAME, ready(ours::routes(cache.clone())), requests),
             entrant(ours::AROUND, ours::around(other.clone()), requests),
-            entrant(theirs::MEMORY, ready(theirs::routes(theirs::memory())), requests),
+            entrant(
+                theirs::MEMORY,
+                ready(theirs::routes(theirs::memory())),
+                requests,
+            ),
         ],
         ROUNDS * plan.rounds,
     );
     for cache in [cache, other] {
-        assert!(cache.is_empty(), "a request that stores nothing has stored something");
+        assert!(
+            cache.is_empty(),
+            "a request that stores nothing has stored something"
+        );
     }
     report.heading("axum: a request without a cookie that touches no session, in process, ns");
     report.table(&table(&samples));
@@ -53,7 +60,14 @@ fn table(samples: &[Sample]) -> Table {
     let [none, empty] = [plain::NAME, plain::LAYERED].map(|name| rounds::named(samples, name));
     let over = |sample: &Sample, base: &Sample| sample.least() - base.least();
     let theirs = rounds::named(samples, theirs::MEMORY);
-    let mut table = Table::new(&["", "min", "median", "over none", "over an empty layer", VERDICT]);
+    let mut table = Table::new(&[
+        "",
+        "min",
+        "median",
+        "over none",
+        "over an empty layer",
+        VERDICT,
+    ]);
     for sample in samples {
         let verdict = |base| {
             let share = over(sample, base) / over(theirs, base);
@@ -87,7 +101,10 @@ where
     let response = answer(&mut service);
     assert_eq!(response.status(), 200, "{name}");
     for header in ["set-cookie", "vary"] {
-        assert!(!response.headers().contains_key(header), "{name}: nothing to say of a {COOKIE}");
+        assert!(
+            !response.headers().contains_key(header),
+            "{name}: nothing to say of a {COOKIE}"
+        );
     }
     Entrant::new(name, move || {
         let start = Instant::now();
@@ -105,7 +122,9 @@ where
     let mut context = Context::from_waker(Waker::noop());
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = Uri::from_static("/none");
-    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+    request
+        .headers_mut()
+        .insert(HOST, HeaderValue::from_static("localhost"));
     let mut response = pin!(service.call(black_box(request)));
     match response.as_mut().poll(&mut context) {
         Poll::Ready(Ok(response)) => response,

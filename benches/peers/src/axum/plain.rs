@@ -42,7 +42,10 @@ impl<S: Service<R>, R> Service<R> for HandOn<S> {
 }
 
 pub(crate) fn routes() -> Router {
-    let visitor = Visitor { name: format!("{USER:?}"), visits: AtomicU64::new(0) };
+    let visitor = Visitor {
+        name: format!("{USER:?}"),
+        visits: AtomicU64::new(0),
+    };
     Router::new()
         .route("/start", get(start))
         .route("/none", get(none))

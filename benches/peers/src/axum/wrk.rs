@@ -22,8 +22,15 @@ pub(crate) struct Load {
 impl Script {
     pub(crate) fn new(server: &Server) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("sessile-{}-{}.lua", process::id(), server.port));
-        let cookies: Vec<_> = server.cookies.iter().map(|cookie| format!("{cookie:?}")).collect();
-        fs::write(&path, format!("local cookies = {{ {} }}\n{LUA}", cookies.join(", ")))?;
+        let cookies: Vec<_> = server
+            .cookies
+            .iter()
+            .map(|cookie| format!("{cookie:?}"))
+            .collect();
+        fs::write(
+            &path,
+            format!("local cookies = {{ {} }}\n{LUA}", cookies.join(", ")),
+        )?;
         Ok(Self(path))
     }
 

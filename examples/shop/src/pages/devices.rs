@@ -48,5 +48,9 @@ fn line(frame: &Frame<'_>, device: &SessionInfo) -> Markup {
 
 /// The engine knows it to a sixteenth of the idle timeout; of this one we know better.
 fn seen(device: &SessionInfo) -> String {
-    if device.is_current() { "just now".into() } else { format::ago(device.last_seen()) }
+    if device.is_current() {
+        "just now".into()
+    } else {
+        format::ago(device.last_seen())
+    }
 }

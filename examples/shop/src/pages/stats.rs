@@ -15,7 +15,10 @@ use crate::{
 
 /// The figures of one reading, kept fresh by the script.
 pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
-    let figures = Figures { texts: report.texts(), bars: report.bars() };
+    let figures = Figures {
+        texts: report.texts(),
+        bars: report.bars(),
+    };
     frame.page(
         "The engine",
         "/stats",

@@ -4,14 +4,25 @@ use crate::catalogue;
 const TRICKS: &str = r#"<script>alert("x")</script>'&"#;
 
 fn frame(visitor: &Visitor) -> Frame<'_> {
-    Frame { visitor, memory: 64 << 20, message: Some(TRICKS.into()), token: Some("a-token".into()) }
+    Frame {
+        visitor,
+        memory: 64 << 20,
+        message: Some(TRICKS.into()),
+        token: Some("a-token".into()),
+    }
 }
 
 #[test]
 fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
-    let visitor = Visitor { name: Some(TRICKS.into()), ..Visitor::default() };
+    let visitor = Visitor {
+        name: Some(TRICKS.into()),
+        ..Visitor::default()
+    };
     let frame = frame(&visitor);
-    let refused = NameWas::Refused { name: TRICKS, must: "be shorter" };
+    let refused = NameWas::Refused {
+        name: TRICKS,
+        must: "be shorter",
+    };
     let pages = [
         home(&frame),
         cart(&frame),
@@ -21,16 +32,25 @@ fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
     ];
     for page in pages {
         assert!(!page.0.contains("<script"), "{}", page.0);
-        assert!(page.0.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;"));
+        assert!(
+            page.0
+                .contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;")
+        );
     }
 }
 
 #[test]
 fn pages_have_no_inline_style_and_no_handlers() {
     let mut visitor = Visitor::default();
-    catalogue::all().iter().for_each(|product| visitor.cart.add(product));
+    catalogue::all()
+        .iter()
+        .for_each(|product| visitor.cart.add(product));
     let frame = frame(&visitor);
-    for page in [home(&frame), cart(&frame), sign_in(&frame, &NameWas::Unasked)] {
+    for page in [
+        home(&frame),
+        cart(&frame),
+        sign_in(&frame, &NameWas::Unasked),
+    ] {
         let body = page.0.split_once("<body>").map_or("", |(_, body)| body);
         assert!(!body.is_empty());
         for unwanted in [" style=", " onclick", " onload", "javascript:", "<script"] {

@@ -37,7 +37,10 @@ pub(crate) struct Lines {
 
 impl Chart {
     pub(super) fn new(budget: u64) -> Self {
-        Self { budget, samples: VecDeque::with_capacity(SAMPLES) }
+        Self {
+            budget,
+            samples: VecDeque::with_capacity(SAMPLES),
+        }
     }
 
     /// Takes the newest sample and forgets the oldest once there are two minutes of them.
@@ -54,7 +57,11 @@ impl Chart {
             let _ = write!(used, "V{HEIGHT}H{}Z", self.left());
         }
         let budget = format!("M0 {:.1}H{WIDTH}", self.height(self.budget));
-        Lines { budget, resident: self.path(|sample| sample.resident), used }
+        Lines {
+            budget,
+            resident: self.path(|sample| sample.resident),
+            used,
+        }
     }
 
     /// A line through the samples that have such a value; the newest is at the right edge.
@@ -63,7 +70,12 @@ impl Chart {
         for (at, sample) in self.samples.iter().enumerate() {
             let Some(value) = value(sample) else { continue };
             let verb = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{verb}{} {:.1}", self.left() + at * STEP, self.height(value));
+            let _ = write!(
+                path,
+                "{verb}{} {:.1}",
+                self.left() + at * STEP,
+                self.height(value)
+            );
         }
         path
     }
@@ -93,7 +105,10 @@ mod tests {
     const MEBI: u64 = 1 << 20;
 
     fn sample(used: u64) -> Sample {
-        Sample { used: used * MEBI, resident: None }
+        Sample {
+            used: used * MEBI,
+            resident: None,
+        }
     }
 
     #[test]
@@ -104,7 +119,11 @@ mod tests {
         chart.push(sample(48));
         assert_eq!(chart.lines().used, "M717 200.0L720 100.0V200H717Z");
         assert_eq!(chart.lines().budget, "M0 66.7H720");
-        assert_eq!(chart.lines().resident, "", "a system that tells nothing gets no line");
+        assert_eq!(
+            chart.lines().resident,
+            "",
+            "a system that tells nothing gets no line"
+        );
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Journal {
     /// Takes what the engine has; no more than a few queues full, for robots may be adding all the while.
     pub(super) fn listen(&mut self, cache: &SessionCache) {
         for _ in 0..KEPT * 4 {
-            let Some(event) = cache.next_event() else { return };
+            let Some(event) = cache.next_event() else {
+                return;
+            };
             self.note(event);
         }
     }
@@ -43,7 +45,10 @@ impl Journal {
     pub(super) fn happened(&self, now: Duration) -> Happened {
         let names = KINDS.iter().map(|(name, _)| *name);
         let lines = self.latest.iter().map(|event| line(event, now));
-        Happened { counts: names.zip(self.counts).collect(), latest: lines.collect() }
+        Happened {
+            counts: names.zip(self.counts).collect(),
+            latest: lines.collect(),
+        }
     }
 
     fn note(&mut self, event: Event) {
@@ -59,8 +64,14 @@ impl Journal {
 fn line(event: &Event, now: Duration) -> String {
     let (_, text) = KINDS[kind(event.kind)];
     let ago = format::ago(now.saturating_sub(event.at()));
-    let handle = event.handle.map(|handle| handle.to_string()).unwrap_or_default();
-    format!("{text}, {ago}: …{}", &handle[handle.len().saturating_sub(16)..])
+    let handle = event
+        .handle
+        .map(|handle| handle.to_string())
+        .unwrap_or_default();
+    format!(
+        "{text}, {ago}: …{}",
+        &handle[handle.len().saturating_sub(16)..]
+    )
 }
 
 fn kind(what: EventKind) -> usize {
@@ -103,24 +114,43 @@ mod tests {
     #[test]
     fn visitors_are_counted_and_those_signed_in_get_a_line() {
         let keys = KeyRing::generate().expect("the system has some");
-        let cache = SessionCache::builder().memory(8 << 20).keys(keys).events(KEPT);
+        let cache = SessionCache::builder()
+            .memory(8 << 20)
+            .keys(keys)
+            .events(KEPT);
         let cache = cache.build().expect("that is enough");
         let mut journal = Journal::default();
         for number in 0..LINES + 2 {
             let made = cache.create(b"robot").expect("there is room");
-            cache.sign_in(&made.id, &format!("ada {number}")).expect("there is room");
+            cache
+                .sign_in(&made.id, &format!("ada {number}"))
+                .expect("there is room");
         }
         cache.end_user_sessions("ada 7", None);
         journal.listen(&cache);
 
         let happened = journal.happened(Duration::from_secs(3600));
         let count = |name| {
-            happened.counts.iter().find(|(given, _)| *given == name).map(|(_, count)| *count)
+            happened
+                .counts
+                .iter()
+                .find(|(given, _)| *given == name)
+                .map(|(_, count)| *count)
         };
-        assert_eq!((count("event_created"), count("event_signed_in")), (Some(8), Some(8)));
-        assert_eq!((count("event_ended_by_user"), count("event_other")), (Some(1), Some(0)));
+        assert_eq!(
+            (count("event_created"), count("event_signed_in")),
+            (Some(8), Some(8))
+        );
+        assert_eq!(
+            (count("event_ended_by_user"), count("event_other")),
+            (Some(1), Some(0))
+        );
         assert_eq!(happened.latest.len(), LINES);
         assert!(happened.latest[0].starts_with("Ended from the list of devices, 1 h ago: …"));
-        assert!(happened.latest[1..].iter().all(|line| line.starts_with("Signed in, 1 h ago: …")));
+        assert!(
+            happened.latest[1..]
+                .iter()
+                .all(|line| line.starts_with("Signed in, 1 h ago: …"))
+        );
     }
 }

@@ -65,7 +65,9 @@ impl State {
 
     /// The probe's session: made at the first look, and again when it expired or was evicted.
     fn session(&mut self, cache: &SessionCache) -> Option<SessionId> {
-        let kept = self.session.filter(|session| cache.load(session, &mut self.buffer).is_some());
+        let kept = self
+            .session
+            .filter(|session| cache.load(session, &mut self.buffer).is_some());
         self.reads += u64::from(kept.is_some());
         self.session = kept.or_else(|| {
             let made = cache.create(&[b'p'; SIZE]);

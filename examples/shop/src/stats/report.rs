@@ -42,10 +42,19 @@ impl Report {
             .map(|(name, count)| (name, format::thousands(count)))
             .collect();
         texts.insert("used", format::mebibytes(self.engine.memory.used as u64));
-        texts.insert("budget", format::mebibytes(self.engine.memory.budget as u64));
+        texts.insert(
+            "budget",
+            format::mebibytes(self.engine.memory.budget as u64),
+        );
         texts.insert("filled", format!("{:.1} %", self.filled()));
-        texts.insert("resident", self.resident.map_or(UNKNOWN.into(), format::mebibytes));
-        texts.insert("lookup", self.lookup.map_or(UNKNOWN.into(), format::instant));
+        texts.insert(
+            "resident",
+            self.resident.map_or(UNKNOWN.into(), format::mebibytes),
+        );
+        texts.insert(
+            "lookup",
+            self.lookup.map_or(UNKNOWN.into(), format::instant),
+        );
         texts.extend(self.notes());
         texts.insert("uptime", format::span(self.uptime));
         texts.insert("robots", self.robots_text());
@@ -57,12 +66,22 @@ impl Report {
     /// The width of each bar, in per cent of the longest possible.
     pub(crate) fn bars(&self) -> BTreeMap<&'static str, f64> {
         let classes = &self.counts()[..CLASSES];
-        let longest = classes.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
-        let mut bars: BTreeMap<_, _> =
-            classes.iter().map(|(name, count)| (*name, share(*count, longest))).collect();
+        let longest = classes
+            .iter()
+            .map(|(_, count)| *count)
+            .max()
+            .unwrap_or(0)
+            .max(1);
+        let mut bars: BTreeMap<_, _> = classes
+            .iter()
+            .map(|(name, count)| (*name, share(*count, longest)))
+            .collect();
         bars.insert(
             "robots",
-            share(self.robots.released + self.robots.refused, self.robots.wave.max(1)),
+            share(
+                self.robots.released + self.robots.refused,
+                self.robots.wave.max(1),
+            ),
         );
         bars
     }
@@ -99,14 +118,22 @@ impl Report {
 
     /// Whole numbers by name. The first [`CLASSES`] are the sessions alive, by class.
     fn counts(&self) -> [(&'static str, u64); 26] {
-        let Stats { sessions, evicted, rejected, .. } = self.engine;
+        let Stats {
+            sessions,
+            evicted,
+            rejected,
+            ..
+        } = self.engine;
         let engine = &self.engine;
         [
             ("authenticated", sessions.authenticated as u64),
             ("anonymous", sessions.anonymous as u64),
             ("probation", sessions.probation as u64),
             ("aliases", sessions.aliases as u64),
-            ("alive", (sessions.authenticated + sessions.anonymous + sessions.probation) as u64),
+            (
+                "alive",
+                (sessions.authenticated + sessions.anonymous + sessions.probation) as u64,
+            ),
             ("capacity", self.capacity),
             ("hits", engine.hits),
             ("misses", engine.misses),
@@ -133,11 +160,22 @@ impl Report {
 
     /// What stands small below the largest figures.
     fn notes(&self) -> [(&'static str, String); 5] {
-        let Stats { hits, misses, memory, .. } = self.engine;
+        let Stats {
+            hits,
+            misses,
+            memory,
+            ..
+        } = self.engine;
         let hit = share(hits, (hits + misses).max(1));
         [
-            ("of_capacity", format!("of some {} that fit", format::thousands(self.capacity))),
-            ("of_budget", format!("of {}", format::mebibytes(memory.budget as u64))),
+            (
+                "of_capacity",
+                format!("of some {} that fit", format::thousands(self.capacity)),
+            ),
+            (
+                "of_budget",
+                format!("of {}", format::mebibytes(memory.budget as u64)),
+            ),
             ("of_probe", "a hot session, by its id".into()),
             ("of_reads", format!("{hit:.1} % of all lookups")),
             ("of_cookies", "cookies that opened nothing".into()),
@@ -145,11 +183,20 @@ impl Report {
     }
 
     fn filled(&self) -> f64 {
-        share(self.engine.memory.used as u64, self.engine.memory.budget.max(1) as u64)
+        share(
+            self.engine.memory.used as u64,
+            self.engine.memory.budget.max(1) as u64,
+        )
     }
 
     fn robots_text(&self) -> String {
-        let Progress { running, wave, released, refused, took } = self.robots;
+        let Progress {
+            running,
+            wave,
+            released,
+            refused,
+            took,
+        } = self.robots;
         let gone = released + refused;
         let (released, wave) = (format::thousands(released), format::thousands(wave));
         let refused = match refused {
@@ -169,7 +216,12 @@ impl Report {
 
     /// As many lines as the page has places, the last ones empty.
     fn latest(&self) -> impl Iterator<Item = String> {
-        self.happened.latest.iter().cloned().chain(iter::repeat(String::new())).take(LINES)
+        self.happened
+            .latest
+            .iter()
+            .cloned()
+            .chain(iter::repeat(String::new()))
+            .take(LINES)
     }
 
     fn you_text(&self) -> String {
@@ -185,8 +237,9 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// The names of the lines that tell what happened, the newest first.
-pub(crate) const LATEST: [&str; LINES] =
-    ["latest_1", "latest_2", "latest_3", "latest_4", "latest_5", "latest_6"];
+pub(crate) const LATEST: [&str; LINES] = [
+    "latest_1", "latest_2", "latest_3", "latest_4", "latest_5", "latest_6",
+];
 
 /// How many of the counts, from the first, are classes of sessions.
 const CLASSES: usize = 4;

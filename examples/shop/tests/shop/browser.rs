@@ -20,7 +20,10 @@ fn a_visitor_signs_in_fills_a_cart_reloads_and_signs_out() {
 
     window.press("#coral button");
     assert_eq!(window.text("nav .count").as_deref(), Some("1 in it"));
-    assert_eq!(window.text(".message").as_deref(), Some("Coral bookend is in your cart."));
+    assert_eq!(
+        window.text(".message").as_deref(),
+        Some("Coral bookend is in your cart.")
+    );
     window.shoot("shelves-with-a-message");
     window.reload();
     assert_eq!(window.text(".message"), None, "a message is shown once");
@@ -30,7 +33,11 @@ fn a_visitor_signs_in_fills_a_cart_reloads_and_signs_out() {
     window.fill("#name", "Ada Lovelace");
     window.press("form.panel button");
     assert_eq!(window.text(".who .name").as_deref(), Some("Ada Lovelace"));
-    assert_ne!(session_cookie(&window).value(), before.value(), "signing in gives a new id");
+    assert_ne!(
+        session_cookie(&window).value(),
+        before.value(),
+        "signing in gives a new id"
+    );
 
     window.go("/cart");
     for _ in 0..2 {
@@ -55,7 +62,11 @@ fn the_browser_reports_the_cookie_with_its_flags() {
     assert_eq!(cookie.same_site().map(|site| site.is_lax()), Some(true));
     assert_eq!(cookie.path(), Some("/"));
     assert_eq!(cookie.expires(), None, "it goes with the browser");
-    assert_eq!(cookie.secure(), Some(false), "plain HTTP, on this machine alone");
+    assert_eq!(
+        cookie.secure(),
+        Some(false),
+        "plain HTTP, on this machine alone"
+    );
     assert_eq!(window.script_cookies(), "", "no script can read it");
 }
 
@@ -70,12 +81,21 @@ fn a_session_expires_when_nobody_asks() {
     remembered.press("form.panel button");
     sign_in(&window, "Grace");
     let mut observer = shop.visit();
-    until("the session to expire", || observer.figures()["counts"]["authenticated"] == 1);
-    assert_eq!(session_cookie(&window).expires(), None, "the browser still has the cookie");
+    until("the session to expire", || {
+        observer.figures()["counts"]["authenticated"] == 1
+    });
+    assert_eq!(
+        session_cookie(&window).expires(),
+        None,
+        "the browser still has the cookie"
+    );
     window.reload();
     assert_eq!(window.text(".who .name"), None);
 
-    assert!(session_cookie(&remembered).expires().is_some(), "this one outlives the browser");
+    assert!(
+        session_cookie(&remembered).expires().is_some(),
+        "this one outlives the browser"
+    );
     remembered.reload();
     assert_eq!(remembered.text(".who .name").as_deref(), Some("Ada"));
 }
@@ -102,9 +122,15 @@ fn two_devices_and_signing_out_everywhere() {
     let of_phone = ".devices li:has(input[value='";
     let handles = laptop.values(".devices input[name=handle]");
     let names = laptop.texts(".devices h2");
-    let at = names.iter().position(|name| name == "Safari on iPhone").expect("it is listed");
+    let at = names
+        .iter()
+        .position(|name| name == "Safari on iPhone")
+        .expect("it is listed");
     laptop.press(&format!("{of_phone}{}']) button", handles[at]));
-    assert_eq!(laptop.text(".message").as_deref(), Some("That device is signed out."));
+    assert_eq!(
+        laptop.text(".message").as_deref(),
+        Some("That device is signed out.")
+    );
     assert_eq!(laptop.texts(".devices h2").len(), 2);
     phone.reload();
     assert_eq!(phone.text(".who .name"), None);
@@ -126,13 +152,20 @@ fn the_engine_page_follows_what_happens() {
     window.go("/stats");
     sign_in(&other, "Ada");
     let signed_in = "[data-value=event_signed_in]";
-    until("the figures to be fresh", || window.text(signed_in).as_deref() == Some("2"));
+    until("the figures to be fresh", || {
+        window.text(signed_in).as_deref() == Some("2")
+    });
     // The page's form is out of date when somebody else signs in: it is fetched anew.
     window.in_another_tab(|tab| sign_in(tab, "Grace"));
     window.press("#release button");
-    assert_eq!(window.text("[data-value=you]").as_deref(), Some("You are signed in as Grace."));
+    assert_eq!(
+        window.text("[data-value=you]").as_deref(),
+        Some("You are signed in as Grace.")
+    );
     window.click("#release button");
-    until("robots to come", || window.text("[data-value=event_evicted]").as_deref() != Some("0"));
+    until("robots to come", || {
+        window.text("[data-value=event_evicted]").as_deref() != Some("0")
+    });
     window.shoot("engine");
 }
 

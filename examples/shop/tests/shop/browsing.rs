@@ -39,12 +39,18 @@ fn a_message_is_shown_once() {
     let mut visitor = shop.visit();
     for product in [("coral", "Coral bookend"), ("sponge", "Bath sponge")] {
         let page = visitor.submit("/cart/add", &format!("product={}", product.0));
-        assert_eq!(page.message(), Some(&*format!("{} is in your cart.", product.1)));
+        assert_eq!(
+            page.message(),
+            Some(&*format!("{} is in your cart.", product.1))
+        );
         assert_eq!(visitor.get("/").message(), None);
     }
     visitor.post("/cart/add", "product=limpet");
     visitor.figures();
-    assert!(visitor.get("/cart").message().is_some(), "what is no page does not take it");
+    assert!(
+        visitor.get("/cart").message().is_some(),
+        "what is no page does not take it"
+    );
     assert_eq!(visitor.get("/cart").message(), None);
     let page = visitor.get("/nowhere");
     assert_eq!(page.message(), None);
@@ -61,11 +67,19 @@ fn a_cart_is_there_on_the_next_page_and_after_a_reload() {
     for _ in 0..2 {
         let page = visitor.get("/cart");
         assert!(page.has("Coral bookend") && page.has("Bath sponge"));
-        assert!(page.has("<strong id=\"total\">£73</strong>"), "{}", page.body);
+        assert!(
+            page.has("<strong id=\"total\">£73</strong>"),
+            "{}",
+            page.body
+        );
     }
 
     let page = visitor.submit("/cart/take", "product=coral");
-    assert!(page.has("<strong id=\"total\">£41</strong>"), "{}", page.body);
+    assert!(
+        page.has("<strong id=\"total\">£41</strong>"),
+        "{}",
+        page.body
+    );
     let page = visitor.submit("/cart/remove", "product=coral");
     assert!(page.has("£9</strong>") && !page.has("Coral"));
 
@@ -79,7 +93,12 @@ fn a_product_that_is_not_there_changes_nothing() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     for path in ["/cart/add", "/cart/more", "/cart/take", "/cart/remove"] {
-        assert_eq!(visitor.post(path, "product=shark%0d%0aset-cookie:%20a=b").status, 404);
+        assert_eq!(
+            visitor
+                .post(path, "product=shark%0d%0aset-cookie:%20a=b")
+                .status,
+            404
+        );
         assert_eq!(visitor.post(path, "nothing=at-all").status, 422);
         assert_eq!(visitor.get(path).status, 405);
     }

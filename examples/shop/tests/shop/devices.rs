@@ -10,15 +10,25 @@ fn user_sessions_are_listed_by_label_and_without_ids() {
     sign_in_as(&mut laptop, LAPTOP);
     sign_in_as(&mut phone, PHONE);
     let page = laptop.get("/devices");
-    assert!(page.has("Firefox on Linux") && page.has("Safari on iPhone"), "{}", page.body);
+    assert!(
+        page.has("Firefox on Linux") && page.has("Safari on iPhone"),
+        "{}",
+        page.body
+    );
     assert_eq!(page.body.matches("This device").count(), 1);
     let (this, _) = page.body.split_once("This device").expect("it is marked");
-    assert!(this.ends_with("Firefox on Linux <span class=\"this\">"), "{this}");
+    assert!(
+        this.ends_with("Firefox on Linux <span class=\"this\">"),
+        "{this}"
+    );
     for token in [laptop.cookie().1, phone.cookie().1] {
         assert!(!page.has(token));
     }
     assert_eq!(handles(&page.body).len(), 2);
-    assert_eq!(phone.get("/devices").header("cache-control"), Some("no-store"));
+    assert_eq!(
+        phone.get("/devices").header("cache-control"),
+        Some("no-store")
+    );
 }
 
 // TERM-5: docs/security-checklist.md
@@ -34,7 +44,10 @@ fn a_device_is_signed_out_from_another() {
     let page = laptop.submit("/devices/end", &format!("handle={phones}"));
     assert_eq!(page.message(), Some("That device is signed out."));
     assert!(!page.has("Safari on iPhone"));
-    assert!(!phone.get("/cart").greets("Ada"), "its next request is a stranger's");
+    assert!(
+        !phone.get("/cart").greets("Ada"),
+        "its next request is a stranger's"
+    );
 
     let page = laptop.submit("/devices/end", &format!("handle={phones}"));
     assert_eq!(page.message(), Some("That device was signed out already."));
@@ -42,8 +55,15 @@ fn a_device_is_signed_out_from_another() {
     assert_eq!(laptop.post("/devices/end", "").status, 422);
 
     let own = handle_of(&laptop.get("/devices").body, "Firefox on Linux");
-    assert_eq!(laptop.post("/devices/end", &format!("handle={own}")).status, 303);
-    assert_eq!(laptop.cookies.len(), 0, "its own session ends as by signing out");
+    assert_eq!(
+        laptop.post("/devices/end", &format!("handle={own}")).status,
+        303
+    );
+    assert_eq!(
+        laptop.cookies.len(),
+        0,
+        "its own session ends as by signing out"
+    );
     assert!(!laptop.get("/").greets("Ada"));
 }
 
@@ -59,7 +79,12 @@ fn nobody_signs_out_somebody_else() {
     let page = grace.submit("/devices/end", &format!("handle={handle}"));
     assert_eq!(page.message(), Some("That device was signed out already."));
     let mut stranger = shop.visit();
-    assert_eq!(stranger.post("/devices/end", &format!("handle={handle}")).status, 303);
+    assert_eq!(
+        stranger
+            .post("/devices/end", &format!("handle={handle}"))
+            .status,
+        303
+    );
     assert!(ada.get("/").greets("Ada"));
 }
 
@@ -68,7 +93,9 @@ fn nobody_signs_out_somebody_else() {
 fn everywhere_else_and_everywhere() {
     let shop = Shop::open();
     let mut devices: Vec<_> = (0..4).map(|_| shop.visit()).collect();
-    devices.iter_mut().for_each(|device| drop(device.sign_in("Ada")));
+    devices
+        .iter_mut()
+        .for_each(|device| drop(device.sign_in("Ada")));
     let mut grace = shop.visit();
     grace.sign_in("Grace");
 
@@ -109,7 +136,10 @@ fn devices_are_only_for_those_who_are_signed_in() {
     for path in ["/devices/end-others", "/devices/end-all"] {
         assert_eq!(shop.visit().post(path, "").status, 303);
     }
-    assert!(visitor.get("/").greets("Ada"), "that was nobody, who signs out nobody");
+    assert!(
+        visitor.get("/").greets("Ada"),
+        "that was nobody, who signs out nobody"
+    );
 
     for elsewhere in ["//evil.example", "https://evil.example", "/%5Cevil.example"] {
         let mut visitor = shop.visit();
@@ -121,8 +151,16 @@ fn devices_are_only_for_those_who_are_signed_in() {
 
 fn sign_in_as(visitor: &mut Browser, user_agent: &str) {
     visitor.get("/sign-in");
-    let form = format!("name=Ada&csrf={}", visitor.token.clone().expect("the page has it"));
-    let answer = visitor.send("POST", "/sign-in", &format!("user-agent: {user_agent}\r\n"), &form);
+    let form = format!(
+        "name=Ada&csrf={}",
+        visitor.token.clone().expect("the page has it")
+    );
+    let answer = visitor.send(
+        "POST",
+        "/sign-in",
+        &format!("user-agent: {user_agent}\r\n"),
+        &form,
+    );
     assert_eq!(answer.status, 303, "{}", answer.body);
     visitor.get("/");
 }
@@ -130,11 +168,14 @@ fn sign_in_as(visitor: &mut Browser, user_agent: &str) {
 /// The handles on a page, in its order.
 fn handles(page: &str) -> Vec<String> {
     let rest = page.split("name=\"handle\" value=\"").skip(1);
-    rest.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
+    rest.map(|rest| rest.split('"').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 fn handle_of(page: &str, label: &str) -> String {
-    let (_, rest) = page.split_once(&format!("<h2>{label}")).expect("it is listed");
+    let (_, rest) = page
+        .split_once(&format!("<h2>{label}"))
+        .expect("it is listed");
     handles(rest).remove(0)
 }
 

@@ -6,7 +6,12 @@ use crate::driver::{Browser, Shop, program, until};
 
 #[test]
 fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
-    let shop = Shop::opened_by(program(&["--memory", "8MiB", "--robots", &ROBOTS.to_string()]));
+    let shop = Shop::opened_by(program(&[
+        "--memory",
+        "8MiB",
+        "--robots",
+        &ROBOTS.to_string(),
+    ]));
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");
     visitor.submit("/cart/add", "product=anemone");
@@ -19,8 +24,14 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     assert_eq!(after["robots"]["released"], ROBOTS);
     assert_eq!(after["robots"]["refused"], 0);
     let made = after["counts"]["created"].as_u64().unwrap_or(0);
-    assert!((ROBOTS + 2..ROBOTS + 10).contains(&made), "all that were made: {made}");
-    assert_eq!(after["you"], "Ada", "nobody who is signed in is pushed out by robots");
+    assert!(
+        (ROBOTS + 2..ROBOTS + 10).contains(&made),
+        "all that were made: {made}"
+    );
+    assert_eq!(
+        after["you"], "Ada",
+        "nobody who is signed in is pushed out by robots"
+    );
     assert_eq!(after["counts"]["authenticated"], 1);
     assert_eq!(after["counts"]["evicted_authenticated"], 0);
     assert!(visitor.get("/cart").has("Anemone lamp"));
@@ -30,7 +41,10 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     }
     // All of it is taken when the shop opens. Without a bound, so many sessions would take 40 MiB more.
     if let (Some(before), Some(after)) = (resident(&before), resident(&after)) {
-        assert!(before > 8 << 20, "{before} bytes, so the memory is not taken yet");
+        assert!(
+            before > 8 << 20,
+            "{before} bytes, so the memory is not taken yet"
+        );
         assert!(after < before + (8 << 20), "from {before} to {after} bytes");
     }
 }
@@ -43,7 +57,9 @@ fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
     ada.sign_in("Ada");
     other.sign_in("Ada");
     let handle = other.get("/devices").body;
-    let (_, handle) = handle.split_once("name=\"handle\" value=\"").expect("it is listed");
+    let (_, handle) = handle
+        .split_once("name=\"handle\" value=\"")
+        .expect("it is listed");
     let end = handle[36..52].to_owned();
     other.submit("/devices/end-others", "");
     other.submit("/sign-out", "");
@@ -61,13 +77,24 @@ fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
         assert_eq!(events[event], count, "{event}: {events}");
     }
     let texts = &ada.figures()["texts"];
-    let line = |number: u32| texts[format!("latest_{number}")].as_str().unwrap_or_default();
-    assert!(line(1).starts_with("Signed out, ") && line(1).ends_with(&end), "{texts}");
+    let line = |number: u32| {
+        texts[format!("latest_{number}")]
+            .as_str()
+            .unwrap_or_default()
+    };
+    assert!(
+        line(1).starts_with("Signed out, ") && line(1).ends_with(&end),
+        "{texts}"
+    );
     assert!(line(2).starts_with("Ended from the list of devices, ") && !line(2).ends_with(&end));
     assert!(line(3).starts_with("Signed in, ") && line(4).starts_with("Signed in, "));
     assert_eq!(line(5), "");
     let page = ada.get("/stats");
-    assert!(page.has(&format!("<li data-value=\"latest_1\">{}", &line(1)[..10])), "{}", page.body);
+    assert!(
+        page.has(&format!("<li data-value=\"latest_1\">{}", &line(1)[..10])),
+        "{}",
+        page.body
+    );
     assert!(!page.has("Ada"));
 }
 
@@ -87,7 +114,10 @@ fn metrics_are_text_that_prometheus_reads() {
 
     let answer = visitor.get("/metrics");
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
     assert_eq!(answer.header("set-cookie"), None);
     assert!(answer.body.ends_with('\n'));
     for sample in [

@@ -20,7 +20,10 @@ const POSTS: [(&str, &str); 10] = [
 fn csrf_every_form_carries_the_token_where_there_is_a_session() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
-    assert!(!visitor.get("/").has("name=\"csrf\""), "and none where there is none");
+    assert!(
+        !visitor.get("/").has("name=\"csrf\""),
+        "and none where there is none"
+    );
     visitor.submit("/cart/add", "product=coral");
     for name in [None, Some("Ada")] {
         name.map(|name| visitor.sign_in(name));
@@ -41,9 +44,17 @@ fn csrf_a_form_without_the_token_changes_nothing() {
     let of_others = [&other, &anonymous].map(|browser| browser.token.clone().expect("it has one"));
     let mut token = of_others[0].clone();
     token.truncate(token.len() - 1);
-    let made_up =
-        [String::new(), "made-up".into(), token, of_others[0].clone(), of_others[1].clone()];
-    let tries = made_up.iter().map(|token| format!("csrf={token}&")).chain([String::new()]);
+    let made_up = [
+        String::new(),
+        "made-up".into(),
+        token,
+        of_others[0].clone(),
+        of_others[1].clone(),
+    ];
+    let tries = made_up
+        .iter()
+        .map(|token| format!("csrf={token}&"))
+        .chain([String::new()]);
     for before in tries {
         for (path, form) in POSTS {
             let answer = visitor.send("POST", path, "", &format!("{before}{form}"));
@@ -53,7 +64,11 @@ fn csrf_a_form_without_the_token_changes_nothing() {
         }
     }
     let page = visitor.get("/cart");
-    assert!(page.greets("Ada") && page.has("£14</strong>"), "{}", page.body);
+    assert!(
+        page.greets("Ada") && page.has("£14</strong>"),
+        "{}",
+        page.body
+    );
     assert_eq!(visitor.figures()["robots"]["running"], false);
     assert_eq!(visitor.figures()["robots"]["released"], 0);
     assert!(other.get("/").greets("Ada"));
@@ -68,26 +83,41 @@ fn csrf_a_token_ends_with_the_id_it_was_made_for() {
     visitor.submit("/sign-in", "name=Ada");
     let form = format!("csrf={before}&product=coral");
     assert_eq!(visitor.send("POST", "/cart/add", "", &form).status, 403);
-    let now = visitor.get("/").token().expect("the page has it").to_owned();
+    let now = visitor
+        .get("/")
+        .token()
+        .expect("the page has it")
+        .to_owned();
     for _ in 0..2 {
         let form = format!("csrf={now}&product=coral");
         assert_eq!(visitor.send("POST", "/cart/add", "", &form).status, 303);
     }
-    assert_ne!(visitor.get("/").token(), Some(&*now), "each page has another text");
+    assert_ne!(
+        visitor.get("/").token(),
+        Some(&*now),
+        "each page has another text"
+    );
 }
 
 #[test]
 fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
     let shop = Shop::open();
     let mut victim = shop.visit();
-    for headers in ["", "sec-fetch-site: cross-site\r\n", "origin: http://evil.example\r\n"] {
+    for headers in [
+        "",
+        "sec-fetch-site: cross-site\r\n",
+        "origin: http://evil.example\r\n",
+    ] {
         let answer = victim.send("POST", "/sign-in", headers, "name=Mallory");
         assert_eq!(answer.status, 403, "{headers}");
         assert_eq!(answer.header("set-cookie"), None);
     }
     let mut mallory = shop.visit();
     mallory.get("/sign-in");
-    let form = format!("csrf={}&name=Mallory", mallory.token.expect("the page has it"));
+    let form = format!(
+        "csrf={}&name=Mallory",
+        mallory.token.expect("the page has it")
+    );
     assert_eq!(victim.send("POST", "/sign-in", "", &form).status, 403);
     assert_eq!(victim.cookies.len(), 0);
 }
@@ -99,7 +129,9 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     let mut visitor = shop.visit();
     visitor.post("/cart/add", "product=coral");
     let mut add = |site: &str| {
-        visitor.send("POST", "/cart/add", site, "csrf=from-before&product=sponge").status
+        visitor
+            .send("POST", "/cart/add", site, "csrf=from-before&product=sponge")
+            .status
     };
     assert_eq!(add("sec-fetch-site: same-origin\r\n"), 303);
     assert_eq!(add("sec-fetch-site: same-site\r\n"), 403);
@@ -109,7 +141,12 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
 
     visitor.sign_in("Ada");
     let own = "sec-fetch-site: same-origin\r\n";
-    assert_eq!(visitor.send("POST", "/cart/add", own, "product=sponge").status, 403);
+    assert_eq!(
+        visitor
+            .send("POST", "/cart/add", own, "product=sponge")
+            .status,
+        403
+    );
 }
 
 /// A visitor with a cart of £14.

@@ -22,7 +22,10 @@ fn what_a_visitor_types_comes_back_escaped() {
     for nameless in ["name=", "name=+++", "name=%00", "name=a%0ab"] {
         assert_eq!(visitor.post("/sign-in", nameless).status, 422, "{nameless}");
     }
-    assert!(visitor.get("/").greets(escaped), "a refused name changes nothing");
+    assert!(
+        visitor.get("/").greets(escaped),
+        "a refused name changes nothing"
+    );
 }
 
 #[test]
@@ -33,8 +36,14 @@ fn pages_forbid_whatever_is_not_their_own() {
     for path in ["/", "/stats", "/stats.json", "/icon.svg", "/nowhere"] {
         let answer = visitor.get(path);
         let policy = answer.header("content-security-policy").unwrap_or_default();
-        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{path}: {policy}");
-        assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'sha256-"),
+            "{path}: {policy}"
+        );
+        assert!(
+            policy.contains("script-src 'sha256-") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
     let cookie = visitor.get("/cart");

@@ -11,7 +11,11 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
         Shop::opened_by(program)
     };
     let shop = open();
-    assert!(shop.greeting.contains("keys      from SESSILE_KEYS"), "{}", shop.greeting);
+    assert!(
+        shop.greeting.contains("keys      from SESSILE_KEYS"),
+        "{}",
+        shop.greeting
+    );
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");
     let cookies = visitor.cookies.clone();
@@ -24,7 +28,10 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
     assert_eq!(page.status, 200);
     assert!(!page.greets("Ada") && page.has("You have no session"));
     let counts = &visitor.figures()["counts"];
-    assert!(counts["rejected_unknown"].as_u64() >= Some(1), "genuine, but unknown: {counts}");
+    assert!(
+        counts["rejected_unknown"].as_u64() >= Some(1),
+        "genuine, but unknown: {counts}"
+    );
     assert_eq!(counts["rejected_forged"], 0);
     assert!(visitor.sign_in("Ada").greets("Ada"));
 }
@@ -32,9 +39,18 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
 #[test]
 fn fresh_keys_are_said_to_be_fresh() {
     let shop = Shop::open();
-    assert!(shop.greeting.contains("sign-ins will not survive a restart"), "{}", shop.greeting);
+    assert!(
+        shop.greeting
+            .contains("sign-ins will not survive a restart"),
+        "{}",
+        shop.greeting
+    );
     assert!(shop.address.ip().is_loopback());
-    assert!(shop.greeting.contains("8.0 MiB, fixed: some "), "{}", shop.greeting);
+    assert!(
+        shop.greeting.contains("8.0 MiB, fixed: some "),
+        "{}",
+        shop.greeting
+    );
 }
 
 #[test]
@@ -43,7 +59,10 @@ fn a_taken_port_is_said_plainly() {
     let port = shop.address.port().to_string();
     let (code, stdout, stderr) = run(program(&["--port", &port]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.starts_with(&format!("shop: port {port} is taken")), "{stderr}");
+    assert!(
+        stderr.starts_with(&format!("shop: port {port} is taken")),
+        "{stderr}"
+    );
     assert_eq!(shop.visit().get("/").status, 200);
 }
 
@@ -62,8 +81,15 @@ fn settings_that_cannot_be_are_named() {
         (&["8080"], "\"8080\" is not an option"),
     ] {
         let (code, stdout, stderr) = run(program(arguments));
-        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("shop: ") && stderr.contains(named), "{arguments:?}: {stderr}");
+        assert_eq!(
+            (code, stdout.as_str()),
+            (Some(2), ""),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(
+            stderr.starts_with("shop: ") && stderr.contains(named),
+            "{arguments:?}: {stderr}"
+        );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
@@ -99,7 +125,9 @@ fn ctrl_c_closes_the_shop_with_robots_inside_and_connections_open() {
     visitor.submit("/robots", "");
     let silent = visitor.connect();
     let mut halfway = visitor.connect();
-    halfway.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").expect("the shop reads");
+    halfway
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
+        .expect("the shop reads");
     // Answered on a third connection, so both are accepted by now.
     assert_eq!(visitor.get("/").status, 200);
 
@@ -119,10 +147,18 @@ fn no_token_is_printed_or_shown() {
     let mut tokens = vec![visitor.cookie().1.to_owned()];
     visitor.sign_in("Ada");
     tokens.push(visitor.cookie().1.to_owned());
-    let mut seen: String =
-        ["/", "/cart", "/sign-in", "/devices", "/stats", "/stats.json", "/metrics", "/nowhere"]
-            .map(|path| visitor.get(path).body)
-            .concat();
+    let mut seen: String = [
+        "/",
+        "/cart",
+        "/sign-in",
+        "/devices",
+        "/stats",
+        "/stats.json",
+        "/metrics",
+        "/nowhere",
+    ]
+    .map(|path| visitor.get(path).body)
+    .concat();
     visitor.submit("/sign-out", "");
     seen += &shop.interrupt().1;
     for token in tokens {

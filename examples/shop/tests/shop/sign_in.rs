@@ -9,7 +9,10 @@ use crate::driver::Shop;
 fn signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
-    assert!(visitor.get("/sign-in").has("value=\"Ada\""), "a name is filled in");
+    assert!(
+        visitor.get("/sign-in").has("value=\"Ada\""),
+        "a name is filled in"
+    );
     visitor.get("/");
     visitor.submit("/cart/add", "product=limpet");
     let mut before = shop.visit();
@@ -25,13 +28,19 @@ fn signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
 #[test]
 fn a_visitor_is_remembered_who_asks_for_it() {
     let shop = Shop::open();
-    for (form, max_age) in [("name=Ada", None), ("name=Ada&remember=yes", Some("Max-Age=2592000"))]
-    {
+    for (form, max_age) in [
+        ("name=Ada", None),
+        ("name=Ada&remember=yes", Some("Max-Age=2592000")),
+    ] {
         let mut visitor = shop.visit();
         visitor.get("/sign-in");
         let answer = visitor.post("/sign-in", form);
-        let cookie = answer.header("set-cookie").expect("signing in gives a new id");
-        let given = cookie.split("; ").find(|attribute| attribute.starts_with("Max-Age"));
+        let cookie = answer
+            .header("set-cookie")
+            .expect("signing in gives a new id");
+        let given = cookie
+            .split("; ")
+            .find(|attribute| attribute.starts_with("Max-Age"));
         assert_eq!(given, max_age, "{form}");
     }
 }
@@ -56,7 +65,10 @@ fn after_sign_out_the_old_cookie_is_rejected() {
     visitor.submit("/cart/add", "product=coral");
     let mut thief = shop.visit();
     thief.cookies = visitor.cookies.clone();
-    assert!(thief.get("/").greets("Ada"), "until then the cookie is as good as any");
+    assert!(
+        thief.get("/").greets("Ada"),
+        "until then the cookie is as good as any"
+    );
 
     assert!(!visitor.submit("/sign-out", "").greets("Ada"));
     assert_eq!(visitor.cookies.len(), 0, "the browser is told to forget it");
@@ -65,7 +77,10 @@ fn after_sign_out_the_old_cookie_is_rejected() {
     let figures = thief.figures();
     assert_eq!(figures["you"], Value::Null);
     assert_eq!(figures["counts"]["authenticated"], 0);
-    assert!(figures["counts"]["rejected_unknown"].as_u64() >= Some(1), "{figures}");
+    assert!(
+        figures["counts"]["rejected_unknown"].as_u64() >= Some(1),
+        "{figures}"
+    );
 }
 
 // SIGN-1: docs/security-checklist.md
@@ -82,11 +97,20 @@ fn a_cookie_with_any_character_changed_is_rejected() {
         forged.replace_range(at..=at, other);
         let mut forger = shop.visit();
         forger.cookies.insert(name.clone(), forged);
-        assert!(!forger.get("/").greets("Ada"), "character {at} does not matter");
+        assert!(
+            !forger.get("/").greets("Ada"),
+            "character {at} does not matter"
+        );
     }
-    assert!(visitor.get("/").greets("Ada"), "and the genuine one is as good as before");
+    assert!(
+        visitor.get("/").greets("Ada"),
+        "and the genuine one is as good as before"
+    );
     let counts = &visitor.figures()["counts"];
     let refused = ["rejected_forged", "rejected_malformed"].map(|cause| counts[cause].as_u64());
-    assert_eq!(refused.into_iter().flatten().sum::<u64>(), value.len() as u64);
+    assert_eq!(
+        refused.into_iter().flatten().sum::<u64>(),
+        value.len() as u64
+    );
     assert!(refused[0] > Some(40), "{counts}");
 }

@@ -38,17 +38,27 @@ pub(crate) struct Window<'a> {
 
 impl Chromium {
     pub(crate) fn start() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.expect("there are threads");
-        let mut driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().expect(
-                "chromedriver can be started: Debian has it in the package chromium-driver",
-            );
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver can be started: Debian has it in the package chromium-driver");
         let mut stdout = BufReader::new(driver.stdout.take().expect("it is piped"));
         let port = port(&mut stdout);
         let profiles = target().join(format!("chromium-{}", driver.id()));
-        Self { driver, _stdout: stdout, port, profiles, opened: Cell::new(0), runtime }
+        Self {
+            driver,
+            _stdout: stdout,
+            port,
+            profiles,
+            opened: Cell::new(0),
+            runtime,
+        }
     }
 
     /// A browser that has never been anywhere, on the shop's first page.
@@ -58,17 +68,30 @@ impl Chromium {
 
     /// The same, with further arguments to Chromium.
     pub(crate) fn window_as(&self, shop: &Shop, arguments: &[&str]) -> Window<'_> {
-        let profile = self.profiles.join(self.opened.replace(self.opened.get() + 1).to_string());
+        let profile = self
+            .profiles
+            .join(self.opened.replace(self.opened.get() + 1).to_string());
         let profile = format!("--user-data-dir={}", profile.display());
-        let arguments: Vec<_> = FLAGS.iter().chain(arguments).copied().chain([&*profile]).collect();
+        let arguments: Vec<_> = FLAGS
+            .iter()
+            .chain(arguments)
+            .copied()
+            .chain([&*profile])
+            .collect();
         let wanted = json!({ "goog:chromeOptions": { "args": arguments } });
         let wanted = wanted.as_object().cloned().unwrap_or_default();
         let driver = format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port);
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let connected = self.runtime.block_on(builder.capabilities(wanted).connect(&driver));
+        let connected = self
+            .runtime
+            .block_on(builder.capabilities(wanted).connect(&driver));
         let client =
             connected.expect("Chromium can be started: Debian has it in the package chromium");
-        let window = Window { client, address: shop.address, runtime: &self.runtime };
+        let window = Window {
+            client,
+            address: shop.address,
+            runtime: &self.runtime,
+        };
         window.go("/");
         window
     }
@@ -78,7 +101,10 @@ impl Chromium {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let host = format!("host: 127.0.0.1:{}", self.port);
-        write!(stream, "GET /shutdown HTTP/1.1\r\n{host}\r\nconnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET /shutdown HTTP/1.1\r\n{host}\r\nconnection: close\r\n\r\n"
+        )?;
         stream.read_to_end(&mut Vec::new()).map(drop)
     }
 }
@@ -137,7 +163,9 @@ impl Window<'_> {
         let script =
             "return [...document.querySelectorAll(arguments[0])].map(found => found.innerText)";
         let texts = self.strings(script, selector).into_iter();
-        texts.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        texts
+            .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     /// What the fields hold that the selector finds.
@@ -177,7 +205,10 @@ impl Window<'_> {
         for (kind, width) in [("wide", 1280), ("narrow", 390)] {
             self.done(self.client.set_window_size(width, 900));
             let len = "return document.documentElement.scrollHeight + outerHeight - innerHeight";
-            let len = self.done(self.client.execute(len, vec![])).as_u64().unwrap_or(900);
+            let len = self
+                .done(self.client.execute(len, vec![]))
+                .as_u64()
+                .unwrap_or(900);
             self.done(self.client.set_window_size(width, len.min(6000) as u32));
             let picture = self.done(self.client.screenshot());
             let folder = target().join("shop");
@@ -187,7 +218,9 @@ impl Window<'_> {
     }
 
     fn done<T>(&self, act: impl Future<Output = Result<T, CmdError>>) -> T {
-        self.runtime.block_on(act).expect("the browser does as it is told")
+        self.runtime
+            .block_on(act)
+            .expect("the browser does as it is told")
     }
 }
 
@@ -195,8 +228,11 @@ impl Window<'_> {
 fn port(stdout: &mut impl BufRead) -> u16 {
     let mut lines = stdout.lines().map_while(Result::ok);
     let line = lines.find(|line| line.contains("started successfully"));
-    let port = line.as_deref().and_then(|line| line.trim_end_matches('.').rsplit(' ').next());
-    port.and_then(|port| port.parse().ok()).expect("chromedriver starts and says its port")
+    let port = line
+        .as_deref()
+        .and_then(|line| line.trim_end_matches('.').rsplit(' ').next());
+    port.and_then(|port| port.parse().ok())
+        .expect("chromedriver starts and says its port")
 }
 
 fn target() -> &'static Path {

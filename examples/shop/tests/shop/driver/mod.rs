@@ -49,7 +49,11 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 
 /// Runs a program that is to end by itself.
 pub(crate) fn run(mut program: Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = program.output().expect("the shop can be started");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program.output().expect("the shop can be started");
     let text = |bytes| String::from_utf8(bytes).expect("it prints text");
     (status.code(), text(stdout), text(stderr))
 }
@@ -82,13 +86,25 @@ impl Shop {
             assert_ne!(read, 0, "the shop did not open: {greeting}");
         }
         let address = greeting.split_once("http://").map_or("", |(_, rest)| rest);
-        let address = address.split('/').next().and_then(|address| address.parse().ok());
+        let address = address
+            .split('/')
+            .next()
+            .and_then(|address| address.parse().ok());
         let address = address.expect("it prints its address");
-        Self { child, stdout, address, greeting }
+        Self {
+            child,
+            stdout,
+            address,
+            greeting,
+        }
     }
 
     pub(crate) fn visit(&self) -> Browser {
-        Browser { address: self.address, cookies: BTreeMap::new(), token: None }
+        Browser {
+            address: self.address,
+            cookies: BTreeMap::new(),
+            token: None,
+        }
     }
 
     /// Presses Ctrl-C; how the shop ended, and all that it printed.
@@ -98,7 +114,9 @@ impl Shop {
         kill_process(Pid::from_child(&self.child), Signal::INT).expect("it runs");
         let status = self.child.wait().expect("it is our child");
         let mut printed = std::mem::take(&mut self.greeting);
-        self.stdout.read_to_string(&mut printed).expect("it prints text");
+        self.stdout
+            .read_to_string(&mut printed)
+            .expect("it prints text");
         (status, printed)
     }
 }
@@ -118,7 +136,11 @@ impl Browser {
 
     /// Submits a form and gives the answer itself.
     pub(crate) fn post(&mut self, path: &str, form: &str) -> Answer {
-        let token = self.token.as_ref().map(|token| format!("csrf={token}&")).unwrap_or_default();
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| format!("csrf={token}&"))
+            .unwrap_or_default();
         self.send("POST", path, "", &format!("{token}{form}"))
     }
 
@@ -126,7 +148,10 @@ impl Browser {
     pub(crate) fn submit(&mut self, path: &str, form: &str) -> Answer {
         let answer = self.post(path, form);
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
-        let place = answer.header("location").expect("a redirect says where").to_owned();
+        let place = answer
+            .header("location")
+            .expect("a redirect says where")
+            .to_owned();
         self.get(place.split('#').next().unwrap_or_default())
     }
 
@@ -148,8 +173,13 @@ impl Browser {
 
     /// Sends a request as it is; `extra` is further header lines.
     pub(crate) fn send(&mut self, method: &str, path: &str, extra: &str, form: &str) -> Answer {
-        let Self { address, cookies, .. } = self;
-        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let Self {
+            address, cookies, ..
+        } = self;
+        let pairs: Vec<_> = cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let cookie = match pairs.is_empty() {
             true => String::new(),
             false => format!("cookie: {}\r\n", pairs.join("; ")),
@@ -160,9 +190,13 @@ impl Browser {
             form.len(),
         );
         let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).expect("the shop reads");
+        stream
+            .write_all(request.as_bytes())
+            .expect("the shop reads");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the shop answers with text");
+        stream
+            .read_to_string(&mut answer)
+            .expect("the shop answers with text");
         let answer = Answer::read(&answer);
         self.keep_cookies(&answer);
         if answer.has("</html>") {
@@ -174,7 +208,9 @@ impl Browser {
     /// A connection on which a shop that hangs fails the test instead of hanging it too.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the shop listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("that is not zero");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("that is not zero");
         stream
     }
 
@@ -193,9 +229,18 @@ impl Browser {
 
 impl Answer {
     fn read(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head ends with an empty line");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Self { status: status.expect("it has a status"), head: head.into(), body: body.into() }
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .expect("a head ends with an empty line");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Self {
+            status: status.expect("it has a status"),
+            head: head.into(),
+            body: body.into(),
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -204,7 +249,9 @@ impl Answer {
 
     pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        lines
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// What the page's forms carry.
@@ -221,7 +268,8 @@ impl Answer {
 
     /// Whether the page greets that visitor.
     pub(crate) fn greets(&self, name: &str) -> bool {
-        self.body.contains(&format!("<span class=\"name\">{name}</span>"))
+        self.body
+            .contains(&format!("<span class=\"name\">{name}</span>"))
     }
 
     pub(crate) fn has(&self, text: &str) -> bool {
