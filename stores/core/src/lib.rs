@@ -3,7 +3,7 @@
 mod store;
 
 pub use store::{
-    Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewRecord, NewTimeouts,
-    Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError, StoredData,
-    StoredRecord, UserIds,
+    Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
+    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
+    StoredData, StoredRecord, UserIds,
 };

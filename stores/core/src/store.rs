@@ -75,11 +75,11 @@ pub trait Store: Send + Sync + 'static {
         not_after: ServerTime,
     ) -> BoxFuture<'a, Result<ServerTime, StoreError>>;
 
-    /// Replaces the id of a session by another one of the same place. The old id becomes an alias
-    /// that opens the session during `grace` and is remembered for the idle timeout.
+    /// Replaces the id of a session by the target of the alias, which has the same place. The old id
+    /// becomes the alias.
     ///
-    /// The session gets the version `next` if it is given together with the expected one and the
-    /// data (encrypted data is bound to the id), and keeps its version otherwise.
+    /// The session keeps its version and data unless `rewrite` is given: encrypted data is bound to
+    /// the id, and a version near its maximum starts again.
     ///
     /// # Errors
     /// [`Gone`](StoreError::Gone), [`Rotated`](StoreError::Rotated), [`Taken`](StoreError::Taken),
@@ -87,14 +87,13 @@ pub trait Store: Send + Sync + 'static {
     fn rotate<'a>(
         &'a self,
         id: SessionId,
-        new_id: SessionId,
-        grace: Duration,
+        alias: NewAlias,
         rewrite: Option<Rewrite<'a>>,
         not_after: ServerTime,
     ) -> BoxFuture<'a, Result<Rotated, StoreError>>;
 
-    /// Turns a session that has the version `expected` into an alias of a session of another place:
-    /// the second half of a sign-in.
+    /// Turns a session that has the version `expected`, if one is given, into an alias of a session of
+    /// any place: the second half of a sign-in.
     ///
     /// # Errors
     /// [`Gone`](StoreError::Gone), [`Rotated`](StoreError::Rotated),
@@ -103,8 +102,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         id: SessionId,
         expected: Option<Version>,
-        target: SessionId,
-        grace: Duration,
+        alias: NewAlias,
         not_after: ServerTime,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>>;
 
@@ -125,7 +123,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lists the ids of a user's sessions whose sign-in was at `up_to` or before: at most 1,000,
     /// the earliest first. `None` stands for the time of the server, which is returned, so that a
-    /// caller that continues sees no later session.
+    /// caller that continues sees no later session. Expired sessions are not listed.
     fn user_ids(
         &self,
         user: UserHash,
@@ -234,6 +232,8 @@ pub struct NewRecord<'a> {
     pub data: StoredData<'a>,
     /// The limit on the sessions of the user; ignored without one.
     pub limit: SessionLimit,
+    /// A session of the same user that the caller retires next: it does not count toward the limit.
+    pub replaces: Option<SessionId>,
 }
 
 /// The lifetime of a record that is created.
@@ -275,6 +275,18 @@ pub struct StoredData<'a> {
     pub bytes: &'a [u8],
     /// They are encrypted, which the record says too.
     pub is_encrypted: bool,
+}
+
+/// An id that becomes an alias.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewAlias {
+    /// The id that it leads to.
+    pub target: SessionId,
+    /// The time during which it opens that session.
+    pub grace: Duration,
+    /// The time during which it is remembered. It is the same for all sessions of a cache, so that no
+    /// alias expires before the aliases that lead to it.
+    pub remember: Duration,
 }
 
 /// The version and data that a session gets together with a new id.
