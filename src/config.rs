@@ -51,7 +51,7 @@ pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
 /// let short = Timeouts::new().idle_timeout(Duration::from_secs(5 * 60));
 /// assert_ne!(short, Timeouts::default());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Timeouts {
     pub(crate) idle_timeout: Option<Duration>,
@@ -59,7 +59,7 @@ pub struct Timeouts {
 }
 
 /// A session's lifetime, and from when it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lifetime {
     /// From the session's creation, or from the sign-in that renewed it.
     FromStart(Duration),
@@ -381,6 +381,12 @@ impl SessionCacheBuilder {
 
     pub(crate) fn ticks(&self) -> [Tick; 2] {
         [self.idle_timeout, self.lifetime].map(to_tick)
+    }
+}
+
+impl Default for SessionCacheBuilder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

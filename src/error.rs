@@ -63,7 +63,7 @@ pub enum Error {
 
 /// Errors of [`SessionCacheBuilder::build`](crate::SessionCacheBuilder::build). The texts name the setting and its
 /// limits.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `memory` is too small to hold one of the largest sessions, or is more than can be addressed.
@@ -125,7 +125,7 @@ pub enum BuildError {
 }
 
 /// Errors of [`SetCookieBuilder::build`](crate::SetCookieBuilder::build).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieError {
     /// The name is not a token of RFC 9110.
@@ -172,7 +172,7 @@ pub enum CookieError {
 
 /// Errors of [`KeyRing`](crate::KeyRing). Positions count from 1, the newest key. No text contains a key or a part of
 /// one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyError {
     /// There is no key.
@@ -240,7 +240,7 @@ pub enum KeyError {
 }
 
 /// Errors of parsing a [`Handle`](crate::Handle).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandleError {
     /// The text has another length.
@@ -261,17 +261,17 @@ impl fmt::Display for Error {
             Self::GraceTooLong { given, max } => {
                 return write!(
                     f,
-                    "grace must be at most {max:?} (`lifetime`), got {given:?}"
+                    "`grace` must be at most {max:?} (`lifetime`), got {given:?}"
                 );
             }
             Self::TooLarge { given, max } => {
                 return write!(
                     f,
-                    "data must be at most {max} bytes (`max_session_size`), got {given}"
+                    "`data` must be at most {max} bytes (`max_session_size`), got {given}"
                 );
             }
             Self::LabelTooLong { given, max } => {
-                return write!(f, "label must be at most {max} bytes, got {given}");
+                return write!(f, "`label` must be at most {max} bytes, got {given}");
             }
             Self::Gone => "session does not exist, or no longer exists",
             Self::Rotated => {
@@ -282,12 +282,12 @@ impl fmt::Display for Error {
             Self::AdmissionDenied => {
                 "session creation is denied by the admission hook (`admission`)"
             }
-            Self::EmptyUser => "user name must not be empty",
+            Self::EmptyUser => "`user` must not be empty",
             Self::TooManySessions => {
                 "user has reached `max_sessions_per_user`; end one of the sessions first"
             }
             Self::LifetimeOver => {
-                "timeouts of the sign-in are over already; renew the lifetime, or count it from now"
+                "`timeouts` of the sign-in have already passed; renew the lifetime, or count it from now"
             }
             Self::Entropy => ENTROPY,
             Self::Unreachable => "session store cannot be reached; try again later",
@@ -425,11 +425,11 @@ impl fmt::Display for KeyError {
             )?,
             Self::SameNumber { position, first } => write!(
                 f,
-                "key {position} has the key number of key {first}; replace it by another key"
+                "key {position} has the key number of key {first}; use another key"
             )?,
             Self::UsedNumber { position } => write!(
                 f,
-                "key {position} has the key number of an earlier key; replace it by another key"
+                "key {position} has the key number of an earlier key; use another key"
             )?,
             Self::Unset { variable } => write!(
                 f,
@@ -460,6 +460,18 @@ impl fmt::Debug for KeyError {
     }
 }
 
+impl From<KeyError> for BuildError {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+impl From<CookieError> for BuildError {
+    fn from(error: CookieError) -> Self {
+        Self::CookieName(error)
+    }
+}
+
 impl std::error::Error for Error {}
 
 impl std::error::Error for BuildError {}
@@ -471,3 +483,6 @@ impl std::error::Error for HandleError {}
 impl std::error::Error for KeyError {}
 
 const ENTROPY: &str = "the operating system returned no random bytes";
+
+#[cfg(test)]
+mod tests;

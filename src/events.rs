@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Something that happened to a session. It opens nothing, so it may be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Event {
     /// What happened.

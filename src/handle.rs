@@ -121,6 +121,40 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// The text form, for formats such as JSON.
+#[cfg(feature = "serde")]
+mod serde {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::{Handle, fmt};
+
+    impl Serialize for Handle {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Handle {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_str(Text)
+        }
+    }
+
+    struct Text;
+
+    impl de::Visitor<'_> for Text {
+        type Value = Handle;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a handle of 52 hexadecimal digits")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Handle, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+}
+
 /// Stands for no user; that a name has this hash happens once in 2^128 names.
 const NOBODY: [u64; 2] = [0; 2];
 const LEN: usize = 52;

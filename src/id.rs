@@ -59,18 +59,6 @@ fn split(bytes: [u8; 16]) -> [[u8; 8]; 2] {
     [low, high]
 }
 
-impl SessionId {
-    /// Returns the bytes of the id and of its place, for a MAC over them. They open the session: never show them.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn expose(&self) -> [u8; 18] {
-        let mut bytes = [0; 18];
-        bytes[..Id::LEN].copy_from_slice(&self.id.to_bytes());
-        bytes[Id::LEN..].copy_from_slice(&self.place.to_le_bytes());
-        bytes
-    }
-}
-
 impl UserHash {
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Id::from_bytes(bytes).0)

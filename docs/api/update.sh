@@ -29,7 +29,7 @@ update() {
     fi
 }
 
-update sessile ""
+update sessile serde
 update sessile-web axum,testing
 update sessile-tower axum,testing
 [ "$status" = 0 ] || echo "The public API has changed. If that is intended, run docs/api/update.sh and commit the result."

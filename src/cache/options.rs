@@ -18,7 +18,7 @@ use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LAB
 /// assert_eq!(cache.user_sessions("ada").len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct CreateOptions<'a> {
     pub(super) timeouts: Timeouts,
@@ -29,7 +29,7 @@ pub struct CreateOptions<'a> {
 }
 
 /// The user of a session that is created, for [`CreateOptions::user`]. A name alone is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct UserInfo<'a> {
     pub(super) user: &'a str,
@@ -51,7 +51,7 @@ pub struct UserInfo<'a> {
 /// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct SignInOptions<'a> {
     pub(super) timeouts: Timeouts,
@@ -169,6 +169,12 @@ impl<'a> UserInfo<'a> {
 
 impl<'a> From<&'a str> for UserInfo<'a> {
     fn from(user: &'a str) -> Self {
+        Self::new(user)
+    }
+}
+
+impl<'a> From<&'a String> for UserInfo<'a> {
+    fn from(user: &'a String) -> Self {
         Self::new(user)
     }
 }

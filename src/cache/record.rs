@@ -1,5 +1,6 @@
 //! Results of the verbs: a session that was issued, one that was found.
 
+use core::fmt;
 use std::time::Duration;
 
 use crate::{
@@ -30,6 +31,18 @@ impl Version {
     }
 }
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl From<Version> for u32 {
+    fn from(version: Version) -> Self {
+        version.0
+    }
+}
+
 /// A session with a new id: the result of [`create`](super::SessionCache::create),
 /// [`rotate`](super::SessionCache::rotate) and [`sign_in`](super::SessionCache::sign_in).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +57,7 @@ pub struct IssuedSession {
 }
 
 /// A session that was found. Its data is in the caller's buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
     /// The id.

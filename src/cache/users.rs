@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A session in the list of its user's: what to show them so that they know where they are signed in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
     /// Its name, for [`end_by_handle`](SessionCache::end_by_handle).

@@ -4,7 +4,7 @@
 //! stores and sends back unchanged. Everything but the token is written once, at `build`. Knows no
 //! session, and not whether the request came over TLS.
 
-use core::fmt::Debug;
+use core::fmt::{self, Debug};
 use std::time::Duration;
 
 use super::token::Token;
@@ -29,7 +29,7 @@ use crate::error::CookieError;
 /// assert_eq!(refused.to_string(), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"");
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SetCookie {
     /// `NAME=`
     head: String,
@@ -39,7 +39,7 @@ pub struct SetCookie {
 }
 
 /// What [`SetCookie::builder`] gives: settings that [`build`](Self::build) checks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct SetCookieBuilder {
     name: String,
@@ -53,11 +53,12 @@ pub struct SetCookieBuilder {
 }
 
 /// When a browser sends the cookie with requests that another site caused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
     /// Never.
     Strict,
     /// When a link or the like was followed to our pages.
+    #[default]
     Lax,
     /// Always. Needs `Secure`.
     None,
@@ -75,6 +76,12 @@ impl SameSite {
     }
 }
 
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl SetCookie {
     /// Settings for a cookie of that name.
     pub fn builder(name: impl Into<String>) -> SetCookieBuilder {
@@ -84,7 +91,7 @@ impl SetCookie {
             domain: None,
             secure: true,
             http_only: true,
-            same_site: SameSite::Lax,
+            same_site: SameSite::default(),
             partitioned: false,
             max_age: None,
         }

@@ -85,7 +85,7 @@ pub(crate) trait HeaderFields {
 }
 
 /// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryMeta([u64; FACTS]);
 
 impl EntryMeta {

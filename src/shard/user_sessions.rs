@@ -18,7 +18,7 @@ use crate::{
 
 /// What a sign-in does when its user has as many sessions as
 /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) permits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionLimitPolicy {
     /// The one of the user's sessions that was not used for longest is ended, of several the one that was
