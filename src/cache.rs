@@ -32,7 +32,7 @@ use crate::{
     shard::{IndexHasher, Layout, Proof, Shard, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
-use aliases::{Reuses, Step};
+use aliases::{AliasStep, Reuses};
 use cutoff::RevocationCutoff;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use options::{CreateOptions, SignInOptions, UserInfo};
@@ -70,17 +70,17 @@ pub struct SessionCache(Arc<Inner>);
 
 struct Inner {
     locked_shards: Box<[CachePadded<LockedShard>]>,
-    spots: IndexHasher,
+    hasher: IndexHasher,
     keys: Keys,
     users: Prf,
     reader: Reader<'static>,
     counters: Counters,
-    journal: EventQueue,
+    events: EventQueue,
     /// What was created before this has ended.
     horizon: RevocationCutoff,
     /// Where maintenance goes on.
     cursor: AtomicU32,
-    plan: Layout,
+    layout: Layout,
     idle_timeout: Tick,
     lifetime: Tick,
     settings: SessionCacheBuilder,
@@ -122,17 +122,17 @@ impl SessionCache {
         options: CreateOptions<'_>,
     ) -> Result<IssuedSession, Error> {
         if !options.admitted {
-            self.0.ask_hook(options.admission_key)?;
+            self.0.check_admission(options.admission_key)?;
         }
         self.0.check_len(data)?;
-        let made = match options.user {
+        let issued = match options.user {
             Some(user) => self.0.create_for(user, &options, data),
             None => self.0.create_anonymous(options.timeouts, data),
         }?;
         if let Some(old) = options.replaces {
             self.end(&old);
         }
-        Ok(made)
+        Ok(issued)
     }
 
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at most
@@ -154,14 +154,14 @@ impl SessionCache {
         let found = candidates
             .take(MAX_CANDIDATES)
             .find_map(|value| self.0.verify(value, &mut reuses, buffer));
-        self.0.answer(found, &reuses, buffer)
+        self.0.finish_read(found, &reuses, buffer)
     }
 
     /// The same for the bare value of a cookie, or for a token that came by another way.
     pub fn open_token(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
         let mut reuses = Reuses::default();
         let found = self.0.verify(value, &mut reuses, buffer);
-        self.0.answer(found, &reuses, buffer)
+        self.0.finish_read(found, &reuses, buffer)
     }
 
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
@@ -280,7 +280,7 @@ impl SessionCache {
     /// Destroys a session, by its id or by one that it had before it was rotated. Says whether there was
     /// one. When this has returned, no read finds it.
     pub fn end(&self, id: &SessionId) -> bool {
-        self.0.follow(Step::from(*id), Shard::end)
+        self.0.follow(AliasStep::from(*id), Shard::end)
     }
 
     /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
@@ -291,7 +291,7 @@ impl SessionCache {
         let now = self.0.now();
         // What matters is this one word: a verb that begins afterwards reads it.
         let cutoff = self.0.horizon.advance(now);
-        self.0.journal.note(|| Event::of_all(cutoff, now));
+        self.0.events.note(|| Event::of_all(cutoff, now));
     }
 
     /// The oldest event that the application has not taken yet. Events are kept if the cache was built with
@@ -313,7 +313,7 @@ impl SessionCache {
     /// ```
     #[must_use]
     pub fn next_event(&self) -> Option<Event> {
-        self.0.journal.next()
+        self.0.events.next()
     }
 
     /// Destroys a session if nobody saved since that version, and it still has that id: for one that the
@@ -332,7 +332,7 @@ impl SessionCache {
     /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
     /// was under way when the session was rotated is not lost.
     pub fn end_by_token(&self, value: &[u8]) -> bool {
-        self.0.prove(value).is_some_and(|id| self.end(&id))
+        self.0.verified_id(value).is_some_and(|id| self.end(&id))
     }
 
     /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
@@ -395,7 +395,7 @@ impl SessionCache {
         let mut stats = Stats::default();
         self.0.shards().for_each(|shard| stats.add(&shard));
         stats.memory.budget = self.0.settings.memory;
-        stats.events_dropped = self.0.journal.dropped();
+        stats.events_dropped = self.0.events.dropped();
         self.0.counters.fill(&mut stats);
         stats
     }
@@ -427,7 +427,7 @@ impl SessionCache {
     /// How many anonymous sessions of so many bytes of data fit.
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
-        self.0.plan.sessions(data_len) * self.0.locked_shards.len()
+        self.0.layout.sessions(data_len) * self.0.locked_shards.len()
     }
 
     /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.

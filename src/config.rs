@@ -28,7 +28,7 @@ pub struct SessionCacheBuilder {
     pub(crate) max_sessions_per_user: Option<usize>,
     pub(crate) session_limit_policy: SessionLimitPolicy,
     pub(crate) reserved_for_authenticated: usize,
-    pub(crate) admission: Option<Arc<Admit>>,
+    pub(crate) admission: Option<Arc<AdmissionHook>>,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
@@ -39,7 +39,7 @@ pub struct SessionCacheBuilder {
 }
 
 /// Says by a key of the application's own whether a session may be made.
-pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
+pub(crate) type AdmissionHook = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// Per-session timeouts. What is not set is the cache's when a session is created, and is unchanged otherwise. Both are
 /// capped by the cache's, and count in whole ticks of 100 ms, rounded down.

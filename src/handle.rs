@@ -49,7 +49,7 @@ pub struct Handle {
 impl Handle {
     pub(crate) fn new(user: Option<UserHash>, place: Place, serial: u32, created: Tick) -> Self {
         Self {
-            user: user.map_or(NOBODY, |hash| hash.0),
+            user: user.map_or(NO_USER, |hash| hash.0),
             place,
             serial,
             created,
@@ -59,7 +59,7 @@ impl Handle {
     /// Whose session it names; `None` if nobody was signed in.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {
-        (self.user != NOBODY).then_some(UserHash(self.user))
+        (self.user != NO_USER).then_some(UserHash(self.user))
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -156,5 +156,5 @@ mod serde {
 }
 
 /// Stands for no user; that a name has this hash happens once in 2^128 names.
-const NOBODY: [u64; 2] = [0; 2];
+const NO_USER: [u64; 2] = [0; 2];
 const LEN: usize = 52;

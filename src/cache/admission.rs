@@ -29,6 +29,6 @@ impl SessionCache {
     /// # Errors
     /// [`AdmissionDenied`](Error::AdmissionDenied), which counts in the statistics as if `create` had returned it.
     pub fn check_admission(&self, key: &[u8]) -> Result<(), Error> {
-        self.0.ask_hook(key)
+        self.0.check_admission(key)
     }
 }

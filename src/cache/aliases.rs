@@ -28,7 +28,7 @@ impl SessionCache {
     #[must_use]
     pub fn contains(&self, id: &SessionId) -> bool {
         self.0
-            .look(id, |shard| shard.contains(&id.id, self.0.now()))
+            .query_shard(id, |shard| shard.contains(&id.id, self.0.now()))
             .unwrap_or(false)
     }
 
@@ -42,7 +42,7 @@ impl SessionCache {
                 .replaced(&id.id, now)
                 .map(|then| to_duration(now.saturating_sub(then)))
         };
-        self.0.look(id, since).flatten()
+        self.0.query_shard(id, since).flatten()
     }
 
     /// Returns the same as [`replaced`](Self::replaced) for the value of a cookie, if its MAC verifies.
@@ -64,7 +64,7 @@ impl SessionCache {
 
 impl Inner {
     /// Looks into the shard of an id, if there is that shard, under its lock.
-    fn look<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
+    fn query_shard<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
         self.locked_shards
             .get(usize::from(id.place))
             .map(|locked| query(&self.lock(locked)))
@@ -72,7 +72,9 @@ impl Inner {
 
     /// Returns the current id of the session to which an id leads.
     pub(super) fn resolve(&self, mut id: SessionId) -> Option<SessionId> {
-        while let Lead::Away(target) = self.look(&id, |shard| shard.lead(&id.id, self.now()))? {
+        while let Lead::Away(target) =
+            self.query_shard(&id, |shard| shard.lead(&id.id, self.now()))?
+        {
             id = target;
         }
         Some(id)
@@ -81,8 +83,12 @@ impl Inner {
     /// Applies a verb to the session to which an id leads, from shard to shard. Returns true if it reached one.
     ///
     /// The aliases that were passed on the way are pointed at its end, so that the next time they take one step.
-    pub(super) fn follow(&self, from: Step, verb: impl Fn(&mut Shard, &Id, Tick) -> Ended) -> bool {
-        let (mut passed, mut end) = (Passed::default(), from.to);
+    pub(super) fn follow(
+        &self,
+        from: AliasStep,
+        verb: impl Fn(&mut Shard, &Id, Tick) -> Ended,
+    ) -> bool {
+        let (mut passed, mut end) = (VisitedAliases::default(), from.to);
         if from.id != from.to {
             passed.push(from.id);
         }
@@ -102,7 +108,7 @@ impl Inner {
     }
 
     /// Points aliases at the end of the way on which they are. The last of them points there already.
-    fn shorten(&self, passed: &Passed, end: &SessionId) {
+    fn shorten(&self, passed: &VisitedAliases, end: &SessionId) {
         for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
             self.write(id.place, |shard, _| shard.redirect(&id.id, end));
         }
@@ -110,7 +116,7 @@ impl Inner {
 
     /// Counts the use of replaced ids after their grace period, tells of it, and ends the sessions if that is wished.
     #[cold]
-    pub(super) fn act_on(&self, reuses: &Reuses) {
+    pub(super) fn handle_reuses(&self, reuses: &Reuses) {
         for &reuse in reuses.0.iter().flatten() {
             self.counters.count(Cause::Reused);
             let ends = self.settings.end_reused;
@@ -121,12 +127,12 @@ impl Inner {
 
 /// An id, and the one to which it leads: the same, or the next on the way.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct AliasStep {
     pub(super) id: SessionId,
     pub(super) to: SessionId,
 }
 
-impl From<SessionId> for Step {
+impl From<SessionId> for AliasStep {
     fn from(id: SessionId) -> Self {
         Self { id, to: id }
     }
@@ -135,11 +141,11 @@ impl From<SessionId> for Step {
 /// Replaced ids that a request brought after their grace period. What comes of them is decided when no other
 /// candidate has opened a session.
 #[derive(Default)]
-pub(super) struct Reuses([Option<Step>; MAX_CANDIDATES]);
+pub(super) struct Reuses([Option<AliasStep>; MAX_CANDIDATES]);
 
 impl Reuses {
     #[cold]
-    pub(super) fn note(&mut self, reuse: Step) {
+    pub(super) fn push(&mut self, reuse: AliasStep) {
         if let Some(free) = self.0.iter_mut().find(|reuse| reuse.is_none()) {
             *free = Some(reuse);
         }
@@ -148,12 +154,12 @@ impl Reuses {
 
 /// The aliases of a way that leads through several shards. Of a longer way the rest is shortened by another walk.
 #[derive(Default)]
-struct Passed {
+struct VisitedAliases {
     ids: [Option<SessionId>; 2 * MAX_ALIASES],
     len: usize,
 }
 
-impl Passed {
+impl VisitedAliases {
     fn push(&mut self, id: SessionId) {
         if let Some(free) = self.ids.get_mut(self.len) {
             *free = Some(id);

@@ -21,14 +21,14 @@ impl Inner {
         timeouts: Timeouts,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        for _ in 0..MINTS {
-            let (id, [emptier, other]) = self.mint()?;
+        for _ in 0..MAX_ID_DRAWS {
+            let (id, [emptier, other]) = self.generate_id()?;
             let create_at = |place| self.create_at(SessionId { id, place }, timeouts, data);
-            let made = match create_at(emptier) {
+            let issued = match create_at(emptier) {
                 Err(WriteError::Verb(Error::Full)) if other != emptier => create_at(other),
-                made => made,
+                issued => issued,
             };
-            match made {
+            match issued {
                 Ok(issued) => return Ok(issued),
                 Err(WriteError::IdTaken) => {}
                 Err(_) => break,
@@ -44,19 +44,19 @@ impl Inner {
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
         let view = &self.locked_shards[usize::from(id.place)].view;
-        view.prefetch(self.spots.of(&id.id));
+        view.prefetch(self.hasher.of(&id.id));
         let signed = self.sign(id);
-        view.prefetch_links(&self.spots);
+        view.prefetch_links(&self.hasher);
         self.with_room(id.place, || {
             self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
-                let newcomer = NewEntry {
+                let entry = NewEntry {
                     stamp: signed.stamp,
                     times,
                     member: None,
                     data: None,
                 };
-                shard.create(&newcomer, self.limit(), data, None, now)
+                shard.create(&entry, self.limit(), data, None, now)
             })
         })?;
         view.prefetch_victim();
@@ -83,8 +83,8 @@ impl Inner {
         place: Place,
         verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        for _ in 0..MINTS {
-            let (id, _) = self.mint()?;
+        for _ in 0..MAX_ID_DRAWS {
+            let (id, _) = self.generate_id()?;
             let id = SessionId { id, place };
             let signed = self.sign(id);
             match self.with_room(place, || verb(&id, &signed.stamp)) {
@@ -114,7 +114,7 @@ impl Inner {
             return answer;
         };
         let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
-        let answer = if (0..HOLDS).any(is_made) {
+        let answer = if (0..MAX_LOCK_HOLDS).any(is_made) {
             verb()
         } else {
             answer
@@ -137,7 +137,7 @@ impl Inner {
 
     /// A new id, and two shards with the one that has more room first, drawn at random: in one
     /// call, since that is what takes the time.
-    pub(super) fn mint(&self) -> Result<(Id, [Place; 2]), Error> {
+    pub(super) fn generate_id(&self) -> Result<(Id, [Place; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
         (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
@@ -161,14 +161,14 @@ impl Inner {
     }
 
     /// Signs an id.
-    fn sign(&self, id: SessionId) -> Signed {
+    fn sign(&self, id: SessionId) -> SignedId {
         let (parts, epoch) = self.keys.sign(id.place, &id.id);
         let stamp = TokenParts {
             id: id.id,
             tag: parts.tag,
             key: parts.key,
         };
-        Signed {
+        SignedId {
             id,
             parts,
             stamp,
@@ -178,7 +178,7 @@ impl Inner {
 
     /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
     /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
-    fn confirm(&self, mut signed: Signed) -> IssuedSession {
+    fn confirm(&self, mut signed: SignedId) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
             self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
@@ -235,7 +235,7 @@ impl Inner {
 }
 
 /// An id, its token, and what an entry keeps of it.
-struct Signed {
+struct SignedId {
     id: SessionId,
     parts: Parts,
     stamp: TokenParts,
@@ -245,10 +245,10 @@ struct Signed {
 
 /// How often an id is minted before the answer is that there is no room. Both lines of an id are full
 /// twice in ten thousand times, three quarters full as the index is at most.
-const MINTS: usize = 8;
+const MAX_ID_DRAWS: usize = 8;
 
 /// How many more times the lock is held to move blocks for one verb.
-const HOLDS: usize = 64;
+const MAX_LOCK_HOLDS: usize = 64;
 
 #[cfg(all(test, not(sessile_loom)))]
 mod tests {
@@ -258,25 +258,25 @@ mod tests {
     #[test]
     fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
         let ring = || KeyRing::generate().expect("random bytes");
-        let settings = SessionCache::builder().memory(8 << 20).keys(ring());
-        let cache = settings.build().expect("settings that hold");
+        let builder = SessionCache::builder().memory(8 << 20).keys(ring());
+        let cache = builder.build().expect("settings that hold");
         for _ in 0..10 {
-            let (id, [place, _]) = cache.0.mint().expect("random bytes");
+            let (id, [place, _]) = cache.0.generate_id().expect("random bytes");
             let signed = cache.0.sign(SessionId { id, place });
             // One fresh key in 256 has the number of one before.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
-            let made = cache.0.write(place, |shard, now| {
+            let issued = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
-                let newcomer = NewEntry {
+                let entry = NewEntry {
                     stamp: signed.stamp,
                     times,
                     member: None,
                     data: None,
                 };
-                shard.create(&newcomer, cache.0.limit(), b"data", None, now)
+                shard.create(&entry, cache.0.limit(), b"data", None, now)
             });
-            assert_eq!(made, Ok(()));
+            assert_eq!(issued, Ok(()));
             let issued = cache.0.confirm(signed);
             let opens = |token: &Token| {
                 cache

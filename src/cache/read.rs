@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::{
     Inner, LockedShard, Record, Version,
-    aliases::{Reuses, Step},
+    aliases::{AliasStep, Reuses},
     stats::Cause,
 };
 use crate::{
@@ -117,7 +117,7 @@ impl Inner {
             Ok(found) => Some(self.hit(*id, &found)),
             Err(miss) => self.reject(miss.into()),
         };
-        self.answer(found, &reuses, buffer)
+        self.finish_read(found, &reuses, buffer)
     }
 
     /// Reads by an id that the caller may use.
@@ -143,15 +143,15 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        let spot = self.spots.of(&id.id);
+        let candidates = self.hasher.of(&id.id);
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = locked
             .view
-            .read(spot, &id.id, proof, || self.moment(), buffer)?;
+            .read(candidates, &id.id, proof, || self.read_time(), buffer)?;
         if found.news != AccessUpdate::None {
-            self.note(locked, &id.id, found.news);
+            self.record_access(locked, &id.id, found.news);
         }
         Ok(found)
     }
@@ -184,7 +184,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn moment(&self) -> ReadTime {
+    fn read_time(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
             horizon: self.horizon(),
@@ -216,15 +216,15 @@ impl Inner {
     ) -> Result<Hit, Miss> {
         let locked = &self.locked_shards[usize::from(id.place)];
         self.write(id.place, |shard, now| {
-            let moment = ReadTime {
+            let time = ReadTime {
                 now,
                 horizon: self.horizon(),
             };
             let mut read = |id, proof| {
-                let spot = self.spots.of(id);
+                let candidates = self.hasher.of(id);
                 locked
                     .view
-                    .read(spot, id, proof, || moment, buffer)
+                    .read(candidates, id, proof, || time, buffer)
                     .map_err(|error| match error {
                         ReadError::Miss(miss) => miss,
                         // No writer interferes under the lock.
@@ -235,7 +235,7 @@ impl Inner {
                 Err(Miss::Rotated) => {
                     let current = shard.current(&id.id, now);
                     if current == Err(Miss::Reused) {
-                        reuses.note(Step {
+                        reuses.push(AliasStep {
                             id: *id,
                             to: shard.next_step(*id, now),
                         });
@@ -261,7 +261,7 @@ impl Inner {
     ///
     /// The time is read again under the lock: a session that another read has seen expired stays so.
     #[cold]
-    fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
+    fn record_access(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
             AccessUpdate::Touch => Some(locked.shard.lock()),
             _ => locked.shard.try_lock(),
@@ -276,7 +276,7 @@ impl Inner {
 
     /// Counts a miss, and leaves nothing in the buffer.
     #[inline]
-    pub(super) fn answer(
+    pub(super) fn finish_read(
         &self,
         found: Option<Record>,
         reuses: &Reuses,
@@ -285,7 +285,7 @@ impl Inner {
         if found.is_none() {
             buffer.clear();
             self.counters.count(Cause::Miss);
-            self.act_on(reuses);
+            self.handle_reuses(reuses);
         }
         found
     }

@@ -128,23 +128,22 @@ pub(super) enum Cause {
 
 /// Counters, a stripe for each thread so that nobody waits for another's cache line.
 pub(super) struct Counters {
-    locked_shards: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
+    slots: [CachePadded<[AtomicU64; CAUSES]>; SLOTS],
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            locked_shards: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) };
-                STRIPES],
+            slots: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) }; SLOTS],
         }
     }
 
     /// Sums that are read later: these accesses order nothing.
     #[inline]
     pub(super) fn count(&self, cause: Cause) {
-        let locked = SEAT.try_with(|seat| seat.0).unwrap_or(SHARED);
-        let counter = &self.locked_shards[locked][cause as usize];
-        if locked == SHARED {
+        let slot = THREAD_SLOT.try_with(|slot| slot.0).unwrap_or(OVERFLOW);
+        let counter = &self.slots[slot][cause as usize];
+        if slot == OVERFLOW {
             counter.fetch_add(1, Relaxed);
         } else {
             counter.store(counter.load(Relaxed) + 1, Relaxed);
@@ -152,9 +151,9 @@ impl Counters {
     }
 
     fn sum(&self, cause: Cause) -> u64 {
-        self.locked_shards
+        self.slots
             .iter()
-            .map(|locked| locked[cause as usize].load(Relaxed))
+            .map(|slot| slot[cause as usize].load(Relaxed))
             .sum()
     }
 
@@ -208,32 +207,33 @@ impl Stats {
 struct ThreadSlot(usize);
 
 thread_local! {
-    static SEAT: ThreadSlot = ThreadSlot::claim();
+    static THREAD_SLOT: ThreadSlot = ThreadSlot::claim();
 }
 
 /// Which seats are taken, a bit each.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 
 impl ThreadSlot {
     /// The first seat that is free, or the one that all others share. Acquire: what the last one to sit here
     /// counted is seen.
     fn claim() -> Self {
-        let first_free = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
-        let taken = TAKEN.fetch_update(Acquire, Relaxed, first_free);
-        Self(taken.map_or(SHARED, |taken| taken.trailing_ones() as usize))
+        let first_free =
+            |allocated: u64| (allocated != u64::MAX).then(|| allocated | (allocated + 1));
+        let allocated = ALLOCATED.fetch_update(Acquire, Relaxed, first_free);
+        Self(allocated.map_or(OVERFLOW, |allocated| allocated.trailing_ones() as usize))
     }
 }
 
 impl Drop for ThreadSlot {
     fn drop(&mut self) {
-        if self.0 != SHARED {
+        if self.0 != OVERFLOW {
             // Pairs with the claim.
-            TAKEN.fetch_and(!(1 << self.0), Release);
+            ALLOCATED.fetch_and(!(1 << self.0), Release);
         }
     }
 }
 
 const CAUSES: usize = Cause::Full as usize + 1;
 /// The stripe of threads that have no seat of their own.
-const SHARED: usize = u64::BITS as usize;
-const STRIPES: usize = SHARED + 1;
+const OVERFLOW: usize = u64::BITS as usize;
+const SLOTS: usize = OVERFLOW + 1;

@@ -60,14 +60,14 @@ impl SessionCache {
         user: &str,
         with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
-        let member = self.0.member(&with.user_info(user))?;
+        let member = self.0.entry_user(&with.user_info(user))?;
         with.data
             .map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
         self.0
             .reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
                 self.0.write_two(id.place, new_id.place, |old, new, now| {
-                    let newcomer = |times, start| {
+                    let entry = |times, start| {
                         let times = self.0.signed_in_times(times, start, with, now);
                         let start = if with.renew_lifetime { now } else { start };
                         let member = Some(EntryUser { start, ..member });
@@ -78,7 +78,7 @@ impl SessionCache {
                             data,
                         }
                     };
-                    old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
+                    old.sign_in(&id.id, new, new_id, self.0.limit(), now, entry)
                 })
             })
     }
@@ -107,7 +107,7 @@ impl SessionCache {
     pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
         let place = self.0.place_of_user(&user);
-        let mut list = Vec::with_capacity(EXPECTED);
+        let mut list = Vec::with_capacity(INITIAL_CAPACITY);
         // Nothing is allocated while the lock is held: if there are more, it is taken again.
         let now = loop {
             let query = |shard: &mut Shard, now| (shard.user_sessions(&user, now, &mut list), now);
@@ -120,14 +120,14 @@ impl SessionCache {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
-        let device = |listed: &Listed| SessionInfo {
+        let info = |listed: &Listed| SessionInfo {
             handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
             times: listed.times,
             now,
         };
-        list.iter().map(device).collect()
+        list.iter().map(info).collect()
     }
 
     /// Destroys the session that a handle names. Says whether there was one: not if it has ended or expired,
@@ -182,7 +182,7 @@ impl Inner {
         options: &CreateOptions<'_>,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        let member = self.member(&user)?;
+        let member = self.entry_user(&user)?;
         let place = self.place_of_user(&member.user);
         let old = options
             .replaces
@@ -199,19 +199,19 @@ impl Inner {
                     start: times.created,
                     ..member
                 });
-                let newcomer = NewEntry {
+                let entry = NewEntry {
                     stamp,
                     times,
                     member,
                     data: None,
                 };
-                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
+                shard.create(&entry, self.limit(), data, old.as_ref(), now)
             })?;
             Ok(FIRST_VERSION)
         })
     }
 
-    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
+    fn entry_user<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
         info.check()?;
         let UserInfo {
             user,
@@ -291,4 +291,4 @@ impl SessionInfo {
 }
 
 /// How many sessions of a user there is room for at first.
-const EXPECTED: usize = 32;
+const INITIAL_CAPACITY: usize = 32;

@@ -22,7 +22,7 @@ impl Inner {
     }
 
     /// The id of a token whose whole MAC is right.
-    pub(super) fn prove(&self, value: &[u8]) -> Option<SessionId> {
+    pub(super) fn verified_id(&self, value: &[u8]) -> Option<SessionId> {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
             Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
@@ -113,10 +113,10 @@ impl Inner {
     ) -> bool {
         let locked = &self.locked_shards[place];
         loop {
-            let slice = SLICE.min(budget - done.visited);
+            let entries = ENTRIES_PER_LOCK.min(budget - done.visited);
             let mut shard = self.lock(locked);
             let now = self.now();
-            let advanced = shard.attempt(|shard| shard.advance(now, slice));
+            let advanced = shard.attempt(|shard| shard.advance(now, entries));
             locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
@@ -142,7 +142,7 @@ impl Inner {
     }
 
     /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
-    pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
+    pub(super) fn check_admission(&self, key: &[u8]) -> Result<(), Error> {
         let Inner {
             settings, counters, ..
         } = self;
@@ -185,4 +185,4 @@ impl LockedShard {
 }
 
 /// Entries that are looked at under one hold of a lock: some 5 µs where each is a cache miss or two.
-const SLICE: usize = 16;
+const ENTRIES_PER_LOCK: usize = 16;

@@ -233,11 +233,11 @@ impl Keys {
     pub(crate) fn verify(&self, parts: &Parts) -> bool {
         self.state.read(|state| {
             let named = state.ring.keys().find(|key| key.number == parts.key);
-            let right = named
+            let is_right = named
                 .unwrap_or(&state.ring.signing)
                 .tag(parts)
                 .equals(&parts.tag);
-            right & named.is_some()
+            is_right & named.is_some()
         })
     }
 }
@@ -268,7 +268,7 @@ impl Keys {
 /// The ring, and every number that stands for a key, or stood for one of which an entry may keep a tag.
 struct State {
     ring: Ring,
-    used: Vec<Used>,
+    used: Vec<NumberUse>,
 }
 
 impl State {
@@ -292,7 +292,7 @@ impl State {
     }
 
     /// The ring's keys that were never seen, unless one has the number of another that was.
-    fn unused(&self, ring: &Ring) -> Result<Vec<Used>, KeyError> {
+    fn unused(&self, ring: &Ring) -> Result<Vec<NumberUse>, KeyError> {
         let mut fresh = Vec::new();
         for (at, key) in ring.keys().enumerate() {
             match self.used.iter().find(|used| used.number == key.number) {
@@ -306,7 +306,7 @@ impl State {
 }
 
 #[derive(Clone, Copy)]
-struct Used {
+struct NumberUse {
     number: u8,
     fingerprint: [u8; 16],
     /// When it went out of the ring, if it has.
@@ -385,8 +385,8 @@ impl Key {
         }
     }
 
-    fn used(&self) -> Used {
-        Used {
+    fn used(&self) -> NumberUse {
+        NumberUse {
             number: self.number,
             fingerprint: self.fingerprint,
             retired: None,
@@ -457,11 +457,11 @@ fn decode(item: &str, position: usize) -> Result<Secret, KeyError> {
     if let Some(origin) = well_known::published(item.as_bytes()) {
         return Err(KeyError::WellKnown { position, origin });
     }
-    let wrong = || KeyError::Base64 { position };
+    let not_base64 = || KeyError::Base64 { position };
     let bare = item.trim_end_matches('=');
     let padding = item.len() - bare.len();
     if padding > 2 || (padding > 0 && !item.len().is_multiple_of(4)) {
-        return Err(wrong());
+        return Err(not_base64());
     }
     let standard = |byte| match byte {
         b'-' => b'+',
@@ -471,7 +471,7 @@ fn decode(item: &str, position: usize) -> Result<Secret, KeyError> {
     let mut key: Secret = Zeroizing::new(bare.bytes().map(standard).collect());
     let len = base64_simd::STANDARD_NO_PAD
         .decode_inplace(&mut key)
-        .map_err(|_| wrong())?
+        .map_err(|_| not_base64())?
         .len();
     key.truncate(len);
     Ok(key)

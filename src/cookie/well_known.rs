@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 pub(super) fn origin(key: &[u8]) -> Option<&'static str> {
     published(key)
         .or_else(|| {
-            SPELLINGS
+            ENCODINGS
                 .iter()
-                .find_map(|spell| published(spell(key).as_bytes()))
+                .find_map(|encode| published(encode(key).as_bytes()))
         })
         .or_else(|| pattern(key))
         .or_else(|| pattern(&decode_hex(key)?))
@@ -79,10 +79,10 @@ fn decode_hex(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         .map(Zeroizing::new)
 }
 
-type Spell = fn(&[u8]) -> Zeroizing<String>;
+type Encode = fn(&[u8]) -> Zeroizing<String>;
 
 /// A key of raw bytes may be a published text decoded.
-const SPELLINGS: [Spell; 3] = [
+const ENCODINGS: [Encode; 3] = [
     encode_hex,
     |key| Zeroizing::new(base64_simd::STANDARD.encode_to_string(key)),
     |key| Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(key)),
