@@ -4,8 +4,8 @@
 use super::record::Version;
 use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LABEL_LEN};
 
-/// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's timeouts, an empty
-/// admission key and no user.
+/// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's
+/// timeouts, an empty admission key and no user.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct CreateOptions<'a> {
     pub(super) admitted: bool,
 }
 
-/// The user of a session that is created, for [`CreateOptions::user`]. A name alone is enough.
+/// The user of a new session, for [`CreateOptions::user`]. Only the name is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct UserInfo<'a> {
@@ -37,17 +37,18 @@ pub struct UserInfo<'a> {
     pub(super) assurance_level: u8,
 }
 
-/// Options of [`sign_in_with`](crate::SessionCache::sign_in_with). The default leaves timeouts and data unchanged.
+/// Options of [`sign_in_with`](crate::SessionCache::sign_in_with). The default leaves timeouts and
+/// data unchanged.
 ///
 /// ```
 /// use std::time::Duration;
 /// use sessile::{KeyRing, SessionCache, SignInOptions, Timeouts};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-/// let made = cache.create(b"a cart")?;
+/// let issued = cache.create(b"a cart")?;
 /// let day = Timeouts::new().lifetime(Duration::from_secs(24 * 60 * 60));
 /// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2).label("Firefox");
-/// cache.sign_in_with(&made.id, "ada", options)?;
+/// cache.sign_in_with(&issued.id, "ada", options)?;
 /// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -78,8 +79,8 @@ impl<'a> CreateOptions<'a> {
         Self { timeouts, ..self }
     }
 
-    /// Sets the key that the [`admission`](crate::SessionCacheBuilder::admission) hook receives, such as the client's
-    /// address. The key is not stored.
+    /// Sets the key for the [`admission`](crate::SessionCacheBuilder::admission) hook, such as the
+    /// client's address. The key is not stored.
     pub fn admission_key(self, admission_key: &'a [u8]) -> Self {
         Self {
             admission_key,
@@ -87,7 +88,7 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Creates the session with a user who is signed in from the start, for a client that had no session.
+    /// Signs in a user from the start, for a client that had no session.
     pub fn user(self, user: impl Into<UserInfo<'a>>) -> Self {
         Self {
             user: Some(user.into()),
@@ -95,17 +96,17 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Ends the session of `id` once this one is created: its current id, or one that was replaced and is remembered.
-    /// With a [user](Self::user), a session of that user is not counted against
-    /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user). It is untouched if the creation
-    /// fails.
+    /// Ends another session once this one is created. `id` is its current id, or a replaced one
+    /// that is remembered. If both sessions belong to the same user, the other one does not count
+    /// against [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user). If the
+    /// creation fails, the other session is unchanged.
     ///
     /// ```
     /// use sessile::{CreateOptions, KeyRing, SessionCache, SessionLimitPolicy};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let settings = settings.max_sessions_per_user(1);
-    /// let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build()?;
+    /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let builder = builder.max_sessions_per_user(1);
+    /// let cache = builder.session_limit_policy(SessionLimitPolicy::Reject).build()?;
     /// let ada = CreateOptions::new().user("ada");
     /// let old = cache.create_with(b"", ada)?;
     ///
@@ -121,7 +122,7 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Creates the session without calling the admission hook. The caller has called
+    /// Skips the admission hook, for a caller that has called
     /// [`check_admission`](crate::SessionCache::check_admission).
     pub fn admitted(self) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl<'a> CreateOptions<'a> {
 }
 
 impl<'a> UserInfo<'a> {
-    /// Creates a user with that name, without a label, at assurance level 0.
+    /// Creates a user with this name, an empty label and assurance level 0.
     pub const fn new(user: &'a str) -> Self {
         Self {
             user,
@@ -141,7 +142,7 @@ impl<'a> UserInfo<'a> {
         }
     }
 
-    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    /// Sets the label in lists of the user's sessions, such as the device: at most 48 bytes.
     pub fn label(self, label: &'a str) -> Self {
         Self { label, ..self }
     }
@@ -196,7 +197,7 @@ impl<'a> SignInOptions<'a> {
         Self { timeouts, ..self }
     }
 
-    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 unless set.
+    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 by default.
     pub fn assurance_level(self, assurance_level: u8) -> Self {
         Self {
             assurance_level,
@@ -204,13 +205,13 @@ impl<'a> SignInOptions<'a> {
         }
     }
 
-    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    /// Sets the label in lists of the user's sessions, such as the device: at most 48 bytes.
     pub fn label(self, label: &'a str) -> Self {
         Self { label, ..self }
     }
 
-    /// Replaces the session's data atomically with the sign-in, if the session still has `version`: otherwise the
-    /// sign-in fails with [`Conflict`](Error::Conflict).
+    /// Replaces the session's data atomically with the sign-in if its version is still `version`.
+    /// Otherwise the sign-in fails with [`Conflict`](Error::Conflict).
     pub fn replace_data(self, version: Version, data: &'a [u8]) -> Self {
         Self {
             data: Some((version, data)),
@@ -218,8 +219,8 @@ impl<'a> SignInOptions<'a> {
         }
     }
 
-    /// Restarts the lifetime at this sign-in if `on`. The session may then live as long again as before, within the
-    /// cache's lifetime. Off unless set.
+    /// Restarts the lifetime at this sign-in if `on`; false by default. The lifetime keeps its
+    /// length, capped by the cache's lifetime.
     pub fn renew_lifetime(self, on: bool) -> Self {
         Self {
             renew_lifetime: on,
