@@ -1,4 +1,4 @@
-//! Replaced ids: where they lead, for how long they have been replaced, and whether an id opens a session now.
+//! Replaced ids: their target, the time since their replacement, and reuse after the grace period.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ use crate::{
 };
 
 impl SessionCache {
-    /// Returns true if the id opens a session now: its current id, or an alias within its grace period. Copies no
-    /// data, and does not count as use. For a socket or a task that checks whether its session has ended.
+    /// Returns true if the id opens a session now: it is current, or an alias within its grace
+    /// period. Copies no data, and does not count as activity. For a socket or a task that checks
+    /// whether its session has ended.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-    /// let made = cache.create(b"a cart")?;
-    /// assert!(cache.contains(&made.id));
+    /// let issued = cache.create(b"a cart")?;
+    /// assert!(cache.contains(&issued.id));
     ///
-    /// cache.end(&made.id);
-    /// assert!(!cache.contains(&made.id));
+    /// cache.end(&issued.id);
+    /// assert!(!cache.contains(&issued.id));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -32,8 +33,9 @@ impl SessionCache {
             .unwrap_or(false)
     }
 
-    /// Returns how long ago a remembered id was replaced by another, by a rotation or a sign-in. Returns `None` for
-    /// an id that is current, unknown or forgotten. Takes one lock, and counts neither as use nor as reuse.
+    /// Returns the time since a remembered id was replaced by a rotation or a sign-in. Returns
+    /// `None` for an id that is current, unknown or no longer remembered. Takes one lock, and
+    /// counts neither as activity nor as reuse.
     #[must_use]
     pub fn replaced(&self, id: &SessionId) -> Option<Duration> {
         let since = |shard: &Shard| {
@@ -45,13 +47,15 @@ impl SessionCache {
         self.0.query_shard(id, since).flatten()
     }
 
-    /// Returns the same as [`replaced`](Self::replaced) for the value of a cookie, if its MAC verifies.
+    /// Like [`replaced`](Self::replaced), by the value of a cookie. Returns `None` if its MAC does
+    /// not verify.
     #[must_use]
     pub fn replaced_token(&self, value: &[u8]) -> Option<Duration> {
         self.replaced(&self.id_of_token(value)?)
     }
 
-    /// Returns the id that the value of a cookie carries, if its MAC verifies. It need not open a session.
+    /// Returns the id in the value of a cookie, or `None` if its MAC does not verify. The id need
+    /// not belong to a session.
     #[must_use]
     pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
         let token = Parts::parse(value).filter(|token| self.0.keys.verify(token))?;
@@ -63,7 +67,8 @@ impl SessionCache {
 }
 
 impl Inner {
-    /// Looks into the shard of an id, if there is that shard, under its lock.
+    /// Runs a query on the shard of an id, under its lock. Returns `None` if the shard does not
+    /// exist.
     fn query_shard<R>(&self, id: &SessionId, query: impl FnOnce(&Shard) -> R) -> Option<R> {
         self.locked_shards
             .get(usize::from(id.place))
@@ -80,9 +85,10 @@ impl Inner {
         Some(id)
     }
 
-    /// Applies a verb to the session to which an id leads, from shard to shard. Returns true if it reached one.
+    /// Follows an id from shard to shard and applies a verb to its session. Returns true if there
+    /// is one.
     ///
-    /// The aliases that were passed on the way are pointed at its end, so that the next time they take one step.
+    /// Redirects the visited aliases to the last id, so that the next call takes a single step.
     pub(super) fn follow(
         &self,
         from: AliasStep,
@@ -107,14 +113,15 @@ impl Inner {
         false
     }
 
-    /// Points aliases at the end of the way on which they are. The last of them points there already.
+    /// Redirects aliases to the end of their path. The last of them already leads there.
     fn shorten(&self, passed: &VisitedAliases, end: &SessionId) {
         for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
             self.write(id.place, |shard, _| shard.redirect(&id.id, end));
         }
     }
 
-    /// Counts the use of replaced ids after their grace period, tells of it, and ends the sessions if that is wished.
+    /// Counts and emits reuses, and ends the sessions if
+    /// [`end_reused`](crate::SessionCacheBuilder::end_reused) is set.
     #[cold]
     pub(super) fn handle_reuses(&self, reuses: &Reuses) {
         for &reuse in reuses.0.iter().flatten() {
@@ -125,7 +132,7 @@ impl Inner {
     }
 }
 
-/// An id, and the one to which it leads: the same, or the next on the way.
+/// An id and its target: itself, or the next id on its path.
 #[derive(Clone, Copy)]
 pub(super) struct AliasStep {
     pub(super) id: SessionId,
@@ -138,8 +145,8 @@ impl From<SessionId> for AliasStep {
     }
 }
 
-/// Replaced ids that a request brought after their grace period. What comes of them is decided when no other
-/// candidate has opened a session.
+/// Replaced ids that a request presented after their grace period. They are handled only if no
+/// other candidate opens a session.
 #[derive(Default)]
 pub(super) struct Reuses([Option<AliasStep>; MAX_CANDIDATES]);
 
@@ -152,7 +159,8 @@ impl Reuses {
     }
 }
 
-/// The aliases of a way that leads through several shards. Of a longer way the rest is shortened by another walk.
+/// The visited aliases of a path through several shards. The rest of a longer path is shortened by
+/// a later call.
 #[derive(Default)]
 struct VisitedAliases {
     ids: [Option<SessionId>; 2 * MAX_ALIASES],

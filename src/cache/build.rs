@@ -1,4 +1,4 @@
-//! Carving a cache out of its memory: how many shards, and how much each of them gets.
+//! Partitions the memory of a new cache: the number of shards, and the size of each.
 
 use core::num::NonZero;
 use std::{sync::Arc, thread};
@@ -20,13 +20,13 @@ use crate::{
 };
 
 impl SessionCacheBuilder {
-    /// Carves the memory and touches it.
+    /// Creates the cache: allocates its memory and touches the pages.
     ///
-    /// A process that forks does so before this: a lock that another thread holds at that moment stays
-    /// held in the child.
+    /// A process that forks must build the cache after the fork. Otherwise a lock that another
+    /// thread holds during the fork remains locked in the child.
     ///
     /// # Errors
-    /// What is wrong with the settings: the error names the one, what it was and what it must be.
+    /// [`BuildError`] names the invalid setting, its value and its limits.
     pub fn build(mut self) -> Result<SessionCache, BuildError> {
         self.check()?;
         let shards = self
@@ -78,8 +78,8 @@ impl SessionCacheBuilder {
     }
 }
 
-/// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
-/// largest sessions; at least one.
+/// Returns the largest power of two that is at most four per core and leaves each shard 1 MiB and
+/// space for 32 sessions of the maximum size; at least one.
 fn fitting_shards(builder: &SessionCacheBuilder) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let max = (4 * cores).min(1 << 15);
@@ -94,7 +94,7 @@ fn fitting_shards(builder: &SessionCacheBuilder) -> usize {
     shards
 }
 
-/// How each shard divides its bytes.
+/// Partitions the memory of each shard.
 fn divide(builder: &SessionCacheBuilder, shards: usize) -> Result<Layout, BuildError> {
     let layout = Layout::new(bytes_per_shard(builder, shards));
     let (given, largest) = (builder.reserved_for_authenticated, builder.max_session_size);
@@ -105,7 +105,7 @@ fn divide(builder: &SessionCacheBuilder, shards: usize) -> Result<Layout, BuildE
         .ok_or(BuildError::ReservedForAuthenticated { given, max })
 }
 
-/// Draws the keys that the indexes hash with.
+/// Generates the keys of the indexes' hash.
 fn index_keys(builder: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
     let mut bytes = [0; 32];
     (builder.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
@@ -113,7 +113,7 @@ fn index_keys(builder: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
     Ok(core::array::from_fn(|i| u64::from_le_bytes(keys[i])))
 }
 
-/// What a shard can divide, when the fixed parts are taken off.
+/// Returns the bytes of each shard's memory, without the fixed parts of the cache.
 fn bytes_per_shard(builder: &SessionCacheBuilder, shards: usize) -> usize {
     builder
         .memory
@@ -121,7 +121,7 @@ fn bytes_per_shard(builder: &SessionCacheBuilder, shards: usize) -> usize {
         / shards
 }
 
-/// The bytes of a cache beside what its shards divide.
+/// Returns the bytes of the fixed parts: the cache itself, the shard headers and the event queue.
 fn footprint(shards: usize, events: usize) -> usize {
     let locked_shards = shards * size_of::<CachePadded<LockedShard>>();
     EventQueue::footprint(events).saturating_add(size_of::<Inner>() + locked_shards)

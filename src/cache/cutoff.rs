@@ -1,12 +1,12 @@
-//! The horizon: what was created before it has ended, with all others.
+//! The revocation cutoff: the tick before which every created session has ended.
 //!
 //! ```text
-//!  horizon │ the last tick in which something was created        one word
+//!  cutoff │ the last tick in which a session was created        one word
 //! ```
 //!
-//! A stroke moves the horizon past both, whatever time it is for the thread that asks for it: so all that a shard
-//! holds when it hears of a horizon was created before it, and nobody has to look which. Knows ticks, and nothing
-//! of sessions.
+//! `end_all` moves the cutoff past both, whatever tick the calling thread reads. When a shard
+//! applies a new cutoff, all sessions that it then holds were created before the cutoff, so they
+//! need not be examined one by one. The module does not know sessions.
 
 use crate::{
     clock::Tick,
@@ -14,7 +14,7 @@ use crate::{
     sync::{AtomicU64, Relaxed},
 };
 
-/// A horizon that only moves on. Each access is of one word, and orders nothing else.
+/// A cutoff that only increases. Each access is of a single word and needs no memory ordering.
 pub(super) struct RevocationCutoff(AtomicU64);
 
 impl RevocationCutoff {
@@ -27,7 +27,7 @@ impl RevocationCutoff {
         Pair::unpack(self.0.load(Relaxed)).low
     }
 
-    /// The tick at which a session is created now: noted, if it is the first of its tick.
+    /// Returns the tick for a session that is created now, and records it if it is the latest.
     pub(super) fn creation(&self, now: Tick) -> Creation {
         let note = |word| {
             let Pair {
@@ -48,7 +48,7 @@ impl RevocationCutoff {
         }
     }
 
-    /// Ends all that was created until now. Returns the new horizon.
+    /// Ends all sessions created until now. Returns the new cutoff.
     pub(super) fn advance(&self, now: Tick) -> Tick {
         let beyond = |word| {
             let Pair {
@@ -66,7 +66,7 @@ impl RevocationCutoff {
     }
 }
 
-/// When something is created, and what was created before when has ended by then.
+/// The tick of a creation, and the cutoff at that time.
 pub(super) struct Creation {
     pub(super) created: Tick,
     pub(super) horizon: Tick,

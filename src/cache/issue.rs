@@ -1,4 +1,4 @@
-//! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
+//! Issues ids and tokens for created, rotated and signed-in sessions, and computes their times.
 
 use super::{Inner, IssuedSession, Version, cutoff::Creation};
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Inner {
-    /// Creates a session without a user, in the emptier of two shards, or in the other if there is no room.
+    /// Creates an anonymous session in the emptier of two random shards, or in the other if that
+    /// one is full.
     pub(super) fn create_anonymous(
         &self,
         timeouts: Timeouts,
@@ -63,7 +64,7 @@ impl Inner {
         Ok(self.confirm(signed))
     }
 
-    /// Moves a session to a new id, which is free.
+    /// Replaces a session's id with a new one.
     pub(super) fn reissue(
         &self,
         old: &SessionId,
@@ -77,7 +78,7 @@ impl Inner {
         }
     }
 
-    /// Mints ids until one is free, and has a session take it.
+    /// Generates ids until one is free, and passes each to a verb that binds a session to it.
     pub(super) fn issue_in(
         &self,
         place: Place,
@@ -102,8 +103,8 @@ impl Inner {
         Err(self.full())
     }
 
-    /// Carries out a verb that makes room. Where more blocks must be moved than one hold of the lock permits, they are
-    /// moved under several, between which others get the lock.
+    /// Runs a verb that makes room. If more blocks must be moved than one lock hold permits, moves
+    /// them in several, between which other threads can take the lock.
     pub(super) fn with_room<R>(
         &self,
         place: Place,
@@ -135,8 +136,8 @@ impl Inner {
         }
     }
 
-    /// A new id, and two shards with the one that has more room first, drawn at random: in one
-    /// call, since that is what takes the time.
+    /// Generates an id and two random shards, the one with more free space first. Requests all
+    /// random bytes in one call, since the call dominates the time.
     pub(super) fn generate_id(&self) -> Result<(Id, [Place; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
         (self.settings.entropy)(&mut bytes)?;
@@ -152,7 +153,7 @@ impl Inner {
         Ok((Id::from_bytes(id), places))
     }
 
-    /// Two different shards, if there are two.
+    /// Returns two different shards if the cache has more than one.
     fn two_places(&self, one: u16, other: u16) -> [Place; 2] {
         let first = self.place(one);
         let others = self.locked_shards.len() as u16 - 1;
@@ -160,7 +161,7 @@ impl Inner {
         [first, first ^ step]
     }
 
-    /// Signs an id.
+    /// Signs an id with the first key of the ring.
     fn sign(&self, id: SessionId) -> SignedId {
         let (parts, epoch) = self.keys.sign(id.place, &id.id);
         let stamp = TokenParts {
@@ -176,8 +177,9 @@ impl Inner {
         }
     }
 
-    /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
-    /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
+    /// Issues the token of an id that is stored in its shard. If the ring was replaced since the id
+    /// was signed and its key is retired, signs it again: a token that is issued after `set_keys`
+    /// has returned is valid.
     fn confirm(&self, mut signed: SignedId) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
@@ -191,8 +193,8 @@ impl Inner {
         }
     }
 
-    /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
-    /// ended before.
+    /// Returns the times of a session that is created now. Applies the revocation cutoff to the
+    /// shard, whose lock the caller holds.
     pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
         let Inner {
             idle_timeout,
@@ -213,11 +215,12 @@ impl Inner {
         self.change(times, now, timeouts, now)
     }
 
-    /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
+    /// Returns a session's times under new timeouts, capped by the cache's. The lifetime counts
+    /// from `start`.
     pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
         let cap = |span| to_tick(span).min(self.idle_timeout);
         let idle_timeout = timeouts.idle_timeout.map_or(times.idle_timeout, cap);
-        // After several `end_all` in one tick, sessions are created in a tick to come.
+        // After several `end_all` in one tick, sessions are created in a future tick.
         let start = start.min(now);
         let latest = start.saturating_add(self.lifetime);
         let end = match timeouts.lifetime {
@@ -234,20 +237,20 @@ impl Inner {
     }
 }
 
-/// An id, its token, and what an entry keeps of it.
+/// An id, its token, and the parts of the token that an entry stores.
 struct SignedId {
     id: SessionId,
     parts: Parts,
     stamp: TokenParts,
-    /// Which ring of keys signed it.
+    /// The epoch of the key ring that signed it.
     epoch: u32,
 }
 
-/// How often an id is minted before the answer is that there is no room. Both lines of an id are full
-/// twice in ten thousand times, three quarters full as the index is at most.
+/// The number of ids that are generated before a creation fails with `Full`. An id cannot be used
+/// if both of its index buckets are full.
 const MAX_ID_DRAWS: usize = 8;
 
-/// How many more times the lock is held to move blocks for one verb.
+/// The maximum number of further lock holds in which blocks are moved for one verb.
 const MAX_LOCK_HOLDS: usize = 64;
 
 #[cfg(all(test, not(sessile_loom)))]
@@ -263,7 +266,7 @@ mod tests {
         for _ in 0..10 {
             let (id, [place, _]) = cache.0.generate_id().expect("random bytes");
             let signed = cache.0.sign(SessionId { id, place });
-            // One fresh key in 256 has the number of one before.
+            // One new key in 256 has the number of an earlier key.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
             let issued = cache.0.write(place, |shard, now| {

@@ -1,5 +1,5 @@
-//! Reading: a candidate is parsed, found and proven, without a lock unless a writer is in the way or the id is an
-//! alias.
+//! Reads: parses a candidate, finds its session and verifies it. Takes a lock only if a writer
+//! interferes repeatedly or the id is an alias.
 
 use core::hint;
 
@@ -17,9 +17,9 @@ use crate::{
 };
 
 impl Inner {
-    /// Parses, finds and proves one candidate.
+    /// Parses, finds and verifies one candidate.
     ///
-    /// A tag equal to the one kept, under a key that is valid, proves a token.
+    /// A tag that equals the stored one, under a key of the ring, proves a token.
     #[inline]
     pub(super) fn verify(
         &self,
@@ -54,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// Continues where the first attempt to read found no session.
+    /// Continues after the first attempt to read found no session.
     #[cold]
     fn verify_slowly(
         &self,
@@ -75,7 +75,8 @@ impl Inner {
         }
     }
 
-    /// Computes the whole MAC of a token whose tag is not the stored one, or whose id is not in the cache.
+    /// Computes the whole MAC of a token whose tag is not the stored one, or whose id is not in the
+    /// cache.
     #[cold]
     fn verify_whole(
         &self,
@@ -96,7 +97,8 @@ impl Inner {
         }
     }
 
-    /// Counts why a candidate opens nothing. A reuse is counted when the others were tried.
+    /// Counts the cause of a rejection. A reuse is counted later, when no other candidate has
+    /// opened a session.
     fn reject(&self, cause: Cause) -> Option<Record> {
         if cause != Cause::Reused {
             self.counters.count(cause);
@@ -104,7 +106,7 @@ impl Inner {
         None
     }
 
-    /// Reads by an id, after the first attempt found no session.
+    /// Reads by an id after the first attempt found no session.
     #[cold]
     pub(super) fn load_slowly(
         &self,
@@ -120,7 +122,7 @@ impl Inner {
         self.finish_read(found, &reuses, buffer)
     }
 
-    /// Reads by an id that the caller may use.
+    /// Reads by an id that is already verified.
     fn read(
         &self,
         id: &SessionId,
@@ -134,8 +136,8 @@ impl Inner {
 
     /// Makes one attempt to read, without a lock.
     //
-    // The result stays in registers until it becomes a record, because no other path joins here. Passing it through
-    // memory took a quarter of the time of a hit.
+    // The result stays in registers until it becomes a record, because no other path joins here.
+    // Passing it through memory took a quarter of the time of a hit.
     #[inline(always)]
     pub(super) fn try_read(
         &self,
@@ -156,8 +158,8 @@ impl Inner {
         Ok(found)
     }
 
-    /// Retries a torn read, and at last reads under the lock. A miss is returned as it is, unless only the lock can
-    /// decide it.
+    /// Retries a torn read, and finally reads under the lock. Returns a miss unchanged, unless only
+    /// the lock can decide it.
     #[cold]
     pub(super) fn read_with_retry(
         &self,
@@ -191,7 +193,7 @@ impl Inner {
         }
     }
 
-    /// The record of what was found, written once, where it is to be.
+    /// Creates the record of a hit, directly in its final place in memory.
     #[inline(always)]
     pub(super) fn hit(&self, id: SessionId, found: &Hit) -> Record {
         self.counters.count(Cause::Hit);
@@ -249,17 +251,19 @@ impl Inner {
                 answer => answer,
             }?;
             if found.news != AccessUpdate::None {
-                // It was just found.
+                // The read has just found it, so this cannot fail.
                 let _ = shard.touch(&id.id, now);
             }
             Ok(found)
         })
     }
 
-    /// Notes what a read found out. That it was used is left out if another thread holds the lock, since it is one
-    /// use of many; a touch is not, or the session would expire too early.
+    /// Records an access that a read detected. A use is skipped if another thread holds the lock,
+    /// since a later read records it. A touch waits for the lock: without it the session would
+    /// expire too early.
     ///
-    /// The time is read again under the lock: a session that another read has seen expired stays so.
+    /// The time is read again under the lock, so that a session that another read has seen expired
+    /// stays expired.
     #[cold]
     fn record_access(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
@@ -269,12 +273,12 @@ impl Inner {
         if let Some(mut shard) = shard {
             shard.renew(self.horizon());
             let now = self.now();
-            // It may have ended since.
+            // The session may have ended since.
             let _ = shard.attempt(|shard| shard.touch(id, now));
         }
     }
 
-    /// Counts a miss, and leaves nothing in the buffer.
+    /// Counts a miss, clears the buffer and handles reuses.
     #[inline]
     pub(super) fn finish_read(
         &self,
@@ -302,5 +306,5 @@ impl From<Miss> for Cause {
     }
 }
 
-/// Attempts before the lock is taken: a writer interferes for less than a microsecond.
+/// Attempts before the lock is taken. A writer interferes for less than a microsecond.
 const MAX_ATTEMPTS: usize = 4;
