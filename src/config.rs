@@ -123,7 +123,8 @@ impl Timeouts {
     /// const HOUR: Duration = Duration::from_secs(60 * 60);
     /// let clock = ManualClock::new();
     /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let cache = builder.idle_timeout(12 * HOUR).lifetime(12 * HOUR).clock(clock.clone()).build()?;
+    /// let builder = builder.idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    /// let cache = builder.clock(clock.clone()).build()?;
     /// let issued = cache.create(b"a cart")?;
     ///
     /// clock.advance(10 * HOUR);

@@ -262,7 +262,7 @@ mod tests {
     fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
         let ring = || KeyRing::generate().expect("random bytes");
         let builder = SessionCache::builder().memory(8 << 20).keys(ring());
-        let cache = builder.build().expect("settings that hold");
+        let cache = builder.build().expect("valid settings");
         for _ in 0..10 {
             let (id, [place, _]) = cache.0.generate_id().expect("random bytes");
             let signed = cache.0.sign(SessionId { id, place });

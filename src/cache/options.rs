@@ -47,7 +47,7 @@ pub struct UserInfo<'a> {
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
 /// let issued = cache.create(b"a cart")?;
 /// let day = Timeouts::new().lifetime(Duration::from_secs(24 * 60 * 60));
-/// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2).label("Firefox");
+/// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2);
 /// cache.sign_in_with(&issued.id, "ada", options)?;
 /// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

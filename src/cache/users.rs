@@ -100,7 +100,7 @@ impl SessionCache {
     ///     cache.sign_in_with(&issued.id, "ada", SignInOptions::new().label(label))?;
     /// }
     /// let sessions = cache.user_sessions("ada");
-    /// let phone = sessions.iter().find(|session| session.label == "phone").expect("it is signed in");
+    /// let phone = sessions.iter().find(|session| session.label == "phone").expect("listed");
     ///
     /// assert!(cache.end_by_handle(&phone.handle));
     /// assert_eq!(cache.user_sessions("ada").len(), 1);

@@ -312,7 +312,7 @@ impl State {
 struct NumberUse {
     number: u8,
     fingerprint: [u8; 16],
-    /// When its key was retired; `None` while it is in the ring.
+    /// The time at which its key was retired; `None` while it is in the ring.
     retired: Option<u32>,
 }
 

@@ -26,7 +26,8 @@ use crate::error::CookieError;
 /// );
 ///
 /// let error = SetCookie::builder("__Host-session").path("/app").build().unwrap_err();
-/// assert_eq!(error.to_string(), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"");
+/// let text = "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"";
+/// assert_eq!(error.to_string(), text);
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

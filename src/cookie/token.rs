@@ -151,7 +151,7 @@ const _: () = {
     assert!(Parts::LEN == Parts::COVERED + Tag::LEN);
     assert!(
         Parts::LEN.is_multiple_of(3),
-        "no padding, and no bits left over that could be spelt in two ways"
+        "no padding, and no unused bits, which would permit several encodings"
     );
     assert!(Token::LEN == Parts::LEN / 3 * 4);
     assert!(size_of::<Token>() == Token::LEN);

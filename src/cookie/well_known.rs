@@ -1,4 +1,4 @@
-//! Keys that are not secret: printed in documentation, shipped as a default, or made by a pattern.
+//! Keys that are not secret: printed in documentation, shipped as a default, or following a pattern.
 //!
 //! Owns the list and the patterns. A key that it names is certainly not secret; one that it does
 //! not name may still be. It names a random key of 32 bytes with a probability below 2^-30.
