@@ -1,9 +1,9 @@
 //! The error types. Each text says what is wrong, then what to do.
 //!
-//! Fields have fixed names: `given` is the rejected value, `min` and `max` are the limits. The
-//! setup errors ([`BuildError`], [`CookieError`], [`KeyError`]) print their text in `Debug` too, so
-//! that `fn main() -> Result<(), Box<dyn Error>>` shows it. `Display` of [`BuildError`] contains
-//! the inner error, and `source()` does not repeat it.
+//! `given` is the rejected value, `min` and `max` are its limits. The setup errors ([`BuildError`],
+//! [`CookieError`], [`KeyError`]) print their text in `Debug` too, so that `fn main() -> Result<(),
+//! Box<dyn Error>>` shows it. `Display` of [`BuildError`] contains the inner error, so `source()`
+//! returns none.
 
 use core::fmt;
 use std::time::Duration;
@@ -15,10 +15,9 @@ pub enum Error {
     /// The session does not exist. It was never created, it has ended or expired, or its id was
     /// replaced.
     Gone,
-    /// The id was replaced. The response to the request that replaced it carries the new cookie.
-    /// Most methods return this only within the grace period;
-    /// [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) returns it as long as the id is
-    /// remembered.
+    /// The id was replaced. The new cookie was sent with the response to the request that replaced
+    /// it. Most methods return this only within the grace period,
+    /// [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) as long as the id is remembered.
     Rotated,
     /// The grace period is longer than the cache's lifetime.
     GraceTooLong {
@@ -54,9 +53,9 @@ pub enum Error {
     /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user), and the policy
     /// ends none of the sessions.
     TooManySessions,
-    /// The lifetime of a sign-in, counted from the session's start, has already passed.
-    /// [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) and
-    /// [`renew_lifetime`](crate::SignInOptions::renew_lifetime) count from the sign-in.
+    /// The lifetime of a sign-in has already passed, counted from the session's start. To count
+    /// from the sign-in, use [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) or
+    /// [`renew_lifetime`](crate::SignInOptions::renew_lifetime).
     LifetimeOver,
     /// The operating system returned no random bytes.
     Entropy,
@@ -223,10 +222,9 @@ pub enum KeyError {
         /// The position of the earlier key with that number.
         first: usize,
     },
-    /// A key has the key number of a retired key of which a session may still hold a tag. Such tags
-    /// would be accepted as tags of the new key. The number is free again when the cache's lifetime
-    /// plus its idle timeout have passed since that key was retired. The new key is not unsafe; use
-    /// another.
+    /// A key has the key number of a retired key of which a session may still hold a tag: until the
+    /// cache's lifetime plus its idle timeout have passed since that key was retired. The new key
+    /// is not unsafe; use another.
     UsedNumber {
         /// The position of the key.
         position: usize,
@@ -479,13 +477,9 @@ impl From<CookieError> for BuildError {
 }
 
 impl std::error::Error for Error {}
-
 impl std::error::Error for BuildError {}
-
 impl std::error::Error for CookieError {}
-
 impl std::error::Error for HandleError {}
-
 impl std::error::Error for KeyError {}
 
 const ENTROPY: &str = "the operating system returned no random bytes";

@@ -1,6 +1,8 @@
 //! Options of [`create_with`](crate::SessionCache::create_with) and
 //! [`sign_in_with`](crate::SessionCache::sign_in_with).
 
+use core::fmt;
+
 use super::record::Version;
 use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LABEL_LEN};
 
@@ -52,7 +54,7 @@ pub struct UserInfo<'a> {
 /// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct SignInOptions<'a> {
     pub(super) timeouts: Timeouts,
@@ -234,5 +236,19 @@ impl<'a> SignInOptions<'a> {
             label: self.label,
             assurance_level: self.assurance_level,
         }
+    }
+}
+
+/// Shows the length of the data, which may contain secrets.
+impl fmt::Debug for SignInOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data_len = self.data.map(|(version, data)| (version, data.len()));
+        f.debug_struct("SignInOptions")
+            .field("timeouts", &self.timeouts)
+            .field("assurance_level", &self.assurance_level)
+            .field("label", &self.label)
+            .field("data_len", &data_len)
+            .field("renew_lifetime", &self.renew_lifetime)
+            .finish()
     }
 }
