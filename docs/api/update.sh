@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes the public API of each crate to docs/api/CRATE.txt. With --check it writes nothing, and fails with the
-# difference if a listing is out of date. Doc-hidden items and the feature `__internals` are not listed.
+# Writes the public API of each crate to docs/api/CRATE.txt. With --check it writes nothing, and
+# fails with the difference if a listing is out of date. Doc-hidden items and the feature
+# `__internals` are not listed.
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,7 +11,8 @@ target=${CARGO_TARGET_DIR:-target}/api
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# list CRATE FEATURES: prints the listing. A stable toolchain writes JSON only with RUSTC_BOOTSTRAP.
+# list CRATE FEATURES: prints the listing. On a stable toolchain rustdoc writes JSON only with
+# RUSTC_BOOTSTRAP.
 list() {
     RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet -p "$1" --lib --features "$2" --target-dir "$target" -- \
         -Z unstable-options --output-format json
@@ -32,5 +34,7 @@ update() {
 update sessile serde
 update sessile-web axum,testing
 update sessile-tower axum,testing
-[ "$status" = 0 ] || echo "The public API has changed. If that is intended, run docs/api/update.sh and commit the result."
+if [ "$status" != 0 ]; then
+    echo "The public API has changed. If that is intended, run docs/api/update.sh and commit the result."
+fi
 exit "$status"
