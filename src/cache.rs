@@ -122,7 +122,7 @@ impl SessionCache {
     /// values, the first that verifies and belongs to a live session is used.
     ///
     /// Copies the session's data into `buffer`, which is empty if the result is `None`. The caller
-    /// can reuse the buffer: it is allocated only if it is too small.
+    /// can reuse the buffer, which grows only if it is too small.
     ///
     /// The fields are read as raw bytes: quotes, escapes and malformed pairs in one cookie never
     /// affect another. All causes of a rejection return `None`; [`stats`](Self::stats) counts them

@@ -168,7 +168,8 @@ impl SessionCacheBuilder {
     /// and all metadata. [`build`](Self::build) allocates it and touches its pages.
     ///
     /// The index is sized for sessions of 256 bytes on average. Smaller sessions fill the index
-    /// before the memory, so that each effectively takes 256 bytes.
+    /// before the memory, so that each effectively takes 256 bytes. Larger sessions fill the memory
+    /// first.
     pub fn memory(self, bytes: usize) -> Self {
         Self {
             memory: bytes,
@@ -176,10 +177,10 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Requests huge pages for the memory if `on`; true by default. They make a lookup among a
-    /// million sessions up to a quarter faster. They are used only on Linux, for caches of 4 MiB or
-    /// more, unless `/sys/kernel/mm/transparent_hugepage/enabled` is `never`. Otherwise this
-    /// setting has no effect.
+    /// Requests huge pages for the memory if `on`; true by default. With them a lookup among a
+    /// million sessions takes up to a quarter less time. They are used only on Linux, for caches of
+    /// 4 MiB or more, unless `/sys/kernel/mm/transparent_hugepage/enabled` is `never`. Otherwise
+    /// this setting has no effect.
     pub fn huge_pages(self, on: bool) -> Self {
         Self {
             pages: if on { Pages::Huge } else { Pages::Usual },
@@ -187,9 +188,9 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Sets the maximum length of a session's data, in bytes; 16 KiB by default. A sign-in or a
-    /// rotation stores the session twice for a moment. If the memory has space for little more than
-    /// one session of this length, signing in with it fails with [`Full`](crate::Error::Full).
+    /// Sets the maximum length of a session's data, in bytes; 16 KiB by default. A sign-in stores
+    /// the session twice for a moment. If the memory has space for little more than one session of
+    /// this length, signing in with it fails with [`Full`](crate::Error::Full).
     pub fn max_session_size(self, bytes: usize) -> Self {
         Self {
             max_session_size: bytes,
