@@ -148,8 +148,8 @@ impl SessionCache {
         })
     }
 
-    /// Ends all sessions of a user except `except`, and returns their number. `except` may be a
-    /// replaced id that is remembered, if it belonged to the same user.
+    /// Ends all sessions of a user except `except`, and returns the number of ended sessions.
+    /// `except` may be a replaced id that is remembered, if it belonged to the same user.
     ///
     /// After it returns, no read finds a session whose sign-in had returned before the call. It
     /// holds one lock for a time proportional to the number of the user's sessions.
