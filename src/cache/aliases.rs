@@ -94,18 +94,18 @@ impl Inner {
         from: AliasStep,
         verb: impl Fn(&mut Shard, &Id, Tick) -> Ended,
     ) -> bool {
-        let (mut passed, mut end) = (VisitedAliases::default(), from.to);
+        let (mut visited, mut end) = (VisitedAliases::default(), from.to);
         if from.id != from.to {
-            passed.push(from.id);
+            visited.push(from.id);
         }
         while self.has_shard(&end) {
             match self.write(end.place, |shard, now| verb(shard, &end.id, now)) {
                 Ended::Alias(target) => {
-                    passed.push(end);
+                    visited.push(end);
                     end = target;
                 }
                 ended => {
-                    self.shorten(&passed, &end);
+                    self.shorten(&visited, &end);
                     return matches!(ended, Ended::Session);
                 }
             }
@@ -114,8 +114,11 @@ impl Inner {
     }
 
     /// Redirects aliases to the end of their path. The last of them already leads there.
-    fn shorten(&self, passed: &VisitedAliases, end: &SessionId) {
-        for id in passed.ids[..passed.len.saturating_sub(1)].iter().flatten() {
+    fn shorten(&self, visited: &VisitedAliases, end: &SessionId) {
+        for id in visited.ids[..visited.len.saturating_sub(1)]
+            .iter()
+            .flatten()
+        {
             self.write(id.place, |shard, _| shard.redirect(&id.id, end));
         }
     }

@@ -31,7 +31,7 @@ impl SessionCacheBuilder {
         self.check()?;
         let shards = self
             .shards
-            .map_or_else(|| fitting_shards(&self), |own| own.get().into());
+            .map_or_else(|| fitting_shards(&self), |shards| shards.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
         let min = (shards * Layout::least(self.max_session_size)).saturating_add(fixed);
@@ -51,14 +51,14 @@ impl SessionCacheBuilder {
         let events = EventQueue::new(self.events);
         let hasher = layout.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * layout.footprint(), self.pages);
-        let locked = |place| {
+        let new_shard = |place| {
             let (largest, events) = (self.max_session_size, events.clone());
             let arena = arena.as_mut()?;
             let (hasher, place) = (hasher.clone(), place as Place);
             let shard = Shard::new(arena, layout, largest, idle_timeout, hasher, place, events)?;
             Some(CachePadded::new(LockedShard::new(shard)))
         };
-        let locked_shards = (0..shards).map(locked).collect::<Option<_>>();
+        let locked_shards = (0..shards).map(new_shard).collect::<Option<_>>();
         let locked_shards = locked_shards.ok_or(BuildError::Allocation { given: self.memory })?;
         Ok(SessionCache(Arc::new(Inner {
             locked_shards,

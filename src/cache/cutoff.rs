@@ -27,9 +27,13 @@ impl RevocationCutoff {
         Pair::unpack(self.0.load(Relaxed)).low
     }
 
-    /// Returns the tick for a session that is created now, and records it if it is the latest.
+    /// Returns the tick for a session that is created now, and records it.
+    ///
+    /// The tick is never before the cutoff: after an `end_all`, sessions are created in its next
+    /// tick even if the clock has not reached it. The word is written only for the first session of
+    /// a tick.
     pub(super) fn creation(&self, now: Tick) -> Creation {
-        let note = |word| {
+        let record = |word| {
             let Pair {
                 low: horizon,
                 high: last,
@@ -37,7 +41,7 @@ impl RevocationCutoff {
             let created = now.max(horizon);
             (created > last).then(|| Pair::new(horizon, created).pack())
         };
-        match self.0.fetch_update(Relaxed, Relaxed, note) {
+        match self.0.fetch_update(Relaxed, Relaxed, record) {
             Ok(word) | Err(word) => {
                 let horizon = Pair::unpack(word).low;
                 Creation {
@@ -50,7 +54,7 @@ impl RevocationCutoff {
 
     /// Ends all sessions created until now. Returns the new cutoff.
     pub(super) fn advance(&self, now: Tick) -> Tick {
-        let beyond = |word| {
+        let past_both = |word| {
             let Pair {
                 low: horizon,
                 high: last,
@@ -59,9 +63,9 @@ impl RevocationCutoff {
         };
         match self
             .0
-            .fetch_update(Relaxed, Relaxed, |word| Some(beyond(word).pack()))
+            .fetch_update(Relaxed, Relaxed, |word| Some(past_both(word).pack()))
         {
-            Ok(word) | Err(word) => beyond(word).low,
+            Ok(word) | Err(word) => past_both(word).low,
         }
     }
 }

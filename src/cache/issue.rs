@@ -114,8 +114,8 @@ impl Inner {
         let Err(WriteError::Unfinished { words }) = answer else {
             return answer;
         };
-        let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
-        let answer = if (0..MAX_LOCK_HOLDS).any(is_made) {
+        let has_room = |_| self.write(place, |shard, _| shard.make_hole(words));
+        let answer = if (0..MAX_LOCK_HOLDS).any(has_room) {
             verb()
         } else {
             answer
@@ -259,7 +259,7 @@ mod tests {
     use crate::{KeyRing, SessionCache};
 
     #[test]
-    fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
+    fn token_is_signed_again_if_its_key_was_retired_before_issue() {
         let ring = || KeyRing::generate().expect("random bytes");
         let builder = SessionCache::builder().memory(8 << 20).keys(ring());
         let cache = builder.build().expect("valid settings");

@@ -179,7 +179,7 @@ impl Inner {
             }
             match self.try_read(id, proof, buffer) {
                 Ok(found) => return Ok(found),
-                Err(again) => error = again,
+                Err(next) => error = next,
             }
         }
         self.read_locked(id, proof, reuses, buffer)
