@@ -29,9 +29,8 @@ impl RevocationCutoff {
 
     /// Returns the tick for a session that is created now, and records it.
     ///
-    /// The tick is never before the cutoff: after an `end_all`, sessions are created in its next
-    /// tick even if the clock has not reached it. The word is written only for the first session of
-    /// a tick.
+    /// The tick is at least the cutoff, which may be ahead of the clock after an `end_all`. The
+    /// word is written only for the first session of a tick.
     pub(super) fn creation(&self, now: Tick) -> Creation {
         let record = |word| {
             let Pair {
