@@ -55,7 +55,8 @@
 //!    [`MAX_CANDIDATES`](cookie::MAX_CANDIDATES) values.
 //! 2. It decodes the value into a key number, a shard, an id and a tag, the token's MAC.
 //! 3. It looks the id up in the shard's index and copies the data into the caller's buffer, without
-//!    a lock. If a writer interferes repeatedly, it takes the shard's lock.
+//!    a lock. It takes the shard's lock only if a writer interferes repeatedly, and occasionally to
+//!    record an access.
 //! 4. It compares the tag with the one stored with the session. Only if they differ does it compute
 //!    the MAC. [`verify_first`](SessionCacheBuilder::verify_first) computes it for every token.
 //! 5. It returns a [`Record`] with the session's id, version, user and times, or `None`.
@@ -94,7 +95,8 @@
 //! * Termination is permanent: after a method that ends a session returns, no read finds it.
 //! * On an [`Error`] nothing is changed.
 //! * Freed session data is zeroed. `Debug` output contains no id, token or key.
-//! * The crate contains no `unsafe` code. A panic inside a shard resets that shard and no other.
+//! * The crate contains no `unsafe` code. A panic inside the engine resets only the shards
+//!   that the method had locked.
 //!
 //! # Features
 //!

@@ -78,8 +78,8 @@ impl SessionCacheBuilder {
     }
 }
 
-/// Returns the largest power of two that is at most four per core and leaves each shard 1 MiB and
-/// space for 32 sessions of the maximum size; at least one.
+/// Returns the number of shards: at least one, at most four per core, and a power of two. Each
+/// shard gets at least 1 MiB and space for 32 sessions of the maximum size.
 fn fitting_shards(builder: &SessionCacheBuilder) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let max = (4 * cores).min(1 << 15);

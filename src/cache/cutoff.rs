@@ -4,9 +4,9 @@
 //!  cutoff │ the last tick in which a session was created        one word
 //! ```
 //!
-//! `end_all` moves the cutoff past both, whatever tick the calling thread reads. When a shard
-//! applies a new cutoff, all sessions that it then holds were created before the cutoff, so they
-//! need not be examined one by one. The module does not know sessions.
+//! `end_all` moves the cutoff past both, whatever tick the calling thread reads. Every session in a
+//! shard that applies a new cutoff was therefore created before it. The shard need not examine its
+//! sessions one by one. The module does not know sessions.
 
 use crate::{
     clock::Tick,

@@ -2,8 +2,8 @@
 //!
 //! Owns the key derivation and the MAC. From each key of the ring, HKDF-SHA-256 derives a MAC key
 //! and a one-byte key number for one cookie name. A token names its key by that number, and is
-//! invalid under another cookie name. Invariant: within one `Keys` a number is reused for another
-//! key only when no entry can hold a tag of the earlier one, so tags of retired keys remain
+//! invalid under another cookie name. Invariant: within one `Keys`, a number passes to another key
+//! only when no entry can hold a tag of the earlier key. Tags of retired keys therefore remain
 //! rejected. It does not know sessions.
 
 use core::fmt;

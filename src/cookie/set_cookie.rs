@@ -170,8 +170,8 @@ impl SetCookieBuilder {
     /// Validates the settings and formats the header.
     ///
     /// # Errors
-    /// [`CookieError`] if the name, path or domain is invalid, if one is longer than browsers
-    /// accept, or if settings contradict each other so that browsers would reject the cookie.
+    /// [`CookieError`] if the name, path or domain is invalid or longer than browsers accept, or if
+    /// browsers would reject the combination of settings.
     pub fn build(self) -> Result<SetCookie, CookieError> {
         check_name(&self.name)?;
         check_path(&self.path)?;
