@@ -291,7 +291,7 @@ impl SessionCache {
         let now = self.0.now();
         // What matters is this one word: a verb that begins afterwards reads it.
         let cutoff = self.0.horizon.advance(now);
-        self.0.journal.note(|| Event::of_all(cutoff, now));
+        self.0.journal.push(|| Event::of_all(cutoff, now));
     }
 
     /// The oldest event that the application has not taken yet. Events are kept if the cache was built with

@@ -118,24 +118,24 @@ pub(crate) fn to_duration(ticks: Tick) -> Duration {
 #[derive(Debug)]
 struct System {
     start: Duration,
-    seen: AtomicU64,
+    last_coarse: AtomicU64,
     tick: AtomicU32,
 }
 
 impl System {
     fn new() -> Self {
         Self {
-            start: boot(),
-            seen: AtomicU64::new(0),
+            start: boot_time(),
+            last_coarse: AtomicU64::new(0),
             tick: AtomicU32::new(0),
         }
     }
 
     #[inline]
     fn now(&self) -> Tick {
-        let coarse = coarse();
-        if self.seen.load(Relaxed) != coarse {
-            self.look(coarse);
+        let coarse = coarse_time();
+        if self.last_coarse.load(Relaxed) != coarse {
+            self.refresh(coarse);
         }
         self.tick.load(Relaxed)
     }
@@ -143,34 +143,34 @@ impl System {
     /// A thread that sees another's `seen` before its `tick` still reads the tick of before; the next look
     /// mends that. `fetch_max` keeps the hand from going back.
     #[cold]
-    fn look(&self, coarse: u64) {
+    fn refresh(&self, coarse: u64) {
         self.tick
-            .fetch_max(to_tick(boot().saturating_sub(self.start)), Relaxed);
-        self.seen.store(coarse, Relaxed);
+            .fetch_max(to_tick(boot_time().saturating_sub(self.start)), Relaxed);
+        self.last_coarse.store(coarse, Relaxed);
     }
 }
 
 #[cfg(target_os = "linux")]
 #[inline]
-fn coarse() -> u64 {
+fn coarse_time() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     // Nanoseconds are less than 2^30: two readings are equal if these are.
     ((now.tv_sec as u64) << 30) | now.tv_nsec as u64
 }
 
 #[cfg(target_os = "linux")]
-fn boot() -> Duration {
+fn boot_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn coarse() -> u64 {
-    boot().as_millis() as u64
+fn coarse_time() -> u64 {
+    boot_time().as_millis() as u64
 }
 
 #[cfg(not(target_os = "linux"))]
-fn boot() -> Duration {
+fn boot_time() -> Duration {
     use std::{sync::LazyLock, time::Instant};
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed()

@@ -27,7 +27,7 @@ pub struct Event {
     tick: Tick,
     /// Of the end of all sessions, by how many ticks the cutoff is later: more than one after several in one tick.
     /// Three bytes of it fit where there is padding.
-    lead: [u8; 3],
+    cutoff_lead: [u8; 3],
 }
 
 /// What happened to a session.
@@ -76,7 +76,7 @@ impl Event {
             kind,
             handle,
             tick,
-            lead: [0; 3],
+            cutoff_lead: [0; 3],
         }
     }
 
@@ -84,7 +84,7 @@ impl Event {
     pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
         let [a, b, c, _] = cutoff.saturating_sub(tick).min(MAX_LEAD).to_le_bytes();
         Self {
-            lead: [a, b, c],
+            cutoff_lead: [a, b, c],
             ..Self::new(EventKind::Ended(EndReason::Global), None, tick)
         }
     }
@@ -121,7 +121,7 @@ impl Event {
     /// ```
     #[must_use]
     pub fn cutoff(&self) -> Option<Duration> {
-        let [a, b, c] = self.lead;
+        let [a, b, c] = self.cutoff_lead;
         let is_of_all = self.kind == EventKind::Ended(EndReason::Global);
         is_of_all.then(|| to_duration(self.tick + Tick::from_le_bytes([a, b, c, 0])))
     }
@@ -149,7 +149,7 @@ impl EventQueue {
     /// A queue of so many events; none at all for 0.
     pub(crate) fn new(limit: usize) -> Self {
         let queue = || Queue {
-            events: ArrayQueue::new(limit + TAKERS),
+            events: ArrayQueue::new(limit + MAX_CONSUMERS),
             limit,
             dropped: AtomicU64::new(0),
         };
@@ -158,7 +158,9 @@ impl EventQueue {
 
     /// What a queue of so many events takes, in bytes.
     pub(crate) fn footprint(limit: usize) -> usize {
-        let slots = limit.saturating_add(TAKERS).saturating_mul(SLOT);
+        let slots = limit
+            .saturating_add(MAX_CONSUMERS)
+            .saturating_mul(SLOT_BYTES);
         if limit == 0 {
             0
         } else {
@@ -168,7 +170,7 @@ impl EventQueue {
 
     /// Notes an event, made only if somebody wants it.
     #[inline]
-    pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
+    pub(crate) fn push(&self, event: impl FnOnce() -> Event) {
         if let Some(queue) = &self.0 {
             let is_full = queue.events.len() >= queue.limit;
             if is_full || queue.events.push(event()).is_err() {
@@ -191,16 +193,16 @@ impl EventQueue {
 
 impl fmt::Debug for EventQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Journal(..)")
+        f.write_str("EventQueue(..)")
     }
 }
 
 /// The most that three bytes can say: so many ends of all in one tick.
 const MAX_LEAD: Tick = (1 << 24) - 1;
 /// As many threads may be taking events out, each in the midst of it.
-const TAKERS: usize = 64;
+const MAX_CONSUMERS: usize = 64;
 /// An event, and the stamp that `ArrayQueue` keeps beside it.
-const SLOT: usize = size_of::<Event>() + size_of::<usize>();
+const SLOT_BYTES: usize = size_of::<Event>() + size_of::<usize>();
 const _: () = assert!(
     size_of::<Event>() == 48,
     "an event and its stamp take less than 64 bytes"

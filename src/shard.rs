@@ -36,7 +36,7 @@ use crate::{
     handle::Handle,
     id::{Id, Place, SessionId, UserHash},
 };
-pub(crate) use aliases::{Lead, MAX_ALIASES};
+pub(crate) use aliases::{IdTarget, MAX_ALIASES};
 pub(crate) use counts::Counts;
 use entry::{
     Entry, EntryMeta, EntryUser, Flags, HeaderFields, MAX_LABEL_LEN, Times, TokenParts, WHEEL,
@@ -49,9 +49,9 @@ use make_room::SpaceRequest;
 pub(crate) use read::View;
 use region::{Arena, Offset, Region};
 use tlsf::Heap;
-use user_index::Users;
+use user_index::UserIndex;
 pub use user_sessions::SessionLimitPolicy;
-pub(crate) use user_sessions::{Limit, Listed};
+pub(crate) use user_sessions::{Limit, UserSession};
 use wheel::Wheel;
 
 /// A shard.
@@ -61,28 +61,28 @@ pub(crate) struct Shard {
     index: Index,
     wheel: Wheel,
     queues: Queues,
-    users: Users,
-    journal: EventQueue,
+    users: UserIndex,
+    events: EventQueue,
     /// Its number, for handles.
     place: Place,
     /// How many entries there were.
     serial: u32,
-    plan: Layout,
+    layout: Layout,
     /// The block of the largest permitted session, in words.
-    largest: u32,
+    largest_block: u32,
     /// The longest idle timeout that a session may have.
-    longest_idle: Tick,
+    max_idle_timeout: Tick,
     /// What aliases and anonymous sessions may come to, if anything is kept from them.
-    ceiling: Option<Usage>,
+    anonymous_limit: Option<Usage>,
     counts: Counts,
 }
 
 /// A session that wants in.
 #[derive(Clone, Copy)]
 pub(crate) struct NewEntry<'a> {
-    pub(crate) stamp: TokenParts,
+    pub(crate) token: TokenParts,
     pub(crate) times: Times,
-    pub(crate) member: Option<EntryUser<'a>>,
+    pub(crate) user: Option<EntryUser<'a>>,
     /// What is saved to a session in one with a sign-in, if it has that version.
     pub(crate) data: Option<(u32, &'a [u8])>,
 }
@@ -119,8 +119,8 @@ pub(crate) enum ReadError {
 #[derive(Clone, Copy)]
 pub(crate) struct Hit {
     pub(crate) user: Option<UserHash>,
-    pub(crate) facts: EntryMeta,
-    pub(crate) news: AccessUpdate,
+    pub(crate) meta: EntryMeta,
+    pub(crate) access: AccessUpdate,
     pub(crate) now: Tick,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Hit {
 #[derive(Clone, Copy)]
 pub(crate) struct ReadTime {
     pub(crate) now: Tick,
-    pub(crate) horizon: Tick,
+    pub(crate) cutoff: Tick,
 }
 
 /// What is to be noted of a session that was read: what the shard knows already is not.
@@ -159,7 +159,7 @@ impl From<Error> for WriteError {
 }
 
 /// What became of an end.
-pub(crate) enum Ended {
+pub(crate) enum EndResult {
     Session,
     /// The id is an old one: go on there.
     Alias(SessionId),
@@ -168,7 +168,7 @@ pub(crate) enum Ended {
 
 /// What a look at the wheel came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Advanced {
+pub(crate) struct AdvanceReport {
     pub(crate) visited: usize,
     pub(crate) expired: usize,
     pub(crate) more: bool,
@@ -179,18 +179,18 @@ impl Shard {
     /// [plan](Plan::footprint) asks for.
     pub(crate) fn new(
         arena: &mut Arena,
-        plan: Layout,
+        layout: Layout,
         largest_len: usize,
-        longest_idle: Tick,
-        spots: IndexHasher,
+        max_idle_timeout: Tick,
+        hasher: IndexHasher,
         place: Place,
-        journal: EventQueue,
+        events: EventQueue,
     ) -> Option<Self> {
-        let index = Index::new(arena, spots)?;
-        let region = arena.region(plan.words)?;
-        let (wheel, queues, heap, users) = init(&region, &plan);
-        let largest = Entry::size(largest_len, Some(MAX_LABEL_LEN));
-        let (ceiling, counts) = (plan.ceiling(), Counts::default());
+        let index = Index::new(arena, hasher)?;
+        let region = arena.region(layout.words)?;
+        let (wheel, queues, heap, users) = init(&region, &layout);
+        let largest_block = Entry::size(largest_len, Some(MAX_LABEL_LEN));
+        let (anonymous_limit, counts) = (layout.anonymous_limit(), Counts::default());
         let serial = 0;
         Some(Self {
             region,
@@ -199,13 +199,13 @@ impl Shard {
             wheel,
             queues,
             users,
-            journal,
+            events,
             place,
             serial,
-            plan,
-            largest,
-            longest_idle,
-            ceiling,
+            layout,
+            largest_block,
+            max_idle_timeout,
+            anonymous_limit,
             counts,
         })
     }
@@ -217,42 +217,42 @@ impl Shard {
 
     /// Runs a verb. If it panics, which would be a mistake of ours, nobody knows what it left undone, and the
     /// shard is emptied.
-    pub(crate) fn attempt<R>(&mut self, verb: impl FnOnce(&mut Self) -> R) -> R {
-        struct Attempt<'s> {
+    pub(crate) fn with_panic_guard<R>(&mut self, verb: impl FnOnce(&mut Self) -> R) -> R {
+        struct PanicGuard<'s> {
             shard: &'s mut Shard,
             is_done: bool,
         }
-        impl Drop for Attempt<'_> {
+        impl Drop for PanicGuard<'_> {
             fn drop(&mut self) {
                 if !self.is_done {
-                    self.shard.empty();
+                    self.shard.reset();
                 }
             }
         }
-        let mut attempt = Attempt {
+        let mut guard = PanicGuard {
             shard: self,
             is_done: false,
         };
-        let answer = verb(attempt.shard);
-        attempt.is_done = true;
+        let answer = verb(guard.shard);
+        guard.is_done = true;
         answer
     }
 
-    fn empty(&mut self) {
+    fn reset(&mut self) {
         let now = self.wheel.reached();
         self.index.clear();
-        self.region.wipe(0, self.plan.words);
-        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.plan);
+        self.region.wipe(0, self.layout.words);
+        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.layout);
         self.counts.shard_resets += 1;
-        self.journal
-            .note(|| Event::new(EventKind::ShardReset, None, now));
+        self.events
+            .push(|| Event::new(EventKind::ShardReset, None, now));
     }
 
     /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
     /// replaces: that one ends.
     pub(crate) fn create(
         &mut self,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         limit: Limit,
         data: &[u8],
         old: Option<&SessionId>,
@@ -261,34 +261,34 @@ impl Shard {
         self.advance(now, STEPS_PER_WRITE);
         let old = old.and_then(|id| self.session_of(&id.id, now));
         let old_id = old.map(|at| Entry::at(&self.region, at).id());
-        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), old, now)?;
+        let (vacant, at) = self.allocate_entry_within(limit, new_entry, data.len(), old, now)?;
         Entry::at(&self.region, at).fill(data);
-        self.index.put(vacancy, at);
+        self.index.insert(vacant, at);
         // Making room may have moved the old one.
         if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
             self.end_entry(old, EndReason::Requested, now);
         }
         self.counts.created += 1;
-        self.tell(EventKind::Created, at, now);
-        if newcomer.member.is_some() {
+        self.emit(EventKind::Created, at, now);
+        if new_entry.user.is_some() {
             self.counts.signed_in += 1;
-            self.tell(EventKind::SignedIn, at, now);
+            self.emit(EventKind::SignedIn, at, now);
         }
         Ok(())
     }
 
     fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
-        self.tell(EventKind::Conflict, at, now);
+        self.emit(EventKind::Conflict, at, now);
     }
 
     /// Notes what happens to a session.
-    fn tell(&self, what: EventKind, at: Offset, now: Tick) {
-        self.journal.note(|| {
+    fn emit(&self, what: EventKind, at: Offset, now: Tick) {
+        self.events.push(|| {
             let entry = Entry::at(&self.region, at);
-            let line = entry.line();
-            let (user, created) = (entry.user(&line), line.times().created);
-            let handle = Handle::new(user, self.place, line.serial(), created);
+            let header = entry.header();
+            let (user, created) = (entry.user(&header), header.times().created);
+            let handle = Handle::new(user, self.place, header.serial(), created);
             Event::new(what, Some(handle), now)
         });
     }
@@ -297,38 +297,36 @@ impl Shard {
         &self.counts
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Usage {
-        self.queues.tally(queue)
+    pub(crate) fn usage(&self, queue: Queue) -> Usage {
+        self.queues.usage(queue)
     }
 
     /// How many sessions there are, aliases apart.
     pub(crate) fn len(&self) -> usize {
-        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.tally(queue).entries);
+        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.usage(queue).entries);
         (self.index.len() - dead.iter().sum::<u32>()) as usize
     }
 
     /// Words that no block uses.
-    pub(crate) fn free(&self) -> u32 {
-        self.heap.free()
+    pub(crate) fn free_words(&self) -> u32 {
+        self.heap.free_words()
     }
 
     /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
     /// whichever is less.
-    pub(crate) fn room(&self) -> u32 {
+    pub(crate) fn free_for_anonymous(&self) -> u32 {
         let slots = self.index.capacity() - self.index.len();
-        let mut room = Usage {
+        let mut free = Usage {
             entries: slots,
-            words: self.heap.free(),
+            words: self.heap.free_words(),
         };
-        if let Some(ceiling) = self.ceiling {
-            let taken = self.queues.unsigned();
-            room.entries = room
-                .entries
-                .min(ceiling.entries.saturating_sub(taken.entries));
-            room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
+        if let Some(limit) = self.anonymous_limit {
+            let used = self.queues.anonymous_usage();
+            free.entries = free.entries.min(limit.entries.saturating_sub(used.entries));
+            free.words = free.words.min(limit.words.saturating_sub(used.words));
         }
-        room.words.min(
-            room.entries
+        free.words.min(
+            free.entries
                 .saturating_mul(Entry::size(layout::MEAN_DATA, None)),
         )
     }
@@ -339,75 +337,80 @@ impl Shard {
     }
 
     fn find(&self, id: &Id) -> Option<(Slot, Offset)> {
-        self.find_at(self.index.spot(id), id)
+        self.find_at(self.index.candidates(id), id)
     }
 
-    fn find_at(&self, spot: Candidates, id: &Id) -> Option<(Slot, Offset)> {
+    fn find_at(&self, candidates: Candidates, id: &Id) -> Option<(Slot, Offset)> {
         self.index
-            .find(spot, |at| Entry::at(&self.region, at).id() == *id)
+            .find(candidates, |at| Entry::at(&self.region, at).id() == *id)
     }
 
     /// The session of an id, or of one that it had until its grace is over, if it may be used.
-    fn live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
-        let (slot, at) = self.within_grace(id, now)?;
+    fn find_live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
+        let (slot, at) = self.find_within_grace(id, now)?;
         self.is_live(at, now).then_some((slot, at))
     }
 
     /// Whether an entry is a session that may be used.
     fn is_live(&self, at: Offset, now: Tick) -> bool {
         let entry = Entry::at(&self.region, at);
-        let is_dead = matches!(self.queues.of(entry), Queue::Revoked | Queue::Aliases);
+        let is_dead = matches!(self.queues.queue_of(entry), Queue::Revoked | Queue::Aliases);
         !is_dead && entry.deadline() > now
     }
 
     /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
     /// vacant.
-    fn vacancy(&self, id: &Id) -> Result<VacantSlot, WriteError> {
-        let spot = self.index.spot(id);
-        if self.find_at(spot, id).is_some() {
+    fn vacant_slot(&self, id: &Id) -> Result<VacantSlot, WriteError> {
+        let candidates = self.index.candidates(id);
+        if self.find_at(candidates, id).is_some() {
             return Err(WriteError::IdTaken);
         }
-        self.index.vacancy(spot).ok_or(WriteError::IdTaken)
+        self.index
+            .vacant_slot(candidates)
+            .ok_or(WriteError::IdTaken)
     }
 
     /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
     /// and it was put into the index.
-    fn admit(
+    fn allocate_entry(
         &mut self,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
     ) -> Result<(VacantSlot, Offset), WriteError> {
-        let vacancy = self.vacancy(&newcomer.stamp.id)?;
-        let need = newcomer.need(len, keep);
-        let at = self.make_room(need, now)?;
+        let vacant = self.vacant_slot(&new_entry.token.id)?;
+        let request = new_entry.space_request(len, keep);
+        let at = self.make_room(request, now)?;
         let entry = Entry::at(&self.region, at);
         entry.write(
-            &newcomer.stamp,
-            &newcomer.times,
+            &new_entry.token,
+            &new_entry.times,
             len,
-            newcomer.member.as_ref(),
+            new_entry.user.as_ref(),
         );
         self.serial = self.serial.wrapping_add(1);
         entry.set_serial(self.serial);
         let deadline = entry.deadline();
-        self.wheel.file(&self.region, at + WHEEL, deadline);
-        self.queues.enter(&self.region, at);
-        self.users.enter(&self.region, at);
-        Ok((vacancy, at))
+        self.wheel.insert(&self.region, at + WHEEL, deadline);
+        self.queues.insert(&self.region, at);
+        self.users.insert(&self.region, at);
+        Ok((vacant, at))
     }
 }
 
 impl NewEntry<'_> {
     /// What it needs for so many bytes of data.
-    fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
-        let flags = Flags::of(self.member.as_ref(), &self.times);
-        let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
+    fn space_request(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
+        let flags = Flags::of(self.user.as_ref(), &self.times);
+        let (words, priority) = (
+            Entry::size_with(flags, len),
+            priority_of(self.user.is_some()),
+        );
         SpaceRequest {
             words,
-            rank,
-            slot: true,
+            priority,
+            needs_slot: true,
             keep,
         }
     }
@@ -427,18 +430,18 @@ impl Proof {
 }
 
 /// The structures of a region, empty.
-fn init(region: &Region, plan: &Layout) -> (Wheel, Queues, Heap, Users) {
+fn init(region: &Region, layout: &Layout) -> (Wheel, Queues, Heap, UserIndex) {
     let wheel = Wheel::new(region, Layout::SLOTS);
     let queues = Queues::new(region, Layout::QUEUES);
-    let users = Users::new(region, plan.users(), plan.buckets());
-    let heap = Heap::new(region, Layout::CLASSES, plan.blocks(), plan.words);
+    let users = UserIndex::new(region, layout.users(), layout.user_buckets());
+    let heap = Heap::new(region, Layout::CLASSES, layout.blocks(), layout.words);
     (wheel, queues, heap, users)
 }
 
 /// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. It is moved past the end
 /// too, since it says when the session was last used. That is one word, which is right before and after.
 fn touch(entry: Entry<'_>, now: Tick) {
-    let times = entry.line().times();
+    let times = entry.header().times();
     if let Some(idle) = touched(&times, now) {
         entry.set_idle(idle, times.end);
     }
@@ -455,7 +458,7 @@ fn touched(times: &Times, now: Tick) -> Option<Tick> {
     (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
-fn rank(has_user: bool) -> Priority {
+fn priority_of(has_user: bool) -> Priority {
     if has_user {
         Priority::Authenticated
     } else {

@@ -18,7 +18,7 @@ use zerocopy::FromBytes;
 /// A word that several threads may read and write.
 pub trait Word: Sized + 'static {
     /// So many words, all zero. `None` if there is no such memory.
-    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>>;
+    fn zeroed(len: usize, pages: PageSize) -> Option<SharedSlice<Self>>;
     /// What it says.
     fn load(&self, order: Ordering) -> u64;
     /// Has it say this.
@@ -27,18 +27,18 @@ pub trait Word: Sized + 'static {
 
 /// Which pages memory is asked for in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pages {
+pub enum PageSize {
     /// The system's usual ones.
-    Usual,
+    Default,
     /// Huge ones, where the system has them and the memory is large enough.
     Huge,
 }
 
 impl Word for AtomicU64 {
     /// Of the system's own, so that a line starts on a cache line.
-    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>> {
+    fn zeroed(len: usize, pages: PageSize) -> Option<SharedSlice<Self>> {
         let map = MmapMut::map_anon(len.checked_mul(size_of::<Self>())?).ok()?;
-        if pages == Pages::Huge {
+        if pages == PageSize::Huge {
             // A system that cannot is slower, and all the same.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);
@@ -127,10 +127,10 @@ pub(crate) fn fence(which: MemoryFence) {
 }
 
 #[cfg(sessile_loom)]
-pub(crate) use modelled::fence;
+pub(crate) use loom_word::fence;
 
 #[cfg(sessile_loom)]
-pub mod modelled {
+pub mod loom_word {
     //! Loom's words and fences, and the way to leave a fence out.
 
     use core::{cell::Cell, iter, sync::atomic::Ordering};
@@ -138,13 +138,13 @@ pub mod modelled {
 
     use yoke::Yoke;
 
-    use crate::sync::{MemoryFence, Pages, SharedSlice, Word};
+    use crate::sync::{MemoryFence, PageSize, SharedSlice, Word};
 
     /// Loom's word.
-    pub struct Modelled(loom::sync::atomic::AtomicU64);
+    pub struct LoomWord(loom::sync::atomic::AtomicU64);
 
-    impl Word for Modelled {
-        fn zeroed(len: usize, _: Pages) -> Option<SharedSlice<Self>> {
+    impl Word for LoomWord {
+        fn zeroed(len: usize, _: PageSize) -> Option<SharedSlice<Self>> {
             let word = || Self(loom::sync::atomic::AtomicU64::new(0));
             let words: Vec<_> = iter::repeat_with(word).take(len).collect();
             let words = Yoke::attach_to_cart(Arc::new(words), |words| &**words);
@@ -219,24 +219,24 @@ mod lock {
 
     #[cfg(feature = "__internals")]
     std::thread_local! {
-        static TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+        static LOCKS_TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
     }
 
     #[cfg(feature = "__internals")]
     fn count_lock() {
-        TAKEN.set(TAKEN.get() + 1);
+        LOCKS_TAKEN.set(LOCKS_TAKEN.get() + 1);
     }
 
     /// Returns how many locks of shards this thread has taken. For tests of bounds.
     #[cfg(feature = "__internals")]
     pub fn locks_taken() -> u64 {
-        TAKEN.get()
+        LOCKS_TAKEN.get()
     }
 
     /// Many readers or one writer.
-    pub(crate) struct Shared<T>(RwLock<T>);
+    pub(crate) struct ReadWriteLock<T>(RwLock<T>);
 
-    impl<T> Shared<T> {
+    impl<T> ReadWriteLock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(RwLock::new(value))
         }
@@ -289,9 +289,9 @@ mod lock {
         }
     }
 
-    pub(crate) struct Shared<T>(RwLock<T>);
+    pub(crate) struct ReadWriteLock<T>(RwLock<T>);
 
-    impl<T> Shared<T> {
+    impl<T> ReadWriteLock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(RwLock::new(value))
         }
@@ -306,7 +306,7 @@ mod lock {
     }
 }
 
-pub(crate) use lock::Shared;
+pub(crate) use lock::ReadWriteLock;
 #[cfg(all(feature = "__internals", not(sessile_loom)))]
 pub use lock::locks_taken;
 pub use lock::{Guard, Lock};

@@ -7,7 +7,7 @@ use crate::{
     clock::{Tick, to_duration},
     cookie::{MAX_CANDIDATES, Parts},
     id::{Id, SessionId},
-    shard::{Ended, Lead, MAX_ALIASES, Shard},
+    shard::{EndResult, IdTarget, MAX_ALIASES, Shard},
 };
 
 impl SessionCache {
@@ -39,7 +39,7 @@ impl SessionCache {
         let since = |shard: &Shard| {
             let now = self.0.now();
             shard
-                .replaced(&id.id, now)
+                .replaced_at(&id.id, now)
                 .map(|then| to_duration(now.saturating_sub(then)))
         };
         self.0.look(id, since).flatten()
@@ -72,7 +72,9 @@ impl Inner {
 
     /// Returns the current id of the session to which an id leads.
     pub(super) fn resolve(&self, mut id: SessionId) -> Option<SessionId> {
-        while let Lead::Away(target) = self.look(&id, |shard| shard.lead(&id.id, self.now()))? {
+        while let IdTarget::OtherShard(target) =
+            self.look(&id, |shard| shard.resolve(&id.id, self.now()))?
+        {
             id = target;
         }
         Some(id)
@@ -81,20 +83,24 @@ impl Inner {
     /// Applies a verb to the session to which an id leads, from shard to shard. Returns true if it reached one.
     ///
     /// The aliases that were passed on the way are pointed at its end, so that the next time they take one step.
-    pub(super) fn follow(&self, from: Step, verb: impl Fn(&mut Shard, &Id, Tick) -> Ended) -> bool {
+    pub(super) fn follow(
+        &self,
+        from: Step,
+        verb: impl Fn(&mut Shard, &Id, Tick) -> EndResult,
+    ) -> bool {
         let (mut passed, mut end) = (Passed::default(), from.to);
         if from.id != from.to {
             passed.push(from.id);
         }
         while self.has_shard(&end) {
             match self.write(end.place, |shard, now| verb(shard, &end.id, now)) {
-                Ended::Alias(target) => {
+                EndResult::Alias(target) => {
                     passed.push(end);
                     end = target;
                 }
                 ended => {
                     self.shorten(&passed, &end);
-                    return matches!(ended, Ended::Session);
+                    return matches!(ended, EndResult::Session);
                 }
             }
         }

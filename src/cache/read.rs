@@ -143,15 +143,15 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        let spot = self.spots.of(&id.id);
+        let spot = self.spots.candidates(&id.id);
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = locked
             .view
             .read(spot, &id.id, proof, || self.moment(), buffer)?;
-        if found.news != AccessUpdate::None {
-            self.note(locked, &id.id, found.news);
+        if found.access != AccessUpdate::None {
+            self.note(locked, &id.id, found.access);
         }
         Ok(found)
     }
@@ -187,7 +187,7 @@ impl Inner {
     fn moment(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
-            horizon: self.horizon(),
+            cutoff: self.horizon(),
         }
     }
 
@@ -197,10 +197,10 @@ impl Inner {
         self.counters.count(Cause::Hit);
         Record {
             id,
-            version: Version::new(found.facts.version()),
+            version: Version::new(found.meta.version()),
             user: found.user,
-            assurance_level: found.facts.flags().assurance_level(),
-            facts: found.facts,
+            assurance_level: found.meta.flags().assurance_level(),
+            facts: found.meta,
             now: found.now,
         }
     }
@@ -218,10 +218,10 @@ impl Inner {
         self.write(id.place, |shard, now| {
             let moment = ReadTime {
                 now,
-                horizon: self.horizon(),
+                cutoff: self.horizon(),
             };
             let mut read = |id, proof| {
-                let spot = self.spots.of(id);
+                let spot = self.spots.candidates(id);
                 locked
                     .view
                     .read(spot, id, proof, || moment, buffer)
@@ -233,7 +233,7 @@ impl Inner {
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
-                    let current = shard.current(&id.id, now);
+                    let current = shard.current_id(&id.id, now);
                     if current == Err(Miss::Reused) {
                         reuses.note(Step {
                             id: *id,
@@ -242,13 +242,13 @@ impl Inner {
                     }
                     let found = read(&current?, &Proof::Given)?;
                     Ok(Hit {
-                        facts: found.facts.by_alias(),
+                        meta: found.meta.by_alias(),
                         ..found
                     })
                 }
                 answer => answer,
             }?;
-            if found.news != AccessUpdate::None {
+            if found.access != AccessUpdate::None {
                 // It was just found.
                 let _ = shard.touch(&id.id, now);
             }
@@ -267,10 +267,10 @@ impl Inner {
             _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
-            shard.renew(self.horizon());
+            shard.apply_cutoff(self.horizon());
             let now = self.now();
             // It may have ended since.
-            let _ = shard.attempt(|shard| shard.touch(id, now));
+            let _ = shard.with_panic_guard(|shard| shard.touch(id, now));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, NewEntry, Shard,
+        Limit, NewEntry, Shard, UserSession,
         entry::{EntryUser, FIRST_VERSION, Times},
     },
 };
@@ -72,9 +72,9 @@ impl SessionCache {
                         let start = if with.renew_lifetime { now } else { start };
                         let member = Some(EntryUser { start, ..member });
                         NewEntry {
-                            stamp,
+                            token: stamp,
                             times,
-                            member,
+                            user: member,
                             data,
                         }
                     };
@@ -120,7 +120,7 @@ impl SessionCache {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
-        let device = |listed: &Listed| SessionInfo {
+        let device = |listed: &UserSession| SessionInfo {
             handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
@@ -200,9 +200,9 @@ impl Inner {
                     ..member
                 });
                 let newcomer = NewEntry {
-                    stamp,
+                    token: stamp,
                     times,
-                    member,
+                    user: member,
                     data: None,
                 };
                 shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
@@ -230,8 +230,8 @@ impl Inner {
     pub(super) fn limit(&self) -> Limit {
         let settings = &self.settings;
         Limit {
-            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
-            then: settings.session_limit_policy,
+            max: settings.max_sessions_per_user.unwrap_or(usize::MAX),
+            policy: settings.session_limit_policy,
         }
     }
 

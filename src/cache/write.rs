@@ -43,7 +43,7 @@ impl Inner {
     /// The lock of a shard, which has heard of what ended with all others.
     pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
         let mut shard = locked.shard.lock();
-        shard.renew(self.horizon());
+        shard.apply_cutoff(self.horizon());
         shard
     }
 
@@ -57,7 +57,7 @@ impl Inner {
         let locked = &self.locked_shards[usize::from(place)];
         let mut shard = self.lock(locked);
         let now = self.now();
-        let answer = shard.attempt(|shard| verb(shard, now));
+        let answer = shard.with_panic_guard(|shard| verb(shard, now));
         locked.publish(&shard);
         answer
     }
@@ -96,9 +96,11 @@ impl Inner {
             first = self.lock(one);
         }
         let (horizon, now) = (self.horizon(), self.now());
-        first.renew(horizon);
-        second.renew(horizon);
-        let answer = first.attempt(|first| second.attempt(|second| verb(first, Some(second), now)));
+        first.apply_cutoff(horizon);
+        second.apply_cutoff(horizon);
+        let answer = first.with_panic_guard(|first| {
+            second.with_panic_guard(|second| verb(first, Some(second), now))
+        });
         one.publish(&first);
         two.publish(&second);
         answer
@@ -116,7 +118,7 @@ impl Inner {
             let slice = SLICE.min(budget - done.visited);
             let mut shard = self.lock(locked);
             let now = self.now();
-            let advanced = shard.attempt(|shard| shard.advance(now, slice));
+            let advanced = shard.with_panic_guard(|shard| shard.advance(now, slice));
             locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
@@ -173,14 +175,14 @@ impl LockedShard {
         let view = CachePadded::new(shard.view());
         Self {
             view,
-            room: AtomicU32::new(shard.room()),
+            room: AtomicU32::new(shard.free_for_anonymous()),
             shard: Lock::new(shard),
         }
     }
 
     /// A hint for newcomers, read without the lock; nothing hangs on it.
     fn publish(&self, shard: &Shard) {
-        self.room.store(shard.room(), Relaxed);
+        self.room.store(shard.free_for_anonymous(), Relaxed);
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     error::{Error, KeyError},
     id::{Entropy, Id, Place, UserHash, system_entropy},
-    sync::{AtomicU32, AtomicU64, Relaxed, Shared},
+    sync::{AtomicU32, AtomicU64, ReadWriteLock, Relaxed},
 };
 
 /// The keys that sign sessions' cookies, newest first: the first signs, all verify.
@@ -154,7 +154,7 @@ impl fmt::Debug for KeyRing {
 /// The keys of a running cache, for its cookie name.
 pub(crate) struct Keys {
     cookie_name: Box<str>,
-    state: Shared<State>,
+    state: ReadWriteLock<State>,
     /// One bit a key number: whether its key verifies. Read on every hit, without the lock.
     valid: [AtomicU64; 4],
     /// How often the ring was replaced.
@@ -168,7 +168,7 @@ impl Keys {
         let valid = ring.bitmap().map(AtomicU64::new);
         Ok(Self {
             cookie_name: cookie_name.into(),
-            state: Shared::new(State { ring, used }),
+            state: ReadWriteLock::new(State { ring, used }),
             valid,
             epoch: AtomicU32::new(0),
         })

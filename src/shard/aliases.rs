@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// Where an id leads.
-pub(crate) enum Lead {
+pub(crate) enum IdTarget {
     /// To a session in this shard, by its current id or by an alias.
     Session(Offset),
     /// To another shard.
-    Away(SessionId),
+    OtherShard(SessionId),
     Nothing,
 }
 
@@ -54,36 +54,36 @@ pub(super) struct Members {
 
 impl Shard {
     /// Follows an id to the session that has it, or had it.
-    pub(crate) fn lead(&self, id: &Id, now: Tick) -> Lead {
+    pub(crate) fn resolve(&self, id: &Id, now: Tick) -> IdTarget {
         let mut id = *id;
         for _ in 0..MAX_STEPS {
             let Some((_, at)) = self.find(&id) else { break };
             let entry = Entry::at(&self.region, at);
             if !entry.flags().has(Flags::ALIAS) {
-                return Lead::Session(at);
+                return IdTarget::Session(at);
             }
             if entry.deadline() <= now {
                 break;
             }
             let target = entry.target();
             if target.place != self.place {
-                return Lead::Away(target);
+                return IdTarget::OtherShard(target);
             }
             id = target.id;
         }
-        Lead::Nothing
+        IdTarget::Nothing
     }
 
     /// The session to which an id leads, if it is in this shard.
     pub(super) fn session_of(&self, id: &Id, now: Tick) -> Option<Offset> {
-        match self.lead(id, now) {
-            Lead::Session(at) => Some(at),
-            Lead::Away(_) | Lead::Nothing => None,
+        match self.resolve(id, now) {
+            IdTarget::Session(at) => Some(at),
+            IdTarget::OtherShard(_) | IdTarget::Nothing => None,
         }
     }
 
     /// The entry of an id, or the session to which it leads within its grace period.
-    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
+    pub(super) fn find_within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let found = self.find(id)?;
         let entry = Entry::at(&self.region, found.1);
         if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
@@ -94,8 +94,8 @@ impl Shard {
     }
 
     /// The current id of a session, by an alias: `Reused` after its grace period, `Absent` once it is forgotten.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
-        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
+    pub(crate) fn current_id(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
+        let (_, at) = self.find_within_grace(id, now).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
         if !entry.flags().has(Flags::ALIAS) {
             return Ok(entry.id());
@@ -109,7 +109,7 @@ impl Shard {
 
     /// The next id on the way from one to its session: the id itself, unless that is in another shard.
     pub(crate) fn next_step(&self, id: SessionId, now: Tick) -> SessionId {
-        if let Lead::Away(target) = self.lead(&id.id, now) {
+        if let IdTarget::OtherShard(target) = self.resolve(&id.id, now) {
             target
         } else {
             id
@@ -118,15 +118,15 @@ impl Shard {
 
     /// Returns true if an id opens a session.
     pub(crate) fn contains(&self, id: &Id, now: Tick) -> bool {
-        self.live(id, now).is_some()
+        self.find_live(id, now).is_some()
     }
 
     /// Returns when an id was replaced, if it is an alias that is remembered.
-    pub(crate) fn replaced(&self, id: &Id, now: Tick) -> Option<Tick> {
+    pub(crate) fn replaced_at(&self, id: &Id, now: Tick) -> Option<Tick> {
         let (_, at) = self.find(id)?;
         let entry = Entry::at(&self.region, at);
         let is_remembered = entry.flags().has(Flags::ALIAS) && entry.deadline() > now;
-        is_remembered.then(|| entry.line().times().issued)
+        is_remembered.then(|| entry.header().times().issued)
     }
 
     /// Points an alias, of which the session is elsewhere, at the id where its path ends.
@@ -141,31 +141,31 @@ impl Shard {
 
     /// Until when the alias of a session's current id is remembered: for the idle timeout, and where aliases in other
     /// shards lead to that id, for as long as they can be. They were replaced by the sign-in at the latest.
-    pub(super) fn remembered_until(&self, line: &EntryHeader, now: Tick) -> Tick {
-        let times = line.times();
+    pub(super) fn remembered_until(&self, header: &EntryHeader, now: Tick) -> Tick {
+        let times = header.times();
         let own = now.saturating_add(times.idle_timeout);
-        if line.flags().has(Flags::ARRIVED) {
-            return own.max(times.authenticated.saturating_add(self.longest_idle));
+        if header.flags().has(Flags::ARRIVED) {
+            return own.max(times.authenticated.saturating_add(self.max_idle_timeout));
         }
         own
     }
 
     /// Points a session's family at the id by which it goes on, in this shard or in another. No alias opens it longer
     /// than the newest does.
-    pub(super) fn redirect_family(&self, line: &EntryHeader, target: &SessionId, grace: Tick) {
-        if !line.flags().has(Flags::ALIASED) {
+    pub(super) fn redirect_family(&self, header: &EntryHeader, target: &SessionId, grace: Tick) {
+        if !header.flags().has(Flags::ALIASED) {
             return;
         }
-        for &at in self.members(Family::of(line)).offsets() {
+        for &at in self.members(Family::of(header)).offsets() {
             let alias = Entry::at(&self.region, at);
             alias.set_target(target, alias.grace().min(grace));
         }
     }
 
     /// Moves a family to a session that has a new entry, or to a user.
-    pub(super) fn move_family(&mut self, line: &EntryHeader, to: Family) {
-        if line.flags().has(Flags::ALIASED) {
-            let members = self.members(Family::of(line));
+    pub(super) fn move_family(&mut self, header: &EntryHeader, to: Family) {
+        if header.flags().has(Flags::ALIASED) {
+            let members = self.members(Family::of(header));
             members
                 .offsets()
                 .iter()
@@ -183,14 +183,15 @@ impl Shard {
         if members.len == MAX_ALIASES
             && let Some(oldest) = self.first_to_forget(&members)
         {
-            self.discard(oldest);
+            self.free_entry(oldest);
         }
         Entry::at(&self.region, at).set_family(family.key(), family.is_of_user());
-        self.users.join(&self.region, at, self.hash_of(family));
+        self.users
+            .insert_alias(&self.region, at, self.hash_of(family));
     }
 
     fn leave_family(&self, at: Offset) {
-        self.users.leave(&self.region, at);
+        self.users.remove(&self.region, at);
     }
 
     /// The oldest alias to which no other shard's lead, or else the oldest.
@@ -217,7 +218,9 @@ impl Shard {
     /// Keyed, as the index is, so that no client can choose serials that share a chain.
     fn hash_of(&self, family: Family) -> u64 {
         let (key, is_of_user) = family.parts();
-        self.index.spot(&Id([key.into(), is_of_user.into()])).hash()
+        self.index
+            .candidates(&Id([key.into(), is_of_user.into()]))
+            .hash()
     }
 
     /// Writes the alias of a session, under the id that it still has, into a block of its own.
@@ -230,15 +233,15 @@ impl Shard {
         until: Tick,
         now: Tick,
     ) {
-        let line = Entry::at(&self.region, at).line();
-        let end = self.remembered_until(&line, now);
+        let header = Entry::at(&self.region, at).header();
+        let end = self.remembered_until(&header, now);
         let entry = Entry::at(&self.region, alias);
-        entry.write(&line.stamp(), &line.times(), 0, None);
-        entry.set_flags(line.flags());
+        entry.write(&header.token(), &header.times(), 0, None);
+        entry.set_flags(header.flags());
         entry.write_alias(target, until.min(end), end, now);
-        self.file_alias(alias);
+        self.register_alias(alias);
         self.index.set_offset(slot, alias);
-        self.join_family(alias, Family::of(&line));
+        self.join_family(alias, Family::of(&header));
     }
 
     /// Turns a session into the alias of its new id, in its own block. Its family goes to the session's new entry or to
@@ -252,36 +255,37 @@ impl Shard {
         now: Tick,
     ) {
         let entry = Entry::at(&self.region, at);
-        let line = entry.line();
-        self.queues.leave(&self.region, at);
-        self.users.leave(&self.region, at);
-        self.wheel.unfile(&self.region, at + WHEEL);
-        let end = self.remembered_until(&line, now);
+        let header = entry.header();
+        self.queues.remove(&self.region, at);
+        self.users.remove(&self.region, at);
+        self.wheel.remove(&self.region, at + WHEEL);
+        let end = self.remembered_until(&header, now);
         self.index
             .write(slot, || entry.write_alias(target, 0, end, now));
-        self.file_alias(at);
-        self.redirect_family(&line, target, 0);
+        self.register_alias(at);
+        self.redirect_family(&header, target, 0);
         if let Some(family) = family {
-            self.move_family(&line, family);
+            self.move_family(&header, family);
             self.join_family(at, family);
-        } else if line.flags().has(Flags::ALIASED) {
-            self.join_family(at, Family::of(&line));
+        } else if header.flags().has(Flags::ALIASED) {
+            self.join_family(at, Family::of(&header));
         }
-        self.keep_ceiling(now);
+        self.enforce_anonymous_limit(now);
     }
 
-    fn file_alias(&mut self, at: Offset) {
+    fn register_alias(&mut self, at: Offset) {
         let entry = Entry::at(&self.region, at);
-        entry.wipe_behind(entry.line().len());
-        self.heap.shrink(&self.region, at, entry::ALIAS);
-        self.queues.enter(&self.region, at);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        entry.wipe_behind(entry.header().len());
+        self.heap.shrink(&self.region, at, entry::ALIAS_SIZE);
+        self.queues.insert(&self.region, at);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
     }
 }
 
 impl Family {
-    pub(super) fn of(line: &EntryHeader) -> Self {
-        Self::Session(line.serial())
+    pub(super) fn of(header: &EntryHeader) -> Self {
+        Self::Session(header.serial())
     }
 
     pub(super) fn of_user(user: &UserHash) -> Self {

@@ -94,32 +94,32 @@ impl<'r> Entry<'r> {
     /// Writes a new session into a block, its data apart.
     pub(crate) fn write(
         self,
-        stamp: &TokenParts,
+        token: &TokenParts,
         times: &Times,
         len: usize,
-        member: Option<&EntryUser<'_>>,
+        user: Option<&EntryUser<'_>>,
     ) {
         (WHEEL..=IDLE_TIMEOUT).for_each(|word| self.store(word, 0));
-        self.set_stamp(stamp);
+        self.set_token(token);
         self.set(
             VERSION,
             Pair::new(
                 FIRST_VERSION,
-                u32::from(stamp.key) << LENGTH_BITS | len as u32,
+                u32::from(token.key) << LENGTH_BITS | len as u32,
             ),
         );
         self.set_times(times);
-        let flags = Flags::of(member, times);
+        let flags = Flags::of(user, times);
         self.set_flags(flags);
-        if let Some(member) = member {
-            let UserHash(words) = member.user;
+        if let Some(user) = user {
+            let UserHash(words) = user.user;
             self.store(USER, words[0]);
             self.store(USER + 1, words[1]);
             self.store(USER_LINK, 0);
             self.region
-                .write(self.at + LABEL_TEXT, member.label.as_bytes());
+                .write(self.at + LABEL_TEXT, user.label.as_bytes());
             if flags.has(Flags::STARTED) {
-                self.store(flags.data() - 1, member.start.into());
+                self.store(flags.data() - 1, user.start.into());
             }
         }
     }
@@ -142,7 +142,7 @@ impl<'r> Entry<'r> {
             idle: end,
             end,
             issued: now,
-            ..self.line().times()
+            ..self.header().times()
         });
         self.set_len(ALIAS_WORDS as usize * WORD);
         let arrived = if self.flags().has(Flags::ARRIVED) {
@@ -183,8 +183,8 @@ impl<'r> Entry<'r> {
     }
 
     /// Gives a session a new id.
-    pub(crate) fn set_stamp(self, stamp: &TokenParts) {
-        let [id, tag] = [stamp.id.0, stamp.tag.0];
+    pub(crate) fn set_token(self, token: &TokenParts) {
+        let [id, tag] = [token.id.0, token.tag.0];
         [id[0], id[1], tag[0], tag[1]]
             .into_iter()
             .zip(ID..)
@@ -193,7 +193,7 @@ impl<'r> Entry<'r> {
         let version = self.get(VERSION).low;
         self.set(
             VERSION,
-            Pair::new(version, u32::from(stamp.key) << LENGTH_BITS | length),
+            Pair::new(version, u32::from(token.key) << LENGTH_BITS | length),
         );
     }
 
@@ -224,19 +224,19 @@ impl<'r> Entry<'r> {
 
     /// What a hit reads.
     #[inline]
-    pub(crate) fn line(self) -> EntryHeader {
+    pub(crate) fn header(self) -> EntryHeader {
         EntryHeader(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
     }
 
     #[inline]
-    pub(crate) fn user(self, line: &EntryHeader) -> Option<UserHash> {
-        let has_user = line.flags().has(Flags::USER);
+    pub(crate) fn user(self, header: &EntryHeader) -> Option<UserHash> {
+        let has_user = header.flags().has(Flags::USER);
         has_user.then(|| UserHash([self.load(USER), self.load(USER + 1)]))
     }
 
     /// From when the session's lifetime counts.
     pub(crate) fn start(self) -> Tick {
-        let (flags, times) = (self.flags(), self.line().times());
+        let (flags, times) = (self.flags(), self.header().times());
         if flags.has(Flags::STARTED) {
             return self.load(flags.data() - 1) as Tick;
         }
@@ -294,14 +294,14 @@ impl<'r> Entry<'r> {
 
     /// Copies data and version from another session, perhaps of another region.
     pub(crate) fn fill_from(self, source: Entry<'_>) {
-        let line = source.line();
-        let words = line.len().div_ceil(WORD) as u32;
+        let header = source.header();
+        let words = header.len().div_ceil(WORD) as u32;
         self.region
             .copy(self.data(), source.region, source.data(), words);
         self.set(
             VERSION,
             Pair {
-                low: line.version(),
+                low: header.version(),
                 ..self.get(VERSION)
             },
         );
@@ -361,7 +361,7 @@ impl<'r> Entry<'r> {
     }
 
     /// How many bytes of data the block holds.
-    pub(crate) fn room(self) -> usize {
+    pub(crate) fn data_capacity(self) -> usize {
         (self.words() - (self.data() - self.at)) as usize * WORD
     }
 
@@ -373,7 +373,7 @@ impl<'r> Entry<'r> {
     }
 
     /// Copies what stands before the data from another entry, the heap's header apart.
-    pub(crate) fn write_head(self, source: Entry<'_>) {
+    pub(crate) fn copy_header(self, source: Entry<'_>) {
         let words = source.flags().data() - WHEEL;
         self.region
             .copy(self.at + WHEEL, source.region, source.at + WHEEL, words);
@@ -434,7 +434,7 @@ pub(super) const CREATED: u32 = VERSION + 1;
 pub(super) const AUTHENTICATED: u32 = CREATED + 1;
 pub(crate) const DATA: u32 = AUTHENTICATED + 1;
 /// How many words a hit reads before the data.
-pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
+pub(crate) const HEADER_WORDS: usize = (DATA - IDLE_TIMEOUT) as usize;
 pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
@@ -454,7 +454,7 @@ pub(crate) const MAX_LABEL_LEN: usize = 48;
 pub(crate) const MAX_DATA: usize = LENGTH_MASK as usize;
 
 /// The words of an alias.
-pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
+pub(crate) const ALIAS_SIZE: u32 = DATA + ALIAS_WORDS;
 
 const _: () = assert!(
     (DATA - ID) as usize * WORD == 64,
@@ -473,6 +473,6 @@ const _: () = assert!(
     "the flags can say how long a label is"
 );
 const _: () = assert!(
-    ALIAS <= Heap::SMALLEST,
+    ALIAS_SIZE <= Heap::MIN_BLOCK,
     "every session's block can become an alias"
 );

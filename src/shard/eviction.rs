@@ -22,9 +22,9 @@ use crate::clock::Tick;
 /// The queues of one shard. Their anchors stand in the region.
 pub(crate) struct Queues {
     anchors: Offset,
-    tallies: [Usage; COUNT],
+    usages: [Usage; COUNT],
     /// What was created before this was ended, with all others, at one stroke.
-    horizon: Tick,
+    cutoff: Tick,
 }
 
 /// A class of entries, in the order in which they go.
@@ -61,65 +61,65 @@ impl Queues {
         (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
         Self {
             anchors,
-            tallies: [Usage::default(); COUNT],
-            horizon: 0,
+            usages: [Usage::default(); COUNT],
+            cutoff: 0,
         }
     }
 
-    pub(crate) fn horizon(&self) -> Tick {
-        self.horizon
+    pub(crate) fn cutoff(&self) -> Tick {
+        self.cutoff
     }
 
     /// Condemns all sessions that were created before a tick: those that are there, in no time, and those that
     /// come yet. Says how many are there.
-    pub(crate) fn revoke_before(&mut self, region: &Region, horizon: Tick) -> u32 {
-        self.horizon = horizon;
+    pub(crate) fn revoke_before(&mut self, region: &Region, cutoff: Tick) -> u32 {
+        self.cutoff = cutoff;
         let all = self.sum(&Queue::OF_SESSIONS);
         for queue in Queue::OF_SESSIONS {
             list::splice(region, self.anchor(queue), self.anchor(Queue::Revoked));
-            self.tallies[queue as usize] = Usage::default();
+            self.usages[queue as usize] = Usage::default();
         }
-        let revoked = &mut self.tallies[Queue::Revoked as usize];
+        let revoked = &mut self.usages[Queue::Revoked as usize];
         revoked.entries += all.entries;
         revoked.words += all.words;
         all.entries
     }
 
     /// The queue in which an entry stands.
-    pub(crate) fn of(&self, entry: Entry<'_>) -> Queue {
+    pub(crate) fn queue_of(&self, entry: Entry<'_>) -> Queue {
         let flags = entry.flags();
-        if !flags.has(Flags::ALIAS) && entry.created() < self.horizon {
+        if !flags.has(Flags::ALIAS) && entry.created() < self.cutoff {
             return Queue::Revoked;
         }
         Queue::ALL[flags.queue() as usize]
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Usage {
-        self.tallies[queue as usize]
+    pub(crate) fn usage(&self, queue: Queue) -> Usage {
+        self.usages[queue as usize]
     }
 
     /// All that may go for a newcomer of a rank.
-    pub(crate) fn evictable(&self, rank: Priority) -> Usage {
-        self.sum(&Queue::ALL[..rank.classes()])
+    pub(crate) fn evictable(&self, priority: Priority) -> Usage {
+        self.sum(&Queue::ALL[..priority.queue_count()])
     }
 
     /// All that is there for somebody who is not signed in.
-    pub(crate) fn unsigned(&self) -> Usage {
+    pub(crate) fn anonymous_usage(&self) -> Usage {
         self.sum(&[Queue::Aliases, Queue::Probation, Queue::Anonymous])
     }
 
     fn sum(&self, queues: &[Queue]) -> Usage {
         queues
             .iter()
-            .map(|&queue| self.tally(queue))
-            .fold(Usage::default(), |sum, tally| Usage {
-                entries: sum.entries + tally.entries,
-                words: sum.words + tally.words,
+            .map(|&queue| self.usage(queue))
+            .fold(Usage::default(), |sum, usage| Usage {
+                entries: sum.entries + usage.entries,
+                words: sum.words + usage.words,
             })
     }
 
     /// Puts a new entry last in the queue where its class begins.
-    pub(crate) fn enter(&mut self, region: &Region, at: Offset) {
+    pub(crate) fn insert(&mut self, region: &Region, at: Offset) {
         let flags = Entry::at(region, at).flags();
         let queue = if flags.has(Flags::ALIAS) {
             Queue::Aliases
@@ -131,18 +131,18 @@ impl Queues {
         self.push(region, at, queue);
     }
 
-    pub(crate) fn leave(&mut self, region: &Region, at: Offset) {
+    pub(crate) fn remove(&mut self, region: &Region, at: Offset) {
         let entry = Entry::at(region, at);
-        let queue = self.of(entry);
+        let queue = self.queue_of(entry);
         list::unlink(region, at + QUEUE_LINK);
-        let tally = &mut self.tallies[queue as usize];
-        tally.entries -= 1;
-        tally.words -= entry.words();
+        let usage = &mut self.usages[queue as usize];
+        usage.entries -= 1;
+        usage.words -= entry.words();
     }
 
     /// Notes that a session's cookie came back.
     #[inline]
-    pub(crate) fn used(&mut self, region: &Region, at: Offset, flags: Flags) {
+    pub(crate) fn record_use(&mut self, region: &Region, at: Offset, flags: Flags) {
         if flags.queue() == Queue::Probation as u32 {
             self.promote(region, at, Queue::Anonymous);
         } else if flags.queue() == Queue::UserProbation as u32 {
@@ -155,45 +155,45 @@ impl Queues {
     /// Notes that a block grew or shrank from what it was before, in words.
     pub(crate) fn resize(&mut self, region: &Region, at: Offset, before: u32) {
         let entry = Entry::at(region, at);
-        let tally = &mut self.tallies[self.of(entry) as usize];
-        tally.words = tally.words - before + entry.words();
+        let usage = &mut self.usages[self.queue_of(entry) as usize];
+        usage.words = usage.words - before + entry.words();
     }
 
     /// The entry that goes next for a newcomer of a rank, but never `keep`. It stays where it is.
     pub(crate) fn victim(
         &mut self,
         region: &Region,
-        rank: Priority,
+        priority: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
         self.first(region, Queue::Revoked, keep)
-            .or_else(|| self.living_victim(region, rank, keep))
+            .or_else(|| self.unrevoked_victim(region, priority, keep))
     }
 
     /// The same, but for sessions that were ended with all others.
-    pub(crate) fn living_victim(
+    pub(crate) fn unrevoked_victim(
         &mut self,
         region: &Region,
-        rank: Priority,
+        priority: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
         let alias = self.first(region, Queue::Aliases, keep);
-        let pairs = rank.pairs();
+        let queue_pairs = priority.queue_pairs();
         alias.or_else(|| {
-            pairs
+            queue_pairs
                 .iter()
-                .find_map(|&pair| self.victim_of(region, pair, keep))
+                .find_map(|&queues| self.victim_of(region, queues, keep))
         })
     }
 
     fn victim_of(
         &mut self,
         region: &Region,
-        pair: [Queue; 2],
+        queues: [Queue; 2],
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        let [probation, clock] = pair;
-        let [new, old] = pair.map(|queue| self.tally(queue).words);
+        let [probation, clock] = queues;
+        let [new, old] = queues.map(|queue| self.usage(queue).words);
         let oldest = self.first(region, probation, keep);
         if oldest.is_some() && new > (new + old) / PROBATION_SHARE {
             return oldest;
@@ -235,18 +235,18 @@ impl Queues {
 
     #[cold]
     fn promote(&mut self, region: &Region, at: Offset, to: Queue) {
-        self.leave(region, at);
+        self.remove(region, at);
         self.push(region, at, to);
     }
 
     fn push(&mut self, region: &Region, at: Offset, queue: Queue) {
         let entry = Entry::at(region, at);
         entry.set_flags(entry.flags().with_queue(queue as u32).with_uses(0));
-        let queue = self.of(entry);
+        let queue = self.queue_of(entry);
         list::push(region, self.anchor(queue), at + QUEUE_LINK);
-        let tally = &mut self.tallies[queue as usize];
-        tally.entries += 1;
-        tally.words += entry.words();
+        let usage = &mut self.usages[queue as usize];
+        usage.entries += 1;
+        usage.words += entry.words();
     }
 
     fn anchor(&self, queue: Queue) -> Offset {
@@ -258,29 +258,29 @@ impl Queues {
     pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for queue in Queue::ALL {
-            let mut tally = Usage::default();
+            let mut usage = Usage::default();
             for link in list::validate(region, self.anchor(queue)) {
                 let entry = Entry::at(region, link - QUEUE_LINK);
-                assert_eq!(self.of(entry), queue, "an entry knows its queue");
-                tally.entries += 1;
-                tally.words += entry.words();
+                assert_eq!(self.queue_of(entry), queue, "an entry knows its queue");
+                usage.entries += 1;
+                usage.words += entry.words();
                 all.push(link - QUEUE_LINK);
             }
-            assert_eq!(tally, self.tally(queue), "{queue:?} is counted");
+            assert_eq!(usage, self.usage(queue), "{queue:?} is counted");
         }
         all
     }
 }
 
 /// The entry that most likely goes next, as far as somebody without the lock can tell.
-pub(crate) fn next_to_go(words: Words<'_>, anchors: Offset) -> Option<Offset> {
+pub(crate) fn likely_victim(words: Words<'_>, anchors: Offset) -> Option<Offset> {
     let anchor = anchors + Queue::Probation as u32;
     Pair::unpack(words.load(anchor)).low.checked_sub(QUEUE_LINK)
 }
 
 /// Whether it is news to a queue that such an entry was used. One on probation has no uses yet.
 #[inline(always)]
-pub(crate) fn is_news(flags: Flags) -> bool {
+pub(crate) fn records_use(flags: Flags) -> bool {
     flags.uses() < MAX_USES
 }
 
@@ -303,17 +303,17 @@ impl Queue {
 
 impl Priority {
     /// Whether what stands in a queue may go for this rank.
-    pub(crate) fn displaces(self, queue: Queue) -> bool {
-        (queue as usize) < self.classes()
+    pub(crate) fn may_evict(self, queue: Queue) -> bool {
+        (queue as usize) < self.queue_count()
     }
 
     /// How many of the queues may go for this rank: what opens nothing, and its pairs.
-    fn classes(self) -> usize {
-        2 + 2 * self.pairs().len()
+    fn queue_count(self) -> usize {
+        2 + 2 * self.queue_pairs().len()
     }
 
     /// The queues that may go for this rank, in order, each probation beside its clock.
-    fn pairs(self) -> &'static [[Queue; 2]] {
+    fn queue_pairs(self) -> &'static [[Queue; 2]] {
         const PAIRS: [[Queue; 2]; 2] = [
             [Queue::Probation, Queue::Anonymous],
             [Queue::UserProbation, Queue::Users],

@@ -5,8 +5,8 @@ use core::fmt;
 
 use super::{
     entry::{
-        AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEAD, ID, IDLE_TIMEOUT, LENGTH_BITS,
-        LENGTH_MASK, TAG, VERSION, user_words,
+        AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEADER_WORDS, ID, IDLE_TIMEOUT,
+        LENGTH_BITS, LENGTH_MASK, TAG, VERSION, user_words,
     },
     region::Pair,
 };
@@ -14,7 +14,7 @@ use crate::{clock::Tick, cookie::Tag, id::Id};
 
 /// The words that a hit reads: the line, and the idle timeout before it.
 #[derive(Clone, Copy)]
-pub(crate) struct EntryHeader(pub(super) [u64; HEAD]);
+pub(crate) struct EntryHeader(pub(super) [u64; HEADER_WORDS]);
 
 /// The fields of the words that a hit reads.
 pub(crate) trait HeaderFields {
@@ -27,7 +27,7 @@ pub(crate) trait HeaderFields {
     }
 
     #[inline(always)]
-    fn stamp(&self) -> TokenParts {
+    fn token(&self) -> TokenParts {
         let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
         TokenParts {
@@ -86,13 +86,13 @@ pub(crate) trait HeaderFields {
 
 /// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
 #[derive(Clone, Copy)]
-pub(crate) struct EntryMeta([u64; FACTS]);
+pub(crate) struct EntryMeta([u64; META_WORDS]);
 
 impl EntryMeta {
     #[inline(always)]
-    pub(crate) fn of(head: &impl HeaderFields) -> Self {
+    pub(crate) fn of(header: &impl HeaderFields) -> Self {
         let [first, second, third, fourth] = [DEADLINES, VERSION, CREATED, AUTHENTICATED];
-        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
+        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| header.word(word)))
     }
 
     /// Marks the session as opened by an alias.
@@ -212,19 +212,19 @@ impl Flags {
     }
 
     /// The flags of a new session.
-    pub(super) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
-        let Some(member) = member else {
+    pub(super) fn of(user: Option<&EntryUser<'_>>, times: &Times) -> Self {
+        let Some(user) = user else {
             return Self::NONE;
         };
-        let start = if member.start == times.created {
+        let start = if user.start == times.created {
             Self::NONE
-        } else if member.start == times.authenticated {
+        } else if user.start == times.authenticated {
             Self::RENEWED
         } else {
             Self::STARTED
         };
-        let label_len = member.label.len() as u32;
-        let numbers = u32::from(member.assurance_level) << ASSURANCE | label_len << LABEL;
+        let label_len = user.label.len() as u32;
+        let numbers = u32::from(user.assurance_level) << ASSURANCE | label_len << LABEL;
         Self(Self::USER.0 | start.0 | numbers)
     }
 
@@ -277,4 +277,4 @@ const LABEL: u32 = 24;
 /// What six bits can say.
 pub(super) const MAX_LABEL_BITS: usize = 63;
 /// How many of the words of a head say more than id and tag.
-const FACTS: usize = (DATA - DEADLINES) as usize + 1;
+const META_WORDS: usize = (DATA - DEADLINES) as usize + 1;

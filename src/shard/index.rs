@@ -16,7 +16,7 @@ use core::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 
 use super::{
-    region::{Arena, Bucket, LINE, Lines, Offset, Pair},
+    region::{Arena, Bucket, Buckets, LINE_WORDS, Offset, Pair},
     seqlock::{self, Sequence},
 };
 use crate::id::Id;
@@ -24,13 +24,13 @@ use crate::id::Id;
 /// The index of one shard: its table, and what the one who writes knows of it.
 pub(crate) struct Index {
     table: Table,
-    spots: IndexHasher,
+    hasher: IndexHasher,
     len: u32,
 }
 
 /// The lines. Clones are the same lines.
 #[derive(Clone)]
-pub(crate) struct Table(Lines);
+pub(crate) struct Table(Buckets);
 
 /// Maps an id to its spot. The hash is keyed at random, so that an attacker cannot choose ids that fall into one line.
 /// All tables of a cache have the same size and share these keys: a reader computes the lines before it has reached
@@ -38,60 +38,60 @@ pub(crate) struct Table(Lines);
 #[derive(Clone)]
 pub(crate) struct IndexHasher {
     hasher: RandomState,
-    lines: u32,
+    buckets: u32,
 }
 
 /// Where in the table an id is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    line: u32,
-    way: u32,
+    bucket: u32,
+    index: u32,
 }
 
 /// An empty place for an id, and what stands there once it is put in.
 #[derive(Clone, Copy)]
 pub(crate) struct VacantSlot {
     slot: Slot,
-    tag: u8,
+    hash_byte: u8,
 }
 
 /// What an id comes to: where its lines are, and its tag.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidates {
     hash: u64,
-    lines: u32,
+    buckets: u32,
     first: u32,
 }
 
 /// A line as it was seen at a version.
 #[derive(Clone, Copy)]
 pub(crate) struct BucketSnapshot<'t> {
-    line: Bucket<'t>,
-    tags: [u64; 2],
-    version: Sequence,
+    bucket: Bucket<'t>,
+    hash_bytes: [u64; 2],
+    sequence: Sequence,
 }
 
 impl IndexHasher {
     /// Creates the spots of tables with `lines` lines. The same keys give the same spots in every process that runs
     /// the same build; another version of `ahash` or another target may hash differently, so nothing stores them.
-    pub(crate) fn new(lines: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
-        debug_assert!(lines >= Index::MIN_BUCKETS, "each id has two lines");
+    pub(crate) fn new(buckets: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
+        debug_assert!(buckets >= Index::MIN_BUCKETS, "each id has two lines");
         Self {
             hasher: RandomState::with_seeds(k0, k1, k2, k3),
-            lines,
+            buckets,
         }
     }
 
     /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
     #[inline(always)]
-    pub(crate) fn of(&self, id: &Id) -> Candidates {
+    pub(crate) fn candidates(&self, id: &Id) -> Candidates {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         let hash = hasher.finish();
         Candidates {
             hash,
-            lines: self.lines,
-            first: scale((hash >> 32) as u32, self.lines),
+            buckets: self.buckets,
+            first: scale((hash >> 32) as u32, self.buckets),
         }
     }
 }
@@ -99,36 +99,41 @@ impl IndexHasher {
 impl Table {
     /// The first or the second line of a spot. `None` while somebody writes what it covers.
     #[inline(always)]
-    pub(crate) fn see(&self, spot: Candidates, choice: Choice) -> Option<BucketSnapshot<'_>> {
-        let line = self.0.line(spot.line(choice));
-        let (tags, version) = seqlock::begin(line)?;
+    pub(crate) fn snapshot(
+        &self,
+        candidates: Candidates,
+        choice: Choice,
+    ) -> Option<BucketSnapshot<'_>> {
+        let bucket = self.0.bucket(candidates.bucket(choice));
+        let (hash_bytes, sequence) = seqlock::read_begin(bucket)?;
         Some(BucketSnapshot {
-            line,
-            tags: [line.load(0), tags],
-            version,
+            bucket,
+            hash_bytes: [bucket.load(0), hash_bytes],
+            sequence,
         })
     }
 
     /// Asks for both lines of a spot ahead of their use.
-    pub(crate) fn prefetch(&self, spot: Candidates) {
-        let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice));
-        lines
+    pub(crate) fn prefetch(&self, candidates: Candidates) {
+        let buckets = [Choice::First, Choice::Second].map(|choice| candidates.bucket(choice));
+        buckets
             .into_iter()
-            .for_each(|line| self.0.line(line).prefetch());
+            .for_each(|bucket| self.0.bucket(bucket).prefetch());
     }
 }
 
 impl BucketSnapshot<'_> {
     /// The offsets that the line keeps for a spot, for others with the same tag, and now and then another.
     #[inline(always)]
-    pub(crate) fn offsets(self, spot: Candidates) -> impl Iterator<Item = Offset> {
-        near_matches(self.tags, spot.tag()).map(move |way| offset(self.line, way))
+    pub(crate) fn offsets(self, candidates: Candidates) -> impl Iterator<Item = Offset> {
+        near_matches(self.hash_bytes, candidates.hash_byte())
+            .map(move |index| offset(self.bucket, index))
     }
 
     /// Whether the line, and what its offsets lead to, is still as it was.
     #[inline(always)]
-    pub(crate) fn is_still(self) -> bool {
-        seqlock::is_still(self.line, self.version)
+    pub(crate) fn validate(self) -> bool {
+        seqlock::validate(self.bucket, self.sequence)
     }
 }
 
@@ -137,18 +142,18 @@ impl Index {
     pub(crate) const MIN_BUCKETS: u32 = 2;
 
     /// How many ids may stand in a line, on average.
-    pub(crate) const FILL: u32 = WAYS * 3 / 4;
+    pub(crate) const MEAN_FILL: u32 = SLOTS_PER_BUCKET * 3 / 4;
 
     /// What a table of so many lines takes, in bytes.
-    pub(crate) const fn footprint(lines: u32) -> usize {
-        Lines::footprint(lines)
+    pub(crate) const fn footprint(buckets: u32) -> usize {
+        Buckets::footprint(buckets)
     }
 
     /// An empty table in an arena, for these spots. `None` if there is not so much left.
-    pub(crate) fn new(arena: &mut Arena, spots: IndexHasher) -> Option<Self> {
+    pub(crate) fn new(arena: &mut Arena, hasher: IndexHasher) -> Option<Self> {
         Some(Self {
-            table: Table(arena.lines(spots.lines)?),
-            spots,
+            table: Table(arena.buckets(hasher.buckets)?),
+            hasher,
             len: 0,
         })
     }
@@ -164,26 +169,32 @@ impl Index {
     }
 
     pub(crate) fn capacity(&self) -> u32 {
-        self.table.0.count() * Self::FILL
+        self.table.0.count() * Self::MEAN_FILL
     }
 
-    pub(crate) fn spot(&self, id: &Id) -> Candidates {
-        self.spots.of(id)
+    pub(crate) fn candidates(&self, id: &Id) -> Candidates {
+        self.hasher.candidates(id)
     }
 
     /// Where the offset for which `is` holds is kept for an id.
     pub(crate) fn find(
         &self,
-        spot: Candidates,
+        candidates: Candidates,
         is: impl Fn(Offset) -> bool,
     ) -> Option<(Slot, Offset)> {
         for choice in [Choice::First, Choice::Second] {
-            let number = spot.line(choice);
-            let line = self.table.0.line(number);
-            for way in matches(tags(line), spot.tag()) {
-                let offset = offset(line, way);
+            let number = candidates.bucket(choice);
+            let bucket = self.table.0.bucket(number);
+            for index in matches(hash_bytes(bucket), candidates.hash_byte()) {
+                let offset = offset(bucket, index);
                 if is(offset) {
-                    return Some((Slot { line: number, way }, offset));
+                    return Some((
+                        Slot {
+                            bucket: number,
+                            index,
+                        },
+                        offset,
+                    ));
                 }
             }
         }
@@ -191,32 +202,32 @@ impl Index {
     }
 
     /// Where an id can be put: in the second of its lines only if the first is full, since a hit there takes longer.
-    pub(crate) fn vacancy(&self, spot: Candidates) -> Option<VacantSlot> {
+    pub(crate) fn vacant_slot(&self, candidates: Candidates) -> Option<VacantSlot> {
         [Choice::First, Choice::Second]
             .into_iter()
             .find_map(|choice| {
-                let line = spot.line(choice);
-                let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
+                let bucket = candidates.bucket(choice);
+                let index = matches(hash_bytes(self.table.0.bucket(bucket)), EMPTY).next()?;
                 Some(VacantSlot {
-                    slot: Slot { line, way },
-                    tag: spot.tag(),
+                    slot: Slot { bucket, index },
+                    hash_byte: candidates.hash_byte(),
                 })
             })
     }
 
     /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
-    pub(crate) fn put(&mut self, vacancy: VacantSlot, offset: Offset) {
-        let VacantSlot { slot, tag } = vacancy;
+    pub(crate) fn insert(&mut self, vacant: VacantSlot, offset: Offset) {
+        let VacantSlot { slot, hash_byte } = vacant;
         self.write(slot, || {
             self.store_offset(slot, offset);
-            self.store_tag(slot, tag);
+            self.store_hash_byte(slot, hash_byte);
         });
         self.len += 1;
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) {
         self.write(slot, || {
-            self.store_tag(slot, EMPTY);
+            self.store_hash_byte(slot, EMPTY);
             self.store_offset(slot, 0);
         });
         self.len -= 1;
@@ -229,21 +240,21 @@ impl Index {
 
     /// Writes to the entry that is found at a place: readers of its line begin again.
     pub(crate) fn write<R>(&self, slot: Slot, stores: impl FnOnce() -> R) -> R {
-        seqlock::write(self.table.0.line(slot.line), stores)
+        seqlock::write(self.table.0.bucket(slot.bucket), stores)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
-        for line in (0..self.table.0.count()).map(|line| self.table.0.line(line)) {
-            seqlock::write(line, || {
-                let version = Pair {
+        for bucket in (0..self.table.0.count()).map(|bucket| self.table.0.bucket(bucket)) {
+            seqlock::write(bucket, || {
+                let sequence = Pair {
                     low: 0,
-                    ..Pair::unpack(line.load(seqlock::WORD))
+                    ..Pair::unpack(bucket.load(seqlock::SEQUENCE_WORD))
                 };
-                (0..LINE)
-                    .filter(|&word| word != seqlock::WORD)
-                    .for_each(|word| line.store(word, 0));
-                line.store(seqlock::WORD, version.pack());
+                (0..LINE_WORDS)
+                    .filter(|&word| word != seqlock::SEQUENCE_WORD)
+                    .for_each(|word| bucket.store(word, 0));
+                bucket.store(seqlock::SEQUENCE_WORD, sequence.pack());
             });
         }
         self.len = 0;
@@ -253,13 +264,13 @@ impl Index {
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
-        for line in 0..self.table.0.count() {
-            let line = self.table.0.line(line);
-            let empty: Vec<_> = matches(tags(line), EMPTY).collect();
-            let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| offset(line, way)));
-            let version = seqlock::begin(line);
-            assert!(version.is_some(), "nobody writes");
+        for bucket in 0..self.table.0.count() {
+            let bucket = self.table.0.bucket(bucket);
+            let empty: Vec<_> = matches(hash_bytes(bucket), EMPTY).collect();
+            let used = (0..SLOTS_PER_BUCKET).filter(|index| !empty.contains(index));
+            all.extend(used.map(|index| offset(bucket, index)));
+            let sequence = seqlock::read_begin(bucket);
+            assert!(sequence.is_some(), "nobody writes");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
         all
@@ -267,10 +278,10 @@ impl Index {
 
     /// Stores an offset within a write.
     pub(crate) fn store_offset(&self, slot: Slot, offset: Offset) {
-        let line = self.table.0.line(slot.line);
-        let word = OFFSETS + slot.way / 2;
-        let pair = Pair::unpack(line.load(word));
-        let pair = if slot.way.is_multiple_of(2) {
+        let bucket = self.table.0.bucket(slot.bucket);
+        let word = OFFSETS + slot.index / 2;
+        let pair = Pair::unpack(bucket.load(word));
+        let pair = if slot.index.is_multiple_of(2) {
             Pair {
                 low: offset,
                 ..pair
@@ -281,15 +292,15 @@ impl Index {
                 ..pair
             }
         };
-        line.store(word, pair.pack());
+        bucket.store(word, pair.pack());
     }
 
-    fn store_tag(&self, slot: Slot, tag: u8) {
-        let line = self.table.0.line(slot.line);
-        let (word, shift) = (slot.way / 8, slot.way % 8 * 8);
-        line.store(
+    fn store_hash_byte(&self, slot: Slot, hash_byte: u8) {
+        let bucket = self.table.0.bucket(slot.bucket);
+        let (word, shift) = (slot.index / 8, slot.index % 8 * 8);
+        bucket.store(
             word,
-            line.load(word) & !(0xff << shift) | u64::from(tag) << shift,
+            bucket.load(word) & !(0xff << shift) | u64::from(hash_byte) << shift,
         );
     }
 }
@@ -308,11 +319,11 @@ impl Candidates {
     }
 
     #[inline(always)]
-    fn line(self, choice: Choice) -> u32 {
+    fn bucket(self, choice: Choice) -> u32 {
         if let Choice::First = choice {
             return self.first;
         }
-        match scale(self.hash as u32, self.lines) {
+        match scale(self.hash as u32, self.buckets) {
             second if second != self.first => second,
             0 => 1,
             second => second - 1,
@@ -320,60 +331,61 @@ impl Candidates {
     }
 
     #[inline]
-    fn tag(self) -> u8 {
+    fn hash_byte(self) -> u8 {
         (self.hash as u8).max(1)
     }
 }
 
 #[inline(always)]
-fn offset(line: Bucket<'_>, way: u32) -> Offset {
-    let pair = Pair::unpack(line.load(OFFSETS + way / 2));
-    if way.is_multiple_of(2) {
+fn offset(bucket: Bucket<'_>, index: u32) -> Offset {
+    let pair = Pair::unpack(bucket.load(OFFSETS + index / 2));
+    if index.is_multiple_of(2) {
         pair.low
     } else {
         pair.high
     }
 }
 
-fn tags(line: Bucket<'_>) -> [u64; 2] {
-    [line.load(0), line.load(seqlock::WORD)]
+fn hash_bytes(bucket: Bucket<'_>) -> [u64; 2] {
+    [bucket.load(0), bucket.load(seqlock::SEQUENCE_WORD)]
 }
 
 #[inline]
-fn scale(half: u32, lines: u32) -> u32 {
-    ((u64::from(half) * u64::from(lines)) >> 32) as u32
+fn scale(half: u32, buckets: u32) -> u32 {
+    ((u64::from(half) * u64::from(buckets)) >> 32) as u32
 }
 
 /// The ways of a line that hold a tag, by the zero bytes of a difference (Mycroft 1987; exact, as in
 /// Warren's "Hacker's Delight").
 #[inline]
-fn matches(tags: [u64; 2], tag: u8) -> Ways {
-    Ways::of(tags, tag, |difference| {
+fn matches(hash_bytes: [u64; 2], hash_byte: u8) -> SlotMask {
+    SlotMask::of(hash_bytes, hash_byte, |difference| {
         !(((difference & !HIGH_BITS) + !HIGH_BITS) | difference) & HIGH_BITS
     })
 }
 
 /// The same in fewer steps, as Mycroft has it: the first is right, and above one there may be another that is not.
 #[inline(always)]
-fn near_matches(tags: [u64; 2], tag: u8) -> Ways {
-    Ways::of(tags, tag, |difference| {
+fn near_matches(hash_bytes: [u64; 2], hash_byte: u8) -> SlotMask {
+    SlotMask::of(hash_bytes, hash_byte, |difference| {
         difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
     })
 }
 
 /// Some ways of a line: bit `8 n` stands for way `n` of the first word, bit `8 n + 1` for the second's.
 #[derive(Clone, Copy)]
-struct Ways(u64);
+struct SlotMask(u64);
 
-impl Ways {
+impl SlotMask {
     #[inline(always)]
-    fn of(tags: [u64; 2], tag: u8, zeros: impl Fn(u64) -> u64) -> Self {
-        let [first, second] = tags.map(|word| zeros(word ^ (u64::from(tag) * LOW_BITS)));
-        Self((first >> 7) | ((second & SECOND_WORD) >> 6))
+    fn of(hash_bytes: [u64; 2], hash_byte: u8, zeros: impl Fn(u64) -> u64) -> Self {
+        let [first, second] =
+            hash_bytes.map(|word| zeros(word ^ (u64::from(hash_byte) * LOW_BITS)));
+        Self((first >> 7) | ((second & SECOND_WORD_BITS) >> 6))
     }
 }
 
-impl Iterator for Ways {
+impl Iterator for SlotMask {
     type Item = u32;
 
     #[inline]
@@ -387,40 +399,46 @@ impl Iterator for Ways {
     }
 }
 
-const WAYS: u32 = 12;
+const SLOTS_PER_BUCKET: u32 = 12;
 const EMPTY: u8 = 0;
-const OFFSETS: u32 = seqlock::WORD + 1;
+const OFFSETS: u32 = seqlock::SEQUENCE_WORD + 1;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// The second word holds four tags; the version is above them.
-const SECOND_WORD: u64 = 0x8080_8080;
-const _: () = assert!(seqlock::WORD == 1, "four tags stand below the version");
+const SECOND_WORD_BITS: u64 = 0x8080_8080;
 const _: () = assert!(
-    OFFSETS + WAYS / 2 == LINE,
+    seqlock::SEQUENCE_WORD == 1,
+    "four tags stand below the version"
+);
+const _: () = assert!(
+    OFFSETS + SLOTS_PER_BUCKET / 2 == LINE_WORDS,
     "tags, version and offsets fill a line"
 );
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Pages;
+    use crate::sync::PageSize;
 
     #[test]
     fn tags_are_matched_exactly() {
-        let tags = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
-        let ways = |tag| {
-            let mut ways: Vec<_> = matches(tags, tag).collect();
-            ways.sort_unstable();
-            ways
+        let hash_bytes = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
+        let slots = |hash_byte| {
+            let mut slots: Vec<_> = matches(hash_bytes, hash_byte).collect();
+            slots.sort_unstable();
+            slots
         };
-        assert_eq!(ways(1), [0, 2, 6, 8, 11]);
-        assert_eq!(ways(0), [1, 7, 9, 10]);
-        assert_eq!(ways(0x80), [4]);
-        assert_eq!(ways(0x02), [0; 0]);
-        for tag in 0..=u8::MAX {
-            let (exact, near) = (matches(tags, tag).0, near_matches(tags, tag).0);
+        assert_eq!(slots(1), [0, 2, 6, 8, 11]);
+        assert_eq!(slots(0), [1, 7, 9, 10]);
+        assert_eq!(slots(0x80), [4]);
+        assert_eq!(slots(0x02), [0; 0]);
+        for hash_byte in 0..=u8::MAX {
+            let (exact, near) = (
+                matches(hash_bytes, hash_byte).0,
+                near_matches(hash_bytes, hash_byte).0,
+            );
             assert_eq!(exact & !near, 0, "none is passed over");
-            assert_eq!(exact == 0, near == 0, "{tag}");
+            assert_eq!(exact == 0, near == 0, "{hash_byte}");
         }
     }
 
@@ -436,13 +454,13 @@ mod tests {
     fn each_key_changes_the_lines_and_the_hash_bytes() {
         let keys = [1, 2, 3, 4];
         let slots = |keys| {
-            let spots = IndexHasher::new(4_000, keys);
+            let hasher = IndexHasher::new(4_000, keys);
             let slots = move |n: u64| {
-                let spot = spots.of(&Id([n, !n]));
+                let candidates = hasher.candidates(&Id([n, !n]));
                 (
-                    spot.line(Choice::First),
-                    spot.line(Choice::Second),
-                    spot.tag(),
+                    candidates.bucket(Choice::First),
+                    candidates.bucket(Choice::Second),
+                    candidates.hash_byte(),
                 )
             };
             (0..1_000).map(slots).collect::<Vec<_>>()
@@ -462,15 +480,15 @@ mod tests {
     }
 
     fn fill(keys: [u64; 4]) {
-        let mut arena = Arena::new(Index::footprint(4_000), Pages::Usual).expect("memory");
+        let mut arena = Arena::new(Index::footprint(4_000), PageSize::Default).expect("memory");
         let mut index = Index::new(&mut arena, IndexHasher::new(4_000, keys)).expect("room");
         let mut put = Vec::new();
         let mut refused = 0;
         for n in 0.. {
-            let spot = index.spot(&Id([n, !n]));
-            match index.vacancy(spot) {
-                Some(vacancy) => {
-                    index.put(vacancy, n as u32 + 1);
+            let candidates = index.candidates(&Id([n, !n]));
+            match index.vacant_slot(candidates) {
+                Some(vacant) => {
+                    index.insert(vacant, n as u32 + 1);
                     put.push(n);
                 }
                 None => refused += 1,
@@ -485,8 +503,12 @@ mod tests {
             index.capacity()
         );
         for n in put {
-            let spot = index.spot(&Id([n, !n]));
-            assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());
+            let candidates = index.candidates(&Id([n, !n]));
+            assert!(
+                index
+                    .find(candidates, |offset| offset == n as u32 + 1)
+                    .is_some()
+            );
         }
     }
 }

@@ -34,8 +34,8 @@ impl View {
 
     /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
     /// that the lock is held. Nothing that is seen here is believed.
-    pub(crate) fn prefetch(&self, spot: Candidates) {
-        self.table.prefetch(spot);
+    pub(crate) fn prefetch(&self, candidates: Candidates) {
+        self.table.prefetch(candidates);
         self.prefetch_victim();
     }
 
@@ -45,16 +45,16 @@ impl View {
     }
 
     /// Asks for what leads to that entry, which has come meanwhile.
-    pub(crate) fn prefetch_links(&self, spots: &IndexHasher) {
+    pub(crate) fn prefetch_links(&self, hasher: &IndexHasher) {
         if let Some(victim) = self.victim() {
-            self.table.prefetch(spots.of(&victim.id()));
+            self.table.prefetch(hasher.candidates(&victim.id()));
             victim.prefetch_neighbours();
         }
     }
 
     fn victim(&self) -> Option<UnlockedEntry<'_>> {
         let words = self.region.words();
-        UnlockedEntry::at(words, eviction::next_to_go(words, Layout::QUEUES)?)
+        UnlockedEntry::at(words, eviction::likely_victim(words, Layout::QUEUES)?)
     }
 
     /// Finds a session and copies its data out. The buffer is undefined unless it is found.
@@ -63,25 +63,28 @@ impl View {
     #[inline(always)]
     pub(crate) fn read(
         &self,
-        spot: Candidates,
+        candidates: Candidates,
         id: &Id,
         proof: &Proof,
-        moment: impl FnOnce() -> ReadTime,
+        read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
         let words = self.region.words();
-        let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
-        let mut entry = find(words, seen, spot, id)?;
-        if entry.is_none() && seen.is_still() {
-            seen = self
+        let mut snapshot = self
+            .table
+            .snapshot(candidates, Choice::First)
+            .ok_or(ReadError::Torn)?;
+        let mut entry = find(words, snapshot, candidates, id)?;
+        if entry.is_none() && snapshot.validate() {
+            snapshot = self
                 .table
-                .see(spot, Choice::Second)
+                .snapshot(candidates, Choice::Second)
                 .ok_or(ReadError::Torn)?;
-            entry = find(words, seen, spot, id)?;
+            entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy(seen, entry, proof, moment, data),
-            None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
+            Some(entry) => copy(snapshot, entry, proof, read_time, data),
+            None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
     }
@@ -91,11 +94,11 @@ impl View {
 #[inline(always)]
 fn find<'r>(
     words: Words<'r>,
-    seen: BucketSnapshot<'_>,
-    spot: Candidates,
+    snapshot: BucketSnapshot<'_>,
+    candidates: Candidates,
     id: &Id,
 ) -> Result<Option<UnlockedEntry<'r>>, ReadError> {
-    for at in seen.offsets(spot) {
+    for at in snapshot.offsets(candidates) {
         let entry = UnlockedEntry::at(words, at).ok_or(ReadError::Torn)?;
         if entry.id() == *id {
             return Ok(Some(entry));
@@ -107,55 +110,55 @@ fn find<'r>(
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
 fn copy(
-    seen: BucketSnapshot<'_>,
+    snapshot: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
     proof: &Proof,
-    moment: impl FnOnce() -> ReadTime,
+    read_time: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
 ) -> Result<Hit, ReadError> {
     // Each word is loaded once: one that is loaded again is loaded again, used or not.
-    let facts = EntryMeta::of(&entry);
-    let is_proven = proof.holds(|| entry.stamp());
+    let meta = EntryMeta::of(&entry);
+    let is_proven = proof.holds(|| entry.token());
     // The bucket is unchanged, so the length is valid.
-    if !seen.is_still() {
+    if !snapshot.validate() {
         return Err(ReadError::Torn);
     }
-    let flags = facts.flags();
+    let flags = meta.flags();
     if !is_proven {
         return Err(ReadError::Miss(Miss::Unproven));
     }
     if flags.has(Flags::ALIAS) {
         return Err(ReadError::Miss(Miss::Rotated));
     }
-    fit(data, facts.len());
+    resize(data, meta.len());
     entry.read(flags, data).ok_or(ReadError::Torn)?;
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
     } else {
         None
     };
-    if !seen.is_still() {
+    if !snapshot.validate() {
         return Err(ReadError::Torn);
     }
-    let ReadTime { now, horizon } = moment();
-    if facts.times().created < horizon {
+    let ReadTime { now, cutoff } = read_time();
+    if meta.times().created < cutoff {
         return Err(ReadError::Miss(Miss::Absent));
     }
-    if facts.deadline() <= now {
+    if meta.deadline() <= now {
         return Err(ReadError::Miss(Miss::Expired));
     }
-    let (facts, news) = news(facts, now);
+    let (meta, access) = access_update(meta, now);
     Ok(Hit {
         user,
-        facts,
-        news,
+        meta,
+        access,
         now,
     })
 }
 
 /// Sets the length of a buffer. It never shrinks the capacity.
 #[inline(always)]
-fn fit(data: &mut BytesMut, len: usize) {
+fn resize(data: &mut BytesMut, len: usize) {
     if data.len() < len {
         grow(data, len)
     } else {
@@ -169,10 +172,10 @@ fn grow(data: &mut BytesMut, len: usize) {
 }
 
 #[inline(always)]
-fn news(facts: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
-    match touched(&facts.times(), now) {
-        Some(idle) => (facts.with_idle(idle), AccessUpdate::Touch),
-        None if eviction::is_news(facts.flags()) => (facts, AccessUpdate::Use),
-        None => (facts, AccessUpdate::None),
+fn access_update(meta: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
+    match touched(&meta.times(), now) {
+        Some(idle) => (meta.with_idle(idle), AccessUpdate::Touch),
+        None if eviction::records_use(meta.flags()) => (meta, AccessUpdate::Use),
+        None => (meta, AccessUpdate::None),
     }
 }

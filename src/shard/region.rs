@@ -12,13 +12,13 @@
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Pages, Relaxed, Release, SharedSlice, Word};
+use crate::sync::{Acquire, AtomicU64, PageSize, Relaxed, Release, SharedSlice, Word};
 
 /// A position in a region, in words. 0 holds nothing, so it stands for "none".
 pub type Offset = u32;
 
 /// Words in a line.
-pub const LINE: u32 = 8;
+pub const LINE_WORDS: u32 = 8;
 
 /// Bytes in a word.
 pub const WORD: usize = size_of::<u64>();
@@ -33,11 +33,11 @@ pub struct Arena<W: Word = AtomicU64>(SharedSlice<W>);
 pub struct Region<W: Word = AtomicU64>(SharedSlice<W>);
 
 /// The lines of one index. Clones are the same lines.
-pub struct Lines<W: Word = AtomicU64>(SharedSlice<[W; LINE as usize]>);
+pub struct Buckets<W: Word = AtomicU64>(SharedSlice<[W; LINE_WORDS as usize]>);
 
 impl<W: Word> Arena<W> {
     /// So many bytes, all zero, whose pages are touched. `None` if there is no such memory.
-    pub fn new(bytes: usize, pages: Pages) -> Option<Self> {
+    pub fn new(bytes: usize, pages: PageSize) -> Option<Self> {
         let words = W::zeroed(bytes.div_ceil(WORD), pages)?;
         words
             .iter()
@@ -52,13 +52,13 @@ impl<W: Word> Arena<W> {
     }
 
     /// So many lines. `None` if there are not so many left.
-    pub fn lines(&mut self, len: u32) -> Option<Lines<W>> {
-        let words = (len as usize).checked_mul(LINE as usize)?;
-        self.0.split_to(words).map(|words| Lines(words.chunks()))
+    pub fn buckets(&mut self, len: u32) -> Option<Buckets<W>> {
+        let words = (len as usize).checked_mul(LINE_WORDS as usize)?;
+        self.0.split_to(words).map(|words| Buckets(words.chunks()))
     }
 }
 
-impl<W: Word> Lines<W> {
+impl<W: Word> Buckets<W> {
     /// How many there are.
     #[inline(always)]
     pub fn count(&self) -> u32 {
@@ -67,15 +67,15 @@ impl<W: Word> Lines<W> {
 
     /// The line of that number.
     #[inline(always)]
-    pub fn line(&self, number: u32) -> Bucket<'_, W> {
+    pub fn bucket(&self, number: u32) -> Bucket<'_, W> {
         Chunk(&self.0[number as usize])
     }
 }
 
-impl Lines {
+impl Buckets {
     /// What so many lines take, in bytes.
     pub const fn footprint(len: u32) -> usize {
-        len as usize * LINE as usize * WORD
+        len as usize * LINE_WORDS as usize * WORD
     }
 }
 
@@ -83,7 +83,7 @@ impl<W: Word> Region<W> {
     /// A region of so many words in memory of its own. `None` if there is no such memory.
     #[cfg(any(test, feature = "__internals"))]
     pub fn new(len: u32) -> Option<Self> {
-        Arena::new(len as usize * WORD, Pages::Usual)?.region(len)
+        Arena::new(len as usize * WORD, PageSize::Default)?.region(len)
     }
 
     /// How many words it has.
@@ -184,11 +184,11 @@ impl<'r, W: Word> Words<'r, W> {
             .0
             .get(at as usize..)?
             .get(..bytes.len().div_ceil(WORD))?;
-        let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
-        let (whole, words) = words.split_at(lines.len() * LINE as usize);
+        let (lines, rest) = bytes.as_chunks_mut::<{ LINE_WORDS as usize * WORD }>();
+        let (whole, words) = words.split_at(lines.len() * LINE_WORDS as usize);
         for (bytes, words) in lines
             .iter_mut()
-            .zip(whole.as_chunks::<{ LINE as usize }>().0)
+            .zip(whole.as_chunks::<{ LINE_WORDS as usize }>().0)
         {
             copy_words(bytes.as_chunks_mut().0, words);
         }
@@ -235,7 +235,7 @@ fn copy_words<W: Word>(bytes: &mut [[u8; WORD]], words: &[W]) {
 }
 
 /// A line, for a while.
-pub type Bucket<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
+pub type Bucket<'r, W = AtomicU64> = Chunk<'r, { LINE_WORDS as usize }, W>;
 
 /// Some words of a region, for a while, numbered from 0. A number counts modulo how many there are.
 pub struct Chunk<'r, const LEN: usize, W = AtomicU64>(&'r [W; LEN]);
@@ -303,7 +303,7 @@ impl<W: Word> Clone for Region<W> {
     }
 }
 
-impl<W: Word> Clone for Lines<W> {
+impl<W: Word> Clone for Buckets<W> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
@@ -346,22 +346,22 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let mut arena = <Arena>::new(10 * Lines::footprint(1), Pages::Huge).expect("memory");
+        let mut arena = <Arena>::new(10 * Buckets::footprint(1), PageSize::Huge).expect("memory");
         for _ in 0..3 {
-            let lines = arena.lines(3).expect("room");
-            assert_eq!(lines.count(), 3);
-            for number in 0..lines.count() {
-                assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
+            let buckets = arena.buckets(3).expect("room");
+            assert_eq!(buckets.count(), 3);
+            for number in 0..buckets.count() {
+                assert_eq!(core::ptr::from_ref(buckets.bucket(number).0).addr() % 64, 0);
             }
         }
-        assert_eq!(Lines::footprint(3), 3 * 64);
+        assert_eq!(Buckets::footprint(3), 3 * 64);
     }
 
     #[test]
     fn what_is_carved_is_nobody_elses_and_no_more_than_there_is() {
-        let mut arena = <Arena>::new(20 * WORD, Pages::Usual).expect("memory");
+        let mut arena = <Arena>::new(20 * WORD, PageSize::Default).expect("memory");
         let [first, second] = [8, 12].map(|len| arena.region(len).expect("room"));
-        assert!(arena.region(1).is_none() && arena.lines(1).is_none());
+        assert!(arena.region(1).is_none() && arena.buckets(1).is_none());
         drop(arena);
         first.wipe(0, 8);
         (0..12).for_each(|at| second.store(at, 7));

@@ -5,7 +5,7 @@ use super::{
     entry::{Entry, Flags, HeaderFields, Times, WHEEL},
     list,
     make_room::SpaceRequest,
-    rank,
+    priority_of,
     region::Offset,
     touch,
 };
@@ -21,14 +21,14 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, WriteError> {
         self.advance(now, STEPS_PER_WRITE);
-        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        if entry.line().version() != version {
+        if entry.header().version() != version {
             self.conflict(at, now);
             return Err(Error::Conflict.into());
         }
         let next = version.wrapping_add(1);
-        let at = if data.len() <= entry.room() {
+        let at = if data.len() <= entry.data_capacity() {
             self.index.write(slot, || entry.save(data, next));
             self.trim(at, data.len());
             at
@@ -42,9 +42,9 @@ impl Shard {
 
     /// Counts as activity, and nothing else.
     pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
-        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (_, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        self.queues.used(&self.region, at, entry.flags());
+        self.queues.record_use(&self.region, at, entry.flags());
         touch(entry, now);
         Ok(())
     }
@@ -58,20 +58,21 @@ impl Shard {
         now: Tick,
         change: impl FnOnce(Times, Tick) -> Times,
     ) -> Result<u32, Error> {
-        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        if entry.line().version() != version {
+        if entry.header().version() != version {
             self.conflict(at, now);
             return Err(Error::Conflict);
         }
         let next = version.wrapping_add(1);
-        let times = change(entry.line().times(), entry.start());
+        let times = change(entry.header().times(), entry.start());
         self.index.write(slot, || {
             entry.set_times(&times);
             entry.set_version(next);
         });
-        self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        self.wheel.remove(&self.region, at + WHEEL);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
         Ok(next)
     }
 
@@ -95,26 +96,26 @@ impl Shard {
     ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
-        let (words, rank) = (
+        let (words, priority) = (
             Entry::size_with(flags, data.len()),
-            rank(flags.has(Flags::USER)),
+            priority_of(flags.has(Flags::USER)),
         );
-        let need = SpaceRequest {
+        let request = SpaceRequest {
             words,
-            rank,
-            slot: false,
+            priority,
+            needs_slot: false,
             keep: Some(at),
         };
-        let to = self.make_room(need, now)?;
+        let to = self.make_room(request, now)?;
         let (slot, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
-        new.write_head(old);
+        new.copy_header(old);
         new.save(data, version);
         new.links().for_each(|link| list::moved(&self.region, link));
         self.queues.resize(&self.region, to, old.words());
         self.index.set_offset(slot, to);
         old.wipe();
-        self.heap.give(&self.region, from);
+        self.heap.free(&self.region, from);
         Ok(to)
     }
 }

@@ -19,29 +19,29 @@ pub struct Sequence(u32);
 
 /// The word that has a version above it, and the version. `None` while somebody writes.
 #[inline(always)]
-pub fn begin<W: Word>(line: Bucket<'_, W>) -> Option<(u64, Sequence)> {
-    let word = line.load_first(WORD);
+pub fn read_begin<W: Word>(bucket: Bucket<'_, W>) -> Option<(u64, Sequence)> {
+    let word = bucket.load_first(SEQUENCE_WORD);
     (word & ODD == 0).then_some((word, Sequence((word >> SHIFT) as u32)))
 }
 
 /// Whether nothing was written since the version was read, so that what was read since is so.
 #[inline(always)]
-pub fn is_still<W: Word>(line: Bucket<'_, W>, version: Sequence) -> bool {
+pub fn validate<W: Word>(bucket: Bucket<'_, W>, sequence: Sequence) -> bool {
     fence(MemoryFence::Read);
-    (line.load(WORD) >> SHIFT) as u32 == version.0
+    (bucket.load(SEQUENCE_WORD) >> SHIFT) as u32 == sequence.0
 }
 
 /// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
 #[inline]
-pub fn write<W: Word, R>(line: Bucket<'_, W>, stores: impl FnOnce() -> R) -> R {
-    line.store(WORD, line.load(WORD) | ODD);
+pub fn write<W: Word, R>(bucket: Bucket<'_, W>, stores: impl FnOnce() -> R) -> R {
+    bucket.store(SEQUENCE_WORD, bucket.load(SEQUENCE_WORD) | ODD);
     fence(MemoryFence::Opened);
     let answer = stores();
-    line.store_last(WORD, line.load(WORD).wrapping_add(ODD));
+    bucket.store_last(SEQUENCE_WORD, bucket.load(SEQUENCE_WORD).wrapping_add(ODD));
     answer
 }
 
 /// Which word of a line has the version.
-pub const WORD: u32 = 1;
+pub const SEQUENCE_WORD: u32 = 1;
 const SHIFT: u32 = 32;
 const ODD: u64 = 1 << SHIFT;

@@ -23,7 +23,7 @@ pub struct Heap {
     classes: Offset,
     start: Offset,
     end: Offset,
-    free: u32,
+    free_words: u32,
     /// Whether the hole that is made by moving grows down.
     is_downward: bool,
     /// Which powers of two have a free block, and which of their classes.
@@ -36,10 +36,10 @@ impl Heap {
     pub const HEADER: u32 = 1;
 
     /// The smallest block, in words. Less is never split off.
-    pub const SMALLEST: u32 = 16;
+    pub const MIN_BLOCK: u32 = 16;
 
     /// How many words a block may have beyond those that were asked for: a rest that is no block.
-    pub const MAX_OVER: u32 = Self::SMALLEST - 1;
+    pub const MAX_SURPLUS: u32 = Self::MIN_BLOCK - 1;
 
     /// How many words the lists of classes take for a heap of `len` words.
     pub fn class_words(len: u32) -> u32 {
@@ -55,12 +55,12 @@ impl Heap {
             classes,
             start,
             end,
-            free: 0,
+            free_words: 0,
             is_downward: false,
             levels: 0,
             occupied: [0; LEVELS],
         };
-        heap.put(
+        heap.insert_free(
             region,
             Block {
                 at: start,
@@ -77,8 +77,8 @@ impl Heap {
     }
 
     /// The words of all free blocks.
-    pub fn free(&self) -> u32 {
-        self.free
+    pub fn free_words(&self) -> u32 {
+        self.free_words
     }
 
     /// The size of a used block in words, its header included: what was asked for, or a little more.
@@ -87,38 +87,38 @@ impl Heap {
     }
 
     /// Takes a block of at least `size` words, header included. `None` if no hole is large enough.
-    pub fn take(&mut self, region: &Region, size: u32) -> Option<Offset> {
-        let size = size.max(Self::SMALLEST);
-        if self.free < size {
+    pub fn allocate(&mut self, region: &Region, size: u32) -> Option<Offset> {
+        let size = size.max(Self::MIN_BLOCK);
+        if self.free_words < size {
             return None;
         }
-        let at = self.fit(region, size)?;
-        let block = self.pull(region, at);
+        let at = self.find_fit(region, size)?;
+        let block = self.remove_free(region, at);
         self.trim(region, block, size);
         Some(at)
     }
 
     /// Gives a block back and merges it with what is free beside it.
-    pub fn give(&mut self, region: &Region, at: Offset) {
+    pub fn free(&mut self, region: &Region, at: Offset) {
         let mut block = Block::load(region, at);
         if let Some(after) = self
             .after(region, block)
             .filter(|after| is_free(region, after.at))
         {
-            block.size += self.pull(region, after.at).size;
+            block.size += self.remove_free(region, after.at).size;
         }
         if let Some(before) = self.before(block).filter(|&before| is_free(region, before)) {
             let size = block.size;
-            block = self.pull(region, before);
+            block = self.remove_free(region, before);
             block.size += size;
         }
-        self.put(region, block);
+        self.insert_free(region, block);
     }
 
     /// Cuts a used block down to `size` words, if what is left over makes a block.
     pub fn shrink(&mut self, region: &Region, at: Offset, size: u32) {
         let block = Block::load(region, at);
-        self.trim(region, block, size.max(Self::SMALLEST));
+        self.trim(region, block, size.max(Self::MIN_BLOCK));
     }
 
     /// Takes a block of at least `size` words by moving used ones out of the way: from the largest hole up to the end
@@ -128,21 +128,21 @@ impl Heap {
     /// become, so that another call goes on from there.
     /// `carry` does each move of an owner's words, by [`Move::carry`], and mends what points there; what they
     /// leave behind is zeroed.
-    pub fn take_by_moving(
+    pub fn allocate_by_moving(
         &mut self,
         region: &Region,
         size: u32,
-        most: u32,
-        mut carry: impl FnMut(&Region, Move),
+        max_moved: u32,
+        mut relocate: impl FnMut(&Region, Move),
     ) -> Option<Offset> {
-        let size = size.max(Self::SMALLEST);
-        if self.free < size {
+        let size = size.max(Self::MIN_BLOCK);
+        if self.free_words < size {
             return None;
         }
         let largest = self.largest(region)?;
-        let hole = self.pull(region, largest);
+        let hole = self.remove_free(region, largest);
         let mut hole = self.set(region, hole, USED);
-        let mut left = most;
+        let mut left = max_moved;
         while hole.size < size {
             let after = self.after(region, hole);
             self.is_downward = if self.is_downward {
@@ -159,13 +159,13 @@ impl Heap {
                 left = rest;
             }
             hole = match after {
-                Some(after) => self.grow_up(region, hole, after, &mut carry),
-                None => self.grow_down(region, hole, &mut carry),
+                Some(after) => self.grow_up(region, hole, after, &mut relocate),
+                None => self.grow_down(region, hole, &mut relocate),
             };
         }
         region.wipe(hole.at + Self::HEADER, hole.size - Self::HEADER);
         if hole.size < size {
-            self.give(region, hole.at);
+            self.free(region, hole.at);
             return None;
         }
         self.trim(region, hole, size);
@@ -182,7 +182,7 @@ impl Heap {
             let block = Block::load(region, at);
             assert_eq!(block.before, before, "a block knows the one before it");
             assert!(
-                block.size >= Self::SMALLEST,
+                block.size >= Self::MIN_BLOCK,
                 "no block is smaller than the smallest"
             );
             if is_free(region, at) {
@@ -198,7 +198,7 @@ impl Heap {
             (before, at) = (at, at + block.size);
         }
         assert_eq!(at, self.end, "blocks fill the heap");
-        assert_eq!(words, self.free, "free words are counted");
+        assert_eq!(words, self.free_words, "free words are counted");
         self.validate_classes(region, free);
         used
     }
@@ -230,20 +230,20 @@ impl Heap {
     }
 
     /// Takes a block of exactly `size` words, or one that leaves a block over.
-    fn take_whole(&mut self, region: &Region, size: u32) -> Option<Offset> {
+    fn allocate_whole(&mut self, region: &Region, size: u32) -> Option<Offset> {
         let exact = self.among_first(region, size, |found| found == size);
-        let at = exact.or_else(|| self.fit(region, size + Self::SMALLEST))?;
-        let block = self.pull(region, at);
+        let at = exact.or_else(|| self.find_fit(region, size + Self::MIN_BLOCK))?;
+        let block = self.remove_free(region, at);
         self.trim(region, block, size);
         Some(at)
     }
 
     /// A free block that holds `size` words: one of the first few of its own class, else the first of
     /// any class of which each block does.
-    fn fit(&self, region: &Region, size: u32) -> Option<Offset> {
+    fn find_fit(&self, region: &Region, size: u32) -> Option<Offset> {
         let (level, column) = class(size);
         let near = self.among_first(region, size, |found| found >= size);
-        near.or_else(|| self.above(region, level, column))
+        near.or_else(|| self.first_above(region, level, column))
     }
 
     /// One of the first few blocks in the class of a size whose own size will do.
@@ -259,7 +259,7 @@ impl Heap {
             list::next(region, list, link)
         });
         let mut blocks = links
-            .take(TRIES)
+            .take(MAX_TRIES)
             .map(|link| Block::load(region, link - Self::HEADER));
         blocks
             .find(|block| will_do(block.size))
@@ -267,7 +267,7 @@ impl Heap {
     }
 
     /// The first block of the next occupied class above one.
-    fn above(&self, region: &Region, level: u32, column: u32) -> Option<Offset> {
+    fn first_above(&self, region: &Region, level: u32, column: u32) -> Option<Offset> {
         let columns = self.occupied[level as usize] & (!0_u32).checked_shl(column + 1).unwrap_or(0);
         let (level, columns) = if columns != 0 {
             (level, columns)
@@ -293,12 +293,12 @@ impl Heap {
         region: &Region,
         hole: Block,
         after: Block,
-        carry: &mut impl FnMut(&Region, Move),
+        relocate: &mut impl FnMut(&Region, Move),
     ) -> Block {
         if is_free(region, after.at) {
-            self.pull(region, after.at);
-        } else if let Some(to) = self.take_whole(region, after.size) {
-            carry(
+            self.remove_free(region, after.at);
+        } else if let Some(to) = self.allocate_whole(region, after.size) {
+            relocate(
                 region,
                 Move {
                     from: after.at,
@@ -307,7 +307,7 @@ impl Heap {
                 },
             );
         } else {
-            carry(
+            relocate(
                 region,
                 Move {
                     from: after.at,
@@ -346,13 +346,13 @@ impl Heap {
         &mut self,
         region: &Region,
         hole: Block,
-        carry: &mut impl FnMut(&Region, Move),
+        relocate: &mut impl FnMut(&Region, Move),
     ) -> Block {
         let before = Block::load(region, hole.before);
         if is_free(region, before.at) {
-            self.pull(region, before.at);
-        } else if let Some(to) = self.take_whole(region, before.size) {
-            carry(
+            self.remove_free(region, before.at);
+        } else if let Some(to) = self.allocate_whole(region, before.size) {
+            relocate(
                 region,
                 Move {
                     from: before.at,
@@ -362,7 +362,7 @@ impl Heap {
             );
         } else {
             let (at, to) = (before.at, before.at + hole.size);
-            carry(
+            relocate(
                 region,
                 Move {
                     from: at,
@@ -403,7 +403,7 @@ impl Heap {
     /// Makes a block that is in no list a used one of `size` words and gives back the rest of it.
     fn trim(&mut self, region: &Region, block: Block, size: u32) {
         let rest = block.size - size;
-        if rest < Self::SMALLEST {
+        if rest < Self::MIN_BLOCK {
             self.set(region, block, USED);
             return;
         }
@@ -414,7 +414,7 @@ impl Heap {
             before: block.at,
         };
         self.set(region, rest, USED);
-        self.give(region, rest.at);
+        self.free(region, rest.at);
     }
 
     /// Writes a block's header, and its place into the block after it.
@@ -428,7 +428,7 @@ impl Heap {
     }
 
     /// Puts a block into the list of its class.
-    fn put(&mut self, region: &Region, block: Block) {
+    fn insert_free(&mut self, region: &Region, block: Block) {
         self.set(region, block, FREE);
         let link = block.at + Self::HEADER;
         region.store(link, 0);
@@ -436,11 +436,11 @@ impl Heap {
         list::push(region, self.list(level, column), link);
         self.levels |= 1 << level;
         self.occupied[level as usize] |= 1 << column;
-        self.free += block.size;
+        self.free_words += block.size;
     }
 
     /// Takes a free block out of its list.
-    fn pull(&mut self, region: &Region, at: Offset) -> Block {
+    fn remove_free(&mut self, region: &Region, at: Offset) -> Block {
         let block = Block::load(region, at);
         let around = list::unlink(region, at + Self::HEADER);
         if around.low == around.high {
@@ -450,7 +450,7 @@ impl Heap {
                 self.levels &= !(1 << level);
             }
         }
-        self.free -= block.size;
+        self.free_words -= block.size;
         block
     }
 
@@ -486,7 +486,7 @@ impl Move {
     }
 
     /// Moves the owner's words.
-    pub fn carry(self, region: &Region) {
+    pub fn apply(self, region: &Region) {
         let own = Heap::HEADER;
         region.shift(self.from + own, self.to + own, self.size - own);
     }
@@ -533,7 +533,7 @@ const COLUMN_BITS: u32 = 5;
 const CLASSES: u32 = 1 << COLUMN_BITS;
 const LEVELS: usize = (u32::BITS - COLUMN_BITS) as usize;
 /// How many blocks of a class are looked at for one that is large enough.
-const TRIES: usize = 4;
+const MAX_TRIES: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,8 @@
 //! another moment than the one before. What makes one moment of them is the version (`seqlock`).
 
 use super::{
-    entry::{DATA, Flags, HEAD, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
-    region::{Chunk, LINE, Offset, Pair, Words},
+    entry::{DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
+    region::{Chunk, LINE_WORDS, Offset, Pair, Words},
 };
 use crate::id::UserHash;
 
@@ -12,15 +12,15 @@ use crate::id::UserHash;
 pub(crate) struct UnlockedEntry<'r> {
     words: Words<'r>,
     at: Offset,
-    head: Chunk<'r, HEAD>,
+    header: Chunk<'r, HEADER_WORDS>,
 }
 
 impl<'r> UnlockedEntry<'r> {
     /// What stands at an offset. `None` if that is not in the region, which is no entry then.
     #[inline(always)]
     pub(crate) fn at(words: Words<'r>, at: Offset) -> Option<Self> {
-        let head = words.chunk(at.wrapping_add(IDLE_TIMEOUT))?;
-        Some(Self { words, at, head })
+        let header = words.chunk(at.wrapping_add(IDLE_TIMEOUT))?;
+        Some(Self { words, at, header })
     }
 
     /// Copies data out. `None` if that is not in the region.
@@ -49,7 +49,7 @@ impl<'r> UnlockedEntry<'r> {
 
     /// Asks for the entry ahead of its use.
     pub(crate) fn prefetch(self) {
-        (0..LINES).for_each(|line| self.words.prefetch(self.at.wrapping_add(line * LINE)));
+        (0..LINES).for_each(|line| self.words.prefetch(self.at.wrapping_add(line * LINE_WORDS)));
     }
 
     /// Asks for what it is linked with.
@@ -66,7 +66,7 @@ impl<'r> UnlockedEntry<'r> {
 impl HeaderFields for UnlockedEntry<'_> {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
-        self.head.load(word - IDLE_TIMEOUT)
+        self.header.load(word - IDLE_TIMEOUT)
     }
 }
 

@@ -19,12 +19,12 @@ use super::{
 use crate::id::UserHash;
 
 /// The chains of one shard. Their anchors stand in the region.
-pub(crate) struct Users {
+pub(crate) struct UserIndex {
     anchors: Offset,
     buckets: u32,
 }
 
-impl Users {
+impl UserIndex {
     /// Empty chains, whose anchors stand at `anchors`.
     pub(crate) fn new(region: &Region, anchors: Offset, buckets: u32) -> Self {
         (anchors..anchors + buckets).for_each(|anchor| list::anchor(region, anchor));
@@ -32,14 +32,14 @@ impl Users {
     }
 
     /// Puts an entry that has a user last in its chain.
-    pub(crate) fn enter(&self, region: &Region, at: Offset) {
+    pub(crate) fn insert(&self, region: &Region, at: Offset) {
         if let Some(user) = user(region, at) {
             list::push(region, self.bucket(&user), at + USER_LINK);
         }
     }
 
     /// Takes an entry out of its chain, if it is in one.
-    pub(crate) fn leave(&self, region: &Region, at: Offset) {
+    pub(crate) fn remove(&self, region: &Region, at: Offset) {
         let flags = Entry::at(region, at).flags();
         let is_alias = flags.has(Flags::ALIAS) && list::is_linked(region, at + USER_LINK);
         if flags.has(Flags::USER) || is_alias {
@@ -48,7 +48,7 @@ impl Users {
     }
 
     /// Puts an alias last in the chain of a hash.
-    pub(crate) fn join(&self, region: &Region, at: Offset, hash: u64) {
+    pub(crate) fn insert_alias(&self, region: &Region, at: Offset, hash: u64) {
         list::push(region, self.spread(hash), at + USER_LINK);
     }
 
@@ -60,7 +60,11 @@ impl Users {
     }
 
     /// The entries of a user, oldest sign-in first.
-    pub(crate) fn of(&self, region: &Region, user: UserHash) -> impl Iterator<Item = Offset> {
+    pub(crate) fn sessions_of(
+        &self,
+        region: &Region,
+        user: UserHash,
+    ) -> impl Iterator<Item = Offset> {
         let next = move |&at: &Offset| self.next(region, &user, at);
         iter::successors(self.first(region, &user), next)
     }
@@ -129,5 +133,5 @@ impl Users {
 
 fn user(region: &Region, at: Offset) -> Option<UserHash> {
     let entry = Entry::at(region, at);
-    entry.user(&entry.line())
+    entry.user(&entry.header())
 }

@@ -33,13 +33,13 @@ pub enum SessionLimitPolicy {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     /// No limit if it is the largest number there is; then nothing is counted.
-    pub(crate) most: usize,
-    pub(crate) then: SessionLimitPolicy,
+    pub(crate) max: usize,
+    pub(crate) policy: SessionLimitPolicy,
 }
 
 /// A session in the list of its user's.
 #[derive(Clone, Copy)]
-pub(crate) struct Listed {
+pub(crate) struct UserSession {
     pub(crate) serial: u32,
     pub(crate) times: Times,
     pub(crate) assurance_level: u8,
@@ -53,20 +53,20 @@ impl Shard {
         &self,
         user: &UserHash,
         now: Tick,
-        list: &mut Vec<Listed>,
+        list: &mut Vec<UserSession>,
     ) -> Result<(), usize> {
-        let number = self.live_of(user, now).count();
+        let number = self.live_sessions(user, now).count();
         if number > list.capacity() {
             return Err(number);
         }
         list.clear();
-        list.extend(self.live_of(user, now).map(|at| {
+        list.extend(self.live_sessions(user, now).map(|at| {
             let entry = Entry::at(&self.region, at);
-            let line = entry.line();
-            Listed {
-                serial: line.serial(),
-                times: line.times(),
-                assurance_level: line.flags().assurance_level(),
+            let header = entry.header();
+            UserSession {
+                serial: header.serial(),
+                times: header.times(),
+                assurance_level: header.flags().assurance_level(),
                 label: entry.label(),
             }
         }));
@@ -82,10 +82,10 @@ impl Shard {
         now: Tick,
     ) -> bool {
         let is_it = |&at: &Offset| {
-            let line = Entry::at(&self.region, at).line();
-            line.serial() == serial && line.times().created == created
+            let header = Entry::at(&self.region, at).header();
+            header.serial() == serial && header.times().created == created
         };
-        let Some(at) = self.live_of(user, now).find(is_it) else {
+        let Some(at) = self.live_sessions(user, now).find(is_it) else {
             return false;
         };
         self.end_entry(at, EndReason::UserRevoked, now)
@@ -114,52 +114,52 @@ impl Shard {
     /// Makes an entry for a session with a user, its data apart, within the limit of that user. `own` is the
     /// session that it takes the place of, if that is here. The one that must go for the limit goes only if
     /// the newcomer will be in.
-    pub(super) fn admit_within(
+    pub(super) fn allocate_entry_within(
         &mut self,
         limit: Limit,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         len: usize,
         own: Option<Offset>,
         now: Tick,
     ) -> Result<(VacantSlot, Offset), WriteError> {
-        if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
-            self.vacancy(&newcomer.stamp.id)?;
-            if limit.then == SessionLimitPolicy::Reject {
+        if let Some(victim) = self.least_recently_used_at_limit(limit, new_entry, own, now) {
+            self.vacant_slot(&new_entry.token.id)?;
+            if limit.policy == SessionLimitPolicy::Reject {
                 self.counts.session_limit_hits += 1;
                 return Err(Error::TooManySessions.into());
             }
             // It may be evicted for a session with a user, so ending it leaves this sum as it is.
-            if !self.can_fit(newcomer.need(len, own)) {
+            if !self.can_fit(new_entry.space_request(len, own)) {
                 return Err(Error::Full.into());
             }
-            self.end_entry(stalest, EndReason::SessionLimit, now);
+            self.end_entry(victim, EndReason::SessionLimit, now);
             self.counts.session_limit_hits += 1;
         }
-        self.admit(newcomer, len, own, now)
+        self.allocate_entry(new_entry, len, own, now)
     }
 
     /// The stalest session of a newcomer's user, `own` apart, if there are as many as the limit permits.
-    fn stalest_at(
+    fn least_recently_used_at_limit(
         &self,
         limit: Limit,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         own: Option<Offset>,
         now: Tick,
     ) -> Option<Offset> {
-        let user = newcomer.member.filter(|_| limit.most < usize::MAX)?.user;
-        let others = || self.live_of(&user, now).filter(|&at| Some(at) != own);
-        if others().count() < limit.most {
+        let user = new_entry.user.filter(|_| limit.max < usize::MAX)?.user;
+        let others = || self.live_sessions(&user, now).filter(|&at| Some(at) != own);
+        if others().count() < limit.max {
             return None;
         }
         others().min_by_key(|&at| {
-            let times = Entry::at(&self.region, at).line().times();
+            let times = Entry::at(&self.region, at).header().times();
             (times.seen(), times.authenticated)
         })
     }
 
     /// The sessions of a user that may be used, oldest sign-in first.
-    fn live_of(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
+    fn live_sessions(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
         let is_live = move |&at: &Offset| self.is_live(at, now);
-        self.users.of(&self.region, *user).filter(is_live)
+        self.users.sessions_of(&self.region, *user).filter(is_live)
     }
 }

@@ -56,7 +56,7 @@ impl Shard {
             "the queues hold every block"
         );
         assert!(
-            self.holds_ceiling(),
+            self.is_within_anonymous_limit(),
             "what is kept for users is left to them"
         );
         let is_chained = |&at: &Offset| {
@@ -79,7 +79,7 @@ impl Shard {
                 "an entry is found by its id"
             );
             assert!(
-                entry.line().len() <= entry.room(),
+                entry.header().len() <= entry.data_capacity(),
                 "data ends within its block"
             );
         }
@@ -91,7 +91,7 @@ impl Shard {
         if entry.flags().has(Flags::ALIAS) {
             return;
         }
-        let members = self.members(Family::of(&entry.line()));
+        let members = self.members(Family::of(&entry.header()));
         assert!(members.offsets().len() <= MAX_ALIASES);
         let is_aliased = entry.flags().has(Flags::ALIASED);
         assert!(

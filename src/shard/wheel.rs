@@ -39,14 +39,14 @@ impl Wheel {
     }
 
     /// Files a link under its deadline; one in the past is due at the next look.
-    pub fn file(&mut self, region: &Region, link: Offset, deadline: Tick) {
+    pub fn insert(&mut self, region: &Region, link: Offset, deadline: Tick) {
         let (level, digit) = slot(self.reached, deadline.max(self.reached));
         self.occupied[level as usize] |= 1 << digit;
         list::push(region, self.slots + level * SLOTS + digit, link);
     }
 
     /// Takes a link out, wherever it is filed.
-    pub fn unfile(&mut self, region: &Region, link: Offset) {
+    pub fn remove(&mut self, region: &Region, link: Offset) {
         let around = list::unlink(region, link);
         if around.low == around.high {
             let slot = around.low - self.slots;
@@ -62,7 +62,7 @@ impl Wheel {
         };
         self.reached = self.reached.max(start);
         let link = list::first(region, slot)?;
-        self.unfile(region, link);
+        self.remove(region, link);
         Some(link)
     }
 
