@@ -378,8 +378,8 @@ fn matches(hash_bytes: [u64; 2], hash_byte: u8) -> SlotMask {
 }
 
 /// Returns the slots that may hold a hash byte, in fewer steps than [`matches`]. The lowest match
-/// is exact. A slot above a match may be reported although its hash byte differs by one, because
-/// the subtraction borrows. The caller compares ids, so a false match costs one load.
+/// is exact. A slot above a match may be reported although its hash byte differs in the lowest bit,
+/// because the subtraction borrows. The caller compares ids, so a false match costs one load.
 #[inline(always)]
 fn near_matches(hash_bytes: [u64; 2], hash_byte: u8) -> SlotMask {
     SlotMask::of(hash_bytes, hash_byte, |difference| {
