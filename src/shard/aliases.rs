@@ -1,4 +1,4 @@
-//! Aliases: entries under replaced ids, and where they lead.
+//! Aliases: entries under replaced ids, and the sessions to which they lead.
 //!
 //! ```text
 //!   this shard                                        another shard
@@ -8,14 +8,17 @@
 //!   one family: at most 8       one step, however often the session was rotated there
 //! ```
 //!
-//! The aliases of a session that are in its shard are its family. Each of them points at the session's current id, so
-//! a rotation redirects at most [`MAX_ALIASES`] of them. A sign-in that takes a session to another shard points them
-//! at the id with which it arrives there. That id is remembered for as long as any alias can point at it, so an alias
-//! never leads to an id that was forgotten before it, unless memory was short.
+//! The aliases in a session's own shard are its family. Each of them points at the session's
+//! current id, so a rotation redirects at most [`MAX_ALIASES`] of them.
 //!
-//! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
-//! found through the chains of [`Users`](super::user_index::Users), so a session's entry has no link to them. What has
-//! passed its deadline counts as forgotten, whether it was freed or not.
+//! A sign-in that moves a session to another shard points its aliases at the id under which it
+//! arrives there. That id is remembered for as long as an alias can point at it. An alias therefore
+//! never outlives the id to which it leads, unless that id was evicted.
+//!
+//! When a session ends or leaves its user, its family is merged into a family of the user, with the
+//! same maximum size. Families are found through the chains of the [user
+//! index](super::user_index::UserIndex), so a session's entry has no link to them. An alias past
+//! its deadline counts as forgotten, even if its memory was not reclaimed yet.
 
 use super::{
     Miss, Shard,
@@ -28,32 +31,33 @@ use crate::{
     id::{Id, SessionId, UserHash},
 };
 
-/// Where an id leads.
+/// The target to which an id leads.
 pub(crate) enum IdTarget {
-    /// To a session in this shard, by its current id or by an alias.
+    /// A session in this shard, found by its current id or by an alias.
     Session(Offset),
-    /// To another shard.
+    /// An id in another shard.
     OtherShard(SessionId),
     Nothing,
 }
 
-/// The aliases of one session, or what a user's sessions have left behind.
+/// The aliases of one session, or those that the ended sessions of a user left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Of the session with that serial.
+    /// The family of the session with that serial.
     Session(u32),
-    /// Of a user: a part of the hash stands for it. Two users who share it share the bound.
+    /// The family of a user, identified by a part of the hash. Two users who share that part share
+    /// the family and its maximum size.
     User(u32),
 }
 
-/// The offsets of one family, the oldest alias first.
+/// The offsets of one family, oldest alias first.
 pub(super) struct Members {
     aliases: [Offset; MAX_ALIASES],
     len: usize,
 }
 
 impl Shard {
-    /// Follows an id to the session that has it, or had it.
+    /// Follows an id to the session that has it or had it.
     pub(crate) fn resolve(&self, id: &Id, now: Tick) -> IdTarget {
         let mut id = *id;
         for _ in 0..MAX_STEPS {
@@ -74,7 +78,7 @@ impl Shard {
         IdTarget::Nothing
     }
 
-    /// The session to which an id leads, if it is in this shard.
+    /// Returns the session to which an id leads, if it is in this shard.
     pub(super) fn session_of(&self, id: &Id, now: Tick) -> Option<Offset> {
         match self.resolve(id, now) {
             IdTarget::Session(at) => Some(at),
@@ -82,18 +86,19 @@ impl Shard {
         }
     }
 
-    /// The entry of an id, or the session to which it leads within its grace period.
+    /// Returns the entry of an id, or the session to which an alias leads within its grace period.
     pub(super) fn find_within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let found = self.find(id)?;
         let entry = Entry::at(&self.region, found.1);
         if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
             return Some(found);
         }
-        // A grace period is for plain rotation, which stays in its shard.
+        // Only a plain rotation has a grace period, and it stays in its shard.
         self.find(&entry.target().id)
     }
 
-    /// The current id of a session, by an alias: `Reused` after its grace period, `Absent` once it is forgotten.
+    /// Returns the current id of a session by an alias. The error is `Reused` after the grace
+    /// period, and `Absent` once the alias is forgotten.
     pub(crate) fn current_id(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
         let (_, at) = self.find_within_grace(id, now).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
@@ -107,7 +112,7 @@ impl Shard {
         })
     }
 
-    /// The next id on the way from one to its session: the id itself, unless that is in another shard.
+    /// Returns the id to look up next: the id itself, or the id in another shard to which it leads.
     pub(crate) fn next_step(&self, id: SessionId, now: Tick) -> SessionId {
         if let IdTarget::OtherShard(target) = self.resolve(&id.id, now) {
             target
@@ -129,7 +134,7 @@ impl Shard {
         is_remembered.then(|| entry.header().times().issued)
     }
 
-    /// Points an alias, of which the session is elsewhere, at the id where its path ends.
+    /// Points an alias that leads to another shard at `target`, the id where its path ends.
     pub(crate) fn redirect(&self, id: &Id, target: &SessionId) {
         if let Some((_, at)) = self.find(id) {
             let entry = Entry::at(&self.region, at);
@@ -139,8 +144,9 @@ impl Shard {
         }
     }
 
-    /// Until when the alias of a session's current id is remembered: for the idle timeout, and where aliases in other
-    /// shards lead to that id, for as long as they can be. They were replaced by the sign-in at the latest.
+    /// Returns until when the alias of a session's current id is remembered: for the idle timeout,
+    /// or longer if aliases in other shards lead to that id. Those were made by the sign-in at the
+    /// latest, and each is remembered for the maximum idle timeout at most.
     pub(super) fn remembered_until(&self, header: &EntryHeader, now: Tick) -> Tick {
         let times = header.times();
         let own = now.saturating_add(times.idle_timeout);
@@ -150,8 +156,8 @@ impl Shard {
         own
     }
 
-    /// Points a session's family at the id by which it goes on, in this shard or in another. No alias opens it longer
-    /// than the newest does.
+    /// Points a session's family at its next id, in this shard or in another. The grace period of
+    /// each alias is limited to `grace`.
     pub(super) fn redirect_family(&self, header: &EntryHeader, target: &SessionId, grace: Tick) {
         if !header.flags().has(Flags::ALIASED) {
             return;
@@ -162,7 +168,7 @@ impl Shard {
         }
     }
 
-    /// Moves a family to a session that has a new entry, or to a user.
+    /// Moves a family to a session's new entry, or to a user.
     pub(super) fn move_family(&mut self, header: &EntryHeader, to: Family) {
         if header.flags().has(Flags::ALIASED) {
             let members = self.members(Family::of(header));
@@ -177,7 +183,7 @@ impl Shard {
         }
     }
 
-    /// Adds an alias to a family. The oldest is forgotten if it has too many.
+    /// Adds an alias to a family. If the family is full, its oldest alias is forgotten.
     pub(super) fn join_family(&mut self, at: Offset, family: Family) {
         let members = self.members(family);
         if members.len == MAX_ALIASES
@@ -194,7 +200,7 @@ impl Shard {
         self.users.remove(&self.region, at);
     }
 
-    /// The oldest alias to which no other shard's lead, or else the oldest.
+    /// Returns the oldest alias to which no alias in another shard leads, or else the oldest.
     fn first_to_forget(&self, members: &Members) -> Option<Offset> {
         let is_own = |&&at: &&Offset| !Entry::at(&self.region, at).flags().has(Flags::ARRIVED);
         let offsets = members.offsets();
@@ -215,7 +221,8 @@ impl Shard {
         members
     }
 
-    /// Keyed, as the index is, so that no client can choose serials that share a chain.
+    /// Returns the hash of a family. It is keyed, so that clients cannot cause serials to share a
+    /// chain.
     fn hash_of(&self, family: Family) -> u64 {
         let (key, is_of_user) = family.parts();
         self.index
@@ -223,7 +230,8 @@ impl Shard {
             .hash()
     }
 
-    /// Writes the alias of a session, under the id that it still has, into a block of its own.
+    /// Writes an alias into the block at `alias`, under the current id of the session at `at`. The
+    /// alias opens the session until `until`.
     pub(super) fn leave_alias(
         &mut self,
         at: Offset,
@@ -244,8 +252,9 @@ impl Shard {
         self.join_family(alias, Family::of(&header));
     }
 
-    /// Turns a session into the alias of its new id, in its own block. Its family goes to the session's new entry or to
-    /// a user, or stays where it is. A lone alias needs none, since nothing will redirect it.
+    /// Turns a session's block into the alias of its new id. Its family moves to `family`, or is
+    /// kept if that is `None`. An alias without a family stays alone, because it is never
+    /// redirected.
     pub(super) fn become_alias(
         &mut self,
         slot: Slot,
@@ -301,7 +310,7 @@ impl Family {
         key
     }
 
-    /// As an entry says it.
+    /// Returns the family as [`Entry::family`] stores it.
     fn parts(self) -> (u32, bool) {
         (self.key(), self.is_of_user())
     }
@@ -313,9 +322,11 @@ impl Members {
     }
 }
 
-/// The most aliases that are remembered of a session, and of a user's sessions that ended or were left.
+/// The maximum number of remembered aliases of a session, and of those that a user's sessions left.
 pub(crate) const MAX_ALIASES: usize = 8;
 
-/// The most aliases that are passed under one hold of a lock. One leads to a session's current id, or to the id with
-/// which it arrived and from there to the current one; more are passed only where a session came and went.
+/// The maximum number of aliases that are followed under one hold of the lock.
+///
+/// One leads to the session's current id. Two are needed if the first leads to the id of an
+/// arrival. There are more only if the session left the shard and returned.
 const MAX_STEPS: usize = 64;

@@ -1,4 +1,5 @@
-//! How sessions go: ended by somebody, all at one stroke, or past their deadline; and what freeing one takes.
+//! The end of sessions: one is ended, all are revoked, or one expires. Freeing an entry is here
+//! too.
 
 use super::{
     AdvanceReport, EndResult, Shard,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 impl Shard {
-    /// Ends all sessions that were created before a tick, in no time.
+    /// Ends all sessions that were created before `cutoff`, in O(1).
     pub(crate) fn apply_cutoff(&mut self, cutoff: Tick) {
         if cutoff > self.queues.cutoff() {
             let ended = self.queues.revoke_before(&self.region, cutoff);
@@ -25,7 +26,7 @@ impl Shard {
         }
     }
 
-    /// Destroys the session to which an id leads, or says where to go on.
+    /// Ends the session to which an id leads, or returns the id in another shard to which it leads.
     pub(crate) fn end(&mut self, id: &Id, now: Tick) -> EndResult {
         match self.resolve(id, now) {
             IdTarget::Session(at) if self.end_entry(at, EndReason::Requested, now) => {
@@ -36,7 +37,7 @@ impl Shard {
         }
     }
 
-    /// Destroys a session that has that id and version.
+    /// Ends the session of an id if it still has `version`.
     pub(crate) fn end_if_unchanged(
         &mut self,
         id: &Id,
@@ -58,8 +59,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
-    /// wished.
+    /// Follows an alias that was used after its grace period. Emits the reuse, and ends the session
+    /// if `ends` is set.
     pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> EndResult {
         let at = match self.resolve(id, now) {
             IdTarget::Session(at) if self.is_live(at, now) => at,
@@ -73,8 +74,8 @@ impl Shard {
         EndResult::Session
     }
 
-    /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
-    /// that were ended with all others.
+    /// Visits at most `budget` entries. Frees the entries of the wheel that are past their
+    /// deadline, and then revoked sessions.
     pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> AdvanceReport {
         let (mut done, mut is_due) = (AdvanceReport::default(), true);
         while done.visited < budget {
@@ -107,12 +108,12 @@ impl Shard {
         done
     }
 
-    /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
-    pub(super) fn end_entry(&mut self, at: Offset, why: EndReason, now: Tick) -> bool {
+    /// Ends a session if it is live, and frees its entry in any case. Returns true if it was live.
+    pub(super) fn end_entry(&mut self, at: Offset, reason: EndReason, now: Tick) -> bool {
         let is_live = self.is_live(at, now);
         if is_live {
             self.counts.ended += 1;
-            self.emit(EventKind::Ended(why), at, now);
+            self.emit(EventKind::Ended(reason), at, now);
             self.leave_family_to_user(at);
         } else if self.queues.queue_of(Entry::at(&self.region, at)) != Queue::Revoked {
             self.count_expiry(at, now);
@@ -121,7 +122,8 @@ impl Shard {
         is_live
     }
 
-    /// Leaves the aliases of a session that ends to its user, so that a user's are bounded too.
+    /// Moves the aliases of a session that ends to its user, so that their number per user is
+    /// limited too.
     fn leave_family_to_user(&mut self, at: Offset) {
         let entry = Entry::at(&self.region, at);
         let header = entry.header();
@@ -135,29 +137,29 @@ impl Shard {
         self.emit(EventKind::Expired, at, now);
     }
 
-    /// Frees an entry whose place in the index is not known.
+    /// Frees an entry.
     pub(super) fn free_entry(&mut self, at: Offset) {
         if let Some(slot) = self.slot_of(at) {
             self.free_at(slot, at);
         }
     }
 
-    /// Where an entry stands in the index.
+    /// Returns the index slot of an entry.
     pub(super) fn slot_of(&self, at: Offset) -> Option<Slot> {
         let candidates = self.index.candidates(&Entry::at(&self.region, at).id());
         let found = self.index.find(candidates, |offset| offset == at);
-        debug_assert!(found.is_some(), "every entry stands in the index");
+        debug_assert!(found.is_some(), "every entry is in the index");
         found.map(|(slot, _)| slot)
     }
 
-    /// Frees an entry: out of everything, wiped, its block given back.
+    /// Frees an entry whose index slot is known. Its block is wiped.
     pub(super) fn free_at(&mut self, slot: Slot, at: Offset) {
         self.unlink(slot, at);
         Entry::at(&self.region, at).wipe();
         self.heap.free(&self.region, at);
     }
 
-    /// Takes an entry out of everything but its block.
+    /// Removes an entry from all structures, and keeps its block.
     pub(super) fn unlink(&mut self, slot: Slot, at: Offset) {
         self.index.remove(slot);
         if list::is_linked(&self.region, at + WHEEL) {

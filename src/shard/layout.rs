@@ -1,7 +1,7 @@
-//! How a shard's bytes are divided into index and region, and the region into its parts.
+//! The layout of a shard's memory: index and region, and the parts of the region.
 //!
 //! ```text
-//!  table:   index lines
+//!  table:   index buckets
 //!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ users │ blocks …
 //! ```
 
@@ -14,17 +14,18 @@ use super::{
     wheel::Wheel,
 };
 
-/// How a shard's bytes are divided.
+/// The layout of a shard's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(super) index_buckets: u32,
     pub(super) words: u32,
-    /// How many words of the heap are kept for sessions with a user.
+    /// The number of words of the heap that are reserved for sessions with a user.
     reservation: u32,
 }
 
 impl Layout {
-    /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
+    /// Creates the layout of `bytes` bytes. Sessions with [`MEAN_DATA`] bytes of data fill the
+    /// index and the heap at the same time.
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Self::MAX_BYTES);
         let session = Entry::size(MEAN_DATA, None) as usize * WORD + WORD / SESSIONS_PER_BUCKET;
@@ -40,8 +41,8 @@ impl Layout {
         }
     }
 
-    /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
-    /// without, of so many bytes of data.
+    /// Reserves `words` words of the heap for sessions with a user. `None` if the rest cannot hold
+    /// an anonymous session with `len` bytes of data.
     pub(crate) fn with_reservation(self, words: usize, len: usize) -> Option<Self> {
         let is_low = words <= self.max_reservation(len);
         is_low.then_some(Self {
@@ -50,13 +51,13 @@ impl Layout {
         })
     }
 
-    /// The most words that can be kept so.
+    /// Returns the maximum number of words that can be reserved.
     pub(crate) fn max_reservation(&self, len: usize) -> usize {
         self.heap_words()
             .saturating_sub((block(len) + Heap::MAX_SURPLUS) as usize)
     }
 
-    /// The fewest bytes that can hold one session of so many bytes of data.
+    /// Returns the minimum size in bytes that holds one session with `len` bytes of data.
     pub(crate) fn min_bytes(len: usize) -> usize {
         let block = Entry::size(len, Some(MAX_LABEL_LEN)).max(Heap::MIN_BLOCK) as usize;
         let mut bytes = block * WORD;
@@ -66,20 +67,20 @@ impl Layout {
         bytes
     }
 
-    /// The most bytes that can be addressed: what a block's size can say.
+    /// The maximum size in bytes: the limit of the size field of a block.
     pub(crate) const MAX_BYTES: usize = (i32::MAX as usize).saturating_mul(WORD);
 
-    /// What such a shard takes, in bytes: whole lines.
+    /// Returns the size of the shard in bytes: whole cache lines.
     pub(crate) const fn footprint(&self) -> usize {
         Index::footprint(self.index_buckets) + self.words as usize * WORD
     }
 
-    /// How ids come to their spots in the index of such a shard.
+    /// Creates the hasher for the shard's index.
     pub(crate) fn hasher(&self, keys: [u64; 4]) -> IndexHasher {
         IndexHasher::new(self.index_buckets, keys)
     }
 
-    /// How many anonymous sessions of so many bytes fit.
+    /// Returns how many anonymous sessions with `len` bytes of data fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
         let (entries, words) = (
             self.index_buckets * Index::MEAN_FILL,
@@ -95,9 +96,9 @@ impl Layout {
         (all.words / block(len)).min(all.entries) as usize
     }
 
-    /// What aliases and anonymous sessions may come to: what the floor leaves of the heap, and the same
-    /// share of the places in the index; two at least, so that one of them can be rotated. `None` without
-    /// a floor.
+    /// Returns the maximum usage of aliases and anonymous sessions. It is the part of the heap that
+    /// is not reserved, and the same share of the index slots. At least two slots are included, so
+    /// that one session can be rotated. `None` without a reservation.
     pub(super) fn anonymous_limit(&self) -> Option<Usage> {
         if self.reservation == 0 {
             return None;
@@ -111,26 +112,26 @@ impl Layout {
         })
     }
 
-    /// Where the slots of the wheel begin: offset 0 is nobody's.
+    /// The offset of the wheel's slots. Offset 0 is unused.
     pub(super) const SLOTS: Offset = 1;
 
-    /// Where the anchors of the queues begin.
+    /// The offset of the queues' anchors.
     pub(super) const QUEUES: Offset = Self::SLOTS + Wheel::WORDS;
 
-    /// Where the classes of the heap begin.
+    /// The offset of the heap's class lists.
     pub(super) const CLASSES: Offset = Self::QUEUES + Queues::WORDS;
 
-    /// Where the anchors of the users' chains begin.
+    /// Returns the offset of the user index's anchors.
     pub(super) fn users(&self) -> Offset {
         Self::CLASSES + Heap::class_words(self.words)
     }
 
-    /// How many chains there are.
+    /// Returns the number of buckets of the user index.
     pub(super) fn user_buckets(&self) -> u32 {
         (self.index_buckets * Index::MEAN_FILL / SESSIONS_PER_BUCKET as u32).max(1)
     }
 
-    /// Where the blocks of the heap begin.
+    /// Returns the offset of the heap's blocks.
     pub(super) fn blocks(&self) -> Offset {
         self.users() + self.user_buckets()
     }
@@ -140,13 +141,13 @@ impl Layout {
     }
 }
 
-/// The words of an anonymous session's block.
+/// Returns the size of an anonymous session's block in words.
 fn block(len: usize) -> u32 {
     Entry::size(len, None).max(Heap::MIN_BLOCK)
 }
 
-/// How many sessions of that size share a chain if all have users.
+/// The number of sessions of the mean size per bucket of the user index, if all have users.
 const SESSIONS_PER_BUCKET: usize = 2;
 
-/// The mean size of a session's data, in bytes, for which the index is carved.
+/// The mean size of a session's data in bytes for which the index is dimensioned.
 pub(crate) const MEAN_DATA: usize = 256;

@@ -16,7 +16,7 @@ pub fn anchor(region: &Region, anchor: Offset) {
 
 /// Appends a link.
 pub fn push(region: &Region, anchor: Offset, link: Offset) {
-    debug_assert!(!is_linked(region, link), "a link is in one circle at most");
+    debug_assert!(!is_linked(region, link), "a link must not be in a list yet");
     let last = region.pair(anchor).high;
     region.set_pair(link, Pair::new(anchor, last));
     set_next(region, last, link);
@@ -26,10 +26,7 @@ pub fn push(region: &Region, anchor: Offset, link: Offset) {
 /// Removes a link from its list and returns its two neighbours. They are equal if the list is empty
 /// now.
 pub fn unlink(region: &Region, link: Offset) -> Pair {
-    debug_assert!(
-        is_linked(region, link),
-        "a link that is taken out is in a circle"
-    );
+    debug_assert!(is_linked(region, link), "a link must be in a list");
     let around = region.pair(link);
     set_next(region, around.high, around.low);
     set_previous(region, around.low, around.high);
@@ -93,7 +90,7 @@ pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
         assert_eq!(
             region.pair(link).high,
             at,
-            "a link's previous is the one before it"
+            "a link points back at the link before it"
         );
         links.push(link);
         at = link;
@@ -101,7 +98,7 @@ pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
     assert_eq!(
         region.pair(anchor).high,
         at,
-        "the anchor's previous is the last"
+        "the anchor points back at the last link"
     );
     links
 }

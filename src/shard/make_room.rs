@@ -1,10 +1,12 @@
-//! Making room for a newcomer: what may go, in the order of the queues, and then the moving of blocks.
+//! Making room for an entry: expired entries are freed, others are evicted in the order of the
+//! queues, and blocks are moved.
 //!
-//! Nothing is evicted unless the newcomer will be in: the sum of what is free and what may go is known
-//! before. Nor is more evicted than the newcomer's size and that of one largest session.
+//! Nothing is evicted unless the request can be satisfied: the sum of free and evictable words is
+//! checked first. Nor is more evicted than the size of the request plus that of one largest
+//! session.
 //!
-//! What is not of a session with a user stays under a ceiling, whatever is free: aliases and anonymous
-//! sessions in sum, in words and in places of the index. One more of them displaces some of them.
+//! With a reservation, aliases and anonymous sessions together stay within a limit, in words and in
+//! index slots, even if memory is free. A request that would exceed the limit evicts some of them.
 
 use super::{
     Shard, WriteError,
@@ -17,29 +19,29 @@ use super::{
 use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};
 
-/// What a newcomer needs.
+/// A request for a block.
 #[derive(Clone, Copy)]
 pub(super) struct SpaceRequest {
-    /// The size of its block.
+    /// The size of the block.
     pub(super) words: u32,
-    /// Whom it may displace.
+    /// Determines which entries may be evicted.
     pub(super) priority: Priority,
-    /// Whether it needs a place in the index too.
+    /// True if an index slot is needed too.
     pub(super) needs_slot: bool,
-    /// The entry that must not go. It may be moved.
+    /// The entry that must not be evicted. It may be moved.
     pub(super) keep: Option<Offset>,
 }
 
 impl SpaceRequest {
-    /// The most words that its block may have: a rest that makes no block of its own stays with it.
+    /// Returns the maximum size of the block: a remainder that makes no block stays with it.
     fn max_words(&self) -> u32 {
         self.words.max(Heap::MIN_BLOCK) + Heap::MAX_SURPLUS
     }
 }
 
 impl Shard {
-    /// A block for a newcomer. `Full` if it cannot be had; then nothing was evicted. `Unfinished` if it can be had once
-    /// [`make_hole`](Self::make_hole) has made a hole for it.
+    /// Allocates a block. The error is `Full` if that is impossible; then nothing was evicted. It
+    /// is `Unfinished` if [`make_hole`](Self::make_hole) must make a hole first.
     pub(super) fn make_room(
         &mut self,
         request: SpaceRequest,
@@ -48,7 +50,7 @@ impl Shard {
         if let Some(at) = self.try_allocate(request) {
             return Ok(at);
         }
-        // Each entry that is freed gives a smallest block at least.
+        // Each freed entry yields at least a smallest block.
         let steps = EXPIRY_STEPS + (request.words / Heap::MIN_BLOCK) as usize;
         let mut rounds = 0..EXPIRY_ROUNDS;
         while self.advance(now, steps).more && !self.can_fit(request) && rounds.next().is_some() {}
@@ -58,8 +60,8 @@ impl Shard {
         self.evict_for(request, now)
     }
 
-    /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
-    /// more is evicted, as far as that is permitted.
+    /// Allocates a block by evicting entries and moving blocks. If moving exceeds the limit for one
+    /// hold of the lock, more is evicted, up to the limit of evictions.
     fn evict_for(&mut self, mut request: SpaceRequest, now: Tick) -> Result<Offset, WriteError> {
         let kept_id = request.keep.map(|at| Entry::at(&self.region, at).id());
         let (mut evicted, mut has_moved) = (0, false);
@@ -76,7 +78,7 @@ impl Shard {
                 if let Some(at) = self.allocate_by_moving(request.words) {
                     return Ok(at);
                 }
-                // It may have been moved.
+                // The kept entry may have been moved.
                 request.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
             }
             let Some(victim) = self.victim(request) else {
@@ -95,7 +97,7 @@ impl Shard {
             self.evict(victim, now);
         }
         if evicted == 0 && !has_moved {
-            // Nothing may go, and so little is free that it would take long to bring together.
+            // No entry can be evicted, and collecting the few free words would take many moves.
             return Err(Error::Full.into());
         }
         let moved = if has_moved {
@@ -108,7 +110,8 @@ impl Shard {
         })
     }
 
-    /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
+    /// Moves blocks to make a hole of `words`, up to the limit for one hold of the lock. Returns
+    /// true if there is one.
     pub(crate) fn make_hole(&mut self, words: u32) -> bool {
         let hole = self
             .heap
@@ -118,7 +121,8 @@ impl Shard {
         hole.is_some()
     }
 
-    /// How much is to be free before blocks are moved: the more there is, the fewer are in the way.
+    /// Returns how many words must be free before blocks are moved. The more are free, the fewer
+    /// blocks are in the way.
     fn slack(&self) -> u32 {
         self.largest_block.max(self.heap.capacity() / SLACK_SHARE)
     }
@@ -136,7 +140,8 @@ impl Shard {
         !request.needs_slot || self.index.len() < self.index.capacity()
     }
 
-    /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
+    /// Returns true if the request leaves aliases and anonymous sessions within their limit, in
+    /// words and in index slots.
     fn fits_anonymous_limit(&self, request: SpaceRequest) -> bool {
         self.limit_for(request.priority).is_none_or(|limit| {
             let used = self.queues.anonymous_usage();
@@ -145,8 +150,8 @@ impl Shard {
         })
     }
 
-    /// What goes next for a newcomer. Where the ceiling is what stands in its way, the memory of sessions that were
-    /// ended with all others is of no use to it.
+    /// Returns the entry to evict next. If the anonymous limit is the obstacle, freeing revoked
+    /// sessions does not help.
     fn victim(&mut self, request: SpaceRequest) -> Option<Offset> {
         if self.fits_anonymous_limit(request) {
             return self
@@ -157,14 +162,14 @@ impl Shard {
             .unrevoked_victim(&self.region, request.priority, request.keep)
     }
 
-    /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
+    /// Returns the anonymous limit if it applies to this priority.
     fn limit_for(&self, priority: Priority) -> Option<Usage> {
         self.anonymous_limit
             .filter(|_| priority == Priority::Anonymous)
     }
 
-    /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
-    /// first, so it is they that go.
+    /// Evicts entries over the anonymous limit, after an alias replaced a session with a user.
+    /// Aliases are first in the order of eviction, so aliases are evicted.
     pub(super) fn enforce_anonymous_limit(&mut self, now: Tick) {
         while !self.is_within_anonymous_limit()
             && let Some(victim) =
@@ -175,7 +180,7 @@ impl Shard {
         }
     }
 
-    /// Whether all that is not of a session with a user is under the ceiling.
+    /// Returns true if aliases and anonymous sessions are within their limit.
     pub(super) fn is_within_anonymous_limit(&self) -> bool {
         self.anonymous_limit.is_none_or(|limit| {
             let used = self.queues.anonymous_usage();
@@ -183,7 +188,7 @@ impl Shard {
         })
     }
 
-    /// Whether what is free and what may go is enough.
+    /// Returns true if the free and evictable words suffice.
     pub(super) fn can_fit(&self, request: SpaceRequest) -> bool {
         let kept = request
             .keep
@@ -197,7 +202,7 @@ impl Shard {
         enough && (self.has_index_slot(request) || evictable > 0)
     }
 
-    /// What an entry adds to the sum of those that may go.
+    /// Returns the size of an entry if this priority may evict it, or else 0.
     fn evictable_words(&self, at: Offset, priority: Priority) -> u32 {
         let entry = Entry::at(&self.region, at);
         let queue = self.queues.queue_of(entry);
@@ -213,8 +218,8 @@ impl Shard {
         self.free_entry(at);
     }
 
-    /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer. What the
-    /// newcomer does not write over is wiped.
+    /// Evicts an entry and returns its block, which has the size of the request. Words that the new
+    /// entry does not overwrite are wiped.
     fn reuse_block(&mut self, at: Offset, request: SpaceRequest, now: Tick) -> Option<Offset> {
         self.count_eviction(at, now);
         let slot = self.slot_of(at)?;
@@ -226,8 +231,8 @@ impl Shard {
         Some(at)
     }
 
-    /// One that was past its deadline, though the wheel had not come to it, was not evicted; nor was one that was
-    /// ended with all others.
+    /// Counts an eviction. A session past its deadline counts as expired, even if the wheel has not
+    /// returned it yet. A revoked session was counted when it ended.
     fn count_eviction(&mut self, at: Offset, now: Tick) {
         let entry = Entry::at(&self.region, at);
         let queue = self.queues.queue_of(entry);
@@ -244,7 +249,8 @@ impl Shard {
         }
     }
 
-    /// Where more must be moved than may be, what was moved is left so: another attempt begins where this one ended.
+    /// Allocates a block by moving others. If the limit on moved words is exceeded, the moved
+    /// blocks stay where they are, and the next call continues from there.
     fn allocate_by_moving(&mut self, words: u32) -> Option<Offset> {
         let Self {
             region,
@@ -274,14 +280,16 @@ impl Shard {
     }
 }
 
-/// The part of a heap that is kept free once blocks must be moved, as a divisor. With half of the sessions not
-/// evictable, this leaves 99.4 % in use (1st percentile) and moves a block in every tenth create; with room for
-/// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
+/// The part of a heap that is kept free once blocks must be moved, as a divisor.
+///
+/// With half of the sessions not evictable, 99.4 % of the heap is in use (1st percentile), and a
+/// block is moved in every tenth create. With room for one largest session only, it was 99.9 %,
+/// with 190 moves per create (`bench -- memory`).
 const SLACK_SHARE: u32 = 128;
-/// How many words are moved under one hold of the lock at most, for each that is needed.
+/// The maximum number of words moved under one hold of the lock, per requested word.
 const MAX_MOVED: u32 = 64;
-/// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
-/// microseconds.
+/// The maximum number of rounds of [`EXPIRY_STEPS`] for a request that could not be satisfied
+/// otherwise. With rounds of 16 steps, they take some tens of microseconds.
 const EXPIRY_ROUNDS: usize = 64;
-/// How many entries of the wheel are looked at before anything is evicted.
+/// The number of wheel entries that are visited before anything is evicted.
 const EXPIRY_STEPS: usize = 16;

@@ -1,9 +1,14 @@
-//! Reading without the lock: a session is found, proven and copied out while others may write.
+//! Reads without the lock: a session is found, proven and copied while other threads may write.
 //!
-//! Nothing is believed, a miss included, before the version of the index line says that nobody wrote
-//! meanwhile (`seqlock`); until then an offset or a length may be any number, so it is compared with the
-//! region first. A reader writes nothing: that a session was used, or has to be touched, is left to the
-//! caller, who does it under the lock. Under the lock a reader always succeeds.
+//! No result is valid, a miss included, until the sequence of the index bucket shows that no writer
+//! interfered (`seqlock`). Until then an offset or a length may have any value, so it is checked
+//! against the bounds of the region. A reader writes nothing. Recording a use and moving the idle
+//! deadline are left to the caller, who does it under the lock. Under the lock a read is never
+//! torn.
+//!
+//! An id has two candidate buckets, and the second is read only if the id is not in the first. The
+//! miss in the first bucket is validated before that. An id stays in its bucket until it is removed.
+//! Two validated misses therefore mean that the id was absent at some time during the read.
 
 use bytes::BytesMut;
 
@@ -18,7 +23,7 @@ use super::{
 };
 use crate::{clock::Tick, id::Id};
 
-/// The words of a shard, for those who read them.
+/// The words of a shard, for readers.
 pub(crate) struct View {
     table: Table,
     region: Region,
@@ -32,19 +37,19 @@ impl View {
         }
     }
 
-    /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
-    /// that the lock is held. Nothing that is seen here is believed.
+    /// Prefetches the words that creating a session touches first, before the lock is taken. The
+    /// words are not validated, because a wrong prefetch has no effect.
     pub(crate) fn prefetch(&self, candidates: Candidates) {
         self.table.prefetch(candidates);
         self.prefetch_victim();
     }
 
-    /// Asks for the entry that goes for the next newcomer.
+    /// Prefetches the entry that is probably evicted next.
     pub(crate) fn prefetch_victim(&self) {
         self.victim().into_iter().for_each(UnlockedEntry::prefetch);
     }
 
-    /// Asks for what leads to that entry, which has come meanwhile.
+    /// Prefetches the buckets and neighbours of that entry, whose words were prefetched before.
     pub(crate) fn prefetch_links(&self, hasher: &IndexHasher) {
         if let Some(victim) = self.victim() {
             self.table.prefetch(hasher.candidates(&victim.id()));
@@ -57,9 +62,10 @@ impl View {
         UnlockedEntry::at(words, eviction::likely_victim(words, Layout::QUEUES)?)
     }
 
-    /// Finds a session and copies its data out. The buffer is undefined unless it is found.
+    /// Finds a session and copies its data out. The contents of the buffer are unspecified on an
+    /// error.
     ///
-    /// `moment` is called last, so that the lookup does not wait for the clock.
+    /// `read_time` is called last, so that the lookup does not wait for the clock.
     #[inline(always)]
     pub(crate) fn read(
         &self,
@@ -116,10 +122,10 @@ fn copy(
     read_time: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
 ) -> Result<Hit, ReadError> {
-    // Each word is loaded once: one that is loaded again is loaded again, used or not.
+    // Each word is loaded once, because the compiler does not merge two loads of an atomic word.
     let meta = EntryMeta::of(&entry);
     let is_proven = proof.holds(|| entry.token());
-    // The bucket is unchanged, so the length is valid.
+    // The sequence is unchanged, so the length is valid.
     if !snapshot.validate() {
         return Err(ReadError::Torn);
     }

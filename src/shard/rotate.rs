@@ -1,8 +1,9 @@
-//! New ids for a session: plain rotation, signing in, and the alias that is left under the old id.
+//! New ids for a session: plain rotation, sign-in, and the alias that is left under the old id.
 //!
-//! An alias opens the same session until its grace period is over, and nothing afterwards; it is never the way to a
-//! new id. It is remembered for the session's idle timeout (`aliases`), and is evicted first when there is no room. To be made it
-//! may displace an anonymous session: a sign-out that must not be lost is worth more than a robot.
+//! An alias opens the session until its grace period ends, and nothing after that. It never gives
+//! access to the new id. It is remembered for the session's idle timeout (`aliases`), and is
+//! evicted first when room is needed. Creating an alias may evict an anonymous session, because
+//! without the alias a sign-out under the old id would be lost.
 
 use super::{
     Limit, NewEntry, Shard, WriteError,
@@ -22,8 +23,8 @@ use crate::{
 };
 
 impl Shard {
-    /// Gives a session a new id, which lives in this shard too, and leaves an alias under the old one if
-    /// there is room for it, which opens the same for so many ticks. Gives the version of the data.
+    /// Replaces the id of a session by one in this shard. If there is room, it leaves an alias
+    /// under the old id that opens the session for `grace` ticks. Returns the version of the data.
     pub(crate) fn rotate(
         &mut self,
         id: &Id,
@@ -43,7 +44,8 @@ impl Shard {
         let alias = self.make_room(request, now).ok();
         let (slot, at) = self.find(id).ok_or(Error::Gone)?;
         let header = Entry::at(&self.region, at).header();
-        // Without a grace period there is none for a thread that still sees an earlier tick either.
+        // Without a grace period the alias must not open the session, not even for a thread that
+        // still sees an earlier tick.
         let until = if grace == 0 {
             0
         } else {
@@ -54,7 +56,7 @@ impl Shard {
             Some(alias) => self.leave_alias(at, slot, alias, target, until, now),
             None => self.index.remove(slot),
         }
-        // No reader finds the entry now.
+        // The entry is not in the index now, so no reader finds it.
         let entry = Entry::at(&self.region, at);
         entry.set_token(new);
         entry.set_flags(header.flags().without(Flags::ARRIVED).with(Flags::ALIASED));
@@ -71,7 +73,7 @@ impl Shard {
         Ok(header.version())
     }
 
-    /// Gives an id another tag, which is that of the same id by another key.
+    /// Replaces the tag of an id by one computed with another key.
     pub(crate) fn replace_tag(&mut self, token: &TokenParts) {
         if let Some((slot, at)) = self.find(&token.id) {
             self.index
@@ -79,8 +81,10 @@ impl Shard {
         }
     }
 
-    /// Moves a session to a new id that has a user, here or in another shard, and turns its old block
-    /// into the alias. Its data is replaced if it has that version. Gives the version of the data.
+    /// Moves a session to a new id with a user, in this shard or in `destination`, and turns its
+    /// old block into the alias. `new_entry` maps the session's times and the start of its lifetime
+    /// to the new entry. Its data replaces the session's if the version matches. Returns the
+    /// version of the data.
     pub(crate) fn sign_in<'a>(
         &mut self,
         id: &Id,
@@ -132,7 +136,8 @@ impl Shard {
         Ok(version)
     }
 
-    /// The session of an id, but not by one that it had: a new id is not for whoever has only that.
+    /// Returns the live session of a current id. An alias is an error: a client that holds only an
+    /// old id must not obtain the new one.
     pub(super) fn find_current(&self, id: &Id, now: Tick) -> Result<(Slot, Offset), WriteError> {
         let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
@@ -144,7 +149,7 @@ impl Shard {
     }
 }
 
-/// Fills a session with what another holds, or with data that is saved to it. Gives the version.
+/// Fills a new session with the old session's data, or with `data`. Returns the version.
 fn transfer_data(new: Entry<'_>, old: Entry<'_>, data: Option<(u32, &[u8])>) -> u32 {
     match data {
         Some((version, data)) => new.save(data, version.wrapping_add(1)),

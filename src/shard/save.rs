@@ -1,4 +1,4 @@
-//! Writing to a session that is there: its data, in its block or in a larger one, and its times.
+//! Writes to an existing session: its data, in its block or in a larger one, and its times.
 
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
@@ -12,7 +12,7 @@ use super::{
 use crate::{clock::Tick, error::Error, id::Id};
 
 impl Shard {
-    /// Stores data in place of a session's own, if nobody did since that version.
+    /// Replaces a session's data if it still has `version`. Returns the next version.
     pub(crate) fn save(
         &mut self,
         id: &Id,
@@ -40,7 +40,7 @@ impl Shard {
         Ok(next)
     }
 
-    /// Counts as activity, and nothing else.
+    /// Records a use and moves the idle deadline.
     pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
         let (_, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
@@ -49,8 +49,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Changes a session's times if it still has `version`, and returns the next version. `change` maps the times
-    /// and the start of the lifetime to the new times.
+    /// Changes a session's times if it still has `version`, and returns the next version. `change`
+    /// maps the times and the start of the lifetime to the new times.
     pub(crate) fn set_times(
         &mut self,
         id: &Id,
@@ -76,7 +76,7 @@ impl Shard {
         Ok(next)
     }
 
-    /// Gives back what a session's block has beyond so many bytes of data.
+    /// Shrinks a session's block to `len` bytes of data.
     fn trim(&mut self, at: Offset, len: usize) {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
@@ -86,7 +86,7 @@ impl Shard {
         self.queues.resize(&self.region, at, before);
     }
 
-    /// Moves a session into a larger block, with data that its own does not hold.
+    /// Moves a session into a larger block and writes data that its own block does not hold.
     fn grow(
         &mut self,
         at: Offset,

@@ -10,11 +10,9 @@
 //! the list of its class. There are 32 classes for each power of two, so allocating and freeing are
 //! O(1). A heap does not know what is in a block. Moving blocks into one hole is in `compaction`.
 
-mod compaction;
+pub mod compaction;
 
 use core::iter;
-
-pub use compaction::Move;
 
 use super::{
     list,

@@ -1,7 +1,7 @@
-//! What is done by user: the list of one's sessions, the end of one or of all of them, and the limit.
+//! Operations on the sessions of a user: the list, the end of one or of all, and the limit.
 //!
-//! All sessions of a user are in one shard, so each of these sees them as they are at one moment. A session
-//! past its deadline is not there, whether its memory was given back or not.
+//! All sessions of a user are in one shard, so each operation sees them at one point in time. A
+//! session past its deadline is not included, even if its memory was not reclaimed yet.
 
 use super::{
     NewEntry, Shard, WriteError,
@@ -16,28 +16,28 @@ use crate::{
     id::{SessionId, UserHash},
 };
 
-/// What a sign-in does when its user has as many sessions as
-/// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) permits.
+/// The effect of a sign-in whose user has already reached
+/// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionLimitPolicy {
-    /// The one of the user's sessions that was not used for longest is ended, of several the one that was
-    /// signed in to first.
+    /// The user's least recently used session is ended. Among equals it is the one with the oldest
+    /// sign-in.
     #[default]
     EndLeastRecentlyUsed,
-    /// The sign-in is refused, with [`Error::TooManySessions`](crate::Error::TooManySessions).
+    /// The sign-in is rejected with [`Error::TooManySessions`](crate::Error::TooManySessions).
     Reject,
 }
 
-/// How many sessions a user may have, and what happens then.
+/// The limit of sessions per user, and its policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
-    /// No limit if it is the largest number there is; then nothing is counted.
+    /// The maximum number of sessions. With `usize::MAX`, sessions are not counted.
     pub(crate) max: usize,
     pub(crate) policy: SessionLimitPolicy,
 }
 
-/// A session in the list of its user's.
+/// A session in the list of a user's sessions.
 #[derive(Clone, Copy)]
 pub(crate) struct UserSession {
     pub(crate) serial: u32,
@@ -47,8 +47,8 @@ pub(crate) struct UserSession {
 }
 
 impl Shard {
-    /// Lists a user's sessions, if there is room for them: else says how many there are. It allocates
-    /// nothing.
+    /// Lists a user's sessions without allocating. If they exceed the capacity of `list`, the error
+    /// is their number.
     pub(crate) fn user_sessions(
         &self,
         user: &UserHash,
@@ -73,7 +73,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Destroys the session of a user that has that serial and was created then. Says whether there was one.
+    /// Ends the session of a user with that serial and creation time. Returns true if there was
+    /// one.
     pub(crate) fn end_by_handle(
         &mut self,
         user: &UserHash,
@@ -91,7 +92,8 @@ impl Shard {
         self.end_entry(at, EndReason::UserRevoked, now)
     }
 
-    /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
+    /// Ends all sessions of a user, except the one to which `except` leads. Returns how many were
+    /// ended.
     pub(crate) fn end_user_sessions(
         &mut self,
         user: &UserHash,
@@ -111,9 +113,9 @@ impl Shard {
         ended
     }
 
-    /// Makes an entry for a session with a user, its data apart, within the limit of that user. `own` is the
-    /// session that it takes the place of, if that is here. The one that must go for the limit goes only if
-    /// the newcomer will be in.
+    /// Creates an entry without data for a session, within the limit of its user. `own` is the
+    /// session that it replaces, if that is in this shard. A session is ended for the limit only if
+    /// the new entry fits.
     pub(super) fn allocate_entry_within(
         &mut self,
         limit: Limit,
@@ -128,7 +130,7 @@ impl Shard {
                 self.counts.session_limit_hits += 1;
                 return Err(Error::TooManySessions.into());
             }
-            // It may be evicted for a session with a user, so ending it leaves this sum as it is.
+            // The session can be evicted for one with a user, so ending it does not change the sum.
             if !self.can_fit(new_entry.space_request(len, own)) {
                 return Err(Error::Full.into());
             }
@@ -138,7 +140,8 @@ impl Shard {
         self.allocate_entry(new_entry, len, own, now)
     }
 
-    /// The stalest session of a newcomer's user, `own` apart, if there are as many as the limit permits.
+    /// Returns the least recently used session of the entry's user, except `own`, if the limit is
+    /// reached.
     fn least_recently_used_at_limit(
         &self,
         limit: Limit,
@@ -157,7 +160,7 @@ impl Shard {
         })
     }
 
-    /// The sessions of a user that may be used, oldest sign-in first.
+    /// Returns the live sessions of a user, oldest sign-in first.
     fn live_sessions(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
         let is_live = move |&at: &Offset| self.is_live(at, now);
         self.users.sessions_of(&self.region, *user).filter(is_live)
