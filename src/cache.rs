@@ -282,7 +282,7 @@ impl SessionCache {
         let now = self.0.now();
         // This one word takes effect: every verb that begins afterwards reads it.
         let cutoff = self.0.horizon.advance(now);
-        self.0.events.note(|| Event::of_all(cutoff, now));
+        self.0.events.push(|| Event::of_all(cutoff, now));
     }
 
     /// Removes and returns the oldest event of the queue, whose size is set by

@@ -9,7 +9,7 @@ use crate::{
     error::BuildError,
     id::{Entropy, system_entropy},
     shard::{SessionLimitPolicy, entry},
-    sync::Pages,
+    sync::PageSize,
 };
 
 /// The settings of a [`SessionCache`](crate::SessionCache), from
@@ -35,7 +35,7 @@ pub struct SessionCacheBuilder {
     pub(crate) events: usize,
     pub(crate) end_reused: bool,
     pub(crate) shards: Option<NonZero<u16>>,
-    pub(crate) pages: Pages,
+    pub(crate) pages: PageSize,
 }
 
 /// Returns true if a session may be created for this admission key.
@@ -160,7 +160,7 @@ impl SessionCacheBuilder {
             events: 0,
             end_reused: false,
             shards: None,
-            pages: Pages::Huge,
+            pages: PageSize::Huge,
         }
     }
 
@@ -183,7 +183,11 @@ impl SessionCacheBuilder {
     /// this setting has no effect.
     pub fn huge_pages(self, on: bool) -> Self {
         Self {
-            pages: if on { Pages::Huge } else { Pages::Usual },
+            pages: if on {
+                PageSize::Huge
+            } else {
+                PageSize::Default
+            },
             ..self
         }
     }

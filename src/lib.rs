@@ -149,7 +149,7 @@ pub mod internals {
     #[cfg(not(sessile_loom))]
     pub use crate::sync::locks_taken;
     #[cfg(sessile_loom)]
-    pub use crate::sync::{Lock, MemoryFence, modelled};
+    pub use crate::sync::{Lock, MemoryFence, loom_word};
     pub use crate::{
         cookie::internals as cookie,
         shard::{list, region, seqlock, tlsf, wheel},

@@ -7,7 +7,7 @@ use crate::{
     clock::{Tick, to_duration},
     cookie::{MAX_CANDIDATES, Parts},
     id::{Id, SessionId},
-    shard::{Ended, Lead, MAX_ALIASES, Shard},
+    shard::{EndResult, IdTarget, MAX_ALIASES, Shard},
 };
 
 impl SessionCache {
@@ -41,7 +41,7 @@ impl SessionCache {
         let since = |shard: &Shard| {
             let now = self.0.now();
             shard
-                .replaced(&id.id, now)
+                .replaced_at(&id.id, now)
                 .map(|then| to_duration(now.saturating_sub(then)))
         };
         self.0.query_shard(id, since).flatten()
@@ -77,8 +77,8 @@ impl Inner {
 
     /// Returns the current id of the session to which an id leads.
     pub(super) fn resolve(&self, mut id: SessionId) -> Option<SessionId> {
-        while let Lead::Away(target) =
-            self.query_shard(&id, |shard| shard.lead(&id.id, self.now()))?
+        while let IdTarget::OtherShard(target) =
+            self.query_shard(&id, |shard| shard.resolve(&id.id, self.now()))?
         {
             id = target;
         }
@@ -92,7 +92,7 @@ impl Inner {
     pub(super) fn follow(
         &self,
         from: AliasStep,
-        verb: impl Fn(&mut Shard, &Id, Tick) -> Ended,
+        verb: impl Fn(&mut Shard, &Id, Tick) -> EndResult,
     ) -> bool {
         let (mut visited, mut end) = (VisitedAliases::default(), from.to);
         if from.id != from.to {
@@ -100,13 +100,13 @@ impl Inner {
         }
         while self.has_shard(&end) {
             match self.write(end.place, |shard, now| verb(shard, &end.id, now)) {
-                Ended::Alias(target) => {
+                EndResult::Alias(target) => {
                     visited.push(end);
                     end = target;
                 }
                 ended => {
                     self.shorten(&visited, &end);
-                    return matches!(ended, Ended::Session);
+                    return matches!(ended, EndResult::Session);
                 }
             }
         }

@@ -34,8 +34,10 @@ impl SessionCacheBuilder {
             .map_or_else(|| fitting_shards(&self), |shards| shards.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
-        let min = (shards * Layout::least(self.max_session_size)).saturating_add(fixed);
-        let max = shards.saturating_mul(Layout::MOST).saturating_add(fixed);
+        let min = (shards * Layout::min_bytes(self.max_session_size)).saturating_add(fixed);
+        let max = shards
+            .saturating_mul(Layout::MAX_BYTES)
+            .saturating_add(fixed);
         if !(min..=max).contains(&self.memory) {
             return Err(BuildError::Memory {
                 given: self.memory,
@@ -49,7 +51,7 @@ impl SessionCacheBuilder {
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
         let layout = divide(&self, shards)?;
         let events = EventQueue::new(self.events);
-        let hasher = layout.spots(index_keys(&self)?);
+        let hasher = layout.hasher(index_keys(&self)?);
         let mut arena = Arena::new(shards * layout.footprint(), self.pages);
         let new_shard = |place| {
             let (largest, events) = (self.max_session_size, events.clone());

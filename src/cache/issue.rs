@@ -45,16 +45,16 @@ impl Inner {
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
         let view = &self.locked_shards[usize::from(id.place)].view;
-        view.prefetch(self.hasher.of(&id.id));
+        view.prefetch(self.hasher.candidates(&id.id));
         let signed = self.sign(id);
         view.prefetch_links(&self.hasher);
         self.with_room(id.place, || {
             self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
                 let entry = NewEntry {
-                    stamp: signed.stamp,
+                    token: signed.stamp,
                     times,
-                    member: None,
+                    user: None,
                     data: None,
                 };
                 shard.create(&entry, self.limit(), data, None, now)
@@ -183,7 +183,7 @@ impl Inner {
     fn confirm(&self, mut signed: SignedId) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
-            self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
+            self.write(signed.id.place, |shard, _| shard.replace_tag(&signed.stamp));
         }
         let version = Version::new(FIRST_VERSION);
         IssuedSession {
@@ -203,7 +203,7 @@ impl Inner {
         } = *self;
         let end = now.saturating_add(lifetime);
         let Creation { created, horizon } = self.horizon.creation(now);
-        shard.renew(horizon);
+        shard.apply_cutoff(horizon);
         let times = Times {
             created,
             authenticated: 0,
@@ -272,9 +272,9 @@ mod tests {
             let issued = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
                 let entry = NewEntry {
-                    stamp: signed.stamp,
+                    token: signed.stamp,
                     times,
-                    member: None,
+                    user: None,
                     data: None,
                 };
                 shard.create(&entry, cache.0.limit(), b"data", None, now)

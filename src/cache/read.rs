@@ -145,15 +145,15 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        let candidates = self.hasher.of(&id.id);
+        let candidates = self.hasher.candidates(&id.id);
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = locked
             .view
             .read(candidates, &id.id, proof, || self.read_time(), buffer)?;
-        if found.news != AccessUpdate::None {
-            self.record_access(locked, &id.id, found.news);
+        if found.access != AccessUpdate::None {
+            self.record_access(locked, &id.id, found.access);
         }
         Ok(found)
     }
@@ -189,7 +189,7 @@ impl Inner {
     fn read_time(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
-            horizon: self.horizon(),
+            cutoff: self.horizon(),
         }
     }
 
@@ -199,10 +199,10 @@ impl Inner {
         self.counters.count(Cause::Hit);
         Record {
             id,
-            version: Version::new(found.facts.version()),
+            version: Version::new(found.meta.version()),
             user: found.user,
-            assurance_level: found.facts.flags().assurance_level(),
-            facts: found.facts,
+            assurance_level: found.meta.flags().assurance_level(),
+            facts: found.meta,
             now: found.now,
         }
     }
@@ -220,10 +220,10 @@ impl Inner {
         self.write(id.place, |shard, now| {
             let time = ReadTime {
                 now,
-                horizon: self.horizon(),
+                cutoff: self.horizon(),
             };
             let mut read = |id, proof| {
-                let candidates = self.hasher.of(id);
+                let candidates = self.hasher.candidates(id);
                 locked
                     .view
                     .read(candidates, id, proof, || time, buffer)
@@ -235,7 +235,7 @@ impl Inner {
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
-                    let current = shard.current(&id.id, now);
+                    let current = shard.current_id(&id.id, now);
                     if current == Err(Miss::Reused) {
                         reuses.push(AliasStep {
                             id: *id,
@@ -244,13 +244,13 @@ impl Inner {
                     }
                     let found = read(&current?, &Proof::Given)?;
                     Ok(Hit {
-                        facts: found.facts.by_alias(),
+                        meta: found.meta.by_alias(),
                         ..found
                     })
                 }
                 answer => answer,
             }?;
-            if found.news != AccessUpdate::None {
+            if found.access != AccessUpdate::None {
                 // The read has just found it, so this cannot fail.
                 let _ = shard.touch(&id.id, now);
             }
@@ -271,10 +271,10 @@ impl Inner {
             _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
-            shard.renew(self.horizon());
+            shard.apply_cutoff(self.horizon());
             let now = self.now();
             // The session may have ended since.
-            let _ = shard.attempt(|shard| shard.touch(id, now));
+            let _ = shard.with_panic_guard(|shard| shard.touch(id, now));
         }
     }
 

@@ -179,11 +179,11 @@ impl Stats {
     /// Adds the counters and gauges of one shard.
     pub(super) fn add(&mut self, shard: &Shard) {
         let counts = shard.counts();
-        let entries = |queue| shard.tally(queue).entries as usize;
-        let words = |queue| shard.tally(queue).words as usize;
+        let entries = |queue| shard.usage(queue).entries as usize;
+        let words = |queue| shard.usage(queue).words as usize;
         let evicted = |queue: Queue| counts.evicted[queue as usize];
         self.memory.capacity += shard.capacity() as usize * WORD;
-        self.memory.used += (shard.capacity() - shard.free()) as usize * WORD;
+        self.memory.used += (shard.capacity() - shard.free_words()) as usize * WORD;
         self.memory.authenticated += (words(Queue::UserProbation) + words(Queue::Users)) * WORD;
         self.sessions.probation += entries(Queue::Probation);
         self.sessions.anonymous += entries(Queue::Anonymous);

@@ -10,7 +10,7 @@ use crate::{
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, NewEntry, Shard,
+        Limit, NewEntry, Shard, UserSession,
         entry::{EntryUser, FIRST_VERSION, Times},
     },
 };
@@ -74,9 +74,9 @@ impl SessionCache {
                         let start = if with.renew_lifetime { now } else { start };
                         let member = Some(EntryUser { start, ..member });
                         NewEntry {
-                            stamp,
+                            token: stamp,
                             times,
-                            member,
+                            user: member,
                             data,
                         }
                     };
@@ -124,7 +124,7 @@ impl SessionCache {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
-        let info = |listed: &Listed| SessionInfo {
+        let info = |listed: &UserSession| SessionInfo {
             handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
@@ -204,9 +204,9 @@ impl Inner {
                     ..member
                 });
                 let entry = NewEntry {
-                    stamp,
+                    token: stamp,
                     times,
-                    member,
+                    user: member,
                     data: None,
                 };
                 shard.create(&entry, self.limit(), data, old.as_ref(), now)
@@ -234,8 +234,8 @@ impl Inner {
     pub(super) fn limit(&self) -> Limit {
         let settings = &self.settings;
         Limit {
-            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
-            then: settings.session_limit_policy,
+            max: settings.max_sessions_per_user.unwrap_or(usize::MAX),
+            policy: settings.session_limit_policy,
         }
     }
 

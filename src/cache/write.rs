@@ -43,7 +43,7 @@ impl Inner {
     /// Locks a shard and applies the revocation cutoff to it.
     pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
         let mut shard = locked.shard.lock();
-        shard.renew(self.horizon());
+        shard.apply_cutoff(self.horizon());
         shard
     }
 
@@ -57,7 +57,7 @@ impl Inner {
         let locked = &self.locked_shards[usize::from(place)];
         let mut shard = self.lock(locked);
         let now = self.now();
-        let answer = shard.attempt(|shard| verb(shard, now));
+        let answer = shard.with_panic_guard(|shard| verb(shard, now));
         locked.publish(&shard);
         answer
     }
@@ -97,9 +97,11 @@ impl Inner {
             first = self.lock(one);
         }
         let (horizon, now) = (self.horizon(), self.now());
-        first.renew(horizon);
-        second.renew(horizon);
-        let answer = first.attempt(|first| second.attempt(|second| verb(first, Some(second), now)));
+        first.apply_cutoff(horizon);
+        second.apply_cutoff(horizon);
+        let answer = first.with_panic_guard(|first| {
+            second.with_panic_guard(|second| verb(first, Some(second), now))
+        });
         one.publish(&first);
         two.publish(&second);
         answer
@@ -117,7 +119,7 @@ impl Inner {
             let entries = ENTRIES_PER_LOCK.min(budget - done.visited);
             let mut shard = self.lock(locked);
             let now = self.now();
-            let advanced = shard.attempt(|shard| shard.advance(now, entries));
+            let advanced = shard.with_panic_guard(|shard| shard.advance(now, entries));
             locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
@@ -174,7 +176,7 @@ impl LockedShard {
         let view = CachePadded::new(shard.view());
         Self {
             view,
-            room: AtomicU32::new(shard.room()),
+            room: AtomicU32::new(shard.free_for_anonymous()),
             shard: Lock::new(shard),
         }
     }
@@ -182,7 +184,7 @@ impl LockedShard {
     /// Publishes the free space for creations in other threads, which read it without the lock. It
     /// is only a hint, so the store is relaxed.
     fn publish(&self, shard: &Shard) {
-        self.room.store(shard.room(), Relaxed);
+        self.room.store(shard.free_for_anonymous(), Relaxed);
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     error::{Error, KeyError},
     id::{Entropy, Id, Place, UserHash, system_entropy},
-    sync::{AtomicU32, AtomicU64, Relaxed, Shared},
+    sync::{AtomicU32, AtomicU64, ReadWriteLock, Relaxed},
 };
 
 /// The keys that sign session cookies, newest first. The first key signs, all keys verify.
@@ -156,7 +156,7 @@ impl fmt::Debug for KeyRing {
 /// The derived keys of a running cache, for its cookie name.
 pub(crate) struct Keys {
     cookie_name: Box<str>,
-    state: Shared<State>,
+    state: ReadWriteLock<State>,
     /// One bit per key number: set if a key of the ring has it. Read on every hit, without the
     /// lock.
     valid: [AtomicU64; 4],
@@ -171,7 +171,7 @@ impl Keys {
         let valid = ring.bitmap().map(AtomicU64::new);
         Ok(Self {
             cookie_name: cookie_name.into(),
-            state: Shared::new(State { ring, used }),
+            state: ReadWriteLock::new(State { ring, used }),
             valid,
             epoch: AtomicU32::new(0),
         })
