@@ -60,7 +60,7 @@ struct Inner {
     counters: Counters,
     events: EventQueue,
     /// Sessions that were created before this tick have ended.
-    horizon: RevocationCutoff,
+    cutoff: RevocationCutoff,
     /// The shard where the next maintenance starts.
     cursor: AtomicU32,
     layout: Layout,
@@ -73,8 +73,8 @@ struct Inner {
 struct LockedShard {
     view: CachePadded<View>,
     shard: Lock<Shard>,
-    /// The free space of the shard after the last write to it, in words.
-    room: AtomicU32,
+    /// The free space for anonymous sessions after the last write to it, in words.
+    free_for_anonymous: AtomicU32,
 }
 
 impl SessionCache {
@@ -261,9 +261,9 @@ impl SessionCache {
             return Err(Error::GraceTooLong { given: grace, max });
         }
         let grace = to_tick(grace);
-        self.0.reissue(id, id.place, |new, stamp| {
+        self.0.reissue(id, id.place, |new, token| {
             self.0.write(id.place, |shard, now| {
-                shard.rotate(&id.id, stamp, new, grace, now)
+                shard.rotate(&id.id, token, new, grace, now)
             })
         })
     }
@@ -281,7 +281,7 @@ impl SessionCache {
     pub fn end_all(&self) {
         let now = self.0.now();
         // This one word takes effect: every verb that begins afterwards reads it.
-        let cutoff = self.0.horizon.advance(now);
+        let cutoff = self.0.cutoff.advance(now);
         self.0.events.push(|| Event::of_all(cutoff, now));
     }
 

@@ -70,7 +70,7 @@ impl SessionCacheBuilder {
             reader: Reader::new(&self.cookie_name),
             counters: Counters::new(),
             events,
-            horizon: RevocationCutoff::new(),
+            cutoff: RevocationCutoff::new(),
             cursor: AtomicU32::new(0),
             layout,
             idle_timeout,

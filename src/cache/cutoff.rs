@@ -34,18 +34,18 @@ impl RevocationCutoff {
     pub(super) fn creation(&self, now: Tick) -> Creation {
         let record = |word| {
             let Pair {
-                low: horizon,
+                low: cutoff,
                 high: last,
             } = Pair::unpack(word);
-            let created = now.max(horizon);
-            (created > last).then(|| Pair::new(horizon, created).pack())
+            let created = now.max(cutoff);
+            (created > last).then(|| Pair::new(cutoff, created).pack())
         };
         match self.0.fetch_update(Relaxed, Relaxed, record) {
             Ok(word) | Err(word) => {
-                let horizon = Pair::unpack(word).low;
+                let cutoff = Pair::unpack(word).low;
                 Creation {
-                    created: now.max(horizon),
-                    horizon,
+                    created: now.max(cutoff),
+                    cutoff,
                 }
             }
         }
@@ -55,10 +55,10 @@ impl RevocationCutoff {
     pub(super) fn advance(&self, now: Tick) -> Tick {
         let past_both = |word| {
             let Pair {
-                low: horizon,
+                low: cutoff,
                 high: last,
             } = Pair::unpack(word);
-            Pair::new(horizon.max(last).max(now).saturating_add(1), last)
+            Pair::new(cutoff.max(last).max(now).saturating_add(1), last)
         };
         match self
             .0
@@ -72,5 +72,5 @@ impl RevocationCutoff {
 /// The tick of a creation, and the cutoff at that time.
 pub(super) struct Creation {
     pub(super) created: Tick,
-    pub(super) horizon: Tick,
+    pub(super) cutoff: Tick,
 }

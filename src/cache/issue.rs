@@ -52,7 +52,7 @@ impl Inner {
             self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
                 let entry = NewEntry {
-                    token: signed.stamp,
+                    token: signed.token,
                     times,
                     user: None,
                     data: None,
@@ -88,7 +88,7 @@ impl Inner {
             let (id, _) = self.generate_id()?;
             let id = SessionId { id, place };
             let signed = self.sign(id);
-            match self.with_room(place, || verb(&id, &signed.stamp)) {
+            match self.with_room(place, || verb(&id, &signed.token)) {
                 Ok(version) => {
                     let version = Version::new(version);
                     return Ok(IssuedSession {
@@ -143,8 +143,11 @@ impl Inner {
         (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
         let places = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        let [first, second] =
-            places.map(|place| self.locked_shards[usize::from(place)].room.load(Relaxed));
+        let [first, second] = places.map(|place| {
+            self.locked_shards[usize::from(place)]
+                .free_for_anonymous
+                .load(Relaxed)
+        });
         let places = if second > first {
             [places[1], places[0]]
         } else {
@@ -164,7 +167,7 @@ impl Inner {
     /// Signs an id with the first key of the ring.
     fn sign(&self, id: SessionId) -> SignedId {
         let (parts, epoch) = self.keys.sign(id.place, &id.id);
-        let stamp = TokenParts {
+        let token = TokenParts {
             id: id.id,
             tag: parts.tag,
             key: parts.key,
@@ -172,7 +175,7 @@ impl Inner {
         SignedId {
             id,
             parts,
-            stamp,
+            token,
             epoch,
         }
     }
@@ -183,7 +186,7 @@ impl Inner {
     fn confirm(&self, mut signed: SignedId) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
-            self.write(signed.id.place, |shard, _| shard.replace_tag(&signed.stamp));
+            self.write(signed.id.place, |shard, _| shard.replace_tag(&signed.token));
         }
         let version = Version::new(FIRST_VERSION);
         IssuedSession {
@@ -202,8 +205,8 @@ impl Inner {
             ..
         } = *self;
         let end = now.saturating_add(lifetime);
-        let Creation { created, horizon } = self.horizon.creation(now);
-        shard.apply_cutoff(horizon);
+        let Creation { created, cutoff } = self.cutoff.creation(now);
+        shard.apply_cutoff(cutoff);
         let times = Times {
             created,
             authenticated: 0,
@@ -241,7 +244,7 @@ impl Inner {
 struct SignedId {
     id: SessionId,
     parts: Parts,
-    stamp: TokenParts,
+    token: TokenParts,
     /// The epoch of the key ring that signed it.
     epoch: u32,
 }
@@ -272,7 +275,7 @@ mod tests {
             let issued = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
                 let entry = NewEntry {
-                    token: signed.stamp,
+                    token: signed.token,
                     times,
                     user: None,
                     data: None,

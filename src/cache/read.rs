@@ -189,7 +189,7 @@ impl Inner {
     fn read_time(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
-            cutoff: self.horizon(),
+            cutoff: self.cutoff(),
         }
     }
 
@@ -202,7 +202,7 @@ impl Inner {
             version: Version::new(found.meta.version()),
             user: found.user,
             assurance_level: found.meta.flags().assurance_level(),
-            facts: found.meta,
+            meta: found.meta,
             now: found.now,
         }
     }
@@ -220,7 +220,7 @@ impl Inner {
         self.write(id.place, |shard, now| {
             let time = ReadTime {
                 now,
-                cutoff: self.horizon(),
+                cutoff: self.cutoff(),
             };
             let mut read = |id, proof| {
                 let candidates = self.hasher.candidates(id);
@@ -271,7 +271,7 @@ impl Inner {
             _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
-            shard.apply_cutoff(self.horizon());
+            shard.apply_cutoff(self.cutoff());
             let now = self.now();
             // The session may have ended since.
             let _ = shard.with_panic_guard(|shard| shard.touch(id, now));

@@ -69,7 +69,7 @@ pub struct Record {
     /// The authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`) of the sign-in; 0
     /// without a user.
     pub assurance_level: u8,
-    pub(super) facts: EntryMeta,
+    pub(super) meta: EntryMeta,
     pub(super) now: Tick,
 }
 
@@ -80,35 +80,35 @@ impl Record {
         Handle::new(
             self.user,
             self.id.place,
-            self.facts.serial(),
-            self.facts.times().created,
+            self.meta.serial(),
+            self.meta.times().created,
         )
     }
 
     /// Returns the time since the session was created.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.since(self.facts.times().created)
+        self.since(self.meta.times().created)
     }
 
     /// Returns the time since the session's id was issued, by its creation, a rotation or a
     /// sign-in.
     #[must_use]
     pub fn id_age(&self) -> Duration {
-        self.since(self.facts.times().issued)
+        self.since(self.meta.times().issued)
     }
 
     /// Returns the time since the user signed in, or `None` if the session is anonymous.
     #[must_use]
     pub fn authenticated_for(&self) -> Option<Duration> {
         self.user
-            .map(|_| self.since(self.facts.times().authenticated))
+            .map(|_| self.since(self.meta.times().authenticated))
     }
 
     /// Returns the time until the session expires without further activity.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        to_duration(self.facts.deadline().saturating_sub(self.now))
+        to_duration(self.meta.deadline().saturating_sub(self.now))
     }
 
     /// Returns true if a user is signed in.
@@ -121,7 +121,7 @@ impl Record {
     /// response must not send that id again.
     #[must_use]
     pub fn is_alias(&self) -> bool {
-        self.facts.flags().has(Flags::ALIAS)
+        self.meta.flags().has(Flags::ALIAS)
     }
 
     fn since(&self, then: Tick) -> Duration {

@@ -62,27 +62,33 @@ impl SessionCache {
         user: &str,
         with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
-        let member = self.0.entry_user(&with.user_info(user))?;
+        let entry_user = self.0.entry_user(&with.user_info(user))?;
         with.data
             .map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
-        self.0
-            .reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
+        self.0.reissue(
+            id,
+            self.0.place_of_user(&entry_user.user),
+            |new_id, &token| {
                 self.0.write_two(id.place, new_id.place, |old, new, now| {
                     let entry = |times, start| {
                         let times = self.0.signed_in_times(times, start, with, now);
                         let start = if with.renew_lifetime { now } else { start };
-                        let member = Some(EntryUser { start, ..member });
+                        let entry_user = Some(EntryUser {
+                            start,
+                            ..entry_user
+                        });
                         NewEntry {
-                            token: stamp,
+                            token,
                             times,
-                            user: member,
+                            user: entry_user,
                             data,
                         }
                     };
                     old.sign_in(&id.id, new, new_id, self.0.limit(), now, entry)
                 })
-            })
+            },
+        )
     }
 
     /// Returns the sessions of a user, the most recently used first. Returns an empty list for an
@@ -186,27 +192,27 @@ impl Inner {
         options: &CreateOptions<'_>,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        let member = self.entry_user(&user)?;
-        let place = self.place_of_user(&member.user);
+        let entry_user = self.entry_user(&user)?;
+        let place = self.place_of_user(&entry_user.user);
         let old = options
             .replaces
             .and_then(|id| self.resolve(id))
             .filter(|id| id.place == place);
-        self.issue_in(place, |_, &stamp| {
+        self.issue_in(place, |_, &token| {
             self.write(place, |shard, now| {
                 let times = self.new_times(shard, options.timeouts, now);
                 let times = Times {
                     authenticated: now,
                     ..times
                 };
-                let member = Some(EntryUser {
+                let entry_user = Some(EntryUser {
                     start: times.created,
-                    ..member
+                    ..entry_user
                 });
                 let entry = NewEntry {
-                    token: stamp,
+                    token,
                     times,
-                    user: member,
+                    user: entry_user,
                     data: None,
                 };
                 shard.create(&entry, self.limit(), data, old.as_ref(), now)

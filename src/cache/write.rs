@@ -36,14 +36,14 @@ impl Inner {
 
     /// Returns the tick before which all sessions have ended.
     #[inline]
-    pub(super) fn horizon(&self) -> Tick {
-        self.horizon.tick()
+    pub(super) fn cutoff(&self) -> Tick {
+        self.cutoff.tick()
     }
 
     /// Locks a shard and applies the revocation cutoff to it.
     pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
         let mut shard = locked.shard.lock();
-        shard.apply_cutoff(self.horizon());
+        shard.apply_cutoff(self.cutoff());
         shard
     }
 
@@ -96,9 +96,9 @@ impl Inner {
             second = self.lock(two);
             first = self.lock(one);
         }
-        let (horizon, now) = (self.horizon(), self.now());
-        first.apply_cutoff(horizon);
-        second.apply_cutoff(horizon);
+        let (cutoff, now) = (self.cutoff(), self.now());
+        first.apply_cutoff(cutoff);
+        second.apply_cutoff(cutoff);
         let answer = first.with_panic_guard(|first| {
             second.with_panic_guard(|second| verb(first, Some(second), now))
         });
@@ -176,7 +176,7 @@ impl LockedShard {
         let view = CachePadded::new(shard.view());
         Self {
             view,
-            room: AtomicU32::new(shard.free_for_anonymous()),
+            free_for_anonymous: AtomicU32::new(shard.free_for_anonymous()),
             shard: Lock::new(shard),
         }
     }
@@ -184,7 +184,8 @@ impl LockedShard {
     /// Publishes the free space for creations in other threads, which read it without the lock. It
     /// is only a hint, so the store is relaxed.
     fn publish(&self, shard: &Shard) {
-        self.room.store(shard.free_for_anonymous(), Relaxed);
+        self.free_for_anonymous
+            .store(shard.free_for_anonymous(), Relaxed);
     }
 }
 
