@@ -19,7 +19,7 @@ use sessile::{
     Error, IssuedSession, KeyRing, ManualClock, SessionCache,
     internals::{
         Lock, MemoryFence,
-        modelled::{Modelled, drop_fence},
+        loom_word::{LoomWord, drop_fence},
         region::{Bucket, Region},
         seqlock,
     },
@@ -165,7 +165,7 @@ mod reads {
     const OFFSET: u32 = 2;
     const BLOCK: u32 = 8;
 
-    type Words = Region<Modelled>;
+    type Words = Region<LoomWord>;
 
     fn words() -> Arc<Words> {
         let words = Words::new(10).expect("memory");
@@ -173,18 +173,18 @@ mod reads {
         Arc::new(words)
     }
 
-    fn line(words: &Words) -> Bucket<'_, Modelled> {
+    fn line(words: &Words) -> Bucket<'_, LoomWord> {
         words.words().chunk(0).expect("there are ten")
     }
 
     fn read(words: &Words) -> &'static str {
         let line = line(words);
-        let Some((_, seen)) = seqlock::begin(line) else {
+        let Some((_, seen)) = seqlock::read_begin(line) else {
             return "somebody writes";
         };
         let offset = line.load(OFFSET);
         let block = [BLOCK, BLOCK + 1].map(|at| words.load(at));
-        if !seqlock::is_still(line, seen) {
+        if !seqlock::validate(line, seen) {
             return "somebody wrote";
         }
         match (offset, block) {

@@ -62,6 +62,7 @@ cargo_tests() {
 if cargo fmt --version >/dev/null 2>&1; then
     step "format" cargo fmt --all --check
     step "format of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check
+    step "format of the API listing's tool" cargo fmt --manifest-path docs/api/listing/Cargo.toml --check
 else
     skip "format" "no rustfmt"
 fi
@@ -74,7 +75,8 @@ fi
 # Without the advisories, which need the network.
 dependencies() {
     cargo deny --workspace --all-features check bans licenses sources &&
-        cargo deny --manifest-path fuzz/Cargo.toml --all-features check bans licenses sources
+        cargo deny --manifest-path fuzz/Cargo.toml --all-features check bans licenses sources &&
+        cargo deny --manifest-path docs/api/listing/Cargo.toml check bans licenses sources
 }
 if cargo deny --version >/dev/null 2>&1; then
     step "dependencies" dependencies
@@ -87,6 +89,12 @@ step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
 step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
+# The tool reads the JSON of this version of rustdoc.
+if rustc --version | grep -q '^rustc 1\.95\.'; then
+    step "public API listing" docs/api/update.sh --check
+else
+    skip "public API listing" "not Rust 1.95"
+fi
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower
 
 # MACs without the CPU's instructions for SHA.

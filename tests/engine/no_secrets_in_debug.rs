@@ -18,6 +18,7 @@ use sessile::{
 };
 
 const USER: &str = "alice@example.org";
+const DATA: &[u8] = b"a number of a card";
 
 /// What was printed, and by whom.
 #[derive(Default)]
@@ -153,6 +154,8 @@ fn types_show_no_id_no_token_and_no_key() {
     printed.debug("Handle", &record.handle());
     printed.debug("SessionInfo", &cache.user_sessions(USER));
     printed.debug("SignInOptions", &PLAINLY);
+    let with_data = PLAINLY.replace_data(third.version, DATA);
+    printed.debug("SignInOptions with data", &with_data);
     printed.debug("SessionCache", &cache);
     printed.debug("KeyRing", &ring(&[1, 2]));
     printed.debug("SessionCacheBuilder", &builder(&clock).keys(ring(&[1, 2])));
@@ -163,7 +166,7 @@ fn types_show_no_id_no_token_and_no_key() {
     printed.debug("MaintenanceThread", &cache.start_maintenance().unwrap());
     printed.debug("SetCookie", &SetCookie::builder(NAME).build().unwrap());
     let mut secrets = [&first, &second, &third].map(secrets_of).concat();
-    secrets.extend([key(1).to_vec(), key(2).to_vec(), USER.into()]);
+    secrets.extend([key(1).to_vec(), key(2).to_vec(), USER.into(), DATA.into()]);
     assert_eq!(printed.leak(&secrets), None);
 }
 

@@ -38,7 +38,7 @@ fn panic_in(cache: &SessionCache, made: &IssuedSession) {
     QUIET.call_once(|| {
         let hook = take_hook();
         set_hook(Box::new(move |info| {
-            let is_ours = info.payload().downcast_ref::<&str>() == Some(&"as a test asked");
+            let is_ours = info.payload().downcast_ref::<&str>() == Some(&"requested by a test");
             if !is_ours {
                 hook(info);
             }

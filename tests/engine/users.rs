@@ -295,6 +295,19 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
 }
 
 #[test]
+fn serde_reads_and_writes_a_handle_as_its_text() {
+    let (cache, _) = cache();
+    let handle = handle(&cache, &signed_in(&cache, b"", "ada"));
+    let json = serde_json::to_string(&handle).unwrap();
+    assert_eq!(json, format!("\"{handle}\""));
+    assert_eq!(serde_json::from_str::<Handle>(&json).unwrap(), handle);
+    let error = serde_json::from_str::<Handle>("\"0\"").unwrap_err();
+    let cause = HandleError::Length { given: 1 }.to_string();
+    assert!(error.to_string().contains(&cause));
+    assert!(serde_json::from_str::<Handle>("52").is_err());
+}
+
+#[test]
 fn a_handle_reads_back_from_its_text_and_from_no_other() {
     let (cache, clock) = cache();
     clock.advance(HOUR);

@@ -85,7 +85,7 @@ const UNKNOWN: [(&str, &[&str]); 13] = [
     ),
     (
         "shard",
-        &["thread", "Arc", "Lock", "Shared", "config", "cache"],
+        &["thread", "Arc", "Lock", "ReadWriteLock", "config", "cache"],
     ),
 ];
 

@@ -6,9 +6,9 @@ use sessile::internals::{region::Region, tlsf::Heap};
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    Take { size: u8 },
-    TakeByMoving { size: u16, most: Option<u16> },
-    Give { which: u8 },
+    Allocate { size: u8 },
+    AllocateByMoving { size: u16, max_moved: Option<u16> },
+    Free { which: u8 },
     Shrink { which: u8, size: u8 },
 }
 
@@ -27,23 +27,23 @@ pub(crate) fn heap(bytes: &[u8]) {
     } {
         mark += 1;
         match op {
-            Op::Take { size } => {
-                let at = heap.take(&region, size.into());
+            Op::Allocate { size } => {
+                let at = heap.allocate(&region, size.into());
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
-            Op::TakeByMoving { size, most } => {
+            Op::AllocateByMoving { size, max_moved } => {
                 let size = u32::from(size) % (END / 2);
-                let fits = heap.free() >= size.max(Heap::SMALLEST);
-                let most = most.map_or(u32::MAX, u32::from);
+                let fits = heap.free_words() >= size.max(Heap::MIN_BLOCK);
+                let max_moved = max_moved.map_or(u32::MAX, u32::from);
                 let mut words = 0;
-                let at = heap.take_by_moving(&region, size, most, |region, moved| {
-                    moved.carry(region);
+                let at = heap.allocate_by_moving(&region, size, max_moved, |region, moved| {
+                    moved.apply(region);
                     words += moved.words();
                     let block = blocks.iter_mut().find(|block| block.at == moved.from);
                     block.expect("only used blocks move").at = moved.to;
                 });
-                assert!(words <= most, "no more is moved than may be");
-                let is_bounded = most < u32::MAX;
+                assert!(words <= max_moved, "no more is moved than may be");
+                let is_bounded = max_moved < u32::MAX;
                 assert!(at.is_none() || fits, "no more is taken than was free");
                 assert!(
                     at.is_some() || !fits || is_bounded,
@@ -51,9 +51,9 @@ pub(crate) fn heap(bytes: &[u8]) {
                 );
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
-            Op::Give { which } if !blocks.is_empty() => {
+            Op::Free { which } if !blocks.is_empty() => {
                 let block = blocks.swap_remove(usize::from(which) % blocks.len());
-                heap.give(&region, block.at);
+                heap.free(&region, block.at);
             }
             Op::Shrink { which, size } if !blocks.is_empty() => {
                 let which = usize::from(which) % blocks.len();

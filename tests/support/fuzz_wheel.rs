@@ -7,8 +7,8 @@ use sessile::internals::{region::Region, wheel::Wheel};
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    File { link: u8, far: u8, deadline: u32 },
-    Unfile { link: u8 },
+    Insert { link: u8, far: u8, deadline: u32 },
+    Remove { link: u8 },
     Advance { far: u8, ticks: u32, budget: u8 },
 }
 
@@ -25,23 +25,23 @@ pub(crate) fn wheel(bytes: &[u8]) {
         Op::arbitrary(&mut bytes)
     } {
         match op {
-            Op::File {
+            Op::Insert {
                 link,
                 far,
                 deadline,
             } => {
                 let link = FIRST_LINK + u32::from(link);
                 if filed.contains_key(&link) {
-                    wheel.unfile(&region, link);
+                    wheel.remove(&region, link);
                 }
                 let deadline = now.saturating_add(deadline >> (far % 32));
-                wheel.file(&region, link, deadline);
+                wheel.insert(&region, link, deadline);
                 filed.insert(link, deadline);
             }
-            Op::Unfile { link } => {
+            Op::Remove { link } => {
                 let link = FIRST_LINK + u32::from(link);
                 if filed.remove(&link).is_some() {
-                    wheel.unfile(&region, link);
+                    wheel.remove(&region, link);
                 }
             }
             Op::Advance { far, ticks, budget } => {
@@ -80,7 +80,7 @@ fn advance(
         };
         let deadline = filed.remove(&link).expect("it was filed");
         if deadline > now {
-            wheel.file(region, link, deadline);
+            wheel.insert(region, link, deadline);
             filed.insert(link, deadline);
         }
         left -= 1;
