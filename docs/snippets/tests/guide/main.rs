@@ -1,15 +1,40 @@
-//! Checks the guide's tables against the code.
+//! Checks the guide against the code: pages, settings, metrics, errors, and the security checklist.
 
 #![allow(clippy::unwrap_used)]
 
-#[test]
-fn print() {
-    use sessile::*;
-    println!("{}", SessionCache::builder().keys(KeyRing::generate().unwrap()).memory(0).build().unwrap_err());
-    println!("{}", SessionCache::builder().keys(KeyRing::generate().unwrap()).memory(usize::MAX).build().unwrap_err());
-    println!("{}", SessionCache::builder().keys(KeyRing::generate().unwrap()).memory(1<<20).reserved_for_authenticated(usize::MAX).build().unwrap_err());
-    println!("{}", SessionCache::builder().keys(KeyRing::generate().unwrap()).reserved_for_authenticated(usize::MAX).build().unwrap_err());
-    for m in [1usize<<20, 64<<20,256<<20,1<<30] {let c = SessionCache::builder().keys(KeyRing::generate().unwrap()).memory(m).build().unwrap();
-    println!("{m} {} {} {} {:?}", c.capacity_for(256), c.capacity_for(1024), c.capacity_for(4096), c.stats().memory);}
-    println!("{}", SessionCache::builder().keys(KeyRing::generate().unwrap()).idle_timeout(std::time::Duration::MAX).build().unwrap_err());
+mod checklist;
+mod errors;
+mod metrics;
+mod pages;
+mod settings;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Returns a path in the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// Returns the text of a file in the repository.
+fn read(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns the rows of the tables under a heading, without the header, as trimmed cells.
+fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let (_, section) = page
+        .split_once(&format!("{heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let section = section.split("\n## ").next().unwrap();
+    let lines = section.lines().filter(|line| line.starts_with('|'));
+    let cells = lines.map(|line| {
+        let line = line.trim_matches('|');
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    });
+    cells.skip(2).collect()
 }
