@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import secrets
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,26 @@ def test_programs_run(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Lines that the book hides.
     shown = re.sub(r"^#~ ?", "", program, flags=re.MULTILINE)
     exec(compile(shown, "guide", "exec"), {"__name__": "guide"})
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of code of one language in all pages."""
+    assert GUIDE is not None
+    pages = [path.read_text(encoding="utf-8") for path in sorted((GUIDE / "src").glob("*.md"))]
+    return [block for text in pages for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+
+
+def test_toml_is_valid() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 or newer")
+    for text in [page("book.toml"), *blocks("toml")]:
+        assert tomllib.loads(text)
+
+
+def test_shell_commands_are_valid() -> None:
+    commands = blocks("sh")
+    assert commands
+    for text in commands:
+        subprocess.run(["bash", "-n", "-c", text], check=True, timeout=10)
 
 
 def test_there_are_programs() -> None:
