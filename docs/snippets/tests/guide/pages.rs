@@ -1,6 +1,6 @@
 //! Every page is in the summary, and every page with Rust examples is tested.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use super::{read, repository};
 
@@ -50,4 +50,18 @@ fn lines_of_prose_are_at_most_100_columns() {
             );
         }
     }
+}
+
+/// Passes where mdbook is not installed.
+#[test]
+fn the_book_builds() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book");
+    let mut mdbook = Command::new("mdbook");
+    mdbook.arg("build").arg(repository("docs"));
+    let Ok(output) = mdbook.arg("--dest-dir").arg(target).output() else {
+        return;
+    };
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "{log}");
 }
