@@ -59,7 +59,8 @@ wheel() {
 
 # The folder of the tests, the examples and the settings of pytest and mypy, without the package's sources.
 copy() {
-    mkdir "$place/copy" && cp -r tests examples recipes docs README.md pyproject.toml "$place/copy"
+    mkdir "$place/copy" && cp -r tests examples recipes docs README.md pyproject.toml "$place/copy" &&
+        cp -r ../../docs "$place/copy/guide"
 }
 
 # install PYTHON REQUIREMENTS
