@@ -4,6 +4,8 @@
 # said so. Its last line is "N passed, N failed, N skipped", counted in steps; it fails if a step does.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
+SESSILE_README=$(cd ../.. && pwd)/README.md
+export SESSILE_README
 
 # Not in the folder of the sources, which would be found in place of the package.
 place=$(mktemp -d)

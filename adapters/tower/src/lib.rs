@@ -175,3 +175,8 @@ pub use sessile_web::{NotSignedIn, SignedIn};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The example of the package's page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct PackageReadme;
