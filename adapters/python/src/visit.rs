@@ -3,28 +3,22 @@
 //! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
 //! Python has no executor here: an `async` verb of the session is polled once, and on a local cache it is ready then.
 
+mod load;
 mod respond;
+mod save;
 
-use bytes::Bytes;
-use pyo3::{
-    PyTraverseError, PyVisit,
-    exceptions::{PyRuntimeError, PyValueError},
-    prelude::*,
-    types::{PyDict, PyString},
-};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*, types::PyDict};
 use sessile_web::{
-    self as web, Session, SessionError, SessionRequest, SignIn,
+    self as web, Session, SessionRequest, SignIn,
     adapter::{SessionExt, ready},
 };
 
 use crate::{
     arguments::Argument,
     cache::SessionCache,
-    errors::{ForkedProcess, Gone, foreign_data, refusal, seconds},
+    errors::{ForkedProcess, Gone, refusal, seconds},
     fork::OfProcess,
-    json,
-    known::{Changes, Encoded, Known},
-    moving::Pairs,
+    known::Known,
     records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
@@ -303,67 +297,6 @@ impl Visit {
         }
     }
 
-    /// Loads and decodes the session. The visit is as it was.
-    fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
-        let cookies = Self::cookies(slf)?;
-        let sessions = Self::sessions(slf)?;
-        let touched = slf
-            .borrow()
-            .touched
-            .as_ref()
-            .and_then(OfProcess::get)
-            .cloned();
-        let session = touched
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
-        if !session.is_stored() {
-            return Self::move_here(slf, session, &sessions, cookies);
-        }
-        if session.is_foreign() {
-            return Err(foreign_data());
-        }
-        Read::new(slf.py(), session)
-    }
-
-    /// A request without a session may have a cookie of Starlette's middleware.
-    fn move_here<'py>(
-        slf: &Bound<'py, Self>,
-        session: Session,
-        sessions: &web::SessionManager,
-        cookies: Vec<Bytes>,
-    ) -> PyResult<Read<'py>> {
-        let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
-        let name = sessions.cache().cookie_name();
-        let importer = settings.get().importer();
-        let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
-        let Some((importer, signed)) = found else {
-            return Read::new(py, session);
-        };
-        let moves = &settings.get().cache().get().moves;
-        match moves.field_of(py, sessions, importer, &signed)? {
-            None => Read::new(py, session),
-            Some(Ok(field)) => {
-                let fields = core::iter::once(field).chain(cookies);
-                let session = sessions.begin(fields.collect::<SessionRequest>());
-                session.send_cookie_again();
-                Read::new(py, session)
-            }
-            // It is tried again when the response begins.
-            Some(Err(pairs)) => Read::with_new(py, session, pairs),
-        }
-    }
-
-    /// Returns the `Cookie` fields of the request, in order.
-    fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
-        let headers = slf
-            .borrow()
-            .headers
-            .as_ref()
-            .map(|headers| headers.clone_ref(slf.py()));
-        headers.map_or(Ok(Vec::new()), |headers| {
-            response::cookies(headers.bind(slf.py()))
-        })
-    }
-
     fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::SessionManager> {
         let sessions = slf.borrow().sessions.clone_ref(slf.py());
         sessions.get().current(slf.py())
@@ -400,121 +333,6 @@ impl Visit {
              handler returns"
         })
     }
-
-    /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
-    /// is too late for that: then nothing was handed over.
-    fn work(
-        slf: &Bound<'_, Self>,
-        dict: &Bound<'_, PyDict>,
-    ) -> PyResult<Option<(Session, Changes)>> {
-        let session = slf.borrow().session()?;
-        let changes = Self::changes(slf, dict)?;
-        if changes.is_empty() && !unless_busy(slf.py(), &session, || session.has_work()) {
-            return Ok(None);
-        }
-        let visit = slf.borrow();
-        if visit.stage != Stage::Open && !visit.was_stored {
-            return Err(visit.too_late());
-        }
-        drop(visit);
-        Self::push(slf.py(), &session, &changes)?;
-        Ok(Some((session, changes)))
-    }
-
-    /// Hands changes over to be saved. On an error none of them is.
-    fn push(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
-        let json = |(json, _): &(Bytes, _)| json.clone();
-        let changes = changes
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
-    }
-
-    /// Records that these changes are stored. Others are detected again.
-    fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
-        let is_stored = unless_busy(slf.py(), session, || session.is_stored());
-        let mut visit = slf.borrow_mut();
-        visit.was_stored |= is_stored;
-        visit.known.make(changes);
-    }
-
-    /// Something could not be stored. The dict of a session that is gone becomes empty.
-    fn failed(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>, error: SessionError) -> PyErr {
-        let error = refusal(error);
-        if error.is_instance_of::<Gone>(slf.py()) {
-            let mut visit = slf.borrow_mut();
-            // Once the headers have left, no other session can be created, and this one stays ended.
-            let was_stored = visit.was_stored && visit.stage != Stage::Open;
-            visit.forget();
-            visit.was_stored = was_stored;
-            drop(visit);
-            dict.clear();
-        }
-        error
-    }
-
-    /// Notes that the session is gone, and empty.
-    fn forget(&mut self) {
-        self.was_stored = false;
-        self.known.clear();
-    }
-
-    /// Returns how the dict differs from what was read, or last stored.
-    fn changes(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
-        let visit = slf.borrow();
-        let limit = visit.sessions.get().max_session_size();
-        let changes = visit.known.changes(dict, limit);
-        drop(visit);
-        match changes {
-            Err(fault) if fault.needs_copies() => {
-                let encoded = Encoded::new(dict, limit)?;
-                slf.borrow().known.changes_of(encoded)
-            }
-            changes => changes,
-        }
-    }
-}
-
-/// A session that was looked up, with its decoded values.
-struct Read<'py> {
-    session: Session,
-    known: Known,
-    values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
-    is_stored: bool,
-}
-
-impl<'py> Read<'py> {
-    fn new(py: Python<'py>, session: Session) -> PyResult<Self> {
-        let pairs = session.pairs();
-        let (mut known, mut values) = (Known::default(), Vec::with_capacity(pairs.len()));
-        for (key, json) in pairs {
-            let (value, pieces) = json::decode_in_pieces(py, &json).map_err(not_json)?;
-            values.push((PyString::new(py, &key), value));
-            known.push(key, json, pieces);
-        }
-        let is_stored = session.is_stored();
-        Ok(Self {
-            session,
-            known,
-            values,
-            is_stored,
-        })
-    }
-
-    /// With values that are not stored yet.
-    fn with_new(py: Python<'py>, session: Session, pairs: Pairs) -> PyResult<Self> {
-        let value = |(key, json): (String, Bytes)| {
-            let value = json::decode(py, &json).map_err(not_json)?;
-            Ok((PyString::new(py, &key), value))
-        };
-        let values = pairs.into_iter().map(value).collect::<PyResult<_>>()?;
-        Ok(Self {
-            session,
-            known: Known::default(),
-            values,
-            is_stored: false,
-        })
-    }
 }
 
 /// Does what takes no lock but that of the request's own session. Releases the interpreter if another thread
@@ -525,11 +343,6 @@ fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() ->
     } else {
         act()
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn not_json(_: json::Malformed) -> PyErr {
-    PyValueError::new_err("a value in the session is not JSON")
 }
 
 /// Does nothing. A method in Python that does nothing would show its session in its `repr`.
