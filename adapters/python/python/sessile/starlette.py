@@ -1,10 +1,10 @@
 """``request.session`` for Starlette and FastAPI, kept on the server.
 
-Change the import, and what was a signed cookie is a session::
+Replace the import of Starlette's middleware::
 
     from sessile.starlette import SessionMiddleware
 
-    app.add_middleware(SessionMiddleware, secret_key=..., max_age=1_800)
+    app.add_middleware(SessionMiddleware, secret_key=secret_key, max_age=1_800)
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""Help for the tests of an application: a manual clock, and clients that are signed in.
+"""Helpers for the tests of an application: a manual clock, and clients that are signed in.
 
 ::
 
+    from sessile import SessionCache
+    from sessile.starlette import SessionMiddleware
+    from sessile.testing import ManualClock, test_client
+
     clock = ManualClock()
-    cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
+    cache = SessionCache(secret_key=secret_key, clock=clock)
     app.add_middleware(SessionMiddleware, cache=cache)
 
     client = test_client(app, cache, user="ada", data={"cart": ["tea"]})
