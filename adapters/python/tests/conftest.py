@@ -3,13 +3,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
 from starlette.testclient import TestClient
 
 from sessile import Full, SessionCache
@@ -19,6 +21,9 @@ from sessile.starlette import SessionControl, SessionMiddleware
 from sessile.testing import ManualClock
 
 KEY = secrets.token_urlsafe(32)
+
+Handler = Callable[[Request], Any]
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +48,17 @@ def client_for(routes: Sequence[BaseRoute], base_url: str = "http://testserver",
         settings = {"secret_key": KEY, "memory": 4 << 20, **settings}
     middleware = [Middleware(SessionMiddleware, **settings)]
     return TestClient(Starlette(routes=list(routes), middleware=middleware), base_url=base_url)
+
+
+def visitor(*handlers: Handler, **settings: Any) -> TestClient:
+    """Returns a client of an application with a route for each handler, by its name, and `/view`."""
+    routes = [Route(f"/{handler.__name__}", handler, methods=["GET", "POST"]) for handler in (*handlers, view)]
+    return client_for(routes, **settings)
+
+
+def view(request: Request) -> JSONResponse:
+    """Returns the session."""
+    return JSONResponse(dict(request.session))
 
 
 def control_of(session: Session) -> SessionControl:
