@@ -143,23 +143,31 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind != "http" or SESSION in scope:
-            await self._call_otherwise(scope, receive, send)
-            return
-        visit = self._sessions.begin(scope["headers"], False)
+            if not self._needs_session(scope):
+                await self.app(scope, receive, send)
+                return
+            if SESSION in scope:
+                await self._call_inside(scope, receive, send)
+                return
+        visit = self._sessions.begin(scope["headers"], kind == "websocket")
         session = scope["session"] = scope[SESSION] = unread(visit)
         if self._touch_always:
             visit.touch()
 
-        def responding(message: Message) -> Awaitable[None]:
+        # No coroutine: it would cost each message a frame.
+        def respond(message: Message) -> Awaitable[None]:
             if scope["session"] is not session and message["type"] == "http.response.start":
-                _settle(scope, session, message)
-            then = visit.respond(session, message)
-            if then is None:
+                _adopt_replacement(scope, session, message)
+            response = visit.respond(session, message)
+            if response is None:
                 return send(message)
-            if type(then) is tuple:
-                return _then(send, session, *then)
-            return send(then)  # type: ignore[arg-type]
+            if type(response) is tuple:
+                return _send_with_followup(send, session, *response)
+            return send(response)  # type: ignore[arg-type]
 
+        responding: Send = respond
+        if kind == "websocket":
+            receive, responding = _websocket(scope, session, receive, send)
         try:
             await self.app(scope, receive, responding)
         except BaseException:
@@ -170,88 +178,81 @@ class SessionMiddleware:
         except Exception as error:
             _report(error)
 
-    async def _call_otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles websockets, other messages, and requests inside another session middleware."""
+    def _needs_session(self, scope: Scope) -> bool:
+        """Returns true unless another middleware of the same cache has begun the session of this request, or the
+        scope is neither a request nor a websocket."""
         if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
+            return False
         outer = scope.get(SESSION)
-        if outer is None or outer._visit.is_over():
-            scope.pop(SESSION, None)
-            await (self if scope["type"] == "http" else self._connect)(scope, receive, send)
-        elif outer._visit.is_of(self.cache) or (_install.is_installed() and self._has_the_name_of(outer)):
-            await self.app(scope, receive, send)
-        else:
-            await self._call_inside(outer, scope, receive, send)
+        if outer is None:
+            return True
+        if outer._visit.is_over():
+            # The scope of an earlier request is used again.
+            del scope[SESSION]
+            return True
+        shares_outer = _install.is_installed() and self._has_cookie_name_of(outer)
+        return not (outer._visit.is_of(self.cache) or shares_outer)
 
-    async def _call_inside(self, outer: Session, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request inside a session middleware of another cache."""
-        if self._has_the_name_of(outer):
+        outer, replaced = scope[SESSION], scope["session"]
+        if self._has_cookie_name_of(outer):
             _warn_of_two_caches(self.cache.cookie_name)
-        before = scope["session"]
         del scope[SESSION]
         try:
             await self(scope, receive, send)
         finally:
-            scope["session"], scope[SESSION] = before, outer
+            scope["session"], scope[SESSION] = replaced, outer
 
-    def _has_the_name_of(self, outer: Session) -> bool:
+    def _has_cookie_name_of(self, outer: Session) -> bool:
         return outer._visit.cookie_name() == self.cache.cookie_name
 
-    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles a websocket. The response to its handshake carries the cookie. Later changes are stored when
-        the connection ends."""
-        visit = self._sessions.begin(scope["headers"], True)
-        session = scope["session"] = scope[SESSION] = unread(visit)
-        if self._touch_always:
-            visit.touch()
 
-        async def receiving() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                _save_late(session)
-            return message
+def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Returns the channels of a websocket. The response to its handshake carries the cookie. Later changes are
+    stored when the connection ends."""
 
-        async def sending(message: Message) -> None:
-            if scope["session"] is not session and message["type"] in _STARTS:
-                _settle(scope, session, message)
-            then = visit.respond(session, message)
-            if message["type"] == "websocket.close":
-                # Before it: a client that sees it may send its next request.
-                _save_late(session)
-            if type(then) is tuple:
-                await _then(send, session, *then)
-            else:
-                await send(message if then is None else then)  # type: ignore[arg-type]
+    async def receive_and_save() -> Message:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            _save_late(session)
+        return message
 
-        try:
-            await self.app(scope, receiving, sending)
-        except BaseException:
-            visit.fail(session)
-            raise
-        try:
-            visit.finish(session)
-        except Exception as error:
-            _report(error)
+    async def respond(message: Message) -> None:
+        if scope["session"] is not session and message["type"] in _HANDSHAKES:
+            _adopt_replacement(scope, session, message)
+        response = session._visit.respond(session, message)
+        if message["type"] == "websocket.close":
+            # Before the message: a client that has received it may send its next request.
+            _save_late(session)
+        if type(response) is tuple:
+            await _send_with_followup(send, session, *response)
+        else:
+            await send(message if response is None else response)  # type: ignore[arg-type]
+
+    return receive_and_save, respond
 
 
-_STARTS = ("websocket.accept", "websocket.http.response.start")
+_HANDSHAKES = ("websocket.accept", "websocket.http.response.start")
 
 
-async def _then(send: Send, session: Session, message: Message, then: bytes | Literal[True]) -> None:
-    """Sends a message, and then the body of an error response if the session could not be stored, or else stores
-    the changes of a stream."""
-    if then is True:
+async def _send_with_followup(
+    send: Send, session: Session, message: Message, followup: bytes | Literal[True]
+) -> None:
+    """Sends a message and what follows it: after the end of a stream its changes are stored; after the start of an
+    error response, because the session could not be stored, its body is sent."""
+    if followup is True:
         await send(message)
         _save_late(session)
     elif message["type"].endswith("http.response.start"):
         _log.warning("the session could not be stored: the response has status %d", message["status"])
         await send(message)
-        await send({"type": message["type"].replace("start", "body"), "body": then})
+        await send({"type": message["type"].replace("start", "body"), "body": followup})
 
 
-def _settle(scope: Scope, session: Session, message: Message) -> None:
-    """Adopts or reports another object in the place of the middleware's session when the response begins."""
+def _adopt_replacement(scope: Scope, session: Session, message: Message) -> None:
+    """Handles another object in the place of the middleware's session, when the response begins: adopts a dict of the
+    application, and looks for the cookie of another middleware."""
     adopt(scope, session)
     found = scope["session"]
     if found is not session and not isinstance(found, Session):
