@@ -12,7 +12,7 @@ create_exception!(
     sessile,
     SessionError,
     PyException,
-    "A verb of a session failed. It changed nothing."
+    "An operation on a session failed. It changed nothing."
 );
 create_exception!(
     sessile,
@@ -48,8 +48,8 @@ create_exception!(
     sessile,
     InvalidCSRFToken,
     SessionError,
-    "The token of a form was not created by this session: the request is forged, or the page is older than the \
-     session's id."
+    "The CSRF token was not created by this session: the request is forged, or the page is older \
+     than the session's id."
 );
 
 /// Returns the exception for an error of the engine.
@@ -97,8 +97,8 @@ pub(crate) fn seconds(setting: &str, given: f64) -> PyResult<Duration> {
 /// Returns the error of a session whose data was written by the application, not by the middleware.
 pub(crate) fn foreign_data() -> PyErr {
     SessionError::new_err(
-        "the session holds data that `SessionMiddleware` did not write, such as that of `cache.create()`; give the \
-         middleware a separate cache. The data is unchanged",
+        "the session holds data that `SessionMiddleware` did not write, such as data of `cache.create()`; \
+         use a separate cache for the middleware. The data is unchanged",
     )
 }
 

@@ -1,6 +1,7 @@
 //! Loading a session: from the request's cookies, or from a cookie of Starlette's middleware.
 //!
-//! Owns the decoding of a stored session into Python values. It does not know the dict that they go to.
+//! Owns the decoding of a stored session into Python values. It does not know the dict that they go
+//! to.
 
 use bytes::Bytes;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
@@ -10,8 +11,8 @@ use super::Visit;
 use crate::{errors::foreign_data, fork::OfProcess, json, known::Known, moving::Pairs, response};
 
 impl Visit {
-    /// Loads and decodes the session. The visit is as it was.
-    pub(super) fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
+    /// Loads and decodes the session. Does not change the visit.
+    pub(super) fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Loaded<'py>> {
         let cookies = Self::cookies(slf)?;
         let sessions = Self::sessions(slf)?;
         let touched = slf
@@ -23,39 +24,39 @@ impl Visit {
         let session = touched
             .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
         if !session.is_stored() {
-            return Self::move_here(slf, session, &sessions, cookies);
+            return Self::import(slf, session, &sessions, cookies);
         }
         if session.is_foreign() {
             return Err(foreign_data());
         }
-        Read::new(slf.py(), session)
+        Loaded::new(slf.py(), session)
     }
 
-    /// A request without a session may have a cookie of Starlette's middleware.
-    fn move_here<'py>(
+    /// Imports the session of a cookie that Starlette's middleware signed, if the request has one.
+    fn import<'py>(
         slf: &Bound<'py, Self>,
         session: Session,
         sessions: &SessionManager,
         cookies: Vec<Bytes>,
-    ) -> PyResult<Read<'py>> {
+    ) -> PyResult<Loaded<'py>> {
         let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
         let name = sessions.cache().cookie_name();
         let importer = settings.get().importer();
         let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
         let Some((importer, signed)) = found else {
-            return Read::new(py, session);
+            return Loaded::new(py, session);
         };
         let moves = &settings.get().cache().get().moves;
         match moves.field_of(py, sessions, importer, &signed)? {
-            None => Read::new(py, session),
+            None => Loaded::new(py, session),
             Some(Ok(field)) => {
                 let fields = core::iter::once(field).chain(cookies);
                 let session = sessions.begin(fields.collect::<SessionRequest>());
                 session.send_cookie_again();
-                Read::new(py, session)
+                Loaded::new(py, session)
             }
-            // It is tried again when the response begins.
-            Some(Err(pairs)) => Read::with_new(py, session, pairs),
+            // The session could not be created. It is tried again when the response begins.
+            Some(Err(pairs)) => Loaded::with_new(py, session, pairs),
         }
     }
 
@@ -72,20 +73,20 @@ impl Visit {
     }
 }
 
-/// A session that was looked up, with its decoded values.
-pub(super) struct Read<'py> {
+/// A loaded session with its decoded values.
+pub(super) struct Loaded<'py> {
     pub(super) session: Session,
     pub(super) known: Known,
     pub(super) values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
     pub(super) is_stored: bool,
 }
 
-impl<'py> Read<'py> {
+impl<'py> Loaded<'py> {
     fn new(py: Python<'py>, session: Session) -> PyResult<Self> {
         let pairs = session.pairs();
         let (mut known, mut values) = (Known::default(), Vec::with_capacity(pairs.len()));
         for (key, json) in pairs {
-            let (value, pieces) = json::decode_in_pieces(py, &json).map_err(not_json)?;
+            let (value, pieces) = json::decode_with_pieces(py, &json).map_err(not_json)?;
             values.push((PyString::new(py, &key), value));
             known.push(key, json, pieces);
         }
@@ -98,7 +99,7 @@ impl<'py> Read<'py> {
         })
     }
 
-    /// With values that are not stored yet.
+    /// Creates one with values that are not stored yet.
     fn with_new(py: Python<'py>, session: Session, pairs: Pairs) -> PyResult<Self> {
         let value = |(key, json): (String, Bytes)| {
             let value = json::decode(py, &json).map_err(not_json)?;

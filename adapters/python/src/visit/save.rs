@@ -1,12 +1,13 @@
 //! Detecting the changes of the dict and passing them to the session.
 //!
-//! Owns the comparison of the dict with the values that were read or last stored. It sends no headers.
+//! Owns the comparison of the dict with the values that were read or last stored. It sends no
+//! headers.
 
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyDict};
 use sessile_web::{Session, SessionError, adapter::SessionExt};
 
-use super::{Stage, Visit, unless_busy};
+use super::{Stage, Visit, without_blocking};
 use crate::{
     errors::{Gone, refusal},
     json,
@@ -14,44 +15,45 @@ use crate::{
 };
 
 impl Visit {
-    /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
-    /// is too late for that: then nothing was handed over.
-    pub(super) fn work(
+    /// Passes the changes of the dict to the session, and returns both, or `None` if there is
+    /// nothing to save. Fails without passing any if a session would have to be created after the
+    /// headers were sent.
+    pub(super) fn take_changes(
         slf: &Bound<'_, Self>,
         dict: &Bound<'_, PyDict>,
     ) -> PyResult<Option<(Session, Changes)>> {
         let session = slf.borrow().session()?;
         let changes = Self::changes(slf, dict)?;
-        if changes.is_empty() && !unless_busy(slf.py(), &session, || session.has_work()) {
+        if changes.is_empty() && !without_blocking(slf.py(), &session, || session.has_work()) {
             return Ok(None);
         }
         let visit = slf.borrow();
         if visit.stage != Stage::Open && !visit.was_stored {
-            return Err(visit.too_late());
+            return Err(visit.headers_sent());
         }
         drop(visit);
-        Self::push(slf.py(), &session, &changes)?;
+        Self::apply(slf.py(), &session, &changes)?;
         Ok(Some((session, changes)))
     }
 
-    /// Hands changes over to be saved. On an error none of them is.
-    pub(super) fn push(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
+    /// Passes changes to the session, to be saved. On an error none of them is passed.
+    pub(super) fn apply(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
         let json = |(json, _): &(Bytes, _)| json.clone();
         let changes = changes
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
+        without_blocking(py, session, || session.change_json(changes)).map_err(refusal)
     }
 
-    /// Records that these changes are stored. Others are detected again.
+    /// Records `changes` as stored. Other changes are detected again.
     pub(super) fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
-        let is_stored = unless_busy(slf.py(), session, || session.is_stored());
+        let is_stored = without_blocking(slf.py(), session, || session.is_stored());
         let mut visit = slf.borrow_mut();
         visit.was_stored |= is_stored;
-        visit.known.make(changes);
+        visit.known.apply(changes);
     }
 
-    /// Something could not be stored. The dict of a session that is gone becomes empty.
+    /// Returns the exception for a failed save. On `Gone` the dict is cleared.
     pub(super) fn failed(
         slf: &Bound<'_, Self>,
         dict: &Bound<'_, PyDict>,
@@ -60,7 +62,8 @@ impl Visit {
         let error = refusal(error);
         if error.is_instance_of::<Gone>(slf.py()) {
             let mut visit = slf.borrow_mut();
-            // Once the headers have left, no other session can be created, and this one stays ended.
+            // After the headers were sent no other session can be created. `was_stored` is kept, so
+            // that a later save reports `Gone` again and not that the headers were sent.
             let was_stored = visit.was_stored && visit.stage != Stage::Open;
             visit.forget();
             visit.was_stored = was_stored;
@@ -70,13 +73,13 @@ impl Visit {
         error
     }
 
-    /// Notes that the session is gone, and empty.
+    /// Records that the session no longer exists and is empty.
     pub(super) fn forget(&mut self) {
         self.was_stored = false;
         self.known.clear();
     }
 
-    /// Returns how the dict differs from what was read, or last stored.
+    /// Returns the differences between the dict and the values that were read or last stored.
     pub(super) fn changes(
         slf: &Bound<'_, Self>,
         dict: &Bound<'_, PyDict>,
@@ -88,7 +91,7 @@ impl Visit {
         match changes {
             Err(fault) if fault.needs_copies() => {
                 let encoded = Encoded::new(dict, limit)?;
-                slf.borrow().known.changes_of(encoded)
+                slf.borrow().known.changes_in(encoded)
             }
             changes => changes,
         }
