@@ -29,7 +29,7 @@ Handler = Callable[[Request], Any]
 def nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is logged once in a process is logged once in a test."""
     monkeypatch.setattr("sessile.starlette._reported", set())
-    monkeypatch.setattr("sessile.starlette._is_warned_of_two", False)
+    monkeypatch.setattr("sessile.starlette._has_warned_of_two_caches", False)
 
 
 @pytest.fixture

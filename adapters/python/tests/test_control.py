@@ -23,7 +23,7 @@ from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.session import Session
 from sessile.starlette import SessionControl, session_control
 
-STARLETTES = {"accessed", "modified", "mark_accessed", "mark_modified"}
+STARLETTE_NAMES = {"accessed", "modified", "mark_accessed", "mark_modified"}
 
 
 def public(of: object) -> set[str]:
@@ -49,7 +49,7 @@ def test_the_session_has_the_names_of_a_dict_and_those_of_starlettes_session() -
         return Response()
 
     client_for([Route("/", look)]).get("/")
-    assert seen == [public(dict) | STARLETTES] * 2
+    assert seen == [public(dict) | STARLETTE_NAMES] * 2
 
 
 @pytest.mark.parametrize("name", sorted(public(SessionControl) | {"user", "devices", "csrf_token"}))
@@ -65,7 +65,7 @@ def test_a_template_renders_the_key_of_the_application(name: str) -> None:
 def test_no_attribute_that_a_template_prints_contains_the_data() -> None:
     def show(request: Request) -> Response:
         texts = {}
-        for name in sorted(public(dict) | STARLETTES):
+        for name in sorted(public(dict) | STARLETTE_NAMES):
             session = request.session
             len(session)
             texts[name] = Template(f"{{{{ session.{name} }}}}").render(session=session)

@@ -212,7 +212,7 @@ def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
     for argv, expected in ((["app"], True), (["app", "--reload"], False), (["app", "--workers", "1"], False)):
         monkeypatch.setattr(sys, "argv", argv)
-        assert sessile._workers._are_several() is expected
+        assert sessile._workers._has_several_workers() is expected
 
 
 def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:

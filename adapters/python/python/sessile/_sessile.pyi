@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 class SessionError(Exception):
-    """A verb of a session failed. It changed nothing."""
+    """An operation on a session failed. It changed nothing."""
 
 class Gone(SessionError):
     """The session does not exist: it was never created, ended or expired, or has a new id."""
@@ -43,8 +43,8 @@ class ForkedProcess(SessionError):
     """The session was read before the process forked. It does not exist in the child process."""
 
 class InvalidCSRFToken(SessionError):
-    """The token of a form was not created by this session: the request is forged, or the page is older than the
-    session's id."""
+    """The CSRF token was not created by this session: the request is forged, or the page is older
+    than the session's id."""
 
 @final
 class SessionId:
