@@ -152,7 +152,7 @@ else
     # Before 1.0, Starlette does not report accesses of a session. Slow tests are not repeated.
     step "installing an old Starlette" install "${found[0]}" requirements-old.txt &&
         step "tests with an old Starlette" check pytest -q -p no:cacheprovider -W ignore::DeprecationWarning \
-            -W ignore::PendingDeprecationWarning -k "not million and not draw_ids and not hundred_thousand and not without_touching_the_engine"
+            -W ignore::PendingDeprecationWarning -k "not million and not distinct_ids and not hundred_thousand and not without_touching_the_engine"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

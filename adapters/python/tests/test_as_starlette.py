@@ -64,7 +64,7 @@ UPDATE = Route("/update", update)
 
 
 @both
-def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
+def test_template_shows_keys_of_application(kind: Any) -> None:
     names = [
         "user", "csrf_token", "devices", "save", "rotate", "sign_in", "sign_out", "sign_out_others",
         "sign_out_everywhere", "check_csrf", "is_alive", "is_stored", "id", "cache",
@@ -83,7 +83,7 @@ def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
 
 
 @both
-def test_a_template_shows_nothing_for_a_key_that_is_not_set(kind: Any) -> None:
+def test_template_shows_nothing_for_missing_key(kind: Any) -> None:
     text = "{% if session.user %}user{% else %}visitor{% endif %}{{ session.csrf_token }}{{ session.save }}"
 
     def show(request: Request) -> Response:
@@ -97,7 +97,7 @@ def test_a_template_shows_nothing_for_a_key_that_is_not_set(kind: Any) -> None:
 
 @both
 @pytest.mark.parametrize("key", USER_KEYS)
-def test_a_cookie_that_was_planted_before_a_sign_in_does_not_open_the_users_session(kind: Any, key: str) -> None:
+def test_cookie_planted_before_sign_in_does_not_open_session(kind: Any, key: str) -> None:
     app = site(kind, UPDATE, VIEW)
     for before in ({key: "mallory"}, {"cart": "tea"}):
         mallory, ada = TestClient(app), TestClient(app)
@@ -110,7 +110,7 @@ def test_a_cookie_that_was_planted_before_a_sign_in_does_not_open_the_users_sess
 
 @both
 @pytest.mark.parametrize("status", [200, 302, 404, 500, 502])
-def test_a_sign_out_holds_whatever_the_response(kind: Any, status: int) -> None:
+def test_sign_out_is_permanent_for_any_response(kind: Any, status: int) -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         return Response(status_code=status)
@@ -121,7 +121,7 @@ def test_a_sign_out_holds_whatever_the_response(kind: Any, status: int) -> None:
     assert client.get("/view").json() == {}
 
 
-def test_a_sign_out_holds_when_the_handler_raises_and_for_a_copy_of_the_cookie() -> None:
+def test_sign_out_is_permanent_after_exception_and_for_copied_cookie() -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         raise RuntimeError("the provider does not answer")
@@ -135,7 +135,7 @@ def test_a_sign_out_holds_when_the_handler_raises_and_for_a_copy_of_the_cookie()
 
 
 @both
-def test_removing_the_user_holds_whatever_the_response(kind: Any) -> None:
+def test_removal_of_user_is_stored_for_any_response(kind: Any) -> None:
     def sign_out(request: Request) -> Response:
         del request.session["user"]
         return Response(status_code=502)
@@ -147,7 +147,7 @@ def test_removing_the_user_holds_whatever_the_response(kind: Any) -> None:
 
 
 @both
-def test_a_message_that_is_left_after_a_sign_out_is_shown_once(kind: Any) -> None:
+def test_message_set_after_sign_out_is_shown_once(kind: Any) -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         request.session["flash"] = "Goodbye."
@@ -164,7 +164,7 @@ def test_a_message_that_is_left_after_a_sign_out_is_shown_once(kind: Any) -> Non
 
 @both
 @pytest.mark.parametrize("is_nested", [False, True], ids=["beside", "nested"])
-def test_applications_that_are_mounted_with_equal_middlewares_share_the_session(kind: Any, is_nested: bool) -> None:
+def test_mounted_applications_with_equal_middlewares_share_session(kind: Any, is_nested: bool) -> None:
     first, second = site(kind, UPDATE), site(kind, UPDATE, VIEW)
     routes = [Mount("/first", first), Mount("/second", second)]
     client = TestClient(site(kind, *routes) if is_nested else Starlette(routes=routes))
@@ -174,7 +174,7 @@ def test_applications_that_are_mounted_with_equal_middlewares_share_the_session(
     assert client.get("/second/view").json() == {"a": "1", "b": "2", "c": "3"}
 
 
-def test_a_dict_that_replaces_the_session_is_stored() -> None:
+def test_dict_that_replaces_session_is_stored() -> None:
     def replace(request: Request) -> Response:
         request.scope["session"] = {"a": 1, "deep": {"b": [2]}}
         return Response()
@@ -185,7 +185,7 @@ def test_a_dict_that_replaces_the_session_is_stored() -> None:
     assert client.get("/view").json() == {"a": 1, "deep": {"b": [2]}}
 
 
-def test_a_stream_of_a_new_visitor_that_writes_to_the_session_is_complete() -> None:
+def test_stream_of_new_visitor_that_writes_to_session_is_complete() -> None:
     def stream(request: Request) -> Response:
         async def body() -> AsyncIterator[str]:
             yield "one, "
@@ -227,7 +227,7 @@ async def messages_of(app: Any, path: str) -> list[Any]:
 
 
 @both
-def test_a_websocket_of_a_new_visitor_may_write_to_the_session(kind: Any) -> None:
+def test_websocket_of_new_visitor_can_write_to_session(kind: Any) -> None:
     async def socket(websocket: WebSocket) -> None:
         websocket.session["visits"] = websocket.session.get("visits", 0) + 1
         await websocket.accept()
@@ -246,7 +246,7 @@ def test_a_websocket_of_a_new_visitor_may_write_to_the_session(kind: Any) -> Non
 
 
 @pytest.mark.parametrize("sizes", [[2_000] * 9, [20_000]], ids=["many values", "one value"])
-def test_a_session_that_cannot_be_stored_keeps_the_headers_of_other_middlewares(sizes: list[int]) -> None:
+def test_error_response_keeps_headers_of_other_middlewares(sizes: list[int]) -> None:
     def grow(request: Request) -> Response:
         request.session.update({f"key {place}": "x" * size for place, size in enumerate(sizes)})
         return PlainTextResponse("ok", headers={"x-request-id": "7"})
@@ -275,7 +275,7 @@ def test_a_session_that_cannot_be_stored_keeps_the_headers_of_other_middlewares(
     ],
     ids=str,
 )
-def test_settings_that_starlette_takes_write_the_same_attributes(kind: Any, settings: dict[str, Any]) -> None:
+def test_settings_of_starlette_write_same_attributes(kind: Any, settings: dict[str, Any]) -> None:
     response = TestClient(site(kind, UPDATE, **settings)).get("/update", params={"a": "1"})
     found = {part.strip().lower() for part in response.headers["set-cookie"].split(";")[1:]}
     age = settings.get("max_age", 14 * 24 * 60 * 60)

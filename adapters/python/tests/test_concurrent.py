@@ -63,7 +63,7 @@ async def _nothing() -> Any:
     return {"type": "http.disconnect"}
 
 
-def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> None:
+def test_concurrent_changes_keep_both_keys(cache: SessionCache) -> None:
     client = ClientOfMany(cache)
     client.run(lambda session: session.update(a=0, b=0))
 
@@ -80,7 +80,7 @@ def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> Non
 
 
 # LIFE-3: docs/security-checklist.md
-def test_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
+def test_slow_request_does_not_undo_sign_out(cache: SessionCache) -> None:
     client = ClientOfMany(cache)
     client.run(lambda session: session.update(a=1, user_id=7))
     token = client.cookie
@@ -93,7 +93,7 @@ def test_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
     assert client.run(dict) == {"a": 2}, "a session of its own change alone"
 
 
-def test_a_request_that_is_cancelled_leaves_nothing_behind(cache: SessionCache) -> None:
+def test_cancelled_request_stores_nothing(cache: SessionCache) -> None:
     client = ClientOfMany(cache)
     client.run(lambda session: session.update(a=1))
 

@@ -16,7 +16,7 @@ SETTINGS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCA
 
 
 @pytest.mark.skipif(not DRIVER, reason="SESSILE_CONTRACT names no driver: cargo build -p sessile-contract")
-def test_the_contract() -> None:
+def test_contract_suite_passes() -> None:
     environment = os.environ | SETTINGS
     command = [sys.executable, str(APPLICATION)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:

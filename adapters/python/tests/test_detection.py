@@ -32,7 +32,7 @@ from sessile import SessionCache
         (lambda data: data["empty"].append([]), True),
     ],
 )
-def test_what_is_made_of_the_same_is_not_written_and_what_is_not_is_compared(
+def test_unchanged_values_are_not_written(
     cache: SessionCache, change: Callable[[dict[str, Any]], Any], is_change: bool
 ) -> None:
     data = {"items": [{"n": 2.5}, {"n": 7, "text": "a"}, "b"], "name": "alice", "empty": []}
@@ -56,7 +56,7 @@ def test_what_is_made_of_the_same_is_not_written_and_what_is_not_is_compared(
     assert client.get("/view").json() == json.loads(json.dumps(expected))
 
 
-def test_an_object_that_lies_where_another_did_is_not_taken_for_it(cache: SessionCache) -> None:
+def test_object_at_reused_address_is_detected_as_change(cache: SessionCache) -> None:
     def begin(request: Request) -> Response:
         request.session["list"] = [float(n) for n in range(100)]
         return Response()
@@ -74,7 +74,7 @@ def test_an_object_that_lies_where_another_did_is_not_taken_for_it(cache: Sessio
     assert client.get("/view").json() == {"list": [float(n) + 1000 for n in range(100)]}
 
 
-def test_a_session_that_was_put_into_itself_is_refused_and_collected() -> None:
+def test_session_inside_itself_is_rejected_and_collected() -> None:
     import gc
     import weakref
 
@@ -105,7 +105,7 @@ def test_a_session_that_was_put_into_itself_is_refused_and_collected() -> None:
     assert witnesses[0]() is None
 
 
-def test_nested_changes_last_and_what_did_not_change_is_not_written(cache: SessionCache) -> None:
+def test_nested_changes_are_stored_and_equal_values_are_not_written(cache: SessionCache) -> None:
     def begin(request: Request) -> Response:
         request.session.update({"cart": {"items": [{"n": 1}]}, "seen": 1.5, "name": "Ä"})
         return Response()
@@ -130,7 +130,7 @@ def test_nested_changes_last_and_what_did_not_change_is_not_written(cache: Sessi
 
 
 # LIFE-4: docs/security-checklist.md
-def test_a_visitor_that_stores_nothing_leaves_no_session(cache: SessionCache) -> None:
+def test_request_that_stores_nothing_creates_no_session(cache: SessionCache) -> None:
     def empty(request: Request) -> Response:
         request.session.update({})
         request.session.pop("a", None)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from sessile import SessionCache
 
 
-def test_it_is_a_real_dict() -> None:
+def test_session_behaves_as_a_dict() -> None:
     import copy
     import pickle
 
@@ -71,7 +71,7 @@ def test_every_accessor_sets_vary(first: str) -> None:
     assert client.get("/look").headers["vary"] == "Cookie"
 
 
-def test_a_value_that_json_cannot_hold_is_an_error_before_the_response(cache: SessionCache) -> None:
+def test_value_that_json_cannot_hold_raises_before_response(cache: SessionCache) -> None:
     def store(request: Request) -> Response:
         request.session["user"] = {"seen": [object()]}
         return Response()
@@ -96,7 +96,7 @@ def test_a_value_that_json_cannot_hold_is_an_error_before_the_response(cache: Se
         ({"x": float("nan")}, ValueError, r"session\['x'\] must be a finite number"),
     ],
 )
-def test_what_no_session_holds_is_refused(data: Any, error: type[Exception], text: str) -> None:
+def test_invalid_keys_and_values_are_rejected(data: Any, error: type[Exception], text: str) -> None:
     def store(request: Request) -> Response:
         request.session.update(data)
         return Response()
@@ -105,7 +105,7 @@ def test_what_no_session_holds_is_refused(data: Any, error: type[Exception], tex
         visitor(store).get("/store")
 
 
-def test_numbers_as_keys_become_text_as_in_json() -> None:
+def test_numbers_as_keys_become_text() -> None:
     def store(request: Request) -> Response:
         request.session.update({1: {2: None}, True: 1.5})  # type: ignore[dict-item]
         return Response()

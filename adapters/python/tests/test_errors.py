@@ -117,7 +117,7 @@ def test_errors_of_the_middleware_name_the_setting_its_value_and_its_limit(case:
     assert names_all(text, name, must, shown), text
 
 
-def test_each_setting_has_an_error_here() -> None:
+def test_every_setting_has_an_error_case() -> None:
     for make, cases in ((SessionCache, OF_THE_CACHE), (SessionMiddleware, OF_THE_MIDDLEWARE)):
         settings = set(inspect.signature(make).parameters)
         assert settings - ARE_CONVERTED <= {case[0] for case in cases}
@@ -132,7 +132,7 @@ def test_each_setting_has_an_error_here() -> None:
         ("sign_in", ["ada"], {"remember": "long"}, "`remember` must be a number of seconds, got 'long'"),
     ],
 )
-def test_errors_of_a_verb_name_the_argument(verb: str, arguments: list[Any], settings: dict[str, Any], text: str) -> None:
+def test_errors_of_methods_name_the_argument(verb: str, arguments: list[Any], settings: dict[str, Any], text: str) -> None:
     def call(request: Request) -> Response:
         control: SessionControl = session_control(request)
         with pytest.raises((TypeError, ValueError), match=text) as caught:

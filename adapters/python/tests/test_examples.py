@@ -34,7 +34,7 @@ class Somebody:
         return response.status_code
 
 
-def test_from_the_first_visit_to_signing_out_elsewhere(application: Any) -> None:
+def test_shop_from_first_visit_to_sign_out_elsewhere(application: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         ada = Somebody(application)
@@ -55,7 +55,7 @@ def test_from_the_first_visit_to_signing_out_elsewhere(application: Any) -> None
         assert ada.press("/logout") == 200 and "Signed in as" not in ada.page and "nothing yet" in ada.page
 
 
-def test_a_form_of_somebody_else_is_refused(application: Any) -> None:
+def test_form_of_another_session_is_rejected(application: Any) -> None:
     ada, other = Somebody(application), Somebody(application)
     ada.page = other.page
     assert ada.press("/cart/tea") == 403

@@ -77,7 +77,7 @@ def test_forked_children_create_distinct_ids() -> None:
     assert len(ids) == CHILDREN * IDS
 
 
-def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
+def test_child_starts_with_empty_cache_of_same_settings() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20, cookie_name="sid", idle_timeout=77)
     old = cache.create(b"parent's")
 
@@ -96,7 +96,7 @@ def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
     assert len(cache) == 1 and cache.open_token(old.token) is not None
 
 
-def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
+def test_child_does_not_wait_for_lock_of_parents_thread() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     stop = threading.Event()
 
@@ -127,7 +127,7 @@ def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
             thread.join()
 
 
-def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
+def test_request_in_progress_during_fork_raises_forked_process() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
 
     async def app(scope: object, receive: object, send: object) -> None:
@@ -149,7 +149,7 @@ def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
     assert len(cache) == 1
 
 
-def test_the_middleware_goes_on_in_a_child() -> None:
+def test_middleware_works_in_child() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         scope["session"]["a"] = 1  # type: ignore[index]
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
@@ -196,7 +196,7 @@ print(sum("several worker processes do not share sessions" in str(warning.messag
         (["--reload"], {}, 0),
     ],
 )
-def test_signs_of_several_workers_are_warned_of_once(
+def test_several_workers_are_warned_of_once(
     arguments: list[str], environment: dict[str, str], expected: int
 ) -> None:
     clean = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY"}
@@ -206,7 +206,7 @@ def test_signs_of_several_workers_are_warned_of_once(
     assert int(done.stdout) == expected
 
 
-def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parent_in_multiprocessing_counts_as_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     monkeypatch.setattr(sys, "argv", ["app"])
     monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
@@ -215,7 +215,7 @@ def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) 
         assert sessile._workers._has_several_workers() is expected
 
 
-def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:
+def test_child_drops_sessions_of_parent_without_touching_the_engine() -> None:
     """A session whose cookie was not sent is ended when it is dropped; in a child, its lock may be held forever."""
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     sessions = _Sessions(cache)

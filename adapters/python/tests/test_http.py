@@ -59,7 +59,7 @@ def browsers(port: int) -> Iterator[Browsers]:
         yield lambda: stack.enter_context(contextlib.closing(Browser(port)))
 
 
-def test_a_session_from_beginning_to_end(browsers: Browsers) -> None:
+def test_session_is_created_used_and_ended(browsers: Browsers) -> None:
     browser = browsers()
     assert browser.get("/view") == (200, "{}")
     assert browser.cookie is None
@@ -72,7 +72,7 @@ def test_a_session_from_beginning_to_end(browsers: Browsers) -> None:
 
 
 # LIFE-5: docs/security-checklist.md
-def test_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
+def test_concurrent_requests_keep_both_keys(browsers: Browsers) -> None:
     first = browsers()
     first.get("/set/begun/1")
     rounds = 300
@@ -92,7 +92,7 @@ def test_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
 
 
 # TERM-3: docs/security-checklist.md
-def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Browsers) -> None:
+def test_request_in_progress_during_sign_out_restores_nothing(browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     slow, cookie = browsers(), browser.cookie
@@ -113,7 +113,7 @@ def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Brows
 
 
 # PARSE-8: docs/security-checklist.md
-def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers: Browsers) -> None:
+def test_random_bytes_in_cookie_header_are_harmless(port: int, browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     assert browser.cookie is not None
@@ -133,7 +133,7 @@ def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers:
             assert (status, stream.read(length)) == (b"200", b'{"name":"ada"}'), seed
 
 
-def test_a_stream_and_what_it_changes_on_the_way(browsers: Browsers) -> None:
+def test_changes_in_stream_are_stored(browsers: Browsers) -> None:
     browser = browsers()
     assert browser.get("/stream") == (200, "onetwo")
     assert json.loads(browser.get("/view")[1]) == {"begun": True, "done": True}

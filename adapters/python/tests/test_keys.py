@@ -23,7 +23,7 @@ async def no_app(scope: object, receive: object, send: object) -> None: ...
 
 @pytest.mark.parametrize("form", [str, str.encode, Secret, lambda key: [key], lambda key: [Secret(key), OTHER]])
 # SIGN-3: docs/security-checklist.md
-def test_a_good_secret_in_any_form(form: object) -> None:
+def test_good_secret_is_accepted_in_any_type(form: object) -> None:
     SessionCache(secret_key=form(GOOD), memory=MEMORY)  # type: ignore[operator]
 
 
@@ -55,7 +55,7 @@ def test_published_keys_are_rejected(weak: str) -> None:
 
 
 # SIGN-3: docs/security-checklist.md
-def test_a_weak_key_is_accepted_for_development() -> None:
+def test_weak_key_is_accepted_for_development() -> None:
     with pytest.warns(UserWarning, match="For development only"):
         SessionMiddleware(no_app, secret_key="secret", insecure_dev_key=True, memory=MEMORY)
     with warnings.catch_warnings():
@@ -69,7 +69,7 @@ def test_a_weak_key_is_accepted_for_development() -> None:
 
 
 # SIGN-5: docs/security-checklist.md
-def test_the_first_of_a_list_signs_and_all_verify() -> None:
+def test_first_key_signs_and_all_keys_verify() -> None:
     both = SessionCache(secret_key=[GOOD, OTHER], memory=MEMORY)
     alone = SessionCache(secret_key=OTHER, memory=MEMORY)
     for key in (GOOD, OTHER):
@@ -95,7 +95,7 @@ def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
         SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
 
 
-def test_what_is_no_text_is_no_secret() -> None:
+def test_secret_of_another_type_is_rejected() -> None:
     for given in (1, {"a": 1}, object(), [1]):
         with pytest.raises(TypeError, match="must be str, bytes, a Secret, or a list"):
             SessionCache(secret_key=given, memory=MEMORY)
@@ -103,7 +103,7 @@ def test_what_is_no_text_is_no_secret() -> None:
         SessionCache(secret_key=[], memory=MEMORY)
 
 
-def test_settings_that_contradict_each_other_are_refused() -> None:
+def test_contradicting_settings_are_rejected() -> None:
     cache = SessionCache(secret_key=GOOD, memory=MEMORY, cookie_name="sid")
     for settings, text in [
         ({"secret_key": GOOD, "session_cookie": "a", "cookie_name": "b"}, "must be equal"),

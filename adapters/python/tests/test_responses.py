@@ -18,7 +18,7 @@ from sessile import SessionCache
 from sessile.starlette import SessionMiddleware, session_control
 
 
-def test_several_cookies_and_headers_of_the_handler_stay() -> None:
+def test_cookies_and_headers_of_handler_are_kept() -> None:
     def several(request: Request) -> Response:
         request.session["a"] = 1
         response = Response(headers={"vary": "accept-encoding", "x-own": "1", "cache-control": "public"})
@@ -37,7 +37,7 @@ def test_several_cookies_and_headers_of_the_handler_stay() -> None:
     assert response.headers["cache-control"] == "no-store" and response.headers["x-own"] == "1"
 
 
-def test_a_response_that_is_sent_twice_is_not_changed() -> None:
+def test_response_that_is_sent_twice_is_not_changed() -> None:
     shared = Response("same")
 
     def same(request: Request) -> Response:
@@ -50,7 +50,7 @@ def test_a_response_that_is_sent_twice_is_not_changed() -> None:
     assert len(shared.raw_headers) == 1
 
 
-def test_what_a_stream_or_a_background_task_changes_is_stored(cache: SessionCache) -> None:
+def test_changes_of_stream_and_background_task_are_stored(cache: SessionCache) -> None:
     def stream(request: Request) -> Response:
         session = request.session
         session["begun"] = True
@@ -76,7 +76,7 @@ def test_what_a_stream_or_a_background_task_changes_is_stored(cache: SessionCach
     assert cache.stats()["saved"] == saved
 
 
-def test_what_comes_too_late_to_make_a_session_is_an_error_and_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+def test_creation_after_headers_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
     def late(request: Request) -> Response:
         session = request.session
 
@@ -99,7 +99,7 @@ def test_what_comes_too_late_to_make_a_session_is_an_error_and_not_lost(caplog: 
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 422, 451])
-def test_what_was_changed_before_a_refusal_is_stored(status: int) -> None:
+def test_changes_before_status_below_500_are_stored(status: int) -> None:
     def refuse(request: Request) -> Response:
         request.session["a"] = 1
         if status < 400:
@@ -111,7 +111,7 @@ def test_what_was_changed_before_a_refusal_is_stored(status: int) -> None:
     assert client.get("/view").json() == {"a": 1}
 
 
-def test_a_handler_that_fails_leaves_nothing_behind(cache: SessionCache) -> None:
+def test_failed_handler_stores_nothing(cache: SessionCache) -> None:
     def begin(request: Request) -> Response:
         request.session["a"] = 1
         return Response()
@@ -133,7 +133,7 @@ def test_a_handler_that_fails_leaves_nothing_behind(cache: SessionCache) -> None
 
 
 # OPS-2: docs/security-checklist.md
-def test_a_full_cache_is_503_and_keeps_authenticated_sessions(caplog: pytest.LogCaptureFixture) -> None:
+def test_full_cache_is_503_and_keeps_authenticated_sessions(caplog: pytest.LogCaptureFixture) -> None:
     def store(request: Request) -> Response:
         request.session["order"] = "x" * 16_300
         response = PlainTextResponse("stored", headers={"etag": "1"})
@@ -163,7 +163,7 @@ def test_other_scopes_pass_through(cache: SessionCache) -> None:
     assert seen == [(scope, "receive", "send")] and "session" not in scope
 
 
-def test_what_is_first_asked_for_when_the_headers_have_left(cache: SessionCache) -> None:
+def test_session_first_read_after_headers_is_usable(cache: SessionCache) -> None:
     def begin(request: Request) -> Response:
         request.session["a"] = 1
         return Response()
@@ -184,7 +184,7 @@ def test_what_is_first_asked_for_when_the_headers_have_left(cache: SessionCache)
     assert client.get("/view").json() == {"a": 2}
 
 
-def test_a_stream_that_is_told_that_it_is_too_late_may_go_on() -> None:
+def test_stream_can_continue_after_error_of_save() -> None:
     def stream(request: Request) -> Response:
         control = session_control(request)
         session = control.data

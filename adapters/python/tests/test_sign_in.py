@@ -14,7 +14,7 @@ from sessile.testing import ManualClock
 
 
 # LIFE-1: docs/security-checklist.md
-def test_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache) -> None:
+def test_sign_in_gives_new_id_and_keeps_data(cache: SessionCache) -> None:
     def cart(request: Request) -> Response:
         request.session["cart"] = ["tea"]
         return Response()
@@ -38,7 +38,7 @@ def test_signing_in_gives_a_new_id_and_keeps_the_data(cache: SessionCache) -> No
 
 @pytest.mark.parametrize("way", ["clear", "sign_out", "sign_out_everywhere"])
 # TERM-1: docs/security-checklist.md
-def test_sign_out_ends_the_session_at_once_for_any_response(cache: SessionCache, way: str) -> None:
+def test_sign_out_ends_session_immediately_for_any_response(cache: SessionCache, way: str) -> None:
     def sign_in(request: Request) -> Response:
         request.session["cart"] = 1
         session_control(request).sign_in("ada")
@@ -56,7 +56,7 @@ def test_sign_out_ends_the_session_at_once_for_any_response(cache: SessionCache,
         assert cache.open_token(token) is None and len(cache.user_sessions("ada")) == 0
 
 
-def test_after_a_clear_what_is_put_in_is_all_there_is() -> None:
+def test_values_set_after_clear_are_the_only_ones() -> None:
     def begin(request: Request) -> Response:
         request.session.update(a=1, b=2)
         return Response()
@@ -95,7 +95,7 @@ def test_rotation_on_demand_and_by_age(clock: ManualClock) -> None:
     assert len(set(tokens)) == 3
 
 
-def test_csrf_tokens_count_for_one_session() -> None:
+def test_csrf_token_is_valid_for_one_session() -> None:
     def form(request: Request) -> Response:
         return PlainTextResponse(session_control(request).csrf_token())
 
@@ -114,7 +114,7 @@ def test_csrf_tokens_count_for_one_session() -> None:
         assert client.get("/sent", params={"token": token}).json() is False
 
 
-def test_devices_are_listed_and_ended_from_each_other(cache: SessionCache) -> None:
+def test_sessions_of_user_are_listed_and_ended_by_each_other(cache: SessionCache) -> None:
     def sign_in(request: Request) -> Response:
         session_control(request).sign_in("ada", label=request.query_params["label"])
         return Response()

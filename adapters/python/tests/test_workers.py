@@ -94,7 +94,7 @@ def test_uvicorn_started_by_the_command_line(tmp_path: Path, arguments: list[str
         ([], "", {"GUNICORN_CMD_ARGS": "--workers=2"}, 1),
     ],
 )
-def test_gunicorn_however_it_is_configured(
+def test_gunicorn_with_any_configuration(
     tmp_path: Path, arguments: list[str], configuration: str, environment: dict[str, str], expected: int
 ) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(configuration)
