@@ -1,8 +1,9 @@
-"""The login application that is measured, with one of the middlewares, on one worker of uvicorn and one core.
+"""The login application that is measured, on one worker of uvicorn and one core.
 
     python app.py none|sessile|starlette|starsessions|redis [redis-port]
 
-Prints its port when it listens. `/login` creates a session with a user id and 8 cart items; `/` reads it.
+Prints its port when it listens. `/login` creates a session with a user id and 8 cart items; `/`
+reads it.
 """
 
 from __future__ import annotations

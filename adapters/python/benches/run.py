@@ -2,13 +2,15 @@
 
     python benches/run.py [--seconds 2] [--rounds 8] [--in-process]
 
-With servers: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route of `app.py`, with a
-session of a user id and 8 cart items. The servers take turns. Each round starts new ones, because processes of the
-same program differ in speed by the placement of their memory. For each server, the best round counts, with the
-median in parentheses. The last columns show the time of the server's core per request, which other load on the
-machine affects less. In-process: nanoseconds per call.
+With servers: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route
+of `app.py`, with a session of a user id and 8 cart items. The servers take turns. Each round starts
+new ones, because processes of the same program differ in speed by the placement of their memory.
+For each server, the best round counts, with the median in parentheses. The last columns show the
+time of the server's core per request, which other load on the machine affects less. In-process:
+nanoseconds per call.
 
-Needs `wrk`, and `redis-server` for the row with Redis. Rows whose program is missing are skipped, with a message.
+Needs `wrk`, and `redis-server` for the row with Redis. Rows whose program is missing are skipped,
+with a message.
 """
 
 from __future__ import annotations
