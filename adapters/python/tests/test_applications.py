@@ -1,4 +1,4 @@
-"""Ways in which applications use ``request.session``, each as a whole application."""
+"""Uses of ``request.session``, each in a complete application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessile.starlette import SessionMiddleware
 
 
 def application(**settings: Any) -> FastAPI:
-    """An application with a sign-in, a cart and a view of the session."""
+    """Returns an application with a sign-in, a cart and a view of the session."""
     app = FastAPI()
     app.add_middleware(SessionMiddleware, **{"secret_key": KEY, **settings})
 
@@ -81,7 +81,7 @@ def test_exception_handler_can_write_to_session() -> None:
 
 @pytest.fixture
 def leaks_of_old_versions() -> Iterator[None]:
-    """Collects the streams that old versions of Starlette leave open while their warnings are ignored."""
+    """Collects streams that old versions of Starlette leave open, without their warnings."""
     yield
     gc.collect()
 
@@ -143,7 +143,7 @@ def test_starlette_authentication_reads_user_from_session() -> None:
     async def members(request: Request) -> str:
         return request.user.display_name
 
-    # Middlewares that are added later are outside.
+    # The middleware that is added last is the outermost.
     app.user_middleware.append(Middleware(AuthenticationMiddleware, backend=FromTheSession()))
     client = TestClient(app)
     assert client.get("/members").status_code == 403

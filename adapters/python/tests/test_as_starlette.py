@@ -1,4 +1,4 @@
-"""Applications as they are written for Starlette's middleware: they answer the same after the import is changed."""
+"""Applications written for Starlette's middleware respond equally after the import is changed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from sessile.starlette import SessionMiddleware
 
 KINDS: list[Any] = [SessionMiddleware]
 if not starlette.__version__.startswith("0."):
-    # The module of older versions changes, once it is imported, how a replaced session is treated in this process.
-    from starlette.middleware.sessions import SessionMiddleware as Starlettes
+    # Importing the module of older versions changes the handling of replaced sessions in this
+    # process.
+    from starlette.middleware.sessions import SessionMiddleware as StarletteMiddleware
 
-    KINDS.append(Starlettes)
+    KINDS.append(StarletteMiddleware)
 
 both = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__module__.partition(".")[0])
 
@@ -38,7 +39,7 @@ USER_KEYS = ["user", "user_id", "userid", "uid", "username", "sub", "account_id"
 def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # Starlette's test client, in some versions.
+        # Some versions of Starlette's test client warn.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         warnings.simplefilter("ignore", ResourceWarning)
@@ -206,7 +207,7 @@ def test_stream_of_new_visitor_that_writes_to_session_is_complete() -> None:
 
 
 async def messages_of(app: Any, path: str) -> list[Any]:
-    """Calls an application as a server does, and returns what it sent, also if it raised."""
+    """Calls an application as a server does. Returns its messages, also if it raised."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -238,7 +239,7 @@ def test_websocket_of_new_visitor_can_write_to_session(kind: Any) -> None:
     with client.websocket_connect("/socket") as connection:
         assert connection.receive_text() == "hello"
     if kind is SessionMiddleware:
-        # Starlette's middleware loses it.
+        # Starlette's middleware loses the change.
         [cookie] = [value.decode() for name, value in connection.extra_headers or [] if name == b"set-cookie"]
         assert "httponly" in cookie.lower() and "samesite=lax" in cookie.lower() and "path=/" in cookie.lower()
         client.cookies.set("session", cookie.partition(";")[0].partition("=")[2])
@@ -288,6 +289,6 @@ def test_settings_of_starlette_write_same_attributes(kind: Any, settings: dict[s
         *([f"domain={settings['domain']}"] if "domain" in settings else []),
     }
     if age == 0 and kind is not SessionMiddleware:
-        # Starlette 1.7, the newest for CPython 3.10, leaves it out.
+        # Starlette 1.7, the newest version for CPython 3.10, omits it.
         found.add("max-age=0")
     assert found == expected

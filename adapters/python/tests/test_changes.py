@@ -1,4 +1,4 @@
-"""What counts as a change: found, stored, and found again if it could not be stored."""
+"""Changes of the session: detected, stored, and detected again if they could not be stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import control_of
-from test_concurrent import ClientOfMany
+from test_concurrent import ConcurrentClient
 
 from sessile import SessionCache, SessionError, TooLarge
 from sessile._sessile import _Sessions
@@ -20,13 +20,13 @@ from sessile.session import Session, unread
 CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for at in range(4)]
 
 
-def stored(client: ClientOfMany) -> dict[str, Any]:
+def stored(client: ConcurrentClient) -> dict[str, Any]:
     data: dict[str, Any] = client.run(lambda session: dict(session))
     return data
 
 
-def client_with(cache: SessionCache, data: dict[Any, Any]) -> ClientOfMany:
-    client = ClientOfMany(cache)
+def client_with(cache: SessionCache, data: dict[Any, Any]) -> ConcurrentClient:
+    client = ConcurrentClient(cache)
     client.run(lambda session: session.update(data))
     return client
 
@@ -115,7 +115,7 @@ def test_too_long_key_prevents_storing_earlier_keys(cache: SessionCache) -> None
 
 def test_rejected_changes_keep_concurrent_changes(cache: SessionCache) -> None:
     client = client_with(cache, {"a": 1})
-    other = ClientOfMany(cache)
+    other = ConcurrentClient(cache)
     other.cookie = client.cookie
 
     def save(session: Session) -> None:
@@ -135,12 +135,12 @@ def test_rejected_changes_keep_concurrent_changes(cache: SessionCache) -> None:
 def test_decoded_values_are_not_shared_between_requests(cache: SessionCache) -> None:
     client = client_with(cache, {"cart": CART})
     for at in range(5):
-        session = ClientOfMany(cache)
+        session = ConcurrentClient(cache)
         session.cookie = client.cookie
         seen: list[Any] = []
         session.run(lambda mine: seen.append(mine["cart"]))
         assert seen[0] == CART
-        # It changes when the request is over, and nobody else sees it.
+        # A change after the request is not visible to other requests.
         seen[0][0]["of"]["colours"].append("blue")
         seen[0].append(at)
 

@@ -1,4 +1,4 @@
-"""The contract that all adapters pass, against a FastAPI application: `adapters/contract` has it and its driver."""
+"""Runs the contract suite of `adapters/contract` against a FastAPI application."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 APPLICATION = Path(__file__).parent / "contract_app.py"
 DRIVER = os.environ.get("SESSILE_CONTRACT", "")
-# What its applications have for a key, and how often each of two writers writes.
+# The application's secret, and the number of writes of each of two writers.
 SETTINGS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ", "SESSILE_CONTRACT_ROUNDS": "1000"}
 
 

@@ -1,4 +1,4 @@
-"""The session is a plain dict, and its verbs are on an object of their own."""
+"""`request.session` is a plain dict, and its operations are on `SessionControl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The response that takes the place of the handler's when a session cannot be stored."""
+"""The error response that replaces the handler's if a session cannot be stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from sessile import SessionCache
 from sessile.starlette import SessionMiddleware, session_control
 
-# What tells of the handler's body, or of what the handler had done.
+# Headers that describe the handler's body or result.
 OF_THE_HANDLER = {
     "accept-ranges": "bytes", "age": "1", "content-disposition": "inline", "content-encoding": "identity",
     "content-language": "en", "content-location": "/other", "content-range": "bytes 0-1/2", "etag": '"1"',

@@ -1,4 +1,4 @@
-"""Each error of a setting or an argument names it, its limits and the value."""
+"""The error of a setting or an argument names it, its limits and the given value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SECONDS, SECONDS_OR_NONE = "a number of seconds", "a number of seconds or None"
 WHOLE, POSITIVE = "a whole number", "0 or more"
 BETWEEN = "between .* and"
 
-# The setting, its value, what the error says that it must be, and what it says of the value if that is not its `repr`.
+# The setting, its value, the expected values in the error, and the given value in the error if that
+# is not its `repr`.
 OF_THE_CACHE: list[tuple[Any, ...]] = [
     ("secret_key", 1, "str, bytes, a Secret", "int"),
     ("secret_key", "short", "32", "5"),
@@ -85,7 +86,7 @@ OF_THE_MIDDLEWARE: list[tuple[Any, ...]] = [
 ]
 
 ARE_CONVERTED = {"https_only", "partitioned", "touch_always", "insecure_dev_key", "app", "cache"}
-"""Any object is true or false. The application and the cache are used as they are."""
+"""Settings that accept any object."""
 
 
 def error_of(make: Any, name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The session as a dependency, and the help for tests."""
+"""The session as a FastAPI dependency, and `sessile.testing`."""
 
 from __future__ import annotations
 

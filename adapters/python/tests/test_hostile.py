@@ -1,4 +1,4 @@
-"""Headers of any bytes, and memory that stays as it is."""
+"""Headers of random bytes, and constant memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALPHABET = [bytes([byte]) for byte in range(256)] + [b"session=", b"; ", b"; ses
 
 
 def drive(coroutine: Any) -> None:
-    """Runs what waits for nothing, without a loop."""
+    """Runs a coroutine that does not wait, without an event loop."""
     try:
         coroutine.send(None)
     except StopIteration:
@@ -79,7 +79,7 @@ def test_malformed_header_lists_raise(cache: SessionCache) -> None:
 
 
 def resident() -> int:
-    """The resident memory of this process, in bytes."""
+    """Returns the resident memory of this process, in bytes."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * 4096
 
@@ -101,7 +101,7 @@ def test_memory_does_not_grow_over_a_million_requests() -> None:
 
     def requests(number: int) -> None:
         for at in range(number):
-            # One in ten comes without a cookie; the others are a thousand visitors.
+            # One request in ten has no cookie. The others are those of a thousand visitors.
             headers = [(b"cookie", cookies[at % 1000])] if at % 10 and len(cookies) >= 1000 else []
             drive(middleware({"type": "http", "headers": headers}, None, keep))  # type: ignore[arg-type]
             del cookies[1000:]

@@ -1,4 +1,4 @@
-"""Over real HTTP, with uvicorn, in a process of its own."""
+"""Sessions over HTTP, with uvicorn in a separate process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def port() -> Iterator[int]:
     with subprocess.Popen([sys.executable, str(SERVER)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            # The server prints the port that it was given once it listens there.
+            # The server prints its port when it listens.
             yield int(server.stdout.readline())
         finally:
             server.terminate()
@@ -100,7 +100,7 @@ def test_request_in_progress_during_sign_out_restores_nothing(browsers: Browsers
     slow.connection.putrequest("POST", "/slow")
     slow.connection.putheader("cookie", cookie)
     slow.connection.putheader("content-length", "4")
-    # The handler has read the session when it says that it waits for the body.
+    # When the handler reports that it waits for the body, it has read the session.
     slow.connection.endheaders()
     assert browsers().get("/wait_for_slow") == (200, '"waiting"')
     browser.get("/clear")
@@ -109,7 +109,7 @@ def test_request_in_progress_during_sign_out_restores_nothing(browsers: Browsers
     assert response.status == 200 and json.loads(response.read()) == {"name": "ada", "slow": True}
     assert browsers().get("/view", cookie) == (200, "{}")
     new = (response.getheader("set-cookie") or "").split(";")[0]
-    assert json.loads(browsers().get("/view", new)[1]) == {"slow": True}, "a session of its own change alone"
+    assert json.loads(browsers().get("/view", new)[1]) == {"slow": True}, "a new session with only its own change"
 
 
 # PARSE-8: docs/security-checklist.md
@@ -121,7 +121,7 @@ def test_random_bytes_in_cookie_header_are_harmless(port: int, browsers: Browser
     source = random.Random(seed)
     with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
         for _ in range(2_000):
-            # What a server lets through: neither NUL nor a line's end.
+            # A server accepts all bytes except NUL and line ends.
             junk = bytes(source.choice(b'abc=;, "\\\t\x01\x7f\x80\xff%') for _ in range(source.randrange(60)))
             header = b"cookie: " + junk + b"; " + browser.cookie.encode() + b";" + junk
             connection.sendall(b"GET /view HTTP/1.1\r\nhost: a\r\n" + header + b"\r\n\r\n")

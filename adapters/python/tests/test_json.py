@@ -1,4 +1,4 @@
-"""What a session holds: what the standard library's `json` takes, and nothing that is no JSON."""
+"""Conversion of a session's values to JSON and back, compared with the standard library."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_values_round_trip_as_with_the_standard_library() -> None:
         assert repr(_from_json(stored)) == repr(expected), seed
         assert json.loads(stored) == expected, seed
         assert repr(_from_json(json.dumps(value).encode())) == repr(expected), seed
-        # Two surrogates that stood side by side are read as one character: from then on nothing changes.
+        # Two adjacent surrogates are read as one character. Further round trips change nothing.
         stored = _to_json(_from_json(stored))
         assert _to_json(_from_json(stored)) == stored, seed
 
@@ -130,7 +130,10 @@ def test_random_bytes_are_rejected_at_most() -> None:
 
 
 def strictly(text: bytes) -> Any:
-    """What the standard library reads, less what is not JSON."""
+    """Returns the value that the standard library reads.
+
+    Fails for invalid JSON, which it accepts.
+    """
 
     def constant(name: str) -> None:
         raise ValueError(name)

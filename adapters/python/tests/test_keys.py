@@ -1,4 +1,4 @@
-"""What is accepted as a secret, and what is refused."""
+"""Secrets that are accepted, and secrets that are rejected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.datastructures import Secret
 from sessile import SessionCache
 from sessile.starlette import SessionMiddleware
 
-# Out of `secrets.token_urlsafe(32)` once: of two new ones each time, one pair in 256 would have one key number, which a
-# list of keys refuses.
+# Fixed values of `secrets.token_urlsafe(32)`. Of random pairs, one in 256 has equal key numbers,
+# which a key ring rejects.
 GOOD = "26vC3B400XSZ66ujw5cmepflyUPhYxMHpOKtWSL9UpE"
 OTHER = "FZyJy2rrKIuFhDA49T3RctfLa9iOet0ZKFbdp6X_v1o"
 MEMORY = 4 << 20
@@ -40,7 +40,7 @@ def test_good_secret_is_accepted_in_any_type(form: object) -> None:
         "x" * 64,
         "0123456789" * 4,
         "your-secret-key-keep-it-secret-and-safe",
-        "super-secret-key-that-is-long-enough-for-anybody",
+        "super-secret-key-that-is-long-enough-for-production",
         "changeme-changeme-in-production-please",
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
         "this-is-a-secret-key-for-my-fastapi-app-123",
@@ -73,7 +73,8 @@ def test_first_key_signs_and_all_keys_verify() -> None:
     both = SessionCache(secret_key=[GOOD, OTHER], memory=MEMORY)
     alone = SessionCache(secret_key=OTHER, memory=MEMORY)
     for key in (GOOD, OTHER):
-        # Signed elsewhere, the session is unknown; but that is not said of a token that is not right.
+        # The token of another cache is valid, but its session is unknown. An invalid token counts
+        # as forged.
         both.open_token(SessionCache(secret_key=key, memory=MEMORY).create(b"").token)
     assert (both.stats()["rejected_forged"], both.stats()["rejected_unknown"]) == (0, 2)
     alone.open_token(both.create(b"").token)

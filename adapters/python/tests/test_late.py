@@ -1,4 +1,4 @@
-"""Errors after the headers have left are logged, and the client gets its whole response."""
+"""Errors after the headers were sent are logged, and the client receives the complete response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stream(request: Request) -> Response:
 
 
 def messages(app: Any) -> list[Any]:
-    """What an application sends in answer to a request without a cookie."""
+    """Returns the messages that an application sends for a request without a cookie."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -64,7 +64,7 @@ def after_call_next() -> Starlette:
 
 
 def around_the_session() -> Starlette:
-    """The function is outside the session's middleware."""
+    """Adds a function as a middleware outside the session middleware."""
 
     async def write(request: Request, call_next: Any) -> Any:
         response = await call_next(request)

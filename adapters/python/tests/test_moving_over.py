@@ -1,4 +1,4 @@
-"""Sessions of Starlette's own middleware are moved here without signing anybody out."""
+"""Sessions of Starlette's middleware are moved, and their users stay signed in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import itsdangerous
 import pytest
-from conftest import KEY, attributes, client_for, control_of, fill_well
+from conftest import KEY, attributes, client_for, control_of, fill_partially
 from starlette.middleware.sessions import SessionMiddleware as Starlettes
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -116,7 +116,7 @@ ROUTES = [*(Route(f"/{one.__name__}", one, methods=["GET", "POST"]) for one in H
 
 
 def old_cookie(data: object, secret: str = OLD_SECRET, raw: bytes | None = None, age: float = 0) -> str:
-    """What Starlette's middleware would send."""
+    """Returns the cookie that Starlette's middleware would send."""
 
     class Then(itsdangerous.TimestampSigner):
         def get_timestamp(self) -> int:
@@ -273,7 +273,7 @@ def test_cookie_without_storable_data_creates_no_session(cache: SessionCache) ->
 
 def test_full_cache_moves_data_with_a_later_request() -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20)
-    fill_well(cache)
+    fill_partially(cache)
     client = browser(old_cookie({"large": "x" * 16_000}), cache=cache)
     assert client.get("/view").status_code == 503
     cache.end_all()

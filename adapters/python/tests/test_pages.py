@@ -141,7 +141,10 @@ def test_socket_of_the_reference_is_closed_after_a_sign_out_elsewhere() -> None:
 
 
 async def request(app: Any, method: str, path: str, cookie: str) -> tuple[str, bytes]:
-    """Sends one request in the running loop. Returns the cookie that the browser then has, and the body."""
+    """Sends one request in the running loop.
+
+    Returns the cookie that the browser then has, and the body.
+    """
     sent: list[Any] = []
 
     async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""The page of the recipes has the programs that the tests run."""
+"""The recipes page contains exactly the programs that the tests run."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_cookies_and_headers_of_handler_are_kept() -> None:
         return response
 
     with warnings.catch_warnings():
-        # The first one in a process warns of the cookie.
+        # The cookie is warned of once per process.
         warnings.simplefilter("ignore", RuntimeWarning)
         response = visitor(several).get("/several")
     names = [line.split("=")[0] for line in response.headers.get_list("set-cookie")]

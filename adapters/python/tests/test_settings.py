@@ -1,4 +1,4 @@
-"""Settings as they come out of people's configuration: accepted as Starlette does, or an error that names them."""
+"""Settings are accepted as by Starlette, or the error names the setting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessile.starlette import SessionMiddleware
 
 
 class SecretStr:
-    """Hides its text, as that of pydantic does."""
+    """Hides its text, as pydantic's `SecretStr` does."""
 
     def __str__(self) -> str:
         return "*" * 10

@@ -149,7 +149,7 @@ def test_reused_scope_has_a_new_session() -> None:
 
 
 def in_a_process(code: str) -> list[str]:
-    """Runs a program, and returns the lines that it prints."""
+    """Runs a program in a new process and returns the lines that it prints."""
     program = f"KEY = {KEY!r}\nSMALL = {SMALL}\n{code}"
     folder = Path(__file__).parent
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60, cwd=folder)

@@ -89,7 +89,7 @@ def test_rotation_on_demand_and_by_age(clock: ManualClock) -> None:
     assert attributes(client.get("/view")) == {}
     clock.advance(2)
     tokens.append(attributes(client.get("/view"))["session"])
-    assert cache.open_token(tokens[1]) is not None, "within the grace"
+    assert cache.open_token(tokens[1]) is not None, "within the grace period"
     clock.advance(10)
     assert cache.open_token(tokens[1]) is None and cache.open_token(tokens[2]) is not None
     assert len(set(tokens)) == 3

@@ -1,4 +1,4 @@
-"""Signing out holds, whatever the response is."""
+"""A sign-out is permanent, whatever the response."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What Starlette's own session middleware does, restated: whoever changes the import finds it again.
+"""The behaviour of Starlette's middleware that applications keep after changing the import.
 
-The facts are those of the tests of Starlette 1.10 (BSD-3-Clause) that do not hang on the data being in the cookie.
+It is that of the tests of Starlette 1.10 (BSD-3-Clause), except those that depend on the data in the
+cookie.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ def test_starlette_example_works_with_changed_import() -> None:
     assert visitor.get("/me").json() == {"user_id": "ada"}
     visitor.post("/logout")
     assert visitor.get("/me").json() == {"user_id": None}
-    # The session ended, not only the cookie.
+    # The session was ended, not only the cookie removed.
     assert TestClient(app).get("/me", headers={"cookie": stolen}).json() == {"user_id": None}
 
 

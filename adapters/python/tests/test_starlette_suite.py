@@ -1,4 +1,4 @@
-"""How the results of Starlette's own tests are compared with the differences that are expected."""
+"""Comparison of the results of Starlette's own tests with the expected differences."""
 
 from __future__ import annotations
 

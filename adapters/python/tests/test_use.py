@@ -1,4 +1,4 @@
-"""What counts as a use of a session, and which responses say so: the same with every Starlette."""
+"""Uses of a session, and the headers of the response. Independent of the version of Starlette."""
 
 from __future__ import annotations
 

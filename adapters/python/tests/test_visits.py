@@ -1,4 +1,4 @@
-"""One request's session: read once, stored or said to be not, and told to the browser in the response's messages."""
+"""The session of one request: reading, storing, errors and messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conftest import KEY, control_of, fill_well
+from conftest import KEY, control_of, fill_partially
 from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
@@ -25,7 +25,7 @@ Act = Callable[[Session], None]
 
 
 class Browser:
-    """Keeps the cookie of a cache's sessions."""
+    """A client that keeps the cookie of its session."""
 
     def __init__(self, cache: SessionCache) -> None:
         self.cache, self.cookie = cache, b""
@@ -71,7 +71,7 @@ def browser_with(cache: SessionCache, **data: Any) -> Browser:
 
 
 def fail_to_save(cache: SessionCache, error: type[SessionError]) -> Act:
-    """Saves what is too large, or finds no room, and removes it again."""
+    """Saves data that is too large for the limit or the cache, and removes it again."""
 
     def act(session: Session) -> None:
         size = cache.max_session_size if error is TooLarge else cache.max_session_size - 150
@@ -83,8 +83,8 @@ def fail_to_save(cache: SessionCache, error: type[SessionError]) -> Act:
     return act
 
 
-# A session with a user finds room by eviction, so a sign-in is not `Full`. A `Conflict` needs a guard, which Python
-# does not have.
+# A sign-in is never `Full`, because it evicts anonymous sessions. A `Conflict` needs `watch`, which
+# Python does not have.
 @pytest.mark.parametrize(
     ("error", "verb"),
     [(TooLarge, "clear"), (TooLarge, "sign_in"), (TooLarge, "rotate"), (Full, "clear"), (Full, "rotate")],
@@ -94,7 +94,7 @@ def test_pending_operation_of_failed_save_is_performed_or_response_is_an_error(
 ) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20 if error is Full else 4 << 20)
     if error is Full:
-        fill_well(cache)
+        fill_partially(cache)
     browser = browser_with(cache, user_id=7, cart=["tea"])
     old = browser.cookie
 
@@ -112,7 +112,7 @@ def test_pending_operation_of_failed_save_is_performed_or_response_is_an_error(
     new, browser.cookie = browser.cookie, old
     data = {} if verb == "clear" else {"user_id": 7, "cart": ["tea"]}
     if status == 200:
-        assert browser.data() == {}, "the old id opens nothing"
+        assert browser.data() == {}, "the old id is not accepted"
         browser.cookie = new
         assert browser.data() == data | {"after": 1}
         assert browser.user() == {"clear": None, "sign_in": "ada", "rotate": None}[verb]
@@ -150,7 +150,7 @@ def test_no_session_is_created_after_gone_without_writes(cache: SessionCache) ->
 
 
 def test_late_read_of_thread_undoes_no_changes(cache: SessionCache) -> None:
-    """It has entered `mark_accessed`, and is stopped, while the other one writes and signs in."""
+    """One thread is stopped in `mark_accessed` while another one writes and signs in."""
     browser = browser_with(cache, n=1)
     session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     session["n"] = 2

@@ -1,4 +1,4 @@
-"""Websockets: a session is read and written; its cookie is in the response to the handshake, and not later."""
+"""Sessions of websockets. Their cookie is sent with the response to the handshake only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def begin(request: Request) -> JSONResponse:
 
 
 async def counter(socket: WebSocket) -> None:
-    """Counts what comes in the session, until it is told to do something else."""
+    """Counts the received messages in the session, except those that name an operation."""
     control = session_control(socket)
     session = control.data
     await socket.accept()
@@ -55,7 +55,7 @@ def visitor(**settings: Any) -> TestClient:
 
 
 def leaving() -> contextlib.suppress:
-    """The handler does not catch what tells it that the client is gone."""
+    """Ignores the exception of a handler whose client has disconnected."""
     return contextlib.suppress(WebSocketDisconnect)
 
 
@@ -139,7 +139,7 @@ def test_sign_out_and_end_take_effect_immediately(cache: SessionCache) -> None:
         socket.send_text("1")
         socket.receive_json()
         socket.send_text("bye")
-    assert client.get("/view").json() == {}, "what has ended is not brought back"
+    assert client.get("/view").json() == {}, "an ended session is not restored"
 
 
 def test_websocket_that_never_reads_costs_no_lookup(cache: SessionCache) -> None:
@@ -171,7 +171,7 @@ def attributes_of(cookie: bytes) -> dict[str, str]:
 
 
 async def early(socket: WebSocket) -> None:
-    """Does something to the session before the handshake ends."""
+    """Performs an operation on the session before the handshake ends."""
     control = session_control(socket)
     what = socket.query_params["what"]
     if what == "write":
@@ -191,7 +191,7 @@ def early_visitor(**settings: Any) -> TestClient:
 
 
 def early_cookie(client: TestClient, what: str) -> bytes:
-    """The session's cookie in the headers of the handshake's response."""
+    """Returns the session's cookie in the headers of the response to the handshake."""
     with client.websocket_connect(f"/early?what={what}") as socket:
         headers = socket.extra_headers
     assert headers[:1] == [(b"x-own", b"1")] and (b"set-cookie", b"theme=dark") in headers
