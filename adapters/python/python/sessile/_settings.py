@@ -64,8 +64,7 @@ def _identity_keys(given: Any) -> list[str]:
 
 
 def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
-    """Returns the setting that was used, ``session_cookie`` or ``cookie_name``, and the cookie's
-    name."""
+    """Returns the name of the setting that was used, and the name of the cookie."""
     for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
         if given is not None:
             text(setting, given)
@@ -152,8 +151,7 @@ def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
 
 
 def _renamed(error: str, names: dict[str, str]) -> str:
-    """Replaces the names of the cache's settings in an error by the names that the application
-    used."""
+    """Replaces the names of settings in an error by those that the application used."""
     for setting, given in names.items():
         error = error.replace(setting, given)
     return error

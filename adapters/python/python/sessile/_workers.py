@@ -73,8 +73,10 @@ _SERVERS = {"uvicorn": _workers_of_uvicorn, "gunicorn": _workers_of_gunicorn, "h
 
 
 def _workers_of_command_line() -> int | None:
-    """Returns the number of workers in the command line or the environment, as uvicorn and gunicorn
-    read them."""
+    """Returns the number of workers in the command line or the environment.
+
+    Reads the options of uvicorn and gunicorn.
+    """
     arguments = [*os.environ.get("GUNICORN_CMD_ARGS", "").split(), *sys.argv[1:]]
     for argument, following in zip(arguments, arguments[1:] + [""]):
         given = re.fullmatch(r"(?:--workers=|-w=?)(\d+)", argument)

@@ -125,13 +125,14 @@ class SessionControl:
         return self.data._visit.csrf_token(self.data)
 
     def check_csrf(self, token: str) -> None:
-        """Raises :exc:`sessile.InvalidCSRFToken` unless :meth:`csrf_token` of this session returned
-        ``token``."""
+        """Verifies a token of :meth:`csrf_token`.
+
+        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it.
+        """
         self.data._visit.check_csrf(token)
 
     def user_sessions(self) -> list[SessionInfo]:
-        """Returns the user's sessions, the most recently used first; an empty list without a user.
-        """
+        """Returns the user's sessions, the most recently used first; empty without a user."""
         return self.data._visit.user_sessions()
 
     async def auser_sessions(self) -> list[SessionInfo]:

@@ -72,8 +72,10 @@ class Session(dict[str, Any]):
 
         @_Method
         def clear(self) -> None:
-            """Clears the dict and ends the session on the server immediately, even if the response
-            is an error. The user is signed out. Values that are set afterwards start a new session.
+            """Clears the dict and signs out.
+
+            Ends the session on the server immediately, even if the response is an error. Values
+            that are set afterwards start a new session.
 
             In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To
             remove the keys only, delete them one by one."""
@@ -92,8 +94,7 @@ class Session(dict[str, Any]):
 
     @property
     def modified(self) -> bool:
-        """True if the session differs, at any depth, from the values that were loaded or last
-        saved."""
+        """True if the session differs from what was loaded or last saved, at any depth."""
         return self._visit.differs(self)
 
     def __copy__(self) -> dict[str, Any]:
@@ -193,8 +194,10 @@ class _Standalone(Session):
 
 
 def _marking(name: str) -> Callable[..., Any]:
-    """Returns a method of ``dict`` that marks the session as modified. ``pop`` and ``setdefault``
-    do so only if they change the length."""
+    """Returns a method of ``dict`` that marks the session as modified.
+
+    ``pop`` and ``setdefault`` do so only if they change the length.
+    """
     method_of_dict = getattr(dict, name)
     is_change = name not in ("pop", "setdefault")
 

@@ -187,8 +187,11 @@ class SessionMiddleware:
             _report(error)
 
     def _needs_session(self, scope: Scope) -> bool:
-        """Returns false if an outer middleware of the same cache has begun the session of this
-        request, or if the scope is neither a request nor a websocket."""
+        """Returns true if this middleware has to begin a session.
+
+        It has not if an outer middleware of the same cache did, or if the scope is neither a
+        request nor a websocket.
+        """
         if scope["type"] not in ("http", "websocket"):
             return False
         outer = scope.get(SESSION)

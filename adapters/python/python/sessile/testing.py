@@ -32,8 +32,9 @@ __all__ = ["ManualClock", "session_cookie", "test_client"]
 def session_cookie(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
-    """Creates a session with ``data`` in which ``user`` is signed in, and returns the value of its
-    cookie.
+    """Creates a session and returns the value of its cookie.
+
+    It holds ``data``, and ``user`` is signed in.
 
     Raises :exc:`ValueError` if neither is given, and :exc:`RuntimeError` if the session cannot be
     stored.
