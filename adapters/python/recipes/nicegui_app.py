@@ -2,8 +2,7 @@ import os
 
 from sessile.starlette import install
 
-# Before NiceGUI is imported, because it searches the application's middlewares for Starlette's
-# class.
+# Before NiceGUI is imported: it searches the application's middlewares for Starlette's class.
 install()
 
 from fastapi import FastAPI, Request
