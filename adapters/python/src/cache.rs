@@ -20,7 +20,7 @@ use crate::{
     arguments::Argument::{self, Value},
     clock::ManualClock,
     engine::Engine,
-    errors::{raise, seconds, wrong},
+    errors::{engine_exception, seconds, value_error},
     keys,
     moving::Moves,
     records::{Event, IssuedSession, Record, SessionId, SessionInfo},
@@ -111,7 +111,7 @@ impl SessionCache {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.create_with(data, new))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
@@ -144,13 +144,13 @@ impl SessionCache {
     fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
         let cache = self.engine.cache(py)?;
         let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
-        saved.map(Version::get).map_err(raise)
+        saved.map(Version::get).map_err(engine_exception)
     }
 
     /// Counts as a use of the session, and changes nothing else.
     fn touch(&self, py: Python<'_>, id: &SessionId) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.touch(&id.0)).map_err(raise)
+        py.detach(|| cache.touch(&id.0)).map_err(engine_exception)
     }
 
     /// Changes the timeouts of a session if its version is `version`, and returns the new version.
@@ -167,7 +167,7 @@ impl SessionCache {
         let timeouts = timeouts(idle_timeout, lifetime)?;
         let cache = self.engine.cache(py)?;
         let set = py.detach(|| cache.set_timeouts(&id.0, Version::new(version), timeouts));
-        set.map(Version::get).map_err(raise)
+        set.map(Version::get).map_err(engine_exception)
     }
 
     /// Atomically binds a session to a user and gives it a new id.
@@ -195,7 +195,7 @@ impl SessionCache {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.sign_in_with(&id.0, user, with))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
@@ -210,7 +210,7 @@ impl SessionCache {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Ends a session. Returns true if it existed.
@@ -230,12 +230,12 @@ impl SessionCache {
     fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version)))
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
     fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
-        let handle = handle.parse::<sessile::Handle>().map_err(wrong)?;
+        let handle = handle.parse::<sessile::Handle>().map_err(value_error)?;
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.end_by_handle(&handle)))
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
 use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 
-use crate::{errors::wrong, fork::OfProcess};
+use crate::{errors::value_error, fork::OfProcess};
 
 /// A cache that is rebuilt, empty, in a forked process.
 pub(crate) struct Engine(Mutex<State>);
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     pub(crate) fn set_keys(&self, py: Python<'_>, keys: KeyRing) -> PyResult<()> {
-        self.cache(py)?.set_keys(&keys).map_err(wrong)?;
+        self.cache(py)?.set_keys(&keys).map_err(value_error)?;
         let mut state = self.0.lock();
         state.settings = state.settings.clone().keys(keys);
         Ok(())
@@ -65,7 +65,7 @@ impl Engine {
 
 /// Builds a cache without the interpreter lock, because building initialises all of the memory.
 fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
-    py.detach(|| settings.clone().build()).map_err(wrong)
+    py.detach(|| settings.clone().build()).map_err(value_error)
 }
 
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \

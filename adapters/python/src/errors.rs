@@ -53,7 +53,7 @@ create_exception!(
 );
 
 /// Returns the exception for an error of the engine.
-pub(crate) fn raise(error: sessile::Error) -> PyErr {
+pub(crate) fn engine_exception(error: sessile::Error) -> PyErr {
     let text = error.to_string();
     match error {
         sessile::Error::Gone | sessile::Error::Rotated => Gone::new_err(text),
@@ -67,10 +67,10 @@ pub(crate) fn raise(error: sessile::Error) -> PyErr {
     }
 }
 
-/// Returns the exception for an error of a session's verb.
-pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
+/// Returns the exception for an error of a session's operation.
+pub(crate) fn session_exception(error: sessile_web::SessionError) -> PyErr {
     match error {
-        sessile_web::SessionError::Store(error) => raise(error.cause()),
+        sessile_web::SessionError::Store(error) => engine_exception(error.cause()),
         sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
         sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
         sessile_web::SessionError::InvalidCsrfToken => InvalidCSRFToken::new_err(error.to_string()),
@@ -81,7 +81,7 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
 
 /// Returns the exception for a setting that was rejected.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(crate) fn wrong(error: impl ToString) -> PyErr {
+pub(crate) fn value_error(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 

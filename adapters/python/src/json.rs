@@ -18,7 +18,7 @@ pub(crate) use pieces::Pieces;
 
 use pyo3::prelude::*;
 
-use crate::errors::wrong;
+use crate::errors::value_error;
 
 /// Returns the JSON of a value, as a session stores it.
 #[pyfunction]
@@ -36,8 +36,9 @@ pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 #[pyfunction]
 #[pyo3(name = "_from_json")]
 pub(crate) fn from_json<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, json)
-        .map_err(|Malformed| wrong("the text must be JSON, nested at most 127 lists and dicts"))
+    decode(py, json).map_err(|Malformed| {
+        value_error("the text must be JSON, nested at most 127 lists and dicts")
+    })
 }
 
 /// The maximum nesting of lists and dicts, which is also the limit of `serde_json`.

@@ -23,7 +23,7 @@ use sessile::Error;
 use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
 
 use crate::{
-    errors::{raise, refusal},
+    errors::{engine_exception, session_exception},
     fork::OfProcess,
     json::{self, Encoder},
     starlette_cookie::{Importer, Signed, Tag},
@@ -173,7 +173,7 @@ fn storable(
             .max_by_key(|&at| len(&pairs[at]))
             .unwrap_or(0);
         pairs.remove(longest);
-        importer.report(&raise(Error::TooLarge {
+        importer.report(&engine_exception(Error::TooLarge {
             given: payload.len(),
             max: limit,
         }))?;
@@ -206,7 +206,9 @@ fn pair(
         .into_owned();
     let json = encoder.encode(value).map_err(|fault| fault.at(key))?;
     let json = Bytes::copy_from_slice(json);
-    draft.insert_json(&text, json.clone()).map_err(refusal)?;
+    draft
+        .insert_json(&text, json.clone())
+        .map_err(session_exception)?;
     Ok((text, json))
 }
 

@@ -21,7 +21,7 @@ use pyo3::{
 };
 use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 
-use crate::errors::raise;
+use crate::errors::engine_exception;
 
 /// The kinds of messages of the application that concern a session.
 pub(crate) enum Kind {
@@ -156,7 +156,7 @@ impl<'py> Response<'py> {
     pub(crate) fn accept(&self, session: &Session, message: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut headers = HeaderMap::new();
         self.commit_to(session, StatusCode::SWITCHING_PROTOCOLS, &mut headers)
-            .map_err(|error| raise(error.cause()))?;
+            .map_err(|error| engine_exception(error.cause()))?;
         let Some(cookie) = headers.remove(SET_COOKIE) else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use sessile::{CookieError, SameSite, SetCookie};
 
 use crate::{
     cache::SessionCache,
-    errors::{seconds, wrong},
+    errors::{seconds, value_error},
     fork::OfProcess,
     keys,
     starlette_cookie::Importer,
@@ -158,7 +158,7 @@ impl Settings {
         if let Some(age) = self.rotate_every {
             builder = builder.rotate_every(age);
         }
-        builder.build().map_err(wrong)
+        builder.build().map_err(value_error)
     }
 
     /// Rejects attributes that browsers reject. `insecure_http` of `sessile-web` would silently
@@ -178,10 +178,10 @@ impl Settings {
                 setting: "secure",
                 because,
                 ..
-            } => wrong(format!(
+            } => value_error(format!(
                 "`https_only` must be True with {because}, got False"
             )),
-            error => wrong(error),
+            error => value_error(error),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The session of one request, between the handler's dict and the engine.
 //!
 //! Owns the progress of the request, and decides when the dict is compared with the known values.
-//! Invariant: it never keeps the dict. Python has no executor here: an `async` verb of the session
+//! Invariant: it never keeps the dict. Python has no executor here: an `async` method of the session
 //! is polled once, and is ready then on a local cache.
 
 mod load;
@@ -17,7 +17,7 @@ use sessile_web::{
 use crate::{
     arguments::Argument,
     cache::SessionCache,
-    errors::{ForkedProcess, Gone, refusal, seconds},
+    errors::{ForkedProcess, Gone, seconds, session_exception},
     fork::OfProcess,
     known::Known,
     records::SessionInfo,
@@ -223,7 +223,7 @@ impl Visit {
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span.named("remember")?)?);
         }
-        without_blocking(slf.py(), &session, || session.sign_in(sign_in)).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.sign_in(sign_in)).map_err(session_exception)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -235,7 +235,7 @@ impl Visit {
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        without_blocking(slf.py(), &session, || session.rotate()).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.rotate()).map_err(session_exception)
     }
 
     fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
@@ -252,7 +252,8 @@ impl Visit {
 
     fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
         let session = slf.borrow().session()?;
-        without_blocking(slf.py(), &session, || session.check_csrf(token)).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.check_csrf(token))
+            .map_err(session_exception)
     }
 
     /// Returns true if the session exists.

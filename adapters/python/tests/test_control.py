@@ -166,11 +166,11 @@ def test_methods_that_may_wait_have_awaitable_variants(cache: SessionCache) -> N
 
 
 def test_awaitable_variant_has_same_signature() -> None:
-    twins = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions"]
-    for name in twins:
-        verb, twin = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
-        assert verb == twin and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))
-    assert {name for name in public(SessionControl) if f"a{name}" in public(SessionControl)} == set(twins)
+    variants = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions"]
+    for name in variants:
+        method, variant = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
+        assert method == variant and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))
+    assert {name for name in public(SessionControl) if f"a{name}" in public(SessionControl)} == set(variants)
 
 
 @pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user_sessions", "sign_in"])

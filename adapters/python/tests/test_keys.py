@@ -49,9 +49,9 @@ def test_good_secret_is_accepted_in_any_type(form: object) -> None:
 # SIGN-3: docs/security-checklist.md
 def test_published_keys_are_rejected(weak: str) -> None:
     for form in (weak, weak.encode(), Secret(weak), [GOOD, weak]):
-        with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as refused:
+        with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as rejected:
             SessionMiddleware(no_app, secret_key=form, memory=MEMORY)
-        assert not weak or f"'{weak}'" not in str(refused.value)
+        assert not weak or f"'{weak}'" not in str(rejected.value)
 
 
 # SIGN-3: docs/security-checklist.md

@@ -100,14 +100,14 @@ def test_creation_after_headers_is_an_error(caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 422, 451])
 def test_changes_before_status_below_500_are_stored(status: int) -> None:
-    def refuse(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         request.session["a"] = 1
         if status < 400:
             return Response(status_code=status)
         raise HTTPException(status)
 
-    client = visitor(refuse)
-    client.get("/refuse", follow_redirects=False)
+    client = visitor(respond)
+    client.get("/respond", follow_redirects=False)
     assert client.get("/view").json() == {"a": 1}
 
 
@@ -195,8 +195,8 @@ def test_stream_can_continue_after_error_of_save() -> None:
             with pytest.raises(RuntimeError, match="headers were sent"):
                 control.save()
             del session["a"]
-            yield ", refused"
+            yield ", rejected"
 
         return StreamingResponse(body())
 
-    assert visitor(stream).get("/stream").text == "begun, refused"
+    assert visitor(stream).get("/stream").text == "begun, rejected"

@@ -61,14 +61,14 @@ def test_values_set_after_clear_are_the_only_ones() -> None:
         request.session.update(a=1, b=2)
         return Response()
 
-    def anew(request: Request) -> Response:
+    def restart(request: Request) -> Response:
         request.session.clear()
         request.session["b"] = 2
         return Response()
 
-    client = visitor(begin, anew)
+    client = visitor(begin, restart)
     client.get("/begin")
-    client.get("/anew")
+    client.get("/restart")
     assert client.get("/view").json() == {"b": 2}
 
 

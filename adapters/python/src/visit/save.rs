@@ -9,7 +9,7 @@ use sessile_web::{Session, SessionError, adapter::SessionExt};
 
 use super::{Stage, Visit, without_blocking};
 use crate::{
-    errors::{Gone, refusal},
+    errors::{Gone, session_exception},
     json,
     known::{Changes, Encoded},
 };
@@ -42,7 +42,7 @@ impl Visit {
         let changes = changes
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        without_blocking(py, session, || session.change_json(changes)).map_err(refusal)
+        without_blocking(py, session, || session.change_json(changes)).map_err(session_exception)
     }
 
     /// Records `changes` as stored. Other changes are detected again.
@@ -59,7 +59,7 @@ impl Visit {
         dict: &Bound<'_, PyDict>,
         error: SessionError,
     ) -> PyErr {
-        let error = refusal(error);
+        let error = session_exception(error);
         if error.is_instance_of::<Gone>(slf.py()) {
             let mut visit = slf.borrow_mut();
             // After the headers were sent no other session can be created. `was_stored` is kept, so
