@@ -1,4 +1,4 @@
-"""What a type checker must know of the package: checked by mypy, never run."""
+"""Uses of the package that mypy checks. Never run."""
 
 from __future__ import annotations
 
