@@ -48,7 +48,7 @@ async fn session_or_none(session: Option<Session>) -> &'static str {
 async fn own_answer(signed_in: Result<SignedIn, NotSignedIn>) -> Response {
     match signed_in {
         Ok(signed_in) => signed_in.user.into_response(),
-        Err(NotSignedIn::Nobody { .. }) => "a teaser".into_response(),
+        Err(NotSignedIn::Anonymous { .. }) => "a teaser".into_response(),
         Err(other) => other.into_response(),
     }
 }

@@ -198,7 +198,7 @@ impl SessionExt for Session {
     }
 
     fn send_cookie_again(&self) {
-        self.state().is_kept_anew = true;
+        self.state().resend_cookie = true;
     }
 
     fn is_foreign(&self) -> bool {
@@ -210,11 +210,11 @@ impl SessionExt for Session {
             let mut buffer = BytesMut::new();
             live.data.as_bytes().is_empty()
                 && request
-                    .sessions
+                    .manager
                     .cache()
                     .load(&live.id, &mut buffer)
                     .is_some()
-                && !Pairs::is_written_here(&buffer)
+                && !Pairs::is_valid(&buffer)
         })
     }
 

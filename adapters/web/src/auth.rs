@@ -10,7 +10,7 @@ use crate::{
     changes::Change,
     csrf::{CsrfMac, FormBinding},
     key::{FORM, PERSISTENT, REMEMBERED, USER},
-    persist::NO_MARK,
+    persist::NO_BINDING,
     session::check_size,
     state::{CookiePersistence, Request, State},
 };
@@ -55,7 +55,7 @@ impl Session {
             match sign_in.remember {
                 Some(span) => state.keep(request, CookiePersistence::For(span)),
                 None if is_anothers && state.pending.keep.is_none() => {
-                    state.keep(request, CookiePersistence::Usual);
+                    state.keep(request, CookiePersistence::Default);
                 }
                 None => {}
             }
@@ -149,7 +149,7 @@ impl Session {
     pub fn make_persistent(&self) -> Result<(), SessionError> {
         self.change(|state, request| {
             state.check_response()?;
-            state.keep(request, CookiePersistence::Used);
+            state.keep(request, CookiePersistence::WhileUsed);
             Ok(())
         })
     }
@@ -169,9 +169,9 @@ impl Session {
     /// Those of [`save`](Self::save).
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
-            state.looked_at = true;
-            let id = state.settle(request)?;
-            let cache = request.sessions.cache();
+            state.is_used = true;
+            let id = state.settle_id(request)?;
+            let cache = request.manager.cache();
             let token = FormBinding::of(cache, &id).mac(cache).mask();
             token.map_err(|error| SessionError::Store(error.into()))
         })
@@ -197,7 +197,7 @@ impl Session {
     /// [`InvalidCsrfToken`](SessionError::InvalidCsrfToken), also without a session.
     pub fn check_csrf(&self, token: &str) -> Result<(), SessionError> {
         let is_right = self.with(|state, request| {
-            let cache = request.sessions.cache();
+            let cache = request.manager.cache();
             let live = state.stored.live(request)?;
             let given = CsrfMac::unmask(token)?;
             let current = FormBinding::of(cache, &live.id).verify(cache, &given);
@@ -217,10 +217,10 @@ impl Session {
 
 impl State {
     fn keep(&mut self, request: &Request, keep: CookiePersistence) {
-        let seconds = || request.sessions.idle_timeout().as_secs().to_string();
+        let seconds = || request.manager.idle_timeout().as_secs().to_string();
         let (persistent, remembered) = match keep {
-            CookiePersistence::Usual => (None, None),
-            CookiePersistence::Used => (Some(seconds().into()), None),
+            CookiePersistence::Default => (None, None),
+            CookiePersistence::WhileUsed => (Some(seconds().into()), None),
             CookiePersistence::For(_) => (None, Some(Bytes::from_static(b"true"))),
         };
         for (key, json) in [(PERSISTENT, persistent), (REMEMBERED, remembered)] {
@@ -232,9 +232,9 @@ impl State {
 
     /// Returns the id to which the response's CSRF tokens are bound. It is created or replaced now if the handler's
     /// verbs require that. A rotation by age waits for the response, because tokens remain valid across it.
-    fn settle(&mut self, request: &Request) -> Result<SessionId, SessionError> {
+    fn settle_id(&mut self, request: &Request) -> Result<SessionId, SessionError> {
         if !self.committed {
-            self.open_forms(request);
+            self.keep_for_forms(request);
             let is_settled = self.stored.live(request).is_some() && !self.changes_id(request);
             if !is_settled {
                 self.store_now(request)?;
@@ -251,13 +251,13 @@ impl State {
     }
 
     /// Records that a session without a user is kept for its forms even if it has no other data.
-    fn open_forms(&mut self, request: &Request) {
+    fn keep_for_forms(&mut self, request: &Request) {
         let live = self.stored.live(request);
         let is_noted =
             live.is_some_and(|live| live.authenticated || live.data.find(FORM).is_some());
         if !is_noted {
             self.changes
-                .push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+                .push(FORM, Change::Set(Bytes::from_static(NO_BINDING)));
         }
     }
 }

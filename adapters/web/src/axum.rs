@@ -47,10 +47,10 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     type Rejection = NotSignedIn;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NotSignedIn> {
-        let session = session_of(parts).ok_or(NotSignedIn::Missing)?;
+        let session = session_of(parts).ok_or(NotSignedIn::MissingSession)?;
         match session.user() {
             Some(user) => Ok(Self { user, session }),
-            None => Err(NotSignedIn::Nobody {
+            None => Err(NotSignedIn::Anonymous {
                 page: session.sign_in_address(),
             }),
         }
@@ -78,26 +78,26 @@ fn session_of(parts: &Parts) -> Option<Session> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSignedIn {
-    /// Nobody is signed in: 303 to the page if there is one, 401 otherwise.
-    Nobody {
+    /// Anonymous is signed in: 303 to the page if there is one, 401 otherwise.
+    Anonymous {
         /// Where visitors sign in, with what they asked for as the parameter `next`.
         page: Option<HeaderValue>,
     },
     /// The request passed no session layer: 500, as [`MissingSession`] says.
-    Missing,
+    MissingSession,
 }
 
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
         let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
-            Self::Nobody { page: Some(page) } => {
+            Self::Anonymous { page: Some(page) } => {
                 (StatusCode::SEE_OTHER, [(header::LOCATION, page), no_store]).into_response()
             }
-            Self::Nobody { page: None } => {
+            Self::Anonymous { page: None } => {
                 (StatusCode::UNAUTHORIZED, [no_store], "Please sign in.").into_response()
             }
-            Self::Missing => MissingSession.into_response(),
+            Self::MissingSession => MissingSession.into_response(),
         }
     }
 }
@@ -128,10 +128,11 @@ impl IntoResponse for SessionError {
         match self {
             Self::Store(error) => error.into_response(),
             Self::Conflict { key } => CommitError::conflict(key.into()).into_response(),
-            Self::InvalidCsrfToken => (status, FORGED).into_response(),
+            Self::InvalidCsrfToken => (status, INVALID_CSRF_TOKEN).into_response(),
             _ => (status, "The session could not be used.").into_response(),
         }
     }
 }
 
-const FORGED: &str = "This form is out of date. Please go back, reload the page and try again.";
+const INVALID_CSRF_TOKEN: &str =
+    "This form is out of date. Please go back, reload the page and try again.";

@@ -57,7 +57,7 @@ impl Changes {
     }
 
     /// Expects what is stored to be this, whatever this request has made of it.
-    pub(crate) fn guard(&mut self, key: &str, stored: Option<Bytes>) {
+    pub(crate) fn watch(&mut self, key: &str, stored: Option<Bytes>) {
         let (start, end) = self.range(key);
         self.list
             .insert(start, (key.into(), Change::Expect(stored)));
@@ -72,9 +72,7 @@ impl Changes {
         let list = core::mem::take(&mut self.list);
         for of_key in list.chunk_by(is_of_one_key) {
             let is_kept = is_reserved(of_key[0].0.as_bytes());
-            let expected = of_key
-                .iter()
-                .rposition(|(_, change)| !change.is_forgettable());
+            let expected = of_key.iter().rposition(|(_, change)| !change.is_change());
             let kept = if is_kept {
                 of_key.len()
             } else {
@@ -107,7 +105,7 @@ impl Changes {
 
     /// Returns true if something is expected of what is stored.
     pub(crate) fn has_expectations(&self) -> bool {
-        self.list.iter().any(|(_, change)| !change.is_forgettable())
+        self.list.iter().any(|(_, change)| !change.is_change())
     }
 
     /// The keys that are changed, in ascending order.
@@ -120,7 +118,7 @@ impl Changes {
     /// Returns true if that key is to be changed, by itself or with all others.
     pub(crate) fn touches(&self, key: &str) -> bool {
         let is_of_key =
-            |(other, change): &(Box<str>, Change)| **other == *key && change.is_forgettable();
+            |(other, change): &(Box<str>, Change)| **other == *key && change.is_change();
         self.cleared || self.list.iter().any(is_of_key)
     }
 
@@ -135,7 +133,7 @@ impl Changes {
         let mut last: Option<Box<str>> = None;
         self.list.retain(|(key, change)| {
             let is_first = last.as_deref() != Some(&**key);
-            let is_kept = is_reserved(key.as_bytes()) || is_first && !change.is_forgettable();
+            let is_kept = is_reserved(key.as_bytes()) || is_first && !change.is_change();
             if !is_kept {
                 last = Some(key.clone());
             }
@@ -148,13 +146,13 @@ impl Changes {
 
     /// Forgets what leaves a key as it is stored, and a clearing: what remains is what this request adds to a session
     /// that starts empty. What it expects of the stored data remains too.
-    pub(crate) fn forget_what_changes_nothing(&mut self, stored: &Pairs) {
+    pub(crate) fn forget_no_ops(&mut self, stored: &Pairs) {
         self.cleared = false;
         let list = core::mem::take(&mut self.list);
         for of_key in list.chunk_by(is_of_one_key) {
             let before = stored.find(&of_key[0].0);
-            let is_expected = of_key.iter().any(|(_, change)| !change.is_forgettable());
-            let after = made(of_key, before.clone()).unwrap_or_default();
+            let is_expected = of_key.iter().any(|(_, change)| !change.is_change());
+            let after = apply_all(of_key, before.clone()).unwrap_or_default();
             if is_expected || !json::is_same(before.as_deref(), after.as_deref()) {
                 self.list.extend_from_slice(of_key);
             }
@@ -176,9 +174,9 @@ impl Changes {
             .iter()
             .rposition(|(_, change)| change.is_overwrite())
         {
-            return made(&changes[whole..], None);
+            return apply_all(&changes[whole..], None);
         }
-        made(
+        apply_all(
             changes,
             if self.keeps(key.as_bytes()) {
                 stored()
@@ -204,7 +202,7 @@ impl Changes {
             let value = old
                 .next_if(|(other, _)| *other == key)
                 .map(|(_, value)| stored.part(value));
-            if let Some(json) = made(of_key, value).map_err(|_| of_key[0].0.clone())? {
+            if let Some(json) = apply_all(of_key, value).map_err(|_| of_key[0].0.clone())? {
                 writer.push(key, &json);
             }
         }
@@ -236,7 +234,7 @@ impl Changes {
     fn size(&self) -> usize {
         let pair = |(key, change): &(Box<str>, Change)| match change {
             Change::Set(json) | Change::Append(json) => len_with_one(key.len(), json.len()),
-            Change::Add(_) => len_with_one(key.len(), json::LONGEST_NUMBER),
+            Change::Add(_) => len_with_one(key.len(), json::MAX_NUMBER_LEN),
             Change::Remove | Change::Expect(_) => 0,
         };
         self.list.iter().map(pair).sum()
@@ -249,7 +247,7 @@ impl Change {
         matches!(self, Self::Set(_) | Self::Remove)
     }
 
-    fn is_forgettable(&self) -> bool {
+    fn is_change(&self) -> bool {
         !matches!(self, Self::Expect(_))
     }
 
@@ -288,7 +286,10 @@ impl Change {
     }
 }
 
-fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
+fn apply_all(
+    changes: &[(Box<str>, Change)],
+    value: Option<Bytes>,
+) -> Result<Option<Bytes>, ApplyError> {
     changes
         .iter()
         .try_fold(value, |value, (_, change)| change.apply(value))

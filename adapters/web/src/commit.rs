@@ -21,88 +21,88 @@ pub(crate) fn commit(
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
     let mut first = None;
-    let (begun, stored, cookie) = session.store(|state, request| {
+    let (start, stored, cookie) = session.store(|state, request| {
         // This runs again once the admission hook was asked.
-        let begun = *first.get_or_insert_with(|| state.begin_commit());
-        let stored = match begun {
-            Begun::LookedAt if status.as_u16() < 500 => state.store(request, Phase::Commit),
-            Begun::LookedAt => state.store_sign_out(request),
-            Begun::Touched | Begun::Nothing => Ok(()),
+        let start = *first.get_or_insert_with(|| state.begin_commit());
+        let stored = match start {
+            CommitStart::Used if status.as_u16() < 500 => state.store(request, Phase::Commit),
+            CommitStart::Used => state.store_sign_out(request),
+            CommitStart::Touched | CommitStart::Nothing => Ok(()),
         };
-        let is_done = begun != Begun::Nothing && !state.wants_admission();
+        let is_done = start != CommitStart::Nothing && !state.needs_admission();
         (
-            begun,
+            start,
             stored,
             if is_done {
-                state.set_cookie(request)
+                state.set_cookie_value(request)
             } else {
                 None
             },
         )
     });
     if let Err(error) = &stored {
-        refuse(error, headers);
+        write_error_headers(error, headers);
     }
-    if begun == Begun::LookedAt || cookie.is_some() {
+    if start == CommitStart::Used || cookie.is_some() {
         headers::vary_by_cookie(headers);
     }
     if let Some(cookie) = cookie {
-        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+        headers::set_cookie(headers, session.request().manager.cookie().name(), cookie);
     }
     stored
 }
 
 /// Work of a commit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begun {
+enum CommitStart {
     /// Nothing: it is not the first, or the request is no use of the session.
     Nothing,
     /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
     /// the session.
     Touched,
-    LookedAt,
+    Used,
 }
 
 impl State {
     /// No change is accepted any more.
-    fn begin_commit(&mut self) -> Begun {
+    fn begin_commit(&mut self) -> CommitStart {
         let is_first = !core::mem::replace(&mut self.committed, true);
         match self.stored {
-            _ if !is_first => Begun::Nothing,
-            _ if self.looked_at => Begun::LookedAt,
-            Stored::Live(_) => Begun::Touched,
-            _ => Begun::Nothing,
+            _ if !is_first => CommitStart::Nothing,
+            _ if self.is_used => CommitStart::Used,
+            Stored::Live(_) => CommitStart::Touched,
+            _ => CommitStart::Nothing,
         }
     }
 
     /// What the browser is told of its cookie, if anything.
-    fn set_cookie(&mut self, request: &Request) -> Option<String> {
-        let sessions = &request.sessions;
+    fn set_cookie_value(&mut self, request: &Request) -> Option<String> {
+        let manager = &request.manager;
         let token = match self.cookie.take() {
-            Some(Cookie::Remove) => return Some(sessions.cookie().removal_header().to_owned()),
+            Some(Cookie::Remove) => return Some(manager.cookie().removal_header().to_owned()),
             // Another request, which signed in, ended it since: its cookie must not be overwritten.
-            Some(Cookie::Issue(_)) if self.is_early_cookie && !self.opens(request) => return None,
+            Some(Cookie::Issue(_)) if self.is_cookie_early && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,
-            None => self.token_again(request)?,
+            None => self.resent_token(request)?,
         };
         let live = if let Stored::Live(live) = &self.stored {
             Some(live)
         } else {
             None
         };
-        Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
+        Some(manager.issue(&token, live.and_then(|live| live.max_age(request))))
     }
 
     fn opens(&self, request: &Request) -> bool {
         let Stored::Live(live) = &self.stored else {
             return false;
         };
-        request.sessions.cache().contains(&live.id)
+        request.manager.cache().contains(&live.id)
     }
 
     /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
     /// the whole of the timeout is left. Never for an id that was replaced, whose new cookie it must not overwrite.
-    fn token_again(&self, request: &Request) -> Option<Token> {
+    fn resent_token(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
@@ -114,12 +114,12 @@ impl State {
                 .filter(|_| !record.id_age().is_zero());
             persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
         };
-        let sessions = &request.sessions;
+        let manager = &request.manager;
         // It may have been replaced since it was read.
-        if !(self.is_kept_anew || has_moved()) || sessions.cache().replaced(&live.id).is_some() {
+        if !(self.resend_cookie || has_moved()) || manager.cache().replaced(&live.id).is_some() {
             return None;
         }
-        sessions.token_of(&live.id, &request.incoming.cookies)
+        manager.token_of(&live.id, &request.incoming.cookies)
     }
 }
 
@@ -128,7 +128,7 @@ impl Live {
     fn max_age(&self, request: &Request) -> Option<u64> {
         if self.is_remembered() {
             let mut buffer = bytes::BytesMut::new();
-            let record = request.sessions.cache().load(&self.id, &mut buffer)?;
+            let record = request.manager.cache().load(&self.id, &mut buffer)?;
             return Some(record.expires_in().as_secs());
         }
         self.persistent(request)
@@ -137,9 +137,9 @@ impl Live {
 
 /// Turns the headers into those of the response that says that nothing was stored: what told of the handler's
 /// body, or of what it had done, goes.
-fn refuse(error: &CommitError, headers: &mut HeaderMap) {
+fn write_error_headers(error: &CommitError, headers: &mut HeaderMap) {
     tracing::warn!(error = %error.cause(), "a session could not be stored");
-    for name in OF_THE_HANDLER {
+    for name in HANDLER_HEADERS {
         headers.remove(name);
     }
     headers.insert(
@@ -160,11 +160,11 @@ impl CommitError {
     /// the adapter itself found that nothing can be. [`SessionManager::commit`](crate::SessionManager::commit) does it for its own
     /// errors.
     pub fn replace_headers(&self, headers: &mut HeaderMap) {
-        refuse(self, headers);
+        write_error_headers(self, headers);
     }
 }
 
-const OF_THE_HANDLER: [HeaderName; 17] = [
+const HANDLER_HEADERS: [HeaderName; 17] = [
     header::ACCEPT_RANGES,
     header::AGE,
     header::CONTENT_DISPOSITION,

@@ -33,7 +33,7 @@ impl Session {
     pub fn is_alive(&self) -> bool {
         self.with(|state, request| {
             let live = state.stored.live(request);
-            live.is_some_and(|live| request.sessions.cache().contains(&live.id))
+            live.is_some_and(|live| request.manager.cache().contains(&live.id))
         })
     }
 }

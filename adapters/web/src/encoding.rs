@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::key::{PERSISTENT, REMEMBERED};
 
 /// The longest key, in bytes.
-pub(crate) const LONGEST_KEY: usize = u16::MAX as usize;
+pub(crate) const MAX_KEY_LEN: usize = u16::MAX as usize;
 
 /// The bytes of a map from keys to raw values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Pairs {
     }
 
     /// Returns true if bytes spell a map.
-    pub(crate) fn is_written_here(bytes: &[u8]) -> bool {
+    pub(crate) fn is_valid(bytes: &[u8]) -> bool {
         is_canonical(bytes)
     }
 
@@ -85,10 +85,10 @@ impl Writer {
         Self(Vec::with_capacity(len))
     }
 
-    /// The key is at most [`LONGEST_KEY`] and the value shorter than 4 GiB: `Session::insert` refuses
+    /// The key is at most [`MAX_KEY_LEN`] and the value shorter than 4 GiB: `Session::insert` refuses
     /// others.
     pub(crate) fn push(&mut self, key: &[u8], value: &[u8]) {
-        debug_assert!(key.len() <= LONGEST_KEY && u32::try_from(value.len()).is_ok());
+        debug_assert!(key.len() <= MAX_KEY_LEN && u32::try_from(value.len()).is_ok());
         if self.0.is_empty() {
             self.0.push(FORMAT);
         }

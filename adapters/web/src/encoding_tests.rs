@@ -102,7 +102,7 @@ fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
         Op::Append(key, item) => {
             changes.push(&key, Change::Append(item.to_string().into_bytes().into()));
         }
-        Op::Guard(key) => changes.guard(&key, stored.find(&key)),
+        Op::Guard(key) => changes.watch(&key, stored.find(&key)),
     }
 }
 

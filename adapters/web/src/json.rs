@@ -47,7 +47,7 @@ pub(crate) fn members(json: &[u8]) -> Option<BTreeMap<String, &[u8]>> {
 }
 
 /// The characters of the least `i64`.
-pub(crate) const LONGEST_NUMBER: usize = 20;
+pub(crate) const MAX_NUMBER_LEN: usize = 20;
 
 /// Deeper values equal only the same bytes. It is the depth to which `serde_json` reads.
 const MAX_DEPTH: usize = 128;

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, Uri};
 use sessile::{
-    CookieError, Record, SessionCache, SessionId, SetCookie, Timeouts, Token, cookie::candidates,
+    CookieError, Record, SessionCache, SessionId, SetCookie, Timeouts, Token,
+    cookie::{MAX_CANDIDATES, candidates},
 };
 
 use crate::{
@@ -126,7 +127,7 @@ impl SessionManager {
         if is_plain {
             return self.0.cache.open(cookies.fields(), buffer);
         }
-        let mut values = self.values(cookies).take(CANDIDATES);
+        let mut values = self.values(cookies).take(MAX_CANDIDATES);
         values.find_map(|value| self.0.cache.open_token(value, buffer))
     }
 
@@ -134,7 +135,7 @@ impl SessionManager {
     /// rotation is not lost. Returns true if there was a cookie, valid or not.
     pub(crate) fn end(&self, cookies: &Cookies) -> bool {
         let mut is_offered = false;
-        for value in self.values(cookies).take(CANDIDATES) {
+        for value in self.values(cookies).take(MAX_CANDIDATES) {
             self.0.cache.end_by_token(value);
             is_offered = true;
         }
@@ -150,14 +151,14 @@ impl SessionManager {
 
     /// Returns the ids in the request's cookies whose MACs verify.
     pub(crate) fn ids_of<'c>(&'c self, cookies: &'c Cookies) -> impl Iterator<Item = SessionId> {
-        let values = self.values(cookies).take(CANDIDATES);
+        let values = self.values(cookies).take(MAX_CANDIDATES);
         values.filter_map(|value| self.0.cache.id_of_token(value))
     }
 
     /// Returns the token of the request's cookies that opens a session.
     pub(crate) fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
         let mut buffer = BytesMut::new();
-        let mut values = self.values(cookies).take(CANDIDATES);
+        let mut values = self.values(cookies).take(MAX_CANDIDATES);
         let value = values.find(|value| {
             let record = self.0.cache.open_token(value, &mut buffer);
             record.is_some_and(|record| record.id == *id)
@@ -183,7 +184,7 @@ impl SessionManager {
         };
         match keep {
             Some(CookiePersistence::For(span)) => kept(span, span),
-            Some(CookiePersistence::Used | CookiePersistence::Usual) => {
+            Some(CookiePersistence::WhileUsed | CookiePersistence::Default) => {
                 let lifetime = self.0.timeouts.lifetime_or(self.0.cache.lifetime());
                 kept(self.idle_timeout(), lifetime)
             }
@@ -221,7 +222,7 @@ impl SessionManager {
         self.0.grace.unwrap_or(GRACE).min(self.0.cache.lifetime())
     }
 
-    pub(crate) fn grace_when_asked(&self) -> Duration {
+    pub(crate) fn explicit_grace(&self) -> Duration {
         self.0
             .grace
             .map_or(Duration::ZERO, |grace| grace.min(self.0.cache.lifetime()))
@@ -265,6 +266,3 @@ impl Settings {
 
 /// Long enough for the requests of a page that is being loaded.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The number of values of one name that are tried in a request, as in the engine.
-const CANDIDATES: usize = 4;

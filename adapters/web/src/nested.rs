@@ -13,9 +13,9 @@ impl SessionManager {
     /// If the outer layer has another cache under the same cookie name, a warning is logged, once per process.
     #[must_use]
     pub fn shares(&self, outer: &Session) -> bool {
-        let is_shared = self == outer.sessions();
+        let is_shared = self == outer.manager();
         if !is_shared {
-            self.warn_if_overwriting(outer.sessions());
+            self.warn_if_overwriting(outer.manager());
         }
         is_shared
     }

@@ -43,12 +43,12 @@ impl State {
             None => self.begin(request),
         };
         let stored = stored.or_else(|error| match error.cause() {
-            Error::Gone => self.mark_gone(request, phase),
-            Error::Rotated => self.was_replaced(request),
+            Error::Gone => self.on_gone(request, phase),
+            Error::Rotated => self.on_replaced(request),
             _ => Err(error),
         });
         if stored.is_ok() {
-            self.is_kept_anew |= self.pending.keep.is_some();
+            self.resend_cookie |= self.pending.keep.is_some();
             self.discard();
         }
         stored
@@ -58,7 +58,7 @@ impl State {
     /// went wrong, which must not undo a sign-out.
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
-        for name in request.sessions.identity_keys() {
+        for name in request.manager.identity_keys() {
             if !self.changes.touches(name) {
                 continue;
             }
@@ -79,18 +79,20 @@ impl State {
 
     /// Returns true if a form of this request would be out of date once it was stored.
     pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
-        self.pending.sign_in.is_some() || self.pending.rotate || self.renamed(request).is_some()
+        self.pending.sign_in.is_some()
+            || self.pending.rotate
+            || self.changed_user(request).is_some()
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
         !self.changes.is_empty()
             || !self.pending.is_none()
-            || phase == Phase::Commit && self.is_due(request)
+            || phase == Phase::Commit && self.is_rotation_due(request)
     }
 
     /// Returns true if a session that was read has had its id for as long as it may.
-    fn is_due(&self, request: &Request) -> bool {
-        let (Some(every), Stored::Live(live)) = (request.sessions.rotates_every(), &self.stored)
+    fn is_rotation_due(&self, request: &Request) -> bool {
+        let (Some(every), Stored::Live(live)) = (request.manager.rotates_every(), &self.stored)
         else {
             return false;
         };
@@ -103,20 +105,20 @@ impl State {
 
     /// Returns the key by which this request names another user than what is stored, if it does.
     #[inline]
-    fn renamed(&mut self, request: &Request) -> Option<&str> {
-        if request.sessions.identity_keys().is_empty() {
+    fn changed_user(&mut self, request: &Request) -> Option<&str> {
+        if request.manager.identity_keys().is_empty() {
             return None;
         }
         let live = self.stored.live(request);
         let stored = live.map(|live| live.data.clone()).unwrap_or_default();
-        self.renamed_in(request, &stored)
+        self.changed_identity_key(request, &stored)
     }
 
-    fn renamed_in(&self, request: &Request, stored: &Pairs) -> Option<&str> {
+    fn changed_identity_key(&self, request: &Request, stored: &Pairs) -> Option<&str> {
         let mut keys = self
             .changes
             .keys()
-            .filter(|key| request.sessions.is_identity_key(key));
+            .filter(|key| request.manager.is_identity_key(key));
         keys.find(|key| {
             let old = stored.find(key);
             let new = self.changes.value(key, || old.clone()).unwrap_or_default();
@@ -125,8 +127,8 @@ impl State {
     }
 
     /// Returns true if a key now names another user than `stored` does.
-    pub(crate) fn names_another(&self, request: &Request, stored: &Pairs) -> bool {
-        self.renamed_in(request, stored).is_some()
+    pub(crate) fn changes_user(&self, request: &Request, stored: &Pairs) -> bool {
+        self.changed_identity_key(request, stored).is_some()
     }
 
     /// Creates a session for a visitor who has none, unless the browser is about to get the cookie of another one.
@@ -138,7 +140,7 @@ impl State {
             Stored::Absent => request.replaced_id(),
             _ => None,
         };
-        let signs_in = self.pending.sign_in.is_some() || self.names_another(request, &nothing);
+        let signs_in = self.pending.sign_in.is_some() || self.changes_user(request, &nothing);
         if replaced.is_some() && !signs_in {
             let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
             let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
@@ -175,10 +177,10 @@ impl State {
             return Ok(());
         }
         self.check_admission(request)?;
-        let (sessions, keep) = (&request.sessions, self.pending.keep);
+        let (manager, keep) = (&request.manager, self.pending.keep);
         let mut new = CreateOptions::new()
             .admitted()
-            .timeouts(sessions.timeouts(keep));
+            .timeouts(manager.timeouts(keep));
         if let Some(sign_in) = &self.pending.sign_in {
             new = new.user(sign_in.user_info());
         }
@@ -187,7 +189,7 @@ impl State {
         }
         let IssuedSession {
             id, token, version, ..
-        } = sessions.cache().create_with(data.as_bytes(), new)?;
+        } = manager.cache().create_with(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.pending.sign_in.is_some();
         self.stored = Stored::Live(Live {
@@ -202,12 +204,12 @@ impl State {
 
     /// Takes the answer of the admission hook. If there is none yet, it is wanted, and this is an error.
     fn check_admission(&mut self, request: &Request) -> Result<(), Error> {
-        if !request.sessions.cache().has_admission_hook() {
+        if !request.manager.cache().has_admission_hook() {
             return Ok(());
         }
         match core::mem::take(&mut self.admission) {
             Admission::Granted => return Ok(()),
-            Admission::Unasked => self.admission = Admission::Wanted,
+            Admission::Unknown => self.admission = Admission::Needed,
             _ => {}
         }
         Err(Error::AdmissionDenied)
@@ -217,19 +219,19 @@ impl State {
     /// left. What is expected of the stored data is checked against the version of this moment.
     fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let mut is_stale = self.changes.has_expectations();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if is_stale {
                 self.stored
                     .live(request)
                     .ok_or(Error::Gone)?
-                    .reload(&request.sessions)?;
+                    .reload(&request.manager)?;
             }
             match self.update_once(request, phase) {
                 Err(error) if error == Error::Conflict.into() => {}
                 Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts),
                 done => return done.map(drop),
             }
-            (is_stale, self.notes.is_merged) = (true, true);
+            (is_stale, self.log_lines.is_merged) = (true, true);
         }
         Err(Error::Conflict.into())
     }
@@ -251,7 +253,7 @@ impl State {
         // What cannot be stored is rejected before anything is done.
         let (len, limit) = (
             data.as_bytes().len(),
-            request.sessions.cache().max_session_size(),
+            request.manager.cache().max_session_size(),
         );
         if len > limit {
             return Err(Error::TooLarge {
@@ -289,7 +291,7 @@ impl State {
             return Ok(false);
         }
         match request
-            .sessions
+            .manager
             .cache()
             .end_if_unchanged(&live.id, live.version)
         {
@@ -301,19 +303,19 @@ impl State {
 
     /// Binds the session to its user under a new id and saves it, atomically.
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
-        self.close_forms();
+        self.invalidate_forms();
         let data = self.changed(request)?;
         let (Some(sign_in), Stored::Live(live)) = (&self.pending.sign_in, &mut self.stored) else {
             return Err(Error::Gone.into());
         };
         let keep = self.pending.keep;
-        let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
+        let timeouts = keep.map(|keep| request.manager.timeouts(Some(keep)));
         let with = sign_in
             .to_engine(keep)
             .timeouts(timeouts.unwrap_or_default());
         let with = with.replace_data(live.version, data.as_bytes());
         let issued = request
-            .sessions
+            .manager
             .cache()
             .sign_in_with(&live.id, &sign_in.user, with)?;
         let IssuedSession {
@@ -334,22 +336,22 @@ impl State {
     /// what its data will take. Returns true if there are more changes now.
     #[inline]
     fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
-        let key = self.renamed(request).map(Box::from);
+        let key = self.changed_user(request).map(Box::from);
         // No client knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
             Some(_) if is_unsent && !self.pending.rotate => {
-                self.close_forms();
+                self.invalidate_forms();
                 Ok(true)
             }
             Some(_) => self.rotate_now(request, Duration::ZERO, true),
             None if self.pending.rotate => {
-                let grace = request.sessions.grace_when_asked();
+                let grace = request.manager.explicit_grace();
                 self.rotate_now(request, grace, false)
             }
-            None if phase == Phase::Commit && self.is_due(request) => {
-                Ok(self.rotate_when_due(request, len)?)
+            None if phase == Phase::Commit && self.is_rotation_due(request) => {
+                Ok(self.rotate_by_age(request, len)?)
             }
             None => Ok(false),
         }
@@ -363,32 +365,32 @@ impl State {
         is_for_user: bool,
     ) -> Result<bool, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        match request.sessions.cache().rotate(&live.id, grace) {
-            Ok(issued) => self.moved(issued),
+        match request.manager.cache().rotate(&live.id, grace) {
+            Ok(issued) => self.set_issued(issued),
             // Another request was first, and its response has the cookie.
             Err(Error::Rotated) if !is_for_user => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         self.pending.rotate = false;
-        self.close_forms();
+        self.invalidate_forms();
         Ok(true)
     }
 
     /// For the layer's rotation, which may wait: forms that were sent under the old id still count.
-    fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
+    fn rotate_by_age(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let (old, cache) = (live.id, request.sessions.cache());
+        let (old, cache) = (live.id, request.manager.cache());
         let mark = FormBinding::of(cache, &old).to_json();
         let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
         if !has_room && self.has_form {
             return Ok(false);
         }
-        match cache.rotate(&old, request.sessions.grace()) {
-            Ok(issued) => self.moved(issued),
+        match cache.rotate(&old, request.manager.grace()) {
+            Ok(issued) => self.set_issued(issued),
             Err(Error::Rotated) => return Ok(false),
             Err(Error::Gone) => return Err(Error::Gone),
             Err(error) => {
-                self.notes.not_rotated = Some(error);
+                self.log_lines.not_rotated = Some(error);
                 return Ok(false);
             }
         }
@@ -399,21 +401,21 @@ impl State {
     }
 
     /// The session has a new id.
-    fn moved(&mut self, issued: IssuedSession) {
+    fn set_issued(&mut self, issued: IssuedSession) {
         if let Stored::Live(live) = &mut self.stored {
             (live.id, live.record) = (issued.id, None);
         }
         self.cookie = Some(Cookie::Issue(issued.token));
-        self.notes.is_rotated = true;
+        self.log_lines.is_rotated = true;
     }
 
     /// Forms that were sent before a change of privilege count no more, and the next ones will.
-    pub(crate) fn close_forms(&mut self) {
+    pub(crate) fn invalidate_forms(&mut self) {
         if let Stored::Live(live) = &self.stored
             && live.data.find(FORM).is_some()
         {
             self.changes
-                .push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+                .push(FORM, Change::Set(Bytes::from_static(NO_BINDING)));
         }
     }
 
@@ -422,12 +424,12 @@ impl State {
     #[inline]
     fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let cache = request.sessions.cache();
+        let cache = request.manager.cache();
         // By the data that was read: saving may mark the session as remembered.
         let timeouts = self
             .pending
             .keep
-            .map(|keep| live.timeouts(keep, &request.sessions));
+            .map(|keep| live.timeouts(keep, &request.manager));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
             live.data = data;
@@ -440,13 +442,13 @@ impl State {
     /// be applied again: a sum would count twice.
     fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             match request
-                .sessions
+                .manager
                 .cache()
                 .set_timeouts(&live.id, live.version, timeouts)
             {
-                Err(Error::Conflict) => live.reload(&request.sessions)?,
+                Err(Error::Conflict) => live.reload(&request.manager)?,
                 set => {
                     live.version = set?;
                     return Ok(());
@@ -460,11 +462,11 @@ impl State {
 impl Live {
     /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
     /// its lifetime already.
-    fn timeouts(&self, keep: CookiePersistence, sessions: &SessionManager) -> Timeouts {
-        let timeouts = sessions.timeouts(Some(keep));
+    fn timeouts(&self, keep: CookiePersistence, manager: &SessionManager) -> Timeouts {
+        let timeouts = manager.timeouts(Some(keep));
         match keep {
-            CookiePersistence::Used | CookiePersistence::Usual if !self.is_remembered() => {
-                Timeouts::new().idle_timeout(sessions.idle_timeout())
+            CookiePersistence::WhileUsed | CookiePersistence::Default if !self.is_remembered() => {
+                Timeouts::new().idle_timeout(manager.idle_timeout())
             }
             _ => timeouts,
         }
@@ -472,7 +474,7 @@ impl Live {
 }
 
 /// Under [`FORM`] while only the id that the session has now counts.
-pub(crate) const NO_MARK: &[u8] = b"\"\"";
+pub(crate) const NO_BINDING: &[u8] = b"\"\"";
 
 /// Of n requests that save one session at once, at least one gets through in each round.
-const TRIES: usize = 32;
+const MAX_ATTEMPTS: usize = 32;

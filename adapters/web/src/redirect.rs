@@ -29,7 +29,7 @@ pub fn safe_redirect_path(path: &str) -> Option<&str> {
 /// Returns the `Location` of the sign-in page, with the path of the request.
 pub(crate) fn sign_in_address(request: &Request) -> Option<HeaderValue> {
     let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
-    with_next(request.sessions.sign_in_page()?, path)
+    with_next(request.manager.sign_in_page()?, path)
 }
 
 /// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid header value.

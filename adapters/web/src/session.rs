@@ -65,8 +65,8 @@ impl Drop for Shared {
 }
 
 impl Session {
-    pub(crate) fn new(sessions: SessionManager, incoming: SessionRequest) -> Self {
-        let request = Request { sessions, incoming };
+    pub(crate) fn new(manager: SessionManager, incoming: SessionRequest) -> Self {
+        let request = Request { manager, incoming };
         Self {
             shared: Arc::new(Shared {
                 request,
@@ -190,7 +190,7 @@ impl Session {
         self.change(|state, request| {
             let json = state.json(request, key).unwrap_or_default();
             let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
-            check_size(request, key, json::LONGEST_NUMBER)?;
+            check_size(request, key, json::MAX_NUMBER_LEN)?;
             state.push(request, key, Change::Add(by))?;
             Ok(sum)
         })
@@ -276,7 +276,7 @@ impl Session {
         check_name(key)?;
         self.change(|state, request| {
             let stored = state.stored_json(request, key);
-            state.changes.guard(key, stored);
+            state.changes.watch(key, stored);
             Ok(())
         })
     }
@@ -314,7 +314,7 @@ impl Session {
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub async fn save(&self) -> Result<(), SessionError> {
         self.store(|state, request| {
-            state.looked_at = true;
+            state.is_used = true;
             if state.committed {
                 return Err(SessionError::AlreadyCommitted);
             }
@@ -341,8 +341,8 @@ impl Session {
         self.with(|state, _| state.discard());
     }
 
-    pub(crate) fn sessions(&self) -> &SessionManager {
-        &self.shared.request.sessions
+    pub(crate) fn manager(&self) -> &SessionManager {
+        &self.shared.request.manager
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -364,18 +364,18 @@ impl Session {
         loop {
             let mut state = self.state();
             let answer = act(&mut state, request);
-            let notes = core::mem::take(&mut state.notes);
-            let is_admission_wanted = state.wants_admission();
-            if is_admission_wanted {
-                state.admission = Admission::Unasked;
+            let log_lines = core::mem::take(&mut state.log_lines);
+            let needs_admission = state.needs_admission();
+            if needs_admission {
+                state.admission = Admission::Unknown;
             }
             drop(state);
-            notes.emit();
-            if !is_admission_wanted {
+            log_lines.emit();
+            if !needs_admission {
                 return answer;
             }
             let admitted = request
-                .sessions
+                .manager
                 .cache()
                 .check_admission(&request.incoming.admission_key);
             let answer = if admitted.is_ok() {
@@ -394,7 +394,7 @@ impl Session {
 
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
         let mut state = self.state();
-        state.looked_at = true;
+        state.is_used = true;
         act(&mut state, &self.shared.request)
     }
 
@@ -418,11 +418,11 @@ pub(crate) fn check_size(
     key: &str,
     json_len: usize,
 ) -> Result<(), SessionError> {
-    if key.len() > encoding::LONGEST_KEY {
+    if key.len() > encoding::MAX_KEY_LEN {
         return Err(SessionError::KeyTooLong { len: key.len() });
     }
     let len = encoding::len_with_one(key.len(), json_len);
-    let limit = request.sessions.cache().max_session_size();
+    let limit = request.manager.cache().max_session_size();
     if len > limit {
         Err(SessionError::TooLarge { len, limit })
     } else {

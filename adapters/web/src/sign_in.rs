@@ -42,7 +42,7 @@ impl SignIn {
 
     /// A few words that the list of the user's devices shows. What is beyond 48 bytes is left out.
     pub fn label(self, label: &str) -> Self {
-        let end = (0..=LONGEST_LABEL.min(label.len()))
+        let end = (0..=MAX_LABEL_LEN.min(label.len()))
             .rev()
             .find(|&at| label.is_char_boundary(at));
         Self {
@@ -109,7 +109,7 @@ impl fmt::Debug for SignIn {
 }
 
 /// What the engine keeps of a label, in bytes.
-const LONGEST_LABEL: usize = 48;
+const MAX_LABEL_LEN: usize = 48;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: after `sign_out` there is no stored session to this request, whatever its cookies say. It is
 //! read here and stored in `store`; it does not know who locks it. Nothing here and in `store` calls code of the
-//! application: log lines are kept as [`Notes`], and the admission hook is asked by the caller.
+//! application: log lines are kept as [`LogLines`], and the admission hook is asked by the caller.
 
 use bytes::{Bytes, BytesMut};
 use sessile::{Error, Record, SessionId, Token, Version};
@@ -13,13 +13,13 @@ use crate::{
     encoding::Pairs,
     identity,
     key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
-    notes::Notes,
+    log_lines::LogLines,
     persist::Phase,
 };
 
 /// What a request brought.
 pub(crate) struct Request {
-    pub(crate) sessions: SessionManager,
+    pub(crate) manager: SessionManager,
     pub(crate) incoming: SessionRequest,
 }
 
@@ -27,9 +27,9 @@ impl Request {
     /// The id that a cookie of the request carries, if it was replaced so recently that the browser has another
     /// cookie, or is about to get one: a cookie set now would overwrite that. For requests that open no session.
     pub(crate) fn replaced_id(&self) -> Option<SessionId> {
-        let window = self.sessions.replaced_window();
-        self.sessions.ids_of(&self.incoming.cookies).find(|id| {
-            self.sessions
+        let window = self.manager.replaced_window();
+        self.manager.ids_of(&self.incoming.cookies).find(|id| {
+            self.manager
                 .cache()
                 .replaced(id)
                 .is_some_and(|age| age < window)
@@ -40,7 +40,7 @@ impl Request {
 /// The state of one request's session.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) looked_at: bool,
+    pub(crate) is_used: bool,
     pub(crate) committed: bool,
     /// No response can tell the browser anything.
     pub(crate) detached: bool,
@@ -48,24 +48,24 @@ pub(crate) struct State {
     pub(crate) changes: Changes,
     pub(crate) pending: PendingOps,
     /// The browser is to be told for how long to keep the cookie, though it has it.
-    pub(crate) is_kept_anew: bool,
+    pub(crate) resend_cookie: bool,
     /// What the response will do to the browser's cookie.
     pub(crate) cookie: Option<Cookie>,
     /// The cookie is of a session that was stored while the handler ran, and may have ended since.
-    pub(crate) is_early_cookie: bool,
+    pub(crate) is_cookie_early: bool,
     /// A form of this request's response names the id that the session had when it was asked for.
     pub(crate) has_form: bool,
     pub(crate) admission: Admission,
-    pub(crate) notes: Notes,
+    pub(crate) log_lines: LogLines,
 }
 
 /// The answer of the admission hook, which is the application's code: it is asked while nothing is locked.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Admission {
     #[default]
-    Unasked,
+    Unknown,
     /// A session is to be created: what was tried is tried again once the hook was asked.
-    Wanted,
+    Needed,
     Granted,
     Denied,
 }
@@ -83,9 +83,9 @@ pub(crate) struct PendingOps {
 #[derive(Clone, Copy)]
 pub(crate) enum CookiePersistence {
     /// As the layer says, both of them.
-    Usual,
+    Default,
     /// As long as it is used now and then.
-    Used,
+    WhileUsed,
     /// For so long.
     For(std::time::Duration),
 }
@@ -171,9 +171,9 @@ impl State {
     /// Ends the stored session at once and forgets all that was asked for.
     pub(crate) fn sign_out(&mut self, request: &Request) {
         if let Stored::Live(live) = &self.stored {
-            request.sessions.cache().end(&live.id);
+            request.manager.cache().end(&live.id);
         }
-        let has_cookie = request.sessions.end(&request.incoming.cookies);
+        let has_cookie = request.manager.end(&request.incoming.cookies);
         self.cookie = has_cookie.then_some(Cookie::Remove);
         self.stored = Stored::Ended;
         self.discard();
@@ -188,7 +188,7 @@ impl State {
     /// Ends a session whose new id was in a cookie that no response took along.
     pub(crate) fn abandon(&self, request: &Request) {
         if let (Some(Cookie::Issue(_)), Stored::Live(live)) = (&self.cookie, &self.stored) {
-            request.sessions.cache().end(&live.id);
+            request.manager.cache().end(&live.id);
         }
     }
 
@@ -196,17 +196,17 @@ impl State {
     pub(crate) fn store_now(&mut self, request: &Request) -> Result<(), CommitError> {
         let stored = self.store(request, Phase::Early);
         if let Err(error) = &stored
-            && !self.wants_admission()
+            && !self.needs_admission()
         {
             self.reset(request, error);
         }
-        self.is_early_cookie = matches!(self.cookie, Some(Cookie::Issue(_)));
+        self.is_cookie_early = matches!(self.cookie, Some(Cookie::Issue(_)));
         stored
     }
 
     /// Returns true if what failed is to be tried again once the admission hook was asked.
-    pub(crate) fn wants_admission(&self) -> bool {
-        self.admission == Admission::Wanted
+    pub(crate) fn needs_admission(&self) -> bool {
+        self.admission == Admission::Needed
     }
 
     /// After an error that the handler sees: forgets what it changed, and reads again. The verbs that were not
@@ -220,7 +220,7 @@ impl State {
             self.changes.forget_data();
         }
         if let Stored::Live(live) = &mut self.stored {
-            if live.reload(&request.sessions).is_err() {
+            if live.reload(&request.manager).is_err() {
                 self.stored = Stored::Ended;
             } else if live.data.find(FORM).is_some() {
                 return;
@@ -260,7 +260,7 @@ impl State {
 
     #[cold]
     fn names_user(&mut self, request: &Request, key: &str, change: &Change) -> bool {
-        if !request.sessions.is_identity_key(key) {
+        if !request.manager.is_identity_key(key) {
             return false;
         }
         let stored = self.stored_json(request, key);
@@ -290,10 +290,7 @@ impl Stored {
 
     fn read(request: &Request) -> Self {
         let mut buffer = BytesMut::new();
-        match request
-            .sessions
-            .open(&request.incoming.cookies, &mut buffer)
-        {
+        match request.manager.open(&request.incoming.cookies, &mut buffer) {
             Some(record) => Self::Live(Live {
                 id: record.id,
                 version: record.version,
@@ -308,9 +305,9 @@ impl Stored {
 
 impl Live {
     /// Reads it again, after somebody else changed it.
-    pub(crate) fn reload(&mut self, sessions: &SessionManager) -> Result<(), Error> {
+    pub(crate) fn reload(&mut self, manager: &SessionManager) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
-        let record = sessions
+        let record = manager
             .cache()
             .load(&self.id, &mut buffer)
             .ok_or(Error::Gone)?;
@@ -324,9 +321,9 @@ impl Live {
         if let Some(json) = self.data.find(PERSISTENT) {
             return serde_json::from_slice(&json).ok();
         }
-        let sessions = &request.sessions;
-        let is_used = sessions.has_persistent_cookies() && !self.is_remembered();
-        is_used.then(|| sessions.idle_timeout().as_secs())
+        let manager = &request.manager;
+        let is_used = manager.has_persistent_cookies() && !self.is_remembered();
+        is_used.then(|| manager.idle_timeout().as_secs())
     }
 
     /// Whether the browser is to keep the cookie until the session's own end.

@@ -46,16 +46,16 @@ pub fn sessions() -> (SessionManager, ManualClock) {
 /// another cookie.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    sessions: SessionManager,
+    manager: SessionManager,
     cookie: Option<HeaderValue>,
 }
 
 impl Visitor {
     /// Somebody new.
     #[must_use]
-    pub fn new(sessions: &SessionManager) -> Self {
+    pub fn new(manager: &SessionManager) -> Self {
         Self {
-            sessions: sessions.clone(),
+            manager: manager.clone(),
             cookie: None,
         }
     }
@@ -65,10 +65,10 @@ impl Visitor {
     /// # Errors
     /// What [`Session::sign_in`] says, and why it could not be stored.
     pub fn signed_in(
-        sessions: &SessionManager,
+        manager: &SessionManager,
         who: impl Into<SignIn>,
     ) -> Result<Self, SessionError> {
-        let mut visitor = Self::new(sessions);
+        let mut visitor = Self::new(manager);
         visitor.visit(|session| session.sign_in(who))??;
         Ok(visitor)
     }
@@ -78,7 +78,7 @@ impl Visitor {
     /// # Errors
     /// Why what the handler did could not be stored.
     pub fn visit<R>(&mut self, handler: impl FnOnce(&Session) -> R) -> Result<R, CommitError> {
-        let session = self.sessions.begin(&self.headers());
+        let session = self.manager.begin(&self.headers());
         let answer = handler(&session);
         let mut headers = HeaderMap::new();
         let stored = SessionManager::commit(&session, StatusCode::OK, &mut headers);
@@ -112,7 +112,7 @@ impl Visitor {
 
     /// Keeps, or throws away, the session's cookie as a response says.
     pub fn receive(&mut self, response: &HeaderMap) {
-        let name = self.sessions.cookie().name();
+        let name = self.manager.cookie().name();
         for cookie in response.get_all(header::SET_COOKIE) {
             let pair = cookie
                 .as_bytes()

@@ -106,7 +106,7 @@ impl Session {
                 return Vec::new();
             };
             let this = state.handle(request);
-            let sessions = request.sessions.cache().user_sessions(&user).into_iter();
+            let sessions = request.manager.cache().user_sessions(&user).into_iter();
             sessions
                 .map(|info| SessionInfo {
                     is_current: Some(info.handle) == this,
@@ -129,7 +129,7 @@ impl Session {
                 return true;
             }
             let is_own = this.user().is_some() && handle.user() == this.user();
-            is_own && request.sessions.cache().end_by_handle(handle)
+            is_own && request.manager.cache().end_by_handle(handle)
         })
     }
 
@@ -140,7 +140,7 @@ impl Session {
             let this = state.stored.live(request).map(|live| live.id);
             user.map_or(0, |user| {
                 request
-                    .sessions
+                    .manager
                     .cache()
                     .end_user_sessions(&user, this.as_ref())
             })
@@ -152,7 +152,7 @@ impl Session {
         self.with(|state, request| {
             let user = state.user(request);
             let ended = user.map_or(0, |user| {
-                request.sessions.cache().end_user_sessions(&user, None)
+                request.manager.cache().end_user_sessions(&user, None)
             });
             state.sign_out(request);
             ended
@@ -171,7 +171,7 @@ impl State {
         let live = self.stored.live(request)?;
         if live.record.is_none() {
             let mut buffer = BytesMut::new();
-            live.record = request.sessions.cache().load(&live.id, &mut buffer);
+            live.record = request.manager.cache().load(&live.id, &mut buffer);
         }
         live.record
     }

@@ -4,7 +4,7 @@
 use sessile::Error;
 
 #[derive(Default)]
-pub(crate) struct Notes {
+pub(crate) struct LogLines {
     /// The session has a new id.
     pub(crate) is_rotated: bool,
     /// A rotation was due and could not be done.
@@ -13,7 +13,7 @@ pub(crate) struct Notes {
     pub(crate) is_merged: bool,
 }
 
-impl Notes {
+impl LogLines {
     /// Writes the lines.
     pub(crate) fn emit(self) {
         if self.is_rotated {

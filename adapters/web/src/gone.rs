@@ -17,25 +17,25 @@ use crate::{
 
 impl State {
     /// The engine knows no session of the id that this request read.
-    pub(crate) fn mark_gone(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    pub(crate) fn on_gone(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let Stored::Live(live) = &self.stored else {
             return Err(Error::Gone.into());
         };
-        if !self.detached && request.sessions.cache().replaced(&live.id).is_some() {
-            return self.was_replaced(request);
+        if !self.detached && request.manager.cache().replaced(&live.id).is_some() {
+            return self.on_replaced(request);
         }
         if self.pending.sign_in.is_some() {
             return self.create(request, &Pairs::default(), None);
         }
-        self.changes.forget_what_changes_nothing(&live.data);
+        self.changes.forget_no_ops(&live.data);
         self.changes.forget(FORM);
         let authenticated = live.authenticated;
         (self.stored, self.cookie) = (Stored::Ended, None);
         if !self.adds_something()? {
             return Ok(());
         }
-        let may_begin = !authenticated || self.names_another(request, &Pairs::default());
-        if self.detached || phase == Phase::Early || !may_begin {
+        let may_create = !authenticated || self.changes_user(request, &Pairs::default());
+        if self.detached || phase == Phase::Early || !may_create {
             return Err(Error::Gone.into());
         }
         self.create(request, &Pairs::default(), None)
@@ -43,16 +43,16 @@ impl State {
 
     /// The session has a new id that this request does not know. A sign-in goes on with the data that this request
     /// read, in place of the other session.
-    pub(crate) fn was_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
+    pub(crate) fn on_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
         let Stored::Live(live) = &mut self.stored else {
             return Err(Error::Rotated.into());
         };
         // Within the grace the old id still shows what others have stored since; else what was read is all there is.
-        let _ = live.reload(&request.sessions);
+        let _ = live.reload(&request.manager);
         let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
         let signs_in = self.pending.sign_in.is_some();
-        if signs_in || !authenticated && self.names_another(request, &base) {
-            self.close_forms();
+        if signs_in || !authenticated && self.changes_user(request, &base) {
+            self.invalidate_forms();
             return self.create(request, &base, Some(id));
         }
         let data = self
