@@ -1,4 +1,6 @@
-//! The session as an axum extractor, and answers for the errors of this crate.
+//! The session as an axum extractor, and responses for the errors of this crate.
+
+use core::fmt;
 
 use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
@@ -19,7 +21,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// `None` where there is no session layer.
+/// Extracts `None` if the request passed no session layer.
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = core::convert::Infallible;
 
@@ -31,15 +33,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     }
 }
 
-/// The session of a visitor who is signed in: an extractor for what is only for those.
+/// An extractor for routes that require a signed-in user.
 ///
-/// Others are answered with 401, or sent to the [page](crate::SessionManagerBuilder::sign_in_page) where they sign in.
-/// `Option<SignedIn>` takes both.
+/// Other requests are rejected with 401, or redirected to the [sign-in
+/// page](crate::SessionManagerBuilder::sign_in_page). `Option<SignedIn>` accepts both.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// The name of the user.
     pub user: String,
-    /// Their session.
+    /// The user's session.
     pub session: Session,
 }
 
@@ -69,23 +71,34 @@ impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
     }
 }
 
-/// Returns the session that the layer put into the request's extensions.
+/// Returns the session that the layer inserted into the request's extensions.
 fn session_of(parts: &Parts) -> Option<Session> {
     parts.extensions.get().cloned()
 }
 
-/// Why a [`SignedIn`] could not be had.
+/// The rejection of [`SignedIn`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSignedIn {
-    /// Anonymous is signed in: 303 to the page if there is one, 401 otherwise.
+    /// No user is signed in. The response is 303 to `page`, or 401 without one.
     Anonymous {
-        /// Where visitors sign in, with what they asked for as the parameter `next`.
+        /// The sign-in page, with the requested path as the parameter `next`.
         page: Option<HeaderValue>,
     },
-    /// The request passed no session layer: 500, as [`MissingSession`] says.
+    /// The request passed no session layer. The response is 500, as for [`MissingSession`].
     MissingSession,
 }
+
+impl fmt::Display for NotSignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous { .. } => f.write_str("Please sign in."),
+            Self::MissingSession => MissingSession.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotSignedIn {}
 
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
@@ -135,4 +148,4 @@ impl IntoResponse for SessionError {
 }
 
 const INVALID_CSRF_TOKEN: &str =
-    "This form is out of date. Please go back, reload the page and try again.";
+    "This form is out of date. Go back, reload the page and try again.";

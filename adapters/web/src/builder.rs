@@ -225,16 +225,17 @@ impl SessionManagerBuilder {
         let name = self.cache.cookie_name();
         let secure = self.attributes.secure(name).map_err(ManagerError::Cookie)?;
         let cookie = if self.insecure {
-            tracing::warn!("session cookies are sent over plain HTTP: for development only");
+            tracing::warn!(
+                "session cookies are sent over plain HTTP (`insecure_http`); use it for development only"
+            );
             self.attributes
                 .insecure(name)
                 .map_err(ManagerError::Cookie)?
         } else {
             secure
         };
-        let sign_in_page = self.sign_in_page.map(Uri::try_from).transpose();
         Ok(SessionManager::with_settings(Settings {
-            sign_in_page: sign_in_page.map_err(ManagerError::SignInPage)?,
+            sign_in_page: self.sign_in_page.map(sign_in_page).transpose()?,
             cookie,
             cache: self.cache,
             attributes: self.attributes,
@@ -250,6 +251,13 @@ impl SessionManagerBuilder {
     }
 }
 
+fn sign_in_page(page: String) -> Result<Uri, ManagerError> {
+    page.parse().map_err(|source| ManagerError::SignInPage {
+        given: page,
+        source,
+    })
+}
+
 /// A setting of a [`SessionManagerBuilder`] that is not valid.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -257,14 +265,21 @@ pub enum ManagerError {
     /// An attribute of the cookie that browsers reject, or that contradicts another or the cookie's name.
     Cookie(CookieError),
     /// The sign-in page is neither a path nor a URI.
-    SignInPage(InvalidUri),
+    SignInPage {
+        /// The page.
+        given: String,
+        /// The reason.
+        source: InvalidUri,
+    },
 }
 
 impl fmt::Display for ManagerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cookie(error) => error.fmt(f),
-            Self::SignInPage(_) => f.write_str("`sign_in_page` must be a path or a URI"),
+            Self::SignInPage { given, .. } => {
+                write!(f, "`sign_in_page` must be a path or a URI, got {given:?}")
+            }
         }
     }
 }
@@ -274,7 +289,7 @@ impl Error for ManagerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Cookie(error) => error.source(),
-            Self::SignInPage(error) => Some(error),
+            Self::SignInPage { source, .. } => Some(source),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! From what was stored to what the response says.
+//! Commits a request: stores its changes and writes the response's headers.
 //!
-//! Owns what a response's headers become. It does not know what was changed, nor how it is stored.
+//! Owns the headers of a response. It does not know what was changed, nor how it is stored.
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -14,7 +14,7 @@ use crate::{
     state::{Cookie, Live, Request, State, Stored},
 };
 
-/// See [`SessionManager::commit`](crate::SessionManager::commit).
+/// Implements [`SessionManager::commit`](crate::SessionManager::commit).
 pub(crate) fn commit(
     session: &Session,
     status: StatusCode,
@@ -22,7 +22,7 @@ pub(crate) fn commit(
 ) -> Result<(), CommitError> {
     let mut first = None;
     let (start, stored, cookie) = session.store(|state, request| {
-        // This runs again once the admission hook was asked.
+        // The closure runs again after the admission hook was called, so the start is kept.
         let start = *first.get_or_insert_with(|| state.begin_commit());
         let stored = match start {
             CommitStart::Used if status.as_u16() < 500 => state.store(request, Phase::Commit),
@@ -52,20 +52,21 @@ pub(crate) fn commit(
     stored
 }
 
-/// Work of a commit.
+/// The work that a commit has to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CommitStart {
-    /// Nothing: it is not the first, or the request is no use of the session.
+    /// None: it is not the first commit, or the request did not use the session.
     Nothing,
-    /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
-    /// the session.
+    /// Only a persistent cookie may have to be sent again: every request counts as a use, and no
+    /// handler used the session.
     Touched,
     Used,
 }
 
 impl State {
-    /// No change is accepted any more.
+    /// Marks the session as committed, so that later changes fail.
     fn begin_commit(&mut self) -> CommitStart {
+        self.note_foreign_data();
         let is_first = !core::mem::replace(&mut self.committed, true);
         match self.stored {
             _ if !is_first => CommitStart::Nothing,
@@ -75,12 +76,13 @@ impl State {
         }
     }
 
-    /// What the browser is told of its cookie, if anything.
+    /// Returns the value of the response's `Set-Cookie`, if it needs one.
     fn set_cookie_value(&mut self, request: &Request) -> Option<String> {
         let manager = &request.manager;
         let token = match self.cookie.take() {
             Some(Cookie::Remove) => return Some(manager.cookie().removal_header().to_owned()),
-            // Another request, which signed in, ended it since: its cookie must not be overwritten.
+            // A concurrent sign-in may have ended the session since. Its cookie must not be
+            // overwritten.
             Some(Cookie::Issue(_)) if self.is_cookie_early && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,
             None => self.resent_token(request)?,
@@ -100,14 +102,15 @@ impl State {
         request.manager.cache().contains(&live.id)
     }
 
-    /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
-    /// the whole of the timeout is left. Never for an id that was replaced, whose new cookie it must not overwrite.
+    /// Returns the token that the browser has if its `Max-Age` is to start again: this request
+    /// moved the idle deadline. Returns `None` for a replaced id, because the browser's new cookie
+    /// must not be overwritten.
     fn resent_token(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
         let record = live.record.filter(|record| !record.is_alias())?;
-        // An id that was issued within this tick has a cookie that is as young.
+        // The cookie of an id that was issued within this tick is as recent.
         let has_moved = || {
             let persistent = live
                 .persistent(request)
@@ -115,7 +118,7 @@ impl State {
             persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
         };
         let manager = &request.manager;
-        // It may have been replaced since it was read.
+        // Another request may have replaced the id since it was read.
         if !(self.resend_cookie || has_moved()) || manager.cache().replaced(&live.id).is_some() {
             return None;
         }
@@ -124,7 +127,7 @@ impl State {
 }
 
 impl Live {
-    /// For how many seconds from now the browser is to keep the cookie; `None` is the layer's setting.
+    /// Returns the `Max-Age` in seconds, counted from now; `None` for the manager's setting.
     fn max_age(&self, request: &Request) -> Option<u64> {
         if self.is_remembered() {
             let mut buffer = bytes::BytesMut::new();
@@ -135,10 +138,10 @@ impl Live {
     }
 }
 
-/// Turns the headers into those of the response that says that nothing was stored: what told of the handler's
-/// body, or of what it had done, goes.
+/// Turns the headers into those of an error response: removes the headers that described the
+/// handler's body or its result.
 fn write_error_headers(error: &CommitError, headers: &mut HeaderMap) {
-    tracing::warn!(error = %error.cause(), "a session could not be stored");
+    tracing::warn!(error = %error.cause(), "session could not be stored");
     for name in HANDLER_HEADERS {
         headers.remove(name);
     }
@@ -156,9 +159,9 @@ fn write_error_headers(error: &CommitError, headers: &mut HeaderMap) {
 }
 
 impl CommitError {
-    /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
-    /// the adapter itself found that nothing can be. [`SessionManager::commit`](crate::SessionManager::commit) does it for its own
-    /// errors.
+    /// For adapters: turns the headers of a response into those of the error response. Use it if
+    /// the adapter itself finds that nothing can be stored;
+    /// [`SessionManager::commit`](crate::SessionManager::commit) does it for its own errors.
     pub fn replace_headers(&self, headers: &mut HeaderMap) {
         write_error_headers(self, headers);
     }

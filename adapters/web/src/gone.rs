@@ -1,9 +1,11 @@
-//! Answers requests whose session had ended, or had a new id, by the time it was stored.
+//! Handles requests whose session ended, or got a new id, before it was stored.
 //!
-//! A session that was replaced, by a sign-in or a rotation, lives on under an id that this request does not know, and
-//! its browser has, or is about to get, the cookie with that: no response overwrites it, unless its own request signs in.
-//! One that has ended or expired never comes back: what starts in its place holds only what this request added, and
-//! no user is signed in to it.
+//! A session that was replaced by a sign-in or a rotation continues under an id that this request
+//! does not know. Its browser has the new cookie or is about to receive it. No response overwrites
+//! that cookie, except one whose request signs in.
+//!
+//! A session that ended or expired is never restored. A session created in its place contains only
+//! the changes of this request, and no user is signed in to it.
 
 use sessile::Error;
 
@@ -16,7 +18,7 @@ use crate::{
 };
 
 impl State {
-    /// The engine knows no session of the id that this request read.
+    /// Handles [`Error::Gone`]: no session has the id that this request read.
     pub(crate) fn on_gone(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let Stored::Live(live) = &self.stored else {
             return Err(Error::Gone.into());
@@ -41,13 +43,15 @@ impl State {
         self.create(request, &Pairs::default(), None)
     }
 
-    /// The session has a new id that this request does not know. A sign-in goes on with the data that this request
-    /// read, in place of the other session.
+    /// Handles [`Error::Rotated`]: the session has a new id that this request does not know. A
+    /// request that signs in continues with the data that it read, and its session replaces the
+    /// other one.
     pub(crate) fn on_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
         let Stored::Live(live) = &mut self.stored else {
             return Err(Error::Rotated.into());
         };
-        // Within the grace the old id still shows what others have stored since; else what was read is all there is.
+        // During the grace period the old id still opens the session, with changes that were stored
+        // since. After that, the data that was read is all there is.
         let _ = live.reload(&request.manager);
         let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
         let signs_in = self.pending.sign_in.is_some();
@@ -60,7 +64,8 @@ impl State {
             .applied_to(&base)
             .map_err(CommitError::conflict)?;
         (self.stored, self.cookie) = (Stored::Replaced(id), None);
-        // To keep a cookie that is kept already is done; a span that begins now is not.
+        // A request to keep a cookie that is persistent already has nothing left to do. A span that
+        // begins now has.
         let is_done = data == base && !matches!(self.pending.keep, Some(CookiePersistence::For(_)));
         if is_done {
             Ok(())

@@ -1,9 +1,13 @@
-//! From what a request asked for to what the engine holds.
+//! Stores the changes and pending operations of a request.
 //!
-//! The order is what makes it safe. What is expected of the stored data is checked first. A new id is issued before data
-//! is saved, or atomically with it, so that nothing of a sign-in is ever readable under the old one; what cannot fit is
-//! rejected before a new id is issued. Timeouts change last, so that a store that failed leaves them as they were.
-//! It knows of no response.
+//! The order of the steps is a security property:
+//! 1. Watched keys and expected values are checked against the stored data.
+//! 2. Data that cannot fit is rejected before a new id is issued.
+//! 3. A new id is issued before the data is saved, or atomically with it. So nothing of a sign-in
+//!    is ever readable under the old id.
+//! 4. Timeouts change last, so that a failed save leaves them unchanged.
+//!
+//! The module does not know the response.
 
 use std::time::Duration;
 
@@ -20,27 +24,30 @@ use crate::{
     state::{Admission, Cookie, CookiePersistence, Live, Request, State, Stored},
 };
 
-/// When something is stored.
+/// The time at which changes are stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// While the handler runs, which sees an error. The client may still disconnect, so an id is replaced only where
-    /// the handler asked for that.
+    /// While the handler runs, which sees an error. The client may still disconnect, so the id is
+    /// replaced only if the handler requested it.
     Early,
-    /// As the response's headers leave.
+    /// Before the response's headers are sent.
     Commit,
 }
 
 impl State {
-    /// Does what was asked for until now. On an error nothing of it was done, a new id apart, and it is still
-    /// asked for. If it wants the answer of the admission hook, it is to be called again.
+    /// Performs the pending changes and operations. On error nothing is stored, except perhaps a
+    /// new id, and everything remains pending. If [`needs_admission`](Self::needs_admission) is
+    /// true afterwards, the caller calls the hook and then this function again.
     pub(crate) fn store(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         if !self.has_work(request, phase) {
             return Ok(());
         }
-        let stored = match self.stored.live(request) {
-            Some(_) => self.update(request, phase),
-            None if self.detached => Err(Error::Gone.into()),
-            None => self.begin(request),
+        let is_live = self.stored.live(request).is_some();
+        self.note_foreign_data();
+        let stored = match is_live {
+            true => self.update(request, phase),
+            false if self.detached => Err(Error::Gone.into()),
+            false => self.begin(request),
         };
         let stored = stored.or_else(|error| match error.cause() {
             Error::Gone => self.on_gone(request, phase),
@@ -54,8 +61,8 @@ impl State {
         stored
     }
 
-    /// Stores that keys which name the user were removed, and nothing else: for a response that says that something
-    /// went wrong, which must not undo a sign-out.
+    /// Stores only the removal of identity keys. It is used for error responses, which must not
+    /// undo a sign-out.
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
         for name in request.manager.identity_keys() {
@@ -77,7 +84,8 @@ impl State {
         }
     }
 
-    /// Returns true if a form of this request would be out of date once it was stored.
+    /// Returns true if storing the changes replaces the id, so that CSRF tokens of the current id
+    /// would be invalid.
     pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
         self.pending.sign_in.is_some()
             || self.pending.rotate
@@ -90,7 +98,7 @@ impl State {
             || phase == Phase::Commit && self.is_rotation_due(request)
     }
 
-    /// Returns true if a session that was read has had its id for as long as it may.
+    /// Returns true if the id of the session that was read has reached the age of `rotate_every`.
     fn is_rotation_due(&self, request: &Request) -> bool {
         let (Some(every), Stored::Live(live)) = (request.manager.rotates_every(), &self.stored)
         else {
@@ -103,7 +111,7 @@ impl State {
                 .is_some_and(|record| record.id_age() >= every)
     }
 
-    /// Returns the key by which this request names another user than what is stored, if it does.
+    /// Returns the identity key whose new value names another user than the stored one.
     #[inline]
     fn changed_user(&mut self, request: &Request) -> Option<&str> {
         if request.manager.identity_keys().is_empty() {
@@ -126,12 +134,13 @@ impl State {
         })
     }
 
-    /// Returns true if a key now names another user than `stored` does.
+    /// Returns true if an identity key now names another user than in `stored`.
     pub(crate) fn changes_user(&self, request: &Request, stored: &Pairs) -> bool {
         self.changed_identity_key(request, stored).is_some()
     }
 
-    /// Creates a session for a visitor who has none, unless the browser is about to get the cookie of another one.
+    /// Creates a session for a client without one, unless the client is about to receive the cookie
+    /// of another session.
     #[inline]
     fn begin(&mut self, request: &Request) -> Result<(), CommitError> {
         let nothing = Pairs::default();
@@ -153,7 +162,7 @@ impl State {
         self.create(request, &nothing, replaced)
     }
 
-    /// Returns true if there is something to store where nothing is stored.
+    /// Returns true if the changes, applied to an empty session, leave data to store.
     pub(crate) fn adds_something(&self) -> Result<bool, CommitError> {
         let data = self
             .changes
@@ -162,7 +171,8 @@ impl State {
         Ok(!data.is_vacant())
     }
 
-    /// Creates a session of `base` with this request's changes, in place of the one that `replaces` leads to.
+    /// Creates a session from `base` and this request's changes. It replaces the session of the id
+    /// `replaces`.
     pub(crate) fn create(
         &mut self,
         request: &Request,
@@ -198,11 +208,13 @@ impl State {
             authenticated,
             record: None,
             data,
+            is_foreign: false,
         });
         Ok(())
     }
 
-    /// Takes the answer of the admission hook. If there is none yet, it is wanted, and this is an error.
+    /// Consumes the result of the admission hook. If the hook was not called yet, marks it as
+    /// needed and fails.
     fn check_admission(&mut self, request: &Request) -> Result<(), Error> {
         if !request.manager.cache().has_admission_hook() {
             return Ok(());
@@ -215,8 +227,9 @@ impl State {
         Err(Error::AdmissionDenied)
     }
 
-    /// Updates a session that is there. When another request saved first, this one's changes are made to what that
-    /// left. What is expected of the stored data is checked against the version of this moment.
+    /// Updates a stored session. If another request saved first, applies this request's changes to
+    /// the data that it left. Expected values are checked against the data that is current at this
+    /// time, so it is loaded first.
     fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let mut is_stale = self.changes.has_expectations();
         for _ in 0..MAX_ATTEMPTS {
@@ -236,8 +249,8 @@ impl State {
         Err(Error::Conflict.into())
     }
 
-    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves. Returns the
-    /// timeouts that are still to be set.
+    /// Ends the session if this request emptied it. Otherwise rotates its id if needed, then saves.
+    /// Returns the timeouts that remain to be set.
     #[inline]
     fn update_once(
         &mut self,
@@ -250,17 +263,13 @@ impl State {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
             return Ok(None);
         }
-        // What cannot be stored is rejected before anything is done.
-        let (len, limit) = (
+        // Data that cannot be stored is rejected before any step takes effect.
+        let (len, max) = (
             data.as_bytes().len(),
             request.manager.cache().max_session_size(),
         );
-        if len > limit {
-            return Err(Error::TooLarge {
-                given: len,
-                max: limit,
-            }
-            .into());
+        if len > max {
+            return Err(Error::TooLarge { given: len, max }.into());
         }
         if signs_in {
             return self.sign_in(request).map(|()| None);
@@ -273,7 +282,7 @@ impl State {
         self.save(request, data)
     }
 
-    /// The stored data with this request's changes.
+    /// Returns the stored data with this request's changes applied.
     #[inline]
     fn changed(&mut self, request: &Request) -> Result<Pairs, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -282,8 +291,8 @@ impl State {
             .map_err(CommitError::conflict)
     }
 
-    /// Ends a session without a user that this request leaves empty, unless another request is filling it or
-    /// signing in to it at the same time.
+    /// Ends a session without a user that this request leaves empty, and returns true if it did. It
+    /// fails if a concurrent request changed the session since it was read.
     #[inline]
     fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -295,7 +304,7 @@ impl State {
             .cache()
             .end_if_unchanged(&live.id, live.version)
         {
-            // It has a new id, which opens it for those who have that.
+            // The session has a new id and continues for the clients that have it.
             Err(Error::Rotated) => Ok(false),
             ended => ended.map(|()| true),
         }
@@ -327,13 +336,15 @@ impl State {
             authenticated: true,
             record: None,
             data,
+            is_foreign: false,
         };
         self.cookie = Some(Cookie::Issue(token));
         Ok(())
     }
 
-    /// Gives the session a new id if that was asked for, if a key now names another user, or if it is time. `len` is
-    /// what its data will take. Returns true if there are more changes now.
+    /// Rotates the id if the handler requested it, if an identity key names another user, or if the
+    /// id is due by age. `len` is the length of the data to be saved. Returns true if there are
+    /// further changes to save.
     #[inline]
     fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
         let key = self.changed_user(request).map(Box::from);
@@ -357,7 +368,7 @@ impl State {
         }
     }
 
-    /// For a change of privilege: what was sent under the old id counts no more.
+    /// Rotates for a change of privilege: CSRF tokens of the old id become invalid.
     fn rotate_now(
         &mut self,
         request: &Request,
@@ -367,7 +378,7 @@ impl State {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         match request.manager.cache().rotate(&live.id, grace) {
             Ok(issued) => self.set_issued(issued),
-            // Another request was first, and its response has the cookie.
+            // Another request rotated first, and its response carries the cookie.
             Err(Error::Rotated) if !is_for_user => return Ok(false),
             Err(error) => return Err(error.into()),
         }
@@ -376,7 +387,7 @@ impl State {
         Ok(true)
     }
 
-    /// For the layer's rotation, which may wait: forms that were sent under the old id still count.
+    /// Rotates by age, which can be postponed: CSRF tokens of the old id remain valid.
     fn rotate_by_age(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let (old, cache) = (live.id, request.manager.cache());
@@ -400,7 +411,7 @@ impl State {
         Ok(true)
     }
 
-    /// The session has a new id.
+    /// Records the new id of the session.
     fn set_issued(&mut self, issued: IssuedSession) {
         if let Stored::Live(live) = &mut self.stored {
             (live.id, live.record) = (issued.id, None);
@@ -409,7 +420,7 @@ impl State {
         self.log_lines.is_rotated = true;
     }
 
-    /// Forms that were sent before a change of privilege count no more, and the next ones will.
+    /// Invalidates the CSRF tokens that were sent before a change of privilege.
     pub(crate) fn invalidate_forms(&mut self) {
         if let Stored::Live(live) = &self.stored
             && live.data.find(FORM).is_some()
@@ -419,27 +430,28 @@ impl State {
         }
     }
 
-    /// Saves the data if it differs. The version is the one that was read, also after a new id was issued: a save in
-    /// between must show as a conflict. Returns the timeouts that are still to be set.
+    /// Saves the data if it differs, and returns the timeouts that remain to be set. The version is
+    /// the one that was read, also after a rotation, so that a save by another request in between
+    /// is a conflict.
     #[inline]
     fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.manager.cache();
-        // By the data that was read: saving may mark the session as remembered.
+        // Computed from the data that was read: saving may mark the session as remembered.
         let timeouts = self
             .pending
             .keep
             .map(|keep| live.timeouts(keep, &request.manager));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
-            live.data = data;
+            (live.data, live.is_foreign) = (data, false);
         }
         Ok(timeouts)
     }
 
-    /// Sets the timeouts after the data was saved: a save that fails leaves them unchanged. They do not depend on the
-    /// data, so a change by another request in between needs only its version. The changes of this request must not
-    /// be applied again: a sum would count twice.
+    /// Sets the timeouts after the data was saved, so that a failed save leaves them unchanged.
+    /// After a change by another request only the version is read again: applying this request's
+    /// changes twice would count an increment twice.
     fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         for _ in 0..MAX_ATTEMPTS {
@@ -460,8 +472,8 @@ impl State {
 }
 
 impl Live {
-    /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
-    /// its lifetime already.
+    /// Returns the timeouts of a stored session whose persistence changes. A session that was not
+    /// remembered keeps its lifetime.
     fn timeouts(&self, keep: CookiePersistence, manager: &SessionManager) -> Timeouts {
         let timeouts = manager.timeouts(Some(keep));
         match keep {
@@ -473,8 +485,9 @@ impl Live {
     }
 }
 
-/// Under [`FORM`] while only the id that the session has now counts.
+/// The value of [`FORM`] if only CSRF tokens of the current id are valid.
 pub(crate) const NO_BINDING: &[u8] = b"\"\"";
 
-/// Of n requests that save one session at once, at least one gets through in each round.
+/// Lock-free progress: of n requests that save one session concurrently, at least one succeeds in
+/// each round.
 const MAX_ATTEMPTS: usize = 32;

@@ -419,12 +419,15 @@ pub(crate) fn check_size(
     json_len: usize,
 ) -> Result<(), SessionError> {
     if key.len() > encoding::MAX_KEY_LEN {
-        return Err(SessionError::KeyTooLong { len: key.len() });
+        return Err(SessionError::KeyTooLong {
+            given: key.len(),
+            max: encoding::MAX_KEY_LEN,
+        });
     }
-    let len = encoding::len_with_one(key.len(), json_len);
-    let limit = request.manager.cache().max_session_size();
-    if len > limit {
-        Err(SessionError::TooLarge { len, limit })
+    let given = encoding::len_with_one(key.len(), json_len);
+    let max = request.manager.cache().max_session_size();
+    if given > max {
+        Err(SessionError::TooLarge { given, max })
     } else {
         Ok(())
     }

@@ -36,6 +36,24 @@ fn plain_http_is_warned_of_once_and_not_at_each_request() {
     );
 }
 
+#[test]
+fn data_of_another_program_is_warned_of_and_reads_as_empty() {
+    let cache = cache();
+    let token = cache.create(b"a cart").unwrap().token;
+    let mut visitor = Visitor::of(&cache);
+    visitor.cookie = Some(format!("{}={}", cache.cookie_name(), token.as_str()));
+    let warnings = |lines: Vec<String>| {
+        let is_warning = |line: &&String| line.contains("not written by sessile-web");
+        lines.iter().filter(is_warning).count()
+    };
+    let read = logged(|| drop(visitor.visit(|session| assert!(session.is_empty()))));
+    assert_eq!(warnings(read), 1);
+    let overwritten = logged(|| drop(visitor.visit(|session| session.insert("a", 1).unwrap())));
+    assert_eq!(warnings(overwritten), 1);
+    let read_again = logged(|| drop(visitor.visit(|session| assert!(session.contains_key("a")))));
+    assert_eq!(warnings(read_again), 0);
+}
+
 // ID-7: docs/security-checklist.md
 #[test]
 fn no_id_no_token_and_no_data_is_logged() {

@@ -238,11 +238,14 @@ fn what_cannot_be_stored_is_said_to_the_handler() {
         Err(SessionError::Encode(_))
     ));
     let refused = session.insert("a", "x".repeat(limit));
-    assert!(matches!(refused, Err(SessionError::TooLarge { limit: said, .. }) if said == limit));
+    assert!(matches!(refused, Err(SessionError::TooLarge { max, .. }) if max == limit));
     let refused = session.insert(&"k".repeat(65_536), 1);
     assert!(matches!(
         refused,
-        Err(SessionError::KeyTooLong { len: 65_536 })
+        Err(SessionError::KeyTooLong {
+            given: 65_536,
+            max: 65_535
+        })
     ));
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
     assert!(session.keys().is_empty() && !session.is_authenticated());
