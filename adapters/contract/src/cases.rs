@@ -57,8 +57,8 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .to_owned()
 }
 
-/// Hands the list of all cases to a macro: module, names, and what a case needs of the application. For making a
-/// test of each; see `adapters/tower/tests/contract.rs`.
+/// Hands the list of all cases to a macro: module, names, and what a case needs of the application.
+/// For making a test of each; see `adapters/tower/tests/contract.rs`.
 #[macro_export]
 macro_rules! for_each_case {
     ($then:ident) => {
@@ -168,8 +168,8 @@ macro_rules! list {
 }
 for_each_case!(list);
 
-/// Sends a request with the browser's cookie, calls `act` while the application holds it, and returns its answer,
-/// which the browser has not kept.
+/// Sends a request with the browser's cookie, calls `act` while the application holds it, and
+/// returns its answer, which the browser has not kept.
 fn while_held(
     site: &Site,
     browser: &mut Browser<'_>,

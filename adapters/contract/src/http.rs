@@ -18,7 +18,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// With that method and path; what goes into a form, or the query of a path, is up to the caller.
+    /// With that method and path; what goes into a form, or the query of a path, is up to the
+    /// caller.
     pub fn new(method: &str, path: &str) -> Self {
         Self::of_host("localhost", method, path)
     }
@@ -103,7 +104,8 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Sends bytes and waits for nothing. A server that closed the connection already is no error here.
+    /// Sends bytes and waits for nothing. A server that closed the connection already is no error
+    /// here.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.get_mut().write_all(bytes);
     }

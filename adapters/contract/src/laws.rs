@@ -47,8 +47,8 @@ fn says(answer: &Answer, name: &str, word: &str) -> bool {
         == 1
 }
 
-/// The attributes of a `Set-Cookie` field in lower case: browsers ignore the case, and adapters write it as their
-/// frameworks do.
+/// The attributes of a `Set-Cookie` field in lower case: browsers ignore the case, and adapters
+/// write it as their frameworks do.
 pub(crate) fn attributes(field: &str) -> String {
     field
         .split_once("; ")
@@ -56,8 +56,8 @@ pub(crate) fn attributes(field: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Returns true for what the defaults of the engine make, but for the case of attributes: a token, or none and no time
-/// left.
+/// Returns true for what the defaults of the engine make, but for the case of attributes: a token,
+/// or none and no time left.
 fn is_golden(field: &str) -> bool {
     let pair = field
         .split("; ")

@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # The driver
-//! Owns a client of HTTP/1.1 that sends any bytes, a browser with a strict jar, and the cases. It knows of an
-//! application only what the table says. It is a tool of tests: a case fails by a panic, which [`Case::check`]
-//! catches.
+//! Owns a client of HTTP/1.1 that sends any bytes, a browser with a strict jar, and the cases. It
+//! knows of an application only what the table says. It is a tool of tests: a case fails by a
+//! panic, which [`Case::check`] catches.
 
 mod browser;
 mod cases;

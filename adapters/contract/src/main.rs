@@ -1,5 +1,5 @@
-//! `sessile-contract BASE_URL [WORD…]`: drives the application there through the contract, or through the cases
-//! whose names hold one of the words. Prints a line a case; fails if a case does.
+//! `sessile-contract BASE_URL [WORD…]`: drives the application there through the contract, or
+//! through the cases whose names hold one of the words. Prints a line a case; fails if a case does.
 
 use std::{env, process::ExitCode};
 

@@ -19,7 +19,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Report(pub Vec<(&'static str, Outcome)>);
 
-/// Drives an application through the cases whose names hold one of those words, or all cases without words.
+/// Drives an application through the cases whose names hold one of those words, or all cases
+/// without words.
 ///
 /// # Errors
 /// If it cannot be reached, or does not say what it can do.

@@ -36,7 +36,8 @@ impl Site {
         })
     }
 
-    /// An application that has the routes of the contract: each of its responses is held to the laws.
+    /// An application that has the routes of the contract: each of its responses is held to the
+    /// laws.
     ///
     /// # Errors
     /// As [`any`](Self::any), or if it does not say what it can do.

@@ -1,4 +1,5 @@
-//! What axum sees: extractors, what they say when there is nothing to extract, and errors as responses.
+//! What axum sees: extractors, what they say when there is nothing to extract, and errors as
+//! responses.
 
 #![allow(clippy::unwrap_used)]
 
@@ -245,7 +246,7 @@ fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
         );
         assert_eq!(
             reply.status == 409,
-            reply.body.contains("look again"),
+            reply.body.contains("at the same time"),
             "{}",
             reply.body
         );

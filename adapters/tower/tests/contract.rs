@@ -31,7 +31,8 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
     assert!(report.is_good() && report.0.len() > 40, "{report}");
 }
 
-/// The suite can find fault: a cookie without `Secure` is not as it should be, though values are kept.
+/// The suite can find fault: a cookie without `Secure` is not as it should be, though values are
+/// kept.
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {
     let (cache, clock) = (cache(), ManualClock::new());

@@ -1,5 +1,5 @@
-//! Cookies that are not the default one, and `Cookie` fields of HTTP/2. What holds of all adapters is in the
-//! contract.
+//! Cookies that are not the default one, and `Cookie` fields of HTTP/2. What holds of all adapters
+//! is in the contract.
 
 #![allow(clippy::unwrap_used)]
 

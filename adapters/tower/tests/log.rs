@@ -1,5 +1,5 @@
-//! What is logged while an application goes through the whole contract, by all crates at all levels: no id, no
-//! token, no tag.
+//! What is logged while an application goes through the whole contract, by all crates at all
+//! levels: no id, no token, no tag.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,8 @@ fn is_long(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// How the id and the tag of a token may stand in a text: in base64url, in hexadecimal, as a list of numbers.
+/// How the id and the tag of a token may stand in a text: in base64url, in hexadecimal, as a list
+/// of numbers.
 fn spellings(token: &str) -> Vec<String> {
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(token).unwrap();
     let parts = [&bytes[4..20], &bytes[20..]];

@@ -1,4 +1,5 @@
-//! Bodies that outlive the handler: streams, server-sent events, upgrades, and bodies that are dropped.
+//! Bodies that outlive the handler: streams, server-sent events, upgrades, and bodies that are
+//! dropped.
 
 #![allow(clippy::unwrap_used)]
 

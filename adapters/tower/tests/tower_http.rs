@@ -1,5 +1,5 @@
-//! Layers of tower and tower-http behind the session layer: their bodies have a default, and nothing else is asked of
-//! them.
+//! Layers of tower and tower-http behind the session layer: their bodies have a default, and
+//! nothing else is asked of them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Tests of `two_caches` for layers that run on tasks of their own; alone in its process, because the warning
-//! is given once per process.
+//! Tests of `two_caches` for layers that run on tasks of their own; alone in its process, because
+//! the warning is given once per process.
 
 #![allow(clippy::unwrap_used)]
 

@@ -99,15 +99,17 @@ pub trait SessionExt: sealed::Sealed {
     /// Returns true if the request has a stored session.
     fn is_stored(&self) -> bool;
 
-    /// Returns true if [`commit`](crate::SessionManager::commit) has changes to store, so that it may block on a lock.
+    /// Returns true if [`commit`](crate::SessionManager::commit) has changes to store, so that it
+    /// may block on a lock.
     fn has_work(&self) -> bool;
 
-    /// Returns the `Location` of the sign-in page, with the [path of the request](crate::SessionRequest::path) as the
-    /// parameter `next`; `None` if the manager has no [page](crate::SessionManagerBuilder::sign_in_page).
+    /// Returns the `Location` of the sign-in page, with the [path of the
+    /// request](crate::SessionRequest::path) as the parameter `next`; `None` if the manager has no
+    /// [page](crate::SessionManagerBuilder::sign_in_page).
     fn sign_in_address(&self) -> Option<HeaderValue>;
 
-    /// Returns true if another thread holds the lock of this session, so that a verb would block. The answer may be out
-    /// of date when it is used.
+    /// Returns true if another thread holds the lock of this session, so that a verb would block.
+    /// The answer may be out of date when it is used.
     fn is_busy(&self) -> bool;
 
     /// Sends the cookie that opened the session with the response. Use it if the client does not
@@ -154,7 +156,8 @@ impl SessionExt for Session {
     where
         C: IntoIterator<Item = (&'k str, Option<Bytes>)>,
     {
-        // The iterator is the caller's code, which may read the session, so it runs before the lock is taken.
+        // The iterator is the caller's code, which may read the session, so it runs before the lock
+        // is taken.
         let change = |(key, json): (&'k str, Option<Bytes>)| {
             check_name(key)?;
             check_size(self.request(), key, json.as_ref().map_or(0, Bytes::len))?;

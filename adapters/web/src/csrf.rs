@@ -8,7 +8,8 @@
 use base64_simd::URL_SAFE_NO_PAD;
 use sessile::{Error, SessionCache, SessionId};
 
-/// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain valid.
+/// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain
+/// valid.
 #[derive(Clone, Copy)]
 pub(crate) struct FormBinding([u8; LEN]);
 

@@ -126,8 +126,8 @@ fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
         .map(|json| json.to_vec())
 }
 
-/// What the operations make of what others left: nothing where one cannot be done whose outcome matters, or where
-/// a guarded key is another.
+/// What the operations make of what others left: nothing where one cannot be done whose outcome
+/// matters, or where a guarded key is another.
 fn replayed(done: &[Op], read: &Model, left: &Model) -> Option<Model> {
     let (mut after, mut bad) = (left.clone(), BTreeSet::new());
     for op in done {

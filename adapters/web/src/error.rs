@@ -176,7 +176,8 @@ impl CommitError {
         self.cause
     }
 
-    /// Returns the key that another request changed although this one watches it; `None` for other causes.
+    /// Returns the key that another request changed although this one watches it; `None` for other
+    /// causes.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()

@@ -1,7 +1,8 @@
-//! The session engine as a web framework sees it: a session for each request, headers for each response.
+//! The session engine as a web framework sees it: a session for each request, headers for each
+//! response.
 //!
-//! Owns the cache and the cookie's form on the wire. It does not know what a handler does with a session, nor what a
-//! response's body is. Its settings are collected in `builder`.
+//! Owns the cache and the cookie's form on the wire. It does not know what a handler does with a
+//! session, nor what a response's body is. Its settings are collected in `builder`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,8 +23,8 @@ use crate::{
 
 /// Creates the session of each request, and writes the headers of each response. Cheap to clone.
 ///
-/// [`new`](Self::new) takes the default settings, [`builder`](Self::builder) others. A cache converts into a manager
-/// with the default settings.
+/// [`new`](Self::new) takes the default settings, [`builder`](Self::builder) others. A cache
+/// converts into a manager with the default settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +62,8 @@ pub(crate) struct Settings {
 }
 
 impl SessionManager {
-    /// Creates a manager with the default settings: the cookie has the name that the cache was built with, and the
-    /// attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`.
+    /// Creates a manager with the default settings: the cookie has the name that the cache was
+    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`.
     #[must_use]
     pub fn new(cache: SessionCache) -> Self {
         Self::builder(cache)
@@ -84,8 +85,9 @@ impl SessionManager {
         Self(Arc::new(settings))
     }
 
-    /// Creates the session of a request from its headers, or from a [`SessionRequest`]. It keeps the `Cookie` fields;
-    /// the cache is read at the first use, or at once with [`touch_always`](SessionManagerBuilder::touch_always).
+    /// Creates the session of a request from its headers, or from a [`SessionRequest`]. It keeps
+    /// the `Cookie` fields; the cache is read at the first use, or at once with
+    /// [`touch_always`](SessionManagerBuilder::touch_always).
     #[inline]
     #[must_use]
     pub fn begin(&self, request: impl Into<SessionRequest>) -> Session {
@@ -96,13 +98,13 @@ impl SessionManager {
         session
     }
 
-    /// Stores the changes of a request, and writes the response's headers before they are sent. A second call does
-    /// nothing. A status of 500 or above stores only the removal of an
-    /// [identity key](SessionManagerBuilder::identity_keys).
+    /// Stores the changes of a request, and writes the response's headers before they are sent. A
+    /// second call does nothing. A status of 500 or above stores only the removal of an [identity
+    /// key](SessionManagerBuilder::identity_keys).
     ///
     /// # Errors
-    /// If the changes cannot be stored. `headers` are then those of the response that must replace the handler's: its
-    /// status is [`CommitError::status`], its body is empty or the error's text.
+    /// If the changes cannot be stored. `headers` are then those of the response that must replace
+    /// the handler's: its status is [`CommitError::status`], its body is empty or the error's text.
     pub fn commit(
         session: &Session,
         status: StatusCode,
@@ -131,8 +133,8 @@ impl SessionManager {
         values.find_map(|value| self.0.cache.open_token(value, buffer))
     }
 
-    /// Ends the sessions of the request's cookies, also of cookies that were replaced: a sign-out that crosses a
-    /// rotation is not lost. Returns true if there was a cookie, valid or not.
+    /// Ends the sessions of the request's cookies, also of cookies that were replaced: a sign-out
+    /// that crosses a rotation is not lost. Returns true if there was a cookie, valid or not.
     pub(crate) fn end(&self, cookies: &Cookies) -> bool {
         let mut is_offered = false;
         for value in self.values(cookies).take(MAX_CANDIDATES) {

@@ -6,8 +6,8 @@ use http::{HeaderValue, Uri, uri::PathAndQuery};
 
 use crate::state::Request;
 
-/// Returns the path if a redirect to it stays on this site, after signing in for instance; `None` for text that a browser
-/// could interpret as the address of another site.
+/// Returns the path if a redirect to it stays on this site, after signing in for instance; `None`
+/// for text that a browser could interpret as the address of another site.
 ///
 /// ```
 /// use sessile_web::safe_redirect_path;
@@ -32,7 +32,8 @@ pub(crate) fn sign_in_address(request: &Request) -> Option<HeaderValue> {
     with_next(request.manager.sign_in_page()?, path)
 }
 
-/// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid header value.
+/// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid
+/// header value.
 fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
     if let Some(path) = path.and_then(safe_redirect_path) {

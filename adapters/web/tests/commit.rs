@@ -1,4 +1,5 @@
-//! Commit: what happens when others changed, rotated or ended the session meanwhile, or there is no room.
+//! Commit: what happens when others changed, rotated or ended the session meanwhile, or there is no
+//! room.
 
 #![allow(clippy::unwrap_used)]
 

@@ -81,7 +81,8 @@ fn a_visitor_without_a_session_gets_one_for_the_form_and_it_stays() {
     let (form, reply) = visitor.visit(token);
     assert!(reply.set_cookie().is_some());
     assert!(visitor.begin().keys().is_empty() && cache.len() == 1);
-    // What is put in and taken out of it does not end it, nor does clearing it: the form is still out.
+    // What is put in and taken out of it does not end it, nor does clearing it: the form is still
+    // out.
     visitor.visit(|session| session.insert("flash", 1).unwrap());
     visitor.visit(|session| session.take::<u32>("flash").unwrap());
     visitor.visit(|session| session.clear().unwrap());

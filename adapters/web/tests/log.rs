@@ -1,4 +1,5 @@
-//! What is logged: one warning about plain HTTP, what could not be stored, and never an id or a token.
+//! What is logged: one warning about plain HTTP, what could not be stored, and never an id or a
+//! token.
 
 #![allow(clippy::unwrap_used)]
 

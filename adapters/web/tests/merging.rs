@@ -1,4 +1,5 @@
-//! Requests that change one session at the same time: what each did is done to what the others left.
+//! Requests that change one session at the same time: what each did is done to what the others
+//! left.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Requests of one visitor that overlap, against a naive model: no 200 hides a change that was dropped, and a user who
-//! signed in stays signed in.
+//! Requests of one visitor that overlap, against a naive model: no 200 hides a change that was
+//! dropped, and a user who signed in stays signed in.
 
 #![allow(clippy::unwrap_used)]
 

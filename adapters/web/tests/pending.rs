@@ -103,7 +103,8 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
     }
 }
 
-/// Fills a cache with sessions of users, until the largest anonymous session finds no room. Returns their ids.
+/// Fills a cache with sessions of users, until the largest anonymous session finds no room. Returns
+/// their ids.
 fn fill(cache: &SessionCache) -> Vec<SessionId> {
     let largest = vec![0; cache.max_session_size()];
     let mut ids = Vec::new();

@@ -1,4 +1,5 @@
-//! Requests that bring a cookie whose id was replaced: they neither lose a change nor take the new cookie.
+//! Requests that bring a cookie whose id was replaced: they neither lose a change nor take the new
+//! cookie.
 
 #![allow(clippy::unwrap_used)]
 

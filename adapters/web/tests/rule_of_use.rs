@@ -1,4 +1,5 @@
-//! The rule that decides which requests are a use of a session, and which responses have headers of it.
+//! The rule that decides which requests are a use of a session, and which responses have headers of
+//! it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,7 +1,8 @@
-//! The engine alone: one visitor from the first cookie to the last, with no framework and no server.
+//! The engine alone: one visitor from the first cookie to the last, with no framework and no
+//! server.
 //!
-//! Time is a manual clock, so that half an hour passes at once. No token is printed: whoever has one
-//! has the session.
+//! Time is a manual clock, so that half an hour passes at once. No token is printed: whoever has
+//! one has the session.
 #![allow(
     clippy::print_stdout,
     reason = "to print is all that this program does"

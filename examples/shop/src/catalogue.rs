@@ -1,7 +1,8 @@
 //! What the shop has on its shelves: a dozen things that stay where they are put.
 //!
-//! Owns the products and their pictures. A product is found by its id, which is what carts and forms
-//! hold; an id that is not here is simply not for sale. Knows nothing of carts or of HTML pages.
+//! Owns the products and their pictures. A product is found by its id, which is what carts and
+//! forms hold; an id that is not here is simply not for sale. Knows nothing of carts or of HTML
+//! pages.
 
 use maud::PreEscaped;
 

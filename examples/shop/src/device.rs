@@ -1,7 +1,7 @@
 //! What a visitor's browser is called in the list of their devices.
 //!
-//! A guess from the `User-Agent`, good enough to tell a telephone from a laptop. Pure text: whatever a
-//! client sends, what comes out is one of a few dozen names.
+//! A guess from the `User-Agent`, good enough to tell a telephone from a laptop. Pure text:
+//! whatever a client sends, what comes out is one of a few dozen names.
 
 /// A browser and its system: `Firefox on Linux`.
 pub(crate) fn name(user_agent: &str) -> String {

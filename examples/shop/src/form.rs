@@ -1,7 +1,7 @@
 //! A form that came back, and whether it is the visitor's own.
 //!
-//! Whatever changes something is taken through [`Posted`], so no handler can forget the check. Knows
-//! nothing of what a form asks for.
+//! Whatever changes something is taken through [`Posted`], so no handler can forget the check.
+//! Knows nothing of what a form asks for.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::{headers, routes::Shop, visitor::Visit};
 
 /// A form of the visitor's own: what a handler of a POST takes.
 ///
-/// It carries the session's token. Where nobody is signed in it is enough that the browser says that it
-/// comes from a page of the shop, for that page may be older than the session. Where there is no session,
-/// nothing but what [`headers`] refuses for all.
+/// It carries the session's token. Where nobody is signed in it is enough that the browser says
+/// that it comes from a page of the shop, for that page may be older than the session. Where there
+/// is no session, nothing but what [`headers`] refuses for all.
 #[derive(Debug)]
 pub(crate) struct Posted<T> {
     pub(crate) visit: Visit,

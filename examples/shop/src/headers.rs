@@ -27,8 +27,8 @@ pub(crate) async fn guard(mut response: Response) -> Response {
     response
 }
 
-/// Refuses what another site makes a browser post. Browsers say where a request comes from, older ones
-/// by `Origin` alone; whoever says nothing is no browser, and has no visitor's cookie.
+/// Refuses what another site makes a browser post. Browsers say where a request comes from, older
+/// ones by `Origin` alone; whoever says nothing is no browser, and has no visitor's cookie.
 pub(crate) async fn own_site_only(request: Request, next: Next) -> Response {
     let is_silent = [&SITE, &header::ORIGIN]
         .iter()

@@ -1,4 +1,5 @@
-//! The command line: four options and the help. `lexopt` splits it; this module knows what each value must be.
+//! The command line: four options and the help. `lexopt` splits it; this module knows what each
+//! value must be.
 //!
 //! It does not know how much memory is enough: the engine checks that.
 
@@ -36,8 +37,8 @@ impl Default for Options {
     }
 }
 
-/// Parses the arguments that follow the program's name. An error names the option, its value, and what
-/// the value must be.
+/// Parses the arguments that follow the program's name. An error names the option, its value, and
+/// what the value must be.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let mut options = Options::default();
     let mut parser = Parser::from_args(arguments);
@@ -54,7 +55,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     Ok(Request::Serve(options))
 }
 
-/// Returns the error for what is not an option. `lexopt` has one too, which does not mention `--help`.
+/// Returns the error for what is not an option. `lexopt` has one too, which does not mention
+/// `--help`.
 fn unknown(argument: Arg<'_>) -> Error {
     let given = match argument {
         Arg::Short(letter) => format!("-{letter}"),
@@ -97,7 +99,8 @@ fn bytes(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(1 << shift)?).ok()
 }
 
-/// A whole number and a unit: `90s`, `30m`, `2h`. No longer than a sign-in lasts, unless it is remembered.
+/// A whole number and a unit: `90s`, `30m`, `2h`. No longer than a sign-in lasts, unless it is
+/// remembered.
 fn span(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {

@@ -1,8 +1,8 @@
 //! The shop's pages as HTML: the frame that all share, and a module for each.
 //!
 //! Owns markup, the stylesheet and the one script. What a visitor typed reaches a page only through
-//! the template's escaping. No page has an inline style, and only `/stats` has a script, so that the
-//! content security policy can forbid all others.
+//! the template's escaping. No page has an inline style, and only `/stats` has a script, so that
+//! the content security policy can forbid all others.
 
 mod cart;
 mod devices;

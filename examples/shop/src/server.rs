@@ -1,7 +1,7 @@
 //! From the options to an open shop, and how it closes.
 //!
-//! Owns the cache, its maintenance thread, the listener and the runtime. They go in this order: no new
-//! requests, those under way get a moment, the robots stop, the maintenance thread ends.
+//! Owns the cache, its maintenance thread, the listener and the runtime. They go in this order: no
+//! new requests, those under way get a moment, the robots stop, the maintenance thread ends.
 
 #[cfg(unix)]
 use std::{future::poll_fn, task::Poll};
@@ -94,8 +94,8 @@ fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, Trouble> {
     })
 }
 
-/// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On plain
-/// HTTP, for the shop listens on the loopback address only.
+/// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On
+/// plain HTTP, for the shop listens on the loopback address only.
 fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
     let manager = SessionManager::builder(cache.clone())
         .timeouts(timeouts)

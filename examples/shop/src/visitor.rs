@@ -30,8 +30,8 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Changes the cart and stores it. The last thing out of the cart of a visitor who is not signed
-    /// in leaves nothing to keep, so their session goes too.
+    /// Changes the cart and stores it. The last thing out of the cart of a visitor who is not
+    /// signed in leaves nothing to keep, so their session goes too.
     pub(crate) async fn change_cart(
         &mut self,
         change: impl FnOnce(&mut Cart) + Send,
@@ -62,23 +62,23 @@ impl Visit {
         self.session.is_authenticated() || !self.session.keys().is_empty()
     }
 
-    /// What the forms of a page carry, for a visitor with a session. One without gets none: looking around
-    /// stores nothing.
+    /// What the forms of a page carry, for a visitor with a session. One without gets none: looking
+    /// around stores nothing.
     pub(crate) fn form_token(&self) -> Result<Option<String>, SessionError> {
         self.has_session()
             .then(|| self.session.csrf_token())
             .transpose()
     }
 
-    /// The page that signs in starts a session, so that its form can carry a token, and notes where the
-    /// visitor wanted to go.
+    /// The page that signs in starts a session, so that its form can carry a token, and notes where
+    /// the visitor wanted to go.
     pub(crate) fn begin_sign_in(&self, next: Option<&str>) -> Result<(), SessionError> {
         let next = next.and_then(safe_redirect_path).unwrap_or("/");
         self.session.insert(NEXT, next.to_owned())
     }
 
-    /// Signs in, and says where the visitor wanted to go. The cart stays, unless it is that of somebody
-    /// else who was signed in.
+    /// Signs in, and says where the visitor wanted to go. The cart stays, unless it is that of
+    /// somebody else who was signed in.
     pub(crate) fn sign_in(self, who: SignIn, name: &str) -> Result<String, SessionError> {
         let next = self.session.take(NEXT)?;
         if self.visitor.name.is_some_and(|before| before != name) {

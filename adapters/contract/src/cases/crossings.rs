@@ -1,5 +1,5 @@
-//! Requests of one browser that cross: one was sent before another's response changed, replaced or ended the
-//! session.
+//! Requests of one browser that cross: one was sent before another's response changed, replaced or
+//! ended the session.
 
 use super::{advance, while_held};
 use crate::{Browser, Request, Site};

@@ -183,8 +183,8 @@ pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(sit
     );
 }
 
-/// Headers by which the middleware of `/framed-set` describes the handler's response. Those that a server itself
-/// writes, such as `Content-Length`, are left out.
+/// Headers by which the middleware of `/framed-set` describes the handler's response. Those that a
+/// server itself writes, such as `Content-Length`, are left out.
 const OF_THE_HANDLER: [(&str, &str); 12] = [
     ("accept-ranges", "bytes"),
     ("age", "1"),

@@ -1,4 +1,5 @@
-//! Users who are named by a key of the application's own, and verbs that are performed though a save failed.
+//! Users who are named by a key of the application's own, and verbs that are performed though a
+//! save failed.
 
 use crate::{Browser, Site};
 

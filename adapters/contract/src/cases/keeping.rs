@@ -1,4 +1,5 @@
-//! For how long a session and its cookie are kept: routine rotation, and verbs that keep them longer or shorter.
+//! For how long a session and its cookie are kept: routine rotation, and verbs that keep them
+//! longer or shorter.
 
 use super::{Release, advance, while_held};
 use crate::{Browser, Request, Site, laws::attributes, site::NO_COOKIES};

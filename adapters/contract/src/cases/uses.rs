@@ -1,4 +1,5 @@
-//! A request is a use of a session if its handler reads or writes that, unless the application counts all.
+//! A request is a use of a session if its handler reads or writes that, unless the application
+//! counts all.
 
 use super::advance;
 use crate::{Browser, Request, Site};

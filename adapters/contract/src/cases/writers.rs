@@ -114,7 +114,8 @@ pub(super) fn a_slow_request_does_not_bring_a_session_back(site: &Site) {
                 assert_eq!(browser.post(path, &[]).status, 200, "{path}");
             },
         );
-        // No response claims that it was stored, nor touches the cookie: the browser may have another by now.
+        // No response claims that it was stored, nor touches the cookie: the browser may have
+        // another by now.
         assert_eq!((answer.status, answer.cookie()), (409, None), "{path}");
         for key in ["a", "slow"] {
             assert_eq!(

@@ -11,7 +11,8 @@ use tracing::{
     span,
 };
 
-/// Keeps each event, and each span that begins or learns more, with its level, its origin and its fields, as a line.
+/// Keeps each event, and each span that begins or learns more, with its level, its origin and its
+/// fields, as a line.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 

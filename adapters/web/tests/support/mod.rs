@@ -1,4 +1,5 @@
-//! A visitor without a network: requests and responses are header maps, and the cookie is kept between.
+//! A visitor without a network: requests and responses are header maps, and the cookie is kept
+//! between.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]

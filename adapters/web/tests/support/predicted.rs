@@ -1,4 +1,5 @@
-//! What a request's response must be, by what its cookie opened when it was read, and opens when it is stored.
+//! What a request's response must be, by what its cookie opened when it was read, and opens when it
+//! is stored.
 
 use super::{Act, Data, KEYS, LIFETIME, REMEMBERED, Tab, USERS, View};
 

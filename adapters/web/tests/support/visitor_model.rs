@@ -1,8 +1,9 @@
-//! A naive model of one visitor: several tabs, whose requests overlap, and a browser that keeps the last cookie.
+//! A naive model of one visitor: several tabs, whose requests overlap, and a browser that keeps the
+//! last cookie.
 //!
-//! It predicts each response from what the request's cookie opened before, and the session that the response leaves.
-//! It knows aliases, emptied sessions, lifetimes that begin again, and what a request may start in place of a session
-//! that is not there any more.
+//! It predicts each response from what the request's cookie opened before, and the session that the
+//! response leaves. It knows aliases, emptied sessions, lifetimes that begin again, and what a
+//! request may start in place of a session that is not there any more.
 
 // The id of a session is compared by its cookie, and times are whole seconds.
 #![allow(clippy::unwrap_used)]
@@ -95,7 +96,8 @@ pub(crate) struct World {
     /// Who is signed in by the browser's cookie, if that is certain.
     expected: Option<String>,
     sign_outs: u32,
-    /// A session without a user may be kept for its forms, though it is empty: so may one that was rotated by time.
+    /// A session without a user may be kept for its forms, though it is empty: so may one that was
+    /// rotated by time.
     has_forms: bool,
 }
 
@@ -162,7 +164,8 @@ impl World {
         self.check_browser();
     }
 
-    /// A user who signed in stays signed in until they sign out, or their session's lifetime is over.
+    /// A user who signed in stays signed in until they sign out, or their session's lifetime is
+    /// over.
     fn check_browser(&mut self) {
         let Some(cookie) = &self.jar else { return };
         let seen = self.view(Some(cookie));

@@ -1,7 +1,7 @@
 //! The engine at work. The server fills every figure in; the script fetches them anew each second.
 //!
-//! A figure is an element with `data-value`, a bar one with `data-bar`, a line of the chart one with
-//! `data-line`: each names what it shows, and [`Report`] has it under that name.
+//! A figure is an element with `data-value`, a bar one with `data-bar`, a line of the chart one
+//! with `data-line`: each names what it shows, and [`Report`] has it under that name.
 
 use std::collections::BTreeMap;
 

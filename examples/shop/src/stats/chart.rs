@@ -1,7 +1,7 @@
 //! The memory over the last two minutes, as the paths of an SVG.
 //!
-//! Owns the samples, a fixed number of them. The scale is fixed by the budget at the start, so a line
-//! that looks flat is flat. Knows nothing of where the samples come from.
+//! Owns the samples, a fixed number of them. The scale is fixed by the budget at the start, so a
+//! line that looks flat is flat. Knows nothing of where the samples come from.
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 

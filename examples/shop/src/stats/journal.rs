@@ -1,7 +1,8 @@
 //! What happened to sessions, from the events that the engine tells.
 //!
-//! Owns the counts and the last few lines. Visitors without a name come by the million, so they are only
-//! counted; a line is for what happened to somebody who is signed in. Knows handles, which open nothing.
+//! Owns the counts and the last few lines. Visitors without a name come by the million, so they are
+//! only counted; a line is for what happened to somebody who is signed in. Knows handles, which
+//! open nothing.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -31,7 +32,8 @@ pub(crate) struct Happened {
 }
 
 impl Journal {
-    /// Takes what the engine has; no more than a few queues full, for robots may be adding all the while.
+    /// Takes what the engine has; no more than a few queues full, for robots may be adding all the
+    /// while.
     pub(super) fn listen(&mut self, cache: &SessionCache) {
         for _ in 0..KEPT * 4 {
             let Some(event) = cache.next_event() else {

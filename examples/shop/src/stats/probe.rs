@@ -1,8 +1,8 @@
 //! What one lookup costs, measured when somebody asks.
 //!
-//! Owns one session of its own in the shop's cache and reads it again and again, so what it measures
-//! is a session that is hot in the processor's caches. Its reads are taken out of the hits, so that
-//! looking at the figures does not change them.
+//! Owns one session of its own in the shop's cache and reads it again and again, so what it
+//! measures is a session that is hot in the processor's caches. Its reads are taken out of the
+//! hits, so that looking at the figures does not change them.
 
 use std::{
     hint::black_box,

@@ -1,7 +1,7 @@
 //! One reading of all instruments: as texts for people, as bars, and as JSON for the page's script.
 //!
-//! Every figure gets its text here and nowhere else, so the page that the server renders and the one
-//! that the script keeps fresh cannot differ.
+//! Every figure gets its text here and nowhere else, so the page that the server renders and the
+//! one that the script keeps fresh cannot differ.
 
 use std::{collections::BTreeMap, iter, time::Duration};
 

@@ -39,7 +39,8 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
         assert_eq!(figures["memory"]["budget"], 8 << 20);
         assert!(figures["memory"]["used"].as_u64() <= Some(8 << 20));
     }
-    // All of it is taken when the shop opens. Without a bound, so many sessions would take 40 MiB more.
+    // All of it is taken when the shop opens. Without a bound, so many sessions would take 40 MiB
+    // more.
     if let (Some(before), Some(after)) = (resident(&before), resident(&after)) {
         assert!(
             before > 8 << 20,

@@ -1,6 +1,7 @@
 //! The shop as its visitors meet it: the real program and real HTTP. A module for each topic.
 //!
-//! Those of `browser` need Chromium and are ignored unless asked for: `tests/run.sh` asks where it is there.
+//! Those of `browser` need Chromium and are ignored unless asked for: `tests/run.sh` asks where it
+//! is there.
 
 mod browser;
 mod browsing;

@@ -1,8 +1,8 @@
 //! The real program on a free port, and a browser of a hundred lines to visit it with.
 //!
 //! A shop is closed when it is dropped, so that no test leaves one behind. A browser opens a
-//! connection for each request and keeps cookies; it follows a redirect only where it is told to. What
-//! it posts is a form of the page that it saw last, so it carries the token that the page had.
+//! connection for each request and keeps cookies; it follows a redirect only where it is told to.
+//! What it posts is a form of the page that it saw last, so it carries the token that the page had.
 
 use std::{
     collections::BTreeMap,
