@@ -39,8 +39,36 @@ pub fn sessions() -> (SessionManager, ManualClock) {
         .memory(4 << 20)
         .keys(keys)
         .clock(clock.clone());
-    let cache = settings.build().expect("these settings are good");
+    let cache = settings.build().expect("these settings are valid");
     (SessionManager::new(cache), clock)
+}
+
+/// Creates a cache of 1 MiB that is full: it contains sessions of signed-in users, and a session of
+/// [`max_session_size`](SessionCache::max_session_size) bytes fails with
+/// [`Full`](sessile::Error::Full). Use it to test the response with the status 503.
+///
+/// # Panics
+/// If the operating system provides no memory or no random bytes.
+#[must_use]
+pub fn full_cache() -> SessionCache {
+    let keys = KeyRing::generate().expect("there are random bytes");
+    let settings = SessionCache::builder().memory(1 << 20).keys(keys);
+    let cache = settings.build().expect("these settings are valid");
+    let mut users = 0..;
+    let mut sign_in = || {
+        let user = format!("user {}", users.next().unwrap_or(0));
+        let session = cache.create(&[0; 512]).expect("small sessions fit");
+        cache.sign_in(&session.id, &user).expect("it evicts others");
+    };
+    while cache.stats().evicted.aliases == 0 {
+        sign_in();
+    }
+    let largest = vec![0; cache.max_session_size()];
+    while let Ok(probe) = cache.create(&largest) {
+        cache.end(&probe.id);
+        sign_in();
+    }
+    cache
 }
 
 /// A client that keeps the session cookie as a browser does. Clones share the cookie until one of

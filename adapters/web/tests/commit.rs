@@ -10,7 +10,7 @@ use std::thread;
 use http::{HeaderMap, StatusCode, header};
 use sessile::{Error, SessionCache};
 use sessile_web::adapter::ready;
-use sessile_web::{Session, SessionManager};
+use sessile_web::{Session, SessionManager, testing::full_cache};
 use support::{Visitor, builder, cache};
 
 fn insert(session: &Session, key: &str, value: u32) {
@@ -277,26 +277,6 @@ fn a_sign_in_keeps_concurrent_saves() {
     visitor.finish(&two, StatusCode::OK);
     assert_eq!(visitor.begin().keys(), ["a", "b", "c"]);
     assert!(visitor.begin().is_authenticated());
-}
-
-/// One shard, so full of sessions of signed-in users that the largest session finds no room.
-fn full_cache() -> SessionCache {
-    let cache = builder().memory(1 << 20).build().unwrap();
-    let largest = vec![0; cache.max_session_size()];
-    let mut users = 0..;
-    let mut sign_one_in = || {
-        let made = cache.create(&[0; 512]).unwrap();
-        let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user).unwrap();
-    };
-    while cache.stats().evicted.aliases == 0 {
-        sign_one_in();
-    }
-    while let Ok(probe) = cache.create(&largest) {
-        cache.end(&probe.id);
-        sign_one_in();
-    }
-    cache
 }
 
 #[test]
