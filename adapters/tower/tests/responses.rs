@@ -23,7 +23,7 @@ fn layers_of_one_cache_set_one_cookie() {
 }
 
 #[test]
-fn a_full_cache_is_503_with_retry_after_and_those_signed_in_stay() {
+fn a_full_cache_is_503_with_retry_after_and_keeps_authenticated_sessions() {
     async fn order(session: Session) -> Result<(), SessionError> {
         session.insert("order", "x".repeat(16_300))
     }
@@ -57,7 +57,7 @@ fn a_full_cache_is_503_with_retry_after_and_those_signed_in_stay() {
 }
 
 #[test]
-fn a_value_of_another_type_is_500_without_a_word_of_it() {
+fn a_value_of_another_type_is_500_and_not_quoted() {
     let server = Server::start(contract::routes().layer(SessionLayer::new(cache())));
     let site = server.site();
     let mut browser = site.browser();
@@ -68,7 +68,7 @@ fn a_value_of_another_type_is_500_without_a_word_of_it() {
 }
 
 #[test]
-fn the_layer_says_for_whom_a_session_is_made() {
+fn the_layer_passes_the_admission_key_to_the_hook() {
     let keys = KeyRing::generate().unwrap();
     let settings = SessionCache::builder().memory(4 << 20).keys(keys);
     let cache = settings

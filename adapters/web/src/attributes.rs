@@ -80,7 +80,7 @@ mod tests {
     use super::without_prefix;
 
     #[test]
-    fn plain_http_has_no_name_that_asks_for_secure() {
+    fn plain_http_names_have_no_prefix_that_requires_secure() {
         for (name, expected) in [
             ("__Host-session", "session"),
             ("__Secure-session", "session"),

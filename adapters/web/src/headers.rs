@@ -142,7 +142,7 @@ mod tests {
 
     // COOK-3: docs/security-checklist.md
     #[test]
-    fn one_cookie_a_name_and_all_others_kept_in_order() {
+    fn one_cookie_per_name_and_all_others_in_order() {
         let mut headers = with(
             &SET_COOKIE,
             &[

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_say_the_same_are_the_same() {
+    fn texts_with_the_same_value_are_equal() {
         let same = |one: &str, other: &str| is_same(Some(one.as_bytes()), Some(other.as_bytes()));
         assert!(is_same(None, None) && same("x", "x"));
         assert!(same(r#"{"a":1,"b":[2]}"#, r#"{ "b": [2], "a": 1 }"#));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_elsewhere_is_no_path() {
+    fn addresses_of_other_sites_are_rejected() {
         for path in ["/", "/a/b?c=d&e=%2F", "/a//b", "/:1"] {
             assert_eq!(safe_redirect_path(path), Some(path));
         }

@@ -1,5 +1,4 @@
-//! What is logged: one warning about plain HTTP, what could not be stored, and never an id or a
-//! token.
+//! Log lines: one warning about plain HTTP, errors of the store, and never an id or a token.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +18,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn plain_http_is_warned_of_once_and_not_at_each_request() {
+fn plain_http_is_warned_of_once_not_for_each_request() {
     let lines = logged(|| {
         let sessions = SessionManager::builder(cache())
             .insecure_http()
