@@ -101,7 +101,7 @@ fn method() -> Markup {
                 "This page sends your cookie once a second: those are your hits, and they keep your session alive."
             }
             @if cfg!(debug_assertions) {
-                p { strong { "This is a debug build." } " With --release it is many times as fast." }
+                p { strong { "This is a debug build." } " With --release it is many times faster." }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The program itself: its options, how it opens and how it closes.
+//! The program: options, start and stop.
 
 use crate::driver::{Shop, program, run};
 
@@ -128,7 +128,7 @@ fn ctrl_c_closes_the_shop_with_robots_inside_and_connections_open() {
     halfway
         .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
         .expect("the shop reads");
-    // Answered on a third connection, so both are accepted by now.
+    // The response arrives on a third connection, so both others are accepted by now.
     assert_eq!(visitor.get("/").status, 200);
 
     let (status, printed) = shop.interrupt();
