@@ -1,4 +1,4 @@
-//! The cases, by topic. Each is a function that panics if the application is not as it should be.
+//! The cases, by topic. Each is a function that panics if the application violates the contract.
 
 mod cookies;
 mod crossings;
@@ -7,7 +7,7 @@ mod headers;
 mod identity;
 mod keeping;
 mod lives;
-mod refusals;
+mod rejections;
 mod users;
 mod uses;
 mod writers;
@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::{Browser, Outcome, Request, Site, site::NO_COOKIES};
 
-/// Something that every adapter must do.
+/// A behaviour that every adapter must have.
 pub struct Case {
     /// The behaviour that the case checks.
     pub name: &'static str,
@@ -25,7 +25,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// The case of that name.
+    /// Returns the case of a name.
     ///
     /// # Panics
     /// If there is none.
@@ -37,7 +37,7 @@ impl Case {
             .expect("there is a case of that name")
     }
 
-    /// Drives the application through it.
+    /// Runs the case against an application.
     #[must_use]
     pub fn check(&self, site: &Site) -> Outcome {
         if let Some(feature) = self.needs.iter().find(|feature| !site.has(feature)) {
@@ -57,8 +57,8 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .to_owned()
 }
 
-/// Hands the list of all cases to a macro: module, names, and what a case needs of the application. For making a
-/// test of each; see `adapters/tower/tests/contract.rs`.
+/// Passes the list of all cases to a macro: module, names, and the features that a case needs. It
+/// serves to make a test of each; see `adapters/tower/tests/contract.rs`.
 #[macro_export]
 macro_rules! for_each_case {
     ($then:ident) => {
@@ -82,7 +82,7 @@ macro_rules! for_each_case {
                 a_cookie_of_invalid_text_affects_no_other_cookie,
                 cookies_of_64_kib_hide_no_session ["large-headers"],
             }
-            refusals {
+            rejections {
                 every_rejected_cookie_gets_the_same_response,
                 a_rejected_cookie_is_never_adopted,
             }
@@ -168,8 +168,8 @@ macro_rules! list {
 }
 for_each_case!(list);
 
-/// Sends a request with the browser's cookie, calls `act` while the application holds it, and returns its answer,
-/// which the browser has not kept.
+/// Sends a request with the browser's cookie, calls `act` while the application holds it, and
+/// returns its response. The browser does not keep the cookie of the response.
 fn while_held(
     site: &Site,
     browser: &mut Browser<'_>,
@@ -187,12 +187,12 @@ fn while_held(
     })
 }
 
-/// Moves the application's clock on.
+/// Advances the application's clock.
 fn advance(site: &Site, seconds: u32) {
     site.post("/advance", &[("seconds", &seconds.to_string())], NO_COOKIES);
 }
 
-/// Lets held requests go on when it is dropped, so that a case that fails hangs nowhere.
+/// Releases held requests when it is dropped, so that a failed case leaves none.
 struct Release<'s>(&'s Site);
 
 impl Drop for Release<'_> {

@@ -1,4 +1,4 @@
-//! Pairs and changes against a map from the standard library, and against bytes of any shape.
+//! Pairs and changes against a map of the standard library, and against arbitrary bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,8 @@ fn model(pairs: &Pairs) -> Model {
         .collect()
 }
 
-/// Few keys, so that changes meet what is stored; the empty one and one beyond ASCII among them.
+/// Few keys, so that changes often meet stored ones. The empty key and a non-ASCII one are among
+/// them.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-d]{0,2}", 1 => Just("Ärger".to_owned()), 1 => "\\PC{0,12}"]
 }
@@ -61,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The sum or the longer list, if it is a number or a list.
+/// Returns the sum or the longer list; `None` if the value has another type.
 fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     match op {
         Op::Add(_, by) => {
@@ -78,7 +79,7 @@ fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// Does one thing to the model, and says whether it can be done.
+/// Applies one operation to the model. Returns true if it is possible.
 fn run(op: &Op, model: &mut Model) -> bool {
     match op {
         Op::Insert(key, value) => drop(model.insert(key.clone(), value.clone())),
@@ -102,11 +103,11 @@ fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
         Op::Append(key, item) => {
             changes.push(&key, Change::Append(item.to_string().into_bytes().into()));
         }
-        Op::Guard(key) => changes.guard(&key, stored.find(&key)),
+        Op::Guard(key) => changes.watch(&key, stored.find(&key)),
     }
 }
 
-/// Those operations that can be done to a map, done to it and noted as changes.
+/// Applies the possible operations to a map, and returns them as changes.
 fn run_all(ops: &[Op], stored: &Model) -> (Vec<Op>, Changes, Model) {
     let (mut changes, mut after) = (Changes::default(), stored.clone());
     let stored = pairs(stored);
@@ -126,8 +127,8 @@ fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
         .map(|json| json.to_vec())
 }
 
-/// What the operations make of what others left: nothing where one cannot be done whose outcome matters, or where
-/// a guarded key is another.
+/// Returns the result of the operations on a map that others changed; `None` if an operation whose
+/// result matters is impossible, or if a watched key differs.
 fn replayed(done: &[Op], read: &Model, left: &Model) -> Option<Model> {
     let (mut after, mut bad) = (left.clone(), BTreeSet::new());
     for op in done {

@@ -1,4 +1,4 @@
-//! For how long a session and its cookie are kept.
+//! The persistence of sessions and their cookies.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,8 +14,8 @@ use support::{Reply, Visitor, builder};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered be idle for half
-/// an hour.
+/// Returns a manager whose cache limits sessions to 30 days, and whose idle timeout is half an hour
+/// for sessions that are not remembered.
 fn shop() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder()
@@ -291,7 +291,8 @@ fn a_span_of_any_length_is_one_that_browsers_take() {
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
+/// Returns a manager whose cache limits sessions to 30 days, and whose lifetime is 12 hours for
+/// sessions that are not remembered.
 fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);

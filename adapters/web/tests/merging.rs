@@ -1,4 +1,4 @@
-//! Requests that change one session at the same time: what each did is done to what the others left.
+//! Concurrent requests that change one session: their changes are merged.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ const NUMBER: Key<i64> = Key::new("number");
 const LIST: Key<Vec<u32>> = Key::new("list");
 const STATE: Key<String> = Key::new("state");
 
-/// A visitor with a session, and requests of theirs that have all read it.
+/// A visitor with a session, and requests that have all read it.
 fn at_once<const N: usize>(cache: &SessionCache) -> (Visitor, [Session; N]) {
     let mut visitor = Visitor::of(cache);
     visitor.visit(|session| {
@@ -99,7 +99,7 @@ fn sums_and_lists_of_many_threads_are_whole() {
 }
 
 #[test]
-fn of_what_is_added_at_once_all_is_there() {
+fn concurrent_increments_and_appends_are_all_applied() {
     let (mut visitor, requests) = at_once::<3>(&cache());
     for (by, session) in [1, 20, 300].into_iter().zip(&requests) {
         assert_eq!(
@@ -136,7 +136,7 @@ fn a_sum_stops_where_numbers_do() {
 }
 
 #[test]
-fn what_is_no_number_and_no_list_does_not_grow() {
+fn values_of_other_types_cannot_be_incremented_or_appended_to() {
     let (_, [session]) = at_once(&cache());
     let refused = session.increment("state", 1).unwrap_err();
     assert!(
@@ -170,7 +170,7 @@ fn a_value_that_can_grow_no_more_is_a_conflict_and_nothing_is_stored() {
 }
 
 #[test]
-fn of_two_who_compare_and_set_at_once_one_is_refused() {
+fn of_two_concurrent_compare_and_sets_one_conflicts() {
     let (mut visitor, [one, two]) = at_once(&cache());
     let (open, taken) = ("open".to_owned(), "taken".to_owned());
     for session in [&one, &two] {
@@ -239,7 +239,7 @@ fn nothing_can_be_expected_and_any_spelling_of_a_value() {
 }
 
 #[test]
-fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
+fn a_change_of_a_watched_key_prevents_all_changes() {
     let cache = cache();
     for (others, is_refused) in [
         (Session::clear as fn(&Session) -> _, true),
@@ -269,7 +269,7 @@ fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
 }
 
 #[test]
-fn a_guard_is_about_what_was_stored_and_not_about_this_request() {
+fn a_watch_concerns_the_stored_value_not_this_request() {
     let (mut visitor, [one, two]) = at_once(&cache());
     two.clear().unwrap();
     two.insert(STATE, "mine".to_owned()).unwrap();
@@ -333,7 +333,7 @@ fn what_was_saved_stays_though_the_response_is_an_error() {
 }
 
 #[test]
-fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open() {
+fn a_request_without_a_response_leaves_no_unreachable_session() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
@@ -384,7 +384,7 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
 }
 
 #[test]
-fn saving_what_ended_meanwhile_says_so() {
+fn saving_a_session_that_ended_is_an_error() {
     let (_, [one, two]) = at_once(&cache());
     ready(one.sign_out());
     two.insert("b", 1).unwrap();
@@ -447,7 +447,7 @@ fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
 }
 
 #[test]
-fn a_guard_holds_up_what_changes_no_data_too() {
+fn a_violated_watch_prevents_verbs_without_data_too() {
     let verbs: [Verb; 5] = [
         |session| session.rotate(),
         |session| session.make_persistent(),

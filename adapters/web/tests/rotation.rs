@@ -1,4 +1,4 @@
-//! New ids: by the clock, when asked, and what becomes of requests that are under way meanwhile.
+//! Rotation by age and by the handler, and its effect on requests in progress.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use support::{Visitor, builder};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Sessions that get a new id each hour.
+/// Returns a manager that rotates ids each hour.
 fn hourly() -> (SessionCache, ManualClock, SessionManager) {
     let clock = ManualClock::new();
     let cache = builder()
@@ -175,7 +175,7 @@ fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
 }
 
 #[test]
-fn a_grace_is_for_ids_that_a_handler_replaces_only_if_the_layer_says_so() {
+fn a_grace_applies_to_explicit_rotations_only_if_configured() {
     let (_, clock, sessions) = hourly();
     for (sessions, grace) in [
         (sessions.clone(), None),
@@ -206,7 +206,7 @@ fn a_grace_longer_than_a_session_lives_is_cut() {
 }
 
 #[test]
-fn a_full_cache_does_not_trouble_a_reader_whose_id_is_old() {
+fn a_full_cache_does_not_fail_a_read_with_a_rotation_due() {
     let (_, clock, sessions) = hourly();
     let mut browser = visitor(&sessions);
     let largest = sessions.cache().max_session_size() - "a".len() - "1".len() - 30;

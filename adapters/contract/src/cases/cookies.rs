@@ -1,8 +1,9 @@
-//! What a response says of the cookie, to browsers and to caches.
+//! The parts of a response that concern the cookie, for browsers and caches.
 
 use crate::{
-    Answer, COOKIE_NAME, Request, Site, jar,
-    laws::{attributes, own_cookies, varies},
+    Answer, COOKIE_NAME, Request, Site,
+    invariants::{attributes, own_cookies, varies},
+    jar,
 };
 
 // COOK-1: docs/security-checklist.md
@@ -31,7 +32,7 @@ pub(super) fn no_input_gets_into_a_header(site: &Site) {
         ("/set", [("key", hostile), ("value", hostile)]),
         ("/sign-in", [("user", hostile), ("label", hostile)]),
     ] {
-        // That its one cookie is as it should be to the letter is a law.
+        // The exact attributes of the cookie are checked by the invariants.
         let answer = browser.post(path, &form);
         assert_eq!(
             (answer.status, answer.all("set-cookie").len()),
@@ -205,7 +206,7 @@ pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
     assert_eq!(browser.cookie(), "", "the browser has none now");
 }
 
-/// The `Set-Cookie` field that gives the session's cookie.
+/// Returns the `Set-Cookie` field of the session cookie.
 fn issued(answer: &Answer) -> &str {
     assert_eq!(answer.status, 200, "{}", answer.body);
     own_cookies(answer)
@@ -218,6 +219,6 @@ fn own((_, attributes): (&str, &str)) -> String {
     attributes.to_owned()
 }
 
-/// For each route that asks for a key and a value, or a user and a label.
+/// Parameters that suffice for each route.
 const KEY_AND_VALUE: &[(&str, &str)] =
     &[("key", "a"), ("value", "1"), ("user", "ada"), ("label", "")];

@@ -1,5 +1,5 @@
-//! Requests of one browser that cross: one was sent before another's response changed, replaced or ended the
-//! session.
+//! Overlapping requests of one browser: one was sent before the response to another that changed,
+//! replaced or ended the session.
 
 use super::{advance, while_held};
 use crate::{Browser, Request, Site};
@@ -130,7 +130,7 @@ pub(super) fn a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again(sit
     let mut browser = site.browser();
     browser.set("cart", "tea");
     let form = [("user", "lamarr"), ("label", "phone")];
-    // Its response is lost on the way.
+    // The response is lost.
     site.send(&browser.with_cookie(&Request::post("/sign-in", &form)));
     assert_eq!(browser.user(), "", "the browser has the old cookie still");
     assert_eq!(browser.post("/sign-in", &form).status, 200);

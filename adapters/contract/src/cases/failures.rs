@@ -1,4 +1,4 @@
-//! What goes wrong in a handler, or on the way, and what is stored then.
+//! Failures of handlers and connections, and the data that is stored then.
 
 use super::Release;
 use crate::{Request, Site, site::NO_COOKIES};
@@ -164,7 +164,7 @@ pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(sit
         "of its own body"
     );
 
-    // One value alone may be an error of the handler's own.
+    // A single value may already be rejected when the handler sets it.
     let larger = "x".repeat(17_000);
     let answer = browser.post("/framed-set", &[("key", "second"), ("value", &larger)]);
     assert_eq!(
@@ -183,8 +183,8 @@ pub(super) fn an_error_response_keeps_the_headers_that_are_not_the_handler_s(sit
     );
 }
 
-/// Headers by which the middleware of `/framed-set` describes the handler's response. Those that a server itself
-/// writes, such as `Content-Length`, are left out.
+/// The headers by which the middleware of `/framed-set` describes the handler's response. Headers
+/// that a server writes itself, such as `Content-Length`, are omitted.
 const OF_THE_HANDLER: [(&str, &str); 12] = [
     ("accept-ranges", "bytes"),
     ("age", "1"),

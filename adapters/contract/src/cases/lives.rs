@@ -1,7 +1,7 @@
-//! When a session begins, what it keeps, and when it is gone.
+//! The creation, the data and the end of sessions.
 
 use super::advance;
-use crate::{Request, Site, laws::varies};
+use crate::{Request, Site, invariants::varies};
 
 pub(super) fn values_stay_until_they_are_removed(site: &Site) {
     let mut browser = site.browser();

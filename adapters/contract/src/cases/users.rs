@@ -1,4 +1,4 @@
-//! Signing in and out, the id that changes with it, the user's devices, and forms.
+//! Sign-in, sign-out, the rotation of the id, the user's sessions, and CSRF tokens.
 
 use crate::{Site, site::NO_COOKIES};
 
@@ -122,7 +122,7 @@ pub(super) fn a_user_s_devices_are_listed_and_ended(site: &Site) {
     );
 }
 
-/// In the order of their letters: which was last seen is up to the clock's ticks.
+/// Sorted, because the order of recent use depends on the clock's ticks.
 fn devices(body: &str) -> Vec<&str> {
     let mut devices: Vec<_> = body.lines().collect();
     devices.sort_unstable();

@@ -1,4 +1,5 @@
-//! A request is a use of a session if its handler reads or writes that, unless the application counts all.
+//! A request uses a session if its handler reads or writes it, unless the application counts all
+//! requests.
 
 use super::advance;
 use crate::{Browser, Request, Site};
@@ -18,7 +19,8 @@ pub(super) fn every_request_is_a_use_where_the_application_asks_for_that(site: &
     assert_eq!(browser.post("/sign-out", &[]).status, 200);
 }
 
-/// Once a minute, for what never reads the session: its responses have no header of it.
+/// Requests once a minute a route that never reads the session. Its responses have no header of the
+/// session.
 fn ask_for_forty_minutes(site: &Site, browser: &mut Browser<'_>, path: &str) {
     for _ in 0..40 {
         advance(site, 60);

@@ -1,4 +1,4 @@
-//! Requests of one session that cross: none undoes another.
+//! Concurrent requests of one session: no change is lost.
 
 use std::{env, panic::resume_unwind};
 
@@ -43,7 +43,7 @@ pub(super) fn two_writers_of_one_sum_lose_nothing(site: &Site) {
     assert_eq!(browser.value("sum"), (2 * rounds).to_string());
 }
 
-/// Sends each request so often, on a connection and a thread of its own.
+/// Sends each request repeatedly, on its own connection and thread.
 fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize, &str)) {
     let write = |request: &Request| {
         let mut connection = site.connect();
@@ -70,7 +70,7 @@ fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize,
     });
 }
 
-/// How often each of two writers writes.
+/// Returns the number of writes of each of two writers.
 fn rounds() -> usize {
     let set = env::var("SESSILE_CONTRACT_ROUNDS").ok();
     set.map_or(10_000, |rounds| {
@@ -114,7 +114,8 @@ pub(super) fn a_slow_request_does_not_bring_a_session_back(site: &Site) {
                 assert_eq!(browser.post(path, &[]).status, 200, "{path}");
             },
         );
-        // No response claims that it was stored, nor touches the cookie: the browser may have another by now.
+        // No response claims that the change was stored, or sets a cookie: the browser may have
+        // another one by now.
         assert_eq!((answer.status, answer.cookie()), (409, None), "{path}");
         for key in ["a", "slow"] {
             assert_eq!(

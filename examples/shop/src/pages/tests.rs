@@ -19,7 +19,7 @@ fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
         ..Visitor::default()
     };
     let frame = frame(&visitor);
-    let refused = NameWas::Refused {
+    let refused = NameField::Rejected {
         name: TRICKS,
         must: "be shorter",
     };
@@ -49,7 +49,7 @@ fn pages_have_no_inline_style_and_no_handlers() {
     for page in [
         home(&frame),
         cart(&frame),
-        sign_in(&frame, &NameWas::Unasked),
+        sign_in(&frame, &NameField::Suggested),
     ] {
         let body = page.0.split_once("<body>").map_or("", |(_, body)| body);
         assert!(!body.is_empty());

@@ -1,6 +1,6 @@
-//! The shop in Chromium: what only a browser can say of cookies, redirects and pages.
+//! The shop in Chromium: cookies, redirects and pages in a real browser.
 //!
-//! Expiry is the one place where real time passes, and it is waited for by looking.
+//! The expiry test is the only one that waits in real time. It polls.
 
 use fantoccini::cookies::Cookie;
 
@@ -155,7 +155,7 @@ fn the_engine_page_follows_what_happens() {
     until("the figures to be fresh", || {
         window.text(signed_in).as_deref() == Some("2")
     });
-    // The page's form is out of date when somebody else signs in: it is fetched anew.
+    // The form of the page is invalid after another user signs in, so the page is loaded again.
     window.in_another_tab(|tab| sign_in(tab, "Grace"));
     window.press("#release button");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Where a visitor is signed in: the list, and signing out from afar.
+//! The list of a user's sessions, and signing out on other devices.
 
 use crate::driver::{Browser, Shop};
 
@@ -165,7 +165,7 @@ fn sign_in_as(visitor: &mut Browser, user_agent: &str) {
     visitor.get("/");
 }
 
-/// The handles on a page, in its order.
+/// Returns the handles on a page, in order.
 fn handles(page: &str) -> Vec<String> {
     let rest = page.split("name=\"handle\" value=\"").skip(1);
     rest.map(|rest| rest.split('"').next().unwrap_or_default().to_owned())

@@ -1,8 +1,8 @@
-//! Forms that are not the visitor's own.
+//! Forged and outdated forms.
 
 use crate::driver::{Browser, Shop};
 
-/// Whatever changes something, with a form that would.
+/// Every route that changes something, with a form that would succeed.
 const POSTS: [(&str, &str); 10] = [
     ("/sign-in", "name=Grace"),
     ("/sign-out", ""),
@@ -122,7 +122,7 @@ fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
     assert_eq!(victim.cookies.len(), 0);
 }
 
-/// Of two tabs that were open before there was a session, the second has no token.
+/// Of two tabs that were opened without a session, the second has no token.
 #[test]
 fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() {
     let shop = Shop::open();
@@ -149,7 +149,7 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     );
 }
 
-/// A visitor with a cart of £14.
+/// Returns a visitor with a cart of £14.
 fn signed_in(shop: &Shop) -> Browser {
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");

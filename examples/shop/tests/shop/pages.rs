@@ -1,4 +1,4 @@
-//! What pages may hold, and what they forbid.
+//! The content of pages, and the security headers.
 
 use crate::driver::Shop;
 

@@ -1,4 +1,4 @@
-//! Signing in and out, and what becomes of the cookies from before.
+//! Signing in and out, and the fate of earlier cookies.
 
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! What holds of every response of the contract's routes, whatever the case.
+//! Invariants of every response of the contract's routes.
 
-use crate::{Answer, COOKIE_NAME, browser::mute};
+use crate::{Answer, COOKIE_NAME, browser::redacted};
 
 /// # Panics
-/// If the response breaks one.
-pub(crate) fn hold(answer: &Answer) {
+/// If the response violates one.
+pub(crate) fn check(answer: &Answer) {
     let own = own_cookies(answer);
     // COOK-1, COOK-3, COOK-5, COOK-6, TERM-6: docs/security-checklist.md
     assert!(own.len() <= 1, "the cookie is set {} times", own.len());
@@ -12,7 +12,7 @@ pub(crate) fn hold(answer: &Answer) {
         assert!(
             is_golden(field),
             "the cookie's attributes are wrong: {}",
-            mute(field)
+            redacted(field)
         );
         assert!(
             says(answer, "cache-control", "no-store"),
@@ -22,7 +22,7 @@ pub(crate) fn hold(answer: &Answer) {
     }
 }
 
-/// The `Set-Cookie` fields of the session's cookie.
+/// Returns the `Set-Cookie` fields of the session cookie.
 pub(crate) fn own_cookies(answer: &Answer) -> Vec<&str> {
     let is_own = |field: &&str| field.split('=').next() == Some(COOKIE_NAME);
     answer
@@ -32,12 +32,12 @@ pub(crate) fn own_cookies(answer: &Answer) -> Vec<&str> {
         .collect()
 }
 
-/// Whether the response says that it depends on the request's cookies, once.
+/// Returns true if the response lists `Cookie` in `Vary` exactly once.
 pub(crate) fn varies(answer: &Answer) -> bool {
     says(answer, "vary", "cookie")
 }
 
-/// Whether a list in a header has a word exactly once.
+/// Returns true if a list in a header contains a word exactly once.
 fn says(answer: &Answer, name: &str, word: &str) -> bool {
     let fields = answer.all(name).join(",");
     fields
@@ -47,8 +47,8 @@ fn says(answer: &Answer, name: &str, word: &str) -> bool {
         == 1
 }
 
-/// The attributes of a `Set-Cookie` field in lower case: browsers ignore the case, and adapters write it as their
-/// frameworks do.
+/// Returns the attributes of a `Set-Cookie` field in lower case. Browsers ignore the case, and
+/// adapters write it as their frameworks do.
 pub(crate) fn attributes(field: &str) -> String {
     field
         .split_once("; ")
@@ -56,8 +56,8 @@ pub(crate) fn attributes(field: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Returns true for what the defaults of the engine make, but for the case of attributes: a token, or none and no time
-/// left.
+/// Returns true if the attributes are the engine's defaults, regardless of case: with a token, or
+/// with an empty value and no time left.
 fn is_golden(field: &str) -> bool {
     let pair = field
         .split("; ")
@@ -83,7 +83,7 @@ fn is_token(value: &str) -> bool {
     value.len() == 48 && value.bytes().all(is_base64url)
 }
 
-/// None, or seconds that are 400 days at most.
+/// Returns true for no `Max-Age`, or at most 400 days in seconds.
 fn is_age(age: &str) -> bool {
     let seconds = age
         .strip_prefix("; max-age=")

@@ -1,4 +1,4 @@
-//! Cookies that open nothing: the client learns nothing of why.
+//! Rejected cookies: the response does not reveal the reason.
 
 use crate::{
     Request, Site,
@@ -7,7 +7,7 @@ use crate::{
 
 // SIGN-8: docs/security-checklist.md
 pub(super) fn every_rejected_cookie_gets_the_same_response(site: &Site) {
-    let refused = refused(site);
+    let rejected = rejected(site);
     for request in [
         Request::get("/get?key=a"),
         Request::get("/user"),
@@ -18,7 +18,7 @@ pub(super) fn every_rejected_cookie_gets_the_same_response(site: &Site) {
         Request::post("/fail", &[("key", "a"), ("value", "1")]),
         Request::post("/sign-out", &[]),
     ] {
-        let answers: Vec<_> = refused
+        let answers: Vec<_> = rejected
             .iter()
             .map(|(why, value)| (why, site.send(&request.clone().cookies(&[value])).undated()))
             .collect();
@@ -37,7 +37,7 @@ pub(super) fn every_rejected_cookie_gets_the_same_response(site: &Site) {
 
 // ID-4: docs/security-checklist.md
 pub(super) fn a_rejected_cookie_is_never_adopted(site: &Site) {
-    for (why, cookie) in refused(site) {
+    for (why, cookie) in rejected(site) {
         let [_, created, _] = site.stats();
         let answer = site.get("/get?key=a", &[&cookie]);
         assert_eq!((answer.body.as_str(), answer.cookie()), ("", None), "{why}");
@@ -61,16 +61,16 @@ pub(super) fn a_rejected_cookie_is_never_adopted(site: &Site) {
     }
 }
 
-/// Ways in which a cookie is replaced by one that the browser has, or is about to receive.
+/// The reasons for which the browser has, or is about to receive, a newer cookie.
 const REPLACED: [&str; 2] = ["rotated away", "before a sign-in"];
 
-/// That one takes a dead cookie away, where there is one.
+/// A sign-out removes a rejected cookie, so its response differs from that without a cookie.
 fn is_sign_out(request: &Request) -> bool {
     request.to_bytes().starts_with(b"POST /sign-out ")
 }
 
-/// `Cookie` fields that open nothing, and why.
-fn refused(site: &Site) -> Vec<(String, String)> {
+/// Returns `Cookie` fields that are rejected, each with the reason.
+fn rejected(site: &Site) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut add = |why: &str, value: &str| {
         all.push((why.to_owned(), format!("__Host-session={value}")));
@@ -127,7 +127,7 @@ fn malformed() -> [(&'static str, String); 11] {
     ]
 }
 
-/// The value of the cookie that a visitor had before those requests.
+/// Returns the value of the cookie that a visitor had before the last of the requests.
 fn value_of(site: &Site, then: &[(&str, &[(&str, &str)])]) -> String {
     let mut browser = site.browser();
     browser.set("a", "1");
