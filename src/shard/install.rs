@@ -11,6 +11,7 @@ use super::{
         AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags, HEAD,
         HeaderFields, IDLE_TIMEOUT, Times, TokenParts, VERSION, WHEEL,
     },
+    eviction::Queue,
     index::Slot,
     make_room::SpaceRequest,
     rank,
@@ -116,9 +117,13 @@ impl Shard {
                 self.invalidate(&new.stamp.id, u32::MAX, now);
             })?
         };
-        let deadline = Entry::at(&self.region, at).deadline();
+        let entry = Entry::at(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, deadline);
+        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        let queue = self.queues.of(entry);
+        if new.is_returned && matches!(queue, Queue::Probation | Queue::UserProbation) {
+            self.queues.used(&self.region, at, entry.flags());
+        }
         Ok(Placed::Stored)
     }
 

@@ -30,6 +30,7 @@ mod rotation;
 mod settings;
 mod sign_in;
 mod termination;
+mod tier;
 mod timeouts;
 mod users;
 mod wiping;
