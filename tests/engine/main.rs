@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "../support/model_l1.rs"]
+mod l1_model;
 #[path = "../support/model/mod.rs"]
 mod reference_model;
 #[path = "../support/mod.rs"]
