@@ -1,8 +1,9 @@
-//! L1 under many threads: no read returns a mixture of two versions, one below an invalidation that returned before,
-//! or an entry that was installed before an invalidation of all that returned before.
+//! L1 under many threads: no read returns a mixture of two versions, one below an invalidation that
+//! returned before, or an entry that was installed before an invalidation of all that returned
+//! before.
 //!
-//! As the tiered cache does, each thread holds a lock of the id while it checks the version floor and installs.
-//! Readers hold none.
+//! As the tiered cache does, each thread holds a lock of the id while it checks the version floor
+//! and installs. Readers hold none.
 
 use std::{
     sync::{

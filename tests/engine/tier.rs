@@ -1,4 +1,5 @@
-//! The L1 of a tiered cache: what it answers itself, what it leaves to the store, and what enters and leaves it.
+//! The L1 of a tiered cache: what it answers itself, what it leaves to the store, and what enters
+//! and leaves it.
 
 mod install;
 mod invalidate;

@@ -9,8 +9,8 @@ pub(crate) mod model_l1;
 use sessile::SessionLimitPolicy;
 
 /// Runs the bytes as operations on a cache and on the model, the first byte saying how much memory,
-/// what happens at the limit of a user, and whether the use of an old id ends its session; or on the L1 of a tiered
-/// cache and on its model.
+/// what happens at the limit of a user, and whether the use of an old id ends its session; or on
+/// the L1 of a tiered cache and on its model.
 pub(crate) fn engine(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else {
         return;

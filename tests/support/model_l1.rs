@@ -1,7 +1,9 @@
-//! A naive model of L1, and the operations that are run on both: by proptest, by the fuzz target and on its corpus.
+//! A naive model of L1, and the operations that are run on both: by proptest, by the fuzz target
+//! and on its corpus.
 //!
-//! The model keeps what the store said of each session. Where memory is short it takes L1's word for what was evicted,
-//! checks that each of those was allowed to be, and that as many were counted.
+//! The model keeps what the store said of each session. Where memory is short it takes L1's word
+//! for what was evicted, checks that each of those was allowed to be, and that as many were
+//! counted.
 
 use std::{cell::Cell, collections::HashMap, time::Duration};
 
@@ -353,8 +355,8 @@ impl Pair {
         entry.compare(&record, &[], self.now);
     }
 
-    /// Compares every entry. Those that are missing were evicted, which is allowed where memory is short, and of a
-    /// session with a user only for another.
+    /// Compares every entry. Those that are missing were evicted, which is allowed where memory is
+    /// short, and of a session with a user only for another.
     fn compare_all(&mut self, may_evict_users: bool) {
         let now = self.now;
         self.live.retain(|_, entry| entry.is_live(now));

@@ -1,4 +1,5 @@
-//! The settings of an L1 that its tiered cache applies in the store, and what adapters ask of a cache.
+//! The settings of an L1 that its tiered cache applies in the store, and what adapters ask of a
+//! cache.
 
 use std::time::Duration;
 

@@ -162,7 +162,8 @@ fn only_a_session_whose_cookie_was_never_returned_is_on_probation() {
         (1, 1, 1)
     );
 
-    // The next version was saved by a request that brought the cookie, or by the one that created it.
+    // The next version was saved by a request that brought the cookie, or by the one that created
+    // it.
     let saved = StoredSession {
         version: Version::new(2),
         ..fresh

@@ -5,10 +5,16 @@ use proptest::prelude::*;
 use crate::l1_model::{Pair, ops};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn with_plenty_of_memory_nothing_is_lost(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+    fn with_plenty_of_memory_nothing_is_lost(
+        bytes in prop::collection::vec(any::<u8>(), 0..2_000),
+    ) {
         Pair::new(false).run(&ops(&bytes));
     }
 
