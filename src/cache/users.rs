@@ -246,7 +246,7 @@ impl Inner {
     }
 
     /// Returns the times of a session after a sign-in, if its lifetime counted from `start`.
-    fn signed_in_times(
+    pub(super) fn signed_in_times(
         &self,
         times: Times,
         start: Tick,

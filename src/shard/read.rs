@@ -75,6 +75,22 @@ impl View {
         read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
+        self.read_as::<false, true>(candidates, id, proof, read_time, data)
+    }
+
+    /// Reads like [`read`](Self::read). `TIERED` stands for the shards of a tiered cache. Without
+    /// `IS_USE` the read moves no idle deadline and detects no access.
+    //
+    // The parameters are constants, so that local caches run the same code as without tiered ones.
+    #[inline(always)]
+    pub(crate) fn read_as<const TIERED: bool, const IS_USE: bool>(
+        &self,
+        candidates: Candidates,
+        id: &Id,
+        proof: &Proof,
+        read_time: impl FnOnce() -> ReadTime,
+        data: &mut BytesMut,
+    ) -> Result<Hit, ReadError> {
         let words = self.region.words();
         let mut snapshot = self
             .table
@@ -89,7 +105,7 @@ impl View {
             entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy(snapshot, entry, proof, read_time, data),
+            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, proof, read_time, data),
             None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
@@ -115,7 +131,7 @@ fn find<'r>(
 
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
-fn copy(
+fn copy<const TIERED: bool, const IS_USE: bool>(
     snapshot: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
     proof: &Proof,
@@ -137,7 +153,13 @@ fn copy(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     resize(data, meta.len());
-    entry.read(flags, data).ok_or(ReadError::Torn)?;
+    let birth = if TIERED {
+        entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
+        entry.birth(flags).ok_or(ReadError::Torn)?
+    } else {
+        entry.read(flags, data).ok_or(ReadError::Torn)?;
+        0
+    };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
     } else {
@@ -153,7 +175,16 @@ fn copy(
     if meta.deadline() <= now {
         return Err(ReadError::Miss(Miss::Expired));
     }
-    let (meta, access) = access_update(meta, now);
+    let (meta, access) = if IS_USE {
+        access_update(meta, now)
+    } else {
+        (meta, AccessUpdate::None)
+    };
+    let meta = if TIERED {
+        meta.of_tiered(birth, access == AccessUpdate::Touch)
+    } else {
+        meta
+    };
     Ok(Hit {
         user,
         meta,
@@ -166,9 +197,9 @@ fn copy(
 #[inline(always)]
 fn resize(data: &mut BytesMut, len: usize) {
     if data.len() < len {
-        grow(data, len)
+        grow(data, len);
     } else {
-        data.truncate(len)
+        data.truncate(len);
     }
 }
 
