@@ -1,5 +1,6 @@
 //! Sessions shared by processes and machines: a cache in memory in front of a store.
 
+pub mod encryption;
 mod memory;
 pub mod record;
 mod store;
