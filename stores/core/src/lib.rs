@@ -1,5 +1,7 @@
 //! Sessions shared by processes and machines: a cache in memory in front of a store.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod encryption;
 mod memory;
 pub mod record;

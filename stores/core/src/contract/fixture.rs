@@ -1,0 +1,203 @@
+//! What the checks share: fresh ids, new records, and a watch that collects the changes.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use sessile::{SessionId, SessionLimitPolicy, UserHash, Version};
+
+use super::Wait;
+use crate::{
+    record::{AliasRecord, Record, SessionRecord},
+    store::{
+        BoxFuture, Change, Heartbeat, Lifetime, NewAlias, NewRecord, Proposal, ServerTime,
+        SessionLimit, Sink, Store, StoreError, StoredData, StoredRecord, place_of_user,
+    },
+};
+
+/// A store under test, and the changes that it published.
+pub(super) struct Fixture<'c> {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) wait: &'c Wait,
+}
+
+/// Collects the changes of a watch.
+#[derive(Default)]
+struct Collector(Mutex<Vec<Change>>);
+
+impl Sink for Collector {
+    fn change(&self, change: Change) {
+        self.list().push(change);
+    }
+}
+
+impl Collector {
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'c> Fixture<'c> {
+    /// Checks that the store answers at all.
+    pub(super) async fn start(store: Arc<dyn Store>, wait: &'c Wait) -> Self {
+        let fixture = Self { store, wait };
+        fixture.changes_of(async {}).await;
+        fixture
+    }
+
+    /// Runs a call while a watch is open, and returns its result with the changes that were
+    /// published: the heartbeat afterwards proves that all have arrived.
+    pub(super) async fn changes_of<T>(&self, call: impl Future<Output = T>) -> (T, Vec<Change>) {
+        let collector = Arc::new(Collector::default());
+        let watch = self.store.watch(collector.clone());
+        let calls = async {
+            self.until_subscribed(&collector).await;
+            let result = call.await;
+            self.heartbeat().await;
+            result
+        };
+        let (mut watch, mut calls) = (watch, pin!(calls));
+        let result = poll_fn(|context| {
+            if let Poll::Ready(error) = watch.as_mut().poll(context) {
+                panic!("the watch ended: {error}");
+            }
+            calls.as_mut().poll(context)
+        })
+        .await;
+        let changes = collector.list().drain(..).skip(1).collect();
+        (result, changes)
+    }
+
+    async fn until_subscribed(&self, collector: &Collector) {
+        for _ in 0..1_000 {
+            if collector.list().first() == Some(&Change::Subscribed) {
+                return;
+            }
+            (self.wait)(Duration::from_millis(5)).await;
+        }
+        panic!("the subscription was not confirmed within 5 s");
+    }
+
+    pub(super) async fn heartbeat(&self) -> Heartbeat {
+        let proposal = Proposal {
+            epoch: [1; 16],
+            user_key: [2; 32],
+            key_fingerprints: vec![[3; 8]],
+        };
+        let answer = self.store.heartbeat(&proposal).await;
+        answer.expect("the store answers a heartbeat")
+    }
+
+    pub(super) async fn create(&self, new: &NewRecord<'_>) -> Result<ServerTime, StoreError> {
+        let created = self.store.create(new, ServerTime::MAX).await;
+        created.map(|created| created.now)
+    }
+
+    pub(super) async fn read(&self, id: SessionId) -> Option<StoredRecord> {
+        self.store.read(id).await.expect("the store answers a read")
+    }
+
+    /// Returns the data of a session with its version.
+    pub(super) async fn session(&self, id: SessionId) -> Option<(Version, Vec<u8>)> {
+        let stored = self.read(id).await?;
+        match Record::decode(&stored.bytes) {
+            Ok(Record::Session(SessionRecord { header, data, .. })) => {
+                Some((header.version, data.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) async fn alias(&self, id: SessionId) -> Option<AliasRecord> {
+        let stored = self.read(id).await?;
+        match Record::decode(&stored.bytes) {
+            Ok(Record::Alias(alias)) => Some(alias),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn save(
+        &self,
+        id: SessionId,
+        expected: u32,
+        next: u32,
+        data: &[u8],
+    ) -> Result<ServerTime, StoreError> {
+        let (expected, next) = (Version::new(expected), Version::new(next));
+        let data = StoredData::plain(data);
+        self.store
+            .save(id, expected, next, data, ServerTime::MAX)
+            .await
+    }
+
+    pub(super) fn wait(&self, millis: u64) -> BoxFuture<'static, ()> {
+        (self.wait)(Duration::from_millis(millis))
+    }
+}
+
+/// Returns a record of an anonymous session with a fresh id.
+pub(super) fn anonymous(data: &[u8]) -> NewRecord<'_> {
+    NewRecord {
+        id: fresh_id(0xbeef),
+        user: None,
+        assurance_level: 0,
+        label: "",
+        version: Version::new(1),
+        serial: 7,
+        idle_timeout: MINUTE,
+        lifetime: Lifetime::New(10 * MINUTE),
+        data: StoredData::plain(data),
+        limit: SessionLimit {
+            max: None,
+            policy: SessionLimitPolicy::EndLeastRecentlyUsed,
+            longest_lifetime: 10 * MINUTE,
+        },
+        replaces: None,
+    }
+}
+
+/// Returns a record of a user's session with a fresh id.
+pub(super) fn of_user(user: UserHash, data: &[u8]) -> NewRecord<'_> {
+    NewRecord {
+        id: fresh_id(place_of_user(&user)),
+        user: Some(user),
+        assurance_level: 2,
+        label: "laptop",
+        ..anonymous(data)
+    }
+}
+
+pub(super) fn alias_to(target: SessionId) -> NewAlias {
+    NewAlias {
+        target,
+        grace: Duration::from_secs(10),
+        remember: MINUTE,
+    }
+}
+
+pub(super) fn fresh_user() -> UserHash {
+    UserHash::from_bytes(random())
+}
+
+/// Returns a random id. A place of more than 8 bits shows whether the store keeps partitions apart
+/// from places.
+pub(super) fn fresh_id(place: u16) -> SessionId {
+    SessionId::from_bytes(random(), place)
+}
+
+/// Returns an id as a message names it.
+pub(super) fn in_message(id: SessionId) -> SessionId {
+    SessionId::from_bytes(id.to_bytes(), id.place() & 0xff)
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system returns random bytes");
+    bytes
+}
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
