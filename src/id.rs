@@ -72,27 +72,8 @@ impl SessionId {
 }
 
 impl UserHash {
-    /// x
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Id::from_bytes(bytes).0)
-    }
-    /// x
-    pub fn to_bytes(self) -> [u8; 16] {
-        Id(self.0).to_bytes()
-    }
-}
-impl SessionId {
-    /// x
-    pub fn from_bytes(bytes: [u8; 16], place: u16) -> Self {
-        Self { id: Id::from_bytes(bytes), place }
-    }
-    /// x
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.id.to_bytes()
-    }
-    /// x
-    pub fn place(self) -> u16 {
-        self.place
     }
 }
 
