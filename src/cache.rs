@@ -13,6 +13,7 @@ mod prometheus;
 mod read;
 mod record;
 pub(crate) mod stats;
+pub(crate) mod tier;
 mod users;
 mod write;
 

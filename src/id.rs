@@ -2,6 +2,8 @@
 //!
 //! An id opens a session, so neither type shows one in `Debug`.
 
+mod bytes;
+
 use core::fmt;
 
 use crate::error::Error;

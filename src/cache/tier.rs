@@ -1,0 +1,449 @@
+//! The in-process part of a tiered cache, for crates that put a store behind it.
+//!
+//! Owns [`L1`]: the same shards as those of a [`SessionCache`], with the verbs that a store needs in place of those
+//! that a store decides. Invariant: an entry of L1 repeats what the store said when it was read, and expires no later
+//! than in the store. It does not know a store, a network or a message: its caller decides what is installed, what
+//! is invalidated and until when L1 may answer.
+
+mod install;
+mod keys;
+mod look_up;
+mod options;
+mod record;
+mod ticks;
+
+use core::fmt;
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+
+pub use install::{Installed, StoredSession};
+pub use keys::{DerivedKey, KeyFingerprint};
+pub use look_up::{Candidate, Candidates, LookUp, Rejection};
+pub use options::{CreateRequest, SignInRequest, SignedIn, Spans};
+pub use ticks::Ticks;
+
+use super::{IssuedSession, MaintenanceReport, MaintenanceThread, Record, SessionCache, Version};
+use crate::{
+    config::SessionCacheBuilder,
+    cookie::{KeyRing, Prf, Token},
+    error::{BuildError, Error, KeyError},
+    events::{Event, EventKind},
+    handle::Handle,
+    id::{SessionId, UserHash},
+    shard::SessionLimitPolicy,
+    stats::Stats,
+    sync::Shared,
+};
+
+/// The in-process cache of a tiered cache.
+///
+/// Applications use the tiered cache of `sessile-store` and not this: L1 alone forgets sessions whenever memory is
+/// short and creates none. Only [`SessionCacheBuilder::build_l1`] creates one, so a [`SessionCache`] never has the
+/// verbs of L1, nor the reverse.
+///
+/// Cheap to clone; clones share everything. Verbs are synchronous and wait for the lock of one shard at most.
+///
+/// ```
+/// use std::time::Duration;
+/// use bytes::BytesMut;
+/// use sessile::{KeyRing, SessionCache, Version};
+/// use sessile::tier::{Installed, LookUp, Placement, StoredSession};
+///
+/// let l1 = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build_l1([7; 32])?;
+/// let issued = l1.issue(Placement::Random)?;
+/// let header = format!("{}={}", l1.cookie_name(), issued.token.as_str());
+///
+/// let mut buffer = BytesMut::new();
+/// let LookUp::Unknown(candidates) = l1.look_up([header.as_bytes()], &mut buffer) else {
+///     panic!("a valid token of a session that is not in L1");
+/// };
+/// let candidate = candidates.first().expect("one candidate");
+///
+/// // The caller reads the session from its store, and installs it.
+/// let sent_at = l1.now();
+/// let session = StoredSession {
+///     key_number: Some(candidate.key_number),
+///     idle_left: Duration::from_secs(1_800),
+///     life_left: Duration::from_secs(7_200),
+///     idle_timeout: Duration::from_secs(1_800),
+///     ..StoredSession::new(candidate.id, Version::new(1), sent_at)
+/// };
+/// assert_eq!(l1.install(&session, b"a cart"), Installed::Stored);
+///
+/// assert!(matches!(l1.look_up([header.as_bytes()], &mut buffer), LookUp::Hit(_)));
+/// assert_eq!(&buffer[..], b"a cart");
+///
+/// assert!(l1.invalidate(&candidate.id, Version::MAX));
+/// assert!(l1.load(&candidate.id, &mut buffer).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct L1 {
+    /// Its shards emit no events: expiry and eviction in L1 are not those of the session.
+    cache: SessionCache,
+    /// The keyed hash of users' names. The cache's own is not used.
+    users: Arc<Shared<Prf>>,
+}
+
+/// Determines the place of an id that is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placement {
+    /// A random place, for an anonymous session.
+    Random,
+    /// The place of a user's sessions: the low 16 bits of the hash.
+    User(UserHash),
+    /// The place of another id, for a rotation.
+    Of(SessionId),
+}
+
+/// The number of partitions of a store, and the maximum number of shards of an L1: a message names an id and its
+/// partition, and each partition is in one shard.
+pub const PARTITIONS: usize = 256;
+
+impl SessionCacheBuilder {
+    /// Allocates an [`L1`], whose users' names are hashed under `user_key`.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build), [`Shards`](BuildError::Shards) for more shards than partitions, and
+    /// [`Timeout`](BuildError::Timeout) for a lifetime of more than about 3.4 years: the clock begins one lifetime
+    /// after its zero, so that a session older than the process has a time of creation.
+    pub fn build_l1(self, user_key: [u8; 32]) -> Result<L1, BuildError> {
+        let _ = user_key;
+        todo!()
+    }
+}
+
+impl L1 {
+    /// Reads a request's `Cookie` fields and finds the first of at most four candidates that is valid. A hit costs
+    /// what [`SessionCache::open`] costs: the tag is compared with the stored one. Rejected candidates are counted as
+    /// `open` counts them.
+    ///
+    /// The buffer contains the data after a [`Hit`](LookUp::Hit), and is empty otherwise.
+    pub fn look_up<'h>(
+        &self,
+        fields: impl IntoIterator<Item = &'h [u8]>,
+        buffer: &mut BytesMut,
+    ) -> LookUp {
+        let _ = (fields, buffer);
+        todo!()
+    }
+
+    /// Finds the session of a bare cookie value, as [`look_up`](Self::look_up) does.
+    pub fn look_up_token(&self, value: &[u8], buffer: &mut BytesMut) -> LookUp {
+        let _ = (value, buffer);
+        todo!()
+    }
+
+    /// Finds a session as [`look_up`](Self::look_up) does, without counting as use: neither for eviction nor for the
+    /// idle timeout.
+    pub fn peek_fields<'h>(
+        &self,
+        fields: impl IntoIterator<Item = &'h [u8]>,
+        buffer: &mut BytesMut,
+    ) -> LookUp {
+        let _ = (fields, buffer);
+        todo!()
+    }
+
+    /// Returns the ids of a request's `Cookie` fields whose full MAC is valid, in order, at most four. Reads no
+    /// session. Only these ids may be asked of a store.
+    pub fn verify<'h>(&self, fields: impl IntoIterator<Item = &'h [u8]>) -> Candidates {
+        let _ = fields;
+        todo!()
+    }
+
+    /// Returns the id of a bare cookie value whose full MAC is valid.
+    #[must_use]
+    pub fn verify_token(&self, value: &[u8]) -> Option<Candidate> {
+        let _ = value;
+        todo!()
+    }
+
+    /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as use.
+    pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
+        let _ = (id, buffer);
+        todo!()
+    }
+
+    /// Finds a session by its id as [`load`](Self::load) does, without counting as use, as a hit or as a miss: for
+    /// listings and for reads ahead of the first access.
+    pub fn peek(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
+        let _ = (id, buffer);
+        todo!()
+    }
+
+    /// Counts why the store did not open a candidate that [`look_up`](Self::look_up) returned as unknown.
+    pub fn count_rejection(&self, rejection: Rejection) {
+        let _ = rejection;
+        todo!()
+    }
+
+    /// Creates an id, its place and its token. Stores nothing. The version is 1.
+    ///
+    /// # Errors
+    /// [`Entropy`](Error::Entropy).
+    pub fn issue(&self, placement: Placement) -> Result<IssuedSession, Error> {
+        let _ = placement;
+        todo!()
+    }
+
+    /// Returns the token of an id under the current signing key: for a session whose token was issued before
+    /// [`set_keys`](Self::set_keys) and is sent after it.
+    #[must_use]
+    pub fn sign(&self, id: &SessionId) -> Token {
+        let _ = id;
+        todo!()
+    }
+
+    /// Returns true if the token of `issued` is signed by a key that is still in the key ring.
+    #[must_use]
+    pub fn is_current(&self, token: &Token) -> bool {
+        let _ = token;
+        todo!()
+    }
+
+    /// Asks the [`admission`](SessionCacheBuilder::admission) hook.
+    ///
+    /// # Errors
+    /// [`AdmissionDenied`](Error::AdmissionDenied), which is counted.
+    pub fn admit(&self, key: &[u8]) -> Result<(), Error> {
+        self.cache.check_admission(key)
+    }
+
+    /// Fills a slice with random bytes, from the same source as ids: for serials and the random steps of versions.
+    ///
+    /// # Errors
+    /// [`Entropy`](Error::Entropy).
+    pub fn fill_random(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        (self.cache.0.settings.entropy)(bytes)
+    }
+
+    /// Returns the hash of a user's name under the current user key.
+    #[must_use]
+    pub fn user_hash(&self, name: &str) -> UserHash {
+        self.users.read(|users| users.hash(name))
+    }
+
+    /// Replaces the key under which users' names are hashed, and empties L1 in the same step.
+    pub fn set_user_key(&self, key: [u8; 32]) {
+        let _ = key;
+        todo!()
+    }
+
+    /// Inserts a session that was read from the store or written to it, or replaces its entry. In place where the
+    /// block fits; the entry keeps its position for eviction. Emits no event, counts no creation and applies no limit
+    /// per user. An entry with the same version gets the times of `session`; one with a higher version stays.
+    ///
+    /// The caller ensures that `session` may enter L1 at all: that its version is not below the version floor of its
+    /// operation, and that no fence happened since.
+    pub fn install(&self, session: &StoredSession, data: &[u8]) -> Installed {
+        let _ = (session, data);
+        todo!()
+    }
+
+    /// Creates the record of a session that was read from the store, for the request that waited for it, installed or
+    /// not. Counts as use, so [`needs_touch`](Record::needs_touch) may be true.
+    ///
+    /// `opened_by` is the id that the request named: another than the session's own if that is an alias within its
+    /// grace period. Then [`Record::is_alias`] is true and the response must carry no token.
+    #[must_use]
+    pub fn record(&self, session: &StoredSession, opened_by: &SessionId) -> Record {
+        let _ = (session, opened_by);
+        todo!()
+    }
+
+    /// Drops the entry of an id if its version is lower than `below`, or any for [`Version::MAX`]. Returns true if
+    /// that entry could be read. Emits no event, and does not remember the id.
+    pub fn invalidate(&self, id: &SessionId, below: Version) -> bool {
+        let _ = (id, below);
+        todo!()
+    }
+
+    /// Drops an entry as [`invalidate`](Self::invalidate) does, by the bytes of its id and its partition: the low 8
+    /// bits of its place, which determine the shard.
+    pub fn invalidate_in(&self, partition: u8, id: [u8; 16], below: Version) -> bool {
+        let _ = (partition, id, below);
+        todo!()
+    }
+
+    /// Drops all entries in O(1). When it returns, no read finds an entry that was installed before the call. Memory
+    /// is reclaimed later. Emits no event.
+    pub fn invalidate_all(&self) {
+        todo!()
+    }
+
+    /// Returns the current time of the cache's clock. A record carries the time of its own read:
+    /// [`Record::read_at`].
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> Ticks {
+        Ticks::from_tick(self.cache.0.now())
+    }
+
+    /// Emits an event for an action of this node.
+    pub fn emit(&self, kind: EventKind, handle: Option<Handle>) {
+        let _ = (kind, handle);
+        todo!()
+    }
+
+    /// Returns the oldest event that the application has not taken yet.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Event> {
+        self.cache.next_event()
+    }
+
+    /// Reclaims the memory of expired and invalidated entries, as [`SessionCache::maintain`] does.
+    pub fn maintain(&self, budget: usize) -> MaintenanceReport {
+        self.cache.maintain(budget)
+    }
+
+    /// Starts a thread that calls [`maintain`](Self::maintain) until the handle is dropped.
+    ///
+    /// # Errors
+    /// The error of the operating system, if it starts no thread.
+    pub fn start_maintenance(&self) -> io::Result<MaintenanceThread> {
+        self.cache.start_maintenance()
+    }
+
+    /// Returns counters and gauges of this process: reads, rejections, memory. The counters of sessions that the store
+    /// decides, such as `created` and `ended`, are 0.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        todo!()
+    }
+
+    /// Replaces the key ring, as [`SessionCache::set_keys`] does. Needs no store: the tags of entries were computed by
+    /// this process.
+    ///
+    /// # Errors
+    /// The error of the key ring; then the previous one stays.
+    pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
+        self.cache.set_keys(keys)
+    }
+
+    /// Returns a digest of each key of the key ring, the signing key's first. It reveals nothing about the key, so it
+    /// may be stored: nodes compare theirs.
+    #[must_use]
+    pub fn key_fingerprints(&self) -> Vec<KeyFingerprint> {
+        todo!()
+    }
+
+    /// Derives a key for `purpose` from each key of the key ring, the signing key's first. Different purposes give
+    /// independent keys.
+    #[must_use]
+    pub fn derive_keys(&self, purpose: &str) -> Vec<DerivedKey> {
+        let _ = purpose;
+        todo!()
+    }
+
+    /// Returns the name of the cookie.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        self.cache.cookie_name()
+    }
+
+    /// Returns the maximum length of a session's data, in bytes.
+    #[must_use]
+    pub fn max_session_size(&self) -> usize {
+        self.cache.max_session_size()
+    }
+
+    /// Returns the idle timeout of sessions without their own.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        self.cache.idle_timeout()
+    }
+
+    /// Returns the lifetime of sessions without their own. No session lives longer.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.cache.lifetime()
+    }
+
+    /// Returns the maximum number of sessions of one user, if there is one.
+    #[must_use]
+    pub fn max_sessions_per_user(&self) -> Option<usize> {
+        self.cache.0.settings.max_sessions_per_user
+    }
+
+    /// Returns the policy that applies to a sign-in beyond that number.
+    #[must_use]
+    pub fn session_limit_policy(&self) -> SessionLimitPolicy {
+        self.cache.0.settings.session_limit_policy
+    }
+
+    /// Returns true if the use of a replaced id after its grace period ends the session.
+    #[must_use]
+    pub fn end_reused(&self) -> bool {
+        self.cache.0.settings.end_reused
+    }
+
+    /// Returns true if there is a hook that decides about the creation of sessions.
+    #[must_use]
+    pub fn has_admission_hook(&self) -> bool {
+        self.cache.has_admission_hook()
+    }
+
+    /// Returns the number of entries. Expired ones count until their memory is reclaimed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Returns true if there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+
+    /// Returns the number of anonymous sessions with `data_len` bytes of data that fit.
+    #[must_use]
+    pub fn capacity_for(&self, data_len: usize) -> usize {
+        self.cache.capacity_for(data_len)
+    }
+
+    /// Returns a one-way hash of an id, for MACs of forms.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn form_binding(&self, id: &SessionId) -> [u8; 16] {
+        self.cache.form_binding(id)
+    }
+
+    /// Returns the MAC of a binding under the first key of the ring.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn form_mac(&self, binding: &[u8; 16]) -> [u8; 16] {
+        self.cache.form_mac(binding)
+    }
+
+    /// Returns true if the MAC of a binding is right under any key of the ring.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn verify_form_mac(&self, binding: &[u8; 16], mac: &[u8; 16]) -> bool {
+        self.cache.verify_form_mac(binding, mac)
+    }
+
+    /// Checks every structure of every shard, and panics if one does not hold. For tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn validate(&self) {
+        self.cache.validate();
+    }
+}
+
+/// Clones of one L1 are equal.
+impl PartialEq for L1 {
+    fn eq(&self, other: &Self) -> bool {
+        self.cache == other.cache
+    }
+}
+
+impl Eq for L1 {}
+
+impl fmt::Debug for L1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("L1(..)")
+    }
+}
