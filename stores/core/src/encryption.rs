@@ -120,12 +120,12 @@ impl Binding {
     fn to_bytes(self) -> [u8; BINDING_LEN] {
         let mut bytes = [0; BINDING_LEN];
         bytes[..16].copy_from_slice(&self.id.to_bytes());
-        bytes[16] = self.id.place() as u8;
+        bytes[16] = self.id.partition();
         bytes[17] = FORMAT;
         bytes[18] = self.assurance_level;
         bytes[19..23].copy_from_slice(&self.version.get().to_le_bytes());
         bytes[23..27].copy_from_slice(&self.serial.to_le_bytes());
-        bytes[27..].copy_from_slice(&self.user.map_or([0; 16], UserHash::to_bytes));
+        bytes[27..].copy_from_slice(&self.user.map_or([0; 16], |user| user.to_bytes()));
         bytes
     }
 }
@@ -157,11 +157,11 @@ mod tests {
 
     fn binding() -> Binding {
         Binding {
-            id: SessionId::from_bytes([1; 16], 0x0203),
+            id: SessionId::from_parts([1; 16], 0x0203),
             version: Version::new(4),
             serial: 5,
             assurance_level: 1,
-            user: Some(UserHash::from_bytes([6; 16])),
+            user: Some(UserHash::new([6; 16])),
         }
     }
 
@@ -194,11 +194,11 @@ mod tests {
         let sealed = keys().encrypt(&binding(), b"cart").expect("random bytes");
         let others = [
             Binding {
-                id: SessionId::from_bytes([2; 16], 0x0203),
+                id: SessionId::from_parts([2; 16], 0x0203),
                 ..binding()
             },
             Binding {
-                id: SessionId::from_bytes([1; 16], 0x0204),
+                id: SessionId::from_parts([1; 16], 0x0204),
                 ..binding()
             },
             Binding {

@@ -12,5 +12,5 @@ pub use memory::{MemorySnapshot, MemoryStore};
 pub use store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
     NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
-    StoredData, StoredRecord, UserIds, place_of_user,
+    StoredData, StoredRecord, UserIds,
 };

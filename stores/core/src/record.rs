@@ -233,7 +233,7 @@ impl Header {
             authenticated: time_at(24),
             issued: time_at(32),
             end: time_at(40),
-            user: (user != [0; 16]).then(|| UserHash::from_bytes(user)),
+            user: (user != [0; 16]).then(|| UserHash::new(user)),
         }
     }
 
@@ -244,7 +244,7 @@ impl Header {
         for (at, time) in (16..).step_by(8).zip(times) {
             head[at..at + 8].copy_from_slice(&time.0.to_le_bytes());
         }
-        head[48..].copy_from_slice(&self.user.map_or([0; 16], UserHash::to_bytes));
+        head[48..].copy_from_slice(&self.user.map_or([0; 16], |user| user.to_bytes()));
         head
     }
 
@@ -325,7 +325,7 @@ pub fn parse_id(digits: &[u8; 32], place: u16) -> Option<SessionId> {
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         *byte = (value(pair[0])? << 4 | value(pair[1])?) as u8;
     }
-    Some(SessionId::from_bytes(bytes, place))
+    Some(SessionId::from_parts(bytes, place))
 }
 
 /// Returns the span in whole ticks of 100 ms, rounded down.
@@ -412,7 +412,7 @@ mod tests {
             authenticated: ServerTime(2),
             issued: ServerTime(3),
             end: ServerTime(4),
-            user: Some(UserHash::from_bytes([9; 16])),
+            user: Some(UserHash::new([9; 16])),
         }
     }
 
@@ -441,7 +441,7 @@ mod tests {
     fn an_alias_decodes_to_what_was_encoded() {
         let alias = AliasRecord {
             header: header(),
-            target: SessionId::from_bytes([0xab; 16], 0x0102),
+            target: SessionId::from_parts([0xab; 16], 0x0102),
             grace_until: ServerTime(5),
         };
         let bytes = alias.encode();
@@ -455,7 +455,7 @@ mod tests {
     fn truncated_records_are_malformed() {
         let alias = AliasRecord {
             header: header(),
-            target: SessionId::from_bytes([1; 16], 0),
+            target: SessionId::from_parts([1; 16], 0),
             grace_until: ServerTime(5),
         };
         let bytes = alias.encode();

@@ -188,13 +188,6 @@ pub enum Change {
     DataLost,
 }
 
-/// Returns the place of a user's sessions: the low 16 bits of the hash.
-#[must_use]
-pub fn place_of_user(user: &UserHash) -> u16 {
-    let [low, high, ..] = user.to_bytes();
-    u16::from_le_bytes([low, high])
-}
-
 /// A time of the server, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ServerTime(pub u64);

@@ -15,7 +15,7 @@ use crate::{
     record::{AliasRecord, Record, SessionRecord},
     store::{
         BoxFuture, Change, Heartbeat, Lifetime, NewAlias, NewRecord, Proposal, ServerTime,
-        SessionLimit, Sink, Store, StoreError, StoredData, StoredRecord, place_of_user,
+        SessionLimit, Sink, Store, StoreError, StoredData, StoredRecord,
     },
 };
 
@@ -163,7 +163,7 @@ pub(super) fn anonymous(data: &[u8]) -> NewRecord<'_> {
 /// Returns a record of a user's session with a fresh id.
 pub(super) fn of_user(user: UserHash, data: &[u8]) -> NewRecord<'_> {
     NewRecord {
-        id: fresh_id(place_of_user(&user)),
+        id: fresh_id(user.place()),
         user: Some(user),
         assurance_level: 2,
         label: "laptop",
@@ -180,18 +180,18 @@ pub(super) fn alias_to(target: SessionId) -> NewAlias {
 }
 
 pub(super) fn fresh_user() -> UserHash {
-    UserHash::from_bytes(random())
+    UserHash::new(random())
 }
 
 /// Returns a random id. A place of more than 8 bits shows whether the store keeps partitions apart
 /// from places.
 pub(super) fn fresh_id(place: u16) -> SessionId {
-    SessionId::from_bytes(random(), place)
+    SessionId::from_parts(random(), place)
 }
 
 /// Returns an id as a message names it.
 pub(super) fn in_message(id: SessionId) -> SessionId {
-    SessionId::from_bytes(id.to_bytes(), id.place() & 0xff)
+    SessionId::from_parts(id.to_bytes(), id.place() & 0xff)
 }
 
 fn random() -> [u8; 16] {

@@ -13,7 +13,7 @@ use crate::{
     record::{AliasRecord, Header, Record, SessionRecord, to_ticks},
     store::{
         Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts, Proposal, Rewrite,
-        Rotated, ServerTime, StoreError, StoredData, StoredRecord, UserIds, place_of_user,
+        Rotated, ServerTime, StoreError, StoredData, StoredRecord, UserIds,
     },
 };
 
@@ -115,9 +115,9 @@ impl Data {
         self.clean_index(&user, now);
         let place = u16::from(partition(&new.id));
         let ids = self.users.get(&user).into_iter().flat_map(BTreeMap::keys);
-        let replaced = new.replaces.map(SessionId::to_bytes);
+        let replaced = new.replaces.map(|id| id.to_bytes());
         let others = ids.filter(|id| Some(**id) != replaced);
-        let others: Vec<_> = others.map(|id| SessionId::from_bytes(*id, place)).collect();
+        let others: Vec<_> = others.map(|id| SessionId::from_parts(*id, place)).collect();
         if new.limit.max.is_none_or(|max| others.len() < max) {
             return Ok(());
         }
@@ -288,7 +288,7 @@ impl Data {
         now: ServerTime,
     ) -> UserIds {
         self.clean_index(user, now);
-        let place = place_of_user(user);
+        let place = user.place();
         let listed = self.users.get(user).into_iter().flatten();
         let mut listed: Vec<_> = listed.filter(|(_, time)| **time <= up_to).collect();
         listed.sort_by_key(|(id, time)| (**time, **id));
@@ -296,7 +296,7 @@ impl Data {
         let ids = listed.into_iter().take(MAX_USER_IDS);
         UserIds {
             ids: ids
-                .map(|(id, _)| SessionId::from_bytes(*id, place))
+                .map(|(id, _)| SessionId::from_parts(*id, place))
                 .collect(),
             up_to,
             more,
@@ -409,13 +409,13 @@ impl Data {
 
     /// Removes the entries of a user's index that have no record.
     fn clean_index(&mut self, user: &UserHash, now: ServerTime) {
-        let place = place_of_user(user);
+        let place = user.place();
         let Some(index) = self.users.get_mut(user) else {
             return;
         };
         let records = &self.records;
         index.retain(|id, _| {
-            let stored = records.get(&key(&SessionId::from_bytes(*id, place)));
+            let stored = records.get(&key(&SessionId::from_parts(*id, place)));
             stored.is_some_and(|stored| stored.expires > now)
         });
     }
@@ -450,7 +450,7 @@ fn expect(session: &SessionRecord<'_>, version: Version) -> Result<(), StoreErro
 }
 
 fn partition(id: &SessionId) -> u8 {
-    id.place() as u8
+    id.partition()
 }
 
 fn key(id: &SessionId) -> Key {
@@ -459,7 +459,7 @@ fn key(id: &SessionId) -> Key {
 
 /// The id as a message names it: with its partition in place of its place.
 fn by_partition(id: &SessionId) -> SessionId {
-    SessionId::from_bytes(id.to_bytes(), partition(id).into())
+    SessionId::from_parts(id.to_bytes(), partition(id).into())
 }
 
 /// The most ids that one call lists.
