@@ -1,0 +1,90 @@
+//! Real servers on free loopback ports, stopped by their process id when dropped.
+
+use std::{
+    env,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A server of its own for a test.
+pub struct Server {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+/// The servers that the tests run against: those of `SESSILE_TEST_SERVERS`, a list of names, or all
+/// that are installed.
+pub fn kinds() -> Vec<&'static str> {
+    let wanted = env::var("SESSILE_TEST_SERVERS").ok();
+    let is_wanted = |kind: &&str| match &wanted {
+        Some(list) => list.split(',').any(|name| name == *kind),
+        None => is_installed(kind),
+    };
+    ["redis", "valkey"].into_iter().filter(is_wanted).collect()
+}
+
+fn is_installed(kind: &str) -> bool {
+    let mut version = Command::new(format!("{kind}-server"));
+    version.arg("--version").stdout(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+impl Server {
+    /// Starts a server with further options, and waits until it answers.
+    pub fn start(kind: &str, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let child = Command::new(format!("{kind}-server"))
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &port.to_string()])
+            .arg("--dir")
+            .arg(folder.path())
+            .args(options)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{kind}-server does not start: {error}"));
+        let server = Self {
+            child,
+            port,
+            _folder: folder,
+        };
+        server.until_ready();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let client = redis::Client::open(self.url()).expect("a valid URL");
+        loop {
+            let pong = client
+                .get_connection()
+                .and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection));
+            match pong {
+                Ok(_) => return,
+                Err(error) if Instant::now() > deadline => panic!("no answer: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The process is our own child.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
