@@ -60,6 +60,50 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Executes a command and returns its reply as text.
+    pub fn command(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(self.url()).expect("a valid URL");
+        let mut connection = client.get_connection().expect("the server is reachable");
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        let reply: redis::Value = command.query(&mut connection).expect("a reply");
+        redis::from_redis_value(reply).unwrap_or_default()
+    }
+
+    /// Stops the process without closing its connections.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Waits until replicas are connected.
+    pub fn until_replicas(&self, number: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let online = format!("slave{}:ip=127.0.0.1", number - 1);
+        loop {
+            let info = self.command(&["INFO", "replication"]);
+            let is_online = |line: &str| line.starts_with(&online) && line.contains("state=online");
+            if info.lines().any(is_online) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no replica: {info}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+
     fn until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let client = redis::Client::open(self.url()).expect("a valid URL");
@@ -78,7 +122,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The process is our own child.
+        // The process is our own child, and may be stopped.
+        self.signal("CONT");
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
