@@ -1,6 +1,6 @@
 //! Errors of the server and of its connections, as errors of a store.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 use sessile_store::StoreError;
 
 /// Returns the error of a store that an error of the client stands for.
@@ -19,38 +19,52 @@ pub(crate) fn store_error(error: &RedisError) -> StoreError {
     }
 }
 
-/// Describes an error by its kind, never by its detail, which may quote a key.
-pub(crate) fn describe(error: &RedisError) -> String {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            "the user name or password was rejected (WRONGPASS)".to_owned()
-        }
-        ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            "the user of the server lacks a permission (NOPERM): see the ACL of the guide"
-                .to_owned()
-        }
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => {
-            "the server is a replica (READONLY)".to_owned()
-        }
-        ErrorKind::Server(ServerErrorKind::BusyLoading) => {
-            "the server is loading its data (LOADING)".to_owned()
-        }
-        ErrorKind::MasterNameNotFoundBySentinel => {
-            "no Sentinel knows a primary of that service".to_owned()
-        }
-        _ if error.is_timeout() => "the server did not answer in time".to_owned(),
-        _ if error.is_connection_refusal() => "the connection was refused".to_owned(),
-        _ if error.is_connection_dropped() => "the connection was closed".to_owned(),
-        _ if error.is_io_error() => format!("input or output failed ({})", io_kind(error)),
-        kind => match error.code() {
-            Some(code) => format!("the server answered {code}"),
-            None => format!("the client failed ({kind:?})"),
-        },
+/// Returns the error of a connection that is being set up: another attempt is of no use if the
+/// server rejects this client.
+pub(crate) fn setup_error(error: &RedisError) -> StoreError {
+    let is_rejected = matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed
+            | ErrorKind::RESP3NotSupported
+            | ErrorKind::InvalidClientConfig
+    ) || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM"));
+    if is_rejected {
+        StoreError::Incompatible(describe(error).into())
+    } else {
+        store_error(error)
     }
+}
+
+/// Describes an error by its kind, never by its detail, which may quote a key.
+fn describe(error: &RedisError) -> String {
+    let text = match error.code() {
+        Some("WRONGPASS") => "the server rejected the user name or password (WRONGPASS)",
+        Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL",
+        Some("NOPERM") => "the user lacks a permission (NOPERM): see the ACL of the guide",
+        Some("READONLY") => "the server is a replica (READONLY)",
+        Some("LOADING") => "the server is loading its data (LOADING)",
+        Some(code) => return format!("the server answered {code}"),
+        None => return describe_client(error),
+    };
+    text.to_owned()
+}
+
+fn describe_client(error: &RedisError) -> String {
+    let text = match error.kind() {
+        ErrorKind::AuthenticationFailed => "the server rejected the user name or password",
+        ErrorKind::MasterNameNotFoundBySentinel => "no Sentinel knows a primary of that service",
+        ErrorKind::RESP3NotSupported => "the server must be redis 7.0 or later: it lacks RESP3",
+        _ if error.is_timeout() => "the server did not answer in time",
+        _ if error.is_connection_refusal() => "the connection was refused",
+        _ if error.is_connection_dropped() => "the connection was closed",
+        _ if error.is_io_error() => return format!("input or output failed ({})", io_cause(error)),
+        kind => return format!("the client failed ({kind:?})"),
+    };
+    text.to_owned()
 }
 
 /// Returns the cause of an error of input or output, such as a certificate that is rejected. It
 /// names no secret: nothing was sent when it arose.
-fn io_kind(error: &RedisError) -> String {
+fn io_cause(error: &RedisError) -> String {
     error.to_string()
 }

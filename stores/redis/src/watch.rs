@@ -8,11 +8,7 @@ use sessile_store::{Change, Sink, StoreError};
 use tokio::sync::Notify;
 
 use crate::{
-    RedisStore,
-    connector::Connections,
-    error::{describe, store_error},
-    keys::Keys,
-    server::ServerInfo,
+    RedisStore, connector::Connections, error::setup_error, keys::Keys, server::ServerInfo,
 };
 
 /// Runs until the connections are lost, and returns why.
@@ -51,7 +47,7 @@ async fn start(
     let connecting = inner
         .connector
         .connect(inner.timeout, inner.wait.is_some(), move |push| {
-            forward.push(&push)
+            forward.push(&push);
         });
     let mut connections = connecting.await.map_err(|error| setup_error(&error))?;
     check_server(store, &mut connections).await?;
@@ -64,18 +60,6 @@ async fn start(
         state.lost = lost;
     });
     Ok(())
-}
-
-/// Errors that another attempt does not cure are told from those that it may.
-fn setup_error(error: &redis::RedisError) -> StoreError {
-    use redis::{ErrorKind, ServerErrorKind};
-    match error.kind() {
-        ErrorKind::AuthenticationFailed
-        | ErrorKind::Server(ServerErrorKind::NoPerm)
-        | ErrorKind::RESP3NotSupported
-        | ErrorKind::InvalidClientConfig => StoreError::Incompatible(describe(error).into()),
-        _ => store_error(error),
-    }
 }
 
 async fn check_server(store: &RedisStore, connections: &mut Connections) -> Result<(), StoreError> {

@@ -1,30 +1,21 @@
 //! The store on servers that fail, refuse and forget.
 
-#[path = "support/records.rs"]
-mod records;
-#[path = "support/server.rs"]
-mod server;
-#[path = "support/watch.rs"]
-mod watch;
-
 use std::time::{Duration, Instant};
 
 use sessile_redis::RedisStore;
 use sessile_store::{Change, Ended, ServerTime, Store, StoreError, record::Record};
 
-use records::{anonymous, of_user, save};
-use server::Server;
-use watch::Watch;
-
-fn open(server: &Server) -> RedisStore {
-    RedisStore::open(&server.url()).expect("a valid URL")
-}
+use crate::support::{
+    records::{self, anonymous, of_user, save},
+    server::{self, Server},
+    watch::Watch,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_is_told_at_once() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let mut watch = Watch::start(&open(&server)).await;
+        let mut watch = Watch::start(&server.store()).await;
         for flush in ["FLUSHALL", "FLUSHDB"] {
             let before = watch.seen().len();
             server.command(&[flush]);
@@ -44,7 +35,7 @@ async fn a_flush_is_told_at_once() {
 async fn a_write_of_another_client_is_no_loss_of_data() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let watch = Watch::start(&open(&server)).await;
+        let watch = Watch::start(&server.store()).await;
         server.command(&["SET", "sessile:{meta}x", "1"]);
         server.command(&["SET", "other", "1"]);
         watch.heartbeat().await.expect("the server answers");
@@ -56,7 +47,7 @@ async fn a_write_of_another_client_is_no_loss_of_data() {
 async fn a_killed_connection_ends_the_watch() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let mut watch = Watch::start(&store).await;
         assert!(store.is_connected());
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -101,7 +92,7 @@ async fn a_server_that_stops_answering_is_given_up_after_three_calls() {
 async fn a_key_of_another_type_opens_nothing_and_is_never_overwritten() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let _watch = Watch::start(&store).await;
         let new = anonymous(b"cart");
         let key = records::key(&new.id);
@@ -121,7 +112,7 @@ async fn a_key_of_another_type_opens_nothing_and_is_never_overwritten() {
 async fn a_record_of_a_later_format_is_never_overwritten() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let _watch = Watch::start(&store).await;
         let new = anonymous(b"cart");
         let key = records::key(&new.id);
@@ -141,7 +132,7 @@ async fn a_record_of_a_later_format_is_never_overwritten() {
 async fn without_memory_a_create_is_full_and_an_end_works() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let watch = Watch::start(&store).await;
         let new = anonymous(b"cart");
         store
@@ -165,7 +156,7 @@ async fn a_demoted_primary_does_not_answer_heartbeats() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
         let other = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let mut watch = Watch::start(&store).await;
         watch.heartbeat().await.expect("it is a primary");
         server.command(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
@@ -226,8 +217,7 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
         assert!(text.contains("0 of 1 replicas"), "{text}");
 
         let replica = Server::start(kind, &[]);
-        replica.command(&["REPLICAOF", "127.0.0.1", &server.port().to_string()]);
-        server.until_replicas(1);
+        replica.replicate(&server);
         let new = of_user(b"cart");
         store
             .create(&new, ServerTime::MAX)
@@ -241,7 +231,7 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
 async fn a_server_that_evicts_is_reported() {
     let policy = ["--maxmemory-policy", "allkeys-lru"];
     let server = Server::start(server::kinds()[0], &policy);
-    let store = open(&server);
+    let store = server.store();
     let _watch = Watch::start(&store).await;
     let info = store.server().expect("it is connected");
     assert_eq!(info.eviction_policy, "allkeys-lru");
@@ -251,7 +241,7 @@ async fn a_server_that_evicts_is_reported() {
 async fn scripts_are_loaded_again_after_the_server_forgot_them() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = open(&server);
+        let store = server.store();
         let _watch = Watch::start(&store).await;
         let new = anonymous(b"cart");
         store

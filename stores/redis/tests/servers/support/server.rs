@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sessile_redis::RedisStore;
 use tempfile::TempDir;
 
 /// A server of its own for a test.
@@ -60,6 +61,17 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Returns a store with default settings.
+    pub fn store(&self) -> RedisStore {
+        RedisStore::open(&self.url()).expect("a valid URL")
+    }
+
+    /// Becomes a replica of another server, and waits until it is connected.
+    pub fn replicate(&self, primary: &Self) {
+        self.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        primary.until_replicas(1);
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -84,7 +96,7 @@ impl Server {
     }
 
     /// Waits until replicas are connected.
-    pub fn until_replicas(&self, number: usize) {
+    fn until_replicas(&self, number: usize) {
         let deadline = Instant::now() + Duration::from_secs(20);
         let online = format!("slave{}:ip=127.0.0.1", number - 1);
         loop {
@@ -129,7 +141,7 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }
