@@ -5,7 +5,9 @@ use std::{sync::Arc, thread};
 
 use crossbeam::utils::CachePadded;
 
-use super::{Inner, LockedShard, SessionCache, cutoff::RevocationCutoff, stats::Counters};
+use super::{
+    Inner, LockedShard, SessionCache, cutoff::RevocationCutoff, stats::Counters, tier::PARTITIONS,
+};
 use crate::{
     config::SessionCacheBuilder,
     cookie::{Keys, Prf, Reader},
@@ -27,14 +29,19 @@ impl SessionCacheBuilder {
     ///
     /// # Errors
     /// What is wrong with the settings: the error names the one, what it was and what it must be.
-    pub fn build(mut self) -> Result<SessionCache, BuildError> {
+    pub fn build(self) -> Result<SessionCache, BuildError> {
+        self.build_as(Kind::Local)
+    }
+
+    pub(super) fn build_as(mut self, kind: Kind) -> Result<SessionCache, BuildError> {
         self.check()?;
         let shards = self
             .shards
-            .map_or_else(|| fitting_shards(&self), |own| own.get().into());
+            .map_or_else(|| fitting_shards(&self, kind), |own| own.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
-        let min = (shards * Layout::least(self.max_session_size)).saturating_add(fixed);
+        let largest = kind.largest(&self);
+        let min = (shards * Layout::least(largest)).saturating_add(fixed);
         let max = shards.saturating_mul(Layout::MOST).saturating_add(fixed);
         if !(min..=max).contains(&self.memory) {
             return Err(BuildError::Memory {
@@ -47,12 +54,12 @@ impl SessionCacheBuilder {
         let [idle_timeout, lifetime] = self.ticks();
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = plan(&self, shards)?;
+        let plan = plan(&self, shards, kind)?;
         let journal = EventQueue::new(self.events);
         let spots = plan.spots(index_keys(&self)?);
         let mut arena = Arena::new(shards * plan.footprint(), self.pages);
         let locked = |place| {
-            let (largest, journal) = (self.max_session_size, journal.clone());
+            let journal = kind.journal(&journal);
             let arena = arena.as_mut()?;
             let (spots, place) = (spots.clone(), place as Place);
             let shard = Shard::new(arena, plan, largest, idle_timeout, spots, place, journal)?;
@@ -78,14 +85,48 @@ impl SessionCacheBuilder {
     }
 }
 
+/// A local cache, or the L1 of a tiered one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Local,
+    Tiered,
+}
+
+impl Kind {
+    /// The largest number of shards that is chosen for a machine.
+    fn max_shards(self) -> usize {
+        match self {
+            Self::Local => 1 << 15,
+            Self::Tiered => PARTITIONS,
+        }
+    }
+
+    /// The bytes that the largest session takes as data. One word more of a tiered cache is for the time of creation.
+    fn largest(self, settings: &SessionCacheBuilder) -> usize {
+        match self {
+            Self::Local => settings.max_session_size,
+            Self::Tiered => settings.max_session_size + WORD,
+        }
+    }
+
+    /// The queue of the shards' events. Expiry and eviction in L1 are not those of the session, so its shards have
+    /// none.
+    fn journal(self, journal: &EventQueue) -> EventQueue {
+        match self {
+            Self::Local => journal.clone(),
+            Self::Tiered => EventQueue::new(0),
+        }
+    }
+}
+
 /// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
 /// largest sessions; at least one.
-fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
+fn fitting_shards(settings: &SessionCacheBuilder, kind: Kind) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let most = (4 * cores).min(1 << 15);
+    let most = (4 * cores).min(kind.max_shards());
     let is_roomy = |shards| {
         let bytes = bytes_per_shard(settings, shards);
-        bytes >= 1 << 20 && Layout::new(bytes).sessions(settings.max_session_size) >= 32
+        bytes >= 1 << 20 && Layout::new(bytes).sessions(kind.largest(settings)) >= 32
     };
     let mut shards = 1 << most.ilog2();
     while shards > 1 && !is_roomy(shards) {
@@ -95,12 +136,9 @@ fn fitting_shards(settings: &SessionCacheBuilder) -> usize {
 }
 
 /// How each shard divides its bytes.
-fn plan(settings: &SessionCacheBuilder, shards: usize) -> Result<Layout, BuildError> {
+fn plan(settings: &SessionCacheBuilder, shards: usize, kind: Kind) -> Result<Layout, BuildError> {
     let plan = Layout::new(bytes_per_shard(settings, shards));
-    let (given, largest) = (
-        settings.reserved_for_authenticated,
-        settings.max_session_size,
-    );
+    let (given, largest) = (settings.reserved_for_authenticated, kind.largest(settings));
     let max = plan.max_reservation(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
     plan.with_reservation(share, largest)

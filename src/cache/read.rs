@@ -184,7 +184,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn moment(&self) -> ReadTime {
+    pub(super) fn moment(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
             horizon: self.horizon(),
@@ -261,7 +261,7 @@ impl Inner {
     ///
     /// The time is read again under the lock: a session that another read has seen expired stays so.
     #[cold]
-    fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
+    pub(super) fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
             AccessUpdate::Touch => Some(locked.shard.lock()),
             _ => locked.shard.try_lock(),
@@ -303,4 +303,4 @@ impl From<Miss> for Cause {
 }
 
 /// Attempts before the lock is taken: a writer interferes for less than a microsecond.
-const MAX_ATTEMPTS: usize = 4;
+pub(super) const MAX_ATTEMPTS: usize = 4;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tier;
 use crate::{
     clock::{Tick, to_duration},
     cookie::Token,
@@ -63,6 +64,9 @@ impl Record {
     /// The name of the session for lists and events. It opens nothing.
     #[must_use]
     pub fn handle(&self) -> Handle {
+        if self.facts.flags().has(Flags::TIERED) {
+            return tier::handle(self.user, &self.id, self.facts.serial());
+        }
         Handle::new(
             self.user,
             self.id.place,

@@ -12,7 +12,7 @@ mod options;
 mod record;
 mod ticks;
 
-use core::fmt;
+use core::{fmt, iter};
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
@@ -23,16 +23,21 @@ pub use look_up::{Candidate, Candidates, LookUp, Rejection};
 pub use options::{CreateRequest, SignInRequest, SignedIn, Spans};
 pub use ticks::Ticks;
 
-use super::{IssuedSession, MaintenanceReport, MaintenanceThread, Record, SessionCache, Version};
+pub(in crate::cache) use install::handle;
+
+use super::{
+    IssuedSession, MaintenanceReport, MaintenanceThread, Record, SessionCache, Version,
+    build::Kind, stats::Stats,
+};
 use crate::{
+    clock::{Tick, to_duration},
     config::SessionCacheBuilder,
-    cookie::{KeyRing, Prf, Token},
+    cookie::{KeyRing, Prf, StoreKeys, Token},
     error::{BuildError, Error, KeyError},
     events::{Event, EventKind},
     handle::Handle,
-    id::{SessionId, UserHash},
-    shard::SessionLimitPolicy,
-    stats::Stats,
+    id::{Id, Place, SessionId, UserHash},
+    shard::{SessionLimitPolicy, Shard, entry::FIRST_VERSION, region::WORD},
     sync::Shared,
 };
 
@@ -82,8 +87,14 @@ use crate::{
 pub struct L1 {
     /// Its shards emit no events: expiry and eviction in L1 are not those of the session.
     cache: SessionCache,
+    secrets: Arc<Secrets>,
+}
+
+/// Keys that only a tiered cache has.
+struct Secrets {
     /// The keyed hash of users' names. The cache's own is not used.
-    users: Arc<Shared<Prf>>,
+    users: Shared<Prf>,
+    keys: Shared<StoreKeys>,
 }
 
 /// Determines the place of an id that is issued.
@@ -110,8 +121,38 @@ impl SessionCacheBuilder {
     /// [`Timeout`](BuildError::Timeout) for a lifetime of more than about 3.4 years: the clock begins one lifetime
     /// after its zero, so that a session older than the process has a time of creation.
     pub fn build_l1(self, user_key: [u8; 32]) -> Result<L1, BuildError> {
-        let _ = user_key;
-        todo!()
+        let builder = self.checked_for_l1()?;
+        let ring = builder.keys.as_ref().ok_or(BuildError::NoKeys)?;
+        let keys = StoreKeys::derive(ring, &builder.cookie_name);
+        let secrets = Secrets {
+            users: Shared::new(Prf::new(&user_key)),
+            keys: Shared::new(keys),
+        };
+        Ok(L1 {
+            cache: builder.build_as(Kind::Tiered)?,
+            secrets: Arc::new(secrets),
+        })
+    }
+
+    /// Checks the settings that have other limits in a tiered cache, and sets the start of the clock.
+    fn checked_for_l1(self) -> Result<Self, BuildError> {
+        self.check()?;
+        let (given, max) = (self.lifetime, to_duration(MAX_LIFETIME));
+        if given > max {
+            let (setting, min) = ("lifetime", self.idle_timeout);
+            return Err(BuildError::Timeout {
+                setting,
+                given,
+                min,
+                max,
+            });
+        }
+        let (given, max) = (self.shards.map_or(1, |own| own.get().into()), PARTITIONS);
+        if given > max {
+            return Err(BuildError::Shards { given, max });
+        }
+        let clock = self.clock.ahead_by(self.lifetime);
+        Ok(self.clock(clock))
     }
 }
 
@@ -126,14 +167,12 @@ impl L1 {
         fields: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
     ) -> LookUp {
-        let _ = (fields, buffer);
-        todo!()
+        self.find::<true>(self.cache.0.candidates(fields), buffer)
     }
 
     /// Finds the session of a bare cookie value, as [`look_up`](Self::look_up) does.
     pub fn look_up_token(&self, value: &[u8], buffer: &mut BytesMut) -> LookUp {
-        let _ = (value, buffer);
-        todo!()
+        self.find::<true>(iter::once(value), buffer)
     }
 
     /// Finds a session as [`look_up`](Self::look_up) does, without counting as use: neither for eviction nor for the
@@ -143,41 +182,39 @@ impl L1 {
         fields: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
     ) -> LookUp {
-        let _ = (fields, buffer);
-        todo!()
+        self.find::<false>(self.cache.0.candidates(fields), buffer)
     }
 
     /// Returns the ids of a request's `Cookie` fields whose full MAC is valid, in order, at most four. Reads no
     /// session. Only these ids may be asked of a store.
     pub fn verify<'h>(&self, fields: impl IntoIterator<Item = &'h [u8]>) -> Candidates {
-        let _ = fields;
-        todo!()
+        let inner = &self.cache.0;
+        inner
+            .candidates(fields)
+            .filter_map(|value| inner.prove_candidate(value))
+            .collect()
     }
 
     /// Returns the id of a bare cookie value whose full MAC is valid.
     #[must_use]
     pub fn verify_token(&self, value: &[u8]) -> Option<Candidate> {
-        let _ = value;
-        todo!()
+        self.cache.0.prove_candidate(value)
     }
 
     /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as use.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        let _ = (id, buffer);
-        todo!()
+        self.cache.0.load_tiered::<true>(id, buffer)
     }
 
     /// Finds a session by its id as [`load`](Self::load) does, without counting as use, as a hit or as a miss: for
     /// listings and for reads ahead of the first access.
     pub fn peek(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
-        let _ = (id, buffer);
-        todo!()
+        self.cache.0.load_tiered::<false>(id, buffer)
     }
 
     /// Counts why the store did not open a candidate that [`look_up`](Self::look_up) returned as unknown.
     pub fn count_rejection(&self, rejection: Rejection) {
-        let _ = rejection;
-        todo!()
+        self.cache.0.counters.count(rejection.into());
     }
 
     /// Creates an id, its place and its token. Stores nothing. The version is 1.
@@ -185,23 +222,34 @@ impl L1 {
     /// # Errors
     /// [`Entropy`](Error::Entropy).
     pub fn issue(&self, placement: Placement) -> Result<IssuedSession, Error> {
-        let _ = placement;
-        todo!()
+        let mut bytes = [0; Id::LEN + size_of::<Place>()];
+        self.fill_random(&mut bytes)?;
+        let [id @ .., low, high] = bytes;
+        let place = match placement {
+            Placement::Random => Place::from_le_bytes([low, high]),
+            Placement::User(user) => user.place(),
+            Placement::Of(other) => other.place,
+        };
+        let id = SessionId::from_parts(id, place);
+        Ok(IssuedSession {
+            id,
+            token: self.sign(&id),
+            version: Version::new(FIRST_VERSION),
+        })
     }
 
     /// Returns the token of an id under the current signing key: for a session whose token was issued before
     /// [`set_keys`](Self::set_keys) and is sent after it.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> Token {
-        let _ = id;
-        todo!()
-    }
-
-    /// Returns true if the token of `issued` is signed by a key that is still in the key ring.
-    #[must_use]
-    pub fn is_current(&self, token: &Token) -> bool {
-        let _ = token;
-        todo!()
+        let keys = &self.cache.0.keys;
+        loop {
+            let (parts, epoch) = keys.sign_under(None, id.place, &id.id);
+            // The ring may have been replaced since.
+            if keys.epoch() == epoch || keys.verify(&parts) {
+                return Token::encode(&parts);
+            }
+        }
     }
 
     /// Asks the [`admission`](SessionCacheBuilder::admission) hook.
@@ -223,13 +271,15 @@ impl L1 {
     /// Returns the hash of a user's name under the current user key.
     #[must_use]
     pub fn user_hash(&self, name: &str) -> UserHash {
-        self.users.read(|users| users.hash(name))
+        self.secrets.users.read(|users| users.hash(name))
     }
 
     /// Replaces the key under which users' names are hashed, and empties L1 in the same step.
     pub fn set_user_key(&self, key: [u8; 32]) {
-        let _ = key;
-        todo!()
+        self.secrets.users.write(|users| {
+            *users = Prf::new(&key);
+            self.invalidate_all();
+        });
     }
 
     /// Inserts a session that was read from the store or written to it, or replaces its entry. In place where the
@@ -239,8 +289,7 @@ impl L1 {
     /// The caller ensures that `session` may enter L1 at all: that its version is not below the version floor of its
     /// operation, and that no fence happened since.
     pub fn install(&self, session: &StoredSession, data: &[u8]) -> Installed {
-        let _ = (session, data);
-        todo!()
+        self.cache.0.install(session, data)
     }
 
     /// Creates the record of a session that was read from the store, for the request that waited for it, installed or
@@ -250,28 +299,28 @@ impl L1 {
     /// grace period. Then [`Record::is_alias`] is true and the response must carry no token.
     #[must_use]
     pub fn record(&self, session: &StoredSession, opened_by: &SessionId) -> Record {
-        let _ = (session, opened_by);
-        todo!()
+        self.cache.0.stored_record(session, opened_by)
     }
 
     /// Drops the entry of an id if its version is lower than `below`, or any for [`Version::MAX`]. Returns true if
     /// that entry could be read. Emits no event, and does not remember the id.
     pub fn invalidate(&self, id: &SessionId, below: Version) -> bool {
-        let _ = (id, below);
-        todo!()
+        let inner = &self.cache.0;
+        let invalidate = |shard: &mut Shard, now| shard.invalidate(&id.id, below.get(), now);
+        inner.write(inner.place(id.place), invalidate)
     }
 
     /// Drops an entry as [`invalidate`](Self::invalidate) does, by the bytes of its id and its partition: the low 8
     /// bits of its place, which determine the shard.
     pub fn invalidate_in(&self, partition: u8, id: [u8; 16], below: Version) -> bool {
-        let _ = (partition, id, below);
-        todo!()
+        self.invalidate(&SessionId::from_parts(id, partition.into()), below)
     }
 
     /// Drops all entries in O(1). When it returns, no read finds an entry that was installed before the call. Memory
     /// is reclaimed later. Emits no event.
     pub fn invalidate_all(&self) {
-        todo!()
+        // A read that begins after this one word was written finds nothing that was installed before.
+        self.cache.0.horizon.advance(self.cache.0.now());
     }
 
     /// Returns the current time of the cache's clock. A record carries the time of its own read:
@@ -282,10 +331,13 @@ impl L1 {
         Ticks::from_tick(self.cache.0.now())
     }
 
-    /// Emits an event for an action of this node.
+    /// Emits an event for an action of this node, if the application takes events. Its
+    /// [time](Event::at) counts from the construction of L1. Handles of a tiered cache contain no time of creation, so
+    /// [`Event::created`] and [`Event::cutoff`] do not order them.
     pub fn emit(&self, kind: EventKind, handle: Option<Handle>) {
-        let _ = (kind, handle);
-        todo!()
+        let inner = &self.cache.0;
+        let at = inner.now().saturating_sub(inner.lifetime);
+        inner.journal.note(|| Event::new(kind, handle, at));
     }
 
     /// Returns the oldest event that the application has not taken yet.
@@ -311,7 +363,11 @@ impl L1 {
     /// decides, such as `created` and `ended`, are 0.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        todo!()
+        Stats {
+            // Entries that were invalidated with all others.
+            ended: 0,
+            ..self.cache.stats()
+        }
     }
 
     /// Replaces the key ring, as [`SessionCache::set_keys`] does. Needs no store: the tags of entries were computed by
@@ -320,22 +376,30 @@ impl L1 {
     /// # Errors
     /// The error of the key ring; then the previous one stays.
     pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
-        self.cache.set_keys(keys)
+        self.secrets.keys.write(|derived| {
+            self.cache.set_keys(keys)?;
+            *derived = StoreKeys::derive(keys, self.cookie_name());
+            Ok(())
+        })
     }
 
     /// Returns a digest of each key of the key ring, the signing key's first. It reveals nothing about the key, so it
     /// may be stored: nodes compare theirs.
     #[must_use]
     pub fn key_fingerprints(&self) -> Vec<KeyFingerprint> {
-        todo!()
+        self.secrets.keys.read(|keys| keys.fingerprints().collect())
     }
 
     /// Derives a key for `purpose` from each key of the key ring, the signing key's first. Different purposes give
     /// independent keys.
     #[must_use]
     pub fn derive_keys(&self, purpose: &str) -> Vec<DerivedKey> {
-        let _ = purpose;
-        todo!()
+        let derive = |keys: &StoreKeys| {
+            keys.for_purpose(purpose)
+                .map(|(number, key)| DerivedKey { number, key })
+                .collect()
+        };
+        self.secrets.keys.read(derive)
     }
 
     /// Returns the name of the cookie.
@@ -401,7 +465,8 @@ impl L1 {
     /// Returns the number of anonymous sessions with `data_len` bytes of data that fit.
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
-        self.cache.capacity_for(data_len)
+        // One word is for the time of creation.
+        self.cache.capacity_for(data_len.saturating_add(WORD))
     }
 
     /// Returns a one-way hash of an id, for MACs of forms.
@@ -447,3 +512,7 @@ impl fmt::Debug for L1 {
         f.write_str("L1(..)")
     }
 }
+
+/// The longest lifetime of a tiered cache: its clock begins one lifetime after zero and must not reach its end while
+/// the process runs.
+const MAX_LIFETIME: Tick = Tick::MAX / 4;

@@ -236,7 +236,7 @@ impl Inner {
     }
 
     /// The times of a session to which a user signs in, whose lifetime counted from `start`.
-    fn signed_in_times(
+    pub(super) fn signed_in_times(
         &self,
         times: Times,
         start: Tick,

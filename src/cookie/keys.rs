@@ -5,6 +5,8 @@
 //! under another name. Invariant: within one `Keys` a number comes to mean another key only when no
 //! entry can keep a tag of the one before, so the tag of a retired key stays rejected. Knows no session.
 
+pub(crate) mod store;
+
 use core::fmt;
 use std::env;
 

@@ -17,7 +17,8 @@
 //!       13   …                          │ if the session has a user
 //!       14   user link                  │
 //!        …   label, if there is one     ┘
-//!        …   start of the lifetime      if that is neither the creation nor the last sign-in
+//!        …   start of the lifetime      if that is neither the creation nor the last sign-in;
+//!                                       in a tiered cache when the session was created
 //!        …   data
 //!
 //!  an alias has
@@ -245,6 +246,11 @@ impl<'r> Entry<'r> {
         } else {
             times.created
         }
+    }
+
+    /// Sets when the session of a tiered cache was created.
+    pub(crate) fn set_birth(self, birth: Tick) {
+        self.store(self.flags().data() - 1, birth.into());
     }
 
     /// What the application called a session with a user.

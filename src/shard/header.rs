@@ -106,6 +106,20 @@ impl EntryMeta {
         self
     }
 
+    /// With the time of creation, which the entry of a tiered cache keeps elsewhere, and marked as touched if the read
+    /// moved the idle deadline.
+    #[inline(always)]
+    pub(crate) fn of_tiered(mut self, birth: Tick, is_touched: bool) -> Self {
+        let touched = if is_touched {
+            Flags::TOUCHED
+        } else {
+            Flags::NONE
+        };
+        let flags = self.flags().with(touched);
+        self.0[(CREATED - DEADLINES + 1) as usize] = Pair::new(birth, flags.0).pack();
+        self
+    }
+
     /// With another idle deadline.
     #[inline(always)]
     pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
@@ -182,7 +196,7 @@ impl Times {
 /// Facts about an entry that are one bit each, and small numbers.
 ///
 /// ```text
-///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family │ 8 queue │ 12 uses │ 16 assurance │ 24 length of the label
+///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family │ 7 tiered │ 8 queue │ 12 uses │ 14 touched │ 16 assurance │ 24 length of the label
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(pub(super) u32);
@@ -202,6 +216,11 @@ impl Flags {
     pub(crate) const ALIASED: Self = Self(32);
     /// The alias is in the family of a user.
     pub(crate) const OF_USER: Self = Self(64);
+    /// The entry is of a tiered cache: its time of creation is the time of its installation, and the word before the
+    /// data keeps when the session was created. Never without [`STARTED`](Self::STARTED), which stands for that word.
+    pub(crate) const TIERED: Self = Self(128);
+    /// This read moved the idle deadline: in records of tiered caches only, never in an entry.
+    pub(crate) const TOUCHED: Self = Self(1 << 14);
 
     pub(crate) fn with(self, flag: Self) -> Self {
         Self(self.0 | flag.0)
@@ -212,7 +231,7 @@ impl Flags {
     }
 
     /// The flags of a new session.
-    pub(super) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
+    pub(crate) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
         let Some(member) = member else {
             return Self::NONE;
         };
@@ -226,6 +245,11 @@ impl Flags {
         let label_len = member.label.len() as u32;
         let numbers = u32::from(member.assurance_level) << ASSURANCE | label_len << LABEL;
         Self(Self::USER.0 | start.0 | numbers)
+    }
+
+    /// All of them as one number.
+    pub(super) fn bits(self) -> u32 {
+        self.0
     }
 
     pub(crate) fn has(self, flag: Self) -> bool {

@@ -69,6 +69,22 @@ impl View {
         moment: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
+        self.read_as::<false, true>(spot, id, proof, moment, data)
+    }
+
+    /// The same in the shards of a tiered cache if `TIERED`. Without `IS_USE` the idle deadline stays, and there is no
+    /// news.
+    //
+    // Constants, so that the code for local caches is what it is without tiered ones.
+    #[inline(always)]
+    pub(crate) fn read_as<const TIERED: bool, const IS_USE: bool>(
+        &self,
+        spot: Candidates,
+        id: &Id,
+        proof: &Proof,
+        moment: impl FnOnce() -> ReadTime,
+        data: &mut BytesMut,
+    ) -> Result<Hit, ReadError> {
         let words = self.region.words();
         let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
         let mut entry = find(words, seen, spot, id)?;
@@ -80,7 +96,7 @@ impl View {
             entry = find(words, seen, spot, id)?;
         }
         match entry {
-            Some(entry) => copy(seen, entry, proof, moment, data),
+            Some(entry) => copy::<TIERED, IS_USE>(seen, entry, proof, moment, data),
             None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
@@ -106,7 +122,7 @@ fn find<'r>(
 
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
-fn copy(
+fn copy<const TIERED: bool, const IS_USE: bool>(
     seen: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
     proof: &Proof,
@@ -128,7 +144,13 @@ fn copy(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     fit(data, facts.len());
-    entry.read(flags, data).ok_or(ReadError::Torn)?;
+    let birth = if TIERED {
+        entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
+        entry.birth(flags).ok_or(ReadError::Torn)?
+    } else {
+        entry.read(flags, data).ok_or(ReadError::Torn)?;
+        0
+    };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
     } else {
@@ -144,7 +166,16 @@ fn copy(
     if facts.deadline() <= now {
         return Err(ReadError::Miss(Miss::Expired));
     }
-    let (facts, news) = news(facts, now);
+    let (facts, news) = if IS_USE {
+        news(facts, now)
+    } else {
+        (facts, AccessUpdate::None)
+    };
+    let facts = if TIERED {
+        facts.of_tiered(birth, news == AccessUpdate::Touch)
+    } else {
+        facts
+    };
     Ok(Hit {
         user,
         facts,

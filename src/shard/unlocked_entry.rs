@@ -5,7 +5,7 @@ use super::{
     entry::{DATA, Flags, HEAD, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
     region::{Chunk, LINE, Offset, Pair, Words},
 };
-use crate::id::UserHash;
+use crate::{clock::Tick, id::UserHash};
 
 /// A look at an entry.
 #[derive(Clone, Copy)]
@@ -33,6 +33,22 @@ impl<'r> UnlockedEntry<'r> {
             return self.read_behind(flags.data(), data);
         }
         self.words.read(self.at.wrapping_add(DATA), data)
+    }
+
+    /// Copies the data of an entry of a tiered cache out, as [`read`](Self::read) does.
+    #[inline(always)]
+    pub(crate) fn read_tiered(self, flags: Flags, data: &mut [u8]) -> Option<()> {
+        if flags.has(Flags::USER) {
+            return self.read_behind(flags.data(), data);
+        }
+        self.words.read(self.at.wrapping_add(DATA + 1), data)
+    }
+
+    /// Returns when the session of a tiered cache was created. `None` if that is not in the region.
+    #[inline(always)]
+    pub(crate) fn birth(self, flags: Flags) -> Option<Tick> {
+        let at = self.at.wrapping_add(flags.data()).wrapping_sub(1);
+        Some(self.words.chunk::<1>(at)?.load(0) as Tick)
     }
 
     #[inline(never)]

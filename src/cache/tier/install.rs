@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use super::Ticks;
 use crate::{
-    cache::Version,
+    cache::{Inner, Record, Version, cutoff::Creation},
+    clock::{Tick, to_tick},
+    cookie::{Parts, Tag},
     handle::Handle,
     id::{SessionId, UserHash},
+    shard::{
+        Placed, TieredEntry,
+        entry::{Times, TokenParts},
+    },
 };
 
 /// A session as the store has it, its data apart.
@@ -89,6 +95,131 @@ impl StoredSession {
     /// Returns the handle of the session: the same on all nodes.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.user, self.id.place, self.serial, 0)
+        handle(self.user, &self.id, self.serial)
+    }
+}
+
+/// Returns the handle of a session of a tiered cache, which contains no time of creation. The place of a session with a
+/// user is the user's.
+pub(in crate::cache) fn handle(user: Option<UserHash>, id: &SessionId, serial: u32) -> Handle {
+    let place = user.map_or(id.place, |user| user.place());
+    Handle::new(user, place, serial, 0)
+}
+
+impl Inner {
+    pub(super) fn install(&self, session: &StoredSession, data: &[u8]) -> Installed {
+        let id = &session.id;
+        let place = self.place(id.place);
+        let (parts, epoch) = self.keys.sign_under(session.key_number, id.place, &id.id);
+        let drop_entry = |below| {
+            self.write(place, |shard, now| shard.invalidate(&id.id, below, now));
+            Installed::Full
+        };
+        if data.len() > self.settings.max_session_size {
+            return drop_entry(session.version.get().saturating_add(1));
+        }
+        let placed = self.with_room(place, || {
+            self.write(place, |shard, now| {
+                // The shard learns of all that was invalidated before.
+                let Creation { created, horizon } = self.horizon.creation(now);
+                shard.renew(horizon);
+                let entry = self.tiered_entry(session, &parts, created, now);
+                shard.install(&entry, data, now)
+            })
+        });
+        let is_retired = || self.keys.epoch() != epoch && !self.keys.verify(&parts);
+        match placed {
+            // No entry keeps a tag of a key that was retired while it was installed.
+            Ok(Placed::Stored) if is_retired() => drop_entry(u32::MAX),
+            Ok(Placed::Stored) => Installed::Stored,
+            Ok(Placed::Older) => Installed::Older,
+            Ok(Placed::Expired) => Installed::Expired,
+            Err(_) => Installed::Full,
+        }
+    }
+
+    /// Returns the record of a session that need not be in L1.
+    pub(super) fn stored_record(&self, session: &StoredSession, opened_by: &SessionId) -> Record {
+        let now = self.now();
+        let unsigned = Parts {
+            key: 0,
+            place: session.id.place,
+            id: session.id.id,
+            tag: Tag([0; 2]),
+        };
+        let entry = self.tiered_entry(session, &unsigned, now, now);
+        let is_alias = *opened_by != session.id;
+        Record {
+            id: *opened_by,
+            version: session.version,
+            user: session.user,
+            assurance_level: session.user.map_or(0, |_| session.assurance_level),
+            facts: entry.used(is_alias, now),
+            now,
+        }
+    }
+
+    /// The entry of a session that is installed now.
+    fn tiered_entry(
+        &self,
+        session: &StoredSession,
+        parts: &Parts,
+        created: Tick,
+        now: Tick,
+    ) -> TieredEntry {
+        let times = self.stored_times(session, now);
+        TieredEntry {
+            stamp: TokenParts {
+                id: parts.id,
+                tag: parts.tag,
+                key: parts.key,
+            },
+            birth: times.created,
+            times: Times { created, ..times },
+            version: session.version.get(),
+            serial: session.serial,
+            user: session.user,
+            assurance_level: session.assurance_level,
+            is_renewed: session.lifetime_renewed,
+            is_returned: session.returned,
+        }
+    }
+
+    /// The times of a session as points of this process's clock. No entry outlives the cache's own lifetime, for which
+    /// the number of a retired key stays unused.
+    pub(super) fn stored_times(&self, session: &StoredSession, now: Tick) -> Times {
+        let idle_timeout = to_tick(session.idle_timeout);
+        let idle_left = to_tick(session.idle_left).min(idle_timeout);
+        let latest = now.saturating_add(self.lifetime);
+        let sent = session.sent_at.tick().min(now);
+        let end = sent.saturating_add(to_tick(session.life_left)).min(latest);
+        let authenticated = session
+            .user
+            .map_or(0, |_| session.ago(session.authenticated_ago, now));
+        Times {
+            created: session.ago(session.age, now),
+            authenticated,
+            issued: session.ago(session.issued_ago, now),
+            idle: sent.saturating_add(idle_left),
+            end,
+            idle_timeout,
+        }
+    }
+}
+
+impl StoredSession {
+    /// The point of time that is `span` before the command was sent.
+    fn ago(&self, span: Duration, now: Tick) -> Tick {
+        let sent = self.sent_at.tick().min(now);
+        sent.saturating_sub(to_tick(span))
+    }
+
+    /// When the lifetime began.
+    pub(super) fn start(&self, now: Tick) -> Tick {
+        if self.lifetime_renewed && self.user.is_some() {
+            self.ago(self.authenticated_ago, now)
+        } else {
+            self.ago(self.age, now)
+        }
     }
 }

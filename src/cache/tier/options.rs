@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::L1;
+use super::{L1, StoredSession};
 use crate::{
-    cache::{CreateOptions, SignInOptions, Version},
+    cache::{CreateOptions, SignInOptions, UserInfo, Version},
+    clock::{Tick, to_duration},
     config::Timeouts,
     error::Error,
     id::{SessionId, UserHash},
+    shard::entry::Times,
 };
 
 /// A user that signs in, checked and hashed.
@@ -59,8 +61,8 @@ pub struct Spans {
 }
 
 impl L1 {
-    /// Checks the options of a creation, asks the admission hook unless they say that it was asked, and returns their
-    /// parts.
+    /// Checks the options of a creation and the length of the data, asks the admission hook unless the options say that
+    /// it was asked, and returns their parts.
     ///
     /// # Errors
     /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge), [`EmptyUser`](Error::EmptyUser),
@@ -70,24 +72,56 @@ impl L1 {
         options: &CreateOptions<'a>,
         data: &[u8],
     ) -> Result<CreateRequest<'a>, Error> {
-        let _ = (options, data);
-        todo!()
+        let inner = &self.cache.0;
+        if !options.admitted {
+            inner.ask_hook(options.admission_key)?;
+        }
+        inner.check_len(data)?;
+        let user = options.user.map(|user| self.signed_in(&user)).transpose()?;
+        let now = inner.now();
+        let times = Times {
+            created: now,
+            authenticated: 0,
+            issued: now,
+            idle: 0,
+            end: now.saturating_add(inner.lifetime),
+            idle_timeout: inner.idle_timeout,
+        };
+        Ok(CreateRequest {
+            user,
+            spans: Spans::of(&inner.change(times, now, options.timeouts, now), now),
+            replaces: options.replaces,
+        })
     }
 
-    /// Checks the options of a sign-in to a session whose lifetime began `started_ago` and ends in `life_left`, and
-    /// returns their parts.
+    /// Checks the options of a sign-in to `session`, and returns their parts.
     ///
     /// # Errors
     /// [`TooLarge`](Error::TooLarge), [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong),
     /// [`LifetimeOver`](Error::LifetimeOver).
     pub fn check_sign_in<'a>(
         &self,
-        user: &str,
+        user: &'a str,
         options: &SignInOptions<'a>,
-        session: &super::StoredSession,
+        session: &StoredSession,
     ) -> Result<SignInRequest<'a>, Error> {
-        let _ = (user, options, session);
-        todo!()
+        let inner = &self.cache.0;
+        let user = self.signed_in(&options.user_info(user))?;
+        options
+            .data
+            .map_or(Ok(()), |(_, data)| inner.check_len(data))?;
+        let now = inner.now();
+        let (times, start) = (inner.stored_times(session, now), session.start(now));
+        let times = inner.signed_in_times(times, start, *options, now);
+        if times.is_over(now) {
+            return Err(Error::LifetimeOver);
+        }
+        Ok(SignInRequest {
+            user,
+            spans: Spans::of(&times, now),
+            data: options.data,
+            renew_lifetime: options.renew_lifetime,
+        })
     }
 
     /// Checks the length of data.
@@ -102,8 +136,28 @@ impl L1 {
     /// [`set_timeouts`](crate::SessionCache::set_timeouts) computes them. A lifetime that is over leaves
     /// [`life_left`](Spans::life_left) zero: then the change ends the session.
     #[must_use]
-    pub fn change_timeouts(&self, session: &super::StoredSession, timeouts: Timeouts) -> Spans {
-        let _ = (session, timeouts);
-        todo!()
+    pub fn change_timeouts(&self, session: &StoredSession, timeouts: Timeouts) -> Spans {
+        let inner = &self.cache.0;
+        let now = inner.now();
+        let (times, start) = (inner.stored_times(session, now), session.start(now));
+        Spans::of(&inner.change(times, start, timeouts, now), now)
+    }
+
+    fn signed_in<'a>(&self, info: &UserInfo<'a>) -> Result<SignedIn<'a>, Error> {
+        info.check()?;
+        Ok(SignedIn {
+            user: self.user_hash(info.user),
+            label: info.label,
+            assurance_level: info.assurance_level,
+        })
+    }
+}
+
+impl Spans {
+    fn of(times: &Times, now: Tick) -> Self {
+        Self {
+            idle_timeout: to_duration(times.idle_timeout),
+            life_left: to_duration(times.end.saturating_sub(now)),
+        }
     }
 }

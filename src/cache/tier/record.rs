@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Ticks;
+use super::{StoredSession, Ticks};
 use crate::{
     cache::{Record, Version},
     clock::to_duration,
-    shard::entry::HeaderFields,
+    shard::entry::{Flags, HeaderFields},
 };
 
 impl Record {
@@ -15,7 +15,7 @@ impl Record {
     #[inline]
     #[must_use]
     pub fn needs_touch(&self) -> bool {
-        todo!()
+        self.facts.flags().has(Flags::TOUCHED)
     }
 
     /// Returns the time of the cache's clock at which the session was read.
@@ -23,6 +23,27 @@ impl Record {
     #[must_use]
     pub fn read_at(&self) -> Ticks {
         Ticks::from_tick(self.now)
+    }
+
+    /// Returns the session as the store had it when it was installed, with the idle deadline of this read, for a
+    /// verb of a tiered cache that goes on from a hit. The id is the one that opened it; the key is not known.
+    #[must_use]
+    pub fn to_stored(&self) -> StoredSession {
+        let times = self.facts.times();
+        StoredSession {
+            serial: self.facts.serial(),
+            user: self.user,
+            assurance_level: self.assurance_level,
+            lifetime_renewed: self.facts.flags().has(Flags::RENEWED),
+            returned: true,
+            idle_timeout: self.idle_timeout(),
+            age: self.age(),
+            issued_ago: self.id_age(),
+            authenticated_ago: self.authenticated_for().unwrap_or_default(),
+            idle_left: to_duration(times.idle.saturating_sub(self.now)),
+            life_left: self.life_left(),
+            ..StoredSession::new(self.id, self.version, self.read_at())
+        }
     }
 
     /// Returns the idle timeout of the session.
