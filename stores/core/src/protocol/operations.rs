@@ -80,15 +80,6 @@ pub(crate) enum Join<W> {
     Full(W),
 }
 
-/// The result of a finished operation.
-#[derive(Debug)]
-pub(crate) struct Finished<W> {
-    /// Those that wait for the read.
-    pub(crate) waiters: Vec<W>,
-    /// The floor at the end.
-    pub(crate) floor: Floor,
-}
-
 impl<W> Operations<W> {
     /// Creates an empty table.
     pub(crate) fn new(rules: Rules) -> Self {
@@ -144,31 +135,26 @@ impl<W> Operations<W> {
         invalidate();
     }
 
-    /// Ends an operation. Calls `install` if a result of this version may enter L1.
+    /// Ends an operation. Calls `install` if a result of this version may enter L1. Returns those
+    /// that wait for the read.
     pub(crate) fn finish(
         &self,
         ticket: Ticket,
         version: Option<Version>,
         lease: &Lease,
         install: impl FnOnce(),
-    ) -> Finished<W> {
+    ) -> Vec<W> {
         let mut stripe = self.stripe(&ticket.id);
         let Some(flight) = remove(&mut stripe.flights, &ticket) else {
-            return Finished {
-                waiters: Vec::new(),
-                floor: Floor::Infinite,
-            };
+            return Vec::new();
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if let Some(version) = version {
-            if self.may_install(&ticket, flight.floor, version, lease) {
-                install();
-            }
+        if let Some(version) = version
+            && self.may_install(&ticket, flight.floor, version, lease)
+        {
+            install();
         }
-        Finished {
-            waiters: flight.waiters.unwrap_or_default(),
-            floor: flight.floor,
-        }
+        flight.waiters.unwrap_or_default()
     }
 
     /// Remembers that the store does not have an id.
@@ -247,7 +233,10 @@ impl<W> Operations<W> {
     }
 }
 
-fn remove<W>(flights: &mut HashMap<[u8; 16], Vec<Flight<W>>>, ticket: &Ticket) -> Option<Flight<W>> {
+fn remove<W>(
+    flights: &mut HashMap<[u8; 16], Vec<Flight<W>>>,
+    ticket: &Ticket,
+) -> Option<Flight<W>> {
     let list = flights.get_mut(&ticket.id)?;
     let at = list
         .iter()
@@ -294,11 +283,11 @@ mod tests {
         ticket: Ticket,
         version: u32,
         lease: &Lease,
-    ) -> (bool, Finished<u32>) {
+    ) -> (bool, Vec<u32>) {
         let mut is_installed = false;
         let version = Some(Version::new(version));
-        let finished = table.finish(ticket, version, lease, || is_installed = true);
-        (is_installed, finished)
+        let waiters = table.finish(ticket, version, lease, || is_installed = true);
+        (is_installed, waiters)
     }
 
     #[test]
@@ -308,9 +297,9 @@ mod tests {
         assert!(matches!(table.join(&id(1), 2, &lease), Join::Joined));
         let other = start(&table, &id(2), 3, &lease);
         let (is_installed, finished) = installs(&table, ticket, 1, &lease);
-        assert_eq!((is_installed, finished.waiters), (true, vec![1, 2]));
+        assert_eq!((is_installed, finished), (true, vec![1, 2]));
         let (_, finished) = installs(&table, other, 1, &lease);
-        assert_eq!(finished.waiters, [3]);
+        assert_eq!(finished, [3]);
         assert_eq!(table.in_flight(), 0);
     }
 
@@ -321,9 +310,9 @@ mod tests {
         table.raise(&id(1).to_bytes(), Floor::Infinite, || ());
         let second = start(&table, &id(1), 2, &lease);
         let (is_installed, finished) = installs(&table, first, 9, &lease);
-        assert_eq!((is_installed, finished.waiters), (false, vec![1]));
+        assert_eq!((is_installed, finished), (false, vec![1]));
         let (is_installed, finished) = installs(&table, second, 9, &lease);
-        assert_eq!((is_installed, finished.waiters), (true, vec![2]));
+        assert_eq!((is_installed, finished), (true, vec![2]));
     }
 
     #[test]

@@ -83,19 +83,31 @@ mod tests {
         }
         let batches = touches.drain(Duration::from_secs(3));
         assert_eq!(touches.len(), 0);
-        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36, 64, 36]);
+        assert_eq!(
+            batches.iter().map(Vec::len).collect::<Vec<_>>(),
+            [64, 36, 64, 36]
+        );
         for batch in &batches {
             let partition = batch[0].0.partition();
             assert!(batch.iter().all(|(id, _)| id.partition() == partition));
-            assert!(batch.iter().all(|(_, since)| *since == Duration::from_secs(2)));
+            assert!(
+                batch
+                    .iter()
+                    .all(|(_, since)| *since == Duration::from_secs(2))
+            );
         }
     }
 
     #[test]
     fn a_full_queue_drops_and_counts() {
         let mut touches = Touches::default();
-        let full = (0..MAX_QUEUED as u32).filter(|&number| touches.push(id(0, number), Duration::ZERO));
-        assert_eq!(full.count(), 1, "the queue says once that it should be sent");
+        let full =
+            (0..MAX_QUEUED as u32).filter(|&number| touches.push(id(0, number), Duration::ZERO));
+        assert_eq!(
+            full.count(),
+            1,
+            "the queue says once that it should be sent"
+        );
         touches.push(id(0, 0), Duration::ZERO);
         assert_eq!(touches.dropped(), 1);
     }

@@ -12,10 +12,7 @@ use std::{
 use sessile::tier::Ticks;
 use tokio::sync::oneshot;
 
-use super::{
-    inner::Inner,
-    metrics::Verb,
-};
+use super::{inner::Inner, metrics::Verb};
 use crate::{
     environment::{First, join_all, race},
     protocol::{
@@ -319,6 +316,14 @@ impl Driver {
     }
 }
 
+/// Sends all queued touches, and waits for the store.
+pub(super) async fn send_touches_now(inner: &Arc<Inner>) {
+    let batches = lock(&inner.touches).drain(inner.env.now());
+    for batch in batches {
+        inner.send_touches(batch).await;
+    }
+}
+
 impl Inner {
     fn push(&self, watch: u64, incoming: Incoming) {
         lock(&self.inbox.0).push_back((watch, incoming));
@@ -421,7 +426,8 @@ impl Sink for Messages {
             Change::DataLost => {
                 // L1 must not answer until the driver runs.
                 self.inner.void_l1();
-                self.inner.push(self.watch, Incoming::Event(Event::DataLost));
+                self.inner
+                    .push(self.watch, Incoming::Event(Event::DataLost));
             }
             change => self.inner.change(change),
         }

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,8 +14,8 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{
-    Error, Handle, SessionId, Version,
-    tier::{L1, Record, StoredSession, Ticks},
+    Error, Handle, Record, SessionId, Version,
+    tier::{L1, StoredSession, Ticks},
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -161,7 +161,8 @@ impl Inner {
             First::Left(result) => result,
             First::Right(()) => Err(StoreError::Unreachable("no answer in time".into())),
         };
-        self.metrics.call(verb, self.env.now().saturating_sub(began));
+        self.metrics
+            .call(verb, self.env.now().saturating_sub(began));
         if matches!(result, Err(StoreError::Unreachable(_) | StoreError::Late)) {
             self.metrics.unreachable(verb);
         }
@@ -232,8 +233,8 @@ impl Inner {
             self.operations.remember_absent(&id);
             return Found::Absent;
         };
-        let encryption = self.encryption();
-        match decode(id, &stored, sent_at, encryption.as_ref()) {
+        let decoded = self.with_encryption(|keys| decode(id, &stored, sent_at, keys));
+        match decoded {
             Ok(Found::Session(found)) if found.is_cut_off(self.ended_before()) => Found::CutOff,
             Ok(_) if self.ends.is_queued(&id) => Found::Absent,
             Ok(found) => found,
@@ -250,7 +251,7 @@ impl Inner {
             _ => None,
         };
         let version = session.map(|found| found.session.version);
-        let finished = self.operations.finish(ticket, version, &self.lease, || {
+        let waiters = self.operations.finish(ticket, version, &self.lease, || {
             let Some(found) = session else { return };
             let is_ended = is_cut_off(&found.header, self.ended_before())
                 || self.ends.is_queued(&found.session.id);
@@ -262,7 +263,7 @@ impl Inner {
                 self.l1.install(&session, &found.data);
             }
         });
-        for waiter in finished.waiters {
+        for waiter in waiters {
             // A request may have stopped waiting.
             let _ = waiter.send(result.clone());
         }
@@ -307,7 +308,9 @@ impl Inner {
     pub(crate) fn cut_off(&self, ended_before: ServerTime) {
         // Pairs with the load in `ended_before`: an installation that begins after the locks were
         // passed compares with this cutoff.
-        let before = self.ended_before.fetch_max(ended_before.0, Ordering::AcqRel);
+        let before = self
+            .ended_before
+            .fetch_max(ended_before.0, Ordering::AcqRel);
         if before < ended_before.0 {
             self.operations.pass_installations();
             self.l1.invalidate_all();
@@ -335,13 +338,19 @@ impl Inner {
     pub(crate) fn known(&self, id: &SessionId) -> Option<(StoredSession, BytesMut)> {
         let mut data = BytesMut::new();
         let record = self.l1.peek(id, &mut data)?;
-        Some((record.stored(), data))
+        Some((record.to_stored(), data))
     }
 
     /// Returns the handle of a session, if L1 has it.
     pub(crate) fn known_handle(&self, id: &SessionId) -> Option<Handle> {
         let record = self.l1.peek(id, &mut BytesMut::new())?;
         Some(record.handle())
+    }
+
+    /// Calls `work` with the keys of the encryption at rest, if it is on.
+    pub(crate) fn with_encryption<T>(&self, work: impl FnOnce(Option<&Encryption>) -> T) -> T {
+        let keys = self.encryption.read();
+        work(keys.unwrap_or_else(PoisonError::into_inner).as_ref())
     }
 
     /// Derives the keys of the encryption at rest from the key ring.
@@ -351,11 +360,8 @@ impl Inner {
         }
         let keys = self.l1.derive_keys(ENCRYPTION_PURPOSE);
         let keys: Vec<_> = keys.iter().map(|key| (key.number, *key.key)).collect();
-        let mut encryption = self
-            .encryption
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *encryption = Some(Encryption::new(&keys));
+        let encryption = self.encryption.write();
+        *encryption.unwrap_or_else(PoisonError::into_inner) = Some(Encryption::new(&keys));
     }
 }
 

@@ -76,11 +76,6 @@ impl Metrics {
         add(&self.ends_rejected);
     }
 
-    /// Returns the number of calls of a kind.
-    pub(crate) fn calls(&self, verb: Verb) -> u64 {
-        get(&self.calls[verb as usize])
-    }
-
     /// Writes the metrics in the text format of Prometheus.
     pub(crate) fn write(&self, out: &mut String, gauges: &Gauges) -> fmt::Result {
         for (verb, count) in VERBS.iter().zip(&self.calls) {
@@ -116,12 +111,19 @@ impl Metrics {
         family(out, name, "histogram", "Time until a call was answered.")?;
         for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
             let bound = bound.as_secs_f64();
-            writeln!(out, "{PREFIX}{name}_bucket{{le=\"{bound}\"}} {}", get(bucket))?;
+            writeln!(
+                out,
+                "{PREFIX}{name}_bucket{{le=\"{bound}\"}} {}",
+                get(bucket)
+            )?;
         }
         let count = get(&self.seconds_count);
         let sum = Duration::from_micros(get(&self.seconds_sum_micros)).as_secs_f64();
         writeln!(out, "{PREFIX}{name}_bucket{{le=\"+Inf\"}} {count}")?;
-        writeln!(out, "{PREFIX}{name}_sum {sum}\n{PREFIX}{name}_count {count}")
+        writeln!(
+            out,
+            "{PREFIX}{name}_sum {sum}\n{PREFIX}{name}_count {count}"
+        )
     }
 
     fn plain(&self, gauges: &Gauges) -> [(&'static str, &'static str, u64); 4] {
@@ -153,10 +155,26 @@ impl Metrics {
 fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
     let lease = gauges.lease_remaining.as_secs_f64();
     let values = [
-        ("in_flight_operations", "Calls in progress.", gauges.in_flight as f64),
-        ("lease_remaining_seconds", "Time until L1 stops answering.", lease),
-        ("ends_queued", "Ends that are not confirmed.", gauges.ends_queued as f64),
-        ("up", "1 if the channel is up.", f64::from(u8::from(gauges.is_up))),
+        (
+            "in_flight_operations",
+            "Calls in progress.",
+            gauges.in_flight as f64,
+        ),
+        (
+            "lease_remaining_seconds",
+            "Time until L1 stops answering.",
+            lease,
+        ),
+        (
+            "ends_queued",
+            "Ends that are not confirmed.",
+            gauges.ends_queued as f64,
+        ),
+        (
+            "up",
+            "1 if the channel is up.",
+            f64::from(u8::from(gauges.is_up)),
+        ),
     ];
     for (name, help, value) in values {
         family(out, name, "gauge", help)?;
@@ -166,7 +184,10 @@ fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
 }
 
 fn family(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
-    writeln!(out, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}")
+    writeln!(
+        out,
+        "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}"
+    )
 }
 
 fn add(counter: &AtomicU64) {

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    Error, EventKind, SessionId,
-    tier::{Candidate, Candidates, LookUp, Record, Rejection},
+    Error, EventKind, Record, SessionId,
+    tier::{Candidate, LookUp, Rejection},
 };
 
 use super::{
@@ -31,9 +31,7 @@ pub enum TryOpen {
 
 /// Tokens of a request that are valid, and which the store is asked about.
 #[derive(Clone, Copy, Debug)]
-pub struct Pending {
-    pub(super) candidates: Candidates,
-}
+pub struct Pending([Option<Candidate>; MAX_CANDIDATES]);
 
 /// The result for one candidate.
 enum Opened {
@@ -75,11 +73,10 @@ impl TieredCache {
                 inner.note_use(&record);
                 TryOpen::Hit(record)
             }
-            LookUp::Unknown(candidates) => TryOpen::Pending(Pending { candidates }),
+            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
             LookUp::Hit(_) => {
                 buffer.clear();
-                let candidates = inner.l1.verify(fields);
-                TryOpen::Pending(Pending { candidates })
+                Pending::of(inner.l1.verify(fields).iter())
             }
             _ => TryOpen::Absent,
         }
@@ -94,11 +91,10 @@ impl TieredCache {
                 inner.note_use(&record);
                 TryOpen::Hit(record)
             }
-            LookUp::Unknown(candidates) => TryOpen::Pending(Pending { candidates }),
-            LookUp::Hit(record) => {
+            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
+            LookUp::Hit(_) => {
                 buffer.clear();
-                let candidates = Candidates::of(&record);
-                TryOpen::Pending(Pending { candidates })
+                Pending::of(inner.l1.verify_token(value))
             }
             _ => TryOpen::Absent,
         }
@@ -114,7 +110,7 @@ impl TieredCache {
         pending: Pending,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
-        self.inner().fetch(pending.candidates, buffer).await
+        self.inner().fetch(pending, buffer).await
     }
 
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at
@@ -179,14 +175,24 @@ impl TieredCache {
     }
 }
 
+impl Pending {
+    fn of(candidates: impl IntoIterator<Item = Candidate>) -> TryOpen {
+        let mut pending = [None; MAX_CANDIDATES];
+        for (slot, candidate) in pending.iter_mut().zip(candidates) {
+            *slot = Some(candidate);
+        }
+        TryOpen::Pending(Self(pending))
+    }
+}
+
 impl Inner {
     async fn fetch(
         self: &Arc<Self>,
-        candidates: Candidates,
+        pending: Pending,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         let mut reused = Vec::new();
-        for candidate in candidates.iter() {
+        for candidate in pending.0.into_iter().flatten() {
             let Candidate { id, key_number, .. } = candidate;
             match self.open_id(id, Some(key_number), buffer).await? {
                 Opened::Session(record) => return Ok(Some(record)),
@@ -217,7 +223,8 @@ impl Inner {
             if hop > 0
                 && let Some(record) = self.hit(&current, buffer)
             {
-                return Ok(self.open_by_alias(record, id, current, buffer).await);
+                let record = self.l1.record(&record.to_stored(), &id);
+                return Ok(Opened::Session(record));
             }
             let key_number = key_number.filter(|_| hop == 0);
             match self.find(current, key_number).await? {
@@ -274,7 +281,9 @@ impl Inner {
             inner.l1.emit(EventKind::Reused, handle);
             if inner.l1.end_reused() {
                 // Queued if the store does not answer.
-                let _ = inner.end_now(id, sessile::EndReason::Reused, deadline).await;
+                let _ = inner
+                    .end_now(id, sessile::EndReason::Reused, deadline)
+                    .await;
             }
         }));
     }
@@ -293,5 +302,7 @@ impl Inner {
     }
 }
 
+/// The most tokens of one request that are tried, as in the engine.
+const MAX_CANDIDATES: usize = 4;
 /// The most aliases that a verb follows.
 pub(super) const MAX_HOPS: usize = 8;
