@@ -132,10 +132,11 @@ impl TieredCacheBuilder {
     pub fn build_in(
         self,
         env: Arc<dyn Environment>,
+        user_key: [u8; 32],
         rules: crate::internals::Rules,
     ) -> Result<TieredCache, StoreBuildError> {
         self.settings.check()?;
-        let (l1, user_key) = build_l1(self.l1)?;
+        let l1 = self.l1.build_l1(user_key)?;
         let settings = Settings {
             rules,
             ..self.settings

@@ -187,12 +187,15 @@ impl Inner {
     ) -> Result<bool, Error> {
         let mut current = id;
         for hop in 0..=MAX_HOPS {
+            let generation = self.lease.generation();
             let end = self.store.end(current);
-            match self.call(Verb::End, deadline, end).await {
-                Err(_) => {
-                    self.ends.release(&current);
-                    return Err(Error::Unreachable);
-                }
+            let ended = self.call(Verb::End, deadline, end).await;
+            // A reply that crosses a fence may be that of a server which has been replaced since, so
+            // it confirms nothing.
+            let is_current = self.lease.generation() == generation;
+            match ended {
+                _ if !is_current => return self.leave_queued(&current),
+                Err(_) => return self.leave_queued(&current),
                 Ok(Ended::Alias(target)) => {
                     // The target is queued before the alias is confirmed, so that the end is in the
                     // queue at every moment.
@@ -215,6 +218,11 @@ impl Inner {
             }
         }
         Ok(false)
+    }
+
+    fn leave_queued(&self, id: &SessionId) -> Result<bool, Error> {
+        self.ends.release(id);
+        Err(Error::Unreachable)
     }
 
     fn confirm(&self, id: &SessionId, is_again: bool) {

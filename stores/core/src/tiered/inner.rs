@@ -184,6 +184,7 @@ impl Inner {
         self: &Arc<Self>,
         id: SessionId,
         key_number: Option<u8>,
+        deadline: Duration,
     ) -> oneshot::Receiver<ReadResult> {
         let (sender, receiver) = oneshot::channel();
         match self.operations.join(&id, sender, &self.lease) {
@@ -191,9 +192,9 @@ impl Inner {
             Join::Start(ticket) => {
                 let inner = Arc::clone(self);
                 self.env.spawn(Box::pin(async move {
-                    let deadline = inner.env.now() + inner.settings.timeout;
-                    let result = inner.read_into(ticket, id, key_number, deadline).await;
-                    drop(result);
+                    let read = inner.read_into(ticket, id, key_number, deadline);
+                    // Those that wait were answered.
+                    drop(read.await);
                 }));
             }
             Join::Absent(waiter) => drop(waiter.send(Ok(Found::Absent))),

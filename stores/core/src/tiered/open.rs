@@ -153,7 +153,8 @@ impl TieredCache {
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         let inner = self.inner();
-        match inner.open_id(*id, None, buffer).await? {
+        let deadline = inner.env.now() + inner.settings.timeout;
+        match inner.open_id(*id, None, deadline, buffer).await? {
             Opened::Session(record) => Ok(Some(record)),
             Opened::Absent(rejection) => {
                 inner.reject(*id, rejection);
@@ -191,10 +192,11 @@ impl Inner {
         pending: Pending,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
+        let deadline = self.env.now() + self.settings.timeout;
         let mut reused = Vec::new();
         for candidate in pending.0.into_iter().flatten() {
             let Candidate { id, key_number, .. } = candidate;
-            match self.open_id(id, Some(key_number), buffer).await? {
+            match self.open_id(id, Some(key_number), deadline, buffer).await? {
                 Opened::Session(record) => return Ok(Some(record)),
                 Opened::Absent(Rejection::Reused) => reused.push(id),
                 Opened::Absent(rejection) => self.l1.count_rejection(rejection),
@@ -212,6 +214,7 @@ impl Inner {
         self: &Arc<Self>,
         id: SessionId,
         key_number: Option<u8>,
+        deadline: Duration,
         buffer: &mut BytesMut,
     ) -> Result<Opened, Error> {
         buffer.clear();
@@ -227,7 +230,7 @@ impl Inner {
                 return Ok(Opened::Session(record));
             }
             let key_number = key_number.filter(|_| hop == 0);
-            match self.find(current, key_number).await? {
+            match self.find(current, key_number, deadline).await? {
                 Found::Session(found) => {
                     return Ok(Opened::Session(self.use_fetched(&found, &id, buffer)));
                 }
@@ -250,12 +253,17 @@ impl Inner {
         Some(record)
     }
 
-    async fn find(self: &Arc<Self>, id: SessionId, key_number: Option<u8>) -> super::ReadResult {
+    async fn find(
+        self: &Arc<Self>,
+        id: SessionId,
+        key_number: Option<u8>,
+        deadline: Duration,
+    ) -> super::ReadResult {
         self.check_up()?;
         if self.ends.is_queued(&id) {
             return Ok(Found::Absent);
         }
-        let read = self.start_read(id, key_number);
+        let read = self.start_read(id, key_number, deadline);
         read.await.unwrap_or(Err(Error::Unreachable))
     }
 
