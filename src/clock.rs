@@ -62,8 +62,8 @@ impl Clock {
         Self(Source::System(Arc::new(System::new())))
     }
 
-    /// Returns a clock that shows `span` more than this one. The difference is part of its start, so reading it takes
-    /// no longer.
+    /// Returns a clock that shows `span` more than this one. The difference is part of its start,
+    /// so reading it takes no longer.
     pub(crate) fn ahead_by(&self, span: Duration) -> Self {
         Self(match &self.0 {
             Source::System(clock) => Source::System(Arc::new(clock.ahead_by(span))),

@@ -60,8 +60,8 @@ pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::SessionLimitPolicy;
 
-/// The in-process part of a tiered cache, for crates that put a store behind it. Applications use the tiered cache of
-/// `sessile-store`.
+/// The in-process part of a tiered cache, for crates that put a store behind it. Applications use
+/// the tiered cache of `sessile-store`.
 pub mod tier {
     pub use crate::cache::tier::{
         Candidate, Candidates, CreateRequest, DerivedKey, Installed, KeyFingerprint, L1, LookUp,

@@ -101,7 +101,8 @@ impl Kind {
         }
     }
 
-    /// The bytes that the largest session takes as data. One word more of a tiered cache is for the time of creation.
+    /// The bytes that the largest session takes as data. A tiered cache adds one word for the time
+    /// of creation.
     fn largest(self, settings: &SessionCacheBuilder) -> usize {
         match self {
             Self::Local => settings.max_session_size,
@@ -109,8 +110,8 @@ impl Kind {
         }
     }
 
-    /// The queue of the shards' events. Expiry and eviction in L1 are not those of the session, so its shards have
-    /// none.
+    /// The queue of the shards' events. Expiry and eviction in L1 are not those of the session, so
+    /// its shards have none.
     fn journal(self, journal: &EventQueue) -> EventQueue {
         match self {
             Self::Local => journal.clone(),

@@ -1,9 +1,10 @@
 //! The in-process part of a tiered cache, for crates that put a store behind it.
 //!
-//! Owns [`L1`]: the same shards as those of a [`SessionCache`], with the verbs that a store needs in place of those
-//! that a store decides. Invariant: an entry of L1 repeats what the store said when it was read, and expires no later
-//! than in the store. It does not know a store, a network or a message: its caller decides what is installed, what
-//! is invalidated and until when L1 may answer.
+//! Owns [`L1`]: the same shards as those of a [`SessionCache`], with the verbs that a store needs
+//! in place of those that a store decides. Invariant: an entry of L1 repeats what the store said
+//! when it was read, and expires no later than in the store. It does not know a store, a network or
+//! a message: its caller decides what is installed, what is invalidated and until when L1 may
+//! answer.
 
 mod install;
 mod keys;
@@ -11,10 +12,11 @@ mod listed;
 mod look_up;
 mod options;
 mod record;
+mod settings;
 mod ticks;
 
 use core::{fmt, iter};
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use bytes::BytesMut;
 
@@ -38,17 +40,18 @@ use crate::{
     events::{Event, EventKind},
     handle::Handle,
     id::{Id, Place, SessionId, UserHash},
-    shard::{SessionLimitPolicy, Shard, entry::FIRST_VERSION, region::WORD},
+    shard::{Shard, entry::FIRST_VERSION},
     sync::Shared,
 };
 
 /// The in-process cache of a tiered cache.
 ///
-/// Applications use the tiered cache of `sessile-store` and not this: L1 alone forgets sessions whenever memory is
-/// short and creates none. Only [`SessionCacheBuilder::build_l1`] creates one, so a [`SessionCache`] never has the
-/// verbs of L1, nor the reverse.
+/// Applications use the tiered cache of `sessile-store` and not this: L1 alone forgets sessions
+/// whenever memory is short and creates none. Only [`SessionCacheBuilder::build_l1`] creates one,
+/// so a [`SessionCache`] never has the verbs of L1, nor the reverse.
 ///
-/// Cheap to clone; clones share everything. Verbs are synchronous and wait for the lock of one shard at most.
+/// Cheap to clone; clones share everything. Verbs are synchronous and wait for the lock of one
+/// shard at most.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,17 +113,18 @@ pub enum Placement {
     Of(SessionId),
 }
 
-/// The number of partitions of a store, and the maximum number of shards of an L1: a message names an id and its
-/// partition, and each partition is in one shard.
+/// The number of partitions of a store, and the maximum number of shards of an L1: a message names
+/// an id and its partition, and each partition is in one shard.
 pub const PARTITIONS: usize = 256;
 
 impl SessionCacheBuilder {
     /// Allocates an [`L1`], whose users' names are hashed under `user_key`.
     ///
     /// # Errors
-    /// Those of [`build`](Self::build), [`Shards`](BuildError::Shards) for more shards than partitions, and
-    /// [`Timeout`](BuildError::Timeout) for a lifetime of more than about 3.4 years: the clock begins one lifetime
-    /// after its zero, so that a session older than the process has a time of creation.
+    /// Those of [`build`](Self::build), [`Shards`](BuildError::Shards) for more shards than
+    /// partitions, and [`Timeout`](BuildError::Timeout) for a lifetime of more than about 3.4
+    /// years: the clock begins one lifetime after its zero, so that a session older than the
+    /// process has a time of creation.
     pub fn build_l1(self, user_key: [u8; 32]) -> Result<L1, BuildError> {
         let builder = self.checked_for_l1()?;
         let ring = builder.keys.as_ref().ok_or(BuildError::NoKeys)?;
@@ -135,7 +139,8 @@ impl SessionCacheBuilder {
         })
     }
 
-    /// Checks the settings that have other limits in a tiered cache, and sets the start of the clock.
+    /// Checks the settings that have other limits in a tiered cache, and sets the start of the
+    /// clock.
     fn checked_for_l1(self) -> Result<Self, BuildError> {
         self.check()?;
         let (given, max) = (self.lifetime, to_duration(MAX_LIFETIME));
@@ -158,9 +163,9 @@ impl SessionCacheBuilder {
 }
 
 impl L1 {
-    /// Reads a request's `Cookie` fields and finds the first of at most four candidates that is valid. A hit costs
-    /// what [`SessionCache::open`] costs: the tag is compared with the stored one. Rejected candidates are counted as
-    /// `open` counts them.
+    /// Reads a request's `Cookie` fields and finds the first of at most four candidates that is
+    /// valid. A hit costs what [`SessionCache::open`] costs: the tag is compared with the stored
+    /// one. Rejected candidates are counted as `open` counts them.
     ///
     /// The buffer contains the data after a [`Hit`](LookUp::Hit), and is empty otherwise.
     pub fn look_up<'h>(
@@ -176,8 +181,8 @@ impl L1 {
         self.find::<true>(iter::once(value), buffer)
     }
 
-    /// Finds a session as [`look_up`](Self::look_up) does, without counting as use: neither for eviction nor for the
-    /// idle timeout.
+    /// Finds a session as [`look_up`](Self::look_up) does, without counting as use: neither for
+    /// eviction nor for the idle timeout. Rejected candidates are counted, hits and misses are not.
     pub fn peek_fields<'h>(
         &self,
         fields: impl IntoIterator<Item = &'h [u8]>,
@@ -186,8 +191,8 @@ impl L1 {
         self.find::<false>(self.cache.0.candidates(fields), buffer)
     }
 
-    /// Returns the ids of a request's `Cookie` fields whose full MAC is valid, in order, at most four. Reads no
-    /// session. Only these ids may be asked of a store.
+    /// Returns the ids of a request's `Cookie` fields whose full MAC is valid, in order, at most
+    /// four. Reads no session. Only these ids may be asked of a store.
     pub fn verify<'h>(&self, fields: impl IntoIterator<Item = &'h [u8]>) -> Candidates {
         let inner = &self.cache.0;
         inner
@@ -202,18 +207,20 @@ impl L1 {
         self.cache.0.prove_candidate(value)
     }
 
-    /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as use.
+    /// Finds a session by its id and copies its data into the buffer, which is empty on a miss.
+    /// Counts as use.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
         self.cache.0.load_tiered::<true>(id, buffer)
     }
 
-    /// Finds a session by its id as [`load`](Self::load) does, without counting as use, as a hit or as a miss: for
-    /// listings and for reads ahead of the first access.
+    /// Finds a session by its id as [`load`](Self::load) does, without counting as use, as a hit or
+    /// as a miss: for listings and for reads ahead of the first access.
     pub fn peek(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
         self.cache.0.load_tiered::<false>(id, buffer)
     }
 
-    /// Counts why the store did not open a candidate that [`look_up`](Self::look_up) returned as unknown.
+    /// Counts why the store did not open a candidate that [`look_up`](Self::look_up) returned as
+    /// unknown.
     pub fn count_rejection(&self, rejection: Rejection) {
         self.cache.0.counters.count(rejection.into());
     }
@@ -239,8 +246,8 @@ impl L1 {
         })
     }
 
-    /// Returns the token of an id under the current signing key: for a session whose token was issued before
-    /// [`set_keys`](Self::set_keys) and is sent after it.
+    /// Returns the token of an id under the current signing key: for a session whose token was
+    /// issued before [`set_keys`](Self::set_keys) and is sent after it.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> Token {
         let keys = &self.cache.0.keys;
@@ -261,7 +268,8 @@ impl L1 {
         self.cache.check_admission(key)
     }
 
-    /// Fills a slice with random bytes, from the same source as ids: for serials and the random steps of versions.
+    /// Fills a slice with random bytes, from the same source as ids: for serials and the random
+    /// steps of versions.
     ///
     /// # Errors
     /// [`Entropy`](Error::Entropy).
@@ -283,44 +291,48 @@ impl L1 {
         });
     }
 
-    /// Inserts a session that was read from the store or written to it, or replaces its entry. In place where the
-    /// block fits; the entry keeps its position for eviction. Emits no event, counts no creation and applies no limit
-    /// per user. An entry with the same version gets the times of `session`; one with a higher version stays.
+    /// Inserts a session that was read from the store or written to it, or replaces its entry. In
+    /// place where the block fits; the entry keeps its position for eviction. Emits no event,
+    /// counts no creation and applies no limit per user. An entry with the same version gets the
+    /// times of `session`; one with a higher version stays.
     ///
-    /// The caller ensures that `session` may enter L1 at all: that its version is not below the version floor of its
-    /// operation, and that no fence happened since.
+    /// The caller ensures that `session` may enter L1 at all: that its version is not below the
+    /// version floor of its operation, and that no fence happened since.
     pub fn install(&self, session: &StoredSession, data: &[u8]) -> Installed {
         self.cache.0.install(session, data)
     }
 
-    /// Creates the record of a session that was read from the store, for the request that waited for it, installed or
-    /// not. Counts as use, so [`needs_touch`](Record::needs_touch) may be true.
+    /// Creates the record of a session that was read from the store, for the request that waited
+    /// for it, installed or not. Counts as use, so [`needs_touch`](Record::needs_touch) may be
+    /// true.
     ///
-    /// `opened_by` is the id that the request named: another than the session's own if that is an alias within its
-    /// grace period. Then [`Record::is_alias`] is true and the response must carry no token.
+    /// `opened_by` is the id that the request named: another than the session's own if that is an
+    /// alias within its grace period. Then [`Record::is_alias`] is true and the response must carry
+    /// no token.
     #[must_use]
     pub fn record(&self, session: &StoredSession, opened_by: &SessionId) -> Record {
         self.cache.0.stored_record(session, opened_by)
     }
 
-    /// Drops the entry of an id if its version is lower than `below`, or any for [`Version::MAX`]. Returns true if
-    /// that entry could be read. Emits no event, and does not remember the id.
+    /// Drops the entry of an id if its version is lower than `below`, or any for [`Version::MAX`].
+    /// Returns true if that entry could be read. Emits no event, and does not remember the id.
     pub fn invalidate(&self, id: &SessionId, below: Version) -> bool {
         let inner = &self.cache.0;
         let invalidate = |shard: &mut Shard, now| shard.invalidate(&id.id, below.get(), now);
         inner.write(inner.place(id.place), invalidate)
     }
 
-    /// Drops an entry as [`invalidate`](Self::invalidate) does, by the bytes of its id and its partition: the low 8
-    /// bits of its place, which determine the shard.
+    /// Drops an entry as [`invalidate`](Self::invalidate) does, by the bytes of its id and its
+    /// partition: the low 8 bits of its place, which determine the shard.
     pub fn invalidate_in(&self, partition: u8, id: [u8; 16], below: Version) -> bool {
         self.invalidate(&SessionId::from_parts(id, partition.into()), below)
     }
 
-    /// Drops all entries in O(1). When it returns, no read finds an entry that was installed before the call. Memory
-    /// is reclaimed later. Emits no event.
+    /// Drops all entries in O(1). When it returns, no read finds an entry that was installed before
+    /// the call. Memory is reclaimed later. Emits no event.
     pub fn invalidate_all(&self) {
-        // A read that begins after this one word was written finds nothing that was installed before.
+        // A read that begins after this one word was written finds nothing that was installed
+        // before.
         self.cache.0.horizon.advance(self.cache.0.now());
     }
 
@@ -333,8 +345,8 @@ impl L1 {
     }
 
     /// Emits an event for an action of this node, if the application takes events. Its
-    /// [time](Event::at) counts from the construction of L1. Handles of a tiered cache contain no time of creation, so
-    /// [`Event::created`] and [`Event::cutoff`] do not order them.
+    /// [time](Event::at) counts from the construction of L1. Handles of a tiered cache contain no
+    /// time of creation, so [`Event::created`] and [`Event::cutoff`] do not order them.
     pub fn emit(&self, kind: EventKind, handle: Option<Handle>) {
         let inner = &self.cache.0;
         let at = inner.now().saturating_sub(inner.lifetime);
@@ -360,8 +372,8 @@ impl L1 {
         self.cache.start_maintenance()
     }
 
-    /// Returns counters and gauges of this process: reads, rejections, memory. The counters of sessions that the store
-    /// decides, such as `created` and `ended`, are 0.
+    /// Returns counters and gauges of this process: reads, rejections, memory. The counters of
+    /// sessions that the store decides, such as `created` and `ended`, are 0.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -371,8 +383,8 @@ impl L1 {
         }
     }
 
-    /// Replaces the key ring, as [`SessionCache::set_keys`] does. Needs no store: the tags of entries were computed by
-    /// this process.
+    /// Replaces the key ring, as [`SessionCache::set_keys`] does. Needs no store: the tags of
+    /// entries were computed by this process.
     ///
     /// # Errors
     /// The error of the key ring; then the previous one stays.
@@ -384,15 +396,15 @@ impl L1 {
         })
     }
 
-    /// Returns a digest of each key of the key ring, the signing key's first. It reveals nothing about the key, so it
-    /// may be stored: nodes compare theirs.
+    /// Returns a digest of each key of the key ring, the signing key's first. It reveals nothing
+    /// about the key, so it may be stored: nodes compare theirs.
     #[must_use]
     pub fn key_fingerprints(&self) -> Vec<KeyFingerprint> {
         self.secrets.keys.read(|keys| keys.fingerprints().collect())
     }
 
-    /// Derives a key for `purpose` from each key of the key ring, the signing key's first. Different purposes give
-    /// independent keys.
+    /// Derives a key for `purpose` from each key of the key ring, the signing key's first.
+    /// Different purposes give independent keys.
     #[must_use]
     pub fn derive_keys(&self, purpose: &str) -> Vec<DerivedKey> {
         let derive = |keys: &StoreKeys| {
@@ -401,94 +413,6 @@ impl L1 {
                 .collect()
         };
         self.secrets.keys.read(derive)
-    }
-
-    /// Returns the name of the cookie.
-    #[must_use]
-    pub fn cookie_name(&self) -> &str {
-        self.cache.cookie_name()
-    }
-
-    /// Returns the maximum length of a session's data, in bytes.
-    #[must_use]
-    pub fn max_session_size(&self) -> usize {
-        self.cache.max_session_size()
-    }
-
-    /// Returns the idle timeout of sessions without their own.
-    #[must_use]
-    pub fn idle_timeout(&self) -> Duration {
-        self.cache.idle_timeout()
-    }
-
-    /// Returns the lifetime of sessions without their own. No session lives longer.
-    #[must_use]
-    pub fn lifetime(&self) -> Duration {
-        self.cache.lifetime()
-    }
-
-    /// Returns the maximum number of sessions of one user, if there is one.
-    #[must_use]
-    pub fn max_sessions_per_user(&self) -> Option<usize> {
-        self.cache.0.settings.max_sessions_per_user
-    }
-
-    /// Returns the policy that applies to a sign-in beyond that number.
-    #[must_use]
-    pub fn session_limit_policy(&self) -> SessionLimitPolicy {
-        self.cache.0.settings.session_limit_policy
-    }
-
-    /// Returns true if the use of a replaced id after its grace period ends the session.
-    #[must_use]
-    pub fn end_reused(&self) -> bool {
-        self.cache.0.settings.end_reused
-    }
-
-    /// Returns true if there is a hook that decides about the creation of sessions.
-    #[must_use]
-    pub fn has_admission_hook(&self) -> bool {
-        self.cache.has_admission_hook()
-    }
-
-    /// Returns the number of entries. Expired ones count until their memory is reclaimed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.cache.len()
-    }
-
-    /// Returns true if there is no entry.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.cache.is_empty()
-    }
-
-    /// Returns the number of anonymous sessions with `data_len` bytes of data that fit.
-    #[must_use]
-    pub fn capacity_for(&self, data_len: usize) -> usize {
-        // One word is for the time of creation.
-        self.cache.capacity_for(data_len.saturating_add(WORD))
-    }
-
-    /// Returns a one-way hash of an id, for MACs of forms.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn form_binding(&self, id: &SessionId) -> [u8; 16] {
-        self.cache.form_binding(id)
-    }
-
-    /// Returns the MAC of a binding under the first key of the ring.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn form_mac(&self, binding: &[u8; 16]) -> [u8; 16] {
-        self.cache.form_mac(binding)
-    }
-
-    /// Returns true if the MAC of a binding is right under any key of the ring.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn verify_form_mac(&self, binding: &[u8; 16], mac: &[u8; 16]) -> bool {
-        self.cache.verify_form_mac(binding, mac)
     }
 
     /// Checks every structure of every shard, and panics if one does not hold. For tests.
@@ -514,6 +438,6 @@ impl fmt::Debug for L1 {
     }
 }
 
-/// The longest lifetime of a tiered cache: its clock begins one lifetime after zero and must not reach its end while
-/// the process runs.
+/// The longest lifetime of a tiered cache: its clock begins one lifetime after zero and must not
+/// reach its end while the process runs.
 const MAX_LIFETIME: Tick = Tick::MAX / 4;

@@ -4,8 +4,8 @@ use super::{Id, Place, SessionId, UserHash};
 
 /// For authors of stores: an application never needs these.
 impl SessionId {
-    /// Creates an id from its bytes and its place. It opens the session in every verb that takes an id, so it must come
-    /// from a token whose MAC is valid, or from the store.
+    /// Creates an id from its bytes and its place. It opens the session in every verb that takes an
+    /// id, so it must come from a token whose MAC is valid, or from the store.
     #[must_use]
     pub fn from_parts(id: [u8; 16], place: u16) -> Self {
         Self {
@@ -14,15 +14,15 @@ impl SessionId {
         }
     }
 
-    /// Returns the bytes of the id, without its place. They open nothing without the MAC of the token, but keep them
-    /// out of logs all the same.
+    /// Returns the bytes of the id, without its place. They open nothing without the MAC of the
+    /// token, but keep them out of logs all the same.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 16] {
         self.id.to_bytes()
     }
 
-    /// Returns the place: 16 bits that are the same on all nodes of a tiered cache. A local cache numbers its shards
-    /// with it.
+    /// Returns the place: 16 bits that are the same on all nodes of a tiered cache. A local cache
+    /// numbers its shards with it.
     #[must_use]
     pub fn place(&self) -> u16 {
         self.place

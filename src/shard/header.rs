@@ -106,8 +106,8 @@ impl EntryMeta {
         self
     }
 
-    /// With the time of creation, which the entry of a tiered cache keeps elsewhere, and marked as touched if the read
-    /// moved the idle deadline.
+    /// With the time of creation, which the entry of a tiered cache keeps elsewhere, and marked as
+    /// touched if the read moved the idle deadline.
     #[inline(always)]
     pub(crate) fn of_tiered(mut self, birth: Tick, is_touched: bool) -> Self {
         let touched = if is_touched {
@@ -216,8 +216,9 @@ impl Flags {
     pub(crate) const ALIASED: Self = Self(32);
     /// The alias is in the family of a user.
     pub(crate) const OF_USER: Self = Self(64);
-    /// The entry is of a tiered cache: its time of creation is the time of its installation, and the word before the
-    /// data keeps when the session was created. Never without [`STARTED`](Self::STARTED), which stands for that word.
+    /// The entry is of a tiered cache: its time of creation is the time of its installation, and
+    /// the word before the data keeps when the session was created. Never without
+    /// [`STARTED`](Self::STARTED), which stands for that word.
     pub(crate) const TIERED: Self = Self(128);
     /// This read moved the idle deadline: in records of tiered caches only, never in an entry.
     pub(crate) const TOUCHED: Self = Self(1 << 14);

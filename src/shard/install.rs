@@ -1,9 +1,10 @@
 //! Entries of a tiered cache: what is installed under a given id, and what is invalidated.
 //!
-//! Owns the order of versions in a shard: an entry is replaced by its own version or a higher one only. An installed
-//! entry counts no creation, is under no limit of its user, and has no alias. Its time of creation is the time of its
-//! installation, so that the cutoff of an invalidation of all entries compares with that. It does not know where a
-//! session comes from, nor whether it may be installed at all.
+//! Owns the order of versions in a shard: an entry is replaced by its own version or a higher one
+//! only. An installed entry counts no creation, is under no limit of its user, and has no alias.
+//! Its time of creation is the time of its installation, so that the cutoff of an invalidation of
+//! all entries compares with that. It does not know where a session comes from, nor whether it may
+//! be installed at all.
 
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
@@ -11,6 +12,7 @@ use super::{
         AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags, HEAD,
         HeaderFields, IDLE_TIMEOUT, Times, TokenParts, VERSION, WHEEL,
     },
+    eviction::Queue,
     index::Slot,
     make_room::SpaceRequest,
     rank,
@@ -51,8 +53,8 @@ pub(crate) enum Placed {
 }
 
 impl Shard {
-    /// Inserts an entry, or replaces the one under its id if that has no higher version. On an error there is no entry
-    /// under the id.
+    /// Inserts an entry, or replaces the one under its id if that has no higher version. On an
+    /// error there is no entry under the id.
     pub(crate) fn install(
         &mut self,
         new: &TieredEntry,
@@ -79,8 +81,8 @@ impl Shard {
         self.insert(new, data, now)
     }
 
-    /// Drops the entry of an id if its version is lower than `below`, or any for the highest number. Returns true if
-    /// it could be read.
+    /// Drops the entry of an id if its version is lower than `below`, or any for the highest
+    /// number. Returns true if it could be read.
     pub(crate) fn invalidate(&mut self, id: &Id, below: u32, now: Tick) -> bool {
         let Some((slot, at)) = self.find(id) else {
             return false;
@@ -116,9 +118,13 @@ impl Shard {
                 self.invalidate(&new.stamp.id, u32::MAX, now);
             })?
         };
-        let deadline = Entry::at(&self.region, at).deadline();
+        let entry = Entry::at(&self.region, at);
         self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, deadline);
+        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        let queue = self.queues.of(entry);
+        if new.is_returned && matches!(queue, Queue::Probation | Queue::UserProbation) {
+            self.queues.used(&self.region, at, entry.flags());
+        }
         Ok(Placed::Stored)
     }
 
@@ -172,7 +178,8 @@ impl TieredEntry {
         EntryMeta::of(&header(&times, self.version, self.serial, flags))
     }
 
-    /// The flags of the entry, in no queue. The label stays in the store, which lists the sessions of a user.
+    /// The flags of the entry, in no queue. The label stays in the store, which lists the sessions
+    /// of a user.
     fn flags(&self) -> Flags {
         let flags = Flags::of(self.member().as_ref(), &self.times);
         let flags = flags.with(Flags::TIERED).with(Flags::STARTED);
@@ -193,7 +200,8 @@ impl TieredEntry {
     }
 }
 
-/// The words of a header that a record is made of, but for the length of the data, which no record tells.
+/// The words of a header that a record is made of, but for the length of the data, which no record
+/// tells.
 fn header(times: &Times, version: u32, serial: u32, flags: Flags) -> EntryHeader {
     let mut words = [0; HEAD];
     let mut set = |word: u32, low, high| {

@@ -72,8 +72,8 @@ impl View {
         self.read_as::<false, true>(spot, id, proof, moment, data)
     }
 
-    /// The same in the shards of a tiered cache if `TIERED`. Without `IS_USE` the idle deadline stays, and there is no
-    /// news.
+    /// The same in the shards of a tiered cache if `TIERED`. Without `IS_USE` the idle deadline
+    /// stays, and there is no news.
     //
     // Constants, so that the code for local caches is what it is without tiered ones.
     #[inline(always)]
@@ -188,9 +188,9 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
 #[inline(always)]
 fn fit(data: &mut BytesMut, len: usize) {
     if data.len() < len {
-        grow(data, len)
+        grow(data, len);
     } else {
-        data.truncate(len)
+        data.truncate(len);
     }
 }
 

@@ -85,7 +85,8 @@ impl Shard {
         self.queues.resize(&self.region, at, before);
     }
 
-    /// Moves a session into a larger block, for `len` bytes of data, which its own does not hold. `fill` writes them.
+    /// Moves a session into a larger block, for `len` bytes of data, which its own does not hold.
+    /// `fill` writes them.
     pub(super) fn grow(
         &mut self,
         at: Offset,

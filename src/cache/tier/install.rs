@@ -17,14 +17,15 @@ use crate::{
 
 /// A session as the store has it, its data apart.
 ///
-/// Times are spans, counted back or forth from `sent_at`: the store's clock need not be that of this process. Since
-/// the read was sent before the store answered it, L1 never keeps a session longer than the store does.
+/// Times are spans, counted back or forth from `sent_at`: the store's clock need not be that of
+/// this process. Since the read was sent before the store answered it, L1 never keeps a session
+/// longer than the store does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredSession {
     /// The id.
     pub id: SessionId,
-    /// The number of the key under which the client presented its token: later hits then need no MAC. `None`, and a
-    /// key that is not in the key ring, stand for the signing key.
+    /// The number of the key under which the client presented its token: later hits then need no
+    /// MAC. `None`, and a key that is not in the key ring, stand for the signing key.
     pub key_number: Option<u8>,
     /// The version of the data.
     pub version: Version,
@@ -36,8 +37,8 @@ pub struct StoredSession {
     pub assurance_level: u8,
     /// True if the lifetime counts from the last sign-in and not from the creation.
     pub lifetime_renewed: bool,
-    /// True if a client has returned the cookie: false only for a session that was just created. A session whose
-    /// cookie was never returned is evicted first.
+    /// True if a client has returned the cookie: false only for a session that was just created. A
+    /// session whose cookie was never returned is evicted first.
     pub returned: bool,
     /// The idle timeout.
     pub idle_timeout: Duration,
@@ -63,14 +64,16 @@ pub enum Installed {
     Stored,
     /// L1 has a higher version, which stays.
     Older,
-    /// There is no memory for it, and no entry under its id. Harmless: the next read asks the store.
+    /// There is no memory for it, and no entry under its id. Harmless: the next read asks the
+    /// store.
     Full,
     /// A deadline of the session has passed. There is no entry under its id.
     Expired,
 }
 
 impl StoredSession {
-    /// Creates an anonymous session that has just been created, and expires at once unless its times are set.
+    /// Creates an anonymous session that has just been created, and expires at once unless its
+    /// times are set.
     #[must_use]
     pub const fn new(id: SessionId, version: Version, sent_at: Ticks) -> Self {
         Self {
@@ -99,8 +102,8 @@ impl StoredSession {
     }
 }
 
-/// Returns the handle of a session of a tiered cache, which contains no time of creation. The place of a session with a
-/// user is the user's.
+/// Returns the handle of a session of a tiered cache, which contains no time of creation. The place
+/// of a session with a user is the user's.
 pub(in crate::cache) fn handle(user: Option<UserHash>, id: &SessionId, serial: u32) -> Handle {
     let place = user.map_or(id.place, |user| user.place());
     Handle::new(user, place, serial, 0)
@@ -185,8 +188,8 @@ impl Inner {
         }
     }
 
-    /// The times of a session as points of this process's clock. No entry outlives the cache's own lifetime, for which
-    /// the number of a retired key stays unused.
+    /// The times of a session as points of this process's clock. No entry outlives the cache's own
+    /// lifetime, for which the number of a retired key stays unused.
     pub(super) fn stored_times(&self, session: &StoredSession, now: Tick) -> Times {
         let idle_timeout = to_tick(session.idle_timeout);
         let idle_left = to_tick(session.idle_left).min(idle_timeout);

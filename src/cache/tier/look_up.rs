@@ -18,9 +18,9 @@ use crate::{
 pub enum LookUp {
     /// The first valid candidate is in L1.
     Hit(Record),
-    /// The first valid candidate is not in L1: the store decides about it, then about those after it. All valid
-    /// candidates from it on, in order, whether or not they are in L1, so that the content of L1 does not decide
-    /// between two sessions.
+    /// The first valid candidate is not in L1: the store decides about it, then about those after
+    /// it. All valid candidates from it on, in order, whether or not they are in L1, so that the
+    /// content of L1 does not decide between two sessions.
     Unknown(Candidates),
     /// There is no valid candidate.
     Absent,
@@ -32,7 +32,8 @@ pub enum LookUp {
 pub struct Candidate {
     /// The id.
     pub id: SessionId,
-    /// The number of the key that signed its token, for [`StoredSession::key_number`](super::StoredSession).
+    /// The number of the key that signed its token, for
+    /// [`StoredSession::key_number`](super::StoredSession).
     pub key_number: u8,
 }
 
@@ -132,8 +133,8 @@ impl Inner {
         fields.into_iter().flat_map(candidates).take(MAX_CANDIDATES)
     }
 
-    /// Returns the record of a candidate that is in L1, unless one before it is unknown. A valid candidate that is not
-    /// becomes unknown.
+    /// Returns the record of a candidate that is in L1, unless one before it is unknown. A valid
+    /// candidate that is not becomes unknown.
     ///
     /// A tag equal to the one kept, under a key that is valid, proves a token.
     #[inline]

@@ -1,4 +1,5 @@
-//! The options of `create_with` and `sign_in_with` as a store needs them, and times under new timeouts.
+//! The options of `create_with` and `sign_in_with` as a store needs them, and times under new
+//! timeouts.
 
 use std::time::Duration;
 
@@ -61,12 +62,12 @@ pub struct Spans {
 }
 
 impl L1 {
-    /// Checks the options of a creation and the length of the data, asks the admission hook unless the options say that
-    /// it was asked, and returns their parts.
+    /// Checks the options of a creation and the length of the data, asks the admission hook unless
+    /// the options say that it was asked, and returns their parts.
     ///
     /// # Errors
-    /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge), [`EmptyUser`](Error::EmptyUser),
-    /// [`LabelTooLong`](Error::LabelTooLong).
+    /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge),
+    /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong).
     pub fn check_create<'a>(
         &self,
         options: &CreateOptions<'a>,
@@ -97,8 +98,8 @@ impl L1 {
     /// Checks the options of a sign-in to `session`, and returns their parts.
     ///
     /// # Errors
-    /// [`TooLarge`](Error::TooLarge), [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong),
-    /// [`LifetimeOver`](Error::LifetimeOver).
+    /// [`TooLarge`](Error::TooLarge), [`EmptyUser`](Error::EmptyUser),
+    /// [`LabelTooLong`](Error::LabelTooLong), [`LifetimeOver`](Error::LifetimeOver).
     pub fn check_sign_in<'a>(
         &self,
         user: &'a str,
@@ -133,8 +134,8 @@ impl L1 {
     }
 
     /// Returns the timeouts of `session` after a change to `timeouts`, as
-    /// [`set_timeouts`](crate::SessionCache::set_timeouts) computes them. A lifetime that is over leaves
-    /// [`life_left`](Spans::life_left) zero: then the change ends the session.
+    /// [`set_timeouts`](crate::SessionCache::set_timeouts) computes them. A lifetime that is over
+    /// leaves [`life_left`](Spans::life_left) zero: then the change ends the session.
     #[must_use]
     pub fn change_timeouts(&self, session: &StoredSession, timeouts: Timeouts) -> Spans {
         let inner = &self.cache.0;

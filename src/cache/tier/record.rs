@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Record {
-    /// Returns true if this read moved the idle deadline, so that the store must learn of it. Always false in a local
-    /// cache, where the deadline is the session's own.
+    /// Returns true if this read moved the idle deadline, so that the store must learn of it.
+    /// Always false in a local cache, where the deadline is the session's own.
     #[inline]
     #[must_use]
     pub fn needs_touch(&self) -> bool {
@@ -25,8 +25,9 @@ impl Record {
         Ticks::from_tick(self.now)
     }
 
-    /// Returns the session as the store had it when it was installed, with the idle deadline of this read, for a
-    /// verb of a tiered cache that goes on from a hit. The id is the one that opened it; the key is not known.
+    /// Returns the session as the store had it when it was installed, with the idle deadline of
+    /// this read, for a verb of a tiered cache that goes on from a hit. The id is the one that
+    /// opened it; the key is not known.
     #[must_use]
     pub fn to_stored(&self) -> StoredSession {
         let times = self.facts.times();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::clock::{TICK, Tick, to_duration, to_tick};
 
-/// A point in time of the clock of an [`L1`](super::L1), in ticks of 100 ms: monotonic, and comparable with those of
-/// the same cache only.
+/// A point in time of the clock of an [`L1`](super::L1), in ticks of 100 ms: monotonic, and
+/// comparable with those of the same cache only.
 ///
-/// Its number fits an atomic word, so one relaxed load tells whether a lease that is kept there is over:
-/// `record.read_at() < Ticks::new(word.load(Relaxed))`.
+/// Its number fits an atomic word, so one relaxed load tells whether a lease that is kept there is
+/// over: `record.read_at() < Ticks::new(word.load(Relaxed))`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticks(Tick);
 

@@ -1,4 +1,5 @@
-//! Keys for a store: derived from the key ring beside those that sign, and the choice of the key that signs.
+//! Keys for a store: derived from the key ring beside those that sign, and the choice of the key
+//! that signs.
 //!
 //! A tiered cache alone derives these, so a local one keeps nothing of them.
 
@@ -60,8 +61,8 @@ impl StoreKey {
 }
 
 impl Keys {
-    /// Signs an id under the key with a number, or under the first key if the ring has none with that number. Returns
-    /// the epoch of the ring too.
+    /// Signs an id under the key with a number, or under the first key if the ring has none with
+    /// that number. Returns the epoch of the ring too.
     pub(crate) fn sign_under(&self, number: Option<u8>, place: Place, id: &Id) -> (Parts, u32) {
         self.state.read(|state| {
             let named = |key: &&Key| Some(key.number) == number;
