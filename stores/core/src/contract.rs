@@ -17,10 +17,10 @@ mod ids;
 mod sessions;
 mod users;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use crate::store::{BoxFuture, Store};
-use fixture::Fixture;
+use fixture::{Collector, Fixture};
 
 /// The contract suite of one store.
 pub struct Contract {
@@ -48,7 +48,20 @@ impl Contract {
     /// # Panics
     /// If the store violates the contract.
     pub async fn check_all(&self) {
-        let fixture = Fixture::start(self.store.clone(), &self.wait).await;
+        let collector = Arc::new(Collector::default());
+        let mut watch = self.store.watch(collector.clone());
+        let mut checks = pin!(self.checks(&collector));
+        poll_fn(|context| {
+            if let Poll::Ready(error) = watch.as_mut().poll(context) {
+                panic!("the watch ended: {error}");
+            }
+            checks.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    async fn checks(&self, collector: &Collector) {
+        let fixture = Fixture::start(self.store.clone(), &self.wait, collector).await;
         sessions::check_all(&fixture).await;
         ids::check_all(&fixture).await;
         let abilities = self.store.abilities();

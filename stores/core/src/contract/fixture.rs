@@ -1,10 +1,7 @@
 //! What the checks share: fresh ids, new records, and a watch that collects the changes.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
@@ -23,11 +20,12 @@ use crate::{
 pub(super) struct Fixture<'c> {
     pub(super) store: Arc<dyn Store>,
     pub(super) wait: &'c Wait,
+    collector: &'c Collector,
 }
 
 /// Collects the changes of a watch.
 #[derive(Default)]
-struct Collector(Mutex<Vec<Change>>);
+pub(super) struct Collector(Mutex<Vec<Change>>);
 
 impl Sink for Collector {
     fn change(&self, change: Change) {
@@ -42,44 +40,39 @@ impl Collector {
 }
 
 impl<'c> Fixture<'c> {
-    /// Checks that the store answers at all.
-    pub(super) async fn start(store: Arc<dyn Store>, wait: &'c Wait) -> Self {
-        let fixture = Self { store, wait };
-        fixture.changes_of(async {}).await;
-        fixture
-    }
-
-    /// Runs a call while a watch is open, and returns its result with the changes that were
-    /// published: the heartbeat afterwards proves that all have arrived.
-    pub(super) async fn changes_of<T>(&self, call: impl Future<Output = T>) -> (T, Vec<Change>) {
-        let collector = Arc::new(Collector::default());
-        let watch = self.store.watch(collector.clone());
-        let calls = async {
-            self.until_subscribed(&collector).await;
-            let result = call.await;
-            self.heartbeat().await;
-            result
-        };
-        let (mut watch, mut calls) = (watch, pin!(calls));
-        let result = poll_fn(|context| {
-            if let Poll::Ready(error) = watch.as_mut().poll(context) {
-                panic!("the watch ended: {error}");
-            }
-            calls.as_mut().poll(context)
-        })
-        .await;
-        let changes = collector.list().drain(..).skip(1).collect();
-        (result, changes)
-    }
-
-    async fn until_subscribed(&self, collector: &Collector) {
+    /// Waits until the watch that runs beside the checks is subscribed.
+    pub(super) async fn start(
+        store: Arc<dyn Store>,
+        wait: &'c Wait,
+        collector: &'c Collector,
+    ) -> Self {
         for _ in 0..1_000 {
             if collector.list().first() == Some(&Change::Subscribed) {
-                return;
+                break;
             }
-            (self.wait)(Duration::from_millis(5)).await;
+            wait(Duration::from_millis(5)).await;
         }
-        panic!("the subscription was not confirmed within 5 s");
+        let first = collector.list().first().copied();
+        assert_eq!(
+            first,
+            Some(Change::Subscribed),
+            "no subscription within 5 s"
+        );
+        Self {
+            store,
+            wait,
+            collector,
+        }
+    }
+
+    /// Runs a call and returns its result with the changes that were published: the
+    /// heartbeat afterwards proves that all have arrived.
+    pub(super) async fn changes_of<T>(&self, call: impl Future<Output = T>) -> (T, Vec<Change>) {
+        self.heartbeat().await;
+        self.collector.list().clear();
+        let result = call.await;
+        self.heartbeat().await;
+        (result, self.collector.list().drain(..).collect())
     }
 
     pub(super) async fn heartbeat(&self) -> Heartbeat {

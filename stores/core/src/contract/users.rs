@@ -65,6 +65,7 @@ async fn a_list_leaves_out_what_ended_or_expired(fixture: &Fixture<'_>) {
     let mut short = of_user(user, b"");
     short.idle_timeout = Duration::from_millis(200);
     fixture.create(&short).await.expect("the id is fresh");
+    fixture.wait(2).await;
     let last = created(fixture, user).await;
     assert_eq!(ids(fixture, user).await, [first, short.id, last]);
     fixture.wait(300).await;
