@@ -248,9 +248,10 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Sets when the session of a tiered cache was created.
-    pub(crate) fn set_birth(self, birth: Tick) {
-        self.store(self.flags().data() - 1, birth.into());
+    /// Sets when the session of a tiered cache was created, and its place, which is more than the number of the shard.
+    pub(crate) fn set_birth(self, birth: Tick, place: Place) {
+        let birth = u64::from(birth) | u64::from(place) << Tick::BITS;
+        self.store(self.flags().data() - 1, birth);
     }
 
     /// What the application called a session with a user.

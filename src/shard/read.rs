@@ -16,7 +16,10 @@ use super::{
     touched,
     unlocked_entry::UnlockedEntry,
 };
-use crate::{clock::Tick, id::Id};
+use crate::{
+    clock::Tick,
+    id::{Id, Place},
+};
 
 /// The words of a shard, for those who read them.
 pub(crate) struct View {
@@ -69,7 +72,7 @@ impl View {
         moment: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        self.read_as::<false, true>(spot, id, proof, moment, data)
+        self.read_as::<false, true>(spot, id, 0, proof, moment, data)
     }
 
     /// The same in the shards of a tiered cache if `TIERED`. Without `IS_USE` the idle deadline
@@ -81,6 +84,7 @@ impl View {
         &self,
         spot: Candidates,
         id: &Id,
+        place: Place,
         proof: &Proof,
         moment: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
@@ -96,7 +100,7 @@ impl View {
             entry = find(words, seen, spot, id)?;
         }
         match entry {
-            Some(entry) => copy::<TIERED, IS_USE>(seen, entry, proof, moment, data),
+            Some(entry) => copy::<TIERED, IS_USE>(seen, entry, place, proof, moment, data),
             None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
@@ -125,6 +129,7 @@ fn find<'r>(
 fn copy<const TIERED: bool, const IS_USE: bool>(
     seen: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
+    place: Place,
     proof: &Proof,
     moment: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
@@ -144,12 +149,12 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     fit(data, facts.len());
-    let birth = if TIERED {
+    let (birth, kept_place) = if TIERED {
         entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
         entry.birth(flags).ok_or(ReadError::Torn)?
     } else {
         entry.read(flags, data).ok_or(ReadError::Torn)?;
-        0
+        (0, place)
     };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
@@ -158,6 +163,10 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
     };
     if !seen.is_still() {
         return Err(ReadError::Torn);
+    }
+    // The tag covers the whole place, of which a part determined the shard.
+    if TIERED && kept_place != place {
+        return Err(ReadError::Miss(Miss::Unproven));
     }
     let ReadTime { now, horizon } = moment();
     if facts.times().created < horizon {

@@ -266,7 +266,7 @@ impl Inner {
         let moment = || self.moment();
         let found = locked
             .view
-            .read_as::<true, IS_USE>(spot, &id.id, proof, moment, buffer)?;
+            .read_as::<true, IS_USE>(spot, &id.id, id.place, proof, moment, buffer)?;
         if found.news != AccessUpdate::None {
             self.note(locked, &id.id, found.news);
         }
@@ -309,7 +309,7 @@ impl Inner {
             let horizon = self.horizon();
             let moment = || ReadTime { now, horizon };
             let found = view
-                .read_as::<true, IS_USE>(spot, &id.id, proof, moment, buffer)
+                .read_as::<true, IS_USE>(spot, &id.id, id.place, proof, moment, buffer)
                 .map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.

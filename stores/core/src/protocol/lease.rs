@@ -1,8 +1,8 @@
 //! The time during which L1 may answer without the store, and the generation of the channel.
 //!
-//! Owns two words. Invariant: while `now < trusted_until`, every message about an entry of L1 that
+//! Owns three words. Invariant: while `now < trusted_until`, every message about an entry of L1 that
 //! the store published before the lease began has been handled. It does not know the reason for a
-//! change of either word.
+//! change of one.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -15,6 +15,8 @@ pub(crate) struct Lease {
     /// Odd while the channel is up. Every transition raises it, so an operation that began before
     /// one has another generation than one that begins after it.
     generation: AtomicU64,
+    /// The number of ends of all sessions that this node has seen.
+    cutoffs: AtomicU64,
 }
 
 /// The end of the lease at one moment.
@@ -57,6 +59,18 @@ impl Lease {
     /// Returns true if the channel is up.
     pub(crate) fn is_up(&self) -> bool {
         self.generation() & 1 == 1
+    }
+
+    /// Returns the number of ends of all sessions. An operation that began before one does not
+    /// install its result: it may be of a session that ended.
+    pub(crate) fn cutoffs(&self) -> u64 {
+        // Pairs with the addition in `count_cutoff`.
+        self.cutoffs.load(Ordering::Acquire)
+    }
+
+    /// Counts an end of all sessions.
+    pub(crate) fn count_cutoff(&self) {
+        self.cutoffs.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Raises the generation to one that is up.

@@ -63,6 +63,7 @@ pub(crate) struct Ticket {
     id: [u8; 16],
     number: u64,
     generation: u64,
+    cutoffs: u64,
     is_write: bool,
 }
 
@@ -202,6 +203,7 @@ impl<W> Operations<W> {
             id: id.to_bytes(),
             number,
             generation: lease.generation(),
+            cutoffs: lease.cutoffs(),
             is_write: waiters.is_none(),
         };
         let flight = Flight {
@@ -225,7 +227,7 @@ impl<W> Operations<W> {
         if is_below {
             self.below_floor.fetch_add(1, Ordering::Relaxed);
         }
-        is_up && is_current && !is_below
+        is_up && is_current && !is_below && ticket.cutoffs == lease.cutoffs()
     }
 
     fn stripe(&self, id: &[u8; 16]) -> MutexGuard<'_, Stripe<W>> {
@@ -340,6 +342,14 @@ mod tests {
         assert!(!installs(&table, during, 1, &lease).0);
         let after = table.begin(&id(1), &lease).expect("room");
         assert!(installs(&table, after, 1, &lease).0);
+    }
+
+    #[test]
+    fn a_result_from_before_an_end_of_all_is_not_installed() {
+        let (table, lease) = (Operations::new(Rules::default()), up());
+        let ticket = table.begin(&id(1), &lease).expect("room");
+        lease.count_cutoff();
+        assert!(!installs(&table, ticket, 1, &lease).0);
     }
 
     #[test]

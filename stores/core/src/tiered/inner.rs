@@ -313,6 +313,7 @@ impl Inner {
             .ended_before
             .fetch_max(ended_before.0, Ordering::AcqRel);
         if before < ended_before.0 {
+            self.lease.count_cutoff();
             self.operations.pass_installations();
             self.l1.invalidate_all();
         }

@@ -22,8 +22,8 @@ use crate::{
     encryption::Binding,
     protocol::operations::Ticket,
     store::{
-        Lifetime, NewAlias, NewRecord, NewTimeouts, Rewrite, Rotated, SessionLimit, StoreError,
-        StoredData,
+        Lifetime, NewAlias, NewRecord, NewTimeouts, Rewrite, Rotated, ServerTime, SessionLimit,
+        StoreError, StoredData,
     },
 };
 
@@ -33,6 +33,8 @@ pub(super) struct NewSession {
     pub(super) idle_timeout: Duration,
     pub(super) life_left: Duration,
     pub(super) lifetime: Lifetime,
+    /// The creation of the session that signs in.
+    pub(super) created: Option<ServerTime>,
     /// The time since the creation of the session that signs in.
     pub(super) age: Duration,
     pub(super) is_renewed: bool,
@@ -88,6 +90,7 @@ impl TieredCache {
             idle_timeout: request.spans.idle_timeout,
             life_left: request.spans.life_left,
             lifetime: Lifetime::New(request.spans.life_left),
+            created: None,
             age: Duration::ZERO,
             is_renewed: false,
             replaces: request.replaces,
@@ -234,12 +237,18 @@ impl Inner {
         let ticket = self.begin(&issued.id)?;
         let create = self.store.create(&record, self.not_after(deadline));
         match self.call(Verb::Write, deadline, create).await {
-            Ok(_) => Ok(CreatedSession {
-                issued,
-                session,
-                ticket,
-                data: new.data.clone(),
-            }),
+            Ok(created) => match self.check_cutoff(new, created.now) {
+                Ok(()) => Ok(CreatedSession {
+                    issued,
+                    session,
+                    ticket,
+                    data: new.data.clone(),
+                }),
+                Err(error) => {
+                    self.abandon(ticket);
+                    Err(error)
+                }
+            },
             Err(error) => {
                 self.abandon(ticket);
                 self.end_uncertain(issued.id, &error);
@@ -271,6 +280,20 @@ impl Inner {
             life_left: new.life_left,
             ..StoredSession::new(issued.id, issued.version, self.l1.now())
         })
+    }
+
+    /// Rejects a session that ended with all others when it was created: another id is tried a
+    /// moment later, unless the session that signs in has ended.
+    fn check_cutoff(&self, new: &NewSession, now: ServerTime) -> Result<(), StoreError> {
+        let (created, error) = match new.created {
+            Some(created) => (created, StoreError::Gone),
+            None => (now, StoreError::Taken),
+        };
+        let ended_before = self.ended_before();
+        if created <= ended_before && ended_before != ServerTime(0) {
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Ends a session whose creation was not answered: its token was sent to no client.
@@ -326,27 +349,42 @@ impl Inner {
             return Err(StoreError::Gone);
         }
         let next = self.next_version(expected)?;
+        // Before L1 is read: a change in between keeps the result out of L1.
+        let ticket = self.begin(&id)?;
         let known = self.known(&id).map(|(session, _)| session);
         let known = known.filter(|session| session.version == expected);
+        let result = self
+            .save_in_store(id, expected, next, known.as_ref(), data, deadline)
+            .await;
+        match result {
+            Ok(()) => self.finish_save(ticket, id, known, next, data),
+            Err(_) => self.abandon(ticket),
+        }
+        result.map(|()| next)
+    }
+
+    async fn save_in_store(
+        &self,
+        id: SessionId,
+        expected: Version,
+        next: Version,
+        known: Option<&StoredSession>,
+        data: &Bytes,
+        deadline: Duration,
+    ) -> Result<(), StoreError> {
         let sealed = match (self.settings.is_encrypted, known) {
             (false, _) => Sealed::plain(data),
-            (true, Some(session)) => self.seal(&session, next, data)?,
+            (true, Some(session)) => self.seal(session, next, data)?,
             (true, None) => {
                 let found = self.fetch_current(id, expected, deadline).await?;
                 self.seal(&found.session, next, data)?
             }
         };
-        let ticket = self.begin(&id)?;
         let not_after = self.not_after(deadline);
         let save = self
             .store
             .save(id, expected, next, sealed.as_stored(), not_after);
-        if let Err(error) = self.call(Verb::Write, deadline, save).await {
-            self.abandon(ticket);
-            return Err(error);
-        }
-        self.finish_save(ticket, id, known, next, data);
-        Ok(next)
+        self.call(Verb::Write, deadline, save).await.map(|_| ())
     }
 
     /// Installs the data that was saved if L1 knows the rest of the session, and drops what is older
@@ -408,13 +446,36 @@ impl Inner {
         deadline: Duration,
     ) -> Result<Version, StoreError> {
         let next = self.next_version(expected)?;
+        let ticket = self.begin(&id)?;
+        let result = self
+            .set_timeouts_in_store(id, expected, next, timeouts, deadline)
+            .await;
+        match &result {
+            Ok(Some((session, data))) => self.install(ticket, session, data),
+            Ok(None) => {
+                self.abandon(ticket);
+                self.forget(&id);
+            }
+            Err(_) => self.abandon(ticket),
+        }
+        result.map(|_| next)
+    }
+
+    /// Returns the session with its new timeouts, or `None` if they end it.
+    async fn set_timeouts_in_store(
+        &self,
+        id: SessionId,
+        expected: Version,
+        next: Version,
+        timeouts: Timeouts,
+        deadline: Duration,
+    ) -> Result<Option<(StoredSession, Bytes)>, StoreError> {
         let found = self.fetch_current(id, expected, deadline).await?;
         let spans = self.l1.change_timeouts(&found.session, timeouts);
         if spans.life_left.is_zero() {
             let end = self.store.end_if_unchanged(id, expected);
             self.call(Verb::End, deadline, end).await?;
-            self.forget(&id);
-            return Ok(next);
+            return Ok(None);
         }
         let sealed = self.seal(&found.session, next, &found.data)?;
         let stored = self.settings.is_encrypted.then(|| sealed.as_stored());
@@ -422,24 +483,17 @@ impl Inner {
             idle_timeout: spans.idle_timeout,
             end: found.end_after(spans.life_left),
         };
-        let ticket = self.begin(&id)?;
         let not_after = self.not_after(deadline);
         let set = self
             .store
             .set_timeouts(id, expected, next, new, stored, not_after);
-        if let Err(error) = self.call(Verb::Write, deadline, set).await {
-            self.abandon(ticket);
-            return Err(error);
-        }
+        self.call(Verb::Write, deadline, set).await?;
         let session = StoredSession {
             idle_timeout: spans.idle_timeout,
-            life_left: spans
-                .life_left
-                .min(found.session.life_left.max(spans.life_left)),
+            life_left: spans.life_left,
             ..found.session
         };
-        self.install(ticket, &saved(&session, next), &found.data);
-        Ok(next)
+        Ok(Some((saved(&session, next), found.data.clone())))
     }
 
     async fn rotate(&self, id: SessionId, grace: Duration) -> Result<IssuedSession, Error> {
@@ -469,20 +523,11 @@ impl Inner {
         if self.ends.is_queued(&id) {
             return Err(StoreError::Gone);
         }
+        // Before L1 is read: a change in between keeps the result out of L1.
+        let ticket = self.begin(&target)?;
         let known = self.known(&id);
         let handle = known.as_ref().map(|(session, _)| session.handle());
-        let rewritten = self.rewrite(id, target, deadline).await?;
-        let rewrite = rewritten.as_ref().map(|(expected, next, sealed)| Rewrite {
-            expected: *expected,
-            next: *next,
-            data: sealed.as_stored(),
-        });
-        let alias = self.alias(target, grace);
-        let ticket = self.begin(&target)?;
-        let rotate = self
-            .store
-            .rotate(id, alias, rewrite, self.not_after(deadline));
-        let rotated = match self.call(Verb::Write, deadline, rotate).await {
+        let rotated = match self.rotate_in_store(id, target, grace, deadline).await {
             Ok(rotated) => rotated,
             Err(error) => {
                 self.abandon(ticket);
@@ -495,6 +540,26 @@ impl Inner {
             None => self.abandon(ticket),
         }
         Ok((rotated, handle))
+    }
+
+    async fn rotate_in_store(
+        &self,
+        id: SessionId,
+        target: SessionId,
+        grace: Duration,
+        deadline: Duration,
+    ) -> Result<Rotated, StoreError> {
+        let rewritten = self.rewrite(id, target, deadline).await?;
+        let rewrite = rewritten.as_ref().map(|(expected, next, sealed)| Rewrite {
+            expected: *expected,
+            next: *next,
+            data: sealed.as_stored(),
+        });
+        let alias = self.alias(target, grace);
+        let rotate = self
+            .store
+            .rotate(id, alias, rewrite, self.not_after(deadline));
+        self.call(Verb::Write, deadline, rotate).await
     }
 
     /// Returns the version and the data that a session gets with its new id: encrypted data is bound

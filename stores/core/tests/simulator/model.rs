@@ -21,6 +21,8 @@ pub struct Lineage {
     pub user: Option<usize>,
     /// A sign-in was not answered, so the user is not known.
     pub is_user_uncertain: bool,
+    /// The time at which the last sign-in was answered.
+    pub signed_in: Duration,
     /// The number of sign-ins that began.
     pub sign_ins: u32,
     /// The number of sign-ins in progress.
@@ -57,6 +59,7 @@ impl Lineage {
             is_calm,
             user: None,
             is_user_uncertain: false,
+            signed_in: Duration::ZERO,
             sign_ins: 0,
             signing_in: 0,
             saved: vec![(now, 0)],
@@ -94,6 +97,7 @@ impl Lineage {
 
     /// A failover lost the writes since a time.
     pub fn lose_since(&mut self, since: Duration, live: &[u64]) {
+        self.is_user_uncertain |= self.signed_in > since;
         self.saved.retain(|(at, _)| *at <= since);
         if self.saved.is_empty() {
             self.saved.push((since, 0));

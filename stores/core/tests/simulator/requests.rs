@@ -285,6 +285,7 @@ impl Request {
         if let Ok(issued) = &result {
             self.issued(issued);
         }
+        let now = self.now();
         self.change(lineage, |lineage| {
             lineage.signing_in -= 1;
             match result {
@@ -292,6 +293,7 @@ impl Request {
                     lineage.tokens.push(issued.token);
                     lineage.id = issued.id;
                     lineage.user = Some(user);
+                    lineage.signed_in = now;
                 }
                 Err(Error::Unreachable) => lineage.is_user_uncertain = true,
                 Err(_) => {}
@@ -467,8 +469,10 @@ impl Request {
         for value in [&forged[..], damaged] {
             let opened = self.cache.try_open_token(value, &mut BytesMut::new());
             if !matches!(opened, TryOpen::Absent) {
-                self.schedule
-                    .violate("a forged token was not rejected".to_owned());
+                self.schedule.violate(format!(
+                    "a forged token was not rejected: {opened:?} {at} {}",
+                    value.len()
+                ));
             }
         }
         if self.schedule.0.networks[self.node].reads() != reads {
