@@ -8,6 +8,7 @@
 
 mod install;
 mod keys;
+mod listed;
 mod look_up;
 mod options;
 mod record;

@@ -25,8 +25,8 @@ pub struct SessionInfo {
     pub assurance_level: u8,
     /// The label that the application set at the sign-in, or an empty string.
     pub label: String,
-    times: Times,
-    now: Tick,
+    pub(super) times: Times,
+    pub(super) now: Tick,
 }
 
 impl SessionCache {

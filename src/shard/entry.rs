@@ -250,9 +250,11 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Sets the creation time of a tiered cache's session.
-    pub(crate) fn set_birth(self, birth: Tick) {
-        self.store(self.flags().data() - 1, birth.into());
+    /// Sets the creation time of a tiered cache's session, and its place, of which the number of
+    /// the shard is only a part.
+    pub(crate) fn set_birth(self, birth: Tick, place: Place) {
+        let birth = u64::from(birth) | u64::from(place) << Tick::BITS;
+        self.store(self.flags().data() - 1, birth);
     }
 
     /// Returns the label of a session that has a user.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::Tick,
-    id::{Id, UserHash},
+    id::{Id, Place, UserHash},
 };
 
 /// An entry that is to be installed, its data apart.
@@ -32,6 +32,8 @@ pub(crate) struct TieredEntry {
     pub(crate) times: Times,
     /// When the session was created.
     pub(crate) birth: Tick,
+    /// The place of the id, which a token must name although a part of it determines the shard.
+    pub(crate) place: Place,
     pub(crate) version: u32,
     pub(crate) serial: u32,
     pub(crate) user: Option<UserHash>,
@@ -166,7 +168,7 @@ impl TieredEntry {
         entry.set_token(&self.token);
         entry.set_times(&self.times);
         entry.set_flags(self.flags().with_queue(kept.queue()).with_uses(kept.uses()));
-        entry.set_birth(self.birth);
+        entry.set_birth(self.birth, self.place);
         entry.set_serial(self.serial);
         entry.save(data, self.version);
     }

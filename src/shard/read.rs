@@ -21,7 +21,10 @@ use super::{
     touched,
     unlocked_entry::UnlockedEntry,
 };
-use crate::{clock::Tick, id::Id};
+use crate::{
+    clock::Tick,
+    id::{Id, Place},
+};
 
 /// The words of a shard, for readers.
 pub(crate) struct View {
@@ -75,7 +78,7 @@ impl View {
         read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        self.read_as::<false, true>(candidates, id, proof, read_time, data)
+        self.read_as::<false, true>(candidates, id, 0, proof, read_time, data)
     }
 
     /// Reads like [`read`](Self::read). `TIERED` stands for the shards of a tiered cache. Without
@@ -87,6 +90,7 @@ impl View {
         &self,
         candidates: Candidates,
         id: &Id,
+        place: Place,
         proof: &Proof,
         read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
@@ -105,7 +109,7 @@ impl View {
             entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, proof, read_time, data),
+            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, place, proof, read_time, data),
             None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
@@ -134,6 +138,7 @@ fn find<'r>(
 fn copy<const TIERED: bool, const IS_USE: bool>(
     snapshot: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
+    place: Place,
     proof: &Proof,
     read_time: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
@@ -153,12 +158,12 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     resize(data, meta.len());
-    let birth = if TIERED {
+    let (birth, kept_place) = if TIERED {
         entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
         entry.birth(flags).ok_or(ReadError::Torn)?
     } else {
         entry.read(flags, data).ok_or(ReadError::Torn)?;
-        0
+        (0, place)
     };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
@@ -167,6 +172,10 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
     };
     if !snapshot.validate() {
         return Err(ReadError::Torn);
+    }
+    // The tag covers the whole place, of which a part determined the shard.
+    if TIERED && kept_place != place {
+        return Err(ReadError::Miss(Miss::Unproven));
     }
     let ReadTime { now, cutoff } = read_time();
     if meta.times().created < cutoff {

@@ -8,7 +8,10 @@ use super::{
     entry::{DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
     region::{Chunk, LINE_WORDS, Offset, Pair, Words},
 };
-use crate::{clock::Tick, id::UserHash};
+use crate::{
+    clock::Tick,
+    id::{Place, UserHash},
+};
 
 /// A view of the words at an offset, which may be an entry.
 #[derive(Clone, Copy)]
@@ -47,11 +50,13 @@ impl<'r> UnlockedEntry<'r> {
         self.words.read(self.at.wrapping_add(DATA + 1), data)
     }
 
-    /// Returns when the session of a tiered cache was created. `None` if that is not in the region.
+    /// Returns the creation time and the place of a tiered cache's session. `None` if they are outside
+    /// the region.
     #[inline(always)]
-    pub(crate) fn birth(self, flags: Flags) -> Option<Tick> {
+    pub(crate) fn birth(self, flags: Flags) -> Option<(Tick, Place)> {
         let at = self.at.wrapping_add(flags.data()).wrapping_sub(1);
-        Some(self.words.chunk::<1>(at)?.load(0) as Tick)
+        let word = self.words.chunk::<1>(at)?.load(0);
+        Some((word as Tick, (word >> Tick::BITS) as Place))
     }
 
     #[inline(never)]

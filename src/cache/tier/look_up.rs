@@ -266,7 +266,7 @@ impl Inner {
         let read_time = || self.read_time();
         let found = locked
             .view
-            .read_as::<true, IS_USE>(candidates, &id.id, proof, read_time, buffer)?;
+            .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)?;
         if found.access != AccessUpdate::None {
             self.record_access(locked, &id.id, found.access);
         }
@@ -309,7 +309,7 @@ impl Inner {
             let cutoff = self.cutoff();
             let read_time = || ReadTime { now, cutoff };
             let found = view
-                .read_as::<true, IS_USE>(candidates, &id.id, proof, read_time, buffer)
+                .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)
                 .map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.

@@ -40,6 +40,27 @@ fn a_valid_token_of_a_session_that_is_not_in_l1_is_unknown() {
     assert_eq!(stats.rejected, Default::default(), "the store decides");
 }
 
+/// The tag of an entry was compared without the place, of which a part chooses the shard: a token with
+/// another place in the same shard was a hit, and its id named another partition of the store.
+// SIGN-1: docs/security-checklist.md
+#[test]
+fn a_token_with_another_place_is_absent() {
+    let (l1, _clock) = l1();
+    let issued = installed(&l1, 1, b"data");
+    // Characters 2 to 5 contain the place.
+    for at in 2..6 {
+        for other in [b'A', b'B', b'Q', b'g', b'w', b'_'] {
+            let mut token = issued.token.as_str().as_bytes().to_vec();
+            if token[at] == other {
+                continue;
+            }
+            token[at] = other;
+            let answer = l1.look_up_token(&token, &mut BytesMut::new());
+            assert!(matches!(answer, LookUp::Absent), "character {at}");
+        }
+    }
+}
+
 // SIGN-1, ID-5: docs/security-checklist.md
 #[test]
 fn forged_and_malformed_tokens_are_absent_and_counted() {
