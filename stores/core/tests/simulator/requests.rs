@@ -259,9 +259,11 @@ impl Request {
         self.answered("rotate", self.began, 2, &result);
         if let Ok(issued) = result {
             self.issued(&issued);
+            let now = self.now();
             self.change(lineage, |lineage| {
                 lineage.tokens.push(issued.token);
                 lineage.id = issued.id;
+                lineage.renamed = now;
             });
         }
     }
@@ -293,7 +295,7 @@ impl Request {
                     lineage.tokens.push(issued.token);
                     lineage.id = issued.id;
                     lineage.user = Some(user);
-                    lineage.signed_in = now;
+                    lineage.renamed = now;
                 }
                 Err(Error::Unreachable) => lineage.is_user_uncertain = true,
                 Err(_) => {}
