@@ -52,7 +52,7 @@ fn without_axum_the_session_is_in_the_extensions() {
     let cookie = &response.headers()[http::header::SET_COOKIE];
     assert!(
         cookie.is_sensitive(),
-        "it is marked, so that nobody logs or indexes it"
+        "it is marked as sensitive"
     );
 }
 

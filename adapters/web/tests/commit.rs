@@ -177,7 +177,7 @@ fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
     assert_eq!(
         visitor.begin().keys(),
         ["b"],
-        "an equal value is no change and brings nothing back"
+        "an equal value is not a change and restores nothing"
     );
     let (mut visitor, one, two) = two_at_once(&cache);
     ready(one.sign_out());
@@ -365,7 +365,7 @@ fn a_session_that_the_admission_hook_denies_is_not_created() {
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(
         visitor.visit(|_| ()).1.result.is_ok(),
-        "who stores nothing asks for nothing"
+        "a request without changes needs no admission"
     );
     assert_eq!(cache.stats().admission_denied, 1);
 }

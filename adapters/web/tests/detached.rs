@@ -144,7 +144,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
         SessionManager::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
         held.detach();
         visitor.visit(|session| session.insert("a", 1).unwrap());
-        assert!(held.is_alive(), "{name}: a change is no end");
+        assert!(held.is_alive(), "{name}: a change does not end it");
 
         visitor.visit(end);
         if name == "end_all" {

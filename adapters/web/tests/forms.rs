@@ -31,7 +31,7 @@ fn a_form_counts_for_its_own_visitor() {
     let [(first, _), (second, _)] = [one.visit(token), two.visit(token)];
     assert!(counts(&one, &first) && counts(&two, &second));
     assert!(!counts(&one, &second) && !counts(&two, &first));
-    assert!(!counts(&Visitor::of(&cache), &first), "nobody has none");
+    assert!(!counts(&Visitor::of(&cache), &first), "a visitor without a session has no token");
 }
 
 #[test]

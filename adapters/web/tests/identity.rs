@@ -57,7 +57,7 @@ fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
         let mut ada = mallory.clone();
         let (_, reply) = ada.visit(sign_in);
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
-        assert!(mallory.begin().keys().is_empty(), "there is no grace");
+        assert!(mallory.begin().keys().is_empty(), "no grace period applies");
         assert_eq!(
             (ada.value("user_id").as_deref(), cache.len()),
             (Some("ada"), 1)

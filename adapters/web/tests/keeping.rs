@@ -85,7 +85,7 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
             "nothing moved"
         );
         let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
-        assert_eq!(max_age(&reply), Some(5 * DAY), "what is left of it");
+        assert_eq!(max_age(&reply), Some(5 * DAY), "the remaining span");
         clock.advance(5 * DAY);
         assert!(!visitor.visit(look).0);
     }

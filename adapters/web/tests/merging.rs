@@ -306,7 +306,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     assert_eq!(
         two.get(NUMBER).unwrap(),
         Some(15),
-        "what is there now, and nothing of ours"
+        "the stored state without the discarded changes"
     );
     two.watch(NUMBER).unwrap();
     double(&two).unwrap();
@@ -328,7 +328,7 @@ fn what_was_saved_stays_though_the_response_is_an_error() {
     ready(session.save()).unwrap();
     session.insert("not", 1).unwrap();
     let reply = visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(reply.set_cookie().is_some(), "or nobody could ever open it");
+    assert!(reply.set_cookie().is_some(), "otherwise no client could open it");
     assert_eq!(visitor.begin().keys(), ["saved"]);
 }
 

@@ -47,7 +47,7 @@ fn an_id_is_replaced_when_it_is_old_and_looked_at() {
     clock.advance(HOUR - SECOND);
     assert_eq!(visitor.visit(read).1.set_cookie(), None, "not yet");
     clock.advance(SECOND);
-    assert_eq!(visitor.visit(|_| ()).1.set_cookie(), None, "nobody looked");
+    assert_eq!(visitor.visit(|_| ()).1.set_cookie(), None, "the session was not used");
     let session = visitor.begin();
     assert_eq!(read(&session), Some(1));
     assert_eq!(

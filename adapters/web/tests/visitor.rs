@@ -99,7 +99,7 @@ fn a_message_is_shown_once() {
     assert_eq!(
         visitor.begin().get::<u32>("flash").unwrap(),
         Some(7),
-        "what cannot be read stays"
+        "a value that cannot be decoded is kept"
     );
 }
 

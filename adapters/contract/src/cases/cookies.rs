@@ -122,7 +122,7 @@ pub(super) fn vary_is_set_whenever_the_session_was_read(site: &Site) {
     }
     let answer = browser.get("/untouched");
     let own = ["vary", "set-cookie", "cache-control"].map(|name| answer.all(name).len());
-    assert_eq!(own, [0; 3], "nobody looked at it");
+    assert_eq!(own, [0; 3], "no handler used the session");
 }
 
 // COOK-6: docs/security-checklist.md
@@ -155,7 +155,7 @@ pub(super) fn the_headers_of_the_session_and_of_the_handler_are_both_kept(site: 
     assert_eq!(
         again.only("cache-control"),
         Some("public, max-age=60"),
-        "what the handler said"
+        "the handler's value"
     );
 }
 

@@ -109,7 +109,7 @@ pub(super) fn a_replaced_cookie_starts_a_session_a_minute_later(site: &Site) {
         assert_eq!(
             site.get("/get?key=a", &[&old]).body,
             "",
-            "{path}: it opens nothing"
+            "{path}: it is rejected"
         );
         advance(site, 2);
         let answer = site.post("/set", &set, &[&old]);

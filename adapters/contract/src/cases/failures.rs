@@ -51,7 +51,7 @@ pub(super) fn a_handler_that_panics_stores_nothing(site: &Site) {
         );
         assert_eq!(site.stats(), before);
     }
-    assert_eq!(browser.value("a"), "1", "the application goes on");
+    assert_eq!(browser.value("a"), "1", "the application still responds");
 }
 
 pub(super) fn a_sign_out_holds_though_the_handler_panics(site: &Site) {
@@ -232,6 +232,6 @@ pub(super) fn a_change_after_the_headers_left_is_refused_or_stored_and_never_los
     assert_eq!(
         site.stats()[..2],
         [sessions, created],
-        "nobody could have its cookie"
+        "no client received its cookie"
     );
 }

@@ -103,7 +103,7 @@ pub(super) fn a_user_s_devices_are_listed_and_ended(site: &Site) {
     assert_eq!(
         site.browser().get("/devices").body,
         "",
-        "nobody is signed in"
+        "no user is signed in"
     );
 
     let old = laptop.cookie();
@@ -118,7 +118,7 @@ pub(super) fn a_user_s_devices_are_listed_and_ended(site: &Site) {
     assert_eq!(
         devices(&other.get("/devices").body),
         ["* tablet"],
-        "who is somebody else"
+        "another user"
     );
 }
 

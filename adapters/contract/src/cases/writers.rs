@@ -19,7 +19,7 @@ pub(super) fn two_writers_of_different_keys_lose_nothing(site: &Site) {
             assert_eq!(
                 body,
                 (round + 1).to_string(),
-                "what this writer wrote last is there"
+                "the last value of this writer is stored"
             );
         },
     );
@@ -38,7 +38,7 @@ pub(super) fn two_writers_of_one_sum_lose_nothing(site: &Site) {
     let request = || browser.with_cookie(&Request::post("/increment", &[("key", "sum")]));
     at_once(site, rounds, &[request(), request()], |round, body| {
         let sum: usize = body.parse().expect("it is a number");
-        assert!(sum > round, "what this writer added is in {sum}");
+        assert!(sum > round, "the sum {sum} includes this writer's increments");
     });
     assert_eq!(browser.value("sum"), (2 * rounds).to_string());
 }

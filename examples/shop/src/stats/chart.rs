@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(
             chart.lines().resident,
             "",
-            "a system that tells nothing gets no line"
+            "no line on a system without this figure"
         );
     }
 

@@ -61,7 +61,7 @@ fn the_browser_reports_the_cookie_with_its_flags() {
     assert_eq!(cookie.http_only(), Some(true));
     assert_eq!(cookie.same_site().map(|site| site.is_lax()), Some(true));
     assert_eq!(cookie.path(), Some("/"));
-    assert_eq!(cookie.expires(), None, "it goes with the browser");
+    assert_eq!(cookie.expires(), None, "it is a session cookie");
     assert_eq!(
         cookie.secure(),
         Some(false),

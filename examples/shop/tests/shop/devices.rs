@@ -138,7 +138,7 @@ fn devices_are_only_for_those_who_are_signed_in() {
     }
     assert!(
         visitor.get("/").greets("Ada"),
-        "that was nobody, who signs out nobody"
+        "no user is signed in, so no session is ended"
     );
 
     for elsewhere in ["//evil.example", "https://evil.example", "/%5Cevil.example"] {

@@ -22,7 +22,7 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     let after = until_robots_are_through(&mut visitor);
 
     assert_eq!(after["robots"]["released"], ROBOTS);
-    assert_eq!(after["robots"]["refused"], 0);
+    assert_eq!(after["robots"]["rejected"], 0);
     let made = after["counts"]["created"].as_u64().unwrap_or(0);
     assert!(
         (ROBOTS + 2..ROBOTS + 10).contains(&made),
@@ -30,7 +30,7 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     );
     assert_eq!(
         after["you"], "Ada",
-        "nobody who is signed in is pushed out by robots"
+        "robots evict no session of a user"
     );
     assert_eq!(after["counts"]["authenticated"], 1);
     assert_eq!(after["counts"]["evicted_authenticated"], 0);

@@ -136,7 +136,7 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     assert_eq!(add("sec-fetch-site: same-origin\r\n"), 303);
     assert_eq!(add("sec-fetch-site: same-site\r\n"), 403);
     assert_eq!(add("origin: http://evil.example\r\n"), 403);
-    assert_eq!(add(""), 403, "who says nothing needs the token");
+    assert_eq!(add(""), 403, "a request without an origin needs the token");
     assert!(visitor.get("/cart").has("£41</strong>"));
 
     visitor.sign_in("Ada");

@@ -24,7 +24,7 @@ fn what_a_visitor_types_comes_back_escaped() {
     }
     assert!(
         visitor.get("/").greets(escaped),
-        "a refused name changes nothing"
+        "a rejected name changes nothing"
     );
 }
 

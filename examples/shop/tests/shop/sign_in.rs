@@ -71,7 +71,7 @@ fn after_sign_out_the_old_cookie_is_rejected() {
     );
 
     assert!(!visitor.submit("/sign-out", "").greets("Ada"));
-    assert_eq!(visitor.cookies.len(), 0, "the browser is told to forget it");
+    assert_eq!(visitor.cookies.len(), 0, "the cookie is removed");
     let page = thief.get("/cart");
     assert!(!page.greets("Ada") && page.has("There is nothing in it yet"));
     let figures = thief.figures();
