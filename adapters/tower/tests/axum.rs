@@ -83,7 +83,7 @@ fn routes() -> Router {
 }
 
 #[test]
-fn who_is_signed_in_is_extracted_and_others_are_401() {
+fn signed_in_users_are_extracted_and_others_are_401() {
     let server = Server::start(routes().layer(SessionLayer::new(cache())));
     let site = server.site();
     let mut browser = site.browser();

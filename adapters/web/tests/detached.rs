@@ -13,7 +13,7 @@ use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
-fn what_changes_after_the_headers_left_can_be_stored() {
+fn changes_after_the_headers_were_sent_can_be_saved() {
     let mut visitor = Visitor::of(&cache());
     let session = visitor.begin();
     session.insert("state", "begun").unwrap();

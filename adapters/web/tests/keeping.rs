@@ -55,7 +55,7 @@ fn a_cookie_is_kept_until_the_browser_closes_unless_asked() {
 }
 
 #[test]
-fn who_is_remembered_stays_for_so_long_and_no_longer() {
+fn a_remembered_session_lives_for_exactly_the_span() {
     let (sessions, clock) = shop();
     let remember: [fn(&Session); 3] = [
         |session| {
@@ -113,7 +113,7 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
 }
 
 #[test]
-fn what_was_kept_for_one_user_is_not_for_the_next() {
+fn persistence_of_one_user_does_not_carry_over_to_the_next() {
     let kept: [fn(&Session); 2] = [
         |session| {
             session
@@ -303,7 +303,7 @@ fn half_days() -> (SessionManager, ManualClock) {
 }
 
 #[test]
-fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
+fn remember_restarts_the_lifetime_of_an_old_session() {
     let remember: [fn(&Session); 3] = [
         |session| {
             session
