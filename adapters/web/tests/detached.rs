@@ -130,7 +130,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     let ends: [(&str, End); 5] = [
         ("sign_out", |session: &Session| ready(session.sign_out())),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere())
+            _ = ready(session.sign_out_everywhere());
         }),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),

@@ -61,7 +61,7 @@ fn a_remembered_session_lives_for_exactly_the_span() {
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -118,7 +118,7 @@ fn persistence_of_one_user_does_not_carry_over_to_the_next() {
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -308,7 +308,7 @@ fn remember_restarts_the_lifetime_of_an_old_session() {
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(7 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -345,7 +345,7 @@ fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     visitor.visit(|session| session.sign_in("bob").unwrap());
@@ -382,7 +382,7 @@ fn a_session_that_is_kept_differently_lives_on() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());
