@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_do_what_the_model_does(
+    fn changes_match_the_model(
         before in prop::collection::btree_map(key(), value(), 0..8),
         ops in vec(op(), 0..12),
         asked in vec(key(), 8),

@@ -45,7 +45,7 @@ fn two_requests_that_change_different_keys_both_count() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn of_one_key_the_later_value_counts() {
+fn the_later_value_of_one_key_wins() {
     let (mut visitor, one, two) = two_at_once(&cache());
     insert(&one, "a", 10);
     insert(&two, "a", 20);
@@ -143,7 +143,7 @@ fn changes_to_an_ended_anonymous_session_start_a_new_one() {
 }
 
 #[test]
-fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_count() {
+fn a_flash_message_taken_and_a_cart_filled_concurrently_both_count() {
     for is_taken_first in [true, false] {
         let mut visitor = Visitor::of(&cache());
         visitor.visit(|session| session.insert("flash", "Hello").unwrap());

@@ -288,7 +288,7 @@ fn an_error_page_does_not_undo_a_sign_out() {
 }
 
 #[test]
-fn a_session_that_holds_only_the_user_ends_with_a_sign_out_on_an_error_page() {
+fn a_sign_out_on_an_error_page_ends_a_session_with_only_the_user() {
     let cache = cache();
     let mut browser = Visitor::new(&sessions(&cache));
     browser.visit(sign_in);

@@ -20,7 +20,7 @@ struct Item {
 }
 
 #[test]
-fn what_is_inserted_is_read_in_this_request_and_the_next() {
+fn an_inserted_value_is_read_in_this_request_and_the_next() {
     let mut visitor = Visitor::of(&cache());
     let name = "Ada".to_owned();
     let cart = || {

@@ -64,7 +64,7 @@ pub(super) fn signing_out_ends_the_session(site: &Site) {
     assert_eq!(site.stats()[0], sessions);
 }
 
-pub(super) fn what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie(
+pub(super) fn a_value_set_after_a_sign_out_is_stored_though_the_handler_deletes_the_cookie(
     site: &Site,
 ) {
     let mut browser = site.browser();

@@ -42,7 +42,7 @@ impl Tab {
         self.acts.iter().rev().find_map(user)
     }
 
-    /// Returns the seconds for which the request keeps the session; `None` if it does not change that.
+    /// Returns the seconds for which the request keeps the session; `None` if that is unchanged.
     pub(super) fn keep(&self) -> Option<u64> {
         let base = self.base.as_ref().and_then(|base| base.as_ref());
         let mut user = base.and_then(|view| view.user.as_deref());
@@ -116,7 +116,11 @@ impl Tab {
         }
         let own = self.own(&base.data);
         let mut data = self.own(&nothing);
-        let is_watched = |key: &str| self.watches.iter().any(|(watched, _)| KEYS[*watched] == key);
+        let is_watched = |key: &str| {
+            self.watches
+                .iter()
+                .any(|(watched, _)| KEYS[*watched] == key)
+        };
         data.retain(|key, _| own.get(key) != base.data.get(key) || is_watched(key));
         let may_create = base.user.is_none() || data.contains_key(KEYS[2]);
         self.watched(|| match () {

@@ -13,7 +13,7 @@ fn frame(visitor: &Visitor) -> Frame<'_> {
 }
 
 #[test]
-fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
+fn input_of_a_visitor_is_escaped_on_every_page() {
     let visitor = Visitor {
         name: Some(TRICKS.into()),
         ..Visitor::default()

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sample_stands_at_the_right_edge() {
+    fn the_newest_sample_is_at_the_right_edge() {
         let mut chart = Chart::new(64 * MEBI);
         chart.push(sample(0));
         assert_eq!(chart.lines().used, "M720 200.0V200H720Z");

@@ -26,7 +26,7 @@ fn signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
 }
 
 #[test]
-fn a_visitor_is_remembered_who_asks_for_it() {
+fn remember_me_keeps_the_user_signed_in() {
     let shop = Shop::open();
     for (form, max_age) in [
         ("name=Ada", None),
