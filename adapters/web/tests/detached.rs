@@ -13,7 +13,7 @@ use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
-fn what_changes_after_the_headers_left_can_be_stored() {
+fn changes_after_the_headers_were_sent_can_be_saved() {
     let mut visitor = Visitor::of(&cache());
     let session = visitor.begin();
     session.insert("state", "begun").unwrap();
@@ -130,7 +130,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     let ends: [(&str, End); 5] = [
         ("sign_out", |session: &Session| ready(session.sign_out())),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere())
+            _ = ready(session.sign_out_everywhere());
         }),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
@@ -144,7 +144,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
         SessionManager::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
         held.detach();
         visitor.visit(|session| session.insert("a", 1).unwrap());
-        assert!(held.is_alive(), "{name}: a change is no end");
+        assert!(held.is_alive(), "{name}: a change does not end it");
 
         visitor.visit(end);
         if name == "end_all" {
