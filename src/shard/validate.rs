@@ -34,6 +34,24 @@ impl Shard {
 
     /// Checks every structure, and that all of them agree on the entries.
     pub(crate) fn validate(&self) {
+        let used = self.validate_structures();
+        used.iter().for_each(|&at| self.validate_family(at));
+        for &at in &used {
+            let entry = Entry::at(&self.region, at);
+            assert_eq!(
+                self.find(&entry.id()).map(|(_, at)| at),
+                Some(at),
+                "an entry is found by its id"
+            );
+            assert!(
+                entry.header().len() <= entry.data_capacity(),
+                "data ends within its block"
+            );
+        }
+    }
+
+    /// Checks that every structure is valid and holds the same entries, and returns these.
+    fn validate_structures(&self) -> Vec<Offset> {
         let sorted = |mut offsets: Vec<Offset>| {
             offsets.sort_unstable();
             offsets
@@ -70,19 +88,7 @@ impl Shard {
             sorted(self.users.validate(&self.region)),
             "the user index holds the entries with a user and the aliases of families"
         );
-        used.iter().for_each(|&at| self.validate_family(at));
-        for &at in &used {
-            let entry = Entry::at(&self.region, at);
-            assert_eq!(
-                self.find(&entry.id()).map(|(_, at)| at),
-                Some(at),
-                "an entry is found by its id"
-            );
-            assert!(
-                entry.header().len() <= entry.data_capacity(),
-                "data ends within its block"
-            );
-        }
+        used
     }
 
     /// Checks that a session's aliases point at its id, and that there are at most [`MAX_ALIASES`].

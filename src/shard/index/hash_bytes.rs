@@ -11,7 +11,7 @@ pub(super) fn matches(hash_bytes: [u64; 2], hash_byte: u8) -> SlotMask {
     })
 }
 
-/// Returns the slots that may hold a hash byte, in fewer steps than [`matches`]. The lowest match
+/// Returns the slots that may hold a hash byte, in fewer steps than [`matches()`]. The lowest match
 /// is exact. A slot above a match may be reported although its hash byte differs in the lowest bit,
 /// because the subtraction borrows. The caller compares ids, so a false match costs one load.
 #[inline(always)]
