@@ -32,24 +32,6 @@ impl Shard {
         self.users.longest(&self.region)
     }
 
-    /// Checks every structure, and that all of them agree on the entries.
-    pub(crate) fn validate(&self) {
-        let used = self.validate_structures();
-        used.iter().for_each(|&at| self.validate_family(at));
-        for &at in &used {
-            let entry = Entry::at(&self.region, at);
-            assert_eq!(
-                self.find(&entry.id()).map(|(_, at)| at),
-                Some(at),
-                "an entry is found by its id"
-            );
-            assert!(
-                entry.header().len() <= entry.data_capacity(),
-                "data ends within its block"
-            );
-        }
-    }
-
     /// Checks that every structure is valid and holds the same entries, and returns these.
     fn validate_structures(&self) -> Vec<Offset> {
         let sorted = |mut offsets: Vec<Offset>| {
@@ -89,6 +71,24 @@ impl Shard {
             "the user index holds the entries with a user and the aliases of families"
         );
         used
+    }
+
+    /// Checks every structure, and that all of them agree on the entries.
+    pub(crate) fn validate(&self) {
+        let used = self.validate_structures();
+        used.iter().for_each(|&at| self.validate_family(at));
+        for &at in &used {
+            let entry = Entry::at(&self.region, at);
+            assert_eq!(
+                self.find(&entry.id()).map(|(_, at)| at),
+                Some(at),
+                "an entry is found by its id"
+            );
+            assert!(
+                entry.header().len() <= entry.data_capacity(),
+                "data ends within its block"
+            );
+        }
     }
 
     /// Checks that a session's aliases point at its id, and that there are at most [`MAX_ALIASES`].
