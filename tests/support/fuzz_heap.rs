@@ -1,5 +1,5 @@
-//! What must hold of the heap for any sequence of takes, gives and shrinks: run by the fuzz target, and on
-//! its corpus.
+//! Invariants of the heap under any sequence of allocating, freeing, moving and shrinking. Run by
+//! the fuzz target, and on its corpus.
 
 use arbitrary::{Arbitrary, Unstructured};
 use sessile::internals::{region::Region, tlsf::Heap};
@@ -12,7 +12,7 @@ enum Op {
     Shrink { which: u8, size: u8 },
 }
 
-/// Runs the bytes as operations on a heap whose blocks are filled with marks of their own.
+/// Runs the bytes as operations on a heap whose blocks are filled with distinct marks.
 pub(crate) fn heap(bytes: &[u8]) {
     let lists = 1 + Heap::class_words(END - 1);
     let region = Region::new(END).expect("memory");
@@ -81,7 +81,7 @@ fn check(heap: &Heap, region: &Region, blocks: &[Marked]) {
     blocks.iter().for_each(|block| block.check(region));
 }
 
-/// A block and what was written into it.
+/// A block and the mark that was written into it.
 struct Marked {
     at: u32,
     words: u32,

@@ -1,4 +1,4 @@
-//! What must hold of the wheel for any deadlines: run by the fuzz target, and on its corpus.
+//! Invariants of the wheel for any deadlines. Run by the fuzz target, and on its corpus.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,8 @@ pub(crate) fn wheel(bytes: &[u8]) {
     }
 }
 
-/// Takes what is due, with a budget or to the end; then nothing that is due may be left.
+/// Removes links that are due, with a budget or to the end. After the latter, none that is due is
+/// left.
 fn advance(
     wheel: &mut Wheel,
     region: &Region,
