@@ -166,9 +166,9 @@ fn copy(
 #[inline(always)]
 fn resize(data: &mut BytesMut, len: usize) {
     if data.len() < len {
-        grow(data, len)
+        grow(data, len);
     } else {
-        data.truncate(len)
+        data.truncate(len);
     }
 }
 

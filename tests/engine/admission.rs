@@ -1,4 +1,4 @@
-//! The application's own hook before a session is made.
+//! The application's admission hook, which runs before a session is created.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use std::{
 use crate::support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle, opens};
 use sessile::{Error, ManualClock, SessionCache};
 
-/// A cache whose hook refuses the keys that begin with `no`.
+/// Creates a cache whose hook denies the keys that begin with `no`.
 fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let hook = {
@@ -69,7 +69,7 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     assert_eq!(
         answer(b"no"),
         Some(Error::AdmissionDenied),
-        "before anything else"
+        "the hook runs before anything else"
     );
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
@@ -156,7 +156,7 @@ fn a_hook_that_panics_leaves_the_cache_as_it_was() {
             if key.is_empty() {
                 true
             } else {
-                panic!("of the hook's own")
+                panic!("a panic inside the hook")
             }
         })
         .build()

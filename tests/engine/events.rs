@@ -1,4 +1,4 @@
-//! What is told of sessions: to whoever drains the queue, in order, and without waiting for anybody.
+//! Events of sessions: their order, and a queue that never blocks a verb.
 
 use std::time::Duration;
 
@@ -30,10 +30,10 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
     iter::from_fn(|| cache.next_event()).collect()
 }
 
-/// What the one event is, and of whom.
+/// Returns the kind and the handle of the only event.
 fn only(cache: &SessionCache) -> Event {
     let [event] = drain(cache)[..] else {
-        panic!("one event")
+        panic!("expected one event")
     };
     event
 }
@@ -105,10 +105,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
         (EventKind::Ended(EndReason::Requested), Some(named))
     );
     assert!(!cache.end(&third.id) && !opens(&cache, &first.token));
-    assert!(
-        drain(&cache).is_empty(),
-        "nothing happens to what is not there"
-    );
+    assert!(drain(&cache).is_empty(), "an absent session emits no event");
     assert_eq!(cache.stats().events_dropped, 0);
 }
 
@@ -142,16 +139,16 @@ fn an_end_event_has_its_reason() {
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
         (EndReason::Requested, &|made| {
-            assert!(cache.end_by_token(made.token.as_str().as_bytes()))
+            assert!(cache.end_by_token(made.token.as_str().as_bytes()));
         }),
         (EndReason::Requested, &|made| {
-            cache.end_if_unchanged(&made.id, made.version).unwrap()
+            cache.end_if_unchanged(&made.id, made.version).unwrap();
         }),
         (EndReason::UserRevoked, &|_| {
-            assert_eq!(cache.end_user_sessions("ada", None), 1)
+            assert_eq!(cache.end_user_sessions("ada", None), 1);
         }),
         (EndReason::UserRevoked, &|made| {
-            assert!(cache.end_by_handle(&handle(&cache, made)))
+            assert!(cache.end_by_handle(&handle(&cache, made)));
         }),
     ];
     for (why, end) in ends {
@@ -166,7 +163,7 @@ fn an_end_event_has_its_reason() {
         );
         assert_eq!(event.user(), handle.user());
     }
-    // The end of the stalest comes before the sign-in that it makes room for.
+    // The end of the least recently used session precedes the sign-in that caused it.
     let stalest = signed_in(&cache, b"", "ada");
     let handle = handle(&cache, &stalest);
     clock.advance(HOUR / 4);
@@ -192,7 +189,7 @@ fn an_end_event_has_its_reason() {
     );
     assert_eq!((event.user(), event.at()), (None, HOUR / 4));
     cache.maintain(usize::MAX);
-    assert!(drain(&cache).is_empty(), "they were told of at once");
+    assert!(drain(&cache).is_empty(), "their ends were one event");
 }
 
 // LIFE-8: docs/security-checklist.md
@@ -231,7 +228,7 @@ fn an_expiry_emits_one_event_whichever_call_finds_it() {
     drain(&cache);
     assert!(
         !all.iter().any(|made| opens(&cache, &made.token)),
-        "a read gives nothing back"
+        "a read frees nothing"
     );
     assert!(drain(&cache).is_empty());
     assert!(!cache.end(&all[0].id));
@@ -272,10 +269,7 @@ fn evictions_emit_events() {
         match event.kind {
             EventKind::Created => assert!(there.insert(name)),
             EventKind::Evicted => {
-                assert!(
-                    there.remove(&name),
-                    "of which it was told that it was there"
-                );
+                assert!(there.remove(&name), "its creation was emitted before");
                 evicted += 1;
             }
             EventKind::SignedIn => drop(there.insert(name)),
@@ -304,9 +298,9 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
     assert_eq!(counted.count_total, 0);
     assert_eq!(cache.stats().events_dropped, number * 2 + 1 - 100);
     let events = drain(&cache);
-    assert_eq!(events.len(), 100, "the oldest stay");
+    assert_eq!(events.len(), 100, "the oldest are kept");
     assert_eq!(events[0].handle, Some(handle(&cache, &first)));
-    // There is room again.
+    // The queue has room again.
     assert!(cache.end(&first.id));
     assert_eq!(only(&cache).kind, EventKind::Ended(EndReason::Requested));
 }
@@ -431,7 +425,7 @@ fn no_event_shows_an_id_a_token_or_a_name() {
     assert!(!text.contains("ada@") && !text.contains("example.org") && !text.contains("phone"));
 }
 
-/// Several threads use sessions, and several others take events.
+/// Several threads use sessions while several others take events.
 // LIFE-8: docs/security-checklist.md
 #[test]
 fn each_event_is_received_once_and_a_sessions_events_in_order() {
@@ -513,7 +507,7 @@ fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
             scope.spawn(|| while !cache.end(&made.id) {});
         });
     }
-    // Of each session nothing comes before its creation, and nothing after its end.
+    // No event of a session precedes its creation or follows its end.
     let mut ended = BTreeSet::new();
     let mut there = BTreeSet::new();
     for event in drain(&cache) {

@@ -1,4 +1,4 @@
-//! A full cache: what goes, in which order, and that where nothing may go nothing is changed.
+//! A full cache: what is evicted and in which order. If nothing is evictable, nothing changes.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn small_cache() -> (SessionCache, ManualClock) {
     (small(&clock).build().unwrap(), clock)
 }
 
-/// Creates one whose cookie comes back at once.
+/// Creates a session whose cookie is returned immediately.
 fn create_and_come_back(cache: &SessionCache) {
     let made = create(cache, &[1; LEN]);
     assert!(opens(cache, &made.token));
@@ -36,7 +36,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     let users: Vec<_> = (0..capacity / 5)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
-    // Aliases outlive the short ones, whose idle timeout they would have.
+    // Aliases outlive the short sessions, whose idle timeout they would otherwise have.
     clock.advance(MINUTE);
     for n in 0..capacity / 4 {
         cache
@@ -51,7 +51,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     }
     assert!(
         cache.stats().evicted.aliases > 0,
-        "room was made by aliases first"
+        "aliases were evicted first"
     );
     clock.advance(MINUTE);
     let mut last = cache.stats();
@@ -61,7 +61,7 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
         let now = cache.stats();
         assert!(
             now.expired == last.expired || now.evicted == last.evicted,
-            "expired before others"
+            "expired sessions are freed before others are evicted"
         );
         assert!(now.evicted == last.evicted || now.expired == capacity as u64 / 4);
         seen.push(what_went(&last, &now));
@@ -70,13 +70,13 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
     let order: Vec<_> = seen.into_iter().flatten().collect();
     assert!(order.is_sorted(), "{order:?}");
     for class in 0..4 {
-        assert!(order.contains(&class), "some of class {class} went");
+        assert!(order.contains(&class), "some of class {class} were evicted");
     }
     assert!(users.iter().all(|made| opens(&cache, &made.token)));
     cache.validate();
 }
 
-/// The class of what went between two looks, in the order in which they are to go.
+/// Returns the class evicted between two snapshots; classes are numbered in order of eviction.
 fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
     let (old, new) = (before.evicted, after.evicted);
     let went = [
@@ -137,7 +137,7 @@ fn of_those_that_came_back_the_ones_used_least_go_first() {
     for _ in 0..3 {
         assert!(often.iter().all(|(_, made)| opens(&cache, &made.token)));
     }
-    // Fewer newcomers than there are sessions that were used once.
+    // Fewer creations than there are sessions that were used once.
     (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
     let left = |of: &[(usize, &IssuedSession)]| {
         of.iter()
@@ -165,25 +165,25 @@ fn users_go_for_users_only_and_the_oldest_first() {
     let after = cache.stats();
     assert!(after.evicted.authenticated > before.evicted.authenticated);
     assert_eq!(after.evicted.probation, before.evicted.probation);
-    assert!(opens(&cache, &late.token), "the newcomer is in");
+    assert!(opens(&cache, &late.token), "the new session is stored");
     let gone = (after.evicted.authenticated - before.evicted.authenticated) as usize;
     let left: Vec<_> = users[1..]
         .iter()
         .map(|made| opens(&cache, &made.token))
         .collect();
-    assert!(left.is_sorted(), "the oldest went");
+    assert!(left.is_sorted(), "the oldest were evicted");
     assert_eq!(left.iter().filter(|is_left| !**is_left).count(), gone);
     cache.validate();
 }
 
-/// Everything that can be seen of a session without changing it, but for its use.
+/// Returns everything observable about a session without changing it, except that it was used.
 fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(Version, Vec<u8>)> {
     let look =
         |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
     all.iter().map(|made| look(made).unwrap()).collect()
 }
 
-/// What is counted, the refusal apart.
+/// Returns the counters, without the failed write.
 fn counted(cache: &SessionCache) -> (usize, Stats) {
     let mut stats = cache.stats();
     stats.full = 0;
@@ -233,7 +233,7 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
 
 #[test]
 fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
-    // One shard is full of users, by memory or by places in the index.
+    // One shard is full of authenticated sessions, by memory or by slots of the index.
     for len in [LEN, 0] {
         let clock = ManualClock::new();
         let cache = small(&clock)
@@ -283,7 +283,7 @@ fn a_save_that_grows_never_evicts_its_own_session() {
     for (round, grown) in [LEN + 1, LEN * 2, 1_000, 2 << 10].into_iter().enumerate() {
         for is_user in [false, true] {
             let (cache, _clock) = small_cache();
-            // The first to go.
+            // The first to be evicted.
             let mut own = fill(&cache, LEN)[0];
             if is_user {
                 own = sign_in(&cache, &own.id, "alice");
@@ -293,7 +293,11 @@ fn a_save_that_grows_never_evicts_its_own_session() {
             let evicted = cache.stats().evicted;
             let new = filler(round + 100, grown);
             let version = cache.save(&own.id, own.version, &new).unwrap();
-            assert_ne!(cache.stats().evicted, evicted, "somebody else had to go");
+            assert_ne!(
+                cache.stats().evicted,
+                evicted,
+                "another session was evicted"
+            );
             let (record, now) = load(&cache, &own.id).unwrap();
             assert_eq!((record.version, now), (version, new));
             cache.validate();
@@ -326,7 +330,7 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
     assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
     assert!(
         cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(),
-        "it may shrink"
+        "a save that shrinks succeeds"
     );
     cache.validate();
     let largest = create(&cache, &[2; 4 << 10]);
@@ -399,9 +403,9 @@ fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
     clock.advance(HOUR / 2 - MINUTE);
     assert!(
         load(&cache, &short[0].id).is_none(),
-        "they have expired, and nobody has looked"
+        "they have expired and are not freed yet"
     );
     create(&cache, &filler(1, 16 << 10));
     assert_eq!(cache.stats().evicted, EvictionCounts::default());
-    assert!(cache.stats().expired >= 46, "as many as it takes");
+    assert!(cache.stats().expired >= 46, "as many as the session needs");
 }

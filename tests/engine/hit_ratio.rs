@@ -1,8 +1,8 @@
-//! How many requests of real web sites find their session when memory is short.
+//! Hit ratios of requests from real web sites when memory is short.
 //!
-//! One shard, sessions of one size, no deadline near. The cache has the least memory for which
-//! `capacity_for` says N, so one session more does not fit; the test also counts: never more than N are
-//! alive, and N exactly from the first eviction on.
+//! One shard, sessions of one size, no deadline nearby. The cache has the least memory for which
+//! `capacity_for` returns N, so one more session does not fit. The test also asserts that at most N
+//! sessions are live, and exactly N from the first eviction on.
 
 use crate::support::{HOUR, builder, create, create_many};
 use crate::traces::{REPLAYS, Replay, exactly};
@@ -21,7 +21,7 @@ fn cache_for(sessions: usize) -> SessionCache {
     .unwrap()
 }
 
-/// The share of hits, with the number of sessions alive watched over.
+/// Returns the hit ratio and asserts the number of live sessions.
 fn replay(replay: &Replay) -> f64 {
     let cache = cache_for(replay.sessions);
     let mut buffer = BytesMut::new();
@@ -29,7 +29,10 @@ fn replay(replay: &Replay) -> f64 {
         |id| cache.load(id, &mut buffer).is_some(),
         |_user| {
             let id = create(&cache, &[7; LEN]).id;
-            assert!(cache.len() <= replay.sessions, "never more than may be");
+            assert!(
+                cache.len() <= replay.sessions,
+                "never more than the capacity"
+            );
             let is_full = cache.stats().evicted != EvictionCounts::default();
             assert!(
                 !is_full || cache.len() == replay.sessions,
@@ -41,7 +44,7 @@ fn replay(replay: &Replay) -> f64 {
     let stats = cache.stats();
     assert!(
         stats.evicted.probation > 0 && stats.evicted.anonymous > 0,
-        "both queues were needed"
+        "both queues evicted"
     );
     assert_eq!((stats.expired, stats.full), (0, 0));
     cache.validate();

@@ -1,4 +1,5 @@
-//! The cache against a naive model, by sequences of operations that proptest makes and shrinks.
+//! The cache against a naive model, with sequences of operations that proptest generates and
+//! shrinks.
 
 use crate::reference_model::{Memory, Pair};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ proptest! {
     }
 }
 
-/// At most so many bytes to make operations of, and two settings.
+/// Generates bytes to derive operations from, at most `most`, and two settings.
 fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, bool)> {
     let session_limit_policy = prop_oneof![
         Just(SessionLimitPolicy::Reject),

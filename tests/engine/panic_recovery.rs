@@ -1,4 +1,5 @@
-//! A verb that panics, which would be a mistake in this crate, costs the sessions of its shard and nothing else.
+//! A panic inside a verb, which would be a bug in sessile, costs the sessions of one shard and
+//! nothing else.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
@@ -32,7 +33,7 @@ fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
-/// Has a verb panic in the shard of a session.
+/// Makes a verb panic in the shard of a session.
 fn panic_in(cache: &SessionCache, made: &IssuedSession) {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
@@ -45,10 +46,10 @@ fn panic_in(cache: &SessionCache, made: &IssuedSession) {
         }));
     });
     let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&made.id)));
-    assert!(caught.is_err(), "the caller hears of it");
+    assert!(caught.is_err(), "the caller receives the panic");
 }
 
-/// Sessions of all kinds, with marked data.
+/// Creates sessions of all kinds, with marked data.
 fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
     let make = |(n, made): (usize, IssuedSession)| match n % 3 {
         0 => made,
@@ -74,7 +75,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
     assert_eq!(
         cache.count(MARK),
         left.len() * 9,
-        "nothing is left in the memory"
+        "no data is left in the memory"
     );
     assert!(left.iter().all(|made| opens(&cache, &made.token)));
     for made in lost {
@@ -101,7 +102,7 @@ fn an_emptied_shard_is_as_good_as_new() {
         cache.validate();
         clock.advance(MINUTE);
     }
-    // Its time, its places, its room and its lists.
+    // Its wheel, its index, its memory and its lists.
     clock.advance(HOUR);
     while cache.maintain(usize::MAX).more {}
     assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));

@@ -1,5 +1,5 @@
-//! Ids that a session had before: open within the grace that a rotation was given, a trace of theft afterwards,
-//! and the way to an end for as long as they are remembered.
+//! Replaced ids of a session. They open it within the grace period of the rotation, count as reuse
+//! afterwards, and can end the session as long as they are remembered.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sessile::{
     internals::cookie::Parts,
 };
 
-/// How many replaced ids of a session are remembered.
+/// Number of replaced ids of a session that are remembered.
 const ALIASES: usize = 8;
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ fn rotate(cache: &SessionCache, id: &SessionId, grace: Duration) -> IssuedSessio
     cache.rotate(id, grace).unwrap()
 }
 
-/// A cache of many shards that keeps events.
+/// Creates a cache with many shards and an event queue.
 fn watched(ends: bool) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder(&clock).memory(8 << 20).shards(8).events(1_000);
@@ -39,7 +39,7 @@ fn reused(cache: &SessionCache) -> Vec<Event> {
         .collect()
 }
 
-/// The same token but for one bit of its tag.
+/// Returns the token with one bit of its tag flipped.
 fn forged(token: &Token) -> Token {
     let mut parts = Parts::parse(token.as_str().as_bytes()).unwrap();
     parts.tag[15] ^= 1;
@@ -50,7 +50,7 @@ fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
-/// A user whose sessions are not where that one is.
+/// Returns a user whose sessions are in another shard.
 fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
     let lives_elsewhere = |user: &String| {
         let probe = signed_in(cache, b"", user);
@@ -112,7 +112,7 @@ fn a_grace_period_longer_than_the_lifetime_is_an_error() {
         assert_eq!(cache.rotate(&made.id, given).err(), Some(refused));
         assert!(refused.to_string().contains("3600"), "{refused}");
     }
-    assert!(opens(&cache, &made.token), "nothing was changed");
+    assert!(opens(&cache, &made.token), "nothing changed");
     assert_eq!(
         (cache.stats().rotated, cache.stats().sessions.aliases),
         (0, 0)
@@ -133,9 +133,9 @@ fn within_the_grace_the_old_id_is_the_same_session() {
     assert_eq!(by_old.handle(), by_new.handle());
 
     let version = cache
-        .save(&old.id, by_old.version, b"by the old one")
+        .save(&old.id, by_old.version, b"by the old id")
         .unwrap();
-    assert_eq!(data(&cache, &new.id).unwrap(), b"by the old one");
+    assert_eq!(data(&cache, &new.id).unwrap(), b"by the old id");
     assert_eq!(
         cache.save(&new.id, by_new.version, b"late"),
         Err(Error::Conflict)
@@ -148,7 +148,7 @@ fn within_the_grace_the_old_id_is_the_same_session() {
     assert_eq!(
         cache.save(&old.id, later(version, 1), &[8; 9_000]),
         Ok(later(version, 2)),
-        "it may be moved"
+        "the session may move"
     );
     assert_eq!(data(&cache, &new.id).unwrap(), [8; 9_000]);
     assert_eq!(cache.len(), 1);
@@ -195,7 +195,7 @@ fn a_client_with_only_the_old_id_is_issued_no_new_one() {
     let (record, _) = request(&cache, old.token.as_str()).unwrap();
     assert!(
         record.id == old.id && record.id != new.id,
-        "the record does not tell the new one"
+        "the record does not contain the new id"
     );
     assert!(record.user.is_none());
     clock.advance(GRACE);
@@ -223,12 +223,12 @@ fn in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
             Some(Error::Rotated)
         );
     }
-    // A rotation without grace cuts off all that came before.
+    // A rotation without a grace period cuts off all earlier ids.
     let last = rotate(&cache, &newest.id, Duration::ZERO);
     assert!(!chain.iter().any(|made| opens(&cache, &made.token)));
     assert!(opens(&cache, &last.token));
 
-    // So does the shortest of them.
+    // So does the shortest grace period.
     let long = create(&cache, b"data");
     let short = rotate(&cache, &long.id, MINUTE);
     let last = rotate(&cache, &short.id, SECOND);
@@ -243,7 +243,7 @@ fn in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
 // LIFE-1: docs/security-checklist.md
 #[test]
 fn no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
-    // Somebody planted the first id: whatever grace it had, a sign-in ends it.
+    // An attacker planted the first id: a sign-in ends its grace period.
     let (cache, clock) = watched(false);
     for round in 0..100 {
         let planted = create(&cache, b"data");
@@ -251,7 +251,7 @@ fn no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
         let third = rotate(&cache, &second.id, HOUR);
         let user = format!("user {round}");
         let mine = sign_in(&cache, &third.id, &user);
-        // Nor does a grace that is given later, in the user's own shard.
+        // Nor does a later grace period, in the user's own shard.
         let newest = rotate(&cache, &mine.id, HOUR);
         for old in [&planted, &second, &third] {
             assert!(!opens(&cache, &old.token), "round {round}");
@@ -332,7 +332,7 @@ fn an_old_id_is_forgotten_in_time() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
-    // Its grace and the idle timeout; the session itself stays in use.
+    // The grace period and the idle timeout; the session itself stays in use.
     clock.advance(GRACE);
     for _ in 0..3 {
         clock.advance(MINUTE * 10);
@@ -369,7 +369,7 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
     for (old, new) in old.iter().zip(&new) {
         assert!(!opens(&cache, &old.token));
         assert_gone(&cache, &old.id, old.version);
-        assert!(!cache.end(&old.id), "nobody knows any more whose it was");
+        assert!(!cache.end(&old.id), "the owner is no longer known");
         assert!(opens(&cache, &new.token));
     }
     let refused = cache.stats().rejected;
@@ -398,7 +398,7 @@ fn a_rotation_for_whose_old_id_there_is_no_room_is_a_rotation_all_the_same() {
     assert_eq!(remembered, cache.stats().sessions.aliases);
     assert!(
         remembered < old.len() / 4,
-        "users leave hardly any room for old ids"
+        "authenticated sessions leave little room for aliases"
     );
     assert_eq!(cache.stats().evicted.authenticated, 0);
     cache.validate();
@@ -415,7 +415,7 @@ fn a_signed_out_cookie_is_rejected_permanently() {
         let cookies = [old.token, new.token, newest.token];
         let by = if by_old { old.token } else { newest.token };
         assert!(cache.end_by_token(by.as_str().as_bytes()));
-        // As long as it would have lived, and longer.
+        // As long as the session would have lived, and longer.
         for _ in 0..30 {
             assert!(!cookies.iter().any(|token| opens(&cache, token)));
             assert!(
@@ -451,18 +451,18 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
         assert!(!opens(&cache, token));
         assert_eq!(cache.stats().rejected.reused as usize, times + 1);
         let [event] = reused(&cache)[..] else {
-            panic!("one event")
+            panic!("expected one event")
         };
         assert_eq!(
             event.handle,
             Some(record.handle()),
-            "as the session is called now"
+            "the session's current handle"
         );
         assert_eq!((event.user(), event.at()), (record.user, GRACE));
     }
-    assert!(load(&cache, &old.id).is_none(), "by its id too");
+    assert!(load(&cache, &old.id).is_none(), "also by its id");
     assert_eq!(cache.stats().rejected.reused, 3);
-    assert!(opens(&cache, &mine.token), "and nothing else comes of it");
+    assert!(opens(&cache, &mine.token), "nothing else changes");
 }
 
 #[test]
@@ -495,7 +495,7 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
                 (EventKind::Ended(EndReason::Reused), handle)
             ]
         );
-        // Nobody is left of whom it could be told.
+        // The alias no longer names a session.
         assert!(!opens(&cache, &old.token));
         assert!(drain(&cache).is_empty());
         cache.validate();
@@ -558,7 +558,7 @@ fn a_grace_costs_no_allocation_beyond_the_buffer() {
     assert_eq!(counted.count_total, 0);
 }
 
-/// However long the grace of the first was: the one in the middle leads on from it.
+/// Regression: applied to any grace period of the first id, since the alias in the middle leads on.
 // TERM-1: docs/security-checklist.md
 #[test]
 fn of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one() {
@@ -570,7 +570,10 @@ fn of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one
     assert!(opens(&cache, &newest.token));
     cache.maintain(usize::MAX);
     assert_eq!(cache.stats().sessions.aliases, 2, "both are remembered");
-    assert!(cache.end(&first.id), "so its end is followed");
+    assert!(
+        cache.end(&first.id),
+        "an end by the oldest id ends the session"
+    );
     assert!(!opens(&cache, &newest.token));
 }
 
@@ -596,7 +599,7 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
     assert_eq!(
         cache.end_if_unchanged(&new.id, new.version),
         Err(Error::Rotated),
-        "in another shard perhaps"
+        "perhaps in another shard"
     );
     assert_eq!(
         cache.end_if_unchanged(&signed_in.id, signed_in.version),
@@ -609,7 +612,7 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
     assert_eq!(
         end_old(),
         Err(Error::Rotated),
-        "whatever became of the session"
+        "in each state of the session"
     );
     clock.advance(cache.idle_timeout());
     cache.maintain(usize::MAX);

@@ -1,4 +1,4 @@
-//! Signing in with data, and sessions that have a user from the start: all of it happens or nothing.
+//! Signing in with data, and sessions that have a user from creation on. Both are atomic.
 
 use std::time::Duration;
 
@@ -39,12 +39,15 @@ fn data_is_stored_in_one_with_the_sign_in() {
         let mut buffer = BytesMut::new();
         assert!(
             cache.load(&made.id, &mut buffer).is_none(),
-            "nothing of it under the old id"
+            "none of the data under the old id"
         );
         let record = cache.load(&issued.id, &mut buffer).unwrap();
         assert!(record.is_authenticated() && buffer == data);
         assert_eq!(record.version, issued.version);
-        assert!(issued.version.get() > made.version.get(), "it was saved");
+        assert!(
+            issued.version.get() > made.version.get(),
+            "the data was saved"
+        );
         assert!(cache.save(&issued.id, issued.version, b"more").is_ok());
         cache.validate();
     }
@@ -109,7 +112,7 @@ fn a_session_has_a_user_from_the_start() {
     );
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
     let [device] = &cache.user_sessions("ada")[..] else {
-        panic!("there is one")
+        panic!("expected a session")
     };
     assert_eq!(
         (device.handle, device.label.as_str()),
@@ -188,7 +191,10 @@ fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
             .create_with(&[0; 256], anonymous().user(user.as_str()))
             .unwrap();
     }
-    assert!(cache.stats().evicted.authenticated > 0, "it was full");
+    assert!(
+        cache.stats().evicted.authenticated > 0,
+        "the cache was full"
+    );
     let largest = vec![0; cache.max_session_size()];
     assert!(cache.create_with(&largest, ada()).is_ok());
     cache.validate();

@@ -1,5 +1,5 @@
-//! Users: their sessions as a list, the end of one or of all, how many they may have, and what a sign-in
-//! says.
+//! Users: their sessions as a list, ending one or all, session limits, and the details of a
+//! sign-in.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use sessile::{
     SessionCacheBuilder, SessionLimitPolicy, stats::EvictionCounts,
 };
 
-/// Four shards, so that some of what is done crosses them.
+/// Creates a cache of four shards, so that some operations span shards.
 fn four_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(8 << 20).shards(4)
 }
@@ -65,7 +65,7 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
     assert_eq!(
         labels(&cache, "ada"),
         ["Firefox on Linux", "phone"],
-        "the last seen comes first"
+        "most recently seen first"
     );
     let [laptop, phone] = [&devices[0], &devices[1]];
     assert_eq!((laptop.assurance_level, phone.assurance_level), (3, 0));
@@ -81,7 +81,7 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
         (laptop.last_seen(), phone.last_seen()),
         (MINUTE, 11 * MINUTE)
     );
-    assert_eq!(cache.user_sessions("nobody").len(), 0);
+    assert_eq!(cache.user_sessions("unknown").len(), 0);
     assert_eq!(cache.user_sessions("").len(), 0);
 }
 
@@ -89,7 +89,7 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
 #[test]
 fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
     let clock = ManualClock::new();
-    // The idle deadline is past the end for the second half of the time.
+    // For the second half of the time the idle deadline is later than the end of the lifetime.
     let cache = builder(&clock)
         .idle_timeout(HOUR)
         .lifetime(2 * HOUR)
@@ -128,7 +128,7 @@ fn the_record_has_the_user_and_the_assurance_level() {
     assert_eq!(
         load(&cache, &again.id).unwrap().0.assurance_level,
         0,
-        "each sign-in says it anew"
+        "each sign-in sets it"
     );
 }
 
@@ -270,7 +270,7 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
     assert!(seen.insert(handle(&cache, &made)));
     assert!(
         !cache.end_by_handle(&handle(&cache, &made)),
-        "nobody is signed in"
+        "the session is anonymous"
     );
     let mut made = sign_in(&cache, &made.id, "ada");
     for _ in 0..5 {
@@ -281,10 +281,13 @@ fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
         cache.save(&made.id, made.version, &[1; 4_000]).unwrap();
         assert_eq!(handle(&cache, &made), own);
         made = sign_in(&cache, &made.id, "ada");
-        assert!(!cache.end_by_handle(&own), "it names what it named");
+        assert!(
+            !cache.end_by_handle(&own),
+            "the old handle names the old session"
+        );
     }
     assert!(cache.end_by_handle(&handle(&cache, &made)));
-    // Created in one tick, of one user: told apart all the same.
+    // Created in one tick for one user: the handles still differ.
     sign_in_often(&cache, 20);
     let all: HashSet<_> = cache
         .user_sessions("ada")
@@ -341,7 +344,7 @@ fn a_handle_reads_back_from_its_text_and_from_no_other() {
         wide.parse::<Handle>(),
         Err(HandleError::Digit { position: 1 })
     );
-    // What reads may name nothing, and no shard that there is.
+    // A handle that parses may name no session, and a shard that does not exist.
     for at in 0..52 {
         let mut other = text.clone();
         other.replace_range(
@@ -395,7 +398,7 @@ fn end_user_sessions_can_except_one_session() {
     assert_eq!(cache.end_user_sessions("ada", Some(&mine.id)), 4);
     assert!(opens(&cache, &mine.token));
     assert!(ada.iter().all(|made| !opens(&cache, &made.token)));
-    // By ids that it had before, through rotations and sign-ins of the same user.
+    // By earlier ids, through rotations and sign-ins of the same user.
     let first = mine.id;
     let mut last = mine;
     for step in 0..6 {
@@ -409,7 +412,7 @@ fn end_user_sessions_can_except_one_session() {
         assert_eq!(cache.end_user_sessions("ada", Some(&first)), 1);
         assert!(opens(&cache, &last.token));
     }
-    // An exception that is somebody else's, or nobody's, is none.
+    // An exception that belongs to another user, or to no user, is ignored.
     for other in [&grace.id, &guest.id, &ada[0].id] {
         let again = signed_in(&cache, b"", "ada");
         cache.end_user_sessions("ada", Some(other));
@@ -475,7 +478,7 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
     made.push(signed_in_with(&cache, "ada", "four"));
     assert!(
         !opens(&cache, &made[1].token),
-        "the one that was not seen for longest"
+        "the least recently used session"
     );
     assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
     let stats = cache.stats();
@@ -493,7 +496,7 @@ fn of_sessions_idle_for_equally_long_the_oldest_sign_in_ends() {
     let made: Vec<_> = (0..40)
         .map(|n| signed_in(&cache, &filler(n, 8), "ada"))
         .collect();
-    assert_eq!(cache.user_sessions("ada").len(), 32, "unless set");
+    assert_eq!(cache.user_sessions("ada").len(), 32, "the default limit");
     let live = |made: &IssuedSession| load(&cache, &made.id).is_some();
     assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
 }
@@ -518,7 +521,7 @@ fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
             before.session_limit_hits + 1
         );
         assert_eq!(cache.stats().memory, before.memory);
-        assert!(opens(&cache, &guest.token), "the session stays as it was");
+        assert!(opens(&cache, &guest.token), "the session is unchanged");
     }
     assert!(made.iter().all(|made| opens(&cache, &made.token)));
     sign_in(&cache, &guests[0].id, "grace");
@@ -549,7 +552,7 @@ fn signing_in_again_does_not_count_twice() {
         assert_eq!(
             cache.user_sessions("ada").len(),
             1,
-            "who leaves is not counted"
+            "a session that changed its user is not counted"
         );
         sign_in(&cache, &mine.id, "ada");
         assert_eq!(cache.user_sessions("ada").len(), 2);
@@ -596,7 +599,7 @@ fn a_sign_in_that_does_not_fit_ends_no_session() {
         .max_sessions_per_user(1);
     let cache = cache.build().unwrap();
     let stalest = signed_in(&cache, b"small", "ada");
-    // It is there twice for a moment, and that is more than there is.
+    // For a moment it is stored twice, which exceeds the memory.
     let large = create(&cache, &[1; 2_500]);
     assert!(opens(&cache, &stalest.token));
     assert_eq!(cache.sign_in(&large.id, "ada").err(), Some(Error::Full));
@@ -623,12 +626,12 @@ fn the_limit_comes_before_any_eviction() {
     assert_eq!(
         cache.stats().evicted.authenticated,
         evicted,
-        "its block was room enough"
+        "the ended session's block was large enough"
     );
     cache.validate();
 }
 
-/// A million with `SESSILE_LONG=1`.
+/// One million sign-ins with `SESSILE_LONG=1`.
 // OPS-2: docs/security-checklist.md
 #[test]
 fn many_sign_ins_to_one_account_evict_no_other_users_session() {
@@ -663,7 +666,7 @@ fn names_spread_over_the_chains_whatever_they_are() {
             &format!("{padding}{:b}{padding}", n),
         );
     }
-    // At most one a chain on average; eleven in one is once in 10^8 chains (Poisson).
+    // On average at most one per chain; eleven in one occur once in 10^8 chains (Poisson).
     assert!(cache.longest_chain() <= 10, "{}", cache.longest_chain());
 }
 
@@ -677,7 +680,7 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
         .unwrap();
     let left = |made: &IssuedSession| load(&cache, &made.id).unwrap().0.expires_in();
     let renewing = PLAINLY.renew_lifetime(true);
-    // A lifetime of its own stays as long as it was, however often it begins anew.
+    // A per-session lifetime keeps its length, however often it restarts.
     let mut made = cache.create_with(b"", having(lifetime(HOUR))).unwrap();
     for _ in 0..8 {
         clock.advance(HOUR / 2);
@@ -686,9 +689,13 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
     }
     clock.advance(HOUR / 2);
     made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    assert_eq!(left(&made), HOUR / 2, "plain rotation keeps it");
+    assert_eq!(left(&made), HOUR / 2, "a rotation keeps the lifetime");
     made = sign_in(&cache, &made.id, "ada");
-    assert_eq!(left(&made), HOUR / 2, "unless it is asked for");
+    assert_eq!(
+        left(&made),
+        HOUR / 2,
+        "a sign-in without `renew_lifetime` keeps it"
+    );
     made = cache
         .sign_in_with(&made.id, "ada", renewing.timeouts(lifetime(2 * HOUR)))
         .unwrap();
@@ -700,18 +707,18 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
     assert_eq!(
         left(&made),
         30 * MINUTE,
-        "it counts from the sign-in that renewed it"
+        "the lifetime counts from the renewing sign-in"
     );
     let more = renewing.timeouts(lifetime(1_000 * HOUR));
     made = cache.sign_in_with(&made.id, "ada", more).unwrap();
-    assert_eq!(left(&made), 4 * HOUR, "the cache's is the most");
+    assert_eq!(left(&made), 4 * HOUR, "capped by the lifetime of the cache");
     clock.advance(4 * HOUR - SECOND / 10);
     assert!(opens(&cache, &made.token));
     clock.advance(SECOND / 10);
     assert!(!opens(&cache, &made.token));
 }
 
-/// One user with 10^5 sessions; on other threads more are signed in, rotated and signed in again meanwhile.
+/// One user with 10^5 sessions; other threads sign in, rotate and sign in again concurrently.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn no_session_issued_before_the_end_of_all_survives_it() {
@@ -752,7 +759,7 @@ fn no_session_issued_before_the_end_of_all_survives_it() {
             ended += cache.end_user_sessions("ada", None);
             assert!(
                 before.iter().all(|made| !opens(&cache, &made.token)),
-                "one survived"
+                "a session survived"
             );
         }
     });
@@ -761,7 +768,7 @@ fn no_session_issued_before_the_end_of_all_survives_it() {
     assert_eq!(
         (cache.len(), cache.user_sessions("ada").len()),
         (0, 0),
-        "none escaped"
+        "no session is left"
     );
     cache.validate();
 }
