@@ -1,7 +1,7 @@
-//! Calls that threads make at the same time answer as if they had been made one by one: recorded
-//! histories are checked against a sequential model, session by session.
+//! Linearizability: concurrent calls answer as if they had been made one by one. Recorded histories
+//! are checked against a sequential model, session by session.
 //!
-//! Some 10⁵ calls, or as many as `SESSILE_HISTORY_CALLS` says. The seed is printed; threads are not seeded,
+//! About 10⁵ calls, or `SESSILE_HISTORY_CALLS`. The seed is printed. Threads are not deterministic,
 //! so a failure prints the history that has no order.
 
 use std::{env, ops::Range, thread};
@@ -21,9 +21,9 @@ fn concurrent_operations_are_linearizable() {
     let clock = ManualClock::new();
     let cache = builder(&clock).memory(32 << 20).shards(4).build().unwrap();
     let (mut made, mut overlapping, mut seed) = (0, 0, Random::new());
-    // Two threads meet most often where there are two cores; some things take three.
+    // Calls of two threads overlap most often on two cores; some races need three threads.
     let mut phases = [2, 2, 3].into_iter().cycle();
-    // On a machine that is busy with other things, until enough of them met.
+    // On a busy machine, continue until enough calls overlapped.
     while made < wanted || (overlapping < wanted / 10 && made < wanted * 10) {
         let threads = phases.next().unwrap();
         let recorder = Recorder {
@@ -38,7 +38,7 @@ fn concurrent_operations_are_linearizable() {
             made += history.len();
             overlapping += overlaps(history);
         }
-        // What was ended is forgotten, aliases too, before the next phase.
+        // Ended sessions and aliases are forgotten before the next phase.
         clock.advance(HOUR);
         cache.maintain(usize::MAX);
         assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));
@@ -46,10 +46,10 @@ fn concurrent_operations_are_linearizable() {
     }
     println!("{made} calls, {overlapping} of them while another was under way");
     let has_cores = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-    assert!(overlapping > 0 || !has_cores, "threads were at it together");
+    assert!(overlapping > 0 || !has_cores, "some calls overlapped");
 }
 
-/// How many calls were made before one that was made earlier had returned.
+/// Counts the calls that were made before an earlier call had returned.
 fn overlaps(mut history: Vec<Call>) -> usize {
     history.sort_by_key(|call| call.called);
     let mut latest = 0;
@@ -532,8 +532,8 @@ fn calls_that_could_not_have_been_made_in_order_are_refused() {
     }
 }
 
-/// Random histories of few calls, with answers that are right in some order: the search says of each what
-/// trying every order says, whether the calls overlap as that order asks or not.
+/// Random histories of few calls whose answers are right in some order. The search must agree with
+/// trying every order, whether or not the calls overlap as that order requires.
 #[test]
 fn the_search_agrees_with_trying_every_order() {
     let (mut random, mut verdicts) = (Random::new(), [0, 0]);
@@ -549,7 +549,7 @@ fn the_search_agrees_with_trying_every_order() {
     );
 }
 
-/// Six calls with the answers of one order, at times that may ask for another.
+/// Returns six calls with the answers of one order, at times that may require another order.
 fn made_up(random: &mut Random) -> Vec<Call> {
     let (mut state, mut history) = (State::default(), Vec::new());
     for at in 0..6 {
@@ -590,7 +590,7 @@ fn made_up(random: &mut Random) -> Vec<Call> {
     history
 }
 
-/// What the model answers now; an id that is issued gets that number.
+/// Returns the model's answer in this state; an issued id gets the number `id`.
 fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
     let reads = [(1, 7), (1, 9), (2, 8)].map(|(version, value)| read(version, value));
     let reads =
@@ -619,7 +619,8 @@ fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
     answer
 }
 
-/// Whether some order of all calls, that begins with those, keeps their times and is accepted.
+/// Returns true if some order of all calls that starts with `begin` respects their times and is
+/// accepted.
 fn any_order(history: &[Call], begin: &mut Vec<usize>) -> bool {
     if begin.len() == history.len() {
         let mut state = State::default();
@@ -639,7 +640,7 @@ fn any_order(history: &[Call], begin: &mut Vec<usize>) -> bool {
     })
 }
 
-/// The session that most of these begin with.
+/// The call that creates the session of most histories.
 fn made() -> Call {
     call(0..1, Verb::Create { value: 7 }, issued(A, 1))
 }
@@ -657,7 +658,7 @@ fn issued(id: Id, version: u32) -> Answer {
     Answer::IssuedSession { id, version }
 }
 
-/// An anonymous session's record.
+/// The answer to a read of an anonymous session.
 fn read(version: u32, value: u32) -> Answer {
     Answer::Read {
         version,

@@ -1,4 +1,4 @@
-//! Reading the `Cookie` header: the vectors, and what follows from the profile for any bytes.
+//! The `Cookie` header: the vectors, and properties of the parser for any bytes.
 
 use crate::fuzz_cookie::oracle;
 use crate::vectors::header_cases;
@@ -11,7 +11,7 @@ use sessile::{
 
 const NAME: &str = "__Host-session";
 
-/// The name's values over several fields, as the engine takes them.
+/// Returns the values of the name over several fields, as the engine reads them.
 fn over(fields: &[&[u8]], name: &[u8]) -> Vec<Vec<u8>> {
     let values = fields.iter().flat_map(|field| candidates(field, name));
     values.map(<[u8]>::to_vec).collect()
@@ -173,7 +173,7 @@ fn every_split_into_several_fields_gives_the_same() {
             for fields in splits(&pieces) {
                 let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
                 assert_eq!(over(&fields, name), whole, "{}, {fields:?}", case.id);
-                // And what a proxy makes of several fields.
+                // A proxy may join several fields.
                 let joined = fields.join(&b"; "[..]);
                 assert_eq!(over(&[&joined], name), whole, "{}, {joined:?}", case.id);
             }
@@ -181,7 +181,7 @@ fn every_split_into_several_fields_gives_the_same() {
     }
 }
 
-/// All splits where they are few; else each in two, and into single pairs.
+/// Returns all splits if there are few; otherwise all splits into two, and into single pairs.
 fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
     let cuts = pieces.len() - 1;
     let split = |is_cut: &dyn Fn(usize) -> bool| {
@@ -279,8 +279,8 @@ fn permutations(len: usize) -> Vec<Vec<usize>> {
 fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
     let megabyte = |piece: &str| piece.repeat((1 << 20) / piece.len());
     let good = format!("; {NAME}=good; x=y");
-    // The name everywhere but as a name; blanks that are looked at again and again if the reader is
-    // careless; bytes that defeat the search's guess at what is rare.
+    // The name in every position except as a name; blanks that a careless parser scans repeatedly;
+    // bytes that defeat the search's guess of a rare byte.
     for piece in [
         "a=;",
         NAME,
@@ -345,7 +345,7 @@ fn no_byte_in_another_pair_costs_the_session() {
     }
 }
 
-/// Fields that are made of what matters to the reader, so that names are really hit.
+/// Generates fields from the bytes that matter to the parser, so that names occur often.
 fn hostile_field() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop_oneof![
         4 => Just(NAME.as_bytes().to_vec()),

@@ -1,7 +1,7 @@
-//! Keys: that a MAC is what it should be, what a key ring reads and what it refuses.
+//! Keys: MACs match published vectors, and key rings accept and reject the documented inputs.
 //!
-//! SIGN-7 runs this file twice: as it is, with the processor's SHA instructions where there are any,
-//! and under `--cfg sha2_backend="soft"` without them.
+//! SIGN-7 runs this file twice: with the processor's SHA instructions where available, and without
+//! them under `--cfg sha2_backend="soft"`.
 
 use crate::support::rings::{ID, NAME, key, keys, ring};
 use crate::vectors::{array, hex, read, text};
@@ -117,8 +117,8 @@ mod refusals {
         assert_eq!(refusal(&many), KeyError::TooMany { given: 17, max: 16 });
     }
 
-    /// In every form in which somebody may have copied them: as raw text, as base64 of it, as the
-    /// bytes that the text spells, and pasted where base64 is read.
+    /// Every form in which the keys may have been copied: as raw text, as base64 of it, as the
+    /// bytes that the text encodes, and pasted where base64 is expected.
     // SIGN-3: docs/security-checklist.md
     #[test]
     fn published_keys_are_refused_in_every_spelling() {
@@ -293,7 +293,7 @@ mod refusals {
 mod reading {
     use super::*;
 
-    /// What a ring is can only be told by what it signs.
+    /// The signing key is observable only through the tokens that it signs.
     fn signs_alike(left: &KeyRing, right: &KeyRing) -> bool {
         let [left, right] = [left, right].map(|ring| Keys::new(ring, NAME).unwrap().sign(1, ID));
         left == right
@@ -379,7 +379,7 @@ mod reading {
 
     #[test]
     fn a_variable_that_is_set_is_read_as_base64() {
-        // Set by cargo for every test, and no key.
+        // Set by cargo for every test, and not a key.
         let error = KeyRing::from_env("CARGO_PKG_NAME").unwrap_err();
         assert!(!matches!(error, KeyError::Unset { .. }), "{error}");
     }

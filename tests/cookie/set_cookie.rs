@@ -1,4 +1,4 @@
-//! Writing `Set-Cookie`: golden strings, and what the builder refuses.
+//! Writing `Set-Cookie`: golden strings, and settings that the builder rejects.
 
 use std::{collections::HashSet, time::Duration};
 

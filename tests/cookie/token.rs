@@ -1,4 +1,4 @@
-//! A token stands and falls with its key, its cookie name and every one of its bits.
+//! A token is valid only with its key, its cookie name and all of its bits.
 
 use crate::support::rings::{ID, NAME, keys, ring};
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ fn any_bit_of_any_character_turned_is_refused() {
 // SIGN-6: docs/security-checklist.md
 #[test]
 fn a_token_has_one_spelling() {
-    // Its bytes are such that both alphabets and all kinds of sloppiness differ from it.
+    // Its bytes differ in both alphabets and under every kind of lenient decoding.
     let parts = Parts {
         key: 0xfb,
         place: 0xffff,
@@ -151,7 +151,7 @@ fn no_byte_outside_the_alphabet_is_read() {
             let mut text = good.as_str().as_bytes().to_vec();
             text[at] = byte;
             let is_digit = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            // The first character and a half say the format.
+            // The first character and a half encode the format.
             let is_format = text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f');
             assert_eq!(
                 Parts::parse(&text).is_some(),
