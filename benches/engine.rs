@@ -1,7 +1,7 @@
-//! The engine's own benchmarks, by verb and by the size of the data: `cargo bench`.
+//! Benchmarks of the engine, by verb and by the size of the data: `cargo bench`.
 //!
-//! One thread, everything hot, the sessions visited in turn. Other crates, cold lookups, threads and
-//! tails are the package `bench`, beside this file.
+//! One thread, hot caches, sessions visited in turn. The package `bench`, beside this file, covers
+//! other crates, cold lookups, threads and tail latencies.
 
 use std::{
     hint::black_box,
@@ -31,7 +31,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// By id: a hit for each size, and a session that has ended.
+/// Reads by id: a hit for each size, and a session that has ended.
 fn load(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("load");
     for size in SIZES {
@@ -51,7 +51,7 @@ fn load(criterion: &mut Criterion) {
     assert_eq!(bed.cache.stats().hits, 0);
 }
 
-/// A `Cookie` header of 800 bytes in, a record and its data out.
+/// Reads a session and its data by a `Cookie` header of 800 bytes.
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for size in SIZES {
@@ -67,7 +67,8 @@ fn open(criterion: &mut Criterion) {
     }
 }
 
-/// The same header with a tag that is not ours, with a session that has ended, and with no cookie.
+/// The same header with a forged tag, with the token of an ended session, and without a session
+/// cookie.
 fn refuse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("refuse");
     let mut run = |name: &str, bed: &mut Bed| {
@@ -96,7 +97,7 @@ fn refuse(criterion: &mut Criterion) {
     run("no cookie", &mut absent);
 }
 
-/// Into a cache that is full, so that others have to go; random bytes and MAC included.
+/// Creates sessions in a full cache, evicting others; includes random bytes and the MAC.
 fn create(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("create");
     for size in SIZES {
@@ -111,7 +112,7 @@ fn create(criterion: &mut Criterion) {
     }
 }
 
-/// Sessions just created, each by a user of its own, in a cache that is full; random bytes and MACs included.
+/// Signs in to new sessions, each as another user, in a full cache; includes random bytes and MACs.
 fn sign_in(criterion: &mut Criterion) {
     users(criterion, "sign_in", |cache, guests, names| {
         let start = Instant::now();
@@ -126,7 +127,7 @@ fn sign_in(criterion: &mut Criterion) {
     });
 }
 
-/// Users who have one session each.
+/// Ends the sessions of users who have one each.
 fn end_user_sessions(criterion: &mut Criterion) {
     users(criterion, "end_user_sessions", |cache, guests, names| {
         for (guest, name) in guests.iter().zip(names) {
@@ -140,7 +141,7 @@ fn end_user_sessions(criterion: &mut Criterion) {
     });
 }
 
-/// Times a verb on batches of new sessions and of users; the figure is for one of them.
+/// Times a verb on batches of new sessions and users; the figure is per session.
 fn users(
     criterion: &mut Criterion,
     verb: &str,
@@ -172,11 +173,11 @@ fn users(
     }
 }
 
-/// By the number of sessions, on which the time does not depend: nothing, and the one look at each shard in which it
-/// hears of it.
+/// Times `end_all` and the first access to each shard afterwards, which applies the cutoff. The
+/// time does not depend on the number of sessions.
 fn end_all_at_one_stroke(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("end_all");
-    // Making the sessions takes most of the time.
+    // Creating the sessions takes most of the time.
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for sessions in [1_000, 100_000] {
         let keys = KeyRing::generate().expect("the operating system gives a key");
@@ -222,7 +223,7 @@ fn touch(criterion: &mut Criterion) {
     });
 }
 
-/// Sessions that are all due, each given back by `maintain`; the figure is for one of them.
+/// Frees expired sessions with `maintain`; the figure is per session.
 fn expire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("expire");
     group.throughput(Throughput::Elements(1));
@@ -263,7 +264,7 @@ fn expired(cache: &SessionCache, clock: &ManualClock) -> Duration {
     elapsed
 }
 
-/// Sessions of one size, their headers, and whose turn it is.
+/// Sessions of one size, their headers, and the order of visits.
 struct Bed {
     cache: SessionCache,
     made: Vec<IssuedSession>,
@@ -329,7 +330,7 @@ fn header(token: &str) -> Vec<u8> {
     header
 }
 
-/// Makes the tag's last character another one.
+/// Replaces the last character of the tag.
 fn forge(header: &mut [u8]) {
     let name = b"__Host-session=";
     let at = header.windows(name.len()).position(|part| part == name);

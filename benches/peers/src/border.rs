@@ -1,12 +1,12 @@
-//! Border: a `Cookie` header in, the session's bytes out, 1 k sessions, hot.
+//! From a `Cookie` header to the session's bytes, 1 k sessions, hot.
 //!
-//! Beside it the least that any signed cookie costs: the two compressions of one HMAC-SHA-256 over a
-//! short message, bare, in the same run. And what refusals cost, since anybody may send those.
+//! Lower bound: the two compressions of one HMAC-SHA-256 over a short message, measured in the same
+//! run. Rejections are measured too, since any client can cause them.
 //!
-//! A server finds the header in a buffer that it has just filled, so ours is hot as well: four
-//! buffers in turn, into which the value of the lookup after next is written while this one runs.
-//! That copy of some 50 bytes is in the figures. Each lookup waits for the one before, as in
-//! `lookup`; a refusal is waited for through its answer.
+//! A server finds the header in a buffer that it has just filled, so the header is hot here as
+//! well. There are four buffers in turn; the value of the lookup after next is written while the
+//! current lookup runs. That copy of some 50 bytes is included. Each lookup depends on the one
+//! before, as in `lookup`; a rejection through its answer.
 
 use std::{hint::black_box, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     workload::{self, VALUE_LEN, Workload},
 };
 
-/// One table: the floor, ours, the refusals, the `cookie` crate.
+/// Writes one table: the lower bound, sessile, rejections, the `cookie` crate.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let bed = Bed::new(plan.borders);
     let mut entrants = vec![Entrant::new(FLOOR, || two_compressions(plan.borders))];
@@ -34,7 +34,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     tell(&rounds::run(entrants, plan.rounds), report);
 }
 
-/// The sessions, and the values that cookies may have.
+/// The sessions, and the possible values of cookies.
 struct Bed {
     workload: Workload,
     cache: SessionCache,
@@ -122,7 +122,7 @@ impl Bed {
         |header, buffer| self.cache.open([header], buffer).is_some()
     }
 
-    /// Headers with these values, each opened when the one before has been.
+    /// Opens headers with these values; each depends on the result of the one before.
     fn chain<'a, const LEN: usize>(
         &'a self,
         name: &'static str,
@@ -149,12 +149,12 @@ impl Bed {
     }
 }
 
-/// Values of our cookie, in the order of positions.
+/// Values of the session cookie, in the order of positions.
 struct Tokens {
     live: Vec<[u8; TOKEN_LEN]>,
-    /// Of live sessions, the last character of the tag another one.
+    /// Of live sessions, with the last character of the tag replaced.
     forged: Vec<[u8; TOKEN_LEN]>,
-    /// Rightly signed, their sessions ended.
+    /// Correctly signed; the sessions have ended.
     unknown: Vec<[u8; TOKEN_LEN]>,
 }
 
@@ -192,7 +192,7 @@ fn forge(mut token: [u8; TOKEN_LEN]) -> [u8; TOKEN_LEN] {
     token
 }
 
-/// What stands around our cookie's value in a header.
+/// The rest of a header around the cookie's value.
 struct Header {
     before: String,
     after: String,
@@ -200,7 +200,7 @@ struct Header {
 }
 
 impl Header {
-    /// Among the cookies that a shop and its measuring friends set: 800 bytes.
+    /// The session cookie among typical cookies of a shop with analytics: 800 bytes.
     fn long() -> Self {
         Self {
             before: format!("{BEFORE}{NAME}="),
@@ -225,7 +225,7 @@ impl Header {
         }
     }
 
-    /// As long and as full, but the name is another.
+    /// Of the same length, but the name differs.
     fn foreign() -> Self {
         Self {
             before: format!("{BEFORE}__Host-sassion="),
@@ -244,7 +244,7 @@ impl Header {
     }
 }
 
-/// Four headers in turn, so that one is written long before it is read.
+/// Four headers in turn, so that each is written long before it is read.
 struct Ring {
     headers: [Vec<u8>; AHEAD + 1],
     value_at: usize,
@@ -270,7 +270,7 @@ impl Ring {
     }
 }
 
-/// So many headers, one after the other: how many of them were accepted.
+/// Opens `lookups` headers one after the other; returns the number accepted.
 #[inline(never)]
 fn follow<const LEN: usize>(
     ring: &mut Ring,
@@ -287,13 +287,13 @@ fn follow<const LEN: usize>(
         ring.write(turn + AHEAD, value(turn + AHEAD));
         let accepted = open(ring.read(turn), buffer);
         found += usize::from(accepted);
-        // Zero, but only the answer and the value can tell: the next header waits for them.
+        // Zero, but known only from the answer and the value: the next header depends on them.
         turn += 1 + workload::fold(buffer) + (black_box(usize::from(accepted)) >> 1);
     }
     found
 }
 
-/// The floor: two compressions, the second of the state that the first left.
+/// The lower bound: two compressions, the second from the state that the first left.
 fn two_compressions(times: usize) -> f64 {
     let block = [black_box([0x5e; 64])];
     let mut state = [0x6a09_e667; 8];
@@ -307,7 +307,7 @@ fn two_compressions(times: usize) -> f64 {
     nanos_each(elapsed, times)
 }
 
-/// Ids in hexadecimal, signed as the `cookie` crate does it: tag and value in one.
+/// Ids in hexadecimal, signed by the `cookie` crate: tag and value in one.
 fn signed_values(key: &Key, workload: &Workload) -> Vec<[u8; SIGNED_LEN]> {
     let sign = |number| {
         let id: String = workload::id(number)
@@ -325,7 +325,8 @@ fn signed_values(key: &Key, workload: &Workload) -> Vec<[u8; SIGNED_LEN]> {
     workload.by_position(&(0..workload.sessions()).map(sign).collect::<Vec<_>>())
 }
 
-/// The shortest way through the `cookie` crate: split, pick ours by its name, verify that one.
+/// The shortest path through the `cookie` crate: split, find the session's cookie by name, verify
+/// it.
 fn verified(key: &Key, header: &[u8]) -> bool {
     let Ok(header) = std::str::from_utf8(header) else {
         return false;
@@ -365,7 +366,7 @@ const HEADER_LEN: usize = 800;
 const TOKEN_LEN: usize = 48;
 /// 44 characters of tag, 32 of id.
 const SIGNED_LEN: usize = 76;
-/// How many lookups before its own a header is written: its stores have long settled by then.
+/// Number of lookups between writing and reading a header, so that its stores have completed.
 const AHEAD: usize = 3;
 const NAME: &str = "__Host-session";
 const FLOOR: &str = "two SHA-256 compressions";

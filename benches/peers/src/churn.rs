@@ -1,13 +1,13 @@
-//! Churn: a new session into a cache that is full, so that another has to go.
+//! Churn: a new session in a full cache, which evicts another.
 //!
-//! The peers allocate the value, which is part of what they do with it; ours copies it into its
-//! region. Ours also mints the id and signs it, which the peers leave to their caller. So here their
-//! caller does: before each insert an id is drawn from the operating system and a MAC computed. What
-//! that takes alone is measured apart and taken off all alike. It has to be done within the loop: a
-//! call to the system leaves the processor's caches and predictors full of the kernel, and whatever
-//! comes after it is slower, for a peer as for us. The peers with ids that lie ready stand in the table too.
-//! Signing in and ending a user, which no peer has, are held against our own create in the same run.
-//! moka puts work off, so what it has queued is done within the clock.
+//! The peers allocate the value as part of an insert; sessile copies it into its region. sessile
+//! also generates the id and signs it, which the peers leave to their caller. So before each of
+//! their inserts an id is drawn from the operating system and a MAC computed. The time of that
+//! alone is measured separately and subtracted from all contenders alike. It has to happen inside
+//! the loop: a system call fills the processor's caches and predictors with kernel data, and the
+//! code after it runs slower, for peers and for sessile. Peers with ids generated in advance are in
+//! the table too. Signing in and ending a user, which no peer offers, are compared with sessile's
+//! create in the same run. moka defers work, so its queue is processed inside the timed section.
 
 use std::{
     hint::black_box,
@@ -28,7 +28,7 @@ use crate::{
     workload::{self, Id, VALUE_LEN},
 };
 
-/// One table for each capacity. Only the bounded peers can be full.
+/// Writes one table for each capacity. Only bounded peers can be full.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.churn_sessions {
         let entrants = vec![
@@ -43,7 +43,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let heading = format!("churn: insert into {} sessions, full, ns", count(sessions));
         report.heading(&heading);
         tell(&samples, report);
-        // By themselves, since three caches of ours would push each other out of the processor's.
+        // Run separately, since three caches would evict each other from the processor's caches.
         let entrants = vec![
             ours(sessions, plan.inserts),
             sign_in(sessions, plan.inserts),
@@ -63,7 +63,7 @@ fn full(sessions: usize) -> SessionCache {
     cache
 }
 
-/// Sessions just created, each by a user of its own.
+/// Signs in to new sessions, each as another user.
 fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(SIGN_IN, move || {
@@ -77,7 +77,7 @@ fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
     })
 }
 
-/// Users who have one session each.
+/// Ends the sessions of users who have one each.
 fn end_user_sessions(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(END_USER, move || {
@@ -90,7 +90,7 @@ fn end_user_sessions(sessions: usize, times: usize) -> Entrant<'static> {
     })
 }
 
-/// Times a verb on batches of new sessions and as many users; what one takes.
+/// Times a verb on batches of new sessions and users; returns the time for one.
 fn users(
     cache: &SessionCache,
     times: usize,
@@ -120,12 +120,12 @@ fn ours(sessions: usize, inserts: usize) -> Entrant<'static> {
     })
 }
 
-/// Where a peer's ids come from.
+/// The source of a peer's ids.
 #[derive(Clone, Copy, PartialEq)]
 enum Ids {
-    /// From the system, and signed, as ours are.
+    /// From the operating system, and signed, as in sessile.
     Minted,
-    /// From a list that was made before.
+    /// From a list generated in advance.
     Ready,
 }
 
@@ -165,7 +165,7 @@ fn peer<C: Contender + 'static>(
     })
 }
 
-/// What an id and its tag take by themselves.
+/// Measures generating an id and its tag alone.
 fn minting(times: usize) -> f64 {
     let mint = Mint::new();
     let start = Instant::now();
@@ -175,8 +175,8 @@ fn minting(times: usize) -> f64 {
     nanos_each(start.elapsed(), times)
 }
 
-/// Ids as a session needs them: 16 bytes from the operating system, by a call of their own each time,
-/// and a MAC over them by a key that was prepared.
+/// Generates ids as sessions need them: 16 bytes from the operating system, one call each, and a
+/// MAC over them with a prepared key.
 struct Mint(Hmac<Sha256>);
 
 impl Mint {
@@ -245,7 +245,7 @@ fn tell(samples: &[Sample], report: &mut Report) {
     report.table(&table);
 }
 
-/// What is done with users, held against a create of the same run.
+/// Verbs on users, compared with a create of the same run.
 fn beside_create(samples: &[Sample]) -> Table {
     let create = rounds::named(samples, Sessile::NAME);
     let mut table = Table::new(&["", "min", "median", "min × create", "median ×", VERDICT]);
@@ -266,7 +266,7 @@ fn beside_create(samples: &[Sample]) -> Table {
 
 const SIGN_IN: &str = "sessile, sign_in";
 const END_USER: &str = "sessile, end_user_sessions";
-/// Sessions that are made, apart from the clock, before they are signed in to.
+/// Sessions created outside the timed section before they are signed in to.
 const BATCH: usize = 1_000;
 const MINTING: &str = "id and tag alone";
 const READY: &str = ", ids ready";

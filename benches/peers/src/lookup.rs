@@ -1,11 +1,11 @@
 //! Lookup: a session by its id, in uniform random order, 256 bytes copied out.
 //!
-//! Each lookup waits for the one before: the value is copied into the caller's buffer and read
-//! whole, and the next position depends on what was read. That is what a request does; lookups that
-//! overlap would hide the misses that a request waits for.
+//! Each lookup depends on the one before: the value is copied into the caller's buffer and read
+//! completely, and the next position depends on it. A request has this dependency; overlapping
+//! lookups would hide the misses that a request waits for.
 //!
-//! Peers stand here twice: as they come, and with the quickest hasher. Ours stands here with its memory in huge pages,
-//! which it asks the system for unless told otherwise, and without.
+//! Peers are measured twice: with their defaults, and with the fastest hasher. sessile is measured
+//! with its memory in huge pages, which it requests by default, and without.
 
 use crate::{
     Plan,
@@ -17,7 +17,7 @@ use crate::{
     workload::Workload,
 };
 
-/// One table for each number of sessions, and one for two threads.
+/// Writes one table for each number of sessions, and one for two threads.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.lookup_sessions {
         let workload = Workload::new(sessions);
@@ -47,12 +47,12 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     );
 }
 
-/// What is held against us in a table.
+/// Targets of a table.
 #[derive(Clone, Copy)]
 struct Targets {
-    /// At most so many times the fastest peer.
+    /// Maximum ratio to the fastest peer.
     fastest: f64,
-    /// And at most .35 of moka, the only peer that does the same work.
+    /// Also at most 0.35 of moka, the only peer that does the same work.
     moka: bool,
 }
 
@@ -80,7 +80,7 @@ fn field(workload: &Workload, lookups: usize, threads: usize) -> Vec<Entrant<'_>
     ]
 }
 
-/// How a table is measured.
+/// Measurement of a table.
 #[derive(Clone, Copy)]
 struct Run<'w> {
     workload: &'w Workload,
@@ -98,7 +98,7 @@ impl<'w> Run<'w> {
         let loaded = Loaded::<C>::new(workload);
         let mut from = 0;
         Entrant::new(format!("{}{how}", C::NAME), move || {
-            // Where a round is shorter than the order, the next goes on where it ended.
+            // If a round is shorter than the order, the next continues where it ended.
             from += lookups;
             match threads {
                 1 => loaded.chain(workload, from, lookups),
@@ -152,10 +152,10 @@ fn is_peer(sample: &Sample) -> bool {
     !sample.name.starts_with(Sessile::NAME)
 }
 
-/// With the hasher that it has by default.
+/// Returns true for a peer with its default hasher.
 fn is_as_it_comes(sample: &Sample) -> bool {
     is_peer(sample) && !sample.name.ends_with(TUNED)
 }
 
-/// What is said of a peer whose hasher was replaced.
+/// Suffix of a peer whose hasher was replaced.
 const TUNED: &str = ", foldhash";

@@ -1,10 +1,11 @@
-//! Memory: what a session costs beyond its 256 bytes, what ten turnovers leave of a budget, and how
-//! full the region is while sessions of all sizes come and go.
+//! Memory: bytes per session beyond its 256 bytes of data, the share of a budget that remains
+//! usable after ten turnovers, and the use of the region while sessions of all sizes are created
+//! and evicted.
 //!
-//! Resident memory is read in a process of its own for each contender (this program again, with a
-//! hidden argument), since an allocator gives nothing back that another could be charged for. The
-//! peers are counted as resident memory by sessions alive; ours in the same way and, the stricter
-//! figure, as budget by sessions alive when the first one has to go.
+//! Resident memory is read in a separate process for each contender (this program with a hidden
+//! argument), since an allocator may keep freed memory for the next contender. The figure of the
+//! peers is resident memory divided by live sessions. For sessile it is also the stricter budget
+//! divided by the sessions that are live at the first eviction.
 
 use std::{env, process::Command};
 
@@ -20,10 +21,10 @@ use crate::{
     workload::{self, Random, VALUE_LEN},
 };
 
-/// The argument with which this program measures itself: `child WHAT SESSIONS`.
+/// The argument that makes this program measure itself: `child WHAT SESSIONS`.
 pub(crate) const CHILD: &str = "child";
 
-/// Two tables: bytes a session, and turnovers. How full the region is has an axis of its own.
+/// Writes two tables: bytes per session, and turnovers. The use of the region is a separate axis.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     report.heading(&format!(
         "memory: bytes a session beyond its {VALUE_LEN}, {} sessions",
@@ -81,17 +82,17 @@ fn turnovers(memory: usize) -> Table {
     table
 }
 
-/// What a child found.
+/// The figures of a child process.
 struct Measured {
     alive: usize,
-    /// Bytes that became resident from before the store was built.
+    /// Bytes that became resident since before the store was built.
     resident: usize,
-    /// Bytes that the store was given, for those that are given some.
+    /// The budget of the store in bytes, if it has one.
     budget: usize,
 }
 
 impl Measured {
-    /// Measures in a process of its own; all is zero where that cannot be had.
+    /// Measures in a separate process; returns zeros if that is not possible.
     fn of(what: &str, size: usize) -> Self {
         let program = env::current_exe().ok();
         let output = program.and_then(|program| {
@@ -138,10 +139,10 @@ impl Measured {
     }
 }
 
-/// The child's side: measures one thing and gives `alive resident budget`.
+/// The child's side: measures one contender and prints `alive resident budget`.
 pub(crate) fn child(what: &str, size: usize) -> Option<String> {
     let before = machine::resident()?;
-    // What is alive must still be so when resident memory is read: each of these hands it back.
+    // The sessions must still be live when resident memory is read, so each arm returns its store.
     let (alive, budget, _held): (usize, usize, Box<dyn Send>) = match what {
         Sessile::NAME => filled(ours::cache_for(size, &Clock::system()), false),
         USERS => filled(ours::cache_for(size, &Clock::system()), true),
@@ -168,7 +169,7 @@ fn stored<C: Contender + 'static>(sessions: usize) -> (usize, usize, Box<dyn Sen
     (contender.len(), 0, Box::new(contender))
 }
 
-/// Creates until the first session has to go, or is refused; each signed in as somebody, or none.
+/// Creates sessions, authenticated ones if `users` is set, until one is evicted or a create fails.
 fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     let mut value = [0; VALUE_LEN];
     for number in 0.. {
@@ -183,7 +184,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
         {
             break;
         }
-        // A look at the statistics takes all locks, so it is taken only now and then.
+        // Reading the statistics takes all locks, so it is done only occasionally.
         if number % LOOK_EVERY == 0 && displaced(&cache) > 0 {
             break;
         }
@@ -192,7 +193,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     (alive, budget, Box::new(cache))
 }
 
-/// Creates ten times the budget's worth of data, of all sizes.
+/// Creates sessions of all sizes with ten times the budget's amount of data.
 fn turned_over(memory: usize) -> (usize, usize, Box<dyn Send>) {
     let cache = ours::cache_of(memory, &Clock::system());
     let mut random = Random::new(3);
@@ -207,13 +208,13 @@ fn turned_over(memory: usize) -> (usize, usize, Box<dyn Send>) {
     (cache.len(), cache.stats().memory.budget, Box::new(cache))
 }
 
-/// Sessions that went before their time.
+/// Returns the number of evicted sessions.
 fn displaced(cache: &SessionCache) -> u64 {
     let evicted = cache.stats().evicted;
     evicted.probation + evicted.anonymous + evicted.authenticated
 }
 
-/// The sizes of sessions where all sizes come and go: their logarithm is uniform.
+/// Range of sizes if all sizes are used: their logarithm is uniform.
 pub(crate) const SHORTEST: usize = 64;
 pub(crate) const LONGEST: usize = 8 << 10;
 const USERS: &str = "sessile, each signed in";

@@ -1,6 +1,6 @@
-//! Scaling: the chain of `lookup` in more and more threads at once, up to as many as there are cores.
+//! Scaling: the chain of `lookup` in an increasing number of threads, up to the number of cores.
 //!
-//! All threads read the same sessions, each in an order of its own. Peers have the quickest hasher.
+//! All threads read the same sessions, each in a different order. Peers have the fastest hasher.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::{
     workload::Workload,
 };
 
-/// One table for each number of sessions.
+/// Writes one table for each number of sessions.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for sessions in SESSIONS {
         let workload = Workload::new(sessions);
@@ -33,7 +33,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 /// A contender under load.
 struct Loader<'w> {
     name: &'static str,
-    /// Nanoseconds a lookup in so many threads.
+    /// Returns nanoseconds per lookup in `threads` threads.
     run: Box<dyn Fn(usize) -> f64 + 'w>,
 }
 
@@ -67,7 +67,7 @@ fn measure(field: &[Loader<'_>], threads: usize, rounds: usize) -> Vec<Sample> {
     rounds::run(field.iter().map(entrant).collect(), rounds)
 }
 
-/// The doublings of one up to all cores.
+/// Powers of two from one to the number of cores.
 fn threads() -> Vec<usize> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     (0..)

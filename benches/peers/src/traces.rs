@@ -1,11 +1,11 @@
-//! Traces: the share of requests of real sites that find their session when memory is short.
+//! Traces: the hit ratio of requests from real sites when memory is short.
 //!
-//! Nothing is timed. Each contender has room for N sessions and no more. An id is new each time, since a
-//! session that went never comes back under its own; a peer that remembers whom it sent away gains
-//! nothing by it, and one that admits only whom it has seen before sends newcomers away. So the peers
-//! stand there once more, as what they are made for: a cache whose keys come back, which no sessions'
-//! can. moka puts evictions off, so it does what it has queued after each insert; else it would
-//! hold more than N.
+//! Nothing is timed. Each contender has room for N sessions and no more. Ids are always new, since
+//! an evicted session never returns under its old id. A peer that remembers evicted keys gains
+//! nothing from it, and a peer that admits only keys it has seen before rejects new sessions. The
+//! peers are therefore also measured in their intended use: as a cache whose keys return, which
+//! session ids never do. moka defers evictions, so its queue is processed after each insert;
+//! otherwise it would hold more than N.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ use replay::{REPLAYS, Replay};
 #[path = "../../../tests/support/traces.rs"]
 mod replay;
 
-/// One table for each trace and capacity. Only the bounded peers can be full.
+/// Writes one table for each trace and capacity. Only bounded peers can be full.
 pub(crate) fn run(_: &Plan, report: &mut Report) {
     for replay in &REPLAYS {
         let Replay {

@@ -1,8 +1,9 @@
-//! Utilisation, a part of the memory axis: how full the region is, and what a create displaces,
-//! while sessions of 64 B to 8 KiB come and go.
+//! Utilisation, a part of the memory axis: the used share of the region, and the sessions that a
+//! create evicts, while sessions of 64 B to 8 KiB are created and evicted.
 //!
-//! Once with anonymous sessions alone, once with half of the sessions signed in, which a newcomer
-//! may not displace: holes then lie where they lie, and room is made by moving.
+//! Once with anonymous sessions only, once with half of the sessions authenticated, which an
+//! anonymous session may not evict. Free blocks are then scattered, and room is made by moving
+//! blocks.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::{
     workload::{self, Random},
 };
 
-/// One table, for ours alone: the peers' memory is the allocator's.
+/// Writes one table, for sessile alone: the peers' memory belongs to the allocator.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let mut table = Table::new(&HEAD);
     for (name, signed_in) in [("all anonymous", false), ("half of them signed in", true)] {
@@ -40,16 +41,16 @@ struct Churn {
     value: Vec<u8>,
     refused: usize,
     compactions: u64,
-    /// Ten-thousandths of the region in use, one figure a create.
+    /// Ten-thousandths of the region in use, one figure per create.
     used: Histogram<u64>,
-    /// Sessions displaced, one figure a create.
+    /// Sessions evicted, one figure per create.
     evicted: Histogram<u64>,
-    /// Nanoseconds a create.
+    /// Nanoseconds per create.
     times: Histogram<u64>,
 }
 
 impl Churn {
-    /// A cache that is full and has been turned over once.
+    /// A full cache after one turnover.
     fn new(memory: usize, signed_in: bool) -> Self {
         let histogram = || Histogram::new_with_max(MOST, 4).expect("four digits are allowed");
         let mut churn = Self {
@@ -77,7 +78,7 @@ impl Churn {
             user += 1;
             if signed_in && user.is_multiple_of(2) {
                 let name = format!("user {user}");
-                // A user whose shard is full stays anonymous; there are enough of the others.
+                // A user whose shard is full stays anonymous; there are enough others.
                 let _ = self.cache.sign_in(&issued.id, &name);
             }
         }

@@ -1,7 +1,9 @@
-//! What sessions cost a request without a cookie that never looks at its session: in process, through axum's router.
+//! The cost of sessions for a request without a cookie that never accesses its session, in process,
+//! through axum's router.
 //!
-//! Making the request and dropping the response is in all figures. For a layer around routes axum allocates a few
-//! times more for each request, whatever the layer does: what one costs that does nothing is measured too.
+//! All figures include creating the request and dropping the response. For a layer around routes,
+//! axum allocates several times per request whatever the layer does. Therefore an empty layer is
+//! measured too.
 
 use std::{
     convert::Infallible,
@@ -23,7 +25,7 @@ use crate::{
     rounds::{self, Entrant, Sample},
 };
 
-/// One table: each over no sessions, and over a layer that does nothing.
+/// Writes one table: each contender compared with no sessions, and with an empty layer.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let requests = plan.unlooked;
     let [cache, other] = [ours::cache(), ours::cache()];
@@ -51,11 +53,11 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     report.table(&table(&samples));
 }
 
-/// For each of the plan's: what is looked for is a few ns in some hundreds.
+/// Factor on the plan's requests: the difference is a few ns in some hundreds.
 const ROUNDS: usize = 5;
 
-/// A layer around the routes is held against one that does nothing, a layer around the router against no layer: what
-/// axum takes for layers is not the sessions'.
+/// A layer around the routes is compared with an empty layer, a layer around the router with no
+/// layer. The cost of layers in axum is not the sessions'.
 fn table(samples: &[Sample]) -> Table {
     let [none, empty] = [plain::NAME, plain::LAYERED].map(|name| rounds::named(samples, name));
     let over = |sample: &Sample, base: &Sample| sample.least() - base.least();
@@ -89,7 +91,7 @@ fn table(samples: &[Sample]) -> Table {
     table
 }
 
-/// As `axum::serve` has it, which else made each route anew for each request.
+/// Does as `axum::serve`; otherwise each route would be rebuilt for each request.
 fn ready(router: Router) -> Router {
     router.with_state(())
 }
