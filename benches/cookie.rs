@@ -92,7 +92,7 @@ fn token(criterion: &mut Criterion) {
     group.bench_function("find and parse", |bench| {
         bench.iter(|| reader.candidates(black_box(&field)).find_map(Parts::parse));
     });
-    group.bench_function("refuse another length", |bench| {
+    group.bench_function("reject another length", |bench| {
         bench.iter(|| Parts::parse(black_box(&value[..47])));
     });
     group.finish();

@@ -20,11 +20,11 @@ fn main() {
         .configure_from_args();
     load(&mut criterion);
     open(&mut criterion);
-    refuse(&mut criterion);
+    reject(&mut criterion);
     create(&mut criterion);
     sign_in(&mut criterion);
     end_user_sessions(&mut criterion);
-    end_all_at_one_stroke(&mut criterion);
+    end_all(&mut criterion);
     save(&mut criterion);
     touch(&mut criterion);
     expire(&mut criterion);
@@ -35,32 +35,41 @@ fn main() {
 fn load(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("load");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("hit", size), |bencher| {
-            bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+            bencher.iter(|| {
+                fixture
+                    .cache
+                    .load(&fixture.made[fixture.turns.next()].id, &mut buffer)
+            });
             assert_eq!(buffer.len(), size);
         });
     }
-    let mut bed = Bed::new(SMALL);
-    end_all(&bed);
+    let mut fixture = Fixture::new(SMALL);
+    end_sessions(&fixture);
     let mut buffer = BytesMut::new();
     group.bench_function("miss", |bencher| {
-        bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+        bencher.iter(|| {
+            fixture
+                .cache
+                .load(&fixture.made[fixture.turns.next()].id, &mut buffer)
+        });
     });
-    assert_eq!(bed.cache.stats().hits, 0);
+    assert_eq!(fixture.cache.stats().hits, 0);
 }
 
 /// Reads a session and its data by a `Cookie` header of 800 bytes.
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("header to record", size), |bencher| {
             bencher.iter(|| {
-                bed.cache
-                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+                fixture
+                    .cache
+                    .open([&fixture.headers[fixture.turns.next()][..]], &mut buffer)
             });
             assert_eq!(buffer.len(), size);
         });
@@ -69,27 +78,28 @@ fn open(criterion: &mut Criterion) {
 
 /// The same header with a forged tag, with the token of an ended session, and without a session
 /// cookie.
-fn refuse(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("refuse");
-    let mut run = |name: &str, bed: &mut Bed| {
+fn reject(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reject");
+    let mut run = |name: &str, fixture: &mut Fixture| {
         let mut buffer = BytesMut::new();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                bed.cache
-                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+                fixture
+                    .cache
+                    .open([&fixture.headers[fixture.turns.next()][..]], &mut buffer)
             });
         });
-        assert_eq!(bed.cache.stats().hits, 0);
+        assert_eq!(fixture.cache.stats().hits, 0);
     };
-    let mut forged = Bed::new(SMALL);
+    let mut forged = Fixture::new(SMALL);
     forged.headers.iter_mut().for_each(|header| forge(header));
     run("forged token", &mut forged);
 
-    let mut unknown = Bed::new(SMALL);
-    end_all(&unknown);
+    let mut unknown = Fixture::new(SMALL);
+    end_sessions(&unknown);
     run("ended session", &mut unknown);
 
-    let mut absent = Bed::new(SMALL);
+    let mut absent = Fixture::new(SMALL);
     absent
         .headers
         .iter_mut()
@@ -175,17 +185,17 @@ fn users(
 
 /// Times `end_all` and the first access to each shard afterwards, which applies the cutoff. The
 /// time does not depend on the number of sessions.
-fn end_all_at_one_stroke(criterion: &mut Criterion) {
+fn end_all(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("end_all");
     // Creating the sessions takes most of the time.
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for sessions in [1_000, 100_000] {
-        let keys = KeyRing::generate().expect("the operating system gives a key");
+        let keys = KeyRing::generate().expect("the operating system returns random bytes");
         let cache = SessionCache::builder().memory(64 << 20).keys(keys).build();
-        let cache = cache.expect("the settings hold");
+        let cache = cache.expect("valid settings");
         group.bench_function(BenchmarkId::new("sessions", sessions), |bencher| {
             bencher.iter_custom(|times| {
-                let stroke = |_| {
+                let end = |_| {
                     (0..sessions).for_each(|_| assert!(make(&cache, b"x").version.get() > 0));
                     assert!(cache.len() >= sessions);
                     let start = Instant::now();
@@ -195,7 +205,7 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
                     while cache.maintain(usize::MAX).more {}
                     elapsed
                 };
-                (0..times).map(stroke).sum()
+                (0..times).map(end).sum()
             });
         });
     }
@@ -204,22 +214,22 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
 fn save(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("save");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let data = vec![b'y'; size];
         group.bench_function(BenchmarkId::new("same size", size), |bencher| {
             bencher.iter(|| {
-                let made = &mut bed.made[bed.turns.next()];
-                let saved = bed.cache.save(&made.id, made.version, black_box(&data));
-                made.version = saved.expect("nobody else saves");
+                let made = &mut fixture.made[fixture.turns.next()];
+                let saved = fixture.cache.save(&made.id, made.version, black_box(&data));
+                made.version = saved.expect("no other thread saves");
             });
         });
     }
 }
 
 fn touch(criterion: &mut Criterion) {
-    let mut bed = Bed::new(SMALL);
+    let mut fixture = Fixture::new(SMALL);
     criterion.bench_function("touch", |bencher| {
-        bencher.iter(|| bed.cache.touch(&bed.made[bed.turns.next()].id));
+        bencher.iter(|| fixture.cache.touch(&fixture.made[fixture.turns.next()].id));
     });
 }
 
@@ -249,9 +259,9 @@ fn expire(criterion: &mut Criterion) {
     }
 }
 
-fn end_all(bed: &Bed) {
-    for made in &bed.made {
-        assert!(bed.cache.end(&made.id));
+fn end_sessions(fixture: &Fixture) {
+    for made in &fixture.made {
+        assert!(fixture.cache.end(&made.id));
     }
 }
 
@@ -265,14 +275,14 @@ fn expired(cache: &SessionCache, clock: &ManualClock) -> Duration {
 }
 
 /// Sessions of one size, their headers, and the order of visits.
-struct Bed {
+struct Fixture {
     cache: SessionCache,
     made: Vec<IssuedSession>,
     headers: Vec<Vec<u8>>,
     turns: Turns,
 }
 
-impl Bed {
+impl Fixture {
     fn new(size: usize) -> Self {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
@@ -301,13 +311,13 @@ impl Turns {
 }
 
 fn cache(clock: &Clock) -> SessionCache {
-    let keys = KeyRing::generate().expect("the operating system gives a key");
+    let keys = KeyRing::generate().expect("the operating system returns random bytes");
     let cache = SessionCache::builder()
         .memory(MEMORY)
         .keys(keys)
         .clock(clock.clone())
         .build();
-    cache.expect("the settings hold")
+    cache.expect("valid settings")
 }
 
 fn make(cache: &SessionCache, data: &[u8]) -> IssuedSession {
@@ -334,7 +344,7 @@ fn header(token: &str) -> Vec<u8> {
 fn forge(header: &mut [u8]) {
     let name = b"__Host-session=";
     let at = header.windows(name.len()).position(|part| part == name);
-    let last = at.expect("the header holds our cookie") + name.len() + TOKEN_LEN - 1;
+    let last = at.expect("the header contains the session cookie") + name.len() + TOKEN_LEN - 1;
     header[last] = if header[last] == b'A' { b'B' } else { b'A' };
 }
 

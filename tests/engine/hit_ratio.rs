@@ -58,14 +58,14 @@ fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
         let Replay {
             trace,
             sessions,
-            least,
+            min_hit_ratio,
             ..
         } = *each;
         let found = replay(each);
-        println!("{trace} @ {sessions}: {found:.4}, at least {least}");
-        if found < least {
+        println!("{trace} @ {sessions}: {found:.4}, at min_hit_ratio {min_hit_ratio}");
+        if found < min_hit_ratio {
             missed.push(format!(
-                "{trace} @ {sessions}: {found:.4} of at least {least}"
+                "{trace} @ {sessions}: {found:.4} of at min_hit_ratio {min_hit_ratio}"
             ));
         }
     }

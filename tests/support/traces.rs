@@ -15,7 +15,7 @@ use sessile::SessionCache;
 pub(crate) struct Replay {
     pub(crate) trace: &'static str,
     pub(crate) sessions: usize,
-    pub(crate) least: f64,
+    pub(crate) min_hit_ratio: f64,
     requests: fn() -> Vec<u32>,
 }
 
@@ -24,25 +24,25 @@ pub(crate) const REPLAYS: [Replay; 4] = [
     Replay {
         trace: "weblog",
         sessions: 1_000,
-        least: 0.698,
+        min_hit_ratio: 0.698,
         requests: weblog,
     },
     Replay {
         trace: "weblog",
         sessions: 88,
-        least: 0.312,
+        min_hit_ratio: 0.312,
         requests: weblog,
     },
     Replay {
         trace: "web12",
         sessions: 1_375,
-        least: 0.715,
+        min_hit_ratio: 0.715,
         requests: web12,
     },
     Replay {
         trace: "web12",
         sessions: 137,
-        least: 0.415,
+        min_hit_ratio: 0.415,
         requests: web12,
     },
 ];

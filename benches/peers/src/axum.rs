@@ -17,10 +17,10 @@ use crate::{
 mod cart;
 mod child;
 mod layer;
-mod ours;
+mod peer_routes;
 mod plain;
 mod server;
-mod theirs;
+mod sessile_routes;
 mod wrk;
 
 pub(crate) use server::{SERVE, serve};
@@ -63,7 +63,7 @@ fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
         for (contender, before) in contenders.iter().zip(before) {
             contender.check(route, before)?;
         }
-        tell(route, &samples, &contenders, report);
+        report_samples(route, &samples, &contenders, report);
         contenders
             .iter()
             .for_each(|contender| contender.loads.borrow_mut().clear());
@@ -143,8 +143,8 @@ impl Contender {
         let loads = self.loads.borrow();
         let asked: u64 = loads.iter().map(|measured| measured.load.requests).sum();
         // Requests in progress when wrk stopped were stored and not counted.
-        let most = asked + wrk::CONNECTIONS * loads.len() as u64;
-        let expected = if route.writes { asked..=most } else { 0..=0 };
+        let max = asked + wrk::CONNECTIONS * loads.len() as u64;
+        let expected = if route.writes { asked..=max } else { 0..=0 };
         match expected.contains(&stored) {
             true => Ok(()),
             false => Err(io::Error::other(format!(
@@ -177,28 +177,34 @@ impl Contender {
     }
 }
 
-fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mut Report) {
+fn report_samples(
+    route: &Route,
+    samples: &[Sample],
+    contenders: &[Contender],
+    report: &mut Report,
+) {
     let mut table = Table::new(HEAD);
     let none = rounds::named(samples, plain::NAME);
     // The first contender has no sessions.
     let idle = contenders.first().map_or(f64::NAN, Contender::least_run);
     for (sample, contender) in samples.iter().zip(contenders) {
         let [best, median, run] = [
-            none.least() / sample.least(),
+            none.min() / sample.min(),
             none.median() / sample.median(),
             idle / contender.least_run(),
         ]
         .map(|share| 100.0 * share);
-        let verdict = match [ours::NAME, ours::AROUND].contains(&sample.name.as_str()) {
-            true => route.target.verdict(best, "% of no sessions"),
-            false => blank(),
-        };
+        let verdict =
+            match [sessile_routes::NAME, sessile_routes::AROUND].contains(&sample.name.as_str()) {
+                true => route.target.verdict(best, "% of no sessions"),
+                false => blank(),
+            };
         let latency = [0, 1, 2]
             .map(|at| figure(contender.latency(at), 0))
             .join(" / ");
         table.row([
             sample.name.clone(),
-            figure(1e-3 / sample.least(), 1),
+            figure(1e-3 / sample.min(), 1),
             figure(1e-3 / sample.median(), 1),
             figure(best, 1),
             figure(median, 1),
@@ -208,7 +214,7 @@ fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mu
             verdict,
         ]);
     }
-    report.heading(&format!("axum: {}, requests a second", route.what));
+    report.heading(&format!("axum: {}, requests per second", route.what));
     report.table(&table);
 }
 
@@ -223,7 +229,7 @@ struct Route {
 const ROUTES: &[Route] = &[
     Route {
         path: "/none",
-        what: "a route that never looks at the session",
+        what: "a route that does not access the session",
         writes: false,
         target: Target::AtLeast(95.0),
     },
@@ -247,7 +253,7 @@ const HEAD: &[&str] = &[
     "median, k/s",
     "best, % of none",
     "median, %",
-    "server, µs a request",
+    "server, µs per request",
     "server, % of none",
     "p50 / p99 / p99.9, µs",
     VERDICT,
@@ -256,10 +262,10 @@ const HEAD: &[&str] = &[
 const CONTENDERS: &[&str] = &[
     plain::NAME,
     plain::LAYERED,
-    ours::NAME,
-    ours::AROUND,
-    theirs::MEMORY,
-    theirs::MOKA,
+    sessile_routes::NAME,
+    sessile_routes::AROUND,
+    peer_routes::MEMORY,
+    peer_routes::MOKA,
 ];
 /// Seconds per round.
 const SECONDS: u32 = 1;

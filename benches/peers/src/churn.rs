@@ -21,10 +21,10 @@ use sha2::Sha256;
 use crate::{
     Plan,
     contender::{Contender, nanos_each},
-    ours::{self, Sessile},
     peers::{Moka, QuickCache},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{self, Sessile},
     workload::{self, Id, VALUE_LEN},
 };
 
@@ -32,8 +32,8 @@ use crate::{
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.churn_sessions {
         let entrants = vec![
-            ours(sessions, plan.inserts),
-            Entrant::new(MINTING, || minting(plan.inserts)),
+            sessile(sessions, plan.inserts),
+            Entrant::new(ID_AND_TAG, || id_and_tag(plan.inserts)),
             peer::<QuickCache>(sessions, plan.inserts, Ids::Minted, |_| ()),
             peer::<Moka>(sessions, plan.inserts, Ids::Minted, Moka::settle),
             peer::<QuickCache>(sessions, plan.inserts, Ids::Ready, |_| ()),
@@ -42,10 +42,10 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let samples = rounds::run(entrants, plan.rounds);
         let heading = format!("churn: insert into {} sessions, full, ns", count(sessions));
         report.heading(&heading);
-        tell(&samples, report);
+        report_samples(&samples, report);
         // Run separately, since three caches would evict each other from the processor's caches.
         let entrants = vec![
-            ours(sessions, plan.inserts),
+            sessile(sessions, plan.inserts),
             sign_in(sessions, plan.inserts),
             end_user_sessions(sessions, plan.inserts),
         ];
@@ -54,10 +54,10 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 }
 
 fn full(sessions: usize) -> SessionCache {
-    let cache = ours::cache_for(sessions, &Clock::system());
+    let cache = sessile_cache::cache_for(sessions, &Clock::system());
     let value = value();
     for _ in 0..sessions + sessions / 4 {
-        ours::create(&cache, &value);
+        sessile_cache::create(&cache, &value);
     }
     assert!(evicted(&cache) > 0, "the cache is full");
     cache
@@ -69,9 +69,9 @@ fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
     Entrant::new(SIGN_IN, move || {
         users(&cache, times, |cache, guests, names| {
             let start = Instant::now();
-            ours::sign_in(cache, guests, names);
+            sessile_cache::sign_in(cache, guests, names);
             let elapsed = start.elapsed();
-            assert_eq!(ours::end_users(cache, names), names.len());
+            assert_eq!(sessile_cache::end_users(cache, names), names.len());
             elapsed
         })
     })
@@ -82,9 +82,9 @@ fn end_user_sessions(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(END_USER, move || {
         users(&cache, times, |cache, guests, names| {
-            ours::sign_in(cache, guests, names);
+            sessile_cache::sign_in(cache, guests, names);
             let start = Instant::now();
-            assert_eq!(ours::end_users(cache, names), names.len());
+            assert_eq!(sessile_cache::end_users(cache, names), names.len());
             start.elapsed()
         })
     })
@@ -99,7 +99,9 @@ fn users(
     let value = value();
     let mut elapsed = Duration::ZERO;
     for batch in 0..times / BATCH {
-        let guests: Vec<_> = (0..BATCH).map(|_| ours::create(cache, &value).id).collect();
+        let guests: Vec<_> = (0..BATCH)
+            .map(|_| sessile_cache::create(cache, &value).id)
+            .collect();
         let names: Vec<_> = (0..BATCH)
             .map(|n| format!("user {}", batch * BATCH + n))
             .collect();
@@ -108,13 +110,13 @@ fn users(
     nanos_each(elapsed, times / BATCH * BATCH)
 }
 
-fn ours(sessions: usize, inserts: usize) -> Entrant<'static> {
+fn sessile(sessions: usize, inserts: usize) -> Entrant<'static> {
     let cache = full(sessions);
     let value = value();
     Entrant::new(Sessile::NAME, move || {
         let start = Instant::now();
         for _ in 0..inserts {
-            black_box(ours::create(&cache, black_box(&value)));
+            black_box(sessile_cache::create(&cache, black_box(&value)));
         }
         nanos_each(start.elapsed(), inserts)
     })
@@ -166,7 +168,7 @@ fn peer<C: Contender + 'static>(
 }
 
 /// Measures generating an id and its tag alone.
-fn minting(times: usize) -> f64 {
+fn id_and_tag(times: usize) -> f64 {
     let mint = Mint::new();
     let start = Instant::now();
     for _ in 0..times {
@@ -206,36 +208,36 @@ fn evicted(cache: &SessionCache) -> u64 {
     evicted.probation + evicted.anonymous
 }
 
-fn tell(samples: &[Sample], report: &mut Report) {
-    let minting = rounds::named(samples, MINTING);
-    let apart = |sample: &Sample| {
-        let [least, median] = match sample.name.ends_with(READY) {
+fn report_samples(samples: &[Sample], report: &mut Report) {
+    let id_and_tag = rounds::named(samples, ID_AND_TAG);
+    let net = |sample: &Sample| {
+        let [min, median] = match sample.name.ends_with(READY) {
             true => [0.0; 2],
-            false => [minting.least(), minting.median()],
+            false => [id_and_tag.min(), id_and_tag.median()],
         };
-        [sample.least() - least, sample.median() - median]
+        [sample.min() - min, sample.median() - median]
     };
-    let base = apart(rounds::named(samples, QuickCache::NAME));
+    let base = net(rounds::named(samples, QuickCache::NAME));
     let mut table = Table::new(&[
         "",
         "min",
         "median",
-        "apart",
+        "net",
         "median",
         "× quick_cache",
         "median ×",
         VERDICT,
     ]);
     for sample in samples {
-        let [least, median] = apart(sample);
-        let ratio = least / base[0];
+        let [min, median] = net(sample);
+        let ratio = min / base[0];
         let is_ours = sample.name == Sessile::NAME;
         let verdict = is_ours.then(|| Target::AtMost(1.5).verdict(ratio, "× quick_cache"));
         table.row([
             sample.name.clone(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
-            figure(least, 1),
+            figure(min, 1),
             figure(median, 1),
             figure(ratio, 2),
             figure(median / base[1], 2),
@@ -251,10 +253,10 @@ fn beside_create(samples: &[Sample]) -> Table {
     let mut table = Table::new(&["", "min", "median", "min × create", "median ×", VERDICT]);
     for name in [Sessile::NAME, SIGN_IN, END_USER] {
         let sample = rounds::named(samples, name);
-        let ratio = sample.least() / create.least();
+        let ratio = sample.min() / create.min();
         table.row([
             name.to_owned(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
             figure(ratio, 2),
             figure(sample.median() / create.median(), 2),
@@ -268,5 +270,5 @@ const SIGN_IN: &str = "sessile, sign_in";
 const END_USER: &str = "sessile, end_user_sessions";
 /// Sessions created outside the timed section before they are signed in to.
 const BATCH: usize = 1_000;
-const MINTING: &str = "id and tag alone";
+const ID_AND_TAG: &str = "id and tag alone";
 const READY: &str = ", ids ready";

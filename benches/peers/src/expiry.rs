@@ -24,9 +24,9 @@ use sha2::block_api::compress256;
 use crate::{
     Plan,
     contender::Contender,
-    ours,
     peers::Moka,
     report::{Report, Table, Target, VERDICT, count, figure},
+    sessile_cache,
     workload::{self, Id, Random, VALUE_LEN},
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let mut table = Table::new(&HEAD);
     for (budget, targets) in [(SMALL, Targets::Hold), (LARGE, Targets::Rate)] {
         let mut outcome = Outcome::default();
-        (0..plan.expiry_rounds).for_each(|_| ours(plan.due, budget, &mut outcome));
+        (0..plan.expiry_rounds).for_each(|_| sessile(plan.due, budget, &mut outcome));
         outcome.row(&format!("sessile, maintain({budget})"), targets, &mut table);
     }
     let mut outcome = Outcome::default();
@@ -98,7 +98,7 @@ impl Outcome {
             Targets::Hold => {
                 format!(
                     "{}, {tails}",
-                    Target::AtMost(10.0).verdict(hold, "µs a call, p99.9")
+                    Target::AtMost(10.0).verdict(hold, "µs per call, p99.9")
                 )
             }
             Targets::Rate => format!("{}, {tails}", Target::AtLeast(10.0).verdict(rate, "M/s")),
@@ -121,9 +121,9 @@ impl Outcome {
     }
 }
 
-fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
+fn sessile(due: usize, budget: usize, outcome: &mut Outcome) {
     let clock = ManualClock::new();
-    let cache = ours::cache_for(due + HOT, &clock.clone().into());
+    let cache = sessile_cache::cache_for(due + HOT, &clock.clone().into());
     let mut value = [0; VALUE_LEN];
     let mut create = |number, timeouts| {
         workload::write_value(number, &mut value);
@@ -151,7 +151,7 @@ fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
     assert_eq!(
         cache.len(),
         HOT,
-        "all that was due has gone, and nothing else"
+        "exactly the sessions that were due are freed"
     );
 }
 
@@ -259,7 +259,7 @@ pub(crate) fn compress_for(span: Duration) {
 const HEAD: [&str; 7] = [
     "",
     "freed, M/s",
-    "call p50 / p99.9 / longest, µs",
+    "call p50 / p99.9 / max, µs",
     "lookup without, p50 / p99 / p99.9 ns",
     "lookup during",
     "p99.9 ×",

@@ -10,10 +10,10 @@
 use crate::{
     Plan,
     contender::{Contender, Loaded},
-    ours::{Sessile, SessileCookie, SmallPages},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc, SipHash},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{Sessile, SessileCookie, SmallPages},
     workload::Workload,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let workload = Workload::new(sessions);
         let samples = rounds::run(field(&workload, plan.lookups, 1), plan.rounds);
         let heading = format!("lookup: {} sessions, one thread, ns", count(sessions));
-        tell(
+        report_samples(
             &heading,
             &samples,
             Targets {
@@ -39,8 +39,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         fastest: 1.0,
         moka: false,
     };
-    tell(
-        "lookup: 1 k sessions, two threads, ns a lookup in each",
+    report_samples(
+        "lookup: 1 k sessions, two threads, ns per lookup in each",
         &samples,
         targets,
         report,
@@ -108,38 +108,38 @@ impl<'w> Run<'w> {
     }
 }
 
-fn tell(heading: &str, samples: &[Sample], targets: Targets, report: &mut Report) {
-    let least = |is: fn(&Sample) -> bool, of: fn(&Sample) -> f64| {
+fn report_samples(heading: &str, samples: &[Sample], targets: Targets, report: &mut Report) {
+    let min = |is: fn(&Sample) -> bool, of: fn(&Sample) -> f64| {
         samples
             .iter()
             .filter(|sample| is(sample))
             .map(of)
             .fold(f64::INFINITY, f64::min)
     };
-    let fastest = least(is_as_it_comes, Sample::least);
-    let typical = least(is_as_it_comes, Sample::median);
-    let tuned = least(is_peer, Sample::least);
-    let moka = rounds::named(samples, Moka::<SipHash>::NAME).least();
+    let fastest = min(has_default_hasher, Sample::min);
+    let typical = min(has_default_hasher, Sample::median);
+    let tuned = min(is_peer, Sample::min);
+    let moka = rounds::named(samples, Moka::<SipHash>::NAME).min();
 
     let mut table = Table::new(&["", "min", "median", "min ×", "median ×", VERDICT]);
     for sample in samples {
-        let least = sample.least();
+        let min = sample.min();
         let mut verdict = blank();
         if sample.name == Sessile::NAME {
-            let most = Target::AtMost(targets.fastest);
-            verdict = most.verdict(least / fastest, "× the fastest as it comes");
-            let tuned = most.verdict(least / tuned, "× the fastest of all");
+            let max = Target::AtMost(targets.fastest);
+            verdict = max.verdict(min / fastest, "× the fastest with defaults");
+            let tuned = max.verdict(min / tuned, "× the fastest of all");
             verdict = format!("{verdict}, {tuned}");
             if targets.moka {
-                let share = Target::AtMost(0.35).verdict(least / moka, "× moka");
+                let share = Target::AtMost(0.35).verdict(min / moka, "× moka");
                 verdict = format!("{verdict}, {share}");
             }
         }
         table.row([
             sample.name.clone(),
-            figure(least, 1),
+            figure(min, 1),
             figure(sample.median(), 1),
-            figure(least / fastest, 2),
+            figure(min / fastest, 2),
             figure(sample.median() / typical, 2),
             verdict,
         ]);
@@ -153,7 +153,7 @@ fn is_peer(sample: &Sample) -> bool {
 }
 
 /// Returns true for a peer with its default hasher.
-fn is_as_it_comes(sample: &Sample) -> bool {
+fn has_default_hasher(sample: &Sample) -> bool {
     is_peer(sample) && !sample.name.ends_with(TUNED)
 }
 

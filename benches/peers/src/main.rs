@@ -14,18 +14,18 @@ use std::{env, path::PathBuf, process::ExitCode};
 use crate::report::Report;
 
 mod axum;
-mod border;
 mod churn;
 mod contender;
+mod cookie_to_session;
 mod expiry;
 mod lookup;
 mod machine;
 mod memory;
-mod ours;
 mod peers;
 mod report;
 mod rounds;
 mod scaling;
+mod sessile_cache;
 mod tails;
 mod traces;
 mod utilisation;
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     lookup_sessions: &'static [usize],
     /// Per round, as are the two below.
     lookups: usize,
-    borders: usize,
+    cookie_lookups: usize,
     inserts: usize,
     churn_sessions: &'static [usize],
     /// Requests per round, in process, that do not access a session.
@@ -96,7 +96,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
     Some(match axis {
         "lookup" => (FULL, &[lookup::run]),
         "scaling" => (FULL, &[scaling::run]),
-        "border" => (FULL, &[border::run]),
+        "cookie_to_session" => (FULL, &[cookie_to_session::run]),
         "churn" => (FULL, &[churn::run]),
         "expiry" => (FULL, &[expiry::run]),
         "memory" => (FULL, &[memory::run, utilisation::run]),
@@ -136,7 +136,7 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|scaling|border|churn|expiry|memory|tails|traces|axum|quick|all";
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -144,7 +144,7 @@ fn usage(report: &mut Report) -> ExitCode {
 const EVERYTHING: &[Axis] = &[
     lookup::run,
     scaling::run,
-    border::run,
+    cookie_to_session::run,
     churn::run,
     expiry::run,
     memory::run,
@@ -158,7 +158,7 @@ const FULL: Plan = Plan {
     rounds: 7,
     lookup_sessions: &[1_000, 10_000, 1_000_000],
     lookups: 400_000,
-    borders: 300_000,
+    cookie_lookups: 300_000,
     inserts: 200_000,
     churn_sessions: &[100_000, 1_000_000],
     unlooked: 60_000,
@@ -178,7 +178,7 @@ const QUICK: Plan = Plan {
     rounds: 5,
     lookup_sessions: FULL.lookup_sessions,
     lookups: 300_000,
-    borders: 100_000,
+    cookie_lookups: 100_000,
     inserts: 50_000,
     churn_sessions: &[100_000],
     unlooked: 20_000,

@@ -15,9 +15,9 @@ use crate::{
     Plan,
     contender::Contender,
     machine,
-    ours::{self, Sessile},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
+    sessile_cache::{self, Sessile},
     workload::{self, Random, VALUE_LEN},
 };
 
@@ -27,7 +27,7 @@ pub(crate) const CHILD: &str = "child";
 /// Writes two tables: bytes per session, and turnovers. The use of the region is a separate axis.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     report.heading(&format!(
-        "memory: bytes a session beyond its {VALUE_LEN}, {} sessions",
+        "memory: bytes per session beyond its {VALUE_LEN}, {} sessions",
         count(plan.stored)
     ));
     report.table(&sizes(plan.stored));
@@ -36,7 +36,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 }
 
 fn sizes(sessions: usize) -> Table {
-    let mut table = Table::new(&["", "sessions alive", "resident", "budget", VERDICT]);
+    let mut table = Table::new(&["", "live sessions", "resident", "budget", VERDICT]);
     let anonymous = Measured::of(Sessile::NAME, sessions);
     let signed_in = Measured::of(USERS, sessions);
     let user = signed_in.budgeted() - anonymous.budgeted();
@@ -45,7 +45,7 @@ fn sizes(sessions: usize) -> Table {
     signed_in.row(
         USERS,
         signed_in.budgeted(),
-        Target::AtMost(40.0).verdict(user, "bytes more a user"),
+        Target::AtMost(40.0).verdict(user, "bytes more per user"),
         &mut table,
     );
     let peers = [
@@ -63,13 +63,7 @@ fn sizes(sessions: usize) -> Table {
 }
 
 fn turnovers(memory: usize) -> Table {
-    let mut table = Table::new(&[
-        "",
-        "sessions alive",
-        "resident, MiB",
-        "budget, MiB",
-        VERDICT,
-    ]);
+    let mut table = Table::new(&["", "live sessions", "resident, MiB", "budget, MiB", VERDICT]);
     let measured = Measured::of(TURNOVERS, memory);
     let off = (measured.resident as f64 / measured.budget as f64 - 1.0).abs() * 100.0;
     table.row([
@@ -144,8 +138,8 @@ pub(crate) fn child(what: &str, size: usize) -> Option<String> {
     let before = machine::resident()?;
     // The sessions must still be live when resident memory is read, so each arm returns its store.
     let (alive, budget, _held): (usize, usize, Box<dyn Send>) = match what {
-        Sessile::NAME => filled(ours::cache_for(size, &Clock::system()), false),
-        USERS => filled(ours::cache_for(size, &Clock::system()), true),
+        Sessile::NAME => filled(sessile_cache::cache_for(size, &Clock::system()), false),
+        USERS => filled(sessile_cache::cache_for(size, &Clock::system()), true),
         TURNOVERS => turned_over(size),
         <MutexMap>::NAME => stored::<MutexMap>(size),
         <Papaya>::NAME => stored::<Papaya>(size),
@@ -185,7 +179,7 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
             break;
         }
         // Reading the statistics takes all locks, so it is done only occasionally.
-        if number % LOOK_EVERY == 0 && displaced(&cache) > 0 {
+        if number % LOOK_EVERY == 0 && evicted(&cache) > 0 {
             break;
         }
     }
@@ -195,21 +189,21 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
 
 /// Creates sessions of all sizes with ten times the budget's amount of data.
 fn turned_over(memory: usize) -> (usize, usize, Box<dyn Send>) {
-    let cache = ours::cache_of(memory, &Clock::system());
+    let cache = sessile_cache::cache_of(memory, &Clock::system());
     let mut random = Random::new(3);
     let mut value = vec![0; LONGEST];
     workload::write_value(1, &mut value);
     let mut written = 0;
     while written < TURNS * memory {
         let len = random.length(SHORTEST, LONGEST);
-        ours::create(&cache, &value[..len]);
+        sessile_cache::create(&cache, &value[..len]);
         written += len;
     }
     (cache.len(), cache.stats().memory.budget, Box::new(cache))
 }
 
 /// Returns the number of evicted sessions.
-fn displaced(cache: &SessionCache) -> u64 {
+fn evicted(cache: &SessionCache) -> u64 {
     let evicted = cache.stats().evicted;
     evicted.probation + evicted.anonymous + evicted.authenticated
 }
@@ -217,7 +211,7 @@ fn displaced(cache: &SessionCache) -> u64 {
 /// Range of sizes if all sizes are used: their logarithm is uniform.
 pub(crate) const SHORTEST: usize = 64;
 pub(crate) const LONGEST: usize = 8 << 10;
-const USERS: &str = "sessile, each signed in";
+const USERS: &str = "sessile, authenticated";
 const TURNOVERS: &str = "turnovers";
 const TURNS: usize = 10;
 const LOOK_EVERY: usize = 16;

@@ -128,8 +128,8 @@ impl Target {
     /// "≤ 1.00 × the fastest: 0.83 ✓".
     pub(crate) fn verdict(self, figure: f64, unit: &str) -> String {
         let (sign, bound, met) = match self {
-            Self::AtMost(most) => ('≤', most, figure <= most),
-            Self::AtLeast(least) => ('≥', least, figure >= least),
+            Self::AtMost(max) => ('≤', max, figure <= max),
+            Self::AtLeast(min) => ('≥', min, figure >= min),
         };
         let mark = if met { '✓' } else { '✗' };
         format!("{sign} {bound:.2} {unit}: {figure:.2} {mark}")

@@ -44,7 +44,7 @@ pub(crate) fn run(mut entrants: Vec<Entrant<'_>>, rounds: usize) -> Vec<Sample> 
 }
 
 impl Sample {
-    pub(crate) fn least(&self) -> f64 {
+    pub(crate) fn min(&self) -> f64 {
         self.figures.first().copied().unwrap_or(f64::NAN)
     }
 
@@ -78,7 +78,7 @@ mod tests {
         };
         let samples = run(vec![entrant("a"), entrant("b"), entrant("c")], 3);
         assert_eq!(*turns.borrow(), "abcbcacab");
-        assert_eq!((samples[0].least(), samples[0].median()), (1.0, 6.0));
-        assert_eq!(named(&samples, "c").least(), 3.0);
+        assert_eq!((samples[0].min(), samples[0].median()), (1.0, 6.0));
+        assert_eq!(named(&samples, "c").min(), 3.0);
     }
 }

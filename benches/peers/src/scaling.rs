@@ -7,10 +7,10 @@ use std::thread;
 use crate::{
     Plan,
     contender::{Contender, Loaded},
-    ours::{Sessile, SessileCookie},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{Sessile, SessileCookie},
     workload::Workload,
 };
 
@@ -24,7 +24,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
             .iter()
             .map(|&n| measure(&field, n, plan.rounds))
             .collect();
-        let what = "ns a lookup in each of so many threads, least of the rounds";
+        let what = "ns per lookup by number of threads, min of the rounds";
         report.heading(&format!("scaling: {} sessions, {what}", count(sessions)));
         report.table(&table(&threads, &measured));
     }
@@ -81,28 +81,26 @@ fn table(threads: &[usize], measured: &[Vec<Sample>]) -> Table {
     let head = [""].into_iter().chain(counts.iter().map(String::as_str));
     let mut table = Table::new(
         &head
-            .chain(["all of them, M/s", VERDICT])
+            .chain(["all threads, M/s", VERDICT])
             .collect::<Vec<_>>(),
     );
-    let (Some(most), Some(last)) = (threads.last(), measured.last()) else {
+    let (Some(max), Some(last)) = (threads.last(), measured.last()) else {
         return table;
     };
     let is_peer = |sample: &&Sample| !sample.name.starts_with(Sessile::NAME);
     let fastest = last
         .iter()
         .filter(is_peer)
-        .map(Sample::least)
+        .map(Sample::min)
         .fold(f64::INFINITY, f64::min);
     for (at, sample) in last.iter().enumerate() {
-        let least = measured
-            .iter()
-            .map(|samples| figure(samples[at].least(), 1));
-        let rate = figure(*most as f64 * 1e3 / sample.least(), 1);
+        let min = measured.iter().map(|samples| figure(samples[at].min(), 1));
+        let rate = figure(*max as f64 * 1e3 / sample.min(), 1);
         let verdict = match sample.name == Sessile::NAME {
-            true => Target::AtMost(1.0).verdict(sample.least() / fastest, "× the fastest"),
+            true => Target::AtMost(1.0).verdict(sample.min() / fastest, "× the fastest"),
             false => blank(),
         };
-        let row = [sample.name.clone()].into_iter().chain(least);
+        let row = [sample.name.clone()].into_iter().chain(min);
         table.row(row.chain([rate, verdict]));
     }
     table

@@ -23,8 +23,8 @@ use sessile::{Clock, CreateOptions, Error, IssuedSession, SessionCache, SessionI
 use crate::{
     Plan,
     expiry::compress_for,
-    ours,
     report::{Report, Table, Target, VERDICT, blank, count, figure},
+    sessile_cache,
     workload::Random,
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 }
 
 fn full(plan: &Plan, report: &mut Report) {
-    let cache = ours::crowded(plan.crowded);
+    let cache = sessile_cache::crowded(plan.crowded);
     let mut random = Random::new(11);
     let mut users = Users::fill(&cache, &mut random);
     let bystanders = users.bystanders();
@@ -77,7 +77,7 @@ fn full(plan: &Plan, report: &mut Report) {
     admitted.row("create, admitted", Some(CALL), &mut table);
     rejected.row("create, rejected", Some(CALL), &mut table);
     touched.row("touch by another client", Some(CALL), &mut table);
-    quiet.row("touch, while nothing is created", None, &mut table);
+    quiet.row("touch, without creates", None, &mut table);
     let memory = plan.crowded >> 20;
     report.heading(&format!(
         "tails: {memory} MiB full of authenticated sessions, anonymous creates of 16 KiB, µs"
@@ -86,15 +86,12 @@ fn full(plan: &Plan, report: &mut Report) {
 }
 
 fn rotated(plan: &Plan, report: &mut Report) {
-    let cache = ours::cache_of(plan.crowded, &Clock::system());
+    let cache = sessile_cache::cache_of(plan.crowded, &Clock::system());
     let (tokens, current) = rotate(&cache, plan.rotations);
     let oldest = oldest_remembered(&cache, &tokens);
     let mut table = Table::new(&HEAD);
     for (name, tokens) in [
-        (
-            "the four oldest that are remembered",
-            &tokens[oldest..oldest + 4],
-        ),
+        ("the four oldest remembered", &tokens[oldest..oldest + 4]),
         ("the four oldest of all", &tokens[..4]),
     ] {
         let mut tail = Tail::default();
@@ -113,7 +110,7 @@ fn rotated(plan: &Plan, report: &mut Report) {
 
 /// Rotates one session; returns its earlier tokens, oldest first, and the current one.
 fn rotate(cache: &SessionCache, rotations: usize) -> (Vec<Token>, (SessionId, Token)) {
-    let mut issued = ours::create(cache, b"a cart");
+    let mut issued = sessile_cache::create(cache, b"a cart");
     let mut tokens = Vec::with_capacity(rotations);
     for number in 0..rotations {
         tokens.push(issued.token);

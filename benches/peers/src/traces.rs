@@ -15,9 +15,9 @@ use sessile::ManualClock;
 use crate::{
     Plan,
     contender::Contender,
-    ours::{self, Sessile},
     peers::{Moka, QuickCache},
     report::{Report, Table, Target, VERDICT, blank, figure},
+    sessile_cache::{self, Sessile},
     workload::{self, Id, VALUE_LEN},
 };
 use replay::{REPLAYS, Replay};
@@ -31,32 +31,30 @@ pub(crate) fn run(_: &Plan, report: &mut Report) {
         let Replay {
             trace, sessions, ..
         } = *replay;
-        let mut table = Table::new(&["", "found, %", "sessions alive at most", VERDICT]);
-        ours(replay, &mut table);
+        let mut table = Table::new(&["", "hit ratio, %", "max live sessions", VERDICT]);
+        sessile(replay, &mut table);
         peer::<QuickCache>(replay, &mut table, |_| ());
         peer::<Moka>(replay, &mut table, Moka::settle);
-        report.heading(&format!(
-            "traces: {trace}, {sessions} sessions, requests that found theirs"
-        ));
+        report.heading(&format!("traces: {trace}, {sessions} sessions, hit ratio"));
         report.table(&table);
     }
 }
 
-fn ours(replay: &Replay, table: &mut Table) {
+fn sessile(replay: &Replay, table: &mut Table) {
     let cache = replay::exactly(replay.sessions, VALUE_LEN, |memory| {
-        ours::smallest(memory, VALUE_LEN, &ManualClock::new().into())
+        sessile_cache::smallest(memory, VALUE_LEN, &ManualClock::new().into())
     });
     let cache = cache.expect("some memory has room for so many");
     let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));
     let found = replay.hit_ratio(
         |id| cache.load(id, &mut buffer).is_some(),
         |_user| {
-            let id = ours::create(&cache, &[7; VALUE_LEN]).id;
+            let id = sessile_cache::create(&cache, &[7; VALUE_LEN]).id;
             alive.set(cache.len().max(alive.get()));
             id
         },
     );
-    let target = Target::AtLeast(replay.least * 100.0);
+    let target = Target::AtLeast(replay.min_hit_ratio * 100.0);
     row(Sessile::NAME, found, alive.get(), Some(target), table);
 }
 

@@ -120,10 +120,10 @@ impl Random {
     }
 
     /// Returns a length in the range with uniform logarithm, a multiple of eight.
-    pub(crate) fn length(&mut self, least: usize, most: usize) -> usize {
+    pub(crate) fn length(&mut self, min: usize, max: usize) -> usize {
         let share = self.word() as f64 / u64::MAX as f64;
-        let length = least as f64 * (most as f64 / least as f64).powf(share);
-        (length as usize / WORD * WORD).clamp(least, most)
+        let length = min as f64 * (max as f64 / min as f64).powf(share);
+        (length as usize / WORD * WORD).clamp(min, max)
     }
 }
 

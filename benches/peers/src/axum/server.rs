@@ -11,7 +11,7 @@ use std::{
 use axum::{ServiceExt, extract::Request};
 use tokio::{net::TcpListener, runtime};
 
-use super::{ours, plain, theirs};
+use super::{peer_routes, plain, sessile_routes};
 
 /// The argument that makes this program a server: `serve NAME`.
 pub(crate) const SERVE: &str = "serve";
@@ -27,13 +27,19 @@ pub(crate) fn serve(name: &str) -> io::Result<()> {
         match name {
             plain::NAME => axum::serve(listener, plain::routes()).await,
             plain::LAYERED => axum::serve(listener, plain::layered_routes()).await,
-            ours::NAME => axum::serve(listener, ours::routes(ours::cache())).await,
-            ours::AROUND => {
-                let around = ours::around(ours::cache());
+            sessile_routes::NAME => {
+                axum::serve(listener, sessile_routes::routes(sessile_routes::cache())).await
+            }
+            sessile_routes::AROUND => {
+                let around = sessile_routes::around(sessile_routes::cache());
                 axum::serve(listener, ServiceExt::<Request>::into_make_service(around)).await
             }
-            theirs::MEMORY => axum::serve(listener, theirs::routes(theirs::memory())).await,
-            theirs::MOKA => axum::serve(listener, theirs::routes(theirs::moka())).await,
+            peer_routes::MEMORY => {
+                axum::serve(listener, peer_routes::routes(peer_routes::memory())).await
+            }
+            peer_routes::MOKA => {
+                axum::serve(listener, peer_routes::routes(peer_routes::moka())).await
+            }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     })

@@ -86,7 +86,7 @@ fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
             .clone()
             .memory(memory)
             .build()
-            .expect("the settings hold");
+            .expect("valid settings");
         if cache.capacity_for(VALUE_LEN) >= sessions {
             return cache;
         }
@@ -99,7 +99,7 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
     builder(clock)
         .memory(memory)
         .build()
-        .expect("the settings hold")
+        .expect("valid settings")
 }
 
 /// Creates a cache of `memory` bytes in which a user may have any number of sessions.
@@ -107,7 +107,7 @@ pub(crate) fn crowded(memory: usize) -> SessionCache {
     let builder = builder(&Clock::system())
         .memory(memory)
         .max_sessions_per_user(None);
-    builder.build().expect("the settings hold")
+    builder.build().expect("valid settings")
 }
 
 /// Creates a cache of `memory` bytes with a maximum session size, or returns `None` if it cannot
@@ -152,7 +152,7 @@ fn builder(clock: &Clock) -> SessionCacheBuilder {
     SessionCache::builder()
         .idle_timeout(Duration::from_secs(30 * 60))
         .lifetime(Duration::from_secs(12 * 60 * 60))
-        .keys(KeyRing::generate().expect("the operating system gives a key"))
+        .keys(KeyRing::generate().expect("the operating system returns random bytes"))
         .clock(clock.clone())
 }
 

@@ -18,24 +18,26 @@ use sha2::block_api::compress256;
 use crate::{
     Plan,
     contender::nanos_each,
-    ours,
     report::{Report, Table, Target, VERDICT, blank, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache,
     workload::{self, VALUE_LEN, Workload},
 };
 
 /// Writes one table: the lower bound, sessile, rejections, the `cookie` crate.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
-    let bed = Bed::new(plan.borders);
-    let mut entrants = vec![Entrant::new(FLOOR, || two_compressions(plan.borders))];
-    entrants.extend(bed.hits());
-    entrants.extend(bed.refusals());
-    entrants.extend(bed.peers());
-    tell(&rounds::run(entrants, plan.rounds), report);
+    let fixture = Fixture::new(plan.cookie_lookups);
+    let mut entrants = vec![Entrant::new(LOWER_BOUND, || {
+        two_compressions(plan.cookie_lookups)
+    })];
+    entrants.extend(fixture.hits());
+    entrants.extend(fixture.rejections());
+    entrants.extend(fixture.peers());
+    report_samples(&rounds::run(entrants, plan.rounds), report);
 }
 
 /// The sessions, and the possible values of cookies.
-struct Bed {
+struct Fixture {
     workload: Workload,
     cache: SessionCache,
     tokens: Tokens,
@@ -44,10 +46,10 @@ struct Bed {
     lookups: usize,
 }
 
-impl Bed {
+impl Fixture {
     fn new(lookups: usize) -> Self {
         let workload = Workload::new(SESSIONS);
-        let cache = ours::cache_for(2 * SESSIONS, &Clock::system());
+        let cache = sessile_cache::cache_for(2 * SESSIONS, &Clock::system());
         let tokens = Tokens::new(&cache, &workload);
         let key = Key::from(&[0x5e; 64]);
         let signed = signed_values(&key, &workload);
@@ -67,7 +69,7 @@ impl Bed {
         [
             self.chain(OPEN, true, live, &Header::long(), self.open()),
             self.chain(
-                "sessile, header of ours alone",
+                "sessile, header with one cookie",
                 true,
                 live,
                 &Header::short(),
@@ -77,18 +79,18 @@ impl Bed {
         ]
     }
 
-    fn refusals(&self) -> [Entrant<'_>; 3] {
+    fn rejections(&self) -> [Entrant<'_>; 3] {
         let Tokens {
             live,
             forged,
             unknown,
         } = &self.tokens;
-        let (ours, foreign) = (Header::long(), Header::foreign());
+        let (header, foreign) = (Header::long(), Header::foreign());
         [
-            self.chain("sessile, forged tag", false, forged, &ours, self.open()),
-            self.chain("sessile, unknown id", false, unknown, &ours, self.open()),
+            self.chain("sessile, forged tag", false, forged, &header, self.open()),
+            self.chain("sessile, unknown id", false, unknown, &header, self.open()),
             self.chain(
-                "sessile, no cookie of ours",
+                "sessile, no session cookie",
                 false,
                 live,
                 &foreign,
@@ -102,7 +104,7 @@ impl Bed {
         let (short, long) = (Header::short(), Header::long());
         [
             self.chain(
-                "cookie crate, header of ours alone",
+                "cookie crate, header with one cookie",
                 true,
                 &self.signed,
                 &short,
@@ -163,7 +165,7 @@ impl Tokens {
         let mut value = [0; VALUE_LEN];
         let mut issue = |number| {
             workload::write_value(number, &mut value);
-            let issued = ours::create(cache, &value);
+            let issued = sessile_cache::create(cache, &value);
             let mut token = [0; TOKEN_LEN];
             token.copy_from_slice(issued.token.as_str().as_bytes());
             (issued.id, token)
@@ -237,7 +239,10 @@ impl Header {
     fn with<const LEN: usize>(&self, value: &[u8; LEN]) -> Vec<u8> {
         let mut header = [self.before.as_bytes(), value, self.after.as_bytes()].concat();
         if let Some(len) = self.len {
-            assert!(header.len() <= len, "the other cookies leave room for ours");
+            assert!(
+                header.len() <= len,
+                "the other cookies leave room for the session cookie"
+            );
             header.resize(len, b'x');
         }
         header
@@ -332,32 +337,32 @@ fn verified(key: &Key, header: &[u8]) -> bool {
         return false;
     };
     let mut cookies = Cookie::split_parse(header).flatten();
-    let ours = cookies
+    let own = cookies
         .find(|cookie| cookie.name() == NAME)
         .map(Cookie::into_owned);
-    ours.and_then(|cookie| CookieJar::new().signed(key).verify(cookie))
+    own.and_then(|cookie| CookieJar::new().signed(key).verify(cookie))
         .is_some()
 }
 
-fn tell(samples: &[Sample], report: &mut Report) {
-    let floor = rounds::named(samples, FLOOR);
+fn report_samples(samples: &[Sample], report: &mut Report) {
+    let lower_bound = rounds::named(samples, LOWER_BOUND);
     let mut table = Table::new(&["", "min", "median", "min ×", "median ×", VERDICT]);
     for sample in samples {
-        let ratio = sample.least() / floor.least();
+        let ratio = sample.min() / lower_bound.min();
         let verdict = match sample.name == OPEN {
             true => Target::AtMost(2.0).verdict(ratio, "× two compressions"),
             false => blank(),
         };
         table.row([
             sample.name.clone(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
             figure(ratio, 2),
-            figure(sample.median() / floor.median(), 2),
+            figure(sample.median() / lower_bound.median(), 2),
             verdict,
         ]);
     }
-    report.heading("border: a Cookie header in, 256 bytes out, 1 k sessions, ns");
+    report.heading("cookie_to_session: a Cookie header in, 256 bytes out, 1 k sessions, ns");
     report.table(&table);
 }
 
@@ -369,7 +374,7 @@ const SIGNED_LEN: usize = 76;
 /// Number of lookups between writing and reading a header, so that its stores have completed.
 const AHEAD: usize = 3;
 const NAME: &str = "__Host-session";
-const FLOOR: &str = "two SHA-256 compressions";
+const LOWER_BOUND: &str = "two SHA-256 compressions";
 const OPEN: &str = "sessile, header of 800 bytes";
 const BEFORE: &str = "_ga=GA1.2.1483920571.1763812345; _ga_3XK9QW7LMB=GS2.1.s1763812345$o7$g1$t1763812399$j6$l0$h0; \
     _gid=GA1.2.902173645.1763812345; _fbp=fb.1.1763812345123.582049176; csrftoken=\

@@ -10,14 +10,14 @@ use super::{
     cart::{USER, cart},
     server::none,
 };
-use crate::ours;
+use crate::sessile_cache;
 
 pub(crate) const NAME: &str = "sessile";
 pub(crate) const AROUND: &str = "sessile, around the router";
 
 /// Creates a cache with room to spare, so that no session is evicted.
 pub(crate) fn cache() -> SessionCache {
-    ours::cache_of(ROOM * SESSIONS, &Clock::system())
+    sessile_cache::cache_of(ROOM * SESSIONS, &Clock::system())
 }
 
 /// The usual setup: the layer around each route.
