@@ -1,30 +1,25 @@
-//! Users: their sessions as a list, ending one or all, session limits, and the details of a
-//! sign-in.
+//! Users: their sessions as a list, ending all of them, and the details of a sign-in.
 
 use std::time::Duration;
 
 use std::{
-    collections::HashSet,
     mem,
     sync::Mutex,
     thread::{self, ScopedJoinHandle},
 };
 
 use crate::support::{
-    HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, fill_with_users, filler,
-    having, idle, lifetime, load, opens, sign_in, signed_in,
+    HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, filler, having, lifetime,
+    load, opens, sign_in, signed_in,
 };
-use sessile::{
-    BuildError, Error, Handle, HandleError, IssuedSession, ManualClock, SessionCache,
-    SessionCacheBuilder, SessionLimitPolicy, stats::EvictionCounts,
-};
+use sessile::{Error, Handle, IssuedSession, ManualClock, SessionCache, SessionCacheBuilder};
 
 /// Creates a cache of four shards, so that some operations span shards.
-fn four_shards(clock: &ManualClock) -> SessionCacheBuilder {
+pub(crate) fn four_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(8 << 20).shards(4)
 }
 
-fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
+pub(crate) fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
     cache
         .user_sessions(user)
         .into_iter()
@@ -32,18 +27,18 @@ fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
         .collect()
 }
 
-fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> IssuedSession {
+pub(crate) fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> IssuedSession {
     let made = create(cache, b"data");
     cache
         .sign_in_with(&made.id, user, PLAINLY.label(label))
         .unwrap()
 }
 
-fn sign_in_often(cache: &SessionCache, times: usize) {
+pub(crate) fn sign_in_often(cache: &SessionCache, times: usize) {
     (0..times).for_each(|_| assert!(load(cache, &signed_in(cache, b"", "ada").id).is_some()));
 }
 
-fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
+pub(crate) fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
     load(cache, &made.id).unwrap().0.handle()
 }
 
@@ -206,163 +201,6 @@ fn users_with_odd_names_are_users() {
     assert_eq!((cache.end_user_sessions("", None), cache.len()), (0, 1));
 }
 
-// TERM-7: docs/security-checklist.md
-#[test]
-fn a_list_shows_no_id_and_its_handles_open_nothing() {
-    let clock = ManualClock::new();
-    let cache = four_shards(&clock).build().unwrap();
-    for n in 0..50 {
-        let user = format!("user {n}");
-        let made = signed_in_with(&cache, &user, "a label");
-        let device = &cache.user_sessions(&user)[0];
-        let shown = format!("{device:?} {}", device.handle);
-        let bytes = base64_simd::URL_SAFE_NO_PAD
-            .decode_to_vec(made.token.as_str())
-            .unwrap();
-        let secrets = bytes[4..].chunks(4).map(|part| {
-            [
-                u32::from_be_bytes(part.try_into().unwrap()),
-                u32::from_le_bytes(part.try_into().unwrap()),
-            ]
-        });
-        for word in secrets.flatten() {
-            assert!(!shown.contains(&format!("{word:08x}")), "{shown}");
-        }
-        let text = device.handle.to_string();
-        for value in [&text[..], &text[..48], &text[4..]] {
-            assert!(
-                cache
-                    .open_token(value.as_bytes(), &mut bytes::BytesMut::new())
-                    .is_none()
-            );
-        }
-    }
-}
-
-// TERM-7: docs/security-checklist.md
-#[test]
-fn a_user_ends_one_of_their_sessions() {
-    let clock = ManualClock::new();
-    let cache = four_shards(&clock).build().unwrap();
-    let [phone, laptop] = ["phone", "laptop"].map(|label| signed_in_with(&cache, "ada", label));
-    let grace = signed_in_with(&cache, "grace", "desk");
-    let lost = cache
-        .user_sessions("ada")
-        .into_iter()
-        .find(|device| device.label == "phone")
-        .unwrap();
-    assert_eq!(lost.handle, handle(&cache, &phone));
-    let before = cache.stats().ended;
-    assert!(cache.end_by_handle(&lost.handle));
-    assert!(!cache.end_by_handle(&lost.handle), "once");
-    assert_eq!(cache.stats().ended, before + 1);
-    assert!(!opens(&cache, &phone.token) && opens(&cache, &laptop.token));
-    assert!(opens(&cache, &grace.token));
-    assert_eq!(labels(&cache, "ada"), ["laptop"]);
-}
-
-#[test]
-fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
-    let clock = ManualClock::new();
-    let cache = four_shards(&clock).build().unwrap();
-    let mut seen = HashSet::new();
-    let made = create(&cache, b"data");
-    assert!(seen.insert(handle(&cache, &made)));
-    assert!(
-        !cache.end_by_handle(&handle(&cache, &made)),
-        "the session is anonymous"
-    );
-    let mut made = sign_in(&cache, &made.id, "ada");
-    for _ in 0..5 {
-        let own = handle(&cache, &made);
-        assert!(seen.insert(own));
-        made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-        assert_eq!(handle(&cache, &made), own);
-        cache.save(&made.id, made.version, &[1; 4_000]).unwrap();
-        assert_eq!(handle(&cache, &made), own);
-        made = sign_in(&cache, &made.id, "ada");
-        assert!(
-            !cache.end_by_handle(&own),
-            "the old handle names the old session"
-        );
-    }
-    assert!(cache.end_by_handle(&handle(&cache, &made)));
-    // Created in one tick for one user: the handles still differ.
-    sign_in_often(&cache, 20);
-    let all: HashSet<_> = cache
-        .user_sessions("ada")
-        .iter()
-        .map(|device| device.handle)
-        .collect();
-    assert_eq!(all.len(), 20);
-}
-
-#[test]
-fn serde_reads_and_writes_a_handle_as_its_text() {
-    let (cache, _) = cache();
-    let handle = handle(&cache, &signed_in(&cache, b"", "ada"));
-    let json = serde_json::to_string(&handle).unwrap();
-    assert_eq!(json, format!("\"{handle}\""));
-    assert_eq!(serde_json::from_str::<Handle>(&json).unwrap(), handle);
-    let error = serde_json::from_str::<Handle>("\"0\"").unwrap_err();
-    let cause = HandleError::Length { given: 1 }.to_string();
-    assert!(error.to_string().contains(&cause));
-    assert!(serde_json::from_str::<Handle>("52").is_err());
-}
-
-#[test]
-fn a_handle_reads_back_from_its_text_and_from_no_other() {
-    let (cache, clock) = cache();
-    clock.advance(HOUR);
-    let handle = handle(&cache, &signed_in(&cache, b"", "ada"));
-    let text = handle.to_string();
-    assert_eq!((text.len(), text.parse()), (52, Ok(handle)));
-    assert_eq!(format!("{handle:?}"), format!("Handle({text})"));
-    for len in [0, 1, 51, 53, 1_000] {
-        let wrong = text.chars().cycle().take(len).collect::<String>();
-        assert_eq!(
-            wrong.parse::<Handle>(),
-            Err(HandleError::Length { given: len })
-        );
-    }
-    for (at, wrong) in [
-        (0, "A"),
-        (20, "g"),
-        (51, " "),
-        (30, "+"),
-        (7, "-"),
-        (9, "\0"),
-    ] {
-        let mut damaged = text.clone();
-        damaged.replace_range(at..=at, wrong);
-        let error = damaged.parse::<Handle>().unwrap_err();
-        assert_eq!(error, HandleError::Digit { position: at + 1 });
-        assert!(error.to_string().contains(&(at + 1).to_string()));
-    }
-    let wide = "é".repeat(26);
-    assert_eq!(
-        wide.parse::<Handle>(),
-        Err(HandleError::Digit { position: 1 })
-    );
-    // A handle that parses may name no session, and a shard that does not exist.
-    for at in 0..52 {
-        let mut other = text.clone();
-        other.replace_range(
-            at..=at,
-            if text.as_bytes()[at] == b'f' {
-                "0"
-            } else {
-                "f"
-            },
-        );
-        assert!(!cache.end_by_handle(&other.parse().unwrap()), "{other}");
-    }
-    for digit in ["0", "f"] {
-        assert!(!cache.end_by_handle(&digit.repeat(52).parse().unwrap()));
-    }
-    assert!(cache.end_by_handle(&handle));
-}
-
 // TERM-5: docs/security-checklist.md
 #[test]
 fn end_user_sessions_ends_all_of_one_user_and_no_others() {
@@ -420,238 +258,6 @@ fn end_user_sessions_can_except_one_session() {
     }
     assert!(!opens(&cache, &last.token));
     assert!(opens(&cache, &grace.token) && opens(&cache, &guest.token));
-}
-
-#[test]
-fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
-    let clock = ManualClock::new();
-    let cache = builder(&clock)
-        .max_sessions_per_user(3)
-        .session_limit_policy(SessionLimitPolicy::Reject);
-    let cache = cache.build().unwrap();
-    for _ in 0..2 {
-        let made = create(&cache, b"");
-        cache
-            .sign_in_with(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE)))
-            .unwrap();
-    }
-    signed_in_with(&cache, "ada", "long");
-    let handles: Vec<_> = cache
-        .user_sessions("ada")
-        .iter()
-        .map(|device| device.handle)
-        .collect();
-    clock.advance(MINUTE);
-    assert_eq!(labels(&cache, "ada"), ["long"]);
-    assert_eq!(
-        handles
-            .iter()
-            .filter(|handle| cache.end_by_handle(handle))
-            .count(),
-        1
-    );
-    for _ in 0..3 {
-        signed_in(&cache, b"", "ada");
-    }
-    assert_eq!(cache.end_user_sessions("ada", None), 3);
-    assert_eq!((cache.len(), cache.stats().ended), (0, 4));
-    cache.validate();
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
-    let clock = ManualClock::new();
-    let cache = four_shards(&clock)
-        .max_sessions_per_user(3)
-        .build()
-        .unwrap();
-    let mut made: Vec<_> = ["one", "two", "three"]
-        .iter()
-        .map(|label| {
-            clock.advance(5 * MINUTE);
-            signed_in_with(&cache, "ada", label)
-        })
-        .collect();
-    clock.advance(5 * MINUTE);
-    assert!(opens(&cache, &made[0].token));
-    made.push(signed_in_with(&cache, "ada", "four"));
-    assert!(
-        !opens(&cache, &made[1].token),
-        "the least recently used session"
-    );
-    assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
-    let stats = cache.stats();
-    assert_eq!(
-        (stats.ended, stats.session_limit_hits, stats.evicted),
-        (1, 1, EvictionCounts::default())
-    );
-    cache.validate();
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn of_sessions_idle_for_equally_long_the_oldest_sign_in_ends() {
-    let (cache, _clock) = cache();
-    let made: Vec<_> = (0..40)
-        .map(|n| signed_in(&cache, &filler(n, 8), "ada"))
-        .collect();
-    assert_eq!(cache.user_sessions("ada").len(), 32, "the default limit");
-    let live = |made: &IssuedSession| load(&cache, &made.id).is_some();
-    assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
-    let clock = ManualClock::new();
-    let cache = four_shards(&clock)
-        .max_sessions_per_user(2)
-        .session_limit_policy(SessionLimitPolicy::Reject);
-    let cache = cache.build().unwrap();
-    let made = ["one", "two"].map(|label| signed_in_with(&cache, "ada", label));
-    let guests: Vec<_> = (0..8).map(|_| create(&cache, b"data")).collect();
-    for guest in &guests {
-        let before = cache.stats();
-        let error = cache.sign_in(&guest.id, "ada").unwrap_err();
-        assert_eq!(error, Error::TooManySessions);
-        assert!(error.to_string().contains("max_sessions_per_user"));
-        assert_eq!(
-            cache.stats().session_limit_hits,
-            before.session_limit_hits + 1
-        );
-        assert_eq!(cache.stats().memory, before.memory);
-        assert!(opens(&cache, &guest.token), "the session is unchanged");
-    }
-    assert!(made.iter().all(|made| opens(&cache, &made.token)));
-    sign_in(&cache, &guests[0].id, "grace");
-    assert!(cache.end(&made[0].id));
-    sign_in(&cache, &guests[1].id, "ada");
-    cache.validate();
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn signing_in_again_does_not_count_twice() {
-    for session_limit_policy in [
-        SessionLimitPolicy::EndLeastRecentlyUsed,
-        SessionLimitPolicy::Reject,
-    ] {
-        let clock = ManualClock::new();
-        let cache = four_shards(&clock)
-            .max_sessions_per_user(2)
-            .session_limit_policy(session_limit_policy);
-        let cache = cache.build().unwrap();
-        let other = signed_in(&cache, b"", "ada");
-        let mut mine = signed_in(&cache, b"", "ada");
-        for _ in 0..5 {
-            mine = sign_in(&cache, &mine.id, "ada");
-            assert!(opens(&cache, &other.token));
-        }
-        mine = sign_in(&cache, &mine.id, "grace");
-        assert_eq!(
-            cache.user_sessions("ada").len(),
-            1,
-            "a session that changed its user is not counted"
-        );
-        sign_in(&cache, &mine.id, "ada");
-        assert_eq!(cache.user_sessions("ada").len(), 2);
-        assert_eq!(cache.stats().session_limit_hits, 0);
-    }
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn a_limit_of_zero_is_an_error_and_the_largest_is_unlimited() {
-    let clock = ManualClock::new();
-    let error = builder(&clock)
-        .max_sessions_per_user(0)
-        .build()
-        .unwrap_err();
-    assert_eq!(error, BuildError::MaxSessionsPerUser);
-    assert_eq!(
-        error.to_string(),
-        "`max_sessions_per_user` must be at least 1, got 0; use `None` for no limit"
-    );
-    let cache = builder(&clock)
-        .max_sessions_per_user(None)
-        .session_limit_policy(SessionLimitPolicy::Reject);
-    let cache = cache.build().unwrap();
-    sign_in_often(&cache, 1_000);
-    assert_eq!(cache.user_sessions("ada").len(), 1_000);
-    let cache = builder(&clock).max_sessions_per_user(1).build().unwrap();
-    sign_in_often(&cache, 5);
-    assert_eq!(cache.user_sessions("ada").len(), 1);
-    cache.validate();
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn a_sign_in_that_does_not_fit_ends_no_session() {
-    let clock = ManualClock::new();
-    let least = match builder(&clock).memory(1).max_session_size(4 << 10).build() {
-        Err(BuildError::Memory { min: least, .. }) => least,
-        other => panic!("{other:?}"),
-    };
-    let cache = builder(&clock)
-        .memory(least)
-        .max_session_size(4 << 10)
-        .max_sessions_per_user(1);
-    let cache = cache.build().unwrap();
-    let stalest = signed_in(&cache, b"small", "ada");
-    // For a moment it is stored twice, which exceeds the memory.
-    let large = create(&cache, &[1; 2_500]);
-    assert!(opens(&cache, &stalest.token));
-    assert_eq!(cache.sign_in(&large.id, "ada").err(), Some(Error::Full));
-    assert!(opens(&cache, &stalest.token) && opens(&cache, &large.token));
-    assert_eq!(
-        (cache.stats().ended, cache.stats().session_limit_hits),
-        (0, 0)
-    );
-    cache.validate();
-}
-
-// LIFE-7: docs/security-checklist.md
-#[test]
-fn the_limit_comes_before_any_eviction() {
-    let clock = ManualClock::new();
-    let cache = builder(&clock).memory(128 << 10).max_session_size(2 << 10);
-    let cache = cache.max_sessions_per_user(2).build().unwrap();
-    let mut last = fill_with_users(&cache, 256).into_iter().rev();
-    let mut next = || sign_in(&cache, &last.next().unwrap().id, "ada");
-    let (one, two) = (next(), next());
-    let evicted = cache.stats().evicted.authenticated;
-    let third = next();
-    assert!(!opens(&cache, &one.token) && opens(&cache, &two.token) && opens(&cache, &third.token));
-    assert_eq!(
-        cache.stats().evicted.authenticated,
-        evicted,
-        "the ended session's block was large enough"
-    );
-    cache.validate();
-}
-
-/// One million sign-ins with `SESSILE_LONG=1`.
-// OPS-2: docs/security-checklist.md
-#[test]
-fn many_sign_ins_to_one_account_evict_no_other_users_session() {
-    let (cache, _clock) = cache();
-    let users: Vec<_> = (0..cache.capacity_for(256) / 4)
-        .map(|n| signed_in(&cache, &filler(n, 256), &format!("user {n}")))
-        .collect();
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
-    let times = if crate::support::is_long() {
-        1_000_000
-    } else {
-        100_000
-    };
-    for n in 0..times {
-        signed_in(&cache, &filler(n, 256), "the account");
-    }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
-    assert_eq!(cache.stats().evicted.authenticated, 0);
-    assert_eq!(cache.user_sessions("the account").len(), 32);
-    cache.validate();
 }
 
 #[test]
