@@ -11,13 +11,13 @@ use std::{
 
 /// A point at which each of several threads arrives once.
 #[derive(Default)]
-pub(crate) struct Meeting(AtomicUsize);
+pub(crate) struct Barrier(AtomicUsize);
 
-impl Meeting {
+impl Barrier {
     /// Waits until `threads` threads have arrived. There may be more of them than cores.
     pub(crate) fn wait_for(&self, threads: usize) {
         self.0.fetch_add(1, SeqCst);
-        while !self.spin(threads, MANY) {
+        while !self.spin(threads, LONG_WAIT) {
             thread::yield_now();
         }
     }
@@ -26,7 +26,7 @@ impl Meeting {
     /// not scheduled. A thread that arrives late finds the others' arrivals and catches up.
     pub(crate) fn wait_briefly_for(&self, threads: usize) {
         self.0.fetch_add(1, SeqCst);
-        self.spin(threads, FEW);
+        self.spin(threads, SHORT_WAIT);
     }
 
     /// Returns true if `threads` threads arrived within `turns` turns.
@@ -43,5 +43,5 @@ impl Meeting {
 }
 
 /// Turns of a wait: some 300 µs, and some 15 µs, which is long enough for several verbs.
-const MANY: u32 = 20_000;
-const FEW: u32 = 1_000;
+const LONG_WAIT: u32 = 20_000;
+const SHORT_WAIT: u32 = 1_000;

@@ -44,16 +44,16 @@ pub(crate) enum Verb {
     Rotate { id: Id, grace: bool },
     SignIn { id: Id, user: User },
     End { id: Id },
-    EndIf { id: Id, version: u32 },
-    EndUser { user: User, except: Option<Id> },
-    SessionsOf { user: User },
+    EndIfUnchanged { id: Id, version: u32 },
+    EndUserSessions { user: User, except: Option<Id> },
+    UserSessions { user: User },
     EndAll,
 }
 
 /// The result of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    IssuedSession {
+    Issued {
         id: Id,
         version: u32,
     },
@@ -101,12 +101,12 @@ pub(crate) fn describe(part: &[Call]) -> String {
 /// Returns an order that the model accepts. `calls` are sorted by when they were made.
 pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
     assert!(
-        calls.len() <= MOST_CALLS,
+        calls.len() <= MAX_CALLS,
         "{} calls in one part",
         calls.len()
     );
     let all = u128::MAX
-        .checked_shr((MOST_CALLS - calls.len()) as u32)
+        .checked_shr((MAX_CALLS - calls.len()) as u32)
         .unwrap_or(0);
     let mut seen = HashSet::new();
     let mut path: Vec<Step> = Vec::new();
@@ -208,7 +208,7 @@ impl Verb {
     fn is_about_users(self) -> bool {
         matches!(
             self,
-            Self::EndUser { .. } | Self::SessionsOf { .. } | Self::EndAll
+            Self::EndUserSessions { .. } | Self::UserSessions { .. } | Self::EndAll
         )
     }
 
@@ -221,13 +221,13 @@ impl Verb {
             | Self::Touch { id }
             | Self::Rotate { id, .. }
             | Self::End { id }
-            | Self::EndIf { id, .. } => (Some(id), None),
+            | Self::EndIfUnchanged { id, .. } => (Some(id), None),
             Self::SignIn { id, user } => (Some(id), Some(user)),
-            Self::EndUser { user, except } => (except, Some(user)),
-            Self::SessionsOf { user } => (None, Some(user)),
+            Self::EndUserSessions { user, except } => (except, Some(user)),
+            Self::UserSessions { user } => (None, Some(user)),
             Self::EndAll => return (0..NAMES).collect(),
         };
-        let issued = if let Answer::IssuedSession { id, .. } = answer {
+        let issued = if let Answer::Issued { id, .. } = answer {
             Some(id)
         } else {
             None
@@ -317,13 +317,13 @@ impl State {
             Verb::End { id } => {
                 answer == Answer::Ended(self.end(|each| each.ids & bit(id) != 0) > 0)
             }
-            Verb::EndIf { id, version } => self.end_if_unchanged(id, version, answer),
-            Verb::EndUser { user, except } => {
+            Verb::EndIfUnchanged { id, version } => self.end_if_unchanged(id, version, answer),
+            Verb::EndUserSessions { user, except } => {
                 let kept = except.map_or(0, bit);
                 let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
                 answer == Answer::Sessions(self.end(has_user))
             }
-            Verb::SessionsOf { user } => {
+            Verb::UserSessions { user } => {
                 let all = self.0.iter().filter(|session| session.user == Some(user));
                 answer == Answer::Sessions(all.count())
             }
@@ -335,7 +335,7 @@ impl State {
     }
 
     fn create(&mut self, value: u32, answer: Answer) -> bool {
-        let Answer::IssuedSession { id, version } = answer else {
+        let Answer::Issued { id, version } = answer else {
             return false;
         };
         let [ids, open, newest] = [bit(id); 3];
@@ -371,7 +371,7 @@ impl State {
         match (self.opened(id), answer) {
             (None, Answer::Gone) => true,
             (Some(session), Answer::Rotated) => session.newest != bit(id),
-            (Some(session), Answer::IssuedSession { id: new, version }) => {
+            (Some(session), Answer::Issued { id: new, version }) => {
                 let is_right = session.version == version && session.newest == bit(id);
                 session.ids |= bit(new);
                 session.newest = bit(new);
@@ -399,9 +399,9 @@ impl State {
     }
 
     /// Ends the sessions for which the predicate holds and returns their number.
-    fn end(&mut self, is_over: impl Fn(&Session) -> bool) -> usize {
+    fn end(&mut self, is_ended: impl Fn(&Session) -> bool) -> usize {
         let before = self.0.len();
-        self.0.retain(|session| !is_over(session));
+        self.0.retain(|session| !is_ended(session));
         before - self.0.len()
     }
 
@@ -431,4 +431,4 @@ fn bit(id: Id) -> u64 {
 pub(crate) const IDS: usize = u64::BITS as usize;
 pub(crate) const USERS: usize = 8;
 const NAMES: usize = IDS + USERS;
-const MOST_CALLS: usize = u128::BITS as usize;
+const MAX_CALLS: usize = u128::BITS as usize;

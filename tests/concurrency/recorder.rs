@@ -22,7 +22,7 @@ use sessile::{
 };
 
 use super::{
-    barrier::Meeting,
+    barrier::Barrier,
     history::{Answer, Call, IDS, Id, User, Verb},
     support::{Random, SECOND, create, sign_in},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Recorder<'c> {
 
 /// State shared by the threads of a round.
 struct Round {
-    meeting: Meeting,
+    barrier: Barrier,
     issued: AtomicUsize,
     places: [OnceLock<Ticket>; IDS],
     users: [Name; 2],
@@ -133,7 +133,7 @@ impl Recorder<'_> {
             value: (thread * 1_000) as u32,
             calls: Vec::with_capacity(self.calls + 1),
         };
-        round.meeting.wait_for(self.threads);
+        round.barrier.wait_for(self.threads);
         // Two threads begin with a session each, so that most calls are about one of the two.
         if thread < 2 {
             worker.call(0);
@@ -153,7 +153,7 @@ impl Round {
             .find(|bob| bob.place != alice.place)
             .expect("there are several shards");
         Self {
-            meeting: Meeting::default(),
+            barrier: Barrier::default(),
             issued: AtomicUsize::new(0),
             places: std::array::from_fn(|_| OnceLock::new()),
             users: [alice, bob],
@@ -272,7 +272,7 @@ impl Worker<'_> {
     fn user_sessions(&mut self) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
-        self.record(Verb::SessionsOf { user: user as User }, |worker| {
+        self.record(Verb::UserSessions { user: user as User }, |worker| {
             Answer::Sessions(worker.cache.user_sessions(name).len())
         });
     }
@@ -284,7 +284,7 @@ impl Worker<'_> {
         let user = user as User;
         let except = self.pick().filter(|(_, ticket)| ticket.user == Some(user));
         let (except, kept) = except.map(|(id, ticket)| (id, ticket.issued.id)).unzip();
-        self.record(Verb::EndUser { user, except }, |worker| {
+        self.record(Verb::EndUserSessions { user, except }, |worker| {
             Answer::Sessions(worker.cache.end_user_sessions(name, kept.as_ref()))
         });
     }
@@ -307,7 +307,7 @@ impl Worker<'_> {
     }
 
     fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
-        self.record(Verb::EndIf { id, version }, |worker| {
+        self.record(Verb::EndIfUnchanged { id, version }, |worker| {
             answer(
                 worker
                     .cache
@@ -376,7 +376,7 @@ impl Worker<'_> {
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
             let id = self.round.publish(issued, user);
-            Answer::IssuedSession {
+            Answer::Issued {
                 id,
                 version: issued.version.get(),
             }

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use crate::barrier::Meeting;
+use crate::barrier::Barrier;
 use crate::support::{HOUR, builder, create};
 use bytes::BytesMut;
 use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
@@ -20,9 +20,9 @@ use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 /// A session and the synchronization of its race.
 struct Race {
     made: IssuedSession,
-    meeting: Meeting,
+    barrier: Barrier,
     /// Set when `end` has returned.
-    is_over: AtomicBool,
+    is_ended: AtomicBool,
 }
 
 /// One step of another thread.
@@ -95,8 +95,8 @@ impl Race {
         let made = create(cache, b"the data");
         Self {
             made,
-            meeting: Meeting::default(),
-            is_over: AtomicBool::new(false),
+            barrier: Barrier::default(),
+            is_ended: AtomicBool::new(false),
         }
     }
 }
@@ -104,10 +104,10 @@ impl Race {
 /// Ends every session of a batch by its first id.
 fn end(cache: &SessionCache, batch: &[Race], threads: usize) {
     for (number, race) in batch.iter().enumerate() {
-        race.meeting.wait_briefly_for(threads);
-        (0..number % LATEST).for_each(|_| hint::spin_loop());
+        race.barrier.wait_briefly_for(threads);
+        (0..number % MAX_DELAY).for_each(|_| hint::spin_loop());
         assert!(cache.end(&race.made.id), "the session existed until now");
-        race.is_over.store(true, SeqCst);
+        race.is_ended.store(true, SeqCst);
     }
 }
 
@@ -122,8 +122,8 @@ fn disturb(
     let (mut issued, mut cut) = (Vec::new(), 0);
     let mut buffer = BytesMut::with_capacity(64);
     for (number, race) in batch.iter().enumerate() {
-        let script = SCRIPTS[(number / LATEST + other) % SCRIPTS.len()];
-        race.meeting.wait_briefly_for(threads);
+        let script = SCRIPTS[(number / MAX_DELAY + other) % SCRIPTS.len()];
+        race.barrier.wait_briefly_for(threads);
         let mut now = race.made;
         let steps = script.iter();
         let done = steps
@@ -146,7 +146,7 @@ impl Race {
         now: &mut IssuedSession,
         buffer: &mut BytesMut,
     ) -> bool {
-        let was_over = self.is_over.load(SeqCst);
+        let was_over = self.is_ended.load(SeqCst);
         let id = now.id;
         let answer = match step {
             Step::Load => cache
@@ -180,4 +180,4 @@ fn renew(now: &mut IssuedSession, issued: IssuedSession) -> Version {
 /// Sessions that are created before their races.
 const BATCH: usize = 4_000;
 /// Maximum delay of the end, in turns of a wait.
-const LATEST: usize = 40;
+const MAX_DELAY: usize = 40;

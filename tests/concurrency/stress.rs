@@ -59,11 +59,11 @@ struct World {
 
 const TICK: Duration = Duration::from_millis(100);
 const IDLE: u32 = 100;
-const LONGEST: u32 = 200;
+const LIFETIME: u32 = 200;
 const TICKETS: usize = 400;
 const THREADS: u64 = 6;
 const USERS: usize = 40;
-const MOST_SESSIONS: usize = 4;
+const MAX_SESSIONS: usize = 4;
 
 // TERM-1, TERM-5, LIFE-5, LIFE-7: docs/security-checklist.md
 #[test]
@@ -83,8 +83,8 @@ fn hold_under_many_threads(end_reused: bool) {
         .shards(4)
         .max_session_size(4_096)
         .idle_timeout(TICK * IDLE)
-        .lifetime(TICK * LONGEST)
-        .max_sessions_per_user(MOST_SESSIONS)
+        .lifetime(TICK * LIFETIME)
+        .max_sessions_per_user(MAX_SESSIONS)
         .events(2_000)
         .end_reused(end_reused)
         .clock(clock.clone())
@@ -107,7 +107,7 @@ fn hold_under_many_threads(end_reused: bool) {
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let latest = until + Duration::from_secs(120);
     let world = &world;
-    let mut told = Told::default();
+    let mut emitted = EmittedEvents::default();
     thread::scope(|scope| {
         (0..THREADS).for_each(|seed| drop(scope.spawn(move || world.work(Random::new(seed)))));
         // On a busy machine the test continues until enough reads were made to be meaningful.
@@ -116,15 +116,15 @@ fn hold_under_many_threads(end_reused: bool) {
             world.clock.advance(TICK);
             world.now.fetch_add(1, SeqCst);
             world.cache.maintain(200);
-            told.drain(&world.cache);
+            emitted.drain(&world.cache);
             world.cache.validate();
         }
         world.stop.store(true, SeqCst);
     });
     world.cache.validate();
     world.every_save_counts();
-    told.drain(&world.cache);
-    told.compare(&world.cache);
+    emitted.drain(&world.cache);
+    emitted.compare(&world.cache);
     assert!(
         world.has_seen_enough(),
         "enough reads, some of them within a grace period"
@@ -133,13 +133,13 @@ fn hold_under_many_threads(end_reused: bool) {
 
 /// Counts of received events.
 #[derive(Default)]
-struct Told {
+struct EmittedEvents {
     created: u64,
     signed_in: u64,
     rotated: u64,
 }
 
-impl Told {
+impl EmittedEvents {
     fn drain(&mut self, cache: &SessionCache) {
         while let Some(event) = cache.next_event() {
             match event.kind {
@@ -154,13 +154,13 @@ impl Told {
     /// Asserts that every change was emitted or counted as dropped.
     fn compare(&self, cache: &SessionCache) {
         let stats = cache.stats();
-        let told = [self.created, self.signed_in, self.rotated];
+        let emitted = [self.created, self.signed_in, self.rotated];
         let happened = [stats.created, stats.signed_in, stats.rotated];
-        for (told, happened) in told.into_iter().zip(happened) {
+        for (emitted, happened) in emitted.into_iter().zip(happened) {
             let range = happened.saturating_sub(stats.events_dropped)..=happened;
             assert!(
-                range.contains(&told),
-                "{told} of {happened}, but for {}",
+                range.contains(&emitted),
+                "{emitted} of {happened}, but for {}",
                 stats.events_dropped
             );
         }
@@ -209,7 +209,7 @@ impl World {
 
     fn create(&self, random: &mut Random) {
         let number = self.numbers.fetch_add(1, SeqCst);
-        let lifetime = 1 + random.below(LONGEST as usize) as u32;
+        let lifetime = 1 + random.below(LIFETIME as usize) as u32;
         let new = CreateOptions::new().timeouts(Timeouts::new().lifetime(TICK * lifetime));
         match self
             .cache
@@ -269,7 +269,7 @@ impl World {
     fn list(&self, random: &mut Random) {
         let user = random.below(USERS);
         let devices = self.cache.user_sessions(&user.to_string());
-        assert!(devices.len() <= MOST_SESSIONS, "the limit holds");
+        assert!(devices.len() <= MAX_SESSIONS, "the limit holds");
         let label = format!("label of {user}");
         assert!(
             devices.iter().all(|device| device.label == label),
