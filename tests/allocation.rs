@@ -45,7 +45,7 @@ fn warm(cache: &SessionCache) {
 }
 
 #[test]
-fn an_allocation_would_be_counted() {
+fn the_counter_counts_an_allocation() {
     let counted = measure(|| drop(black_box(vec![1_u8; 10])));
     assert_eq!((counted.count_total, counted.bytes_total), (1, 10));
     let grown = measure(|| {
@@ -98,7 +98,7 @@ fn verifying_first_allocates_nothing() {
 }
 
 #[test]
-fn every_refusal_allocates_nothing() {
+fn every_rejection_allocates_nothing() {
     let (cache, clock) = cache();
     warm(&cache);
     let elsewhere = builder(&ManualClock::new())
@@ -246,7 +246,7 @@ fn expiry_and_eviction_allocate_nothing() {
 }
 
 #[test]
-fn a_full_cache_allocates_nothing_to_say_so() {
+fn the_error_of_a_full_cache_allocates_nothing() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .memory(128 << 10)
@@ -259,7 +259,7 @@ fn a_full_cache_allocates_nothing_to_say_so() {
 }
 
 #[test]
-fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
+fn a_denied_admission_and_the_text_of_statistics_allocate_nothing() {
     let cache = builder(&ManualClock::new())
         .admission(<[u8]>::is_empty)
         .build()

@@ -14,7 +14,7 @@ const BUDGET: usize = 37 << 20;
 
 /// A single test, since it inspects all memory of its process.
 #[test]
-fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() {
+fn huge_pages_are_requested_unless_disabled() {
     if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
         return;
     }

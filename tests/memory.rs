@@ -18,7 +18,7 @@ const SMALLEST: f64 = 64.0;
 const LARGEST: usize = 8 << 10;
 
 #[test]
-fn the_resident_set_is_the_budget_and_stays_so() {
+fn the_resident_set_equals_the_budget_permanently() {
     // Memory that the first call of each kind needs is allocated before.
     turn_over(&build(4 << 20), 4 << 20, &mut Random::new());
     let before = resident();

@@ -186,7 +186,7 @@ fn verified_first_the_time_is_independent_of_whether_the_id_is_live() {
 /// nothing is allocated and no session is touched.
 // ID-6: docs/security-checklist.md
 #[test]
-fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
+fn a_wrong_tag_takes_one_path_to_rejection() {
     let all = [
         first_or_last_byte(false),
         first_or_last_byte(true),
@@ -225,7 +225,7 @@ fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
 /// Each wrong bit of a tag is enough to reject it, and no number of correct bits helps.
 // ID-6: docs/security-checklist.md
 #[test]
-fn the_whole_tag_counts() {
+fn every_bit_of_the_tag_is_compared() {
     for verify_first in [false, true] {
         let cache = cache(verify_first);
         let right = live(&cache);

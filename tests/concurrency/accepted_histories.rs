@@ -6,7 +6,7 @@ use crate::calls::{
 use crate::history::{Answer, Call, Verb, check};
 
 #[test]
-fn calls_that_could_have_been_made_in_order_are_accepted() {
+fn linearizable_histories_are_accepted() {
     let accepted: [(&str, &[Call]); 15] = [
         ("nothing", &[]),
         (

@@ -6,7 +6,7 @@ use crate::calls::{
 use crate::history::{Answer, Call, Verb, check};
 
 #[test]
-fn calls_that_could_not_have_been_made_in_order_are_refused() {
+fn other_histories_are_rejected() {
     let save = |at: u64, value, version| {
         let verb = Verb::Save {
             id: A,

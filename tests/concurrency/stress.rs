@@ -72,7 +72,7 @@ fn the_guarantees_hold_under_many_threads() {
 }
 
 #[test]
-fn they_hold_where_the_use_of_an_old_id_ends_its_session() {
+fn the_guarantees_hold_if_reuse_ends_the_session() {
     hold_under_many_threads(true);
 }
 

@@ -66,7 +66,7 @@ fn namesakes() -> (u64, u64) {
 
 // SIGN-5: docs/security-checklist.md
 #[test]
-fn two_keys_with_one_number_are_refused() {
+fn two_keys_with_one_number_are_rejected() {
     let (one, two) = namesakes();
     let pair = ring(&[3, one, two]);
     let expected = KeyError::SameNumber {
@@ -108,7 +108,7 @@ fn a_retired_key_s_number_is_never_given_to_another() {
 /// Holds even if the first key made the tag over that number, which it never does.
 // SIGN-5: docs/security-checklist.md
 #[test]
-fn a_number_that_no_key_has_is_refused_whatever_the_tag() {
+fn a_number_without_a_key_is_rejected_with_any_tag() {
     let running = keys(&[1]);
     let good = running.sign(7, ID);
     let secret = mac_key(1);

@@ -86,7 +86,7 @@ fn one_valid_cookie_among_four_is_found_at_any_position() {
 
 // PARSE-6: docs/security-checklist.md
 #[test]
-fn the_fifth_candidate_is_not_looked_at() {
+fn the_fifth_candidate_is_ignored() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let (good, bad) = candidates(&cache, &clock);
@@ -126,7 +126,7 @@ fn a_request_may_have_several_fields() {
 
 // PARSE-8: docs/security-checklist.md
 #[test]
-fn damage_in_another_cookie_costs_nothing() {
+fn a_damaged_cookie_does_not_hide_the_session() {
     let (cache, clock) = with(false);
     let made = create(&cache, b"data");
     let good = format!("{NAME}={}", made.token.as_str()).into_bytes();

@@ -214,7 +214,7 @@ fn comes_back(browser: &Browser, settings: &Settings) {
 
 // TERM-6: docs/security-checklist.md
 #[test]
-fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
+fn the_removal_removes_the_cookie_and_no_other() {
     for settings in Settings::every() {
         let Ok(cookie) = settings.builder().build() else {
             continue;
@@ -233,7 +233,7 @@ fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
 
 // COOK-5: docs/security-checklist.md
 #[test]
-fn a_browser_keeps_the_cookie_for_its_life() {
+fn a_browser_keeps_the_cookie_for_its_max_age() {
     let cookie = SetCookie::builder("sid").max_age(DAY).build().unwrap();
     let mut browser = Browser::new("site.example");
     assert!(browser.receive(cookie.header_for(&token()).as_bytes()));

@@ -89,7 +89,7 @@ fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i Iss
 }
 
 #[test]
-fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
+fn a_session_remembers_eight_ids_after_any_number_of_rotations() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
@@ -199,7 +199,7 @@ fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
@@ -221,7 +221,7 @@ fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_number_of_aliases() {
+fn sign_ins_as_two_users_in_turn_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
@@ -260,7 +260,7 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
 }
 
 #[test]
-fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_and_rotations_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let settings = eight_shards(&clock)
         .max_sessions_per_user(2)
@@ -311,7 +311,7 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
 }
 
 #[test]
-fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
+fn an_alias_past_its_deadline_is_unknown_with_and_without_maintenance() {
     for (is_maintained, across) in [(false, false), (true, false), (false, true), (true, true)] {
         let clock = ManualClock::new();
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();

@@ -113,7 +113,7 @@ fn new_sessions_that_replay_their_cookie_evict_no_user() {
 }
 
 #[test]
-fn those_that_came_back_outlast_all_that_did_not_though_they_are_older() {
+fn returning_sessions_outlast_newer_sessions_that_never_returned() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 2);
     let capacity = cache.capacity_for(LEN);
@@ -180,7 +180,7 @@ fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
 }
 
 #[test]
-fn a_flood_takes_no_more_than_a_quarter_from_those_that_came_back() {
+fn a_flood_evicts_at_most_a_quarter_of_the_returning_sessions() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 1);
     robots(&cache, cache.capacity_for(LEN) * 10);

@@ -17,7 +17,7 @@ use sessile::{BuildError, EndReason, EventKind, ManualClock, Version};
 use crate::events::{drain, handle, only, watched};
 
 #[test]
-fn a_queue_that_nobody_drains_costs_nobody_anything() {
+fn a_full_queue_drops_events_and_blocks_no_verb() {
     let clock = ManualClock::new();
     let cache = watched(&clock, 100);
     let first = create(&cache, b"data");
@@ -39,7 +39,7 @@ fn a_queue_that_nobody_drains_costs_nobody_anything() {
 }
 
 #[test]
-fn noting_and_taking_events_allocates_nothing() {
+fn emitting_and_taking_events_allocates_nothing() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .memory(8 << 20)
@@ -63,7 +63,7 @@ fn noting_and_taking_events_allocates_nothing() {
 }
 
 #[test]
-fn without_room_for_events_there_are_none_and_none_is_dropped() {
+fn a_queue_of_size_zero_emits_and_drops_nothing() {
     let (cache, _clock) = cache();
     let made = signed_in(&cache, b"data", "ada");
     assert!(cache.end(&made.id));
@@ -73,7 +73,7 @@ fn without_room_for_events_there_are_none_and_none_is_dropped() {
 }
 
 #[test]
-fn the_queue_is_carved_out_of_the_memory() {
+fn the_queue_is_allocated_from_the_memory_budget() {
     let clock = ManualClock::new();
     let room = |events| watched(&clock, events).stats().memory.capacity;
     let taken = room(0) - room(10_000);
@@ -81,7 +81,7 @@ fn the_queue_is_carved_out_of_the_memory() {
 }
 
 #[test]
-fn a_queue_larger_than_the_memory_is_refused_and_nothing_overflows() {
+fn a_queue_larger_than_the_memory_is_rejected_without_overflow() {
     let clock = ManualClock::new();
     for shift in 0..50 {
         let refused = builder(&clock).events(usize::MAX >> shift).build();
@@ -203,7 +203,7 @@ fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
 }
 
 #[test]
-fn many_sessions_tell_of_themselves_in_order() {
+fn many_sessions_emit_events_in_order() {
     let clock = ManualClock::new();
     let cache = watched(&clock, 1_000);
     let made = create_many(&cache, 300, b"");

@@ -30,7 +30,8 @@ fn create_and_come_back(cache: &SessionCache) {
 }
 
 #[test]
-fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anonymous_one() {
+fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_anonymous_session()
+{
     let (cache, clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 5)
@@ -95,7 +96,7 @@ fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn robots_evict_neither_users_nor_returning_visitors() {
+fn bots_evict_neither_users_nor_returning_visitors() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 4)
@@ -113,7 +114,7 @@ fn robots_evict_neither_users_nor_returning_visitors() {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn robots_that_replay_their_cookie_evict_no_user() {
+fn bots_that_replay_their_cookie_evict_no_user() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 2)
@@ -129,7 +130,7 @@ fn robots_that_replay_their_cookie_evict_no_user() {
 }
 
 #[test]
-fn of_those_that_came_back_the_ones_used_least_go_first() {
+fn the_least_used_returning_sessions_are_evicted_first() {
     let (cache, _clock) = small_cache();
     let all = fill(&cache, LEN);
     assert!(all.iter().all(|made| opens(&cache, &made.token)));
@@ -149,7 +150,7 @@ fn of_those_that_came_back_the_ones_used_least_go_first() {
 }
 
 #[test]
-fn users_go_for_users_only_and_the_oldest_first() {
+fn authenticated_sessions_are_evicted_only_for_authenticated_ones_oldest_first() {
     let (cache, _clock) = small_cache();
     let users = fill_with_users(&cache, LEN);
     let before = cache.stats();
@@ -191,7 +192,7 @@ fn counted(cache: &SessionCache) -> (usize, Stats) {
 }
 
 #[test]
-fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_changes() {
+fn an_anonymous_create_among_users_only_fails_and_changes_nothing() {
     for shards in [1, 2] {
         let clock = ManualClock::new();
         let cache = small(&clock)
@@ -215,7 +216,7 @@ fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_change
 }
 
 #[test]
-fn a_save_for_which_there_is_no_room_changes_nothing() {
+fn a_save_without_room_changes_nothing() {
     let (cache, _clock) = small_cache();
     let mut all = fill_with_users(&cache, LEN);
     assert!(cache.end(&all[0].id));
@@ -232,7 +233,7 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
 }
 
 #[test]
-fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
+fn an_anonymous_session_is_stored_in_the_second_shard_if_the_first_is_full() {
     // One shard is full of authenticated sessions, by memory or by slots of the index.
     for len in [LEN, 0] {
         let clock = ManualClock::new();
@@ -257,7 +258,7 @@ fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
 }
 
 #[test]
-fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
+fn evicts_nothing_if_eviction_cannot_satisfy_the_request() {
     let (cache, _clock) = small_cache();
     let mut all = fill_with_users(&cache, LEN);
     all.drain(..2).for_each(|made| assert!(cache.end(&made.id)));
@@ -340,7 +341,7 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_before_anything_goes() {
+fn too_large_data_is_rejected_before_any_eviction() {
     let (cache, _clock) = small_cache();
     let all = fill(&cache, LEN);
     let before = counted(&cache);
@@ -365,7 +366,7 @@ fn what_is_too_large_is_refused_before_anything_goes() {
 }
 
 #[test]
-fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
+fn exactly_capacity_for_sessions_fit() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, 4_096, 16_384] {
         let (cache, _clock) = cache();
         let number = cache.capacity_for(len);
@@ -383,7 +384,7 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 }
 
 #[test]
-fn an_expired_session_is_no_reason_to_refuse() {
+fn an_expired_session_does_not_cause_a_full_error() {
     let (cache, clock) = small_cache();
     fill_with_users(&cache, LEN);
     assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
@@ -392,7 +393,7 @@ fn an_expired_session_is_no_reason_to_refuse() {
 }
 
 #[test]
-fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
+fn a_large_session_frees_expired_sessions_and_evicts_none() {
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);

@@ -181,7 +181,7 @@ fn a_touched_session_is_visited_again_and_kept() {
 }
 
 #[test]
-fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
+fn a_shortened_deadline_frees_the_memory_when_it_is_reached() {
     let span = SECOND * 20;
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();

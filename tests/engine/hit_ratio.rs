@@ -52,7 +52,7 @@ fn replay(replay: &Replay) -> f64 {
 }
 
 #[test]
-fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
+fn hit_ratios_of_real_sites_meet_their_targets() {
     let mut missed = Vec::new();
     for each in &REPLAYS {
         let Replay {
@@ -73,7 +73,7 @@ fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
 }
 
 #[test]
-fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
+fn a_cache_for_n_sessions_holds_n_and_evicts_for_one_more() {
     for sessions in REPLAYS.map(|replay| replay.sessions) {
         let cache = cache_for(sessions);
         create_many(&cache, sessions, &[7; LEN]);

@@ -87,7 +87,7 @@ fn survivors(events: &[Event]) -> usize {
 }
 
 #[test]
-fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
+fn a_session_whose_creation_end_all_interrupts_opens() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for with in [NEW, NEW.user("ada")] {
@@ -104,7 +104,7 @@ fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
 }
 
 #[test]
-fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
+fn events_show_which_sessions_end_all_ended() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for round in 0..50 {
@@ -130,7 +130,7 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
 }
 
 #[test]
-fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_end() {
+fn a_sign_in_that_end_all_interrupts_fails_and_is_counted_as_an_end() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for user in 0..20 {
@@ -176,7 +176,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
 }
 
 #[test]
-fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
+fn a_rotation_does_not_restore_a_session_that_ended_during_it() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     let made = create(&cache, b"data");

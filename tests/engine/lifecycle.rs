@@ -165,7 +165,7 @@ fn set_timeouts_raises_the_version_and_conflicts_on_an_old_one() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn versions_go_on_through_rotation_and_sign_in() {
+fn versions_continue_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
@@ -276,7 +276,7 @@ fn a_touch_moves_the_idle_deadline_and_nothing_else() {
 
 // LIFE-8: docs/security-checklist.md
 #[test]
-fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
+fn a_record_has_the_times_of_creation_sign_in_and_rotation() {
     let (cache, clock) = cache();
     let made = create(&cache, b"");
     clock.advance(MINUTE);
@@ -332,7 +332,7 @@ fn end_follows_a_session_through_all_its_ids() {
 }
 
 #[test]
-fn end_token_ends_what_end_does_and_believes_no_forged_one() {
+fn end_by_token_ends_like_end_and_rejects_forged_tokens() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"mine");
     let next = sign_in(&cache, &made.id, "alice");

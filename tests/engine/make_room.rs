@@ -128,7 +128,7 @@ fn rounds() -> usize {
 }
 
 #[test]
-fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_session_need() {
+fn a_large_session_evicts_at_most_its_size_and_one_largest_session() {
     let (mut random, mut moved) = (Random::new(), 0);
     for round in 0..rounds() {
         let mut room = Room::new(random, [100, 10, 5, 3][round % 4]);
@@ -151,7 +151,7 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
 /// Small sessions are evicted one by one and leave no hole. Then the next to be evicted would free
 /// too much.
 #[test]
-fn the_last_to_go_is_counted_before_it_goes() {
+fn the_last_evicted_session_is_counted_before_its_eviction() {
     let cache = builder(&ManualClock::new())
         .memory(768 << 10)
         .max_session_size(LARGEST);
@@ -204,7 +204,7 @@ fn room_is_found_for_sessions_that_grow() {
 }
 
 #[test]
-fn with_holes_enough_nobody_goes() {
+fn with_enough_free_space_nothing_is_evicted() {
     let mut room = Room::new(Random::new(), 100);
     let mut moved = 0;
     for _ in 0..20 {
@@ -301,7 +301,7 @@ fn attempt_until_there_is_room(
 }
 
 #[test]
-fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
+fn an_anonymous_create_compacted_a_whole_shard_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 256);
     attempt_until_there_is_room(&cache, users, || {
         let made = cache.create(&filler(7, LARGEST));
@@ -310,7 +310,7 @@ fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
 }
 
 #[test]
-fn a_save_that_grows_an_anonymous_session_moves_no_more_at_once_either() {
+fn a_growing_anonymous_save_moves_a_bounded_amount_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 1_024);
     let made = cache.create(b"small").unwrap();
     attempt_until_there_is_room(&cache, users, || {

@@ -14,17 +14,17 @@ proptest! {
     }
 
     #[test]
-    fn with_hardly_any_memory_only_what_may_go_is_lost(input in input(4_000)) {
+    fn with_little_memory_only_evictable_sessions_are_lost(input in input(4_000)) {
         run(Memory::Short, input);
     }
 
     #[test]
-    fn with_hardly_any_memory_in_two_shards_too(input in input(4_000)) {
+    fn with_little_memory_in_two_shards_only_evictable_sessions_are_lost(input in input(4_000)) {
         run(Memory::ShortInTwo, input);
     }
 
     #[test]
-    fn with_a_floor_for_users_nobody_else_takes_that(input in input(4_000)) {
+    fn no_anonymous_session_uses_the_reservation(input in input(4_000)) {
         run(Memory::ShortWithFloor, input);
     }
 }

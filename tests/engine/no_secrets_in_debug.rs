@@ -227,7 +227,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
 
 // ID-7: docs/security-checklist.md
 #[test]
-fn errors_of_refused_keys_show_nothing_of_them() {
+fn errors_of_rejected_keys_show_no_key() {
     let secret = key(9);
     let text = base64(&[&secret[..], &[1]].concat());
     let refused_bytes = |keys: &[&[u8]]| KeyRing::from_bytes(keys).unwrap_err();

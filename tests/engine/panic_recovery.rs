@@ -61,7 +61,7 @@ fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
 }
 
 #[test]
-fn a_verb_that_panics_empties_its_shard_and_no_other() {
+fn a_panic_resets_its_shard_and_no_other() {
     let (cache, clock) = sharded();
     clock.advance(HOUR);
     let all = all_kinds(&cache);
@@ -92,7 +92,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
 }
 
 #[test]
-fn an_emptied_shard_is_as_good_as_new() {
+fn a_reset_shard_works_like_a_new_one() {
     let (cache, clock) = sharded();
     for round in 1..20 {
         let all = all_kinds(&cache);
@@ -116,7 +116,7 @@ fn an_emptied_shard_is_as_good_as_new() {
 }
 
 #[test]
-fn an_emptied_shard_knows_that_all_was_ended_before() {
+fn a_reset_shard_keeps_the_revocation_cutoff() {
     let (cache, _clock) = sharded();
     let old = all_kinds(&cache);
     cache.end_all();
@@ -131,7 +131,7 @@ fn an_emptied_shard_knows_that_all_was_ended_before() {
 }
 
 #[test]
-fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
+fn concurrent_reads_return_written_data_or_miss() {
     let (cache, _clock) = sharded();
     let rounds = if is_long() { 2_000 } else { 50 };
     for _ in 0..rounds {

@@ -145,7 +145,7 @@ fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
 }
 
 #[test]
-fn the_parser_refuses_what_is_wrong() {
+fn the_parser_rejects_invalid_text() {
     let right =
         "# HELP a_total A \\\\ b.\n# TYPE a_total counter\na_total{b=\"c\\\"\\n\",d=\"\"} 1\n";
     assert_eq!(parse(right).unwrap().samples.len(), 1);
@@ -215,7 +215,7 @@ fn busy() -> SessionCache {
 }
 
 #[test]
-fn the_text_is_what_prometheus_reads() {
+fn the_text_has_the_prometheus_format() {
     for cache in [cache().0, busy()] {
         let (_, parsed) = exposed(&cache);
         assert!(parsed.types.keys().all(|name| name.starts_with("sessile_")));
@@ -297,7 +297,7 @@ fn every_figure_is_in_the_text() {
 /// Guessed ids look like forged ones: without the key there is no tag.
 // OPS-1: docs/security-checklist.md
 #[test]
-fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
+fn guessed_and_forged_tokens_have_a_metric() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"data");
     for guess in 0..100_u8 {
@@ -322,7 +322,7 @@ fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
 }
 
 #[test]
-fn memory_of_users_is_told_apart() {
+fn memory_of_authenticated_sessions_has_a_separate_metric() {
     let (cache, _clock) = cache();
     let guest = create(&cache, &[1; 256]);
     assert_eq!(cache.stats().memory.authenticated, 0);

@@ -22,7 +22,7 @@ fn one_for_each_user(shards: u16) -> SessionCache {
 }
 
 #[test]
-fn a_record_tells_whether_it_was_opened_by_a_replaced_id() {
+fn a_record_opened_by_a_replaced_id_is_marked() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     assert!(!load(&cache, &old.id).unwrap().0.is_alias());
@@ -38,7 +38,7 @@ fn a_record_tells_whether_it_was_opened_by_a_replaced_id() {
 }
 
 #[test]
-fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
+fn the_age_of_a_replacement_is_known_until_the_id_is_forgotten() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
         let cache = builder(&clock)
@@ -70,7 +70,7 @@ fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
 }
 
 #[test]
-fn a_replaced_token_tells_since_when_if_its_mac_verifies() {
+fn the_age_of_a_replaced_token_needs_a_valid_mac() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, GRACE).unwrap();
@@ -87,7 +87,7 @@ fn a_replaced_token_tells_since_when_if_its_mac_verifies() {
 }
 
 #[test]
-fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
+fn contains_is_true_while_the_id_opens_a_session_and_is_no_use() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, GRACE).unwrap();
@@ -110,7 +110,7 @@ fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
 }
 
 #[test]
-fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
+fn a_session_that_replaces_another_ends_it_by_any_of_its_ids() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
         let cache = builder(&clock)

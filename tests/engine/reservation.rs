@@ -55,7 +55,7 @@ fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn after_a_flood_a_sign_in_finds_room_at_once() {
+fn a_sign_in_finds_room_immediately_after_a_flood() {
     let (cache, floor) = with_quarter();
     let mut random = Random::new();
     let most = cache.stats().memory.capacity - floor;
@@ -78,7 +78,7 @@ fn after_a_flood_a_sign_in_finds_room_at_once() {
 }
 
 #[test]
-fn without_a_floor_a_flood_leaves_nothing() {
+fn without_a_reservation_a_flood_fills_the_memory() {
     let cache = small().build().unwrap();
     create_many(&cache, cache.capacity_for(LEN) * 2, &[1; LEN]);
     let visitors = create_many(&cache, 8, &[2; LEN]);
@@ -87,7 +87,7 @@ fn without_a_floor_a_flood_leaves_nothing() {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
+fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
     let all = small().build().unwrap().capacity_for(0);
     let (cache, _) = with_quarter();
     let visitors = create_many(&cache, all * 3, b"");
@@ -103,7 +103,7 @@ fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
 }
 
 #[test]
-fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
+fn capacity_for_sessions_fit_and_one_more_evicts_one() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
         let (cache, floor) = with_quarter();
         let number = fill(&cache, len).len();
@@ -124,7 +124,7 @@ fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
 }
 
 #[test]
-fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
+fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
     let (cache, _) = with_quarter();
     let users: Vec<_> = (0..10)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
@@ -147,7 +147,7 @@ fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
 }
 
 #[test]
-fn users_may_take_more_than_the_floor_and_keep_it() {
+fn users_can_use_more_than_the_reservation_and_keep_it() {
     let (cache, floor) = with_quarter();
     let users = fill_with_users(&cache, LEN);
     assert!(cache.stats().memory.authenticated > floor * 3);
@@ -156,7 +156,7 @@ fn users_may_take_more_than_the_floor_and_keep_it() {
 }
 
 #[test]
-fn a_newcomer_displaces_no_more_than_its_own_size_and_one_largest_session() {
+fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
     let (cache, _) = with_quarter();
     let mut random = Random::new();
     // Includes what was allocated with the block because its remainder was too small for a block.
@@ -182,7 +182,7 @@ fn with_highest_floor() -> SessionCache {
 }
 
 #[test]
-fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
+fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
     let cache = with_highest_floor();
     let largest = create(&cache, &[1; LARGEST]);
     let small = create(&cache, &[2; 200]);
@@ -215,7 +215,7 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
 }
 
 #[test]
-fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
+fn old_ids_of_users_stay_within_the_reservation_and_evict_no_session() {
     let cache = with_highest_floor();
     let visitor = create(&cache, &[1; LARGEST / 2]);
     let mut user = signed_in(&cache, &[2; LEN], "ada");
@@ -260,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_nobody_else_takes_the_floor(
+    fn no_sequence_of_operations_uses_the_reservation_for_anonymous_sessions(
         share in 0..=1_000_usize,
         shards in 0..=2_u32,
         steps in prop::collection::vec(any::<(u8, u16, u16)>(), 0..600),

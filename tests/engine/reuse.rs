@@ -11,7 +11,7 @@ use crate::rotation::{GRACE, drain, forged, home, reused, rotate, user_elsewhere
 
 // TERM-1: docs/security-checklist.md
 #[test]
-fn an_end_by_an_old_id_is_followed_after_the_grace_too() {
+fn an_end_by_an_old_id_ends_the_session_after_the_grace_period() {
     let (cache, clock) = watched(false);
     for (grace, wait) in [
         (Duration::ZERO, MINUTE),
@@ -78,7 +78,7 @@ fn a_signed_out_cookie_is_rejected_permanently() {
 }
 
 #[test]
-fn an_old_id_that_is_used_after_the_grace_shows() {
+fn use_of_an_old_id_after_the_grace_period_is_reuse() {
     let (cache, clock) = watched(false);
     let old = create(&cache, b"data");
     let user = user_elsewhere(&cache, &old);
@@ -113,7 +113,7 @@ fn an_old_id_that_is_used_after_the_grace_shows() {
 }
 
 #[test]
-fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
+fn reuse_ends_the_session_if_configured() {
     for across in [false, true] {
         let (cache, clock) = watched(true);
         let old = create(&cache, b"data");
@@ -151,7 +151,7 @@ fn a_session_whose_old_id_is_used_ends_if_that_is_wished() {
 
 // ID-4: docs/security-checklist.md
 #[test]
-fn a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
+fn a_forged_token_with_an_old_id_is_rejected_and_ends_nothing() {
     for verify_first in [false, true] {
         let clock = ManualClock::new();
         let settings = builder(&clock)
@@ -179,7 +179,7 @@ fn a_forged_token_with_an_old_id_is_forged_and_ends_nothing() {
 }
 
 #[test]
-fn an_old_id_says_nothing_of_a_session_that_expired() {
+fn an_old_id_of_an_expired_session_is_not_reuse() {
     let (cache, clock) = watched(true);
     let old = cache
         .create_with(b"data", having(PLAIN.idle_timeout(MINUTE)))
@@ -194,7 +194,7 @@ fn an_old_id_says_nothing_of_a_session_that_expired() {
 /// Regression: applied to any grace period of the first id, since the alias in the middle leads on.
 // TERM-1: docs/security-checklist.md
 #[test]
-fn of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one() {
+fn no_id_is_forgotten_before_an_earlier_id_of_its_session() {
     let (cache, clock) = cache();
     let first = create(&cache, b"data");
     let second = rotate(&cache, &first.id, HOUR);
@@ -211,7 +211,7 @@ fn of_the_ids_that_a_session_had_no_later_one_is_forgotten_before_an_earlier_one
 }
 
 #[test]
-fn an_end_if_by_an_old_id_within_its_grace_ended_the_session() {
+fn end_if_unchanged_by_an_old_id_within_its_grace_ended_the_session() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"");
     let new = rotate(&cache, &old.id, GRACE);
@@ -220,7 +220,7 @@ fn an_end_if_by_an_old_id_within_its_grace_ended_the_session() {
 }
 
 #[test]
-fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
+fn end_if_unchanged_distinguishes_an_old_id_from_an_ended_session() {
     let (cache, clock) = cache();
     let old = create(&cache, b"");
     let new = rotate(&cache, &old.id, GRACE);
@@ -253,7 +253,7 @@ fn end_if_tells_an_old_id_from_one_whose_session_is_gone() {
 }
 
 #[test]
-fn an_old_id_within_its_grace_was_counted_as_reused_where_the_session_had_ended() {
+fn an_old_id_within_its_grace_was_counted_as_reused_after_the_session_ended() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);

@@ -122,7 +122,7 @@ fn a_grace_period_longer_than_the_lifetime_is_an_error() {
 
 // LIFE-2: docs/security-checklist.md
 #[test]
-fn within_the_grace_the_old_id_is_the_same_session() {
+fn within_the_grace_period_the_old_id_opens_the_session() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"data");
     let new = rotate(&cache, &old.id, GRACE);
@@ -207,7 +207,7 @@ fn a_client_with_only_the_old_id_is_issued_no_new_one() {
 
 // LIFE-2: docs/security-checklist.md
 #[test]
-fn in_a_chain_each_id_opens_as_long_as_every_grace_on_its_way() {
+fn in_a_chain_an_id_opens_until_the_first_grace_period_ends() {
     let (cache, clock) = cache();
     let first = create(&cache, b"data");
     let mut chain = vec![first];
@@ -338,7 +338,7 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
 }
 
 #[test]
-fn a_rotation_for_whose_old_id_there_is_no_room_is_a_rotation_all_the_same() {
+fn a_rotation_succeeds_without_room_for_the_alias() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .memory(128 << 10)
@@ -362,7 +362,7 @@ fn a_rotation_for_whose_old_id_there_is_no_room_is_a_rotation_all_the_same() {
 }
 
 #[test]
-fn a_grace_costs_no_allocation_beyond_the_buffer() {
+fn a_grace_period_causes_no_allocation_beyond_the_buffer() {
     let (cache, _clock) = cache();
     let old = create(&cache, b"data");
     let mut buffer = BytesMut::with_capacity(64);

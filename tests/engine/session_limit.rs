@@ -11,7 +11,7 @@ use sessile::{
 use crate::users::{four_shards, labels, sign_in_often, signed_in_with};
 
 #[test]
-fn what_has_expired_is_neither_listed_nor_counted_nor_ended() {
+fn an_expired_session_is_neither_listed_nor_counted_nor_ended() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .max_sessions_per_user(3)
@@ -79,7 +79,7 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
 
 // LIFE-7: docs/security-checklist.md
 #[test]
-fn of_sessions_idle_for_equally_long_the_oldest_sign_in_ends() {
+fn among_equally_idle_sessions_the_oldest_sign_in_is_ended() {
     let (cache, _clock) = cache();
     let made: Vec<_> = (0..40)
         .map(|n| signed_in(&cache, &filler(n, 8), "ada"))

@@ -27,7 +27,7 @@ fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
 }
 
 #[test]
-fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
+fn too_little_memory_is_rejected_and_the_named_minimum_is_accepted() {
     for shards in [None, Some(1), Some(4), Some(64)] {
         for largest in [1, 7, 100, 1_000, 4_096, 16_384, 100_000, 1 << 20] {
             let settings = |memory: usize| {
@@ -81,7 +81,7 @@ fn holds_the_largest(cache: &SessionCache) {
 }
 
 #[test]
-fn memory_that_cannot_be_addressed_is_refused() {
+fn memory_that_cannot_be_addressed_is_rejected() {
     for memory in [usize::MAX, usize::MAX - 1, usize::MAX / 2, 1 << 48, 1 << 42] {
         for shards in [None, Some(1), Some(32_768)] {
             let settings = settings().memory(memory);
@@ -99,7 +99,7 @@ fn memory_that_cannot_be_addressed_is_refused() {
 }
 
 #[test]
-fn timeouts_out_of_range_are_refused() {
+fn timeouts_out_of_range_are_rejected() {
     const LEAST: Duration = Duration::from_millis(1_600);
     let most = TICK * (u32::MAX - 1);
     let none = Duration::from_nanos(1);
@@ -146,7 +146,7 @@ fn timeouts_out_of_range_are_refused() {
 }
 
 #[test]
-fn an_idle_timeout_over_the_lifetime_is_refused() {
+fn an_idle_timeout_over_the_lifetime_is_rejected() {
     let error = refused(
         settings().idle_timeout(HOUR + SECOND).lifetime(HOUR),
         &["`idle_timeout`", "3601s", "at most", "`lifetime`", "3600s"],
@@ -168,7 +168,7 @@ fn an_idle_timeout_over_the_lifetime_is_refused() {
 }
 
 #[test]
-fn a_largest_session_of_nothing_or_too_much_is_refused() {
+fn a_max_session_size_of_zero_or_too_much_is_rejected() {
     let most = (1 << 24) - 1;
     for wrong in [0, most + 1, usize::MAX] {
         let names = [
@@ -198,7 +198,7 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
 }
 
 #[test]
-fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
+fn a_reservation_without_room_for_the_largest_anonymous_session_is_rejected() {
     for shards in [1, 2, 8] {
         for largest in [1, 100, 4_096] {
             let memory = (64 << 10) * usize::from(shards);
@@ -247,7 +247,7 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
 }
 
 #[test]
-fn a_bad_cookie_name_is_refused() {
+fn an_invalid_cookie_name_is_rejected() {
     for wrong in [
         "", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0",
     ] {
@@ -277,7 +277,7 @@ fn a_bad_cookie_name_is_refused() {
 }
 
 #[test]
-fn no_keys_are_refused() {
+fn missing_keys_are_rejected() {
     let error = refused(
         SessionCache::builder(),
         &["`keys`", "must be set", "KeyRing::from_env"],
@@ -351,7 +351,7 @@ fn defaults_are_as_documented() {
 }
 
 #[test]
-fn clones_are_one_cache() {
+fn clones_share_one_cache() {
     let cache = settings().build().unwrap();
     let other = cache.clone();
     let made = create(&cache, b"seen by both");

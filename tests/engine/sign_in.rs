@@ -30,7 +30,7 @@ fn events(cache: &SessionCache) -> Vec<EventKind> {
 }
 
 #[test]
-fn data_is_stored_in_one_with_the_sign_in() {
+fn data_is_stored_atomically_with_the_sign_in() {
     let cache = builder().build().unwrap();
     for data in [&b""[..], b"short", &[7; 3_000]] {
         let made = cache.create(b"a cart of some length").unwrap();
@@ -74,7 +74,7 @@ fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
 }
 
 #[test]
-fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
+fn a_sign_in_without_room_for_its_data_changes_nothing() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let made = cache.create(b"old").unwrap();
     let long = vec![0; (1 << 10) + 1];
@@ -126,7 +126,7 @@ fn a_session_has_a_user_from_the_start() {
 }
 
 #[test]
-fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
+fn creating_with_a_user_has_the_limits_of_a_sign_in() {
     let cache = builder()
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::Reject)
@@ -183,7 +183,7 @@ fn a_user_from_the_start_has_the_timeouts_of_the_options() {
 }
 
 #[test]
-fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
+fn a_new_authenticated_session_evicts_where_an_anonymous_one_cannot() {
     let cache = builder().build().unwrap();
     let users: Vec<String> = (0..20_000).map(|user| format!("user {user}")).collect();
     for user in &users {

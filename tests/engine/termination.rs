@@ -141,7 +141,7 @@ fn one_of_two_concurrent_rotations_fails() {
 
 // LIFE-3: docs/security-checklist.md
 #[test]
-fn no_save_brings_a_session_back_that_another_thread_ended() {
+fn no_save_restores_a_session_that_another_thread_ended() {
     let cache = sharded();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -190,7 +190,7 @@ fn no_thread_reads_a_session_once_end_has_returned() {
 
 // TERM-1: docs/security-checklist.md
 #[test]
-fn an_end_by_the_old_id_is_an_end_of_the_new_one() {
+fn an_end_by_the_old_id_ends_the_new_one() {
     let cache = sharded();
     for round in 0..rounds() {
         let first = create(&cache, b"the data");

@@ -24,7 +24,7 @@ fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, M
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
+fn a_session_is_rejected_from_its_deadline_independent_of_the_wheel() {
     let own = Duration::from_secs(77);
     for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
@@ -46,7 +46,7 @@ fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn parts_of_a_tick_count_down_only() {
+fn a_fraction_of_a_tick_is_rounded_down() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
     let made = cache.create_with(b"data", having(idle(SECOND))).unwrap();
@@ -171,7 +171,7 @@ fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
+fn a_clock_jump_expires_exactly_the_sessions_that_are_due() {
     for (jump, timeout, is_there) in [
         (HOUR, HOUR * 2, true),
         (HOUR, HOUR, false),
@@ -206,7 +206,7 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn catching_up_after_eight_hours_visits_what_is_due() {
+fn maintenance_after_eight_hours_visits_only_due_sessions() {
     let (cache, clock) = with_timeouts(DAY, DAY * 2);
     clock.advance(HOUR * 8);
     assert_eq!(
@@ -315,7 +315,7 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
 
 // TIME-4: docs/security-checklist.md
 #[test]
-fn at_the_end_of_the_clock_nothing_overflows() {
+fn nothing_overflows_at_the_end_of_the_clock() {
     let most = TICK * (u32::MAX - 1);
     let (cache, clock) = with_timeouts(most, most);
     let made = create(&cache, b"data");

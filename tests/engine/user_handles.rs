@@ -11,7 +11,7 @@ use crate::users::{four_shards, handle, labels, sign_in_often, signed_in_with};
 
 // TERM-7: docs/security-checklist.md
 #[test]
-fn a_list_shows_no_id_and_its_handles_open_nothing() {
+fn a_list_shows_no_id_and_its_handles_open_no_session() {
     let clock = ManualClock::new();
     let cache = four_shards(&clock).build().unwrap();
     for n in 0..50 {
@@ -65,7 +65,7 @@ fn a_user_ends_one_of_their_sessions() {
 }
 
 #[test]
-fn a_handle_stays_through_rotation_and_is_new_after_a_sign_in() {
+fn a_handle_survives_rotation_and_changes_at_sign_in() {
     let clock = ManualClock::new();
     let cache = four_shards(&clock).build().unwrap();
     let mut seen = HashSet::new();
@@ -114,7 +114,7 @@ fn serde_reads_and_writes_a_handle_as_its_text() {
 }
 
 #[test]
-fn a_handle_reads_back_from_its_text_and_from_no_other() {
+fn a_handle_parses_from_its_text_only() {
     let (cache, clock) = cache();
     clock.advance(HOUR);
     let handle = handle(&cache, &signed_in(&cache, b"", "ada"));

@@ -82,7 +82,7 @@ fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
 
 // LIFE-8: docs/security-checklist.md
 #[test]
-fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_to_the_very_end() {
+fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_until_the_end() {
     let clock = ManualClock::new();
     // For the second half of the time the idle deadline is later than the end of the lifetime.
     let cache = builder(&clock)
@@ -156,7 +156,7 @@ fn the_details_of_a_sign_in_survive_saves_and_rotation() {
 }
 
 #[test]
-fn a_label_that_is_too_long_is_refused_before_anything_is_done() {
+fn a_too_long_label_is_rejected_before_any_change() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"data");
     for len in [49, 63, 64, 1 << 20] {
@@ -182,7 +182,7 @@ fn a_label_that_is_too_long_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn users_with_odd_names_are_users() {
+fn any_non_empty_string_is_a_user_name() {
     let (cache, _clock) = cache();
     let megabyte = "a".repeat(1 << 20);
     let other = "a".repeat((1 << 20) - 1);
@@ -261,7 +261,7 @@ fn end_user_sessions_can_except_one_session() {
 }
 
 #[test]
-fn names_spread_over_the_chains_whatever_they_are() {
+fn similar_names_spread_over_the_chains() {
     let (cache, _clock) = cache();
     let full = cache.capacity_for(256);
     let padding = "x".repeat(64);
@@ -277,7 +277,7 @@ fn names_spread_over_the_chains_whatever_they_are() {
 }
 
 #[test]
-fn the_lifetime_is_renewed_if_that_is_asked_for() {
+fn a_sign_in_renews_the_lifetime_on_request() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .idle_timeout(4 * HOUR)
@@ -327,7 +327,7 @@ fn the_lifetime_is_renewed_if_that_is_asked_for() {
 /// One user with 10^5 sessions; other threads sign in, rotate and sign in again concurrently.
 // TERM-5: docs/security-checklist.md
 #[test]
-fn no_session_issued_before_the_end_of_all_survives_it() {
+fn no_session_issued_before_end_user_sessions_survives_it() {
     let cache = SessionCache::builder()
         .memory(256 << 20)
         .shards(4)

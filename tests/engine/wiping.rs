@@ -39,7 +39,7 @@ fn a_shorter_save_wipes_the_rest() {
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn a_longer_save_wipes_the_old_place() {
+fn a_longer_save_wipes_the_old_block() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(10));
     create(&cache, b"so that there is no room behind it");
@@ -95,7 +95,7 @@ fn an_evicted_session_is_wiped() {
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn moved_data_is_wiped_at_the_old_place() {
+fn moved_data_is_wiped_in_the_old_block() {
     let (cache, _clock) = cache();
     let mut live = Vec::new();
     while cache.stats().evicted.probation == 0 {

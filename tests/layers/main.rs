@@ -143,7 +143,7 @@ fn is_within(module: &str, of: &str) -> bool {
 }
 
 #[test]
-fn each_layer_knows_only_those_below() {
+fn each_layer_uses_only_lower_layers() {
     let sources = read_all();
     let count: usize = sources.values().map(|module| module.paths.len()).sum();
     assert!(
@@ -165,7 +165,7 @@ fn each_layer_knows_only_those_below() {
 }
 
 #[test]
-fn every_rule_can_be_broken() {
+fn every_rule_detects_a_violation() {
     let broken = [
         (
             "shard::wheel",
@@ -319,7 +319,7 @@ fn every_rule_can_be_broken() {
 }
 
 #[test]
-fn what_is_allowed_breaks_no_rule() {
+fn allowed_code_breaks_no_rule() {
     let fine = [
         (
             "shard::wheel",
