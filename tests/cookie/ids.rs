@@ -1,4 +1,5 @@
-//! Ids: random, never used twice at a time, never chosen by a client, hostile until proven.
+//! Ids are random, unique among live sessions and never chosen by a client. Client input is
+//! untrusted until verified.
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ fn ids_never_repeat_and_every_bit_is_random() {
     all.sort_unstable();
     assert!(
         all.windows(2).all(|pair| pair[0] != pair[1]),
-        "an id came twice"
+        "an id was issued twice"
     );
     assert_eq!(counts.flaw(), None);
 }
@@ -63,14 +64,14 @@ fn the_test_of_randomness_finds_a_flaw() {
     assert_eq!(flaw_of(|id| id[7] |= 8).unwrap(), "bit 3 of byte 7");
     // A version 4 UUID.
     assert!(flaw_of(|id| id[6] = id[6] & 0x0f | 0x40).is_some());
-    // A byte that is even in each bit, and not in itself.
+    // A byte whose bits are each unbiased while its values are not.
     assert_eq!(
         flaw_of(|id| id[2] = id[2] & 0x0f | id[2] << 4).unwrap(),
         "the values of byte 2"
     );
 }
 
-/// Creates so many sessions, far more than fit, and gives and counts their ids.
+/// Creates `number` sessions, far more than fit, and returns and counts their ids.
 fn draw(cache: &SessionCache, number: usize) -> (Vec<u128>, Histograms) {
     let mut counts = Histograms::default();
     let ids = (0..number).map(|_| {
@@ -81,7 +82,7 @@ fn draw(cache: &SessionCache, number: usize) -> (Vec<u128>, Histograms) {
     (ids.collect(), counts)
 }
 
-/// How often each byte stood in each place.
+/// Counts how often each byte occurs at each position.
 struct Histograms([[u32; 256]; 16]);
 
 impl Default for Histograms {
@@ -103,7 +104,8 @@ impl Histograms {
         pairs.for_each(|(count, more)| *count += more);
     }
 
-    /// A bit further from one half than five standard deviations, or a byte that is far from uniform.
+    /// Returns the first flaw: a bit more than five standard deviations from one half, or a byte
+    /// that is far from uniform.
     fn flaw(&self) -> Option<String> {
         self.0.iter().enumerate().find_map(|(place, counts)| {
             let drawn: f64 = counts.iter().copied().map(f64::from).sum();
@@ -127,7 +129,7 @@ impl Histograms {
     }
 }
 
-/// The id within a token: base64url read by hand, and what stands behind the first four bytes.
+/// Decodes the id in a token by hand: base64url, after the first four bytes.
 fn id_bytes(token: &Token) -> [u8; 16] {
     let digit = |character: u8| match character {
         b'A'..=b'Z' => character - b'A',
@@ -149,7 +151,7 @@ fn id_bytes(token: &Token) -> [u8; 16] {
     bytes[4..20].try_into().unwrap()
 }
 
-/// Fills from a counter that stands still for five calls out of six, so that each id comes six times.
+/// Fills from a counter that advances on every sixth call, so that each id occurs six times.
 fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
     let value = (counter.fetch_add(1, Relaxed) / 6).to_le_bytes();
     bytes
@@ -205,7 +207,7 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
         let cache = cache.build().unwrap();
         let create_some = |thread: u32| {
             let own = |n: u32| (thread << 16 | n).to_le_bytes();
-            // Eight ids that others have just taken are an error, and no harm done.
+            // Eight ids in a row that are in use are an error and change nothing.
             let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n)).ok()?)));
             made.collect::<Vec<_>>()
         };
@@ -291,10 +293,10 @@ fn unknown_id_is_never_adopted() {
     let keys = Keys::new(&ring(&[1]), NAME).unwrap();
     for chosen in [[0; 16], [0xff; 16], *b"chosen by client"] {
         let token = keys.sign(0, chosen).encode();
-        assert!(!opens(&cache, &token), "rightly signed, never issued");
+        assert!(!opens(&cache, &token), "correctly signed, never issued");
         let made = create(&cache, b"");
         assert_ne!(id_bytes(&made.token), chosen);
-        assert!(!opens(&cache, &token), "and not adopted by a create either");
+        assert!(!opens(&cache, &token), "`create` does not adopt it either");
         assert!(cache.end(&made.id));
     }
     assert_eq!(cache.stats().rejected.unknown, 6);
@@ -312,7 +314,7 @@ fn ids_of_another_cache_are_unknown_here() {
     for made in &homes {
         assert!(
             !opens(&small, &made.token),
-            "the keys are the same, the session is not here"
+            "the keys are the same, the session is unknown"
         );
         assert_gone(&small, &made.id, made.version);
         assert!(!small.end(&made.id));
@@ -320,7 +322,7 @@ fn ids_of_another_cache_are_unknown_here() {
     let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     assert!(
         homes.iter().any(|made| home(made) > 0),
-        "some name a shard that is not here"
+        "some name a shard that does not exist"
     );
     assert_eq!((small.len(), small.stats().created), (0, 0));
     assert!(homes.iter().all(|made| opens(&large, &made.token)));
@@ -369,7 +371,7 @@ fn no_other_encoding_of_a_token_opens_a_session() {
     for other in others {
         assert!(
             cache.open_token(other.as_bytes(), &mut buffer).is_none(),
-            "another spelling"
+            "another encoding"
         );
     }
     assert_eq!(cache.stats().sessions.anonymous, 1);

@@ -1,4 +1,4 @@
-//! Writing `Set-Cookie`: golden strings, and what the builder refuses.
+//! Writing `Set-Cookie`: golden strings, and settings that the builder rejects.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -120,7 +120,7 @@ fn an_error_names_the_setting_its_value_and_the_limit() {
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_name_is_a_token_and_nothing_else() {
+fn a_name_must_be_a_token() {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     for byte in 0..=127 {
         let name = format!("a{}b", char::from(byte));
@@ -147,7 +147,7 @@ fn a_name_is_a_token_and_nothing_else() {
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_path_begins_with_a_slash_and_is_visible_ascii() {
+fn a_path_must_begin_with_a_slash_and_be_visible_ascii() {
     for path in [
         "", "app", " /", "/a b", "/a ", "/a;b", "/a\nb", "/a\r", "/\0", "/\x7f", "/é",
     ] {
@@ -170,7 +170,7 @@ fn a_path_begins_with_a_slash_and_is_visible_ascii() {
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_domain_is_a_host_s_name() {
+fn a_domain_must_be_a_host_name() {
     let long = format!("{}.example", "a".repeat(64));
     let longer = "a.".repeat(126) + "ab";
     let refusals = [
@@ -267,7 +267,7 @@ fn name_and_value_fill_a_browser_s_limit_and_no_more() {
 
 // COOK-5: docs/security-checklist.md
 #[test]
-fn a_life_is_whole_seconds_up_to_four_hundred_days() {
+fn a_max_age_is_whole_seconds_up_to_four_hundred_days() {
     let aged = |age: Duration| SetCookie::builder("sid").max_age(age);
     let longest = aged(400 * DAY).build().unwrap().header_for(&token());
     assert_eq!(

@@ -1,5 +1,5 @@
-//! What a token's tag decides, seen from the engine: nothing happens on the word of an unverified one, and
-//! keys come and go.
+//! The effect of a token's tag on the engine: an unverified token changes nothing, and keys can be
+//! added and retired.
 
 use std::time::Duration;
 
@@ -33,17 +33,17 @@ fn parts(made: &IssuedSession) -> Parts {
     Parts::parse(made.token.as_str().as_bytes()).unwrap()
 }
 
-/// Another key with the key number of one.
+/// Returns another key with the same key number.
 fn twin(of: u64) -> u64 {
     let number = |each| keys(&[each]).sign(0, [0; 16]).key;
     (100..).find(|each| number(*each) == number(of)).unwrap()
 }
 
-/// Tokens for a session that is there, none of them signed for it by a key of the ring.
+/// Returns tokens for a live session, none of them signed for it by a key of the ring.
 fn forgeries(made: &IssuedSession) -> Vec<Token> {
     let right = parts(made);
     let others = [
-        // Keys that are not in the ring, one of which has the number of one that is.
+        // Keys that are not in the ring; one of them has the number of a key in the ring.
         keys(&[3]).sign(right.place, right.id),
         keys(&[twin(1)]).sign(right.place, right.id),
         // The right key under another cookie name.
@@ -53,7 +53,7 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
         Keys::new(&ring(&[1]), "__Host-sessio")
             .unwrap()
             .sign(right.place, right.id),
-        // The tag of another session, of another home, of another key.
+        // The tag of another session, of another shard, of another key.
         Parts {
             tag: keys(&[1]).sign(right.place, [0; 16]).tag,
             ..right
@@ -115,7 +115,7 @@ fn a_forged_token_touches_and_counts_nothing_of_the_session() {
         clock.advance(cache.idle_timeout() / 2 - TICK);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
         clock.advance(TICK);
-        assert!(!opens(&cache, &made.token), "its deadline did not move");
+        assert!(!opens(&cache, &made.token), "the deadline did not move");
     }
 }
 
@@ -132,7 +132,7 @@ fn a_valid_token_touches_and_counts_the_session() {
             (1, 1)
         );
         clock.advance(cache.idle_timeout() / 2);
-        assert!(opens(&cache, &made.token), "its deadline moved");
+        assert!(opens(&cache, &made.token), "the deadline moved");
     }
 }
 
@@ -157,7 +157,7 @@ fn the_tag_of_an_old_id_does_not_open_the_new_one() {
     }
 }
 
-/// What each kind of token comes to, and how the refusals are counted.
+/// Lists each kind of token with its expected result and rejection count.
 fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let (cache, clock) = with(verify_first);
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
@@ -193,11 +193,11 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
         ("expired, by the second key", by_second(&expired)),
         ("expired, forged", forged(&expired)),
         (
-            "home that is not there",
+            "shard that does not exist",
             keys(&[1]).sign(9, [9; 16]).encode(),
         ),
         (
-            "home that is not there, forged",
+            "shard that does not exist, forged",
             Parts {
                 place: 9,
                 ..parts(&live)
@@ -312,7 +312,7 @@ fn key_rotation_keeps_sessions_until_the_old_key_is_retired() {
         assert_eq!(
             request(&cache, again.token.as_str()).unwrap().1,
             b"data",
-            "it is there"
+            "the session is stored"
         );
     }
 }
@@ -331,14 +331,14 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
             assert_eq!(cache.set_keys(&ring(&wrong)), refused);
             assert!(
                 !opens(&cache, &made.token),
-                "the tag that is kept is of the other key"
+                "the stored tag is from the other key"
             );
         }
         let after = create(&cache, b"data");
         assert_eq!(
             parts(&after).key,
             keys(&[2]).sign(0, [0; 16]).key,
-            "the ring stays"
+            "the ring is unchanged"
         );
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &made.token));
@@ -369,7 +369,7 @@ fn once_set_keys_has_returned_no_thread_accepts_a_retired_key() {
                     let is_after = retired.load(SeqCst);
                     let value = made.token.as_str().as_bytes();
                     let found = cache.open_token(value, &mut buffer).is_some();
-                    assert!(!(is_after && found), "by a key that is retired");
+                    assert!(!(is_after && found), "opened by a retired key");
                     after += usize::from(is_after);
                 }
             };

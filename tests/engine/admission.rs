@@ -1,4 +1,4 @@
-//! The application's own hook before a session is made.
+//! The application's admission hook, which runs before a session is created.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use std::{
 use crate::support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle, opens};
 use sessile::{Error, ManualClock, SessionCache};
 
-/// A cache whose hook refuses the keys that begin with `no`.
+/// Creates a cache whose hook denies the keys that begin with `no`.
 fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let hook = {
@@ -57,7 +57,7 @@ fn a_denied_admission_is_counted_and_changes_nothing() {
 }
 
 #[test]
-fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
+fn the_hook_runs_once_first_and_with_the_given_key() {
     let (cache, asked) = picky();
     let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
     for key in keys {
@@ -69,13 +69,13 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     assert_eq!(
         answer(b"no"),
         Some(Error::AdmissionDenied),
-        "before anything else"
+        "the hook runs before anything else"
     );
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
 
 #[test]
-fn it_is_asked_of_no_other_verb() {
+fn no_other_verb_runs_the_hook() {
     let (cache, asked) = picky();
     let made = create(&cache, b"data");
     let version = cache.save(&made.id, made.version, b"more").unwrap();
@@ -87,7 +87,7 @@ fn it_is_asked_of_no_other_verb() {
 }
 
 #[test]
-fn a_refusal_draws_no_random_bytes() {
+fn a_denied_admission_draws_no_random_bytes() {
     static DRAWN: AtomicUsize = AtomicUsize::new(0);
     fn counted(bytes: &mut [u8]) -> Result<(), Error> {
         bytes.fill(DRAWN.fetch_add(1, SeqCst) as u8);
@@ -103,7 +103,7 @@ fn a_refusal_draws_no_random_bytes() {
 }
 
 #[test]
-fn it_may_use_the_cache_since_no_lock_is_held() {
+fn the_hook_can_use_the_cache_because_no_lock_is_held() {
     let cell: Arc<OnceLock<SessionCache>> = Arc::default();
     let inner = Arc::clone(&cell);
     let cache = builder(&ManualClock::new())
@@ -156,7 +156,7 @@ fn a_hook_that_panics_leaves_the_cache_as_it_was() {
             if key.is_empty() {
                 true
             } else {
-                panic!("of the hook's own")
+                panic!("a panic inside the hook")
             }
         })
         .build()
@@ -173,7 +173,7 @@ fn a_hook_that_panics_leaves_the_cache_as_it_was() {
 }
 
 #[test]
-fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
+fn clones_of_a_builder_share_the_hook_and_the_last_one_set_runs() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hook = {
         let asked = Arc::clone(&asked);
@@ -189,7 +189,7 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
 }
 
 #[test]
-fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
+fn setters_of_create_options_keep_earlier_settings() {
     let new = NEW
         .admission_key(b"a")
         .timeouts(idle(MINUTE))

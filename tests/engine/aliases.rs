@@ -1,5 +1,5 @@
-//! Bounds of what is remembered of replaced ids: how many, what following one costs, and that none leads to an id that
-//! was forgotten before it.
+//! Bounds on aliases: how many are remembered and what following one costs. No alias leads to an id
+//! that was forgotten before it.
 
 use std::{iter, time::Duration};
 
@@ -13,9 +13,10 @@ use sessile::{
     internals::{cookie::Parts, locks_taken},
 };
 
-/// How many replaced ids of a session are remembered, and how many of the sessions that a user left.
+/// Numbers of replaced ids that are remembered: of one session, and of the sessions that a user
+/// left.
 const ALIASES: usize = 8;
-/// A token of another cookie before it, as a request may hold four.
+/// Token of another cookie that precedes the session's; a request may carry four.
 const CANDIDATES: usize = 4;
 
 fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
@@ -38,7 +39,7 @@ fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<
     chain
 }
 
-/// Users whose sessions are in different shards, none of them in that of a session.
+/// Returns users whose sessions are in distinct shards, none of them in the shard of `first`.
 fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
     let mut homes = vec![home(made)];
     let mut is_elsewhere = |user: &String| {
@@ -59,7 +60,7 @@ fn aliases(cache: &SessionCache) -> usize {
     cache.stats().sessions.aliases
 }
 
-/// The `Cookie` field of a request with several tokens.
+/// Returns the `Cookie` field of a request with several tokens.
 fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
     tokens
         .iter()
@@ -68,7 +69,7 @@ fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
         .join(&b"; "[..])
 }
 
-/// What a thread's locks grow by.
+/// Returns the number of locks that this thread takes during `act`.
 fn locks(act: impl FnOnce()) -> u64 {
     let before = locks_taken();
     act();
@@ -80,7 +81,7 @@ fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
     events.filter(|event| event.kind == what).collect()
 }
 
-/// The tokens that are remembered, oldest first.
+/// Returns the tokens that are remembered, oldest first.
 fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
     all.iter()
         .filter(|made| cache.replaced(&made.id).is_some())
@@ -88,7 +89,7 @@ fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i Iss
 }
 
 #[test]
-fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
+fn a_session_remembers_eight_ids_after_any_number_of_rotations() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
@@ -132,7 +133,7 @@ fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_alia
     for _ in 0..200 {
         clock.advance(MINUTE * 15);
         made = cache.rotate(&made.id, 10 * SECOND).unwrap();
-        // One more is that of the anonymous session, in its own shard perhaps.
+        // One more belongs to the anonymous session, perhaps in its own shard.
         assert!(aliases(&cache) <= ALIASES + 1);
     }
     assert!(opens(&cache, &made.token));
@@ -166,7 +167,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             assert_eq!(
                 drain(&cache, EventKind::Reused).len(),
                 CANDIDATES,
-                "each is told of"
+                "each emits an event"
             );
         }
         for ((_, theirs), token) in chains.iter().zip(&oldest) {
@@ -178,7 +179,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             assert!(is_ended <= 2, "{is_ended} locks");
             assert!(
                 !opens(&cache, &current.token),
-                "the end by an old id is followed"
+                "an end by an old id ends the session"
             );
         }
         cache.validate();
@@ -198,7 +199,7 @@ fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
@@ -220,7 +221,7 @@ fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_number_of_aliases() {
+fn sign_ins_as_two_users_in_turn_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
@@ -232,7 +233,7 @@ fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_numbe
     assert!(aliases(&cache) <= 2 * ALIASES + 1, "{}", aliases(&cache));
     let old = remembered(&cache, &made[1..])[0];
     assert!(made.len() - made.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
-    // The first walk passes all of them, the next takes one step.
+    // The first walk passes all of them; the next takes one step.
     assert!(locks(|| assert!(load(&cache, &old.id).is_none())) <= 4 * ALIASES as u64 + 2);
     for id in remembered(&cache, &made[1..]) {
         load(&cache, &id.id);
@@ -259,7 +260,7 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
 }
 
 #[test]
-fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_and_rotations_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let settings = eight_shards(&clock)
         .max_sessions_per_user(2)
@@ -303,14 +304,14 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
             1,
             "its use is a reuse"
         );
-        assert!(cache.end(&first.id), "and its end is followed");
+        assert!(cache.end(&first.id), "an end by its id ends the session");
         assert!(!opens(&cache, &third.token));
         cache.validate();
     }
 }
 
 #[test]
-fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
+fn an_alias_past_its_deadline_is_unknown_with_and_without_maintenance() {
     for (is_maintained, across) in [(false, false), (true, false), (false, true), (true, true)] {
         let clock = ManualClock::new();
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
@@ -374,7 +375,10 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
                 .open([&header(&cache, &[old.token])[..]], &mut buffer)
                 .is_none()
         );
-        assert!(!opens(&cache, &new.token), "alone it still does");
+        assert!(
+            !opens(&cache, &new.token),
+            "alone it still ends the session"
+        );
     }
 }
 
@@ -392,5 +396,8 @@ fn a_grace_period_holds_for_each_of_eight_ids_and_no_later_than_for_the_next() {
     assert!(ids.iter().all(|id| load(&cache, id).is_some()));
     clock.advance(SECOND / 10);
     let open = ids.iter().filter(|id| load(&cache, id).is_some()).count();
-    assert_eq!(open, 1, "the shortest is over, and with it all before");
+    assert_eq!(
+        open, 1,
+        "the shortest grace period is over, and with it all earlier ones"
+    );
 }

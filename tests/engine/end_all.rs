@@ -1,5 +1,4 @@
-//! An end for all sessions at one stroke: none from before opens, those from afterwards do, and the memory comes
-//! back by and by.
+//! `end_all`: no earlier session opens, later sessions do, and the memory is reclaimed lazily.
 
 use std::{
     hint,
@@ -20,7 +19,7 @@ use sessile::{
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
-/// So many marked words of data.
+/// Returns `words` marked words of data.
 fn marked(words: usize) -> Vec<u8> {
     MARK.to_le_bytes().repeat(words)
 }
@@ -29,7 +28,8 @@ fn sharded(clock: &ManualClock) -> SessionCache {
     builder(clock).memory(8 << 20).shards(8).build().unwrap()
 }
 
-/// Anonymous ones, some of which came back, those of users, and rotated ones.
+/// Creates anonymous sessions, some of which returned their cookie, authenticated sessions and
+/// rotated ones.
 fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
     let make = |n: usize| {
         let made = create(cache, &marked(n % 20));
@@ -56,12 +56,12 @@ fn end_all_ends_every_earlier_session_and_no_later_one() {
         let before = all_kinds(&cache, 40);
         assert!(
             before.iter().all(|made| opens(&cache, &made.token)),
-            "those of round {round}"
+            "sessions of round {round}"
         );
         cache.end_all();
         ended.extend(&before);
         assert!(!ended.iter().any(|made| opens(&cache, &made.token)));
-        // Many of the strokes fall into one tick.
+        // Many of the calls fall into one tick.
         if round % 8 == 7 {
             clock.advance(TICK * (round / 8));
         }
@@ -127,7 +127,7 @@ fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
         assert_eq!(cache.end_user_sessions(&user, None), 0);
     }
     assert!(!handles.iter().any(|handle| cache.end_by_handle(handle)));
-    // A second stroke finds nobody.
+    // A second call finds no session.
     cache.end_all();
     assert_eq!(cache.stats().ended, after.ended);
     cache.maintain(usize::MAX);
@@ -192,7 +192,10 @@ fn an_alias_opens_no_session_after_end_all() {
 fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     let (cache, _clock) = cache();
     all_kinds(&cache, 1_000);
-    assert!(cache.count(MARK) > 1_000, "the test sees what is there");
+    assert!(
+        cache.count(MARK) > 1_000,
+        "the search finds data that is stored"
+    );
     cache.end_all();
     let mut visited = 0;
     loop {
@@ -211,7 +214,7 @@ fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     assert_eq!(
         (cache.len(), cache.stats().sessions.aliases),
         (0, 500),
-        "old ids are left"
+        "aliases remain"
     );
 }
 
@@ -277,7 +280,11 @@ fn a_cache_full_of_ended_sessions_has_room_for_new_ones() {
         let guests = create_many(&cache, number, &[1; 2_048][..len]);
         let now = cache.stats().evicted;
         let sessions = |of: EvictionCounts| [of.probation, of.anonymous, of.authenticated];
-        assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
+        assert_eq!(
+            sessions(now),
+            sessions(before),
+            "no live session is evicted"
+        );
         assert!(guests.iter().all(|made| opens(&cache, &made.token)));
         assert!(cache.create(&[3; 2 << 10]).is_ok());
         cache.validate();
@@ -300,7 +307,7 @@ fn sessions_that_expired_before_end_all_are_freed_once() {
     cache.validate();
 }
 
-/// Threads create, and one ends all while they do.
+/// Runs threads that create sessions while one thread calls `end_all`.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn no_session_returned_to_another_thread_before_end_all_survives_it() {
@@ -355,8 +362,8 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
     assert_eq!(cache.stats().shard_resets, 0);
 }
 
-/// Whoever ends all may be interrupted at any point, also after a look at the clock. When a look shows that it was,
-/// nobody ends anything until all has been checked.
+/// A call of `end_all` may be interrupted at any point, also after its check for an interruption.
+/// Once a check finds one, no thread ends anything until all has been checked.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn an_interrupted_end_all_leaves_every_shard_consistent() {
@@ -392,7 +399,7 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
         let finish = Finish(&done);
         for _ in 0..5_000_000 {
             rounds.fetch_add(1, SeqCst);
-            // More ticks than there are ends meanwhile: each takes one for itself.
+            // More ticks than there are ends during the test; each end takes one tick.
             clock.advance(MINUTE);
             let made = create(&cache, b"data");
             if waits.load(SeqCst) {
@@ -411,7 +418,7 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
     assert_eq!(cache.stats().shard_resets, 0);
 }
 
-/// Lets the others go, whatever happens to this one.
+/// Releases the other threads even if this one panics.
 struct Finish<'a>(&'a AtomicBool);
 
 impl Drop for Finish<'_> {
@@ -420,7 +427,7 @@ impl Drop for Finish<'_> {
     }
 }
 
-/// Where several strokes fall into one tick, those created afterwards are of a tick to come.
+/// If several calls fall into one tick, later sessions get a creation time in a future tick.
 // TIME-2: docs/security-checklist.md
 #[test]
 fn renewing_the_lifetime_after_end_all_does_not_exceed_it() {

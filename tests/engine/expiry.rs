@@ -1,5 +1,5 @@
-//! Memory of expired sessions comes back: all of it, soon after their deadlines, at no more visits than
-//! the caller allows. Visits are counted; nothing is timed.
+//! Memory of expired sessions is reclaimed completely, soon after their deadlines, with at most as
+//! many visits as the caller allows. Visits are counted; nothing is timed.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::{
 };
 use sessile::{ManualClock, SessionCache};
 
-/// Room for so many empty sessions, with some to spare.
+/// Creates a cache with memory for `sessions` empty sessions, with some to spare.
 fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let memory = sessions * 400 + (1 << 20) * usize::from(shards);
@@ -41,7 +41,7 @@ fn sessions_due_in_one_tick_are_freed_within_the_budget() {
             if !done.more {
                 break;
             }
-            assert_eq!(done.visited, budget, "all that was allowed");
+            assert_eq!(done.visited, budget, "the whole budget was used");
         }
         assert_eq!(expired, number);
         assert!(calls <= number.div_ceil(budget) + 1, "{calls} calls");
@@ -63,7 +63,7 @@ fn writes_alone_free_memory() {
     assert_eq!(
         stats.evicted,
         Default::default(),
-        "no one that was live had to go"
+        "no live session was evicted"
     );
 }
 
@@ -114,7 +114,8 @@ fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
     assert!(!cache.maintain(usize::MAX).more && cache.is_empty());
 }
 
-/// A slot that was emptied in part used to be forgotten until all lower ones were empty.
+/// Regression: a partially emptied slot of the wheel was forgotten until all lower slots were
+/// empty.
 // TIME-5: docs/security-checklist.md
 #[test]
 fn a_rescheduled_session_delays_no_other_in_its_slot() {
@@ -151,7 +152,7 @@ fn memory_is_freed_within_a_tick_for_any_deadlines() {
         let mut visited = 0;
         while cache.maintain(3).more {
             visited += 3;
-            assert!(visited < 100_000, "it comes to an end");
+            assert!(visited < 100_000, "the loop terminates");
         }
         due.retain(|each| *each > now);
         assert_eq!(cache.len(), due.len());
@@ -170,7 +171,7 @@ fn a_touched_session_is_visited_again_and_kept() {
         let done = cache.maintain(100);
         assert!(
             (done.expired, done.visited) <= (0, 8),
-            "once a level and some: {done:?}"
+            "about one visit per level: {done:?}"
         );
         assert_eq!(cache.len(), 1);
     }
@@ -180,7 +181,7 @@ fn a_touched_session_is_visited_again_and_kept() {
 }
 
 #[test]
-fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
+fn a_shortened_deadline_frees_the_memory_when_it_is_reached() {
     let span = SECOND * 20;
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();
@@ -220,7 +221,7 @@ fn a_lengthened_deadline_keeps_the_session() {
     let longer = sign_in(&cache, &made.id, "alice");
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
-    assert!(opens(&cache, &longer.token), "its own timeout went with it");
+    assert!(opens(&cache, &longer.token), "its own timeout is kept");
     assert!(
         cache
             .set_timeouts(&longer.id, longer.version, PLAIN)
@@ -229,7 +230,7 @@ fn a_lengthened_deadline_keeps_the_session() {
     clock.advance(MINUTE * 5);
     assert!(
         !opens(&cache, &longer.token),
-        "what is not given is left as it is"
+        "an omitted timeout is unchanged"
     );
 }
 
@@ -242,7 +243,7 @@ fn the_maintenance_thread_stops_when_its_handle_is_dropped() {
         names.filter(|name| name == b"sessile\n").count()
     };
     let (cache, clock) = cache();
-    assert_eq!(threads(), 0, "nothing starts by itself");
+    assert_eq!(threads(), 0, "no thread starts without a request");
     let handle = cache.start_maintenance().unwrap();
     create_many(&cache, 100, b"");
     clock.advance(HOUR);

@@ -1,5 +1,6 @@
-//! Verbs between whose beginning and decision something happens: an end of all, the passing of a deadline, a change of
-//! keys. The source of random bytes is where it happens, on the same thread, so that each run is the same.
+//! Verbs that are interrupted between their start and their decision by `end_all`, a passing
+//! deadline or a change of keys. The source of random bytes triggers the interruption on the same
+//! thread, so each run is the same.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ thread_local! {
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Random bytes, before which something happens if that was asked for.
+/// Random bytes; an armed action runs before they are drawn.
 fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
     let interruption = INTERRUPTION.take();
     interruption.into_iter().for_each(|act| act());
@@ -35,7 +36,7 @@ fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has something happen in the midst of the next verb that draws an id.
+/// Runs `act` inside the next verb that draws an id.
 fn interrupt_with(act: impl FnOnce() + 'static) {
     INTERRUPTION.set(Some(Box::new(act)));
 }
@@ -52,7 +53,7 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
     iter::from_fn(|| cache.next_event()).collect()
 }
 
-/// Every session that was created is there, or went in one of three ways.
+/// Asserts that every session that was created is stored or was removed in one of three ways.
 fn assert_balanced(cache: &SessionCache) {
     let stats = cache.stats();
     let evicted = stats.evicted;
@@ -63,7 +64,7 @@ fn assert_balanced(cache: &SessionCache) {
     );
 }
 
-/// The sessions that the events leave alive.
+/// Returns the sessions that are live according to the events.
 fn survivors(events: &[Event]) -> usize {
     let mut alive: Vec<Event> = Vec::new();
     let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
@@ -86,7 +87,7 @@ fn survivors(events: &[Event]) -> usize {
 }
 
 #[test]
-fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
+fn a_session_whose_creation_end_all_interrupts_opens() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for with in [NEW, NEW.user("ada")] {
@@ -103,7 +104,7 @@ fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
 }
 
 #[test]
-fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
+fn events_show_which_sessions_end_all_ended() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for round in 0..50 {
@@ -129,7 +130,7 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
 }
 
 #[test]
-fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_end() {
+fn a_sign_in_that_end_all_interrupts_fails_and_is_counted_as_an_end() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for user in 0..20 {
@@ -175,7 +176,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
 }
 
 #[test]
-fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
+fn a_rotation_does_not_restore_a_session_that_ended_during_it() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     let made = create(&cache, b"data");
@@ -220,12 +221,13 @@ fn a_token_is_rejected_only_if_keys_were_replaced_since_its_verb_began() {
                 1 => cache.rotate(&made.id, Duration::ZERO).unwrap(),
                 _ => sign_in(&cache, &made.id, "ada"),
             };
-            // Keys that are replaced just before the verb returns cannot be told from those just after it. That the
-            // verb signs again is tested inside the crate, where it can be interrupted.
+            // Keys that are replaced just before the verb returns cannot be distinguished from keys
+            // replaced just after it. A test inside the crate, where the verb can be interrupted,
+            // covers that it signs again.
             let is_open = opens(&cache, &made.token);
             assert!(
                 is_open || begun.load(SeqCst) > number,
-                "no keys were replaced since"
+                "no keys were replaced after the verb began"
             );
         }
     });
@@ -246,7 +248,7 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
             number += 1;
             match cache.set_keys(&ring(&[number])) {
                 Ok(()) => break,
-                // Another key than one of the last day has that number: draw again.
+                // Another key of the last day has that number: draw again.
                 Err(KeyError::UsedNumber { position: 1 }) => rejected += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -297,7 +299,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         let (record, data) =
             load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
         assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
-        // What was kept beside it is where it was, through a save that moves the session, and a rotation.
+        // The fields stored beside it survive a save that moves the session, and a rotation.
         let version = cache
             .save(&stepped.id, record.version, &[7; 3_000])
             .unwrap();
@@ -317,7 +319,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         assert_eq!(
             load(&cache, &again.id).unwrap().0.expires_in(),
             80 * HOUR,
-            "the cap stays"
+            "the cap still applies"
         );
         cache.validate();
         assert!(cache.end(&again.id));

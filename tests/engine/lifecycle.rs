@@ -1,5 +1,5 @@
-//! The life of a session: what each verb changes and what it leaves alone, and that one that is gone
-//! stays gone.
+//! Lifecycle of a session: what each verb changes and what it leaves unchanged. Termination is
+//! permanent.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use sessile::{Error, IssuedSession, KeyRing, SessionCache, Version, internals::cookie::Parts};
 
-/// A session that is gone in each way in which one can be, and the version that it had.
+/// Returns one session per way of being removed, each with the version that it had.
 fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str, IssuedSession)> {
     let elsewhere = create(&crate::support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
@@ -57,7 +57,7 @@ fn no_operation_restores_an_ended_session() {
     assert_eq!(
         cache.len(),
         2,
-        "the rotated one and the one that signed in are there under new ids"
+        "the rotated session and the signed-in session are stored under new ids"
     );
     assert_eq!((cache.stats().saved, cache.stats().conflicts), (0, 0));
 }
@@ -70,7 +70,7 @@ fn an_expired_session_is_gone_before_and_after_its_memory_is_freed() {
         let [made, other] =
             [(); 2].map(|()| cache.create_with(b"short", having(idle(SECOND))).unwrap());
         clock.advance(SECOND);
-        assert!(!cache.end(&other.id), "there is none to end");
+        assert!(!cache.end(&other.id), "there is no session to end");
         if maintained {
             assert_eq!(cache.maintain(10).expired, 1);
         }
@@ -165,7 +165,7 @@ fn set_timeouts_raises_the_version_and_conflicts_on_an_old_one() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn versions_go_on_through_rotation_and_sign_in() {
+fn versions_continue_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"one");
     let version = cache.save(&made.id, made.version, b"two").unwrap();
@@ -276,7 +276,7 @@ fn a_touch_moves_the_idle_deadline_and_nothing_else() {
 
 // LIFE-8: docs/security-checklist.md
 #[test]
-fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
+fn a_record_has_the_times_of_creation_sign_in_and_rotation() {
     let (cache, clock) = cache();
     let made = create(&cache, b"");
     clock.advance(MINUTE);
@@ -319,11 +319,11 @@ fn end_follows_a_session_through_all_its_ids() {
         }
         let (from, last) = (n % ids.len(), ids[ids.len() - 1]);
         assert!(opens(&cache, &last.token));
-        assert!(cache.end(&ids[from].id), "an older id ends it");
+        assert!(cache.end(&ids[from].id), "an older id ends the session");
         assert!(ids.iter().all(|each| !opens(&cache, &each.token)));
         assert!(
             ids.iter().all(|each| !cache.end(&each.id)),
-            "a second end says that there is none"
+            "a second end returns false"
         );
         cache.validate();
     }
@@ -332,7 +332,7 @@ fn end_follows_a_session_through_all_its_ids() {
 }
 
 #[test]
-fn end_token_ends_what_end_does_and_believes_no_forged_one() {
+fn end_by_token_ends_like_end_and_rejects_forged_tokens() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"mine");
     let next = sign_in(&cache, &made.id, "alice");
@@ -353,7 +353,7 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
     assert!(opens(&cache, &next.token));
     assert!(
         cache.end_by_token(made.token.as_str().as_bytes()),
-        "by the old one"
+        "by the old id"
     );
     assert!(!opens(&cache, &next.token));
     assert!(!cache.end_by_token(next.token.as_str().as_bytes()));
@@ -372,7 +372,11 @@ fn an_old_id_is_forgotten_within_the_idle_timeout() {
     clock.advance(half);
     cache.maintain(10);
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 0));
-    assert_eq!(cache.stats().expired, 0, "it was no session");
+    assert_eq!(
+        cache.stats().expired,
+        0,
+        "an alias is not counted as a session"
+    );
     assert!(!cache.end(&made.id));
     assert!(opens(&cache, &next.token));
     clock.advance(HOUR);

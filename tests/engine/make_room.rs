@@ -1,5 +1,5 @@
-//! Making room: for a large newcomer among small sessions, when what goes first does not adjoin, and half
-//! of what is there may not go.
+//! Making room for a large session among small ones, when the next sessions to evict are not
+//! adjacent and half of the sessions are not evictable.
 
 use std::mem;
 
@@ -8,7 +8,7 @@ use sessile::{IssuedSession, ManualClock, SessionCache, SessionId, internals::lo
 
 const LARGEST: usize = 16 << 10;
 
-/// A shard, and what must be in it unless it was evicted.
+/// A shard and the sessions that it must hold unless they were evicted.
 struct Room {
     cache: SessionCache,
     random: Random,
@@ -16,8 +16,9 @@ struct Room {
 }
 
 impl Room {
-    /// Full of small sessions, about half of them with users, all of which came back in an order that is
-    /// not the order in memory; with holes where some have ended. Their aliases have expired.
+    /// Fills a shard with small sessions, about half of them authenticated. All returned their
+    /// cookie, in an order that differs from the order in memory. Some have ended and left holes,
+    /// and their aliases have expired.
     fn new(random: Random, ended_one_in: usize) -> Self {
         let clock = ManualClock::new();
         let cache = builder(&clock).memory(768 << 10).max_session_size(LARGEST);
@@ -45,7 +46,7 @@ impl Room {
         room
     }
 
-    /// Adds sessions until one has to go for another, so many out of four with a user.
+    /// Adds sessions until one is evicted; `users` out of four are authenticated.
     fn fill(&mut self, users: usize) {
         let sessions_evicted = |cache: &SessionCache| {
             let evicted = cache.stats().evicted;
@@ -69,8 +70,8 @@ impl Room {
         filler(self.random.next() as usize, len)
     }
 
-    /// Reads all sessions in random order; forgets those that are gone, and gives the sum of their
-    /// blocks.
+    /// Reads all sessions in random order, drops those that were removed and returns the sum of the
+    /// block sizes of the removed ones.
     fn read_all(&mut self) -> usize {
         self.random.shuffle(&mut self.alive);
         let mut gone = 0;
@@ -78,7 +79,7 @@ impl Room {
             let found = data(&self.cache, id);
             assert!(
                 found.as_ref().is_none_or(|found| found == kept),
-                "what is left is as it was"
+                "the remaining data is unchanged"
             );
             gone += if found.is_none() {
                 block(kept.len(), *has_user)
@@ -95,7 +96,7 @@ impl Room {
         memory.capacity - memory.used
     }
 
-    /// Lets a large one in, and checks what it cost.
+    /// Stores a large session and checks what it evicted.
     fn let_in(
         &mut self,
         len: usize,
@@ -105,14 +106,17 @@ impl Room {
         let newcomer_data = self.data(len);
         let (newcomer, has_user) = enter(&self.cache, &newcomer_data);
         let after = self.cache.stats().evicted;
-        assert_eq!(after.authenticated, before.authenticated, "no user went");
+        assert_eq!(
+            after.authenticated, before.authenticated,
+            "no authenticated session was evicted"
+        );
         assert_eq!(data(&self.cache, &newcomer.id).unwrap(), newcomer_data);
         let aliases = (after.aliases - before.aliases) as usize * block(24, false);
         let gone = self.read_all() + aliases;
         let most = block(len, has_user) + largest_block(LARGEST);
         assert!(
             gone <= most,
-            "{gone} bytes went for one of {len}, at most {most} may"
+            "{gone} bytes were evicted for {len}, at most {most} are allowed"
         );
         self.cache.validate();
         self.alive.push((newcomer.id, newcomer_data, has_user));
@@ -124,7 +128,7 @@ fn rounds() -> usize {
 }
 
 #[test]
-fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_session_need() {
+fn a_large_session_evicts_at_most_its_size_and_one_largest_session() {
     let (mut random, mut moved) = (Random::new(), 0);
     for round in 0..rounds() {
         let mut room = Room::new(random, [100, 10, 5, 3][round % 4]);
@@ -136,17 +140,18 @@ fn room_is_found_for_large_newcomers_and_no_more_goes_than_they_and_one_largest_
         assert!(stats.evicted.anonymous > 0);
         assert!(
             stats.sessions.authenticated > room.alive.len() / 3,
-            "a good part may not go"
+            "a large part is not evictable"
         );
         moved += stats.compactions;
         random = room.random;
     }
-    assert!(moved > 0, "what goes first does not adjoin");
+    assert!(moved > 0, "the first sessions to evict are not adjacent");
 }
 
-/// Small ones go one by one and leave no hole; then it is the turn of one that would be too much.
+/// Small sessions are evicted one by one and leave no hole. Then the next to be evicted would free
+/// too much.
 #[test]
-fn the_last_to_go_is_counted_before_it_goes() {
+fn the_last_evicted_session_is_counted_before_its_eviction() {
     let cache = builder(&ManualClock::new())
         .memory(768 << 10)
         .max_session_size(LARGEST);
@@ -156,7 +161,7 @@ fn the_last_to_go_is_counted_before_it_goes() {
         let [_first_to_go, between] = [(); 2].map(|()| cache.create(&[1; 256]).unwrap());
         assert!(
             data(&cache, &between.id).is_some(),
-            "this one came back, and is not so soon to go"
+            "its cookie was returned, so others are evicted first"
         );
         if pair == 80 {
             large = Some(cache.create(&[2; LARGEST]).unwrap());
@@ -195,15 +200,15 @@ fn room_is_found_for_sessions_that_grow() {
         moved += room.cache.stats().compactions;
         random = room.random;
     }
-    assert!(moved > 0, "what goes first does not adjoin");
+    assert!(moved > 0, "the first sessions to evict are not adjacent");
 }
 
 #[test]
-fn with_holes_enough_nobody_goes() {
+fn with_enough_free_space_nothing_is_evicted() {
     let mut room = Room::new(Random::new(), 100);
     let mut moved = 0;
     for _ in 0..20 {
-        // As much as the newcomer needs, and one largest more: then blocks are moved at once.
+        // As much as the new session needs plus one largest session: then blocks are moved at once.
         while room.free() < 2 * largest_block(LARGEST) {
             let (id, ..) = room.alive.pop().unwrap();
             assert!(room.cache.end(&id));
@@ -219,10 +224,11 @@ fn with_holes_enough_nobody_goes() {
         room.fill(2);
         room.read_all();
     }
-    assert!(moved > 0, "what is free was moved together");
+    assert!(moved > 0, "the free space was compacted");
 }
 
-/// A shard full of sessions with users that is left with `free` bytes in small pieces, and their names.
+/// Returns a shard full of authenticated sessions that has `free` bytes in small pieces, and the
+/// users' names.
 fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
     let mut random = Random::new();
     let settings = builder(&ManualClock::new())
@@ -230,7 +236,7 @@ fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
         .max_session_size(LARGEST);
     let cache = settings.build().unwrap();
     let mut all = Vec::new();
-    // Until one user's session would go for another's.
+    // Until one authenticated session evicts another.
     while cache.stats().evicted.authenticated == 0 {
         let data = filler(all.len(), 100 + random.below(1_900));
         let user = format!("user {}", all.len());
@@ -251,11 +257,11 @@ fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
     (cache, all)
 }
 
-/// What one hold of the lock moves at most: 64 words for each that the block of 16 KiB needs.
+/// Maximum number of words moved under one lock: 64 for each word that the block of 16 KiB needs.
 const MOST_MOVED: u64 = 64 * ((LARGEST as u64 + 96) / 8);
 
-/// Ends users' sessions until an attempt succeeds, and checks each attempt: what was moved, and that a refusal changes
-/// nothing.
+/// Ends users' sessions until an attempt succeeds. Checks for each attempt how much was moved and
+/// that a failure changes nothing.
 fn attempt_until_there_is_room(
     cache: &SessionCache,
     mut users: Vec<SessionId>,
@@ -277,13 +283,13 @@ fn attempt_until_there_is_room(
         if is_in {
             break;
         }
-        assert_eq!(moved, 0, "nothing was moved in vain");
+        assert_eq!(moved, 0, "nothing was moved without need");
         refused += 1;
         assert!(cache.end(&users.swap_remove(random.below(users.len()))));
     }
     assert!(
         refused > 1 && cache.stats().evicted.authenticated <= 1,
-        "{refused} were refused"
+        "{refused} were rejected"
     );
     cache.validate();
     for (id, kept) in all {
@@ -295,7 +301,7 @@ fn attempt_until_there_is_room(
 }
 
 #[test]
-fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
+fn an_anonymous_create_compacted_a_whole_shard_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 256);
     attempt_until_there_is_room(&cache, users, || {
         let made = cache.create(&filler(7, LARGEST));
@@ -304,7 +310,7 @@ fn an_anonymous_newcomer_compacted_a_whole_shard_under_its_lock() {
 }
 
 #[test]
-fn a_save_that_grows_an_anonymous_session_moves_no_more_at_once_either() {
+fn a_growing_anonymous_save_moves_a_bounded_amount_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 1_024);
     let made = cache.create(b"small").unwrap();
     attempt_until_there_is_room(&cache, users, || {

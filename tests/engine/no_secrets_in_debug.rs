@@ -1,4 +1,4 @@
-//! No id, token, tag or key shows in what the public types print of themselves, nor in an error.
+//! No id, token, tag or key appears in the `Debug` output of a public type or in an error.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use sessile::{
 const USER: &str = "alice@example.org";
 const DATA: &[u8] = b"a number of a card";
 
-/// What was printed, and by whom.
+/// The printed texts, each with its source.
 #[derive(Default)]
 struct Printed(Vec<(&'static str, String)>);
 
@@ -37,7 +37,7 @@ impl Printed {
         self.0.push((whose, error.to_string()));
     }
 
-    /// Who printed a piece of a secret.
+    /// Returns the sources whose text contains a piece of a secret.
     fn leak(&self, secrets: &[Vec<u8>]) -> Option<&'static str> {
         let forms: Vec<_> = secrets
             .iter()
@@ -51,7 +51,7 @@ impl Printed {
     }
 }
 
-/// The ways in which bytes, or eight of them, may be written, without blanks.
+/// Returns the spellings of bytes, or of eight of them, without blanks.
 fn spellings(secret: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     for bytes in secret.windows(8).step_by(4) {
@@ -73,7 +73,7 @@ fn spellings(secret: &[u8]) -> Vec<String> {
         let text: String = bytes.escape_ascii().to_string().split(' ').collect();
         all.extend([text.replace('\\', "\\\\"), text]);
     }
-    // Eight characters from each of the four places where a piece may begin within the text.
+    // Eight characters from each of the four offsets at which a piece may begin within the text.
     for start in 0..3 {
         let text = base64(&secret[start..]);
         let pieces = text.as_bytes().windows(8).step_by(4);
@@ -90,7 +90,7 @@ fn spellings(secret: &[u8]) -> Vec<String> {
     all
 }
 
-/// base64url of as many whole threes of bytes as there are.
+/// Encodes as many complete groups of three bytes as there are in base64url.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let digits = bytes.chunks_exact(3).flat_map(|three| {
@@ -102,7 +102,7 @@ fn base64(bytes: &[u8]) -> String {
     digits.collect()
 }
 
-/// Id and tag of a token; what stands before them is no secret.
+/// Returns the id and the tag of a token; the bytes before them are not secret.
 fn secrets_of(issued: &IssuedSession) -> [Vec<u8>; 3] {
     let parts = Parts::parse(issued.token.as_str().as_bytes()).unwrap();
     [
@@ -227,7 +227,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
 
 // ID-7: docs/security-checklist.md
 #[test]
-fn errors_of_refused_keys_show_nothing_of_them() {
+fn errors_of_rejected_keys_show_no_key() {
     let secret = key(9);
     let text = base64(&[&secret[..], &[1]].concat());
     let refused_bytes = |keys: &[&[u8]]| KeyRing::from_bytes(keys).unwrap_err();
@@ -252,7 +252,7 @@ fn errors_of_refused_keys_show_nothing_of_them() {
     errors.push(cache.set_keys(&ring(&[twin])).unwrap_err());
     assert!(
         matches!(errors.last(), Some(KeyError::UsedNumber { .. })),
-        "both are {number}"
+        "both keys have the number {number}"
     );
     let mut printed = Printed::default();
     printed.error("build", &unbuilt);
@@ -265,7 +265,7 @@ fn errors_of_refused_keys_show_nothing_of_them() {
     assert_eq!(printed.leak(&secrets), None);
 }
 
-/// Another key of that number.
+/// Another key with that number.
 fn same_number(of: u64) -> (u64, u8) {
     let number = |each| {
         Keys::new(&ring(&[each]), NAME)

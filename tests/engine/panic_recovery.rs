@@ -1,4 +1,5 @@
-//! A verb that panics, which would be a mistake in this crate, costs the sessions of its shard and nothing else.
+//! A panic inside a verb, which would be a bug in sessile, costs the sessions of one shard and
+//! nothing else.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
@@ -32,7 +33,7 @@ fn home(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
-/// Has a verb panic in the shard of a session.
+/// Makes a verb panic in the shard of a session.
 fn panic_in(cache: &SessionCache, made: &IssuedSession) {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
@@ -45,10 +46,10 @@ fn panic_in(cache: &SessionCache, made: &IssuedSession) {
         }));
     });
     let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&made.id)));
-    assert!(caught.is_err(), "the caller hears of it");
+    assert!(caught.is_err(), "the caller receives the panic");
 }
 
-/// Sessions of all kinds, with marked data.
+/// Creates sessions of all kinds, with marked data.
 fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
     let make = |(n, made): (usize, IssuedSession)| match n % 3 {
         0 => made,
@@ -60,7 +61,7 @@ fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
 }
 
 #[test]
-fn a_verb_that_panics_empties_its_shard_and_no_other() {
+fn a_panic_resets_its_shard_and_no_other() {
     let (cache, clock) = sharded();
     clock.advance(HOUR);
     let all = all_kinds(&cache);
@@ -74,7 +75,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
     assert_eq!(
         cache.count(MARK),
         left.len() * 9,
-        "nothing is left in the memory"
+        "no data is left in the memory"
     );
     assert!(left.iter().all(|made| opens(&cache, &made.token)));
     for made in lost {
@@ -91,7 +92,7 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
 }
 
 #[test]
-fn an_emptied_shard_is_as_good_as_new() {
+fn a_reset_shard_works_like_a_new_one() {
     let (cache, clock) = sharded();
     for round in 1..20 {
         let all = all_kinds(&cache);
@@ -101,7 +102,7 @@ fn an_emptied_shard_is_as_good_as_new() {
         cache.validate();
         clock.advance(MINUTE);
     }
-    // Its time, its places, its room and its lists.
+    // Its wheel, its index, its memory and its lists.
     clock.advance(HOUR);
     while cache.maintain(usize::MAX).more {}
     assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));
@@ -115,7 +116,7 @@ fn an_emptied_shard_is_as_good_as_new() {
 }
 
 #[test]
-fn an_emptied_shard_knows_that_all_was_ended_before() {
+fn a_reset_shard_keeps_the_revocation_cutoff() {
     let (cache, _clock) = sharded();
     let old = all_kinds(&cache);
     cache.end_all();
@@ -130,7 +131,7 @@ fn an_emptied_shard_knows_that_all_was_ended_before() {
 }
 
 #[test]
-fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
+fn concurrent_reads_return_written_data_or_miss() {
     let (cache, _clock) = sharded();
     let rounds = if is_long() { 2_000 } else { 50 };
     for _ in 0..rounds {

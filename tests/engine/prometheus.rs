@@ -1,4 +1,4 @@
-//! Statistics as text: that it is what Prometheus reads, and that nothing is missing.
+//! Statistics as text: Prometheus can parse it, and it is complete.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::support::{
 };
 use sessile::{Error, SessionCache, stats::Stats};
 
-/// What a text says: samples by name and labels, as they are written, and the type of each name.
+/// Parsed samples by name and labels, with their values as written, and the type of each metric.
 #[derive(Debug, Default)]
 struct Parsed {
     samples: HashMap<String, u64>,
     types: HashMap<String, String>,
 }
 
-/// Reads the format 0.0.4, and is stricter where it leaves a choice: help, type and samples of a name stand
-/// together, in that order.
+/// Parses format 0.0.4. Stricter where the format leaves a choice: the help, the type and the
+/// samples of a metric are adjacent and in that order.
 fn parse(text: &str) -> Result<Parsed, String> {
     let mut parsed = Parsed::default();
     let mut helped = HashSet::new();
@@ -78,7 +78,8 @@ fn parse(text: &str) -> Result<Parsed, String> {
         .ok_or_else(|| "a help without a type".to_owned())
 }
 
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`, of metrics; those of labels have no colon, nor have ours.
+/// Accepts `[a-zA-Z_:][a-zA-Z0-9_:]*`. Names of labels have no colon, and sessile's metrics use
+/// none.
 fn check_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     name.bytes().next().is_some_and(is_letter)
@@ -87,7 +88,7 @@ fn check_name(name: &str) -> bool {
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// `{name="value",…}`, or nothing.
+/// Parses `{name="value",…}` or nothing.
 fn check_labels(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Ok(());
@@ -113,7 +114,7 @@ fn check_labels(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Where the first quotation mark stands that no backslash is before.
+/// Returns the position of the first quotation mark that is not escaped.
 fn end_of_value(value: &str) -> Option<usize> {
     let mut is_escaped = false;
     value.bytes().position(|byte| {
@@ -123,7 +124,7 @@ fn end_of_value(value: &str) -> Option<usize> {
     })
 }
 
-/// Whether each backslash is followed by what it may stand before.
+/// Returns true if each backslash begins a valid escape.
 fn is_escaped(text: &str, may: &str) -> bool {
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -144,7 +145,7 @@ fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
 }
 
 #[test]
-fn the_parser_refuses_what_is_wrong() {
+fn the_parser_rejects_invalid_text() {
     let right =
         "# HELP a_total A \\\\ b.\n# TYPE a_total counter\na_total{b=\"c\\\"\\n\",d=\"\"} 1\n";
     assert_eq!(parse(right).unwrap().samples.len(), 1);
@@ -180,7 +181,8 @@ fn the_parser_refuses_what_is_wrong() {
     }
 }
 
-/// A cache in which everything has happened that can be made to, mostly a number of times of its own.
+/// Creates a cache in which every possible event has occurred, most of them a distinct number of
+/// times.
 fn busy() -> SessionCache {
     let (cache, clock) = cache();
     assert!(cache.create_with(b"", having(idle(TICK))).is_ok());
@@ -213,7 +215,7 @@ fn busy() -> SessionCache {
 }
 
 #[test]
-fn the_text_is_what_prometheus_reads() {
+fn the_text_has_the_prometheus_format() {
     for cache in [cache().0, busy()] {
         let (_, parsed) = exposed(&cache);
         assert!(parsed.types.keys().all(|name| name.starts_with("sessile_")));
@@ -288,14 +290,14 @@ fn every_figure_is_in_the_text() {
         is("full_total", stats.full);
         is("compactions_total", stats.compactions);
         is("shard_resets_total", stats.shard_resets);
-        assert_eq!(samples, HashMap::new(), "and nothing else is");
+        assert_eq!(samples, HashMap::new(), "no other sample is there");
     }
 }
 
-/// Guessed ids cannot be told from forged ones: without the key there is no tag.
+/// Guessed ids look like forged ones: without the key there is no tag.
 // OPS-1: docs/security-checklist.md
 #[test]
-fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
+fn guessed_and_forged_tokens_have_a_metric() {
     let (cache, _clock) = cache();
     let made = create(&cache, b"data");
     for guess in 0..100_u8 {
@@ -320,7 +322,7 @@ fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
 }
 
 #[test]
-fn memory_of_users_is_told_apart() {
+fn memory_of_authenticated_sessions_has_a_separate_metric() {
     let (cache, _clock) = cache();
     let guest = create(&cache, &[1; 256]);
     assert_eq!(cache.stats().memory.authenticated, 0);

@@ -1,5 +1,4 @@
-//! What the builder takes, and what it says of what it does not take: the setting, what it was, and what
-//! it must be.
+//! Settings of the builder. Errors name the setting, the given value and the accepted values.
 
 use std::{error::Error as _, time::Duration};
 
@@ -16,7 +15,7 @@ fn settings() -> SessionCacheBuilder {
     builder(&ManualClock::new())
 }
 
-/// The refusal of a setting, whose text must name all of these.
+/// Asserts that the error's text names all of `names`.
 fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
     let error = settings.build().unwrap_err();
     let text = error.to_string();
@@ -28,7 +27,7 @@ fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
 }
 
 #[test]
-fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
+fn too_little_memory_is_rejected_and_the_named_minimum_is_accepted() {
     for shards in [None, Some(1), Some(4), Some(64)] {
         for largest in [1, 7, 100, 1_000, 4_096, 16_384, 100_000, 1 << 20] {
             let settings = |memory: usize| {
@@ -44,7 +43,7 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
                 max: most,
             } = refused(settings(0), &["`memory`", " bytes, got 0"])
             else {
-                panic!("memory is what is wrong");
+                panic!("expected an error about `memory`");
             };
             let numbers = [(least - 1).to_string(), least.to_string(), most.to_string()];
             refused(
@@ -62,7 +61,8 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
     }
 }
 
-/// Whether one session of the largest size goes in, anonymous or with a user, and can be made room for.
+/// Returns true if one session of the maximum size can be stored, anonymous and authenticated,
+/// evicting others if needed.
 fn holds_the_largest(cache: &SessionCache) {
     let largest = vec![0xa5; cache.max_session_size()];
     assert!(cache.capacity_for(largest.len()) >= 1);
@@ -73,7 +73,7 @@ fn holds_the_largest(cache: &SessionCache) {
     }
     let small = create(cache, b"");
     if let Ok(user) = cache.sign_in(&small.id, "alice") {
-        // Its block takes the rest, or else the other one is in the way.
+        // The session's block takes the rest, or the other session occupies the space.
         let saved = cache.save(&user.id, user.version, &largest);
         assert!(saved.is_ok() || data(cache, &user.id).unwrap().is_empty());
     }
@@ -81,7 +81,7 @@ fn holds_the_largest(cache: &SessionCache) {
 }
 
 #[test]
-fn memory_that_cannot_be_addressed_is_refused() {
+fn memory_that_cannot_be_addressed_is_rejected() {
     for memory in [usize::MAX, usize::MAX - 1, usize::MAX / 2, 1 << 48, 1 << 42] {
         for shards in [None, Some(1), Some(32_768)] {
             let settings = settings().memory(memory);
@@ -90,7 +90,7 @@ fn memory_that_cannot_be_addressed_is_refused() {
                 None => SessionCache::builder().memory(memory).keys(ring(&[1])),
             };
             if shards == Some(32_768) && memory <= 1 << 48 {
-                continue; // It could be addressed, and no machine has it.
+                continue; // Addressable, but no machine has that much memory.
             }
             let error = refused(settings, &["`memory`", &memory.to_string()]);
             assert!(matches!(error, BuildError::Memory { max: most, .. } if most < memory));
@@ -99,7 +99,7 @@ fn memory_that_cannot_be_addressed_is_refused() {
 }
 
 #[test]
-fn timeouts_out_of_range_are_refused() {
+fn timeouts_out_of_range_are_rejected() {
     const LEAST: Duration = Duration::from_millis(1_600);
     let most = TICK * (u32::MAX - 1);
     let none = Duration::from_nanos(1);
@@ -146,7 +146,7 @@ fn timeouts_out_of_range_are_refused() {
 }
 
 #[test]
-fn an_idle_timeout_over_the_lifetime_is_refused() {
+fn an_idle_timeout_over_the_lifetime_is_rejected() {
     let error = refused(
         settings().idle_timeout(HOUR + SECOND).lifetime(HOUR),
         &["`idle_timeout`", "3601s", "at most", "`lifetime`", "3600s"],
@@ -156,7 +156,7 @@ fn an_idle_timeout_over_the_lifetime_is_refused() {
         lifetime: HOUR,
     };
     assert_eq!(error, expected);
-    // The default of the one is over what the other was set to.
+    // The default of one setting exceeds the value of the other.
     refused(
         settings().lifetime(MINUTE),
         &["`idle_timeout`", "1800s", "`lifetime`", "60s"],
@@ -168,7 +168,7 @@ fn an_idle_timeout_over_the_lifetime_is_refused() {
 }
 
 #[test]
-fn a_largest_session_of_nothing_or_too_much_is_refused() {
+fn a_max_session_size_of_zero_or_too_much_is_rejected() {
     let most = (1 << 24) - 1;
     for wrong in [0, most + 1, usize::MAX] {
         let names = [
@@ -198,7 +198,7 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
 }
 
 #[test]
-fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
+fn a_reservation_without_room_for_the_largest_anonymous_session_is_rejected() {
     for shards in [1, 2, 8] {
         for largest in [1, 100, 4_096] {
             let memory = (64 << 10) * usize::from(shards);
@@ -220,7 +220,7 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
                 ],
             )
             else {
-                panic!("the floor is what is wrong");
+                panic!("expected an error about `reserved_for_authenticated`");
             };
             let numbers = [(most + 1).to_string(), most.to_string()];
             for given in [most + 1, memory, memory * 2] {
@@ -247,7 +247,7 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
 }
 
 #[test]
-fn a_bad_cookie_name_is_refused() {
+fn an_invalid_cookie_name_is_rejected() {
     for wrong in [
         "", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0",
     ] {
@@ -258,7 +258,7 @@ fn a_bad_cookie_name_is_refused() {
         assert!(
             matches!(&error, BuildError::CookieName(CookieError::Name { given }) if given == wrong)
         );
-        assert!(error.source().is_none(), "the text carries it already");
+        assert!(error.source().is_none(), "the text contains the cause");
     }
     let long = "n".repeat(5_000);
     let error = refused(
@@ -277,7 +277,7 @@ fn a_bad_cookie_name_is_refused() {
 }
 
 #[test]
-fn no_keys_are_refused() {
+fn missing_keys_are_rejected() {
     let error = refused(
         SessionCache::builder(),
         &["`keys`", "must be set", "KeyRing::from_env"],
@@ -341,7 +341,7 @@ fn defaults_are_as_documented() {
     let memory = cache.stats().memory;
     assert!(memory.used == 0 && memory.capacity < memory.budget);
     assert!(memory.capacity > memory.budget / 100 * 80);
-    // 360 bytes a session, and its share of the index.
+    // 360 bytes per session, and its share of the index.
     assert!(
         cache.capacity_for(256) > (64 << 20) / 375,
         "{}",
@@ -351,7 +351,7 @@ fn defaults_are_as_documented() {
 }
 
 #[test]
-fn clones_are_one_cache() {
+fn clones_share_one_cache() {
     let cache = settings().build().unwrap();
     let other = cache.clone();
     let made = create(&cache, b"seen by both");

@@ -1,4 +1,4 @@
-//! Signing in with data, and sessions that have a user from the start: all of it happens or nothing.
+//! Signing in with data, and sessions that have a user from creation on. Both are atomic.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn events(cache: &SessionCache) -> Vec<EventKind> {
 }
 
 #[test]
-fn data_is_stored_in_one_with_the_sign_in() {
+fn data_is_stored_atomically_with_the_sign_in() {
     let cache = builder().build().unwrap();
     for data in [&b""[..], b"short", &[7; 3_000]] {
         let made = cache.create(b"a cart of some length").unwrap();
@@ -39,12 +39,15 @@ fn data_is_stored_in_one_with_the_sign_in() {
         let mut buffer = BytesMut::new();
         assert!(
             cache.load(&made.id, &mut buffer).is_none(),
-            "nothing of it under the old id"
+            "none of the data under the old id"
         );
         let record = cache.load(&issued.id, &mut buffer).unwrap();
         assert!(record.is_authenticated() && buffer == data);
         assert_eq!(record.version, issued.version);
-        assert!(issued.version.get() > made.version.get(), "it was saved");
+        assert!(
+            issued.version.get() > made.version.get(),
+            "the data was saved"
+        );
         assert!(cache.save(&issued.id, issued.version, b"more").is_ok());
         cache.validate();
     }
@@ -71,7 +74,7 @@ fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
 }
 
 #[test]
-fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
+fn a_sign_in_without_room_for_its_data_changes_nothing() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let made = cache.create(b"old").unwrap();
     let long = vec![0; (1 << 10) + 1];
@@ -109,7 +112,7 @@ fn a_session_has_a_user_from_the_start() {
     );
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
     let [device] = &cache.user_sessions("ada")[..] else {
-        panic!("there is one")
+        panic!("expected a session")
     };
     assert_eq!(
         (device.handle, device.label.as_str()),
@@ -123,7 +126,7 @@ fn a_session_has_a_user_from_the_start() {
 }
 
 #[test]
-fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
+fn creating_with_a_user_has_the_limits_of_a_sign_in() {
     let cache = builder()
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::Reject)
@@ -180,7 +183,7 @@ fn a_user_from_the_start_has_the_timeouts_of_the_options() {
 }
 
 #[test]
-fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
+fn a_new_authenticated_session_evicts_where_an_anonymous_one_cannot() {
     let cache = builder().build().unwrap();
     let users: Vec<String> = (0..20_000).map(|user| format!("user {user}")).collect();
     for user in &users {
@@ -188,7 +191,10 @@ fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
             .create_with(&[0; 256], anonymous().user(user.as_str()))
             .unwrap();
     }
-    assert!(cache.stats().evicted.authenticated > 0, "it was full");
+    assert!(
+        cache.stats().evicted.authenticated > 0,
+        "the cache was full"
+    );
     let largest = vec![0; cache.max_session_size()];
     assert!(cache.create_with(&largest, ada()).is_ok());
     cache.validate();

@@ -1,6 +1,6 @@
-//! What has ended, or was rotated away, is read by no thread from that moment on. No test here sleeps or
-//! looks at a clock: the order is that of a flag which is set after a verb has returned, and read
-//! before another is called.
+//! No thread reads a session that ended or an id that was rotated away. No test here sleeps or
+//! reads a clock: a flag is set after the verb has returned and is read before another verb is
+//! called.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ fn sharded() -> SessionCache {
         .unwrap()
 }
 
-/// Readers of one session, some by its token and some by its id, while `change` is called once. No read
-/// that begins after `change` has returned may succeed; gives what `change` gave, and how many reads
-/// before that did.
+/// Runs readers of one session, some by token and some by id, while `change` is called once.
+/// Asserts that no read that begins after `change` returned succeeds. Returns the result of
+/// `change` and the number of successful reads.
 fn race<R>(
     cache: &SessionCache,
     made: &IssuedSession,
@@ -46,7 +46,7 @@ fn race<R>(
                 true => cache.load(&made.id, &mut buffer),
                 false => cache.open([&header[..]], &mut buffer),
             };
-            assert!(!(was_done && found.is_some()), "read after it was gone");
+            assert!(!(was_done && found.is_some()), "read after the change");
             assert!(
                 found.is_none() || &buffer[..] == b"the data",
                 "what was written"
@@ -60,7 +60,7 @@ fn race<R>(
         for reader in 0..readers {
             scope.spawn(move || read(reader % 4 == 0));
         }
-        // Until all have begun.
+        // Until all readers have begun.
         while calls.load(SeqCst) < readers {
             hint::spin_loop();
             thread::yield_now();
@@ -85,7 +85,7 @@ fn the_old_token_is_rejected_once_rotate_has_returned() {
         let (rotated, hits) = race(&cache, &made, 64, || {
             cache.rotate(&made.id, Duration::ZERO).unwrap()
         });
-        assert!(hits > 0, "they read while they could");
+        assert!(hits > 0, "some reads succeeded before the change");
         assert!(!opens(&cache, &made.token));
         assert_ne!(rotated.token, made.token);
         assert_eq!(data(&cache, &rotated.id).unwrap(), b"the data");
@@ -109,7 +109,10 @@ fn the_old_token_is_rejected_once_sign_in_has_returned() {
         assert_eq!(data(&cache, &signed_in.id).unwrap(), b"the data");
         crossed += usize::from(home(&made) != home(&signed_in));
     }
-    assert!(crossed > rounds() / 2, "from one shard to another");
+    assert!(
+        crossed > rounds() / 2,
+        "most sessions moved to another shard"
+    );
     cache.validate();
 }
 
@@ -132,13 +135,13 @@ fn one_of_two_concurrent_rotations_fails() {
         assert_eq!(lost.err(), Some(Error::Gone));
         assert!(opens(&cache, &won.unwrap().token));
     }
-    assert_eq!(cache.len(), rounds() * 10, "none was doubled");
+    assert_eq!(cache.len(), rounds() * 10, "no session was duplicated");
     cache.validate();
 }
 
 // LIFE-3: docs/security-checklist.md
 #[test]
-fn no_save_brings_a_session_back_that_another_thread_ended() {
+fn no_save_restores_a_session_that_another_thread_ended() {
     let cache = sharded();
     for _ in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -187,7 +190,7 @@ fn no_thread_reads_a_session_once_end_has_returned() {
 
 // TERM-1: docs/security-checklist.md
 #[test]
-fn an_end_by_the_old_id_is_an_end_of_the_new_one() {
+fn an_end_by_the_old_id_ends_the_new_one() {
     let cache = sharded();
     for round in 0..rounds() {
         let first = create(&cache, b"the data");
@@ -217,7 +220,7 @@ fn after_concurrent_end_and_rotate_no_id_opens_the_session() {
             let ended = scope.spawn(|| cache.end(&made.id));
             (moved.join().unwrap(), ended.join().unwrap())
         });
-        assert!(ended, "there was one all the time");
+        assert!(ended, "the session existed until the end");
         assert!(!opens(&cache, &made.token));
         assert!(!moved.is_ok_and(|moved| opens(&cache, &moved.token)));
         assert!(cache.is_empty());

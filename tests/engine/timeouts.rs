@@ -1,4 +1,4 @@
-//! Timeouts: when a session is refused, to the tick, and when its memory comes back.
+//! Timeouts: the tick from which a session is rejected, and when its memory is reclaimed.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sessile::{Error, IssuedSession, ManualClock, SessionCache};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A cache with those timeouts, both of which may be as long as they like.
+/// Creates a cache with these timeouts.
 fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let cache = builder(&clock)
@@ -24,7 +24,7 @@ fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, M
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
+fn a_session_is_rejected_from_its_deadline_independent_of_the_wheel() {
     let own = Duration::from_secs(77);
     for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
@@ -39,14 +39,14 @@ fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
             for (read, made) in read.iter().zip(&made) {
                 assert_eq!(read(&cache, made), is_there, "{timeouts:?} after {after:?}");
             }
-            assert_eq!(cache.len(), 3, "nobody called `maintain`");
+            assert_eq!(cache.len(), 3, "`maintain` was not called");
         }
     }
 }
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn parts_of_a_tick_count_down_only() {
+fn a_fraction_of_a_tick_is_rounded_down() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
     let made = cache.create_with(b"data", having(idle(SECOND))).unwrap();
@@ -103,8 +103,8 @@ proptest! {
                 3 => cache.rotate(&made.id, Duration::ZERO).map(|new| made = new).is_ok(),
                 _ => cache.save(&made.id, version, b"more").map(|next| version = next).is_ok(),
             };
-            prop_assert!(is_there || pause * 16 >= timeout * 15, "refused after {:?}", pause);
-            prop_assert!(!is_there || pause < timeout, "not refused after {:?}", pause);
+            prop_assert!(is_there || pause * 16 >= timeout * 15, "rejected after {:?}", pause);
+            prop_assert!(!is_there || pause < timeout, "not rejected after {:?}", pause);
             if !is_there {
                 return Ok(());
             }
@@ -171,7 +171,7 @@ fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
+fn a_clock_jump_expires_exactly_the_sessions_that_are_due() {
     for (jump, timeout, is_there) in [
         (HOUR, HOUR * 2, true),
         (HOUR, HOUR, false),
@@ -193,7 +193,7 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
         cache.maintain(usize::MAX);
         assert_eq!(cache.len(), found);
         cache.validate();
-        // What comes after it expires when it should.
+        // Later sessions expire on time.
         let made = create(&cache, b"after");
         clock.advance(timeout.min(HOUR) - TICK);
         assert!(opens(&cache, &made.token));
@@ -206,13 +206,13 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn catching_up_after_eight_hours_visits_what_is_due() {
+fn maintenance_after_eight_hours_visits_only_due_sessions() {
     let (cache, clock) = with_timeouts(DAY, DAY * 2);
     clock.advance(HOUR * 8);
     assert_eq!(
         cache.maintain(usize::MAX).visited,
         0,
-        "an empty wheel has nothing to visit"
+        "an empty wheel visits nothing"
     );
     let long: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
     for n in 0..1_000 {
@@ -223,7 +223,10 @@ fn catching_up_after_eight_hours_visits_what_is_due() {
     clock.advance(HOUR * 8);
     let done = cache.maintain(usize::MAX);
     assert_eq!((done.expired, done.more), (1_000, false));
-    assert!(done.visited <= 1_100, "{done:?}: no entry twice");
+    assert!(
+        done.visited <= 1_100,
+        "{done:?}: an entry was visited twice"
+    );
     assert_eq!(cache.maintain(usize::MAX).visited, 0);
     assert!(long.iter().all(|made| opens(&cache, &made.token)));
     assert_eq!(cache.len(), 100);
@@ -296,7 +299,7 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
             assert_eq!(
                 rejected.err(),
                 Some(Error::LifetimeOver),
-                "it would not open"
+                "the session would not open"
             );
             assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
             for made in [born_dead, cut] {
@@ -312,7 +315,7 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
 
 // TIME-4: docs/security-checklist.md
 #[test]
-fn at_the_end_of_the_clock_nothing_overflows() {
+fn nothing_overflows_at_the_end_of_the_clock() {
     let most = TICK * (u32::MAX - 1);
     let (cache, clock) = with_timeouts(most, most);
     let made = create(&cache, b"data");

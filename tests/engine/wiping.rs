@@ -1,11 +1,11 @@
-//! Data that is gone is gone from memory too: ended, overwritten, moved or left to a newcomer.
+//! Freed data is zeroed: of sessions that ended, were overwritten, moved or replaced.
 
 use crate::support::{PLAINLY, cache, create, sign_in};
 use sessile::{SessionCache, Version, internals::region::WORD};
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
-/// So many marked words of data.
+/// Returns `words` marked words of data.
 fn marked(words: usize) -> Vec<u8> {
     MARK.to_le_bytes().repeat(words)
 }
@@ -19,7 +19,7 @@ fn marks(cache: &SessionCache) -> usize {
 fn an_ended_session_is_wiped() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(100));
-    assert_eq!(marks(&cache), 100, "the test sees what is there");
+    assert_eq!(marks(&cache), 100, "the search finds data that is stored");
     cache.end(&made.id);
     assert_eq!(marks(&cache), 0);
 }
@@ -39,7 +39,7 @@ fn a_shorter_save_wipes_the_rest() {
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn a_longer_save_wipes_the_old_place() {
+fn a_longer_save_wipes_the_old_block() {
     let (cache, _clock) = cache();
     let made = create(&cache, &marked(10));
     create(&cache, b"so that there is no room behind it");
@@ -65,7 +65,7 @@ fn an_end_wipes_the_label() {
         let made = create(&cache, &marked(20));
         let with = PLAINLY.label(&label);
         let mut made = cache.sign_in_with(&made.id, "ada", with).unwrap();
-        assert_eq!(marks(&cache), 26, "the test sees what is there");
+        assert_eq!(marks(&cache), 26, "the search finds data that is stored");
         match way {
             0 => assert!(cache.end(&made.id)),
             1 => assert_eq!(cache.end_user_sessions("ada", None), 1),
@@ -89,13 +89,13 @@ fn an_evicted_session_is_wiped() {
         while cache.stats().evicted.probation == 0 {
             create(&cache, &vec![1; words * WORD]);
         }
-        assert_eq!(marks(&cache), 0, "the first came first");
+        assert_eq!(marks(&cache), 0, "the first session was evicted");
     }
 }
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn moved_data_is_wiped_at_the_old_place() {
+fn moved_data_is_wiped_in_the_old_block() {
     let (cache, _clock) = cache();
     let mut live = Vec::new();
     while cache.stats().evicted.probation == 0 {

@@ -1,4 +1,4 @@
-//! What must hold of the whole engine for any operations: run by the fuzz target, and on its corpus.
+//! Properties of the whole engine for any operations. Run by the fuzz target and on its corpus.
 
 #[path = "model/mod.rs"]
 pub(crate) mod model;

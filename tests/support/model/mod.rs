@@ -351,7 +351,7 @@ impl Pair {
                 );
                 self.handles.push(handle);
                 self.created(made, data, handle, |session, now| {
-                    session.set(timeouts, now)
+                    session.set(timeouts, now);
                 });
             }
             Err(Error::TooLarge {

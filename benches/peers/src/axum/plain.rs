@@ -1,5 +1,5 @@
-//! The same routes without sessions: what one visitor would have is in the program itself. With a layer that does
-//! nothing, and without.
+//! The routes without sessions: the state of one visitor is part of the server. With and without an
+//! empty layer.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ pub(crate) fn layered_routes() -> Router {
     routes().layer(layer_fn(HandOn))
 }
 
-/// What any layer costs of axum: it does nothing itself.
+/// An empty layer, which shows the cost of any layer in axum.
 #[derive(Clone)]
 struct HandOn<S>(S);
 
@@ -56,7 +56,7 @@ pub(crate) fn routes() -> Router {
 }
 
 struct Visitor {
-    /// As JSON, as the others have it.
+    /// JSON, as in the other contenders.
     name: String,
     visits: AtomicU64,
 }

@@ -22,12 +22,12 @@ pub(crate) fn memory() -> SessionManagerLayer<MemoryStore, SignedCookie> {
     layer(MemoryStore::default())
 }
 
-/// With room to spare, so that it evicts none.
+/// Creates a store with room to spare, so that it evicts no session.
 pub(crate) fn moka() -> SessionManagerLayer<MokaStore, SignedCookie> {
     layer(MokaStore::new(Some(2 * SESSIONS as u64)))
 }
 
-/// As ours is: the name, an idle timeout of half an hour.
+/// Uses sessile's settings: the cookie name and an idle timeout of half an hour.
 fn layer<S: SessionStore>(store: S) -> SessionManagerLayer<S, SignedCookie> {
     SessionManagerLayer::new(store)
         .with_name(COOKIE)
@@ -69,7 +69,7 @@ async fn visits(session: Session) -> Result<String, Refused> {
     Ok(session.get("visits").await?.unwrap_or(0).to_string())
 }
 
-/// Its errors are no responses.
+/// Wrapper that makes an error a response.
 struct Refused(Error);
 
 impl From<Error> for Refused {
