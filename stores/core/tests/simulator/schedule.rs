@@ -26,6 +26,8 @@ pub enum Kind {
     Quiet,
     /// Losses, slow calls, broken channels.
     Network,
+    /// Slow calls, and channels that are closed often.
+    Reconnections,
     /// Restarts of nodes.
     Restarts,
     /// Loss of all data, failovers that lose the last writes, clock steps.
@@ -71,12 +73,18 @@ pub struct Node {
 }
 
 impl Plan {
-    /// The plan of a seed: every fourth schedule has each kind.
+    /// The plan of a seed: every fifth schedule has each kind.
     pub fn of(seed: u64, rules: Rules) -> Self {
-        let kinds = [Kind::Quiet, Kind::Network, Kind::Restarts, Kind::Disasters];
+        let kinds = [
+            Kind::Quiet,
+            Kind::Network,
+            Kind::Reconnections,
+            Kind::Restarts,
+            Kind::Disasters,
+        ];
         Self {
             seed,
-            kind: kinds[(seed % 4) as usize],
+            kind: kinds[(seed % 5) as usize],
             rules,
         }
     }
@@ -177,9 +185,7 @@ impl Schedule {
             world.run_until(world.now() + pause);
             requests::start_random(self);
             if world.now() > next_fault && self.0.plan.kind > Kind::Quiet {
-                self.fault();
-                let pause = self.random(|random| random.millis(300, 5_000));
-                next_fault = world.now() + pause;
+                next_fault = world.now() + self.fault();
             }
             if self.state().violation.is_some() {
                 break;
@@ -209,9 +215,20 @@ impl Schedule {
         }
     }
 
-    /// Causes a random fault on a random node.
-    fn fault(&self) {
+    /// Causes a random fault on a random node. Returns the time until the next one.
+    fn fault(&self) -> Duration {
         let node = self.random(|random| random.below(NODES as u64)) as usize;
+        let network = &self.0.networks[node];
+        if self.0.plan.kind == Kind::Reconnections {
+            network.set_reads(SLOW);
+            network.cut_channel();
+            return self.random(|random| random.millis(100, 700));
+        }
+        self.random_fault(node);
+        self.random(|random| random.millis(300, 5_000))
+    }
+
+    fn random_fault(&self, node: usize) {
         let network = &self.0.networks[node];
         match self.random(|random| random.below(6)) {
             0 | 1 => network.break_channel(),
@@ -238,7 +255,7 @@ impl Schedule {
         match self.0.plan.kind {
             Kind::Disasters if self.random(|random| random.chance(70)) => self.disaster(),
             Kind::Restarts | Kind::Disasters => self.restart(node),
-            Kind::Quiet | Kind::Network => {}
+            Kind::Quiet | Kind::Network | Kind::Reconnections => {}
         }
     }
 
@@ -382,6 +399,8 @@ pub const LIMIT: usize = 3;
 pub const USERS: usize = 3;
 /// The timeout of an operation.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest delay of the reply to a slow read, in ms: nearly the timeout.
+const SLOW: u64 = 470;
 /// The time after the last fault by which everything is well again.
 const HEALING: Duration = Duration::from_secs(15);
 /// The length of the parts of tokens that are searched for.
