@@ -10,7 +10,10 @@ use std::{
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use sessile::{Clock, IssuedSession, KeyRing, ManualClock, SessionCache};
+use sessile::{
+    Clock, IssuedSession, KeyRing, ManualClock, SessionCache,
+    tier::{Installed, L1, Placement, StoredSession},
+};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -20,6 +23,7 @@ fn main() {
         .configure_from_args();
     load(&mut criterion);
     open(&mut criterion);
+    l1(&mut criterion);
     refuse(&mut criterion);
     create(&mut criterion);
     sign_in(&mut criterion);
@@ -65,6 +69,49 @@ fn open(criterion: &mut Criterion) {
             assert_eq!(buffer.len(), size);
         });
     }
+}
+
+/// The same header in a local cache and in the L1 of a tiered one, in one run: a hit of each.
+fn l1(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("l1");
+    for size in SIZES {
+        let mut bed = Bed::new(size);
+        let mut buffer = BytesMut::with_capacity(size);
+        group.bench_function(BenchmarkId::new("hit of a local cache", size), |bencher| {
+            bencher.iter(|| {
+                bed.cache
+                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+            });
+            assert_eq!(buffer.len(), size);
+        });
+        let (l1, headers) = l1_bed(size);
+        group.bench_function(BenchmarkId::new("hit of L1", size), |bencher| {
+            bencher.iter(|| l1.look_up([&headers[bed.turns.next()][..]], &mut buffer));
+            assert_eq!(buffer.len(), size);
+        });
+        assert_eq!(l1.stats().misses, 0);
+    }
+}
+
+/// As many sessions in an L1 as in a [`Bed`], and their headers.
+fn l1_bed(size: usize) -> (L1, Vec<Vec<u8>>) {
+    let keys = KeyRing::generate().expect("the operating system gives a key");
+    let settings = SessionCache::builder().memory(MEMORY).keys(keys);
+    let l1 = settings.build_l1([1; 32]).expect("the settings hold");
+    let data = vec![b'x'; size];
+    let install = |_| {
+        let issued = l1.issue(Placement::Random).expect("random bytes");
+        let session = StoredSession {
+            idle_timeout: l1.idle_timeout(),
+            idle_left: l1.idle_timeout(),
+            life_left: l1.lifetime(),
+            ..StoredSession::new(issued.id, issued.version, l1.now())
+        };
+        assert_eq!(l1.install(&session, &data), Installed::Stored);
+        header(issued.token.as_str())
+    };
+    let headers = (0..SESSIONS).map(install).collect();
+    (l1, headers)
 }
 
 /// The same header with a tag that is not ours, with a session that has ended, and with no cookie.

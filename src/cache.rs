@@ -15,6 +15,7 @@ mod prometheus;
 mod read;
 mod record;
 pub(crate) mod stats;
+pub(crate) mod tier;
 mod users;
 mod write;
 

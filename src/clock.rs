@@ -51,6 +51,8 @@ pub struct ManualClock(Arc<AtomicU64>);
 enum Source {
     System(Arc<System>),
     Manual(ManualClock),
+    /// Behind one pointer, so that a clock takes two words whichever it is.
+    ManualAhead(Arc<(ManualClock, Duration)>),
 }
 
 impl Clock {
@@ -61,13 +63,33 @@ impl Clock {
         Self(Source::System(Arc::new(System::new())))
     }
 
+    /// Returns a clock that shows `span` more than this one. The difference is part of its start,
+    /// so reading it takes no longer.
+    pub(crate) fn ahead_by(&self, span: Duration) -> Self {
+        Self(match &self.0 {
+            Source::System(clock) => Source::System(Arc::new(clock.ahead_by(span))),
+            Source::Manual(clock) => Source::ManualAhead(Arc::new((clock.clone(), span))),
+            Source::ManualAhead(pair) => {
+                let (clock, ahead) = &**pair;
+                Source::ManualAhead(Arc::new((clock.clone(), ahead.saturating_add(span))))
+            }
+        })
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match &self.0 {
             Source::System(clock) => clock.now(),
-            Source::Manual(clock) => clock.now(),
+            Source::Manual(clock) => to_tick(clock.elapsed()),
+            Source::ManualAhead(pair) => sum(pair),
         }
     }
+}
+
+/// Reads a manual clock that is ahead, out of the code of a hit.
+#[cold]
+fn sum((clock, ahead): &(ManualClock, Duration)) -> Tick {
+    to_tick(clock.elapsed().saturating_add(*ahead))
 }
 
 impl ManualClock {
@@ -87,8 +109,8 @@ impl ManualClock {
     }
 
     #[inline]
-    fn now(&self) -> Tick {
-        to_tick(Duration::from_nanos(self.0.load(Relaxed)))
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
     }
 }
 
@@ -121,17 +143,28 @@ pub(crate) fn to_duration(ticks: Tick) -> Duration {
 #[derive(Debug)]
 struct System {
     start: Duration,
+    /// The time that the clock showed at its start.
+    ahead: Duration,
     last_coarse: AtomicU64,
     tick: AtomicU32,
 }
 
 impl System {
     fn new() -> Self {
+        Self::starting(boot_time(), Duration::ZERO)
+    }
+
+    fn starting(start: Duration, ahead: Duration) -> Self {
         Self {
-            start: boot_time(),
+            start,
+            ahead,
             last_coarse: AtomicU64::new(0),
-            tick: AtomicU32::new(0),
+            tick: AtomicU32::new(to_tick(ahead)),
         }
+    }
+
+    fn ahead_by(&self, span: Duration) -> Self {
+        Self::starting(self.start, self.ahead.saturating_add(span))
     }
 
     #[inline]
@@ -150,8 +183,9 @@ impl System {
     /// time from going back when an older reading is stored late.
     #[cold]
     fn refresh(&self, coarse: u64) {
-        self.tick
-            .fetch_max(to_tick(boot_time().saturating_sub(self.start)), Relaxed);
+        let elapsed = boot_time().saturating_sub(self.start);
+        let tick = to_tick(elapsed.saturating_add(self.ahead));
+        self.tick.fetch_max(tick, Relaxed);
         self.last_coarse.store(coarse, Relaxed);
     }
 }
@@ -197,12 +231,13 @@ mod tests {
     #[test]
     fn a_manual_clock_adds_up_and_stops_at_its_end() {
         let clock = ManualClock::new();
+        let shown = Clock::from(clock.clone());
         clock.advance(Duration::from_millis(50));
-        assert_eq!(clock.now(), 0);
+        assert_eq!(shown.now(), 0);
         clock.clone().advance(Duration::from_millis(50));
-        assert_eq!(clock.now(), 1);
+        assert_eq!(shown.now(), 1);
         clock.advance(Duration::MAX);
-        assert_eq!(clock.now(), Tick::MAX);
+        assert_eq!(shown.now(), Tick::MAX);
     }
 
     #[test]
@@ -215,5 +250,20 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_shows_that_much_more() {
+        let hour = Duration::from_secs(3_600);
+        let clock = ManualClock::new();
+        let ahead = Clock::from(clock.clone()).ahead_by(hour).ahead_by(TICK);
+        assert_eq!(ahead.now(), 36_001);
+        clock.advance(TICK);
+        assert_eq!((ahead.now(), Clock::from(clock).now()), (36_002, 1));
+
+        let system = Clock::system();
+        let ahead = system.ahead_by(hour);
+        let (before, shown) = (system.now(), ahead.now());
+        assert!((before + 36_000..=system.now() + 36_000).contains(&shown));
     }
 }

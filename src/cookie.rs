@@ -25,7 +25,7 @@ mod well_known;
 pub use header::candidates;
 
 pub(crate) use header::Reader;
-pub(crate) use keys::{KeyRing, Keys, Prf};
+pub(crate) use keys::{KeyRing, Keys, Prf, store::StoreKeys};
 pub(crate) use set_cookie::check_name;
 pub(crate) use token::{Parts, Tag, Token};
 

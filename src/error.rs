@@ -113,6 +113,13 @@ pub enum BuildError {
         /// The lifetime.
         lifetime: Duration,
     },
+    /// The cache would have more shards than a store has partitions.
+    Shards {
+        /// The number of shards.
+        given: usize,
+        /// The maximum.
+        max: usize,
+    },
     /// `keys` was not called.
     NoKeys,
     /// `keys` cannot be used for this cookie name.
@@ -358,6 +365,12 @@ impl fmt::Display for BuildError {
             ),
             Self::Allocation { given } => {
                 write!(f, "cannot allocate {given} bytes (`memory`); use less")
+            }
+            Self::Shards { given, max } => {
+                write!(
+                    f,
+                    "a tiered cache must have at most {max} shards, got {given}"
+                )
             }
             Self::NoKeys => f.write_str(
                 "`keys` must be set to a key ring, such as `KeyRing::from_env(\"SESSILE_KEYS\")`",

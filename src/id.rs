@@ -2,6 +2,8 @@
 //!
 //! An id opens a session, so `Debug` shows neither [`SessionId`] nor `Id`.
 
+mod bytes;
+
 use core::fmt;
 
 use crate::error::Error;

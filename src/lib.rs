@@ -134,6 +134,15 @@ pub use handle::Handle;
 pub use id::{SessionId, UserHash};
 pub use shard::SessionLimitPolicy;
 
+/// The in-process part of a tiered cache, for crates that put a store behind it. Applications use
+/// the tiered cache of `sessile-store`.
+pub mod tier {
+    pub use crate::cache::tier::{
+        Candidate, Candidates, CreateRequest, DerivedKey, Installed, KeyFingerprint, L1, LookUp,
+        PARTITIONS, Placement, Rejection, SignInRequest, SignedIn, Spans, StoredSession, Ticks,
+    };
+}
+
 /// Counters and gauges of a cache.
 pub mod stats {
     pub use crate::cache::stats::{

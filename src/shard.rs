@@ -13,6 +13,7 @@ pub(crate) mod entry;
 pub(crate) mod eviction;
 mod header;
 pub(crate) mod index;
+mod install;
 mod layout;
 pub mod list;
 mod make_room;
@@ -45,6 +46,7 @@ use entry::{
 use eviction::{Priority, Queue, Queues, Usage};
 pub(crate) use index::IndexHasher;
 use index::{Candidates, Index, Slot, VacantSlot};
+pub(crate) use install::{Placed, TieredEntry};
 pub(crate) use layout::Layout;
 use make_room::SpaceRequest;
 pub(crate) use read::View;

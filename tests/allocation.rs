@@ -10,6 +10,7 @@ use std::{fmt::Write as _, hint::black_box};
 
 use allocation_counter::measure;
 use bytes::BytesMut;
+use sessile::tier::{Installed, LookUp};
 use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 use support::{
     HOUR, NEW, PLAIN, builder, cache, create, create_many, field, fill_with_users, having, idle,
@@ -313,4 +314,42 @@ fn a_header_of_a_megabyte_allocates_nothing() {
         4,
         "no more than four were looked at"
     );
+}
+
+#[test]
+fn reading_and_writing_in_l1_allocates_nothing() {
+    let (l1, clock) = support::l1::l1();
+    let warm = support::l1::installed(&l1, 1, b"warm");
+    let mut buffer = buffer();
+    assert!(l1.load(&warm.id, &mut buffer).is_some());
+    for len in [0, 1, 256, 16 << 10] {
+        for user in [None, Some("alice")] {
+            let (session, token) = match user {
+                Some(user) => support::l1::stored_of(&l1, user, 1),
+                None => {
+                    let issued = support::l1::issue(&l1);
+                    (support::l1::stored(&l1, issued.id, 1), issued.token)
+                }
+            };
+            let data = vec![7; len];
+            let install = || l1.install(&session, &data);
+            assert_eq!(free_of_charge("install", install), Installed::Stored);
+            let header = support::l1::field(&l1, &[token.as_str()]);
+            for _ in 0..5 {
+                let look_up = || l1.look_up([&header[..], b"a=1"], &mut buffer);
+                let answer = free_of_charge("look_up", look_up);
+                assert!(matches!(answer, LookUp::Hit(_)));
+                assert_eq!(buffer.len(), len);
+                let peek = || l1.peek(&session.id, &mut buffer).is_some();
+                assert!(free_of_charge("peek", peek));
+                clock.advance(HOUR / 30);
+            }
+            let verify = || l1.verify([&header[..]]);
+            assert_eq!(free_of_charge("verify", verify).len(), 1);
+            assert!(free_of_charge("invalidate", || l1.invalidate(&session.id, Version::MAX)));
+            let look_up = || l1.look_up([&header[..]], &mut buffer);
+            let answer = free_of_charge("look_up", look_up);
+            assert!(matches!(answer, LookUp::Unknown(_)));
+        }
+    }
 }

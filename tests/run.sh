@@ -142,7 +142,7 @@ fi
 if ! has_fuzzer; then
     skip "fuzzing" "no cargo-fuzz"
 else
-    for target in header token heap wheel engine; do
+    for target in header token heap wheel engine record; do
         mkdir -p "$logs/$target"
         step "fuzzing the $target" fuzz "$target"
     done

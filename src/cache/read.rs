@@ -186,7 +186,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn read_time(&self) -> ReadTime {
+    pub(super) fn read_time(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
             cutoff: self.cutoff(),
@@ -265,7 +265,7 @@ impl Inner {
     /// The time is read again under the lock, so that a session that another read has seen expired
     /// stays expired.
     #[cold]
-    fn record_access(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
+    pub(super) fn record_access(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
             AccessUpdate::Touch => Some(locked.shard.lock()),
             _ => locked.shard.try_lock(),
@@ -307,4 +307,4 @@ impl From<Miss> for Cause {
 }
 
 /// Attempts before the lock is taken. A writer interferes for less than a microsecond.
-const MAX_ATTEMPTS: usize = 4;
+pub(super) const MAX_ATTEMPTS: usize = 4;

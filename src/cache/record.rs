@@ -3,6 +3,7 @@
 use core::fmt;
 use std::time::Duration;
 
+use super::tier;
 use crate::{
     clock::{Tick, to_duration},
     cookie::Token,
@@ -77,6 +78,9 @@ impl Record {
     /// Returns the public name of the session, for lists and events. It cannot open the session.
     #[must_use]
     pub fn handle(&self) -> Handle {
+        if self.meta.flags().has(Flags::TIERED) {
+            return tier::handle(self.user, &self.id, self.meta.serial());
+        }
         Handle::new(
             self.user,
             self.id.place,

@@ -25,8 +25,8 @@ pub struct SessionInfo {
     pub assurance_level: u8,
     /// The label that the application set at the sign-in, or an empty string.
     pub label: String,
-    times: Times,
-    now: Tick,
+    pub(super) times: Times,
+    pub(super) now: Tick,
 }
 
 impl SessionCache {
@@ -246,7 +246,7 @@ impl Inner {
     }
 
     /// Returns the times of a session after a sign-in, if its lifetime counted from `start`.
-    fn signed_in_times(
+    pub(super) fn signed_in_times(
         &self,
         times: Times,
         start: Tick,

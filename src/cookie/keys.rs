@@ -6,6 +6,8 @@
 //! only when no entry can hold a tag of the earlier key. Tags of retired keys therefore remain
 //! rejected. It does not know sessions.
 
+pub(crate) mod store;
+
 use core::fmt;
 use std::env;
 

@@ -158,6 +158,13 @@ fn texts_of_build_error() {
                 "cannot allocate 5 bytes (`memory`); use less",
             ),
             (
+                BuildError::Shards {
+                    given: 512,
+                    max: 256,
+                },
+                "a tiered cache must have at most 256 shards, got 512",
+            ),
+            (
                 BuildError::Entropy,
                 "the operating system returned no random bytes",
             ),

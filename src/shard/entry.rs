@@ -17,7 +17,8 @@
 //!       13   …                          │ if the session has a user
 //!       14   user link                  │
 //!        …   label, if there is one     ┘
-//!        …   start of the lifetime      if it is neither the creation nor the last sign-in
+//!        …   start of the lifetime      if it is neither the creation nor the last sign-in;
+//!                                       in a tiered cache: creation of the session
 //!        …   data
 //!
 //!  an alias has
@@ -247,6 +248,13 @@ impl<'r> Entry<'r> {
         } else {
             times.created
         }
+    }
+
+    /// Sets the creation time of a tiered cache's session, and its place, of which the number of
+    /// the shard is only a part.
+    pub(crate) fn set_birth(self, birth: Tick, place: Place) {
+        let birth = u64::from(birth) | u64::from(place) << Tick::BITS;
+        self.store(self.flags().data() - 1, birth);
     }
 
     /// Returns the label of a session that has a user.

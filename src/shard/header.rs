@@ -106,6 +106,20 @@ impl EntryMeta {
         self
     }
 
+    /// Replaces the creation time, which an entry of a tiered cache stores elsewhere, and marks the
+    /// session as touched if the read moved the idle deadline.
+    #[inline(always)]
+    pub(crate) fn of_tiered(mut self, birth: Tick, is_touched: bool) -> Self {
+        let touched = if is_touched {
+            Flags::TOUCHED
+        } else {
+            Flags::NONE
+        };
+        let flags = self.flags().with(touched);
+        self.0[(CREATED - DEADLINES + 1) as usize] = Pair::new(birth, flags.0).pack();
+        self
+    }
+
     /// Replaces the idle deadline.
     #[inline(always)]
     pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
@@ -183,7 +197,7 @@ impl Times {
 ///
 /// ```text
 ///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family
-///      8 queue │ 12 uses │ 16 assurance level │ 24 length of the label
+///      7 tiered │ 8 queue │ 12 uses │ 14 touched │ 16 assurance level │ 24 length of the label
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(pub(super) u32);
@@ -203,6 +217,12 @@ impl Flags {
     pub(crate) const ALIASED: Self = Self(32);
     /// The alias is in the family of a user.
     pub(crate) const OF_USER: Self = Self(64);
+    /// The entry is of a tiered cache: its time of creation is the time of its installation, and
+    /// the word before the data keeps when the session was created. Never without
+    /// [`STARTED`](Self::STARTED), which stands for that word.
+    pub(crate) const TIERED: Self = Self(128);
+    /// This read moved the idle deadline: in records of tiered caches only, never in an entry.
+    pub(crate) const TOUCHED: Self = Self(1 << 14);
 
     pub(crate) fn with(self, flag: Self) -> Self {
         Self(self.0 | flag.0)
@@ -213,7 +233,7 @@ impl Flags {
     }
 
     /// Returns the flags of a new session.
-    pub(super) fn of(user: Option<&EntryUser<'_>>, times: &Times) -> Self {
+    pub(crate) fn of(user: Option<&EntryUser<'_>>, times: &Times) -> Self {
         let Some(user) = user else {
             return Self::NONE;
         };
@@ -227,6 +247,11 @@ impl Flags {
         let label_len = user.label.len() as u32;
         let numbers = u32::from(user.assurance_level) << ASSURANCE | label_len << LABEL;
         Self(Self::USER.0 | start.0 | numbers)
+    }
+
+    /// All of them as one number.
+    pub(super) fn bits(self) -> u32 {
+        self.0
     }
 
     pub(crate) fn has(self, flag: Self) -> bool {

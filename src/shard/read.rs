@@ -21,7 +21,10 @@ use super::{
     touched,
     unlocked_entry::UnlockedEntry,
 };
-use crate::{clock::Tick, id::Id};
+use crate::{
+    clock::Tick,
+    id::{Id, Place},
+};
 
 /// The words of a shard, for readers.
 pub(crate) struct View {
@@ -75,6 +78,23 @@ impl View {
         read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
+        self.read_as::<false, true>(candidates, id, 0, proof, read_time, data)
+    }
+
+    /// Reads like [`read`](Self::read). `TIERED` stands for the shards of a tiered cache. Without
+    /// `IS_USE` the read moves no idle deadline and detects no access.
+    //
+    // The parameters are constants, so that local caches run the same code as without tiered ones.
+    #[inline(always)]
+    pub(crate) fn read_as<const TIERED: bool, const IS_USE: bool>(
+        &self,
+        candidates: Candidates,
+        id: &Id,
+        place: Place,
+        proof: &Proof,
+        read_time: impl FnOnce() -> ReadTime,
+        data: &mut BytesMut,
+    ) -> Result<Hit, ReadError> {
         let words = self.region.words();
         let mut snapshot = self
             .table
@@ -89,7 +109,7 @@ impl View {
             entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy(snapshot, entry, proof, read_time, data),
+            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, place, proof, read_time, data),
             None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
@@ -115,9 +135,10 @@ fn find<'r>(
 
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
-fn copy(
+fn copy<const TIERED: bool, const IS_USE: bool>(
     snapshot: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
+    place: Place,
     proof: &Proof,
     read_time: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
@@ -137,7 +158,13 @@ fn copy(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     resize(data, meta.len());
-    entry.read(flags, data).ok_or(ReadError::Torn)?;
+    let (birth, kept_place) = if TIERED {
+        entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
+        entry.birth(flags).ok_or(ReadError::Torn)?
+    } else {
+        entry.read(flags, data).ok_or(ReadError::Torn)?;
+        (0, place)
+    };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
     } else {
@@ -146,6 +173,10 @@ fn copy(
     if !snapshot.validate() {
         return Err(ReadError::Torn);
     }
+    // The tag covers the whole place, of which a part determined the shard.
+    if TIERED && kept_place != place {
+        return Err(ReadError::Miss(Miss::Unproven));
+    }
     let ReadTime { now, cutoff } = read_time();
     if meta.times().created < cutoff {
         return Err(ReadError::Miss(Miss::Absent));
@@ -153,7 +184,16 @@ fn copy(
     if meta.deadline() <= now {
         return Err(ReadError::Miss(Miss::Expired));
     }
-    let (meta, access) = access_update(meta, now);
+    let (meta, access) = if IS_USE {
+        access_update(meta, now)
+    } else {
+        (meta, AccessUpdate::None)
+    };
+    let meta = if TIERED {
+        meta.of_tiered(birth, access == AccessUpdate::Touch)
+    } else {
+        meta
+    };
     Ok(Hit {
         user,
         meta,
@@ -166,9 +206,9 @@ fn copy(
 #[inline(always)]
 fn resize(data: &mut BytesMut, len: usize) {
     if data.len() < len {
-        grow(data, len)
+        grow(data, len);
     } else {
-        data.truncate(len)
+        data.truncate(len);
     }
 }
 

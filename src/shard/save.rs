@@ -33,7 +33,7 @@ impl Shard {
             self.trim(at, data.len());
             at
         } else {
-            self.grow(at, data, next, now)?
+            self.grow(at, data.len(), now, |entry| entry.save(data, next))?
         };
         touch(Entry::at(&self.region, at), now);
         self.counts.saved += 1;
@@ -77,7 +77,7 @@ impl Shard {
     }
 
     /// Shrinks a session's block to `len` bytes of data.
-    fn trim(&mut self, at: Offset, len: usize) {
+    pub(super) fn trim(&mut self, at: Offset, len: usize) {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
         entry.wipe_behind(len);
@@ -86,18 +86,19 @@ impl Shard {
         self.queues.resize(&self.region, at, before);
     }
 
-    /// Moves a session into a larger block and writes data that its own block does not hold.
-    fn grow(
+    /// Moves a session into a larger block for `len` bytes of data, which its own block does not
+    /// hold. `fill` writes the data.
+    pub(super) fn grow(
         &mut self,
         at: Offset,
-        data: &[u8],
-        version: u32,
+        len: usize,
         now: Tick,
+        fill: impl FnOnce(Entry<'_>),
     ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
         let (words, priority) = (
-            Entry::size_with(flags, data.len()),
+            Entry::size_with(flags, len),
             priority_of(flags.has(Flags::USER)),
         );
         let request = SpaceRequest {
@@ -110,7 +111,7 @@ impl Shard {
         let (slot, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
         new.copy_header(old);
-        new.save(data, version);
+        fill(new);
         new.links().for_each(|link| list::moved(&self.region, link));
         self.queues.resize(&self.region, to, old.words());
         self.index.set_offset(slot, to);

@@ -8,7 +8,10 @@ use super::{
     entry::{DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
     region::{Chunk, LINE_WORDS, Offset, Pair, Words},
 };
-use crate::id::UserHash;
+use crate::{
+    clock::Tick,
+    id::{Place, UserHash},
+};
 
 /// A view of the words at an offset, which may be an entry.
 #[derive(Clone, Copy)]
@@ -36,6 +39,24 @@ impl<'r> UnlockedEntry<'r> {
             return self.read_behind(flags.data(), data);
         }
         self.words.read(self.at.wrapping_add(DATA), data)
+    }
+
+    /// Copies the data of an entry of a tiered cache out, as [`read`](Self::read) does.
+    #[inline(always)]
+    pub(crate) fn read_tiered(self, flags: Flags, data: &mut [u8]) -> Option<()> {
+        if flags.has(Flags::USER) {
+            return self.read_behind(flags.data(), data);
+        }
+        self.words.read(self.at.wrapping_add(DATA + 1), data)
+    }
+
+    /// Returns the creation time and the place of a tiered cache's session. `None` if they are outside
+    /// the region.
+    #[inline(always)]
+    pub(crate) fn birth(self, flags: Flags) -> Option<(Tick, Place)> {
+        let at = self.at.wrapping_add(flags.data()).wrapping_sub(1);
+        let word = self.words.chunk::<1>(at)?.load(0);
+        Some((word as Tick, (word >> Tick::BITS) as Place))
     }
 
     #[inline(never)]

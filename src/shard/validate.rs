@@ -82,6 +82,12 @@ impl Shard {
                 entry.header().len() <= entry.data_capacity(),
                 "data ends within its block"
             );
+            let flags = entry.flags();
+            assert!(
+                !flags.has(Flags::TOUCHED)
+                    && (!flags.has(Flags::TIERED) || flags.has(Flags::STARTED)),
+                "the time of creation has its word"
+            );
         }
     }
 

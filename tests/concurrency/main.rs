@@ -11,3 +11,4 @@ mod linearizability;
 mod recorder;
 mod resurrection;
 mod stress;
+mod tier;

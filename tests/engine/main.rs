@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "../support/model_l1.rs"]
+mod l1_model;
 #[path = "../support/model/mod.rs"]
 mod reference_model;
 #[path = "../support/mod.rs"]
@@ -30,6 +32,7 @@ mod rotation;
 mod settings;
 mod sign_in;
 mod termination;
+mod tier;
 mod timeouts;
 mod users;
 mod wiping;

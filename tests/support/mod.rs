@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod l1;
 pub(crate) mod rings;
 
 use std::{env, time::Duration};

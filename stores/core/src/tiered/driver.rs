@@ -1,0 +1,442 @@
+//! The task that keeps the channel, and sends touches and queued ends.
+//!
+//! Owns the state machine of the channel and executes its actions. Invariant: L1 is empty, and all
+//! ends are confirmed, before the channel is up. It does not know a verb.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sessile::tier::Ticks;
+use tokio::sync::oneshot;
+
+use super::{inner::Inner, metrics::Verb};
+use crate::{
+    environment::{First, join_all, race},
+    protocol::{
+        channel::{Action, Cause, Channel, Event, State, UNANSWERED_LIMIT},
+        lock,
+        switches::Rule,
+        touches::{self, Batch},
+    },
+    store::{Change, Heartbeat, Proposal, ServerTime, Sink, StoreError},
+};
+
+/// Events of watches that the driver has not taken.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<VecDeque<(u64, Incoming)>>);
+
+enum Incoming {
+    Event(Event),
+    Refused(String),
+    Heartbeat {
+        number: u64,
+        sent_at: Ticks,
+        reply: Box<Heartbeat>,
+    },
+}
+
+/// Receives the messages of one watch.
+struct Messages {
+    inner: Arc<Inner>,
+    watch: u64,
+}
+
+/// The state of the task.
+struct Driver {
+    inner: Arc<Inner>,
+    channel: Channel,
+    watch: u64,
+    /// Dropping it closes the connection.
+    connection: Option<oneshot::Sender<()>>,
+    /// The epoch of the store's data, once a heartbeat was answered.
+    epoch: Option<[u8; 16]>,
+    user_key: [u8; 32],
+    /// The time at which the last answered heartbeat was sent.
+    answered: Ticks,
+    next_touches: Duration,
+    next_ends: Duration,
+}
+
+/// Runs until the node stops.
+pub(crate) async fn run(inner: Arc<Inner>, user_key: [u8; 32]) {
+    let now = inner.env.now();
+    let mut driver = Driver {
+        channel: Channel::new(now),
+        watch: 0,
+        connection: None,
+        epoch: None,
+        user_key,
+        answered: Ticks::ZERO,
+        next_touches: now + touches::INTERVAL,
+        next_ends: now,
+        inner,
+    };
+    loop {
+        driver.step();
+        driver.wait().await;
+    }
+}
+
+impl Driver {
+    /// Takes all events, and does what is due.
+    fn step(&mut self) {
+        loop {
+            let incoming = lock(&self.inner.inbox.0).pop_front();
+            let Some((watch, incoming)) = incoming else {
+                break;
+            };
+            // Lost data counts whichever watch reports it: L1 was emptied then.
+            let is_void = matches!(incoming, Incoming::Event(Event::DataLost));
+            if watch == self.watch || is_void {
+                self.take(incoming);
+            }
+        }
+        let now = self.inner.env.now();
+        let actions = self.channel.tick(now);
+        self.execute(actions);
+        if self.channel.state() == State::Up {
+            self.send_touches(now);
+            self.send_queued_ends(now);
+        }
+    }
+
+    async fn wait(&self) {
+        let now = self.inner.env.now();
+        let mut at = self.channel.wake_at();
+        if self.channel.state() == State::Up {
+            at = at.min(self.next_touches);
+            if self.inner.ends.queued() > 0 || self.inner.ends.is_all_queued() {
+                at = at.min(self.next_ends);
+            }
+        }
+        let sleep = self.inner.env.sleep(at.saturating_sub(now));
+        race(self.inner.wake.notified(), sleep).await;
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Event(event) => self.handle(event),
+            Incoming::Refused(cause) => {
+                self.inner.health.refuse(cause);
+                self.handle(Event::Lost);
+            }
+            Incoming::Heartbeat {
+                number,
+                sent_at,
+                reply,
+            } => self.take_heartbeat(number, sent_at, &reply),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let mut random = [0];
+        // Without random bytes the pause is the longest one.
+        let _ = self.inner.l1.fill_random(&mut random);
+        self.channel.set_jitter(random[0]);
+        let actions = self.channel.handle(self.inner.env.now(), event);
+        self.execute(actions);
+    }
+
+    fn take_heartbeat(&mut self, number: u64, sent_at: Ticks, reply: &Heartbeat) {
+        if !self.shares_a_key(reply) {
+            self.inner.health.refuse(NO_COMMON_KEY.to_owned());
+            return self.handle(Event::Lost);
+        }
+        let is_known = self.epoch == Some(reply.epoch);
+        if self.channel.state() == State::Up && !is_known {
+            return self.void();
+        }
+        if !is_known {
+            self.adopt(reply);
+        }
+        self.inner.cut_off(reply.ended_before);
+        self.inner.server.set(reply.now, self.inner.env.now());
+        self.answered = self.answered.max(sent_at);
+        if self.channel.state() == State::Up && self.inner.lease.is_up() {
+            self.extend_lease();
+        }
+        self.handle(Event::Answered(number));
+    }
+
+    /// Takes the user key and the cutoff of a data set that this node has not seen before. The
+    /// channel is not up.
+    fn adopt(&mut self, reply: &Heartbeat) {
+        if self.epoch.is_some() {
+            self.inner.reset_cutoff(reply.ended_before);
+        }
+        self.epoch = Some(reply.epoch);
+        if self.user_key != reply.user_key {
+            self.user_key = reply.user_key;
+            self.inner.l1.set_user_key(reply.user_key);
+        }
+    }
+
+    fn shares_a_key(&self, reply: &Heartbeat) -> bool {
+        let own = self.inner.l1.key_fingerprints();
+        let recorded = &reply.key_fingerprints;
+        recorded.is_empty() || recorded.iter().any(|print| own.contains(print))
+    }
+
+    fn void(&mut self) {
+        self.inner.void_l1();
+        self.handle(Event::DataLost);
+    }
+
+    fn execute(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::StartWatch => self.start_watch(),
+                Action::StopWatch => self.stop_watch(),
+                Action::SendHeartbeat(number) => self.send_heartbeat(number),
+                Action::SendEnds => self.send_all_ends(),
+                Action::Fence(cause) => self.inner.fence(cause),
+                Action::GoUp => self.go_up(),
+            }
+        }
+    }
+
+    fn start_watch(&mut self) {
+        self.watch += 1;
+        let (connection, closed) = oneshot::channel();
+        self.connection = Some(connection);
+        let (inner, watch) = (Arc::clone(&self.inner), self.watch);
+        self.inner.env.spawn(Box::pin(async move {
+            let sink = Arc::new(Messages {
+                inner: Arc::clone(&inner),
+                watch,
+            });
+            let ended = race(closed, inner.store.watch(sink)).await;
+            match ended {
+                First::Left(_) => {}
+                First::Right(StoreError::Incompatible(cause)) => {
+                    inner.push(watch, Incoming::Refused(cause.to_string()));
+                }
+                First::Right(_) => inner.push(watch, Incoming::Event(Event::Lost)),
+            }
+        }));
+    }
+
+    fn stop_watch(&mut self) {
+        self.connection = None;
+        // Events of this watch that are still in the inbox no longer count.
+        self.watch += 1;
+        self.inner.health.failed();
+    }
+
+    fn send_heartbeat(&self, number: u64) {
+        let (inner, watch, user_key) = (Arc::clone(&self.inner), self.watch, self.user_key);
+        let sent_at = self.inner.l1.now();
+        self.inner.env.spawn(Box::pin(async move {
+            let mut epoch = [0; 16];
+            if inner.l1.fill_random(&mut epoch).is_err() {
+                return;
+            }
+            // A new number each time: after a loss of the data the store records one that no node
+            // has seen.
+            let proposal = Proposal {
+                epoch,
+                user_key,
+                key_fingerprints: inner.l1.key_fingerprints(),
+            };
+            let limit = inner.env.sleep(UNANSWERED_LIMIT);
+            match race(inner.store.heartbeat(&proposal), limit).await {
+                First::Left(Ok(reply)) => {
+                    let reply = Box::new(reply);
+                    inner.push(
+                        watch,
+                        Incoming::Heartbeat {
+                            number,
+                            sent_at,
+                            reply,
+                        },
+                    );
+                }
+                First::Left(Err(StoreError::Incompatible(cause))) => {
+                    inner.push(watch, Incoming::Refused(cause.to_string()));
+                }
+                // An unanswered heartbeat is noticed by its time.
+                First::Left(Err(_)) | First::Right(()) => {}
+            }
+        }));
+    }
+
+    fn send_all_ends(&self) {
+        let (inner, watch) = (Arc::clone(&self.inner), self.watch);
+        self.inner.env.spawn(Box::pin(async move {
+            let is_sent = inner.send_all_ends().await;
+            inner.push(watch, Incoming::Event(Event::EndsSent(is_sent)));
+        }));
+    }
+
+    fn go_up(&mut self) {
+        let rules = self.inner.settings.rules;
+        if rules.has(Rule::LeaseAndFence) && rules.has(Rule::FenceAtReconnection) {
+            self.inner.l1.invalidate_all();
+        }
+        self.inner.lease.go_up();
+        self.extend_lease();
+        self.inner.health.up();
+        self.next_touches = self.inner.env.now() + touches::INTERVAL;
+    }
+
+    fn extend_lease(&self) {
+        let settings = &self.inner.settings;
+        let span = settings.lease + settings.stale_while_down;
+        self.inner.lease.extend(self.answered.after(span));
+    }
+
+    fn send_touches(&mut self, now: Duration) {
+        let is_full = lock(&self.inner.touches).len() >= touches::FULL_BATCHES;
+        if now < self.next_touches && !is_full {
+            return;
+        }
+        self.next_touches = now + touches::INTERVAL;
+        let batches = lock(&self.inner.touches).drain(now);
+        for batch in batches {
+            let inner = Arc::clone(&self.inner);
+            self.inner
+                .env
+                .spawn(Box::pin(async move { inner.send_touches(batch).await }));
+        }
+    }
+
+    fn send_queued_ends(&mut self, now: Duration) {
+        let ends = &self.inner.ends;
+        if now < self.next_ends || (ends.queued() == 0 && !ends.is_all_queued()) {
+            return;
+        }
+        self.next_ends = now + RETRY;
+        let inner = Arc::clone(&self.inner);
+        self.inner.env.spawn(Box::pin(async move {
+            inner.send_queued_ends().await;
+        }));
+    }
+}
+
+/// Sends all queued touches, and waits for the store.
+pub(super) async fn send_touches_now(inner: &Arc<Inner>) {
+    let batches = lock(&inner.touches).drain(inner.env.now());
+    for batch in batches {
+        inner.send_touches(batch).await;
+    }
+}
+
+impl Inner {
+    fn push(&self, watch: u64, incoming: Incoming) {
+        lock(&self.inbox.0).push_back((watch, incoming));
+        self.wake.notify_one();
+    }
+
+    /// Keeps everything that began before from entering L1.
+    fn fence(&self, cause: Cause) {
+        self.metrics.fence(cause);
+        self.lease.go_down();
+        self.operations.pass_installations();
+        self.health.down();
+        if cause == Cause::DataLost {
+            self.void_l1();
+        }
+    }
+
+    /// Ends the lease and empties L1.
+    pub(crate) fn void_l1(&self) {
+        if !self.settings.rules.has(Rule::LeaseAndFence) {
+            return;
+        }
+        self.lease.revoke();
+        self.lease.go_down();
+        self.operations.pass_installations();
+        self.l1.invalidate_all();
+    }
+
+    /// Sends the queued ends and those of the last minute. Returns true if all are confirmed.
+    pub(crate) async fn send_all_ends(self: &Arc<Self>) -> bool {
+        let now = self.env.now();
+        let recent = self.ends.recent(now);
+        let cutoff = self.ends.recent_all(now);
+        if cutoff.is_some() && !self.assert_cutoff(cutoff).await {
+            return false;
+        }
+        let is_recent_sent = self.end_each(recent, true).await;
+        let is_queue_sent = self.send_queued_ends().await;
+        is_recent_sent && is_queue_sent
+    }
+
+    /// Sends the queued ends. Returns true if all are confirmed.
+    pub(crate) async fn send_queued_ends(self: &Arc<Self>) -> bool {
+        if self.ends.is_all_queued() && !self.assert_cutoff(None).await {
+            return false;
+        }
+        let queued = self.ends.take_queued();
+        self.end_each(queued, false).await
+    }
+
+    async fn assert_cutoff(&self, at_least: Option<ServerTime>) -> bool {
+        let now = self.env.now();
+        let deadline = now + self.settings.timeout;
+        // A server whose clock was set back gets no cutoff in its future.
+        let at_least = at_least.map(|cutoff| cutoff.min(self.server.not_after(now)));
+        let call = self.store.end_all(at_least);
+        let Ok(cutoff) = self.call(Verb::End, deadline, call).await else {
+            return false;
+        };
+        if at_least.is_none() {
+            self.ends.confirm_all(cutoff, self.env.now());
+        }
+        self.cut_off(cutoff);
+        true
+    }
+
+    async fn end_each(self: &Arc<Self>, ids: Vec<sessile::SessionId>, is_again: bool) -> bool {
+        let mut is_sent = true;
+        for group in ids.chunks(PIPELINED) {
+            let deadline = self.env.now() + 2 * self.settings.timeout;
+            let ends = group.iter().map(|id| {
+                let (inner, id) = (Arc::clone(self), *id);
+                Box::pin(async move { inner.end_chain(id, deadline, is_again).await.is_ok() }) as _
+            });
+            is_sent &= join_all(ends).await.into_iter().all(|is_sent| is_sent);
+        }
+        is_sent
+    }
+
+    async fn send_touches(&self, batch: Batch) {
+        let deadline = self.env.now() + self.settings.timeout;
+        let call = self.store.touch(&batch, self.not_after(deadline));
+        let Ok(touched) = self.call(Verb::Touch, deadline, call).await else {
+            return;
+        };
+        for ((id, _), is_touched) in batch.iter().zip(touched) {
+            if !is_touched {
+                self.forget(id);
+            }
+        }
+    }
+}
+
+impl Sink for Messages {
+    fn change(&self, change: Change) {
+        match change {
+            Change::Subscribed => self
+                .inner
+                .push(self.watch, Incoming::Event(Event::Subscribed)),
+            Change::DataLost => {
+                // L1 must not answer until the driver runs.
+                self.inner.void_l1();
+                self.inner
+                    .push(self.watch, Incoming::Event(Event::DataLost));
+            }
+            change => self.inner.change(change),
+        }
+    }
+}
+
+const NO_COMMON_KEY: &str = "`keys` has no key in common with the key rings of the other nodes of \
+                             this store; configure at least one of theirs";
+/// The number of ends that are sent without waiting for each other.
+const PIPELINED: usize = 64;
+/// The time between two attempts to send queued ends.
+const RETRY: Duration = Duration::from_millis(250);

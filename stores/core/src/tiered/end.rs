@@ -1,0 +1,357 @@
+//! Ends of sessions.
+//!
+//! Invariant: an end that was accepted takes effect in this process at once, and is in the queue
+//! until the store has confirmed it. It does not know when the queue is sent.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use sessile::{EndReason, Error, EventKind, Handle, SessionId, Version};
+
+use super::{TieredCache, fetched::Found, inner::Inner, metrics::Verb, open::MAX_HOPS};
+use crate::{
+    environment::join_all,
+    store::{BoxFuture, Ended, StoreError},
+};
+
+impl TieredCache {
+    /// Ends a session, by its id or by one that it had before. Returns true if there was one. No
+    /// read of this process finds it when this is called, and no read of another one within 100 ms.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable) if the store did not confirm it. Then the end is queued
+    /// until it does.
+    pub async fn end(&self, id: &SessionId) -> Result<bool, Error> {
+        self.inner().end(*id, EndReason::Requested).await
+    }
+
+    /// Ends a session as [`end`](Self::end) does, by the value of its cookie.
+    ///
+    /// # Errors
+    /// Those of [`end`](Self::end).
+    pub async fn end_by_token(&self, value: &[u8]) -> Result<bool, Error> {
+        match self.inner().l1.verify_token(value) {
+            Some(candidate) => self.end(&candidate.id).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Ends a session if it still has `version` and that id.
+    ///
+    /// # Errors
+    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated), [`Gone`](Error::Gone),
+    /// [`Unreachable`](Error::Unreachable).
+    pub async fn end_if_unchanged(&self, id: &SessionId, version: Version) -> Result<(), Error> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        let (job, id) = (Arc::clone(inner), *id);
+        inner
+            .run(async move { job.end_if_unchanged(id, version).await })
+            .await
+    }
+
+    /// Ends the session that a handle names. Returns true if there was one. A handle without a user
+    /// names none.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable).
+    pub async fn end_by_handle(&self, handle: &Handle) -> Result<bool, Error> {
+        let inner = self.inner();
+        let Some(user) = handle.user() else {
+            return Ok(false);
+        };
+        inner.check_writable()?;
+        let (job, handle) = (Arc::clone(inner), *handle);
+        inner
+            .run(async move {
+                let deadline = job.commit_deadline();
+                let listed = job.list(user, deadline).await?;
+                let found = listed.iter().find(|found| found.session.handle() == handle);
+                match found.map(|found| found.session.id) {
+                    Some(id) => job.end_now(id, EndReason::UserRevoked, deadline).await,
+                    None => Ok(false),
+                }
+            })
+            .await
+    }
+
+    /// Ends all sessions of a user, except the one named, and returns their number. That one may be
+    /// named by an id that it had before.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable). Then the ends of the sessions that were listed are
+    /// queued.
+    pub async fn end_user_sessions(
+        &self,
+        user: &str,
+        except: Option<&SessionId>,
+    ) -> Result<usize, Error> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        let (job, except) = (Arc::clone(inner), except.copied());
+        let user = inner.l1.user_hash(user);
+        inner
+            .run(async move { job.end_user_sessions(user, except).await })
+            .await
+    }
+
+    /// Ends all sessions that were created until now.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable) if the store did not confirm it. Then it is queued.
+    pub async fn end_all(&self) -> Result<(), Error> {
+        let inner = self.inner();
+        inner.ends.accept_all();
+        inner.l1.invalidate_all();
+        inner.check_up()?;
+        let job = Arc::clone(inner);
+        inner.run(async move { job.end_all().await }).await
+    }
+}
+
+impl Inner {
+    /// Accepts an end, which takes effect in this process at once, and sends it.
+    async fn end(self: &Arc<Self>, id: SessionId, reason: EndReason) -> Result<bool, Error> {
+        let handle = self.accept_end(id)?;
+        if self.check_up().is_err() {
+            self.ends.release(&id);
+            return Err(Error::Unreachable);
+        }
+        // Not at the first poll of the caller: an end that was accepted is sent even if the caller
+        // stops waiting.
+        let guard = Release {
+            inner: Arc::clone(self),
+            id,
+        };
+        let job = Arc::clone(self);
+        self.run(async move {
+            let deadline = job.commit_deadline();
+            let is_ended = job.end_chain(id, deadline, false).await;
+            drop(guard);
+            job.report(is_ended, handle, reason)
+        })
+        .await
+    }
+
+    /// Ends a session from within a verb. The end is queued if the store does not answer.
+    pub(super) async fn end_now(
+        self: &Arc<Self>,
+        id: SessionId,
+        reason: EndReason,
+        deadline: Duration,
+    ) -> Result<bool, Error> {
+        let handle = self.accept_end(id)?;
+        let is_ended = self.end_chain(id, deadline, false).await;
+        self.report(is_ended, handle, reason)
+    }
+
+    /// Queues an end, which the driver sends.
+    pub(super) fn end_later(&self, id: SessionId) {
+        if self.accept_end(id).is_ok() {
+            self.ends.release(&id);
+            self.wake.notify_one();
+        }
+    }
+
+    fn report(
+        &self,
+        is_ended: Result<bool, Error>,
+        handle: Option<Handle>,
+        reason: EndReason,
+    ) -> Result<bool, Error> {
+        if is_ended == Ok(true) && handle.is_some() {
+            self.l1.emit(EventKind::Ended(reason), handle);
+        }
+        is_ended
+    }
+
+    /// Queues an end and drops the session from L1. Returns its handle if L1 had it.
+    fn accept_end(&self, id: SessionId) -> Result<Option<Handle>, Error> {
+        let handle = self.known_handle(&id);
+        let accepted = self.ends.accept(id);
+        self.forget(&id);
+        match accepted {
+            Ok(()) => Ok(handle),
+            Err(_) => {
+                self.metrics.end_rejected();
+                Err(Error::Unreachable)
+            }
+        }
+    }
+
+    /// Ends an id, and the session that it leads to. `is_again` repeats a confirmed end.
+    pub(super) async fn end_chain(
+        self: &Arc<Self>,
+        id: SessionId,
+        deadline: Duration,
+        is_again: bool,
+    ) -> Result<bool, Error> {
+        let mut current = id;
+        for hop in 0..=MAX_HOPS {
+            let generation = self.lease.generation();
+            let end = self.store.end(current);
+            let ended = self.call(Verb::End, deadline, end).await;
+            // A reply that crosses a fence may be that of a server which has been replaced since, so
+            // it confirms nothing.
+            let is_current = self.lease.generation() == generation;
+            match ended {
+                _ if !is_current => return self.leave_queued(&current),
+                Err(_) => return self.leave_queued(&current),
+                Ok(Ended::Alias(target)) => {
+                    // The target is queued before the alias is confirmed, so that the end is in the
+                    // queue at every moment.
+                    let is_queued = self.accept_end(target).is_ok();
+                    self.confirm(&current, is_again && hop == 0);
+                    if hop == MAX_HOPS || !is_queued {
+                        self.ends.release(&target);
+                        return if is_queued {
+                            Ok(true)
+                        } else {
+                            Err(Error::Unreachable)
+                        };
+                    }
+                    current = target;
+                }
+                Ok(ended) => {
+                    self.confirm(&current, is_again && hop == 0);
+                    return Ok(ended == Ended::Session);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn leave_queued(&self, id: &SessionId) -> Result<bool, Error> {
+        self.ends.release(id);
+        Err(Error::Unreachable)
+    }
+
+    fn confirm(&self, id: &SessionId, is_again: bool) {
+        if !is_again {
+            self.ends.confirm(id, self.env.now());
+        }
+    }
+
+    async fn end_if_unchanged(
+        self: Arc<Self>,
+        id: SessionId,
+        expected: Version,
+    ) -> Result<(), Error> {
+        let deadline = self.commit_deadline();
+        let handle = self.known_handle(&id);
+        let end = self.store.end_if_unchanged(id, expected);
+        match self.call(Verb::End, deadline, end).await {
+            Ok(_) => {
+                self.forget(&id);
+                // A failover may lose it, like any end.
+                self.ends.confirm(&id, self.env.now());
+                let _ = self.report(Ok(true), handle, EndReason::Requested);
+                Ok(())
+            }
+            Err(StoreError::Conflict) => {
+                self.outdate(&id, Version::new(expected.get().saturating_add(1)));
+                Err(Error::Conflict)
+            }
+            Err(error) => Err(self.public(&error)),
+        }
+    }
+
+    async fn end_user_sessions(
+        self: Arc<Self>,
+        user: sessile::UserHash,
+        except: Option<SessionId>,
+    ) -> Result<usize, Error> {
+        let deadline = self.commit_deadline();
+        let (mut number, mut up_to) = (0, None);
+        loop {
+            let page = self.user_ids(user, up_to, deadline).await?;
+            let kept = match except {
+                // Read after the list: a rotation in between is seen in one of the two.
+                Some(id) => self.chain(id, deadline).await?,
+                None => HashSet::new(),
+            };
+            let mut ids = page.ids;
+            ids.retain(|id| !kept.contains(&id.to_bytes()));
+            number += self.end_page(&ids, deadline).await?;
+            if !page.more || ids.is_empty() {
+                return Ok(number);
+            }
+            up_to = Some(page.up_to);
+        }
+    }
+
+    /// Ends sessions, all of which are in the queue before the first end is sent.
+    async fn end_page(
+        self: &Arc<Self>,
+        ids: &[SessionId],
+        deadline: Duration,
+    ) -> Result<usize, Error> {
+        let accepted: Vec<_> = ids.iter().map(|id| self.accept_end(*id)).collect();
+        let results = self.end_listed(ids, deadline).await;
+        let mut number = 0;
+        for (result, handle) in results.into_iter().zip(accepted) {
+            let is_ended = self.report(result, handle?, EndReason::UserRevoked)?;
+            number += usize::from(is_ended);
+        }
+        Ok(number)
+    }
+
+    async fn end_listed(
+        self: &Arc<Self>,
+        ids: &[SessionId],
+        deadline: Duration,
+    ) -> Vec<Result<bool, Error>> {
+        let mut results = Vec::with_capacity(ids.len());
+        for group in ids.chunks(PIPELINED) {
+            if self.env.now() >= deadline {
+                group.iter().for_each(|id| self.ends.release(id));
+                results.extend(group.iter().map(|_| Err(Error::Unreachable)));
+                continue;
+            }
+            let ends = group
+                .iter()
+                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.end_chain(*id, deadline, false)) });
+            results.extend(join_all(ends).await);
+        }
+        results
+    }
+
+    /// Returns an id and all ids that it leads to.
+    async fn chain(&self, id: SessionId, deadline: Duration) -> Result<HashSet<[u8; 16]>, Error> {
+        let mut chain = HashSet::from([id.to_bytes()]);
+        let mut current = id;
+        for _ in 0..MAX_HOPS {
+            let Found::Alias(target) = self.read(current, deadline).await? else {
+                break;
+            };
+            current = target.id;
+            chain.insert(current.to_bytes());
+        }
+        Ok(chain)
+    }
+
+    async fn end_all(self: Arc<Self>) -> Result<(), Error> {
+        let deadline = self.commit_deadline();
+        let call = self.store.end_all(None);
+        let cutoff = self.call(Verb::End, deadline, call).await;
+        let cutoff = cutoff.map_err(|error| self.public(&error))?;
+        self.ends.confirm_all(cutoff, self.env.now());
+        self.cut_off(cutoff);
+        self.l1.emit(EventKind::Ended(EndReason::Global), None);
+        Ok(())
+    }
+}
+
+/// Leaves an end to the queue when its task is dropped.
+struct Release {
+    inner: Arc<Inner>,
+    id: SessionId,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.inner.ends.release(&self.id);
+    }
+}
+
+/// The number of ends that are sent without waiting for each other.
+const PIPELINED: usize = 64;

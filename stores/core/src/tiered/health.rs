@@ -1,0 +1,103 @@
+//! The state of the store as an application sees it.
+//!
+//! Owns the last state, and a signal for the first one. It does not know why a state changed.
+
+use std::{sync::Mutex, time::Duration};
+
+use tokio::sync::oneshot;
+
+use crate::protocol::lock;
+
+/// The state of the store behind a tiered cache, for readiness probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreHealth {
+    /// The state of the channel.
+    pub state: StoreState,
+    /// The time for which sessions in memory are still opened if the store does not answer.
+    pub lease_remaining: Duration,
+    /// The number of ends that the store has not confirmed.
+    pub ends_queued: usize,
+}
+
+/// The state of the channel to a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreState {
+    /// The store answers.
+    Up,
+    /// The store does not answer, or has not answered yet. The cache connects again by itself.
+    Down,
+    /// The store cannot be used with these settings. The text names the setting.
+    Incompatible(String),
+}
+
+/// The state, and those that wait for the first one.
+pub(crate) struct Health(Mutex<Current>);
+
+struct Current {
+    state: StoreState,
+    is_decided: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self(Mutex::new(Current {
+            state: StoreState::Down,
+            is_decided: false,
+            waiting: Vec::new(),
+        }))
+    }
+}
+
+impl Health {
+    /// Returns the state.
+    pub(crate) fn state(&self) -> StoreState {
+        lock(&self.0).state.clone()
+    }
+
+    /// Returns a future of the first answer, or the first failure, of the store.
+    pub(crate) fn first(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut current = lock(&self.0);
+        // A dropped sender resolves the future too.
+        if !current.is_decided {
+            current.waiting.push(sender);
+        }
+        receiver
+    }
+
+    /// The channel is up.
+    pub(crate) fn up(&self) {
+        self.set(StoreState::Up);
+    }
+
+    /// The store cannot be used.
+    pub(crate) fn refuse(&self, cause: String) {
+        self.set(StoreState::Incompatible(cause));
+    }
+
+    /// The channel was lost.
+    pub(crate) fn down(&self) {
+        self.set(StoreState::Down);
+    }
+
+    /// An attempt to connect failed. An earlier reason for the failure stays.
+    pub(crate) fn failed(&self) {
+        lock(&self.0).decide();
+    }
+
+    fn set(&self, state: StoreState) {
+        let mut current = lock(&self.0);
+        current.state = state;
+        current.decide();
+    }
+}
+
+impl Current {
+    fn decide(&mut self) {
+        self.is_decided = true;
+        self.waiting.clear();
+    }
+}

@@ -1,0 +1,1 @@
+//! Requests for one id at the same time.

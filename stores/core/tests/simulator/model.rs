@@ -1,0 +1,148 @@
+//! Facts that clients know from the answers they got, and what must hold because of them.
+//!
+//! A lineage is a session from the view of its client: it keeps its identity through rotations and
+//! sign-ins, because the data names it.
+
+use std::time::Duration;
+
+use sessile::{SessionId, Token};
+
+use crate::network::Network;
+
+/// A session as its client knows it.
+pub struct Lineage {
+    /// All tokens that were issued, the current one last.
+    pub tokens: Vec<Token>,
+    /// The id that was issued last.
+    pub id: SessionId,
+    /// No verb of this lineage may end it or change its id, and no disaster happens.
+    pub is_calm: bool,
+    /// The user, once a sign-in was answered.
+    pub user: Option<usize>,
+    /// A sign-in was not answered, so the user is not known.
+    pub is_user_uncertain: bool,
+    /// The time at which the last sign-in was answered.
+    pub signed_in: Duration,
+    /// The number of sign-ins that began.
+    pub sign_ins: u32,
+    /// The number of sign-ins in progress.
+    pub signing_in: u32,
+    /// The values that were saved, and the times at which that was confirmed.
+    pub saved: Vec<(Duration, u32)>,
+    /// The time at which an end was confirmed.
+    pub ended: Option<Duration>,
+    /// The node that ended it, or accepted an end that was not confirmed.
+    pub ended_by: Option<u64>,
+    /// An end was accepted and will be confirmed if the node lives.
+    pub is_end_pending: bool,
+}
+
+/// The bounds of the promises.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub whole: Duration,
+    pub broken: Duration,
+}
+
+/// The result of an open, with the time and the place of its begin.
+pub struct Observation<'a> {
+    pub began: Duration,
+    pub network: &'a Network,
+    pub value: u32,
+}
+
+impl Lineage {
+    pub fn new(id: SessionId, token: Token, now: Duration, is_calm: bool) -> Self {
+        Self {
+            tokens: vec![token],
+            id,
+            is_calm,
+            user: None,
+            is_user_uncertain: false,
+            signed_in: Duration::ZERO,
+            sign_ins: 0,
+            signing_in: 0,
+            saved: vec![(now, 0)],
+            ended: None,
+            ended_by: None,
+            is_end_pending: false,
+        }
+    }
+
+    /// Returns true if the creation was answered.
+    pub fn is_created(&self) -> bool {
+        self.id.to_bytes() != [0; 16]
+    }
+
+    /// Records that an end was confirmed.
+    pub fn end(&mut self, now: Duration, node: u64) {
+        if self.ended.is_none() {
+            (self.ended, self.ended_by) = (Some(now), Some(node));
+        }
+    }
+
+    /// Records that an end was accepted and not confirmed.
+    pub fn queue_end(&mut self, node: u64) {
+        if self.ended.is_none() && !self.is_end_pending {
+            (self.is_end_pending, self.ended_by) = (true, Some(node));
+        }
+    }
+
+    /// A node was restarted: it re-asserts nothing.
+    pub fn forget_node(&mut self, node: u64) {
+        if self.is_end_pending && self.ended_by == Some(node) {
+            (self.is_end_pending, self.ended_by) = (false, None);
+        }
+    }
+
+    /// A failover lost the writes since a time.
+    pub fn lose_since(&mut self, since: Duration, live: &[u64]) {
+        self.is_user_uncertain |= self.signed_in > since;
+        self.saved.retain(|(at, _)| *at <= since);
+        if self.saved.is_empty() {
+            self.saved.push((since, 0));
+        }
+        if self.ended.is_some_and(|at| at > since) {
+            self.ended = None;
+            let is_alive = self.ended_by.is_some_and(|node| live.contains(&node));
+            self.is_end_pending = is_alive;
+            if !is_alive {
+                self.ended_by = None;
+            }
+        }
+    }
+
+    /// Checks an open that found this session.
+    pub fn check_opened(&self, seen: &Observation<'_>, bounds: Bounds) -> Result<(), String> {
+        if let Some(ended) = self.ended
+            && seen.began > ended + seen.bound(ended, bounds)
+        {
+            let late = (seen.began - ended).as_millis();
+            return Err(format!(
+                "an ended session was opened {late} ms after its end"
+            ));
+        }
+        let is_due = |at: Duration| seen.began > at + seen.bound(at, bounds);
+        let due = self.saved.iter().filter(|(at, _)| is_due(*at));
+        let due = due.map(|(_, value)| *value).max().unwrap_or(0);
+        if seen.value < due {
+            return Err(format!("value {} was opened, {due} was saved", seen.value));
+        }
+        Ok(())
+    }
+}
+
+impl Observation<'_> {
+    /// Returns the bound of a change that was confirmed at a time, which depends on the channel.
+    fn bound(&self, changed: Duration, bounds: Bounds) -> Duration {
+        let from = changed.saturating_sub(RECOVERY);
+        if self.network.was_whole(from, self.began) {
+            bounds.whole
+        } else {
+            bounds.broken
+        }
+    }
+}
+
+/// The time after a fault for which a channel may still not be whole.
+const RECOVERY: Duration = Duration::from_secs(10);

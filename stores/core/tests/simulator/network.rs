@@ -1,0 +1,438 @@
+//! The connections of one node to the store: delays, losses, half-open channels.
+//!
+//! A call that was sent reaches the store even if its caller stopped waiting. Messages and the
+//! replies to heartbeats share one connection, and keep their order.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use sessile::{SessionId, UserHash, Version};
+use sessile_store::{
+    Abilities, BoxFuture, Change, Created, Ended, Heartbeat, MemoryStore, NewAlias, NewRecord,
+    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData,
+    StoredRecord, UserIds,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::executor::{NETWORK, World};
+
+/// The network between one node and the store. Clones share it; it survives restarts of the node.
+#[derive(Clone)]
+pub struct Network(Arc<Shared>);
+
+struct Shared {
+    world: World,
+    store: MemoryStore,
+    state: Mutex<State>,
+    reads: AtomicU64,
+    cut: Notify,
+}
+
+struct State {
+    /// The longest time that a call or a reply takes, in ms.
+    slowest: u64,
+    /// The calls that are lost, in percent.
+    lost: u64,
+    /// The number of the last watch.
+    watch: u64,
+    /// Messages of this watch and earlier ones are lost.
+    broken: u64,
+    /// No connection can be made.
+    is_refused: bool,
+    /// The time at which the last message arrives.
+    last: Duration,
+    /// The number of times that all connections were closed.
+    closed: u64,
+    /// The last time at which the channel lost messages or was about to.
+    faults: Vec<Duration>,
+}
+
+impl Network {
+    pub fn new(world: World, store: MemoryStore) -> Self {
+        let state = State {
+            slowest: 20,
+            lost: 0,
+            watch: 0,
+            broken: 0,
+            is_refused: false,
+            last: Duration::ZERO,
+            closed: 0,
+            faults: Vec::new(),
+        };
+        Self(Arc::new(Shared {
+            world,
+            store,
+            state: Mutex::new(state),
+            reads: AtomicU64::new(0),
+            cut: Notify::new(),
+        }))
+    }
+
+    /// Returns the number of reads that were sent.
+    pub fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// Sets the longest delay of calls, and the percentage of those that are lost.
+    pub fn set_calls(&self, slowest: u64, lost: u64) {
+        let mut state = self.state();
+        (state.slowest, state.lost) = (slowest, lost);
+    }
+
+    /// Refuses new connections.
+    pub fn refuse(&self, is_refused: bool) {
+        self.state().is_refused = is_refused;
+        self.note_fault();
+    }
+
+    /// Loses all messages of the current channel, without a sign of it.
+    pub fn break_channel(&self) {
+        let mut state = self.state();
+        state.broken = state.watch;
+        drop(state);
+        self.note_fault();
+    }
+
+    /// Closes the channel.
+    pub fn cut_channel(&self) {
+        self.break_channel();
+        self.0.cut.notify_waiters();
+    }
+
+    /// Closes the connections of calls: those in progress are not answered.
+    pub fn close_calls(&self) {
+        self.state().closed += 1;
+    }
+
+    /// Records that the channel is not whole at this time.
+    pub fn note_fault(&self) {
+        let now = self.0.world.now();
+        self.state().faults.push(now);
+    }
+
+    /// Returns true if the channel was whole from one time to another.
+    pub fn was_whole(&self, from: Duration, to: Duration) -> bool {
+        let is_between = |at: &Duration| (from..=to).contains(at);
+        !self.state().faults.iter().any(is_between)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().expect("no panic")
+    }
+
+    /// Sends a call, which is executed whether or not the caller waits for it.
+    fn send<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(MemoryStore) -> BoxFuture<'static, Result<T, StoreError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let (slowest, lost, closed) = {
+            let state = self.state();
+            (state.slowest, state.lost, state.closed)
+        };
+        let world = self.0.world.clone();
+        let draw = |random: &mut crate::random::Random| {
+            let delays = [(); 2].map(|()| random.millis(0, slowest));
+            (delays, [(); 2].map(|()| random.chance(lost)))
+        };
+        let ([request, reply], [is_request_lost, is_reply_lost]) = world.random(draw);
+        let (sender, receiver) = oneshot::channel();
+        let (network, store) = (self.clone(), self.0.store.clone());
+        let transit = async move {
+            world.sleep(request).await;
+            if network.state().closed != closed {
+                return;
+            }
+            if is_request_lost {
+                std::future::pending::<()>().await;
+            }
+            let result = call(store).await;
+            world.sleep(reply).await;
+            if is_reply_lost {
+                std::future::pending::<()>().await;
+            }
+            if network.state().closed == closed {
+                let _ = sender.send(result);
+            }
+        };
+        self.0.world.spawn(NETWORK, Box::pin(transit));
+        Box::pin(async move {
+            let closed = |_| Err(StoreError::Unreachable("the connection was closed".into()));
+            receiver.await.unwrap_or_else(closed)
+        })
+    }
+
+    /// Returns the time at which a message that is sent now arrives: after all earlier ones.
+    fn arrival(&self) -> Duration {
+        let delay = self
+            .0
+            .world
+            .random(|random| random.millis(0, SLOWEST_MESSAGE));
+        let mut state = self.state();
+        let at = (self.0.world.now() + delay).max(state.last + Duration::from_micros(1));
+        state.last = at;
+        at
+    }
+
+    fn is_broken(&self, watch: u64) -> bool {
+        watch <= self.state().broken
+    }
+
+    async fn watch(self, sink: Arc<dyn Sink>) -> StoreError {
+        let world = self.0.world.clone();
+        let delay = world.random(|random| random.millis(0, SLOWEST_MESSAGE));
+        world.sleep(delay).await;
+        if self.state().is_refused {
+            return StoreError::Unreachable("the connection was refused".into());
+        }
+        let watch = {
+            let mut state = self.state();
+            state.watch += 1;
+            state.watch
+        };
+        let channel: Arc<dyn Sink> = Arc::new(Channel {
+            network: self.clone(),
+            watch,
+            sink,
+        });
+        let cut = self.0.cut.notified();
+        let ended = self.0.store.watch(channel);
+        tokio::select! {
+            biased;
+            () = cut => {}
+            _ = ended => {}
+        }
+        if self.is_broken(watch) && !world.random(|random| random.chance(50)) {
+            // A half-open connection tells nothing.
+            std::future::pending::<()>().await;
+        }
+        StoreError::Unreachable("the channel was closed".into())
+    }
+}
+
+/// The longest time that a message takes, in ms.
+pub const SLOWEST_MESSAGE: u64 = 40;
+
+/// One subscription.
+struct Channel {
+    network: Network,
+    watch: u64,
+    sink: Arc<dyn Sink>,
+}
+
+impl Sink for Channel {
+    fn change(&self, change: Change) {
+        let (network, watch) = (self.network.clone(), self.watch);
+        let (at, sink) = (network.arrival(), Arc::downgrade(&self.sink));
+        let world = network.0.world.clone();
+        world.clone().spawn(
+            NETWORK,
+            Box::pin(async move {
+                world.sleep(at.saturating_sub(world.now())).await;
+                if network.is_broken(watch) {
+                    return;
+                }
+                // Closing the connection drops the sink.
+                if let Some(sink) = sink.upgrade() {
+                    sink.change(change);
+                }
+            }),
+        );
+    }
+}
+
+fn owned(data: StoredData<'_>) -> (Bytes, bool) {
+    (Bytes::copy_from_slice(data.bytes), data.is_encrypted)
+}
+
+fn stored(data: &(Bytes, bool)) -> StoredData<'_> {
+    StoredData {
+        bytes: &data.0,
+        is_encrypted: data.1,
+    }
+}
+
+impl Store for Network {
+    fn abilities(&self) -> Abilities {
+        self.0.store.abilities()
+    }
+
+    fn read(&self, id: SessionId) -> BoxFuture<'_, Result<Option<StoredRecord>, StoreError>> {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.send(move |store| Box::pin(async move { store.read(id).await }))
+    }
+
+    fn create<'a>(
+        &'a self,
+        new: &'a NewRecord<'a>,
+        not_after: ServerTime,
+    ) -> BoxFuture<'a, Result<Created, StoreError>> {
+        let (label, data) = (new.label.to_owned(), owned(new.data));
+        let NewRecord {
+            id,
+            user,
+            assurance_level,
+            version,
+            serial,
+            idle_timeout,
+            lifetime,
+            limit,
+            replaces,
+            ..
+        } = *new;
+        self.send(move |store| {
+            Box::pin(async move {
+                let new = NewRecord {
+                    id,
+                    user,
+                    assurance_level,
+                    label: &label,
+                    version,
+                    serial,
+                    idle_timeout,
+                    lifetime,
+                    data: stored(&data),
+                    limit,
+                    replaces,
+                };
+                store.create(&new, not_after).await
+            })
+        })
+    }
+
+    fn save<'a>(
+        &'a self,
+        id: SessionId,
+        expected: Version,
+        next: Version,
+        data: StoredData<'a>,
+        not_after: ServerTime,
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        let data = owned(data);
+        self.send(move |store| {
+            Box::pin(async move {
+                let data = stored(&data);
+                store.save(id, expected, next, data, not_after).await
+            })
+        })
+    }
+
+    fn touch<'a>(
+        &'a self,
+        batch: &'a [(SessionId, Duration)],
+        not_after: ServerTime,
+    ) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
+        let batch = batch.to_vec();
+        self.send(move |store| Box::pin(async move { store.touch(&batch, not_after).await }))
+    }
+
+    fn set_timeouts<'a>(
+        &'a self,
+        id: SessionId,
+        expected: Version,
+        next: Version,
+        timeouts: NewTimeouts,
+        data: Option<StoredData<'a>>,
+        not_after: ServerTime,
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        let data = data.map(owned);
+        self.send(move |store| {
+            Box::pin(async move {
+                let data = data.as_ref().map(stored);
+                store
+                    .set_timeouts(id, expected, next, timeouts, data, not_after)
+                    .await
+            })
+        })
+    }
+
+    fn rotate<'a>(
+        &'a self,
+        id: SessionId,
+        alias: NewAlias,
+        rewrite: Option<Rewrite<'a>>,
+        not_after: ServerTime,
+    ) -> BoxFuture<'a, Result<Rotated, StoreError>> {
+        let rewrite = rewrite.map(|new| (new.expected, new.next, owned(new.data)));
+        self.send(move |store| {
+            Box::pin(async move {
+                let rewrite = rewrite.as_ref().map(|(expected, next, data)| Rewrite {
+                    expected: *expected,
+                    next: *next,
+                    data: stored(data),
+                });
+                store.rotate(id, alias, rewrite, not_after).await
+            })
+        })
+    }
+
+    fn retire(
+        &self,
+        id: SessionId,
+        expected: Option<Version>,
+        alias: NewAlias,
+        not_after: ServerTime,
+    ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
+        self.send(move |store| {
+            Box::pin(async move { store.retire(id, expected, alias, not_after).await })
+        })
+    }
+
+    fn end(&self, id: SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
+        self.send(move |store| Box::pin(async move { store.end(id).await }))
+    }
+
+    fn end_if_unchanged(
+        &self,
+        id: SessionId,
+        expected: Version,
+    ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
+        self.send(move |store| Box::pin(async move { store.end_if_unchanged(id, expected).await }))
+    }
+
+    fn user_ids(
+        &self,
+        user: UserHash,
+        up_to: Option<ServerTime>,
+    ) -> BoxFuture<'_, Result<UserIds, StoreError>> {
+        self.send(move |store| Box::pin(async move { store.user_ids(user, up_to).await }))
+    }
+
+    fn end_all(
+        &self,
+        at_least: Option<ServerTime>,
+    ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
+        self.send(move |store| Box::pin(async move { store.end_all(at_least).await }))
+    }
+
+    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
+        Box::pin(self.clone().watch(sink))
+    }
+
+    fn heartbeat<'a>(
+        &'a self,
+        proposal: &'a Proposal,
+    ) -> BoxFuture<'a, Result<Heartbeat, StoreError>> {
+        Box::pin(async move {
+            let world = &self.0.world;
+            let watch = self.state().watch;
+            let delay = world.random(|random| random.millis(0, SLOWEST_MESSAGE));
+            world.sleep(delay).await;
+            if self.is_broken(watch) {
+                std::future::pending::<()>().await;
+            }
+            let result = self.0.store.heartbeat(proposal).await;
+            let at = self.arrival();
+            world.sleep(at.saturating_sub(world.now())).await;
+            if self.is_broken(watch) {
+                std::future::pending::<()>().await;
+            }
+            result
+        })
+    }
+}

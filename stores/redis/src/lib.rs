@@ -1,0 +1,215 @@
+//! Redis and Valkey as the store of sessile: many processes and machines share sessions, and a
+//! restart signs no user out.
+//!
+//! ```no_run
+//! use sessile_redis::RedisStore;
+//!
+//! let store = RedisStore::open("redis://10.0.0.5")?;
+//! # Ok::<(), sessile_redis::OpenError>(())
+//! ```
+//!
+//! # Servers
+//! Redis 7.0 or later, Valkey 7.2 or later, alone or with Sentinel. Cluster mode is not supported
+//! yet. The server's `maxmemory-policy` should be `noeviction`.
+//!
+//! # How it works
+//! Each call is one script, which the server executes atomically. The script also publishes the
+//! change on a channel that all nodes subscribe to. One connection carries the channel and the
+//! heartbeats, one the reads, one the writes.
+
+mod connector;
+mod error;
+mod keys;
+mod scripts;
+mod server;
+mod settings;
+mod store;
+mod tls;
+mod watch;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use redis::{FromRedisValue, Script, ScriptInvocation, aio::MultiplexedConnection};
+use sessile_store::StoreError;
+use tokio::sync::Notify;
+
+use connector::{Connections, Connector};
+use keys::Keys;
+pub use server::ServerInfo;
+use settings::Wait;
+pub use settings::{OpenError, RedisStoreBuilder};
+
+/// Sessions in a Redis or Valkey server.
+///
+/// Cheap to clone; clones share the connections. A store serves one tiered cache, which decides when
+/// to connect.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    connector: Connector,
+    keys: Keys,
+    timeout: Duration,
+    wait: Option<Wait>,
+    state: Mutex<State>,
+    /// Calls in a row that the server did not answer in time.
+    timeouts: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    connections: Option<Connections>,
+    /// Notified when the connections are of no use any more. Each watch has its own.
+    lost: Arc<Notify>,
+    server: Option<ServerInfo>,
+}
+
+/// The connection that a call takes.
+#[derive(Clone, Copy)]
+enum Lane {
+    Channel,
+    Reads,
+    Writes,
+    /// The writes, or the connection that waits for replicas if the settings ask for it.
+    Replicated,
+}
+
+impl RedisStore {
+    /// Creates a store with default settings. Opens no connection.
+    ///
+    /// The URL is `redis://host:port/database`, `rediss://…` for TLS, or
+    /// `redis+sentinel://host:port,host:port/service/database`. User name and password stand before
+    /// the host: `redis://user:password@host`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        Self::builder(url).build()
+    }
+
+    /// Creates a builder with default settings.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+
+    /// Returns the server that the store is connected to, or was last.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerInfo> {
+        self.state(|state| state.server.clone())
+    }
+
+    /// Returns true if the store is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state(|state| state.connections.is_some())
+    }
+
+    pub(crate) fn new(
+        connector: Connector,
+        keys: Keys,
+        timeout: Duration,
+        wait: Option<Wait>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            connector,
+            keys,
+            timeout,
+            wait,
+            state: Mutex::default(),
+            timeouts: AtomicU32::new(0),
+        }))
+    }
+
+    fn state<R>(&self, access: impl FnOnce(&mut State) -> R) -> R {
+        access(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn connection(&self, lane: Lane) -> Result<MultiplexedConnection, StoreError> {
+        let not_connected = || StoreError::Unreachable("the store is not connected".into());
+        self.state(|state| {
+            let connections = state.connections.as_ref().ok_or_else(not_connected)?;
+            Ok(match lane {
+                Lane::Channel => &connections.channel,
+                Lane::Reads => &connections.reads,
+                Lane::Writes => &connections.writes,
+                Lane::Replicated => {
+                    let own = connections.replicated.as_ref();
+                    own.unwrap_or(&connections.writes)
+                }
+            }
+            .clone())
+        })
+    }
+
+    /// Calls a script.
+    async fn call<T: FromRedisValue>(
+        &self,
+        lane: Lane,
+        script: &Script,
+        arguments: impl FnOnce(&mut ScriptInvocation<'_>),
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection(lane)?;
+        let mut invocation = script.prepare_invoke();
+        arguments(&mut invocation);
+        let reply = invocation.invoke_async(&mut connection).await;
+        let reply = reply.map_err(|error| self.failure(&error))?;
+        self.0.timeouts.store(0, Relaxed);
+        if let (Lane::Replicated, Some(wait)) = (lane, self.0.wait) {
+            self.wait_for_replicas(&mut connection, wait).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn wait_for_replicas(
+        &self,
+        connection: &mut MultiplexedConnection,
+        wait: Wait,
+    ) -> Result<(), StoreError> {
+        let mut command = redis::cmd("WAIT");
+        command
+            .arg(wait.replicas)
+            .arg(wait.timeout.as_millis() as u64);
+        let acknowledged: usize = command
+            .query_async(connection)
+            .await
+            .map_err(|error| self.failure(&error))?;
+        if acknowledged >= wait.replicas {
+            return Ok(());
+        }
+        let text = format!("{acknowledged} of {} replicas acknowledged", wait.replicas);
+        Err(StoreError::Unreachable(text.into()))
+    }
+
+    /// Returns the error of a store. The connections are given up after three timeouts in a row,
+    /// and when the server is no primary any more.
+    fn failure(&self, error: &redis::RedisError) -> StoreError {
+        let is_replica = error.code() == Some("READONLY");
+        let timeouts = match error.is_timeout() {
+            true => self.0.timeouts.fetch_add(1, Relaxed) + 1,
+            false => 0,
+        };
+        if timeouts >= MAX_TIMEOUTS || is_replica || error.is_connection_dropped() {
+            self.state(|state| state.lost.notify_one());
+        }
+        error::store_error(error)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("server", &self.server())
+            .field("is_connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Timeouts in a row after which the connections are given up.
+const MAX_TIMEOUTS: u32 = 3;

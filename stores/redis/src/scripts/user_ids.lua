@@ -1,0 +1,17 @@
+-- KEYS  index of the user
+-- ARGV  1 time of the first call, or ''  2 maximum
+-- Removes entries without a record, so that a caller that ends what it is given makes progress.
+local up_to = ARGV[1] ~= '' and tonumber(ARGV[1]) or server_time()
+local base, max = KEYS[1]:sub(1, -35) .. 's:', tonumber(ARGV[2])
+local ids, more = {}, 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', up_to)) do
+  if redis.call('EXISTS', base .. id) == 0 then
+    redis.call('ZREM', KEYS[1], id)
+  elseif #ids < max then
+    ids[#ids + 1] = id
+  else
+    more = 1
+    break
+  end
+end
+return { up_to, more, ids }

@@ -1,0 +1,135 @@
+//! The check of a server after connecting to it: its version, its mode, its policy.
+
+use redis::{RedisResult, aio::MultiplexedConnection};
+
+/// A server, as it describes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// `redis` or `valkey`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The setting `maxmemory-policy`. Any other than `noeviction` signs visitors out when memory
+    /// is short, and makes "sign out everywhere" unreliable.
+    pub eviction_policy: String,
+    is_cluster: bool,
+}
+
+impl ServerInfo {
+    /// Asks a server.
+    pub(crate) async fn ask(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
+        let mut text: String = redis::cmd("INFO")
+            .arg("server")
+            .query_async(connection)
+            .await?;
+        let memory: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(connection)
+            .await?;
+        text.push_str(&memory);
+        Ok(Self::parse(&text))
+    }
+
+    fn parse(text: &str) -> Self {
+        let field = |name: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+            lines
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        // Valkey reports the version of Redis that it is compatible with, too.
+        let valkey = field("valkey_version");
+        Self {
+            name: if valkey.is_some() { "valkey" } else { "redis" }.to_owned(),
+            version: valkey
+                .or_else(|| field("redis_version"))
+                .unwrap_or_default(),
+            eviction_policy: field("maxmemory_policy").unwrap_or_default(),
+            is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
+        }
+    }
+
+    /// Returns why this server cannot be used, if it cannot.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let minimum = match self.name.as_str() {
+            "valkey" => MIN_VALKEY,
+            _ => MIN_REDIS,
+        };
+        if self.number() < Some(minimum) {
+            let (major, minor) = minimum;
+            return Some(format!(
+                "the server must be {} {major}.{minor} or later, got {}",
+                self.name, self.version
+            ));
+        }
+        self.is_cluster.then(|| {
+            "the server must not be in cluster mode, which is not supported yet".to_owned()
+        })
+    }
+
+    /// Returns what an operator should change, if there is something.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.eviction_policy != "noeviction").then(|| {
+            format!(
+                "`maxmemory-policy` of the server should be noeviction, got {}: evicted sessions \
+                 sign their visitors out",
+                self.eviction_policy
+            )
+        })
+    }
+
+    fn number(&self) -> Option<(u32, u32)> {
+        let mut parts = self.version.split('.').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??))
+    }
+}
+
+const MIN_REDIS: (u32, u32) = (7, 0);
+const MIN_VALKEY: (u32, u32) = (7, 2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(text: &str) -> ServerInfo {
+        ServerInfo::parse(text)
+    }
+
+    #[test]
+    fn redis_and_valkey_are_told_apart() {
+        let redis =
+            "redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxmemory_policy:noeviction\r\n";
+        assert_eq!(info(redis).name, "redis");
+        assert_eq!(info(redis).version, "7.0.15");
+        assert_eq!((info(redis).problem(), info(redis).warning()), (None, None));
+        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n";
+        assert_eq!(info(valkey).name, "valkey");
+        assert_eq!(info(valkey).version, "9.1.2");
+        assert_eq!(info(valkey).problem(), None);
+    }
+
+    #[test]
+    fn a_server_that_is_too_old_is_named_with_what_it_must_be() {
+        let text = info("redis_version:6.2.14\r\n").problem();
+        let expected = "the server must be redis 7.0 or later, got 6.2.14";
+        assert_eq!(text.as_deref(), Some(expected));
+        let text = info("valkey_version:7.1.0\r\n").problem();
+        let expected = "the server must be valkey 7.2 or later, got 7.1.0";
+        assert_eq!(text.as_deref(), Some(expected));
+        assert!(info("nonsense").problem().is_some());
+    }
+
+    #[test]
+    fn a_cluster_and_an_eviction_policy_are_noticed() {
+        let cluster = info("redis_version:7.2.0\r\nredis_mode:cluster\r\n");
+        assert!(
+            cluster
+                .problem()
+                .is_some_and(|text| text.contains("cluster mode"))
+        );
+        let lru = info("redis_version:7.2.0\r\nmaxmemory_policy:allkeys-lru\r\n");
+        let warning = lru.warning().expect("a warning");
+        assert!(warning.contains("noeviction") && warning.contains("allkeys-lru"));
+    }
+}

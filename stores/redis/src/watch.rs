@@ -1,0 +1,120 @@
+//! The watch: connects, subscribes to all partitions and forwards what is published, until the
+//! connections are lost.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
+use sessile_store::{Change, Sink, StoreError};
+use tokio::sync::Notify;
+
+use crate::{
+    RedisStore, connector::Connections, error::setup_error, keys::Keys, server::ServerInfo,
+};
+
+/// Runs until the connections are lost, and returns why.
+pub(crate) async fn watch(store: &RedisStore, sink: Arc<dyn Sink>) -> StoreError {
+    let lost = Arc::new(Notify::new());
+    let guard = Disconnect(store);
+    if let Err(error) = start(store, sink.clone(), lost.clone()).await {
+        return error;
+    }
+    sink.change(Change::Subscribed);
+    lost.notified().await;
+    drop(guard);
+    StoreError::Unreachable("the connection to the store was lost".into())
+}
+
+/// Closes the connections when the watch ends or is dropped.
+struct Disconnect<'a>(&'a RedisStore);
+
+impl Drop for Disconnect<'_> {
+    fn drop(&mut self) {
+        self.0.state(|state| state.connections = None);
+    }
+}
+
+async fn start(
+    store: &RedisStore,
+    sink: Arc<dyn Sink>,
+    lost: Arc<Notify>,
+) -> Result<(), StoreError> {
+    let inner = &store.0;
+    let forward = Forward {
+        keys: inner.keys.clone(),
+        sink,
+        lost: lost.clone(),
+    };
+    let connecting = inner
+        .connector
+        .connect(inner.timeout, inner.wait.is_some(), move |push| {
+            forward.push(&push);
+        });
+    let mut connections = connecting.await.map_err(|error| setup_error(&error))?;
+    check_server(store, &mut connections).await?;
+    subscribe(&inner.keys, &mut connections.channel)
+        .await
+        .map_err(|error| setup_error(&error))?;
+    inner.timeouts.store(0, Relaxed);
+    store.state(|state| {
+        state.connections = Some(connections);
+        state.lost = lost;
+    });
+    Ok(())
+}
+
+async fn check_server(store: &RedisStore, connections: &mut Connections) -> Result<(), StoreError> {
+    let server = ServerInfo::ask(&mut connections.reads)
+        .await
+        .map_err(|error| setup_error(&error))?;
+    if let Some(problem) = server.problem() {
+        return Err(StoreError::Incompatible(problem.into()));
+    }
+    let is_new = store.state(|state| state.server.replace(server.clone())) != Some(server.clone());
+    if let Some(warning) = server.warning().filter(|_| is_new) {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// Subscribes to the channels of all partitions, and to the one invalidation that tells that the
+/// server was flushed. When this returns, the server has confirmed each.
+async fn subscribe(keys: &Keys, channel: &mut MultiplexedConnection) -> RedisResult<()> {
+    let mut subscriptions = redis::pipe();
+    for partition in 0..=u8::MAX {
+        subscriptions
+            .cmd("SSUBSCRIBE")
+            .arg(keys.channel(partition))
+            .ignore();
+    }
+    subscriptions.exec_async(channel).await?;
+    redis::cmd("CLIENT")
+        .arg(&["TRACKING", "ON", "BCAST", "PREFIX"])
+        .arg(keys.tracked())
+        .exec_async(channel)
+        .await
+}
+
+/// Turns what the server pushes into changes, in the order in which it arrives.
+struct Forward {
+    keys: Keys,
+    sink: Arc<dyn Sink>,
+    lost: Arc<Notify>,
+}
+
+impl Forward {
+    /// Runs in the task that reads the connection: a reply behind the message is seen only after
+    /// this.
+    fn push(&self, push: &PushInfo) {
+        match (&push.kind, push.data.as_slice()) {
+            (PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(message)]) => {
+                if let Some(change) = self.keys.parse(channel, message) {
+                    self.sink.change(change);
+                }
+            }
+            // The server was flushed. Only then are there no keys.
+            (PushKind::Invalidate, [Value::Nil]) => self.sink.change(Change::DataLost),
+            (PushKind::Disconnection | PushKind::SUnsubscribe, _) => self.lost.notify_one(),
+            _ => {}
+        }
+    }
+}

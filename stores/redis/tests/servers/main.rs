@@ -1,0 +1,7 @@
+//! The store on real servers: Redis and Valkey, as far as they are installed.
+
+mod contract;
+mod failures;
+mod sentinel;
+mod support;
+mod tls;

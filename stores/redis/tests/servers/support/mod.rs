@@ -1,0 +1,5 @@
+//! What the tests share: servers, watches and records.
+
+pub mod records;
+pub mod server;
+pub mod watch;
