@@ -53,7 +53,7 @@ fn first_or_last_byte(verify_first: bool) -> Classes {
 /// Tokens with one wrong byte: of unknown ids, and of live ones.
 fn unknown_or_known_id() -> Classes {
     let [elsewhere, cache] = [cache(true), cache(true)];
-    let pair = |_| [&elsewhere, &cache].map(|home| wrong_at(&live(home), 7));
+    let pair = |_| [&elsewhere, &cache].map(|cache| wrong_at(&live(cache), 7));
     let tokens = (0..TOKENS).map(pair).collect();
     Classes { cache, tokens }
 }

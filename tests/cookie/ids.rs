@@ -310,8 +310,8 @@ fn ids_of_another_cache_are_unknown_here() {
     let clock = ManualClock::new();
     let large = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     let small = builder(&clock).build().unwrap();
-    let homes: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
-    for made in &homes {
+    let elsewhere: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
+    for made in &elsewhere {
         assert!(
             !opens(&small, &made.token),
             "the keys are the same, the session is unknown"
@@ -319,13 +319,13 @@ fn ids_of_another_cache_are_unknown_here() {
         assert_gone(&small, &made.id, made.version);
         assert!(!small.end(&made.id));
     }
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
+    let place = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     assert!(
-        homes.iter().any(|made| home(made) > 0),
+        elsewhere.iter().any(|made| place(made) > 0),
         "some name a shard that does not exist"
     );
     assert_eq!((small.len(), small.stats().created), (0, 0));
-    assert!(homes.iter().all(|made| opens(&large, &made.token)));
+    assert!(elsewhere.iter().all(|made| opens(&large, &made.token)));
 }
 
 // ID-4: docs/security-checklist.md

@@ -23,7 +23,7 @@ fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(16 << 20).shards(8).events(10_000)
 }
 
-fn home(made: &IssuedSession) -> u16 {
+fn place(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
@@ -41,12 +41,12 @@ fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<
 
 /// Returns users whose sessions are in distinct shards, none of them in the shard of `first`.
 fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
-    let mut homes = vec![home(made)];
+    let mut places = vec![place(made)];
     let mut is_elsewhere = |user: &String| {
         let probe = cache.create_with(b"", NEW.user(user.as_str())).unwrap();
         assert!(cache.end(&probe.id));
-        let is_new = !homes.contains(&home(&probe));
-        homes.push(home(&probe));
+        let is_new = !places.contains(&place(&probe));
+        places.push(place(&probe));
         is_new
     };
     let names = (0..).map(|n| format!("user {n}"));
@@ -151,7 +151,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             let guest = rotate_often(&cache, first, 20);
             let user = &users_elsewhere(&cache, &guest[20], n + 1)[n];
             let theirs = sign_in(&cache, &guest[20].id, user);
-            assert_ne!(home(&theirs), home(&first), "across shards");
+            assert_ne!(place(&theirs), place(&first), "across shards");
             let theirs = rotate_often(&cache, theirs, 1_000);
             chains.push((guest, theirs));
         }

@@ -304,8 +304,8 @@ fn a_record_has_the_times_of_creation_sign_in_and_rotation() {
 fn end_follows_a_session_through_all_its_ids() {
     let clock = sessile::ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
-    let mut homes = std::collections::HashSet::new();
+    let place = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
+    let mut places = std::collections::HashSet::new();
     for n in 0..20 {
         let mut ids = vec![create(&cache, b"mine")];
         for step in 0..6 {
@@ -314,7 +314,7 @@ fn end_follows_a_session_through_all_its_ids() {
                 0 => sign_in(&cache, &last, &format!("user {n} {step}")),
                 _ => cache.rotate(&last, Duration::ZERO).unwrap(),
             };
-            homes.insert(home(&next));
+            places.insert(place(&next));
             ids.push(next);
         }
         let (from, last) = (n % ids.len(), ids[ids.len() - 1]);
@@ -327,7 +327,7 @@ fn end_follows_a_session_through_all_its_ids() {
         );
         cache.validate();
     }
-    assert!(homes.len() > 4, "over several shards");
+    assert!(places.len() > 4, "over several shards");
     assert_eq!((cache.len(), cache.stats().ended), (0, 20));
 }
 

@@ -20,12 +20,12 @@ proptest! {
 
     #[test]
     fn with_little_memory_in_two_shards_only_evictable_sessions_are_lost(input in input(4_000)) {
-        run(Memory::ShortInTwo, input);
+        run(Memory::ShortInTwoShards, input);
     }
 
     #[test]
     fn no_anonymous_session_uses_the_reservation(input in input(4_000)) {
-        run(Memory::ShortWithFloor, input);
+        run(Memory::ShortWithReservation, input);
     }
 }
 

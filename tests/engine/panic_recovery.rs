@@ -29,7 +29,7 @@ fn sharded() -> (SessionCache, ManualClock) {
     (cache, clock)
 }
 
-fn home(made: &IssuedSession) -> u16 {
+fn place(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
@@ -66,7 +66,7 @@ fn a_panic_resets_its_shard_and_no_other() {
     clock.advance(HOUR);
     let all = all_kinds(&cache);
     let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) =
-        all.iter().partition(|&made| home(made) == home(&all[0]));
+        all.iter().partition(|&made| place(made) == place(&all[0]));
     assert!(!lost.is_empty() && !left.is_empty());
     panic_in(&cache, &all[0]);
 
@@ -166,7 +166,7 @@ fn concurrent_reads_return_written_data_or_miss() {
             done.store(true, SeqCst);
         });
         for made in &all {
-            let is_lost = home(made) == home(&all[0]);
+            let is_lost = place(made) == place(&all[0]);
             assert_eq!(data(&cache, &made.id).is_none(), is_lost);
             cache.end(&made.id);
         }

@@ -7,7 +7,7 @@ use crate::support::{
 };
 use sessile::{EndReason, Error, EventKind, ManualClock};
 
-use crate::rotation::{GRACE, drain, forged, home, reused, rotate, user_elsewhere, watched};
+use crate::rotation::{GRACE, drain, forged, place, reused, rotate, user_elsewhere, watched};
 
 // TERM-1: docs/security-checklist.md
 #[test]
@@ -91,7 +91,7 @@ fn use_of_an_old_id_after_the_grace_period_is_reuse() {
     );
 
     let mine = sign_in(&cache, &second.id, &user);
-    assert_ne!(home(&mine), home(&old), "across shards");
+    assert_ne!(place(&mine), place(&old), "across shards");
     let (record, _) = load(&cache, &mine.id).unwrap();
     clock.advance(GRACE);
     for (times, token) in [old.token, second.token].iter().enumerate() {

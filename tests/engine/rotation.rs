@@ -45,7 +45,7 @@ pub(crate) fn forged(token: &Token) -> Token {
     parts.encode()
 }
 
-pub(crate) fn home(made: &IssuedSession) -> u16 {
+pub(crate) fn place(made: &IssuedSession) -> u16 {
     Parts::parse(made.token.as_str().as_bytes()).unwrap().place
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> Stri
     let lives_elsewhere = |user: &String| {
         let probe = signed_in(cache, b"", user);
         assert!(cache.end(&probe.id));
-        home(&probe) != home(made)
+        place(&probe) != place(made)
     };
     (0..)
         .map(|n| format!("user {n}"))

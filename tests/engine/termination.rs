@@ -99,7 +99,7 @@ fn the_old_token_is_rejected_once_rotate_has_returned() {
 #[test]
 fn the_old_token_is_rejected_once_sign_in_has_returned() {
     let cache = sharded();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
+    let place = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
     let mut crossed = 0;
     for round in 0..rounds() {
         let made = create(&cache, b"the data");
@@ -107,7 +107,7 @@ fn the_old_token_is_rejected_once_sign_in_has_returned() {
         let (signed_in, _) = race(&cache, &made, 64, || sign_in(&cache, &made.id, &user));
         assert!(!opens(&cache, &made.token));
         assert_eq!(data(&cache, &signed_in.id).unwrap(), b"the data");
-        crossed += usize::from(home(&made) != home(&signed_in));
+        crossed += usize::from(place(&made) != place(&signed_in));
     }
     assert!(
         crossed > rounds() / 2,

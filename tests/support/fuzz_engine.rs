@@ -21,8 +21,8 @@ pub(crate) fn engine(bytes: &[u8]) {
     let memory = match first % 4 {
         0 => model::Memory::Plenty,
         1 => model::Memory::Short,
-        2 => model::Memory::ShortInTwo,
-        _ => model::Memory::ShortWithFloor,
+        2 => model::Memory::ShortInTwoShards,
+        _ => model::Memory::ShortWithReservation,
     };
     let session_limit_policy = match first / 4 % 2 {
         0 => SessionLimitPolicy::EndLeastRecentlyUsed,
