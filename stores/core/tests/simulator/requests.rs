@@ -506,8 +506,8 @@ impl Request {
 
     /// The list of a user contains every session that opens, and without faults no other.
     async fn check_users(&self) {
-        for user in 0..USERS {
-            let Ok(listed) = self.cache.user_sessions(NAMES[user]).await else {
+        for (user, name) in NAMES.iter().enumerate() {
+            let Ok(listed) = self.cache.user_sessions(name).await else {
                 self.schedule.violate("no list after all faults".to_owned());
                 continue;
             };

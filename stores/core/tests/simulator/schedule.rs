@@ -1,6 +1,7 @@
 //! One schedule: three nodes, one store, random requests and faults, all from one seed.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -140,7 +141,7 @@ impl Schedule {
     }
 
     /// Records the first violation.
-    pub fn violate(&self, what: String) {
+    pub fn violate(&self, what: impl fmt::Display) {
         let now = self.0.world.now();
         self.state()
             .violation
