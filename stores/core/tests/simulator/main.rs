@@ -7,11 +7,12 @@
 
 mod ablations;
 mod executor;
-mod joining;
+
 mod model;
 mod network;
 mod random;
 mod requests;
+mod scenarios;
 mod schedule;
 
 use sessile_store::internals::Rules;
