@@ -4,6 +4,7 @@
 //! `SESSILE_SCHEDULES=n` sets their number.
 
 mod ablations;
+mod checks;
 mod executor;
 
 mod model;
