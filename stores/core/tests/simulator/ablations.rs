@@ -3,6 +3,8 @@
 //! Each test runs schedules until one fails, and fails itself if none does. The numbers of seeds
 //! were counted in November 2026; a change of the simulator changes them.
 
+use std::io::{self, Write};
+
 use sessile_store::internals::{Rule, Rules};
 
 use crate::schedule::{Kind, Plan};
@@ -16,7 +18,7 @@ fn seeds_until_violation(rule: Rule, kind: Kind) -> Option<u64> {
 
 fn assert_needed(rule: Rule, kind: Kind) {
     let seeds = seeds_until_violation(rule, kind);
-    eprintln!("{rule:?}: {seeds:?}");
+    let _ = writeln!(io::stderr(), "{rule:?}: found by seed {seeds:?}");
     assert!(
         seeds.is_some(),
         "no violation in {MAX_SEEDS} schedules without {rule:?}"

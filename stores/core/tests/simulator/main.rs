@@ -6,8 +6,8 @@
 #![allow(clippy::print_stderr)]
 
 mod ablations;
+mod checks;
 mod executor;
-
 mod model;
 mod network;
 mod random;

@@ -1,7 +1,6 @@
 //! One schedule: three nodes, one store, random requests and faults, all from one seed.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -13,6 +12,7 @@ use sessile_store::{
 };
 
 use crate::{
+    checks,
     executor::{Owner, World},
     model::{Bounds, Lineage},
     network::Network,
@@ -141,7 +141,7 @@ impl Schedule {
     }
 
     /// Records the first violation.
-    pub fn violate(&self, what: impl fmt::Display) {
+    pub fn violate(&self, what: &str) {
         let now = self.0.world.now();
         self.state()
             .violation
@@ -194,7 +194,7 @@ impl Schedule {
         }
         self.heal();
         world.run_until(world.now() + HEALING);
-        requests::check_all(self);
+        checks::check_all(self);
         world.run_until(world.now() + Duration::from_secs(5));
         self.check_stored();
         self.state()
@@ -358,7 +358,7 @@ impl Schedule {
             let tag = &decode(text)[20..20 + WINDOW];
             let is_stored = stored.contains(&text[32..32 + WINDOW]) || stored.contains(tag);
             if is_stored {
-                self.violate("a token or a tag is in the store".to_owned());
+                self.violate("a token or a tag is in the store");
             }
         }
     }
