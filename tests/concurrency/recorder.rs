@@ -187,13 +187,13 @@ impl Round {
 
 impl Name {
     fn new(cache: &SessionCache, text: String) -> Self {
-        let made = sign_in(cache, &create(cache, b"").id, &text);
+        let created = sign_in(cache, &create(cache, b"").id, &text);
         let record = cache
-            .load(&made.id, &mut BytesMut::new())
+            .load(&created.id, &mut BytesMut::new())
             .expect("the session was just created");
         let token =
-            Parts::parse(made.token.as_str().as_bytes()).expect("the token was just issued");
-        assert!(cache.end(&made.id));
+            Parts::parse(created.token.as_str().as_bytes()).expect("the token was just issued");
+        assert!(cache.end(&created.id));
         Self {
             text,
             hash: record.user.expect("the session is authenticated"),

@@ -268,17 +268,17 @@ impl World {
     /// Lists a user's sessions and occasionally ends one of them.
     fn list(&self, random: &mut Random) {
         let user = random.below(USERS);
-        let devices = self.cache.user_sessions(&user.to_string());
-        assert!(devices.len() <= MAX_SESSIONS, "the limit holds");
+        let sessions = self.cache.user_sessions(&user.to_string());
+        assert!(sessions.len() <= MAX_SESSIONS, "the limit holds");
         let label = format!("label of {user}");
         assert!(
-            devices.iter().all(|device| device.label == label),
+            sessions.iter().all(|info| info.label == label),
             "the list contains only the user's sessions"
         );
-        if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
-            self.cache.end_by_handle(&device.handle);
+        if let Some(info) = sessions.last().filter(|_| random.below(4) == 0) {
+            self.cache.end_by_handle(&info.handle);
             assert!(
-                !self.cache.end_by_handle(&device.handle),
+                !self.cache.end_by_handle(&info.handle),
                 "the session has ended"
             );
         }

@@ -93,8 +93,8 @@ fn a_retired_key_s_number_is_never_given_to_another() {
         let old = running.sign(7, ID);
         running.set(&ring(&[3])).unwrap();
         let now = running.sign(7, ID);
-        let refused = running.set(&ring(&[4, two]));
-        assert_eq!(refused, Err(KeyError::UsedNumber { position: 2 }));
+        let rejected = running.set(&ring(&[4, two]));
+        assert_eq!(rejected, Err(KeyError::UsedNumber { position: 2 }));
         assert!(!running.is_valid(old.key) && !running.verify(&old));
         // Nothing else changed.
         assert_eq!(running.sign(7, ID), now);

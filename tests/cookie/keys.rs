@@ -181,12 +181,12 @@ mod refusals {
             for refusal in refusals {
                 let KeyError::WellKnown {
                     position: 1,
-                    origin: told,
+                    origin: reported,
                 } = refusal
                 else {
                     panic!("{text}: {refusal}")
                 };
-                assert!(told.contains(origin), "{text}: {told}");
+                assert!(reported.contains(origin), "{text}: {reported}");
             }
         }
     }

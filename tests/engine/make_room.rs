@@ -56,13 +56,13 @@ impl Room {
         while sessions_evicted(&self.cache) == before {
             let len = 64 + self.random.below(449);
             let data = self.data(len);
-            let mut made = self.cache.create(&data).unwrap();
+            let mut issued = self.cache.create(&data).unwrap();
             let has_user = self.alive.len() % 4 < users;
             if has_user {
                 let user = format!("user {}", self.alive.len());
-                made = sign_in(&self.cache, &made.id, &user);
+                issued = sign_in(&self.cache, &issued.id, &user);
             }
-            self.alive.push((made.id, data, has_user));
+            self.alive.push((issued.id, data, has_user));
         }
     }
 
@@ -103,14 +103,14 @@ impl Room {
         enter: impl FnOnce(&SessionCache, &[u8]) -> (IssuedSession, bool),
     ) {
         let before = self.cache.stats().evicted;
-        let newcomer_data = self.data(len);
-        let (newcomer, has_user) = enter(&self.cache, &newcomer_data);
+        let new_data = self.data(len);
+        let (new, has_user) = enter(&self.cache, &new_data);
         let after = self.cache.stats().evicted;
         assert_eq!(
             after.authenticated, before.authenticated,
             "no authenticated session was evicted"
         );
-        assert_eq!(data(&self.cache, &newcomer.id).unwrap(), newcomer_data);
+        assert_eq!(data(&self.cache, &new.id).unwrap(), new_data);
         let aliases = (after.aliases - before.aliases) as usize * block(24, false);
         let gone = self.read_all() + aliases;
         let most = block(len, has_user) + largest_block(LARGEST);
@@ -119,7 +119,7 @@ impl Room {
             "{gone} bytes were evicted for {len}, at most {most} are allowed"
         );
         self.cache.validate();
-        self.alive.push((newcomer.id, newcomer_data, has_user));
+        self.alive.push((new.id, new_data, has_user));
     }
 }
 
@@ -168,12 +168,12 @@ fn the_last_evicted_session_is_counted_before_its_eviction() {
         }
     }
     assert_eq!(cache.stats().evicted, Default::default());
-    let newcomer = cache.create(&[3; LARGEST]).unwrap();
+    let new = cache.create(&[3; LARGEST]).unwrap();
     let newcomer_and_one_more = block(LARGEST, false) + largest_block(LARGEST);
     let gone = cache.stats().evicted.probation as usize * block(256, false);
     assert!((1..=newcomer_and_one_more).contains(&gone));
     assert_eq!(data(&cache, &large.unwrap().id).unwrap(), [2; LARGEST]);
-    assert_eq!(data(&cache, &newcomer.id).unwrap(), [3; LARGEST]);
+    assert_eq!(data(&cache, &new.id).unwrap(), [3; LARGEST]);
     cache.validate();
 }
 
@@ -214,13 +214,13 @@ fn with_enough_free_space_nothing_is_evicted() {
             assert!(room.cache.end(&id));
         }
         let before = room.cache.stats();
-        let made = room.cache.create(&[1; LARGEST]).unwrap();
+        let issued = room.cache.create(&[1; LARGEST]).unwrap();
         let after = room.cache.stats();
         assert_eq!(after.evicted, before.evicted);
         moved += after.compactions - before.compactions;
         assert_eq!(room.read_all(), 0);
         room.cache.validate();
-        assert!(room.cache.end(&made.id));
+        assert!(room.cache.end(&issued.id));
         room.fill(2);
         room.read_all();
     }
@@ -240,10 +240,10 @@ fn crumbs(free: usize) -> (SessionCache, Vec<SessionId>) {
     while cache.stats().evicted.authenticated == 0 {
         let data = filler(all.len(), 100 + random.below(1_900));
         let user = format!("user {}", all.len());
-        let Ok(made) = cache.create_with(&data, NEW.user(user.as_str())) else {
+        let Ok(issued) = cache.create_with(&data, NEW.user(user.as_str())) else {
             break;
         };
-        all.push(made.id);
+        all.push(issued.id);
     }
     all.retain(|id| cache.touch(id).is_ok());
     let free_bytes = || {
@@ -271,7 +271,7 @@ fn attempt_until_there_is_room(
         .iter()
         .map(|id| (*id, data(cache, id).unwrap()))
         .collect();
-    let (mut random, mut refused) = (Random::new(), 0);
+    let (mut random, mut rejected) = (Random::new(), 0);
     loop {
         let (moved, locks) = (cache.moved_words(), locks_taken());
         let is_in = attempt();
@@ -284,12 +284,12 @@ fn attempt_until_there_is_room(
             break;
         }
         assert_eq!(moved, 0, "nothing was moved without need");
-        refused += 1;
+        rejected += 1;
         assert!(cache.end(&users.swap_remove(random.below(users.len()))));
     }
     assert!(
-        refused > 1 && cache.stats().evicted.authenticated <= 1,
-        "{refused} were rejected"
+        rejected > 1 && cache.stats().evicted.authenticated <= 1,
+        "{rejected} were rejected"
     );
     cache.validate();
     for (id, kept) in all {
@@ -304,25 +304,25 @@ fn attempt_until_there_is_room(
 fn an_anonymous_create_compacted_a_whole_shard_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 256);
     attempt_until_there_is_room(&cache, users, || {
-        let made = cache.create(&filler(7, LARGEST));
-        made.is_ok_and(|made| data(&cache, &made.id).unwrap() == filler(7, LARGEST))
+        let issued = cache.create(&filler(7, LARGEST));
+        issued.is_ok_and(|issued| data(&cache, &issued.id).unwrap() == filler(7, LARGEST))
     });
 }
 
 #[test]
 fn a_growing_anonymous_save_moves_a_bounded_amount_under_one_lock() {
     let (cache, users) = crumbs(LARGEST + 1_024);
-    let made = cache.create(b"small").unwrap();
+    let issued = cache.create(b"small").unwrap();
     attempt_until_there_is_room(&cache, users, || {
         let is_in = cache
-            .save(&made.id, made.version, &filler(7, LARGEST))
+            .save(&issued.id, issued.version, &filler(7, LARGEST))
             .is_ok();
         let expected = if is_in {
             filler(7, LARGEST)
         } else {
             b"small".to_vec()
         };
-        assert_eq!(data(&cache, &made.id).unwrap(), expected);
+        assert_eq!(data(&cache, &issued.id).unwrap(), expected);
         is_in
     });
 }

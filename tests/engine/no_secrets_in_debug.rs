@@ -41,7 +41,7 @@ impl Printed {
     fn leak(&self, secrets: &[Vec<u8>]) -> Option<&'static str> {
         let forms: Vec<_> = secrets
             .iter()
-            .flat_map(|secret| spellings(secret))
+            .flat_map(|secret| encodings(secret))
             .collect();
         let leaky = self.0.iter().find(|(_, text)| {
             let text: String = text.chars().filter(|each| !each.is_whitespace()).collect();
@@ -51,8 +51,8 @@ impl Printed {
     }
 }
 
-/// Returns the spellings of bytes, or of eight of them, without blanks.
-fn spellings(secret: &[u8]) -> Vec<String> {
+/// Returns the encodings of bytes, or of eight of them, without blanks.
+fn encodings(secret: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     for bytes in secret.windows(8).step_by(4) {
         let list = format!("{bytes:?}{bytes:02x?}{bytes:X?}").replace(' ', "");
@@ -179,12 +179,12 @@ fn errors_of_verbs_show_no_id_and_no_token() {
         .max_session_size(2 << 10)
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let session = create(&cache, b"data");
     let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
-    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
+    let next = cache.rotate(&session.id, Duration::ZERO).unwrap();
     let mut printed = Printed::default();
-    for gone in [&made, &expired] {
+    for gone in [&session, &expired] {
         printed.error(
             "save",
             &cache.save(&gone.id, gone.version, b"x").unwrap_err(),
@@ -215,7 +215,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
             .unwrap_err(),
     );
     printed.error("sign_in", &cache.sign_in(&next.id, "").unwrap_err());
-    let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
+    let mut secrets = [&session, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);
     let error = cache.create(&[0; 256 * 3]).unwrap_err();

@@ -188,18 +188,20 @@ fn busy() -> SessionCache {
     assert!(cache.create_with(b"", having(idle(TICK))).is_ok());
     clock.advance(TICK * 2);
     cache.maintain(100);
-    let mut made = create_many(&cache, 12, &[1; 256]);
-    made.truncate(8);
-    assert!(opens(&cache, &made[0].token) && opens(&cache, &made[1].token));
-    cache.save(&made[0].id, made[0].version, b"more").unwrap();
+    let mut issued = create_many(&cache, 12, &[1; 256]);
+    issued.truncate(8);
+    assert!(opens(&cache, &issued[0].token) && opens(&cache, &issued[1].token));
+    cache
+        .save(&issued[0].id, issued[0].version, b"more")
+        .unwrap();
     assert_eq!(
-        cache.save(&made[0].id, made[0].version, b"other"),
+        cache.save(&issued[0].id, issued[0].version, b"other"),
         Err(Error::Conflict)
     );
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
     let user = cache.rotate(&user.id, Duration::ZERO).unwrap();
-    assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
+    assert!(cache.end(&issued[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
     for token in [
         "",
@@ -207,7 +209,7 @@ fn busy() -> SessionCache {
         &forged,
         &forged,
         &forged,
-        made[7].token.as_str(),
+        issued[7].token.as_str(),
     ] {
         assert!(request(&cache, token).is_none());
     }
@@ -299,10 +301,10 @@ fn every_figure_is_in_the_text() {
 #[test]
 fn guessed_and_forged_tokens_have_a_metric() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     for guess in 0..100_u8 {
         let text = char::from(b'A' + guess % 26).to_string();
-        let token = format!("{}{}", &made.token.as_str()[..24], text.repeat(24));
+        let token = format!("{}{}", &issued.token.as_str()[..24], text.repeat(24));
         assert!(request(&cache, &token).is_none());
     }
     let (_, parsed) = exposed(&cache);
@@ -312,7 +314,7 @@ fn guessed_and_forged_tokens_have_a_metric() {
     );
     assert_eq!(parsed.samples["sessile_reads_total{result=\"miss\"}"], 100);
     assert_eq!(parsed.types["sessile_rejected_total"], "counter");
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     cache.end_by_token(b"no token");
     let (_, parsed) = exposed(&cache);
     assert_eq!(

@@ -70,7 +70,7 @@ fn a_signed_out_cookie_is_rejected_permanently() {
                     .iter()
                     .any(|token| cache.end_by_token(token.as_str().as_bytes()))
             );
-            create(&cache, b"somebody else");
+            create(&cache, b"other");
             clock.advance(HOUR / 2);
             cache.maintain(usize::MAX);
         }
@@ -170,8 +170,8 @@ fn a_forged_token_with_an_old_id_is_rejected_and_ends_nothing() {
                 assert!(!opens(&cache, &forged));
                 assert!(!cache.end_by_token(forged.as_str().as_bytes()));
             }
-            let refused = cache.stats().rejected;
-            assert_eq!((refused.forged, refused.reused), (before + 4, 0));
+            let rejected = cache.stats().rejected;
+            assert_eq!((rejected.forged, rejected.reused), (before + 4, 0));
             assert!(drain(&cache).is_empty());
             assert!(opens(&cache, &new.token), "it has not ended");
         }
@@ -259,6 +259,6 @@ fn an_old_id_within_its_grace_was_counted_as_reused_after_the_session_ended() {
     let new = rotate(&cache, &old.id, GRACE);
     assert!(cache.end(&new.id));
     assert!(!opens(&cache, &old.token));
-    let refused = cache.stats().rejected;
-    assert_eq!((refused.unknown, refused.reused), (1, 0));
+    let rejected = cache.stats().rejected;
+    assert_eq!((rejected.unknown, rejected.reused), (1, 0));
 }

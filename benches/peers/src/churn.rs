@@ -34,8 +34,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let entrants = vec![
             sessile(sessions, plan.inserts),
             Entrant::new(ID_AND_TAG, || id_and_tag(plan.inserts)),
-            peer::<QuickCache>(sessions, plan.inserts, Ids::Minted, |_| ()),
-            peer::<Moka>(sessions, plan.inserts, Ids::Minted, Moka::settle),
+            peer::<QuickCache>(sessions, plan.inserts, Ids::Generated, |_| ()),
+            peer::<Moka>(sessions, plan.inserts, Ids::Generated, Moka::settle),
             peer::<QuickCache>(sessions, plan.inserts, Ids::Ready, |_| ()),
             peer::<Moka>(sessions, plan.inserts, Ids::Ready, Moka::settle),
         ];
@@ -126,7 +126,7 @@ fn sessile(sessions: usize, inserts: usize) -> Entrant<'static> {
 #[derive(Clone, Copy, PartialEq)]
 enum Ids {
     /// From the operating system, and signed, as in sessile.
-    Minted,
+    Generated,
     /// From a list generated in advance.
     Ready,
 }
@@ -150,7 +150,7 @@ fn peer<C: Contender + 'static>(
     );
     let mint = Mint::new();
     let (name, listed) = match ids {
-        Ids::Minted => (C::NAME.to_owned(), 0),
+        Ids::Generated => (C::NAME.to_owned(), 0),
         Ids::Ready => (format!("{}{READY}", C::NAME), inserts),
     };
     Entrant::new(name, move || {
