@@ -328,7 +328,7 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
     for (old, new) in old.iter().zip(&new) {
         assert!(!opens(&cache, &old.token));
         assert_gone(&cache, &old.id, old.version);
-        assert!(!cache.end(&old.id), "the owner is no longer known");
+        assert!(!cache.end(&old.id), "the alias was forgotten");
         assert!(opens(&cache, &new.token));
     }
     let rejected = cache.stats().rejected;

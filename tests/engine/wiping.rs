@@ -42,7 +42,7 @@ fn a_shorter_save_wipes_the_rest() {
 fn a_longer_save_wipes_the_old_block() {
     let (cache, _clock) = cache();
     let issued = create(&cache, &marked(10));
-    create(&cache, b"so that there is no room behind it");
+    create(&cache, b"occupies the space after it");
     cache
         .save(&issued.id, issued.version, &marked(500))
         .unwrap();

@@ -1,5 +1,5 @@
-//! What must hold of the heap for any sequence of takes, gives and shrinks: run by the fuzz target, and on
-//! its corpus.
+//! Invariants of the heap under any sequence of allocating, freeing, moving and shrinking. Run by
+//! the fuzz target, and on its corpus.
 
 use arbitrary::{Arbitrary, Unstructured};
 use sessile::internals::{region::Region, tlsf::Heap};
@@ -12,7 +12,7 @@ enum Op {
     Shrink { which: u8, size: u8 },
 }
 
-/// Runs the bytes as operations on a heap whose blocks are filled with marks of their own.
+/// Runs the bytes as operations on a heap whose blocks are filled with distinct marks.
 pub(crate) fn heap(bytes: &[u8]) {
     let lists = 1 + Heap::class_words(END - 1);
     let region = Region::new(END).expect("memory");
@@ -42,12 +42,15 @@ pub(crate) fn heap(bytes: &[u8]) {
                     let block = blocks.iter_mut().find(|block| block.at == moved.from);
                     block.expect("only used blocks move").at = moved.to;
                 });
-                assert!(words <= max_moved, "no more is moved than may be");
+                assert!(words <= max_moved, "at most `max_moved` words are moved");
                 let is_bounded = max_moved < u32::MAX;
-                assert!(at.is_none() || fits, "no more is taken than was free");
+                assert!(
+                    at.is_none() || fits,
+                    "an allocation fits into the free words"
+                );
                 assert!(
                     at.is_some() || !fits || is_bounded,
-                    "a hole is made if as much is free"
+                    "moving succeeds if enough words are free"
                 );
                 blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
             }
@@ -76,12 +79,12 @@ fn check(heap: &Heap, region: &Region, blocks: &[Marked]) {
     assert_eq!(
         heap.validate(region),
         expected,
-        "the used blocks are the ones that were taken"
+        "the used blocks are the allocated ones"
     );
     blocks.iter().for_each(|block| block.check(region));
 }
 
-/// A block and what was written into it.
+/// A block and the mark that was written into it.
 struct Marked {
     at: u32,
     words: u32,
@@ -101,7 +104,7 @@ impl Marked {
             assert_eq!(
                 word,
                 self.mark << 32 | u64::from(i),
-                "a block keeps what was written"
+                "a block keeps its mark"
             );
         }
     }

@@ -22,7 +22,7 @@ impl Pair {
                 );
             }
             Err(Error::Conflict) => {
-                self.expect(SideEffects::Nothing, &[(EventKind::Conflict, handle)])
+                self.expect(SideEffects::Nothing, &[(EventKind::Conflict, handle)]);
             }
             Err(error) => {
                 assert!(error == Error::Gone || resolved.is_old && error == Error::Rotated);

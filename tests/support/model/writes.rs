@@ -143,7 +143,7 @@ impl Pair {
             Ok(_) if has_user => self.expect(SideEffects::EvictAny, &[]),
             Ok(_) => self.expect(SideEffects::EvictAnonymous, &[]),
             Err(Error::Conflict) => {
-                self.expect(SideEffects::Expiry, &[(EventKind::Conflict, handle)])
+                self.expect(SideEffects::Expiry, &[(EventKind::Conflict, handle)]);
             }
             Err(Error::Gone) => self.expect(SideEffects::Expiry, &[]),
             Err(error) => self.check_full(error),
