@@ -66,7 +66,7 @@ fn race(races: usize, others: usize) -> usize {
         let batch: Vec<Race> = (0..BATCH).map(|_| Race::new(&cache)).collect();
         let (cache, batch) = (&cache, &batch);
         let (issued, cut): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-            let spawn = |other| scope.spawn(move || disturb(cache, batch, other, others + 1));
+            let spawn = |other| scope.spawn(move || use_sessions(cache, batch, other, others + 1));
             let threads: Vec<_> = (0..others).map(spawn).collect();
             end(cache, batch, others + 1);
             threads
@@ -113,7 +113,7 @@ fn end(cache: &SessionCache, batch: &[Race], threads: usize) {
 
 /// Uses every session of a batch. Returns the issued ids and the number of scripts that were
 /// interrupted.
-fn disturb(
+fn use_sessions(
     cache: &SessionCache,
     batch: &[Race],
     other: usize,

@@ -152,7 +152,7 @@ fn id_bytes(token: &Token) -> [u8; 16] {
 }
 
 /// Fills from a counter that advances on every sixth call, so that each id occurs six times.
-fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
+fn repeat_six_times(counter: &AtomicU64, bytes: &mut [u8]) {
     let value = (counter.fetch_add(1, Relaxed) / 6).to_le_bytes();
     bytes
         .iter_mut()
@@ -165,7 +165,7 @@ fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
 fn a_repeated_id_never_overwrites_one_in_use() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let (clock, entropy) = (ManualClock::new(), |bytes: &mut [u8]| {
-        six_times_each(&DRAWN, bytes);
+        repeat_six_times(&DRAWN, bytes);
         Ok(())
     });
     let cache = builder(&clock).entropy(entropy).build().unwrap();
@@ -202,7 +202,7 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
             .memory(4 << 20)
             .shards(shards)
             .entropy(|bytes| {
-                six_times_each(&DRAWN, bytes);
+                repeat_six_times(&DRAWN, bytes);
                 Ok(())
             });
         let cache = cache.build().unwrap();

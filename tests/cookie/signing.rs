@@ -34,7 +34,7 @@ fn parts(issued: &IssuedSession) -> Parts {
 }
 
 /// Returns another key with the same key number.
-fn twin(of: u64) -> u64 {
+fn key_with_same_number(of: u64) -> u64 {
     let number = |each| keys(&[each]).sign(0, [0; 16]).key;
     (100..).find(|each| number(*each) == number(of)).unwrap()
 }
@@ -45,7 +45,7 @@ fn forgeries(issued: &IssuedSession) -> Vec<Token> {
     let others = [
         // Keys that are not in the ring; one of them has the number of a key in the ring.
         keys(&[3]).sign(right.place, right.id),
-        keys(&[twin(1)]).sign(right.place, right.id),
+        keys(&[key_with_same_number(1)]).sign(right.place, right.id),
         // The right key under another cookie name.
         Keys::new(&ring(&[1]), "sid")
             .unwrap()
@@ -257,19 +257,22 @@ fn a_token_for_another_cookie_name_is_forged() {
             settings.verify_first(verify_first).build().unwrap()
         };
         let (one, other) = (named("__Host-one"), named("__Host-other"));
-        let [issued, twin] = [create(&one, b"one"), create(&other, b"other")];
+        let [issued, key_with_same_number] = [create(&one, b"one"), create(&other, b"other")];
         assert_eq!(
             (parts(&issued).id, parts(&issued).place),
-            (parts(&twin).id, parts(&twin).place)
+            (
+                parts(&key_with_same_number).id,
+                parts(&key_with_same_number).place
+            )
         );
-        assert!(opens(&one, &issued.token) && opens(&other, &twin.token));
-        assert!(!opens(&other, &issued.token) && !opens(&one, &twin.token));
+        assert!(opens(&one, &issued.token) && opens(&other, &key_with_same_number.token));
+        assert!(!opens(&other, &issued.token) && !opens(&one, &key_with_same_number.token));
         assert_eq!(
             (one.stats().rejected.forged, other.stats().rejected.forged),
             (1, 1)
         );
         let swapped = [
-            field(&one, twin.token.as_str()),
+            field(&one, key_with_same_number.token.as_str()),
             field(&other, issued.token.as_str()),
         ];
         assert!(open(&other, &[&swapped[0], &swapped[1]]).is_none());
@@ -328,7 +331,11 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
         let issued = create(&cache, b"data");
         cache.set_keys(&ring(&[2])).unwrap();
-        for wrong in [vec![twin(1)], vec![2, twin(1)], vec![3, 2, twin(1)]] {
+        for wrong in [
+            vec![key_with_same_number(1)],
+            vec![2, key_with_same_number(1)],
+            vec![3, 2, key_with_same_number(1)],
+        ] {
             let position = wrong.len();
             let rejected = Err(KeyError::UsedNumber { position });
             assert_eq!(cache.set_keys(&ring(&wrong)), rejected);
@@ -345,7 +352,10 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
         );
         cache.set_keys(&ring(&[2, 1])).unwrap();
         assert!(opens(&cache, &issued.token));
-        let both = builder(&clock).keys(ring(&[twin(1), 1])).build().err();
+        let both = builder(&clock)
+            .keys(ring(&[key_with_same_number(1), 1]))
+            .build()
+            .err();
         let same = KeyError::SameNumber {
             position: 2,
             first: 1,

@@ -16,7 +16,7 @@ use crate::support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle
 use sessile::{Error, ManualClock, SessionCache};
 
 /// Creates a cache whose hook denies the keys that begin with `no`.
-fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
+fn cache_with_hook() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let hook = {
         let asked = Arc::clone(&asked);
@@ -37,7 +37,7 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
 // OPS-1: docs/security-checklist.md
 #[test]
 fn a_denied_admission_is_counted_and_changes_nothing() {
-    let (cache, asked) = picky();
+    let (cache, asked) = cache_with_hook();
     let issued = create(&cache, b"let in");
     let mut before = cache.stats();
     for round in 1..=10 {
@@ -58,7 +58,7 @@ fn a_denied_admission_is_counted_and_changes_nothing() {
 
 #[test]
 fn the_hook_runs_once_first_and_with_the_given_key() {
-    let (cache, asked) = picky();
+    let (cache, asked) = cache_with_hook();
     let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
     for key in keys {
         cache.create_with(b"", NEW.admission_key(key)).unwrap();
@@ -76,7 +76,7 @@ fn the_hook_runs_once_first_and_with_the_given_key() {
 
 #[test]
 fn no_other_verb_runs_the_hook() {
-    let (cache, asked) = picky();
+    let (cache, asked) = cache_with_hook();
     let issued = create(&cache, b"data");
     let version = cache.save(&issued.id, issued.version, b"more").unwrap();
     let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();

@@ -396,7 +396,7 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
                 }
             });
         }
-        let finish = Finish(&done);
+        let finish = SetOnDrop(&done);
         for _ in 0..5_000_000 {
             rounds.fetch_add(1, SeqCst);
             // More ticks than there are ends during the test; each end takes one tick.
@@ -419,9 +419,9 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
 }
 
 /// Releases the other threads even if this one panics.
-struct Finish<'a>(&'a AtomicBool);
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Finish<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, SeqCst);
     }

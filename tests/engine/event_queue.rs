@@ -14,12 +14,12 @@ use crate::support::{MINUTE, builder, cache, create, create_many, is_long, sign_
 use allocation_counter::measure;
 use sessile::{BuildError, EndReason, EventKind, ManualClock, Version};
 
-use crate::events::{drain, handle, only, watched};
+use crate::events::{cache_with_events, drain, handle, only_event};
 
 #[test]
 fn a_full_queue_drops_events_and_blocks_no_verb() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     let first = create(&cache, b"data");
     let number = if is_long() { 10_000_000 } else { 100_000 };
     let counted = measure(|| {
@@ -35,7 +35,10 @@ fn a_full_queue_drops_events_and_blocks_no_verb() {
     assert_eq!(events[0].handle, Some(handle(&cache, &first)));
     // The queue has room again.
     assert!(cache.end(&first.id));
-    assert_eq!(only(&cache).kind, EventKind::Ended(EndReason::Requested));
+    assert_eq!(
+        only_event(&cache).kind,
+        EventKind::Ended(EndReason::Requested)
+    );
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_queue_of_size_zero_emits_and_drops_nothing() {
 #[test]
 fn the_queue_is_allocated_from_the_memory_budget() {
     let clock = ManualClock::new();
-    let room = |events| watched(&clock, events).stats().memory.capacity;
+    let room = |events| cache_with_events(&clock, events).stats().memory.capacity;
     let taken = room(0) - room(10_000);
     assert!((10_000 * 45..=10_000 * 72).contains(&taken), "{taken}");
 }
@@ -205,7 +208,7 @@ fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
 #[test]
 fn many_sessions_emit_events_in_order() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 1_000);
+    let cache = cache_with_events(&clock, 1_000);
     let issued = create_many(&cache, 300, b"");
     let handles: Vec<_> = issued
         .iter()

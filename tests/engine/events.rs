@@ -12,7 +12,7 @@ use sessile::{
     SessionLimitPolicy, UserHash,
 };
 
-pub(crate) fn watched(clock: &ManualClock, limit: usize) -> SessionCache {
+pub(crate) fn cache_with_events(clock: &ManualClock, limit: usize) -> SessionCache {
     builder(clock).events(limit).build().unwrap()
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn drain(cache: &SessionCache) -> Vec<Event> {
 }
 
 /// Returns the kind and the handle of the only event.
-pub(crate) fn only(cache: &SessionCache) -> Event {
+pub(crate) fn only_event(cache: &SessionCache) -> Event {
     let [event] = drain(cache)[..] else {
         panic!("expected one event")
     };
@@ -40,11 +40,11 @@ fn user(cache: &SessionCache, issued: &IssuedSession) -> Option<UserHash> {
 #[test]
 fn a_session_emits_events_from_its_creation_to_its_end() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     clock.advance(MINUTE);
     let first = create(&cache, b"data");
     let anonymous = handle(&cache, &first);
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Created, Some(anonymous))
@@ -53,7 +53,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 
     clock.advance(SECOND);
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Rotated, Some(anonymous)),
@@ -63,7 +63,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 
     let third = sign_in(&cache, &second.id, "ada");
     let named = handle(&cache, &third);
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::SignedIn, Some(named))
@@ -85,11 +85,11 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
     assert_eq!(kinds, [(EventKind::Conflict, Some(named)); 2]);
 
     assert!(!opens(&cache, &first.token));
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!((event.kind, event.handle), (EventKind::Reused, Some(named)));
 
     assert!(cache.end(&third.id));
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Ended(EndReason::Requested), Some(named))
@@ -103,7 +103,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 #[test]
 fn internal_changes_emit_no_event() {
     let (clock, data) = (ManualClock::new(), [1; 5_000]);
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     let issued = signed_in(&cache, b"data", "ada");
     drain(&cache);
     assert!(opens(&cache, &issued.token));
@@ -148,7 +148,7 @@ fn an_end_event_has_its_reason() {
         let handle = handle(&cache, &issued);
         drain(&cache);
         end(&issued);
-        let event = only(&cache);
+        let event = only_event(&cache);
         assert_eq!(
             (event.kind, event.handle),
             (EventKind::Ended(why), Some(handle))
@@ -174,7 +174,7 @@ fn an_end_event_has_its_reason() {
     assert!(!cache.end_by_handle(&handle));
 
     cache.end_all();
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Ended(EndReason::Global), None)
@@ -208,7 +208,7 @@ fn a_sign_in_that_fails_emits_no_event() {
 #[test]
 fn an_expiry_emits_one_event_whichever_call_finds_it() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     let all: Vec<_> = (0..3)
         .map(|n| signed_in(&cache, b"data", &format!("user {n}")))
         .collect();

@@ -24,7 +24,7 @@ fn small_cache() -> (SessionCache, ManualClock) {
 }
 
 /// Creates a session whose cookie is returned immediately.
-fn create_and_come_back(cache: &SessionCache) {
+fn create_returning(cache: &SessionCache) {
     let issued = create(cache, &[1; LEN]);
     assert!(opens(cache, &issued.token));
 }
@@ -58,14 +58,14 @@ fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_
     let mut last = cache.stats();
     let mut seen = Vec::new();
     for _ in 0..capacity * 3 {
-        create_and_come_back(&cache);
+        create_returning(&cache);
         let now = cache.stats();
         assert!(
             now.expired == last.expired || now.evicted == last.evicted,
             "expired sessions are freed before others are evicted"
         );
         assert!(now.evicted == last.evicted || now.expired == capacity as u64 / 4);
-        seen.push(what_went(&last, &now));
+        seen.push(evicted_class(&last, &now));
         last = now;
     }
     let order: Vec<_> = seen.into_iter().flatten().collect();
@@ -78,7 +78,7 @@ fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_
 }
 
 /// Returns the class evicted between two snapshots; classes are numbered in order of eviction.
-fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
+fn evicted_class(before: &Stats, after: &Stats) -> Option<u8> {
     let (old, new) = (before.evicted, after.evicted);
     let went = [
         after.expired > before.expired,
@@ -139,7 +139,7 @@ fn the_least_used_returning_sessions_are_evicted_first() {
         assert!(often.iter().all(|(_, issued)| opens(&cache, &issued.token)));
     }
     // Fewer creations than there are sessions that were used once.
-    (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
+    (0..once.len() - 8).for_each(|_| create_returning(&cache));
     let left = |of: &[(usize, &IssuedSession)]| {
         of.iter()
             .filter(|(_, issued)| data(&cache, &issued.id).is_some())
@@ -403,7 +403,7 @@ fn a_large_session_frees_expired_sessions_and_evicts_none() {
     let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
     clock.advance(MINUTE);
     while cache.len() < cache.capacity_for(LEN) {
-        create_and_come_back(&cache);
+        create_returning(&cache);
     }
     clock.advance(HOUR / 2 - MINUTE);
     assert!(

@@ -10,7 +10,7 @@ use crate::support::{
 use sessile::{ManualClock, SessionCache};
 
 /// Creates a cache with memory for `sessions` empty sessions, with some to spare.
-fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
+fn cache_for(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let memory = sessions * 400 + (1 << 20) * usize::from(shards);
     let cache = builder(&clock)
@@ -27,7 +27,7 @@ fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
 fn sessions_due_in_one_tick_are_freed_within_the_budget() {
     let number = if is_long() { 1_000_000 } else { 100_000 };
     for (shards, budget) in [(1, 997), (4, 10_000)] {
-        let (cache, clock) = roomy(number, shards);
+        let (cache, clock) = cache_for(number, shards);
         create_many(&cache, number, b"");
         assert_eq!(cache.len(), number);
         clock.advance(cache.idle_timeout());
@@ -104,7 +104,7 @@ fn a_sign_in_evicts_no_live_session_while_one_has_expired() {
 // TIME-5: docs/security-checklist.md
 #[test]
 fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
-    let (cache, clock) = roomy(1_000, 2);
+    let (cache, clock) = cache_for(1_000, 2);
     create_many(&cache, 100, b"");
     clock.advance(HOUR);
     let done = cache.maintain(0);
@@ -137,7 +137,7 @@ fn a_rescheduled_session_delays_no_other_in_its_slot() {
 #[test]
 fn memory_is_freed_within_a_tick_for_any_deadlines() {
     let mut random = Random::new();
-    let (cache, clock) = roomy(3_000, 1);
+    let (cache, clock) = cache_for(3_000, 1);
     let mut due: Vec<Duration> = Vec::new();
     let mut now = Duration::ZERO;
     for _ in 0..2_000 {

@@ -65,7 +65,7 @@ fn assert_balanced(cache: &SessionCache) {
 }
 
 /// Returns the sessions that are live according to the events.
-fn survivors(events: &[Event]) -> usize {
+fn live_sessions(events: &[Event]) -> usize {
     let mut alive: Vec<Event> = Vec::new();
     let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
     for event in events {
@@ -100,7 +100,7 @@ fn a_session_whose_creation_end_all_interrupts_opens() {
         cache.validate();
         assert!(cache.end(&issued.id));
     }
-    assert_eq!((cache.len(), survivors(&drain(&cache))), (0, 0));
+    assert_eq!((cache.len(), live_sessions(&drain(&cache))), (0, 0));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn events_show_which_sessions_end_all_ended() {
         }
     }
     let events = drain(&cache);
-    assert_eq!(survivors(&events), cache.len());
+    assert_eq!(live_sessions(&events), cache.len());
     assert!(
         events
             .iter()

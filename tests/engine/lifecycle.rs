@@ -12,7 +12,10 @@ use proptest::prelude::*;
 use sessile::{Error, IssuedSession, KeyRing, SessionCache, Version, internals::cookie::Parts};
 
 /// Returns one session per way of being removed, each with the version that it had.
-fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str, IssuedSession)> {
+fn removed_sessions(
+    cache: &SessionCache,
+    clock: &sessile::ManualClock,
+) -> Vec<(&'static str, IssuedSession)> {
     let elsewhere = create(&crate::support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
@@ -41,7 +44,7 @@ fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str
 #[test]
 fn no_operation_restores_an_ended_session() {
     let (cache, clock) = cache();
-    for (how, issued) in gone(&cache, &clock) {
+    for (how, issued) in removed_sessions(&cache, &clock) {
         for version in [
             issued.version,
             later(issued.version, 1),

@@ -22,9 +22,9 @@ const DATA: &[u8] = b"a number of a card";
 
 /// The printed texts, each with its source.
 #[derive(Default)]
-struct Printed(Vec<(&'static str, String)>);
+struct DebugOutput(Vec<(&'static str, String)>);
 
-impl Printed {
+impl DebugOutput {
     fn debug(&mut self, whose: &'static str, value: &dyn Debug) {
         self.0.push((
             whose,
@@ -130,7 +130,7 @@ fn the_search_for_secrets_finds_a_leak() {
         Box::new(secret.escape_ascii().to_string()),
     ];
     for leak in &leaks {
-        let mut printed = Printed::default();
+        let mut printed = DebugOutput::default();
         printed.debug("a type that talks", leak);
         assert!(printed.leak(&[secret.to_vec()]).is_some(), "{leak:?}");
     }
@@ -145,7 +145,7 @@ fn types_show_no_id_no_token_and_no_key() {
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.debug("IssuedSession", &third);
     printed.debug("SessionId", &third.id);
     printed.debug("Token", &third.token);
@@ -183,7 +183,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
     let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
     let next = cache.rotate(&session.id, Duration::ZERO).unwrap();
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     for gone in [&session, &expired] {
         printed.error(
             "save",
@@ -254,7 +254,7 @@ fn errors_of_rejected_keys_show_no_key() {
         matches!(errors.last(), Some(KeyError::UsedNumber { .. })),
         "both keys have the number {number}"
     );
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.error("build", &unbuilt);
     printed.debug("source", &unbuilt.source());
     errors

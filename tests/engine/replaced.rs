@@ -12,7 +12,7 @@ use sessile::{Error, ManualClock, SessionCache, SessionLimitPolicy};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Creates a cache that allows one session per user and rejects another.
-fn one_for_each_user(shards: u16) -> SessionCache {
+fn one_session_per_user(shards: u16) -> SessionCache {
     let settings = builder(&ManualClock::new()).memory(8 << 20).shards(shards);
     settings
         .max_sessions_per_user(1)
@@ -135,7 +135,7 @@ fn a_session_that_replaces_another_ends_it_by_any_of_its_ids() {
 #[test]
 fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
     for shards in [1, 8] {
-        let cache = one_for_each_user(shards);
+        let cache = one_session_per_user(shards);
         let ada = NEW.user("ada");
         let first = signed_in(&cache, b"data", "ada");
         let second = cache.rotate(&first.id, GRACE).unwrap();
@@ -160,7 +160,7 @@ fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
 #[test]
 fn a_session_that_was_to_be_replaced_is_untouched_if_the_new_one_is_rejected() {
     for shards in [1, 8] {
-        let cache = one_for_each_user(shards);
+        let cache = one_session_per_user(shards);
         let ada = signed_in(&cache, b"", "ada");
         let grace = signed_in(&cache, b"", "grace");
         let for_ada = NEW.user("ada");

@@ -28,7 +28,7 @@ fn capacity(settings: &SessionCacheBuilder) -> usize {
 
 /// Creates a cache that reserves a quarter for authenticated sessions; returns the size of the
 /// reservation.
-fn with_quarter() -> (SessionCache, usize) {
+fn with_quarter_reserved() -> (SessionCache, usize) {
     let reserved = capacity(&small()) / 4;
     (
         small()
@@ -59,7 +59,7 @@ fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession
 // OPS-2: docs/security-checklist.md
 #[test]
 fn a_sign_in_finds_room_immediately_after_a_flood() {
-    let (cache, reserved) = with_quarter();
+    let (cache, reserved) = with_quarter_reserved();
     let mut random = Random::new();
     let most = cache.stats().memory.capacity - reserved;
     for _ in 0..cache.capacity_for(LEN) * 10 {
@@ -92,7 +92,7 @@ fn without_a_reservation_a_flood_fills_the_memory() {
 #[test]
 fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
     let all = small().build().unwrap().capacity_for(0);
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let visitors = create_many(&cache, all * 3, b"");
     let places = all - cache.capacity_for(0);
     assert!(
@@ -108,7 +108,7 @@ fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
 #[test]
 fn capacity_for_sessions_fit_and_one_more_evicts_one() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
-        let (cache, reserved) = with_quarter();
+        let (cache, reserved) = with_quarter_reserved();
         let number = fill(&cache, len).len();
         assert_eq!(
             (cache.len(), cache.stats().evicted),
@@ -128,7 +128,7 @@ fn capacity_for_sessions_fit_and_one_more_evicts_one() {
 
 #[test]
 fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let users: Vec<_> = (0..10)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
@@ -151,7 +151,7 @@ fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
 
 #[test]
 fn users_can_use_more_than_the_reservation_and_keep_it() {
-    let (cache, reserved) = with_quarter();
+    let (cache, reserved) = with_quarter_reserved();
     let users = fill_with_users(&cache, LEN);
     assert!(cache.stats().memory.authenticated > reserved * 3);
     assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
@@ -160,7 +160,7 @@ fn users_can_use_more_than_the_reservation_and_keep_it() {
 
 #[test]
 fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let mut random = Random::new();
     // Includes what was allocated with the block because its remainder was too small for a block.
     let over = 2 * 120;
@@ -176,7 +176,7 @@ fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
 
 /// Returns the largest possible reservation: one anonymous session of the maximum size fits beside
 /// it.
-fn with_highest_floor() -> SessionCache {
+fn with_largest_reservation() -> SessionCache {
     let most = match small().reserved_for_authenticated(usize::MAX).build() {
         Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
         other => panic!("{other:?}"),
@@ -186,7 +186,7 @@ fn with_highest_floor() -> SessionCache {
 
 #[test]
 fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
-    let cache = with_highest_floor();
+    let cache = with_largest_reservation();
     let largest = create(&cache, &[1; LARGEST]);
     let small = create(&cache, &[2; 200]);
     assert!(
@@ -219,7 +219,7 @@ fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
 
 #[test]
 fn old_ids_of_users_stay_within_the_reservation_and_evict_no_session() {
-    let cache = with_highest_floor();
+    let cache = with_largest_reservation();
     let visitor = create(&cache, &[1; LARGEST / 2]);
     let mut user = signed_in(&cache, &[2; LEN], "ada");
     for round in 0..200 {

@@ -21,7 +21,7 @@ pub(crate) fn rotate(cache: &SessionCache, id: &SessionId, grace: Duration) -> I
 }
 
 /// Creates a cache with many shards and an event queue.
-pub(crate) fn watched(ends: bool) -> (SessionCache, ManualClock) {
+pub(crate) fn cache_with_events(ends: bool) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder(&clock).memory(8 << 20).shards(8).events(1_000);
     (settings.end_reused(ends).build().unwrap(), clock)
@@ -245,7 +245,7 @@ fn in_a_chain_an_id_opens_until_the_first_grace_period_ends() {
 #[test]
 fn no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
     // An attacker planted the first id: a sign-in ends its grace period.
-    let (cache, clock) = watched(false);
+    let (cache, clock) = cache_with_events(false);
     for round in 0..100 {
         let planted = create(&cache, b"data");
         let second = rotate(&cache, &planted.id, HOUR);

@@ -75,7 +75,10 @@ fn advance(
     let mut steps = 0;
     while left > 0 {
         let Some(link) = wheel.next(region, now) else {
-            let overdue = scheduled.values().filter(|&&deadline| deadline <= now).count();
+            let overdue = scheduled
+                .values()
+                .filter(|&&deadline| deadline <= now)
+                .count();
             assert_eq!(overdue, 0, "every due link is found");
             return assert!(!wheel.is_due(now));
         };

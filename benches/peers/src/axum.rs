@@ -79,11 +79,11 @@ struct Contender {
     pin: Pin,
     server: Server,
     script: Script,
-    loads: RefCell<Vec<Measured>>,
+    loads: RefCell<Vec<RoundFigures>>,
 }
 
 /// Figures of one round.
-struct Measured {
+struct RoundFigures {
     load: Load,
     /// Nanoseconds of CPU time of the server's thread.
     ran: u64,
@@ -119,7 +119,7 @@ impl Contender {
                 .run(&url, SECONDS, &self.pin)
                 .expect("every request has a response");
             let ran = self.server.ran() - before;
-            self.loads.borrow_mut().push(Measured { load, ran });
+            self.loads.borrow_mut().push(RoundFigures { load, ran });
             load.seconds / load.requests as f64
         })
     }
@@ -158,7 +158,7 @@ impl Contender {
 
     /// Returns the minimum of the server's CPU time per request over all rounds, in µs.
     fn least_run(&self) -> f64 {
-        let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
+        let run = |one: &RoundFigures| one.ran as f64 / one.load.requests as f64 / 1e3;
         self.loads
             .borrow()
             .iter()
