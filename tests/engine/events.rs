@@ -128,7 +128,7 @@ fn an_end_event_has_its_reason() {
     type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|issued| {
-            assert!(cache.end(&issued.id))
+            assert!(cache.end(&issued.id));
         }),
         (EndReason::Requested, &|issued| {
             assert!(cache.end_by_token(issued.token.as_str().as_bytes()));

@@ -156,7 +156,7 @@ fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
                 0 => {
                     issued.version = cache
                         .set_timeouts(&issued.id, issued.version, longest)
-                        .unwrap()
+                        .unwrap();
                 }
                 1 => {
                     issued = cache
