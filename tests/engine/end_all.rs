@@ -362,8 +362,8 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
     assert_eq!(cache.stats().shard_resets, 0);
 }
 
-/// A call of `end_all` may be interrupted at any point, also after its check for an interruption.
-/// Once a check finds one, no thread ends anything until all has been checked.
+/// The thread that calls `end_all` may be preempted at any point, also after it read the clock.
+/// When it finds that it was, it pauses until the main thread has checked the cache.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn an_interrupted_end_all_leaves_every_shard_consistent() {
@@ -388,7 +388,7 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
     let mut seen = 0;
     thread::scope(|scope| {
         scope.spawn(end_all);
-        // So that it is interrupted often.
+        // Keep the cores busy, so that the thread is preempted often.
         for _ in 0..4 {
             scope.spawn(|| {
                 while !done.load(SeqCst) {
