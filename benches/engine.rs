@@ -45,7 +45,7 @@ fn load(criterion: &mut Criterion) {
             bencher.iter(|| {
                 fixture
                     .cache
-                    .load(&fixture.made[fixture.turns.next()].id, &mut buffer)
+                    .load(&fixture.issued[fixture.turns.next()].id, &mut buffer)
             });
             assert_eq!(buffer.len(), size);
         });
@@ -57,7 +57,7 @@ fn load(criterion: &mut Criterion) {
         bencher.iter(|| {
             fixture
                 .cache
-                .load(&fixture.made[fixture.turns.next()].id, &mut buffer)
+                .load(&fixture.issued[fixture.turns.next()].id, &mut buffer)
         });
     });
     assert_eq!(fixture.cache.stats().hits, 0);
@@ -267,9 +267,11 @@ fn save(criterion: &mut Criterion) {
         let data = vec![b'y'; size];
         group.bench_function(BenchmarkId::new("same size", size), |bencher| {
             bencher.iter(|| {
-                let made = &mut fixture.made[fixture.turns.next()];
-                let saved = fixture.cache.save(&made.id, made.version, black_box(&data));
-                made.version = saved.expect("no other thread saves");
+                let issued = &mut fixture.issued[fixture.turns.next()];
+                let saved = fixture
+                    .cache
+                    .save(&issued.id, issued.version, black_box(&data));
+                issued.version = saved.expect("no other thread saves");
             });
         });
     }
@@ -278,7 +280,11 @@ fn save(criterion: &mut Criterion) {
 fn touch(criterion: &mut Criterion) {
     let mut fixture = Fixture::new(SMALL);
     criterion.bench_function("touch", |bencher| {
-        bencher.iter(|| fixture.cache.touch(&fixture.made[fixture.turns.next()].id));
+        bencher.iter(|| {
+            fixture
+                .cache
+                .touch(&fixture.issued[fixture.turns.next()].id)
+        });
     });
 }
 
@@ -309,8 +315,8 @@ fn expire(criterion: &mut Criterion) {
 }
 
 fn end_sessions(fixture: &Fixture) {
-    for made in &fixture.made {
-        assert!(fixture.cache.end(&made.id));
+    for issued in &fixture.issued {
+        assert!(fixture.cache.end(&issued.id));
     }
 }
 
@@ -326,7 +332,7 @@ fn expired(cache: &SessionCache, clock: &ManualClock) -> Duration {
 /// Sessions of one size, their headers, and the order of visits.
 struct Fixture {
     cache: SessionCache,
-    made: Vec<IssuedSession>,
+    issued: Vec<IssuedSession>,
     headers: Vec<Vec<u8>>,
     turns: Turns,
 }
@@ -335,15 +341,15 @@ impl Fixture {
     fn new(size: usize) -> Self {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
-        let made: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
-        let headers = made
+        let issued: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
+        let headers = issued
             .iter()
-            .map(|made| header(made.token.as_str()))
+            .map(|issued| header(issued.token.as_str()))
             .collect();
         assert_eq!(cache.len(), SESSIONS);
         Self {
             cache,
-            made,
+            issued,
             headers,
             turns: Turns(0),
         }

@@ -38,11 +38,11 @@ fn buffer() -> BytesMut {
 /// Excludes what threads and locks allocate when they are first used.
 fn warm(cache: &SessionCache) {
     let mut buffer = buffer();
-    let made = signed_in(cache, b"warm", "alice");
-    let header = field(cache, made.token.as_str());
+    let issued = signed_in(cache, b"warm", "alice");
+    let header = field(cache, issued.token.as_str());
     assert!(cache.open([&header[..]], &mut buffer).is_some());
     assert!(cache.open([], &mut buffer).is_none());
-    assert!(cache.end(&made.id));
+    assert!(cache.end(&issued.id));
 }
 
 #[test]
@@ -64,12 +64,12 @@ fn reading_allocates_nothing() {
     let mut buffer = buffer();
     for len in [0, 1, 256, 16 << 10] {
         for is_user in [false, true] {
-            let mut made = create(&cache, &vec![7; len]);
+            let mut issued = create(&cache, &vec![7; len]);
             if is_user {
-                made = sign_in(&cache, &made.id, "alice");
+                issued = sign_in(&cache, &issued.id, "alice");
             }
-            let header = field(&cache, made.token.as_str());
-            let value = made.token.as_str().as_bytes();
+            let header = field(&cache, issued.token.as_str());
+            let value = issued.token.as_str().as_bytes();
             for _ in 0..5 {
                 let open = || cache.open([&header[..], b"a=1"], &mut buffer).is_some();
                 assert!(without_allocating("open", open));
@@ -78,7 +78,7 @@ fn reading_allocates_nothing() {
                     .open_token(value, &mut buffer)
                     .is_some()));
                 assert!(without_allocating("load", || cache
-                    .load(&made.id, &mut buffer)
+                    .load(&issued.id, &mut buffer)
                     .is_some()));
             }
         }
@@ -91,8 +91,8 @@ fn verifying_first_allocates_nothing() {
     let cache = builder(&clock).verify_first(true).build().unwrap();
     warm(&cache);
     let mut buffer = buffer();
-    let made = create(&cache, b"data");
-    let header = field(&cache, made.token.as_str());
+    let issued = create(&cache, b"data");
+    let header = field(&cache, issued.token.as_str());
     assert!(without_allocating("open", || cache
         .open([&header[..]], &mut buffer)
         .is_some()));
@@ -115,7 +115,7 @@ fn every_rejection_allocates_nothing() {
     clock.advance(HOUR / 10);
     let mut wrong_tag = live.token.as_str().to_owned();
     wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
-    let text = |made: &IssuedSession| made.token.as_str().to_owned();
+    let text = |issued: &IssuedSession| issued.token.as_str().to_owned();
     let refusals = [
         ("no cookie", String::new(), None),
         ("malformed", "x".repeat(48), None),
@@ -180,32 +180,38 @@ fn writing_allocates_nothing() {
     warm(&cache);
     let data = vec![3; 16 << 10];
     for round in 0..20 {
-        let mut made = without_allocating("create", || cache.create(&data[..256]).unwrap());
+        let mut issued = without_allocating("create", || cache.create(&data[..256]).unwrap());
         for (what, len) in [
             ("the same", 256),
             ("less", 8),
             ("more", 4_096),
             ("most", 16 << 10),
         ] {
-            let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
-            made.version = without_allocating(what, save);
+            let save = || {
+                cache
+                    .save(&issued.id, issued.version, &data[..len])
+                    .unwrap()
+            };
+            issued.version = without_allocating(what, save);
         }
-        without_allocating("touch", || cache.touch(&made.id).unwrap());
+        without_allocating("touch", || cache.touch(&issued.id).unwrap());
         without_allocating("set_timeouts", || {
             cache
-                .set_timeouts(&made.id, made.version, idle(HOUR))
+                .set_timeouts(&issued.id, issued.version, idle(HOUR))
                 .unwrap()
         });
-        made = without_allocating("rotate", || cache.rotate(&made.id, Duration::ZERO).unwrap());
+        issued = without_allocating("rotate", || {
+            cache.rotate(&issued.id, Duration::ZERO).unwrap()
+        });
         let user = format!("user {round}");
-        made = without_allocating("sign_in", || cache.sign_in(&made.id, &user).unwrap());
+        issued = without_allocating("sign_in", || cache.sign_in(&issued.id, &user).unwrap());
         assert_eq!(without_allocating("len", || cache.len()), 1);
         without_allocating("stats", || cache.stats());
-        let record = cache.load(&made.id, &mut buffer()).unwrap();
+        let record = cache.load(&issued.id, &mut buffer()).unwrap();
         assert!(without_allocating("end_by_handle", || cache.end_by_handle(&record.handle())));
         assert_eq!(
             without_allocating("end_user_sessions", || cache
-                .end_user_sessions(&user, Some(&made.id))),
+                .end_user_sessions(&user, Some(&issued.id))),
             0
         );
         signed_in(&cache, &data, &user);
@@ -214,12 +220,12 @@ fn writing_allocates_nothing() {
             1
         );
         let old = create(&cache, &data);
-        made = cache.rotate(&old.id, Duration::ZERO).unwrap();
+        issued = cache.rotate(&old.id, Duration::ZERO).unwrap();
         let end = || {
             if round % 2 == 0 {
                 cache.end(&old.id)
             } else {
-                cache.end(&made.id)
+                cache.end(&issued.id)
             }
         };
         assert!(without_allocating("end", end));
@@ -266,13 +272,13 @@ fn a_denied_admission_and_the_text_of_statistics_allocate_nothing() {
         .build()
         .unwrap();
     warm(&cache);
-    let refused = || {
+    let rejected = || {
         cache
             .create_with(b"", NEW.admission_key(b"192.0.2.1"))
             .err()
     };
     assert_eq!(
-        without_allocating("refused", refused),
+        without_allocating("rejected", rejected),
         Some(Error::AdmissionDenied)
     );
     let mut text = String::with_capacity(16 << 10);
@@ -287,8 +293,8 @@ fn a_denied_admission_and_the_text_of_statistics_allocate_nothing() {
 fn a_header_of_a_megabyte_allocates_nothing() {
     let (cache, _clock) = cache();
     warm(&cache);
-    let made = create(&cache, b"data");
-    let last = field(&cache, made.token.as_str());
+    let issued = create(&cache, b"data");
+    let last = field(&cache, issued.token.as_str());
     let name = cache.cookie_name();
     let mut buffer = buffer();
     for piece in [

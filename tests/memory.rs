@@ -59,15 +59,15 @@ fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
     let mut written = 0;
     while written < bytes {
         let len = draw(random);
-        let made = cache.create(&data[..len]).unwrap();
+        let issued = cache.create(&data[..len]).unwrap();
         match random.below(16) {
-            0 => assert!(cache.end(&made.id)),
+            0 => assert!(cache.end(&issued.id)),
             1 => drop(
                 cache
-                    .save(&made.id, made.version, &data[..draw(random)])
+                    .save(&issued.id, issued.version, &data[..draw(random)])
                     .unwrap(),
             ),
-            2 => drop(cache.rotate(&made.id, Duration::ZERO).unwrap()),
+            2 => drop(cache.rotate(&issued.id, Duration::ZERO).unwrap()),
             _ => {}
         }
         written += len + 96;

@@ -74,7 +74,7 @@ pub(crate) enum Answer {
     Conflict,
     /// The id is an old one, though it opens the session.
     Rotated,
-    /// There is no such session; also the result of a read that found none.
+    /// The session does not exist; also the result of a read that missed.
     Gone,
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
 struct Step {
     done: u128,
     state: State,
-    /// When the first of the calls not done returned; calls made later come later.
+    /// The return time of the first unfinished call; calls made after it come later.
     until: u64,
     try_next: usize,
     /// The call that was done next.

@@ -20,11 +20,11 @@ fn concurrent_operations_are_linearizable() {
     let wanted = wanted.unwrap_or(100_000);
     let clock = ManualClock::new();
     let cache = builder(&clock).memory(32 << 20).shards(4).build().unwrap();
-    let (mut made, mut overlapping, mut seed) = (0, 0, Random::new());
+    let (mut calls, mut overlapping, mut seed) = (0, 0, Random::new());
     // Calls of two threads overlap most often on two cores; some races need three threads.
     let mut phases = [2, 2, 3].into_iter().cycle();
     // On a busy machine, continue until enough calls overlapped.
-    while made < wanted || (overlapping < wanted / 10 && made < wanted * 10) {
+    while calls < wanted || (overlapping < wanted / 10 && calls < wanted * 10) {
         let threads = phases.next().unwrap();
         let recorder = Recorder {
             cache: &cache,
@@ -35,7 +35,7 @@ fn concurrent_operations_are_linearizable() {
             if let Err(part) = check(&history) {
                 panic!("these calls have no order:\n{}", describe(&part));
             }
-            made += history.len();
+            calls += history.len();
             overlapping += overlaps(history);
         }
         // Ended sessions and aliases are forgotten before the next phase.
@@ -44,7 +44,7 @@ fn concurrent_operations_are_linearizable() {
         assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));
         cache.validate();
     }
-    println!("{made} calls, {overlapping} of them while another was under way");
+    println!("{calls} calls, {overlapping} of them while another was under way");
     let has_cores = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     assert!(overlapping > 0 || !has_cores, "some calls overlapped");
 }

@@ -40,8 +40,8 @@ struct Round {
     barrier: Barrier,
     issued: AtomicUsize,
     places: [OnceLock<Ticket>; IDS],
-    users: [Name; 2],
-    about: About,
+    users: [TestUser; 2],
+    scope: Scope,
 }
 
 /// An issued id, and the user who was signed in, if any.
@@ -52,7 +52,7 @@ struct Ticket {
 }
 
 /// A user, and the shard of the user's sessions.
-struct Name {
+struct TestUser {
     text: String,
     hash: UserHash,
     place: u16,
@@ -61,7 +61,7 @@ struct Name {
 /// The scope of a round's verbs. Verbs about more than one session make the parts of a history
 /// larger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum About {
+enum Scope {
     Sessions,
     Users,
     All,
@@ -145,10 +145,10 @@ impl Recorder<'_> {
 
 impl Round {
     fn new(cache: &SessionCache, number: usize) -> Self {
-        let alice = Name::new(cache, format!("alice {number}"));
+        let alice = TestUser::new(cache, format!("alice {number}"));
         // If a session moves to another user and back, the model does not know its oldest ids any
         // more.
-        let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
+        let mut bobs = (0..).map(|bob| TestUser::new(cache, format!("bob {bob} of {number}")));
         let bob = bobs
             .find(|bob| bob.place != alice.place)
             .expect("there are several shards");
@@ -157,7 +157,7 @@ impl Round {
             issued: AtomicUsize::new(0),
             places: std::array::from_fn(|_| OnceLock::new()),
             users: [alice, bob],
-            about: [About::Sessions, About::Users, About::All][number % 3],
+            scope: [Scope::Sessions, Scope::Users, Scope::All][number % 3],
         }
     }
 
@@ -185,15 +185,15 @@ impl Round {
     }
 }
 
-impl Name {
+impl TestUser {
     fn new(cache: &SessionCache, text: String) -> Self {
-        let made = sign_in(cache, &create(cache, b"").id, &text);
+        let created = sign_in(cache, &create(cache, b"").id, &text);
         let record = cache
-            .load(&made.id, &mut BytesMut::new())
+            .load(&created.id, &mut BytesMut::new())
             .expect("the session was just created");
         let token =
-            Parts::parse(made.token.as_str().as_bytes()).expect("the token was just issued");
-        assert!(cache.end(&made.id));
+            Parts::parse(created.token.as_str().as_bytes()).expect("the token was just issued");
+        assert!(cache.end(&created.id));
         Self {
             text,
             hash: record.user.expect("the session is authenticated"),
@@ -218,15 +218,15 @@ impl Worker<'_> {
             return self.create();
         };
         let version = self.versions[usize::from(number)].max(issued.version.get());
-        let about = self.round.about;
+        let scope = self.round.scope;
         match kind {
             ..11 => self.rotate(number, &issued, user),
             11..FIRST_WITHOUT_AN_ID => self.sign_in(number, &issued),
             FIRST_WITHOUT_AN_ID..20 => self.end(number, &issued),
             20..23 => self.end_if_unchanged(number, &issued, version),
-            23 if about == About::All => self.end_all(),
-            24 if about >= About::Users => self.end_user_sessions(),
-            25..28 if about >= About::Users => self.user_sessions(),
+            23 if scope == Scope::All => self.end_all(),
+            24 if scope >= Scope::Users => self.end_user_sessions(),
+            25..28 if scope >= Scope::Users => self.user_sessions(),
             23..28 => self.touch(number, &issued),
             28..60 => self.save(number, &issued, version),
             _ => self.load(number, &issued, kind.is_multiple_of(2)),

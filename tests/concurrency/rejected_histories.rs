@@ -23,7 +23,7 @@ fn other_histories_are_rejected() {
         )
     };
     let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
-    let refused: [(&str, &[Call]); 27] = [
+    let rejected: [(&str, &[Call]); 27] = [
         (
             "an old id within its grace period is rotated",
             &[created(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
@@ -275,7 +275,7 @@ fn other_histories_are_rejected() {
             ],
         ),
     ];
-    for (name, history) in refused {
+    for (name, history) in rejected {
         assert!(check(history).is_err(), "{name}");
     }
 }

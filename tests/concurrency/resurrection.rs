@@ -19,7 +19,7 @@ use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 
 /// A session and the synchronization of its race.
 struct Race {
-    made: IssuedSession,
+    first: IssuedSession,
     barrier: Barrier,
     /// Set when `end` has returned.
     is_ended: AtomicBool,
@@ -66,7 +66,7 @@ fn race(races: usize, others: usize) -> usize {
         let batch: Vec<Race> = (0..BATCH).map(|_| Race::new(&cache)).collect();
         let (cache, batch) = (&cache, &batch);
         let (issued, cut): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-            let spawn = |other| scope.spawn(move || disturb(cache, batch, other, others + 1));
+            let spawn = |other| scope.spawn(move || use_sessions(cache, batch, other, others + 1));
             let threads: Vec<_> = (0..others).map(spawn).collect();
             end(cache, batch, others + 1);
             threads
@@ -80,7 +80,7 @@ fn race(races: usize, others: usize) -> usize {
         let ids = issued
             .iter()
             .flatten()
-            .chain(batch.iter().map(|race| &race.made));
+            .chain(batch.iter().map(|race| &race.first));
         ids.for_each(|issued| assert!(cache.load(&issued.id, &mut buffer).is_none()));
         clock.advance(HOUR);
         cache.maintain(usize::MAX);
@@ -92,9 +92,9 @@ fn race(races: usize, others: usize) -> usize {
 
 impl Race {
     fn new(cache: &SessionCache) -> Self {
-        let made = create(cache, b"the data");
+        let first = create(cache, b"the data");
         Self {
-            made,
+            first,
             barrier: Barrier::default(),
             is_ended: AtomicBool::new(false),
         }
@@ -106,14 +106,14 @@ fn end(cache: &SessionCache, batch: &[Race], threads: usize) {
     for (number, race) in batch.iter().enumerate() {
         race.barrier.wait_briefly_for(threads);
         (0..number % MAX_DELAY).for_each(|_| hint::spin_loop());
-        assert!(cache.end(&race.made.id), "the session existed until now");
+        assert!(cache.end(&race.first.id), "the session existed until now");
         race.is_ended.store(true, SeqCst);
     }
 }
 
 /// Uses every session of a batch. Returns the issued ids and the number of scripts that were
 /// interrupted.
-fn disturb(
+fn use_sessions(
     cache: &SessionCache,
     batch: &[Race],
     other: usize,
@@ -124,13 +124,13 @@ fn disturb(
     for (number, race) in batch.iter().enumerate() {
         let script = SCRIPTS[(number / MAX_DELAY + other) % SCRIPTS.len()];
         race.barrier.wait_briefly_for(threads);
-        let mut now = race.made;
+        let mut now = race.first;
         let steps = script.iter();
         let done = steps
             .take_while(|step| race.step(cache, **step, &mut now, &mut buffer))
             .count();
         cut += usize::from(done > 0 && done < script.len());
-        if now.id != race.made.id {
+        if now.id != race.first.id {
             issued.push(now);
         }
     }

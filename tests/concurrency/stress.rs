@@ -44,7 +44,7 @@ struct Ticket {
     user: Option<usize>,
 }
 
-struct World {
+struct StressTest {
     cache: SessionCache,
     clock: ManualClock,
     /// Lower bound of the tick that the clock shows.
@@ -91,7 +91,7 @@ fn hold_under_many_threads(end_reused: bool) {
         .keys(KeyRing::generate().expect("random bytes"))
         .build()
         .expect("valid settings");
-    let world = World {
+    let test = StressTest {
         cache,
         clock,
         now: AtomicU32::new(0),
@@ -106,27 +106,27 @@ fn hold_under_many_threads(end_reused: bool) {
         .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let latest = until + Duration::from_secs(120);
-    let world = &world;
+    let test = &test;
     let mut emitted = EmittedEvents::default();
     thread::scope(|scope| {
-        (0..THREADS).for_each(|seed| drop(scope.spawn(move || world.work(Random::new(seed)))));
+        (0..THREADS).for_each(|seed| drop(scope.spawn(move || test.work(Random::new(seed)))));
         // On a busy machine the test continues until enough reads were made to be meaningful.
-        let goes_on = || Instant::now() < until || !world.has_seen_enough();
-        while goes_on() && Instant::now() < latest && !world.stop.load(SeqCst) {
-            world.clock.advance(TICK);
-            world.now.fetch_add(1, SeqCst);
-            world.cache.maintain(200);
-            emitted.drain(&world.cache);
-            world.cache.validate();
+        let goes_on = || Instant::now() < until || !test.has_seen_enough();
+        while goes_on() && Instant::now() < latest && !test.stop.load(SeqCst) {
+            test.clock.advance(TICK);
+            test.now.fetch_add(1, SeqCst);
+            test.cache.maintain(200);
+            emitted.drain(&test.cache);
+            test.cache.validate();
         }
-        world.stop.store(true, SeqCst);
+        test.stop.store(true, SeqCst);
     });
-    world.cache.validate();
-    world.every_save_counts();
-    emitted.drain(&world.cache);
-    emitted.compare(&world.cache);
+    test.cache.validate();
+    test.every_save_counts();
+    emitted.drain(&test.cache);
+    emitted.compare(&test.cache);
     assert!(
-        world.has_seen_enough(),
+        test.has_seen_enough(),
         "enough reads, some of them within a grace period"
     );
 }
@@ -167,7 +167,7 @@ impl EmittedEvents {
     }
 }
 
-impl World {
+impl StressTest {
     /// Returns true after enough reads, some of them by an old id within its grace period.
     fn has_seen_enough(&self) -> bool {
         self.reads.load(SeqCst) > 1_000 && self.late_reads.load(SeqCst) > 10
@@ -268,17 +268,17 @@ impl World {
     /// Lists a user's sessions and occasionally ends one of them.
     fn list(&self, random: &mut Random) {
         let user = random.below(USERS);
-        let devices = self.cache.user_sessions(&user.to_string());
-        assert!(devices.len() <= MAX_SESSIONS, "the limit holds");
+        let sessions = self.cache.user_sessions(&user.to_string());
+        assert!(sessions.len() <= MAX_SESSIONS, "the limit holds");
         let label = format!("label of {user}");
         assert!(
-            devices.iter().all(|device| device.label == label),
+            sessions.iter().all(|info| info.label == label),
             "the list contains only the user's sessions"
         );
-        if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
-            self.cache.end_by_handle(&device.handle);
+        if let Some(info) = sessions.last().filter(|_| random.below(4) == 0) {
+            self.cache.end_by_handle(&info.handle);
             assert!(
-                !self.cache.end_by_handle(&device.handle),
+                !self.cache.end_by_handle(&info.handle),
                 "the session has ended"
             );
         }

@@ -59,7 +59,7 @@ fn number(key: u64) -> u8 {
 }
 
 /// Finds two keys with one number by trial.
-fn namesakes() -> (u64, u64) {
+fn keys_with_one_number() -> (u64, u64) {
     let second = (2..5_000).find(|other| number(*other) == number(1));
     (1, second.expect("one in 256 has that number"))
 }
@@ -67,7 +67,7 @@ fn namesakes() -> (u64, u64) {
 // SIGN-5: docs/security-checklist.md
 #[test]
 fn two_keys_with_one_number_are_rejected() {
-    let (one, two) = namesakes();
+    let (one, two) = keys_with_one_number();
     let pair = ring(&[3, one, two]);
     let expected = KeyError::SameNumber {
         position: 3,
@@ -85,7 +85,7 @@ fn two_keys_with_one_number_are_rejected() {
 // SIGN-5: docs/security-checklist.md
 #[test]
 fn a_retired_key_s_number_is_never_given_to_another() {
-    let (one, two) = namesakes();
+    let (one, two) = keys_with_one_number();
     let since_the_start = keys(&[one]);
     let since_a_rotation = keys(&[5]);
     since_a_rotation.set(&ring(&[one])).unwrap();
@@ -93,8 +93,8 @@ fn a_retired_key_s_number_is_never_given_to_another() {
         let old = running.sign(7, ID);
         running.set(&ring(&[3])).unwrap();
         let now = running.sign(7, ID);
-        let refused = running.set(&ring(&[4, two]));
-        assert_eq!(refused, Err(KeyError::UsedNumber { position: 2 }));
+        let rejected = running.set(&ring(&[4, two]));
+        assert_eq!(rejected, Err(KeyError::UsedNumber { position: 2 }));
         assert!(!running.is_valid(old.key) && !running.verify(&old));
         // Nothing else changed.
         assert_eq!(running.sign(7, ID), now);

@@ -10,7 +10,7 @@ use sessile::{
     internals::cookie::{Keys, Prf, mac},
 };
 
-fn refusal(keys: &[&[u8]]) -> KeyError {
+fn rejection(keys: &[&[u8]]) -> KeyError {
     KeyRing::from_bytes(keys).expect_err(&format!("{keys:?}"))
 }
 
@@ -67,9 +67,9 @@ mod refusals {
     // SIGN-3: docs/security-checklist.md
     #[test]
     fn missing_empty_and_short_keys_are_rejected() {
-        assert_eq!(refusal(&[]), KeyError::NoKey);
+        assert_eq!(rejection(&[]), KeyError::NoKey);
         assert_eq!(
-            refusal(&[b""]),
+            rejection(&[b""]),
             KeyError::Short {
                 position: 1,
                 given: 0
@@ -77,7 +77,7 @@ mod refusals {
         );
         let long = key(1);
         assert_eq!(
-            refusal(&[&long, &long[..31]]),
+            rejection(&[&long, &long[..31]]),
             KeyError::Short {
                 position: 2,
                 given: 31
@@ -100,7 +100,7 @@ mod refusals {
     fn a_duplicate_key_is_rejected() {
         let (one, two) = (key(1), key(2));
         assert_eq!(
-            refusal(&[&one, &two, &one]),
+            rejection(&[&one, &two, &one]),
             KeyError::Repeated {
                 position: 3,
                 first: 1
@@ -114,7 +114,7 @@ mod refusals {
         let many: Vec<_> = (0..17).map(key).collect();
         let many: Vec<_> = many.iter().map(<[u8; 32]>::as_slice).collect();
         assert!(KeyRing::from_bytes(&many[..16]).is_ok());
-        assert_eq!(refusal(&many), KeyError::TooMany { given: 17, max: 16 });
+        assert_eq!(rejection(&many), KeyError::TooMany { given: 17, max: 16 });
     }
 
     /// Every form in which the keys may have been copied: as raw text, as base64 of it, as the
@@ -163,30 +163,30 @@ mod refusals {
         for (text, origin) in texts {
             let encoded = base64_simd::STANDARD.encode_to_string(text);
             let mut refusals = vec![
-                refusal(&[text.as_bytes()]),
+                rejection(&[text.as_bytes()]),
                 KeyRing::from_base64(text).unwrap_err(),
                 KeyRing::from_base64(&encoded).unwrap_err(),
             ];
             if text.len() == 64 {
-                refusals.push(refusal(&[&hex(text)]));
+                refusals.push(rejection(&[&hex(text)]));
             }
             if origin == "Rocket" || origin == "RFC" {
                 let bare = text.trim_end_matches('=');
                 let raw = base64_simd::forgiving_decode_to_vec(
                     bare.replace('-', "+").replace('_', "/").as_bytes(),
                 );
-                refusals.push(refusal(&[&raw.unwrap()]));
+                refusals.push(rejection(&[&raw.unwrap()]));
                 refusals.push(KeyRing::from_base64(bare).unwrap_err());
             }
-            for refusal in refusals {
+            for rejection in refusals {
                 let KeyError::WellKnown {
                     position: 1,
-                    origin: told,
-                } = refusal
+                    origin: reported,
+                } = rejection
                 else {
-                    panic!("{text}: {refusal}")
+                    panic!("{text}: {rejection}")
                 };
-                assert!(told.contains(origin), "{text}: {told}");
+                assert!(reported.contains(origin), "{text}: {reported}");
             }
         }
     }
@@ -197,7 +197,7 @@ mod refusals {
         let digits = "59cac87de65ac5f5a6f922a9871f14c55e9afe4f3c1a088ffe18748a5ce19f3c\
                       9d2987811fe2c410c6a886042a01c4183967f193c9b9e90ab4aabb59fc896e6b";
         for key in [hex(digits), digits.into(), digits.to_uppercase().into()] {
-            let error = refusal(&[&key]);
+            let error = rejection(&[&key]);
             assert!(
                 error.to_string().contains("the Rust crate cookie"),
                 "{error}"
@@ -228,7 +228,7 @@ mod refusals {
             &b"00".repeat(32),
         ];
         for pattern in patterns {
-            let error = refusal(&[pattern]);
+            let error = rejection(&[pattern]);
             assert!(
                 matches!(error, KeyError::WellKnown { position: 1, .. }),
                 "{error}"
@@ -240,12 +240,12 @@ mod refusals {
     #[test]
     fn an_error_names_the_key_its_value_and_the_requirement() {
         let advice = "; make one with `openssl rand -base64 32`";
-        let error = refusal(&[&key(1), b"short"]);
+        let error = rejection(&[&key(1), b"short"]);
         assert_eq!(
             error.to_string(),
             format!("key 2 must be at least 32 bytes, got 5{advice}")
         );
-        let error = refusal(&[&[7; 32]]).to_string();
+        let error = rejection(&[&[7; 32]]).to_string();
         let expected =
             "key 1 is publicly known or guessable (a short piece, repeated); use a random key";
         assert_eq!(error, format!("{expected}{advice}"));
@@ -256,8 +256,8 @@ mod refusals {
     fn no_error_and_no_debug_output_shows_a_key() {
         let secret = "a-string-secret-at-least-256-bits-long";
         let errors = [
-            refusal(&[secret.as_bytes()]),
-            refusal(&[b"hunter2"]),
+            rejection(&[secret.as_bytes()]),
+            rejection(&[b"hunter2"]),
             KeyRing::from_base64("hunter2!").unwrap_err(),
         ];
         for error in errors {

@@ -14,8 +14,8 @@ fn with(verify_first: bool) -> (SessionCache, ManualClock) {
     )
 }
 
-fn parts(made: &IssuedSession) -> Parts {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap()
+fn parts(issued: &IssuedSession) -> Parts {
+    Parts::parse(issued.token.as_str().as_bytes()).unwrap()
 }
 
 /// Returns all permutations of the items.
@@ -107,7 +107,7 @@ fn the_fifth_candidate_is_ignored() {
 fn a_request_may_have_several_fields() {
     let (cache, _clock) = with(false);
     let [first, second] = [create(&cache, b"first"), create(&cache, b"second")];
-    let [one, two] = [&first, &second].map(|made| field(&cache, made.token.as_str()));
+    let [one, two] = [&first, &second].map(|issued| field(&cache, issued.token.as_str()));
     let data = |fields: &[&[u8]]| open(&cache, fields).map(|(_, data)| data);
     assert_eq!(data(&[b"a=1", b"", &one]).unwrap(), b"first");
     assert_eq!(
@@ -128,8 +128,8 @@ fn a_request_may_have_several_fields() {
 #[test]
 fn a_damaged_cookie_does_not_hide_the_session() {
     let (cache, clock) = with(false);
-    let made = create(&cache, b"data");
-    let good = format!("{NAME}={}", made.token.as_str()).into_bytes();
+    let issued = create(&cache, b"data");
+    let good = format!("{NAME}={}", issued.token.as_str()).into_bytes();
     let damage: [&[u8]; 9] = [
         b"\xff\xfe=\x80",
         b"a=\"",
@@ -150,7 +150,7 @@ fn a_damaged_cookie_does_not_hide_the_session() {
         }
     }
     // A value that only resembles the name belongs to another name.
-    let value = made.token.as_str();
+    let value = issued.token.as_str();
     for name in [
         "__host-session",
         "__Host-Session",
@@ -164,5 +164,5 @@ fn a_damaged_cookie_does_not_hide_the_session() {
         );
     }
     clock.advance(HOUR);
-    assert!(load(&cache, &made.id).is_none());
+    assert!(load(&cache, &issued.id).is_none());
 }

@@ -168,7 +168,7 @@ fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
             Ok(cookie) => {
                 assert_eq!(cookie.header_for(&token()), unchecked);
                 assert!(browser.receive(unchecked.as_bytes()), "{unchecked}");
-                comes_back(&browser, &settings);
+                assert_returned(&browser, &settings);
                 taken += 1;
             }
             Err(CookieError::Contradiction { .. }) => {
@@ -185,7 +185,7 @@ fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
     );
 }
 
-fn comes_back(browser: &Browser, settings: &Settings) {
+fn assert_returned(browser: &Browser, settings: &Settings) {
     let mut hosts = vec!["www.site.example"];
     hosts.extend(settings.domain.map(|_| "other.site.example"));
     for host in hosts {

@@ -16,7 +16,7 @@ use crate::support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle
 use sessile::{Error, ManualClock, SessionCache};
 
 /// Creates a cache whose hook denies the keys that begin with `no`.
-fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
+fn cache_with_hook() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let hook = {
         let asked = Arc::clone(&asked);
@@ -37,18 +37,18 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
 // OPS-1: docs/security-checklist.md
 #[test]
 fn a_denied_admission_is_counted_and_changes_nothing() {
-    let (cache, asked) = picky();
-    let made = create(&cache, b"let in");
+    let (cache, asked) = cache_with_hook();
+    let issued = create(&cache, b"let in");
     let mut before = cache.stats();
     for round in 1..=10 {
-        let refused = cache.create_with(b"not let in", NEW.admission_key(b"no: 203.0.113.9"));
-        assert_eq!(refused.err(), Some(Error::AdmissionDenied));
+        let rejected = cache.create_with(b"not let in", NEW.admission_key(b"no: 203.0.113.9"));
+        assert_eq!(rejected.err(), Some(Error::AdmissionDenied));
         before.admission_denied = round;
         assert_eq!(cache.stats(), before);
     }
     assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
     assert!(cache.create_with(b"", NEW.admission_key(b"yes")).is_ok());
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     let text = Error::AdmissionDenied.to_string();
     assert!(
         text.contains("denied by the admission hook") && text.contains("`admission`"),
@@ -58,7 +58,7 @@ fn a_denied_admission_is_counted_and_changes_nothing() {
 
 #[test]
 fn the_hook_runs_once_first_and_with_the_given_key() {
-    let (cache, asked) = picky();
+    let (cache, asked) = cache_with_hook();
     let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
     for key in keys {
         cache.create_with(b"", NEW.admission_key(key)).unwrap();
@@ -76,13 +76,13 @@ fn the_hook_runs_once_first_and_with_the_given_key() {
 
 #[test]
 fn no_other_verb_runs_the_hook() {
-    let (cache, asked) = picky();
-    let made = create(&cache, b"data");
-    let version = cache.save(&made.id, made.version, b"more").unwrap();
-    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    let made = cache.sign_in(&made.id, "ada").unwrap();
-    cache.touch(&made.id).unwrap();
-    assert!(made.version == version && opens(&cache, &made.token) && cache.end(&made.id));
+    let (cache, asked) = cache_with_hook();
+    let issued = create(&cache, b"data");
+    let version = cache.save(&issued.id, issued.version, b"more").unwrap();
+    let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+    let issued = cache.sign_in(&issued.id, "ada").unwrap();
+    cache.touch(&issued.id).unwrap();
+    assert!(issued.version == version && opens(&cache, &issued.token) && cache.end(&issued.id));
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
@@ -123,12 +123,12 @@ fn the_hook_can_use_the_cache_because_no_lock_is_held() {
 #[test]
 fn a_limit_for_each_address_holds_under_threads() {
     const MOST: usize = 100;
-    let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
+    let issued: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
     let cache = builder(&ManualClock::new())
         .shards(4)
         .admission(move |address| {
-            let mut made = made.lock().unwrap();
-            let number = made.entry(address.to_owned()).or_default();
+            let mut issued = issued.lock().unwrap();
+            let number = issued.entry(address.to_owned()).or_default();
             *number += 1;
             *number <= MOST
         })
@@ -161,14 +161,14 @@ fn a_hook_that_panics_leaves_the_cache_as_it_was() {
         })
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     let before = cache.stats();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         cache.create_with(b"", NEW.admission_key(b"bad"))
     }));
     assert!(panicked.is_err());
     assert_eq!(cache.stats(), before);
-    assert_eq!(data(&cache, &made.id).unwrap(), b"data");
+    assert_eq!(data(&cache, &issued.id).unwrap(), b"data");
     assert!(cache.create(b"").is_ok());
 }
 
@@ -197,9 +197,9 @@ fn setters_of_create_options_keep_earlier_settings() {
     assert_eq!(new, NEW.timeouts(idle(MINUTE)).admission_key(b"b"));
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
-    let made = cache.create_with(b"", new).unwrap();
-    assert!(opens(&cache, &made.token));
+    let issued = cache.create_with(b"", new).unwrap();
+    assert!(opens(&cache, &issued.token));
     clock.advance(MINUTE);
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
     assert!(cache.create_with(b"", NEW.timeouts(idle(HOUR))).is_ok());
 }

@@ -23,16 +23,18 @@ fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(16 << 20).shards(8).events(10_000)
 }
 
-fn place(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
+fn place(issued: &IssuedSession) -> u16 {
+    Parts::parse(issued.token.as_str().as_bytes())
+        .unwrap()
+        .place
 }
 
-fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {
-    cache.rotate(&made.id, Duration::ZERO).unwrap()
+fn rotate(cache: &SessionCache, issued: &IssuedSession) -> IssuedSession {
+    cache.rotate(&issued.id, Duration::ZERO).unwrap()
 }
 
-fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<IssuedSession> {
-    let mut chain = vec![made];
+fn rotate_often(cache: &SessionCache, issued: IssuedSession, times: usize) -> Vec<IssuedSession> {
+    let mut chain = vec![issued];
     for _ in 0..times {
         chain.push(rotate(cache, chain.last().unwrap()));
     }
@@ -40,8 +42,8 @@ fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<
 }
 
 /// Returns users whose sessions are in distinct shards, none of them in the shard of `first`.
-fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
-    let mut places = vec![place(made)];
+fn users_elsewhere(cache: &SessionCache, issued: &IssuedSession, number: usize) -> Vec<String> {
+    let mut places = vec![place(issued)];
     let mut is_elsewhere = |user: &String| {
         let probe = cache.create_with(b"", NEW.user(user.as_str())).unwrap();
         assert!(cache.end(&probe.id));
@@ -84,7 +86,7 @@ fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
 /// Returns the tokens that are remembered, oldest first.
 fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
     all.iter()
-        .filter(|made| cache.replaced(&made.id).is_some())
+        .filter(|issued| cache.replaced(&issued.id).is_some())
         .collect()
 }
 
@@ -97,19 +99,19 @@ fn a_session_remembers_eight_ids_after_any_number_of_rotations() {
     let (current, older) = chain.split_last().unwrap();
     let last: Vec<_> = older[older.len() - ALIASES..]
         .iter()
-        .map(|made| made.id)
+        .map(|issued| issued.id)
         .collect();
     assert_eq!(
         remembered(&cache, &chain)
             .iter()
-            .map(|made| made.id)
+            .map(|issued| issued.id)
             .collect::<Vec<_>>(),
         last
     );
     assert!(!opens(&cache, &older[0].token));
-    let refused = cache.stats().rejected;
+    let rejected = cache.stats().rejected;
     assert_eq!(
-        (refused.unknown, refused.reused),
+        (rejected.unknown, rejected.reused),
         (1, 0),
         "the oldest is unknown"
     );
@@ -128,15 +130,15 @@ fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_alia
         .lifetime(month)
         .build()
         .unwrap();
-    let mut made = create(&cache, b"data");
-    made = sign_in(&cache, &made.id, "ada");
+    let mut issued = create(&cache, b"data");
+    issued = sign_in(&cache, &issued.id, "ada");
     for _ in 0..200 {
         clock.advance(MINUTE * 15);
-        made = cache.rotate(&made.id, 10 * SECOND).unwrap();
+        issued = cache.rotate(&issued.id, 10 * SECOND).unwrap();
         // One more belongs to the anonymous session, perhaps in its own shard.
         assert!(aliases(&cache) <= ALIASES + 1);
     }
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     cache.validate();
 }
 
@@ -190,8 +192,8 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
 fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
-    let made = rotate_often(&cache, create(&cache, b"data"), 10_000);
-    let last = made.last().unwrap();
+    let issued = rotate_often(&cache, create(&cache, b"data"), 10_000);
+    let last = issued.last().unwrap();
     let taken = locks(|| {
         rotate(&cache, last);
     });
@@ -204,12 +206,12 @@ fn repeated_sign_ins_leave_a_bounded_number_of_aliases() {
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let user = users_elsewhere(&cache, &first, 1).remove(0);
-    let mut made = vec![first];
+    let mut issued = vec![first];
     for _ in 0..1_000 {
-        made.push(sign_in(&cache, &made.last().unwrap().id, &user));
+        issued.push(sign_in(&cache, &issued.last().unwrap().id, &user));
     }
     assert!(aliases(&cache) <= ALIASES + 1, "{}", aliases(&cache));
-    let oldest = remembered(&cache, &made)[0];
+    let oldest = remembered(&cache, &issued)[0];
     assert_eq!(
         oldest.id, first.id,
         "the one in the shard where it was anonymous"
@@ -226,16 +228,20 @@ fn sign_ins_as_two_users_in_turn_leave_a_bounded_number_of_aliases() {
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 2);
-    let mut made = vec![first];
+    let mut issued = vec![first];
     for turn in 0..1_000 {
-        made.push(sign_in(&cache, &made.last().unwrap().id, &users[turn % 2]));
+        issued.push(sign_in(
+            &cache,
+            &issued.last().unwrap().id,
+            &users[turn % 2],
+        ));
     }
     assert!(aliases(&cache) <= 2 * ALIASES + 1, "{}", aliases(&cache));
-    let old = remembered(&cache, &made[1..])[0];
-    assert!(made.len() - made.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
+    let old = remembered(&cache, &issued[1..])[0];
+    assert!(issued.len() - issued.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
     // The first walk passes all of them; the next takes one step.
     assert!(locks(|| assert!(load(&cache, &old.id).is_none())) <= 4 * ALIASES as u64 + 2);
-    for id in remembered(&cache, &made[1..]) {
+    for id in remembered(&cache, &issued[1..]) {
         load(&cache, &id.id);
         let taken = locks(|| assert!(load(&cache, &id.id).is_none()));
         assert!(taken <= 2, "{taken} locks");
@@ -250,13 +256,13 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 3);
-    let mut made = rotate(&cache, &first);
+    let mut issued = rotate(&cache, &first);
     for user in &users {
-        made = sign_in(&cache, &made.id, user);
-        made = rotate_often(&cache, made, 20).pop().unwrap();
+        issued = sign_in(&cache, &issued.id, user);
+        issued = rotate_often(&cache, issued, 20).pop().unwrap();
     }
     assert!(cache.end(&first.id));
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
 }
 
 #[test]
@@ -267,8 +273,8 @@ fn repeated_sign_ins_and_rotations_leave_a_bounded_number_of_aliases() {
         .session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
     let cache = settings.build().unwrap();
     for _ in 0..100 {
-        let made = cache.create_with(b"", NEW.user("ada")).unwrap();
-        rotate_often(&cache, made, 10);
+        let issued = cache.create_with(b"", NEW.user("ada")).unwrap();
+        rotate_often(&cache, issued, 10);
     }
     assert!(aliases(&cache) <= 3 * ALIASES, "{}", aliases(&cache));
     cache.validate();
@@ -331,8 +337,8 @@ fn an_alias_past_its_deadline_is_unknown_with_and_without_maintenance() {
         }
         drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &old.token));
-        let refused = cache.stats().rejected;
-        assert_eq!((refused.unknown, refused.reused), (1, 0));
+        let rejected = cache.stats().rejected;
+        assert_eq!((rejected.unknown, rejected.reused), (1, 0));
         assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(
             cache.end_if_unchanged(&old.id, old.version),
@@ -386,12 +392,12 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
 fn a_grace_period_holds_for_each_of_eight_ids_and_no_later_than_for_the_next() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
-    let mut made = vec![create(&cache, b"data")];
+    let mut issued = vec![create(&cache, b"data")];
     for n in 0..ALIASES as u64 {
         let grace = Duration::from_secs(20 - n);
-        made.push(cache.rotate(&made.last().unwrap().id, grace).unwrap());
+        issued.push(cache.rotate(&issued.last().unwrap().id, grace).unwrap());
     }
-    let ids: Vec<SessionId> = made.iter().map(|made| made.id).collect();
+    let ids: Vec<SessionId> = issued.iter().map(|issued| issued.id).collect();
     clock.advance(13 * SECOND - SECOND / 10);
     assert!(ids.iter().all(|id| load(&cache, id).is_some()));
     clock.advance(SECOND / 10);

@@ -29,16 +29,18 @@ fn users(cache: &SessionCache) -> Vec<IssuedSession> {
 /// Creates anonymous sessions whose cookie was returned, as a share of what fits.
 fn visitors(cache: &SessionCache, share: usize) -> Vec<IssuedSession> {
     let all = create_many(cache, cache.capacity_for(LEN) / share, &[2; LEN]);
-    assert!(all.iter().all(|made| opens(cache, &made.token)));
+    assert!(all.iter().all(|issued| opens(cache, &issued.token)));
     all
 }
 
 fn lost(cache: &SessionCache, all: &[IssuedSession]) -> usize {
-    all.iter().filter(|made| !opens(cache, &made.token)).count()
+    all.iter()
+        .filter(|issued| !opens(cache, &issued.token))
+        .count()
 }
 
 /// Creates sessions whose cookie is never returned.
-fn robots(cache: &SessionCache, number: usize) {
+fn bots(cache: &SessionCache, number: usize) {
     for _ in 0..number {
         create(cache, &[3; LEN]);
     }
@@ -52,7 +54,7 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
         let (users, visitors) = (users(&cache), visitors(&cache, 4));
         let capacity = cache.capacity_for(LEN);
         for number in 0..capacity * 10 {
-            robots(&cache, 1);
+            bots(&cache, 1);
             let user = &users[number % users.len()];
             assert!(
                 opens(&cache, &user.token),
@@ -86,7 +88,7 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
 fn a_flood_evicts_no_idle_user() {
     let cache = settings(4).build().unwrap();
     let (users, visitors) = (users(&cache), visitors(&cache, 4));
-    robots(&cache, cache.capacity_for(LEN) * 10);
+    bots(&cache, cache.capacity_for(LEN) * 10);
     assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0));
 }
 
@@ -97,9 +99,9 @@ fn new_sessions_that_replay_their_cookie_evict_no_user() {
         let cache = settings(shards).build().unwrap();
         let users = users(&cache);
         for number in 0..cache.capacity_for(LEN) * 10 {
-            let made = create(&cache, &[3; LEN]);
+            let issued = create(&cache, &[3; LEN]);
             (0..1 + number % 4)
-                .for_each(|_| assert!(opens(&cache, &made.token), "the session is stored"));
+                .for_each(|_| assert!(opens(&cache, &issued.token), "the session is stored"));
         }
         assert_eq!(lost(&cache, &users), 0);
         let stats = cache.stats();
@@ -117,12 +119,12 @@ fn returning_sessions_outlast_newer_sessions_that_never_returned() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 2);
     let capacity = cache.capacity_for(LEN);
-    let robots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
+    let bots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
     // As many visitors as there are bots: each evicts one of the older bots and no visitor.
-    create_many(&cache, robots.len(), &[3; LEN]);
+    create_many(&cache, bots.len(), &[3; LEN]);
     assert_eq!(
-        (lost(&cache, &visitors), lost(&cache, &robots)),
-        (0, robots.len())
+        (lost(&cache, &visitors), lost(&cache, &bots)),
+        (0, bots.len())
     );
 }
 
@@ -134,7 +136,7 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
     let share = cache.capacity_for(LEN) * 10 / 3;
     thread::scope(|scope| {
         let flood: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| robots(&cache, share)))
+            .map(|_| scope.spawn(|| bots(&cache, share)))
             .collect();
         let active = scope.spawn(|| {
             let mut rounds = 0;
@@ -166,11 +168,11 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
 fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
     let clock = ManualClock::new();
     let cache = settings(4).clock(clock.clone()).build().unwrap();
-    robots(&cache, cache.capacity_for(LEN) * 2);
+    bots(&cache, cache.capacity_for(LEN) * 2);
     let mut users = Vec::new();
     for number in 0..cache.capacity_for(LEN) / 3 {
         users.push(signed_in(&cache, &[1; LEN], &format!("user {number}")));
-        robots(&cache, 10);
+        bots(&cache, 10);
         if number % 100 == 0 {
             clock.advance(SECOND);
         }
@@ -183,7 +185,7 @@ fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
 fn a_flood_evicts_at_most_a_quarter_of_the_returning_sessions() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 1);
-    robots(&cache, cache.capacity_for(LEN) * 10);
+    bots(&cache, cache.capacity_for(LEN) * 10);
     let lost = lost(&cache, &visitors);
     assert!(
         lost > 0 && lost * 4 <= visitors.len() + 4,

@@ -14,18 +14,18 @@ use crate::support::{MINUTE, builder, cache, create, create_many, is_long, sign_
 use allocation_counter::measure;
 use sessile::{BuildError, EndReason, EventKind, ManualClock, Version};
 
-use crate::events::{drain, handle, only, watched};
+use crate::events::{cache_with_events, drain, handle, only_event};
 
 #[test]
 fn a_full_queue_drops_events_and_blocks_no_verb() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     let first = create(&cache, b"data");
     let number = if is_long() { 10_000_000 } else { 100_000 };
     let counted = measure(|| {
         for _ in 0..number {
-            let made = cache.create(b"data").unwrap();
-            assert!(cache.end(&made.id));
+            let issued = cache.create(b"data").unwrap();
+            assert!(cache.end(&issued.id));
         }
     });
     assert_eq!(counted.count_total, 0);
@@ -35,7 +35,10 @@ fn a_full_queue_drops_events_and_blocks_no_verb() {
     assert_eq!(events[0].handle, Some(handle(&cache, &first)));
     // The queue has room again.
     assert!(cache.end(&first.id));
-    assert_eq!(only(&cache).kind, EventKind::Ended(EndReason::Requested));
+    assert_eq!(
+        only_event(&cache).kind,
+        EventKind::Ended(EndReason::Requested)
+    );
 }
 
 #[test]
@@ -48,11 +51,11 @@ fn emitting_and_taking_events_allocates_nothing() {
         .build()
         .unwrap();
     let run = || {
-        let made = cache.create(b"data").unwrap();
-        let made = cache.rotate(&made.id, MINUTE).unwrap();
-        let made = cache.sign_in(&made.id, "ada").unwrap();
-        assert!(cache.save(&made.id, Version::new(9), b"").is_err());
-        assert!(cache.end(&made.id));
+        let issued = cache.create(b"data").unwrap();
+        let issued = cache.rotate(&issued.id, MINUTE).unwrap();
+        let issued = cache.sign_in(&issued.id, "ada").unwrap();
+        assert!(cache.save(&issued.id, Version::new(9), b"").is_err());
+        assert!(cache.end(&issued.id));
         cache.end_all();
         iter::from_fn(|| cache.next_event()).count()
     };
@@ -65,8 +68,8 @@ fn emitting_and_taking_events_allocates_nothing() {
 #[test]
 fn a_queue_of_size_zero_emits_and_drops_nothing() {
     let (cache, _clock) = cache();
-    let made = signed_in(&cache, b"data", "ada");
-    assert!(cache.end(&made.id));
+    let issued = signed_in(&cache, b"data", "ada");
+    assert!(cache.end(&issued.id));
     cache.end_all();
     assert!(cache.next_event().is_none());
     assert_eq!(cache.stats().events_dropped, 0);
@@ -75,7 +78,7 @@ fn a_queue_of_size_zero_emits_and_drops_nothing() {
 #[test]
 fn the_queue_is_allocated_from_the_memory_budget() {
     let clock = ManualClock::new();
-    let room = |events| watched(&clock, events).stats().memory.capacity;
+    let room = |events| cache_with_events(&clock, events).stats().memory.capacity;
     let taken = room(0) - room(10_000);
     assert!((10_000 * 45..=10_000 * 72).contains(&taken), "{taken}");
 }
@@ -84,11 +87,11 @@ fn the_queue_is_allocated_from_the_memory_budget() {
 fn a_queue_larger_than_the_memory_is_rejected_without_overflow() {
     let clock = ManualClock::new();
     for shift in 0..50 {
-        let refused = builder(&clock).events(usize::MAX >> shift).build();
+        let rejected = builder(&clock).events(usize::MAX >> shift).build();
         if shift < 44 {
             let Err(BuildError::Memory {
                 given, min: least, ..
-            }) = refused
+            }) = rejected
             else {
                 panic!("{shift}")
             };
@@ -137,9 +140,9 @@ fn each_event_is_received_once_and_a_sessions_events_in_order() {
                 let cache = &cache;
                 scope.spawn(move || {
                     for round in 0..rounds {
-                        let made = create(cache, b"data");
-                        let made = sign_in(cache, &made.id, &format!("{n} {round}"));
-                        assert!(cache.end(&made.id));
+                        let issued = create(cache, b"data");
+                        let issued = sign_in(cache, &issued.id, &format!("{n} {round}"));
+                        assert!(cache.end(&issued.id));
                     }
                 })
             })
@@ -175,15 +178,15 @@ fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
         .unwrap();
     let rounds = if is_long() { 5_000 } else { 300 };
     for round in 0..rounds {
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         let user = format!("user {round}");
         thread::scope(|scope| {
             scope.spawn(|| {
-                if let Ok(made) = cache.sign_in(&made.id, &user) {
-                    let _ = cache.rotate(&made.id, MINUTE);
+                if let Ok(issued) = cache.sign_in(&issued.id, &user) {
+                    let _ = cache.rotate(&issued.id, MINUTE);
                 }
             });
-            scope.spawn(|| while !cache.end(&made.id) {});
+            scope.spawn(|| while !cache.end(&issued.id) {});
         });
     }
     // No event of a session precedes its creation or follows its end.
@@ -205,9 +208,12 @@ fn the_events_of_a_session_come_in_the_order_in_which_they_happened() {
 #[test]
 fn many_sessions_emit_events_in_order() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 1_000);
-    let made = create_many(&cache, 300, b"");
-    let handles: Vec<_> = made.iter().map(|made| Some(handle(&cache, made))).collect();
-    let told: Vec<_> = drain(&cache).iter().map(|event| event.handle).collect();
-    assert_eq!(told, handles);
+    let cache = cache_with_events(&clock, 1_000);
+    let issued = create_many(&cache, 300, b"");
+    let handles: Vec<_> = issued
+        .iter()
+        .map(|issued| Some(handle(&cache, issued)))
+        .collect();
+    let emitted: Vec<_> = drain(&cache).iter().map(|event| event.handle).collect();
+    assert_eq!(emitted, handles);
 }

@@ -12,7 +12,7 @@ use sessile::{
     SessionLimitPolicy, UserHash,
 };
 
-pub(crate) fn watched(clock: &ManualClock, limit: usize) -> SessionCache {
+pub(crate) fn cache_with_events(clock: &ManualClock, limit: usize) -> SessionCache {
     builder(clock).events(limit).build().unwrap()
 }
 
@@ -21,30 +21,30 @@ pub(crate) fn drain(cache: &SessionCache) -> Vec<Event> {
 }
 
 /// Returns the kind and the handle of the only event.
-pub(crate) fn only(cache: &SessionCache) -> Event {
+pub(crate) fn only_event(cache: &SessionCache) -> Event {
     let [event] = drain(cache)[..] else {
         panic!("expected one event")
     };
     event
 }
 
-pub(crate) fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
-    load(cache, &made.id).unwrap().0.handle()
+pub(crate) fn handle(cache: &SessionCache, issued: &IssuedSession) -> Handle {
+    load(cache, &issued.id).unwrap().0.handle()
 }
 
-fn user(cache: &SessionCache, made: &IssuedSession) -> Option<UserHash> {
-    load(cache, &made.id).unwrap().0.user
+fn user(cache: &SessionCache, issued: &IssuedSession) -> Option<UserHash> {
+    load(cache, &issued.id).unwrap().0.user
 }
 
 // LIFE-8: docs/security-checklist.md
 #[test]
 fn a_session_emits_events_from_its_creation_to_its_end() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     clock.advance(MINUTE);
     let first = create(&cache, b"data");
     let anonymous = handle(&cache, &first);
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Created, Some(anonymous))
@@ -53,7 +53,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 
     clock.advance(SECOND);
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Rotated, Some(anonymous)),
@@ -63,7 +63,7 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 
     let third = sign_in(&cache, &second.id, "ada");
     let named = handle(&cache, &third);
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::SignedIn, Some(named))
@@ -78,18 +78,18 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
         cache.end_if_unchanged(&third.id, crate::support::later(third.version, 1)),
         Err(Error::Conflict)
     );
-    let whats: Vec<_> = drain(&cache)
+    let kinds: Vec<_> = drain(&cache)
         .iter()
         .map(|event| (event.kind, event.handle))
         .collect();
-    assert_eq!(whats, [(EventKind::Conflict, Some(named)); 2]);
+    assert_eq!(kinds, [(EventKind::Conflict, Some(named)); 2]);
 
     assert!(!opens(&cache, &first.token));
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!((event.kind, event.handle), (EventKind::Reused, Some(named)));
 
     assert!(cache.end(&third.id));
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Ended(EndReason::Requested), Some(named))
@@ -103,14 +103,14 @@ fn a_session_emits_events_from_its_creation_to_its_end() {
 #[test]
 fn internal_changes_emit_no_event() {
     let (clock, data) = (ManualClock::new(), [1; 5_000]);
-    let cache = watched(&clock, 100);
-    let made = signed_in(&cache, b"data", "ada");
+    let cache = cache_with_events(&clock, 100);
+    let issued = signed_in(&cache, b"data", "ada");
     drain(&cache);
-    assert!(opens(&cache, &made.token));
-    let version = cache.save(&made.id, made.version, b"more").unwrap();
-    let version = cache.save(&made.id, version, &data).unwrap();
-    cache.touch(&made.id).unwrap();
-    cache.set_timeouts(&made.id, version, PLAIN).unwrap();
+    assert!(opens(&cache, &issued.token));
+    let version = cache.save(&issued.id, issued.version, b"more").unwrap();
+    let version = cache.save(&issued.id, version, &data).unwrap();
+    cache.touch(&issued.id).unwrap();
+    cache.set_timeouts(&issued.id, version, PLAIN).unwrap();
     assert_eq!(cache.user_sessions("ada").len(), 1);
     cache.maintain(100);
     assert!(drain(&cache).is_empty());
@@ -127,26 +127,28 @@ fn an_end_event_has_its_reason() {
         .unwrap();
     type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
-        (EndReason::Requested, &|made| assert!(cache.end(&made.id))),
-        (EndReason::Requested, &|made| {
-            assert!(cache.end_by_token(made.token.as_str().as_bytes()));
+        (EndReason::Requested, &|issued| {
+            assert!(cache.end(&issued.id));
         }),
-        (EndReason::Requested, &|made| {
-            cache.end_if_unchanged(&made.id, made.version).unwrap();
+        (EndReason::Requested, &|issued| {
+            assert!(cache.end_by_token(issued.token.as_str().as_bytes()));
+        }),
+        (EndReason::Requested, &|issued| {
+            cache.end_if_unchanged(&issued.id, issued.version).unwrap();
         }),
         (EndReason::UserRevoked, &|_| {
             assert_eq!(cache.end_user_sessions("ada", None), 1);
         }),
-        (EndReason::UserRevoked, &|made| {
-            assert!(cache.end_by_handle(&handle(&cache, made)));
+        (EndReason::UserRevoked, &|issued| {
+            assert!(cache.end_by_handle(&handle(&cache, issued)));
         }),
     ];
     for (why, end) in ends {
-        let made = signed_in(&cache, b"data", "ada");
-        let handle = handle(&cache, &made);
+        let issued = signed_in(&cache, b"data", "ada");
+        let handle = handle(&cache, &issued);
         drain(&cache);
-        end(&made);
-        let event = only(&cache);
+        end(&issued);
+        let event = only_event(&cache);
         assert_eq!(
             (event.kind, event.handle),
             (EventKind::Ended(why), Some(handle))
@@ -154,15 +156,15 @@ fn an_end_event_has_its_reason() {
         assert_eq!(event.user(), handle.user());
     }
     // The end of the least recently used session precedes the sign-in that caused it.
-    let stalest = signed_in(&cache, b"", "ada");
-    let handle = handle(&cache, &stalest);
+    let oldest = signed_in(&cache, b"", "ada");
+    let handle = handle(&cache, &oldest);
     clock.advance(HOUR / 4);
     signed_in(&cache, b"", "ada");
     drain(&cache);
     signed_in(&cache, b"", "ada");
-    let whats: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
+    let kinds: Vec<_> = drain(&cache).iter().map(|event| event.kind).collect();
     assert_eq!(
-        whats,
+        kinds,
         [
             EventKind::Created,
             EventKind::Ended(EndReason::SessionLimit),
@@ -172,7 +174,7 @@ fn an_end_event_has_its_reason() {
     assert!(!cache.end_by_handle(&handle));
 
     cache.end_all();
-    let event = only(&cache);
+    let event = only_event(&cache);
     assert_eq!(
         (event.kind, event.handle),
         (EventKind::Ended(EndReason::Global), None)
@@ -206,18 +208,18 @@ fn a_sign_in_that_fails_emits_no_event() {
 #[test]
 fn an_expiry_emits_one_event_whichever_call_finds_it() {
     let clock = ManualClock::new();
-    let cache = watched(&clock, 100);
+    let cache = cache_with_events(&clock, 100);
     let all: Vec<_> = (0..3)
         .map(|n| signed_in(&cache, b"data", &format!("user {n}")))
         .collect();
     let handles: BTreeSet<_> = all
         .iter()
-        .map(|made| handle(&cache, made).to_string())
+        .map(|issued| handle(&cache, issued).to_string())
         .collect();
     clock.advance(HOUR);
     drain(&cache);
     assert!(
-        !all.iter().any(|made| opens(&cache, &made.token)),
+        !all.iter().any(|issued| opens(&cache, &issued.token)),
         "a read frees nothing"
     );
     assert!(drain(&cache).is_empty());
@@ -230,11 +232,11 @@ fn an_expiry_emits_one_event_whichever_call_finds_it() {
             .iter()
             .all(|event| event.kind == EventKind::Expired && event.at() == HOUR)
     );
-    let told: BTreeSet<_> = events
+    let emitted: BTreeSet<_> = events
         .iter()
         .map(|event| event.handle.unwrap().to_string())
         .collect();
-    assert_eq!((events.len(), told), (3, handles));
+    assert_eq!((events.len(), emitted), (3, handles));
 }
 
 // LIFE-8: docs/security-checklist.md
@@ -248,9 +250,9 @@ fn evictions_emit_events() {
         .unwrap();
     let mut there: BTreeSet<String> = BTreeSet::new();
     for n in 0..cache.capacity_for(256) * 2 {
-        let made = create(&cache, &[1; 256]);
+        let issued = create(&cache, &[1; 256]);
         if n % 3 == 0 {
-            sign_in(&cache, &made.id, &format!("user {n}"));
+            sign_in(&cache, &issued.id, &format!("user {n}"));
         }
     }
     let mut evicted = 0;
@@ -303,10 +305,10 @@ fn no_event_shows_an_id_a_token_or_a_name() {
         text.contains("SignedIn") && text.contains("Reused"),
         "{text}"
     );
-    for made in secrets {
-        let parts = sessile::internals::cookie::Parts::parse(made.token.as_str().as_bytes());
+    for issued in secrets {
+        let parts = sessile::internals::cookie::Parts::parse(issued.token.as_str().as_bytes());
         let parts = parts.unwrap();
-        assert!(!text.contains(made.token.as_str()));
+        assert!(!text.contains(issued.token.as_str()));
         for secret in [parts.id, parts.tag] {
             let words = secret.as_chunks::<8>().0.iter().copied();
             for word in words {

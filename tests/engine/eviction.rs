@@ -24,9 +24,9 @@ fn small_cache() -> (SessionCache, ManualClock) {
 }
 
 /// Creates a session whose cookie is returned immediately.
-fn create_and_come_back(cache: &SessionCache) {
-    let made = create(cache, &[1; LEN]);
-    assert!(opens(cache, &made.token));
+fn create_returning(cache: &SessionCache) {
+    let issued = create(cache, &[1; LEN]);
+    assert!(opens(cache, &issued.token));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_
             .unwrap();
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
-    assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
+    assert!(came_back.iter().all(|issued| opens(&cache, &issued.token)));
     while cache.stats().evicted == EvictionCounts::default() {
         create(&cache, &[4; LEN]);
         assert!(cache.len() <= capacity);
@@ -58,14 +58,14 @@ fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_
     let mut last = cache.stats();
     let mut seen = Vec::new();
     for _ in 0..capacity * 3 {
-        create_and_come_back(&cache);
+        create_returning(&cache);
         let now = cache.stats();
         assert!(
             now.expired == last.expired || now.evicted == last.evicted,
             "expired sessions are freed before others are evicted"
         );
         assert!(now.evicted == last.evicted || now.expired == capacity as u64 / 4);
-        seen.push(what_went(&last, &now));
+        seen.push(evicted_class(&last, &now));
         last = now;
     }
     let order: Vec<_> = seen.into_iter().flatten().collect();
@@ -73,12 +73,12 @@ fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_
     for class in 0..4 {
         assert!(order.contains(&class), "some of class {class} were evicted");
     }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     cache.validate();
 }
 
 /// Returns the class evicted between two snapshots; classes are numbered in order of eviction.
-fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
+fn evicted_class(before: &Stats, after: &Stats) -> Option<u8> {
     let (old, new) = (before.evicted, after.evicted);
     let went = [
         after.expired > before.expired,
@@ -103,10 +103,10 @@ fn bots_evict_neither_users_nor_returning_visitors() {
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     let visitors = create_many(&cache, capacity / 3, &[3; LEN]);
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     create_many(&cache, capacity * 20, &[4; LEN]);
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     let evicted = cache.stats().evicted;
     assert_eq!((evicted.anonymous, evicted.authenticated), (0, 0));
     cache.validate();
@@ -121,10 +121,10 @@ fn bots_that_replay_their_cookie_evict_no_user() {
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     for _ in 0..capacity * 10 {
-        let made = create(&cache, &[4; LEN]);
-        (0..4).for_each(|_| assert!(opens(&cache, &made.token)));
+        let issued = create(&cache, &[4; LEN]);
+        (0..4).for_each(|_| assert!(opens(&cache, &issued.token)));
     }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     assert!(cache.stats().evicted.anonymous > 0);
     cache.validate();
 }
@@ -133,16 +133,16 @@ fn bots_that_replay_their_cookie_evict_no_user() {
 fn the_least_used_returning_sessions_are_evicted_first() {
     let (cache, _clock) = small_cache();
     let all = fill(&cache, LEN);
-    assert!(all.iter().all(|made| opens(&cache, &made.token)));
+    assert!(all.iter().all(|issued| opens(&cache, &issued.token)));
     let (often, once): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 2 == 0);
     for _ in 0..3 {
-        assert!(often.iter().all(|(_, made)| opens(&cache, &made.token)));
+        assert!(often.iter().all(|(_, issued)| opens(&cache, &issued.token)));
     }
     // Fewer creations than there are sessions that were used once.
-    (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
+    (0..once.len() - 8).for_each(|_| create_returning(&cache));
     let left = |of: &[(usize, &IssuedSession)]| {
         of.iter()
-            .filter(|(_, made)| data(&cache, &made.id).is_some())
+            .filter(|(_, issued)| data(&cache, &issued.id).is_some())
             .count()
     };
     assert_eq!(left(&often), often.len());
@@ -170,7 +170,7 @@ fn authenticated_sessions_are_evicted_only_for_authenticated_ones_oldest_first()
     let gone = (after.evicted.authenticated - before.evicted.authenticated) as usize;
     let left: Vec<_> = users[1..]
         .iter()
-        .map(|made| opens(&cache, &made.token))
+        .map(|issued| opens(&cache, &issued.token))
         .collect();
     assert!(left.is_sorted(), "the oldest were evicted");
     assert_eq!(left.iter().filter(|is_left| !**is_left).count(), gone);
@@ -179,9 +179,10 @@ fn authenticated_sessions_are_evicted_only_for_authenticated_ones_oldest_first()
 
 /// Returns everything observable about a session without changing it, except that it was used.
 fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(Version, Vec<u8>)> {
-    let look =
-        |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
-    all.iter().map(|made| look(made).unwrap()).collect()
+    let look = |issued: &IssuedSession| {
+        load(cache, &issued.id).map(|(record, data)| (record.version, data))
+    };
+    all.iter().map(|issued| look(issued).unwrap()).collect()
 }
 
 /// Returns the counters, without the failed write.
@@ -211,7 +212,7 @@ fn an_anonymous_create_among_users_only_fails_and_changes_nothing() {
         assert_eq!(picture(&cache, &users), kept);
         cache.validate();
         assert!(cache.end(&users[0].id) && cache.end(&users[1].id));
-        assert!(users[2..].iter().all(|made| opens(&cache, &made.token)));
+        assert!(users[2..].iter().all(|issued| opens(&cache, &issued.token)));
     }
 }
 
@@ -261,7 +262,8 @@ fn an_anonymous_session_is_stored_in_the_second_shard_if_the_first_is_full() {
 fn evicts_nothing_if_eviction_cannot_satisfy_the_request() {
     let (cache, _clock) = small_cache();
     let mut all = fill_with_users(&cache, LEN);
-    all.drain(..2).for_each(|made| assert!(cache.end(&made.id)));
+    all.drain(..2)
+        .for_each(|issued| assert!(cache.end(&issued.id)));
     let free = || cache.stats().memory.capacity - cache.stats().memory.used;
     while free() >= 200 {
         all.push(create(&cache, &[7; 16]));
@@ -318,19 +320,21 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
         .max_session_size(4 << 10)
         .build()
         .unwrap();
-    let made = create(&cache, &[9; 3 << 10]);
+    let issued = create(&cache, &[9; 3 << 10]);
     let before = counted(&cache);
     assert_eq!(
-        cache.save(&made.id, made.version, &[1; 4 << 10]),
+        cache.save(&issued.id, issued.version, &[1; 4 << 10]),
         Err(Error::Full)
     );
-    assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Full));
+    assert_eq!(cache.sign_in(&issued.id, "alice").err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
-    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
+    assert_eq!(data(&cache, &issued.id).unwrap(), [9; 3 << 10]);
+    let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+    assert_eq!(data(&cache, &issued.id).unwrap(), [9; 3 << 10]);
     assert!(
-        cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(),
+        cache
+            .save(&issued.id, issued.version, &[1; 2 << 10])
+            .is_ok(),
         "a save that shrinks succeeds"
     );
     cache.validate();
@@ -347,16 +351,16 @@ fn too_large_data_is_rejected_before_any_eviction() {
     let before = counted(&cache);
     let limit = cache.max_session_size();
     for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
-        let refused = Error::TooLarge {
+        let rejected = Error::TooLarge {
             given: len,
             max: limit,
         };
-        assert_eq!(cache.create(&vec![0; len]).err(), Some(refused));
+        assert_eq!(cache.create(&vec![0; len]).err(), Some(rejected));
         assert_eq!(
             cache.save(&all[0].id, all[0].version, &vec![0; len]),
-            Err(refused)
+            Err(rejected)
         );
-        let text = refused.to_string();
+        let text = rejected.to_string();
         let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
@@ -399,7 +403,7 @@ fn a_large_session_frees_expired_sessions_and_evicts_none() {
     let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
     clock.advance(MINUTE);
     while cache.len() < cache.capacity_for(LEN) {
-        create_and_come_back(&cache);
+        create_returning(&cache);
     }
     clock.advance(HOUR / 2 - MINUTE);
     assert!(

@@ -65,7 +65,7 @@ fn assert_balanced(cache: &SessionCache) {
 }
 
 /// Returns the sessions that are live according to the events.
-fn survivors(events: &[Event]) -> usize {
+fn live_sessions(events: &[Event]) -> usize {
     let mut alive: Vec<Event> = Vec::new();
     let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
     for event in events {
@@ -94,13 +94,13 @@ fn a_session_whose_creation_end_all_interrupts_opens() {
         let other = create(&cache, b"");
         let all = cache.clone();
         interrupt_with(move || all.end_all());
-        let made = cache.create_with(b"data", with).unwrap();
-        assert!(opens(&cache, &made.token) && !opens(&cache, &other.token));
+        let issued = cache.create_with(b"data", with).unwrap();
+        assert!(opens(&cache, &issued.token) && !opens(&cache, &other.token));
         assert_balanced(&cache);
         cache.validate();
-        assert!(cache.end(&made.id));
+        assert!(cache.end(&issued.id));
     }
-    assert_eq!((cache.len(), survivors(&drain(&cache))), (0, 0));
+    assert_eq!((cache.len(), live_sessions(&drain(&cache))), (0, 0));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn events_show_which_sessions_end_all_ended() {
         }
     }
     let events = drain(&cache);
-    assert_eq!(survivors(&events), cache.len());
+    assert_eq!(live_sessions(&events), cache.len());
     assert!(
         events
             .iter()
@@ -134,10 +134,10 @@ fn a_sign_in_that_end_all_interrupts_fails_and_is_counted_as_an_end() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for user in 0..20 {
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         let all = cache.clone();
         interrupt_with(move || all.end_all());
-        let answer = cache.sign_in(&made.id, &format!("user {user}"));
+        let answer = cache.sign_in(&issued.id, &format!("user {user}"));
         assert_eq!(answer.err(), Some(Error::Gone));
         assert_balanced(&cache);
     }
@@ -155,7 +155,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         |cache, id| cache.sign_in(id, "ada").err(),
     ];
     for verb in verbs {
-        let made = cache
+        let issued = cache
             .create_with(b"data", NEW.timeouts(idle(MINUTE)))
             .unwrap();
         clock.advance(MINUTE - SECOND);
@@ -163,12 +163,12 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         interrupt_with(move || {
             time.advance(2 * SECOND);
             assert!(
-                reader.load(&made.id, &mut BytesMut::new()).is_none(),
+                reader.load(&issued.id, &mut BytesMut::new()).is_none(),
                 "it has expired"
             );
         });
-        assert_eq!(verb(&cache, &made.id), Some(Error::Gone));
-        assert!(load(&cache, &made.id).is_none());
+        assert_eq!(verb(&cache, &issued.id), Some(Error::Gone));
+        assert!(load(&cache, &issued.id).is_none());
         cache.maintain(usize::MAX);
         assert_balanced(&cache);
     }
@@ -179,11 +179,11 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
 fn a_rotation_does_not_restore_a_session_that_ended_during_it() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     let other = cache.clone();
-    interrupt_with(move || assert!(other.end(&made.id)));
+    interrupt_with(move || assert!(other.end(&issued.id)));
     assert_eq!(
-        cache.rotate(&made.id, Duration::ZERO).err(),
+        cache.rotate(&issued.id, Duration::ZERO).err(),
         Some(Error::Gone)
     );
     assert!(cache.is_empty());
@@ -210,21 +210,21 @@ fn a_token_is_rejected_only_if_keys_were_replaced_since_its_verb_began() {
             }
             is_over.store(true, SeqCst);
         });
-        let mut made = create(&cache, b"data");
+        let mut issued = create(&cache, b"data");
         for turn in 0.. {
             if is_over.load(SeqCst) {
                 break;
             }
             let number = done.load(SeqCst);
-            made = match turn % 3 {
+            issued = match turn % 3 {
                 0 => create(&cache, b"data"),
-                1 => cache.rotate(&made.id, Duration::ZERO).unwrap(),
-                _ => sign_in(&cache, &made.id, "ada"),
+                1 => cache.rotate(&issued.id, Duration::ZERO).unwrap(),
+                _ => sign_in(&cache, &issued.id, "ada"),
             };
             // Keys that are replaced just before the verb returns cannot be distinguished from keys
             // replaced just after it. A test inside the crate, where the verb can be interrupted,
             // covers that it signs again.
-            let is_open = opens(&cache, &made.token);
+            let is_open = opens(&cache, &issued.token);
             assert!(
                 is_open || begun.load(SeqCst) > number,
                 "no keys were replaced after the verb began"
@@ -241,9 +241,9 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
     let kept_for = cache.lifetime() + cache.idle_timeout();
     let (mut rejected, mut number, mut old) = (0, 1, Vec::new());
     for turn in 0..1_000 {
-        let made = create(&cache, b"data");
-        assert!(opens(&cache, &made.token));
-        old.push((made, cache.rotate(&made.id, Duration::ZERO).unwrap()));
+        let issued = create(&cache, b"data");
+        assert!(opens(&cache, &issued.token));
+        old.push((issued, cache.rotate(&issued.id, Duration::ZERO).unwrap()));
         loop {
             number += 1;
             match cache.set_keys(&ring(&[number])) {
@@ -284,10 +284,10 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         "a label of some words",
         "of the longest that there are: it has 48 bytes, ",
     ] {
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         clock.advance(90 * HOUR);
         let renewed = cache
-            .sign_in_with(&made.id, "ada", PLAINLY.renew_lifetime(true))
+            .sign_in_with(&issued.id, "ada", PLAINLY.renew_lifetime(true))
             .unwrap();
         clock.advance(20 * HOUR);
         let stepped = cache

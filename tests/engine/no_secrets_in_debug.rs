@@ -22,9 +22,9 @@ const DATA: &[u8] = b"a number of a card";
 
 /// The printed texts, each with its source.
 #[derive(Default)]
-struct Printed(Vec<(&'static str, String)>);
+struct DebugOutput(Vec<(&'static str, String)>);
 
-impl Printed {
+impl DebugOutput {
     fn debug(&mut self, whose: &'static str, value: &dyn Debug) {
         self.0.push((
             whose,
@@ -41,7 +41,7 @@ impl Printed {
     fn leak(&self, secrets: &[Vec<u8>]) -> Option<&'static str> {
         let forms: Vec<_> = secrets
             .iter()
-            .flat_map(|secret| spellings(secret))
+            .flat_map(|secret| encodings(secret))
             .collect();
         let leaky = self.0.iter().find(|(_, text)| {
             let text: String = text.chars().filter(|each| !each.is_whitespace()).collect();
@@ -51,8 +51,8 @@ impl Printed {
     }
 }
 
-/// Returns the spellings of bytes, or of eight of them, without blanks.
-fn spellings(secret: &[u8]) -> Vec<String> {
+/// Returns the encodings of bytes, or of eight of them, without blanks.
+fn encodings(secret: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     for bytes in secret.windows(8).step_by(4) {
         let list = format!("{bytes:?}{bytes:02x?}{bytes:X?}").replace(' ', "");
@@ -130,7 +130,7 @@ fn the_search_for_secrets_finds_a_leak() {
         Box::new(secret.escape_ascii().to_string()),
     ];
     for leak in &leaks {
-        let mut printed = Printed::default();
+        let mut printed = DebugOutput::default();
         printed.debug("a type that talks", leak);
         assert!(printed.leak(&[secret.to_vec()]).is_some(), "{leak:?}");
     }
@@ -145,7 +145,7 @@ fn types_show_no_id_no_token_and_no_key() {
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.debug("IssuedSession", &third);
     printed.debug("SessionId", &third.id);
     printed.debug("Token", &third.token);
@@ -179,12 +179,12 @@ fn errors_of_verbs_show_no_id_and_no_token() {
         .max_session_size(2 << 10)
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let session = create(&cache, b"data");
     let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
-    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    let mut printed = Printed::default();
-    for gone in [&made, &expired] {
+    let next = cache.rotate(&session.id, Duration::ZERO).unwrap();
+    let mut printed = DebugOutput::default();
+    for gone in [&session, &expired] {
         printed.error(
             "save",
             &cache.save(&gone.id, gone.version, b"x").unwrap_err(),
@@ -215,7 +215,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
             .unwrap_err(),
     );
     printed.error("sign_in", &cache.sign_in(&next.id, "").unwrap_err());
-    let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
+    let mut secrets = [&session, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);
     let error = cache.create(&[0; 256 * 3]).unwrap_err();
@@ -254,7 +254,7 @@ fn errors_of_rejected_keys_show_no_key() {
         matches!(errors.last(), Some(KeyError::UsedNumber { .. })),
         "both keys have the number {number}"
     );
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.error("build", &unbuilt);
     printed.debug("source", &unbuilt.source());
     errors

@@ -29,12 +29,14 @@ fn sharded() -> (SessionCache, ManualClock) {
     (cache, clock)
 }
 
-fn place(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
+fn place(issued: &IssuedSession) -> u16 {
+    Parts::parse(issued.token.as_str().as_bytes())
+        .unwrap()
+        .place
 }
 
 /// Makes a verb panic in the shard of a session.
-fn panic_in(cache: &SessionCache, made: &IssuedSession) {
+fn panic_in(cache: &SessionCache, issued: &IssuedSession) {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();
@@ -45,16 +47,16 @@ fn panic_in(cache: &SessionCache, made: &IssuedSession) {
             }
         }));
     });
-    let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&made.id)));
+    let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&issued.id)));
     assert!(caught.is_err(), "the caller receives the panic");
 }
 
 /// Creates sessions of all kinds, with marked data.
 fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
-    let make = |(n, made): (usize, IssuedSession)| match n % 3 {
-        0 => made,
-        1 => sign_in(cache, &made.id, &format!("user {n}")),
-        _ => cache.rotate(&made.id, MINUTE).unwrap(),
+    let make = |(n, issued): (usize, IssuedSession)| match n % 3 {
+        0 => issued,
+        1 => sign_in(cache, &issued.id, &format!("user {n}")),
+        _ => cache.rotate(&issued.id, MINUTE).unwrap(),
     };
     let all = create_many(cache, 400, &MARK.to_le_bytes().repeat(9));
     all.into_iter().enumerate().map(make).collect()
@@ -65,8 +67,9 @@ fn a_panic_resets_its_shard_and_no_other() {
     let (cache, clock) = sharded();
     clock.advance(HOUR);
     let all = all_kinds(&cache);
-    let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) =
-        all.iter().partition(|&made| place(made) == place(&all[0]));
+    let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) = all
+        .iter()
+        .partition(|&issued| place(issued) == place(&all[0]));
     assert!(!lost.is_empty() && !left.is_empty());
     panic_in(&cache, &all[0]);
 
@@ -77,11 +80,11 @@ fn a_panic_resets_its_shard_and_no_other() {
         left.len() * 9,
         "no data is left in the memory"
     );
-    assert!(left.iter().all(|made| opens(&cache, &made.token)));
-    for made in lost {
-        assert!(!opens(&cache, &made.token));
-        assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end(&made.id));
+    assert!(left.iter().all(|issued| opens(&cache, &issued.token)));
+    for issued in lost {
+        assert!(!opens(&cache, &issued.token));
+        assert_gone(&cache, &issued.id, issued.version);
+        assert!(!cache.end(&issued.id));
     }
     let emptied: Vec<_> = std::iter::from_fn(|| cache.next_event())
         .filter(|event| event.kind == EventKind::ShardReset)
@@ -96,7 +99,7 @@ fn a_reset_shard_works_like_a_new_one() {
     let (cache, clock) = sharded();
     for round in 1..20 {
         let all = all_kinds(&cache);
-        assert!(all.iter().all(|made| opens(&cache, &made.token)));
+        assert!(all.iter().all(|issued| opens(&cache, &issued.token)));
         panic_in(&cache, &all[round]);
         assert_eq!(cache.stats().shard_resets as usize, round);
         cache.validate();
@@ -122,9 +125,9 @@ fn a_reset_shard_keeps_the_revocation_cutoff() {
     cache.end_all();
     let new = all_kinds(&cache);
     panic_in(&cache, &new[0]);
-    assert!(!old.iter().any(|made| opens(&cache, &made.token)));
-    let made = create_many(&cache, 100, b"data");
-    assert!(made.iter().all(|made| opens(&cache, &made.token)));
+    assert!(!old.iter().any(|issued| opens(&cache, &issued.token)));
+    let issued = create_many(&cache, 100, b"data");
+    assert!(issued.iter().all(|issued| opens(&cache, &issued.token)));
     cache.end_all();
     assert!(cache.is_empty());
     cache.validate();
@@ -142,8 +145,8 @@ fn concurrent_reads_return_written_data_or_miss() {
                 scope.spawn(|| {
                     let mut buffer = BytesMut::with_capacity(512);
                     while !done.load(SeqCst) {
-                        for made in &all {
-                            let found = cache.load(&made.id, &mut buffer).is_some();
+                        for issued in &all {
+                            let found = cache.load(&issued.id, &mut buffer).is_some();
                             assert!(if found {
                                 buffer[..] == [7; 300]
                             } else {
@@ -165,10 +168,10 @@ fn concurrent_reads_return_written_data_or_miss() {
             wait();
             done.store(true, SeqCst);
         });
-        for made in &all {
-            let is_lost = place(made) == place(&all[0]);
-            assert_eq!(data(&cache, &made.id).is_none(), is_lost);
-            cache.end(&made.id);
+        for issued in &all {
+            let is_lost = place(issued) == place(&all[0]);
+            assert_eq!(data(&cache, &issued.id).is_none(), is_lost);
+            cache.end(&issued.id);
         }
         cache.validate();
     }

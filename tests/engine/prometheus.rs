@@ -12,15 +12,15 @@ use sessile::{Error, SessionCache, stats::Stats};
 
 /// Parsed samples by name and labels, with their values as written, and the type of each metric.
 #[derive(Debug, Default)]
-struct Parsed {
+struct Metrics {
     samples: HashMap<String, u64>,
     types: HashMap<String, String>,
 }
 
 /// Parses format 0.0.4. Stricter where the format leaves a choice: the help, the type and the
 /// samples of a metric are adjacent and in that order.
-fn parse(text: &str) -> Result<Parsed, String> {
-    let mut parsed = Parsed::default();
+fn parse(text: &str) -> Result<Metrics, String> {
+    let mut parsed = Metrics::default();
     let mut helped = HashSet::new();
     let (mut help, mut current) = (None, None);
     let lines = text.strip_suffix('\n').ok_or("no newline at the end")?;
@@ -135,7 +135,7 @@ fn is_escaped(text: &str, may: &str) -> bool {
     !text.contains('\n')
 }
 
-fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
+fn stats_and_metrics(cache: &SessionCache) -> (Stats, Metrics) {
     let stats = cache.stats();
     let text = stats.prometheus().to_string();
     (
@@ -183,23 +183,25 @@ fn the_parser_rejects_invalid_text() {
 
 /// Creates a cache in which every possible event has occurred, most of them a distinct number of
 /// times.
-fn busy() -> SessionCache {
+fn cache_with_all_events() -> SessionCache {
     let (cache, clock) = cache();
     assert!(cache.create_with(b"", having(idle(TICK))).is_ok());
     clock.advance(TICK * 2);
     cache.maintain(100);
-    let mut made = create_many(&cache, 12, &[1; 256]);
-    made.truncate(8);
-    assert!(opens(&cache, &made[0].token) && opens(&cache, &made[1].token));
-    cache.save(&made[0].id, made[0].version, b"more").unwrap();
+    let mut issued = create_many(&cache, 12, &[1; 256]);
+    issued.truncate(8);
+    assert!(opens(&cache, &issued[0].token) && opens(&cache, &issued[1].token));
+    cache
+        .save(&issued[0].id, issued[0].version, b"more")
+        .unwrap();
     assert_eq!(
-        cache.save(&made[0].id, made[0].version, b"other"),
+        cache.save(&issued[0].id, issued[0].version, b"other"),
         Err(Error::Conflict)
     );
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
     let user = cache.rotate(&user.id, Duration::ZERO).unwrap();
-    assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
+    assert!(cache.end(&issued[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
     for token in [
         "",
@@ -207,7 +209,7 @@ fn busy() -> SessionCache {
         &forged,
         &forged,
         &forged,
-        made[7].token.as_str(),
+        issued[7].token.as_str(),
     ] {
         assert!(request(&cache, token).is_none());
     }
@@ -216,8 +218,8 @@ fn busy() -> SessionCache {
 
 #[test]
 fn the_text_has_the_prometheus_format() {
-    for cache in [cache().0, busy()] {
-        let (_, parsed) = exposed(&cache);
+    for cache in [cache().0, cache_with_all_events()] {
+        let (_, parsed) = stats_and_metrics(&cache);
         assert!(parsed.types.keys().all(|name| name.starts_with("sessile_")));
         assert!(parsed.types.len() >= 17, "{parsed:?}");
     }
@@ -225,8 +227,8 @@ fn the_text_has_the_prometheus_format() {
 
 #[test]
 fn every_figure_is_in_the_text() {
-    for cache in [cache().0, busy()] {
-        let (stats, Parsed { mut samples, .. }) = exposed(&cache);
+    for cache in [cache().0, cache_with_all_events()] {
+        let (stats, Metrics { mut samples, .. }) = stats_and_metrics(&cache);
         let mut is = |name: &str, value: u64| {
             assert_eq!(
                 samples.remove(&format!("sessile_{name}")),
@@ -299,22 +301,22 @@ fn every_figure_is_in_the_text() {
 #[test]
 fn guessed_and_forged_tokens_have_a_metric() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     for guess in 0..100_u8 {
         let text = char::from(b'A' + guess % 26).to_string();
-        let token = format!("{}{}", &made.token.as_str()[..24], text.repeat(24));
+        let token = format!("{}{}", &issued.token.as_str()[..24], text.repeat(24));
         assert!(request(&cache, &token).is_none());
     }
-    let (_, parsed) = exposed(&cache);
+    let (_, parsed) = stats_and_metrics(&cache);
     assert_eq!(
         parsed.samples["sessile_rejected_total{cause=\"forged\"}"],
         100
     );
     assert_eq!(parsed.samples["sessile_reads_total{result=\"miss\"}"], 100);
     assert_eq!(parsed.types["sessile_rejected_total"], "counter");
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     cache.end_by_token(b"no token");
-    let (_, parsed) = exposed(&cache);
+    let (_, parsed) = stats_and_metrics(&cache);
     assert_eq!(
         parsed.samples["sessile_rejected_total{cause=\"malformed\"}"],
         1

@@ -28,11 +28,14 @@ fn capacity(settings: &SessionCacheBuilder) -> usize {
 
 /// Creates a cache that reserves a quarter for authenticated sessions; returns the size of the
 /// reservation.
-fn with_quarter() -> (SessionCache, usize) {
-    let floor = capacity(&small()) / 4;
+fn with_quarter_reserved() -> (SessionCache, usize) {
+    let reserved = capacity(&small()) / 4;
     (
-        small().reserved_for_authenticated(floor).build().unwrap(),
-        floor,
+        small()
+            .reserved_for_authenticated(reserved)
+            .build()
+            .unwrap(),
+        reserved,
     )
 }
 
@@ -46,8 +49,8 @@ fn anonymous(cache: &SessionCache) -> usize {
 fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession]) -> usize {
     let before = cache.stats().evicted;
     let mut numbered = visitors.iter().enumerate();
-    let stop = numbered.position(|(number, made)| {
-        sign_in(cache, &made.id, &format!("user {number}"));
+    let stop = numbered.position(|(number, issued)| {
+        sign_in(cache, &issued.id, &format!("user {number}"));
         cache.stats().evicted != before
     });
     stop.unwrap_or(visitors.len())
@@ -56,9 +59,9 @@ fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession
 // OPS-2: docs/security-checklist.md
 #[test]
 fn a_sign_in_finds_room_immediately_after_a_flood() {
-    let (cache, floor) = with_quarter();
+    let (cache, reserved) = with_quarter_reserved();
     let mut random = Random::new();
-    let most = cache.stats().memory.capacity - floor;
+    let most = cache.stats().memory.capacity - reserved;
     for _ in 0..cache.capacity_for(LEN) * 10 {
         create(&cache, &filler(1, random.below(2 * LEN)));
         assert!(anonymous(&cache) <= most);
@@ -71,7 +74,7 @@ fn a_sign_in_finds_room_immediately_after_a_flood() {
     cache.validate();
 
     // The remainder is needed to move blocks.
-    let number = (floor - 2 * largest_block(LARGEST)) / block(LEN, true);
+    let number = (reserved - 2 * largest_block(LARGEST)) / block(LEN, true);
     let visitors = create_many(&cache, number, &[2; LEN]);
     assert_eq!(sign_ins_before_somebody_goes(&cache, &visitors), number);
     cache.validate();
@@ -89,7 +92,7 @@ fn without_a_reservation_a_flood_fills_the_memory() {
 #[test]
 fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
     let all = small().build().unwrap().capacity_for(0);
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let visitors = create_many(&cache, all * 3, b"");
     let places = all - cache.capacity_for(0);
     assert!(
@@ -105,7 +108,7 @@ fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
 #[test]
 fn capacity_for_sessions_fit_and_one_more_evicts_one() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
-        let (cache, floor) = with_quarter();
+        let (cache, reserved) = with_quarter_reserved();
         let number = fill(&cache, len).len();
         assert_eq!(
             (cache.len(), cache.stats().evicted),
@@ -118,19 +121,19 @@ fn capacity_for_sessions_fit_and_one_more_evicts_one() {
             (number, 1),
             "{len}"
         );
-        assert!(cache.stats().memory.capacity - cache.stats().memory.used >= floor);
+        assert!(cache.stats().memory.capacity - cache.stats().memory.used >= reserved);
         cache.validate();
     }
 }
 
 #[test]
 fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let users: Vec<_> = (0..10)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     let visitors = create_many(&cache, 20, &[3; LEN]);
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     create_many(&cache, cache.capacity_for(LEN) * 5, &[4; LEN]);
     let evicted = cache.stats().evicted;
     assert_eq!(
@@ -142,22 +145,22 @@ fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
         users
             .iter()
             .chain(&visitors)
-            .all(|made| opens(&cache, &made.token))
+            .all(|issued| opens(&cache, &issued.token))
     );
 }
 
 #[test]
 fn users_can_use_more_than_the_reservation_and_keep_it() {
-    let (cache, floor) = with_quarter();
+    let (cache, reserved) = with_quarter_reserved();
     let users = fill_with_users(&cache, LEN);
-    assert!(cache.stats().memory.authenticated > floor * 3);
+    assert!(cache.stats().memory.authenticated > reserved * 3);
     assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
 }
 
 #[test]
 fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let mut random = Random::new();
     // Includes what was allocated with the block because its remainder was too small for a block.
     let over = 2 * 120;
@@ -173,7 +176,7 @@ fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
 
 /// Returns the largest possible reservation: one anonymous session of the maximum size fits beside
 /// it.
-fn with_highest_floor() -> SessionCache {
+fn with_largest_reservation() -> SessionCache {
     let most = match small().reserved_for_authenticated(usize::MAX).build() {
         Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
         other => panic!("{other:?}"),
@@ -183,7 +186,7 @@ fn with_highest_floor() -> SessionCache {
 
 #[test]
 fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
-    let cache = with_highest_floor();
+    let cache = with_largest_reservation();
     let largest = create(&cache, &[1; LARGEST]);
     let small = create(&cache, &[2; 200]);
     assert!(
@@ -216,7 +219,7 @@ fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
 
 #[test]
 fn old_ids_of_users_stay_within_the_reservation_and_evict_no_session() {
-    let cache = with_highest_floor();
+    let cache = with_largest_reservation();
     let visitor = create(&cache, &[1; LARGEST / 2]);
     let mut user = signed_in(&cache, &[2; LEN], "ada");
     for round in 0..200 {
@@ -234,25 +237,25 @@ fn old_ids_of_users_stay_within_the_reservation_and_evict_no_session() {
 /// Runs one step of a client on the session that a number selects.
 fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u16, len: u16) {
     let bytes = filler(1, usize::from(len) % (LARGEST + 1));
-    let Some(made) = known.get(usize::from(which) % known.len().max(1)).copied() else {
+    let Some(issued) = known.get(usize::from(which) % known.len().max(1)).copied() else {
         known.extend(cache.create(&bytes).ok());
         return;
     };
     match verb % 8 {
         0..=2 => known.extend(cache.create(&bytes).ok()),
-        3 => drop(opens(cache, &made.token)),
+        3 => drop(opens(cache, &issued.token)),
         4 => {
-            let version = crate::support::load(cache, &made.id)
+            let version = crate::support::load(cache, &issued.id)
                 .map_or(Version::new(0), |(record, _)| record.version);
-            let _ = cache.save(&made.id, version, &bytes);
+            let _ = cache.save(&issued.id, version, &bytes);
         }
-        5 => known.extend(cache.rotate(&made.id, Duration::ZERO).ok()),
+        5 => known.extend(cache.rotate(&issued.id, Duration::ZERO).ok()),
         6 => known.extend(
             cache
-                .sign_in(&made.id, &format!("user {}", which % 50))
+                .sign_in(&issued.id, &format!("user {}", which % 50))
                 .ok(),
         ),
-        _ => drop(cache.end(&made.id)),
+        _ => drop(cache.end(&issued.id)),
     }
 }
 
@@ -271,13 +274,13 @@ proptest! {
             Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
             other => panic!("{other:?}"),
         };
-        let floor = most * share / 1_000;
-        let cache = settings.reserved_for_authenticated(floor).build().unwrap();
+        let reserved = most * share / 1_000;
+        let cache = settings.reserved_for_authenticated(reserved).build().unwrap();
         let mut known = Vec::new();
         for (verb, which, len) in steps {
             step(&cache, &mut known, verb, which, len);
             cache.validate();
-            prop_assert!(anonymous(&cache) <= cache.stats().memory.capacity - floor);
+            prop_assert!(anonymous(&cache) <= cache.stats().memory.capacity - reserved);
         }
     }
 }

@@ -7,12 +7,14 @@ use crate::support::{
 };
 use sessile::{EndReason, Error, EventKind, ManualClock};
 
-use crate::rotation::{GRACE, drain, forged, place, reused, rotate, user_elsewhere, watched};
+use crate::rotation::{
+    GRACE, cache_with_events, drain, forged, place, reused, rotate, user_elsewhere,
+};
 
 // TERM-1: docs/security-checklist.md
 #[test]
 fn an_end_by_an_old_id_ends_the_session_after_the_grace_period() {
-    let (cache, clock) = watched(false);
+    let (cache, clock) = cache_with_events(false);
     for (grace, wait) in [
         (Duration::ZERO, MINUTE),
         (GRACE, GRACE),
@@ -54,7 +56,7 @@ fn an_old_id_is_forgotten_in_time() {
 // TERM-4: docs/security-checklist.md
 #[test]
 fn a_signed_out_cookie_is_rejected_permanently() {
-    let (cache, clock) = watched(false);
+    let (cache, clock) = cache_with_events(false);
     for by_old in [false, true] {
         let old = create(&cache, b"data");
         let new = rotate(&cache, &old.id, GRACE);
@@ -70,7 +72,7 @@ fn a_signed_out_cookie_is_rejected_permanently() {
                     .iter()
                     .any(|token| cache.end_by_token(token.as_str().as_bytes()))
             );
-            create(&cache, b"somebody else");
+            create(&cache, b"other");
             clock.advance(HOUR / 2);
             cache.maintain(usize::MAX);
         }
@@ -79,7 +81,7 @@ fn a_signed_out_cookie_is_rejected_permanently() {
 
 #[test]
 fn use_of_an_old_id_after_the_grace_period_is_reuse() {
-    let (cache, clock) = watched(false);
+    let (cache, clock) = cache_with_events(false);
     let old = create(&cache, b"data");
     let user = user_elsewhere(&cache, &old);
     let second = rotate(&cache, &old.id, GRACE);
@@ -115,7 +117,7 @@ fn use_of_an_old_id_after_the_grace_period_is_reuse() {
 #[test]
 fn reuse_ends_the_session_if_configured() {
     for across in [false, true] {
-        let (cache, clock) = watched(true);
+        let (cache, clock) = cache_with_events(true);
         let old = create(&cache, b"data");
         let mut new = rotate(&cache, &old.id, GRACE);
         if across {
@@ -170,8 +172,8 @@ fn a_forged_token_with_an_old_id_is_rejected_and_ends_nothing() {
                 assert!(!opens(&cache, &forged));
                 assert!(!cache.end_by_token(forged.as_str().as_bytes()));
             }
-            let refused = cache.stats().rejected;
-            assert_eq!((refused.forged, refused.reused), (before + 4, 0));
+            let rejected = cache.stats().rejected;
+            assert_eq!((rejected.forged, rejected.reused), (before + 4, 0));
             assert!(drain(&cache).is_empty());
             assert!(opens(&cache, &new.token), "it has not ended");
         }
@@ -180,7 +182,7 @@ fn a_forged_token_with_an_old_id_is_rejected_and_ends_nothing() {
 
 #[test]
 fn an_old_id_of_an_expired_session_is_not_reuse() {
-    let (cache, clock) = watched(true);
+    let (cache, clock) = cache_with_events(true);
     let old = cache
         .create_with(b"data", having(PLAIN.idle_timeout(MINUTE)))
         .unwrap();
@@ -259,6 +261,6 @@ fn an_old_id_within_its_grace_was_counted_as_reused_after_the_session_ended() {
     let new = rotate(&cache, &old.id, GRACE);
     assert!(cache.end(&new.id));
     assert!(!opens(&cache, &old.token));
-    let refused = cache.stats().rejected;
-    assert_eq!((refused.unknown, refused.reused), (1, 0));
+    let rejected = cache.stats().rejected;
+    assert_eq!((rejected.unknown, rejected.reused), (1, 0));
 }

@@ -21,7 +21,7 @@ pub(crate) fn rotate(cache: &SessionCache, id: &SessionId, grace: Duration) -> I
 }
 
 /// Creates a cache with many shards and an event queue.
-pub(crate) fn watched(ends: bool) -> (SessionCache, ManualClock) {
+pub(crate) fn cache_with_events(ends: bool) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder(&clock).memory(8 << 20).shards(8).events(1_000);
     (settings.end_reused(ends).build().unwrap(), clock)
@@ -45,16 +45,18 @@ pub(crate) fn forged(token: &Token) -> Token {
     parts.encode()
 }
 
-pub(crate) fn place(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
+pub(crate) fn place(issued: &IssuedSession) -> u16 {
+    Parts::parse(issued.token.as_str().as_bytes())
+        .unwrap()
+        .place
 }
 
 /// Returns a user whose sessions are in another shard.
-pub(crate) fn user_elsewhere(cache: &SessionCache, made: &IssuedSession) -> String {
+pub(crate) fn user_elsewhere(cache: &SessionCache, issued: &IssuedSession) -> String {
     let lives_elsewhere = |user: &String| {
         let probe = signed_in(cache, b"", user);
         assert!(cache.end(&probe.id));
-        place(&probe) != place(made)
+        place(&probe) != place(issued)
     };
     (0..)
         .map(|n| format!("user {n}"))
@@ -105,19 +107,19 @@ fn a_grace_period_longer_than_the_lifetime_is_an_error() {
         .lifetime(HOUR)
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     for given in [HOUR + Duration::from_nanos(1), HOUR * 2, Duration::MAX] {
-        let refused = Error::GraceTooLong { given, max: HOUR };
-        assert_eq!(cache.rotate(&made.id, given).err(), Some(refused));
-        assert!(refused.to_string().contains("3600"), "{refused}");
+        let rejected = Error::GraceTooLong { given, max: HOUR };
+        assert_eq!(cache.rotate(&issued.id, given).err(), Some(rejected));
+        assert!(rejected.to_string().contains("3600"), "{rejected}");
     }
-    assert!(opens(&cache, &made.token), "nothing changed");
+    assert!(opens(&cache, &issued.token), "nothing changed");
     assert_eq!(
         (cache.stats().rotated, cache.stats().sessions.aliases),
         (0, 0)
     );
-    let new = rotate(&cache, &made.id, HOUR);
-    assert!(opens(&cache, &made.token) && opens(&cache, &new.token));
+    let new = rotate(&cache, &issued.id, HOUR);
+    assert!(opens(&cache, &issued.token) && opens(&cache, &new.token));
 }
 
 // LIFE-2: docs/security-checklist.md
@@ -214,7 +216,7 @@ fn in_a_chain_an_id_opens_until_the_first_grace_period_ends() {
     for _ in 0..ALIASES {
         chain.push(rotate(&cache, &chain[chain.len() - 1].id, GRACE));
     }
-    assert!(chain.iter().all(|made| opens(&cache, &made.token)));
+    assert!(chain.iter().all(|issued| opens(&cache, &issued.token)));
     let (newest, older) = chain.split_last().unwrap();
     for old in older {
         assert_eq!(
@@ -224,7 +226,7 @@ fn in_a_chain_an_id_opens_until_the_first_grace_period_ends() {
     }
     // A rotation without a grace period cuts off all earlier ids.
     let last = rotate(&cache, &newest.id, Duration::ZERO);
-    assert!(!chain.iter().any(|made| opens(&cache, &made.token)));
+    assert!(!chain.iter().any(|issued| opens(&cache, &issued.token)));
     assert!(opens(&cache, &last.token));
 
     // So does the shortest grace period.
@@ -243,7 +245,7 @@ fn in_a_chain_an_id_opens_until_the_first_grace_period_ends() {
 #[test]
 fn no_id_from_before_a_sign_in_opens_the_session_of_the_user() {
     // An attacker planted the first id: a sign-in ends its grace period.
-    let (cache, clock) = watched(false);
+    let (cache, clock) = cache_with_events(false);
     for round in 0..100 {
         let planted = create(&cache, b"data");
         let second = rotate(&cache, &planted.id, HOUR);
@@ -294,10 +296,10 @@ fn a_session_that_ended_opens_by_no_id_within_the_grace() {
         let old = create(&cache, b"data");
         let new = rotate(&cache, &old.id, GRACE);
         assert!(cache.end(if by_old { &old.id } else { &new.id }));
-        for made in [&old, &new] {
-            assert!(!opens(&cache, &made.token));
-            assert_gone(&cache, &made.id, made.version);
-            assert!(!cache.end(&made.id));
+        for issued in [&old, &new] {
+            assert!(!opens(&cache, &issued.token));
+            assert_gone(&cache, &issued.id, issued.version);
+            assert!(!cache.end(&issued.id));
         }
     }
     assert!(cache.is_empty());
@@ -315,9 +317,9 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
     let old = create_many(&cache, cache.capacity_for(256) / 3, &[1; 256]);
     let new: Vec<_> = old
         .iter()
-        .map(|made| rotate(&cache, &made.id, HOUR))
+        .map(|issued| rotate(&cache, &issued.id, HOUR))
         .collect();
-    assert!(old.iter().all(|made| opens(&cache, &made.token)));
+    assert!(old.iter().all(|issued| opens(&cache, &issued.token)));
     while cache.stats().sessions.aliases > 0 {
         assert_eq!(cache.stats().evicted.probation, 0);
         create(&cache, &[2; 256]);
@@ -326,12 +328,12 @@ fn aliases_are_evicted_before_sessions_and_become_unknown() {
     for (old, new) in old.iter().zip(&new) {
         assert!(!opens(&cache, &old.token));
         assert_gone(&cache, &old.id, old.version);
-        assert!(!cache.end(&old.id), "the owner is no longer known");
+        assert!(!cache.end(&old.id), "the alias was forgotten");
         assert!(opens(&cache, &new.token));
     }
-    let refused = cache.stats().rejected;
+    let rejected = cache.stats().rejected;
     assert_eq!(
-        (refused.unknown as usize, refused.reused),
+        (rejected.unknown as usize, rejected.reused),
         (old.len() * 2, 0)
     );
     cache.validate();
@@ -348,10 +350,13 @@ fn a_rotation_succeeds_without_room_for_the_alias() {
     let old = fill_with_users(&cache, 256);
     let new: Vec<_> = old
         .iter()
-        .map(|made| rotate(&cache, &made.id, GRACE))
+        .map(|issued| rotate(&cache, &issued.id, GRACE))
         .collect();
-    assert!(new.iter().all(|made| opens(&cache, &made.token)));
-    let remembered = old.iter().filter(|made| opens(&cache, &made.token)).count();
+    assert!(new.iter().all(|issued| opens(&cache, &issued.token)));
+    let remembered = old
+        .iter()
+        .filter(|issued| opens(&cache, &issued.token))
+        .count();
     assert_eq!(remembered, cache.stats().sessions.aliases);
     assert!(
         remembered < old.len() / 4,

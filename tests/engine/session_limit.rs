@@ -18,16 +18,16 @@ fn an_expired_session_is_neither_listed_nor_counted_nor_ended() {
         .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
     for _ in 0..2 {
-        let made = create(&cache, b"");
+        let issued = create(&cache, b"");
         cache
-            .sign_in_with(&made.id, "ada", PLAINLY.timeouts(idle(MINUTE)))
+            .sign_in_with(&issued.id, "ada", PLAINLY.timeouts(idle(MINUTE)))
             .unwrap();
     }
     signed_in_with(&cache, "ada", "long");
     let handles: Vec<_> = cache
         .user_sessions("ada")
         .iter()
-        .map(|device| device.handle)
+        .map(|info| info.handle)
         .collect();
     clock.advance(MINUTE);
     assert_eq!(labels(&cache, "ada"), ["long"]);
@@ -54,7 +54,7 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
         .max_sessions_per_user(3)
         .build()
         .unwrap();
-    let mut made: Vec<_> = ["one", "two", "three"]
+    let mut issued: Vec<_> = ["one", "two", "three"]
         .iter()
         .map(|label| {
             clock.advance(5 * MINUTE);
@@ -62,13 +62,13 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
         })
         .collect();
     clock.advance(5 * MINUTE);
-    assert!(opens(&cache, &made[0].token));
-    made.push(signed_in_with(&cache, "ada", "four"));
+    assert!(opens(&cache, &issued[0].token));
+    issued.push(signed_in_with(&cache, "ada", "four"));
     assert!(
-        !opens(&cache, &made[1].token),
+        !opens(&cache, &issued[1].token),
         "the least recently used session"
     );
-    assert!([0, 2, 3].iter().all(|&at| opens(&cache, &made[at].token)));
+    assert!([0, 2, 3].iter().all(|&at| opens(&cache, &issued[at].token)));
     let stats = cache.stats();
     assert_eq!(
         (stats.ended, stats.session_limit_hits, stats.evicted),
@@ -81,12 +81,12 @@ fn a_sign_in_at_the_limit_ends_the_session_idle_for_longest() {
 #[test]
 fn among_equally_idle_sessions_the_oldest_sign_in_is_ended() {
     let (cache, _clock) = cache();
-    let made: Vec<_> = (0..40)
+    let issued: Vec<_> = (0..40)
         .map(|n| signed_in(&cache, &filler(n, 8), "ada"))
         .collect();
     assert_eq!(cache.user_sessions("ada").len(), 32, "the default limit");
-    let live = |made: &IssuedSession| load(&cache, &made.id).is_some();
-    assert!(made[8..].iter().all(live) && !made[..8].iter().any(live));
+    let live = |issued: &IssuedSession| load(&cache, &issued.id).is_some();
+    assert!(issued[8..].iter().all(live) && !issued[..8].iter().any(live));
 }
 
 // LIFE-7: docs/security-checklist.md
@@ -97,7 +97,7 @@ fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::Reject);
     let cache = cache.build().unwrap();
-    let made = ["one", "two"].map(|label| signed_in_with(&cache, "ada", label));
+    let issued = ["one", "two"].map(|label| signed_in_with(&cache, "ada", label));
     let guests: Vec<_> = (0..8).map(|_| create(&cache, b"data")).collect();
     for guest in &guests {
         let before = cache.stats();
@@ -111,9 +111,9 @@ fn a_sign_in_at_the_limit_can_be_denied_and_changes_nothing() {
         assert_eq!(cache.stats().memory, before.memory);
         assert!(opens(&cache, &guest.token), "the session is unchanged");
     }
-    assert!(made.iter().all(|made| opens(&cache, &made.token)));
+    assert!(issued.iter().all(|issued| opens(&cache, &issued.token)));
     sign_in(&cache, &guests[0].id, "grace");
-    assert!(cache.end(&made[0].id));
+    assert!(cache.end(&issued[0].id));
     sign_in(&cache, &guests[1].id, "ada");
     cache.validate();
 }
@@ -186,12 +186,12 @@ fn a_sign_in_that_does_not_fit_ends_no_session() {
         .max_session_size(4 << 10)
         .max_sessions_per_user(1);
     let cache = cache.build().unwrap();
-    let stalest = signed_in(&cache, b"small", "ada");
+    let oldest = signed_in(&cache, b"small", "ada");
     // For a moment it is stored twice, which exceeds the memory.
     let large = create(&cache, &[1; 2_500]);
-    assert!(opens(&cache, &stalest.token));
+    assert!(opens(&cache, &oldest.token));
     assert_eq!(cache.sign_in(&large.id, "ada").err(), Some(Error::Full));
-    assert!(opens(&cache, &stalest.token) && opens(&cache, &large.token));
+    assert!(opens(&cache, &oldest.token) && opens(&cache, &large.token));
     assert_eq!(
         (cache.stats().ended, cache.stats().session_limit_hits),
         (0, 0)
@@ -227,7 +227,7 @@ fn many_sign_ins_to_one_account_evict_no_other_users_session() {
     let users: Vec<_> = (0..cache.capacity_for(256) / 4)
         .map(|n| signed_in(&cache, &filler(n, 256), &format!("user {n}")))
         .collect();
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     let times = if crate::support::is_long() {
         1_000_000
     } else {
@@ -236,7 +236,7 @@ fn many_sign_ins_to_one_account_evict_no_other_users_session() {
     for n in 0..times {
         signed_in(&cache, &filler(n, 256), "the account");
     }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     assert_eq!(cache.stats().evicted.authenticated, 0);
     assert_eq!(cache.user_sessions("the account").len(), 32);
     cache.validate();

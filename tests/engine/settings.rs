@@ -16,7 +16,7 @@ fn settings() -> SessionCacheBuilder {
 }
 
 /// Asserts that the error's text names all of `names`.
-fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
+fn rejected(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
     let error = settings.build().unwrap_err();
     let text = error.to_string();
     assert!(
@@ -41,12 +41,12 @@ fn too_little_memory_is_rejected_and_the_named_minimum_is_accepted() {
                 given: 0,
                 min: least,
                 max: most,
-            } = refused(settings(0), &["`memory`", " bytes, got 0"])
+            } = rejected(settings(0), &["`memory`", " bytes, got 0"])
             else {
                 panic!("expected an error about `memory`");
             };
             let numbers = [(least - 1).to_string(), least.to_string(), most.to_string()];
-            refused(
+            rejected(
                 settings(least - 1),
                 &["`memory`", &numbers[0], &numbers[1], &numbers[2]],
             );
@@ -67,8 +67,8 @@ fn holds_the_largest(cache: &SessionCache) {
     let largest = vec![0xa5; cache.max_session_size()];
     assert!(cache.capacity_for(largest.len()) >= 1);
     for _ in 0..3 {
-        let made = create(cache, &largest);
-        assert_eq!(data(cache, &made.id).unwrap(), largest);
+        let issued = create(cache, &largest);
+        assert_eq!(data(cache, &issued.id).unwrap(), largest);
         cache.validate();
     }
     let small = create(cache, b"");
@@ -92,7 +92,7 @@ fn memory_that_cannot_be_addressed_is_rejected() {
             if shards == Some(32_768) && memory <= 1 << 48 {
                 continue; // Addressable, but no machine has that much memory.
             }
-            let error = refused(settings, &["`memory`", &memory.to_string()]);
+            let error = rejected(settings, &["`memory`", &memory.to_string()]);
             assert!(matches!(error, BuildError::Memory { max: most, .. } if most < memory));
         }
     }
@@ -116,7 +116,7 @@ fn timeouts_out_of_range_are_rejected() {
             .into_iter()
             .chain(texts)
             .collect::<Vec<_>>();
-        let error = refused(settings().lifetime(most).idle_timeout(wrong), &names);
+        let error = rejected(settings().lifetime(most).idle_timeout(wrong), &names);
         let expected = BuildError::Timeout {
             setting: "idle_timeout",
             given: wrong,
@@ -125,7 +125,7 @@ fn timeouts_out_of_range_are_rejected() {
         };
         assert_eq!(error, expected);
         let names = ["`lifetime`"].into_iter().chain(texts).collect::<Vec<_>>();
-        let error = refused(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
+        let error = rejected(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
         assert!(matches!(
             error,
             BuildError::Timeout {
@@ -147,7 +147,7 @@ fn timeouts_out_of_range_are_rejected() {
 
 #[test]
 fn an_idle_timeout_over_the_lifetime_is_rejected() {
-    let error = refused(
+    let error = rejected(
         settings().idle_timeout(HOUR + SECOND).lifetime(HOUR),
         &["`idle_timeout`", "3601s", "at most", "`lifetime`", "3600s"],
     );
@@ -157,11 +157,11 @@ fn an_idle_timeout_over_the_lifetime_is_rejected() {
     };
     assert_eq!(error, expected);
     // The default of one setting exceeds the value of the other.
-    refused(
+    rejected(
         settings().lifetime(MINUTE),
         &["`idle_timeout`", "1800s", "`lifetime`", "60s"],
     );
-    refused(
+    rejected(
         settings().idle_timeout(HOUR * 13),
         &["`idle_timeout`", "46800s", "43200s"],
     );
@@ -177,7 +177,7 @@ fn a_max_session_size_of_zero_or_too_much_is_rejected() {
             " 1 ",
             &most.to_string(),
         ];
-        let error = refused(settings().max_session_size(wrong), &names);
+        let error = rejected(settings().max_session_size(wrong), &names);
         assert_eq!(
             error,
             BuildError::MaxSessionSize {
@@ -192,8 +192,8 @@ fn a_max_session_size_of_zero_or_too_much_is_rejected() {
         .build()
         .unwrap();
     let largest = vec![0x5a; most];
-    let made = create(&cache, &largest);
-    assert!(data(&cache, &made.id).unwrap() == largest);
+    let issued = create(&cache, &largest);
+    assert!(data(&cache, &issued.id).unwrap() == largest);
     cache.validate();
 }
 
@@ -206,12 +206,12 @@ fn a_reservation_without_room_for_the_largest_anonymous_session_is_rejected() {
                 .memory(memory)
                 .shards(shards)
                 .max_session_size(largest);
-            let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
-            let wrong = floor(usize::MAX);
+            let reserved = |bytes| settings.clone().reserved_for_authenticated(bytes);
+            let wrong = reserved(usize::MAX);
             let BuildError::ReservedForAuthenticated {
                 given: usize::MAX,
                 max: most,
-            } = refused(
+            } = rejected(
                 wrong,
                 &[
                     "`reserved_for_authenticated`",
@@ -225,13 +225,13 @@ fn a_reservation_without_room_for_the_largest_anonymous_session_is_rejected() {
             let numbers = [(most + 1).to_string(), most.to_string()];
             for given in [most + 1, memory, memory * 2] {
                 let text = given.to_string();
-                refused(
-                    floor(given),
+                rejected(
+                    reserved(given),
                     &["`reserved_for_authenticated`", &text, &numbers[1]],
                 );
             }
             for right in [0, 1, most / 2, most] {
-                let cache = floor(right).build().unwrap();
+                let cache = reserved(right).build().unwrap();
                 holds_the_largest(&cache);
                 let memory = cache.stats().memory;
                 assert!(memory.used - memory.authenticated <= memory.capacity - right);
@@ -251,7 +251,7 @@ fn an_invalid_cookie_name_is_rejected() {
     for wrong in [
         "", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0",
     ] {
-        let error = refused(
+        let error = rejected(
             settings().cookie_name(wrong),
             &["cookie_name", &format!("{wrong:?}")],
         );
@@ -261,7 +261,7 @@ fn an_invalid_cookie_name_is_rejected() {
         assert!(error.source().is_none(), "the text contains the cause");
     }
     let long = "n".repeat(5_000);
-    let error = refused(
+    let error = rejected(
         settings().cookie_name(long),
         &["cookie_name", "5000", "must be at most"],
     );
@@ -278,7 +278,7 @@ fn an_invalid_cookie_name_is_rejected() {
 
 #[test]
 fn missing_keys_are_rejected() {
-    let error = refused(
+    let error = rejected(
         SessionCache::builder(),
         &["`keys`", "must be set", "KeyRing::from_env"],
     );
@@ -354,10 +354,10 @@ fn defaults_are_as_documented() {
 fn clones_share_one_cache() {
     let cache = settings().build().unwrap();
     let other = cache.clone();
-    let made = create(&cache, b"seen by both");
-    let made = sign_in(&other, &made.id, "alice");
-    assert!(opens(&cache, &made.token) && opens(&other, &made.token));
-    assert!(other.end(&made.id));
+    let issued = create(&cache, b"seen by both");
+    let issued = sign_in(&other, &issued.id, "alice");
+    assert!(opens(&cache, &issued.token) && opens(&other, &issued.token));
+    assert!(other.end(&issued.id));
     assert!(cache.is_empty());
 }
 

@@ -16,11 +16,11 @@ fn a_list_shows_no_id_and_its_handles_open_no_session() {
     let cache = four_shards(&clock).build().unwrap();
     for n in 0..50 {
         let user = format!("user {n}");
-        let made = signed_in_with(&cache, &user, "a label");
-        let device = &cache.user_sessions(&user)[0];
-        let shown = format!("{device:?} {}", device.handle);
+        let issued = signed_in_with(&cache, &user, "a label");
+        let info = &cache.user_sessions(&user)[0];
+        let shown = format!("{info:?} {}", info.handle);
         let bytes = base64_simd::URL_SAFE_NO_PAD
-            .decode_to_vec(made.token.as_str())
+            .decode_to_vec(issued.token.as_str())
             .unwrap();
         let secrets = bytes[4..].chunks(4).map(|part| {
             [
@@ -31,7 +31,7 @@ fn a_list_shows_no_id_and_its_handles_open_no_session() {
         for word in secrets.flatten() {
             assert!(!shown.contains(&format!("{word:08x}")), "{shown}");
         }
-        let text = device.handle.to_string();
+        let text = info.handle.to_string();
         for value in [&text[..], &text[..48], &text[4..]] {
             assert!(
                 cache
@@ -52,7 +52,7 @@ fn a_user_ends_one_of_their_sessions() {
     let lost = cache
         .user_sessions("ada")
         .into_iter()
-        .find(|device| device.label == "phone")
+        .find(|info| info.label == "phone")
         .unwrap();
     assert_eq!(lost.handle, handle(&cache, &phone));
     let before = cache.stats().ended;
@@ -69,33 +69,33 @@ fn a_handle_survives_rotation_and_changes_at_sign_in() {
     let clock = ManualClock::new();
     let cache = four_shards(&clock).build().unwrap();
     let mut seen = HashSet::new();
-    let made = create(&cache, b"data");
-    assert!(seen.insert(handle(&cache, &made)));
+    let issued = create(&cache, b"data");
+    assert!(seen.insert(handle(&cache, &issued)));
     assert!(
-        !cache.end_by_handle(&handle(&cache, &made)),
+        !cache.end_by_handle(&handle(&cache, &issued)),
         "the session is anonymous"
     );
-    let mut made = sign_in(&cache, &made.id, "ada");
+    let mut issued = sign_in(&cache, &issued.id, "ada");
     for _ in 0..5 {
-        let own = handle(&cache, &made);
+        let own = handle(&cache, &issued);
         assert!(seen.insert(own));
-        made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-        assert_eq!(handle(&cache, &made), own);
-        cache.save(&made.id, made.version, &[1; 4_000]).unwrap();
-        assert_eq!(handle(&cache, &made), own);
-        made = sign_in(&cache, &made.id, "ada");
+        issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+        assert_eq!(handle(&cache, &issued), own);
+        cache.save(&issued.id, issued.version, &[1; 4_000]).unwrap();
+        assert_eq!(handle(&cache, &issued), own);
+        issued = sign_in(&cache, &issued.id, "ada");
         assert!(
             !cache.end_by_handle(&own),
             "the old handle names the old session"
         );
     }
-    assert!(cache.end_by_handle(&handle(&cache, &made)));
+    assert!(cache.end_by_handle(&handle(&cache, &issued)));
     // Created in one tick for one user: the handles still differ.
     sign_in_often(&cache, 20);
     let all: HashSet<_> = cache
         .user_sessions("ada")
         .iter()
-        .map(|device| device.handle)
+        .map(|info| info.handle)
         .collect();
     assert_eq!(all.len(), 20);
 }

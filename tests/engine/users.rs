@@ -23,14 +23,14 @@ pub(crate) fn labels(cache: &SessionCache, user: &str) -> Vec<String> {
     cache
         .user_sessions(user)
         .into_iter()
-        .map(|device| device.label)
+        .map(|info| info.label)
         .collect()
 }
 
 pub(crate) fn signed_in_with(cache: &SessionCache, user: &str, label: &str) -> IssuedSession {
-    let made = create(cache, b"data");
+    let issued = create(cache, b"data");
     cache
-        .sign_in_with(&made.id, user, PLAINLY.label(label))
+        .sign_in_with(&issued.id, user, PLAINLY.label(label))
         .unwrap()
 }
 
@@ -38,31 +38,31 @@ pub(crate) fn sign_in_often(cache: &SessionCache, times: usize) {
     (0..times).for_each(|_| assert!(load(cache, &signed_in(cache, b"", "ada").id).is_some()));
 }
 
-pub(crate) fn handle(cache: &SessionCache, made: &IssuedSession) -> Handle {
-    load(cache, &made.id).unwrap().0.handle()
+pub(crate) fn handle(cache: &SessionCache, issued: &IssuedSession) -> Handle {
+    load(cache, &issued.id).unwrap().0.handle()
 }
 
 // LIFE-8: docs/security-checklist.md
 #[test]
 fn the_list_of_sessions_has_times_assurance_levels_and_labels() {
     let (cache, clock) = cache();
-    let made = create(&cache, b"");
+    let issued = create(&cache, b"");
     clock.advance(MINUTE);
     let with = PLAINLY.assurance_level(3).label("Firefox on Linux");
-    let laptop = cache.sign_in_with(&made.id, "ada", with).unwrap();
+    let laptop = cache.sign_in_with(&issued.id, "ada", with).unwrap();
     clock.advance(MINUTE);
     signed_in_with(&cache, "ada", "phone");
     signed_in_with(&cache, "grace", "tablet");
     clock.advance(10 * MINUTE);
     assert!(opens(&cache, &laptop.token));
     clock.advance(MINUTE);
-    let devices = cache.user_sessions("ada");
+    let sessions = cache.user_sessions("ada");
     assert_eq!(
         labels(&cache, "ada"),
         ["Firefox on Linux", "phone"],
         "most recently seen first"
     );
-    let [laptop, phone] = [&devices[0], &devices[1]];
+    let [laptop, phone] = [&sessions[0], &sessions[1]];
     assert_eq!((laptop.assurance_level, phone.assurance_level), (3, 0));
     assert_eq!(
         (laptop.age(), laptop.authenticated_for()),
@@ -90,10 +90,10 @@ fn last_seen_is_exact_to_a_sixteenth_of_the_timeout_until_the_end() {
         .lifetime(2 * HOUR)
         .build()
         .unwrap();
-    let made = signed_in(&cache, b"", "ada");
+    let issued = signed_in(&cache, b"", "ada");
     for _ in 0..119 {
         clock.advance(MINUTE);
-        assert!(opens(&cache, &made.token));
+        assert!(opens(&cache, &issued.token));
         let seen = cache.user_sessions("ada")[0].last_seen();
         assert!(seen <= HOUR / 16, "{seen:?}");
     }
@@ -134,23 +134,23 @@ fn the_details_of_a_sign_in_survive_saves_and_rotation() {
     for len in 0..=48 {
         let label = &"a label that is as long as a label may be: 48 by."[..len];
         let with = PLAINLY.assurance_level(len as u8).label(label);
-        let made = cache
+        let issued = cache
             .sign_in_with(&create(&cache, b"data").id, "ada", with)
             .unwrap();
         create(&cache, b"in the way");
         for data in [&[7; 300][..], &[8; 2_000], &[9; 3], b""] {
-            let version = load(&cache, &made.id).unwrap().0.version;
-            cache.save(&made.id, version, data).unwrap();
-            assert_eq!(load(&cache, &made.id).unwrap().1, data);
+            let version = load(&cache, &issued.id).unwrap().0.version;
+            cache.save(&issued.id, version, data).unwrap();
+            assert_eq!(load(&cache, &issued.id).unwrap().1, data);
             cache.validate();
         }
-        let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-        let device = &cache.user_sessions("ada")[0];
+        let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+        let info = &cache.user_sessions("ada")[0];
         assert_eq!(
-            (device.label.as_str(), device.assurance_level),
+            (info.label.as_str(), info.assurance_level),
             (label, len as u8)
         );
-        assert!(cache.end(&made.id));
+        assert!(cache.end(&issued.id));
         cache.validate();
     }
 }
@@ -158,11 +158,11 @@ fn the_details_of_a_sign_in_survive_saves_and_rotation() {
 #[test]
 fn a_too_long_label_is_rejected_before_any_change() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     for len in [49, 63, 64, 1 << 20] {
         let label = "x".repeat(len);
         let error = cache
-            .sign_in_with(&made.id, "ada", PLAINLY.label(&label))
+            .sign_in_with(&issued.id, "ada", PLAINLY.label(&label))
             .unwrap_err();
         assert_eq!(
             error,
@@ -174,11 +174,11 @@ fn a_too_long_label_is_rejected_before_any_change() {
         assert!(error.to_string().contains(&len.to_string()));
     }
     let label = "é".repeat(24);
-    let made = cache
-        .sign_in_with(&made.id, "ada", PLAINLY.label(&label))
+    let issued = cache
+        .sign_in_with(&issued.id, "ada", PLAINLY.label(&label))
         .unwrap();
     assert_eq!(labels(&cache, "ada"), [label]);
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn any_non_empty_string_is_a_user_name() {
         assert_eq!(cache.user_sessions(name).len(), 1);
         assert_eq!(cache.end_user_sessions(name, None), 1);
     }
-    let made = create(&cache, b"");
-    assert_eq!(cache.sign_in(&made.id, "").err(), Some(Error::EmptyUser));
+    let issued = create(&cache, b"");
+    assert_eq!(cache.sign_in(&issued.id, "").err(), Some(Error::EmptyUser));
     assert_eq!((cache.end_user_sessions("", None), cache.len()), (0, 1));
 }
 
@@ -213,12 +213,12 @@ fn end_user_sessions_ends_all_of_one_user_and_no_others() {
     let guests = create_many(&cache, 50, b"");
     assert_eq!(cache.end_user_sessions("ada", None), 20);
     assert_eq!(cache.end_user_sessions("ada", None), 0);
-    assert!(theirs.iter().all(|made| !opens(&cache, &made.token)));
+    assert!(theirs.iter().all(|issued| !opens(&cache, &issued.token)));
     assert!(
         others
             .iter()
             .chain(&guests)
-            .all(|made| opens(&cache, &made.token))
+            .all(|issued| opens(&cache, &issued.token))
     );
     assert_eq!(cache.stats().ended, 20);
     cache.validate();
@@ -235,7 +235,7 @@ fn end_user_sessions_can_except_one_session() {
     let mine = ada.pop().unwrap();
     assert_eq!(cache.end_user_sessions("ada", Some(&mine.id)), 4);
     assert!(opens(&cache, &mine.token));
-    assert!(ada.iter().all(|made| !opens(&cache, &made.token)));
+    assert!(ada.iter().all(|issued| !opens(&cache, &issued.token)));
     // By earlier ids, through rotations and sign-ins of the same user.
     let first = mine.id;
     let mut last = mine;
@@ -284,44 +284,48 @@ fn a_sign_in_renews_the_lifetime_on_request() {
         .lifetime(4 * HOUR)
         .build()
         .unwrap();
-    let left = |made: &IssuedSession| load(&cache, &made.id).unwrap().0.expires_in();
+    let left = |issued: &IssuedSession| load(&cache, &issued.id).unwrap().0.expires_in();
     let renewing = PLAINLY.renew_lifetime(true);
     // A per-session lifetime keeps its length, however often it restarts.
-    let mut made = cache.create_with(b"", having(lifetime(HOUR))).unwrap();
+    let mut issued = cache.create_with(b"", having(lifetime(HOUR))).unwrap();
     for _ in 0..8 {
         clock.advance(HOUR / 2);
-        made = cache.sign_in_with(&made.id, "ada", renewing).unwrap();
-        assert_eq!(left(&made), HOUR);
+        issued = cache.sign_in_with(&issued.id, "ada", renewing).unwrap();
+        assert_eq!(left(&issued), HOUR);
     }
     clock.advance(HOUR / 2);
-    made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    assert_eq!(left(&made), HOUR / 2, "a rotation keeps the lifetime");
-    made = sign_in(&cache, &made.id, "ada");
+    issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+    assert_eq!(left(&issued), HOUR / 2, "a rotation keeps the lifetime");
+    issued = sign_in(&cache, &issued.id, "ada");
     assert_eq!(
-        left(&made),
+        left(&issued),
         HOUR / 2,
         "a sign-in without `renew_lifetime` keeps it"
     );
-    made = cache
-        .sign_in_with(&made.id, "ada", renewing.timeouts(lifetime(2 * HOUR)))
+    issued = cache
+        .sign_in_with(&issued.id, "ada", renewing.timeouts(lifetime(2 * HOUR)))
         .unwrap();
-    assert_eq!(left(&made), 2 * HOUR);
+    assert_eq!(left(&issued), 2 * HOUR);
     clock.advance(HOUR);
     cache
-        .set_timeouts(&made.id, made.version, lifetime(90 * MINUTE))
+        .set_timeouts(&issued.id, issued.version, lifetime(90 * MINUTE))
         .unwrap();
     assert_eq!(
-        left(&made),
+        left(&issued),
         30 * MINUTE,
         "the lifetime counts from the renewing sign-in"
     );
     let more = renewing.timeouts(lifetime(1_000 * HOUR));
-    made = cache.sign_in_with(&made.id, "ada", more).unwrap();
-    assert_eq!(left(&made), 4 * HOUR, "capped by the lifetime of the cache");
+    issued = cache.sign_in_with(&issued.id, "ada", more).unwrap();
+    assert_eq!(
+        left(&issued),
+        4 * HOUR,
+        "capped by the lifetime of the cache"
+    );
     clock.advance(4 * HOUR - SECOND / 10);
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     clock.advance(SECOND / 10);
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
 }
 
 /// One user with 10^5 sessions; other threads sign in, rotate and sign in again concurrently.
@@ -339,8 +343,8 @@ fn no_session_issued_before_end_user_sessions_survives_it() {
     let many: Vec<_> = (0..100_000)
         .map(|_| signed_in(&cache, b"", "ada"))
         .collect();
-    let issued = Mutex::new(many);
-    let keep = |made: IssuedSession| issued.lock().unwrap().push(made);
+    let all_issued = Mutex::new(many);
+    let keep = |issued: IssuedSession| all_issued.lock().unwrap().push(issued);
     let mut ended = 0;
     thread::scope(|scope| {
         let work = |worker| {
@@ -349,11 +353,11 @@ fn no_session_issued_before_end_user_sessions_survives_it() {
             } else {
                 4_000
             } {
-                let made = signed_in(&cache, b"", "ada");
-                keep(made);
+                let issued = signed_in(&cache, b"", "ada");
+                keep(issued);
                 let next = match worker {
-                    0 => cache.rotate(&made.id, Duration::ZERO),
-                    _ => cache.sign_in(&made.id, "ada"),
+                    0 => cache.rotate(&issued.id, Duration::ZERO),
+                    _ => cache.sign_in(&issued.id, "ada"),
                 };
                 next.map(keep)
                     .unwrap_or_else(|error| assert_eq!(error, Error::Gone));
@@ -361,10 +365,10 @@ fn no_session_issued_before_end_user_sessions_survives_it() {
         };
         let workers = [0, 1, 2].map(|worker| scope.spawn(move || work(worker)));
         while !workers.iter().all(ScopedJoinHandle::is_finished) {
-            let before = mem::take(&mut *issued.lock().unwrap());
+            let before = mem::take(&mut *all_issued.lock().unwrap());
             ended += cache.end_user_sessions("ada", None);
             assert!(
-                before.iter().all(|made| !opens(&cache, &made.token)),
+                before.iter().all(|issued| !opens(&cache, &issued.token)),
                 "a session survived"
             );
         }

@@ -18,9 +18,9 @@ fn marks(cache: &SessionCache) -> usize {
 #[test]
 fn an_ended_session_is_wiped() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(100));
+    let issued = create(&cache, &marked(100));
     assert_eq!(marks(&cache), 100, "the search finds data that is stored");
-    cache.end(&made.id);
+    cache.end(&issued.id);
     assert_eq!(marks(&cache), 0);
 }
 
@@ -28,10 +28,10 @@ fn an_ended_session_is_wiped() {
 #[test]
 fn a_shorter_save_wipes_the_rest() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(1_024));
+    let issued = create(&cache, &marked(1_024));
     for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
         cache
-            .save(&made.id, Version::new(version as u32 + 1), &marked(words))
+            .save(&issued.id, Version::new(version as u32 + 1), &marked(words))
             .unwrap();
         assert_eq!(marks(&cache), words);
     }
@@ -41,9 +41,11 @@ fn a_shorter_save_wipes_the_rest() {
 #[test]
 fn a_longer_save_wipes_the_old_block() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(10));
-    create(&cache, b"so that there is no room behind it");
-    cache.save(&made.id, made.version, &marked(500)).unwrap();
+    let issued = create(&cache, &marked(10));
+    create(&cache, b"occupies the space after it");
+    cache
+        .save(&issued.id, issued.version, &marked(500))
+        .unwrap();
     assert_eq!(marks(&cache), 500);
 }
 
@@ -51,8 +53,8 @@ fn a_longer_save_wipes_the_old_block() {
 #[test]
 fn a_sign_in_wipes_the_old_session() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(64));
-    sign_in(&cache, &made.id, "ada");
+    let issued = create(&cache, &marked(64));
+    sign_in(&cache, &issued.id, "ada");
     assert_eq!(marks(&cache), 64);
 }
 
@@ -62,18 +64,18 @@ fn an_end_wipes_the_label() {
     let (cache, _clock) = cache();
     let label = String::from_utf8(marked(6)).unwrap();
     for way in 0..4 {
-        let made = create(&cache, &marked(20));
+        let issued = create(&cache, &marked(20));
         let with = PLAINLY.label(&label);
-        let mut made = cache.sign_in_with(&made.id, "ada", with).unwrap();
+        let mut issued = cache.sign_in_with(&issued.id, "ada", with).unwrap();
         assert_eq!(marks(&cache), 26, "the search finds data that is stored");
         match way {
-            0 => assert!(cache.end(&made.id)),
+            0 => assert!(cache.end(&issued.id)),
             1 => assert_eq!(cache.end_user_sessions("ada", None), 1),
             2 => assert!(cache.end_by_handle(&cache.user_sessions("ada")[0].handle)),
             _ => {
-                made = sign_in(&cache, &made.id, "grace");
+                issued = sign_in(&cache, &issued.id, "grace");
                 assert_eq!(marks(&cache), 20);
-                assert!(cache.end(&made.id));
+                assert!(cache.end(&issued.id));
             }
         }
         assert_eq!(marks(&cache), 0);
@@ -101,16 +103,16 @@ fn moved_data_is_wiped_in_the_old_block() {
     while cache.stats().evicted.probation == 0 {
         live.push(create(&cache, &marked(live.len() % 90)));
     }
-    for made in live.iter().step_by(2) {
-        cache.end(&made.id);
+    for issued in live.iter().step_by(2) {
+        cache.end(&issued.id);
     }
     for _ in 0..8 {
         create(&cache, &[1; 16 << 10]);
     }
     assert!(cache.stats().compactions > 0, "some were moved");
     cache.validate();
-    for made in &live {
-        cache.end(&made.id);
+    for issued in &live {
+        cache.end(&issued.id);
     }
     assert_eq!(marks(&cache), 0);
 }

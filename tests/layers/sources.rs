@@ -100,7 +100,7 @@ impl Module {
         }
     }
 
-    /// Records what the tokens of a macro or an attribute name, and those of syntax unknown to `syn`.
+    /// Records the names in the tokens of a macro or an attribute, and in syntax unknown to `syn`.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut colons) = (Vec::new(), 0);
         let mut tokens = tokens.into_iter();

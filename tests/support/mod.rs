@@ -155,10 +155,10 @@ pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issu
             all.len() < cache.capacity_for(0) * 4,
             "authenticated sessions evict each other, so filling would not end"
         );
-        let made = create(&filler(all.len(), data_len)).unwrap();
-        all.push(sign_in(cache, &made.id, &format!("user {}", all.len())));
+        let issued = create(&filler(all.len(), data_len)).unwrap();
+        all.push(sign_in(cache, &issued.id, &format!("user {}", all.len())));
     }
-    all.retain(|made| cache.touch(&made.id).is_ok());
+    all.retain(|issued| cache.touch(&issued.id).is_ok());
     all
 }
 

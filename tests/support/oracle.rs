@@ -1,9 +1,10 @@
 //! The parsing rules in their simplest form; the engine's parsers must agree with them.
 //!
-//! 1. Work on bytes. Split on `;` only: quotes never protect one.
+//! 1. Work on bytes. Split on `;` only: quotes do not escape it.
 //! 2. Trim SP and HTAB only, at both ends of the pair and around the first `=`.
-//! 3. No `=` or an empty name: drop that pair, keep the rest.
-//! 4. Names and values are raw. 5. Keep every pair in order, duplicates too.
+//! 3. Drop a pair without `=` or with an empty name; keep the rest.
+//! 4. Names and values are raw.
+//! 5. Keep every pair in order, including duplicates.
 
 #![allow(dead_code)]
 

@@ -32,12 +32,14 @@ use wrk::{Load, Script, WRK};
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     layer::run(plan, report);
     if !is_there(WRK) {
-        report.line("axum over HTTP is left out: there is no wrk (apt-get install wrk)");
+        report.line("axum over HTTP is skipped: `wrk` is not installed (apt-get install wrk)");
         return;
     }
     let pin = Pin::new();
     if pin.server.is_none() {
-        report.line("no two cores, or no taskset (util-linux): server and wrk run where they like");
+        report.line(
+            "fewer than two cores, or no taskset (util-linux): server and wrk are not pinned",
+        );
     }
     if let Err(error) = over_http(plan, pin, report) {
         report.line(&format!("axum over HTTP could not be measured: {error}"));
@@ -77,11 +79,11 @@ struct Contender {
     pin: Pin,
     server: Server,
     script: Script,
-    loads: RefCell<Vec<Measured>>,
+    loads: RefCell<Vec<RoundFigures>>,
 }
 
 /// Figures of one round.
-struct Measured {
+struct RoundFigures {
     load: Load,
     /// Nanoseconds of CPU time of the server's thread.
     ran: u64,
@@ -115,9 +117,9 @@ impl Contender {
             let load = self
                 .script
                 .run(&url, SECONDS, &self.pin)
-                .expect("every request is answered");
+                .expect("every request has a response");
             let ran = self.server.ran() - before;
-            self.loads.borrow_mut().push(Measured { load, ran });
+            self.loads.borrow_mut().push(RoundFigures { load, ran });
             load.seconds / load.requests as f64
         })
     }
@@ -156,7 +158,7 @@ impl Contender {
 
     /// Returns the minimum of the server's CPU time per request over all rounds, in µs.
     fn least_run(&self) -> f64 {
-        let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
+        let run = |one: &RoundFigures| one.ran as f64 / one.load.requests as f64 / 1e3;
         self.loads
             .borrow()
             .iter()

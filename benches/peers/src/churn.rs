@@ -34,8 +34,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         let entrants = vec![
             sessile(sessions, plan.inserts),
             Entrant::new(ID_AND_TAG, || id_and_tag(plan.inserts)),
-            peer::<QuickCache>(sessions, plan.inserts, Ids::Minted, |_| ()),
-            peer::<Moka>(sessions, plan.inserts, Ids::Minted, Moka::settle),
+            peer::<QuickCache>(sessions, plan.inserts, Ids::Generated, |_| ()),
+            peer::<Moka>(sessions, plan.inserts, Ids::Generated, Moka::settle),
             peer::<QuickCache>(sessions, plan.inserts, Ids::Ready, |_| ()),
             peer::<Moka>(sessions, plan.inserts, Ids::Ready, Moka::settle),
         ];
@@ -126,7 +126,7 @@ fn sessile(sessions: usize, inserts: usize) -> Entrant<'static> {
 #[derive(Clone, Copy, PartialEq)]
 enum Ids {
     /// From the operating system, and signed, as in sessile.
-    Minted,
+    Generated,
     /// From a list generated in advance.
     Ready,
 }
@@ -148,9 +148,9 @@ fn peer<C: Contender + 'static>(
         "{} is bounded",
         C::NAME
     );
-    let mint = Mint::new();
+    let generator = TokenGenerator::new();
     let (name, listed) = match ids {
-        Ids::Minted => (C::NAME.to_owned(), 0),
+        Ids::Generated => (C::NAME.to_owned(), 0),
         Ids::Ready => (format!("{}{READY}", C::NAME), inserts),
     };
     Entrant::new(name, move || {
@@ -160,7 +160,7 @@ fn peer<C: Contender + 'static>(
             contender.insert(id, black_box(&value));
         }
         for _ in listed..inserts {
-            contender.insert(mint.id(), black_box(&value));
+            contender.insert(generator.id(), black_box(&value));
         }
         settle(&contender);
         nanos_each(start.elapsed(), inserts)
@@ -169,19 +169,19 @@ fn peer<C: Contender + 'static>(
 
 /// Measures generating an id and its tag alone.
 fn id_and_tag(times: usize) -> f64 {
-    let mint = Mint::new();
+    let generator = TokenGenerator::new();
     let start = Instant::now();
     for _ in 0..times {
-        black_box(mint.id());
+        black_box(generator.id());
     }
     nanos_each(start.elapsed(), times)
 }
 
 /// Generates ids as sessions need them: 16 bytes from the operating system, one call each, and a
 /// MAC over them with a prepared key.
-struct Mint(Hmac<Sha256>);
+struct TokenGenerator(Hmac<Sha256>);
 
-impl Mint {
+impl TokenGenerator {
     fn new() -> Self {
         Self(Hmac::new_from_slice(&[0x5e; 32]).expect("a MAC takes a key of any length"))
     }

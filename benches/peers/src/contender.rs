@@ -34,12 +34,12 @@ pub(crate) trait Contender: Send + Sync + Sized {
 }
 
 /// A contender that holds all sessions of a workload, with their keys in the order of positions.
-pub(crate) struct Loaded<C: Contender> {
+pub(crate) struct FilledStore<C: Contender> {
     contender: C,
     keys: Vec<C::Key>,
 }
 
-impl<C: Contender> Loaded<C> {
+impl<C: Contender> FilledStore<C> {
     /// Inserts all sessions, with room to spare so that a bounded store evicts none, into however
     /// many parts it is divided.
     pub(crate) fn new(workload: &Workload) -> Self {

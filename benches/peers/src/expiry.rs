@@ -268,7 +268,7 @@ const HEAD: [&str; 7] = [
 const HOT: usize = 10_000;
 const SMALL: usize = 16;
 const LARGE: usize = 10_000;
-/// How much longer the live sessions last in moka, including pauses of a busy machine.
+/// Additional time that the live sessions last in moka, including pauses of a busy machine.
 const MARGIN: Duration = Duration::from_secs(1);
 const MINUTE: u64 = 60_000_000_000;
 const QUIET: Duration = Duration::from_millis(300);

@@ -9,7 +9,7 @@
 
 use crate::{
     Plan,
-    contender::{Contender, Loaded},
+    contender::{Contender, FilledStore},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc, SipHash},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
@@ -95,7 +95,7 @@ impl<'w> Run<'w> {
             lookups,
             threads,
         } = self;
-        let loaded = Loaded::<C>::new(workload);
+        let loaded = FilledStore::<C>::new(workload);
         let mut from = 0;
         Entrant::new(format!("{}{how}", C::NAME), move || {
             // If a round is shorter than the order, the next continues where it ended.

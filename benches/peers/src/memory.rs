@@ -37,8 +37,8 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 
 fn sizes(sessions: usize) -> Table {
     let mut table = Table::new(&["", "live sessions", "resident", "budget", VERDICT]);
-    let anonymous = Measured::of(Sessile::NAME, sessions);
-    let signed_in = Measured::of(USERS, sessions);
+    let anonymous = Measurement::of(Sessile::NAME, sessions);
+    let signed_in = Measurement::of(USERS, sessions);
     let user = signed_in.budgeted() - anonymous.budgeted();
     let beyond = Target::AtMost(112.0).verdict(anonymous.budgeted(), "bytes");
     anonymous.row(Sessile::NAME, anonymous.budgeted(), beyond, &mut table);
@@ -57,14 +57,14 @@ fn sizes(sessions: usize) -> Table {
         <Moka>::NAME,
     ];
     for peer in peers {
-        Measured::of(peer, sessions).row(peer, f64::NAN, blank(), &mut table);
+        Measurement::of(peer, sessions).row(peer, f64::NAN, blank(), &mut table);
     }
     table
 }
 
 fn turnovers(memory: usize) -> Table {
     let mut table = Table::new(&["", "live sessions", "resident, MiB", "budget, MiB", VERDICT]);
-    let measured = Measured::of(TURNOVERS, memory);
+    let measured = Measurement::of(TURNOVERS, memory);
     let off = (measured.resident as f64 / measured.budget as f64 - 1.0).abs() * 100.0;
     table.row([
         Sessile::NAME.to_owned(),
@@ -77,7 +77,7 @@ fn turnovers(memory: usize) -> Table {
 }
 
 /// The figures of a child process.
-struct Measured {
+struct Measurement {
     alive: usize,
     /// Bytes that became resident since before the store was built.
     resident: usize,
@@ -85,7 +85,7 @@ struct Measured {
     budget: usize,
 }
 
-impl Measured {
+impl Measurement {
     /// Measures in a separate process; returns zeros if that is not possible.
     fn of(what: &str, size: usize) -> Self {
         let program = env::current_exe().ok();

@@ -59,7 +59,7 @@ impl Sample {
 /// Returns the sample with that name.
 pub(crate) fn named<'a>(samples: &'a [Sample], name: &str) -> &'a Sample {
     let found = samples.iter().find(|sample| sample.name == name);
-    found.expect("an axis asks only for samples that it took")
+    found.expect("an axis only names its own samples")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::{
     Plan,
-    contender::{Contender, Loaded},
+    contender::{Contender, FilledStore},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
@@ -51,7 +51,7 @@ fn field(workload: &Workload, lookups: usize) -> Vec<Loader<'_>> {
 }
 
 fn loader<C: Contender + 'static>(workload: &Workload, lookups: usize) -> Loader<'_> {
-    let loaded = Loaded::<C>::new(workload);
+    let loaded = FilledStore::<C>::new(workload);
     let run = move |threads| loaded.chains(workload, threads, lookups / 2);
     Loader {
         name: C::NAME,

@@ -44,7 +44,7 @@ fn sessile(replay: &Replay, table: &mut Table) {
     let cache = replay::exactly(replay.sessions, VALUE_LEN, |memory| {
         sessile_cache::smallest(memory, VALUE_LEN, &ManualClock::new().into())
     });
-    let cache = cache.expect("some memory has room for so many");
+    let cache = cache.expect("some amount of memory is enough");
     let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));
     let found = replay.hit_ratio(
         |id| cache.load(id, &mut buffer).is_some(),

@@ -26,7 +26,7 @@ impl Pair {
         assert_eq!(self.own_events(allowed), own);
     }
 
-    /// Takes the events of an operation and returns those of its own session.
+    /// Takes the events of an operation and returns those of the operated session.
     pub(super) fn own_events(&mut self, allowed: SideEffects) -> Vec<(EventKind, Option<Handle>)> {
         let cache = self.cache.clone();
         let mut own = Vec::new();

@@ -12,7 +12,7 @@ pub(super) struct Alias {
     target: SessionId,
     /// The end of its grace period, until which it opens the session.
     grace: u32,
-    /// When it was replaced, and until when it is remembered.
+    /// The time of the replacement, and the time until which it is remembered.
     pub(super) replaced: u32,
     until: u32,
     /// The user of the session at that time.

@@ -104,14 +104,14 @@ impl Pair {
             .cache
             .create_with(&data, CreateOptions::new().timeouts(own.get()).user(info))
         {
-            Ok(made) => {
+            Ok(issued) => {
                 let mut events = self.own_events(SideEffects::EvictAny);
                 let last = events.pop().expect("a sign-in emits an event");
                 let created = events.pop().expect("the creation is emitted before it");
                 assert_eq!(created, (EventKind::Created, last.1));
                 events.push(last);
                 let handle = self.signed_in(user, &handles(&before), &events);
-                self.created(made, data, handle, |session, now| {
+                self.created(issued, data, handle, |session, now| {
                     session.set(own, now);
                     session.enter(user, details.label, handle, now);
                 });
@@ -171,14 +171,14 @@ impl Pair {
         self.expect(SideEffects::Nothing, &[]);
         assert!(list.len() <= MAX_SESSIONS, "the limit holds");
         assert!(list.is_sorted_by_key(SessionInfo::last_seen));
-        for device in &list {
-            let of = |session: &&Session| session.handle == device.handle;
+        for info in &list {
+            let of = |session: &&Session| session.handle == info.handle;
             let session = self
                 .live
                 .values()
                 .find(of)
                 .expect("a listed session is live");
-            session.check(device, user, self.now);
+            session.check(info, user, self.now);
         }
         let listed = handles(&list);
         let theirs = self
@@ -281,7 +281,7 @@ impl Session {
     }
 
     /// Checks a list's details of a session.
-    fn check(&self, device: &SessionInfo, user: u8, now: u32) {
+    fn check(&self, info: &SessionInfo, user: u8, now: u32) {
         assert_eq!(
             self.user,
             Some(user),
@@ -289,12 +289,12 @@ impl Session {
         );
         assert!(!self.is_dead(now), "an expired session is not listed");
         assert_eq!(
-            (device.label.as_str(), device.assurance_level),
+            (info.label.as_str(), info.assurance_level),
             (&*text(self.label % 49), self.label)
         );
-        assert_eq!(device.age(), TICK * now.saturating_sub(self.created));
-        assert_eq!(device.authenticated_for(), TICK * (now - self.signed_in));
-        let (seen, used) = (device.last_seen(), TICK * (now - self.used));
+        assert_eq!(info.age(), TICK * now.saturating_sub(self.created));
+        assert_eq!(info.authenticated_for(), TICK * (now - self.signed_in));
+        let (seen, used) = (info.last_seen(), TICK * (now - self.used));
         assert!(
             used <= seen && seen <= used + TICK * (self.idle_timeout / 16),
             "{seen:?} {used:?}"
@@ -303,7 +303,7 @@ impl Session {
 }
 
 fn handles(list: &[SessionInfo]) -> Vec<Handle> {
-    list.iter().map(|device| device.handle).collect()
+    list.iter().map(|info| info.handle).collect()
 }
 
 fn name(user: u8) -> String {

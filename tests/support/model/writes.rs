@@ -13,7 +13,7 @@ impl Pair {
             .cache
             .create_with(&data, CreateOptions::new().timeouts(timeouts.get()))
         {
-            Ok(made) => {
+            Ok(issued) => {
                 let own = self.own_events(SideEffects::EvictAnonymous);
                 let &[(EventKind::Created, Some(handle))] = &own[..] else {
                     panic!("{own:?}")
@@ -23,7 +23,7 @@ impl Pair {
                     "the handle is new"
                 );
                 self.handles.push(handle);
-                self.created(made, data, handle, |session, now| {
+                self.created(issued, data, handle, |session, now| {
                     session.set(timeouts, now);
                 });
             }
@@ -43,8 +43,8 @@ impl Pair {
         for each in 0..number % if self.is_short { 24 } else { 4 } {
             let before = self.known.len();
             self.create(len % (MAX_DATA as u16), SessionTimeouts::default());
-            let made = self.known.get(before).map(|made| made.id);
-            if let (Some(id), Some(user)) = (made, user) {
+            let issued = self.known.get(before).map(|issued| issued.id);
+            if let (Some(id), Some(user)) = (issued, user) {
                 let user = user.wrapping_add(each) % USERS;
                 self.sign_in(
                     &id,
@@ -62,7 +62,7 @@ impl Pair {
 
     pub(super) fn created(
         &mut self,
-        made: IssuedSession,
+        issued: IssuedSession,
         data: Vec<u8>,
         handle: Handle,
         with: impl FnOnce(&mut Session, u32),
@@ -70,7 +70,7 @@ impl Pair {
         assert!(data.len() <= MAX_DATA);
         let mut session = Session {
             data,
-            version: made.version.get(),
+            version: issued.version.get(),
             user: None,
             created: self.now.max(self.cutoff),
             used: self.now,
@@ -84,8 +84,11 @@ impl Pair {
         };
         with(&mut session, self.now);
         session.start = session.created;
-        assert!(self.live.insert(made.id, session).is_none(), "an id is new");
-        self.known.push(made);
+        assert!(
+            self.live.insert(issued.id, session).is_none(),
+            "an id is new"
+        );
+        self.known.push(issued);
     }
 
     /// Asserts that `Full` occurs only when memory is short, and that nothing was evicted.

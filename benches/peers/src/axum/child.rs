@@ -73,9 +73,9 @@ impl Server {
             .unwrap_or(0)
     }
 
-    fn visitor(&self) -> io::Result<Visitor> {
+    fn visitor(&self) -> io::Result<Client> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        Ok(Visitor(BufReader::new(stream)))
+        Ok(Client(BufReader::new(stream)))
     }
 }
 
@@ -151,9 +151,9 @@ fn cores(list: &str) -> Vec<usize> {
 }
 
 /// A persistent connection.
-struct Visitor(BufReader<TcpStream>);
+struct Client(BufReader<TcpStream>);
 
-impl Visitor {
+impl Client {
     /// Reads the head and the body of a response, which must state its length.
     fn get(&mut self, path: &str, cookie: Option<&String>) -> io::Result<(String, String)> {
         let cookie = cookie

@@ -54,7 +54,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for cache in [cache, other] {
         assert!(
             cache.is_empty(),
-            "a request that stores nothing has stored something"
+            "a request without a session must not store one"
         );
     }
     report.heading("axum: a request without a cookie that touches no session, in process, ns");
@@ -138,6 +138,6 @@ where
     let mut response = pin!(service.call(black_box(request)));
     match response.as_mut().poll(&mut context) {
         Poll::Ready(Ok(response)) => response,
-        _ => unreachable!("nothing here waits for anything"),
+        _ => unreachable!("no future here is pending"),
     }
 }

@@ -48,37 +48,37 @@ where
         .layer(layer)
 }
 
-async fn start(session: Session) -> Result<(), Refused> {
+async fn start(session: Session) -> Result<(), RouteError> {
     session.insert("cart", cart()).await?;
     session.insert("name", USER).await?;
     session.insert("visits", 0).await?;
     Ok(())
 }
 
-async fn read(session: Session) -> Result<String, Refused> {
+async fn read(session: Session) -> Result<String, RouteError> {
     Ok(session.get("name").await?.unwrap_or_default())
 }
 
-async fn write(session: Session) -> Result<String, Refused> {
+async fn write(session: Session) -> Result<String, RouteError> {
     let visits = session.get("visits").await?.unwrap_or(0) + 1;
     session.insert("visits", visits).await?;
     Ok(visits.to_string())
 }
 
-async fn visits(session: Session) -> Result<String, Refused> {
+async fn visits(session: Session) -> Result<String, RouteError> {
     Ok(session.get("visits").await?.unwrap_or(0).to_string())
 }
 
 /// Wrapper that makes an error a response.
-struct Refused(Error);
+struct RouteError(Error);
 
-impl From<Error> for Refused {
+impl From<Error> for RouteError {
     fn from(error: Error) -> Self {
         Self(error)
     }
 }
 
-impl axum::response::IntoResponse for Refused {
+impl axum::response::IntoResponse for RouteError {
     fn into_response(self) -> axum::response::Response {
         (http::StatusCode::INTERNAL_SERVER_ERROR, self.0.to_string()).into_response()
     }

@@ -3,11 +3,10 @@
 //! The seed of a failure is printed. `SESSILE_SEED=n` repeats one schedule, and
 //! `SESSILE_SCHEDULES=n` sets their number.
 
-#![allow(clippy::print_stderr)]
-
 mod ablations;
 mod checks;
 mod executor;
+
 mod model;
 mod network;
 mod random;
