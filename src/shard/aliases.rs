@@ -15,8 +15,8 @@
 //! arrives there. That id is remembered for as long as an alias can point at it. An alias therefore
 //! never outlives the id to which it leads, unless that id was evicted.
 //!
-//! When a session ends or leaves its user, its family is merged into a family of the user, with the
-//! same maximum size. Families are found through the chains of the [user
+//! The family of a session that ends or leaves its user is merged into a family of the user, with
+//! the same maximum size. Families are found through the chains of the [user
 //! index](super::user_index::UserIndex), so a session's entry has no link to them. An alias past
 //! its deadline counts as forgotten, even if its memory was not reclaimed yet.
 

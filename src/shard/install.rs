@@ -30,7 +30,7 @@ pub(crate) struct TieredEntry {
     pub(crate) token: TokenParts,
     /// The time of creation is that of the installation.
     pub(crate) times: Times,
-    /// When the session was created.
+    /// The time of the creation.
     pub(crate) birth: Tick,
     /// The place of the id, which a token must name although a part of it determines the shard.
     pub(crate) place: Place,

@@ -34,7 +34,7 @@ async fn account(SignedIn { user, session }: SignedIn) -> Result<String, Session
 }
 
 async fn maybe(signed_in: Option<SignedIn>) -> String {
-    signed_in.map_or("nobody".to_owned(), |signed_in| signed_in.user)
+    signed_in.map_or("anonymous".to_owned(), |signed_in| signed_in.user)
 }
 
 async fn session_or_none(session: Option<Session>) -> &'static str {
@@ -97,7 +97,7 @@ fn signed_in_users_are_extracted_and_others_are_401() {
             (reply.only("vary"), reply.only("cache-control")),
             (Some("Cookie"), Some("no-store"))
         );
-        assert_eq!(browser.get("/maybe").body, "nobody");
+        assert_eq!(browser.get("/maybe").body, "anonymous");
         assert_eq!(browser.get("/own").body, "a teaser");
         assert_eq!(
             (reply.cookie(), browser.cookie().as_str()),

@@ -218,7 +218,7 @@ impl StoredSession {
         sent.saturating_sub(to_tick(span))
     }
 
-    /// When the lifetime began.
+    /// The start of the lifetime.
     pub(super) fn start(&self, now: Tick) -> Tick {
         if self.lifetime_renewed && self.user.is_some() {
             self.ago(self.authenticated_ago, now)

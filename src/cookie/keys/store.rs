@@ -10,7 +10,7 @@ use crate::id::{Id, Place};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-/// What is derived from a key ring for a store, the signing key's first.
+/// The values that are derived from a key ring for a store, the signing key's first.
 pub(crate) struct StoreKeys(Vec<StoreKey>);
 
 struct StoreKey {

@@ -197,7 +197,7 @@ impl ServerTime {
     pub const MAX: Self = Self((1 << 53) - 1);
 }
 
-/// What a store can do. A verb that needs more fails with
+/// The abilities of a store. A verb that needs more fails with
 /// [`Unsupported`](StoreError::Unsupported).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Abilities {
@@ -360,7 +360,7 @@ pub struct UserIds {
     pub more: bool,
 }
 
-/// What a node proposes in its heartbeat, for a store that has none.
+/// The values that a node proposes in its heartbeat, for a store that has none.
 #[derive(Clone)]
 pub struct Proposal {
     /// The number of the data set. Another one in the reply means that the data was lost.

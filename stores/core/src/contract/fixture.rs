@@ -1,4 +1,4 @@
-//! What the checks share: fresh ids, new records, and a watch that collects the changes.
+//! The parts that the checks share: fresh ids, new records, and a watch that collects the changes.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

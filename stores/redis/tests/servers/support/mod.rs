@@ -1,4 +1,4 @@
-//! What the tests share: servers, watches and records.
+//! The parts that the tests share: servers, watches and records.
 
 pub mod records;
 pub mod server;
