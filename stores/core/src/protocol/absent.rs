@@ -1,8 +1,8 @@
 //! The table of ids that the store does not have.
 //!
-//! Owns a fixed number of slots. Invariant: an id in it was absent from the store, and stays absent,
-//! because ids are random and no call of a store creates a record under an id that it had before.
-//! It does not know sessions that exist.
+//! Owns a fixed number of slots. Invariant: an id in it was absent from the store, and stays
+//! absent, because ids are random and no call of a store creates a record under an id that it had
+//! before. It does not know sessions that exist.
 
 /// Ids that are absent for good. A slot keeps the latest id that falls into it.
 pub(crate) struct Absent(Box<[Option<[u8; 16]>]>);

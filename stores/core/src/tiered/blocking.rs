@@ -18,8 +18,8 @@ use sessile::{
 
 use super::TieredCache;
 
-/// The verbs of a [`TieredCache`] for threads: each blocks until the store has answered, for at most
-/// three times the timeout.
+/// The verbs of a [`TieredCache`] for threads: each blocks until the store has answered, for at
+/// most three times the timeout.
 #[derive(Clone, Debug)]
 pub struct Blocking(TieredCache);
 

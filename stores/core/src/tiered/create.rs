@@ -111,8 +111,8 @@ impl Inner {
         Ok(self.signed_now(issued))
     }
 
-    /// Returns a session with a token of the current key ring, which may have been replaced since the
-    /// id was issued.
+    /// Returns a session with a token of the current key ring, which may have been replaced since
+    /// the id was issued.
     pub(super) fn signed_now(&self, issued: IssuedSession) -> IssuedSession {
         let mut issued = issued;
         issued.token = self.l1.sign(&issued.id);
@@ -162,19 +162,14 @@ impl Inner {
         };
         let ticket = self.begin(&issued.id)?;
         let create = self.store.create(&record, self.not_after(deadline));
-        match self.call(Verb::Write, deadline, create).await {
-            Ok(created) => match self.check_cutoff(new, created.now) {
-                Ok(()) => Ok(CreatedSession {
-                    issued,
-                    session,
-                    ticket,
-                    data: new.data.clone(),
-                }),
-                Err(error) => {
-                    self.abandon(ticket);
-                    Err(error)
-                }
-            },
+        let result = self.call(Verb::Write, deadline, create).await;
+        match result.and_then(|created| self.check_cutoff(new, created.now)) {
+            Ok(()) => Ok(CreatedSession {
+                issued,
+                session,
+                ticket,
+                data: new.data.clone(),
+            }),
             Err(error) => {
                 self.abandon(ticket);
                 self.end_uncertain(issued.id, &error);

@@ -113,8 +113,8 @@ impl TieredCache {
         self.inner().fetch(pending, buffer).await
     }
 
-    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at
-    /// most four candidates that is valid. Its data is copied into the buffer, which is empty
+    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of
+    /// at most four candidates that is valid. Its data is copied into the buffer, which is empty
     /// otherwise.
     ///
     /// # Errors
@@ -275,8 +275,8 @@ impl Inner {
         record
     }
 
-    /// Counts why an id opened nothing. The use of a replaced id after its grace period is an event,
-    /// and ends the session if the settings say so.
+    /// Counts why an id opened nothing. The use of a replaced id after its grace period is an
+    /// event, and ends the session if the settings say so.
     fn reject(self: &Arc<Self>, id: SessionId, rejection: Rejection) {
         self.l1.count_rejection(rejection);
         if rejection != Rejection::Reused {

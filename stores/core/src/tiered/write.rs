@@ -148,8 +148,8 @@ impl Inner {
         self.call(Verb::Write, deadline, save).await.map(|_| ())
     }
 
-    /// Installs the data that was saved if L1 knows the rest of the session, and drops what is older
-    /// otherwise.
+    /// Installs the data that was saved if L1 knows the rest of the session, and drops what is
+    /// older otherwise.
     fn finish_save(
         &self,
         ticket: Ticket,
