@@ -272,7 +272,7 @@ fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
     );
     let mut text = String::with_capacity(16 << 10);
     free_of_charge("text", || {
-        write!(text, "{}", cache.stats().prometheus()).unwrap()
+        write!(text, "{}", cache.stats().prometheus()).unwrap();
     });
     assert!(text.contains("sessile_admission_denied_total 1\n"));
 }

@@ -284,7 +284,10 @@ fn an_anonymous_entry_that_cannot_grow_is_dropped() {
 fn an_expired_session_is_not_installed_and_ends_the_entry() {
     let (l1, _clock) = l1();
     let issued = installed(&l1, 1, b"data");
-    for (idle_left, life_left) in [(SECOND * 0, HOUR), (HOUR, SECOND * 0)] {
+    for (idle_left, life_left) in [
+        (std::time::Duration::ZERO, HOUR),
+        (HOUR, std::time::Duration::ZERO),
+    ] {
         let session = StoredSession {
             idle_left,
             life_left,

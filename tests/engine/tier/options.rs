@@ -56,7 +56,11 @@ fn changes_count_from_the_creation_or_the_renewing_sign_in() {
     assert_eq!(change(&session, PLAIN), (30 * MINUTE, 8 * HOUR));
     assert_eq!(change(&session, idle(MINUTE)), (MINUTE, 8 * HOUR));
     assert_eq!(change(&session, lifetime(5 * HOUR)), (30 * MINUTE, HOUR));
-    assert_eq!(change(&session, lifetime(HOUR)).1, SECOND * 0, "it is over");
+    assert_eq!(
+        change(&session, lifetime(HOUR)).1,
+        std::time::Duration::ZERO,
+        "it is over"
+    );
     assert_eq!(
         change(&session, PLAIN.lifetime_from_now(20 * HOUR)).1,
         8 * HOUR
