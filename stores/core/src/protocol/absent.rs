@@ -24,6 +24,14 @@ impl Absent {
         self.0[slot] = Some(id);
     }
 
+    /// Forgets an id, which is about to be created.
+    pub(crate) fn remove(&mut self, id: &[u8; 16]) {
+        if self.contains(id) {
+            let slot = self.slot(id);
+            self.0[slot] = None;
+        }
+    }
+
     fn slot(&self, id: &[u8; 16]) -> usize {
         // Ids are random, so any of their bytes are a hash.
         usize::from(u16::from_le_bytes([id[2], id[3]])) % self.0.len()
@@ -42,5 +50,9 @@ mod tests {
         assert!(absent.contains(&[0; 16]));
         absent.insert([1; 16]);
         assert!(absent.contains(&[1; 16]) && !absent.contains(&[0; 16]));
+        absent.remove(&[0; 16]);
+        assert!(absent.contains(&[1; 16]));
+        absent.remove(&[1; 16]);
+        assert!(!absent.contains(&[1; 16]));
     }
 }

@@ -102,6 +102,8 @@ impl<W> Operations<W> {
     /// Begins a write. Returns `None` if too many operations are in flight.
     pub(crate) fn begin(&self, id: &SessionId, lease: &Lease) -> Option<Ticket> {
         let mut stripe = self.stripe(&id.to_bytes());
+        // A reserved id was absent until now.
+        stripe.absent.remove(&id.to_bytes());
         self.reserve()
             .then(|| self.enter(&mut stripe, id, None, lease))
     }

@@ -320,7 +320,7 @@ impl Inner {
         let mut chain = HashSet::from([id.to_bytes()]);
         let mut current = id;
         for _ in 0..MAX_HOPS {
-            let Found::Alias(target) = self.read(current, deadline).await? else {
+            let Found::Alias(target) = self.look(current, deadline).await? else {
                 break;
             };
             current = target.id;

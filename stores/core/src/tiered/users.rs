@@ -182,7 +182,7 @@ impl Inner {
         for group in ids.chunks(PIPELINED) {
             let reads = group
                 .iter()
-                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.read(*id, deadline)) });
+                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.look(*id, deadline)) });
             for result in join_all(reads).await {
                 if let Found::Session(found) = result? {
                     listed.push(found);
@@ -209,6 +209,7 @@ fn signed_in(id: SessionId, old: &Fetched, request: &SignInRequest<'_>) -> NewSe
         age: old.session.age,
         is_renewed: request.renew_lifetime || old.header.is_renewed,
         replaces: Some(id),
+        reserved: None,
         is_returned: true,
         data: request.data.map_or_else(
             || old.data.clone(),

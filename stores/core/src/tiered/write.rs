@@ -142,6 +142,7 @@ impl Inner {
             }
         };
         let not_after = self.not_after(deadline);
+        self.echo.expect(&id, next, self.env.now());
         let save = self
             .store
             .save(id, expected, next, sealed.as_stored(), not_after);
