@@ -94,7 +94,7 @@ fn killed(kind: &'static str) {
     });
     let longest = *seen.longest.lock().expect("no panic");
     let (unreachable, answered) = (seen.unreachable.load(Relaxed), seen.answered.load(Relaxed));
-    println!("{kind}: {unreachable} of {answered} unreachable, longest {longest:?}");
+    println!("{kind}: {answered} answered, {unreachable} not, longest {longest:?}");
     assert!(
         unreachable > 0 && longest < 3 * TIMEOUT + SLACK,
         "{kind}: {longest:?}"

@@ -293,7 +293,7 @@ impl<'a> Pump<'a> {
         let contains = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
         if contains(b"SSUBSCRIBE") {
             self.lane.send_replace(Lane::Channel);
-        } else if contains(b"INFO") {
+        } else if contains(b"\nINFO\r\n") {
             self.lane.send_replace(Lane::Reads);
         }
         let mut sent = self.shared.sent.lock().expect("no thread panicked");
