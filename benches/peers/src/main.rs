@@ -1,6 +1,6 @@
 //! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `tails`, `traces`, `axum`. All contenders
+//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `tails`, `traces`, `axum`, `store`. All contenders
 //! of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine
 //! does hits them alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders come
 //! from fixed seeds. Before a contender is timed, every one of its sessions is read once and
@@ -25,6 +25,7 @@ mod peers;
 mod report;
 mod rounds;
 mod scaling;
+mod store;
 mod tails;
 mod traces;
 mod utilisation;
@@ -57,6 +58,10 @@ pub(crate) struct Plan {
     crowded: usize,
     crowding: usize,
     rotations: usize,
+    /// Ends on one node that another one sees, calls of each kind to a store, and sessions that it keeps.
+    ends: usize,
+    calls: usize,
+    kept: usize,
 }
 
 fn main() -> ExitCode {
@@ -101,6 +106,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "tails" => (FULL, &[tails::run]),
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
+        "store" => (FULL, &[store::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -134,7 +140,7 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|scaling|border|churn|expiry|memory|tails|traces|axum|quick|all";
+    let axes = "lookup|scaling|border|churn|expiry|memory|tails|traces|axum|store|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -150,6 +156,7 @@ const EVERYTHING: &[Axis] = &[
     tails::run,
     traces::run,
     axum::run,
+    store::run,
 ];
 
 const FULL: Plan = Plan {
@@ -169,6 +176,9 @@ const FULL: Plan = Plan {
     crowded: 1 << 30,
     crowding: 200_000,
     rotations: 300_000,
+    ends: 100_000,
+    calls: 20_000,
+    kept: 100_000,
 };
 
 /// A small form of all: some three minutes, the build included.
@@ -189,4 +199,7 @@ const QUICK: Plan = Plan {
     crowded: 64 << 20,
     crowding: 20_000,
     rotations: 30_000,
+    ends: 2_000,
+    calls: 2_000,
+    kept: 20_000,
 };
