@@ -1,5 +1,7 @@
-//! The cache: routes each verb to the shard that the id names, and does outside its lock what needs no
-//! lock: random bytes, MACs, the hashing of users' names.
+//! The cache: routes each verb to the shard that the id names.
+//!
+//! Work that needs no shard is done outside the shard's lock: random bytes, MACs and the hashes of
+//! user names.
 
 mod admission;
 mod aliases;
@@ -33,7 +35,7 @@ use crate::{
     shard::{IndexHasher, Layout, Proof, Shard, View},
     sync::{AtomicU32, Lock, Relaxed},
 };
-use aliases::{Reuses, Step};
+use aliases::{AliasStep, Reuses};
 use cutoff::RevocationCutoff;
 pub use maintenance::{MaintenanceReport, MaintenanceThread};
 pub use options::{CreateOptions, SignInOptions, UserInfo};
@@ -41,58 +43,39 @@ pub use record::{IssuedSession, Record, Version};
 use stats::{Counters, Stats};
 pub use users::SessionInfo;
 
-/// A cache of sessions in memory that was fixed when it was built.
+/// A cache of sessions in memory of a fixed size.
 ///
-/// Cheap to clone; clones share everything. All verbs are synchronous and short: none waits for anything
-/// but the lock of one shard, or of two when somebody signs in.
+/// Cloning is cheap, and clones share the sessions. All methods are synchronous. A method blocks
+/// only on the lock of one shard; a sign-in may take the locks of two.
 ///
-/// ```
-/// use bytes::BytesMut;
-/// use sessile::{KeyRing, SessionCache};
-///
-/// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-///
-/// let made = cache.create(b"a cart")?;
-/// let header = format!("theme=dark; __Host-session={}", made.token.as_str());
-///
-/// let mut buffer = BytesMut::new();
-/// let record = cache.open([header.as_bytes()], &mut buffer).expect("it was just made");
-/// assert_eq!(&buffer[..], b"a cart");
-///
-/// let version = cache.save(&record.id, record.version, b"a fuller cart")?;
-/// assert_ne!(version, record.version);
-///
-/// cache.end(&record.id);
-/// assert!(cache.open([header.as_bytes()], &mut buffer).is_none());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// The [crate documentation](crate) has an example.
 #[derive(Clone)]
 pub struct SessionCache(Arc<Inner>);
 
 struct Inner {
     locked_shards: Box<[CachePadded<LockedShard>]>,
-    spots: IndexHasher,
+    hasher: IndexHasher,
     keys: Keys,
     users: Prf,
     reader: Reader<'static>,
     counters: Counters,
-    journal: EventQueue,
-    /// What was created before this has ended.
-    horizon: RevocationCutoff,
-    /// Where maintenance goes on.
+    events: EventQueue,
+    /// Sessions that were created before this tick have ended.
+    cutoff: RevocationCutoff,
+    /// The shard where the next maintenance starts.
     cursor: AtomicU32,
-    plan: Layout,
+    layout: Layout,
     idle_timeout: Tick,
     lifetime: Tick,
     settings: SessionCacheBuilder,
 }
 
-/// A shard, its lock, and what is read without it.
+/// A shard, its lock, and the parts that are read without the lock.
 struct LockedShard {
     view: CachePadded<View>,
     shard: Lock<Shard>,
-    /// The room in the shard when it was last written to, in words.
-    room: AtomicU32,
+    /// The free space for anonymous sessions after the last write to it, in words.
+    free_for_anonymous: AtomicU32,
 }
 
 impl SessionCache {
@@ -104,45 +87,48 @@ impl SessionCache {
     /// Creates an anonymous session with the default options.
     ///
     /// # Errors
-    /// Those of [`create_with`](Self::create_with).
+    /// The errors of [`create_with`](Self::create_with).
     pub fn create(&self, data: &[u8]) -> Result<IssuedSession, Error> {
         self.create_with(data, CreateOptions::new())
     }
 
-    /// Creates a session, if the [`admission`](SessionCacheBuilder::admission) hook admits it. The session is
-    /// anonymous unless the options name a [user](CreateOptions::user).
+    /// Creates a session if the [`admission`](SessionCacheBuilder::admission) hook permits it. The
+    /// session is anonymous unless the options name a [user](CreateOptions::user).
     ///
     /// # Errors
-    /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge), [`Full`](Error::Full) if the
-    /// session is anonymous and could only evict authenticated sessions or use the memory that is reserved for them,
-    /// [`Entropy`](Error::Entropy), and with a user those of [`sign_in`](Self::sign_in). On an error nothing is
-    /// changed.
+    /// [`AdmissionDenied`](Error::AdmissionDenied), [`TooLarge`](Error::TooLarge),
+    /// [`Entropy`](Error::Entropy), and with a user the errors of [`sign_in`](Self::sign_in).
+    /// [`Full`](Error::Full) if an anonymous session would have to evict an authenticated one or
+    /// use the memory that is reserved for them. On an error nothing is changed.
     pub fn create_with(
         &self,
         data: &[u8],
         options: CreateOptions<'_>,
     ) -> Result<IssuedSession, Error> {
         if !options.admitted {
-            self.0.ask_hook(options.admission_key)?;
+            self.0.check_admission(options.admission_key)?;
         }
         self.0.check_len(data)?;
-        let made = match options.user {
+        let issued = match options.user {
             Some(user) => self.0.create_for(user, &options, data),
             None => self.0.create_anonymous(options.timeouts, data),
         }?;
         if let Some(old) = options.replaces {
             self.end(&old);
         }
-        Ok(made)
+        Ok(issued)
     }
 
-    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at most
-    /// four candidates that verifies and is live. Its data is copied into the buffer, which is empty on
-    /// any other answer. Nothing is allocated unless the buffer is too small for the data.
+    /// Finds the session of a request by its `Cookie` header fields. Of at most four candidate
+    /// values, the first that verifies and belongs to a live session is used.
     ///
-    /// The header is read as the bytes that it is: quotes, escapes and damage in one cookie never change
-    /// another. Every refusal, whatever its cause, is `None`; [`stats`](Self::stats) tells them apart. A replaced id
-    /// beside one that opens a session is no reuse: a browser may send cookies of two paths or domains.
+    /// Copies the session's data into `buffer`, which is empty if the result is `None`. The caller
+    /// can reuse the buffer, which grows only if it is too small.
+    ///
+    /// The fields are read as raw bytes: quotes, escapes and malformed pairs in one cookie never
+    /// affect another. All causes of a rejection return `None`; [`stats`](Self::stats) counts them
+    /// separately. A replaced id does not count as reuse if another candidate opens a session,
+    /// because a browser may send cookies of several paths or domains.
     pub fn open<'h>(
         &self,
         fields: impl IntoIterator<Item = &'h [u8]>,
@@ -155,18 +141,18 @@ impl SessionCache {
         let found = candidates
             .take(MAX_CANDIDATES)
             .find_map(|value| self.0.verify(value, &mut reuses, buffer));
-        self.0.answer(found, &reuses, buffer)
+        self.0.finish_read(found, &reuses, buffer)
     }
 
-    /// The same for the bare value of a cookie, or for a token that came by another way.
+    /// Finds a session by the bare value of a cookie. Otherwise like [`open`](Self::open).
     pub fn open_token(&self, value: &[u8], buffer: &mut BytesMut) -> Option<Record> {
         let mut reuses = Reuses::default();
         let found = self.0.verify(value, &mut reuses, buffer);
-        self.0.answer(found, &reuses, buffer)
+        self.0.finish_read(found, &reuses, buffer)
     }
 
-    /// Finds a session by its id and copies its data into the buffer, which is empty on a miss. Counts as
-    /// activity, as `open` does.
+    /// Finds a session by its id and copies its data into `buffer`, which is empty if the result is
+    /// `None`. Counts as activity, like `open`.
     pub fn load(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
         match self.0.try_read(id, &Proof::Given, buffer) {
             Ok(found) => Some(self.0.hit(*id, &found)),
@@ -174,12 +160,12 @@ impl SessionCache {
         }
     }
 
-    /// Replaces a session's data if it still has `version`, the one that the caller read, and returns the new
-    /// version. Counts as activity.
+    /// Replaces a session's data if its version is still `version`, and returns the new version.
+    /// Counts as activity.
     ///
     /// # Errors
     /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone), [`TooLarge`](Error::TooLarge),
-    /// [`Full`](Error::Full). Then nothing was changed.
+    /// [`Full`](Error::Full). On an error nothing is changed.
     pub fn save(&self, id: &SessionId, version: Version, data: &[u8]) -> Result<Version, Error> {
         self.0.check_len(data)?;
         if !self.0.has_shard(id) {
@@ -192,7 +178,7 @@ impl SessionCache {
             .map_err(|error| self.0.public_error(error))
     }
 
-    /// Counts as activity, and changes nothing else.
+    /// Records activity of a session, which postpones its idle timeout.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone).
@@ -200,20 +186,20 @@ impl SessionCache {
         self.0.write_to(id, |shard, now| shard.touch(&id.id, now))
     }
 
-    /// Sets per-session timeouts if the session still has `version`, the one that the caller read, and returns the new
-    /// version. Counts as activity. The lifetime counts from the session's creation, or from the sign-in that renewed
-    /// it. A lifetime that is over already ends the session.
+    /// Sets per-session timeouts if the session's version is still `version`, and returns the new
+    /// version. Counts as activity. The lifetime counts from the session's creation, or from the
+    /// sign-in that renewed it. A lifetime that has already passed ends the session.
     ///
     /// ```
     /// use std::time::Duration;
     /// use sessile::{Error, KeyRing, SessionCache, Timeouts};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-    /// let made = cache.create(b"a cart")?;
+    /// let issued = cache.create(b"a cart")?;
     /// let short = Timeouts::new().idle_timeout(Duration::from_secs(5 * 60));
-    /// let version = cache.set_timeouts(&made.id, made.version, short)?;
-    /// assert_eq!(cache.save(&made.id, made.version, b"late"), Err(Error::Conflict));
-    /// cache.save(&made.id, version, b"a fuller cart")?;
+    /// let version = cache.set_timeouts(&issued.id, issued.version, short)?;
+    /// assert_eq!(cache.save(&issued.id, issued.version, b"late"), Err(Error::Conflict));
+    /// cache.save(&issued.id, version, b"a fuller cart")?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -233,12 +219,17 @@ impl SessionCache {
             .map(Version::new)
     }
 
-    /// Replaces a session's id. Within the grace period (whole ticks of 100 ms, rounded down; zero for none) and the session's idle timeout, the old one still opens it,
-    /// may save to it and touch it, but gets no new id from it, nor the cookie that was sent. Afterwards it opens
-    /// nothing; it is remembered for the session's idle timeout, if there is room, so that [`end`](Self::end)
-    /// follows it to the new one, and so that its use shows: as [`reused`](crate::stats::RejectionCounts::reused), as an
-    /// [event](Self::next_event), and by [`end_reused`](SessionCacheBuilder::end_reused) as the end of the session. Of one session
-    /// the last 8 are remembered, and as many from before a sign-in. The lifetime stays as it is.
+    /// Replaces a session's id. The lifetime is unchanged. Within the grace period, and within the
+    /// session's idle timeout, the old id still opens, saves and touches the session. It cannot
+    /// rotate the session again, and the new cookie is not issued for it. The grace period counts
+    /// in whole ticks of 100 ms, rounded down; zero disables it.
+    ///
+    /// After the grace period the old id no longer opens the session. It is remembered for the
+    /// session's idle timeout while memory permits; of each session the last 8 ids, and as many
+    /// from before a sign-in. [`end`](Self::end) by a remembered id ends the session. A read by one
+    /// is a reuse: it counts as [`reused`](crate::stats::RejectionCounts::reused), emits an
+    /// [event](Self::next_event), and ends the session if
+    /// [`end_reused`](SessionCacheBuilder::end_reused) is set.
     ///
     /// ```
     /// use std::time::Duration;
@@ -246,8 +237,8 @@ impl SessionCache {
     /// use sessile::{Error, KeyRing, ManualClock, SessionCache};
     ///
     /// let clock = ManualClock::new();
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let cache = settings.clock(clock.clone()).build()?;
+    /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let cache = builder.clock(clock.clone()).build()?;
     /// let old = cache.create(b"a cart")?;
     /// let new = cache.rotate(&old.id, Duration::from_secs(10))?;
     ///
@@ -264,81 +255,82 @@ impl SessionCache {
     ///
     /// # Errors
     /// [`Rotated`](Error::Rotated), [`Gone`](Error::Gone), [`GraceTooLong`](Error::GraceTooLong),
-    /// [`Full`](Error::Full), [`Entropy`](Error::Entropy). Then nothing was changed.
+    /// [`Full`](Error::Full), [`Entropy`](Error::Entropy). On an error nothing is changed.
     pub fn rotate(&self, id: &SessionId, grace: Duration) -> Result<IssuedSession, Error> {
         let max = self.0.settings.lifetime;
         if grace > max {
             return Err(Error::GraceTooLong { given: grace, max });
         }
         let grace = to_tick(grace);
-        self.0.reissue(id, id.place, |new, stamp| {
+        self.0.reissue(id, id.place, |new, token| {
             self.0.write(id.place, |shard, now| {
-                shard.rotate(&id.id, stamp, new, grace, now)
+                shard.rotate(&id.id, token, new, grace, now)
             })
         })
     }
 
-    /// Destroys a session, by its id or by one that it had before it was rotated. Says whether there was
-    /// one. When this has returned, no read finds it.
+    /// Ends a session by its id, or by a replaced id that is remembered. Returns true if there was
+    /// such a session. After it returns, no read finds the session.
     pub fn end(&self, id: &SessionId) -> bool {
-        self.0.follow(Step::from(*id), Shard::end)
+        self.0.follow(AliasStep::from(*id), Shard::end)
     }
 
-    /// Destroys all sessions, in a time that does not depend on their number. When this has returned, no read finds
-    /// any whose creation was answered before the call; what is created afterwards is there. The
-    /// [event](Event::cutoff) tells the one from the other. Their memory is given
-    /// back by and by, and before that to whoever needs it.
+    /// Ends all sessions in O(1). After it returns, no read finds a session whose creation had
+    /// returned before the call. Sessions that are created later are unaffected; [`Event::cutoff`]
+    /// tells them apart. The memory is freed lazily, by maintenance or by the next operation that
+    /// needs it.
     pub fn end_all(&self) {
         let now = self.0.now();
-        // What matters is this one word: a verb that begins afterwards reads it.
-        let cutoff = self.0.horizon.advance(now);
-        self.0.journal.note(|| Event::of_all(cutoff, now));
+        // This one word takes effect: every verb that begins afterwards reads it.
+        let cutoff = self.0.cutoff.advance(now);
+        self.0.events.push(|| Event::of_all(cutoff, now));
     }
 
-    /// The oldest event that the application has not taken yet. Events are kept if the cache was built with
-    /// [room for them](SessionCacheBuilder::events).
+    /// Removes and returns the oldest event of the queue, whose size is set by
+    /// [`events`](SessionCacheBuilder::events).
     ///
     /// ```
-    /// use sessile::{KeyRing, SessionCache, EventKind, EndReason};
+    /// use sessile::{EndReason, EventKind, KeyRing, SessionCache};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let cache = settings.events(1_000).build()?;
-    /// let made = cache.create(b"")?;
-    /// cache.end(&made.id);
+    /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let cache = builder.events(1_000).build()?;
+    /// let issued = cache.create(b"")?;
+    /// cache.end(&issued.id);
     ///
-    /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two things happened"));
-    /// assert_eq!((first.kind, second.kind), (EventKind::Created, EventKind::Ended(EndReason::Requested)));
+    /// let [first, second] = [(); 2].map(|()| cache.next_event().expect("two events"));
+    /// assert_eq!(first.kind, EventKind::Created);
+    /// assert_eq!(second.kind, EventKind::Ended(EndReason::Requested));
     /// assert_eq!(first.handle, second.handle);
     /// assert!(cache.next_event().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn next_event(&self) -> Option<Event> {
-        self.0.journal.next()
+        self.0.events.next()
     }
 
-    /// Destroys a session if nobody saved since that version, and it still has that id: for one that the
-    /// caller found empty, which another may be filling or signing in to.
+    /// Ends a session if its version is still `version` and its id is still `id`. For a session
+    /// that the caller found empty, while another request may be filling it or signing in.
     ///
     /// # Errors
-    /// [`Conflict`](Error::Conflict), [`Rotated`](Error::Rotated) by an id that the session had before, for as long as
-    /// that is remembered and whether or not it still opens the session, [`Gone`](Error::Gone). Then nothing was
-    /// changed.
+    /// [`Conflict`](Error::Conflict), [`Gone`](Error::Gone), and [`Rotated`](Error::Rotated) for a
+    /// replaced id, as long as it is remembered. On an error nothing is changed.
     pub fn end_if_unchanged(&self, id: &SessionId, version: Version) -> Result<(), Error> {
         self.0.write_to(id, |shard, now| {
             shard.end_if_unchanged(&id.id, version.get(), now)
         })
     }
 
-    /// Like [`end`](Self::end) by the value of its cookie, which may be one that it had before: a sign-out that
-    /// was under way when the session was rotated is not lost.
+    /// Ends a session by the value of its cookie, if its MAC verifies. A replaced token that is
+    /// remembered ends the session too, so that a sign-out concurrent with a rotation is not lost.
+    /// Returns true if there was such a session.
     pub fn end_by_token(&self, value: &[u8]) -> bool {
-        self.0.prove(value).is_some_and(|id| self.end(&id))
+        self.0.verified_id(value).is_some_and(|id| self.end(&id))
     }
 
-    /// Gives the memory of expired sessions back, looking at no more than `budget` entries. A lock is held
-    /// for some entries at a time. Nothing depends on this but memory: a session past its deadline is
-    /// refused whether it was called or not.
+    /// Frees the memory of expired sessions, visiting at most `budget` entries. It locks one shard
+    /// at a time, for a few entries. Expired sessions are rejected even if this is never called;
+    /// only their memory depends on it.
     pub fn maintain(&self, budget: usize) -> MaintenanceReport {
         let shards = self.0.locked_shards.len();
         let first = self.0.cursor.load(Relaxed) as usize;
@@ -346,7 +338,7 @@ impl SessionCache {
         for step in 0..shards {
             let place = (first + step) % shards;
             if self.0.maintain_shard(place, budget, &mut done) {
-                // A hint of where to begin next; nothing hangs on it.
+                // Only a hint where to start next: no memory ordering is needed.
                 self.0.cursor.store(place as u32, Relaxed);
                 done.more = true;
                 break;
@@ -355,83 +347,84 @@ impl SessionCache {
         done
     }
 
-    /// Starts a thread that calls [`maintain`](Self::maintain) ten times a second, and more often while
-    /// there is much to do, until the handle is dropped.
+    /// Starts a thread that calls [`maintain`](Self::maintain) ten times a second, or more often
+    /// while entries are overdue, until the handle is dropped.
     ///
     /// # Errors
-    /// The operating system's, if it starts no thread.
+    /// The error of the operating system if it cannot start a thread.
     pub fn start_maintenance(&self) -> io::Result<MaintenanceThread> {
         MaintenanceThread::start(self.clone())
     }
 
-    /// Replaces the keys while the cache runs: the first signs from now on, all verify, and what only a
-    /// retired key had signed is refused. What a verb issues after this has returned is signed by a key of the ring.
+    /// Replaces the key ring at run time: the first key signs, all keys verify. Tokens signed by a
+    /// key that is no longer in the ring are rejected. All tokens issued after this returns are
+    /// signed by a key of the new ring.
     ///
-    /// Of 256 key numbers a retired key occupies one until no session can keep a tag of it: for the cache's lifetime and
-    /// idle timeout. A fresh key that has such a number is [`UsedNumber`](KeyError::UsedNumber): draw another.
+    /// A token names its key by one of 256 key numbers. A retired key occupies its number for the
+    /// cache's lifetime plus its idle timeout, while a session may hold a tag of it. A new key with
+    /// an occupied number is [`UsedNumber`](KeyError::UsedNumber); generate another.
     ///
     /// # Errors
-    /// What is wrong with the ring; then the old one stays.
+    /// [`KeyError`] if the ring cannot be used. The old ring then remains.
     pub fn set_keys(&self, keys: &KeyRing) -> Result<(), KeyError> {
-        // A session keeps its tag for its lifetime, and its alias for an idle timeout more.
+        // A session keeps its tag for its lifetime, and an alias for one idle timeout more.
         let kept_for = self.0.lifetime.saturating_add(self.0.idle_timeout);
         self.0.keys.set(keys, kept_for, || self.0.now())
     }
 
-    /// How many sessions there are. Expired ones count until their memory is given back.
+    /// Returns the number of sessions. Expired sessions count until their memory is freed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.shards().map(|shard| shard.len()).sum()
     }
 
-    /// Whether there is none.
+    /// Returns true if the cache holds no session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What the cache holds, and what has happened in it.
+    /// Returns the counters and gauges of the cache.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.0.shards().for_each(|shard| stats.add(&shard));
         stats.memory.budget = self.0.settings.memory;
-        stats.events_dropped = self.0.journal.dropped();
+        stats.events_dropped = self.0.events.dropped();
         self.0.counters.fill(&mut stats);
         stats
     }
 
-    /// The name of the cookie.
+    /// Returns the name of the cookie.
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         &self.0.settings.cookie_name
     }
 
-    /// The most bytes of data in a session.
+    /// Returns the maximum length of a session's data, in bytes.
     #[must_use]
     pub fn max_session_size(&self) -> usize {
         self.0.settings.max_session_size
     }
 
-    /// How long after its last use a session is refused, unless it has a timeout of its own.
+    /// Returns the cache's idle timeout, which per-session timeouts may shorten.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         self.0.settings.idle_timeout
     }
 
-    /// How long after its creation a session is refused, unless it has a lifetime of its own.
+    /// Returns the cache's lifetime, which per-session timeouts may shorten.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         self.0.settings.lifetime
     }
 
-    /// How many anonymous sessions of so many bytes of data fit.
+    /// Returns the number of anonymous sessions with `data_len` bytes of data that fit.
     #[must_use]
     pub fn capacity_for(&self, data_len: usize) -> usize {
-        self.0.plan.sessions(data_len) * self.0.locked_shards.len()
+        self.0.layout.sessions(data_len) * self.0.locked_shards.len()
     }
 
-    /// How often eight bytes stand anywhere in the memory, at a multiple of eight. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
@@ -439,7 +432,6 @@ impl SessionCache {
         self.0.shards().map(|shard| shard.count(word)).sum()
     }
 
-    /// The most sessions that are walked for one user's. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
@@ -448,7 +440,6 @@ impl SessionCache {
         chains.max().unwrap_or(0)
     }
 
-    /// How many words were moved to make room. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     #[must_use]
@@ -459,14 +450,13 @@ impl SessionCache {
             .sum()
     }
 
-    /// Panics while a session's line in the index is being written, as a mistake of ours would. For tests.
+    /// Panics while a bucket of the index is being written, as a bug in sessile would. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn panic_in(&self, id: &SessionId) {
         self.0.write(id.place, |shard, _| shard.panic_in(&id.id));
     }
 
-    /// Checks every structure of every shard, and panics if one does not hold. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn validate(&self) {
@@ -474,7 +464,7 @@ impl SessionCache {
     }
 }
 
-/// Clones of one cache are equal; caches that were built alike are not.
+/// Clones of one cache are equal. Two caches with equal settings are not.
 impl PartialEq for SessionCache {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,25 +1,26 @@
-//! Time in ticks of 100 ms since the clock was made.
+//! Time in ticks of 100 ms since the clock was created.
 //!
-//! The system clock counts suspend and never goes back; a step of the wall clock does not move it.
-//! The manual clock moves only by `advance`. Nothing here knows what a session is.
+//! The system clock counts time in suspend and never goes back; setting the wall clock does not
+//! change it. The manual clock is moved only by `advance`. This module does not know what a session
+//! is.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::sync::{AtomicU32, AtomicU64, Relaxed};
 
-/// The tick: what a deadline is counted in. The last one, after 13.6 years, is past every deadline.
+/// A time or a span in ticks. The last value, 13.6 years, is after every deadline.
 pub(crate) type Tick = u32;
 
 /// The length of a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// The clock that a cache reads: the machine's, or a [`ManualClock`].
+/// The clock of a cache: the system's, or a [`ManualClock`].
 ///
 /// Cheap to clone; clones show the same time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
-/// A clock that only [`advance`](Self::advance) moves, for tests of expiry that do not wait.
+/// A clock that is moved only by [`advance`](Self::advance), for tests of expiry that do not wait.
 ///
 /// Cheap to clone; clones show the same time.
 ///
@@ -55,8 +56,8 @@ enum Source {
 }
 
 impl Clock {
-    /// Creates the machine's clock. On Linux it counts the time that the machine was suspended, at most one
-    /// tick late after a resume; elsewhere it is the standard library's monotonic clock.
+    /// Creates a clock that follows the system's. On Linux it counts the time in suspend, at most
+    /// one tick late after a resume. Elsewhere it is the standard library's monotonic clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Arc::new(System::new())))
@@ -98,10 +99,10 @@ impl ManualClock {
         Self(Arc::new(AtomicU64::new(0)))
     }
 
-    /// Moves the clock forward by `by`. It stops at its end after 584 years.
+    /// Advances the clock by `by`. It stops after 584 years.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // `Relaxed`: the one word is all that the clones share; it orders nothing else.
+        // `Relaxed`: the clones share only this word, and it orders nothing else.
         let _ = self
             .0
             .fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(by)));
@@ -125,37 +126,39 @@ impl From<ManualClock> for Clock {
     }
 }
 
-/// A span in whole ticks, rounded down; spans over 13.6 years count as never ending.
+/// Converts a span to whole ticks, rounded down. A span over 13.6 years becomes `Tick::MAX`.
 pub(crate) fn to_tick(span: Duration) -> Tick {
     Tick::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX)
 }
 
-/// The span of so many ticks.
+/// Converts ticks to a span.
 pub(crate) fn to_duration(ticks: Tick) -> Duration {
     TICK * ticks
 }
 
-/// The coarse clock costs 6 ns and stands still in suspend, the boot clock costs 24 and does not:
-/// the second is asked only when the first has moved since the last look.
+/// The system clock.
+///
+/// The coarse clock takes 6 ns to read and stops in suspend. The boot clock takes 24 ns and does
+/// not stop. The boot clock is read only when the coarse clock has moved since the last reading.
 #[derive(Debug)]
 struct System {
     start: Duration,
-    /// What it showed at its start.
+    /// The time that the clock showed at its start.
     ahead: Duration,
-    seen: AtomicU64,
+    last_coarse: AtomicU64,
     tick: AtomicU32,
 }
 
 impl System {
     fn new() -> Self {
-        Self::starting(boot(), Duration::ZERO)
+        Self::starting(boot_time(), Duration::ZERO)
     }
 
     fn starting(start: Duration, ahead: Duration) -> Self {
         Self {
             start,
             ahead,
-            seen: AtomicU64::new(0),
+            last_coarse: AtomicU64::new(0),
             tick: AtomicU32::new(to_tick(ahead)),
         }
     }
@@ -166,45 +169,48 @@ impl System {
 
     #[inline]
     fn now(&self) -> Tick {
-        let coarse = coarse();
-        if self.seen.load(Relaxed) != coarse {
-            self.look(coarse);
+        let coarse = coarse_time();
+        if self.last_coarse.load(Relaxed) != coarse {
+            self.refresh(coarse);
         }
         self.tick.load(Relaxed)
     }
 
-    /// A thread that sees another's `seen` before its `tick` still reads the tick of before; the next look
-    /// mends that. `fetch_max` keeps the hand from going back.
+    /// Reads the boot clock.
+    ///
+    /// All accesses are relaxed. A thread that sees another thread's `last_coarse` before its
+    /// `tick` returns the previous tick, and the next refresh corrects that. `fetch_max` keeps the
+    /// time from going back when an older reading is stored late.
     #[cold]
-    fn look(&self, coarse: u64) {
-        let elapsed = boot().saturating_sub(self.start);
+    fn refresh(&self, coarse: u64) {
+        let elapsed = boot_time().saturating_sub(self.start);
         let tick = to_tick(elapsed.saturating_add(self.ahead));
         self.tick.fetch_max(tick, Relaxed);
-        self.seen.store(coarse, Relaxed);
+        self.last_coarse.store(coarse, Relaxed);
     }
 }
 
 #[cfg(target_os = "linux")]
 #[inline]
-fn coarse() -> u64 {
+fn coarse_time() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    // Nanoseconds are less than 2^30: two readings are equal if these are.
+    // Nanoseconds are below 2^30, so two values are equal only if the readings are.
     ((now.tv_sec as u64) << 30) | now.tv_nsec as u64
 }
 
 #[cfg(target_os = "linux")]
-fn boot() -> Duration {
+fn boot_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn coarse() -> u64 {
-    boot().as_millis() as u64
+fn coarse_time() -> u64 {
+    boot_time().as_millis() as u64
 }
 
 #[cfg(not(target_os = "linux"))]
-fn boot() -> Duration {
+fn boot_time() -> Duration {
     use std::{sync::LazyLock, time::Instant};
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed()

@@ -1,4 +1,4 @@
-//! The settings of a cache, and what is refused of them.
+//! The settings of a cache and their limits.
 
 use core::{fmt, num::NonZero};
 use std::{sync::Arc, time::Duration};
@@ -9,13 +9,13 @@ use crate::{
     error::BuildError,
     id::{Entropy, system_entropy},
     shard::{SessionLimitPolicy, entry},
-    sync::Pages,
+    sync::PageSize,
 };
 
 /// The settings of a [`SessionCache`](crate::SessionCache), from
 /// [`SessionCache::builder`](crate::SessionCache::builder).
 ///
-/// Only [`keys`](Self::keys) must be set; the memory is the one knob that most will turn.
+/// Only [`keys`](Self::keys) is required. Most applications also set [`memory`](Self::memory).
 #[derive(Clone)]
 #[must_use]
 pub struct SessionCacheBuilder {
@@ -28,21 +28,22 @@ pub struct SessionCacheBuilder {
     pub(crate) max_sessions_per_user: Option<usize>,
     pub(crate) session_limit_policy: SessionLimitPolicy,
     pub(crate) reserved_for_authenticated: usize,
-    pub(crate) admission: Option<Arc<Admit>>,
+    pub(crate) admission: Option<Arc<AdmissionHook>>,
     pub(crate) verify_first: bool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) events: usize,
     pub(crate) end_reused: bool,
     pub(crate) shards: Option<NonZero<u16>>,
-    pub(crate) pages: Pages,
+    pub(crate) pages: PageSize,
 }
 
-/// Says by a key of the application's own whether a session may be made.
-pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
+/// Returns true if a session may be created for this admission key.
+pub(crate) type AdmissionHook = dyn Fn(&[u8]) -> bool + Send + Sync;
 
-/// Per-session timeouts. What is not set is the cache's when a session is created, and is unchanged otherwise. Both are
-/// capped by the cache's, and count in whole ticks of 100 ms, rounded down.
+/// Per-session timeouts. A timeout that is not set is the cache's for a new session, and is
+/// unchanged for an existing one. Both are capped by the cache's timeouts and count in whole ticks
+/// of 100 ms, rounded down.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,15 +52,15 @@ pub(crate) type Admit = dyn Fn(&[u8]) -> bool + Send + Sync;
 /// let short = Timeouts::new().idle_timeout(Duration::from_secs(5 * 60));
 /// assert_ne!(short, Timeouts::default());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Timeouts {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) lifetime: Option<Lifetime>,
 }
 
-/// A session's lifetime, and from when it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A session's lifetime and its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lifetime {
     /// From the session's creation, or from the sign-in that renewed it.
     FromStart(Duration),
@@ -67,7 +68,7 @@ pub(crate) enum Lifetime {
 }
 
 impl Timeouts {
-    /// Creates timeouts of which none is set.
+    /// Creates timeouts with neither set.
     pub const fn new() -> Self {
         Self {
             idle_timeout: None,
@@ -75,8 +76,8 @@ impl Timeouts {
         }
     }
 
-    /// Sets the idle timeout: the session expires `span` after its last use. Less than a tick of 100 ms counts as
-    /// zero.
+    /// Sets the idle timeout: the session expires `span` after its last use. Less than one tick of
+    /// 100 ms counts as zero.
     pub fn idle_timeout(self, span: Duration) -> Self {
         Self {
             idle_timeout: Some(span),
@@ -84,8 +85,9 @@ impl Timeouts {
         }
     }
 
-    /// Sets the lifetime: the session expires `span` after its creation, or after the sign-in that renewed its
-    /// lifetime, however it is used. Replaces [`lifetime_from_now`](Self::lifetime_from_now).
+    /// Sets the lifetime: the session expires `span` after its creation, or after the sign-in that
+    /// renewed its lifetime, regardless of activity. Replaces
+    /// [`lifetime_from_now`](Self::lifetime_from_now).
     pub fn lifetime(self, span: Duration) -> Self {
         Self {
             lifetime: Some(Lifetime::FromStart(span)),
@@ -99,7 +101,7 @@ impl Timeouts {
         self.idle_timeout.unwrap_or(default)
     }
 
-    /// Returns the lifetime, whichever setter set it, or `default` if none is set.
+    /// Returns the lifetime set by either setter, or `default` if none is set.
     #[must_use]
     pub fn lifetime_or(&self, default: Duration) -> Duration {
         match self.lifetime {
@@ -108,10 +110,11 @@ impl Timeouts {
         }
     }
 
-    /// Sets a lifetime that ends `span` from now, for [`set_timeouts`](crate::SessionCache::set_timeouts),
-    /// [`create_with`](crate::SessionCache::create_with) and [`sign_in_with`](crate::SessionCache::sign_in_with).
-    /// Replaces [`lifetime`](Self::lifetime), and is capped: the session never outlives the start of its lifetime plus
-    /// the cache's lifetime.
+    /// Sets a lifetime that ends `span` from now, for
+    /// [`set_timeouts`](crate::SessionCache::set_timeouts),
+    /// [`create_with`](crate::SessionCache::create_with) and
+    /// [`sign_in_with`](crate::SessionCache::sign_in_with). Replaces [`lifetime`](Self::lifetime).
+    /// It is capped at the start of the session's lifetime plus the cache's lifetime.
     ///
     /// ```
     /// use std::time::Duration;
@@ -119,14 +122,15 @@ impl Timeouts {
     ///
     /// const HOUR: Duration = Duration::from_secs(60 * 60);
     /// let clock = ManualClock::new();
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let cache = settings.idle_timeout(12 * HOUR).lifetime(12 * HOUR).clock(clock.clone()).build()?;
-    /// let made = cache.create(b"a cart")?;
+    /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let builder = builder.idle_timeout(12 * HOUR).lifetime(12 * HOUR);
+    /// let cache = builder.clock(clock.clone()).build()?;
+    /// let issued = cache.create(b"a cart")?;
     ///
     /// clock.advance(10 * HOUR);
-    /// cache.set_timeouts(&made.id, made.version, Timeouts::new().lifetime_from_now(HOUR))?;
+    /// cache.set_timeouts(&issued.id, issued.version, Timeouts::new().lifetime_from_now(HOUR))?;
     /// let mut buffer = bytes::BytesMut::new();
-    /// assert_eq!(cache.load(&made.id, &mut buffer).expect("it is live").expires_in(), HOUR);
+    /// assert_eq!(cache.load(&issued.id, &mut buffer).expect("it is live").expires_in(), HOUR);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lifetime_from_now(self, span: Duration) -> Self {
@@ -156,14 +160,16 @@ impl SessionCacheBuilder {
             events: 0,
             end_reused: false,
             shards: None,
-            pages: Pages::Huge,
+            pages: PageSize::Huge,
         }
     }
 
-    /// All the memory of the cache, in bytes; 64 MiB unless set. Index, sessions and all that keeps them
-    /// in order are carved out of it at [`build`](Self::build), and its pages are touched there. The
-    /// index is carved for sessions of 256 bytes on average: with larger ones the memory is full first,
-    /// with smaller ones the index is, so that they cost as much as those.
+    /// Sets the memory of the cache, in bytes; 64 MiB by default. It holds the index, the sessions
+    /// and all metadata. [`build`](Self::build) allocates it and touches its pages.
+    ///
+    /// The index is sized for sessions of 256 bytes on average. Smaller sessions fill the index
+    /// before the memory, so that each effectively takes 256 bytes. Larger sessions fill the memory
+    /// first.
     pub fn memory(self, bytes: usize) -> Self {
         Self {
             memory: bytes,
@@ -171,19 +177,24 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Whether the system is asked for huge pages of memory; on unless set. With them a lookup among a million
-    /// sessions takes up to a quarter less time. Linux alone has them, where
-    /// `/sys/kernel/mm/transparent_hugepage/enabled` is not `never`, for caches of 4 MiB or more; elsewhere this
-    /// changes nothing.
+    /// Requests huge pages for the memory if `on`; true by default. With them a lookup among a
+    /// million sessions takes up to a quarter less time. They are used only on Linux, for caches of
+    /// 4 MiB or more, unless `/sys/kernel/mm/transparent_hugepage/enabled` is `never`. Otherwise
+    /// this setting has no effect.
     pub fn huge_pages(self, on: bool) -> Self {
         Self {
-            pages: if on { Pages::Huge } else { Pages::Usual },
+            pages: if on {
+                PageSize::Huge
+            } else {
+                PageSize::Default
+            },
             ..self
         }
     }
 
-    /// The most bytes of data in a session; 16 KiB unless set. While a session gets a new id, old and new are there
-    /// both: where memory holds hardly more than one of that size, signing in with it is `Full`.
+    /// Sets the maximum length of a session's data, in bytes; 16 KiB by default. A sign-in stores
+    /// the session twice for a moment. If the memory has space for little more than one session of
+    /// this length, signing in with it fails with [`Full`](crate::Error::Full).
     pub fn max_session_size(self, bytes: usize) -> Self {
         Self {
             max_session_size: bytes,
@@ -191,8 +202,8 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// How long after its last use a session is refused, in whole ticks of 100 ms; 30 minutes unless set.
-    /// It is never refused before fifteen sixteenths of that.
+    /// Sets the time after its last use at which a session expires, in whole ticks of 100 ms; 30
+    /// minutes by default. A session may expire up to one sixteenth of this time earlier.
     pub fn idle_timeout(self, span: Duration) -> Self {
         Self {
             idle_timeout: span,
@@ -200,8 +211,8 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// How long after its creation a session is refused, whatever it is used for, in whole ticks of 100 ms;
-    /// 12 hours unless set.
+    /// Sets the time after its creation at which a session expires regardless of activity, in whole
+    /// ticks of 100 ms; 12 hours by default.
     pub fn lifetime(self, span: Duration) -> Self {
         Self {
             lifetime: span,
@@ -209,8 +220,8 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// The name of the cookie; `__Host-session` unless set. Keys are bound to it: a token for one name is
-    /// refused under another.
+    /// Sets the name of the cookie; `__Host-session` by default. Keys are derived for this name: a
+    /// token for one name is rejected under another.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
         Self {
             cookie_name: name.into(),
@@ -218,7 +229,7 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// The keys that sign and verify tokens.
+    /// Sets the keys that sign and verify tokens. Required.
     pub fn keys(self, keys: KeyRing) -> Self {
         Self {
             keys: Some(keys),
@@ -226,8 +237,8 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Sets the maximum number of sessions of one user; 32 unless set. `None` sets no limit, and sessions are not
-    /// counted. With a limit a sign-in visits each of the user's sessions.
+    /// Sets the maximum number of sessions of one user; 32 by default. `None` sets no limit, and
+    /// sessions are then not counted. With a limit, a sign-in visits each of the user's sessions.
     pub fn max_sessions_per_user(self, max: impl Into<Option<usize>>) -> Self {
         Self {
             max_sessions_per_user: max.into(),
@@ -235,8 +246,9 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// What a sign-in beyond that does; [`SessionLimitPolicy::EndLeastRecentlyUsed`] unless set. Which one is the stalest is known
-    /// to a sixteenth of the idle timeout.
+    /// Sets the policy for a sign-in beyond that maximum;
+    /// [`SessionLimitPolicy::EndLeastRecentlyUsed`] by default. Times of use are known to one
+    /// sixteenth of the idle timeout.
     pub fn session_limit_policy(self, then: SessionLimitPolicy) -> Self {
         Self {
             session_limit_policy: then,
@@ -244,13 +256,13 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// How many bytes of the memory for sessions are kept for those with a user; 0 unless set. All others,
-    /// and the old ids of rotated sessions, never take more than the rest of it: a newcomer that would
-    /// displaces others of its kind though there is memory. So a flood of them leaves room for signing in
-    /// that is there at once.
+    /// Reserves `bytes` of the memory for authenticated sessions; 0 by default. Anonymous sessions
+    /// and remembered ids of rotated sessions share the rest. If they fill it, they evict entries
+    /// of their own class even while reserved memory is free. Space for signing in is therefore
+    /// available at once, even during a flood of anonymous sessions.
     ///
-    /// Each shard keeps an even share, of its memory and of the places in its index. Sessions with a user
-    /// may take more than that.
+    /// Each shard reserves an equal share of its memory and of its index. Authenticated sessions
+    /// may use more than the reservation.
     pub fn reserved_for_authenticated(self, bytes: usize) -> Self {
         Self {
             reserved_for_authenticated: bytes,
@@ -259,10 +271,11 @@ impl SessionCacheBuilder {
     }
 
     /// Sets a hook that is called before a session is created, with the
-    /// [key](crate::CreateOptions::admission_key) of [`create_with`](crate::SessionCache::create_with); none unless
-    /// set. If it returns false, creation fails with [`AdmissionDenied`](crate::Error::AdmissionDenied). It is called
-    /// on the thread that creates the session, concurrently, with no lock held. If it panics, so does the creation,
-    /// and nothing is changed.
+    /// [key](crate::CreateOptions::admission_key) of
+    /// [`create_with`](crate::SessionCache::create_with); none by default. If it returns false,
+    /// creation fails with [`AdmissionDenied`](crate::Error::AdmissionDenied). It is called on the
+    /// thread that creates the session, concurrently, and without a lock. If it panics, the panic
+    /// propagates and nothing is changed.
     ///
     /// ```
     /// use sessile::{CreateOptions, Error, KeyRing, SessionCache};
@@ -273,8 +286,8 @@ impl SessionCacheBuilder {
     ///     .build()?;
     ///
     /// assert!(cache.create_with(b"", CreateOptions::new().admission_key(b"192.0.2.1")).is_ok());
-    /// let robot = cache.create_with(b"", CreateOptions::new().admission_key(b"203.0.113.9"));
-    /// assert_eq!(robot.err(), Some(Error::AdmissionDenied));
+    /// let denied = cache.create_with(b"", CreateOptions::new().admission_key(b"203.0.113.9"));
+    /// assert_eq!(denied.err(), Some(Error::AdmissionDenied));
     /// assert_eq!(cache.stats().admission_denied, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -285,9 +298,10 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Whether each token's MAC is computed before the session is looked up; off unless set. Without it a
-    /// hit compares the tag with the one that the engine computed and kept, and the time of a refusal may
-    /// tell whoever holds a bare id that it is live.
+    /// Verifies the MAC of each token before looking up the session if `on`; false by default. By
+    /// default a hit compares the tag with the one stored with the session instead. The response
+    /// time of a rejection may then reveal to an attacker who has only an id that its session is
+    /// live.
     pub fn verify_first(self, on: bool) -> Self {
         Self {
             verify_first: on,
@@ -295,8 +309,9 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// How many events are kept for [`next_event`](crate::SessionCache::next_event) until the application takes
-    /// them; none unless set. Further ones are dropped and counted. They take some 64 bytes each of the memory.
+    /// Sets the size of the event queue that [`next_event`](crate::SessionCache::next_event) reads;
+    /// 0 by default. Events that do not fit are dropped and counted. Each takes about 64 bytes of
+    /// the memory.
     pub fn events(self, limit: usize) -> Self {
         Self {
             events: limit,
@@ -304,10 +319,10 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Whether a session ends when an id is read that it had before, and whose grace is over: then two hold
-    /// cookies of it, and one of them stole it. Off unless set. Requests that were under way when the id was
-    /// replaced look the same: give each rotation a grace period, and let the browser send nothing else during a
-    /// sign-in.
+    /// Ends a session if `on` and a replaced id of it is read after its grace period; false by
+    /// default. Such a read means that two clients hold cookies of the session, and that one of
+    /// them may have stolen it. A delayed request of the same client looks the same. To avoid that,
+    /// give each rotation a grace period, and send no concurrent requests during a sign-in.
     pub fn end_reused(self, on: bool) -> Self {
         Self {
             end_reused: on,
@@ -315,7 +330,7 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Sets the clock: the system's unless set, or a [`ManualClock`](crate::ManualClock).
+    /// Sets the clock, such as a [`ManualClock`](crate::ManualClock); the system clock by default.
     pub fn clock(self, clock: impl Into<Clock>) -> Self {
         Self {
             clock: clock.into(),
@@ -323,14 +338,14 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Where random bytes come from. For tests.
+    /// Sets the source of random bytes. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn entropy(self, entropy: fn(&mut [u8]) -> Result<(), crate::Error>) -> Self {
         Self { entropy, ..self }
     }
 
-    /// How many shards, a power of two. For tests.
+    /// Sets the number of shards, a power of two. For tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
     pub fn shards(self, shards: u16) -> Self {
@@ -340,7 +355,7 @@ impl SessionCacheBuilder {
         }
     }
 
-    /// Refuses what cannot be, memory apart.
+    /// Checks all settings except the memory and the keys.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         check_name(&self.cookie_name).map_err(BuildError::CookieName)?;
         let (given, max) = (self.max_session_size, entry::MAX_DATA);
@@ -384,6 +399,12 @@ impl SessionCacheBuilder {
     }
 }
 
+impl Default for SessionCacheBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for SessionCacheBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionCacheBuilder")
@@ -396,6 +417,7 @@ impl fmt::Debug for SessionCacheBuilder {
     }
 }
 
-/// A sixteenth of a timeout is a tick at least, so that no session is refused earlier than promised.
+/// Access times are stored in units of a sixteenth of the idle timeout. With at least one tick per
+/// unit, no session expires earlier than documented.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1_600);
 const _: () = assert!(MIN_TIMEOUT.as_millis() == 16 * TICK.as_millis());

@@ -1,5 +1,5 @@
-//! The session's cookie: read from a request's header, parsed, signed and verified, written into a
-//! response.
+//! The session's cookie: reads it from a request header, parses, signs and verifies it, and writes
+//! it to a response header.
 //!
 //! ```text
 //!  Cookie: a=1; __Host-session=AcUBAA…; b=2        Set-Cookie: __Host-session=AcUBAA…; Path=/; …
@@ -10,8 +10,8 @@
 //!                              ▼ keys: verify    │ keys: sign
 //! ```
 //!
-//! Each part can be read and tested alone: the header reader knows no cryptography, the token knows
-//! no keys, and nothing here knows whether a session exists.
+//! Each part can be read and tested alone. The header reader does not know cryptography, the token
+//! does not know keys, and none of them knows whether a session exists.
 
 mod header;
 #[cfg(feature = "__internals")]
@@ -29,6 +29,7 @@ pub(crate) use keys::{KeyRing, Keys, Prf, store::StoreKeys};
 pub(crate) use set_cookie::check_name;
 pub(crate) use token::{Parts, Tag, Token};
 
-/// The maximum number of values of the session's cookie name that are read from one request, over all its `Cookie`
-/// fields. A browser sends one; more come from cookies with other paths or domains, or from an attacker.
+/// The maximum number of values of the session's cookie name that are read from one request, over
+/// all its `Cookie` fields. A browser sends one; more come from cookies with other paths or
+/// domains, or from an attacker.
 pub const MAX_CANDIDATES: usize = 4;

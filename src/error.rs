@@ -1,22 +1,23 @@
-//! Errors. Each text says what is wrong and then what to do.
+//! The error types. Each text says what is wrong, then what to do.
 //!
-//! Fields follow one convention: `given` is what was rejected, `min` and `max` are the limits. The setup errors
-//! ([`BuildError`], [`CookieError`], [`KeyError`]) print their text in `Debug` too, so that
-//! `fn main() -> Result<(), Box<dyn Error>>` shows it. `Display` of [`BuildError`] contains the inner error; no
-//! `source()` repeats it.
+//! `given` is the rejected value, `min` and `max` are its limits. The setup errors ([`BuildError`],
+//! [`CookieError`], [`KeyError`]) print their text in `Debug` too, so that `fn main() -> Result<(),
+//! Box<dyn Error>>` shows it. `Display` of [`BuildError`] contains the inner error, so `source()`
+//! returns none.
 
 use core::fmt;
 use std::time::Duration;
 
-/// Errors of the verbs of [`SessionCache`](crate::SessionCache). On an error nothing is changed.
+/// Errors of the methods of [`SessionCache`](crate::SessionCache). On an error nothing is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
-    /// The session does not exist: it was never created, it ended, it expired, or its id was replaced.
+    /// The session does not exist. It was never created, it has ended or expired, or its id was
+    /// replaced.
     Gone,
-    /// The id was replaced. The response to the request that replaced it carries the new cookie. Most verbs return
-    /// this only within the grace period, [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) for as long as
-    /// the id is remembered.
+    /// The id was replaced. The new cookie was sent with the response to the request that replaced
+    /// it. Most methods return this only within the grace period,
+    /// [`end_if_unchanged`](crate::SessionCache::end_if_unchanged) as long as the id is remembered.
     Rotated,
     /// The grace period is longer than the cache's lifetime.
     GraceTooLong {
@@ -25,20 +26,21 @@ pub enum Error {
         /// The maximum: [`SessionCacheBuilder::lifetime`](crate::SessionCacheBuilder::lifetime).
         max: Duration,
     },
-    /// The session was changed by another request since that version was read. Load it again.
+    /// Another request has changed the session since that version was read. Load the session again.
     Conflict,
     /// The cache is full and no session can be evicted.
     Full,
     /// The [`admission`](crate::SessionCacheBuilder::admission) hook denied the session.
     AdmissionDenied,
-    /// The data is larger than a session may be.
+    /// The data is longer than the maximum.
     TooLarge {
         /// The length of the data, in bytes.
         given: usize,
-        /// The maximum, in bytes: [`SessionCacheBuilder::max_session_size`](crate::SessionCacheBuilder::max_session_size).
+        /// The maximum, in bytes:
+        /// [`SessionCacheBuilder::max_session_size`](crate::SessionCacheBuilder::max_session_size).
         max: usize,
     },
-    /// A user's name is empty.
+    /// The name of a user is empty.
     EmptyUser,
     /// The label of a session is too long.
     LabelTooLong {
@@ -47,26 +49,27 @@ pub enum Error {
         /// The maximum, in bytes.
         max: usize,
     },
-    /// The user has reached [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user), and the
-    /// policy ends none of the sessions.
+    /// The user has reached
+    /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user), and the policy
+    /// ends none of the sessions.
     TooManySessions,
-    /// The timeouts of a sign-in, counted from the session's start, are over already.
-    /// [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) and
-    /// [`renew_lifetime`](crate::SignInOptions::renew_lifetime) count from the sign-in.
+    /// The lifetime of a sign-in has already passed, counted from the session's start. To count
+    /// from the sign-in, use [`lifetime_from_now`](crate::Timeouts::lifetime_from_now) or
+    /// [`renew_lifetime`](crate::SignInOptions::renew_lifetime).
     LifetimeOver,
     /// The operating system returned no random bytes.
     Entropy,
-    /// Reserved: the store behind the cache cannot be reached. Only a cache with a store returns this, never a
-    /// [`SessionCache`](crate::SessionCache) alone. The HTTP status is 503.
+    /// Reserved: the store of a tiered cache cannot be reached. A
+    /// [`SessionCache`](crate::SessionCache) never returns this. The HTTP status is 503.
     Unreachable,
 }
 
-/// Errors of [`SessionCacheBuilder::build`](crate::SessionCacheBuilder::build). The texts name the setting and its
-/// limits.
-#[derive(Clone, PartialEq, Eq)]
+/// Errors of [`SessionCacheBuilder::build`](crate::SessionCacheBuilder::build). Each text names the
+/// setting and its limits.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// `memory` is too small to hold one of the largest sessions, or is more than can be addressed.
+    /// `memory` is too small for one session of the maximum size, or exceeds the address range.
     Memory {
         /// The setting, in bytes.
         given: usize,
@@ -75,7 +78,7 @@ pub enum BuildError {
         /// The maximum, in bytes.
         max: usize,
     },
-    /// `max_session_size` is zero or does not fit a session's length field.
+    /// `max_session_size` is zero or exceeds the format of a session.
     MaxSessionSize {
         /// The setting, in bytes.
         given: usize,
@@ -84,14 +87,15 @@ pub enum BuildError {
     },
     /// `max_sessions_per_user` is zero, so that no user could sign in.
     MaxSessionsPerUser,
-    /// `reserved_for_authenticated` leaves a shard no room for one of the largest sessions without a user.
+    /// `reserved_for_authenticated` leaves a shard no space for an anonymous session of the maximum
+    /// size.
     ReservedForAuthenticated {
         /// The setting, in bytes.
         given: usize,
         /// The maximum, in bytes.
         max: usize,
     },
-    /// A timeout is shorter or longer than the engine supports.
+    /// A timeout is outside the supported range.
     Timeout {
         /// `idle_timeout` or `lifetime`.
         setting: &'static str,
@@ -102,7 +106,7 @@ pub enum BuildError {
         /// The maximum.
         max: Duration,
     },
-    /// `idle_timeout` is longer than `lifetime`, so it could never be reached.
+    /// `idle_timeout` is longer than `lifetime`, so it could never take effect.
     Contradiction {
         /// The idle timeout.
         idle_timeout: Duration,
@@ -120,9 +124,9 @@ pub enum BuildError {
     NoKeys,
     /// `keys` cannot be used for this cookie name.
     Keys(KeyError),
-    /// `cookie_name` is not a cookie's name.
+    /// `cookie_name` is not a valid cookie name.
     CookieName(CookieError),
-    /// The operating system does not provide the memory.
+    /// The operating system cannot provide the memory.
     Allocation {
         /// The setting `memory`, in bytes.
         given: usize,
@@ -132,20 +136,20 @@ pub enum BuildError {
 }
 
 /// Errors of [`SetCookieBuilder::build`](crate::SetCookieBuilder::build).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieError {
-    /// The name is not a token of RFC 9110.
+    /// The name is empty or not a token of RFC 9110.
     Name {
         /// The name.
         given: String,
     },
-    /// The path does not begin with `/`, or holds what a path cannot hold.
+    /// The path does not begin with `/`, or contains a character that a path cannot contain.
     Path {
         /// The path.
         given: String,
     },
-    /// The domain is not a host's name.
+    /// The domain is not a host name.
     Domain {
         /// The domain.
         given: String,
@@ -155,7 +159,7 @@ pub enum CookieError {
         /// The age.
         given: Duration,
     },
-    /// A text is longer than browsers keep.
+    /// The name or the path is longer than browsers accept.
     TooLong {
         /// `name` or `path`.
         setting: &'static str,
@@ -164,34 +168,34 @@ pub enum CookieError {
         /// The maximum, in bytes.
         max: usize,
     },
-    /// A setting contradicts another, so that browsers would refuse the cookie.
+    /// Two settings contradict each other, so that browsers would reject the cookie.
     Contradiction {
-        /// The setting that is in the way.
+        /// The setting to change.
         setting: &'static str,
-        /// What it was.
+        /// Its value.
         given: String,
-        /// What it must be.
+        /// The required value.
         must: &'static str,
-        /// What it contradicts.
+        /// The setting that requires it.
         because: &'static str,
     },
 }
 
-/// Errors of [`KeyRing`](crate::KeyRing). Positions count from 1, the newest key. No text contains a key or a part of
-/// one.
-#[derive(Clone, PartialEq, Eq)]
+/// Errors of [`KeyRing`](crate::KeyRing). Positions count from 1, the newest key. No text contains
+/// a key or part of one.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There is no key.
+    /// The ring is empty.
     NoKey,
-    /// More keys than a ring holds.
+    /// The ring has too many keys.
     TooMany {
         /// The number of keys.
         given: usize,
         /// The maximum.
         max: usize,
     },
-    /// A key is not base64 text.
+    /// A key is not base64.
     Base64 {
         /// The position of the key.
         position: usize,
@@ -203,43 +207,43 @@ pub enum KeyError {
         /// The length of the key, in bytes.
         given: usize,
     },
-    /// A key is in the ring twice.
+    /// The ring contains a key twice.
     Repeated {
         /// The position of the key.
         position: usize,
-        /// Where it was before.
+        /// The position of its first occurrence.
         first: usize,
     },
-    /// A key is published somewhere, or easy to guess.
+    /// A key is publicly known or easy to guess.
     WellKnown {
         /// The position of the key.
         position: usize,
-        /// Where it is known from, or what it is made of.
+        /// The place where it is published, or the pattern that it follows.
         origin: &'static str,
     },
-    /// Two keys of the ring have the same key number, by which a token names its key. That happens to
-    /// one pair in 256 and says nothing against either.
+    /// Two keys of the ring have the same key number, by which a token names its key. This happens
+    /// to one pair in 256. Neither key is unsafe.
     SameNumber {
         /// The position of the key.
         position: usize,
-        /// The one before it with that number.
+        /// The position of the earlier key with that number.
         first: usize,
     },
-    /// A key has the key number of another that this cache used before, and of which a session may still keep a tag:
-    /// until the cache's lifetime and idle timeout have passed since that one was retired. Were it let in, tags of the
-    /// retired key would be taken for its own. It says nothing against the key; another will do.
+    /// A key has the key number of a retired key of which a session may still hold a tag: until the
+    /// cache's lifetime plus its idle timeout have passed since that key was retired. The new key
+    /// is not unsafe; use another.
     UsedNumber {
         /// The position of the key.
         position: usize,
     },
     /// The environment variable is not set.
     Unset {
-        /// Its name.
+        /// The name of the variable.
         variable: String,
     },
-    /// The environment variable is not text.
+    /// The environment variable is not Unicode text.
     NotText {
-        /// Its name.
+        /// The name of the variable.
         variable: String,
     },
     /// The operating system returned no random bytes.
@@ -247,10 +251,10 @@ pub enum KeyError {
 }
 
 /// Errors of parsing a [`Handle`](crate::Handle).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// The text has another length.
+    /// The text is not 52 bytes long.
     Length {
         /// Its length, in bytes.
         given: usize,
@@ -268,17 +272,17 @@ impl fmt::Display for Error {
             Self::GraceTooLong { given, max } => {
                 return write!(
                     f,
-                    "grace must be at most {max:?} (`lifetime`), got {given:?}"
+                    "`grace` must be at most {max:?} (`lifetime`), got {given:?}"
                 );
             }
             Self::TooLarge { given, max } => {
                 return write!(
                     f,
-                    "data must be at most {max} bytes (`max_session_size`), got {given}"
+                    "`data` must be at most {max} bytes (`max_session_size`), got {given}"
                 );
             }
             Self::LabelTooLong { given, max } => {
-                return write!(f, "label must be at most {max} bytes, got {given}");
+                return write!(f, "`label` must be at most {max} bytes, got {given}");
             }
             Self::Gone => "session does not exist, or no longer exists",
             Self::Rotated => {
@@ -289,12 +293,12 @@ impl fmt::Display for Error {
             Self::AdmissionDenied => {
                 "session creation is denied by the admission hook (`admission`)"
             }
-            Self::EmptyUser => "user name must not be empty",
+            Self::EmptyUser => "`user` must not be empty",
             Self::TooManySessions => {
                 "user has reached `max_sessions_per_user`; end one of the sessions first"
             }
             Self::LifetimeOver => {
-                "timeouts of the sign-in are over already; renew the lifetime, or count it from now"
+                "`timeouts` of the sign-in have already passed; renew the lifetime, or count it from now"
             }
             Self::Entropy => ENTROPY,
             Self::Unreachable => "session store cannot be reached; try again later",
@@ -438,11 +442,11 @@ impl fmt::Display for KeyError {
             )?,
             Self::SameNumber { position, first } => write!(
                 f,
-                "key {position} has the key number of key {first}; replace it by another key"
+                "key {position} has the key number of key {first}; use another key"
             )?,
             Self::UsedNumber { position } => write!(
                 f,
-                "key {position} has the key number of an earlier key; replace it by another key"
+                "key {position} has the key number of an earlier key; use another key"
             )?,
             Self::Unset { variable } => write!(
                 f,
@@ -473,14 +477,25 @@ impl fmt::Debug for KeyError {
     }
 }
 
+impl From<KeyError> for BuildError {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+impl From<CookieError> for BuildError {
+    fn from(error: CookieError) -> Self {
+        Self::CookieName(error)
+    }
+}
+
 impl std::error::Error for Error {}
-
 impl std::error::Error for BuildError {}
-
 impl std::error::Error for CookieError {}
-
 impl std::error::Error for HandleError {}
-
 impl std::error::Error for KeyError {}
 
 const ENTROPY: &str = "the operating system returned no random bytes";
+
+#[cfg(test)]
+mod tests;

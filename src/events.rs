@@ -1,8 +1,8 @@
-//! Events: what happened to sessions, for whoever wants to watch.
+//! Events: a bounded queue of what happened to sessions, which the application drains.
 //!
-//! A bounded queue that the application drains. The engine never waits for it: what does not fit is dropped
-//! and counted. An event is put there under the lock of its shard, so that those of one session come in
-//! order; that is one slot of an array, and none that somebody is just taking something from.
+//! The queue never blocks the engine: events that do not fit are dropped and counted. An event is
+//! pushed under the lock of its shard, so the events of one session are in order. A push writes one
+//! slot of an array, and never a slot from which another thread is taking an event.
 
 use core::fmt;
 use std::{sync::Arc, time::Duration};
@@ -16,55 +16,57 @@ use crate::{
     sync::{AtomicU64, Relaxed},
 };
 
-/// Something that happened to a session. It opens nothing, so it may be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An event of a session. It contains no secret, so it may be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Event {
-    /// What happened.
+    /// The kind of event.
     pub kind: EventKind,
-    /// To which session; `None` if it happened to all of them.
+    /// The handle of the session; `None` if the event concerns all sessions.
     pub handle: Option<Handle>,
     tick: Tick,
-    /// Of the end of all sessions, by how many ticks the cutoff is later: more than one after several in one tick.
-    /// Three bytes of it fit where there is padding.
-    lead: [u8; 3],
+    /// For the end of all sessions, the number of ticks by which the cutoff is after `tick`. It is
+    /// above one after several such ends in one tick. Three bytes fit into padding.
+    cutoff_lead: [u8; 3],
 }
 
-/// What happened to a session.
+/// The kind of an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It was created.
+    /// The session was created.
     Created,
-    /// A user signed in to it. It has a new handle since, which is the event's.
+    /// A user signed in to the session. The session's handle changed, and the event has the new
+    /// one.
     SignedIn,
-    /// It got a new id.
+    /// The session's id was rotated.
     Rotated,
-    /// An id was used that it had before, after the grace: somebody has a cookie that was replaced long ago.
+    /// A previous id of the session was used after its grace period: a client holds a cookie that
+    /// was replaced long ago.
     Reused,
-    /// Its memory was given back because it had expired.
+    /// The session expired and its memory was reclaimed.
     Expired,
-    /// It went to make room.
+    /// The session was evicted to make room.
     Evicted,
-    /// It was ended.
+    /// The session was ended.
     Ended(EndReason),
-    /// A save was refused because somebody else had saved.
+    /// A save failed because the session had been saved concurrently.
     Conflict,
-    /// A shard was emptied because a verb panicked in it, which is a mistake in this crate.
+    /// A shard was reset because an operation panicked in it, which is a bug in sessile.
     ShardReset,
 }
 
-/// Why a session was ended.
+/// The reason why a session was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// By its id or its cookie: a sign-out.
+    /// The session was ended by its id or its cookie, as on a sign-out.
     Requested,
-    /// By its handle, or by a name's: from a list of devices, or all of a user's at once.
+    /// The session was ended by its handle, or with all sessions of its user.
     UserRevoked,
-    /// Its user signed in elsewhere, and has as many sessions as permitted.
+    /// The user signed in elsewhere and had reached the limit of sessions.
     SessionLimit,
-    /// An old id of it was used, and the cache ends such sessions.
+    /// A previous id of the session was used, and the cache ends such sessions.
     Reused,
     /// All sessions were ended.
     Global,
@@ -76,34 +78,39 @@ impl Event {
             kind,
             handle,
             tick,
-            lead: [0; 3],
+            cutoff_lead: [0; 3],
         }
     }
 
-    /// The end of all sessions that were created before a tick.
+    /// Creates the event of the end of all sessions that were created before `cutoff`.
     pub(crate) fn of_all(cutoff: Tick, tick: Tick) -> Self {
         let [a, b, c, _] = cutoff.saturating_sub(tick).min(MAX_LEAD).to_le_bytes();
         Self {
-            lead: [a, b, c],
+            cutoff_lead: [a, b, c],
             ..Self::new(EventKind::Ended(EndReason::Global), None, tick)
         }
     }
 
-    /// Who was signed in to the session, if anybody was.
+    /// Returns the user who was signed in to the session, if there was one.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {
         self.handle.and_then(|handle| handle.user())
     }
 
-    /// When the session was created, since the cache's clock began to run; compared with [`cutoff`](Self::cutoff).
-    /// After several ends of all in one tick of 100 ms it may be some ticks later than [`at`](Self::at).
+    /// Returns when the session was created, as a span since the cache's clock started. Compare it
+    /// with [`cutoff`](Self::cutoff).
+    ///
+    /// After several ends of all sessions in one tick of 100 ms, it may be some ticks later than
+    /// [`at`](Self::at).
     #[must_use]
     pub fn created(&self) -> Option<Duration> {
         self.handle.map(|handle| to_duration(handle.created()))
     }
 
-    /// Of the end of all sessions: those that were [created](Self::created) before have ended, and no others. An event
-    /// of one that was created at the same time as the end may come before or behind it.
+    /// Returns the cutoff of an end of all sessions: exactly the sessions that were
+    /// [created](Self::created) before it have ended. `None` for other events.
+    ///
+    /// The event of a session that was created concurrently may be before or after this one.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
@@ -121,44 +128,46 @@ impl Event {
     /// ```
     #[must_use]
     pub fn cutoff(&self) -> Option<Duration> {
-        let [a, b, c] = self.lead;
+        let [a, b, c] = self.cutoff_lead;
         let is_of_all = self.kind == EventKind::Ended(EndReason::Global);
         is_of_all.then(|| to_duration(self.tick + Tick::from_le_bytes([a, b, c, 0])))
     }
 
-    /// When it happened, since the cache's clock began to run.
+    /// Returns when the event happened, as a span since the cache's clock started.
     #[must_use]
     pub fn at(&self) -> Duration {
         to_duration(self.tick)
     }
 }
 
-/// Where events are put, if anybody wants them. Clones are the same queue.
+/// The queue of a cache's events, if the application requested one. Clones share it.
 #[derive(Clone)]
 pub(crate) struct EventQueue(Option<Arc<Queue>>);
 
 struct Queue {
     events: ArrayQueue<Event>,
-    /// Less than it has slots, so that none is waited for: an `ArrayQueue` that is full but for a slot that is
-    /// being taken from has whoever puts something there spin.
+    /// The maximum number of events, which is below the number of slots. A push into an
+    /// `ArrayQueue` whose last slot is just being emptied would spin.
     limit: usize,
     dropped: AtomicU64,
 }
 
 impl EventQueue {
-    /// A queue of so many events; none at all for 0.
+    /// Creates a queue of at most `limit` events, or none for 0.
     pub(crate) fn new(limit: usize) -> Self {
         let queue = || Queue {
-            events: ArrayQueue::new(limit + TAKERS),
+            events: ArrayQueue::new(limit + MAX_CONSUMERS),
             limit,
             dropped: AtomicU64::new(0),
         };
         Self((limit > 0).then(|| Arc::new(queue())))
     }
 
-    /// What a queue of so many events takes, in bytes.
+    /// Returns the size of a queue of `limit` events in bytes.
     pub(crate) fn footprint(limit: usize) -> usize {
-        let slots = limit.saturating_add(TAKERS).saturating_mul(SLOT);
+        let slots = limit
+            .saturating_add(MAX_CONSUMERS)
+            .saturating_mul(SLOT_BYTES);
         if limit == 0 {
             0
         } else {
@@ -166,18 +175,20 @@ impl EventQueue {
         }
     }
 
-    /// Notes an event, made only if somebody wants it.
+    /// Pushes an event, which is only created if there is a queue. If the queue is full, the event
+    /// is dropped and counted.
     #[inline]
-    pub(crate) fn note(&self, event: impl FnOnce() -> Event) {
+    pub(crate) fn push(&self, event: impl FnOnce() -> Event) {
         if let Some(queue) = &self.0 {
             let is_full = queue.events.len() >= queue.limit;
             if is_full || queue.events.push(event()).is_err() {
+                // `Relaxed`: a counter for the statistics, which orders nothing else.
                 queue.dropped.fetch_add(1, Relaxed);
             }
         }
     }
 
-    /// The oldest event.
+    /// Removes and returns the oldest event.
     pub(crate) fn next(&self) -> Option<Event> {
         self.0.as_ref()?.events.pop()
     }
@@ -191,16 +202,17 @@ impl EventQueue {
 
 impl fmt::Debug for EventQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Journal(..)")
+        f.write_str("EventQueue(..)")
     }
 }
 
-/// The most that three bytes can say: so many ends of all in one tick.
+/// The maximum of three bytes: the number of ends of all sessions in one tick that are
+/// distinguished.
 const MAX_LEAD: Tick = (1 << 24) - 1;
-/// As many threads may be taking events out, each in the midst of it.
-const TAKERS: usize = 64;
-/// An event, and the stamp that `ArrayQueue` keeps beside it.
-const SLOT: usize = size_of::<Event>() + size_of::<usize>();
+/// The number of threads that may take events out concurrently before a push can spin.
+const MAX_CONSUMERS: usize = 64;
+/// The size of an event and of the stamp that `ArrayQueue` stores beside it.
+const SLOT_BYTES: usize = size_of::<Event>() + size_of::<usize>();
 const _: () = assert!(
     size_of::<Event>() == 48,
     "an event and its stamp take less than 64 bytes"

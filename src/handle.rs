@@ -1,10 +1,10 @@
-//! Handles: public names of sessions, for lists and events. A handle opens nothing.
+//! Handles: public names of sessions, for lists and events.
 //!
 //! ```text
 //!  user hash (32 digits) │ place (4) │ serial (8) │ created (8)        52 hexadecimal digits
 //! ```
 //!
-//! Knows that text, and nothing of where a session is.
+//! Owns this text. It does not know where a session is stored.
 
 use core::{fmt, str::FromStr};
 
@@ -14,23 +14,24 @@ use crate::{
     id::{Place, UserHash},
 };
 
-/// The public name of a session: what lists and events call it, and what
-/// [`end_by_handle`](crate::SessionCache::end_by_handle) takes. It opens nothing, so it may stand in pages, logs
-/// and addresses.
+/// The public name of a session, for lists, events and
+/// [`end_by_handle`](crate::SessionCache::end_by_handle). It cannot open the session, so it can be
+/// shown in pages, logs and URLs.
 ///
-/// It stays the same through plain rotation and is new after each sign-in. No two sessions have the same
-/// one. It holds the keyed hash of the user's name, which nobody outside can compute: from their own handles
-/// nobody can guess somebody else's. Before an application ends a session for a user who sent its handle, it
-/// checks that [`user`](Self::user) is theirs.
+/// It is unique, is kept by [`rotate`](crate::SessionCache::rotate), and is replaced by each
+/// sign-in. It contains the keyed hash of the user's name, which clients cannot compute, so they
+/// cannot guess the handles of other users. An application that ends a session by a handle from a
+/// client must first check that [`user`](Self::user) is the signed-in user.
 ///
-/// Its text is always 52 digits, `0` to `9` and `a` to `f`.
+/// The text form is 52 digits, `0` to `9` and `a` to `f`. With the feature `serde`, a handle is
+/// serialized as this text.
 ///
 /// ```
 /// use sessile::{Handle, KeyRing, SessionCache};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-/// let made = cache.create(b"")?;
-/// cache.sign_in(&made.id, "ada")?;
+/// let issued = cache.create(b"")?;
+/// cache.sign_in(&issued.id, "ada")?;
 ///
 /// let text = cache.user_sessions("ada")[0].handle.to_string();
 /// assert_eq!(text.len(), 52);
@@ -49,17 +50,17 @@ pub struct Handle {
 impl Handle {
     pub(crate) fn new(user: Option<UserHash>, place: Place, serial: u32, created: Tick) -> Self {
         Self {
-            user: user.map_or(NOBODY, |hash| hash.0),
+            user: user.map_or(NO_USER, |hash| hash.0),
             place,
             serial,
             created,
         }
     }
 
-    /// Whose session it names; `None` if nobody was signed in.
+    /// Returns the hash of the session's user, or `None` if the session is anonymous.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {
-        (self.user != NOBODY).then_some(UserHash(self.user))
+        (self.user != NO_USER).then_some(UserHash(self.user))
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -87,7 +88,7 @@ impl FromStr for Handle {
         if let Some(at) = text.bytes().position(|byte| !is_digit(byte)) {
             return Err(HandleError::Digit { position: at + 1 });
         }
-        // Sixteen digits fit, and all of them are digits: each part reads.
+        // At most sixteen digits, all of them valid: parsing cannot fail.
         let part = |from: usize, len: usize| {
             u64::from_str_radix(&text[from..from + len], 16).unwrap_or_default()
         };
@@ -121,6 +122,39 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// Stands for no user; that a name has this hash happens once in 2^128 names.
-const NOBODY: [u64; 2] = [0; 2];
+#[cfg(feature = "serde")]
+mod serde {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::{Handle, fmt};
+
+    impl Serialize for Handle {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Handle {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_str(Text)
+        }
+    }
+
+    struct Text;
+
+    impl de::Visitor<'_> for Text {
+        type Value = Handle;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a handle of 52 hexadecimal digits")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Handle, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+}
+
+/// The hash of anonymous sessions. A user name has this hash with a probability of 2^-128.
+const NO_USER: [u64; 2] = [0; 2];
 const LEN: usize = 52;

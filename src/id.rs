@@ -1,6 +1,6 @@
-//! Ids: 16 random bytes each, minted here and nowhere else, and the place that chooses its shard.
+//! Ids: 16 random bytes, and the place that chooses the shard.
 //!
-//! An id opens a session, so neither type shows one in `Debug`.
+//! An id opens a session, so `Debug` shows neither [`SessionId`] nor `Id`.
 
 mod bytes;
 
@@ -8,32 +8,33 @@ use core::fmt;
 
 use crate::error::Error;
 
-/// Which session, and in which shard it lives: what every verb but `open` and `create` takes.
+/// The id of a session, with the place of its shard.
 ///
-/// Whoever holds one can read and end the session: keep it out of logs and addresses. Its `Debug`
-/// output is mute.
+/// A caller that has it can read and end the session. Keep it out of logs and URLs. `Debug` does
+/// not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId {
     pub(crate) id: Id,
     pub(crate) place: Place,
 }
 
-/// A keyed 128-bit hash of a user's name. The key is drawn when the cache is built, so hashes of two
-/// caches, or of two runs, say nothing about each other.
+/// A keyed 128-bit hash of a user's name. The key is random for each cache, so hashes of two
+/// caches, or of two runs, cannot be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UserHash(pub(crate) [u64; 2]);
 
-/// 16 random bytes, as the two words that a region keeps.
+/// 16 random bytes as two words, in the layout of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id(pub(crate) [u64; 2]);
 
 /// The 16 bits of an id and a token that choose the shard.
 pub(crate) type Place = u16;
 
-/// Where random bytes come from: the operating system, unless a test says otherwise.
+/// A source of random bytes: the operating system, except in tests.
 pub(crate) type Entropy = fn(&mut [u8]) -> Result<(), Error>;
 
-/// Asks the operating system at each call, so that no buffer can be copied by a fork.
+/// Reads from the operating system at each call. A buffer of random bytes would be duplicated by a
+/// fork.
 pub(crate) fn system_entropy(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|_| Error::Entropy)
 }
@@ -59,18 +60,6 @@ fn split(bytes: [u8; 16]) -> [[u8; 8]; 2] {
     low.copy_from_slice(&bytes[..8]);
     high.copy_from_slice(&bytes[8..]);
     [low, high]
-}
-
-impl SessionId {
-    /// Returns the bytes of the id and of its place, for a MAC over them. They open the session: never show them.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn expose(&self) -> [u8; 18] {
-        let mut bytes = [0; 18];
-        bytes[..Id::LEN].copy_from_slice(&self.id.to_bytes());
-        bytes[Id::LEN..].copy_from_slice(&self.place.to_le_bytes());
-        bytes
-    }
 }
 
 impl UserHash {

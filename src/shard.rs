@@ -1,9 +1,10 @@
-//! One stripe of the cache, single-threaded: index, region, heap, wheel, queues and users, and the verbs
-//! that keep them in step.
+//! One shard of the cache, single-threaded. It owns an index, a heap, a wheel, eviction queues and
+//! a user index, and keeps them consistent.
 //!
-//! An entry stands in the index, in the wheel, in one queue and, if it has a user, in that user's chain, or
-//! in none of them. A shard does not know that there are others, nor threads: it is told the time, and what
-//! a token is to say.
+//! Each entry is in the index, in the wheel and in one queue. A session with a user and an alias of
+//! a family are also in a chain of the user index. A shard does not know about other shards, except
+//! that a sign-in is given the shard to which it moves the session. It does not know about threads
+//! either. The caller passes it the time and the contents of each token.
 
 mod aliases;
 mod counts;
@@ -37,7 +38,7 @@ use crate::{
     handle::Handle,
     id::{Id, Place, SessionId, UserHash},
 };
-pub(crate) use aliases::{Lead, MAX_ALIASES};
+pub(crate) use aliases::{IdTarget, MAX_ALIASES};
 pub(crate) use counts::Counts;
 use entry::{
     Entry, EntryMeta, EntryUser, Flags, HeaderFields, MAX_LABEL_LEN, Times, TokenParts, WHEEL,
@@ -51,65 +52,65 @@ use make_room::SpaceRequest;
 pub(crate) use read::View;
 use region::{Arena, Offset, Region};
 use tlsf::Heap;
-use user_index::Users;
+use user_index::UserIndex;
 pub use user_sessions::SessionLimitPolicy;
-pub(crate) use user_sessions::{Limit, Listed};
+pub(crate) use user_sessions::{Limit, UserSession};
 use wheel::Wheel;
 
-/// A shard.
+/// A shard: its memory and the structures in it. The caller holds the shard's lock.
 pub(crate) struct Shard {
     region: Region,
     heap: Heap,
     index: Index,
     wheel: Wheel,
     queues: Queues,
-    users: Users,
-    journal: EventQueue,
-    /// Its number, for handles.
+    users: UserIndex,
+    events: EventQueue,
+    /// The shard's own place, for handles.
     place: Place,
-    /// How many entries there were.
+    /// The number of entries that were created; it wraps around.
     serial: u32,
-    plan: Layout,
-    /// The block of the largest permitted session, in words.
-    largest: u32,
+    layout: Layout,
+    /// The size of the largest permitted session's block, in words.
+    largest_block: u32,
     /// The longest idle timeout that a session may have.
-    longest_idle: Tick,
-    /// What aliases and anonymous sessions may come to, if anything is kept from them.
-    ceiling: Option<Usage>,
+    max_idle_timeout: Tick,
+    /// The maximum usage of aliases and anonymous sessions, if memory is reserved.
+    anonymous_limit: Option<Usage>,
     counts: Counts,
 }
 
-/// A session that wants in.
+/// A session to be stored, without its data.
 #[derive(Clone, Copy)]
 pub(crate) struct NewEntry<'a> {
-    pub(crate) stamp: TokenParts,
+    pub(crate) token: TokenParts,
     pub(crate) times: Times,
-    pub(crate) member: Option<EntryUser<'a>>,
-    /// What is saved to a session in one with a sign-in, if it has that version.
+    pub(crate) user: Option<EntryUser<'a>>,
+    /// A version, and the data that a sign-in saves if the session still has that version.
     pub(crate) data: Option<(u32, &'a [u8])>,
 }
 
-/// What shows that the asker may have a session.
+/// The proof that the caller may read a session.
 pub(crate) enum Proof {
-    /// The caller holds the id, or the whole MAC was computed.
+    /// The caller holds the id, or has verified the whole MAC.
     Given,
-    /// The tag of a token, to be compared with the one that is kept.
+    /// The tag of a token, which is compared with the stored one.
     Tag { tag: Tag, key: u8 },
 }
 
-/// Why a read gave no session.
+/// The reason why a read returned no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Miss {
-    /// The tag is not the one that is kept: only a whole MAC can tell.
+    /// The tag differs from the stored one: only the whole MAC can prove the token.
     Unproven,
     Absent,
     Expired,
-    /// The id is an old one: whether that still opens anything is found out under the lock.
+    /// The id is an alias. It is followed under the lock.
     Rotated,
     Reused,
 }
 
-/// Why an attempt to read without the lock returned no session.
+/// The reason why a read without the lock returned no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadError {
     /// A writer interfered: nothing that was read is valid.
@@ -117,40 +118,42 @@ pub(crate) enum ReadError {
     Miss(Miss),
 }
 
-/// A session that was read, its data apart.
+/// A session that was read, without its data.
 #[derive(Clone, Copy)]
 pub(crate) struct Hit {
     pub(crate) user: Option<UserHash>,
-    pub(crate) facts: EntryMeta,
-    pub(crate) news: AccessUpdate,
+    pub(crate) meta: EntryMeta,
+    pub(crate) access: AccessUpdate,
     pub(crate) now: Tick,
 }
 
-/// A read, as of when: now, and what was created before when has ended.
+/// The time of a read: now, and the revocation cutoff. Sessions created before the cutoff have
+/// ended.
 #[derive(Clone, Copy)]
 pub(crate) struct ReadTime {
     pub(crate) now: Tick,
-    pub(crate) horizon: Tick,
+    pub(crate) cutoff: Tick,
 }
 
-/// What is to be noted of a session that was read: what the shard knows already is not.
+/// The update that a read requires, which is done under the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccessUpdate {
     None,
-    /// That it was used, which the queues want to hear.
+    /// The use is recorded for eviction.
     Use,
-    /// The same, and that its idle deadline moves.
+    /// The use is recorded and the idle deadline is moved.
     Touch,
 }
 
-/// Errors of the verbs that need memory or an id.
+/// Errors of the operations that need memory or an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteError {
     /// The id is in use, or both of its buckets are full: another id may succeed.
     IdTaken,
-    /// There is enough memory, but freeing it in one piece moves more words than one hold of the lock permits.
+    /// There is enough memory, but compacting it moves more words than one hold of the lock
+    /// permits.
     Unfinished { words: u32 },
-    /// The error of the verb.
+    /// The error of the operation.
     Verb(Error),
 }
 
@@ -160,39 +163,39 @@ impl From<Error> for WriteError {
     }
 }
 
-/// What became of an end.
-pub(crate) enum Ended {
+/// The result of ending a session.
+pub(crate) enum EndResult {
     Session,
-    /// The id is an old one: go on there.
+    /// The id is an alias: the session must be ended under this id, in another shard.
     Alias(SessionId),
     Nothing,
 }
 
-/// What a look at the wheel came to.
+/// The work of one call of [`advance`](Shard::advance).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Advanced {
+pub(crate) struct AdvanceReport {
     pub(crate) visited: usize,
     pub(crate) expired: usize,
     pub(crate) more: bool,
 }
 
 impl Shard {
-    /// An empty shard, where ids have these spots. `None` if the arena has less left than the
-    /// [plan](Plan::footprint) asks for.
+    /// Creates an empty shard. `None` if the arena has less left than the layout's
+    /// [footprint](Layout::footprint).
     pub(crate) fn new(
         arena: &mut Arena,
-        plan: Layout,
+        layout: Layout,
         largest_len: usize,
-        longest_idle: Tick,
-        spots: IndexHasher,
+        max_idle_timeout: Tick,
+        hasher: IndexHasher,
         place: Place,
-        journal: EventQueue,
+        events: EventQueue,
     ) -> Option<Self> {
-        let index = Index::new(arena, spots)?;
-        let region = arena.region(plan.words)?;
-        let (wheel, queues, heap, users) = init(&region, &plan);
-        let largest = Entry::size(largest_len, Some(MAX_LABEL_LEN));
-        let (ceiling, counts) = (plan.ceiling(), Counts::default());
+        let index = Index::new(arena, hasher)?;
+        let region = arena.region(layout.words)?;
+        let (wheel, queues, heap, users) = init(&region, &layout);
+        let largest_block = Entry::size(largest_len, Some(MAX_LABEL_LEN));
+        let (anonymous_limit, counts) = (layout.anonymous_limit(), Counts::default());
         let serial = 0;
         Some(Self {
             region,
@@ -201,60 +204,60 @@ impl Shard {
             wheel,
             queues,
             users,
-            journal,
+            events,
             place,
             serial,
-            plan,
-            largest,
-            longest_idle,
-            ceiling,
+            layout,
+            largest_block,
+            max_idle_timeout,
+            anonymous_limit,
             counts,
         })
     }
 
-    /// What reads it without the lock.
+    /// Creates the view that reads the shard without the lock.
     pub(crate) fn view(&self) -> View {
         View::new(self.index.table(), &self.region)
     }
 
-    /// Runs a verb. If it panics, which would be a mistake of ours, nobody knows what it left undone, and the
-    /// shard is emptied.
-    pub(crate) fn attempt<R>(&mut self, verb: impl FnOnce(&mut Self) -> R) -> R {
-        struct Attempt<'s> {
+    /// Runs an operation. If it panics, which would be a bug in sessile, the state that it leaves
+    /// is unknown, and the shard is reset.
+    pub(crate) fn with_panic_guard<R>(&mut self, verb: impl FnOnce(&mut Self) -> R) -> R {
+        struct PanicGuard<'s> {
             shard: &'s mut Shard,
             is_done: bool,
         }
-        impl Drop for Attempt<'_> {
+        impl Drop for PanicGuard<'_> {
             fn drop(&mut self) {
                 if !self.is_done {
-                    self.shard.empty();
+                    self.shard.reset();
                 }
             }
         }
-        let mut attempt = Attempt {
+        let mut guard = PanicGuard {
             shard: self,
             is_done: false,
         };
-        let answer = verb(attempt.shard);
-        attempt.is_done = true;
+        let answer = verb(guard.shard);
+        guard.is_done = true;
         answer
     }
 
-    fn empty(&mut self) {
+    fn reset(&mut self) {
         let now = self.wheel.reached();
         self.index.clear();
-        self.region.wipe(0, self.plan.words);
-        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.plan);
+        self.region.wipe(0, self.layout.words);
+        (self.wheel, self.queues, self.heap, self.users) = init(&self.region, &self.layout);
         self.counts.shard_resets += 1;
-        self.journal
-            .note(|| Event::new(EventKind::ShardReset, None, now));
+        self.events
+            .push(|| Event::new(EventKind::ShardReset, None, now));
     }
 
-    /// Puts a new session in, within the limit of its user if it has one. `old` is a session in this shard that it
-    /// replaces: that one ends.
+    /// Stores a new session, within the limit of its user if it has one. `old` is a session in this
+    /// shard that it replaces and that ends.
     pub(crate) fn create(
         &mut self,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         limit: Limit,
         data: &[u8],
         old: Option<&SessionId>,
@@ -263,35 +266,35 @@ impl Shard {
         self.advance(now, STEPS_PER_WRITE);
         let old = old.and_then(|id| self.session_of(&id.id, now));
         let old_id = old.map(|at| Entry::at(&self.region, at).id());
-        let (vacancy, at) = self.admit_within(limit, newcomer, data.len(), old, now)?;
+        let (vacant, at) = self.allocate_entry_within(limit, new_entry, data.len(), old, now)?;
         Entry::at(&self.region, at).fill(data);
-        self.index.put(vacancy, at);
-        // Making room may have moved the old one.
+        self.index.insert(vacant, at);
+        // Making room may have moved the old entry.
         if let Some((_, old)) = old_id.and_then(|id| self.find(&id)) {
             self.end_entry(old, EndReason::Requested, now);
         }
         self.counts.created += 1;
-        self.tell(EventKind::Created, at, now);
-        if newcomer.member.is_some() {
+        self.emit(EventKind::Created, at, now);
+        if new_entry.user.is_some() {
             self.counts.signed_in += 1;
-            self.tell(EventKind::SignedIn, at, now);
+            self.emit(EventKind::SignedIn, at, now);
         }
         Ok(())
     }
 
     fn conflict(&mut self, at: Offset, now: Tick) {
         self.counts.conflicts += 1;
-        self.tell(EventKind::Conflict, at, now);
+        self.emit(EventKind::Conflict, at, now);
     }
 
-    /// Notes what happens to a session.
-    fn tell(&self, what: EventKind, at: Offset, now: Tick) {
-        self.journal.note(|| {
+    /// Emits an event of a session.
+    fn emit(&self, kind: EventKind, at: Offset, now: Tick) {
+        self.events.push(|| {
             let entry = Entry::at(&self.region, at);
-            let line = entry.line();
-            let (user, created) = (entry.user(&line), line.times().created);
-            let handle = Handle::new(user, self.place, line.serial(), created);
-            Event::new(what, Some(handle), now)
+            let header = entry.header();
+            let (user, created) = (entry.user(&header), header.times().created);
+            let handle = Handle::new(user, self.place, header.serial(), created);
+            Event::new(kind, Some(handle), now)
         });
     }
 
@@ -299,117 +302,120 @@ impl Shard {
         &self.counts
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Usage {
-        self.queues.tally(queue)
+    pub(crate) fn usage(&self, queue: Queue) -> Usage {
+        self.queues.usage(queue)
     }
 
-    /// How many sessions there are, aliases apart.
+    /// Returns the number of sessions, without aliases.
     pub(crate) fn len(&self) -> usize {
-        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.tally(queue).entries);
+        let dead = [Queue::Revoked, Queue::Aliases].map(|queue| self.usage(queue).entries);
         (self.index.len() - dead.iter().sum::<u32>()) as usize
     }
 
-    /// Words that no block uses.
-    pub(crate) fn free(&self) -> u32 {
-        self.heap.free()
+    /// Returns the number of words in free blocks.
+    pub(crate) fn free_words(&self) -> u32 {
+        self.heap.free_words()
     }
 
-    /// How much room there is for anonymous sessions, in words: by memory or by places in the index,
-    /// whichever is less.
-    pub(crate) fn room(&self) -> u32 {
+    /// Returns how many words are free for anonymous sessions. Index slots count as the words of a
+    /// session with data of the mean size, and the smaller number is returned.
+    pub(crate) fn free_for_anonymous(&self) -> u32 {
         let slots = self.index.capacity() - self.index.len();
-        let mut room = Usage {
+        let mut free = Usage {
             entries: slots,
-            words: self.heap.free(),
+            words: self.heap.free_words(),
         };
-        if let Some(ceiling) = self.ceiling {
-            let taken = self.queues.unsigned();
-            room.entries = room
-                .entries
-                .min(ceiling.entries.saturating_sub(taken.entries));
-            room.words = room.words.min(ceiling.words.saturating_sub(taken.words));
+        if let Some(limit) = self.anonymous_limit {
+            let used = self.queues.anonymous_usage();
+            free.entries = free.entries.min(limit.entries.saturating_sub(used.entries));
+            free.words = free.words.min(limit.words.saturating_sub(used.words));
         }
-        room.words.min(
-            room.entries
+        free.words.min(
+            free.entries
                 .saturating_mul(Entry::size(layout::MEAN_DATA, None)),
         )
     }
 
-    /// Words of all blocks.
+    /// Returns the number of words in all blocks.
     pub(crate) fn capacity(&self) -> u32 {
         self.heap.capacity()
     }
 
     fn find(&self, id: &Id) -> Option<(Slot, Offset)> {
-        self.find_at(self.index.spot(id), id)
+        self.find_at(self.index.candidates(id), id)
     }
 
-    fn find_at(&self, spot: Candidates, id: &Id) -> Option<(Slot, Offset)> {
+    fn find_at(&self, candidates: Candidates, id: &Id) -> Option<(Slot, Offset)> {
         self.index
-            .find(spot, |at| Entry::at(&self.region, at).id() == *id)
+            .find(candidates, |at| Entry::at(&self.region, at).id() == *id)
     }
 
-    /// The session of an id, or of one that it had until its grace is over, if it may be used.
-    fn live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
-        let (slot, at) = self.within_grace(id, now)?;
+    /// Returns the live session of an id, or of an alias within its grace period.
+    fn find_live(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
+        let (slot, at) = self.find_within_grace(id, now)?;
         self.is_live(at, now).then_some((slot, at))
     }
 
-    /// Whether an entry is a session that may be used.
+    /// Returns true if an entry is a session that can be used.
     fn is_live(&self, at: Offset, now: Tick) -> bool {
         let entry = Entry::at(&self.region, at);
-        let is_dead = matches!(self.queues.of(entry), Queue::Revoked | Queue::Aliases);
+        let is_dead = matches!(self.queues.queue_of(entry), Queue::Revoked | Queue::Aliases);
         !is_dead && entry.deadline() > now
     }
 
-    /// Where an id is to be put into the index, if it can be. What goes to make room takes no place, so it stays
-    /// vacant.
-    fn vacancy(&self, id: &Id) -> Result<VacantSlot, WriteError> {
-        let spot = self.index.spot(id);
-        if self.find_at(spot, id).is_some() {
+    /// Returns a vacant index slot for an id. Evictions take no slot, so it stays vacant while room
+    /// is made.
+    fn vacant_slot(&self, id: &Id) -> Result<VacantSlot, WriteError> {
+        let candidates = self.index.candidates(id);
+        if self.find_at(candidates, id).is_some() {
             return Err(WriteError::IdTaken);
         }
-        self.index.vacancy(spot).ok_or(WriteError::IdTaken)
+        self.index
+            .vacant_slot(candidates)
+            .ok_or(WriteError::IdTaken)
     }
 
-    /// Makes an entry for a newcomer, never at the cost of `keep`. Nobody finds it before its data is there
-    /// and it was put into the index.
-    fn admit(
+    /// Creates an entry without data, and never evicts `keep`. No reader finds the entry before the
+    /// caller has written its data and inserted it into the index.
+    fn allocate_entry(
         &mut self,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         len: usize,
         keep: Option<Offset>,
         now: Tick,
     ) -> Result<(VacantSlot, Offset), WriteError> {
-        let vacancy = self.vacancy(&newcomer.stamp.id)?;
-        let need = newcomer.need(len, keep);
-        let at = self.make_room(need, now)?;
+        let vacant = self.vacant_slot(&new_entry.token.id)?;
+        let request = new_entry.space_request(len, keep);
+        let at = self.make_room(request, now)?;
         let entry = Entry::at(&self.region, at);
         entry.write(
-            &newcomer.stamp,
-            &newcomer.times,
+            &new_entry.token,
+            &new_entry.times,
             len,
-            newcomer.member.as_ref(),
+            new_entry.user.as_ref(),
         );
         self.serial = self.serial.wrapping_add(1);
         entry.set_serial(self.serial);
         let deadline = entry.deadline();
-        self.wheel.file(&self.region, at + WHEEL, deadline);
-        self.queues.enter(&self.region, at);
-        self.users.enter(&self.region, at);
-        Ok((vacancy, at))
+        self.wheel.insert(&self.region, at + WHEEL, deadline);
+        self.queues.insert(&self.region, at);
+        self.users.insert(&self.region, at);
+        Ok((vacant, at))
     }
 }
 
 impl NewEntry<'_> {
-    /// What it needs for so many bytes of data.
-    fn need(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
-        let flags = Flags::of(self.member.as_ref(), &self.times);
-        let (words, rank) = (Entry::size_with(flags, len), rank(self.member.is_some()));
+    /// Returns the space that the entry needs with `len` bytes of data.
+    fn space_request(&self, len: usize, keep: Option<Offset>) -> SpaceRequest {
+        let flags = Flags::of(self.user.as_ref(), &self.times);
+        let (words, priority) = (
+            Entry::size_with(flags, len),
+            priority_of(self.user.is_some()),
+        );
         SpaceRequest {
             words,
-            rank,
-            slot: true,
+            priority,
+            needs_slot: true,
             keep,
         }
     }
@@ -428,25 +434,26 @@ impl Proof {
     }
 }
 
-/// The structures of a region, empty.
-fn init(region: &Region, plan: &Layout) -> (Wheel, Queues, Heap, Users) {
+/// Initialises the structures of an empty region.
+fn init(region: &Region, layout: &Layout) -> (Wheel, Queues, Heap, UserIndex) {
     let wheel = Wheel::new(region, Layout::SLOTS);
     let queues = Queues::new(region, Layout::QUEUES);
-    let users = Users::new(region, plan.users(), plan.buckets());
-    let heap = Heap::new(region, Layout::CLASSES, plan.blocks(), plan.words);
+    let users = UserIndex::new(region, layout.users(), layout.user_buckets());
+    let heap = Heap::new(region, Layout::CLASSES, layout.blocks(), layout.words);
     (wheel, queues, heap, users)
 }
 
-/// Moves the idle deadline, unless less than a sixteenth of the timeout has gone by. It is moved past the end
-/// too, since it says when the session was last used. That is one word, which is right before and after.
+/// Moves the idle deadline, unless it would move by less than a sixteenth of the timeout. It may
+/// move past the end of the lifetime, because it also records the last use. The store is one word,
+/// so a reader sees either the old or the new deadline, and both are valid.
 fn touch(entry: Entry<'_>, now: Tick) {
-    let times = entry.line().times();
+    let times = entry.header().times();
     if let Some(idle) = touched(&times, now) {
         entry.set_idle(idle, times.end);
     }
 }
 
-/// The idle deadline of a live session that is used now, if it becomes another.
+/// Returns the new idle deadline of a live session that is used now, if it changes.
 #[inline(always)]
 fn touched(times: &Times, now: Tick) -> Option<Tick> {
     let Times {
@@ -457,7 +464,7 @@ fn touched(times: &Times, now: Tick) -> Option<Tick> {
     (!is_fresh).then(|| now.saturating_add(idle_timeout))
 }
 
-fn rank(has_user: bool) -> Priority {
+fn priority_of(has_user: bool) -> Priority {
     if has_user {
         Priority::Authenticated
     } else {
@@ -465,7 +472,7 @@ fn rank(has_user: bool) -> Priority {
     }
 }
 
-/// Entries of the wheel that each write looks at.
+/// The maximum number of wheel entries that each write visits.
 const STEPS_PER_WRITE: usize = 2;
-/// A touch that would move the deadline by less than this part of the timeout is left out.
+/// The idle deadline is not moved by less than the timeout divided by this.
 const TOUCH_SHARE: u32 = 16;

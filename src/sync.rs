@@ -1,7 +1,8 @@
-//! The only file that names a lock or an atomic type, with its twin for loom under `sessile_loom`.
+//! The only file that names a lock or an atomic type, with substitutes for loom under
+//! `sessile_loom`.
 //!
-//! Loom models the locks of a cache and leaves its words to the machine: there are too many of them. What
-//! reads words without a lock is modelled on a region of a few, which are loom's own.
+//! Loom models a cache's locks, but not its words: there are too many of them, so they stay
+//! ordinary atomics. The lock-free reads are modelled on a small region of loom's own words.
 
 pub(crate) use core::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -17,29 +18,30 @@ use zerocopy::FromBytes;
 
 /// A word that several threads may read and write.
 pub trait Word: Sized + 'static {
-    /// So many words, all zero. `None` if there is no such memory.
-    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>>;
-    /// What it says.
+    /// Allocates `len` zeroed words. `None` if the system does not provide the memory.
+    fn zeroed(len: usize, pages: PageSize) -> Option<SharedSlice<Self>>;
+    /// Loads the value.
     fn load(&self, order: Ordering) -> u64;
-    /// Has it say this.
+    /// Stores `value`.
     fn store(&self, value: u64, order: Ordering);
 }
 
-/// Which pages memory is asked for in.
+/// The page size that is requested for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pages {
-    /// The system's usual ones.
-    Usual,
-    /// Huge ones, where the system has them and the memory is large enough.
+pub enum PageSize {
+    /// The system's default.
+    Default,
+    /// Huge pages, if the system has them and the memory is large enough.
     Huge,
 }
 
 impl Word for AtomicU64 {
-    /// Of the system's own, so that a line starts on a cache line.
-    fn zeroed(len: usize, pages: Pages) -> Option<SharedSlice<Self>> {
+    /// Maps anonymous memory, so that a bucket starts on a cache line.
+    fn zeroed(len: usize, pages: PageSize) -> Option<SharedSlice<Self>> {
         let map = MmapMut::map_anon(len.checked_mul(size_of::<Self>())?).ok()?;
-        if pages == Pages::Huge {
-            // A system that cannot is slower, and all the same.
+        if pages == PageSize::Huge {
+            // Without huge pages the cache is slower and otherwise the same, so an error is
+            // ignored.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);
         }
@@ -62,14 +64,14 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A fixed number of things, which clones share, and pieces of it.
+/// A slice of fixed length that clones share, and that can be split.
 ///
-/// Memory that is mapped is lent as atomics for as long as it is borrowed, so whoever holds a piece holds the
-/// mapping too; a `Yoke` is the two of them in one.
+/// The slice borrows from mapped memory. The `Yoke` holds the mapping together with the borrow, so
+/// each part keeps the mapping alive.
 pub struct SharedSlice<T: 'static>(Yoke<&'static [T], ErasedArcCart>);
 
 impl<T> SharedSlice<T> {
-    /// Takes so many off the front. `None` if there are not so many.
+    /// Splits `len` elements off the front. `None` if there are fewer.
     pub(crate) fn split_to(&mut self, len: usize) -> Option<Self> {
         if len > self.len() {
             return None;
@@ -79,7 +81,7 @@ impl<T> SharedSlice<T> {
         Some(Self(front))
     }
 
-    /// The same in arrays of `N`; what is left at the end of it is nobody's.
+    /// Splits the slice into arrays of `N` and discards the remainder.
     pub(crate) fn chunks<const N: usize>(self) -> SharedSlice<[T; N]> {
         SharedSlice(self.0.map_project(|things, _| things.as_chunks().0))
     }
@@ -100,14 +102,18 @@ impl<T> Deref for SharedSlice<T> {
     }
 }
 
-/// The fences of the protocol in `shard::version`, by what they come after or before.
+/// The fences of the protocol in `shard::seqlock`, by what they separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryFence {
-    /// After a shard's lock was taken, before its words are written. Release.
+    /// Between taking a shard's lock and writing its words. Release: a reader that sees one of
+    /// these words also sees the sequences of earlier holders of the lock. It pairs with
+    /// [`Read`](Self::Read).
     Locked,
-    /// After a version was made odd, before what it covers is written. Release.
+    /// Between the store that makes a sequence odd and the stores that it covers. Release: a reader
+    /// that sees one of these stores also sees the odd sequence. It pairs with
+    /// [`Read`](Self::Read).
     Opened,
-    /// After words were read, before their version is read again. Acquire.
+    /// Between reading words and loading their sequence again. Acquire.
     Read,
 }
 
@@ -127,10 +133,10 @@ pub(crate) fn fence(which: MemoryFence) {
 }
 
 #[cfg(sessile_loom)]
-pub(crate) use modelled::fence;
+pub(crate) use loom_word::fence;
 
 #[cfg(sessile_loom)]
-pub mod modelled {
+pub mod loom_word {
     //! Loom's words and fences, and the way to leave a fence out.
 
     use core::{cell::Cell, iter, sync::atomic::Ordering};
@@ -138,13 +144,13 @@ pub mod modelled {
 
     use yoke::Yoke;
 
-    use crate::sync::{MemoryFence, Pages, SharedSlice, Word};
+    use crate::sync::{MemoryFence, PageSize, SharedSlice, Word};
 
-    /// Loom's word.
-    pub struct Modelled(loom::sync::atomic::AtomicU64);
+    /// A word of loom.
+    pub struct LoomWord(loom::sync::atomic::AtomicU64);
 
-    impl Word for Modelled {
-        fn zeroed(len: usize, _: Pages) -> Option<SharedSlice<Self>> {
+    impl Word for LoomWord {
+        fn zeroed(len: usize, _: PageSize) -> Option<SharedSlice<Self>> {
             let word = || Self(loom::sync::atomic::AtomicU64::new(0));
             let words: Vec<_> = iter::repeat_with(word).take(len).collect();
             let words = Yoke::attach_to_cart(Arc::new(words), |words| &**words);
@@ -160,7 +166,7 @@ pub mod modelled {
         }
     }
 
-    /// Leaves a fence out of what this thread of the operating system models from now on.
+    /// Omits a fence from everything that this operating system thread models from now on.
     pub fn drop_fence(which: Option<MemoryFence>) {
         DROPPED.set(which);
     }
@@ -182,19 +188,19 @@ mod lock {
 
     use crate::sync::{MemoryFence, fence};
 
-    /// A lock that says nothing about who holds it: parking_lot's, without poisoning.
+    /// parking_lot's mutex, without poisoning.
     pub struct Lock<T>(Mutex<T>);
 
-    /// A lock that is held.
+    /// The guard of a held lock.
     pub type Guard<'a, T> = MutexGuard<'a, T>;
 
     impl<T> Lock<T> {
-        /// A lock around this.
+        /// Creates an unlocked lock.
         pub fn new(value: T) -> Self {
             Self(Mutex::new(value))
         }
 
-        /// Waits for the lock.
+        /// Acquires the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock();
             fence(MemoryFence::Locked);
@@ -211,7 +217,7 @@ mod lock {
             Some(guard)
         }
 
-        /// Lets go of the lock and hands it to the one that waits longest, if any does.
+        /// Releases the lock and hands it to the thread that has waited longest, if there is one.
         pub(crate) fn unlock_fair(guard: MutexGuard<'_, T>) {
             MutexGuard::unlock_fair(guard);
         }
@@ -219,24 +225,24 @@ mod lock {
 
     #[cfg(feature = "__internals")]
     std::thread_local! {
-        static TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+        static LOCKS_TAKEN: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
     }
 
     #[cfg(feature = "__internals")]
     fn count_lock() {
-        TAKEN.set(TAKEN.get() + 1);
+        LOCKS_TAKEN.set(LOCKS_TAKEN.get() + 1);
     }
 
-    /// Returns how many locks of shards this thread has taken. For tests of bounds.
+    /// Returns the number of shard locks that this thread has taken. For tests of bounds.
     #[cfg(feature = "__internals")]
     pub fn locks_taken() -> u64 {
-        TAKEN.get()
+        LOCKS_TAKEN.get()
     }
 
-    /// Many readers or one writer.
-    pub(crate) struct Shared<T>(RwLock<T>);
+    /// A lock for many readers or one writer.
+    pub(crate) struct ReadWriteLock<T>(RwLock<T>);
 
-    impl<T> Shared<T> {
+    impl<T> ReadWriteLock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(RwLock::new(value))
         }
@@ -257,21 +263,21 @@ mod lock {
 
     use crate::sync::{MemoryFence, fence};
 
-    const POISON: &str = "a model that panics ends there";
+    const POISON: &str = "a model ends when it panics";
 
-    /// Loom's lock.
+    /// Loom's mutex.
     pub struct Lock<T>(Mutex<T>);
 
-    /// A lock that is held.
+    /// The guard of a held lock.
     pub type Guard<'a, T> = MutexGuard<'a, T>;
 
     impl<T> Lock<T> {
-        /// A lock around this.
+        /// Creates an unlocked lock.
         pub fn new(value: T) -> Self {
             Self(Mutex::new(value))
         }
 
-        /// Waits for the lock.
+        /// Acquires the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock().expect(POISON);
             fence(MemoryFence::Locked);
@@ -289,9 +295,9 @@ mod lock {
         }
     }
 
-    pub(crate) struct Shared<T>(RwLock<T>);
+    pub(crate) struct ReadWriteLock<T>(RwLock<T>);
 
-    impl<T> Shared<T> {
+    impl<T> ReadWriteLock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(RwLock::new(value))
         }
@@ -306,7 +312,7 @@ mod lock {
     }
 }
 
-pub(crate) use lock::Shared;
+pub(crate) use lock::ReadWriteLock;
 #[cfg(all(feature = "__internals", not(sessile_loom)))]
 pub use lock::locks_taken;
 pub use lock::{Guard, Lock};

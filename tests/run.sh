@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything that is checked. It needs a Rust toolchain; what else is there is used, and what is not is
-# skipped and said so. As root or with CI=true it installs what it may. Its last line is
-# "N passed, N failed, N skipped", counted in steps; it fails if a step does.
+# Runs all checks. It needs a Rust toolchain. A step whose tool is missing is skipped, with the
+# reason; as root or with CI=true, missing tools are installed first. The last line is
+# "N passed, N failed, N skipped", counted in steps. Exits with 1 if a step failed.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ started=$SECONDS
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
-# step NAME COMMAND…: runs it and shows its output if it fails.
+# step NAME COMMAND…: runs the command, and prints its output if it fails.
 step() {
     local name=$1 begin=$SECONDS
     shift
@@ -33,10 +33,11 @@ skip() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether this machine is ours to install things on.
+# Succeeds if this script may install tools.
 may_install() { [ "${CI:-}" = true ] || [ "$(id -u)" = 0 ]; }
 
-# package COMMAND PACKAGE: installs a system package that a step needs.
+# package COMMAND PACKAGE: installs a system package unless the command exists. Fails if it is still
+# missing.
 package() {
     has "$1" && return 0
     if may_install && has apt-get; then
@@ -46,12 +47,12 @@ package() {
     has "$1"
 }
 
-# Some crates of the comparison, and of the fuzzer, build C.
-package cc gcc || echo "no C compiler: what needs one will fail"
+# The fuzzer and some crates of the comparison compile C.
+package cc gcc || echo "no C compiler: steps that need one will fail"
 
 cargo_tests() {
     if has cargo-nextest; then
-        # Passed ones are only counted, so that what failed and why stands last.
+        # Prints failed tests only, with their output at the end.
         cargo nextest run --no-fail-fast --status-level fail --final-status-level fail \
             --failure-output final "$@"
     else
@@ -62,6 +63,7 @@ cargo_tests() {
 if cargo fmt --version >/dev/null 2>&1; then
     step "format" cargo fmt --all --check
     step "format of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check
+    step "format of the API listing's tool" cargo fmt --manifest-path docs/api/listing/Cargo.toml --check
 else
     skip "format" "no rustfmt"
 fi
@@ -71,10 +73,11 @@ else
     skip "lints" "no clippy"
 fi
 
-# Without the advisories, which need the network.
+# All checks but the advisories, which need the network.
 dependencies() {
     cargo deny --workspace --all-features check bans licenses sources &&
-        cargo deny --manifest-path fuzz/Cargo.toml --all-features check bans licenses sources
+        cargo deny --manifest-path fuzz/Cargo.toml --all-features check bans licenses sources &&
+        cargo deny --manifest-path docs/api/listing/Cargo.toml check bans licenses sources
 }
 if cargo deny --version >/dev/null 2>&1; then
     step "dependencies" dependencies
@@ -87,15 +90,21 @@ step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
 step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
+# The tool reads the JSON of this version of rustdoc.
+if rustc --version | grep -q '^rustc 1\.95\.'; then
+    step "public API listing" docs/api/update.sh --check
+else
+    skip "public API listing" "not Rust 1.95"
+fi
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower
 
-# MACs without the CPU's instructions for SHA.
+# Computes MACs without the CPU's SHA instructions.
 step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \
     cargo test --target-dir target/soft -p sessile --test cookie
 step "models of races (loom)" env RUSTFLAGS="--cfg sessile_loom" \
     cargo test --target-dir target/loom -p sessile --test loom
 
-# In virtual environments, one for each CPython that is there.
+# In a virtual environment for each CPython that is found.
 if package python3 python3-venv || [ -d "${PYENV_ROOT:-$HOME/.pyenv}/versions" ]; then
     step "the package for Python" adapters/python/tests/run.sh
 else
@@ -104,10 +113,11 @@ fi
 
 step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 
-step "packages" cargo package --allow-dirty --no-verify -p sessile -p sessile-web -p sessile-tower
-step "the engine's package builds" cargo package --allow-dirty -p sessile
+step "prose and links" cargo test -p sessile --all-features --test repository
+# Their contents, and the README's program built from them. `cargo test` ignores this test.
+step "packages" cargo test -p sessile --all-features --test repository packages:: -- --ignored
 
-# The tests of the shop that need a browser; `cargo test` by itself leaves them out and says so.
+# The shop's tests in a browser, which `cargo test` ignores.
 package chromium chromium
 package chromedriver chromium-driver
 if ! has chromium; then
@@ -118,8 +128,8 @@ else
     step "the shop in a browser" cargo test -p shop --test shop browser:: -- --ignored
 fi
 
-# The committed corpora ran above; here the fuzzer looks for more. It asks for flags that only nightly has, unless a
-# stable compiler is told to take them.
+# Extends the committed corpora, which the tests above replay. The fuzzer uses flags of nightly,
+# which RUSTC_BOOTSTRAP enables on stable.
 fuzz() {
     RUSTC_BOOTSTRAP=1 cargo fuzz run "$1" --fuzz-dir fuzz "$logs/$1" "fuzz/corpus/$1" -- \
         -max_total_time="${SESSILE_FUZZ_SECONDS:-10}" -max_len=2000 -print_final_stats=1

@@ -1,4 +1,4 @@
-//! Carving a cache out of its memory: how many shards, and how much each of them gets.
+//! Partitions the memory of a new cache: the number of shards, and the size of each.
 
 use core::num::NonZero;
 use std::{sync::Arc, thread};
@@ -22,13 +22,13 @@ use crate::{
 };
 
 impl SessionCacheBuilder {
-    /// Carves the memory and touches it.
+    /// Creates the cache: allocates its memory and touches the pages.
     ///
-    /// A process that forks does so before this: a lock that another thread holds at that moment stays
-    /// held in the child.
+    /// A process that forks must build the cache after the fork. Otherwise a lock that another
+    /// thread holds during the fork remains locked in the child.
     ///
     /// # Errors
-    /// What is wrong with the settings: the error names the one, what it was and what it must be.
+    /// [`BuildError`] names the invalid setting, its value and its limits.
     pub fn build(self) -> Result<SessionCache, BuildError> {
         self.build_as(Kind::Local)
     }
@@ -37,12 +37,13 @@ impl SessionCacheBuilder {
         self.check()?;
         let shards = self
             .shards
-            .map_or_else(|| fitting_shards(&self, kind), |own| own.get().into());
+            .map_or_else(|| fitting_shards(&self, kind), |shards| shards.get().into());
         debug_assert!(shards.is_power_of_two(), "any 16 bits name a shard");
         let fixed = footprint(shards, self.events);
-        let largest = kind.largest(&self);
-        let min = (shards * Layout::least(largest)).saturating_add(fixed);
-        let max = shards.saturating_mul(Layout::MOST).saturating_add(fixed);
+        let min = (shards * Layout::min_bytes(kind.max_data_len(&self))).saturating_add(fixed);
+        let max = shards
+            .saturating_mul(Layout::MAX_BYTES)
+            .saturating_add(fixed);
         if !(min..=max).contains(&self.memory) {
             return Err(BuildError::Memory {
                 given: self.memory,
@@ -54,30 +55,31 @@ impl SessionCacheBuilder {
         let [idle_timeout, lifetime] = self.ticks();
         let keys = Keys::new(&ring, &self.cookie_name).map_err(BuildError::Keys)?;
         let users = Prf::random(self.entropy).map_err(|_| BuildError::Entropy)?;
-        let plan = plan(&self, shards, kind)?;
-        let journal = EventQueue::new(self.events);
-        let spots = plan.spots(index_keys(&self)?);
-        let mut arena = Arena::new(shards * plan.footprint(), self.pages);
-        let locked = |place| {
-            let journal = kind.journal(&journal);
+        let layout = divide(&self, shards, kind)?;
+        let events = EventQueue::new(self.events);
+        let hasher = layout.hasher(index_keys(&self)?);
+        let mut arena = Arena::new(shards * layout.footprint(), self.pages);
+        let largest = kind.max_data_len(&self);
+        let new_shard = |place| {
+            let events = kind.shard_events(&events);
             let arena = arena.as_mut()?;
-            let (spots, place) = (spots.clone(), place as Place);
-            let shard = Shard::new(arena, plan, largest, idle_timeout, spots, place, journal)?;
+            let (hasher, place) = (hasher.clone(), place as Place);
+            let shard = Shard::new(arena, layout, largest, idle_timeout, hasher, place, events)?;
             Some(CachePadded::new(LockedShard::new(shard)))
         };
-        let locked_shards = (0..shards).map(locked).collect::<Option<_>>();
+        let locked_shards = (0..shards).map(new_shard).collect::<Option<_>>();
         let locked_shards = locked_shards.ok_or(BuildError::Allocation { given: self.memory })?;
         Ok(SessionCache(Arc::new(Inner {
             locked_shards,
-            spots,
+            hasher,
             keys,
             users,
             reader: Reader::new(&self.cookie_name),
             counters: Counters::new(),
-            journal,
-            horizon: RevocationCutoff::new(),
+            events,
+            cutoff: RevocationCutoff::new(),
             cursor: AtomicU32::new(0),
-            plan,
+            layout,
             idle_timeout,
             lifetime,
             settings: self,
@@ -85,7 +87,7 @@ impl SessionCacheBuilder {
     }
 }
 
-/// A local cache, or the L1 of a tiered one.
+/// A local cache, or the L1 of a tiered cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Local,
@@ -93,7 +95,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The largest number of shards that is chosen for a machine.
+    /// Returns the largest number of shards that is chosen for a machine.
     fn max_shards(self) -> usize {
         match self {
             Self::Local => 1 << 15,
@@ -101,68 +103,72 @@ impl Kind {
         }
     }
 
-    /// The bytes that the largest session takes as data. A tiered cache adds one word for the time
-    /// of creation.
-    fn largest(self, settings: &SessionCacheBuilder) -> usize {
+    /// Returns the bytes of data in the entry of the largest session. An entry of a tiered cache
+    /// has one word more, for the time of creation.
+    fn max_data_len(self, builder: &SessionCacheBuilder) -> usize {
         match self {
-            Self::Local => settings.max_session_size,
-            Self::Tiered => settings.max_session_size + WORD,
+            Self::Local => builder.max_session_size,
+            Self::Tiered => builder.max_session_size + WORD,
         }
     }
 
-    /// The queue of the shards' events. Expiry and eviction in L1 are not those of the session, so
-    /// its shards have none.
-    fn journal(self, journal: &EventQueue) -> EventQueue {
+    /// Returns the event queue of the shards. Expiry and eviction in L1 do not end a session, so
+    /// the shards of a tiered cache emit no events.
+    fn shard_events(self, events: &EventQueue) -> EventQueue {
         match self {
-            Self::Local => journal.clone(),
+            Self::Local => events.clone(),
             Self::Tiered => EventQueue::new(0),
         }
     }
 }
 
-/// The largest power of two that is at most four to a core and leaves each shard 1 MiB and 32 of the
-/// largest sessions; at least one.
-fn fitting_shards(settings: &SessionCacheBuilder, kind: Kind) -> usize {
+/// Returns the number of shards: at least one, at most four per core, and a power of two. Each
+/// shard gets at least 1 MiB and space for 32 sessions of the maximum size.
+fn fitting_shards(builder: &SessionCacheBuilder, kind: Kind) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let most = (4 * cores).min(kind.max_shards());
+    let max = (4 * cores).min(kind.max_shards());
     let is_roomy = |shards| {
-        let bytes = bytes_per_shard(settings, shards);
-        bytes >= 1 << 20 && Layout::new(bytes).sessions(kind.largest(settings)) >= 32
+        let bytes = bytes_per_shard(builder, shards);
+        bytes >= 1 << 20 && Layout::new(bytes).sessions(kind.max_data_len(builder)) >= 32
     };
-    let mut shards = 1 << most.ilog2();
+    let mut shards = 1 << max.ilog2();
     while shards > 1 && !is_roomy(shards) {
         shards /= 2;
     }
     shards
 }
 
-/// How each shard divides its bytes.
-fn plan(settings: &SessionCacheBuilder, shards: usize, kind: Kind) -> Result<Layout, BuildError> {
-    let plan = Layout::new(bytes_per_shard(settings, shards));
-    let (given, largest) = (settings.reserved_for_authenticated, kind.largest(settings));
-    let max = plan.max_reservation(largest) * shards * WORD;
+/// Partitions the memory of each shard.
+fn divide(builder: &SessionCacheBuilder, shards: usize, kind: Kind) -> Result<Layout, BuildError> {
+    let layout = Layout::new(bytes_per_shard(builder, shards));
+    let (given, largest) = (
+        builder.reserved_for_authenticated,
+        kind.max_data_len(builder),
+    );
+    let max = layout.max_reservation(largest) * shards * WORD;
     let share = given.div_ceil(shards * WORD);
-    plan.with_reservation(share, largest)
+    layout
+        .with_reservation(share, largest)
         .ok_or(BuildError::ReservedForAuthenticated { given, max })
 }
 
-/// Draws the keys that the indexes hash with.
-fn index_keys(settings: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
+/// Generates the keys of the indexes' hash.
+fn index_keys(builder: &SessionCacheBuilder) -> Result<[u64; 4], BuildError> {
     let mut bytes = [0; 32];
-    (settings.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
+    (builder.entropy)(&mut bytes).map_err(|_| BuildError::Entropy)?;
     let (keys, _) = bytes.as_chunks();
     Ok(core::array::from_fn(|i| u64::from_le_bytes(keys[i])))
 }
 
-/// What a shard can divide, when the fixed parts are taken off.
-fn bytes_per_shard(settings: &SessionCacheBuilder, shards: usize) -> usize {
-    settings
+/// Returns the bytes of each shard's memory, without the fixed parts of the cache.
+fn bytes_per_shard(builder: &SessionCacheBuilder, shards: usize) -> usize {
+    builder
         .memory
-        .saturating_sub(footprint(shards, settings.events))
+        .saturating_sub(footprint(shards, builder.events))
         / shards
 }
 
-/// The bytes of a cache beside what its shards divide.
+/// Returns the bytes of the fixed parts: the cache itself, the shard headers and the event queue.
 fn footprint(shards: usize, events: usize) -> usize {
     let locked_shards = shards * size_of::<CachePadded<LockedShard>>();
     EventQueue::footprint(events).saturating_add(size_of::<Inner>() + locked_shards)

@@ -1,12 +1,12 @@
-//! The horizon: what was created before it has ended, with all others.
+//! The revocation cutoff: the tick before which every created session has ended.
 //!
 //! ```text
-//!  horizon │ the last tick in which something was created        one word
+//!  cutoff │ the last tick in which a session was created        one word
 //! ```
 //!
-//! A stroke moves the horizon past both, whatever time it is for the thread that asks for it: so all that a shard
-//! holds when it hears of a horizon was created before it, and nobody has to look which. Knows ticks, and nothing
-//! of sessions.
+//! `end_all` moves the cutoff past both, whatever tick the calling thread reads. Every session in a
+//! shard that applies a new cutoff was therefore created before it. The shard need not examine its
+//! sessions one by one. The module does not know sessions.
 
 use crate::{
     clock::Tick,
@@ -14,7 +14,7 @@ use crate::{
     sync::{AtomicU64, Relaxed},
 };
 
-/// A horizon that only moves on. Each access is of one word, and orders nothing else.
+/// A cutoff that only increases. Each access is of a single word and needs no memory ordering.
 pub(super) struct RevocationCutoff(AtomicU64);
 
 impl RevocationCutoff {
@@ -27,47 +27,50 @@ impl RevocationCutoff {
         Pair::unpack(self.0.load(Relaxed)).low
     }
 
-    /// The tick at which a session is created now: noted, if it is the first of its tick.
+    /// Returns the tick for a session that is created now, and records it.
+    ///
+    /// The tick is at least the cutoff, which may be ahead of the clock after an `end_all`. The
+    /// word is written only for the first session of a tick.
     pub(super) fn creation(&self, now: Tick) -> Creation {
-        let note = |word| {
+        let record = |word| {
             let Pair {
-                low: horizon,
+                low: cutoff,
                 high: last,
             } = Pair::unpack(word);
-            let created = now.max(horizon);
-            (created > last).then(|| Pair::new(horizon, created).pack())
+            let created = now.max(cutoff);
+            (created > last).then(|| Pair::new(cutoff, created).pack())
         };
-        match self.0.fetch_update(Relaxed, Relaxed, note) {
+        match self.0.fetch_update(Relaxed, Relaxed, record) {
             Ok(word) | Err(word) => {
-                let horizon = Pair::unpack(word).low;
+                let cutoff = Pair::unpack(word).low;
                 Creation {
-                    created: now.max(horizon),
-                    horizon,
+                    created: now.max(cutoff),
+                    cutoff,
                 }
             }
         }
     }
 
-    /// Ends all that was created until now. Returns the new horizon.
+    /// Ends all sessions created until now. Returns the new cutoff.
     pub(super) fn advance(&self, now: Tick) -> Tick {
-        let beyond = |word| {
+        let past_both = |word| {
             let Pair {
-                low: horizon,
+                low: cutoff,
                 high: last,
             } = Pair::unpack(word);
-            Pair::new(horizon.max(last).max(now).saturating_add(1), last)
+            Pair::new(cutoff.max(last).max(now).saturating_add(1), last)
         };
         match self
             .0
-            .fetch_update(Relaxed, Relaxed, |word| Some(beyond(word).pack()))
+            .fetch_update(Relaxed, Relaxed, |word| Some(past_both(word).pack()))
         {
-            Ok(word) | Err(word) => beyond(word).low,
+            Ok(word) | Err(word) => past_both(word).low,
         }
     }
 }
 
-/// When something is created, and what was created before when has ended by then.
+/// The tick of a creation, and the cutoff at that time.
 pub(super) struct Creation {
     pub(super) created: Tick,
-    pub(super) horizon: Tick,
+    pub(super) cutoff: Tick,
 }

@@ -1,4 +1,5 @@
-//! MACs against forged forms, for adapters: under keys of their own that are derived from the key ring.
+//! MACs of CSRF tokens, for adapters, under keys that are derived from the key ring for this
+//! purpose.
 //!
 //! It does not know how a form carries a MAC.
 
@@ -7,10 +8,10 @@ use sha2::{Digest, Sha256};
 use super::SessionCache;
 use crate::id::SessionId;
 
-/// For adapters, which document how they use it; no promise holds for it.
+/// For adapters, which document their use. Exempt from semantic versioning.
 impl SessionCache {
-    /// Returns a one-way hash of an id, to which a form's MAC is bound. It can be stored, because it does not reveal the
-    /// id.
+    /// Returns a one-way hash of an id, to which a form's MAC is bound. It does not reveal the id,
+    /// so it can be stored.
     #[doc(hidden)]
     #[must_use]
     pub fn form_binding(&self, id: &SessionId) -> [u8; 16] {
@@ -28,7 +29,7 @@ impl SessionCache {
         self.0.keys.form_mac(binding)
     }
 
-    /// Returns true if the MAC of a binding is right under any key of the ring.
+    /// Returns true if the MAC of a binding is correct under any key of the ring.
     #[doc(hidden)]
     #[must_use]
     pub fn verify_form_mac(&self, binding: &[u8; 16], mac: &[u8; 16]) -> bool {
@@ -36,5 +37,5 @@ impl SessionCache {
     }
 }
 
-/// Separates this hash from others of an id.
+/// Separates this hash from other hashes of an id.
 const BINDING: &[u8] = b"sessile form binding v1";

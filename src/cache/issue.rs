@@ -1,4 +1,4 @@
-//! Issuing: new ids and their tokens, for a session that is created, rotated or signed in to, and its times.
+//! Issues ids and tokens for created, rotated and signed-in sessions, and computes their times.
 
 use super::{Inner, IssuedSession, Version, cutoff::Creation};
 use crate::{
@@ -15,20 +15,21 @@ use crate::{
 };
 
 impl Inner {
-    /// Creates a session without a user, in the emptier of two shards, or in the other if there is no room.
+    /// Creates an anonymous session in the emptier of two random shards, or in the other if that
+    /// one is full.
     pub(super) fn create_anonymous(
         &self,
         timeouts: Timeouts,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        for _ in 0..MINTS {
-            let (id, [emptier, other]) = self.mint()?;
+        for _ in 0..MAX_ID_DRAWS {
+            let (id, [emptier, other]) = self.generate_id()?;
             let create_at = |place| self.create_at(SessionId { id, place }, timeouts, data);
-            let made = match create_at(emptier) {
+            let issued = match create_at(emptier) {
                 Err(WriteError::Verb(Error::Full)) if other != emptier => create_at(other),
-                made => made,
+                issued => issued,
             };
-            match made {
+            match issued {
                 Ok(issued) => return Ok(issued),
                 Err(WriteError::IdTaken) => {}
                 Err(_) => break,
@@ -44,26 +45,26 @@ impl Inner {
         data: &[u8],
     ) -> Result<IssuedSession, WriteError> {
         let view = &self.locked_shards[usize::from(id.place)].view;
-        view.prefetch(self.spots.of(&id.id));
+        view.prefetch(self.hasher.candidates(&id.id));
         let signed = self.sign(id);
-        view.prefetch_links(&self.spots);
+        view.prefetch_links(&self.hasher);
         self.with_room(id.place, || {
             self.write(id.place, |shard, now| {
                 let times = self.new_times(shard, timeouts, now);
-                let newcomer = NewEntry {
-                    stamp: signed.stamp,
+                let entry = NewEntry {
+                    token: signed.token,
                     times,
-                    member: None,
+                    user: None,
                     data: None,
                 };
-                shard.create(&newcomer, self.limit(), data, None, now)
+                shard.create(&entry, self.limit(), data, None, now)
             })
         })?;
         view.prefetch_victim();
         Ok(self.confirm(signed))
     }
 
-    /// Moves a session to a new id, which is free.
+    /// Replaces a session's id with a new one.
     pub(super) fn reissue(
         &self,
         old: &SessionId,
@@ -77,17 +78,17 @@ impl Inner {
         }
     }
 
-    /// Mints ids until one is free, and has a session take it.
+    /// Generates ids until one is free, and passes each to a verb that binds a session to it.
     pub(super) fn issue_in(
         &self,
         place: Place,
         verb: impl Fn(&SessionId, &TokenParts) -> Result<u32, WriteError>,
     ) -> Result<IssuedSession, Error> {
-        for _ in 0..MINTS {
-            let (id, _) = self.mint()?;
+        for _ in 0..MAX_ID_DRAWS {
+            let (id, _) = self.generate_id()?;
             let id = SessionId { id, place };
             let signed = self.sign(id);
-            match self.with_room(place, || verb(&id, &signed.stamp)) {
+            match self.with_room(place, || verb(&id, &signed.token)) {
                 Ok(version) => {
                     let version = Version::new(version);
                     return Ok(IssuedSession {
@@ -102,8 +103,8 @@ impl Inner {
         Err(self.full())
     }
 
-    /// Carries out a verb that makes room. Where more blocks must be moved than one hold of the lock permits, they are
-    /// moved under several, between which others get the lock.
+    /// Runs a verb that makes room. If more blocks must be moved than one lock hold permits, moves
+    /// them in several, between which other threads can take the lock.
     pub(super) fn with_room<R>(
         &self,
         place: Place,
@@ -113,8 +114,8 @@ impl Inner {
         let Err(WriteError::Unfinished { words }) = answer else {
             return answer;
         };
-        let is_made = |_| self.write(place, |shard, _| shard.make_hole(words));
-        let answer = if (0..HOLDS).any(is_made) {
+        let has_room = |_| self.write(place, |shard, _| shard.make_hole(words));
+        let answer = if (0..MAX_LOCK_HOLDS).any(has_room) {
             verb()
         } else {
             answer
@@ -135,15 +136,18 @@ impl Inner {
         }
     }
 
-    /// A new id, and two shards with the one that has more room first, drawn at random: in one
-    /// call, since that is what takes the time.
-    pub(super) fn mint(&self) -> Result<(Id, [Place; 2]), Error> {
+    /// Generates an id and two random shards, the one with more free space first. Requests all
+    /// random bytes in one call, since the call dominates the time.
+    pub(super) fn generate_id(&self) -> Result<(Id, [Place; 2]), Error> {
         let mut bytes = [0; Id::LEN + 4];
         (self.settings.entropy)(&mut bytes)?;
         let [id @ .., a, b, c, d] = bytes;
         let places = self.two_places(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        let [first, second] =
-            places.map(|place| self.locked_shards[usize::from(place)].room.load(Relaxed));
+        let [first, second] = places.map(|place| {
+            self.locked_shards[usize::from(place)]
+                .free_for_anonymous
+                .load(Relaxed)
+        });
         let places = if second > first {
             [places[1], places[0]]
         } else {
@@ -152,7 +156,7 @@ impl Inner {
         Ok((Id::from_bytes(id), places))
     }
 
-    /// Two different shards, if there are two.
+    /// Returns two different shards if the cache has more than one.
     fn two_places(&self, one: u16, other: u16) -> [Place; 2] {
         let first = self.place(one);
         let others = self.locked_shards.len() as u16 - 1;
@@ -160,28 +164,29 @@ impl Inner {
         [first, first ^ step]
     }
 
-    /// Signs an id.
-    fn sign(&self, id: SessionId) -> Signed {
+    /// Signs an id with the first key of the ring.
+    fn sign(&self, id: SessionId) -> SignedId {
         let (parts, epoch) = self.keys.sign(id.place, &id.id);
-        let stamp = TokenParts {
+        let token = TokenParts {
             id: id.id,
             tag: parts.tag,
             key: parts.key,
         };
-        Signed {
+        SignedId {
             id,
             parts,
-            stamp,
+            token,
             epoch,
         }
     }
 
-    /// Issues the token of an id that is in its shard. If the keys were replaced since it was signed, and its own is
-    /// retired, it is signed again: a token that is issued after `set_keys` has returned is valid.
-    fn confirm(&self, mut signed: Signed) -> IssuedSession {
+    /// Issues the token of an id that is stored in its shard. If the ring was replaced since the id
+    /// was signed and its key is retired, signs it again: a token that is issued after `set_keys`
+    /// has returned is valid.
+    fn confirm(&self, mut signed: SignedId) -> IssuedSession {
         while self.keys.epoch() != signed.epoch && !self.keys.verify(&signed.parts) {
             signed = self.sign(signed.id);
-            self.write(signed.id.place, |shard, _| shard.restamp(&signed.stamp));
+            self.write(signed.id.place, |shard, _| shard.replace_tag(&signed.token));
         }
         let version = Version::new(FIRST_VERSION);
         IssuedSession {
@@ -191,8 +196,8 @@ impl Inner {
         }
     }
 
-    /// The times of a session that is created now, in a shard whose lock is held. The shard learns of all that has
-    /// ended before.
+    /// Returns the times of a session that is created now. Applies the revocation cutoff to the
+    /// shard, whose lock the caller holds.
     pub(super) fn new_times(&self, shard: &mut Shard, timeouts: Timeouts, now: Tick) -> Times {
         let Inner {
             idle_timeout,
@@ -200,8 +205,8 @@ impl Inner {
             ..
         } = *self;
         let end = now.saturating_add(lifetime);
-        let Creation { created, horizon } = self.horizon.creation(now);
-        shard.renew(horizon);
+        let Creation { created, cutoff } = self.cutoff.creation(now);
+        shard.apply_cutoff(cutoff);
         let times = Times {
             created,
             authenticated: 0,
@@ -213,11 +218,12 @@ impl Inner {
         self.change(times, now, timeouts, now)
     }
 
-    /// A session's times under new timeouts, capped by the cache's. Its lifetime counts from `start`.
+    /// Returns a session's times under new timeouts, capped by the cache's. The lifetime counts
+    /// from `start`.
     pub(super) fn change(&self, times: Times, start: Tick, timeouts: Timeouts, now: Tick) -> Times {
         let cap = |span| to_tick(span).min(self.idle_timeout);
         let idle_timeout = timeouts.idle_timeout.map_or(times.idle_timeout, cap);
-        // After several `end_all` in one tick, sessions are created in a tick to come.
+        // After several `end_all` in one tick, sessions are created in a future tick.
         let start = start.min(now);
         let latest = start.saturating_add(self.lifetime);
         let end = match timeouts.lifetime {
@@ -234,21 +240,21 @@ impl Inner {
     }
 }
 
-/// An id, its token, and what an entry keeps of it.
-struct Signed {
+/// An id, its token, and the parts of the token that an entry stores.
+struct SignedId {
     id: SessionId,
     parts: Parts,
-    stamp: TokenParts,
-    /// Which ring of keys signed it.
+    token: TokenParts,
+    /// The epoch of the key ring that signed it.
     epoch: u32,
 }
 
-/// How often an id is minted before the answer is that there is no room. Both lines of an id are full
-/// twice in ten thousand times, three quarters full as the index is at most.
-const MINTS: usize = 8;
+/// The number of ids that are generated before a creation fails with `Full`. An id cannot be used
+/// if both of its index buckets are full.
+const MAX_ID_DRAWS: usize = 8;
 
-/// How many more times the lock is held to move blocks for one verb.
-const HOLDS: usize = 64;
+/// The maximum number of further lock holds in which blocks are moved for one verb.
+const MAX_LOCK_HOLDS: usize = 64;
 
 #[cfg(all(test, not(sessile_loom)))]
 mod tests {
@@ -256,27 +262,27 @@ mod tests {
     use crate::{KeyRing, SessionCache};
 
     #[test]
-    fn a_token_whose_key_was_retired_after_it_was_signed_is_signed_again() {
+    fn token_is_signed_again_if_its_key_was_retired_before_issue() {
         let ring = || KeyRing::generate().expect("random bytes");
-        let settings = SessionCache::builder().memory(8 << 20).keys(ring());
-        let cache = settings.build().expect("settings that hold");
+        let builder = SessionCache::builder().memory(8 << 20).keys(ring());
+        let cache = builder.build().expect("valid settings");
         for _ in 0..10 {
-            let (id, [place, _]) = cache.0.mint().expect("random bytes");
+            let (id, [place, _]) = cache.0.generate_id().expect("random bytes");
             let signed = cache.0.sign(SessionId { id, place });
-            // One fresh key in 256 has the number of one before.
+            // One new key in 256 has the number of an earlier key.
             while cache.set_keys(&ring()).is_err() {}
             let stale = Token::encode(&signed.parts);
-            let made = cache.0.write(place, |shard, now| {
+            let issued = cache.0.write(place, |shard, now| {
                 let times = cache.0.new_times(shard, Timeouts::new(), now);
-                let newcomer = NewEntry {
-                    stamp: signed.stamp,
+                let entry = NewEntry {
+                    token: signed.token,
                     times,
-                    member: None,
+                    user: None,
                     data: None,
                 };
-                shard.create(&newcomer, cache.0.limit(), b"data", None, now)
+                shard.create(&entry, cache.0.limit(), b"data", None, now)
             });
-            assert_eq!(made, Ok(()));
+            assert_eq!(issued, Ok(()));
             let issued = cache.0.confirm(signed);
             let opens = |token: &Token| {
                 cache

@@ -1,4 +1,4 @@
-//! Giving memory back without being asked: by a call, or by a thread that the application starts.
+//! Frees the memory of expired sessions, by a call or by a thread that the application starts.
 
 use core::fmt;
 use std::{
@@ -10,20 +10,19 @@ use std::{
 use super::SessionCache;
 use crate::clock::TICK;
 
-/// What one call of [`SessionCache::maintain`] did.
+/// The result of one call of [`SessionCache::maintain`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MaintenanceReport {
-    /// Entries looked at.
+    /// Entries visited.
     pub visited: usize,
-    /// Sessions whose memory was given back.
+    /// Expired sessions whose memory was freed.
     pub expired: usize,
-    /// Whether more were due when the budget was spent.
+    /// True if more entries were due when the budget was spent.
     pub more: bool,
 }
 
-/// A thread that keeps a cache's memory free of expired sessions. It stops, and is waited for, when this
-/// is dropped.
+/// A thread that frees the memory of expired sessions. Dropping this stops and joins the thread.
 pub struct MaintenanceThread {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -59,7 +58,7 @@ impl Drop for MaintenanceThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It holds nothing that a panic of it would leave undone.
+            // A panic of the thread leaves nothing to clean up.
             let _ = thread.join();
         }
     }
@@ -71,5 +70,5 @@ impl fmt::Debug for MaintenanceThread {
     }
 }
 
-/// Entries looked at between two looks at whether to stop.
+/// Entries visited between two checks for the stop signal.
 const BUDGET: usize = 4_096;

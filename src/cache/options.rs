@@ -1,11 +1,13 @@
 //! Options of [`create_with`](crate::SessionCache::create_with) and
 //! [`sign_in_with`](crate::SessionCache::sign_in_with).
 
+use core::fmt;
+
 use super::record::Version;
 use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LABEL_LEN};
 
-/// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's timeouts, an empty
-/// admission key and no user.
+/// Options of [`create_with`](crate::SessionCache::create_with). The default has the cache's
+/// timeouts, an empty admission key and no user.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::{config::Timeouts, error::Error, id::SessionId, shard::entry::MAX_LAB
 /// assert_eq!(cache.user_sessions("ada").len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct CreateOptions<'a> {
     pub(super) timeouts: Timeouts,
@@ -28,8 +30,8 @@ pub struct CreateOptions<'a> {
     pub(super) admitted: bool,
 }
 
-/// The user of a session that is created, for [`CreateOptions::user`]. A name alone is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The user of a new session, for [`CreateOptions::user`]. Only the name is required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct UserInfo<'a> {
     pub(super) user: &'a str,
@@ -37,21 +39,22 @@ pub struct UserInfo<'a> {
     pub(super) assurance_level: u8,
 }
 
-/// Options of [`sign_in_with`](crate::SessionCache::sign_in_with). The default leaves timeouts and data unchanged.
+/// Options of [`sign_in_with`](crate::SessionCache::sign_in_with). The default leaves timeouts and
+/// data unchanged.
 ///
 /// ```
 /// use std::time::Duration;
 /// use sessile::{KeyRing, SessionCache, SignInOptions, Timeouts};
 ///
 /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
-/// let made = cache.create(b"a cart")?;
+/// let issued = cache.create(b"a cart")?;
 /// let day = Timeouts::new().lifetime(Duration::from_secs(24 * 60 * 60));
-/// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2).label("Firefox");
-/// cache.sign_in_with(&made.id, "ada", options)?;
+/// let options = SignInOptions::new().timeouts(day).renew_lifetime(true).assurance_level(2);
+/// cache.sign_in_with(&issued.id, "ada", options)?;
 /// assert_eq!(cache.user_sessions("ada")[0].assurance_level, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct SignInOptions<'a> {
     pub(super) timeouts: Timeouts,
@@ -78,8 +81,8 @@ impl<'a> CreateOptions<'a> {
         Self { timeouts, ..self }
     }
 
-    /// Sets the key that the [`admission`](crate::SessionCacheBuilder::admission) hook receives, such as the client's
-    /// address. The key is not stored.
+    /// Sets the key for the [`admission`](crate::SessionCacheBuilder::admission) hook, such as the
+    /// client's address. The key is not stored.
     pub fn admission_key(self, admission_key: &'a [u8]) -> Self {
         Self {
             admission_key,
@@ -87,7 +90,7 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Creates the session with a user who is signed in from the start, for a client that had no session.
+    /// Signs in a user from the start, for a client that had no session.
     pub fn user(self, user: impl Into<UserInfo<'a>>) -> Self {
         Self {
             user: Some(user.into()),
@@ -95,17 +98,17 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Ends the session of `id` once this one is created: its current id, or one that was replaced and is remembered.
-    /// With a [user](Self::user), a session of that user is not counted against
-    /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user). It is untouched if the creation
-    /// fails.
+    /// Ends another session once this one is created. `id` is its current id, or a replaced one
+    /// that is remembered. If both sessions belong to the same user, the other one does not count
+    /// against [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user). If the
+    /// creation fails, the other session is unchanged.
     ///
     /// ```
     /// use sessile::{CreateOptions, KeyRing, SessionCache, SessionLimitPolicy};
     ///
-    /// let settings = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
-    /// let settings = settings.max_sessions_per_user(1);
-    /// let cache = settings.session_limit_policy(SessionLimitPolicy::Reject).build()?;
+    /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+    /// let builder = builder.max_sessions_per_user(1);
+    /// let cache = builder.session_limit_policy(SessionLimitPolicy::Reject).build()?;
     /// let ada = CreateOptions::new().user("ada");
     /// let old = cache.create_with(b"", ada)?;
     ///
@@ -121,7 +124,7 @@ impl<'a> CreateOptions<'a> {
         }
     }
 
-    /// Creates the session without calling the admission hook. The caller has called
+    /// Skips the admission hook, for a caller that has called
     /// [`check_admission`](crate::SessionCache::check_admission).
     pub fn admitted(self) -> Self {
         Self {
@@ -132,7 +135,7 @@ impl<'a> CreateOptions<'a> {
 }
 
 impl<'a> UserInfo<'a> {
-    /// Creates a user with that name, without a label, at assurance level 0.
+    /// Creates a user with this name, an empty label and assurance level 0.
     pub const fn new(user: &'a str) -> Self {
         Self {
             user,
@@ -141,7 +144,7 @@ impl<'a> UserInfo<'a> {
         }
     }
 
-    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    /// Sets the label in lists of the user's sessions, such as the device: at most 48 bytes.
     pub fn label(self, label: &'a str) -> Self {
         Self { label, ..self }
     }
@@ -173,6 +176,12 @@ impl<'a> From<&'a str> for UserInfo<'a> {
     }
 }
 
+impl<'a> From<&'a String> for UserInfo<'a> {
+    fn from(user: &'a String) -> Self {
+        Self::new(user)
+    }
+}
+
 impl<'a> SignInOptions<'a> {
     /// Creates the default options.
     pub const fn new() -> Self {
@@ -190,7 +199,7 @@ impl<'a> SignInOptions<'a> {
         Self { timeouts, ..self }
     }
 
-    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 unless set.
+    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`); 0 by default.
     pub fn assurance_level(self, assurance_level: u8) -> Self {
         Self {
             assurance_level,
@@ -198,13 +207,13 @@ impl<'a> SignInOptions<'a> {
         }
     }
 
-    /// Sets the label that a list of the user's sessions shows, such as the device: at most 48 bytes.
+    /// Sets the label in lists of the user's sessions, such as the device: at most 48 bytes.
     pub fn label(self, label: &'a str) -> Self {
         Self { label, ..self }
     }
 
-    /// Replaces the session's data atomically with the sign-in, if the session still has `version`: otherwise the
-    /// sign-in fails with [`Conflict`](Error::Conflict).
+    /// Replaces the session's data atomically with the sign-in if its version is still `version`.
+    /// Otherwise the sign-in fails with [`Conflict`](Error::Conflict).
     pub fn replace_data(self, version: Version, data: &'a [u8]) -> Self {
         Self {
             data: Some((version, data)),
@@ -212,8 +221,8 @@ impl<'a> SignInOptions<'a> {
         }
     }
 
-    /// Restarts the lifetime at this sign-in if `on`. The session may then live as long again as before, within the
-    /// cache's lifetime. Off unless set.
+    /// Restarts the lifetime at this sign-in if `on`; false by default. The lifetime keeps its
+    /// length, capped by the cache's lifetime.
     pub fn renew_lifetime(self, on: bool) -> Self {
         Self {
             renew_lifetime: on,
@@ -227,5 +236,19 @@ impl<'a> SignInOptions<'a> {
             label: self.label,
             assurance_level: self.assurance_level,
         }
+    }
+}
+
+/// Shows the length of the data, which may contain secrets.
+impl fmt::Debug for SignInOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data_len = self.data.map(|(version, data)| (version, data.len()));
+        f.debug_struct("SignInOptions")
+            .field("timeouts", &self.timeouts)
+            .field("assurance_level", &self.assurance_level)
+            .field("label", &self.label)
+            .field("data_len", &data_len)
+            .field("renew_lifetime", &self.renew_lifetime)
+            .finish()
     }
 }

@@ -1,8 +1,8 @@
-//! Statistics in the text format of Prometheus: its exposition format, version 0.0.4.
+//! Statistics in the text exposition format of Prometheus, version 0.0.4.
 //!
-//! Each family of samples follows its `HELP` and `TYPE` lines. Names begin with `sessile_` and contain
-//! their unit; names of counters end in `_total`. No label contains a value of the application, so none
-//! needs escaping.
+//! Each family of samples follows its `HELP` and `TYPE` lines. Names begin with `sessile_` and
+//! contain their unit, and names of counters end in `_total`. Labels contain no application values,
+//! so none needs escaping.
 
 use core::fmt;
 
@@ -12,8 +12,8 @@ use super::stats::{EvictionCounts, MemoryUsage, RejectionCounts, SessionCounts, 
 struct Exposition<'a>(&'a Stats);
 
 impl Stats {
-    /// Returns the statistics in the text format of Prometheus, to be served as
-    /// `text/plain; version=0.0.4`. Formatting the result does not allocate.
+    /// Returns the statistics in the text format of Prometheus, to be served as `text/plain;
+    /// version=0.0.4`. Formatting does not allocate.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
@@ -48,7 +48,8 @@ impl fmt::Display for Exposition<'_> {
 
 /// Returns the name, the help and the value of each counter without a label.
 ///
-/// Every field of the statistics is named here, so that a new one without a family does not compile.
+/// Every field of the statistics is destructured, so that a new field without a family does not
+/// compile.
 fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
     let Stats {
         memory: _,
@@ -75,7 +76,7 @@ fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
         ("created", "Sessions created.", created),
         (
             "admission_denied",
-            "Sessions denied by the admission hook.",
+            "Session creations denied by the admission hook.",
             admission_denied,
         ),
         ("saved", "Saves that stored data.", saved),
@@ -84,12 +85,12 @@ fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
             "Saves rejected because of a concurrent save.",
             conflicts,
         ),
-        ("rotated", "Rotations of an id, without sign-ins.", rotated),
+        ("rotated", "Session ids rotated, without sign-ins.", rotated),
         ("signed_in", "Sign-ins.", signed_in),
         ("ended", "Sessions ended.", ended),
         (
             "session_limit_hits",
-            "Sign-ins at max_sessions_per_user.",
+            "Sign-ins of users who had reached max_sessions_per_user.",
             session_limit_hits,
         ),
         (
@@ -102,7 +103,11 @@ fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
             "Writes that failed because the cache was full.",
             full,
         ),
-        ("compactions", "Blocks moved to make room.", compactions),
+        (
+            "compactions",
+            "Memory blocks moved to make room.",
+            compactions,
+        ),
         (
             "dropped_events",
             "Events dropped because the queue was full.",
@@ -116,7 +121,8 @@ fn plain_counters(stats: &Stats) -> [(&'static str, &'static str, u64); 13] {
     ]
 }
 
-/// Writes one family for each part: capacities and current use in one family would have no meaningful sum.
+/// Writes one family per value: capacities and current use in one family would have no meaningful
+/// sum.
 fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result {
     let MemoryUsage {
         budget,
@@ -126,19 +132,11 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: MemoryUsage) -> fmt::Result 
     } = memory;
     [
         ("budget", "Memory that the cache was built with.", budget),
-        (
-            "capacity",
-            "Memory for sessions, a part of the budget.",
-            capacity,
-        ),
-        (
-            "used",
-            "Memory used by sessions, a part of the capacity.",
-            used,
-        ),
+        ("capacity", "Memory available to sessions.", capacity),
+        ("used", "Memory used by sessions.", used),
         (
             "authenticated",
-            "Memory used by sessions with a user, a part of the used memory.",
+            "Memory used by authenticated sessions.",
             authenticated,
         ),
     ]
@@ -163,7 +161,7 @@ fn write_sessions(f: &mut fmt::Formatter<'_>, sessions: SessionCounts) -> fmt::R
     ];
     let help = "Stored sessions, by class.";
     family(f, "sessile_sessions", "gauge", help, "class", &samples)?;
-    let help = "Replaced ids that are still remembered.";
+    let help = "Remembered ids of rotated sessions.";
     family(
         f,
         "sessile_aliases",

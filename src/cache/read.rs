@@ -1,5 +1,5 @@
-//! Reading: a candidate is parsed, found and proven, without a lock unless a writer is in the way or the id is an
-//! alias.
+//! Reads: parses a candidate, finds its session and verifies it. Takes a lock only if a writer
+//! interferes repeatedly or the id is an alias.
 
 use core::hint;
 
@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::{
     Inner, LockedShard, Record, Version,
-    aliases::{Reuses, Step},
+    aliases::{AliasStep, Reuses},
     stats::Cause,
 };
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
 };
 
 impl Inner {
-    /// Parses, finds and proves one candidate.
+    /// Parses, finds and verifies one candidate.
     ///
-    /// A tag equal to the one kept, under a key that is valid, proves a token.
+    /// A tag that equals the stored one, under a key of the ring, proves a token.
     #[inline]
     pub(super) fn verify(
         &self,
@@ -54,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// Continues where the first attempt to read found no session.
+    /// Continues after the first attempt to read found no session.
     #[cold]
     fn verify_slowly(
         &self,
@@ -75,7 +75,8 @@ impl Inner {
         }
     }
 
-    /// Computes the whole MAC of a token whose tag is not the stored one, or whose id is not in the cache.
+    /// Computes the whole MAC of a token whose tag is not the stored one, or whose id is not in the
+    /// cache.
     #[cold]
     fn verify_whole(
         &self,
@@ -96,7 +97,8 @@ impl Inner {
         }
     }
 
-    /// Counts why a candidate opens nothing. A reuse is counted when the others were tried.
+    /// Counts the cause of a rejection. A reuse is counted later, when no other candidate has
+    /// opened a session.
     fn reject(&self, cause: Cause) -> Option<Record> {
         if cause != Cause::Reused {
             self.counters.count(cause);
@@ -104,7 +106,7 @@ impl Inner {
         None
     }
 
-    /// Reads by an id, after the first attempt found no session.
+    /// Reads by an id after the first attempt found no session.
     #[cold]
     pub(super) fn load_slowly(
         &self,
@@ -117,10 +119,10 @@ impl Inner {
             Ok(found) => Some(self.hit(*id, &found)),
             Err(miss) => self.reject(miss.into()),
         };
-        self.answer(found, &reuses, buffer)
+        self.finish_read(found, &reuses, buffer)
     }
 
-    /// Reads by an id that the caller may use.
+    /// Reads by an id that is already verified.
     fn read(
         &self,
         id: &SessionId,
@@ -134,8 +136,8 @@ impl Inner {
 
     /// Makes one attempt to read, without a lock.
     //
-    // The result stays in registers until it becomes a record, because no other path joins here. Passing it through
-    // memory took a quarter of the time of a hit.
+    // The result stays in registers until it becomes a record, because no other path joins here.
+    // Passing it through memory took a quarter of the time of a hit.
     #[inline(always)]
     pub(super) fn try_read(
         &self,
@@ -143,21 +145,21 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        let spot = self.spots.of(&id.id);
+        let candidates = self.hasher.candidates(&id.id);
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
         let found = locked
             .view
-            .read(spot, &id.id, proof, || self.moment(), buffer)?;
-        if found.news != AccessUpdate::None {
-            self.note(locked, &id.id, found.news);
+            .read(candidates, &id.id, proof, || self.read_time(), buffer)?;
+        if found.access != AccessUpdate::None {
+            self.record_access(locked, &id.id, found.access);
         }
         Ok(found)
     }
 
-    /// Retries a torn read, and at last reads under the lock. A miss is returned as it is, unless only the lock can
-    /// decide it.
+    /// Retries a torn read, and finally reads under the lock. Returns a miss unchanged, unless only
+    /// the lock can decide it.
     #[cold]
     pub(super) fn read_with_retry(
         &self,
@@ -177,30 +179,30 @@ impl Inner {
             }
             match self.try_read(id, proof, buffer) {
                 Ok(found) => return Ok(found),
-                Err(again) => error = again,
+                Err(next) => error = next,
             }
         }
         self.read_locked(id, proof, reuses, buffer)
     }
 
     #[inline(always)]
-    pub(super) fn moment(&self) -> ReadTime {
+    pub(super) fn read_time(&self) -> ReadTime {
         ReadTime {
             now: self.now(),
-            horizon: self.horizon(),
+            cutoff: self.cutoff(),
         }
     }
 
-    /// The record of what was found, written once, where it is to be.
+    /// Creates the record of a hit, directly in its final place in memory.
     #[inline(always)]
     pub(super) fn hit(&self, id: SessionId, found: &Hit) -> Record {
         self.counters.count(Cause::Hit);
         Record {
             id,
-            version: Version::new(found.facts.version()),
+            version: Version::new(found.meta.version()),
             user: found.user,
-            assurance_level: found.facts.flags().assurance_level(),
-            facts: found.facts,
+            assurance_level: found.meta.flags().assurance_level(),
+            meta: found.meta,
             now: found.now,
         }
     }
@@ -216,15 +218,15 @@ impl Inner {
     ) -> Result<Hit, Miss> {
         let locked = &self.locked_shards[usize::from(id.place)];
         self.write(id.place, |shard, now| {
-            let moment = ReadTime {
+            let time = ReadTime {
                 now,
-                horizon: self.horizon(),
+                cutoff: self.cutoff(),
             };
             let mut read = |id, proof| {
-                let spot = self.spots.of(id);
+                let candidates = self.hasher.candidates(id);
                 locked
                     .view
-                    .read(spot, id, proof, || moment, buffer)
+                    .read(candidates, id, proof, || time, buffer)
                     .map_err(|error| match error {
                         ReadError::Miss(miss) => miss,
                         // No writer interferes under the lock.
@@ -233,50 +235,52 @@ impl Inner {
             };
             let found = match read(&id.id, proof) {
                 Err(Miss::Rotated) => {
-                    let current = shard.current(&id.id, now);
+                    let current = shard.current_id(&id.id, now);
                     if current == Err(Miss::Reused) {
-                        reuses.note(Step {
+                        reuses.push(AliasStep {
                             id: *id,
                             to: shard.next_step(*id, now),
                         });
                     }
                     let found = read(&current?, &Proof::Given)?;
                     Ok(Hit {
-                        facts: found.facts.by_alias(),
+                        meta: found.meta.by_alias(),
                         ..found
                     })
                 }
                 answer => answer,
             }?;
-            if found.news != AccessUpdate::None {
-                // It was just found.
+            if found.access != AccessUpdate::None {
+                // The read has just found it, so this cannot fail.
                 let _ = shard.touch(&id.id, now);
             }
             Ok(found)
         })
     }
 
-    /// Notes what a read found out. That it was used is left out if another thread holds the lock, since it is one
-    /// use of many; a touch is not, or the session would expire too early.
+    /// Records an access that a read detected. A use is skipped if another thread holds the lock,
+    /// since a later read records it. A touch waits for the lock: without it the session would
+    /// expire too early.
     ///
-    /// The time is read again under the lock: a session that another read has seen expired stays so.
+    /// The time is read again under the lock, so that a session that another read has seen expired
+    /// stays expired.
     #[cold]
-    pub(super) fn note(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
+    pub(super) fn record_access(&self, locked: &LockedShard, id: &Id, news: AccessUpdate) {
         let shard = match news {
             AccessUpdate::Touch => Some(locked.shard.lock()),
             _ => locked.shard.try_lock(),
         };
         if let Some(mut shard) = shard {
-            shard.renew(self.horizon());
+            shard.apply_cutoff(self.cutoff());
             let now = self.now();
-            // It may have ended since.
-            let _ = shard.attempt(|shard| shard.touch(id, now));
+            // The session may have ended since.
+            let _ = shard.with_panic_guard(|shard| shard.touch(id, now));
         }
     }
 
-    /// Counts a miss, and leaves nothing in the buffer.
+    /// Counts a miss, clears the buffer and handles reuses.
     #[inline]
-    pub(super) fn answer(
+    pub(super) fn finish_read(
         &self,
         found: Option<Record>,
         reuses: &Reuses,
@@ -285,7 +289,7 @@ impl Inner {
         if found.is_none() {
             buffer.clear();
             self.counters.count(Cause::Miss);
-            self.act_on(reuses);
+            self.handle_reuses(reuses);
         }
         found
     }
@@ -302,5 +306,5 @@ impl From<Miss> for Cause {
     }
 }
 
-/// Attempts before the lock is taken: a writer interferes for less than a microsecond.
+/// Attempts before the lock is taken. A writer interferes for less than a microsecond.
 pub(super) const MAX_ATTEMPTS: usize = 4;

@@ -1,4 +1,4 @@
-//! Statistics: what a cache holds, and what has happened in it.
+//! Statistics: counters and gauges of a cache.
 
 use crossbeam::utils::CachePadded;
 
@@ -7,50 +7,50 @@ use crate::{
     sync::{Acquire, AtomicU64, Relaxed, Release},
 };
 
-/// What a cache holds now, and what has happened in it since it was built.
+/// Counters and gauges of a cache.
 ///
-/// Shards are looked at one after the other, so figures of one moment may be a moment apart.
+/// The shards are read one after the other, so the values are not of exactly the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The memory.
+    /// The use of memory.
     pub memory: MemoryUsage,
-    /// What is alive now, by class. Expired sessions count until their memory is given back.
+    /// The stored sessions, by class. Expired sessions count until their memory is freed.
     pub sessions: SessionCounts,
-    /// Reads that gave a record.
+    /// Reads that returned a record.
     pub hits: u64,
-    /// Reads that gave none, for whatever cause, a missing cookie included.
+    /// Reads that returned none for any reason, including a missing cookie.
     pub misses: u64,
-    /// Tokens and ids that were refused, by cause.
+    /// Rejected tokens and ids, by cause.
     pub rejected: RejectionCounts,
     /// Sessions created.
     pub created: u64,
-    /// Sessions that the application's own hook refused to make.
+    /// Sessions denied by the admission hook.
     pub admission_denied: u64,
-    /// Saves that stored something.
+    /// Saves that stored data.
     pub saved: u64,
-    /// Saves that were refused because somebody else had saved.
+    /// Saves rejected because of a concurrent save.
     pub conflicts: u64,
-    /// Plain rotations.
+    /// Rotations of an id, without sign-ins.
     pub rotated: u64,
     /// Sign-ins.
     pub signed_in: u64,
     /// Sessions ended.
     pub ended: u64,
-    /// Sign-ins of a user who had as many sessions as may be: the stalest of those ended, or the sign-in was
-    /// refused.
+    /// Sign-ins of a user who had reached `max_sessions_per_user`. Depending on the policy, a
+    /// session of the user ended or the sign-in failed.
     pub session_limit_hits: u64,
-    /// Sessions whose memory was given back because they had expired.
+    /// Expired sessions whose memory was freed.
     pub expired: u64,
-    /// Sessions that went to make room, by class.
+    /// Evicted entries, by class.
     pub evicted: EvictionCounts,
-    /// Writes that were refused because there was no room.
+    /// Writes that failed because the cache was full.
     pub full: u64,
-    /// Blocks that were moved to make room.
+    /// Blocks moved to make room.
     pub compactions: u64,
-    /// Events that did not fit the queue.
+    /// Events dropped because the queue was full.
     pub events_dropped: u64,
-    /// Shards that were emptied because a verb panicked in them: each is a mistake in this crate.
+    /// Shards reset after an internal panic. Each is a bug in sessile.
     pub shard_resets: u64,
 }
 
@@ -58,13 +58,13 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryUsage {
-    /// What the cache was given. It never uses more.
+    /// The memory that the cache was built with. It never uses more.
     pub budget: usize,
-    /// The part of it that is for sessions.
+    /// The part of the budget that is available to sessions.
     pub capacity: usize,
-    /// The part of that which sessions use.
+    /// The part of the capacity that sessions use.
     pub used: usize,
-    /// The part of that which sessions with a user use.
+    /// The part of the used memory that authenticated sessions use.
     pub authenticated: usize,
 }
 
@@ -72,13 +72,13 @@ pub struct MemoryUsage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionCounts {
-    /// Anonymous ones whose cookie has not come back yet.
+    /// Anonymous sessions whose client has not returned the cookie yet.
     pub probation: usize,
-    /// Anonymous ones whose cookie came back.
+    /// Anonymous sessions whose client has returned the cookie.
     pub anonymous: usize,
-    /// Those with a user.
+    /// Sessions with a user.
     pub authenticated: usize,
-    /// Old ids of rotated sessions, which are no sessions.
+    /// Remembered ids of rotated sessions. They are not sessions.
     pub aliases: usize,
 }
 
@@ -86,33 +86,33 @@ pub struct SessionCounts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EvictionCounts {
-    /// Old ids of rotated sessions.
+    /// Remembered ids of rotated sessions.
     pub aliases: u64,
-    /// Anonymous sessions whose cookie had not come back.
+    /// Anonymous sessions whose client had not returned the cookie.
     pub probation: u64,
-    /// Anonymous sessions whose cookie had come back.
+    /// Anonymous sessions whose client had returned the cookie.
     pub anonymous: u64,
-    /// Sessions with a user, each to make room for another with a user.
+    /// Sessions with a user, each evicted for another session with a user.
     pub authenticated: u64,
 }
 
-/// Refusals by cause. To the client they are all one.
+/// Rejections by cause. Clients cannot tell the causes apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectionCounts {
-    /// No token at all.
+    /// Values that are not in a token's format.
     pub malformed: u64,
-    /// A token whose tag is wrong, or whose key is not valid (any more).
+    /// Tokens with a wrong tag, or with a key that is not in the ring.
     pub forged: u64,
-    /// A right token, or an id, of a session that is not there.
+    /// Valid tokens, or ids, without a session.
     pub unknown: u64,
-    /// The same of a session past its deadline.
+    /// Valid tokens, or ids, of an expired session.
     pub expired: u64,
-    /// Reads by an id that the session had before, after the grace.
+    /// Reads by a replaced id after its grace period.
     pub reused: u64,
 }
 
-/// What is counted outside the shards: what no lock is held for.
+/// Outcomes that are counted without a shard's lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     Hit,
@@ -126,25 +126,27 @@ pub(super) enum Cause {
     Full,
 }
 
-/// Counters, a stripe for each thread so that nobody waits for another's cache line.
+/// Counters with a slot per thread, so that threads do not contend for a cache line.
 pub(super) struct Counters {
-    locked_shards: [CachePadded<[AtomicU64; CAUSES]>; STRIPES],
+    slots: [CachePadded<[AtomicU64; CAUSES]>; SLOTS],
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            locked_shards: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) };
-                STRIPES],
+            slots: [const { CachePadded::new([const { AtomicU64::new(0) }; CAUSES]) }; SLOTS],
         }
     }
 
-    /// Sums that are read later: these accesses order nothing.
+    /// Adds one to a counter. Only sums are read, so the accesses are relaxed.
+    ///
+    /// A thread's own slot has one writer, so a load and a store cannot lose a count. Threads
+    /// without a slot share the last one and need an atomic addition.
     #[inline]
     pub(super) fn count(&self, cause: Cause) {
-        let locked = SEAT.try_with(|seat| seat.0).unwrap_or(SHARED);
-        let counter = &self.locked_shards[locked][cause as usize];
-        if locked == SHARED {
+        let slot = THREAD_SLOT.try_with(|slot| slot.0).unwrap_or(OVERFLOW);
+        let counter = &self.slots[slot][cause as usize];
+        if slot == OVERFLOW {
             counter.fetch_add(1, Relaxed);
         } else {
             counter.store(counter.load(Relaxed) + 1, Relaxed);
@@ -152,9 +154,9 @@ impl Counters {
     }
 
     fn sum(&self, cause: Cause) -> u64 {
-        self.locked_shards
+        self.slots
             .iter()
-            .map(|locked| locked[cause as usize].load(Relaxed))
+            .map(|slot| slot[cause as usize].load(Relaxed))
             .sum()
     }
 
@@ -174,14 +176,14 @@ impl Counters {
 }
 
 impl Stats {
-    /// Adds what one shard holds and has counted.
+    /// Adds the counters and gauges of one shard.
     pub(super) fn add(&mut self, shard: &Shard) {
         let counts = shard.counts();
-        let entries = |queue| shard.tally(queue).entries as usize;
-        let words = |queue| shard.tally(queue).words as usize;
+        let entries = |queue| shard.usage(queue).entries as usize;
+        let words = |queue| shard.usage(queue).words as usize;
         let evicted = |queue: Queue| counts.evicted[queue as usize];
         self.memory.capacity += shard.capacity() as usize * WORD;
-        self.memory.used += (shard.capacity() - shard.free()) as usize * WORD;
+        self.memory.used += (shard.capacity() - shard.free_words()) as usize * WORD;
         self.memory.authenticated += (words(Queue::UserProbation) + words(Queue::Users)) * WORD;
         self.sessions.probation += entries(Queue::Probation);
         self.sessions.anonymous += entries(Queue::Anonymous);
@@ -204,36 +206,37 @@ impl Stats {
     }
 }
 
-/// A stripe that is one thread's own while it lives, so that it counts without a locked instruction.
+/// The index of the slot that the current thread owns until it ends.
 struct ThreadSlot(usize);
 
 thread_local! {
-    static SEAT: ThreadSlot = ThreadSlot::claim();
+    static THREAD_SLOT: ThreadSlot = ThreadSlot::claim();
 }
 
-/// Which seats are taken, a bit each.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// Bitmap of the slots that are owned by a thread.
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 
 impl ThreadSlot {
-    /// The first seat that is free, or the one that all others share. Acquire: what the last one to sit here
-    /// counted is seen.
+    /// Allocates the first free slot, or returns the shared one. Acquire pairs with the release in
+    /// `drop`, so that the counts of the slot's previous owner are visible.
     fn claim() -> Self {
-        let first_free = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
-        let taken = TAKEN.fetch_update(Acquire, Relaxed, first_free);
-        Self(taken.map_or(SHARED, |taken| taken.trailing_ones() as usize))
+        let first_free =
+            |allocated: u64| (allocated != u64::MAX).then(|| allocated | (allocated + 1));
+        let allocated = ALLOCATED.fetch_update(Acquire, Relaxed, first_free);
+        Self(allocated.map_or(OVERFLOW, |allocated| allocated.trailing_ones() as usize))
     }
 }
 
 impl Drop for ThreadSlot {
     fn drop(&mut self) {
-        if self.0 != SHARED {
-            // Pairs with the claim.
-            TAKEN.fetch_and(!(1 << self.0), Release);
+        if self.0 != OVERFLOW {
+            // Pairs with the acquire in `claim`.
+            ALLOCATED.fetch_and(!(1 << self.0), Release);
         }
     }
 }
 
 const CAUSES: usize = Cause::Full as usize + 1;
-/// The stripe of threads that have no seat of their own.
-const SHARED: usize = u64::BITS as usize;
-const STRIPES: usize = SHARED + 1;
+/// The slot that threads without their own slot share.
+const OVERFLOW: usize = u64::BITS as usize;
+const SLOTS: usize = OVERFLOW + 1;

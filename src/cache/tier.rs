@@ -41,7 +41,7 @@ use crate::{
     handle::Handle,
     id::{Id, Place, SessionId, UserHash},
     shard::{Shard, entry::FIRST_VERSION},
-    sync::Shared,
+    sync::ReadWriteLock,
 };
 
 /// The in-process cache of a tiered cache.
@@ -97,8 +97,8 @@ pub struct L1 {
 /// Keys that only a tiered cache has.
 struct Secrets {
     /// The keyed hash of users' names. The cache's own is not used.
-    users: Shared<Prf>,
-    keys: Shared<StoreKeys>,
+    users: ReadWriteLock<Prf>,
+    keys: ReadWriteLock<StoreKeys>,
 }
 
 /// Determines the place of an id that is issued.
@@ -130,8 +130,8 @@ impl SessionCacheBuilder {
         let ring = builder.keys.as_ref().ok_or(BuildError::NoKeys)?;
         let keys = StoreKeys::derive(ring, &builder.cookie_name);
         let secrets = Secrets {
-            users: Shared::new(Prf::new(&user_key)),
-            keys: Shared::new(keys),
+            users: ReadWriteLock::new(Prf::new(&user_key)),
+            keys: ReadWriteLock::new(keys),
         };
         Ok(L1 {
             cache: builder.build_as(Kind::Tiered)?,
@@ -333,7 +333,7 @@ impl L1 {
     pub fn invalidate_all(&self) {
         // A read that begins after this one word was written finds nothing that was installed
         // before.
-        self.cache.0.horizon.advance(self.cache.0.now());
+        self.cache.0.cutoff.advance(self.cache.0.now());
     }
 
     /// Returns the current time of the cache's clock. A record carries the time of its own read:
@@ -350,7 +350,7 @@ impl L1 {
     pub fn emit(&self, kind: EventKind, handle: Option<Handle>) {
         let inner = &self.cache.0;
         let at = inner.now().saturating_sub(inner.lifetime);
-        inner.journal.note(|| Event::new(kind, handle, at));
+        inner.events.push(|| Event::new(kind, handle, at));
     }
 
     /// Returns the oldest event that the application has not taken yet.

@@ -1,5 +1,5 @@
-//! The verbs that are about a user. All sessions of one are in one shard, so each verb takes one lock, and
-//! sign-in that of the old shard of the session too.
+//! The verbs that concern a user. All sessions of a user are in one shard, so each verb takes one
+//! lock. A sign-in may also take the lock of the session's previous shard.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::{
     handle::Handle,
     id::{SessionId, UserHash},
     shard::{
-        Limit, Listed, NewEntry, Shard,
+        Limit, NewEntry, Shard, UserSession,
         entry::{EntryUser, FIRST_VERSION, Times},
     },
 };
 
-/// A session in the list of its user's: what to show them so that they know where they are signed in.
-#[derive(Clone, Debug)]
+/// A session in the list of a user's sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Its name, for [`end_by_handle`](SessionCache::end_by_handle).
+    /// The public name of the session, for [`end_by_handle`](SessionCache::end_by_handle).
     pub handle: Handle,
-    /// How sure the application was of the user, on its own scale.
+    /// The authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`) of the sign-in.
     pub assurance_level: u8,
-    /// What the application called it at the sign-in; empty if nothing.
+    /// The label that the application set at the sign-in, or an empty string.
     pub label: String,
     pub(super) times: Times,
     pub(super) now: Tick,
@@ -34,70 +34,79 @@ impl SessionCache {
     /// [`sign_in_with`](Self::sign_in_with).
     ///
     /// # Errors
-    /// Those of [`sign_in_with`](Self::sign_in_with).
+    /// The errors of [`sign_in_with`](Self::sign_in_with).
     pub fn sign_in(&self, id: &SessionId, user: &str) -> Result<IssuedSession, Error> {
         self.sign_in_with(id, user, SignInOptions::new())
     }
 
-    /// Binds a session to a user and replaces its id, atomically. The old id no longer opens the session, as after
-    /// [`rotate`](Self::rotate) without a grace period. Signing in again, as the same or another user, also replaces
-    /// the id.
+    /// Binds a session to a user and replaces its id, atomically. The old id no longer opens the
+    /// session, as after [`rotate`](Self::rotate) without a grace period. Signing in again, as the
+    /// same or another user, also replaces the id.
     ///
-    /// A user has at most [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) sessions. A
-    /// sign-in beyond that ends the least recently used of them or fails, as
-    /// [`session_limit_policy`](crate::SessionCacheBuilder::session_limit_policy) says. A name may have any length:
-    /// only its hash is stored.
+    /// A user has at most
+    /// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) sessions. A
+    /// further sign-in ends the least recently used of them or fails, depending on
+    /// [`session_limit_policy`](crate::SessionCacheBuilder::session_limit_policy). A name may have
+    /// any length: only its hash is stored.
     ///
     /// # Errors
-    /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong), [`Gone`](Error::Gone),
-    /// [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated),
-    /// [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (the session is briefly stored twice),
-    /// [`Entropy`](Error::Entropy), and with [data](SignInOptions::replace_data) [`Conflict`](Error::Conflict) and
-    /// [`TooLarge`](Error::TooLarge). On an error nothing is changed.
+    /// [`EmptyUser`](Error::EmptyUser), [`LabelTooLong`](Error::LabelTooLong),
+    /// [`Gone`](Error::Gone), [`LifetimeOver`](Error::LifetimeOver), [`Rotated`](Error::Rotated),
+    /// [`TooManySessions`](Error::TooManySessions), [`Full`](Error::Full) (the session is briefly
+    /// stored twice), [`Entropy`](Error::Entropy), and with [data](SignInOptions::replace_data)
+    /// [`Conflict`](Error::Conflict) and [`TooLarge`](Error::TooLarge). On an error nothing is
+    /// changed.
     pub fn sign_in_with(
         &self,
         id: &SessionId,
         user: &str,
         with: SignInOptions<'_>,
     ) -> Result<IssuedSession, Error> {
-        let member = self.0.member(&with.user_info(user))?;
+        let entry_user = self.0.entry_user(&with.user_info(user))?;
         with.data
             .map_or(Ok(()), |(_, data)| self.0.check_len(data))?;
         let data = with.data.map(|(version, data)| (version.get(), data));
-        self.0
-            .reissue(id, self.0.place_of_user(&member.user), |new_id, &stamp| {
+        self.0.reissue(
+            id,
+            self.0.place_of_user(&entry_user.user),
+            |new_id, &token| {
                 self.0.write_two(id.place, new_id.place, |old, new, now| {
-                    let newcomer = |times, start| {
+                    let entry = |times, start| {
                         let times = self.0.signed_in_times(times, start, with, now);
                         let start = if with.renew_lifetime { now } else { start };
-                        let member = Some(EntryUser { start, ..member });
+                        let entry_user = Some(EntryUser {
+                            start,
+                            ..entry_user
+                        });
                         NewEntry {
-                            stamp,
+                            token,
                             times,
-                            member,
+                            user: entry_user,
                             data,
                         }
                     };
-                    old.sign_in(&id.id, new, new_id, self.0.limit(), now, newcomer)
+                    old.sign_in(&id.id, new, new_id, self.0.limit(), now, entry)
                 })
-            })
+            },
+        )
     }
 
-    /// The sessions of a user, the most recently seen first: none for a name that nobody signed in with.
+    /// Returns the sessions of a user, the most recently used first. Returns an empty list for an
+    /// unknown user.
     ///
-    /// It is what was there at one moment. It holds no ids: whoever sees it can end sessions with it, if the
-    /// application lets them, but open none.
+    /// The list is a consistent snapshot. It contains handles but no ids, so it cannot be used to
+    /// open a session.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache, SignInOptions};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// for label in ["phone", "laptop"] {
-    ///     let made = cache.create(b"")?;
-    ///     cache.sign_in_with(&made.id, "ada", SignInOptions::new().label(label))?;
+    ///     let issued = cache.create(b"")?;
+    ///     cache.sign_in_with(&issued.id, "ada", SignInOptions::new().label(label))?;
     /// }
-    /// let devices = cache.user_sessions("ada");
-    /// let phone = devices.iter().find(|device| device.label == "phone").expect("it is signed in");
+    /// let sessions = cache.user_sessions("ada");
+    /// let phone = sessions.iter().find(|session| session.label == "phone").expect("listed");
     ///
     /// assert!(cache.end_by_handle(&phone.handle));
     /// assert_eq!(cache.user_sessions("ada").len(), 1);
@@ -107,8 +116,9 @@ impl SessionCache {
     pub fn user_sessions(&self, user: &str) -> Vec<SessionInfo> {
         let user = self.0.users.hash(user);
         let place = self.0.place_of_user(&user);
-        let mut list = Vec::with_capacity(EXPECTED);
-        // Nothing is allocated while the lock is held: if there are more, it is taken again.
+        let mut list = Vec::with_capacity(INITIAL_CAPACITY);
+        // Nothing is allocated under the lock. If the list is too short, it is extended and the
+        // lock taken again.
         let now = loop {
             let query = |shard: &mut Shard, now| (shard.user_sessions(&user, now, &mut list), now);
             match self.0.write(place, query) {
@@ -120,19 +130,19 @@ impl SessionCache {
             let Times { authenticated, .. } = listed.times;
             core::cmp::Reverse((listed.times.seen(), authenticated, listed.serial))
         });
-        let device = |listed: &Listed| SessionInfo {
+        let info = |listed: &UserSession| SessionInfo {
             handle: Handle::new(Some(user), place, listed.serial, listed.times.created),
             assurance_level: listed.assurance_level,
             label: listed.label.text().to_owned(),
             times: listed.times,
             now,
         };
-        list.iter().map(device).collect()
+        list.iter().map(info).collect()
     }
 
-    /// Destroys the session that a handle names. Says whether there was one: not if it has ended or expired,
-    /// nor if somebody has signed in to it since, nor if nobody was signed in. When this has returned, no
-    /// read finds it.
+    /// Ends the session with this handle. Returns true if there was such a session, and false if it
+    /// has ended or expired, has been signed in to again, or is anonymous. After it returns, no
+    /// read finds the session.
     pub fn end_by_handle(&self, handle: &Handle) -> bool {
         let user = handle
             .user()
@@ -144,19 +154,19 @@ impl SessionCache {
         })
     }
 
-    /// Destroys all sessions of a user, but for one if it is named, and says how many. That one may be named
-    /// by an id that it had before, as long as that was this user's and is remembered.
+    /// Ends all sessions of a user except `except`, and returns the number of ended sessions.
+    /// `except` may be a replaced id that is remembered, if it belonged to the same user.
     ///
-    /// When this has returned, no read finds any session whose sign-in was answered before the call, whatever
-    /// other threads do. It holds one lock for a time that goes with the number of the user's sessions.
+    /// After it returns, no read finds a session whose sign-in had returned before the call. It
+    /// holds one lock for a time proportional to the number of the user's sessions.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
     ///
     /// let cache = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?).build()?;
     /// let mut sign_in = || {
-    ///     let made = cache.create(b"")?;
-    ///     cache.sign_in(&made.id, "ada")
+    ///     let issued = cache.create(b"")?;
+    ///     cache.sign_in(&issued.id, "ada")
     /// };
     /// let (_phone, laptop) = (sign_in()?, sign_in()?);
     ///
@@ -175,43 +185,43 @@ impl SessionCache {
 }
 
 impl Inner {
-    /// Creates a session that has a user from the start.
+    /// Creates a session with a user.
     pub(super) fn create_for(
         &self,
         user: UserInfo<'_>,
         options: &CreateOptions<'_>,
         data: &[u8],
     ) -> Result<IssuedSession, Error> {
-        let member = self.member(&user)?;
-        let place = self.place_of_user(&member.user);
+        let entry_user = self.entry_user(&user)?;
+        let place = self.place_of_user(&entry_user.user);
         let old = options
             .replaces
             .and_then(|id| self.resolve(id))
             .filter(|id| id.place == place);
-        self.issue_in(place, |_, &stamp| {
+        self.issue_in(place, |_, &token| {
             self.write(place, |shard, now| {
                 let times = self.new_times(shard, options.timeouts, now);
                 let times = Times {
                     authenticated: now,
                     ..times
                 };
-                let member = Some(EntryUser {
+                let entry_user = Some(EntryUser {
                     start: times.created,
-                    ..member
+                    ..entry_user
                 });
-                let newcomer = NewEntry {
-                    stamp,
+                let entry = NewEntry {
+                    token,
                     times,
-                    member,
+                    user: entry_user,
                     data: None,
                 };
-                shard.create(&newcomer, self.limit(), data, old.as_ref(), now)
+                shard.create(&entry, self.limit(), data, old.as_ref(), now)
             })?;
             Ok(FIRST_VERSION)
         })
     }
 
-    fn member<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
+    fn entry_user<'a>(&self, info: &UserInfo<'a>) -> Result<EntryUser<'a>, Error> {
         info.check()?;
         let UserInfo {
             user,
@@ -226,16 +236,16 @@ impl Inner {
         })
     }
 
-    /// How many sessions a user may have.
+    /// Returns the maximum number of sessions of a user, and the policy.
     pub(super) fn limit(&self) -> Limit {
         let settings = &self.settings;
         Limit {
-            most: settings.max_sessions_per_user.unwrap_or(usize::MAX),
-            then: settings.session_limit_policy,
+            max: settings.max_sessions_per_user.unwrap_or(usize::MAX),
+            policy: settings.session_limit_policy,
         }
     }
 
-    /// The times of a session to which a user signs in, whose lifetime counted from `start`.
+    /// Returns the times of a session after a sign-in, if its lifetime counted from `start`.
     pub(super) fn signed_in_times(
         &self,
         times: Times,
@@ -261,25 +271,26 @@ impl Inner {
 }
 
 impl SessionInfo {
-    /// Whose it is.
+    /// Returns the hash of the session's user.
     #[must_use]
     pub fn user(&self) -> Option<UserHash> {
         self.handle.user()
     }
 
-    /// How old the session is.
+    /// Returns the time since the session was created.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.since(self.times.created)
     }
 
-    /// How long ago its user signed in.
+    /// Returns the time since the user signed in.
     #[must_use]
     pub fn authenticated_for(&self) -> Duration {
         self.since(self.times.authenticated)
     }
 
-    /// How long ago it was last used: that long, or less by at most a sixteenth of its idle timeout.
+    /// Returns the time since the last use. The session may have been used more recently, by up to
+    /// a sixteenth of its idle timeout.
     #[must_use]
     pub fn last_seen(&self) -> Duration {
         self.since(self.times.seen())
@@ -290,5 +301,5 @@ impl SessionInfo {
     }
 }
 
-/// How many sessions of a user there is room for at first.
-const EXPECTED: usize = 32;
+/// The initial capacity of the list of a user's sessions.
+const INITIAL_CAPACITY: usize = 32;

@@ -1,7 +1,7 @@
-//! How verbs are carried out: which shard, under which lock, and at what time.
+//! Runs the verbs: selects the shard, takes its lock and reads the time.
 //!
-//! The time by which a verb decides is read under the lock. So it is never older than a time that another thread has
-//! seen before the verb decides, and what a reader has seen expired stays so.
+//! A verb reads its time under the lock. The time is therefore never earlier than one that another
+//! thread read before, and a session that a read has seen expired stays expired.
 
 use crossbeam::utils::CachePadded;
 
@@ -21,8 +21,8 @@ impl Inner {
         self.settings.clock.now()
     }
 
-    /// The id of a token whose whole MAC is right.
-    pub(super) fn prove(&self, value: &[u8]) -> Option<SessionId> {
+    /// Returns the id of a token after computing its whole MAC, and counts a rejection.
+    pub(super) fn verified_id(&self, value: &[u8]) -> Option<SessionId> {
         let proven = match Parts::parse(value) {
             None => Err(Cause::Malformed),
             Some(token) if !self.keys.verify(&token) => Err(Cause::Forged),
@@ -34,35 +34,35 @@ impl Inner {
         proven.map_err(|cause| self.counters.count(cause)).ok()
     }
 
-    /// What was created before this has ended.
+    /// Returns the tick before which all sessions have ended.
     #[inline]
-    pub(super) fn horizon(&self) -> Tick {
-        self.horizon.tick()
+    pub(super) fn cutoff(&self) -> Tick {
+        self.cutoff.tick()
     }
 
-    /// The lock of a shard, which has heard of what ended with all others.
+    /// Locks a shard and applies the revocation cutoff to it.
     pub(super) fn lock<'s>(&self, locked: &'s LockedShard) -> Guard<'s, Shard> {
         let mut shard = locked.shard.lock();
-        shard.renew(self.horizon());
+        shard.apply_cutoff(self.cutoff());
         shard
     }
 
-    /// The shards, locked one after the other.
+    /// Locks the shards one after the other.
     pub(super) fn shards(&self) -> impl Iterator<Item = Guard<'_, Shard>> {
         self.locked_shards.iter().map(|locked| self.lock(locked))
     }
 
-    /// Writes to a shard, at the time at which its lock is held, and publishes what room it has.
+    /// Runs a verb on a shard under its lock, and publishes the shard's free space.
     pub(super) fn write<R>(&self, place: Place, verb: impl FnOnce(&mut Shard, Tick) -> R) -> R {
         let locked = &self.locked_shards[usize::from(place)];
         let mut shard = self.lock(locked);
         let now = self.now();
-        let answer = shard.attempt(|shard| verb(shard, now));
+        let answer = shard.with_panic_guard(|shard| verb(shard, now));
         locked.publish(&shard);
         answer
     }
 
-    /// Writes to the shard of an id, if there is that shard.
+    /// Runs a verb on the shard of an id. Returns `Gone` if the shard does not exist.
     pub(super) fn write_to<R>(
         &self,
         id: &SessionId,
@@ -75,8 +75,9 @@ impl Inner {
         }
     }
 
-    /// Writes to two shards, locked in their order, or to one that is both. Both have heard of the same ends of all, so
-    /// that a session that is live in one is not condemned in the other.
+    /// Runs a verb on two shards, which may be the same. Locks them in the order of their places,
+    /// which prevents deadlocks. Applies the same cutoff to both, so that a session that is live in
+    /// one is not revoked in the other.
     pub(super) fn write_two<R>(
         &self,
         place: Place,
@@ -95,16 +96,18 @@ impl Inner {
             second = self.lock(two);
             first = self.lock(one);
         }
-        let (horizon, now) = (self.horizon(), self.now());
-        first.renew(horizon);
-        second.renew(horizon);
-        let answer = first.attempt(|first| second.attempt(|second| verb(first, Some(second), now)));
+        let (cutoff, now) = (self.cutoff(), self.now());
+        first.apply_cutoff(cutoff);
+        second.apply_cutoff(cutoff);
+        let answer = first.with_panic_guard(|first| {
+            second.with_panic_guard(|second| verb(first, Some(second), now))
+        });
         one.publish(&first);
         two.publish(&second);
         answer
     }
 
-    /// Frees what is due in one shard, some entries at a time. Says whether more is.
+    /// Frees the due entries of one shard, a few per lock hold. Returns true if more are due.
     pub(super) fn maintain_shard(
         &self,
         place: usize,
@@ -113,10 +116,10 @@ impl Inner {
     ) -> bool {
         let locked = &self.locked_shards[place];
         loop {
-            let slice = SLICE.min(budget - done.visited);
+            let entries = ENTRIES_PER_LOCK.min(budget - done.visited);
             let mut shard = self.lock(locked);
             let now = self.now();
-            let advanced = shard.attempt(|shard| shard.advance(now, slice));
+            let advanced = shard.with_panic_guard(|shard| shard.advance(now, entries));
             locked.publish(&shard);
             Lock::unlock_fair(shard);
             done.visited += advanced.visited;
@@ -127,7 +130,7 @@ impl Inner {
         }
     }
 
-    /// The shard where a user's sessions live.
+    /// Returns the shard of a user's sessions.
     pub(super) fn place_of_user(&self, user: &UserHash) -> Place {
         self.place(user.0[0] as u16)
     }
@@ -136,13 +139,13 @@ impl Inner {
         usize::from(id.place) < self.locked_shards.len()
     }
 
-    /// The number of shards is a power of two, so that any 16 bits name one.
+    /// Returns the shard that 16 bits choose. The number of shards is a power of two.
     pub(super) fn place(&self, bits: u16) -> Place {
         bits & (self.locked_shards.len() - 1) as u16
     }
 
-    /// Asks the application whether there is to be a session at all. It may take its time: no lock is held.
-    pub(super) fn ask_hook(&self, key: &[u8]) -> Result<(), Error> {
+    /// Calls the admission hook, which may take long: no lock is held.
+    pub(super) fn check_admission(&self, key: &[u8]) -> Result<(), Error> {
         let Inner {
             settings, counters, ..
         } = self;
@@ -173,16 +176,18 @@ impl LockedShard {
         let view = CachePadded::new(shard.view());
         Self {
             view,
-            room: AtomicU32::new(shard.room()),
+            free_for_anonymous: AtomicU32::new(shard.free_for_anonymous()),
             shard: Lock::new(shard),
         }
     }
 
-    /// A hint for newcomers, read without the lock; nothing hangs on it.
+    /// Publishes the free space for creations in other threads, which read it without the lock. It
+    /// is only a hint, so the store is relaxed.
     fn publish(&self, shard: &Shard) {
-        self.room.store(shard.room(), Relaxed);
+        self.free_for_anonymous
+            .store(shard.free_for_anonymous(), Relaxed);
     }
 }
 
-/// Entries that are looked at under one hold of a lock: some 5 µs where each is a cache miss or two.
-const SLICE: usize = 16;
+/// Entries visited per lock hold: about 5 µs if each causes one or two cache misses.
+const ENTRIES_PER_LOCK: usize = 16;

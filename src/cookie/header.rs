@@ -1,19 +1,20 @@
 //! The values of one cookie name in a `Cookie` header field.
 //!
-//! Owns the reading profile: bytes, split at `;` alone, trimmed of spaces and tabs alone, nothing
-//! decoded, nothing unquoted, no case folded; one damaged pair never costs another. Instead of
-//! splitting the field it searches for the name and looks at what stands around it, which is the same
-//! and fifteen times as fast. Knows no token and no cryptography.
+//! Owns the parsing rules. A field is raw bytes, split only at `;` and trimmed only of spaces and
+//! tabs. Nothing is decoded or unquoted, names are case-sensitive, and a malformed pair does not
+//! affect others. The reader searches for the name and checks its surroundings instead of splitting
+//! the field, which gives the same result fifteen times as fast. It does not know tokens or
+//! cryptography.
 
 use core::iter;
 
 use memchr::{memchr, memmem::Finder};
 
-/// The values of all pairs in one `Cookie` field whose name is byte-equal to `name`, in order.
+/// Returns the values of all pairs in one `Cookie` field whose name equals `name`, in order.
 ///
-/// Linear in the field's length, whatever its bytes are, and without allocation. The values are raw:
-/// quotes and escapes are left as they came. A name that no pair can have (empty, with a `=` or a `;`,
-/// or with a blank at an end) has no values.
+/// Takes time linear in the field's length for any input, and does not allocate. The values are
+/// raw: quotes and escapes are kept. A name that no pair can have returns no values: an empty name,
+/// one with `=` or `;`, or one that begins or ends with a space or a tab.
 ///
 /// ```
 /// let field = b"theme=dark; id=one; broken; id = \"two\"";
@@ -26,7 +27,7 @@ pub fn candidates<'h>(field: &'h [u8], name: &'h [u8]) -> impl Iterator<Item = &
     iter::from_fn(move || reader.next(field, &mut at))
 }
 
-/// The same with the search for the name prepared once.
+/// A cookie name with its prepared search.
 pub(crate) struct Reader<'n>(Option<Finder<'n>>);
 
 impl Reader<'static> {
@@ -41,12 +42,12 @@ impl Reader<'_> {
         iter::from_fn(move || self.next(field, &mut at))
     }
 
-    /// The first value from `at` on; moves `at` past what was looked at.
+    /// Returns the first value at or after `at`, and moves `at` past the examined bytes.
     ///
-    /// Occurrences are taken without overlap, which loses none: one that overlaps another would
-    /// follow a byte of the name, and no byte of the name is a `;`, nor is its first a blank. The
-    /// blanks before an occurrence are looked at once, and so are those after it, so the whole stays
-    /// linear.
+    /// The search skips overlapping occurrences, none of which starts a pair. Before such an
+    /// occurrence come bytes of the name, back to its first byte, which is not a blank; none of
+    /// them is a `;`. The blanks before and after each occurrence are examined once, so the total
+    /// time is linear.
     fn next<'h>(&self, field: &'h [u8], at: &mut usize) -> Option<&'h [u8]> {
         let finder = self.0.as_ref()?;
         loop {
@@ -64,7 +65,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a pair can have this name: what is left between `;` and the first `=` after trimming.
+/// Returns true if a pair can have this name, which is the trimmed text between `;` and the first
+/// `=`.
 fn searchable(name: &[u8]) -> bool {
     !name.is_empty()
         && trim(name).len() == name.len()
@@ -72,7 +74,8 @@ fn searchable(name: &[u8]) -> bool {
         && !name.contains(&b';')
 }
 
-/// Whether only blanks stand between the end of `before` and the last `;`, or the field's start.
+/// Returns true if only blanks are between the last `;`, or the start of the field, and the end of
+/// `before`.
 fn starts_pair(before: &[u8]) -> bool {
     before
         .iter()
@@ -81,7 +84,7 @@ fn starts_pair(before: &[u8]) -> bool {
         .is_none_or(|byte| *byte == b';')
 }
 
-/// Where the value starts, if from `at` on only blanks stand before a `=`.
+/// Returns the start of the value if only blanks are between `at` and a `=`.
 fn value_start(field: &[u8], at: usize) -> Option<usize> {
     let equals = at + field[at..].iter().position(|byte| !is_blank(byte))?;
     (field[equals] == b'=').then_some(equals + 1)
@@ -98,7 +101,8 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// The only bytes that are trimmed; no other control character and no Unicode space is.
+/// Returns true for the bytes that are trimmed. Other control characters and Unicode spaces are
+/// kept.
 fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

@@ -1,10 +1,10 @@
-//! What tests, benchmarks and fuzz targets see of this module, in plain bytes: the types themselves
-//! stay private.
+//! The parts of this module that tests, benchmarks and fuzz targets use, as plain bytes. The types
+//! themselves stay private.
 
 use super::{keys, token};
 use crate::{Error, KeyError, KeyRing, Token, id::Id};
 
-/// The prepared header reader.
+/// A prepared header reader.
 pub struct Reader(super::Reader<'static>);
 
 impl Reader {
@@ -77,7 +77,7 @@ impl From<Parts> for token::Parts {
     }
 }
 
-/// The live keys.
+/// The derived keys.
 pub struct Keys(keys::Keys);
 
 impl Keys {
@@ -105,7 +105,7 @@ impl Keys {
     }
 }
 
-/// The keyed hash of users' names, under a given key.
+/// The keyed hash of user names.
 pub struct Prf(keys::Prf);
 
 impl Prf {
@@ -126,7 +126,7 @@ impl Prf {
     }
 }
 
-/// The MAC that all of the above is made of.
+/// The MAC of tokens, CSRF tokens and user names.
 pub fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
     keys::mac(&keys::keyed(key), message)
 }

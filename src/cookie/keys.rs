@@ -1,9 +1,10 @@
-//! The signing keys: the ring that an application gives, and its live half that signs and verifies.
+//! The signing keys: the key ring of an application, and the derived keys that sign and verify.
 //!
-//! Owns the derivation of keys and the MAC. From each key of the ring, HKDF-SHA-256 makes a MAC key and
-//! a one-byte key number for one cookie name, so a token says which key signed it and is worth nothing
-//! under another name. Invariant: within one `Keys` a number comes to mean another key only when no
-//! entry can keep a tag of the one before, so the tag of a retired key stays rejected. Knows no session.
+//! Owns the key derivation and the MAC. From each key of the ring, HKDF-SHA-256 derives a MAC key
+//! and a one-byte key number for one cookie name. A token names its key by that number, and is
+//! invalid under another cookie name. Invariant: within one `Keys`, a number passes to another key
+//! only when no entry can hold a tag of the earlier key. Tags of retired keys therefore remain
+//! rejected. It does not know sessions.
 
 pub(crate) mod store;
 
@@ -30,26 +31,26 @@ use super::{
 use crate::{
     error::{Error, KeyError},
     id::{Entropy, Id, Place, UserHash, system_entropy},
-    sync::{AtomicU32, AtomicU64, Relaxed, Shared},
+    sync::{AtomicU32, AtomicU64, ReadWriteLock, Relaxed},
 };
 
-/// The keys that sign sessions' cookies, newest first: the first signs, all verify.
+/// The keys that sign session cookies, newest first. The first key signs, all keys verify.
 ///
-/// To rotate without signing anybody out, put a new key in front and drop the oldest when no session
-/// is as old as it. A key is 32 random bytes or more, as `openssl rand -base64 32` prints them;
-/// empty, short, repeated, guessable and published ones are refused. Keys are wiped from memory on
-/// drop, and `Debug` shows none.
+/// To rotate keys without ending sessions, add a new key in front. Remove the oldest key once every
+/// session is younger than the new one. A key is at least 32 random bytes, such as `openssl rand
+/// -base64 32` prints. Short, repeated, guessable and published keys are rejected. Keys are zeroed
+/// on drop, and `Debug` shows only their number.
 ///
 /// ```
 /// use sessile::{KeyError, KeyRing};
 ///
 /// let keys = match KeyRing::from_env("SESSILE_KEYS") {
-///     Err(KeyError::Unset { .. }) => KeyRing::generate()?, // sign-ins will not survive a restart
+///     Err(KeyError::Unset { .. }) => KeyRing::generate()?, // sessions end with the process
 ///     keys => keys?,
 /// };
 ///
-/// let refused = KeyRing::from_bytes(&[b"secret"]).unwrap_err();
-/// assert_eq!(refused, KeyError::Short { position: 1, given: 6 });
+/// let error = KeyRing::from_bytes(&[b"secret"]).unwrap_err();
+/// assert_eq!(error, KeyError::Short { position: 1, given: 6 });
 /// # Ok::<(), KeyError>(())
 /// ```
 #[derive(Clone)]
@@ -58,10 +59,10 @@ pub struct KeyRing(Vec<Secret>);
 type Secret = Zeroizing<Vec<u8>>;
 
 impl KeyRing {
-    /// From raw keys, newest first.
+    /// Creates a ring from raw keys, newest first.
     ///
     /// # Errors
-    /// [`KeyError`] names the first key that cannot be used, counted from 1, and why.
+    /// [`KeyError`] names the first key that cannot be used, counted from 1, and the reason.
     pub fn from_bytes(keys: &[&[u8]]) -> Result<Self, KeyError> {
         Self::checked(
             keys.iter()
@@ -70,11 +71,11 @@ impl KeyRing {
         )
     }
 
-    /// From base64 keys, newest first, separated by commas. Standard and URL alphabet are both read,
-    /// with or without padding; blanks around a key are ignored.
+    /// Creates a ring from base64 keys, newest first, separated by commas. Accepts the standard and
+    /// the URL alphabet, with or without padding. Whitespace around a key is ignored.
     ///
     /// # Errors
-    /// [`KeyError`] names the first key that cannot be used, counted from 1, and why.
+    /// [`KeyError`] names the first key that cannot be used, counted from 1, and the reason.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         if text.trim().is_empty() {
             return Err(KeyError::NoKey);
@@ -88,11 +89,12 @@ impl KeyRing {
         )
     }
 
-    /// From an environment variable that holds what [`from_base64`](Self::from_base64) reads.
+    /// Creates a ring from an environment variable in the format of
+    /// [`from_base64`](Self::from_base64).
     ///
     /// # Errors
-    /// [`KeyError::Unset`] if there is no such variable, so that a program can decide what to do
-    /// without one; else as `from_base64`.
+    /// [`KeyError::Unset`] if the variable is not set, [`KeyError::NotText`] if it is not Unicode,
+    /// and the errors of `from_base64`.
     pub fn from_env(variable: &str) -> Result<Self, KeyError> {
         match env::var(variable).map(Zeroizing::new) {
             Ok(text) => Self::from_base64(&text),
@@ -105,10 +107,10 @@ impl KeyRing {
         }
     }
 
-    /// One fresh key from the operating system. What it signed is refused after a restart.
+    /// Creates a ring with one random key. Cookies that it signed are rejected after a restart.
     ///
     /// # Errors
-    /// [`KeyError::Entropy`] if the operating system gives no random bytes.
+    /// [`KeyError::Entropy`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, KeyError> {
         let mut key = Zeroizing::new(vec![0; MIN_LEN]);
         system_entropy(&mut key).map_err(|_| KeyError::Entropy)?;
@@ -153,13 +155,14 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The keys of a running cache, for its cookie name.
+/// The derived keys of a running cache, for its cookie name.
 pub(crate) struct Keys {
     cookie_name: Box<str>,
-    state: Shared<State>,
-    /// One bit a key number: whether its key verifies. Read on every hit, without the lock.
+    state: ReadWriteLock<State>,
+    /// One bit per key number: set if a key of the ring has it. Read on every hit, without the
+    /// lock.
     valid: [AtomicU64; 4],
-    /// How often the ring was replaced.
+    /// The number of times the ring was replaced.
     epoch: AtomicU32,
 }
 
@@ -170,17 +173,17 @@ impl Keys {
         let valid = ring.bitmap().map(AtomicU64::new);
         Ok(Self {
             cookie_name: cookie_name.into(),
-            state: Shared::new(State { ring, used }),
+            state: ReadWriteLock::new(State { ring, used }),
             valid,
             epoch: AtomicU32::new(0),
         })
     }
 
-    /// Replaces the ring; on an error nothing changes. When it returns, nothing that a retired key
-    /// signed is accepted any more, whether by its MAC or by a tag that an entry keeps. The time is asked for when
-    /// nothing is signed any more by a key that is retired.
+    /// Replaces the ring. On an error nothing changes. After it returns, nothing that a retired key
+    /// signed is accepted, neither by its MAC nor by a tag that an entry holds.
     ///
-    /// An entry keeps a tag for `kept_for` at most, in the unit of the times.
+    /// An entry holds a tag for at most `kept_for`, in ticks. `now` is called under the write lock,
+    /// when no retired key can sign any more.
     pub(crate) fn set(
         &self,
         ring: &KeyRing,
@@ -195,8 +198,8 @@ impl Keys {
             state.used.extend(fresh);
             state.retire(&ring, now);
             let bitmap = ring.bitmap();
-            // The retired bits go first: whoever sees one gone believes no tag that an entry keeps
-            // under that number, whatever it sees of the ring.
+            // Clear the bits of retired keys first. A thread that sees such a bit cleared accepts
+            // no stored tag under that number, whichever ring it sees.
             for (word, bits) in self.valid.iter().zip(bitmap) {
                 word.fetch_and(bits, Relaxed);
             }
@@ -209,42 +212,43 @@ impl Keys {
         })
     }
 
-    /// Returns how often the ring was replaced. A thread that learnt that `set` returned reads its number or a later
-    /// one, since a single word is coherent.
+    /// Returns the number of times the ring was replaced. The load is relaxed: a single word is
+    /// coherent, so a thread that has observed the return of `set` reads the number of that call or
+    /// a later one.
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Relaxed)
     }
 
-    /// Whether the key of this number is in the ring.
+    /// Returns true if the ring has a key with this number.
     ///
-    /// The load pairs with the stores in `set`. It orders nothing and need not: whoever learnt that
-    /// `set` returned reads its bits or later ones, since a single word is coherent.
+    /// The load pairs with the stores in `set` and needs no ordering: a single word is coherent, so
+    /// a thread that has observed the return of `set` reads its bits or later ones.
     pub(crate) fn is_valid(&self, key_number: u8) -> bool {
-        let (word, bit) = place(key_number);
+        let (word, bit) = word_and_bit(key_number);
         self.valid[word].load(Relaxed) & bit != 0
     }
 
-    /// A token's parts for that session, signed by the first key, and the epoch of its ring.
+    /// Signs an id with the first key. Returns the token's parts and the epoch of the ring.
     pub(crate) fn sign(&self, place: Place, id: &Id) -> (Parts, u32) {
         self.state
             .read(|state| (state.ring.signing.sign(place, id), self.epoch()))
     }
 
-    /// Whether the tag is right under the key that the token names. The whole MAC is computed and
-    /// compared in constant time; a number that no key has costs the same.
+    /// Returns true if the tag is correct under the key that the token names. The whole MAC is
+    /// computed and compared in constant time. A number without a key takes the same time.
     pub(crate) fn verify(&self, parts: &Parts) -> bool {
         self.state.read(|state| {
             let named = state.ring.keys().find(|key| key.number == parts.key);
-            let right = named
+            let is_right = named
                 .unwrap_or(&state.ring.signing)
                 .tag(parts)
                 .equals(&parts.tag);
-            right & named.is_some()
+            is_right & named.is_some()
         })
     }
 }
 
-/// MACs of forms, for adapters.
+/// MACs of CSRF tokens, for adapters.
 impl Keys {
     /// Returns the MAC of a message under the signing key.
     pub(crate) fn form_mac(&self, message: &[u8]) -> [u8; 16] {
@@ -252,8 +256,8 @@ impl Keys {
             .read(|state| truncate(mac(&state.ring.signing.form_mac, message)))
     }
 
-    /// Returns true if the MAC of a message is right under any key of the ring. The time depends on the number of keys
-    /// only.
+    /// Returns true if the MAC of a message is correct under any key of the ring. The time depends
+    /// only on the number of keys.
     pub(crate) fn verify_form_mac(&self, message: &[u8], given: &[u8; 16]) -> bool {
         let is_right = |key: &Key| truncate(mac(&key.form_mac, message)).ct_eq(given);
         let none = subtle::Choice::from(0);
@@ -267,21 +271,20 @@ impl Keys {
     }
 }
 
-/// The ring, and every number that stands for a key, or stood for one of which an entry may keep a tag.
+/// The ring, and all key numbers in use: those of the ring, and those of retired keys of which an
+/// entry may hold a tag.
 struct State {
     ring: Ring,
-    used: Vec<Used>,
+    used: Vec<NumberUse>,
 }
 
 impl State {
-    /// Forgets keys that were retired so long ago that no entry keeps a tag of theirs, so that others may have their
-    /// numbers.
+    /// Frees the numbers of retired keys of which no entry can hold a tag any more.
     fn free_numbers(&mut self, now: u32, kept_for: u32) {
         let is_kept = |retired: u32| retired.saturating_add(kept_for) >= now;
         self.used.retain(|used| used.retired.is_none_or(is_kept));
     }
 
-    /// Notes which keys are retired by a new ring.
     fn retire(&mut self, ring: &Ring, now: u32) {
         for used in &mut self.used {
             let is_in_ring = ring.keys().any(|key| key.number == used.number);
@@ -293,8 +296,8 @@ impl State {
         }
     }
 
-    /// The ring's keys that were never seen, unless one has the number of another that was.
-    fn unused(&self, ring: &Ring) -> Result<Vec<Used>, KeyError> {
+    /// Returns the ring's new keys. Fails if one has the number of another key in use.
+    fn unused(&self, ring: &Ring) -> Result<Vec<NumberUse>, KeyError> {
         let mut fresh = Vec::new();
         for (at, key) in ring.keys().enumerate() {
             match self.used.iter().find(|used| used.number == key.number) {
@@ -308,14 +311,14 @@ impl State {
 }
 
 #[derive(Clone, Copy)]
-struct Used {
+struct NumberUse {
     number: u8,
     fingerprint: [u8; 16],
-    /// When it went out of the ring, if it has.
+    /// The time at which its key was retired; `None` while it is in the ring.
     retired: Option<u32>,
 }
 
-/// Derived keys, of which there is at least one.
+/// Derived keys, at least one.
 struct Ring {
     signing: Key,
     others: Vec<Key>,
@@ -351,16 +354,16 @@ impl Ring {
     fn bitmap(&self) -> [u64; 4] {
         let mut words = [0; 4];
         for key in self.keys() {
-            let (word, bit) = place(key.number);
+            let (word, bit) = word_and_bit(key.number);
             words[word] |= bit;
         }
         words
     }
 }
 
-/// A MAC under one key, its two padded key blocks hashed in advance: a copy of it and two compressions
-/// make a tag. It is the core of `Hmac`, whose own buffer would be copied and wiped once more for
-/// each tag, at a fifth of the price of the whole.
+/// A MAC under one key, with its two padded key blocks hashed in advance. A tag takes a copy of it
+/// and two compressions. This is the core of `Hmac`: copying and zeroing the buffer of `Hmac`
+/// itself for each tag would take a fifth of the time.
 type Keyed = HmacCore<Sha256>;
 
 struct Key {
@@ -387,8 +390,8 @@ impl Key {
         }
     }
 
-    fn used(&self) -> Used {
-        Used {
+    fn used(&self) -> NumberUse {
+        NumberUse {
             number: self.number,
             fingerprint: self.fingerprint,
             retired: None,
@@ -413,7 +416,7 @@ impl Key {
     }
 }
 
-/// The keyed hash that stands for users' names; its key is drawn once and never leaves.
+/// The keyed hash of user names. Its key is random for each cache and is never exported.
 pub(crate) struct Prf(Keyed);
 
 impl Prf {
@@ -446,24 +449,24 @@ fn truncate(mac: [u8; 32]) -> [u8; 16] {
     core::array::from_fn(|at| mac[at])
 }
 
-/// Each part has its length before it, so that no two lists of parts read the same.
+/// Each part is prefixed with its length, so that no two lists of parts have the same encoding.
 fn expand(hkdf: &Hkdf<Sha256>, cookie_name: &str, purpose: &str, out: &mut [u8]) {
     let [context, name, purpose] = [CONTEXT, cookie_name, purpose].map(str::as_bytes);
     let [a, b, c] = [context, name, purpose].map(|part| (part.len() as u64).to_be_bytes());
     hkdf.expand_multi_info(&[&a, context, &b, name, &c, purpose], out)
-        .expect("HKDF gives up to 8160 bytes, and at most 32 are asked for");
+        .expect("HKDF-SHA-256 outputs up to 8160 bytes, and at most 32 are requested");
 }
 
 fn decode(item: &str, position: usize) -> Result<Secret, KeyError> {
-    // Published keys are mostly published as text: one is refused before it is taken for base64.
+    // Most published keys are published as text, so check before decoding.
     if let Some(origin) = well_known::published(item.as_bytes()) {
         return Err(KeyError::WellKnown { position, origin });
     }
-    let wrong = || KeyError::Base64 { position };
+    let not_base64 = || KeyError::Base64 { position };
     let bare = item.trim_end_matches('=');
     let padding = item.len() - bare.len();
     if padding > 2 || (padding > 0 && !item.len().is_multiple_of(4)) {
-        return Err(wrong());
+        return Err(not_base64());
     }
     let standard = |byte| match byte {
         b'-' => b'+',
@@ -473,25 +476,24 @@ fn decode(item: &str, position: usize) -> Result<Secret, KeyError> {
     let mut key: Secret = Zeroizing::new(bare.bytes().map(standard).collect());
     let len = base64_simd::STANDARD_NO_PAD
         .decode_inplace(&mut key)
-        .map_err(|_| wrong())?
+        .map_err(|_| not_base64())?
         .len();
     key.truncate(len);
     Ok(key)
 }
 
-/// The word of the bitmap and the bit in it.
-fn place(key_number: u8) -> (usize, u64) {
+fn word_and_bit(key_number: u8) -> (usize, u64) {
     (usize::from(key_number / 64), 1 << (key_number % 64))
 }
 
-/// RFC 2104, section 3: no shorter than the hash's output.
+/// RFC 2104, section 3: at least the length of the hash's output.
 const MIN_LEN: usize = 32;
 
 const MAX_KEYS: usize = 16;
 
 const CONTEXT: &str = "sessile v1";
 
-// The feature is on that wipes hash states, of which a keyed MAC is made.
+// The `zeroize` features that zero hash states, and with them keyed MACs, are enabled.
 const _: fn() = || {
     fn is_wiped<T: zeroize::ZeroizeOnDrop>() {}
     is_wiped::<Sha256>();

@@ -1,19 +1,19 @@
-//! The `Set-Cookie` header that we send.
+//! The `Set-Cookie` response header.
 //!
-//! Owns its grammar and its contradictions: what `build` accepts, a browser that follows RFC 6265bis
-//! stores and sends back unchanged. Everything but the token is written once, at `build`. Knows no
-//! session, and not whether the request came over TLS.
+//! Owns its grammar and the rules between attributes. A browser that follows RFC 6265bis stores any
+//! cookie that `build` accepts and sends it back unchanged. All but the token is formatted once, in
+//! `build`. It does not know sessions, or whether a request used TLS.
 
-use core::fmt::Debug;
+use core::fmt::{self, Debug};
 use std::time::Duration;
 
 use super::token::Token;
 use crate::error::CookieError;
 
-/// A checked `Set-Cookie` header: a name and attributes, for which only the token is missing.
+/// A validated `Set-Cookie` header: a name and attributes, to be completed by a token.
 ///
-/// Unless the builder says otherwise it is `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`, without
-/// a domain, and gone when the browser closes.
+/// The default attributes are `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`, without `Domain`
+/// and `Max-Age`: the browser removes the cookie when it closes.
 ///
 /// ```
 /// use sessile::{SameSite, SetCookie};
@@ -25,21 +25,22 @@ use crate::error::CookieError;
 ///      HttpOnly; Secure; SameSite=Strict",
 /// );
 ///
-/// let refused = SetCookie::builder("__Host-session").path("/app").build().unwrap_err();
-/// assert_eq!(refused.to_string(), "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"");
+/// let error = SetCookie::builder("__Host-session").path("/app").build().unwrap_err();
+/// let text = "`path` must be \"/\" for the name prefix `__Host-`, got \"/app\"";
+/// assert_eq!(error.to_string(), text);
 /// # Ok::<(), sessile::CookieError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SetCookie {
     /// `NAME=`
     head: String,
-    /// What follows the token.
+    /// The text after the token.
     tail: String,
     removal: String,
 }
 
-/// What [`SetCookie::builder`] gives: settings that [`build`](Self::build) checks.
-#[derive(Clone, Debug)]
+/// The settings of a [`SetCookie`], checked by [`build`](Self::build).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct SetCookieBuilder {
     name: String,
@@ -52,19 +53,20 @@ pub struct SetCookieBuilder {
     max_age: Option<Duration>,
 }
 
-/// When a browser sends the cookie with requests that another site caused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The requests from other sites with which a browser sends the cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
-    /// Never.
+    /// No requests from other sites.
     Strict,
-    /// When a link or the like was followed to our pages.
+    /// Top-level navigations, such as following a link.
+    #[default]
     Lax,
-    /// Always. Needs `Secure`.
+    /// All requests. Requires `Secure`.
     None,
 }
 
 impl SameSite {
-    /// Returns the value of the attribute as it is sent.
+    /// Returns the value of the attribute in the header.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,8 +77,14 @@ impl SameSite {
     }
 }
 
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl SetCookie {
-    /// Settings for a cookie of that name.
+    /// Creates a builder for a cookie with this name.
     pub fn builder(name: impl Into<String>) -> SetCookieBuilder {
         SetCookieBuilder {
             name: name.into(),
@@ -84,27 +92,27 @@ impl SetCookie {
             domain: None,
             secure: true,
             http_only: true,
-            same_site: SameSite::Lax,
+            same_site: SameSite::default(),
             partitioned: false,
             max_age: None,
         }
     }
 
-    /// The header's value that gives the token to the browser. It is visible ASCII and spaces, and as
-    /// secret as the token.
+    /// Returns the header value that sets the cookie to `token`. It is visible ASCII and spaces,
+    /// and as secret as the token.
     #[must_use]
     pub fn header_for(&self, token: &Token) -> String {
         [&self.head, token.as_str(), &self.tail].concat()
     }
 
-    /// Returns the header value that removes the cookie from the browser: an empty value, an expiry in the past, and
-    /// the attributes of the issued cookie, by which the browser identifies it.
+    /// Returns the header value that removes the cookie from the browser. It has an empty value, an
+    /// expiry in the past, and the attributes that identify the cookie.
     #[must_use]
     pub fn removal_header(&self) -> &str {
         &self.removal
     }
 
-    /// The cookie's name.
+    /// Returns the cookie's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.head[..self.head.len() - 1]
@@ -112,55 +120,58 @@ impl SetCookie {
 }
 
 impl SetCookieBuilder {
-    /// The `Path`: which requests of the host carry the cookie. `/` unless set.
+    /// Sets `Path`: the browser sends the cookie only with requests to paths below it; `/` by
+    /// default.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// The `Domain`: gives the cookie to all hosts below it too. None unless set. A leading dot is
-    /// accepted and sent as given; browsers ignore it (RFC 6265, section 5.2.3).
+    /// Sets `Domain`: the browser also sends the cookie to all subdomains; not set by default. A
+    /// leading dot is accepted and sent as given; browsers ignore it (RFC 6265, section 5.2.3).
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Whether the cookie travels over TLS alone. On unless set.
+    /// Sets `Secure` if `on`: the browser sends the cookie only over TLS; true by default.
     pub fn secure(mut self, on: bool) -> Self {
         self.secure = on;
         self
     }
 
-    /// Whether the cookie is hidden from scripts. On unless set.
+    /// Sets `HttpOnly` if `on`: scripts cannot read the cookie; true by default.
     pub fn http_only(mut self, on: bool) -> Self {
         self.http_only = on;
         self
     }
 
-    /// When requests from other sites carry the cookie. [`SameSite::Lax`] unless set.
+    /// Sets `SameSite`: the requests from other sites that carry the cookie; [`SameSite::Lax`] by
+    /// default.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Whether the browser keeps one cookie for each site that embeds ours. Off unless set.
+    /// Sets `Partitioned` if `on`: the browser keeps one cookie per embedding site; false by
+    /// default.
     pub fn partitioned(mut self, on: bool) -> Self {
         self.partitioned = on;
         self
     }
 
-    /// How long the browser keeps the cookie: whole seconds, at most 400 days. Until it closes unless
-    /// set.
+    /// Sets `Max-Age`: whole seconds, at most 400 days. Not set by default: the browser removes the
+    /// cookie when it closes.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Checks the settings and writes the header down but for the token.
+    /// Validates the settings and formats the header.
     ///
     /// # Errors
-    /// [`CookieError`] where a name, path or domain is not one, where something is longer than browsers
-    /// keep, and where settings contradict each other so that browsers would refuse the cookie.
+    /// [`CookieError`] if the name, path or domain is invalid or longer than browsers accept, or if
+    /// browsers would reject the combination of settings.
     pub fn build(self) -> Result<SetCookie, CookieError> {
         check_name(&self.name)?;
         check_path(&self.path)?;
@@ -199,8 +210,8 @@ impl SetCookieBuilder {
         .concat()
     }
 
-    /// What a name's prefix promises to the server, a browser holds the cookie to. It ignores the
-    /// prefix's case, and so must we.
+    /// Checks the requirements of the name's prefix, which browsers enforce. They ignore the case
+    /// of the prefix, so this check does too.
     fn check_prefixes(&self) -> Result<(), CookieError> {
         let starts = |prefix: &&Prefix| {
             self.name
@@ -246,8 +257,8 @@ impl SetCookieBuilder {
     }
 }
 
-/// Whether it is a cookie's name that leaves room for a token: an RFC 9110 token of at most 4048
-/// characters.
+/// Checks that `name` is a cookie name that leaves space for a token: an RFC 9110 token of at most
+/// 4048 characters.
 pub(crate) fn check_name(name: &str) -> Result<(), CookieError> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(CookieError::Name {
@@ -257,7 +268,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), CookieError> {
     check_len("name", name, MAX_PAIR - Token::LEN)
 }
 
-/// A path with a blank in it would be stored, and then match no request.
+/// A browser would store a path with a blank in it, but match it with no request.
 fn check_path(path: &str) -> Result<(), CookieError> {
     if !path.starts_with('/')
         || !path
@@ -323,7 +334,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 1123, section 2.1: letters, digits, and hyphens that stand at no end.
+/// RFC 1123, section 2.1: letters, digits, and hyphens except at either end.
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && label
@@ -333,12 +344,12 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// What a name's prefix promises beyond `Secure`, which all promise.
+/// The requirements of a name's prefix beyond `Secure`, which all prefixes require.
 struct Prefix {
     text: &'static str,
     because: &'static str,
     http_only: bool,
-    /// No `Domain`, and `Path=/`.
+    /// Requires `Path=/` and no `Domain`.
     host: bool,
 }
 
@@ -369,14 +380,14 @@ const PREFIXES: [Prefix; 4] = [
     },
 ];
 
-/// In place of a `Max-Age`; the date is for whoever reads only that.
+/// Replaces `Max-Age`. The date is for clients that do not know `Max-Age`.
 const REMOVED: &str = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
 
-/// RFC 6265bis: the most bytes that a browser takes of name and value together, of an attribute's
-/// value, and the longest that it keeps a cookie.
+/// RFC 6265bis: the maximum lengths of name and value together and of an attribute's value, in
+/// bytes, and the maximum age of a cookie.
 const MAX_PAIR: usize = 4096;
 const MAX_ATTRIBUTE: usize = 1024;
 const MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// RFC 1035, section 2.3.4, as text.
+/// RFC 1035, section 2.3.4, in text form.
 const MAX_DOMAIN: usize = 253;

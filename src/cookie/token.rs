@@ -1,4 +1,5 @@
-//! The cookie's value: 36 bytes in 48 base64url characters, so no padding and exactly one spelling.
+//! The cookie's value: 36 bytes in 48 base64url characters, without padding and with exactly one
+//! encoding.
 //!
 //! ```text
 //!  0        1            2      4                    20                   36
@@ -6,7 +7,7 @@
 //!  └───────────────────── covered by the tag ────────┘
 //! ```
 //!
-//! Owns that layout and nothing else: knows no key, no cache, and not whether a tag is right.
+//! Owns this layout. It does not know keys or the cache, and cannot verify a tag.
 
 use core::fmt;
 
@@ -17,12 +18,12 @@ use crate::id::{Id, Place};
 
 /// The value of a session's cookie: 48 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `-` and `_`.
 ///
-/// Whoever holds it is the session's visitor, so it belongs into a `Set-Cookie` header and nowhere
-/// else. Its `Debug` output is mute, and it is compared in constant time.
+/// A client that has it can use the session, so send it only in a `Set-Cookie` header. `Debug` does
+/// not show it, and comparison takes constant time.
 #[derive(Clone, Copy)]
 pub struct Token([u8; Token::LEN]);
 
-/// What a token says. Until its tag was found right, it says nothing that may be believed.
+/// The parts of a token. They must not be trusted until the tag is verified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
     pub(crate) key: u8,
@@ -31,12 +32,12 @@ pub(crate) struct Parts {
     pub(crate) tag: Tag,
 }
 
-/// 128 bits of a MAC, as the two words that a region keeps. Compared in constant time or not at all.
+/// 128 bits of a MAC as two words, in the layout of a region. Compared in constant time.
 #[derive(Clone, Copy)]
 pub(crate) struct Tag(pub(crate) [u64; 2]);
 
 impl Token {
-    /// How many characters a token has.
+    /// The length of a token, in characters.
     pub(crate) const LEN: usize = 48;
 
     pub(crate) fn encode(parts: &Parts) -> Self {
@@ -48,14 +49,14 @@ impl Token {
         Self(token)
     }
 
-    /// A cookie's value as a token, if it is spelt as one; whether it opens anything is not looked at. For sending
-    /// a cookie again that a request brought.
+    /// Parses a cookie's value. Returns `None` if it is not in a token's format. The MAC is not
+    /// verified. For sending a cookie again that came with a request.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         Parts::parse(value).map(|parts| Self::encode(&parts))
     }
 
-    /// The cookie's value.
+    /// Returns the cookie's value.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).expect("base64url is ASCII")
@@ -65,11 +66,11 @@ impl Token {
 impl Parts {
     const LEN: usize = 36;
 
-    /// How many of the bytes the tag covers: all before it.
+    /// The length of the part that the tag covers: all bytes before it.
     pub(crate) const COVERED: usize = 20;
 
-    /// The parts of a cookie's value, unless its length, an alphabet's character or its format is
-    /// wrong. No two values have the same parts.
+    /// Parses a cookie's value. Returns `None` if the length, a character or the format is wrong.
+    /// Different values have different parts.
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         if value.len() != Token::LEN {
             return None;
@@ -89,7 +90,7 @@ impl Parts {
         })
     }
 
-    /// What the tag is computed over.
+    /// Returns the bytes that the tag covers.
     pub(crate) fn covered(&self) -> [u8; Self::COVERED] {
         let [low, high] = self.place.to_le_bytes();
         let mut bytes = [0; Self::COVERED];
@@ -110,7 +111,7 @@ impl Tag {
         Id(self.0).to_bytes()
     }
 
-    /// Whether both are the same, in a time that does not tell where they differ.
+    /// Returns true if the tags are equal. The time does not depend on where they differ.
     pub(crate) fn equals(&self, other: &Self) -> bool {
         self.ct_eq(other).into()
     }
@@ -142,7 +143,7 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// The first byte of every token. Another layout would get another number.
+/// The first byte of every token. Another layout needs another number.
 const FORMAT: u8 = 1;
 
 const _: () = {
@@ -150,7 +151,7 @@ const _: () = {
     assert!(Parts::LEN == Parts::COVERED + Tag::LEN);
     assert!(
         Parts::LEN.is_multiple_of(3),
-        "no padding, and no bits left over that could be spelt in two ways"
+        "no padding, and no unused bits, which would permit several encodings"
     );
     assert!(Token::LEN == Parts::LEN / 3 * 4);
     assert!(size_of::<Token>() == Token::LEN);

@@ -1,23 +1,23 @@
-//! Keys that others know: printed in documentation, shipped as a default, or made by a pattern.
+//! Keys that are not secret: printed in documentation, shipped as a default, or following a pattern.
 //!
-//! Owns the list and the patterns. What it passes need not be secret; what it names surely is not.
-//! That it names a key of 32 random bytes by chance is less likely than one in 2^30.
+//! Owns the list and the patterns. A key that it names is certainly not secret; one that it does
+//! not name may still be. It names a random key of 32 bytes with a probability below 2^-30.
 
 use zeroize::Zeroizing;
 
-/// Where the key is known from, or what it is made of, if there is anything to say against it.
+/// Returns where the key is published or which pattern it follows, or `None`.
 pub(super) fn origin(key: &[u8]) -> Option<&'static str> {
     published(key)
         .or_else(|| {
-            SPELLINGS
+            ENCODINGS
                 .iter()
-                .find_map(|spell| published(spell(key).as_bytes()))
+                .find_map(|encode| published(encode(key).as_bytes()))
         })
         .or_else(|| pattern(key))
         .or_else(|| pattern(&decode_hex(key)?))
 }
 
-/// Where the text is known from, as it stands.
+/// Returns where the text itself is published, or `None`.
 pub(super) fn published(text: &[u8]) -> Option<&'static str> {
     let known = PUBLISHED
         .iter()
@@ -27,9 +27,9 @@ pub(super) fn published(text: &[u8]) -> Option<&'static str> {
         .or_else(|| placeholder(text))
 }
 
-/// A phrase that only a placeholder holds, however it is written.
+/// Returns the placeholder phrase that the text contains, ignoring case and punctuation.
 fn placeholder(text: &[u8]) -> Option<&'static str> {
-    // With room for all, so that no copy is left behind by growing.
+    // Full capacity from the start: growing would leave copies of the key behind.
     let mut letters = Zeroizing::new(Vec::with_capacity(text.len()));
     letters.extend(
         text.iter()
@@ -56,7 +56,7 @@ fn pattern(key: &[u8]) -> Option<&'static str> {
     } else if key.windows(2).all(|pair| step(pair) == step(key)) {
         Some("bytes that count up or down")
     } else if seen.iter().filter(|seen| **seen).count() < MIN_DISTINCT {
-        Some("hardly any different bytes")
+        Some("too few distinct bytes")
     } else {
         None
     }
@@ -69,7 +69,7 @@ fn encode_hex(key: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// The bytes that a hexadecimal text spells, if the key is one.
+/// Decodes hexadecimal text. Returns `None` if the key is not hexadecimal.
 fn decode_hex(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let pair = |pair: &[u8]| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8);
@@ -79,20 +79,20 @@ fn decode_hex(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         .map(Zeroizing::new)
 }
 
-type Spell = fn(&[u8]) -> Zeroizing<String>;
+type Encode = fn(&[u8]) -> Zeroizing<String>;
 
-/// A key of raw bytes may be a published text decoded.
-const SPELLINGS: [Spell; 3] = [
+/// A raw key may be the decoded form of a published text.
+const ENCODINGS: [Encode; 3] = [
     encode_hex,
     |key| Zeroizing::new(base64_simd::STANDARD.encode_to_string(key)),
     |key| Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(key)),
 ];
 
-/// A random key of 32 bytes has fewer different ones with a probability below 2^-60, even if it is
-/// written in hexadecimal.
+/// A random key of 32 bytes has fewer distinct bytes with a probability below 2^-60, even in
+/// hexadecimal form.
 const MIN_DISTINCT: usize = 8;
 
-/// Texts of 32 characters or more, and where they are printed. Case is ignored.
+/// Published texts of at least 32 characters, and their sources. Case is ignored.
 const PUBLISHED: &[(&str, &str)] = &[
     (
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
@@ -164,24 +164,21 @@ const PUBLISHED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Letters and digits that stand in placeholders, in the order in which they are looked for.
+/// Phrases of placeholders in lower case, letters and digits only, in the order of the search.
 const PLACEHOLDERS: &[(&str, &str)] = &[
-    ("djangoinsecure", "what Django makes for development only"),
-    ("changeme", "a placeholder that says \"change me\""),
-    ("changethis", "a placeholder that says \"change this\""),
-    ("replaceme", "a placeholder that says \"replace me\""),
-    ("replacethis", "a placeholder that says \"replace this\""),
-    ("placeholder", "a placeholder that says so"),
+    ("djangoinsecure", "Django's key for development"),
+    ("changeme", "the placeholder \"change me\""),
+    ("changethis", "the placeholder \"change this\""),
+    ("replaceme", "the placeholder \"replace me\""),
+    ("replacethis", "the placeholder \"replace this\""),
+    ("placeholder", "the placeholder \"placeholder\""),
     ("keyboardcat", "express-session's documentation"),
-    ("yoursecret", "a placeholder that says \"your secret\""),
-    ("secretkey", "a placeholder that says \"secret key\""),
-    ("supersecret", "a placeholder that says \"super secret\""),
-    (
-        "thisisasecret",
-        "a placeholder that says \"this is a secret\"",
-    ),
-    ("atleast32", "a placeholder that says \"at least 32\""),
-    ("donotuse", "a placeholder that says \"do not use\""),
-    ("password", "a placeholder that says \"password\""),
-    ("insecure", "a placeholder that says \"insecure\""),
+    ("yoursecret", "the placeholder \"your secret\""),
+    ("secretkey", "the placeholder \"secret key\""),
+    ("supersecret", "the placeholder \"super secret\""),
+    ("thisisasecret", "the placeholder \"this is a secret\""),
+    ("atleast32", "the placeholder \"at least 32\""),
+    ("donotuse", "the placeholder \"do not use\""),
+    ("password", "the placeholder \"password\""),
+    ("insecure", "the placeholder \"insecure\""),
 ];

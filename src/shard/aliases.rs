@@ -1,4 +1,4 @@
-//! Aliases: entries under replaced ids, and where they lead.
+//! Aliases: entries under replaced ids, and the sessions to which they lead.
 //!
 //! ```text
 //!   this shard                                        another shard
@@ -8,14 +8,17 @@
 //!   one family: at most 8       one step, however often the session was rotated there
 //! ```
 //!
-//! The aliases of a session that are in its shard are its family. Each of them points at the session's current id, so
-//! a rotation redirects at most [`MAX_ALIASES`] of them. A sign-in that takes a session to another shard points them
-//! at the id with which it arrives there. That id is remembered for as long as any alias can point at it, so an alias
-//! never leads to an id that was forgotten before it, unless memory was short.
+//! The aliases in a session's own shard are its family. Each of them points at the session's
+//! current id, so a rotation redirects at most [`MAX_ALIASES`] of them.
 //!
-//! Families of sessions that left a user, or ended, become one family of that user, of the same size. Families are
-//! found through the chains of [`Users`](super::user_index::Users), so a session's entry has no link to them. What has
-//! passed its deadline counts as forgotten, whether it was freed or not.
+//! A sign-in that moves a session to another shard points its aliases at the id under which it
+//! arrives there. That id is remembered for as long as an alias can point at it. An alias therefore
+//! never outlives the id to which it leads, unless that id was evicted.
+//!
+//! When a session ends or leaves its user, its family is merged into a family of the user, with the
+//! same maximum size. Families are found through the chains of the [user
+//! index](super::user_index::UserIndex), so a session's entry has no link to them. An alias past
+//! its deadline counts as forgotten, even if its memory was not reclaimed yet.
 
 use super::{
     Miss, Shard,
@@ -28,74 +31,76 @@ use crate::{
     id::{Id, SessionId, UserHash},
 };
 
-/// Where an id leads.
-pub(crate) enum Lead {
-    /// To a session in this shard, by its current id or by an alias.
+/// The target to which an id leads.
+pub(crate) enum IdTarget {
+    /// A session in this shard, found by its current id or by an alias.
     Session(Offset),
-    /// To another shard.
-    Away(SessionId),
+    /// An id in another shard.
+    OtherShard(SessionId),
     Nothing,
 }
 
-/// The aliases of one session, or what a user's sessions have left behind.
+/// The aliases of one session, or those that the ended sessions of a user left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Of the session with that serial.
+    /// The family of the session with that serial.
     Session(u32),
-    /// Of a user: a part of the hash stands for it. Two users who share it share the bound.
+    /// The family of a user, identified by a part of the hash. Two users who share that part share
+    /// the family and its maximum size.
     User(u32),
 }
 
-/// The offsets of one family, the oldest alias first.
+/// The offsets of one family, oldest alias first.
 pub(super) struct Members {
     aliases: [Offset; MAX_ALIASES],
     len: usize,
 }
 
 impl Shard {
-    /// Follows an id to the session that has it, or had it.
-    pub(crate) fn lead(&self, id: &Id, now: Tick) -> Lead {
+    /// Follows an id to the session that has it or had it.
+    pub(crate) fn resolve(&self, id: &Id, now: Tick) -> IdTarget {
         let mut id = *id;
         for _ in 0..MAX_STEPS {
             let Some((_, at)) = self.find(&id) else { break };
             let entry = Entry::at(&self.region, at);
             if !entry.flags().has(Flags::ALIAS) {
-                return Lead::Session(at);
+                return IdTarget::Session(at);
             }
             if entry.deadline() <= now {
                 break;
             }
             let target = entry.target();
             if target.place != self.place {
-                return Lead::Away(target);
+                return IdTarget::OtherShard(target);
             }
             id = target.id;
         }
-        Lead::Nothing
+        IdTarget::Nothing
     }
 
-    /// The session to which an id leads, if it is in this shard.
+    /// Returns the session to which an id leads, if it is in this shard.
     pub(super) fn session_of(&self, id: &Id, now: Tick) -> Option<Offset> {
-        match self.lead(id, now) {
-            Lead::Session(at) => Some(at),
-            Lead::Away(_) | Lead::Nothing => None,
+        match self.resolve(id, now) {
+            IdTarget::Session(at) => Some(at),
+            IdTarget::OtherShard(_) | IdTarget::Nothing => None,
         }
     }
 
-    /// The entry of an id, or the session to which it leads within its grace period.
-    pub(super) fn within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
+    /// Returns the entry of an id, or the session to which an alias leads within its grace period.
+    pub(super) fn find_within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let found = self.find(id)?;
         let entry = Entry::at(&self.region, found.1);
         if !entry.flags().has(Flags::ALIAS) || entry.grace() <= now {
             return Some(found);
         }
-        // A grace period is for plain rotation, which stays in its shard.
+        // Only a plain rotation has a grace period, and it stays in its shard.
         self.find(&entry.target().id)
     }
 
-    /// The current id of a session, by an alias: `Reused` after its grace period, `Absent` once it is forgotten.
-    pub(crate) fn current(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
-        let (_, at) = self.within_grace(id, now).ok_or(Miss::Absent)?;
+    /// Returns the current id of a session by an alias. The error is `Reused` after the grace
+    /// period, and `Absent` once the alias is forgotten.
+    pub(crate) fn current_id(&self, id: &Id, now: Tick) -> Result<Id, Miss> {
+        let (_, at) = self.find_within_grace(id, now).ok_or(Miss::Absent)?;
         let entry = Entry::at(&self.region, at);
         if !entry.flags().has(Flags::ALIAS) {
             return Ok(entry.id());
@@ -107,9 +112,9 @@ impl Shard {
         })
     }
 
-    /// The next id on the way from one to its session: the id itself, unless that is in another shard.
+    /// Returns the id to look up next: the id itself, or the id in another shard to which it leads.
     pub(crate) fn next_step(&self, id: SessionId, now: Tick) -> SessionId {
-        if let Lead::Away(target) = self.lead(&id.id, now) {
+        if let IdTarget::OtherShard(target) = self.resolve(&id.id, now) {
             target
         } else {
             id
@@ -118,18 +123,18 @@ impl Shard {
 
     /// Returns true if an id opens a session.
     pub(crate) fn contains(&self, id: &Id, now: Tick) -> bool {
-        self.live(id, now).is_some()
+        self.find_live(id, now).is_some()
     }
 
     /// Returns when an id was replaced, if it is an alias that is remembered.
-    pub(crate) fn replaced(&self, id: &Id, now: Tick) -> Option<Tick> {
+    pub(crate) fn replaced_at(&self, id: &Id, now: Tick) -> Option<Tick> {
         let (_, at) = self.find(id)?;
         let entry = Entry::at(&self.region, at);
         let is_remembered = entry.flags().has(Flags::ALIAS) && entry.deadline() > now;
-        is_remembered.then(|| entry.line().times().issued)
+        is_remembered.then(|| entry.header().times().issued)
     }
 
-    /// Points an alias, of which the session is elsewhere, at the id where its path ends.
+    /// Points an alias that leads to another shard at `target`, the id where its path ends.
     pub(crate) fn redirect(&self, id: &Id, target: &SessionId) {
         if let Some((_, at)) = self.find(id) {
             let entry = Entry::at(&self.region, at);
@@ -139,33 +144,34 @@ impl Shard {
         }
     }
 
-    /// Until when the alias of a session's current id is remembered: for the idle timeout, and where aliases in other
-    /// shards lead to that id, for as long as they can be. They were replaced by the sign-in at the latest.
-    pub(super) fn remembered_until(&self, line: &EntryHeader, now: Tick) -> Tick {
-        let times = line.times();
+    /// Returns until when the alias of a session's current id is remembered: for the idle timeout,
+    /// or longer if aliases in other shards lead to that id. Those were made by the sign-in at the
+    /// latest, and each is remembered for the maximum idle timeout at most.
+    pub(super) fn remembered_until(&self, header: &EntryHeader, now: Tick) -> Tick {
+        let times = header.times();
         let own = now.saturating_add(times.idle_timeout);
-        if line.flags().has(Flags::ARRIVED) {
-            return own.max(times.authenticated.saturating_add(self.longest_idle));
+        if header.flags().has(Flags::ARRIVED) {
+            return own.max(times.authenticated.saturating_add(self.max_idle_timeout));
         }
         own
     }
 
-    /// Points a session's family at the id by which it goes on, in this shard or in another. No alias opens it longer
-    /// than the newest does.
-    pub(super) fn redirect_family(&self, line: &EntryHeader, target: &SessionId, grace: Tick) {
-        if !line.flags().has(Flags::ALIASED) {
+    /// Points a session's family at its next id, in this shard or in another. The grace period of
+    /// each alias is limited to `grace`.
+    pub(super) fn redirect_family(&self, header: &EntryHeader, target: &SessionId, grace: Tick) {
+        if !header.flags().has(Flags::ALIASED) {
             return;
         }
-        for &at in self.members(Family::of(line)).offsets() {
+        for &at in self.members(Family::of(header)).offsets() {
             let alias = Entry::at(&self.region, at);
             alias.set_target(target, alias.grace().min(grace));
         }
     }
 
-    /// Moves a family to a session that has a new entry, or to a user.
-    pub(super) fn move_family(&mut self, line: &EntryHeader, to: Family) {
-        if line.flags().has(Flags::ALIASED) {
-            let members = self.members(Family::of(line));
+    /// Moves a family to a session's new entry, or to a user.
+    pub(super) fn move_family(&mut self, header: &EntryHeader, to: Family) {
+        if header.flags().has(Flags::ALIASED) {
+            let members = self.members(Family::of(header));
             members
                 .offsets()
                 .iter()
@@ -177,23 +183,24 @@ impl Shard {
         }
     }
 
-    /// Adds an alias to a family. The oldest is forgotten if it has too many.
+    /// Adds an alias to a family. If the family is full, its oldest alias is forgotten.
     pub(super) fn join_family(&mut self, at: Offset, family: Family) {
         let members = self.members(family);
         if members.len == MAX_ALIASES
             && let Some(oldest) = self.first_to_forget(&members)
         {
-            self.discard(oldest);
+            self.free_entry(oldest);
         }
         Entry::at(&self.region, at).set_family(family.key(), family.is_of_user());
-        self.users.join(&self.region, at, self.hash_of(family));
+        self.users
+            .insert_alias(&self.region, at, self.hash_of(family));
     }
 
     fn leave_family(&self, at: Offset) {
-        self.users.leave(&self.region, at);
+        self.users.remove(&self.region, at);
     }
 
-    /// The oldest alias to which no other shard's lead, or else the oldest.
+    /// Returns the oldest alias to which no alias in another shard leads, or else the oldest.
     fn first_to_forget(&self, members: &Members) -> Option<Offset> {
         let is_own = |&&at: &&Offset| !Entry::at(&self.region, at).flags().has(Flags::ARRIVED);
         let offsets = members.offsets();
@@ -214,13 +221,17 @@ impl Shard {
         members
     }
 
-    /// Keyed, as the index is, so that no client can choose serials that share a chain.
+    /// Returns the hash of a family. It is keyed, so that clients cannot cause serials to share a
+    /// chain.
     fn hash_of(&self, family: Family) -> u64 {
         let (key, is_of_user) = family.parts();
-        self.index.spot(&Id([key.into(), is_of_user.into()])).hash()
+        self.index
+            .candidates(&Id([key.into(), is_of_user.into()]))
+            .hash()
     }
 
-    /// Writes the alias of a session, under the id that it still has, into a block of its own.
+    /// Writes an alias into the block at `alias`, under the current id of the session at `at`. The
+    /// alias opens the session until `until`.
     pub(super) fn leave_alias(
         &mut self,
         at: Offset,
@@ -230,19 +241,20 @@ impl Shard {
         until: Tick,
         now: Tick,
     ) {
-        let line = Entry::at(&self.region, at).line();
-        let end = self.remembered_until(&line, now);
+        let header = Entry::at(&self.region, at).header();
+        let end = self.remembered_until(&header, now);
         let entry = Entry::at(&self.region, alias);
-        entry.write(&line.stamp(), &line.times(), 0, None);
-        entry.set_flags(line.flags());
+        entry.write(&header.token(), &header.times(), 0, None);
+        entry.set_flags(header.flags());
         entry.write_alias(target, until.min(end), end, now);
-        self.file_alias(alias);
+        self.register_alias(alias);
         self.index.set_offset(slot, alias);
-        self.join_family(alias, Family::of(&line));
+        self.join_family(alias, Family::of(&header));
     }
 
-    /// Turns a session into the alias of its new id, in its own block. Its family goes to the session's new entry or to
-    /// a user, or stays where it is. A lone alias needs none, since nothing will redirect it.
+    /// Turns a session's block into the alias of its new id. Its family moves to `family`, or is
+    /// kept if that is `None`. An alias without a family stays alone, because it is never
+    /// redirected.
     pub(super) fn become_alias(
         &mut self,
         slot: Slot,
@@ -252,36 +264,37 @@ impl Shard {
         now: Tick,
     ) {
         let entry = Entry::at(&self.region, at);
-        let line = entry.line();
-        self.queues.leave(&self.region, at);
-        self.users.leave(&self.region, at);
-        self.wheel.unfile(&self.region, at + WHEEL);
-        let end = self.remembered_until(&line, now);
+        let header = entry.header();
+        self.queues.remove(&self.region, at);
+        self.users.remove(&self.region, at);
+        self.wheel.remove(&self.region, at + WHEEL);
+        let end = self.remembered_until(&header, now);
         self.index
             .write(slot, || entry.write_alias(target, 0, end, now));
-        self.file_alias(at);
-        self.redirect_family(&line, target, 0);
+        self.register_alias(at);
+        self.redirect_family(&header, target, 0);
         if let Some(family) = family {
-            self.move_family(&line, family);
+            self.move_family(&header, family);
             self.join_family(at, family);
-        } else if line.flags().has(Flags::ALIASED) {
-            self.join_family(at, Family::of(&line));
+        } else if header.flags().has(Flags::ALIASED) {
+            self.join_family(at, Family::of(&header));
         }
-        self.keep_ceiling(now);
+        self.enforce_anonymous_limit(now);
     }
 
-    fn file_alias(&mut self, at: Offset) {
+    fn register_alias(&mut self, at: Offset) {
         let entry = Entry::at(&self.region, at);
-        entry.wipe_behind(entry.line().len());
-        self.heap.shrink(&self.region, at, entry::ALIAS);
-        self.queues.enter(&self.region, at);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        entry.wipe_behind(entry.header().len());
+        self.heap.shrink(&self.region, at, entry::ALIAS_SIZE);
+        self.queues.insert(&self.region, at);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
     }
 }
 
 impl Family {
-    pub(super) fn of(line: &EntryHeader) -> Self {
-        Self::Session(line.serial())
+    pub(super) fn of(header: &EntryHeader) -> Self {
+        Self::Session(header.serial())
     }
 
     pub(super) fn of_user(user: &UserHash) -> Self {
@@ -297,7 +310,7 @@ impl Family {
         key
     }
 
-    /// As an entry says it.
+    /// Returns the family as [`Entry::family`] stores it.
     fn parts(self) -> (u32, bool) {
         (self.key(), self.is_of_user())
     }
@@ -309,9 +322,11 @@ impl Members {
     }
 }
 
-/// The most aliases that are remembered of a session, and of a user's sessions that ended or were left.
+/// The maximum number of remembered aliases of a session, and of those that a user's sessions left.
 pub(crate) const MAX_ALIASES: usize = 8;
 
-/// The most aliases that are passed under one hold of a lock. One leads to a session's current id, or to the id with
-/// which it arrived and from there to the current one; more are passed only where a session came and went.
+/// The maximum number of aliases that are followed under one hold of the lock.
+///
+/// One leads to the session's current id. Two are needed if the first leads to the id of an
+/// arrival. There are more only if the session left the shard and returned.
 const MAX_STEPS: usize = 64;

@@ -1,8 +1,8 @@
-//! What happened in a shard, by kind: for the statistics, and nothing else hangs on it.
+//! Counters of what happened in a shard, for the statistics. No behaviour depends on them.
 
 use super::eviction::Queue;
 
-/// What happened in a shard since it was made.
+/// Events in a shard since it was created. The shard's lock protects them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) created: u64,
@@ -11,12 +11,12 @@ pub(crate) struct Counts {
     pub(crate) rotated: u64,
     pub(crate) signed_in: u64,
     pub(crate) ended: u64,
-    /// Sign-ins at the limit of their user.
+    /// Sign-ins whose user had reached the limit of sessions.
     pub(crate) session_limit_hits: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: [u64; Queue::ALL.len()],
     pub(crate) compactions: u64,
-    /// The words of those blocks, for tests.
+    /// Words of the blocks counted in `compactions`. For tests.
     #[cfg(feature = "__internals")]
     pub(crate) moved_words: u64,
     pub(crate) shard_resets: u64,

@@ -1,8 +1,8 @@
-//! How sessions go: ended by somebody, all at one stroke, or past their deadline; and what freeing one takes.
+//! The end of sessions: one is ended, all are revoked, or one expires. Freeing entries is here too.
 
 use super::{
-    Advanced, Ended, Shard,
-    aliases::{Family, Lead},
+    AdvanceReport, EndResult, Shard,
+    aliases::{Family, IdTarget},
     entry::{Entry, HeaderFields, WHEEL},
     eviction::Queue,
     index::Slot,
@@ -17,38 +17,42 @@ use crate::{
 };
 
 impl Shard {
-    /// Ends all sessions that were created before a tick, in no time.
-    pub(crate) fn renew(&mut self, horizon: Tick) {
-        if horizon > self.queues.horizon() {
-            let ended = self.queues.revoke_before(&self.region, horizon);
+    /// Ends all sessions that were created before `cutoff`, in O(1).
+    pub(crate) fn apply_cutoff(&mut self, cutoff: Tick) {
+        if cutoff > self.queues.cutoff() {
+            let ended = self.queues.revoke_before(&self.region, cutoff);
             self.counts.ended += u64::from(ended);
         }
     }
 
-    /// Destroys the session to which an id leads, or says where to go on.
-    pub(crate) fn end(&mut self, id: &Id, now: Tick) -> Ended {
-        match self.lead(id, now) {
-            Lead::Session(at) if self.end_entry(at, EndReason::Requested, now) => Ended::Session,
-            Lead::Away(target) => Ended::Alias(target),
-            Lead::Session(_) | Lead::Nothing => Ended::Nothing,
+    /// Ends the session to which an id leads, or returns the id in another shard to which it leads.
+    pub(crate) fn end(&mut self, id: &Id, now: Tick) -> EndResult {
+        match self.resolve(id, now) {
+            IdTarget::Session(at) if self.end_entry(at, EndReason::Requested, now) => {
+                EndResult::Session
+            }
+            IdTarget::OtherShard(target) => EndResult::Alias(target),
+            IdTarget::Session(_) | IdTarget::Nothing => EndResult::Nothing,
         }
     }
 
-    /// Destroys a session that has that id and version.
+    /// Ends the session of an id if it still has `version`. The error is `Rotated` for an alias
+    /// that is remembered, `Gone` if there is no live session, and `Conflict` if the version
+    /// differs.
     pub(crate) fn end_if_unchanged(
         &mut self,
         id: &Id,
         version: u32,
         now: Tick,
     ) -> Result<(), Error> {
-        if self.replaced(id, now).is_some() {
+        if self.replaced_at(id, now).is_some() {
             return Err(Error::Rotated);
         }
         let (_, at) = self.find(id).ok_or(Error::Gone)?;
         if !self.is_live(at, now) {
             return Err(Error::Gone);
         }
-        if Entry::at(&self.region, at).line().version() != version {
+        if Entry::at(&self.region, at).header().version() != version {
             self.conflict(at, now);
             return Err(Error::Conflict);
         }
@@ -56,25 +60,25 @@ impl Shard {
         Ok(())
     }
 
-    /// Looks for the session that had an id before: tells that it was used, and ends the session if that is
-    /// wished.
-    pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> Ended {
-        let at = match self.lead(id, now) {
-            Lead::Session(at) if self.is_live(at, now) => at,
-            Lead::Away(target) => return Ended::Alias(target),
-            Lead::Session(_) | Lead::Nothing => return Ended::Nothing,
+    /// Follows an alias that was used after its grace period. Emits the reuse, and ends the session
+    /// if `ends` is set.
+    pub(crate) fn reuse(&mut self, id: &Id, ends: bool, now: Tick) -> EndResult {
+        let at = match self.resolve(id, now) {
+            IdTarget::Session(at) if self.is_live(at, now) => at,
+            IdTarget::OtherShard(target) => return EndResult::Alias(target),
+            IdTarget::Session(_) | IdTarget::Nothing => return EndResult::Nothing,
         };
-        self.tell(EventKind::Reused, at, now);
+        self.emit(EventKind::Reused, at, now);
         if ends {
             self.end_entry(at, EndReason::Reused, now);
         }
-        Ended::Session
+        EndResult::Session
     }
 
-    /// Visits at most so many entries that the wheel gives, and frees those past their deadline; then those
-    /// that were ended with all others.
-    pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> Advanced {
-        let (mut done, mut is_due) = (Advanced::default(), true);
+    /// Visits at most `budget` entries. Frees the entries of the wheel that are past their
+    /// deadline, and then revoked sessions.
+    pub(crate) fn advance(&mut self, now: Tick, budget: usize) -> AdvanceReport {
+        let (mut done, mut is_due) = (AdvanceReport::default(), true);
         while done.visited < budget {
             let Some(link) = self.wheel.next(&self.region, now) else {
                 is_due = false;
@@ -84,84 +88,85 @@ impl Shard {
             let entry = Entry::at(&self.region, link - WHEEL);
             let deadline = entry.deadline();
             if deadline > now {
-                self.wheel.file(&self.region, link, deadline);
+                self.wheel.insert(&self.region, link, deadline);
                 continue;
             }
-            let queue = self.queues.of(entry);
+            let queue = self.queues.queue_of(entry);
             if !matches!(queue, Queue::Aliases | Queue::Revoked) {
                 done.expired += 1;
                 self.count_expiry(link - WHEEL, now);
             }
-            self.discard(link - WHEEL);
+            self.free_entry(link - WHEEL);
         }
         while done.visited < budget
             && let Some(at) = self.queues.revoked(&self.region)
         {
             done.visited += 1;
-            self.discard(at);
+            self.free_entry(at);
         }
         let is_due = is_due && self.wheel.is_due(now);
         done.more = is_due || self.queues.revoked(&self.region).is_some();
         done
     }
 
-    /// Destroys a session, if it may be used: else gives back what is left of it. Says which it was.
-    pub(super) fn end_entry(&mut self, at: Offset, why: EndReason, now: Tick) -> bool {
+    /// Ends a session if it is live, and frees its entry in any case. Returns true if it was live.
+    pub(super) fn end_entry(&mut self, at: Offset, reason: EndReason, now: Tick) -> bool {
         let is_live = self.is_live(at, now);
         if is_live {
             self.counts.ended += 1;
-            self.tell(EventKind::Ended(why), at, now);
+            self.emit(EventKind::Ended(reason), at, now);
             self.leave_family_to_user(at);
-        } else if self.queues.of(Entry::at(&self.region, at)) != Queue::Revoked {
+        } else if self.queues.queue_of(Entry::at(&self.region, at)) != Queue::Revoked {
             self.count_expiry(at, now);
         }
-        self.discard(at);
+        self.free_entry(at);
         is_live
     }
 
-    /// Leaves the aliases of a session that ends to its user, so that a user's are bounded too.
+    /// Moves the aliases of a session that ends to its user, so that their number per user is
+    /// limited too.
     fn leave_family_to_user(&mut self, at: Offset) {
         let entry = Entry::at(&self.region, at);
-        let line = entry.line();
-        if let Some(user) = entry.user(&line) {
-            self.move_family(&line, Family::of_user(&user));
+        let header = entry.header();
+        if let Some(user) = entry.user(&header) {
+            self.move_family(&header, Family::of_user(&user));
         }
     }
 
     pub(super) fn count_expiry(&mut self, at: Offset, now: Tick) {
         self.counts.expired += 1;
-        self.tell(EventKind::Expired, at, now);
+        self.emit(EventKind::Expired, at, now);
     }
 
-    /// Frees an entry whose place in the index is not known.
-    pub(super) fn discard(&mut self, at: Offset) {
+    /// Frees an entry.
+    pub(super) fn free_entry(&mut self, at: Offset) {
         if let Some(slot) = self.slot_of(at) {
-            self.remove(slot, at);
+            self.free_at(slot, at);
         }
     }
 
-    /// Where an entry stands in the index.
+    /// Returns the index slot of an entry.
     pub(super) fn slot_of(&self, at: Offset) -> Option<Slot> {
-        let spot = self.index.spot(&Entry::at(&self.region, at).id());
-        let found = self.index.find(spot, |offset| offset == at);
-        debug_assert!(found.is_some(), "every entry stands in the index");
+        let candidates = self.index.candidates(&Entry::at(&self.region, at).id());
+        let found = self.index.find(candidates, |offset| offset == at);
+        debug_assert!(found.is_some(), "every entry is in the index");
         found.map(|(slot, _)| slot)
     }
 
-    /// Frees an entry: out of everything, wiped, its block given back.
-    pub(super) fn remove(&mut self, slot: Slot, at: Offset) {
+    /// Frees an entry whose index slot is known. Its block is wiped.
+    pub(super) fn free_at(&mut self, slot: Slot, at: Offset) {
         self.unlink(slot, at);
         Entry::at(&self.region, at).wipe();
-        self.heap.give(&self.region, at);
+        self.heap.free(&self.region, at);
     }
 
-    /// Takes an entry out of everything but its block.
+    /// Removes an entry from all structures, and keeps its block.
     pub(super) fn unlink(&mut self, slot: Slot, at: Offset) {
         self.index.remove(slot);
         if list::is_linked(&self.region, at + WHEEL) {
-            self.wheel.unfile(&self.region, at + WHEEL);
+            self.wheel.remove(&self.region, at + WHEEL);
         }
-        self.queues.leave(&self.region, at);
-        self.users.leave(&self.region, at);
+        self.queues.remove(&self.region, at);
+        self.users.remove(&self.region, at);
     }
 }

@@ -1,15 +1,15 @@
-//! An entry: a session, or the alias of one, in one block of the heap.
+//! An entry: a session or an alias, in one block of the heap.
 //!
 //! ```text
 //!  word  0   the heap's header
 //!        1   wheel link                 ┐
-//!        2   queue link                 │ what a hit does not read
+//!        2   queue link                 │ not read by a hit, except the timeout
 //!        3   idle timeout │ serial      ┘
 //!        4   id                         ┐
 //!        5   …                          │
 //!        6   tag                        │
-//!        7   …                          │ what a hit reads: 64 bytes,
-//!        8   idle deadline │ deadline   │ and what stands behind them
+//!        7   …                          │ read by a hit: 64 bytes,
+//!        8   idle deadline │ deadline   │ and the user and the data
 //!        9   version │ key, length      │
 //!       10   created │ flags            │
 //!       11   authenticated │ issued     ┘
@@ -17,21 +17,21 @@
 //!       13   …                          │ if the session has a user
 //!       14   user link                  │
 //!        …   label, if there is one     ┘
-//!        …   start of the lifetime      if that is neither the creation nor the last sign-in;
-//!                                       in a tiered cache when the session was created
+//!        …   start of the lifetime      if it is neither the creation nor the last sign-in;
+//!                                       in a tiered cache: creation of the session
 //!        …   data
 //!
 //!  an alias has
 //!        3   … │ family
-//!       11   … │ when it was replaced
+//!       11   … │ time of the replacement
 //!       12   new id
 //!       13   …
-//!       14   link of its family, where a user's link is
+//!       14   link of its family, in place of a user link
 //!       15   place of the new id │ grace
 //! ```
 //!
-//! Times are ticks. The idle timeout is the session's own. The serial tells apart what was created in one
-//! tick. An entry knows where its fields are, and nothing of what they are for.
+//! Times are ticks. Each session has its own idle timeout. The serial distinguishes sessions that
+//! were created in one tick. This file knows where the fields are, and not how they are used.
 
 pub(crate) use super::header::{EntryHeader, EntryMeta, Flags, HeaderFields, Times, TokenParts};
 use super::{
@@ -51,15 +51,15 @@ pub(crate) struct Entry<'r> {
     at: Offset,
 }
 
-/// Who is signed in, and how: what an entry keeps for the sake of a user.
+/// The user of a session, and how the user signed in.
 #[derive(Clone, Copy)]
 pub(crate) struct EntryUser<'a> {
     pub(crate) user: UserHash,
-    /// The application's own scale.
+    /// The authentication assurance level, on the application's own scale.
     pub(crate) assurance_level: u8,
-    /// At most [`LABEL_LIMIT`] bytes.
+    /// At most [`MAX_LABEL_LEN`] bytes.
     pub(crate) label: &'a str,
-    /// From when the lifetime counts: the creation, or a sign-in that renewed it.
+    /// The start of the lifetime: the creation, or a sign-in that renewed it.
     pub(crate) start: Tick,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// What was written is text, so this is all of it.
+    /// Returns the label. It was stored as UTF-8, so the conversion cannot fail.
     pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
@@ -82,50 +82,51 @@ impl<'r> Entry<'r> {
         Self { region, at }
     }
 
-    /// The words of a block for a session with so many bytes of data and, if it has a user, so many of label.
+    /// Returns the size of a session's block in words, for `len` bytes of data and, if the session
+    /// has a user, a label of `label` bytes.
     pub(crate) const fn size(len: usize, label: Option<usize>) -> u32 {
         DATA + user_words(label) + len.div_ceil(WORD) as u32
     }
 
-    /// The words of a block for a session with those flags and so many bytes of data.
+    /// Returns the size of a session's block in words, for its flags and `len` bytes of data.
     pub(crate) fn size_with(flags: Flags, len: usize) -> u32 {
         flags.data() + len.div_ceil(WORD) as u32
     }
 
-    /// Writes a new session into a block, its data apart.
+    /// Writes a new session without its data.
     pub(crate) fn write(
         self,
-        stamp: &TokenParts,
+        token: &TokenParts,
         times: &Times,
         len: usize,
-        member: Option<&EntryUser<'_>>,
+        user: Option<&EntryUser<'_>>,
     ) {
         (WHEEL..=IDLE_TIMEOUT).for_each(|word| self.store(word, 0));
-        self.set_stamp(stamp);
+        self.set_token(token);
         self.set(
             VERSION,
             Pair::new(
                 FIRST_VERSION,
-                u32::from(stamp.key) << LENGTH_BITS | len as u32,
+                u32::from(token.key) << LENGTH_BITS | len as u32,
             ),
         );
         self.set_times(times);
-        let flags = Flags::of(member, times);
+        let flags = Flags::of(user, times);
         self.set_flags(flags);
-        if let Some(member) = member {
-            let UserHash(words) = member.user;
+        if let Some(user) = user {
+            let UserHash(words) = user.user;
             self.store(USER, words[0]);
             self.store(USER + 1, words[1]);
             self.store(USER_LINK, 0);
             self.region
-                .write(self.at + LABEL_TEXT, member.label.as_bytes());
+                .write(self.at + LABEL_TEXT, user.label.as_bytes());
             if flags.has(Flags::STARTED) {
-                self.store(flags.data() - 1, member.start.into());
+                self.store(flags.data() - 1, user.start.into());
             }
         }
     }
 
-    /// Gives a session what tells it from others of its tick.
+    /// Sets the serial of a session, or the family key of an alias.
     pub(crate) fn set_serial(self, serial: u32) {
         self.set(
             IDLE_TIMEOUT,
@@ -136,14 +137,15 @@ impl<'r> Entry<'r> {
         );
     }
 
-    /// Turns a session into the alias of another id, which opens the same until `grace`, and is to be forgotten
-    /// at `end`. It was replaced `now`, and is in no family yet. What is behind that stays.
+    /// Turns a session into an alias of `target` that opens the session until `grace` and is
+    /// forgotten at `end`. The replacement happens `now`, and the alias is in no family yet. Words
+    /// behind the alias are kept.
     pub(crate) fn write_alias(self, target: &SessionId, grace: Tick, end: Tick, now: Tick) {
         self.set_times(&Times {
             idle: end,
             end,
             issued: now,
-            ..self.line().times()
+            ..self.header().times()
         });
         self.set_len(ALIAS_WORDS as usize * WORD);
         let arrived = if self.flags().has(Flags::ARRIVED) {
@@ -156,14 +158,14 @@ impl<'r> Entry<'r> {
         self.set_target(target, grace);
     }
 
-    /// Points an alias at another id. No reader without the lock reads this.
+    /// Points an alias at another id. Only code that holds the lock reads the target.
     pub(crate) fn set_target(self, target: &SessionId, grace: Tick) {
         self.store(DATA, target.id.0[0]);
         self.store(DATA + 1, target.id.0[1]);
         self.set(ALIAS_PLACE, Pair::new(u32::from(target.place), grace));
     }
 
-    /// The family of an alias, which may be a user's.
+    /// Returns the family of an alias: its key, and true if it is a user's.
     pub(crate) fn family(self) -> Option<(u32, bool)> {
         let flags = self.flags();
         let key = self.get(IDLE_TIMEOUT).high;
@@ -172,7 +174,7 @@ impl<'r> Entry<'r> {
             .then(|| (key, flags.has(Flags::OF_USER)))
     }
 
-    /// Files an alias in a family.
+    /// Sets the family of an alias.
     pub(crate) fn set_family(self, key: u32, is_of_user: bool) {
         let flags = self.flags().without(Flags::OF_USER);
         self.set_flags(if is_of_user {
@@ -183,9 +185,9 @@ impl<'r> Entry<'r> {
         self.set_serial(key);
     }
 
-    /// Gives a session a new id.
-    pub(crate) fn set_stamp(self, stamp: &TokenParts) {
-        let [id, tag] = [stamp.id.0, stamp.tag.0];
+    /// Sets the id of a session, with the tag and the key number of its token.
+    pub(crate) fn set_token(self, token: &TokenParts) {
+        let [id, tag] = [token.id.0, token.tag.0];
         [id[0], id[1], tag[0], tag[1]]
             .into_iter()
             .zip(ID..)
@@ -194,7 +196,7 @@ impl<'r> Entry<'r> {
         let version = self.get(VERSION).low;
         self.set(
             VERSION,
-            Pair::new(version, u32::from(stamp.key) << LENGTH_BITS | length),
+            Pair::new(version, u32::from(token.key) << LENGTH_BITS | length),
         );
     }
 
@@ -203,7 +205,7 @@ impl<'r> Entry<'r> {
         Id([self.load(ID), self.load(ID + 1)])
     }
 
-    /// The new id of which this alias is the old one.
+    /// Returns the id at which an alias points.
     pub(crate) fn target(self) -> SessionId {
         let id = Id([self.load(DATA), self.load(DATA + 1)]);
         SessionId {
@@ -212,32 +214,32 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Until when this alias opens what its new id does.
+    /// Returns the end of an alias's grace period.
     pub(crate) fn grace(self) -> Tick {
         self.get(ALIAS_PLACE).high
     }
 
-    /// When the session was created.
+    /// Returns when the session was created.
     #[inline]
     pub(crate) fn created(self) -> Tick {
         self.get(CREATED).low
     }
 
-    /// What a hit reads.
+    /// Copies the header.
     #[inline]
-    pub(crate) fn line(self) -> EntryHeader {
+    pub(crate) fn header(self) -> EntryHeader {
         EntryHeader(core::array::from_fn(|i| self.load(IDLE_TIMEOUT + i as u32)))
     }
 
     #[inline]
-    pub(crate) fn user(self, line: &EntryHeader) -> Option<UserHash> {
-        let has_user = line.flags().has(Flags::USER);
+    pub(crate) fn user(self, header: &EntryHeader) -> Option<UserHash> {
+        let has_user = header.flags().has(Flags::USER);
         has_user.then(|| UserHash([self.load(USER), self.load(USER + 1)]))
     }
 
-    /// From when the session's lifetime counts.
+    /// Returns the start of the session's lifetime.
     pub(crate) fn start(self) -> Tick {
-        let (flags, times) = (self.flags(), self.line().times());
+        let (flags, times) = (self.flags(), self.header().times());
         if flags.has(Flags::STARTED) {
             return self.load(flags.data() - 1) as Tick;
         }
@@ -248,13 +250,14 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Sets when the session of a tiered cache was created, and its place, which is more than the number of the shard.
+    /// Sets the creation time of a tiered cache's session, and its place, of which the number of
+    /// the shard is only a part.
     pub(crate) fn set_birth(self, birth: Tick, place: Place) {
         let birth = u64::from(birth) | u64::from(place) << Tick::BITS;
         self.store(self.flags().data() - 1, birth);
     }
 
-    /// What the application called a session with a user.
+    /// Returns the label of a session that has a user.
     pub(crate) fn label(self) -> Label {
         let mut label = Label {
             bytes: [0; _],
@@ -268,7 +271,7 @@ impl<'r> Entry<'r> {
         label
     }
 
-    /// The links that stand in this entry.
+    /// Returns the offsets of the links in this entry.
     pub(crate) fn links(self) -> impl Iterator<Item = Offset> {
         let has_third = self.flags().has(Flags::USER) || self.flags().has(Flags::ALIAS);
         [WHEEL, QUEUE_LINK]
@@ -277,7 +280,7 @@ impl<'r> Entry<'r> {
             .map(move |link| self.at + link)
     }
 
-    /// Writes data that fits the block, with its version.
+    /// Writes data that fits the block, and its version.
     pub(crate) fn save(self, data: &[u8], version: u32) {
         self.set_len(data.len());
         self.region.write(self.data(), data);
@@ -294,21 +297,21 @@ impl<'r> Entry<'r> {
         );
     }
 
-    /// Writes the data of a new session, which leaves the version as it is.
+    /// Writes the data of a new session, which keeps its version.
     pub(crate) fn fill(self, data: &[u8]) {
         self.region.write(self.data(), data);
     }
 
-    /// Copies data and version from another session, perhaps of another region.
+    /// Copies data and version from another session, which may be in another region.
     pub(crate) fn fill_from(self, source: Entry<'_>) {
-        let line = source.line();
-        let words = line.len().div_ceil(WORD) as u32;
+        let header = source.header();
+        let words = header.len().div_ceil(WORD) as u32;
         self.region
             .copy(self.data(), source.region, source.data(), words);
         self.set(
             VERSION,
             Pair {
-                low: line.version(),
+                low: header.version(),
                 ..self.get(VERSION)
             },
         );
@@ -333,14 +336,14 @@ impl<'r> Entry<'r> {
         );
     }
 
-    /// When the session is refused at the latest, if nothing moves it.
+    /// Returns when the session expires, if the deadline is not moved.
     #[inline]
     pub(crate) fn deadline(self) -> Tick {
         let deadlines = self.get(DEADLINES);
         deadlines.low.min(deadlines.high)
     }
 
-    /// Moves the idle deadline.
+    /// Sets the idle deadline.
     #[inline]
     pub(crate) fn set_idle(self, idle: Tick, end: Tick) {
         self.set(DEADLINES, Pair::new(idle, end));
@@ -362,31 +365,31 @@ impl<'r> Entry<'r> {
         );
     }
 
-    /// The size of the block, in words.
+    /// Returns the size of the block in words.
     pub(crate) fn words(self) -> u32 {
         Heap::size(self.region, self.at)
     }
 
-    /// How many bytes of data the block holds.
-    pub(crate) fn room(self) -> usize {
+    /// Returns how many bytes of data the block holds.
+    pub(crate) fn data_capacity(self) -> usize {
         (self.words() - (self.data() - self.at)) as usize * WORD
     }
 
-    /// Zeroes what stands behind so many bytes of data, as far as the block goes.
+    /// Zeroes the block from the end of `len` bytes of data on.
     pub(crate) fn wipe_behind(self, len: usize) {
         let start = self.data() + len.div_ceil(WORD) as u32;
         self.region
             .wipe(start, (self.at + self.words()).saturating_sub(start));
     }
 
-    /// Copies what stands before the data from another entry, the heap's header apart.
-    pub(crate) fn write_head(self, source: Entry<'_>) {
+    /// Copies the words before the data from another entry, except the heap's header.
+    pub(crate) fn copy_header(self, source: Entry<'_>) {
         let words = source.flags().data() - WHEEL;
         self.region
             .copy(self.at + WHEEL, source.region, source.at + WHEEL, words);
     }
 
-    /// Zeroes id, tag and data, as far as the block goes.
+    /// Zeroes the block from the id on.
     pub(crate) fn wipe(self) {
         self.region.wipe(self.at + ID, self.words() - ID);
     }
@@ -421,7 +424,7 @@ impl<'r> Entry<'r> {
     }
 }
 
-/// The words before the data that are there for a user with a label of so many bytes.
+/// Returns the number of words before the data that a user with a label of `label` bytes takes.
 pub(super) const fn user_words(label: Option<usize>) -> u32 {
     match label {
         Some(len) => LABEL_TEXT - USER + len.div_ceil(WORD) as u32,
@@ -429,7 +432,7 @@ pub(super) const fn user_words(label: Option<usize>) -> u32 {
     }
 }
 
-/// The links of an entry, as words behind its offset.
+/// Fields of an entry, in words from its offset.
 pub(crate) const WHEEL: u32 = Heap::HEADER;
 pub(crate) const QUEUE_LINK: u32 = WHEEL + 1;
 pub(crate) const IDLE_TIMEOUT: u32 = QUEUE_LINK + 1;
@@ -440,8 +443,8 @@ pub(super) const VERSION: u32 = DEADLINES + 1;
 pub(super) const CREATED: u32 = VERSION + 1;
 pub(super) const AUTHENTICATED: u32 = CREATED + 1;
 pub(crate) const DATA: u32 = AUTHENTICATED + 1;
-/// How many words a hit reads before the data.
-pub(crate) const HEAD: usize = (DATA - IDLE_TIMEOUT) as usize;
+/// The number of words that a hit reads before the data.
+pub(crate) const HEADER_WORDS: usize = (DATA - IDLE_TIMEOUT) as usize;
 pub(crate) const USER: u32 = DATA;
 pub(crate) const USER_LINK: u32 = USER + 2;
 const LABEL_TEXT: u32 = USER_LINK + 1;
@@ -454,32 +457,32 @@ pub(super) const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 /// The version of the data of a new session.
 pub(crate) const FIRST_VERSION: u32 = 1;
 
-/// The most bytes of a label.
+/// The maximum length of a label in bytes.
 pub(crate) const MAX_LABEL_LEN: usize = 48;
 
-/// The most bytes of data that the length can say.
+/// The maximum length of data in bytes: the limit of the length field.
 pub(crate) const MAX_DATA: usize = LENGTH_MASK as usize;
 
-/// The words of an alias.
-pub(crate) const ALIAS: u32 = DATA + ALIAS_WORDS;
+/// The size of an alias in words.
+pub(crate) const ALIAS_SIZE: u32 = DATA + ALIAS_WORDS;
 
 const _: () = assert!(
     (DATA - ID) as usize * WORD == 64,
-    "what a hit reads is one line long"
+    "id, tag and times fill one cache line"
 );
 const _: () = assert!(
     DATA as usize * WORD == 96,
-    "an entry costs 96 bytes beyond its data"
+    "an entry takes 96 bytes beyond its data"
 );
 const _: () = assert!(
     (LABEL_TEXT - USER) as usize * WORD == 24,
-    "and 24 more with a user"
+    "a user takes 24 bytes more, without the label"
 );
 const _: () = assert!(
     MAX_LABEL_LEN <= MAX_LABEL_BITS,
-    "the flags can say how long a label is"
+    "the flags can store the length of a label"
 );
 const _: () = assert!(
-    ALIAS <= Heap::SMALLEST,
+    ALIAS_SIZE <= Heap::MIN_BLOCK,
     "every session's block can become an alias"
 );

@@ -1,16 +1,18 @@
-//! Which entry goes when there is no room: six queues, one for each class of entry.
+//! The order of eviction: six queues, one for each class of entry.
 //!
 //! ```text
-//!   condemned, aliases                        first in, first out
-//!   anonymous:      probation ─came back─▶ clock
-//!   authenticated:  probation ─came back─▶ clock
+//!   revoked, aliases                              first in, first out
+//!   anonymous:      probation ─cookie returned─▶ clock
+//!   authenticated:  probation ─cookie returned─▶ clock
 //! ```
 //!
-//! A session is on probation until its cookie comes back for the first time; then it stands in a 2-bit
-//! clock (Corbató 1968; two bits as in RIPQ and S3-FIFO's main queue). Probation goes first as long as it
-//! holds more than a fifth of its class, so that newcomers have a while in which to come back and a
-//! flood of them takes no more than that from sessions that did. An evicted id never returns, so there
-//! are no ghosts to remember. The queues do not know who needs room, nor how much.
+//! A session is on probation until its cookie is returned for the first time. Then it is in a 2-bit
+//! clock (Corbató 1968; two bits as in RIPQ and S3-FIFO's main queue).
+//!
+//! Probation is evicted first while it holds more than a fifth of its class. A new session thus has
+//! some time to return its cookie, and a flood of new sessions takes no more than that fifth from
+//! the others. In a local cache an evicted id is never stored again, so there is no ghost queue.
+//! The queues do not know which entry needs room, nor how much.
 
 use super::{
     entry::{Entry, Flags, QUEUE_LINK},
@@ -19,18 +21,18 @@ use super::{
 };
 use crate::clock::Tick;
 
-/// The queues of one shard. Their anchors stand in the region.
+/// The queues of one shard. Their anchors are in the region.
 pub(crate) struct Queues {
     anchors: Offset,
-    tallies: [Usage; COUNT],
-    /// What was created before this was ended, with all others, at one stroke.
-    horizon: Tick,
+    usages: [Usage; COUNT],
+    /// Sessions that were created before this are revoked.
+    cutoff: Tick,
 }
 
-/// A class of entries, in the order in which they go.
+/// A class of entries, in the order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// Sessions that were ended with all others, and whose memory was not given back yet.
+    /// Sessions that were ended with all others and whose memory was not reclaimed yet.
     Revoked,
     Aliases,
     Probation,
@@ -39,14 +41,14 @@ pub(crate) enum Queue {
     Users,
 }
 
-/// What stands in a queue.
+/// The number and the size of a queue's entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) entries: u32,
     pub(crate) words: u32,
 }
 
-/// For whom room is made: only a session with a user displaces one with a user.
+/// The priority of a request for room: only a session with a user evicts one with a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
     Anonymous,
@@ -54,72 +56,73 @@ pub(crate) enum Priority {
 }
 
 impl Queues {
-    /// How many words of a region the anchors take.
+    /// The number of words that the anchors take in a region.
     pub(crate) const WORDS: u32 = COUNT as u32;
 
     pub(crate) fn new(region: &Region, anchors: Offset) -> Self {
         (anchors..anchors + Self::WORDS).for_each(|anchor| list::anchor(region, anchor));
         Self {
             anchors,
-            tallies: [Usage::default(); COUNT],
-            horizon: 0,
+            usages: [Usage::default(); COUNT],
+            cutoff: 0,
         }
     }
 
-    pub(crate) fn horizon(&self) -> Tick {
-        self.horizon
+    pub(crate) fn cutoff(&self) -> Tick {
+        self.cutoff
     }
 
-    /// Condemns all sessions that were created before a tick: those that are there, in no time, and those that
-    /// come yet. Says how many are there.
-    pub(crate) fn revoke_before(&mut self, region: &Region, horizon: Tick) -> u32 {
-        self.horizon = horizon;
+    /// Revokes all sessions that were created before `cutoff`, in O(1). A session that is inserted
+    /// later and was created before it is revoked too. Returns the number of sessions that were
+    /// revoked now.
+    pub(crate) fn revoke_before(&mut self, region: &Region, cutoff: Tick) -> u32 {
+        self.cutoff = cutoff;
         let all = self.sum(&Queue::OF_SESSIONS);
         for queue in Queue::OF_SESSIONS {
             list::splice(region, self.anchor(queue), self.anchor(Queue::Revoked));
-            self.tallies[queue as usize] = Usage::default();
+            self.usages[queue as usize] = Usage::default();
         }
-        let revoked = &mut self.tallies[Queue::Revoked as usize];
+        let revoked = &mut self.usages[Queue::Revoked as usize];
         revoked.entries += all.entries;
         revoked.words += all.words;
         all.entries
     }
 
-    /// The queue in which an entry stands.
-    pub(crate) fn of(&self, entry: Entry<'_>) -> Queue {
+    /// Returns the queue of an entry.
+    pub(crate) fn queue_of(&self, entry: Entry<'_>) -> Queue {
         let flags = entry.flags();
-        if !flags.has(Flags::ALIAS) && entry.created() < self.horizon {
+        if !flags.has(Flags::ALIAS) && entry.created() < self.cutoff {
             return Queue::Revoked;
         }
         Queue::ALL[flags.queue() as usize]
     }
 
-    pub(crate) fn tally(&self, queue: Queue) -> Usage {
-        self.tallies[queue as usize]
+    pub(crate) fn usage(&self, queue: Queue) -> Usage {
+        self.usages[queue as usize]
     }
 
-    /// All that may go for a newcomer of a rank.
-    pub(crate) fn evictable(&self, rank: Priority) -> Usage {
-        self.sum(&Queue::ALL[..rank.classes()])
+    /// Returns the usage of all entries that a request of this priority may evict.
+    pub(crate) fn evictable(&self, priority: Priority) -> Usage {
+        self.sum(&Queue::ALL[..priority.queue_count()])
     }
 
-    /// All that is there for somebody who is not signed in.
-    pub(crate) fn unsigned(&self) -> Usage {
+    /// Returns the usage of aliases and anonymous sessions.
+    pub(crate) fn anonymous_usage(&self) -> Usage {
         self.sum(&[Queue::Aliases, Queue::Probation, Queue::Anonymous])
     }
 
     fn sum(&self, queues: &[Queue]) -> Usage {
         queues
             .iter()
-            .map(|&queue| self.tally(queue))
-            .fold(Usage::default(), |sum, tally| Usage {
-                entries: sum.entries + tally.entries,
-                words: sum.words + tally.words,
+            .map(|&queue| self.usage(queue))
+            .fold(Usage::default(), |sum, usage| Usage {
+                entries: sum.entries + usage.entries,
+                words: sum.words + usage.words,
             })
     }
 
-    /// Puts a new entry last in the queue where its class begins.
-    pub(crate) fn enter(&mut self, region: &Region, at: Offset) {
+    /// Appends a new entry to the first queue of its class.
+    pub(crate) fn insert(&mut self, region: &Region, at: Offset) {
         let flags = Entry::at(region, at).flags();
         let queue = if flags.has(Flags::ALIAS) {
             Queue::Aliases
@@ -131,18 +134,18 @@ impl Queues {
         self.push(region, at, queue);
     }
 
-    pub(crate) fn leave(&mut self, region: &Region, at: Offset) {
+    pub(crate) fn remove(&mut self, region: &Region, at: Offset) {
         let entry = Entry::at(region, at);
-        let queue = self.of(entry);
+        let queue = self.queue_of(entry);
         list::unlink(region, at + QUEUE_LINK);
-        let tally = &mut self.tallies[queue as usize];
-        tally.entries -= 1;
-        tally.words -= entry.words();
+        let usage = &mut self.usages[queue as usize];
+        usage.entries -= 1;
+        usage.words -= entry.words();
     }
 
-    /// Notes that a session's cookie came back.
+    /// Records that a session's cookie was returned.
     #[inline]
-    pub(crate) fn used(&mut self, region: &Region, at: Offset, flags: Flags) {
+    pub(crate) fn record_use(&mut self, region: &Region, at: Offset, flags: Flags) {
         if flags.queue() == Queue::Probation as u32 {
             self.promote(region, at, Queue::Anonymous);
         } else if flags.queue() == Queue::UserProbation as u32 {
@@ -152,48 +155,48 @@ impl Queues {
         }
     }
 
-    /// Notes that a block grew or shrank from what it was before, in words.
+    /// Updates the usage after a block's size changed from `before` words.
     pub(crate) fn resize(&mut self, region: &Region, at: Offset, before: u32) {
         let entry = Entry::at(region, at);
-        let tally = &mut self.tallies[self.of(entry) as usize];
-        tally.words = tally.words - before + entry.words();
+        let usage = &mut self.usages[self.queue_of(entry) as usize];
+        usage.words = usage.words - before + entry.words();
     }
 
-    /// The entry that goes next for a newcomer of a rank, but never `keep`. It stays where it is.
+    /// Returns the entry to evict next for a priority, but never `keep`. It stays in its queue.
     pub(crate) fn victim(
         &mut self,
         region: &Region,
-        rank: Priority,
+        priority: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
         self.first(region, Queue::Revoked, keep)
-            .or_else(|| self.living_victim(region, rank, keep))
+            .or_else(|| self.unrevoked_victim(region, priority, keep))
     }
 
-    /// The same, but for sessions that were ended with all others.
-    pub(crate) fn living_victim(
+    /// Returns the entry to evict next for a priority, without revoked sessions.
+    pub(crate) fn unrevoked_victim(
         &mut self,
         region: &Region,
-        rank: Priority,
+        priority: Priority,
         keep: Option<Offset>,
     ) -> Option<Offset> {
         let alias = self.first(region, Queue::Aliases, keep);
-        let pairs = rank.pairs();
+        let queue_pairs = priority.queue_pairs();
         alias.or_else(|| {
-            pairs
+            queue_pairs
                 .iter()
-                .find_map(|&pair| self.victim_of(region, pair, keep))
+                .find_map(|&queues| self.victim_of(region, queues, keep))
         })
     }
 
     fn victim_of(
         &mut self,
         region: &Region,
-        pair: [Queue; 2],
+        queues: [Queue; 2],
         keep: Option<Offset>,
     ) -> Option<Offset> {
-        let [probation, clock] = pair;
-        let [new, old] = pair.map(|queue| self.tally(queue).words);
+        let [probation, clock] = queues;
+        let [new, old] = queues.map(|queue| self.usage(queue).words);
         let oldest = self.first(region, probation, keep);
         if oldest.is_some() && new > (new + old) / PROBATION_SHARE {
             return oldest;
@@ -201,8 +204,8 @@ impl Queues {
         self.sweep(region, clock, keep).or(oldest)
     }
 
-    /// Moves the clock's hand to an entry that was not used since it last came by, or that it meets when
-    /// it has gone far enough for one call.
+    /// Moves the clock's hand to an entry that was not used since the last pass, but past at most
+    /// [`MAX_DISTANCE`] entries.
     fn sweep(&mut self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
         for _ in 0..MAX_DISTANCE {
             let at = self.first(region, queue, keep)?;
@@ -218,12 +221,12 @@ impl Queues {
         self.first(region, queue, keep)
     }
 
-    /// A session that was ended with all others, if one is still there.
+    /// Returns a revoked session whose memory was not reclaimed yet.
     pub(crate) fn revoked(&self, region: &Region) -> Option<Offset> {
         self.first(region, Queue::Revoked, None)
     }
 
-    /// The first of a queue that is not `keep`.
+    /// Returns the first entry of a queue that is not `keep`.
     fn first(&self, region: &Region, queue: Queue, keep: Option<Offset>) -> Option<Offset> {
         let anchor = self.anchor(queue);
         let first = list::first(region, anchor)?;
@@ -235,52 +238,57 @@ impl Queues {
 
     #[cold]
     fn promote(&mut self, region: &Region, at: Offset, to: Queue) {
-        self.leave(region, at);
+        self.remove(region, at);
         self.push(region, at, to);
     }
 
     fn push(&mut self, region: &Region, at: Offset, queue: Queue) {
         let entry = Entry::at(region, at);
         entry.set_flags(entry.flags().with_queue(queue as u32).with_uses(0));
-        let queue = self.of(entry);
+        let queue = self.queue_of(entry);
         list::push(region, self.anchor(queue), at + QUEUE_LINK);
-        let tally = &mut self.tallies[queue as usize];
-        tally.entries += 1;
-        tally.words += entry.words();
+        let usage = &mut self.usages[queue as usize];
+        usage.entries += 1;
+        usage.words += entry.words();
     }
 
     fn anchor(&self, queue: Queue) -> Offset {
         self.anchors + queue as u32
     }
 
-    /// Checks lists and tallies and gives every entry. For tests.
+    /// Checks the lists and the usages and returns every entry. For tests.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
         for queue in Queue::ALL {
-            let mut tally = Usage::default();
+            let mut usage = Usage::default();
             for link in list::validate(region, self.anchor(queue)) {
                 let entry = Entry::at(region, link - QUEUE_LINK);
-                assert_eq!(self.of(entry), queue, "an entry knows its queue");
-                tally.entries += 1;
-                tally.words += entry.words();
+                assert_eq!(
+                    self.queue_of(entry),
+                    queue,
+                    "an entry's flags name its queue"
+                );
+                usage.entries += 1;
+                usage.words += entry.words();
                 all.push(link - QUEUE_LINK);
             }
-            assert_eq!(tally, self.tally(queue), "{queue:?} is counted");
+            assert_eq!(usage, self.usage(queue), "{queue:?} is counted");
         }
         all
     }
 }
 
-/// The entry that most likely goes next, as far as somebody without the lock can tell.
-pub(crate) fn next_to_go(words: Words<'_>, anchors: Offset) -> Option<Offset> {
+/// Returns the entry that is probably evicted next. Reads without the lock, for prefetching.
+pub(crate) fn likely_victim(words: Words<'_>, anchors: Offset) -> Option<Offset> {
     let anchor = anchors + Queue::Probation as u32;
     Pair::unpack(words.load(anchor)).low.checked_sub(QUEUE_LINK)
 }
 
-/// Whether it is news to a queue that such an entry was used. One on probation has no uses yet.
+/// Returns true if a use of an entry with these flags changes its queue or its uses. On probation
+/// the uses are 0.
 #[inline(always)]
-pub(crate) fn is_news(flags: Flags) -> bool {
+pub(crate) fn records_use(flags: Flags) -> bool {
     flags.uses() < MAX_USES
 }
 
@@ -302,18 +310,19 @@ impl Queue {
 }
 
 impl Priority {
-    /// Whether what stands in a queue may go for this rank.
-    pub(crate) fn displaces(self, queue: Queue) -> bool {
-        (queue as usize) < self.classes()
+    /// Returns true if a request of this priority may evict entries of a queue.
+    pub(crate) fn may_evict(self, queue: Queue) -> bool {
+        (queue as usize) < self.queue_count()
     }
 
-    /// How many of the queues may go for this rank: what opens nothing, and its pairs.
-    fn classes(self) -> usize {
-        2 + 2 * self.pairs().len()
+    /// Returns the number of queues that this priority may evict: revoked, aliases, and its pairs.
+    fn queue_count(self) -> usize {
+        2 + 2 * self.queue_pairs().len()
     }
 
-    /// The queues that may go for this rank, in order, each probation beside its clock.
-    fn pairs(self) -> &'static [[Queue; 2]] {
+    /// Returns the queues of sessions that this priority may evict, in order: each probation and
+    /// its clock.
+    fn queue_pairs(self) -> &'static [[Queue; 2]] {
         const PAIRS: [[Queue; 2]; 2] = [
             [Queue::Probation, Queue::Anonymous],
             [Queue::UserProbation, Queue::Users],
@@ -327,7 +336,8 @@ impl Priority {
 
 const COUNT: usize = 6;
 const MAX_USES: u32 = 3;
-/// Probation's share of its class, as a divisor. On the traces of `tests/engine/hit_ratio.rs` shares of .19 to .24 do well.
+/// Probation's share of its class, as a divisor. On the traces of `tests/engine/hit_ratio.rs`,
+/// shares of 0.19 to 0.24 perform well.
 const PROBATION_SHARE: u32 = 5;
-/// How many entries the hand passes in one call.
+/// The maximum number of entries that the hand passes in one call.
 const MAX_DISTANCE: u32 = 64;

@@ -1,24 +1,24 @@
-//! The head of an entry: the words that a hit reads before the data, and what they say. It knows where in an
-//! entry they stand, and not how they got there.
+//! The header of an entry: the words that a hit reads before the data. This file knows the fields
+//! in these words. It does not know how the words were read.
 
 use core::fmt;
 
 use super::{
     entry::{
-        AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEAD, ID, IDLE_TIMEOUT, LENGTH_BITS,
-        LENGTH_MASK, TAG, VERSION, user_words,
+        AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEADER_WORDS, ID, IDLE_TIMEOUT,
+        LENGTH_BITS, LENGTH_MASK, TAG, VERSION, user_words,
     },
     region::Pair,
 };
 use crate::{clock::Tick, cookie::Tag, id::Id};
 
-/// The words that a hit reads: the line, and the idle timeout before it.
+/// A copy of the header: the cache line, and the word of the idle timeout before it.
 #[derive(Clone, Copy)]
-pub(crate) struct EntryHeader(pub(super) [u64; HEAD]);
+pub(crate) struct EntryHeader(pub(super) [u64; HEADER_WORDS]);
 
-/// The fields of the words that a hit reads.
+/// Access to the fields of a header.
 pub(crate) trait HeaderFields {
-    /// A word of an entry, one of those.
+    /// Returns a word of the header, by its number in the entry.
     fn word(&self, word: u32) -> u64;
 
     #[inline(always)]
@@ -27,7 +27,7 @@ pub(crate) trait HeaderFields {
     }
 
     #[inline(always)]
-    fn stamp(&self) -> TokenParts {
+    fn token(&self) -> TokenParts {
         let id = self.id();
         let tag = Tag([self.word(TAG), self.word(TAG + 1)]);
         TokenParts {
@@ -37,7 +37,7 @@ pub(crate) trait HeaderFields {
         }
     }
 
-    /// When the session is refused at the latest, if nothing moves it.
+    /// Returns when the session expires, if the deadline is not moved.
     #[inline(always)]
     fn deadline(&self) -> Tick {
         let deadlines = self.pair(DEADLINES);
@@ -67,7 +67,7 @@ pub(crate) trait HeaderFields {
         self.pair(VERSION).low
     }
 
-    /// The length of the data, in bytes.
+    /// Returns the length of the data in bytes.
     #[inline(always)]
     fn len(&self) -> usize {
         (self.pair(VERSION).high & LENGTH_MASK) as usize
@@ -84,15 +84,15 @@ pub(crate) trait HeaderFields {
     }
 }
 
-/// The fields of a head that a record keeps, as they stand there: they are taken apart when somebody asks.
-#[derive(Clone, Copy)]
-pub(crate) struct EntryMeta([u64; FACTS]);
+/// The words of a header that a record keeps, which are decoded when a field is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryMeta([u64; META_WORDS]);
 
 impl EntryMeta {
     #[inline(always)]
-    pub(crate) fn of(head: &impl HeaderFields) -> Self {
+    pub(crate) fn of(header: &impl HeaderFields) -> Self {
         let [first, second, third, fourth] = [DEADLINES, VERSION, CREATED, AUTHENTICATED];
-        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| head.word(word)))
+        Self([IDLE_TIMEOUT, first, second, third, fourth].map(|word| header.word(word)))
     }
 
     /// Marks the session as opened by an alias.
@@ -106,8 +106,8 @@ impl EntryMeta {
         self
     }
 
-    /// With the time of creation, which the entry of a tiered cache keeps elsewhere, and marked as
-    /// touched if the read moved the idle deadline.
+    /// Replaces the creation time, which an entry of a tiered cache stores elsewhere, and marks the
+    /// session as touched if the read moved the idle deadline.
     #[inline(always)]
     pub(crate) fn of_tiered(mut self, birth: Tick, is_touched: bool) -> Self {
         let touched = if is_touched {
@@ -120,7 +120,7 @@ impl EntryMeta {
         self
     }
 
-    /// With another idle deadline.
+    /// Replaces the idle deadline.
     #[inline(always)]
     pub(crate) fn with_idle(mut self, idle: Tick) -> Self {
         self.0[1] = Pair {
@@ -157,7 +157,7 @@ impl HeaderFields for EntryHeader {
     }
 }
 
-/// What a token says of a session, and the entry keeps.
+/// The parts of a session's token that its entry stores.
 #[derive(Clone, Copy)]
 pub(crate) struct TokenParts {
     pub(crate) id: Id,
@@ -169,15 +169,15 @@ pub(crate) struct TokenParts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) created: Tick,
-    /// When its user signed in; 0 without one.
+    /// The sign-in of the user; 0 without one.
     pub(crate) authenticated: Tick,
-    /// When its id was issued.
+    /// The creation of the current id.
     pub(crate) issued: Tick,
     /// The deadline that activity moves.
     pub(crate) idle: Tick,
-    /// The deadline that nothing moves.
+    /// The deadline that activity does not move.
     pub(crate) end: Tick,
-    /// How far activity moves the idle deadline.
+    /// The span by which activity moves the idle deadline.
     pub(crate) idle_timeout: Tick,
 }
 
@@ -187,16 +187,17 @@ impl Times {
         self.idle.min(self.end) <= now
     }
 
-    /// When it was last used, to a sixteenth of its idle timeout.
+    /// Returns when the session was last used, to within a sixteenth of its idle timeout.
     pub(crate) fn seen(&self) -> Tick {
         self.idle.saturating_sub(self.idle_timeout)
     }
 }
 
-/// Facts about an entry that are one bit each, and small numbers.
+/// The flags and small numbers of an entry.
 ///
 /// ```text
-///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family │ 7 tiered │ 8 queue │ 12 uses │ 14 touched │ 16 assurance │ 24 length of the label
+///  bit 0 alias │ 1 user │ 2 renewed │ 3 started │ 4 arrived │ 5 aliased │ 6 of a user's family
+///      7 tiered │ 8 queue │ 12 uses │ 14 touched │ 16 assurance level │ 24 length of the label
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(pub(super) u32);
@@ -205,14 +206,14 @@ impl Flags {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const ALIAS: Self = Self(1);
     pub(crate) const USER: Self = Self(2);
-    /// The lifetime counts from the sign-in, not from the creation.
+    /// The lifetime counts from the last sign-in, not from the creation.
     pub(crate) const RENEWED: Self = Self(4);
-    /// The lifetime counts from a sign-in before the last one: the entry keeps from when.
+    /// The lifetime counts from an earlier sign-in, whose time the entry stores.
     pub(crate) const STARTED: Self = Self(8);
 
     /// Aliases in other shards lead to this id, of a session or of an alias.
     pub(crate) const ARRIVED: Self = Self(16);
-    /// The session has aliases in its shard, or had some.
+    /// The session has or had aliases in its shard.
     pub(crate) const ALIASED: Self = Self(32);
     /// The alias is in the family of a user.
     pub(crate) const OF_USER: Self = Self(64);
@@ -231,20 +232,20 @@ impl Flags {
         Self(self.0 & !flag.0)
     }
 
-    /// The flags of a new session.
-    pub(crate) fn of(member: Option<&EntryUser<'_>>, times: &Times) -> Self {
-        let Some(member) = member else {
+    /// Returns the flags of a new session.
+    pub(crate) fn of(user: Option<&EntryUser<'_>>, times: &Times) -> Self {
+        let Some(user) = user else {
             return Self::NONE;
         };
-        let start = if member.start == times.created {
+        let start = if user.start == times.created {
             Self::NONE
-        } else if member.start == times.authenticated {
+        } else if user.start == times.authenticated {
             Self::RENEWED
         } else {
             Self::STARTED
         };
-        let label_len = member.label.len() as u32;
-        let numbers = u32::from(member.assurance_level) << ASSURANCE | label_len << LABEL;
+        let label_len = user.label.len() as u32;
+        let numbers = u32::from(user.assurance_level) << ASSURANCE | label_len << LABEL;
         Self(Self::USER.0 | start.0 | numbers)
     }
 
@@ -257,30 +258,30 @@ impl Flags {
         self.0 & flag.0 != 0
     }
 
-    /// The number of the queue in which the entry stands.
+    /// Returns the number of the entry's queue.
     pub(crate) fn queue(self) -> u32 {
         self.0 >> QUEUE & 7
     }
 
-    /// The two bits of the clock: how often its hand still passes by.
+    /// Returns the two bits of the clock: how often the hand still passes the entry.
     pub(crate) fn uses(self) -> u32 {
         self.0 >> USES & 3
     }
 
-    /// How sure the application was of the user.
+    /// Returns the authentication assurance level.
     #[inline]
     pub(crate) fn assurance_level(self) -> u8 {
         (self.0 >> ASSURANCE) as u8
     }
 
-    /// The length of the label in bytes, of a session with a user.
+    /// Returns the length of the label in bytes, for a session with a user.
     #[inline]
     pub(crate) fn label(self) -> Option<usize> {
         self.has(Self::USER)
             .then_some((self.0 >> LABEL) as usize & MAX_LABEL_BITS)
     }
 
-    /// Where the data begins, in words behind the entry's offset.
+    /// Returns the offset of the data, in words from the entry's.
     #[inline]
     pub(crate) fn data(self) -> u32 {
         DATA + user_words(self.label()) + u32::from(self.has(Self::STARTED))
@@ -299,7 +300,7 @@ const QUEUE: u32 = 8;
 const USES: u32 = 12;
 const ASSURANCE: u32 = 16;
 const LABEL: u32 = 24;
-/// What six bits can say.
+/// The maximum label length that the six bits can store.
 pub(super) const MAX_LABEL_BITS: usize = 63;
-/// How many of the words of a head say more than id and tag.
-const FACTS: usize = (DATA - DEADLINES) as usize + 1;
+/// The number of words in a header without id and tag.
+const META_WORDS: usize = (DATA - DEADLINES) as usize + 1;

@@ -1,276 +1,304 @@
-//! From an id to the offset of its entry: a fixed table of cache lines, two of them for each id.
+//! Maps an id to the offset of its entry: a fixed table of cache lines, two candidate buckets per
+//! id.
 //!
 //! ```text
-//!  line:  12 tags of a byte │ version (u32) │ 12 offsets (u32)        64 bytes
+//!  bucket:  12 hash bytes │ sequence (u32) │ 12 offsets (u32)        64 bytes
 //! ```
 //!
-//! A tag of 0 is an empty place. The version covers the line and the twelve entries that it leads to
-//! (`seqlock`): whoever writes to one of them does so within [`Index::write`], at its place. The table
-//! never grows and leaves nothing behind where something was: an id whose two lines are full is
-//! not put in, and the caller mints another. Filled to three quarters, under churn, that is one id in fifty, and one
-//! in eight stands in its second line (simulated). The index does not know what time is, nor what stands at an
-//! offset: its caller compares.
+//! A hash byte of 0 marks a vacant slot. The sequence covers the bucket and the twelve entries to
+//! which it refers (`seqlock`): a writer changes one of these entries only within [`Index::write`]
+//! on its slot.
+//!
+//! The table never grows and uses no tombstones. An id whose two buckets are full is not inserted,
+//! and the caller generates another id. At three quarters full and under churn, one id in fifty is
+//! rejected, and one in eight is in its second bucket (simulated).
+//!
+//! The index does not know the time, nor what is stored at an offset: its caller compares ids.
+
+mod hash_bytes;
 
 use core::hash::{BuildHasher, Hasher};
 
 use ahash::RandomState;
 
+use hash_bytes::{matches, near_matches};
+
 use super::{
-    region::{Arena, Bucket, LINE, Lines, Offset, Pair},
+    region::{Arena, Bucket, Buckets, LINE_WORDS, Offset, Pair},
     seqlock::{self, Sequence},
 };
 use crate::id::Id;
 
-/// The index of one shard: its table, and what the one who writes knows of it.
+/// The index of one shard.
 pub(crate) struct Index {
     table: Table,
-    spots: IndexHasher,
+    hasher: IndexHasher,
     len: u32,
 }
 
-/// The lines. Clones are the same lines.
+/// The buckets. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Table(Lines);
+pub(crate) struct Table(Buckets);
 
-/// Maps an id to its spot. The hash is keyed at random, so that an attacker cannot choose ids that fall into one line.
-/// All tables of a cache have the same size and share these keys: a reader computes the lines before it has reached
-/// the table.
+/// Maps an id to its candidate buckets.
+///
+/// The hash has random keys, so that an attacker cannot choose ids that share a bucket. All tables
+/// of a cache have the same size and share the keys. A reader can therefore compute the buckets
+/// before it has reached the table.
 #[derive(Clone)]
 pub(crate) struct IndexHasher {
     hasher: RandomState,
-    lines: u32,
+    buckets: u32,
 }
 
-/// Where in the table an id is.
+/// The position of an id in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    line: u32,
-    way: u32,
+    bucket: u32,
+    index: u32,
 }
 
-/// An empty place for an id, and what stands there once it is put in.
+/// A vacant slot for an id, with the id's hash byte.
 #[derive(Clone, Copy)]
 pub(crate) struct VacantSlot {
     slot: Slot,
-    tag: u8,
+    hash_byte: u8,
 }
 
-/// What an id comes to: where its lines are, and its tag.
+/// The hash of an id: it determines the id's two buckets and its hash byte.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidates {
     hash: u64,
-    lines: u32,
+    buckets: u32,
     first: u32,
 }
 
-/// A line as it was seen at a version.
+/// A bucket and its hash bytes, as they were at a sequence.
 #[derive(Clone, Copy)]
 pub(crate) struct BucketSnapshot<'t> {
-    line: Bucket<'t>,
-    tags: [u64; 2],
-    version: Sequence,
+    bucket: Bucket<'t>,
+    hash_bytes: [u64; 2],
+    sequence: Sequence,
 }
 
 impl IndexHasher {
-    /// Creates the spots of tables with `lines` lines. The same keys give the same spots in every process that runs
-    /// the same build; another version of `ahash` or another target may hash differently, so nothing stores them.
-    pub(crate) fn new(lines: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
-        debug_assert!(lines >= Index::MIN_BUCKETS, "each id has two lines");
+    /// Creates the hasher of tables with `buckets` buckets. Equal keys give equal candidates in
+    /// every process that runs the same build. Another version of `ahash` or another target may
+    /// hash differently, so hashes are never stored.
+    pub(crate) fn new(buckets: u32, [k0, k1, k2, k3]: [u64; 4]) -> Self {
+        debug_assert!(buckets >= Index::MIN_BUCKETS, "each id has two buckets");
         Self {
             hasher: RandomState::with_seeds(k0, k1, k2, k3),
-            lines,
+            buckets,
         }
     }
 
-    /// The hash is spread over the lines by multiplication (Lemire 2016), each half for one line.
+    /// Hashes an id. The hash is mapped to the buckets by multiplication (Lemire 2016), one half
+    /// for each bucket.
     #[inline(always)]
-    pub(crate) fn of(&self, id: &Id) -> Candidates {
+    pub(crate) fn candidates(&self, id: &Id) -> Candidates {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u128(u128::from(id.0[0]) | u128::from(id.0[1]) << 64);
         let hash = hasher.finish();
         Candidates {
             hash,
-            lines: self.lines,
-            first: scale((hash >> 32) as u32, self.lines),
+            buckets: self.buckets,
+            first: scale((hash >> 32) as u32, self.buckets),
         }
     }
 }
 
 impl Table {
-    /// The first or the second line of a spot. `None` while somebody writes what it covers.
+    /// Takes a snapshot of the first or the second bucket of an id. `None` while a writer is active
+    /// there.
     #[inline(always)]
-    pub(crate) fn see(&self, spot: Candidates, choice: Choice) -> Option<BucketSnapshot<'_>> {
-        let line = self.0.line(spot.line(choice));
-        let (tags, version) = seqlock::begin(line)?;
+    pub(crate) fn snapshot(
+        &self,
+        candidates: Candidates,
+        choice: Choice,
+    ) -> Option<BucketSnapshot<'_>> {
+        let bucket = self.0.bucket(candidates.bucket(choice));
+        let (hash_bytes, sequence) = seqlock::read_begin(bucket)?;
         Some(BucketSnapshot {
-            line,
-            tags: [line.load(0), tags],
-            version,
+            bucket,
+            hash_bytes: [bucket.load(0), hash_bytes],
+            sequence,
         })
     }
 
-    /// Asks for both lines of a spot ahead of their use.
-    pub(crate) fn prefetch(&self, spot: Candidates) {
-        let lines = [Choice::First, Choice::Second].map(|choice| spot.line(choice));
-        lines
+    /// Prefetches both buckets of an id.
+    pub(crate) fn prefetch(&self, candidates: Candidates) {
+        let buckets = [Choice::First, Choice::Second].map(|choice| candidates.bucket(choice));
+        buckets
             .into_iter()
-            .for_each(|line| self.0.line(line).prefetch());
+            .for_each(|bucket| self.0.bucket(bucket).prefetch());
     }
 }
 
 impl BucketSnapshot<'_> {
-    /// The offsets that the line keeps for a spot, for others with the same tag, and now and then another.
+    /// Returns the offsets whose hash byte matches: those of the id and of others with the same
+    /// hash byte, and rarely an offset whose hash byte differs (see [`near_matches`]).
     #[inline(always)]
-    pub(crate) fn offsets(self, spot: Candidates) -> impl Iterator<Item = Offset> {
-        near_matches(self.tags, spot.tag()).map(move |way| offset(self.line, way))
+    pub(crate) fn offsets(self, candidates: Candidates) -> impl Iterator<Item = Offset> {
+        near_matches(self.hash_bytes, candidates.hash_byte())
+            .map(move |index| offset(self.bucket, index))
     }
 
-    /// Whether the line, and what its offsets lead to, is still as it was.
+    /// Returns true if no writer changed the bucket or its entries since the snapshot.
     #[inline(always)]
-    pub(crate) fn is_still(self) -> bool {
-        seqlock::is_still(self.line, self.version)
+    pub(crate) fn validate(self) -> bool {
+        seqlock::validate(self.bucket, self.sequence)
     }
 }
 
 impl Index {
-    /// The fewest lines, so that each id has two.
+    /// The minimum number of buckets, so that each id has two.
     pub(crate) const MIN_BUCKETS: u32 = 2;
 
-    /// How many ids may stand in a line, on average.
-    pub(crate) const FILL: u32 = WAYS * 3 / 4;
+    /// The maximum mean number of ids in a bucket.
+    pub(crate) const MEAN_FILL: u32 = SLOTS_PER_BUCKET * 3 / 4;
 
-    /// What a table of so many lines takes, in bytes.
-    pub(crate) const fn footprint(lines: u32) -> usize {
-        Lines::footprint(lines)
+    /// Returns the size of a table of `buckets` buckets in bytes.
+    pub(crate) const fn footprint(buckets: u32) -> usize {
+        Buckets::footprint(buckets)
     }
 
-    /// An empty table in an arena, for these spots. `None` if there is not so much left.
-    pub(crate) fn new(arena: &mut Arena, spots: IndexHasher) -> Option<Self> {
+    /// Creates an empty table in an arena. `None` if too little of the arena is left.
+    pub(crate) fn new(arena: &mut Arena, hasher: IndexHasher) -> Option<Self> {
         Some(Self {
-            table: Table(arena.lines(spots.lines)?),
-            spots,
+            table: Table(arena.buckets(hasher.buckets)?),
+            hasher,
             len: 0,
         })
     }
 
-    /// What readers need of it.
+    /// Returns the table, which readers clone.
     pub(crate) fn table(&self) -> &Table {
         &self.table
     }
 
-    /// How many ids stand in it, and how many may.
+    /// Returns the number of ids.
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
+    /// Returns the maximum number of ids.
     pub(crate) fn capacity(&self) -> u32 {
-        self.table.0.count() * Self::FILL
+        self.table.0.count() * Self::MEAN_FILL
     }
 
-    pub(crate) fn spot(&self, id: &Id) -> Candidates {
-        self.spots.of(id)
+    pub(crate) fn candidates(&self, id: &Id) -> Candidates {
+        self.hasher.candidates(id)
     }
 
-    /// Where the offset for which `is` holds is kept for an id.
+    /// Returns the slot and the offset for which `is` returns true.
     pub(crate) fn find(
         &self,
-        spot: Candidates,
+        candidates: Candidates,
         is: impl Fn(Offset) -> bool,
     ) -> Option<(Slot, Offset)> {
         for choice in [Choice::First, Choice::Second] {
-            let number = spot.line(choice);
-            let line = self.table.0.line(number);
-            for way in matches(tags(line), spot.tag()) {
-                let offset = offset(line, way);
+            let number = candidates.bucket(choice);
+            let bucket = self.table.0.bucket(number);
+            for index in matches(hash_bytes(bucket), candidates.hash_byte()) {
+                let offset = offset(bucket, index);
                 if is(offset) {
-                    return Some((Slot { line: number, way }, offset));
+                    return Some((
+                        Slot {
+                            bucket: number,
+                            index,
+                        },
+                        offset,
+                    ));
                 }
             }
         }
         None
     }
 
-    /// Where an id can be put: in the second of its lines only if the first is full, since a hit there takes longer.
-    pub(crate) fn vacancy(&self, spot: Candidates) -> Option<VacantSlot> {
+    /// Returns a vacant slot for an id. The second bucket is used only if the first is full,
+    /// because a hit there takes longer.
+    pub(crate) fn vacant_slot(&self, candidates: Candidates) -> Option<VacantSlot> {
         [Choice::First, Choice::Second]
             .into_iter()
             .find_map(|choice| {
-                let line = spot.line(choice);
-                let way = matches(tags(self.table.0.line(line)), EMPTY).next()?;
+                let bucket = candidates.bucket(choice);
+                let index = matches(hash_bytes(self.table.0.bucket(bucket)), EMPTY).next()?;
                 Some(VacantSlot {
-                    slot: Slot { line, way },
-                    tag: spot.tag(),
+                    slot: Slot { bucket, index },
+                    hash_byte: candidates.hash_byte(),
                 })
             })
     }
 
-    /// Puts an id into its vacancy, which nobody took since. What stands at the offset has been written.
-    pub(crate) fn put(&mut self, vacancy: VacantSlot, offset: Offset) {
-        let VacantSlot { slot, tag } = vacancy;
+    /// Inserts an id into a slot that is still vacant. The entry at the offset is complete.
+    pub(crate) fn insert(&mut self, vacant: VacantSlot, offset: Offset) {
+        let VacantSlot { slot, hash_byte } = vacant;
         self.write(slot, || {
             self.store_offset(slot, offset);
-            self.store_tag(slot, tag);
+            self.store_hash_byte(slot, hash_byte);
         });
         self.len += 1;
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) {
         self.write(slot, || {
-            self.store_tag(slot, EMPTY);
+            self.store_hash_byte(slot, EMPTY);
             self.store_offset(slot, 0);
         });
         self.len -= 1;
     }
 
-    /// Notes that what stood at an offset stands at another now.
+    /// Replaces the offset in a slot, after its entry was moved.
     pub(crate) fn set_offset(&self, slot: Slot, offset: Offset) {
         self.write(slot, || self.store_offset(slot, offset));
     }
 
-    /// Writes to the entry that is found at a place: readers of its line begin again.
+    /// Runs stores to the entry in a slot. Concurrent readers of the bucket retry.
     pub(crate) fn write<R>(&self, slot: Slot, stores: impl FnOnce() -> R) -> R {
-        seqlock::write(self.table.0.line(slot.line), stores)
+        seqlock::write(self.table.0.bucket(slot.bucket), stores)
     }
 
-    /// Removes everything.
+    /// Removes all ids. The sequences continue, so that a reader that began earlier retries.
     pub(crate) fn clear(&mut self) {
-        for line in (0..self.table.0.count()).map(|line| self.table.0.line(line)) {
-            seqlock::write(line, || {
-                let version = Pair {
+        for bucket in (0..self.table.0.count()).map(|bucket| self.table.0.bucket(bucket)) {
+            seqlock::write(bucket, || {
+                let sequence = Pair {
                     low: 0,
-                    ..Pair::unpack(line.load(seqlock::WORD))
+                    ..Pair::unpack(bucket.load(seqlock::SEQUENCE_WORD))
                 };
-                (0..LINE)
-                    .filter(|&word| word != seqlock::WORD)
-                    .for_each(|word| line.store(word, 0));
-                line.store(seqlock::WORD, version.pack());
+                (0..LINE_WORDS)
+                    .filter(|&word| word != seqlock::SEQUENCE_WORD)
+                    .for_each(|word| bucket.store(word, 0));
+                bucket.store(seqlock::SEQUENCE_WORD, sequence.pack());
             });
         }
         self.len = 0;
     }
 
-    /// All offsets, in no order. For tests.
+    /// Checks the count and the sequences and returns all offsets, in no particular order. For
+    /// tests.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn validate(&self) -> Vec<Offset> {
         let mut all = Vec::new();
-        for line in 0..self.table.0.count() {
-            let line = self.table.0.line(line);
-            let empty: Vec<_> = matches(tags(line), EMPTY).collect();
-            let used = (0..WAYS).filter(|way| !empty.contains(way));
-            all.extend(used.map(|way| offset(line, way)));
-            let version = seqlock::begin(line);
-            assert!(version.is_some(), "nobody writes");
+        for bucket in 0..self.table.0.count() {
+            let bucket = self.table.0.bucket(bucket);
+            let empty: Vec<_> = matches(hash_bytes(bucket), EMPTY).collect();
+            let used = (0..SLOTS_PER_BUCKET).filter(|index| !empty.contains(index));
+            all.extend(used.map(|index| offset(bucket, index)));
+            let sequence = seqlock::read_begin(bucket);
+            assert!(sequence.is_some(), "no writer is active");
         }
         assert_eq!(all.len(), self.len as usize, "ids are counted");
         all
     }
 
-    /// Stores an offset within a write.
+    /// Stores an offset. Called within [`write`](Self::write).
     pub(crate) fn store_offset(&self, slot: Slot, offset: Offset) {
-        let line = self.table.0.line(slot.line);
-        let word = OFFSETS + slot.way / 2;
-        let pair = Pair::unpack(line.load(word));
-        let pair = if slot.way.is_multiple_of(2) {
+        let bucket = self.table.0.bucket(slot.bucket);
+        let word = OFFSETS + slot.index / 2;
+        let pair = Pair::unpack(bucket.load(word));
+        let pair = if slot.index.is_multiple_of(2) {
             Pair {
                 low: offset,
                 ..pair
@@ -281,20 +309,20 @@ impl Index {
                 ..pair
             }
         };
-        line.store(word, pair.pack());
+        bucket.store(word, pair.pack());
     }
 
-    fn store_tag(&self, slot: Slot, tag: u8) {
-        let line = self.table.0.line(slot.line);
-        let (word, shift) = (slot.way / 8, slot.way % 8 * 8);
-        line.store(
+    fn store_hash_byte(&self, slot: Slot, hash_byte: u8) {
+        let bucket = self.table.0.bucket(slot.bucket);
+        let (word, shift) = (slot.index / 8, slot.index % 8 * 8);
+        bucket.store(
             word,
-            line.load(word) & !(0xff << shift) | u64::from(tag) << shift,
+            bucket.load(word) & !(0xff << shift) | u64::from(hash_byte) << shift,
         );
     }
 }
 
-/// Which of the two lines of an id.
+/// Selects one of the two buckets of an id.
 #[derive(Clone, Copy)]
 pub(crate) enum Choice {
     First,
@@ -302,17 +330,17 @@ pub(crate) enum Choice {
 }
 
 impl Candidates {
-    /// A keyed hash of what was looked for.
+    /// Returns the keyed hash of the id.
     pub(crate) fn hash(self) -> u64 {
         self.hash
     }
 
     #[inline(always)]
-    fn line(self, choice: Choice) -> u32 {
+    fn bucket(self, choice: Choice) -> u32 {
         if let Choice::First = choice {
             return self.first;
         }
-        match scale(self.hash as u32, self.lines) {
+        match scale(self.hash as u32, self.buckets) {
             second if second != self.first => second,
             0 => 1,
             second => second - 1,
@@ -320,173 +348,114 @@ impl Candidates {
     }
 
     #[inline]
-    fn tag(self) -> u8 {
+    fn hash_byte(self) -> u8 {
         (self.hash as u8).max(1)
     }
 }
 
 #[inline(always)]
-fn offset(line: Bucket<'_>, way: u32) -> Offset {
-    let pair = Pair::unpack(line.load(OFFSETS + way / 2));
-    if way.is_multiple_of(2) {
+fn offset(bucket: Bucket<'_>, index: u32) -> Offset {
+    let pair = Pair::unpack(bucket.load(OFFSETS + index / 2));
+    if index.is_multiple_of(2) {
         pair.low
     } else {
         pair.high
     }
 }
 
-fn tags(line: Bucket<'_>) -> [u64; 2] {
-    [line.load(0), line.load(seqlock::WORD)]
+fn hash_bytes(bucket: Bucket<'_>) -> [u64; 2] {
+    [bucket.load(0), bucket.load(seqlock::SEQUENCE_WORD)]
 }
 
 #[inline]
-fn scale(half: u32, lines: u32) -> u32 {
-    ((u64::from(half) * u64::from(lines)) >> 32) as u32
+fn scale(half: u32, buckets: u32) -> u32 {
+    ((u64::from(half) * u64::from(buckets)) >> 32) as u32
 }
 
-/// The ways of a line that hold a tag, by the zero bytes of a difference (Mycroft 1987; exact, as in
-/// Warren's "Hacker's Delight").
-#[inline]
-fn matches(tags: [u64; 2], tag: u8) -> Ways {
-    Ways::of(tags, tag, |difference| {
-        !(((difference & !HIGH_BITS) + !HIGH_BITS) | difference) & HIGH_BITS
-    })
-}
-
-/// The same in fewer steps, as Mycroft has it: the first is right, and above one there may be another that is not.
-#[inline(always)]
-fn near_matches(tags: [u64; 2], tag: u8) -> Ways {
-    Ways::of(tags, tag, |difference| {
-        difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
-    })
-}
-
-/// Some ways of a line: bit `8 n` stands for way `n` of the first word, bit `8 n + 1` for the second's.
-#[derive(Clone, Copy)]
-struct Ways(u64);
-
-impl Ways {
-    #[inline(always)]
-    fn of(tags: [u64; 2], tag: u8, zeros: impl Fn(u64) -> u64) -> Self {
-        let [first, second] = tags.map(|word| zeros(word ^ (u64::from(tag) * LOW_BITS)));
-        Self((first >> 7) | ((second & SECOND_WORD) >> 6))
-    }
-}
-
-impl Iterator for Ways {
-    type Item = u32;
-
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        if self.0 == 0 {
-            return None;
-        }
-        let bit = self.0.trailing_zeros();
-        self.0 &= self.0 - 1;
-        Some(bit / 8 + bit % 8 * 8)
-    }
-}
-
-const WAYS: u32 = 12;
+const SLOTS_PER_BUCKET: u32 = 12;
 const EMPTY: u8 = 0;
-const OFFSETS: u32 = seqlock::WORD + 1;
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-/// The second word holds four tags; the version is above them.
-const SECOND_WORD: u64 = 0x8080_8080;
-const _: () = assert!(seqlock::WORD == 1, "four tags stand below the version");
+const OFFSETS: u32 = seqlock::SEQUENCE_WORD + 1;
 const _: () = assert!(
-    OFFSETS + WAYS / 2 == LINE,
-    "tags, version and offsets fill a line"
+    seqlock::SEQUENCE_WORD == 1,
+    "four hash bytes are below the sequence"
+);
+const _: () = assert!(
+    OFFSETS + SLOTS_PER_BUCKET / 2 == LINE_WORDS,
+    "hash bytes, sequence and offsets fill a cache line"
 );
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Pages;
+    use crate::sync::PageSize;
 
     #[test]
-    fn tags_are_matched_exactly() {
-        let tags = [0x0001_7f80_ff01_0001, 0xffff_ffff_0100_0001];
-        let ways = |tag| {
-            let mut ways: Vec<_> = matches(tags, tag).collect();
-            ways.sort_unstable();
-            ways
-        };
-        assert_eq!(ways(1), [0, 2, 6, 8, 11]);
-        assert_eq!(ways(0), [1, 7, 9, 10]);
-        assert_eq!(ways(0x80), [4]);
-        assert_eq!(ways(0x02), [0; 0]);
-        for tag in 0..=u8::MAX {
-            let (exact, near) = (matches(tags, tag).0, near_matches(tags, tag).0);
-            assert_eq!(exact & !near, 0, "none is passed over");
-            assert_eq!(exact == 0, near == 0, "{tag}");
-        }
-    }
-
-    #[test]
-    fn three_quarters_fill_with_hardly_a_refusal() {
-        // Keys of little entropy, which a broken generator may return, spread ids as well as others.
+    fn three_quarters_are_filled_with_few_rejections() {
+        // Keys of low entropy, as a broken generator may return them, spread ids as well as others.
         for keys in [[1, 2, 3, 4], [0; 4], [u64::MAX; 4]] {
             fill(keys);
         }
     }
 
     #[test]
-    fn each_key_changes_the_lines_and_the_hash_bytes() {
+    fn each_key_changes_the_buckets_and_the_hash_bytes() {
         let keys = [1, 2, 3, 4];
         let slots = |keys| {
-            let spots = IndexHasher::new(4_000, keys);
+            let hasher = IndexHasher::new(4_000, keys);
             let slots = move |n: u64| {
-                let spot = spots.of(&Id([n, !n]));
+                let candidates = hasher.candidates(&Id([n, !n]));
                 (
-                    spot.line(Choice::First),
-                    spot.line(Choice::Second),
-                    spot.tag(),
+                    candidates.bucket(Choice::First),
+                    candidates.bucket(Choice::Second),
+                    candidates.hash_byte(),
                 )
             };
             (0..1_000).map(slots).collect::<Vec<_>>()
         };
-        let usual = slots(keys);
-        assert_eq!(usual, slots(keys), "the same keys give the same spots");
+        let expected = slots(keys);
+        assert_eq!(expected, slots(keys), "equal keys give equal candidates");
         for changed in 0..keys.len() {
             let mut others = keys;
             others[changed] ^= 1 << 63;
-            let pairs = usual.iter().zip(slots(others));
+            let pairs = expected.iter().zip(slots(others));
             let same = pairs.filter(|(one, other)| *one == other).count();
             assert!(
                 same < 5,
-                "{same} of 1000 ids stay where they are when key {changed} changes"
+                "{same} of 1000 ids keep their candidates when key {changed} changes"
             );
         }
     }
 
     fn fill(keys: [u64; 4]) {
-        let mut arena = Arena::new(Index::footprint(4_000), Pages::Usual).expect("memory");
+        let mut arena = Arena::new(Index::footprint(4_000), PageSize::Default).expect("memory");
         let mut index = Index::new(&mut arena, IndexHasher::new(4_000, keys)).expect("room");
-        let mut put = Vec::new();
-        let mut refused = 0;
+        let mut inserted = Vec::new();
+        let mut rejected = 0;
         for n in 0.. {
-            let spot = index.spot(&Id([n, !n]));
-            match index.vacancy(spot) {
-                Some(vacancy) => {
-                    index.put(vacancy, n as u32 + 1);
-                    put.push(n);
+            let candidates = index.candidates(&Id([n, !n]));
+            match index.vacant_slot(candidates) {
+                Some(vacant) => {
+                    index.insert(vacant, n as u32 + 1);
+                    inserted.push(n);
                 }
-                None => refused += 1,
+                None => rejected += 1,
             }
             if index.len() == index.capacity() {
                 break;
             }
         }
         assert!(
-            refused <= index.capacity() / 50,
-            "{refused} of {}",
+            rejected <= index.capacity() / 50,
+            "{rejected} of {}",
             index.capacity()
         );
-        for n in put {
-            let spot = index.spot(&Id([n, !n]));
-            assert!(index.find(spot, |offset| offset == n as u32 + 1).is_some());
+        for n in inserted {
+            let candidates = index.candidates(&Id([n, !n]));
+            assert!(
+                index
+                    .find(candidates, |offset| offset == n as u32 + 1)
+                    .is_some()
+            );
         }
     }
 }

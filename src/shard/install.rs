@@ -9,13 +9,13 @@
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{
-        AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags, HEAD,
-        HeaderFields, IDLE_TIMEOUT, Times, TokenParts, VERSION, WHEEL,
+        AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags,
+        HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, Times, TokenParts, VERSION, WHEEL,
     },
     eviction::Queue,
     index::Slot,
     make_room::SpaceRequest,
-    rank,
+    priority_of,
     region::{Offset, Pair},
     touched,
 };
@@ -27,7 +27,7 @@ use crate::{
 /// An entry that is to be installed, its data apart.
 #[derive(Clone, Copy)]
 pub(crate) struct TieredEntry {
-    pub(crate) stamp: TokenParts,
+    pub(crate) token: TokenParts,
     /// The time of creation is that of the installation.
     pub(crate) times: Times,
     /// When the session was created.
@@ -64,18 +64,18 @@ impl Shard {
         now: Tick,
     ) -> Result<Placed, WriteError> {
         self.advance(now, STEPS_PER_WRITE);
-        let found = self.find(&new.stamp.id);
+        let found = self.find(&new.token.id);
         if let Some((slot, at)) = found {
-            let line = Entry::at(&self.region, at).line();
+            let header = Entry::at(&self.region, at).header();
             let is_live = self.is_live(at, now);
-            if is_live && line.version() > new.version {
+            if is_live && header.version() > new.version {
                 return Ok(Placed::Older);
             }
-            let user = Entry::at(&self.region, at).user(&line);
+            let user = Entry::at(&self.region, at).user(&header);
             if is_live && user == new.user && !new.times.is_over(now) {
                 return self.replace(slot, at, new, data, now);
             }
-            self.remove(slot, at);
+            self.free_at(slot, at);
         }
         if new.times.is_over(now) {
             return Ok(Placed::Expired);
@@ -89,12 +89,12 @@ impl Shard {
         let Some((slot, at)) = self.find(id) else {
             return false;
         };
-        let version = Entry::at(&self.region, at).line().version();
+        let version = Entry::at(&self.region, at).header().version();
         if version >= below && below != u32::MAX {
             return false;
         }
         let is_live = self.is_live(at, now);
-        self.remove(slot, at);
+        self.free_at(slot, at);
         is_live
     }
 
@@ -108,7 +108,7 @@ impl Shard {
         now: Tick,
     ) -> Result<Placed, WriteError> {
         let entry = Entry::at(&self.region, at);
-        let at = if data.len() <= entry.room() {
+        let at = if data.len() <= entry.data_capacity() {
             // A reader without the lock sees the entry as it was, or all of this.
             self.index.write(slot, || new.write_over(entry, data));
             self.trim(at, data.len());
@@ -117,39 +117,46 @@ impl Shard {
             let grown = self.grow(at, data.len(), now, |entry| new.write_over(entry, data));
             grown.inspect_err(|_| {
                 // The version that is there is outdated.
-                self.invalidate(&new.stamp.id, u32::MAX, now);
+                self.invalidate(&new.token.id, u32::MAX, now);
             })?
         };
         let entry = Entry::at(&self.region, at);
-        self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
-        let queue = self.queues.of(entry);
+        self.wheel.remove(&self.region, at + WHEEL);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
+        let queue = self.queues.queue_of(entry);
         if new.is_returned && matches!(queue, Queue::Probation | Queue::UserProbation) {
-            self.queues.used(&self.region, at, entry.flags());
+            self.queues.record_use(&self.region, at, entry.flags());
         }
         Ok(Placed::Stored)
     }
 
     /// Inserts an entry under an id that has none.
     fn insert(&mut self, new: &TieredEntry, data: &[u8], now: Tick) -> Result<Placed, WriteError> {
-        let vacancy = self.vacancy(&new.stamp.id)?;
-        let need = SpaceRequest {
+        let vacant = self.vacant_slot(&new.token.id)?;
+        let request = SpaceRequest {
             words: Entry::size_with(new.flags(), data.len()),
-            rank: rank(new.user.is_some()),
-            slot: true,
+            priority: priority_of(new.user.is_some()),
+            needs_slot: true,
             keep: None,
         };
-        let at = self.make_room(need, now)?;
+        let at = self.make_room(request, now)?;
         let entry = Entry::at(&self.region, at);
-        entry.write(&new.stamp, &new.times, data.len(), new.member().as_ref());
+        entry.write(
+            &new.token,
+            &new.times,
+            data.len(),
+            new.entry_user().as_ref(),
+        );
         new.write_over(entry, data);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
-        self.queues.enter(&self.region, at);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
+        self.queues.insert(&self.region, at);
         if new.is_returned {
-            self.queues.used(&self.region, at, entry.flags());
+            self.queues.record_use(&self.region, at, entry.flags());
         }
-        self.users.enter(&self.region, at);
-        self.index.put(vacancy, at);
+        self.users.insert(&self.region, at);
+        self.index.insert(vacant, at);
         Ok(Placed::Stored)
     }
 }
@@ -158,7 +165,7 @@ impl TieredEntry {
     /// Writes everything but links, user and position for eviction.
     fn write_over(&self, entry: Entry<'_>, data: &[u8]) {
         let kept = entry.flags();
-        entry.set_stamp(&self.stamp);
+        entry.set_token(&self.token);
         entry.set_times(&self.times);
         entry.set_flags(self.flags().with_queue(kept.queue()).with_uses(kept.uses()));
         entry.set_birth(self.birth, self.place);
@@ -183,7 +190,7 @@ impl TieredEntry {
     /// The flags of the entry, in no queue. The label stays in the store, which lists the sessions
     /// of a user.
     fn flags(&self) -> Flags {
-        let flags = Flags::of(self.member().as_ref(), &self.times);
+        let flags = Flags::of(self.entry_user().as_ref(), &self.times);
         let flags = flags.with(Flags::TIERED).with(Flags::STARTED);
         if self.is_renewed {
             flags.with(Flags::RENEWED)
@@ -192,7 +199,7 @@ impl TieredEntry {
         }
     }
 
-    fn member(&self) -> Option<EntryUser<'static>> {
+    fn entry_user(&self) -> Option<EntryUser<'static>> {
         Some(EntryUser {
             user: self.user?,
             assurance_level: self.assurance_level,
@@ -205,7 +212,7 @@ impl TieredEntry {
 /// The words of a header that a record is made of, but for the length of the data, which no record
 /// tells.
 fn header(times: &Times, version: u32, serial: u32, flags: Flags) -> EntryHeader {
-    let mut words = [0; HEAD];
+    let mut words = [0; HEADER_WORDS];
     let mut set = |word: u32, low, high| {
         words[(word - IDLE_TIMEOUT) as usize] = Pair::new(low, high).pack();
     };

@@ -1,7 +1,7 @@
-//! How a shard's bytes are divided into index and region, and the region into its parts.
+//! The layout of a shard's memory: index and region, and the parts of the region.
 //!
 //! ```text
-//!  table:   index lines
+//!  table:   index buckets
 //!  region:  0 │ slots of the wheel │ queues │ classes of the heap │ users │ blocks …
 //! ```
 
@@ -9,56 +9,57 @@ use super::{
     entry::{Entry, MAX_LABEL_LEN},
     eviction::{Queues, Usage},
     index::{Index, IndexHasher},
-    region::{LINE, Offset, WORD},
+    region::{LINE_WORDS, Offset, WORD},
     tlsf::Heap,
     wheel::Wheel,
 };
 
-/// How a shard's bytes are divided.
+/// The layout of a shard's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub(super) lines: u32,
+    pub(super) index_buckets: u32,
     pub(super) words: u32,
-    /// How many words of the heap are kept for sessions with a user.
-    floor: u32,
+    /// The number of words of the heap that are reserved for sessions with a user.
+    reservation: u32,
 }
 
 impl Layout {
-    /// Divides bytes so that sessions of [`MEAN_DATA`] bytes fill index and heap at the same time.
+    /// Creates the layout of `bytes` bytes. Sessions with [`MEAN_DATA`] bytes of data fill the
+    /// index and the heap at the same time.
     pub(crate) fn new(bytes: usize) -> Self {
-        let bytes = bytes.min(Self::MOST);
+        let bytes = bytes.min(Self::MAX_BYTES);
         let session = Entry::size(MEAN_DATA, None) as usize * WORD + WORD / SESSIONS_PER_BUCKET;
-        let line = Index::footprint(1) - Index::footprint(0);
-        let lines = bytes / (session * Index::FILL as usize + line);
-        let lines = (lines as u32).max(Index::MIN_BUCKETS);
-        let rest = bytes.saturating_sub(Index::footprint(lines));
+        let bucket = Index::footprint(1) - Index::footprint(0);
+        let index_buckets = bytes / (session * Index::MEAN_FILL as usize + bucket);
+        let index_buckets = (index_buckets as u32).max(Index::MIN_BUCKETS);
+        let rest = bytes.saturating_sub(Index::footprint(index_buckets));
         let words = (rest / WORD) as u32;
         Self {
-            lines,
-            words: words - words % LINE,
-            floor: 0,
+            index_buckets,
+            words: words - words % LINE_WORDS,
+            reservation: 0,
         }
     }
 
-    /// Keeps so many words of the heap for sessions with a user. `None` if that leaves no room for one
-    /// without, of so many bytes of data.
+    /// Reserves `words` words of the heap for sessions with a user. `None` if the rest cannot hold
+    /// an anonymous session with `len` bytes of data.
     pub(crate) fn with_reservation(self, words: usize, len: usize) -> Option<Self> {
         let is_low = words <= self.max_reservation(len);
         is_low.then_some(Self {
-            floor: words as u32,
+            reservation: words as u32,
             ..self
         })
     }
 
-    /// The most words that can be kept so.
+    /// Returns the maximum number of words that can be reserved.
     pub(crate) fn max_reservation(&self, len: usize) -> usize {
         self.heap_words()
-            .saturating_sub((block(len) + Heap::MAX_OVER) as usize)
+            .saturating_sub((block(len) + Heap::MAX_SURPLUS) as usize)
     }
 
-    /// The fewest bytes that can hold one session of so many bytes of data.
-    pub(crate) fn least(len: usize) -> usize {
-        let block = Entry::size(len, Some(MAX_LABEL_LEN)).max(Heap::SMALLEST) as usize;
+    /// Returns the minimum size in bytes that holds one session with `len` bytes of data.
+    pub(crate) fn min_bytes(len: usize) -> usize {
+        let block = Entry::size(len, Some(MAX_LABEL_LEN)).max(Heap::MIN_BLOCK) as usize;
         let mut bytes = block * WORD;
         while Self::new(bytes).heap_words() < block {
             bytes += 64 * WORD;
@@ -66,70 +67,73 @@ impl Layout {
         bytes
     }
 
-    /// The most bytes that can be addressed: what a block's size can say.
-    pub(crate) const MOST: usize = (i32::MAX as usize).saturating_mul(WORD);
+    /// The maximum size in bytes: the limit of the size field of a block.
+    pub(crate) const MAX_BYTES: usize = (i32::MAX as usize).saturating_mul(WORD);
 
-    /// What such a shard takes, in bytes: whole lines.
+    /// Returns the size of the shard in bytes: whole cache lines.
     pub(crate) const fn footprint(&self) -> usize {
-        Index::footprint(self.lines) + self.words as usize * WORD
+        Index::footprint(self.index_buckets) + self.words as usize * WORD
     }
 
-    /// How ids come to their spots in the index of such a shard.
-    pub(crate) fn spots(&self, keys: [u64; 4]) -> IndexHasher {
-        IndexHasher::new(self.lines, keys)
+    /// Creates the hasher for the shard's index.
+    pub(crate) fn hasher(&self, keys: [u64; 4]) -> IndexHasher {
+        IndexHasher::new(self.index_buckets, keys)
     }
 
-    /// How many anonymous sessions of so many bytes fit.
+    /// Returns how many anonymous sessions with `len` bytes of data fit.
     pub(crate) fn sessions(&self, len: usize) -> usize {
-        let (entries, words) = (self.lines * Index::FILL, self.heap_words() as u32);
+        let (entries, words) = (
+            self.index_buckets * Index::MEAN_FILL,
+            self.heap_words() as u32,
+        );
         let mut all = Usage { entries, words };
-        if let Some(ceiling) = self.ceiling() {
+        if let Some(limit) = self.anonymous_limit() {
             all = Usage {
-                words: ceiling.words - Heap::MAX_OVER,
-                ..ceiling
+                words: limit.words - Heap::MAX_SURPLUS,
+                ..limit
             };
         }
         (all.words / block(len)).min(all.entries) as usize
     }
 
-    /// What aliases and anonymous sessions may come to: what the floor leaves of the heap, and the same
-    /// share of the places in the index; two at least, so that one of them can be rotated. `None` without
-    /// a floor.
-    pub(super) fn ceiling(&self) -> Option<Usage> {
-        if self.floor == 0 {
+    /// Returns the maximum usage of aliases and anonymous sessions. It is the part of the heap that
+    /// is not reserved, and the same share of the index slots. At least two slots are included, so
+    /// that one session can be rotated. `None` without a reservation.
+    pub(super) fn anonymous_limit(&self) -> Option<Usage> {
+        if self.reservation == 0 {
             return None;
         }
         let all = self.heap_words() as u64;
-        let words = all - u64::from(self.floor);
-        let entries = u64::from(self.lines * Index::FILL) * words / all;
+        let words = all - u64::from(self.reservation);
+        let entries = u64::from(self.index_buckets * Index::MEAN_FILL) * words / all;
         Some(Usage {
             entries: (entries as u32).max(2),
             words: words as u32,
         })
     }
 
-    /// Where the slots of the wheel begin: offset 0 is nobody's.
+    /// The offset of the wheel's slots. Offset 0 is unused.
     pub(super) const SLOTS: Offset = 1;
 
-    /// Where the anchors of the queues begin.
+    /// The offset of the queues' anchors.
     pub(super) const QUEUES: Offset = Self::SLOTS + Wheel::WORDS;
 
-    /// Where the classes of the heap begin.
+    /// The offset of the heap's class lists.
     pub(super) const CLASSES: Offset = Self::QUEUES + Queues::WORDS;
 
-    /// Where the anchors of the users' chains begin.
+    /// Returns the offset of the user index's anchors.
     pub(super) fn users(&self) -> Offset {
         Self::CLASSES + Heap::class_words(self.words)
     }
 
-    /// How many chains there are.
-    pub(super) fn buckets(&self) -> u32 {
-        (self.lines * Index::FILL / SESSIONS_PER_BUCKET as u32).max(1)
+    /// Returns the number of buckets of the user index.
+    pub(super) fn user_buckets(&self) -> u32 {
+        (self.index_buckets * Index::MEAN_FILL / SESSIONS_PER_BUCKET as u32).max(1)
     }
 
-    /// Where the blocks of the heap begin.
+    /// Returns the offset of the heap's blocks.
     pub(super) fn blocks(&self) -> Offset {
-        self.users() + self.buckets()
+        self.users() + self.user_buckets()
     }
 
     fn heap_words(&self) -> usize {
@@ -137,13 +141,13 @@ impl Layout {
     }
 }
 
-/// The words of an anonymous session's block.
+/// Returns the size of an anonymous session's block in words.
 fn block(len: usize) -> u32 {
-    Entry::size(len, None).max(Heap::SMALLEST)
+    Entry::size(len, None).max(Heap::MIN_BLOCK)
 }
 
-/// How many sessions of that size share a chain if all have users.
+/// The number of sessions of the mean size per bucket of the user index, if all have users.
 const SESSIONS_PER_BUCKET: usize = 2;
 
-/// The mean size of a session's data, in bytes, for which the index is carved.
+/// The mean size of a session's data in bytes for which the index is dimensioned.
 pub(crate) const MEAN_DATA: usize = 256;

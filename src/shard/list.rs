@@ -1,34 +1,32 @@
-//! Doubly linked circles of words.
+//! Doubly linked circular lists of words.
 //!
 //! ```text
 //!   anchor ⇄ link ⇄ link ⇄ (anchor)          each a word: next │ previous, offsets of such words
 //! ```
 //!
-//! An anchor is a link that belongs to no member, so linking and unlinking have no special case. A link
-//! of zero is in no circle. A list does not know what its members are.
+//! An anchor is a link that belongs to no member, so linking and unlinking have no special case. A
+//! link of zero is in no list. A list does not know what its members are.
 
 use super::region::{Offset, Pair, Region};
 
-/// Makes an empty circle of a word.
+/// Makes a word the anchor of an empty list.
 pub fn anchor(region: &Region, anchor: Offset) {
     region.set_pair(anchor, Pair::new(anchor, anchor));
 }
 
-/// Puts a link last.
+/// Appends a link.
 pub fn push(region: &Region, anchor: Offset, link: Offset) {
-    debug_assert!(!is_linked(region, link), "a link is in one circle at most");
+    debug_assert!(!is_linked(region, link), "a link must not be in a list yet");
     let last = region.pair(anchor).high;
     region.set_pair(link, Pair::new(anchor, last));
     set_next(region, last, link);
     set_previous(region, anchor, link);
 }
 
-/// Takes a link out of its circle. Gives its two neighbours, which are one if the circle is now empty.
+/// Removes a link from its list and returns its two neighbours. They are equal if the list is empty
+/// now.
 pub fn unlink(region: &Region, link: Offset) -> Pair {
-    debug_assert!(
-        is_linked(region, link),
-        "a link that is taken out is in a circle"
-    );
+    debug_assert!(is_linked(region, link), "a link must be in a list");
     let around = region.pair(link);
     set_next(region, around.high, around.low);
     set_previous(region, around.low, around.high);
@@ -36,7 +34,7 @@ pub fn unlink(region: &Region, link: Offset) -> Pair {
     around
 }
 
-/// Puts all links of one circle last in another.
+/// Appends all links of one list to another, in O(1).
 pub fn splice(region: &Region, from: Offset, to: Offset) {
     let Pair {
         low: first,
@@ -53,29 +51,29 @@ pub fn splice(region: &Region, from: Offset, to: Offset) {
     anchor(region, from);
 }
 
-/// The first link, if there is one.
+/// Returns the first link, if there is one.
 pub fn first(region: &Region, anchor: Offset) -> Option<Offset> {
     next(region, anchor, anchor)
 }
 
-/// The last link, if there is one.
+/// Returns the last link, if there is one.
 pub fn last(region: &Region, anchor: Offset) -> Option<Offset> {
     let last = region.pair(anchor).high;
     (last != anchor).then_some(last)
 }
 
-/// The link behind one, if there is one.
+/// Returns the link after `link`, if there is one.
 pub fn next(region: &Region, anchor: Offset, link: Offset) -> Option<Offset> {
     let next = region.pair(link).low;
     (next != anchor).then_some(next)
 }
 
-/// Whether a link is in a circle.
+/// Returns true if a link is in a list.
 pub fn is_linked(region: &Region, link: Offset) -> bool {
     region.load(link) != 0
 }
 
-/// Tells the neighbours of a link that it stands here now: its word was copied from elsewhere.
+/// Points the neighbours of a link at it, after its word was copied here from elsewhere.
 pub fn moved(region: &Region, link: Offset) {
     if is_linked(region, link) {
         let around = region.pair(link);
@@ -84,7 +82,7 @@ pub fn moved(region: &Region, link: Offset) {
     }
 }
 
-/// Walks a circle, checks that it holds together, and gives its links. For tests.
+/// Checks the links of a list in both directions and returns them. For tests.
 #[cfg(any(test, feature = "__internals"))]
 pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
     let (mut links, mut at) = (Vec::new(), anchor);
@@ -92,7 +90,7 @@ pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
         assert_eq!(
             region.pair(link).high,
             at,
-            "a link's previous is the one before it"
+            "a link points back at the link before it"
         );
         links.push(link);
         at = link;
@@ -100,7 +98,7 @@ pub fn validate(region: &Region, anchor: Offset) -> Vec<Offset> {
     assert_eq!(
         region.pair(anchor).high,
         at,
-        "the anchor's previous is the last"
+        "the anchor points back at the last link"
     );
     links
 }

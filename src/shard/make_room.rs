@@ -1,10 +1,12 @@
-//! Making room for a newcomer: what may go, in the order of the queues, and then the moving of blocks.
+//! Making room for an entry: expired entries are freed, others are evicted in the order of the
+//! queues, and blocks are moved.
 //!
-//! Nothing is evicted unless the newcomer will be in: the sum of what is free and what may go is known
-//! before. Nor is more evicted than the newcomer's size and that of one largest session.
+//! Nothing is evicted unless the request can be satisfied: the sum of free and evictable words is
+//! checked first. Nor is more evicted than the size of the request plus that of one largest
+//! session.
 //!
-//! What is not of a session with a user stays under a ceiling, whatever is free: aliases and anonymous
-//! sessions in sum, in words and in places of the index. One more of them displaces some of them.
+//! With a reservation, aliases and anonymous sessions together stay within a limit, in words and in
+//! index slots, even if memory is free. A request that would exceed the limit evicts some of them.
 
 use super::{
     Shard, WriteError,
@@ -17,184 +19,191 @@ use super::{
 use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};
 
-/// What a newcomer needs.
+/// A request for a block.
 #[derive(Clone, Copy)]
 pub(super) struct SpaceRequest {
-    /// The size of its block.
+    /// The size of the block.
     pub(super) words: u32,
-    /// Whom it may displace.
-    pub(super) rank: Priority,
-    /// Whether it needs a place in the index too.
-    pub(super) slot: bool,
-    /// The entry that must not go. It may be moved.
+    /// Determines which entries may be evicted.
+    pub(super) priority: Priority,
+    /// True if an index slot is needed too.
+    pub(super) needs_slot: bool,
+    /// The entry that must not be evicted. It may be moved.
     pub(super) keep: Option<Offset>,
 }
 
 impl SpaceRequest {
-    /// The most words that its block may have: a rest that makes no block of its own stays with it.
-    fn most_words(&self) -> u32 {
-        self.words.max(Heap::SMALLEST) + Heap::MAX_OVER
+    /// Returns the maximum size of the block: a remainder that makes no block stays with it.
+    fn max_words(&self) -> u32 {
+        self.words.max(Heap::MIN_BLOCK) + Heap::MAX_SURPLUS
     }
 }
 
 impl Shard {
-    /// A block for a newcomer. `Full` if it cannot be had; then nothing was evicted. `Unfinished` if it can be had once
-    /// [`make_hole`](Self::make_hole) has made a hole for it.
+    /// Allocates a block. The error is `Full` if that is impossible; then nothing was evicted. It
+    /// is `Unfinished` if [`make_hole`](Self::make_hole) must make a hole first.
     pub(super) fn make_room(
         &mut self,
-        need: SpaceRequest,
+        request: SpaceRequest,
         now: Tick,
     ) -> Result<Offset, WriteError> {
-        if let Some(at) = self.try_take(need) {
+        if let Some(at) = self.try_allocate(request) {
             return Ok(at);
         }
-        // Each entry that is freed gives a smallest block at least.
-        let steps = EXPIRY_STEPS + (need.words / Heap::SMALLEST) as usize;
+        // Each freed entry yields at least a smallest block.
+        let steps = EXPIRY_STEPS + (request.words / Heap::MIN_BLOCK) as usize;
         let mut rounds = 0..EXPIRY_ROUNDS;
-        while self.advance(now, steps).more && !self.can_fit(need) && rounds.next().is_some() {}
-        if !self.can_fit(need) {
+        while self.advance(now, steps).more && !self.can_fit(request) && rounds.next().is_some() {}
+        if !self.can_fit(request) {
             return Err(Error::Full.into());
         }
-        self.evict_for(need, now)
+        self.evict_for(request, now)
     }
 
-    /// A block for a newcomer, by evicting and moving. Where the moving would take too long for one hold of the lock,
-    /// more is evicted, as far as that is permitted.
-    fn evict_for(&mut self, mut need: SpaceRequest, now: Tick) -> Result<Offset, WriteError> {
-        let kept_id = need.keep.map(|at| Entry::at(&self.region, at).id());
+    /// Allocates a block by evicting entries and moving blocks. If moving exceeds the limit for one
+    /// hold of the lock, more is evicted, up to the limit of evictions.
+    fn evict_for(&mut self, mut request: SpaceRequest, now: Tick) -> Result<Offset, WriteError> {
+        let kept_id = request.keep.map(|at| Entry::at(&self.region, at).id());
         let (mut evicted, mut has_moved) = (0, false);
         loop {
-            if let Some(at) = self.try_take(need) {
+            if let Some(at) = self.try_allocate(request) {
                 return Ok(at);
             }
-            let free = self.heap.free();
-            let fits = free >= need.words && self.has_place(need) && self.is_under_ceiling(need);
-            if fits && !has_moved && free >= need.words + self.slack() {
+            let free = self.heap.free_words();
+            let fits = free >= request.words && self.is_permitted(request);
+            if fits && !has_moved && free >= request.words + self.slack() {
                 has_moved = true;
-                if let Some(at) = self.take_by_moving(need.words) {
+                if let Some(at) = self.allocate_by_moving(request.words) {
                     return Ok(at);
                 }
-                // It may have been moved.
-                need.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
+                // The kept entry may have been moved.
+                request.keep = kept_id.and_then(|id| self.find(&id)).map(|(_, at)| at);
             }
-            let Some(victim) = self.victim(need) else {
+            let Some(victim) = self.victim(request) else {
                 break;
             };
             let words = Entry::at(&self.region, victim).words();
             evicted += words;
-            if fits && evicted > need.words + self.largest {
+            if fits && evicted > request.words + self.largest_block {
                 break;
             }
-            if words == need.words.max(Heap::SMALLEST) {
+            if words == request.words.max(Heap::MIN_BLOCK) {
                 return self
-                    .take_over(victim, need, now)
+                    .reuse_block(victim, request, now)
                     .ok_or(WriteError::Verb(Error::Full));
             }
             self.evict(victim, now);
         }
         if evicted == 0 && !has_moved {
-            // Nothing may go, and so little is free that it would take long to bring together.
+            // No entry can be evicted, and collecting the few free words would take many moves.
             return Err(Error::Full.into());
         }
-        let moved = if has_moved {
-            None
-        } else {
-            self.take_by_moving(need.words)
-        };
-        moved.ok_or(WriteError::Unfinished { words: need.words })
+        let words = request.words;
+        let moved = (!has_moved).then(|| self.allocate_by_moving(words));
+        moved.flatten().ok_or(WriteError::Unfinished { words })
     }
 
-    /// Moves blocks until there is a hole of `words`, as far as one hold of the lock permits. Returns true if there is.
+    /// Moves blocks to make a hole of `words`, up to the limit for one hold of the lock. Returns
+    /// true if there is one.
     pub(crate) fn make_hole(&mut self, words: u32) -> bool {
         let hole = self
             .heap
-            .take(&self.region, words)
-            .or_else(|| self.take_by_moving(words));
-        hole.iter().for_each(|&at| self.heap.give(&self.region, at));
+            .allocate(&self.region, words)
+            .or_else(|| self.allocate_by_moving(words));
+        hole.iter().for_each(|&at| self.heap.free(&self.region, at));
         hole.is_some()
     }
 
-    /// How much is to be free before blocks are moved: the more there is, the fewer are in the way.
+    /// Returns how many words must be free before blocks are moved. The more are free, the fewer
+    /// blocks are in the way.
     fn slack(&self) -> u32 {
-        self.largest.max(self.heap.capacity() / SLACK_SHARE)
+        self.largest_block.max(self.heap.capacity() / SLACK_SHARE)
     }
 
-    fn try_take(&mut self, need: SpaceRequest) -> Option<Offset> {
-        let may_take = self.has_place(need) && self.is_under_ceiling(need);
-        if may_take {
-            self.heap.take(&self.region, need.words)
+    fn try_allocate(&mut self, request: SpaceRequest) -> Option<Offset> {
+        if self.is_permitted(request) {
+            self.heap.allocate(&self.region, request.words)
         } else {
             None
         }
     }
 
-    fn has_place(&self, need: SpaceRequest) -> bool {
-        !need.slot || self.index.len() < self.index.capacity()
+    /// Returns true if only words may be lacking.
+    fn is_permitted(&self, request: SpaceRequest) -> bool {
+        self.has_index_slot(request) && self.fits_anonymous_limit(request)
     }
 
-    /// Whether a newcomer takes nothing of what is kept for others, neither words nor places.
-    fn is_under_ceiling(&self, need: SpaceRequest) -> bool {
-        self.ceiling(need.rank).is_none_or(|ceiling| {
-            let taken = self.queues.unsigned();
-            let has_place = !need.slot || taken.entries < ceiling.entries;
-            has_place && taken.words + need.most_words() <= ceiling.words
+    fn has_index_slot(&self, request: SpaceRequest) -> bool {
+        !request.needs_slot || self.index.len() < self.index.capacity()
+    }
+
+    /// Returns true if the request leaves aliases and anonymous sessions within their limit, in
+    /// words and in index slots.
+    fn fits_anonymous_limit(&self, request: SpaceRequest) -> bool {
+        self.limit_for(request.priority).is_none_or(|limit| {
+            let used = self.queues.anonymous_usage();
+            let has_index_slot = !request.needs_slot || used.entries < limit.entries;
+            has_index_slot && used.words + request.max_words() <= limit.words
         })
     }
 
-    /// What goes next for a newcomer. Where the ceiling is what stands in its way, the memory of sessions that were
-    /// ended with all others is of no use to it.
-    fn victim(&mut self, need: SpaceRequest) -> Option<Offset> {
-        if self.is_under_ceiling(need) {
-            return self.queues.victim(&self.region, need.rank, need.keep);
+    /// Returns the entry to evict next. If the anonymous limit is the obstacle, freeing revoked
+    /// sessions does not help.
+    fn victim(&mut self, request: SpaceRequest) -> Option<Offset> {
+        if self.fits_anonymous_limit(request) {
+            return self
+                .queues
+                .victim(&self.region, request.priority, request.keep);
         }
         self.queues
-            .living_victim(&self.region, need.rank, need.keep)
+            .unrevoked_victim(&self.region, request.priority, request.keep)
     }
 
-    /// What those that may go for an anonymous newcomer may come to, if one of a rank comes in.
-    fn ceiling(&self, rank: Priority) -> Option<Usage> {
-        self.ceiling.filter(|_| rank == Priority::Anonymous)
+    /// Returns the anonymous limit if it applies to this priority.
+    fn limit_for(&self, priority: Priority) -> Option<Usage> {
+        self.anonymous_limit
+            .filter(|_| priority == Priority::Anonymous)
     }
 
-    /// Evicts what is over the ceiling since an alias took the place of a session with a user. Aliases go
-    /// first, so it is they that go.
-    pub(super) fn keep_ceiling(&mut self, now: Tick) {
-        while !self.holds_ceiling()
-            && let Some(victim) = self
-                .queues
-                .living_victim(&self.region, Priority::Anonymous, None)
+    /// Evicts entries over the anonymous limit, after an alias replaced a session with a user.
+    /// Aliases are first in the order of eviction, so aliases are evicted.
+    pub(super) fn enforce_anonymous_limit(&mut self, now: Tick) {
+        while !self.is_within_anonymous_limit()
+            && let Some(victim) =
+                self.queues
+                    .unrevoked_victim(&self.region, Priority::Anonymous, None)
         {
             self.evict(victim, now);
         }
     }
 
-    /// Whether all that is not of a session with a user is under the ceiling.
-    pub(super) fn holds_ceiling(&self) -> bool {
-        self.ceiling.is_none_or(|ceiling| {
-            let taken = self.queues.unsigned();
-            taken.words <= ceiling.words && taken.entries <= ceiling.entries
+    /// Returns true if aliases and anonymous sessions are within their limit.
+    pub(super) fn is_within_anonymous_limit(&self) -> bool {
+        self.anonymous_limit.is_none_or(|limit| {
+            let used = self.queues.anonymous_usage();
+            used.words <= limit.words && used.entries <= limit.entries
         })
     }
 
-    /// Whether what is free and what may go is enough.
-    pub(super) fn can_fit(&self, need: SpaceRequest) -> bool {
-        let kept = need
+    /// Returns true if the free and evictable words suffice.
+    pub(super) fn can_fit(&self, request: SpaceRequest) -> bool {
+        let kept = request
             .keep
-            .map_or(0, |keep| self.evictable_words(keep, need.rank));
-        let evictable = self.queues.evictable(need.rank).words;
+            .map_or(0, |keep| self.evictable_words(keep, request.priority));
+        let evictable = self.queues.evictable(request.priority).words;
         debug_assert!(kept <= evictable, "what is kept is counted");
         let evictable = evictable - kept;
-        let ceiling = self.ceiling(need.rank);
-        let has_share = ceiling.is_none_or(|ceiling| kept + need.most_words() <= ceiling.words);
-        let enough = self.heap.free() + evictable >= need.words && has_share;
-        enough && (self.has_place(need) || evictable > 0)
+        let limit = self.limit_for(request.priority);
+        let has_share = limit.is_none_or(|limit| kept + request.max_words() <= limit.words);
+        let enough = self.heap.free_words() + evictable >= request.words && has_share;
+        enough && (self.has_index_slot(request) || evictable > 0)
     }
 
-    /// What an entry adds to the sum of those that may go.
-    fn evictable_words(&self, at: Offset, rank: Priority) -> u32 {
+    /// Returns the size of an entry if this priority may evict it, or else 0.
+    fn evictable_words(&self, at: Offset, priority: Priority) -> u32 {
         let entry = Entry::at(&self.region, at);
-        let queue = self.queues.of(entry);
-        if rank.displaces(queue) {
+        let queue = self.queues.queue_of(entry);
+        if priority.may_evict(queue) {
             entry.words()
         } else {
             0
@@ -203,27 +212,27 @@ impl Shard {
 
     fn evict(&mut self, at: Offset, now: Tick) {
         self.count_eviction(at, now);
-        self.discard(at);
+        self.free_entry(at);
     }
 
-    /// Evicts an entry and leaves its block, which is as large as the newcomer's, to the newcomer. What the
-    /// newcomer does not write over is wiped.
-    fn take_over(&mut self, at: Offset, need: SpaceRequest, now: Tick) -> Option<Offset> {
+    /// Evicts an entry and returns its block, which has the size of the request. Words that the new
+    /// entry does not overwrite are wiped.
+    fn reuse_block(&mut self, at: Offset, request: SpaceRequest, now: Tick) -> Option<Offset> {
         self.count_eviction(at, now);
         let slot = self.slot_of(at)?;
         self.unlink(slot, at);
         let entry = Entry::at(&self.region, at);
-        if need.words < entry.words() {
+        if request.words < entry.words() {
             entry.wipe();
         }
         Some(at)
     }
 
-    /// One that was past its deadline, though the wheel had not come to it, was not evicted; nor was one that was
-    /// ended with all others.
+    /// Counts an eviction. A session past its deadline counts as expired, even if the wheel has not
+    /// returned it yet. A revoked session was counted when it ended.
     fn count_eviction(&mut self, at: Offset, now: Tick) {
         let entry = Entry::at(&self.region, at);
-        let queue = self.queues.of(entry);
+        let queue = self.queues.queue_of(entry);
         if queue == Queue::Revoked {
             return;
         }
@@ -233,12 +242,13 @@ impl Shard {
         }
         self.counts.evicted[queue as usize] += 1;
         if queue != Queue::Aliases {
-            self.tell(EventKind::Evicted, at, now);
+            self.emit(EventKind::Evicted, at, now);
         }
     }
 
-    /// Where more must be moved than may be, what was moved is left so: another attempt begins where this one ended.
-    fn take_by_moving(&mut self, words: u32) -> Option<Offset> {
+    /// Allocates a block by moving others. If the limit on moved words is exceeded, the moved
+    /// blocks stay where they are, and the next call continues from there.
+    fn allocate_by_moving(&mut self, words: u32) -> Option<Offset> {
         let Self {
             region,
             heap,
@@ -246,12 +256,12 @@ impl Shard {
             counts,
             ..
         } = self;
-        let most = words.max(Heap::SMALLEST).saturating_mul(MAX_MOVED);
-        heap.take_by_moving(region, words, most, |region, moved| {
+        let max_moved = words.max(Heap::MIN_BLOCK).saturating_mul(MAX_MOVED);
+        heap.allocate_by_moving(region, words, max_moved, |region, moved| {
             let id = Entry::at(region, moved.from).id();
-            if let Some((slot, _)) = index.find(index.spot(&id), |at| at == moved.from) {
+            if let Some((slot, _)) = index.find(index.candidates(&id), |at| at == moved.from) {
                 index.write(slot, || {
-                    moved.carry(region);
+                    moved.apply(region);
                     index.store_offset(slot, moved.to);
                 });
             }
@@ -267,14 +277,16 @@ impl Shard {
     }
 }
 
-/// The part of a heap that is kept free once blocks must be moved, as a divisor. With half of the sessions not
-/// evictable, this leaves 99.4 % in use (1st percentile) and moves a block in every tenth create; with room for
-/// one largest session alone it was 99.9 %, and 190 blocks in each (`bench -- memory`).
+/// The part of a heap that is kept free once blocks must be moved, as a divisor.
+///
+/// With half of the sessions not evictable, 99.4 % of the heap is in use (1st percentile), and a
+/// block is moved in every tenth create. With room for one largest session only, it was 99.9 %,
+/// with 190 moves per create (`bench -- memory`).
 const SLACK_SHARE: u32 = 128;
-/// How many words are moved under one hold of the lock at most, for each that is needed.
+/// The maximum number of words moved under one hold of the lock, per requested word.
 const MAX_MOVED: u32 = 64;
-/// How often that many are looked at for a newcomer that could not be had otherwise: with 16 of them, some tens of
-/// microseconds.
+/// The maximum number of rounds of [`EXPIRY_STEPS`] for a request that could not be satisfied
+/// otherwise. With rounds of 16 steps, they take some tens of microseconds.
 const EXPIRY_ROUNDS: usize = 64;
-/// How many entries of the wheel are looked at before anything is evicted.
+/// The number of wheel entries that are visited before anything is evicted.
 const EXPIRY_STEPS: usize = 16;

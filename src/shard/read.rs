@@ -1,9 +1,14 @@
-//! Reading without the lock: a session is found, proven and copied out while others may write.
+//! Reads without the lock: a session is found, proven and copied while other threads may write.
 //!
-//! Nothing is believed, a miss included, before the version of the index line says that nobody wrote
-//! meanwhile (`seqlock`); until then an offset or a length may be any number, so it is compared with the
-//! region first. A reader writes nothing: that a session was used, or has to be touched, is left to the
-//! caller, who does it under the lock. Under the lock a reader always succeeds.
+//! No result is valid, a miss included, until the sequence of the index bucket shows that no writer
+//! interfered (`seqlock`). Until then an offset or a length may have any value, so it is checked
+//! against the bounds of the region. A reader writes nothing. Recording a use and moving the idle
+//! deadline are left to the caller, who does it under the lock. Under the lock a read is never
+//! torn.
+//!
+//! An id has two candidate buckets, and the second is read only if the id is not in the first. The
+//! miss in the first bucket is validated before that. An id stays in its bucket until it is removed.
+//! Two validated misses therefore mean that the id was absent at some time during the read.
 
 use bytes::BytesMut;
 
@@ -21,7 +26,7 @@ use crate::{
     id::{Id, Place},
 };
 
-/// The words of a shard, for those who read them.
+/// The words of a shard, for readers.
 pub(crate) struct View {
     table: Table,
     region: Region,
@@ -35,73 +40,77 @@ impl View {
         }
     }
 
-    /// Asks for what making a session at a spot will touch first, so that it is in the processor's cache by the time
-    /// that the lock is held. Nothing that is seen here is believed.
-    pub(crate) fn prefetch(&self, spot: Candidates) {
-        self.table.prefetch(spot);
+    /// Prefetches the words that creating a session touches first, before the lock is taken. The
+    /// words are not validated, because a wrong prefetch has no effect.
+    pub(crate) fn prefetch(&self, candidates: Candidates) {
+        self.table.prefetch(candidates);
         self.prefetch_victim();
     }
 
-    /// Asks for the entry that goes for the next newcomer.
+    /// Prefetches the entry that is probably evicted next.
     pub(crate) fn prefetch_victim(&self) {
         self.victim().into_iter().for_each(UnlockedEntry::prefetch);
     }
 
-    /// Asks for what leads to that entry, which has come meanwhile.
-    pub(crate) fn prefetch_links(&self, spots: &IndexHasher) {
+    /// Prefetches the buckets and neighbours of that entry, whose words were prefetched before.
+    pub(crate) fn prefetch_links(&self, hasher: &IndexHasher) {
         if let Some(victim) = self.victim() {
-            self.table.prefetch(spots.of(&victim.id()));
+            self.table.prefetch(hasher.candidates(&victim.id()));
             victim.prefetch_neighbours();
         }
     }
 
     fn victim(&self) -> Option<UnlockedEntry<'_>> {
         let words = self.region.words();
-        UnlockedEntry::at(words, eviction::next_to_go(words, Layout::QUEUES)?)
+        UnlockedEntry::at(words, eviction::likely_victim(words, Layout::QUEUES)?)
     }
 
-    /// Finds a session and copies its data out. The buffer is undefined unless it is found.
+    /// Finds a session and copies its data out. The contents of the buffer are unspecified on an
+    /// error.
     ///
-    /// `moment` is called last, so that the lookup does not wait for the clock.
+    /// `read_time` is called last, so that the lookup does not wait for the clock.
     #[inline(always)]
     pub(crate) fn read(
         &self,
-        spot: Candidates,
+        candidates: Candidates,
         id: &Id,
         proof: &Proof,
-        moment: impl FnOnce() -> ReadTime,
+        read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        self.read_as::<false, true>(spot, id, 0, proof, moment, data)
+        self.read_as::<false, true>(candidates, id, 0, proof, read_time, data)
     }
 
-    /// The same in the shards of a tiered cache if `TIERED`. Without `IS_USE` the idle deadline
-    /// stays, and there is no news.
+    /// Reads like [`read`](Self::read). `TIERED` stands for the shards of a tiered cache. Without
+    /// `IS_USE` the read moves no idle deadline and detects no access.
     //
-    // Constants, so that the code for local caches is what it is without tiered ones.
+    // The parameters are constants, so that local caches run the same code as without tiered ones.
     #[inline(always)]
     pub(crate) fn read_as<const TIERED: bool, const IS_USE: bool>(
         &self,
-        spot: Candidates,
+        candidates: Candidates,
         id: &Id,
         place: Place,
         proof: &Proof,
-        moment: impl FnOnce() -> ReadTime,
+        read_time: impl FnOnce() -> ReadTime,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
         let words = self.region.words();
-        let mut seen = self.table.see(spot, Choice::First).ok_or(ReadError::Torn)?;
-        let mut entry = find(words, seen, spot, id)?;
-        if entry.is_none() && seen.is_still() {
-            seen = self
+        let mut snapshot = self
+            .table
+            .snapshot(candidates, Choice::First)
+            .ok_or(ReadError::Torn)?;
+        let mut entry = find(words, snapshot, candidates, id)?;
+        if entry.is_none() && snapshot.validate() {
+            snapshot = self
                 .table
-                .see(spot, Choice::Second)
+                .snapshot(candidates, Choice::Second)
                 .ok_or(ReadError::Torn)?;
-            entry = find(words, seen, spot, id)?;
+            entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy::<TIERED, IS_USE>(seen, entry, place, proof, moment, data),
-            None if seen.is_still() => Err(ReadError::Miss(Miss::Absent)),
+            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, place, proof, read_time, data),
+            None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
     }
@@ -111,11 +120,11 @@ impl View {
 #[inline(always)]
 fn find<'r>(
     words: Words<'r>,
-    seen: BucketSnapshot<'_>,
-    spot: Candidates,
+    snapshot: BucketSnapshot<'_>,
+    candidates: Candidates,
     id: &Id,
 ) -> Result<Option<UnlockedEntry<'r>>, ReadError> {
-    for at in seen.offsets(spot) {
+    for at in snapshot.offsets(candidates) {
         let entry = UnlockedEntry::at(words, at).ok_or(ReadError::Torn)?;
         if entry.id() == *id {
             return Ok(Some(entry));
@@ -127,28 +136,28 @@ fn find<'r>(
 /// Checks an entry, and copies its data if the session opens.
 #[inline(always)]
 fn copy<const TIERED: bool, const IS_USE: bool>(
-    seen: BucketSnapshot<'_>,
+    snapshot: BucketSnapshot<'_>,
     entry: UnlockedEntry<'_>,
     place: Place,
     proof: &Proof,
-    moment: impl FnOnce() -> ReadTime,
+    read_time: impl FnOnce() -> ReadTime,
     data: &mut BytesMut,
 ) -> Result<Hit, ReadError> {
-    // Each word is loaded once: one that is loaded again is loaded again, used or not.
-    let facts = EntryMeta::of(&entry);
-    let is_proven = proof.holds(|| entry.stamp());
-    // The bucket is unchanged, so the length is valid.
-    if !seen.is_still() {
+    // Each word is loaded once, because the compiler does not merge two loads of an atomic word.
+    let meta = EntryMeta::of(&entry);
+    let is_proven = proof.holds(|| entry.token());
+    // The sequence is unchanged, so the length is valid.
+    if !snapshot.validate() {
         return Err(ReadError::Torn);
     }
-    let flags = facts.flags();
+    let flags = meta.flags();
     if !is_proven {
         return Err(ReadError::Miss(Miss::Unproven));
     }
     if flags.has(Flags::ALIAS) {
         return Err(ReadError::Miss(Miss::Rotated));
     }
-    fit(data, facts.len());
+    resize(data, meta.len());
     let (birth, kept_place) = if TIERED {
         entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
         entry.birth(flags).ok_or(ReadError::Torn)?
@@ -161,41 +170,41 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
     } else {
         None
     };
-    if !seen.is_still() {
+    if !snapshot.validate() {
         return Err(ReadError::Torn);
     }
     // The tag covers the whole place, of which a part determined the shard.
     if TIERED && kept_place != place {
         return Err(ReadError::Miss(Miss::Unproven));
     }
-    let ReadTime { now, horizon } = moment();
-    if facts.times().created < horizon {
+    let ReadTime { now, cutoff } = read_time();
+    if meta.times().created < cutoff {
         return Err(ReadError::Miss(Miss::Absent));
     }
-    if facts.deadline() <= now {
+    if meta.deadline() <= now {
         return Err(ReadError::Miss(Miss::Expired));
     }
-    let (facts, news) = if IS_USE {
-        news(facts, now)
+    let (meta, access) = if IS_USE {
+        access_update(meta, now)
     } else {
-        (facts, AccessUpdate::None)
+        (meta, AccessUpdate::None)
     };
-    let facts = if TIERED {
-        facts.of_tiered(birth, news == AccessUpdate::Touch)
+    let meta = if TIERED {
+        meta.of_tiered(birth, access == AccessUpdate::Touch)
     } else {
-        facts
+        meta
     };
     Ok(Hit {
         user,
-        facts,
-        news,
+        meta,
+        access,
         now,
     })
 }
 
 /// Sets the length of a buffer. It never shrinks the capacity.
 #[inline(always)]
-fn fit(data: &mut BytesMut, len: usize) {
+fn resize(data: &mut BytesMut, len: usize) {
     if data.len() < len {
         grow(data, len);
     } else {
@@ -209,10 +218,10 @@ fn grow(data: &mut BytesMut, len: usize) {
 }
 
 #[inline(always)]
-fn news(facts: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
-    match touched(&facts.times(), now) {
-        Some(idle) => (facts.with_idle(idle), AccessUpdate::Touch),
-        None if eviction::is_news(facts.flags()) => (facts, AccessUpdate::Use),
-        None => (facts, AccessUpdate::None),
+fn access_update(meta: EntryMeta, now: Tick) -> (EntryMeta, AccessUpdate) {
+    match touched(&meta.times(), now) {
+        Some(idle) => (meta.with_idle(idle), AccessUpdate::Touch),
+        None if eviction::records_use(meta.flags()) => (meta, AccessUpdate::Use),
+        None => (meta, AccessUpdate::None),
     }
 }

@@ -1,43 +1,45 @@
-//! A shard's fixed memory: 64-bit words, found by offset, and lines of eight, found by number.
+//! A shard's fixed memory: 64-bit words, addressed by offset, and index buckets, addressed by
+//! number.
 //!
 //! ```text
-//!  arena    lines, region │ lines, region │ …  all that a cache has, carved up a shard after the other
-//!  region   word │ word │ word │ …            what entries are made of
-//!  lines    ├─ 8 words ─┼─ 8 words ─┼─ …      each starts on a cache line; what the index is made of
+//!  arena    buckets, region │ buckets, region │ …   the memory of a cache, split off for each shard
+//!  region   word │ word │ word │ …                  the memory of the entries
+//!  buckets  ├─ 8 words ─┼─ 8 words ─┼─ …            each is a cache line; the memory of the index
 //! ```
 //!
-//! This is the one file that reads or writes a word. Each access is relaxed, but for the two that a version
-//! begins and ends with; what orders them is the lock of the shard, for those without it the versions
-//! (`seqlock`). Neither knows what its words mean.
+//! Only this file reads and writes words. All accesses are relaxed, except the load and the store
+//! that begin and end a sequence. Writers are ordered by the shard's lock, and readers without the
+//! lock by the sequences (`seqlock`). This file does not know what a word means.
 
 use core::mem::size_of;
 
-use crate::sync::{Acquire, AtomicU64, Pages, Relaxed, Release, SharedSlice, Word};
+use crate::sync::{Acquire, AtomicU64, PageSize, Relaxed, Release, SharedSlice, Word};
 
-/// A position in a region, in words. 0 holds nothing, so it stands for "none".
+/// A position in a region, in words. Nothing is stored at 0, so 0 means "none".
 pub type Offset = u32;
 
-/// Words in a line.
-pub const LINE: u32 = 8;
+/// The number of words in a cache line.
+pub const LINE_WORDS: u32 = 8;
 
-/// Bytes in a word.
+/// The number of bytes in a word.
 pub const WORD: usize = size_of::<u64>();
 
-/// The smallest page in use, in bytes.
+/// The size of the smallest page in use, in bytes.
 const PAGE: usize = 4_096;
 
-/// The memory of a cache, as far as it is nobody's yet: lines and regions are carved out of it.
+/// Unallocated memory of a cache; buckets and regions are split off its front.
 pub struct Arena<W: Word = AtomicU64>(SharedSlice<W>);
 
-/// The words of one shard. Clones are the same words: the shard's own, and those of its readers.
+/// The words of one shard. Clones share them: the shard has one, and its readers another.
 pub struct Region<W: Word = AtomicU64>(SharedSlice<W>);
 
-/// The lines of one index. Clones are the same lines.
-pub struct Lines<W: Word = AtomicU64>(SharedSlice<[W; LINE as usize]>);
+/// The buckets of one index. Clones share them.
+pub struct Buckets<W: Word = AtomicU64>(SharedSlice<[W; LINE_WORDS as usize]>);
 
 impl<W: Word> Arena<W> {
-    /// So many bytes, all zero, whose pages are touched. `None` if there is no such memory.
-    pub fn new(bytes: usize, pages: Pages) -> Option<Self> {
+    /// Allocates `bytes` zeroed bytes, rounded up to whole words, and touches their pages. `None`
+    /// if the system does not provide the memory.
+    pub fn new(bytes: usize, pages: PageSize) -> Option<Self> {
         let words = W::zeroed(bytes.div_ceil(WORD), pages)?;
         words
             .iter()
@@ -46,53 +48,54 @@ impl<W: Word> Arena<W> {
         Some(Self(words))
     }
 
-    /// A region of so many words. `None` if there are not so many left.
+    /// Splits off a region of `len` words. `None` if fewer are left.
     pub fn region(&mut self, len: u32) -> Option<Region<W>> {
         self.0.split_to(len as usize).map(Region)
     }
 
-    /// So many lines. `None` if there are not so many left.
-    pub fn lines(&mut self, len: u32) -> Option<Lines<W>> {
-        let words = (len as usize).checked_mul(LINE as usize)?;
-        self.0.split_to(words).map(|words| Lines(words.chunks()))
+    /// Splits off `len` buckets. `None` if fewer are left.
+    pub fn buckets(&mut self, len: u32) -> Option<Buckets<W>> {
+        let words = (len as usize).checked_mul(LINE_WORDS as usize)?;
+        self.0.split_to(words).map(|words| Buckets(words.chunks()))
     }
 }
 
-impl<W: Word> Lines<W> {
-    /// How many there are.
+impl<W: Word> Buckets<W> {
+    /// Returns the number of buckets.
     #[inline(always)]
     pub fn count(&self) -> u32 {
         self.0.len() as u32
     }
 
-    /// The line of that number.
+    /// Returns the bucket with that number.
     #[inline(always)]
-    pub fn line(&self, number: u32) -> Bucket<'_, W> {
+    pub fn bucket(&self, number: u32) -> Bucket<'_, W> {
         Chunk(&self.0[number as usize])
     }
 }
 
-impl Lines {
-    /// What so many lines take, in bytes.
+impl Buckets {
+    /// Returns the size of `len` buckets in bytes.
     pub const fn footprint(len: u32) -> usize {
-        len as usize * LINE as usize * WORD
+        len as usize * LINE_WORDS as usize * WORD
     }
 }
 
 impl<W: Word> Region<W> {
-    /// A region of so many words in memory of its own. `None` if there is no such memory.
+    /// Creates a region of `len` words with its own memory. `None` if the system does not provide
+    /// it.
     #[cfg(any(test, feature = "__internals"))]
     pub fn new(len: u32) -> Option<Self> {
-        Arena::new(len as usize * WORD, Pages::Usual)?.region(len)
+        Arena::new(len as usize * WORD, PageSize::Default)?.region(len)
     }
 
-    /// How many words it has.
+    /// Returns the number of words.
     #[cfg(feature = "__internals")]
     pub(super) fn len(&self) -> u32 {
         self.0.len() as u32
     }
 
-    /// The words themselves. Whoever reads many of them asks once.
+    /// Borrows the words. A reader of many words borrows them once.
     #[inline(always)]
     pub fn words(&self) -> Words<'_, W> {
         Words(&self.0)
@@ -110,7 +113,7 @@ impl<W: Word> Region<W> {
         self.words().word(at).store(value, Relaxed);
     }
 
-    /// The two halves of a word.
+    /// Reads a word as two halves.
     #[inline]
     pub fn pair(&self, at: Offset) -> Pair {
         Pair::unpack(self.load(at))
@@ -122,7 +125,7 @@ impl<W: Word> Region<W> {
         self.store(at, pair.pack());
     }
 
-    /// Copies bytes in, from the start of a word; what is left of the last word becomes zero.
+    /// Copies bytes in, from the start of a word. The remainder of the last word becomes zero.
     #[inline]
     pub fn write(&self, at: Offset, bytes: &[u8]) {
         let (whole, rest) = bytes.as_chunks::<WORD>();
@@ -137,7 +140,7 @@ impl<W: Word> Region<W> {
         }
     }
 
-    /// Moves words down or up within the region; the two places may overlap.
+    /// Moves words within the region. Source and destination may overlap.
     pub fn shift(&self, from: Offset, to: Offset, len: u32) {
         if to < from {
             (0..len).for_each(|i| self.store(to + i, self.load(from + i)));
@@ -148,12 +151,12 @@ impl<W: Word> Region<W> {
         }
     }
 
-    /// Copies words from another region, or from another place in this one.
+    /// Copies words from another region, or from elsewhere in this one.
     pub fn copy(&self, to: Offset, source: &Self, from: Offset, len: u32) {
         (0..len).for_each(|i| self.store(to + i, source.load(from + i)));
     }
 
-    /// Zeroes words.
+    /// Zeroes words, at most to the end of the region.
     pub fn wipe(&self, at: Offset, len: u32) {
         self.from(at)
             .iter()
@@ -167,7 +170,7 @@ impl<W: Word> Region<W> {
     }
 }
 
-/// The words of a region, for a while.
+/// Borrowed words of a region.
 pub struct Words<'r, W = AtomicU64>(&'r [W]);
 
 impl<'r, W: Word> Words<'r, W> {
@@ -177,18 +180,18 @@ impl<'r, W: Word> Words<'r, W> {
         self.word(at).load(Relaxed)
     }
 
-    /// Copies bytes out, from the start of a word. `None` if they are not all in the region.
+    /// Copies bytes out, from the start of a word. `None` if they are not all inside the region.
     #[inline(always)]
     pub fn read(self, at: Offset, bytes: &mut [u8]) -> Option<()> {
         let words = self
             .0
             .get(at as usize..)?
             .get(..bytes.len().div_ceil(WORD))?;
-        let (lines, rest) = bytes.as_chunks_mut::<{ LINE as usize * WORD }>();
-        let (whole, words) = words.split_at(lines.len() * LINE as usize);
+        let (lines, rest) = bytes.as_chunks_mut::<{ LINE_WORDS as usize * WORD }>();
+        let (whole, words) = words.split_at(lines.len() * LINE_WORDS as usize);
         for (bytes, words) in lines
             .iter_mut()
-            .zip(whole.as_chunks::<{ LINE as usize }>().0)
+            .zip(whole.as_chunks::<{ LINE_WORDS as usize }>().0)
         {
             copy_words(bytes.as_chunks_mut().0, words);
         }
@@ -200,13 +203,13 @@ impl<'r, W: Word> Words<'r, W> {
         Some(())
     }
 
-    /// Asks for the word there, if there is one, ahead of its use.
+    /// Prefetches a word, if the offset is inside the region.
     #[inline(always)]
     pub fn prefetch(self, at: Offset) {
         self.0.get(at as usize).into_iter().for_each(prefetch);
     }
 
-    /// So many words from an offset on. `None` if they are not all in the region.
+    /// Borrows `LEN` words from an offset on. `None` if they are not all inside the region.
     #[inline(always)]
     pub fn chunk<const LEN: usize>(self, at: Offset) -> Option<Chunk<'r, LEN, W>> {
         self.0.get(at as usize..)?.first_chunk().map(Chunk)
@@ -218,7 +221,7 @@ impl<'r, W: Word> Words<'r, W> {
     }
 }
 
-/// Has the processor fetch what lies there, and does not wait for it. Elsewhere than on x86-64 nothing is done.
+/// Prefetches a cache line. Does nothing on architectures other than x86-64.
 #[inline(always)]
 fn prefetch<T>(slot: &T) {
     #[cfg(target_arch = "x86_64")]
@@ -234,21 +237,22 @@ fn copy_words<W: Word>(bytes: &mut [[u8; WORD]], words: &[W]) {
     }
 }
 
-/// A line, for a while.
-pub type Bucket<'r, W = AtomicU64> = Chunk<'r, { LINE as usize }, W>;
+/// A borrowed bucket.
+pub type Bucket<'r, W = AtomicU64> = Chunk<'r, { LINE_WORDS as usize }, W>;
 
-/// Some words of a region, for a while, numbered from 0. A number counts modulo how many there are.
+/// `LEN` borrowed words of a region, numbered from 0.
 pub struct Chunk<'r, const LEN: usize, W = AtomicU64>(&'r [W; LEN]);
 
 impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
-    /// Reads a word.
+    /// Reads a word, which must be below `LEN`.
     #[inline(always)]
     pub fn load(self, word: u32) -> u64 {
         self.word(word).load(Relaxed)
     }
 
-    /// Reads a word, and after it whatever was written before it was stored by
-    /// [`store_last`](Self::store_last), with which it pairs.
+    /// Reads a word before all later reads. The acquire load pairs with
+    /// [`store_last`](Self::store_last): a reader that sees the stored value also sees all earlier
+    /// writes.
     #[inline(always)]
     pub fn load_first(self, word: u32) -> u64 {
         self.word(word).load(Acquire)
@@ -260,13 +264,14 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
         self.word(word).store(value, Relaxed);
     }
 
-    /// Writes a word after all that was written before. Pairs with [`load_first`](Self::load_first).
+    /// Writes a word after all earlier writes. The release store pairs with
+    /// [`load_first`](Self::load_first).
     #[inline(always)]
     pub fn store_last(self, word: u32, value: u64) {
         self.word(word).store(value, Release);
     }
 
-    /// Asks for the first word ahead of its use.
+    /// Prefetches the first word.
     #[inline(always)]
     pub fn prefetch(self) {
         prefetch(&self.0[0]);
@@ -274,7 +279,8 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
 
     #[inline(always)]
     fn word(&self, word: u32) -> &W {
-        debug_assert!((word as usize) < LEN, "word {word} of a chunk of {LEN}");
+        debug_assert!((word as usize) < LEN, "word {word} must be below {LEN}");
+        // All callers pass a smaller number. The remainder removes the bounds check from the hit path.
         &self.0[word as usize % LEN]
     }
 }
@@ -303,7 +309,7 @@ impl<W: Word> Clone for Region<W> {
     }
 }
 
-impl<W: Word> Clone for Lines<W> {
+impl<W: Word> Clone for Buckets<W> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
@@ -319,18 +325,18 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair of two halves.
+    /// Creates a pair of two halves.
     pub const fn new(low: u32, high: u32) -> Self {
         Self { low, high }
     }
 
-    /// The word of two halves.
+    /// Returns the word of two halves.
     #[inline]
     pub const fn pack(self) -> u64 {
         self.low as u64 | (self.high as u64) << 32
     }
 
-    /// The halves of a word.
+    /// Returns the halves of a word.
     #[inline]
     pub const fn unpack(word: u64) -> Self {
         Self {
@@ -346,22 +352,22 @@ mod tests {
 
     #[test]
     fn lines_start_on_cache_lines() {
-        let mut arena = <Arena>::new(10 * Lines::footprint(1), Pages::Huge).expect("memory");
+        let mut arena = <Arena>::new(10 * Buckets::footprint(1), PageSize::Huge).expect("memory");
         for _ in 0..3 {
-            let lines = arena.lines(3).expect("room");
-            assert_eq!(lines.count(), 3);
-            for number in 0..lines.count() {
-                assert_eq!(core::ptr::from_ref(lines.line(number).0).addr() % 64, 0);
+            let buckets = arena.buckets(3).expect("room");
+            assert_eq!(buckets.count(), 3);
+            for number in 0..buckets.count() {
+                assert_eq!(core::ptr::from_ref(buckets.bucket(number).0).addr() % 64, 0);
             }
         }
-        assert_eq!(Lines::footprint(3), 3 * 64);
+        assert_eq!(Buckets::footprint(3), 3 * 64);
     }
 
     #[test]
-    fn what_is_carved_is_nobody_elses_and_no_more_than_there_is() {
-        let mut arena = <Arena>::new(20 * WORD, Pages::Usual).expect("memory");
+    fn arena_splits_off_disjoint_regions_up_to_its_size() {
+        let mut arena = <Arena>::new(20 * WORD, PageSize::Default).expect("memory");
         let [first, second] = [8, 12].map(|len| arena.region(len).expect("room"));
-        assert!(arena.region(1).is_none() && arena.lines(1).is_none());
+        assert!(arena.region(1).is_none() && arena.buckets(1).is_none());
         drop(arena);
         first.wipe(0, 8);
         (0..12).for_each(|at| second.store(at, 7));
@@ -373,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_whatever_their_length() {
+    fn bytes_of_any_length_are_read_back() {
         let region = <Region>::new(64).expect("memory");
         for len in 0..100 {
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0xa5).collect();
@@ -385,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn words_shift_over_themselves() {
+    fn overlapping_words_are_shifted() {
         let region = <Region>::new(64).expect("memory");
         (0..10).for_each(|i| region.store(10 + i, u64::from(i)));
         region.shift(10, 13, 10);

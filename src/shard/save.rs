@@ -1,18 +1,20 @@
-//! Writing to a session that is there: its data, in its block or in a larger one, and its times.
+//! Writes to an existing session: its data, in its block or in a larger one, and its times.
 
 use super::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{Entry, Flags, HeaderFields, Times, WHEEL},
     list,
     make_room::SpaceRequest,
-    rank,
+    priority_of,
     region::Offset,
     touch,
 };
 use crate::{clock::Tick, error::Error, id::Id};
 
 impl Shard {
-    /// Stores data in place of a session's own, if nobody did since that version.
+    /// Replaces a session's data if it still has `version`, and returns the next version. The error
+    /// is `Gone` if there is no live session, `Conflict` if the version differs, and that of
+    /// [`make_room`](Self::make_room) if larger data does not fit.
     pub(crate) fn save(
         &mut self,
         id: &Id,
@@ -21,14 +23,14 @@ impl Shard {
         now: Tick,
     ) -> Result<u32, WriteError> {
         self.advance(now, STEPS_PER_WRITE);
-        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        if entry.line().version() != version {
+        if entry.header().version() != version {
             self.conflict(at, now);
             return Err(Error::Conflict.into());
         }
         let next = version.wrapping_add(1);
-        let at = if data.len() <= entry.room() {
+        let at = if data.len() <= entry.data_capacity() {
             self.index.write(slot, || entry.save(data, next));
             self.trim(at, data.len());
             at
@@ -40,17 +42,17 @@ impl Shard {
         Ok(next)
     }
 
-    /// Counts as activity, and nothing else.
+    /// Records a use and moves the idle deadline.
     pub(crate) fn touch(&mut self, id: &Id, now: Tick) -> Result<(), Error> {
-        let (_, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (_, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        self.queues.used(&self.region, at, entry.flags());
+        self.queues.record_use(&self.region, at, entry.flags());
         touch(entry, now);
         Ok(())
     }
 
-    /// Changes a session's times if it still has `version`, and returns the next version. `change` maps the times
-    /// and the start of the lifetime to the new times.
+    /// Changes a session's times if it still has `version`, and returns the next version. `change`
+    /// maps the times and the start of the lifetime to the new times.
     pub(crate) fn set_times(
         &mut self,
         id: &Id,
@@ -58,24 +60,25 @@ impl Shard {
         now: Tick,
         change: impl FnOnce(Times, Tick) -> Times,
     ) -> Result<u32, Error> {
-        let (slot, at) = self.live(id, now).ok_or(Error::Gone)?;
+        let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let entry = Entry::at(&self.region, at);
-        if entry.line().version() != version {
+        if entry.header().version() != version {
             self.conflict(at, now);
             return Err(Error::Conflict);
         }
         let next = version.wrapping_add(1);
-        let times = change(entry.line().times(), entry.start());
+        let times = change(entry.header().times(), entry.start());
         self.index.write(slot, || {
             entry.set_times(&times);
             entry.set_version(next);
         });
-        self.wheel.unfile(&self.region, at + WHEEL);
-        self.wheel.file(&self.region, at + WHEEL, entry.deadline());
+        self.wheel.remove(&self.region, at + WHEEL);
+        self.wheel
+            .insert(&self.region, at + WHEEL, entry.deadline());
         Ok(next)
     }
 
-    /// Gives back what a session's block has beyond so many bytes of data.
+    /// Shrinks a session's block to `len` bytes of data.
     pub(super) fn trim(&mut self, at: Offset, len: usize) {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
@@ -85,8 +88,8 @@ impl Shard {
         self.queues.resize(&self.region, at, before);
     }
 
-    /// Moves a session into a larger block, for `len` bytes of data, which its own does not hold.
-    /// `fill` writes them.
+    /// Moves a session into a larger block for `len` bytes of data, which its own block does not
+    /// hold. `fill` writes the data.
     pub(super) fn grow(
         &mut self,
         at: Offset,
@@ -96,23 +99,26 @@ impl Shard {
     ) -> Result<Offset, WriteError> {
         let id = Entry::at(&self.region, at).id();
         let flags = Entry::at(&self.region, at).flags();
-        let (words, rank) = (Entry::size_with(flags, len), rank(flags.has(Flags::USER)));
-        let need = SpaceRequest {
+        let (words, priority) = (
+            Entry::size_with(flags, len),
+            priority_of(flags.has(Flags::USER)),
+        );
+        let request = SpaceRequest {
             words,
-            rank,
-            slot: false,
+            priority,
+            needs_slot: false,
             keep: Some(at),
         };
-        let to = self.make_room(need, now)?;
+        let to = self.make_room(request, now)?;
         let (slot, from) = self.find(&id).ok_or(Error::Gone)?;
         let [old, new] = [from, to].map(|at| Entry::at(&self.region, at));
-        new.write_head(old);
+        new.copy_header(old);
         fill(new);
         new.links().for_each(|link| list::moved(&self.region, link));
         self.queues.resize(&self.region, to, old.words());
         self.index.set_offset(slot, to);
         old.wipe();
-        self.heap.give(&self.region, from);
+        self.heap.free(&self.region, from);
         Ok(to)
     }
 }

@@ -1,47 +1,63 @@
-//! Versions: how who reads without the lock learns that somebody wrote meanwhile.
+//! The sequence lock of an index bucket. With it, a reader that does not hold the
+//! shard's lock detects a concurrent write.
 //!
 //! ```text
-//!  writer, under the lock    version odd │ fence │ words … │ version even
-//!  reader                    version even? │ words … │ fence │ the same version?
+//!  writer, under the lock    sequence odd │ fence │ words … │ sequence even
+//!  reader                    sequence even? │ words … │ fence │ the same sequence?
 //! ```
 //!
-//! A sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming language memory
-//! models?"). The version is the upper half of a line's second word; what it covers is the caller's
-//! business. Nothing read between may be believed before [`is_still`]. The models in `tests/loom.rs` need each of
-//! the fences.
+//! This is a sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming
+//! language memory models?"). The sequence is the upper half of a bucket's second word. The caller
+//! decides which words it covers. Nothing that was read after [`read_begin`] is valid until
+//! [`validate`] returns true. The models in `tests/loom.rs` fail if one of the fences is left out.
+//!
+//! The sequence has 32 bits and wraps around. A reader is misled only if exactly a multiple of 2^31
+//! writes to one bucket happen between its two loads.
 
 use super::region::Bucket;
 use crate::sync::{MemoryFence, Word, fence};
 
-/// A version that is even: nobody was writing.
+/// An even sequence: no writer was active when it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sequence(u32);
 
-/// The word that has a version above it, and the version. `None` while somebody writes.
+/// Returns the word that holds the sequence, and the sequence. `None` while a writer is active.
+///
+/// The acquire load pairs with the release store at the end of [`write()`]. A reader that sees an
+/// even sequence also sees the words that were stored before it.
 #[inline(always)]
-pub fn begin<W: Word>(line: Bucket<'_, W>) -> Option<(u64, Sequence)> {
-    let word = line.load_first(WORD);
+pub fn read_begin<W: Word>(bucket: Bucket<'_, W>) -> Option<(u64, Sequence)> {
+    let word = bucket.load_first(SEQUENCE_WORD);
     (word & ODD == 0).then_some((word, Sequence((word >> SHIFT) as u32)))
 }
 
-/// Whether nothing was written since the version was read, so that what was read since is so.
+/// Returns true if no writer was active since the sequence was read: the words read since then are
+/// consistent.
+///
+/// The acquire fence pairs with the release fence at the start of [`write()`]. If one of the words
+/// that were read came from a later write, the load after the fence sees that write's odd
+/// sequence, or a later one.
 #[inline(always)]
-pub fn is_still<W: Word>(line: Bucket<'_, W>, version: Sequence) -> bool {
+pub fn validate<W: Word>(bucket: Bucket<'_, W>, sequence: Sequence) -> bool {
     fence(MemoryFence::Read);
-    (line.load(WORD) >> SHIFT) as u32 == version.0
+    (bucket.load(SEQUENCE_WORD) >> SHIFT) as u32 == sequence.0
 }
 
-/// Writes what a version covers. Under the lock, and with nothing but stores: readers wait.
+/// Runs the stores that the sequence covers. The caller holds the shard's lock, which orders the
+/// writers. `stores` only stores, because readers fail while it runs.
+///
+/// The release fence pairs with the acquire fence in [`validate`], and the final release store with
+/// the acquire load in [`read_begin`].
 #[inline]
-pub fn write<W: Word, R>(line: Bucket<'_, W>, stores: impl FnOnce() -> R) -> R {
-    line.store(WORD, line.load(WORD) | ODD);
+pub fn write<W: Word, R>(bucket: Bucket<'_, W>, stores: impl FnOnce() -> R) -> R {
+    bucket.store(SEQUENCE_WORD, bucket.load(SEQUENCE_WORD) | ODD);
     fence(MemoryFence::Opened);
     let answer = stores();
-    line.store_last(WORD, line.load(WORD).wrapping_add(ODD));
+    bucket.store_last(SEQUENCE_WORD, bucket.load(SEQUENCE_WORD).wrapping_add(ODD));
     answer
 }
 
-/// Which word of a line has the version.
-pub const WORD: u32 = 1;
+/// The word of a bucket whose upper half is the sequence.
+pub const SEQUENCE_WORD: u32 = 1;
 const SHIFT: u32 = 32;
 const ODD: u64 = 1 << SHIFT;

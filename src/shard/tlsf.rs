@@ -1,15 +1,16 @@
-//! A two-level segregated fit heap (TLSF: Masmano, Ripoll, Crespo, Real 2004) over a region, and the
-//! moving of blocks that makes one hole of many.
+//! A two-level segregated fit heap (TLSF: Masmano, Ripoll, Crespo, Real 2004) over a region.
 //!
 //! ```text
 //!  block:  size in words │ 1 bit: free │ the block before     one word, then
-//!          what the owner keeps there                         while it is used
+//!          the owner's words                                  while it is used
 //!          link of its class, …                               while it is free
 //! ```
 //!
-//! Blocks adjoin each other from `start` to `end`; no two free ones do. Free ones stand in a list by
-//! class, 32 classes to each power of two, so taking and freeing are O(1). A heap does not know what is
-//! in a block: it tells its owner, who mends what points there, when it moves one.
+//! Blocks adjoin each other from `start` to `end`, and no two free blocks do. A free block is in
+//! the list of its class. There are 32 classes for each power of two, so allocating and freeing are
+//! O(1). A heap does not know what is in a block. Moving blocks into one hole is in `compaction`.
+
+pub mod compaction;
 
 use core::iter;
 
@@ -23,31 +24,32 @@ pub struct Heap {
     classes: Offset,
     start: Offset,
     end: Offset,
-    free: u32,
-    /// Whether the hole that is made by moving grows down.
+    free_words: u32,
+    /// True while compaction extends its hole downwards.
     is_downward: bool,
-    /// Which powers of two have a free block, and which of their classes.
+    /// Bitmap of the powers of two that have a free block, and for each one a bitmap of its
+    /// classes.
     levels: u32,
     occupied: [u32; LEVELS],
 }
 
 impl Heap {
-    /// The words of a block that are the heap's own.
+    /// The number of words at the start of a block that belong to the heap.
     pub const HEADER: u32 = 1;
 
-    /// The smallest block, in words. Less is never split off.
-    pub const SMALLEST: u32 = 16;
+    /// The size of the smallest block, in words. A smaller remainder is not split off.
+    pub const MIN_BLOCK: u32 = 16;
 
-    /// How many words a block may have beyond those that were asked for: a rest that is no block.
-    pub const MAX_OVER: u32 = Self::SMALLEST - 1;
+    /// The maximum number of words that a block has beyond the requested size.
+    pub const MAX_SURPLUS: u32 = Self::MIN_BLOCK - 1;
 
-    /// How many words the lists of classes take for a heap of `len` words.
+    /// Returns the number of words that the class lists take for a heap of `len` words.
     pub fn class_words(len: u32) -> u32 {
         let (level, _) = class(len);
         (level + 1) * CLASSES
     }
 
-    /// A heap that is one free block, from `start` to `end`, with its lists at `classes`.
+    /// Creates a heap of one free block, from `start` to `end`, with its lists at `classes`.
     pub fn new(region: &Region, classes: Offset, start: Offset, end: Offset) -> Self {
         let lists = Self::class_words(end - start);
         (classes..classes + lists).for_each(|class| list::anchor(region, class));
@@ -55,134 +57,81 @@ impl Heap {
             classes,
             start,
             end,
-            free: 0,
+            free_words: 0,
             is_downward: false,
             levels: 0,
             occupied: [0; LEVELS],
         };
-        heap.put(
-            region,
-            Block {
-                at: start,
-                size: end - start,
-                before: start,
-            },
-        );
+        heap.insert_free(region, Block::new(start, end - start, start));
         heap
     }
 
-    /// All words of the heap.
+    /// Returns the number of words in all blocks.
     pub fn capacity(&self) -> u32 {
         self.end - self.start
     }
 
-    /// The words of all free blocks.
-    pub fn free(&self) -> u32 {
-        self.free
+    /// Returns the number of words in free blocks.
+    pub fn free_words(&self) -> u32 {
+        self.free_words
     }
 
-    /// The size of a used block in words, its header included: what was asked for, or a little more.
+    /// Returns the size of a used block in words, header included: the requested size, or up to
+    /// [`MAX_SURPLUS`](Self::MAX_SURPLUS) words more.
     pub fn size(region: &Region, at: Offset) -> u32 {
         Block::load(region, at).size
     }
 
-    /// Takes a block of at least `size` words, header included. `None` if no hole is large enough.
-    pub fn take(&mut self, region: &Region, size: u32) -> Option<Offset> {
-        let size = size.max(Self::SMALLEST);
-        if self.free < size {
+    /// Allocates a block of at least `size` words, header included. `None` if no free block is
+    /// large enough.
+    pub fn allocate(&mut self, region: &Region, size: u32) -> Option<Offset> {
+        let size = size.max(Self::MIN_BLOCK);
+        if self.free_words < size {
             return None;
         }
-        let at = self.fit(region, size)?;
-        let block = self.pull(region, at);
+        let at = self.find_fit(region, size)?;
+        let block = self.remove_free(region, at);
         self.trim(region, block, size);
         Some(at)
     }
 
-    /// Gives a block back and merges it with what is free beside it.
-    pub fn give(&mut self, region: &Region, at: Offset) {
+    /// Frees a block and merges it with adjacent free blocks.
+    pub fn free(&mut self, region: &Region, at: Offset) {
         let mut block = Block::load(region, at);
         if let Some(after) = self
             .after(region, block)
             .filter(|after| is_free(region, after.at))
         {
-            block.size += self.pull(region, after.at).size;
+            block.size += self.remove_free(region, after.at).size;
         }
         if let Some(before) = self.before(block).filter(|&before| is_free(region, before)) {
             let size = block.size;
-            block = self.pull(region, before);
+            block = self.remove_free(region, before);
             block.size += size;
         }
-        self.put(region, block);
+        self.insert_free(region, block);
     }
 
-    /// Cuts a used block down to `size` words, if what is left over makes a block.
+    /// Shrinks a used block to `size` words, if the remainder makes a block.
     pub fn shrink(&mut self, region: &Region, at: Offset, size: u32) {
         let block = Block::load(region, at);
-        self.trim(region, block, size.max(Self::SMALLEST));
+        self.trim(region, block, size.max(Self::MIN_BLOCK));
     }
 
-    /// Takes a block of at least `size` words by moving used ones out of the way: from the largest hole up to the end
-    /// of the heap, then down to its start, each neighbour goes to another hole if there is one for it,
-    /// else to the other side of this one. No free word is lost by a move, so this succeeds whenever as
-    /// many are free in all, unless more than `most` words would be moved. Then the hole stays as large as it has
-    /// become, so that another call goes on from there.
-    /// `carry` does each move of an owner's words, by [`Move::carry`], and mends what points there; what they
-    /// leave behind is zeroed.
-    pub fn take_by_moving(
-        &mut self,
-        region: &Region,
-        size: u32,
-        most: u32,
-        mut carry: impl FnMut(&Region, Move),
-    ) -> Option<Offset> {
-        let size = size.max(Self::SMALLEST);
-        if self.free < size {
-            return None;
-        }
-        let largest = self.largest(region)?;
-        let hole = self.pull(region, largest);
-        let mut hole = self.set(region, hole, USED);
-        let mut left = most;
-        while hole.size < size {
-            let after = self.after(region, hole);
-            self.is_downward = if self.is_downward {
-                hole.at > self.start
-            } else {
-                after.is_none()
-            };
-            let after = after.filter(|_| !self.is_downward);
-            let next = after.unwrap_or_else(|| Block::load(region, hole.before));
-            if !is_free(region, next.at) {
-                let Some(rest) = left.checked_sub(next.size) else {
-                    break;
-                };
-                left = rest;
-            }
-            hole = match after {
-                Some(after) => self.grow_up(region, hole, after, &mut carry),
-                None => self.grow_down(region, hole, &mut carry),
-            };
-        }
-        region.wipe(hole.at + Self::HEADER, hole.size - Self::HEADER);
-        if hole.size < size {
-            self.give(region, hole.at);
-            return None;
-        }
-        self.trim(region, hole, size);
-        Some(hole.at)
-    }
-
-    /// Checks that blocks adjoin, that free ones do not, and that the lists hold each free one; gives
-    /// the used blocks in order. For tests.
+    /// Checks that blocks adjoin, that free blocks do not, and that each free block is listed.
+    /// Returns the used blocks in order. For tests.
     #[cfg(any(test, feature = "__internals"))]
     pub fn validate(&self, region: &Region) -> Vec<Offset> {
         let (mut used, mut free, mut words) = (Vec::new(), Vec::new(), 0);
         let (mut at, mut before) = (self.start, self.start);
         while at < self.end {
             let block = Block::load(region, at);
-            assert_eq!(block.before, before, "a block knows the one before it");
+            assert_eq!(
+                block.before, before,
+                "a header has the offset of the block before"
+            );
             assert!(
-                block.size >= Self::SMALLEST,
+                block.size >= Self::MIN_BLOCK,
                 "no block is smaller than the smallest"
             );
             if is_free(region, at) {
@@ -198,7 +147,7 @@ impl Heap {
             (before, at) = (at, at + block.size);
         }
         assert_eq!(at, self.end, "blocks fill the heap");
-        assert_eq!(words, self.free, "free words are counted");
+        assert_eq!(words, self.free_words, "free words are counted");
         self.validate_classes(region, free);
         used
     }
@@ -229,24 +178,24 @@ impl Heap {
         });
     }
 
-    /// Takes a block of exactly `size` words, or one that leaves a block over.
-    fn take_whole(&mut self, region: &Region, size: u32) -> Option<Offset> {
+    /// Allocates a block of exactly `size` words, or one whose remainder makes a block.
+    fn allocate_whole(&mut self, region: &Region, size: u32) -> Option<Offset> {
         let exact = self.among_first(region, size, |found| found == size);
-        let at = exact.or_else(|| self.fit(region, size + Self::SMALLEST))?;
-        let block = self.pull(region, at);
+        let at = exact.or_else(|| self.find_fit(region, size + Self::MIN_BLOCK))?;
+        let block = self.remove_free(region, at);
         self.trim(region, block, size);
         Some(at)
     }
 
-    /// A free block that holds `size` words: one of the first few of its own class, else the first of
-    /// any class of which each block does.
-    fn fit(&self, region: &Region, size: u32) -> Option<Offset> {
+    /// Returns a free block of at least `size` words: one of the first few of its own class, or the
+    /// first of the next class whose blocks are all large enough.
+    fn find_fit(&self, region: &Region, size: u32) -> Option<Offset> {
         let (level, column) = class(size);
         let near = self.among_first(region, size, |found| found >= size);
-        near.or_else(|| self.above(region, level, column))
+        near.or_else(|| self.first_above(region, level, column))
     }
 
-    /// One of the first few blocks in the class of a size whose own size will do.
+    /// Returns one of the first few blocks in the class of `size` whose own size is accepted.
     fn among_first(
         &self,
         region: &Region,
@@ -259,15 +208,15 @@ impl Heap {
             list::next(region, list, link)
         });
         let mut blocks = links
-            .take(TRIES)
+            .take(MAX_TRIES)
             .map(|link| Block::load(region, link - Self::HEADER));
         blocks
             .find(|block| will_do(block.size))
             .map(|block| block.at)
     }
 
-    /// The first block of the next occupied class above one.
-    fn above(&self, region: &Region, level: u32, column: u32) -> Option<Offset> {
+    /// Returns the first block of the next occupied class above a class.
+    fn first_above(&self, region: &Region, level: u32, column: u32) -> Option<Offset> {
         let columns = self.occupied[level as usize] & (!0_u32).checked_shl(column + 1).unwrap_or(0);
         let (level, columns) = if columns != 0 {
             (level, columns)
@@ -280,144 +229,20 @@ impl Heap {
         Some(link - Self::HEADER)
     }
 
-    /// A block of the highest occupied class: the one that came last, where an attempt may have left off.
-    fn largest(&self, region: &Region) -> Option<Offset> {
-        let level = self.levels.checked_ilog2()?;
-        let column = self.occupied[level as usize].checked_ilog2()?;
-        list::last(region, self.list(level, column)).map(|link| link - Self::HEADER)
-    }
-
-    /// Adds the block above a hole to it: a free one as it is, a used one moved elsewhere or below.
-    fn grow_up(
-        &mut self,
-        region: &Region,
-        hole: Block,
-        after: Block,
-        carry: &mut impl FnMut(&Region, Move),
-    ) -> Block {
-        if is_free(region, after.at) {
-            self.pull(region, after.at);
-        } else if let Some(to) = self.take_whole(region, after.size) {
-            carry(
-                region,
-                Move {
-                    from: after.at,
-                    to,
-                    size: after.size,
-                },
-            );
-        } else {
-            carry(
-                region,
-                Move {
-                    from: after.at,
-                    to: hole.at,
-                    size: after.size,
-                },
-            );
-            self.set(
-                region,
-                Block {
-                    at: hole.at,
-                    before: hole.before,
-                    ..after
-                },
-                USED,
-            );
-            let hole = Block {
-                at: hole.at + after.size,
-                before: hole.at,
-                ..hole
-            };
-            return self.set(region, hole, USED);
-        }
-        self.set(
-            region,
-            Block {
-                size: hole.size + after.size,
-                ..hole
-            },
-            USED,
-        )
-    }
-
-    /// Adds the block below a hole to it, in the same way.
-    fn grow_down(
-        &mut self,
-        region: &Region,
-        hole: Block,
-        carry: &mut impl FnMut(&Region, Move),
-    ) -> Block {
-        let before = Block::load(region, hole.before);
-        if is_free(region, before.at) {
-            self.pull(region, before.at);
-        } else if let Some(to) = self.take_whole(region, before.size) {
-            carry(
-                region,
-                Move {
-                    from: before.at,
-                    to,
-                    size: before.size,
-                },
-            );
-        } else {
-            let (at, to) = (before.at, before.at + hole.size);
-            carry(
-                region,
-                Move {
-                    from: at,
-                    to,
-                    size: before.size,
-                },
-            );
-            self.set(
-                region,
-                Block {
-                    at: to,
-                    before: at,
-                    ..before
-                },
-                USED,
-            );
-            return self.set(
-                region,
-                Block {
-                    size: hole.size,
-                    ..before
-                },
-                USED,
-            );
-        }
-        // Taking a hole may have split the one below, so what stands before is read again.
-        let before = Block::load(region, before.at);
-        self.set(
-            region,
-            Block {
-                size: before.size + hole.size,
-                ..before
-            },
-            USED,
-        )
-    }
-
-    /// Makes a block that is in no list a used one of `size` words and gives back the rest of it.
+    /// Marks an unlisted block as used with `size` words, and frees the remainder.
     fn trim(&mut self, region: &Region, block: Block, size: u32) {
         let rest = block.size - size;
-        if rest < Self::SMALLEST {
+        if rest < Self::MIN_BLOCK {
             self.set(region, block, USED);
             return;
         }
         self.set(region, Block { size, ..block }, USED);
-        let rest = Block {
-            at: block.at + size,
-            size: rest,
-            before: block.at,
-        };
+        let rest = Block::new(block.at + size, rest, block.at);
         self.set(region, rest, USED);
-        self.give(region, rest.at);
+        self.free(region, rest.at);
     }
 
-    /// Writes a block's header, and its place into the block after it.
+    /// Writes a block's header, and its offset into the header of the block after it.
     fn set(&self, region: &Region, block: Block, free: u32) -> Block {
         region.set_pair(block.at, Pair::new(block.size | free, block.before));
         if let Some(after) = self.after(region, block) {
@@ -427,8 +252,8 @@ impl Heap {
         block
     }
 
-    /// Puts a block into the list of its class.
-    fn put(&mut self, region: &Region, block: Block) {
+    /// Adds a block to the list of its class.
+    fn insert_free(&mut self, region: &Region, block: Block) {
         self.set(region, block, FREE);
         let link = block.at + Self::HEADER;
         region.store(link, 0);
@@ -436,11 +261,11 @@ impl Heap {
         list::push(region, self.list(level, column), link);
         self.levels |= 1 << level;
         self.occupied[level as usize] |= 1 << column;
-        self.free += block.size;
+        self.free_words += block.size;
     }
 
-    /// Takes a free block out of its list.
-    fn pull(&mut self, region: &Region, at: Offset) -> Block {
+    /// Removes a free block from its list.
+    fn remove_free(&mut self, region: &Region, at: Offset) -> Block {
         let block = Block::load(region, at);
         let around = list::unlink(region, at + Self::HEADER);
         if around.low == around.high {
@@ -450,7 +275,7 @@ impl Heap {
                 self.levels &= !(1 << level);
             }
         }
-        self.free -= block.size;
+        self.free_words -= block.size;
         block
     }
 
@@ -468,31 +293,7 @@ impl Heap {
     }
 }
 
-/// A used block that is to be moved, as large as it is. The two places may overlap.
-#[derive(Clone, Copy, Debug)]
-pub struct Move {
-    /// Where it is.
-    pub from: Offset,
-    /// Where it will be.
-    pub to: Offset,
-    size: u32,
-}
-
-impl Move {
-    /// Returns the size of the block in words.
-    #[cfg(feature = "__internals")]
-    pub fn words(&self) -> u32 {
-        self.size
-    }
-
-    /// Moves the owner's words.
-    pub fn carry(self, region: &Region) {
-        let own = Heap::HEADER;
-        region.shift(self.from + own, self.to + own, self.size - own);
-    }
-}
-
-/// What a block's header says.
+/// The header of a block.
 #[derive(Clone, Copy)]
 struct Block {
     at: Offset,
@@ -501,13 +302,13 @@ struct Block {
 }
 
 impl Block {
+    fn new(at: Offset, size: u32, before: Offset) -> Self {
+        Self { at, size, before }
+    }
+
     fn load(region: &Region, at: Offset) -> Self {
         let header = region.pair(at);
-        Self {
-            at,
-            size: header.low & !FREE,
-            before: header.high,
-        }
+        Self::new(at, header.low & !FREE, header.high)
     }
 }
 
@@ -515,7 +316,7 @@ fn is_free(region: &Region, at: Offset) -> bool {
     region.pair(at).low & FREE != 0
 }
 
-/// The level and column of the class that holds blocks of a size: sizes below 64 have one each.
+/// Returns the level and column of the class for a size. Each size below 64 has a class of its own.
 const fn class(size: u32) -> (u32, u32) {
     if size < CLASSES {
         return (0, size);
@@ -532,15 +333,15 @@ const USED: u32 = 0;
 const COLUMN_BITS: u32 = 5;
 const CLASSES: u32 = 1 << COLUMN_BITS;
 const LEVELS: usize = (u32::BITS - COLUMN_BITS) as usize;
-/// How many blocks of a class are looked at for one that is large enough.
-const TRIES: usize = 4;
+/// The maximum number of blocks of a class that are tried for a fit.
+const MAX_TRIES: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn classes_are_in_the_order_of_sizes() {
+    fn classes_are_ordered_by_size() {
         let number = |size| {
             let (level, column) = class(size);
             level * CLASSES + column
@@ -548,7 +349,7 @@ mod tests {
         assert!((1..100_000).all(|size| number(size) <= number(size + 1)));
         assert!(
             (1..63).all(|size| number(size) < number(size + 1)),
-            "small sizes have one each"
+            "each small size has a class"
         );
         assert!((class((1 << 31) - 1).0 as usize) < LEVELS);
     }

@@ -1,35 +1,38 @@
-//! What may be an entry, as whoever has no lock sees it: each field is read when it is asked for, and may be from
-//! another moment than the one before. What makes one moment of them is the version (`seqlock`).
+//! Reads an entry without the shard's lock.
+//!
+//! Each field is loaded when it is needed, so two fields may be from different times, and the
+//! offset may not be that of an entry at all. The caller validates the sequence of the index bucket
+//! (`seqlock`) before it uses a value.
 
 use super::{
-    entry::{DATA, Flags, HEAD, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
-    region::{Chunk, LINE, Offset, Pair, Words},
+    entry::{DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
+    region::{Chunk, LINE_WORDS, Offset, Pair, Words},
 };
 use crate::{
     clock::Tick,
     id::{Place, UserHash},
 };
 
-/// A look at an entry.
+/// A view of the words at an offset, which may be an entry.
 #[derive(Clone, Copy)]
 pub(crate) struct UnlockedEntry<'r> {
     words: Words<'r>,
     at: Offset,
-    head: Chunk<'r, HEAD>,
+    header: Chunk<'r, HEADER_WORDS>,
 }
 
 impl<'r> UnlockedEntry<'r> {
-    /// What stands at an offset. `None` if that is not in the region, which is no entry then.
+    /// Creates a view of an offset. `None` if the header would not be inside the region.
     #[inline(always)]
     pub(crate) fn at(words: Words<'r>, at: Offset) -> Option<Self> {
-        let head = words.chunk(at.wrapping_add(IDLE_TIMEOUT))?;
-        Some(Self { words, at, head })
+        let header = words.chunk(at.wrapping_add(IDLE_TIMEOUT))?;
+        Some(Self { words, at, header })
     }
 
-    /// Copies data out. `None` if that is not in the region.
+    /// Copies `data.len()` bytes of data. `None` if they are not all inside the region.
     //
-    // Two copies of one loop: so the processor guesses where the data is, and fetches it along with the
-    // entry's head rather than after it.
+    // The copy loop is duplicated on purpose, once per layout. The branch predictor then speculates
+    // the address of the data, so that the cache misses of header and data overlap.
     #[inline(always)]
     pub(crate) fn read(self, flags: Flags, data: &mut [u8]) -> Option<()> {
         if flags.has(Flags::USER) {
@@ -47,7 +50,8 @@ impl<'r> UnlockedEntry<'r> {
         self.words.read(self.at.wrapping_add(DATA + 1), data)
     }
 
-    /// Returns when the session of a tiered cache was created, and its place. `None` if that is not in the region.
+    /// Returns the creation time and the place of a tiered cache's session. `None` if they are outside
+    /// the region.
     #[inline(always)]
     pub(crate) fn birth(self, flags: Flags) -> Option<(Tick, Place)> {
         let at = self.at.wrapping_add(flags.data()).wrapping_sub(1);
@@ -60,19 +64,19 @@ impl<'r> UnlockedEntry<'r> {
         self.words.read(self.at.wrapping_add(start), data)
     }
 
-    /// Who is signed in, of a session that has a user. `None` if that is not in the region.
+    /// Returns the user of a session that has one. `None` if the words are not inside the region.
     #[inline(always)]
     pub(crate) fn user(self) -> Option<UserHash> {
         let user = self.words.chunk::<2>(self.at.wrapping_add(USER))?;
         Some(UserHash([user.load(0), user.load(1)]))
     }
 
-    /// Asks for the entry ahead of its use.
+    /// Prefetches the words of an entry of average size.
     pub(crate) fn prefetch(self) {
-        (0..LINES).for_each(|line| self.words.prefetch(self.at.wrapping_add(line * LINE)));
+        (0..LINES).for_each(|line| self.words.prefetch(self.at.wrapping_add(line * LINE_WORDS)));
     }
 
-    /// Asks for what it is linked with.
+    /// Prefetches the entries to which this entry's links point.
     pub(crate) fn prefetch_neighbours(self) {
         let links = [WHEEL, QUEUE_LINK].into_iter();
         let links = links.filter_map(|link| self.words.chunk::<1>(self.at.wrapping_add(link)));
@@ -86,9 +90,9 @@ impl<'r> UnlockedEntry<'r> {
 impl HeaderFields for UnlockedEntry<'_> {
     #[inline(always)]
     fn word(&self, word: u32) -> u64 {
-        self.head.load(word - IDLE_TIMEOUT)
+        self.header.load(word - IDLE_TIMEOUT)
     }
 }
 
-/// The lines of an entry with the mean size of data.
+/// The number of cache lines of an entry with data of the mean size.
 const LINES: u32 = 6;

@@ -1,7 +1,7 @@
-//! What is done by user: the list of one's sessions, the end of one or of all of them, and the limit.
+//! Operations on the sessions of a user: the list, the end of one or of all, and the limit.
 //!
-//! All sessions of a user are in one shard, so each of these sees them as they are at one moment. A session
-//! past its deadline is not there, whether its memory was given back or not.
+//! All sessions of a user are in one shard, so each operation sees them at one point in time. A
+//! session past its deadline is not included, even if its memory was not reclaimed yet.
 
 use super::{
     NewEntry, Shard, WriteError,
@@ -16,30 +16,30 @@ use crate::{
     id::{SessionId, UserHash},
 };
 
-/// What a sign-in does when its user has as many sessions as
-/// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user) permits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The effect of a sign-in whose user has already reached
+/// [`max_sessions_per_user`](crate::SessionCacheBuilder::max_sessions_per_user).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionLimitPolicy {
-    /// The one of the user's sessions that was not used for longest is ended, of several the one that was
-    /// signed in to first.
+    /// The user's least recently used session is ended. Among equals it is the one with the oldest
+    /// sign-in.
     #[default]
     EndLeastRecentlyUsed,
-    /// The sign-in is refused, with [`Error::TooManySessions`](crate::Error::TooManySessions).
+    /// The sign-in is rejected with [`Error::TooManySessions`].
     Reject,
 }
 
-/// How many sessions a user may have, and what happens then.
+/// The limit of sessions per user, and its policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
-    /// No limit if it is the largest number there is; then nothing is counted.
-    pub(crate) most: usize,
-    pub(crate) then: SessionLimitPolicy,
+    /// The maximum number of sessions. With `usize::MAX`, sessions are not counted.
+    pub(crate) max: usize,
+    pub(crate) policy: SessionLimitPolicy,
 }
 
-/// A session in the list of its user's.
+/// A session in the list of a user's sessions.
 #[derive(Clone, Copy)]
-pub(crate) struct Listed {
+pub(crate) struct UserSession {
     pub(crate) serial: u32,
     pub(crate) times: Times,
     pub(crate) assurance_level: u8,
@@ -47,33 +47,34 @@ pub(crate) struct Listed {
 }
 
 impl Shard {
-    /// Lists a user's sessions, if there is room for them: else says how many there are. It allocates
-    /// nothing.
+    /// Lists a user's sessions without allocating. If they exceed the capacity of `list`, the error
+    /// is their number.
     pub(crate) fn user_sessions(
         &self,
         user: &UserHash,
         now: Tick,
-        list: &mut Vec<Listed>,
+        list: &mut Vec<UserSession>,
     ) -> Result<(), usize> {
-        let number = self.live_of(user, now).count();
+        let number = self.live_sessions(user, now).count();
         if number > list.capacity() {
             return Err(number);
         }
         list.clear();
-        list.extend(self.live_of(user, now).map(|at| {
+        list.extend(self.live_sessions(user, now).map(|at| {
             let entry = Entry::at(&self.region, at);
-            let line = entry.line();
-            Listed {
-                serial: line.serial(),
-                times: line.times(),
-                assurance_level: line.flags().assurance_level(),
+            let header = entry.header();
+            UserSession {
+                serial: header.serial(),
+                times: header.times(),
+                assurance_level: header.flags().assurance_level(),
                 label: entry.label(),
             }
         }));
         Ok(())
     }
 
-    /// Destroys the session of a user that has that serial and was created then. Says whether there was one.
+    /// Ends the session of a user with that serial and creation time. Returns true if there was
+    /// one.
     pub(crate) fn end_by_handle(
         &mut self,
         user: &UserHash,
@@ -82,16 +83,17 @@ impl Shard {
         now: Tick,
     ) -> bool {
         let is_it = |&at: &Offset| {
-            let line = Entry::at(&self.region, at).line();
-            line.serial() == serial && line.times().created == created
+            let header = Entry::at(&self.region, at).header();
+            header.serial() == serial && header.times().created == created
         };
-        let Some(at) = self.live_of(user, now).find(is_it) else {
+        let Some(at) = self.live_sessions(user, now).find(is_it) else {
             return false;
         };
         self.end_entry(at, EndReason::UserRevoked, now)
     }
 
-    /// Destroys all sessions of a user but one, if it is named, by an old id perhaps. Says how many.
+    /// Ends all sessions of a user, except the one to which `except` leads. Returns how many were
+    /// ended.
     pub(crate) fn end_user_sessions(
         &mut self,
         user: &UserHash,
@@ -111,55 +113,56 @@ impl Shard {
         ended
     }
 
-    /// Makes an entry for a session with a user, its data apart, within the limit of that user. `own` is the
-    /// session that it takes the place of, if that is here. The one that must go for the limit goes only if
-    /// the newcomer will be in.
-    pub(super) fn admit_within(
+    /// Creates an entry without data for a session, within the limit of its user. `own` is the
+    /// session that it replaces, if that is in this shard. A session is ended for the limit only if
+    /// the new entry fits.
+    pub(super) fn allocate_entry_within(
         &mut self,
         limit: Limit,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         len: usize,
         own: Option<Offset>,
         now: Tick,
     ) -> Result<(VacantSlot, Offset), WriteError> {
-        if let Some(stalest) = self.stalest_at(limit, newcomer, own, now) {
-            self.vacancy(&newcomer.stamp.id)?;
-            if limit.then == SessionLimitPolicy::Reject {
+        if let Some(victim) = self.least_recently_used_at_limit(limit, new_entry, own, now) {
+            self.vacant_slot(&new_entry.token.id)?;
+            if limit.policy == SessionLimitPolicy::Reject {
                 self.counts.session_limit_hits += 1;
                 return Err(Error::TooManySessions.into());
             }
-            // It may be evicted for a session with a user, so ending it leaves this sum as it is.
-            if !self.can_fit(newcomer.need(len, own)) {
+            // The session can be evicted for one with a user, so ending it does not change the sum.
+            if !self.can_fit(new_entry.space_request(len, own)) {
                 return Err(Error::Full.into());
             }
-            self.end_entry(stalest, EndReason::SessionLimit, now);
+            self.end_entry(victim, EndReason::SessionLimit, now);
             self.counts.session_limit_hits += 1;
         }
-        self.admit(newcomer, len, own, now)
+        self.allocate_entry(new_entry, len, own, now)
     }
 
-    /// The stalest session of a newcomer's user, `own` apart, if there are as many as the limit permits.
-    fn stalest_at(
+    /// Returns the least recently used session of the entry's user, except `own`, if the limit is
+    /// reached.
+    fn least_recently_used_at_limit(
         &self,
         limit: Limit,
-        newcomer: &NewEntry<'_>,
+        new_entry: &NewEntry<'_>,
         own: Option<Offset>,
         now: Tick,
     ) -> Option<Offset> {
-        let user = newcomer.member.filter(|_| limit.most < usize::MAX)?.user;
-        let others = || self.live_of(&user, now).filter(|&at| Some(at) != own);
-        if others().count() < limit.most {
+        let user = new_entry.user.filter(|_| limit.max < usize::MAX)?.user;
+        let others = || self.live_sessions(&user, now).filter(|&at| Some(at) != own);
+        if others().count() < limit.max {
             return None;
         }
         others().min_by_key(|&at| {
-            let times = Entry::at(&self.region, at).line().times();
+            let times = Entry::at(&self.region, at).header().times();
             (times.seen(), times.authenticated)
         })
     }
 
-    /// The sessions of a user that may be used, oldest sign-in first.
-    fn live_of(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
+    /// Returns the live sessions of a user, oldest sign-in first.
+    fn live_sessions(&self, user: &UserHash, now: Tick) -> impl Iterator<Item = Offset> {
         let is_live = move |&at: &Offset| self.is_live(at, now);
-        self.users.of(&self.region, *user).filter(is_live)
+        self.users.sessions_of(&self.region, *user).filter(is_live)
     }
 }

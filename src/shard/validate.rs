@@ -1,4 +1,4 @@
-//! What tests ask of a whole shard: that every structure holds, and that all agree on what there is.
+//! Checks of a whole shard, for tests: each structure is valid, and all agree on the entries.
 
 use super::{
     Shard,
@@ -10,30 +10,30 @@ use super::{
 use crate::id::Id;
 
 impl Shard {
-    /// Panics in the midst of a write to what an id leads to.
+    /// Panics in the middle of a write to the entry of an id.
     pub(crate) fn panic_in(&self, id: &Id) {
         if let Some((slot, at)) = self.find(id) {
             self.index.write(slot, || {
                 Entry::at(&self.region, at).set_flags(Flags::ALIAS);
-                panic!("as a test asked");
+                panic!("requested by a test");
             });
         }
     }
 
-    /// How often a word stands anywhere in the region.
+    /// Returns how often a word occurs in the region.
     pub(crate) fn count(&self, word: u64) -> usize {
         (0..self.region.len())
             .filter(|&at| self.region.load(at) == word)
             .count()
     }
 
-    /// The most entries in one chain of users.
+    /// Returns the number of entries in the longest chain of the user index.
     pub(crate) fn longest_chain(&self) -> usize {
         self.users.longest(&self.region)
     }
 
-    /// Checks every structure, and that they agree on what there is.
-    pub(crate) fn validate(&self) {
+    /// Checks that every structure is valid and holds the same entries, and returns these.
+    fn validate_structures(&self) -> Vec<Offset> {
         let sorted = |mut offsets: Vec<Offset>| {
             offsets.sort_unstable();
             offsets
@@ -56,8 +56,8 @@ impl Shard {
             "the queues hold every block"
         );
         assert!(
-            self.holds_ceiling(),
-            "what is kept for users is left to them"
+            self.is_within_anonymous_limit(),
+            "aliases and anonymous sessions are within their limit"
         );
         let is_chained = |&at: &Offset| {
             let flags = Entry::at(&self.region, at).flags();
@@ -68,8 +68,14 @@ impl Shard {
         assert_eq!(
             chained,
             sorted(self.users.validate(&self.region)),
-            "chains hold their own"
+            "the user index holds the entries with a user and the aliases of families"
         );
+        used
+    }
+
+    /// Checks every structure, and that all of them agree on the entries.
+    pub(crate) fn validate(&self) {
+        let used = self.validate_structures();
         used.iter().for_each(|&at| self.validate_family(at));
         for &at in &used {
             let entry = Entry::at(&self.region, at);
@@ -79,7 +85,7 @@ impl Shard {
                 "an entry is found by its id"
             );
             assert!(
-                entry.line().len() <= entry.room(),
+                entry.header().len() <= entry.data_capacity(),
                 "data ends within its block"
             );
             let flags = entry.flags();
@@ -91,24 +97,24 @@ impl Shard {
         }
     }
 
-    /// Checks that the aliases of a session point at its id, and that they are few.
+    /// Checks that a session's aliases point at its id, and that there are at most [`MAX_ALIASES`].
     fn validate_family(&self, at: Offset) {
         let entry = Entry::at(&self.region, at);
         if entry.flags().has(Flags::ALIAS) {
             return;
         }
-        let members = self.members(Family::of(&entry.line()));
+        let members = self.members(Family::of(&entry.header()));
         assert!(members.offsets().len() <= MAX_ALIASES);
         let is_aliased = entry.flags().has(Flags::ALIASED);
         assert!(
             is_aliased || members.offsets().is_empty(),
-            "a session knows that it has aliases"
+            "a session with aliases has the flag"
         );
         for &alias in members.offsets() {
             let target = Entry::at(&self.region, alias).target();
             assert!(
                 target.id == entry.id() && target.place == self.place,
-                "they lead to it"
+                "the aliases of a session point at its id"
             );
         }
     }

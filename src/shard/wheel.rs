@@ -1,15 +1,15 @@
 //! A hierarchical timing wheel (Varghese, Lauck 1987; levels as in Linux and tokio).
 //!
 //! ```text
-//!  level 0   64 slots of 1 tick        a deadline is filed on the level of the highest 6-bit digit in
-//!  level 1   64 slots of 64 ticks      which it differs from the time that the wheel has reached; a
-//!  …         6 levels: all of a u32    bitmap a level says which slots are occupied
+//!  level 0   64 slots of 1 tick        a deadline is inserted on the level of the highest 6-bit digit
+//!  level 1   64 slots of 64 ticks      in which it differs from the time that the wheel has reached;
+//!  …         6 levels: all of a u32    one bitmap per level marks the occupied slots
 //! ```
 //!
-//! A slot whose time has come gives its links one by one, and the caller frees what is due and files the
-//! rest again: a level that empties into the one below it, and a deadline that moved meanwhile, are the
-//! same case. So one call does one step, however many links a slot holds. Nothing here reads a clock or
-//! knows whose the links are.
+//! A slot whose time has come returns its links one at a time. The caller frees the entries that
+//! are due and inserts the others again. A link moves to a lower level in this way, and so does one
+//! whose deadline was postponed. One call therefore takes one step, however many links a slot
+//! holds. The wheel reads no clock and does not know what its links belong to.
 
 use super::{
     list,
@@ -25,10 +25,10 @@ pub struct Wheel {
 }
 
 impl Wheel {
-    /// How many words of a region its slots take.
+    /// The number of words that the slots take in a region.
     pub const WORDS: u32 = LEVELS * SLOTS;
 
-    /// An empty wheel at tick 0, whose slots stand at `slots`.
+    /// Creates an empty wheel at tick 0, with its slots at offset `slots`.
     pub fn new(region: &Region, slots: Offset) -> Self {
         (slots..slots + Self::WORDS).for_each(|slot| list::anchor(region, slot));
         Self {
@@ -38,15 +38,15 @@ impl Wheel {
         }
     }
 
-    /// Files a link under its deadline; one in the past is due at the next look.
-    pub fn file(&mut self, region: &Region, link: Offset, deadline: Tick) {
+    /// Inserts a link under its deadline. A deadline in the past is due at the next step.
+    pub fn insert(&mut self, region: &Region, link: Offset, deadline: Tick) {
         let (level, digit) = slot(self.reached, deadline.max(self.reached));
         self.occupied[level as usize] |= 1 << digit;
         list::push(region, self.slots + level * SLOTS + digit, link);
     }
 
-    /// Takes a link out, wherever it is filed.
-    pub fn unfile(&mut self, region: &Region, link: Offset) {
+    /// Removes a link from its slot.
+    pub fn remove(&mut self, region: &Region, link: Offset) {
         let around = list::unlink(region, link);
         if around.low == around.high {
             let slot = around.low - self.slots;
@@ -54,7 +54,8 @@ impl Wheel {
         }
     }
 
-    /// Takes out one link whose slot's time has come, if there is one. It is due, or is to be filed again.
+    /// Removes one link whose slot's time has come and returns it, if there is one. It is due, or
+    /// must be inserted again.
     pub fn next(&mut self, region: &Region, now: Tick) -> Option<Offset> {
         let Some((slot, start)) = self.earliest().filter(|&(_, start)| start <= now) else {
             self.reached = self.reached.max(now);
@@ -62,22 +63,23 @@ impl Wheel {
         };
         self.reached = self.reached.max(start);
         let link = list::first(region, slot)?;
-        self.unfile(region, link);
+        self.remove(region, link);
         Some(link)
     }
 
-    /// The tick up to which nothing is due any more.
+    /// Returns the tick that the wheel has reached: no slot that starts before it is occupied.
     pub fn reached(&self) -> Tick {
         self.reached
     }
 
-    /// Whether a slot's time has come.
+    /// Returns true if the time of a slot has come.
     pub fn is_due(&self, now: Tick) -> bool {
         self.earliest().is_some_and(|(_, start)| start <= now)
     }
 
-    /// The occupied slot that starts earliest, and the tick at which it does: on each level the lowest
-    /// one, since the wheel reaches no tick before it has emptied the slots that start earlier.
+    /// Returns the occupied slot that starts earliest, and the tick at which it starts. On each
+    /// level it is the lowest one, because the wheel reaches no tick before it has emptied the
+    /// slots that start earlier.
     fn earliest(&self) -> Option<(Offset, Tick)> {
         let levels = (0..LEVELS).filter(|&level| self.occupied[level as usize] != 0);
         let slots = levels.map(|level| {
@@ -89,7 +91,7 @@ impl Wheel {
         slots.min_by_key(|&(_, start)| start)
     }
 
-    /// Checks every slot against the bitmaps and gives every link filed. For tests.
+    /// Checks the bitmaps against the slots and returns every link. For tests.
     #[cfg(any(test, feature = "__internals"))]
     pub fn validate(&self, region: &Region) -> Vec<Offset> {
         let mut all = Vec::new();
@@ -103,7 +105,7 @@ impl Wheel {
     }
 }
 
-/// The level and the digit under which a deadline, not in the past, is filed.
+/// Returns the level and the digit of a deadline that is not before `reached`.
 fn slot(reached: Tick, deadline: Tick) -> (u32, u32) {
     let level = (reached ^ deadline).checked_ilog2().unwrap_or(0) / BITS;
     (level, deadline >> (level * BITS) & (SLOTS - 1))

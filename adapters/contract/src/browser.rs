@@ -1,8 +1,8 @@
-//! Somebody with a browser: a strict jar, and one connection a request.
+//! A browser with a strict cookie jar, which uses one connection per request.
 
 use crate::{Answer, Request, Site, jar};
 
-/// A browser that shows one site. Whatever it is sent that browsers would not keep fails the case.
+/// A browser for one site. A cookie that a browser would reject fails the case.
 pub struct Browser<'s> {
     site: &'s Site,
     jar: jar::Browser,
@@ -16,7 +16,7 @@ impl<'s> Browser<'s> {
         }
     }
 
-    /// Asks for a page; its parameters are in the path.
+    /// Requests a page. Its parameters are in the path.
     pub fn get(&mut self, path: &str) -> Answer {
         self.send(&Request::get(path))
     }
@@ -33,7 +33,7 @@ impl<'s> Browser<'s> {
         answer
     }
 
-    /// The request as this browser would send it.
+    /// Returns the request with the jar's cookies.
     pub fn with_cookie(&self, request: &Request) -> Request {
         let cookie = self.cookie();
         let fields = if cookie.is_empty() {
@@ -44,24 +44,24 @@ impl<'s> Browser<'s> {
         request.clone().cookies(&fields)
     }
 
-    /// Takes a response's cookies.
+    /// Stores the cookies of a response.
     ///
     /// # Panics
-    /// If a browser would refuse one.
+    /// If a browser would reject one.
     pub fn keep(&mut self, answer: &Answer) {
         for field in answer.all("set-cookie") {
             let is_kept = self.jar.receive(field.as_bytes());
-            assert!(is_kept, "browsers refuse this cookie: {}", mute(field));
+            assert!(is_kept, "browsers reject this cookie: {}", redacted(field));
         }
     }
 
-    /// The `Cookie` field that the jar makes; empty without a cookie.
+    /// Returns the `Cookie` field; empty without a cookie.
     #[must_use]
     pub fn cookie(&self) -> String {
         String::from_utf8(self.jar.header("/")).expect("the contract's cookies are text")
     }
 
-    /// The value of `/get`.
+    /// Returns the value of `/get`.
     pub fn value(&mut self, key: &str) -> String {
         self.ok("GET", &format!("/get?key={key}"), &[])
     }
@@ -71,17 +71,17 @@ impl<'s> Browser<'s> {
         self.ok("POST", "/set", &[("key", key), ("value", value)]);
     }
 
-    /// Signs in.
+    /// Signs a user in.
     pub fn sign_in(&mut self, user: &str, label: &str) {
         self.ok("POST", "/sign-in", &[("user", user), ("label", label)]);
     }
 
-    /// The name of who is signed in; empty if nobody is.
+    /// Returns the name of the signed-in user; empty if there is none.
     pub fn user(&mut self) -> String {
         self.ok("GET", "/user", &[])
     }
 
-    /// Sends a request whose answer must be 200, and gives the body.
+    /// Sends a request whose response must be 200, and returns the body.
     fn ok(&mut self, method: &str, path: &str, form: &[(&str, &str)]) -> String {
         let request = if method == "GET" {
             Request::get(path)
@@ -94,8 +94,8 @@ impl<'s> Browser<'s> {
     }
 }
 
-/// What may be shown of a `Set-Cookie` field: no value.
-pub(crate) fn mute(field: &str) -> String {
+/// Returns the part of a `Set-Cookie` field that may be printed: not the value.
+pub(crate) fn redacted(field: &str) -> String {
     let (pair, attributes) = field.split_once(';').unwrap_or((field, ""));
     let name = pair.split('=').next().unwrap_or_default();
     format!("{name}=…;{attributes}")

@@ -1,6 +1,7 @@
-//! A client of HTTP/1.1 that sends what it is told, byte for byte, and shows a response as it came.
+//! A client of HTTP/1.1 that sends requests byte for byte and returns responses as received.
 //!
-//! It follows nothing and keeps nothing. A server that does not answer for a minute fails the case.
+//! It follows no redirects and keeps no cookies. A server that does not respond within a minute
+//! fails the case.
 
 use std::{
     fmt::Write as _,
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// A request that is put together.
+/// A request.
 #[derive(Clone)]
 #[must_use]
 pub struct Request {
@@ -18,12 +19,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// With that method and path; what goes into a form, or the query of a path, is up to the caller.
+    /// Creates a request with a method and a path. The caller encodes a query.
     pub fn new(method: &str, path: &str) -> Self {
         Self::of_host("localhost", method, path)
     }
 
-    /// The same with another `Host`.
+    /// Sets another `Host`.
     pub fn of_host(host: &str, method: &str, path: &str) -> Self {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
         Self {
@@ -32,12 +33,12 @@ impl Request {
         }
     }
 
-    /// A `GET`.
+    /// Creates a `GET` request.
     pub fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    /// A `POST` of a form.
+    /// Creates a `POST` request with a form.
     pub fn post(path: &str, form: &[(&str, &str)]) -> Self {
         let pairs = form
             .iter()
@@ -53,28 +54,28 @@ impl Request {
             .field("Content-Length", len.as_bytes())
     }
 
-    /// One more header field, of any bytes.
+    /// Adds a header field with arbitrary bytes.
     pub fn field(mut self, name: &str, value: &[u8]) -> Self {
         self.head
             .extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         self
     }
 
-    /// A `Cookie` field for each of those.
+    /// Adds a `Cookie` field for each value.
     pub fn cookies(self, fields: &[impl AsRef<[u8]>]) -> Self {
         fields.iter().fold(self, |request, field| {
             request.field("Cookie", field.as_ref())
         })
     }
 
-    /// What goes over the wire.
+    /// Returns the request as sent.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         [&self.head[..], b"\r\n", &self.body].concat()
     }
 }
 
-/// As a form or a query has it.
+/// Encodes text for a form or a query.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
@@ -88,14 +89,14 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A connection, for one request after the other.
+/// A connection for successive requests.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    /// A new one.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// If nobody listens there.
+    /// If no server listens at the address.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -103,20 +104,21 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Sends bytes and waits for nothing. A server that closed the connection already is no error here.
+    /// Sends bytes without waiting. A connection that the server closed already is not an error
+    /// here.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.get_mut().write_all(bytes);
     }
 
-    /// Says that no more will be sent.
+    /// Closes the sending direction.
     pub fn send_no_more(&mut self) {
         let _ = self.0.get_mut().shutdown(Shutdown::Write);
     }
 
-    /// The next response; `None` if the connection ends instead.
+    /// Returns the next response; `None` if the connection is closed instead.
     ///
     /// # Panics
-    /// If what comes is no response, or nothing comes for a minute.
+    /// If the received bytes are not a response, or nothing is received within a minute.
     #[must_use]
     pub fn receive(&mut self) -> Option<Answer> {
         let head = self.head()?;
@@ -130,7 +132,7 @@ impl Connection {
         Some(answer)
     }
 
-    /// Sends a request and waits for its response; `None` if the connection ends instead.
+    /// Sends a request and returns its response; `None` if the connection is closed instead.
     #[must_use]
     pub fn exchange(&mut self, request: &Request) -> Option<Answer> {
         self.send(&request.to_bytes());
@@ -165,7 +167,7 @@ impl Connection {
         Some(body)
     }
 
-    /// A piece of a body; `Some(None)` after the last.
+    /// Returns a chunk of a body; `Some(None)` after the last.
     fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok().filter(|&len| len > 0)?;
@@ -201,13 +203,13 @@ fn status(head: &str) -> u16 {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The body, without the framing.
+    /// The body, without framing.
     pub body: String,
     head: String,
 }
 
 impl Answer {
-    /// The values of all header fields of that name, in any case of letters.
+    /// Returns the values of all header fields of a name, which is compared case-insensitively.
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));
@@ -215,7 +217,7 @@ impl Answer {
         named.map(|(_, value)| value.trim()).collect()
     }
 
-    /// The value of the only header field of that name.
+    /// Returns the value of the only header field of a name.
     ///
     /// # Panics
     /// If there are several.
@@ -226,14 +228,14 @@ impl Answer {
         all.first().copied()
     }
 
-    /// Name and value of the only cookie that was set.
+    /// Returns the name and the value of the only cookie that was set.
     #[must_use]
     pub fn cookie(&self) -> Option<&str> {
         self.only("set-cookie")
             .and_then(|field| field.split(';').next())
     }
 
-    /// The whole of it but the date.
+    /// Returns the whole response except its date.
     #[must_use]
     pub fn undated(&self) -> String {
         let is_date = |line: &&str| line.to_ascii_lowercase().starts_with("date:");
@@ -254,15 +256,15 @@ mod tests {
 
     use super::*;
 
-    /// What the client makes of those bytes.
+    /// Parses the received bytes.
     fn received(bytes: &'static [u8]) -> Vec<Answer> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("somebody comes");
+            let (mut stream, _) = listener.accept().expect("a client connects");
             stream.write_all(bytes).expect("they read");
         });
-        let mut connection = Connection::open(address).expect("somebody listens");
+        let mut connection = Connection::open(address).expect("a server listens");
         let answers = std::iter::from_fn(|| connection.receive()).collect();
         server.join().expect("it does not panic");
         answers

@@ -1,19 +1,19 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # The driver
-//! Owns a client of HTTP/1.1 that sends any bytes, a browser with a strict jar, and the cases. It knows of an
-//! application only what the table says. It is a tool of tests: a case fails by a panic, which [`Case::check`]
-//! catches.
+//! Owns a client of HTTP/1.1 that sends arbitrary bytes, a browser with a strict cookie jar, and
+//! the cases. It knows only the table of an application. It is a test tool: a case fails by a
+//! panic, which [`Case::check`] catches.
 
 mod browser;
 mod cases;
 mod http;
-mod laws;
+mod invariants;
 mod report;
 mod site;
 mod tokens;
 
-/// The model of a browser that the engine's own tests use.
+/// The browser model of the engine's own tests.
 #[path = "../../../tests/support/browser.rs"]
 mod jar;
 

@@ -1,5 +1,6 @@
-//! `sessile-contract BASE_URL [WORD…]`: drives the application there through the contract, or through the cases
-//! whose names hold one of the words. Prints a line a case; fails if a case does.
+//! `sessile-contract BASE_URL [WORD…]`: runs the contract against an application, or only the cases
+//! whose names contain one of the words. Prints one line per case. Exits with failure if a case
+//! fails.
 
 use std::{env, process::ExitCode};
 

@@ -1,28 +1,29 @@
-//! How it went: a line a case.
+//! The report of a run: one line per case.
 
 use std::{fmt, io};
 
 use crate::{CASES, Case, Site};
 
-/// How a case went.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As it should.
+    /// The application satisfies the case.
     Passed,
-    /// Not as it should, and how.
+    /// The application violates the case, for this reason.
     Failed(String),
-    /// It needs a feature that the application does not say it has.
+    /// The case needs a feature that the application does not claim.
     Skipped(&'static str),
 }
 
-/// How all cases went, in their order.
+/// The results of all cases, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Report(pub Vec<(&'static str, Outcome)>);
 
-/// Drives an application through the cases whose names hold one of those words, or all cases without words.
+/// Runs the cases whose names contain one of the words against an application, or all cases without
+/// words.
 ///
 /// # Errors
-/// If it cannot be reached, or does not say what it can do.
+/// If the application cannot be reached, or does not list its features.
 pub fn run(base_url: &str, words: &[impl AsRef<str>]) -> io::Result<Report> {
     let site = Site::of_contract(base_url)?;
     let is_chosen = |case: &&Case| {
@@ -35,7 +36,7 @@ pub fn run(base_url: &str, words: &[impl AsRef<str>]) -> io::Result<Report> {
 }
 
 impl Report {
-    /// Whether none failed.
+    /// Returns true if no case failed.
     #[must_use]
     pub fn is_good(&self) -> bool {
         !self

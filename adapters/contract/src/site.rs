@@ -1,4 +1,4 @@
-//! The application that is driven: where it is, what it can do, and what cookies it has issued.
+//! The application under test: its address, its features, and the cookies that it issued.
 
 use std::{
     io,
@@ -6,29 +6,29 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{Answer, Browser, COOKIE_NAME, Connection, Request, laws};
+use crate::{Answer, Browser, COOKIE_NAME, Connection, Request, invariants};
 
 /// An application at its address.
 #[derive(Debug)]
 pub struct Site {
     address: SocketAddr,
-    /// `None` for one that does not claim to keep the contract.
+    /// `None` for an application that does not claim to satisfy the contract.
     features: Option<Vec<String>>,
     issued: Mutex<Vec<String>>,
 }
 
 impl Site {
-    /// Any application, of whose responses nothing is demanded.
+    /// Creates a site for an application whose responses are not checked.
     ///
     /// # Errors
-    /// If the address is not `http://HOST:PORT`, or has no such host.
+    /// If the address is not `http://HOST:PORT`, or its host does not exist.
     pub fn any(base_url: &str) -> io::Result<Self> {
         let place = base_url
             .strip_prefix("http://")
             .map(|rest| rest.trim_end_matches('/'));
         let place = place.ok_or_else(|| io::Error::other("an address begins with http://"))?;
         let address = place.to_socket_addrs()?.next();
-        let address = address.ok_or_else(|| io::Error::other("there is no such host"))?;
+        let address = address.ok_or_else(|| io::Error::other("unknown host"))?;
         Ok(Self {
             address,
             features: None,
@@ -36,15 +36,16 @@ impl Site {
         })
     }
 
-    /// An application that has the routes of the contract: each of its responses is held to the laws.
+    /// Creates a site for an application that has the routes of the contract. All its responses are
+    /// checked against the invariants.
     ///
     /// # Errors
-    /// As [`any`](Self::any), or if it does not say what it can do.
+    /// As [`any`](Self::any), or if it does not list its features.
     pub fn of_contract(base_url: &str) -> io::Result<Self> {
         let site = Self::any(base_url)?;
         let answer = Connection::open(site.address)?.exchange(&Request::get("/features"));
         let answer = answer.filter(|answer| answer.status == 200);
-        let answer = answer.ok_or_else(|| io::Error::other("there is no GET /features"))?;
+        let answer = answer.ok_or_else(|| io::Error::other("GET /features is missing"))?;
         let features = answer.body.lines().map(str::to_owned).collect();
         Ok(Self {
             features: Some(features),
@@ -52,35 +53,36 @@ impl Site {
         })
     }
 
-    /// Whether the application says that it has that feature.
+    /// Returns true if the application claims a feature.
     #[must_use]
     pub fn has(&self, feature: &str) -> bool {
         self.features.iter().flatten().any(|own| own == feature)
     }
 
-    /// Somebody with an empty jar.
+    /// Returns a browser with an empty jar.
     #[must_use]
     pub fn browser(&self) -> Browser<'_> {
         Browser::new(self)
     }
 
-    /// A connection to it.
+    /// Opens a connection.
     ///
     /// # Panics
-    /// If it does not listen.
+    /// If no server listens.
     #[must_use]
     pub fn connect(&self) -> Connection {
         Connection::open(self.address).expect("the application listens")
     }
 
-    /// Sends a request on a connection of its own; `None` if that ends without a response.
+    /// Sends a request on a new connection. Returns `None` if the connection is closed without a
+    /// response.
     #[must_use]
     pub fn try_send(&self, request: &Request) -> Option<Answer> {
         let answer = self
             .connect()
             .exchange(&request.clone().field("Connection", b"close"))?;
         if self.features.is_some() {
-            laws::hold(&answer);
+            invariants::check(&answer);
         }
         let prefix = format!("{COOKIE_NAME}=");
         let cookie = |field: &&str| {
@@ -102,7 +104,7 @@ impl Site {
         Some(answer)
     }
 
-    /// The same where there must be a response.
+    /// Sends a request that must get a response.
     ///
     /// # Panics
     /// If there is none.
@@ -111,17 +113,17 @@ impl Site {
             .expect("the connection was closed without a response")
     }
 
-    /// `GET` with those `Cookie` fields.
+    /// Sends a `GET` with `Cookie` fields.
     pub fn get(&self, path: &str, cookies: &[impl AsRef<[u8]>]) -> Answer {
         self.send(&Request::get(path).cookies(cookies))
     }
 
-    /// `POST` with those `Cookie` fields.
+    /// Sends a `POST` with `Cookie` fields.
     pub fn post(&self, path: &str, form: &[(&str, &str)], cookies: &[impl AsRef<[u8]>]) -> Answer {
         self.send(&Request::post(path, form).cookies(cookies))
     }
 
-    /// All values that the session's cookie was given until now.
+    /// Returns all values of the session cookie that were issued so far.
     #[must_use]
     pub fn issued(&self) -> Vec<String> {
         let mut issued = self
@@ -133,10 +135,10 @@ impl Site {
         issued
     }
 
-    /// How many sessions there are, and how many were ever created and saved.
+    /// Returns the number of sessions, and the numbers ever created and saved.
     ///
     /// # Panics
-    /// If the application says something else.
+    /// If the response has another format.
     #[must_use]
     pub fn stats(&self) -> [u64; 3] {
         let answer = self.get("/stats", NO_COOKIES);
@@ -148,5 +150,5 @@ impl Site {
     }
 }
 
-/// For requests without a `Cookie` field.
+/// The argument for requests without a `Cookie` field.
 pub(crate) const NO_COOKIES: &[&str] = &[];

@@ -1,19 +1,20 @@
-//! Values of cookies that an application must refuse: made by the engine itself, elsewhere.
+//! Cookie values that an application must reject, created by the engine in another cache.
 
 use sessile::{KeyRing, SessionCache};
 
-/// The name that the application's cookie has: the default of the engine.
+/// The name of the application's cookie: the default of the engine.
 pub const COOKIE_NAME: &str = "__Host-session";
 
-/// The application's only key, in base64, as `SESSILE_KEYS` holds it. For this suite and nothing else.
+/// The application's only key, in base64, as in `SESSILE_KEYS`. Use it for this suite only.
 pub const KEYS: &str = "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ";
 
-/// The value of a cookie that is signed with the application's key, of a session that it does not have.
+/// Returns a cookie value that is signed with the application's key, of a session that does not
+/// exist there.
 pub(crate) fn of_an_unknown_session() -> String {
     token(KeyRing::from_base64(KEYS).expect("it is a good key"))
 }
 
-/// The value of a cookie that is signed with another key.
+/// Returns a cookie value that is signed with another key.
 pub(crate) fn under_another_key() -> String {
     token(KeyRing::generate().expect("there are random bytes"))
 }

@@ -1,4 +1,4 @@
-//! The program, against a server that answers everything with nothing.
+//! The program against a server that sends empty responses.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -16,7 +16,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     )
 }
 
-/// The address of a server that has no features and whose bodies are empty. It goes with the test.
+/// Returns the address of a server without features and with empty bodies. It stops with the test.
 fn nothing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback is there");
     let address = listener.local_addr().expect("it is bound");

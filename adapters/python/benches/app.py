@@ -1,8 +1,9 @@
-"""The login app that is measured, behind one of the middlewares: `uvicorn`'s one worker, on one core.
+"""The login application that is measured, on one worker of uvicorn and one core.
 
     python app.py none|sessile|starlette|starsessions|redis [redis-port]
 
-Prints its port when it listens. `/login` makes the session of a user id and 8 cart items; `/` reads it.
+Prints its port when it listens. `/login` creates a session with a user id and 8 cart items; `/`
+reads it.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def add(kind: str, redis_port: str | None) -> None:
 
         app.add_middleware(SessionMiddleware, secret_key=KEY)
     elif kind == "starlette":
-        from starlette.middleware.sessions import SessionMiddleware as Starlettes
+        from starlette.middleware.sessions import SessionMiddleware as StarletteMiddleware
 
-        app.add_middleware(Starlettes, secret_key=KEY)
+        app.add_middleware(StarletteMiddleware, secret_key=KEY)
     elif kind in ("starsessions", "redis"):
         import starsessions
         from starsessions.stores.redis import RedisStore

@@ -1,13 +1,16 @@
-"""What a session costs, beside its peers, in one run.
+"""Measures the cost of a session, with its peers in the same run.
 
     python benches/run.py [--seconds 2] [--rounds 8] [--in-process]
 
-In a server: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route of `app.py`, with a
-session of a user id and 8 cart items. The servers take turns, and are new ones in each round, since one process is
-faster than the next by where its memory happens to lie; of each the best round counts, and the median stands
-beside it. The time that the server's core took for a request, which others on the machine disturb less, is in the last
-column. In-process: nanoseconds a call. Needs `wrk`, and `redis-server` for the one with Redis; what is missing is
-left out and said so.
+With servers: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route
+of `app.py`, with a session of a user id and 8 cart items. The servers take turns. Each round starts
+new ones, because processes of the same program differ in speed by the placement of their memory.
+For each server, the best round counts, with the median in parentheses. The last columns show the
+time of the server's core per request, which other load on the machine affects less. In-process:
+nanoseconds per call.
+
+Needs `wrk`, and `redis-server` for the row with Redis. Rows whose program is missing are skipped,
+with a message.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ def redis() -> Iterator[int]:
 
 
 def log_in(port: int, kind: str) -> str:
-    """The cookie of a session with a cart."""
+    """Returns the cookie of a session with a cart."""
     if kind == "none":
         return "session=none"
     connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -73,27 +76,27 @@ def log_in(port: int, kind: str) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used."""
+    """Returns the CPU time of a process so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wrk(pid: int, port: int, path: str, cookie: str, seconds: int) -> tuple[float, float]:
-    """Requests a second, and microseconds of the server's core a request."""
+    """Returns requests per second, and microseconds of the server's core per request."""
     before = cpu_seconds(pid)
     core = max(os.sched_getaffinity(0))
     command = ["taskset", "-c", str(core), "wrk", "-t1", "-c16", f"-d{seconds}s", "-H", f"Cookie: {cookie}"]
-    said = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in said, said
-    rate, number = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"(\d+) requests in", said)
-    assert rate and number, said
+    output = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in output, output
+    rate, number = re.search(r"Requests/sec:\s+([\d.]+)", output), re.search(r"(\d+) requests in", output)
+    assert rate and number, output
     return float(rate[1]), (cpu_seconds(pid) - before) / int(number[1]) * 1e6
 
 
 def serve(seconds: int, rounds: int) -> None:
     kinds = [kind for kind in NAMES if kind != "redis" or shutil.which("redis-server")]
     if len(kinds) < len(NAMES):
-        print("no redis-server: left out")
+        print("redis-server was not found: the row with Redis is skipped")
     results: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in range(rounds):
         with contextlib.ExitStack() as stack:
@@ -107,19 +110,19 @@ def serve(seconds: int, rounds: int) -> None:
             for path in ("/", "/write"):
                 for kind, (pid, at, cookie) in servers.items():
                     results.setdefault((path, kind), []).append(wrk(pid, at, path, cookie, seconds))
-    for path, title in (("/", "`GET /`, which reads"), ("/write", "a route that writes")):
-        print(f"\n| {title} | requests a second: best (median) | sessile is | µs of a core a request: least | sessile is |")
+    for path, title in (("/", "`GET /`, which reads the session"), ("/write", "a route that writes the session")):
+        print(f"\n| {title} | requests per second: best (median) | sessile is | µs of a core per request: minimum | sessile is |")
         print("|---|---|---|---|---|")
         rates = {kind: [rate for rate, _ in results[path, kind]] for kind in kinds}
-        least = {kind: min(time for _, time in results[path, kind]) for kind in kinds}
-        for kind, all_of_it in rates.items():
-            faster, cheaper = max(rates["sessile"]) / max(all_of_it), least[kind] / least["sessile"]
-            figures = f"{max(all_of_it):,.0f} ({statistics.median(all_of_it):,.0f}) | {faster:.2f} ×"
-            print(f"| {NAMES[kind]} | {figures} | {least[kind]:.0f} | {cheaper:.2f} × |")
+        minimum = {kind: min(time for _, time in results[path, kind]) for kind in kinds}
+        for kind, all_rates in rates.items():
+            faster, cheaper = max(rates["sessile"]) / max(all_rates), minimum[kind] / minimum["sessile"]
+            figures = f"{max(all_rates):,.0f} ({statistics.median(all_rates):,.0f}) | {faster:.2f} ×"
+            print(f"| {NAMES[kind]} | {figures} | {minimum[kind]:.0f} | {cheaper:.2f} × |")
 
 
 def nanoseconds(act: Callable[[], Any], number: int = 20_000, rounds: int = 7) -> str:
-    """Minimum and median of some rounds."""
+    """Returns the minimum and the median of some rounds, as text."""
     times = []
     for _ in range(rounds):
         begin = time.perf_counter_ns()
@@ -135,7 +138,7 @@ def in_process() -> None:
     import itsdangerous
     from app import CART, KEY
     from starlette.datastructures import MutableHeaders
-    from starlette.middleware.sessions import Session as Starlettes
+    from starlette.middleware.sessions import Session as StarletteSession
     from starlette.requests import HTTPConnection
 
     import sessile
@@ -150,9 +153,9 @@ def in_process() -> None:
     signer = itsdangerous.TimestampSigner(KEY)
     signed = signer.sign(base64.b64encode(text))
 
-    print("\n| in-process, nanoseconds a call: minimum / median | sessile | Starlette |\n|---|---|---|")
-    ours, theirs = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
-    print(f"| the cookie's bytes to the session's bytes: `SessionCache.open`, `TimestampSigner.unsign` | {ours} | {theirs} |")
+    print("\n| in-process, nanoseconds per call: minimum / median | sessile | Starlette |\n|---|---|---|")
+    own, peer = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
+    print(f"| from the cookie to the session in bytes: `SessionCache.open`, `TimestampSigner.unsign` | {own} | {peer} |")
 
     sessions = _Sessions(cache, max_age=1209600)
     first = unread(sessions.begin([], False))
@@ -169,41 +172,41 @@ def in_process() -> None:
         session.mark_accessed()
         return session["user_id"]
 
-    def load_starlettes() -> Any:
+    def load_starlette() -> Any:
         connection = HTTPConnection({"type": "http", "headers": old_headers})
         value = connection.cookies["session"].encode("utf-8")
         value = signer.unsign(value, max_age=1209600)
-        session = Starlettes(json.loads(base64.b64decode(value)))
+        session = StarletteSession(json.loads(base64.b64decode(value)))
         session.mark_accessed()
         return session["user_id"]
 
-    print(f"| the request's headers to a value of `request.session` | {nanoseconds(load)} | {nanoseconds(load_starlettes)} |")
+    print(f"| from the request headers to a value of `request.session` | {nanoseconds(load)} | {nanoseconds(load_starlette)} |")
 
     loaded = unread(sessions.begin(headers, False))
     loaded.mark_accessed()
-    changed = Starlettes(data)
+    changed = StarletteSession(data)
     changed.mark_accessed()
 
-    def end() -> Any:
+    def complete() -> Any:
         visit = sessions.begin(headers, False)
         session = unread(visit)
         session.mark_accessed()
         visit.respond(session, {"type": "http.response.start", "status": 200, "headers": list(common)})
 
-    def end_starlettes() -> Any:
+    def complete_starlette() -> Any:
         message = {"type": "http.response.start", "status": 200, "headers": list(common)}
         MutableHeaders(scope=message).add_vary_header("Cookie")
-        load_starlettes()
+        load_starlette()
 
-    print(f"| headers in, read, compared, headers out | {nanoseconds(end)} | {nanoseconds(end_starlettes)} |")
-    print(f"| a request with a cookie that never asks | {nanoseconds(lambda: unread(sessions.begin(headers, False)))} | as above: it loads |")
+    print(f"| a complete request: read, compared, response headers | {nanoseconds(complete)} | {nanoseconds(complete_starlette)} |")
+    print(f"| a request with a cookie that never reads the session | {nanoseconds(lambda: unread(sessions.begin(headers, False)))} | as above: it always decodes the cookie |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--in-process", action="store_true", help="only what needs no server")
+    parser.add_argument("--in-process", action="store_true", help="only the measurements without a server")
     options = parser.parse_args()
     print(f"CPython {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     in_process()
@@ -211,4 +214,4 @@ if __name__ == "__main__":
         if shutil.which("wrk"):
             serve(options.seconds, options.rounds)
         else:
-            print("no wrk: servers are left out")
+            print("wrk was not found: the tables with servers are skipped")

@@ -1,6 +1,7 @@
-"""A login, in a few pages of HTML: `python examples/login.py`, and then http://127.0.0.1:8000.
+"""A shop with a login, as HTML pages.
 
-Anybody may sign in, with any name: who somebody is, is for your application to find out.
+Run `python examples/login.py` and open http://127.0.0.1:8000. Any name can sign in without a
+password. A real application verifies the user first.
 """
 
 from __future__ import annotations
@@ -29,29 +30,29 @@ app.add_middleware(SessionMiddleware, cache=cache, max_age=30 * 60)
 
 
 def page(session: SessionControl, body: str) -> HTMLResponse:
-    """A page with what was to be said once, and a form to sign out for those who are signed in."""
-    said = "".join(f"<p><em>{html.escape(text)}</em></p>" for text in session.data.pop("said", []))
+    """Returns a page with the pending messages, and a sign-out button for signed-in users."""
+    messages = "".join(f"<p><em>{html.escape(text)}</em></p>" for text in session.data.pop("messages", []))
     user = session.user
-    out = f"<p>Signed in as {html.escape(user)}. {button(session, '/logout', 'Sign out')}</p>" if user else ""
+    sign_out = f"<p>Signed in as {html.escape(user)}. {button(session, '/logout', 'Sign out')}</p>" if user else ""
     style = "body{font:1.1rem/1.6 system-ui;max-width:36rem;margin:3rem auto;padding:0 1rem}form{display:inline}"
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>sessile</title>"
-        f"<style>{style}</style><h1><a href=/>sessile</a></h1>{said}{body}{out}</html>"
+        f"<style>{style}</style><h1><a href=/>sessile</a></h1>{messages}{body}{sign_out}</html>"
     )
 
 
 def button(session: SessionControl, action: str, text: str, fields: str = "") -> str:
-    """A form of one button, which only pages of this session can hold."""
+    """Returns a form with one button and the CSRF token of this session."""
     token = f"<input type=hidden name=token value='{session.csrf_token()}'>"
     return f"<form method=post action='{action}'>{token}{fields}<button>{text}</button></form>"
 
 
 def checked(session: SessionDep, token: Annotated[str, Form()]) -> SessionControl:
-    """The session, if the form is from one of its pages."""
+    """Returns the session if the form has its CSRF token. Otherwise the response is 403."""
     try:
         session.check_csrf(token)
     except InvalidCSRFToken as error:
-        raise HTTPException(403, "This page is out of date. Please go back and load it again.") from error
+        raise HTTPException(403, "This page is out of date. Reload it and try again.") from error
     return session
 
 
@@ -70,13 +71,13 @@ async def home(session: SessionDep) -> HTMLResponse:
     )
     cart = "".join(f"<li>{item['count']} × {html.escape(item['name'])}</li>" for item in session.data.get("cart", []))
     name = "<input name=user placeholder='Your name' required maxlength=40>"
-    enter = "" if session.user else button(session, "/login", "Sign in", name)
+    sign_in = "" if session.user else button(session, "/login", "Sign in", name)
     devices = "<p><a href=/devices>Your devices</a></p>" if session.user else ""
-    return page(session, f"<ul>{shelf}</ul><h2>Your cart</h2><ul>{cart or '<li>nothing yet</li>'}</ul>{enter}{devices}")
+    return page(session, f"<ul>{shelf}</ul><h2>Your cart</h2><ul>{cart or '<li>nothing yet</li>'}</ul>{sign_in}{devices}")
 
 
 @app.post("/cart/{name}")
-async def put(session: Checked, name: str) -> RedirectResponse:
+async def add_to_cart(session: Checked, name: str) -> RedirectResponse:
     if name not in CATALOGUE:
         raise HTTPException(404)
     cart = session.data.setdefault("cart", [])
@@ -84,14 +85,14 @@ async def put(session: Checked, name: str) -> RedirectResponse:
     if item is None:
         cart.append(item := {"name": name, "count": 0})
     item["count"] += 1
-    session.data.setdefault("said", []).append(f"The {name} is in your cart.")
+    session.data.setdefault("messages", []).append(f"The {name} is in your cart.")
     return go_to("/")
 
 
 @app.post("/login")
 async def login(session: Checked, user: Annotated[str, Form(min_length=1, max_length=40)]) -> RedirectResponse:
     session.sign_in(user)
-    session.data.setdefault("said", []).append(f"Welcome, {user}.")
+    session.data.setdefault("messages", []).append(f"Welcome, {user}.")
     return go_to("/")
 
 
@@ -112,7 +113,7 @@ async def devices(session: SessionDep, user: CurrentUser) -> HTMLResponse:
 
 @app.post("/others")
 async def others(session: Checked, user: CurrentUser) -> RedirectResponse:
-    session.data.setdefault("said", []).append(f"Signed out on {session.sign_out_others()} other devices.")
+    session.data.setdefault("messages", []).append(f"Signed out on {session.sign_out_others()} other devices.")
     return go_to("/devices")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the recipes share: real servers, and browsers."""
+"""Shared fixtures of the recipes' tests: servers and browsers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import uvicorn
 os.environ["SECRET_KEY"] = secrets.token_urlsafe(32)
 
 DEADLINE = 20
-"""Seconds in which a server has to start, and to stop."""
+"""The time limit for starting and stopping a server, in seconds."""
 
 Browser = Callable[[str], httpx2.Client]
 
@@ -35,7 +35,7 @@ def address(listener: socket.socket) -> str:
 
 @contextlib.contextmanager
 def serving(app: Any, listener: socket.socket) -> Iterator[str]:
-    """Serves an application by uvicorn in a thread, and yields its address."""
+    """Serves an application with uvicorn in a thread, and yields its address."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -51,11 +51,11 @@ def serving(app: Any, listener: socket.socket) -> Iterator[str]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Makes browsers: clients of an address with a cookie jar, which do not follow redirects."""
+    """Returns a factory of clients with a cookie jar, which do not follow redirects."""
     with contextlib.ExitStack() as stack:
         yield lambda url: stack.enter_context(httpx2.Client(base_url=url, timeout=DEADLINE))
 
 
 def plant(victim: httpx2.Client, attacker: httpx2.Client) -> None:
-    """Puts the attacker's cookies into the victim's browser, as a sibling domain can."""
+    """Sets the attacker's cookies in the victim's browser, as a sibling domain can."""
     victim.cookies.update(attacker.cookies)

@@ -24,12 +24,12 @@ async def put(request: Request, item: str) -> None:
 
 
 def signed_in(request: Request) -> str | None:
-    """Returns the name of the user, for gradio, which answers 401 without one."""
+    """Returns the name of the user. Without one, gradio responds with 401."""
     return request.session.get("user")
 
 
 def greet(greeting: str, request: gr.Request) -> str:
-    # gradio's own request.session is a copy, which fails for lists of text.
+    # gr.Request.session is a copy, and creating it fails for lists of text.
     cart = request.request.session.get("cart", [])
     return f"{greeting}, {request.username}: {len(cart)} items"
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from sessile.starlette import SessionMiddleware
 
 with gr.Blocks() as demo:
-    # It adds Starlette's middleware to the application of gradio, with a cookie named "session".
+    # Adds Starlette's middleware to gradio's application, with a cookie named "session".
     gr.LoginButton()
 
 site = FastAPI()

@@ -2,7 +2,7 @@ import os
 
 from sessile.starlette import install
 
-# Before NiceGUI is imported: it looks for Starlette's class among the middlewares of the application.
+# Before NiceGUI is imported: it searches the application's middlewares for Starlette's class.
 install()
 
 from fastapi import FastAPI, Request

@@ -1,6 +1,7 @@
-"""An OpenID provider for tests: the authorization code flow, with PKCE, and ID tokens signed with a key made at start.
+"""An OpenID provider for tests: the authorization code flow with PKCE.
 
-Nothing of it is kept after the process. It signs in the user named by ``Provider.user`` without asking.
+The ID tokens are signed with a key that is generated at the start. Nothing is stored. It signs in the
+user named by ``Provider.user`` without asking.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Provider:
         form = await request.form()
         if request.headers.get("authorization") != self._credentials():
             return JSONResponse({"error": "invalid_client"}, 401)
-        # A code is used once.
+        # A code is valid once.
         grant = self._grants.pop(str(form.get("code")), None)
         if (
             grant is None

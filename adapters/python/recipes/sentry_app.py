@@ -7,7 +7,7 @@ from sessile.starlette import SessionMiddleware
 
 sentry_sdk.init(
     dsn=os.environ["SENTRY_DSN"],
-    # The local variables of any ASGI middleware hold the request's headers, with the cookie.
+    # The local variables of any ASGI middleware contain the request's headers, with the cookie.
     include_local_variables=False,
     traces_sample_rate=1.0,
 )

@@ -1,4 +1,4 @@
-"""Signing in by authlib, with a provider and an application that are real servers."""
+"""Sign-in with authlib, with a provider and an application on real servers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def site(provider: Provider) -> Iterator[str]:
 
 
 def begin(browser: httpx2.Client) -> str:
-    """Begins to sign in, and returns the address of the provider's page."""
+    """Starts a sign-in and returns the address of the provider's page."""
     response = browser.get("/login")
     assert response.status_code == 302
     return response.headers["location"]
 
 
 def sign_in(browser: httpx2.Client) -> httpx2.Response:
-    """Signs in, and returns the response of the callback."""
+    """Signs in and returns the response of the callback."""
     return browser.get(browser.get(begin(browser)).headers["location"])
 
 
@@ -96,7 +96,7 @@ def test_an_id_token_of_another_sign_in_is_rejected(site: str, provider: Provide
 def test_of_two_tabs_the_later_one_signs_in(site: str, browser: Browser) -> None:
     ada = browser(site)
     first, second = begin(ada), begin(ada)
-    # Authlib keeps the state of the last sign-in that a browser began.
+    # Authlib keeps the state of the last sign-in that a browser started.
     assert ada.get(ada.get(second).headers["location"]).status_code == 307
     assert ada.get(ada.get(first).headers["location"]).status_code == 400
     assert ada.get("/").json() == {"sub": "ada", "name": "Ada"}

@@ -61,7 +61,7 @@ def test_a_cookie_from_before_the_sign_in_opens_nothing(site: str, browser: Brow
     plant(ada, mallory)
     ada.post("/login", data={"name": "ada"})
     assert "ada" in home(ada)
-    # The page counts visits. A request with a replaced cookie may not store anything.
+    # The page counts visits, but a request with a replaced cookie cannot store changes.
     assert mallory.get("/").status_code == 409
     assert "ada" not in home(mallory)
 

@@ -1,4 +1,4 @@
-"""A gradio interface, mounted where sessions sign users in."""
+"""A gradio interface, mounted in an application whose sessions sign users in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def site() -> Iterator[str]:
 
 
 def greet(browser: httpx2.Client) -> str:
-    """Calls the function of the interface as gradio's page does, and returns its result."""
+    """Calls the function of the interface as gradio's page does and returns its result."""
     call = browser.post("/demo/gradio_api/call/greet", json={"data": ["hello"]})
     if call.status_code != 200:
         return f"status {call.status_code}"

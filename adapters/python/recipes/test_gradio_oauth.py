@@ -1,4 +1,4 @@
-"""gradio's own sign-in below an application with sessions, with a provider that is a real server."""
+"""gradio's sign-in below an application with sessions, with a provider on a real server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openid_provider import Provider
 def site() -> Iterator[str]:
     listener = listen()
     provider = Provider(address(listener))
-    # As gradio finds it where it runs as a space, which is where its sign-in works.
+    # The environment of a Hugging Face space. gradio's sign-in works only there.
     os.environ.update(
         GRADIO_ANALYTICS_ENABLED="False",
         SYSTEM="spaces",
@@ -61,7 +61,7 @@ def test_the_sign_in_of_gradio_and_the_cart_of_the_site_are_both_kept(ada: httpx
 
 
 def button(browser: httpx2.Client) -> str:
-    """Returns what gradio's button says, by the call that its page makes when it is loaded."""
+    """Returns the text of gradio's button, by the request that its page sends when it is loaded."""
     config = browser.get("/demo/config").json()
     call = next(each["id"] for each in config["dependencies"] if ["load"] == [target[1] for target in each["targets"]])
     body = {"data": [], "fn_index": call, "session_hash": "0123456789"}

@@ -1,4 +1,4 @@
-"""NiceGUI below an application whose sessions it uses."""
+"""NiceGUI below an application, with the application's sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def site() -> Iterator[str]:
 
 @dataclass
 class Page:
-    """What the test reads from the HTML of NiceGUI's page."""
+    """The values that the test reads from the HTML of NiceGUI's page."""
 
     user: str
     clicks: int
@@ -53,7 +53,7 @@ class Page:
 
 
 async def press(browser: httpx2.Client, page: Page, transport: str) -> str:
-    """Presses the button of the page, as its script does, and returns the text that it shows."""
+    """Clicks the button of the page, as its script does, and returns the text that it shows."""
     query = f"client_id={page.client_id}&tab_id={uuid.uuid4()}&document_id={uuid.uuid4()}&next_message_id=0"
     socket = socketio.AsyncSimpleClient()
     await socket.connect(
@@ -67,7 +67,7 @@ async def press(browser: httpx2.Client, page: Page, transport: str) -> str:
     name = ""
     while name != "notify":
         name, *arguments = await socket.receive(DEADLINE)
-    # A polite end would wait for the poll that is open.
+    # A regular disconnect would wait for the open poll.
     await socket.client.eio.disconnect(abort=True)
     return str(arguments[0]["message"])
 
@@ -111,5 +111,6 @@ def test_a_cookie_from_before_the_sign_in_opens_nothing(site: str, browser: Brow
     ada.post("/login", params={"name": "ada"})
     assert Page.of(ada).user == "ada"
     assert mallory.get("/me").json() is None
-    # NiceGUI stores an id in each session. A request with a replaced cookie may not store anything.
+    # NiceGUI stores an id in each session, but a request with a replaced cookie cannot store
+    # changes.
     assert mallory.get("/ui/").status_code == 409

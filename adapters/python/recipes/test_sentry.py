@@ -1,4 +1,4 @@
-"""sentry-sdk around an application with sessions, with a server that receives its reports."""
+"""sentry-sdk in an application with sessions, with a server that receives its reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decompressed(body: bytes, encoding: str | None) -> bytes:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    # The server logs the error of the handler, with a traceback. It is meant.
+    # The server logs the error of the handler with a traceback, as intended.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     sentry = listen()
     os.environ["SENTRY_DSN"] = address(sentry).replace("//", "//key@") + "/1"
@@ -51,7 +51,7 @@ def sign_in(browser: httpx2.Client) -> None:
 
 
 def reported(matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Waits for a report that matches, and returns it."""
+    """Waits for a matching report and returns it."""
     from sentry_sdk.envelope import Envelope
 
     deadline = time.monotonic() + DEADLINE

@@ -1,4 +1,4 @@
-"""sqladmin below an application whose sessions it uses."""
+"""sqladmin below an application, with the application's sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""starlette-admin with its users signed in by a session."""
+"""starlette-admin, with users signed in by a session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def site() -> Iterator[str]:
 
 
 def post(browser: httpx2.Client, path: str, page: str, **fields: str) -> httpx2.Response:
-    """Sends a form of a page, with the token that starlette-admin puts there."""
+    """Submits a form of a page with starlette-admin's token."""
     token = re.search(r'name="csrftoken" value="([^"]+)"', browser.get(page).text)
     assert token, page
     return browser.post(path, data={"csrftoken": token[1], **fields})

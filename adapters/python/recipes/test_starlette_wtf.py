@@ -1,4 +1,4 @@
-"""Starlette-WTF, which keeps its token in the session."""
+"""Starlette-WTF, with its token in the session."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-//! Arguments that name themselves when they are rejected.
+//! Arguments whose errors name the argument, the expected values and the given value.
 //!
-//! PyO3 converts arguments before the function runs, and names only some of those that it rejects. An [`Argument`]
-//! always converts; [`named`](Argument::named) reports what was given instead of what is expected.
+//! PyO3 converts arguments before the function runs, and its errors name only some of them. An
+//! [`Argument`] accepts any object; [`named`](Argument::named) returns its value or the error.
 
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -17,7 +17,7 @@ pub(crate) enum Argument<T> {
     Rejected {
         /// The `repr` of the object.
         given: String,
-        /// True for a whole number.
+        /// True if the object is an `int`.
         is_whole: bool,
     },
 }
@@ -25,7 +25,7 @@ pub(crate) enum Argument<T> {
 /// A type of arguments, with its description in errors.
 pub(crate) trait Expected: for<'a, 'py> FromPyObject<'a, 'py> {
     const EXPECTED: &str;
-    /// A whole number that is rejected is out of range, not of another type.
+    /// True if a rejected `int` is out of range, a `ValueError`, and not a `TypeError`.
     const IS_WHOLE: bool = false;
 }
 

@@ -1,7 +1,8 @@
-//! `sessile.SessionCache`: the engine's verbs, with bytes as data.
+//! `sessile.SessionCache`: the engine's methods, with bytes as data.
 //!
-//! Verbs that may wait for a lock release the interpreter lock. `open` and `load` do not: they only take a lock to
-//! record a use, once in a sixteenth of the idle timeout, and no thread that holds one waits for the interpreter lock.
+//! Methods that may wait for a lock release the interpreter lock. `open` and `load` do not: they
+//! take a lock only to record a use, once in a sixteenth of the idle timeout. No thread that holds
+//! such a lock waits for the interpreter lock.
 
 use bytes::BytesMut;
 use core::cell::RefCell;
@@ -19,7 +20,7 @@ use crate::{
     arguments::Argument::{self, Value},
     clock::ManualClock,
     engine::Engine,
-    errors::{raise, seconds, wrong},
+    errors::{engine_exception, seconds, value_error},
     keys,
     moving::Moves,
     records::{Event, IssuedSession, Record, SessionId, SessionInfo},
@@ -28,8 +29,8 @@ use crate::{
 
 /// A cache of sessions in memory whose size is fixed when it is built.
 ///
-/// Pass it to a `SessionMiddleware` to use `user_sessions`, `end_user_sessions` and the statistics, or use it alone.
-/// Times are in seconds. Any number of threads may use it.
+/// Pass it to a `SessionMiddleware` to use `user_sessions`, `end_user_sessions` and the statistics,
+/// or use it alone. Times are in seconds. Any number of threads may use it.
 #[pyclass(frozen, weakref, module = "sessile")]
 pub(crate) struct SessionCache {
     pub(crate) engine: Engine,
@@ -85,8 +86,8 @@ impl SessionCache {
             .keys(keys)
             .memory(memory.named("memory")?)
             .max_session_size(max_session_size.named("max_session_size")?)
-            .idle_timeout(span("idle_timeout", idle_timeout)?)
-            .lifetime(span("lifetime", lifetime)?)
+            .idle_timeout(duration("idle_timeout", idle_timeout)?)
+            .lifetime(duration("lifetime", lifetime)?)
             .cookie_name(cookie_name.named("cookie_name")?)
             .max_sessions_per_user(max_sessions)
             .session_limit_policy(limit_policy_of(session_limit_policy)?)
@@ -103,14 +104,14 @@ impl SessionCache {
         &self,
         py: Python<'_>,
         data: &[u8],
-        idle_timeout: GivenSpan,
-        lifetime: GivenSpan,
+        idle_timeout: Seconds,
+        lifetime: Seconds,
     ) -> PyResult<IssuedSession> {
         let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.create_with(data, new))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
@@ -143,29 +144,30 @@ impl SessionCache {
     fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
         let cache = self.engine.cache(py)?;
         let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
-        saved.map(Version::get).map_err(raise)
+        saved.map(Version::get).map_err(engine_exception)
     }
 
     /// Counts as a use of the session, and changes nothing else.
     fn touch(&self, py: Python<'_>, id: &SessionId) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
-        py.detach(|| cache.touch(&id.0)).map_err(raise)
+        py.detach(|| cache.touch(&id.0)).map_err(engine_exception)
     }
 
-    /// Changes the timeouts of a session if its version is `version`, and returns the new version. `None` keeps one.
+    /// Changes the timeouts of a session if its version is `version`, and returns the new version.
+    /// `None` keeps one.
     #[pyo3(signature = (id, version, *, idle_timeout = None, lifetime = None))]
     fn set_timeouts(
         &self,
         py: Python<'_>,
         id: &SessionId,
         version: u32,
-        idle_timeout: GivenSpan,
-        lifetime: GivenSpan,
+        idle_timeout: Seconds,
+        lifetime: Seconds,
     ) -> PyResult<u32> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
         let cache = self.engine.cache(py)?;
         let set = py.detach(|| cache.set_timeouts(&id.0, Version::new(version), timeouts));
-        set.map(Version::get).map_err(raise)
+        set.map(Version::get).map_err(engine_exception)
     }
 
     /// Atomically binds a session to a user and gives it a new id.
@@ -181,8 +183,8 @@ impl SessionCache {
         user: &str,
         label: &str,
         assurance_level: Argument<u8>,
-        idle_timeout: GivenSpan,
-        lifetime: GivenSpan,
+        idle_timeout: Seconds,
+        lifetime: Seconds,
         renew_lifetime: bool,
     ) -> PyResult<IssuedSession> {
         let with = SignInOptions::new()
@@ -193,7 +195,7 @@ impl SessionCache {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.sign_in_with(&id.0, user, with))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
@@ -204,11 +206,11 @@ impl SessionCache {
         id: &SessionId,
         grace: Argument<f64>,
     ) -> PyResult<IssuedSession> {
-        let grace = span("grace", grace)?;
+        let grace = duration("grace", grace)?;
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.rotate(&id.0, grace))
             .map(IssuedSession)
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Ends a session. Returns true if it existed.
@@ -217,22 +219,23 @@ impl SessionCache {
         Ok(py.detach(|| cache.end(&id.0)))
     }
 
-    /// Ends the session of a token, which may be one that it had before. Returns true if it existed.
+    /// Ends the session of a token, which may be one that it had before. Returns true if it
+    /// existed.
     fn end_by_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
         let cache = self.engine.cache(py)?;
         with_header(token, |value| py.detach(|| cache.end_by_token(value)))
     }
 
-    /// Ends a session if its version is `version`.
+    /// Ends a session if its version is `version` and it still has that id.
     fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
         let cache = self.engine.cache(py)?;
         py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version)))
-            .map_err(raise)
+            .map_err(engine_exception)
     }
 
     /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
     fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
-        let handle = handle.parse::<sessile::Handle>().map_err(wrong)?;
+        let handle = handle.parse::<sessile::Handle>().map_err(value_error)?;
         let cache = self.engine.cache(py)?;
         Ok(py.detach(|| cache.end_by_handle(&handle)))
     }
@@ -363,10 +366,10 @@ impl SessionCache {
     }
 }
 
-/// A span in seconds, which is optional.
-type GivenSpan = Option<Argument<f64>>;
+/// An optional time in seconds.
+type Seconds = Option<Argument<f64>>;
 
-fn span(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
+fn duration(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
     seconds(setting, given.named(setting)?)
 }
 
@@ -381,13 +384,13 @@ fn limit_policy_of(given: Argument<String>) -> PyResult<SessionLimitPolicy> {
     }
 }
 
-fn timeouts(idle_timeout: GivenSpan, lifetime: GivenSpan) -> PyResult<Timeouts> {
+fn timeouts(idle_timeout: Seconds, lifetime: Seconds) -> PyResult<Timeouts> {
     let mut timeouts = Timeouts::new();
     if let Some(given) = idle_timeout {
-        timeouts = timeouts.idle_timeout(span("idle_timeout", given)?);
+        timeouts = timeouts.idle_timeout(duration("idle_timeout", given)?);
     }
     if let Some(given) = lifetime {
-        timeouts = timeouts.lifetime(span("lifetime", given)?);
+        timeouts = timeouts.lifetime(duration("lifetime", given)?);
     }
     Ok(timeouts)
 }
@@ -407,7 +410,7 @@ fn with_header<R>(given: &Bound<'_, PyAny>, act: impl FnOnce(&[u8]) -> R) -> PyR
     Ok(act(text.to_string_lossy().as_bytes()))
 }
 
-/// Reads a session by way of this thread's buffer.
+/// Reads a session into this thread's buffer and copies its data to a `bytes` object.
 fn read(
     py: Python<'_>,
     find: impl FnOnce(&mut BytesMut) -> Option<sessile::Record>,

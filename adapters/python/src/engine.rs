@@ -1,8 +1,9 @@
-//! The engine of a cache, and an empty one in each child after a fork.
+//! The engine of a cache, and its replacement by an empty engine in a forked child.
 //!
-//! Owns the settings, so that a child can build an empty engine with the same settings and keys, which generates
-//! other ids. The lock is only held briefly, by threads that hold the interpreter lock and do not release it.
-//! A thread that forks holds the interpreter lock, so the lock is free in the child. The old engine is left as it is.
+//! Owns the settings: a child builds an empty engine with the same settings and keys, which
+//! generates different ids. The lock is held only briefly, by threads that hold the interpreter
+//! lock and do not release it. A thread that forks holds the interpreter lock, so the lock is free
+//! in the child. The child does not touch the parent's engine.
 
 use core::ffi::CStr;
 
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
 use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
 
-use crate::{errors::wrong, fork::OfProcess};
+use crate::{errors::value_error, fork::OfProcess};
 
 /// A cache that is rebuilt, empty, in a forked process.
 pub(crate) struct Engine(Mutex<State>);
@@ -41,13 +42,14 @@ impl Engine {
     }
 
     pub(crate) fn set_keys(&self, py: Python<'_>, keys: KeyRing) -> PyResult<()> {
-        self.cache(py)?.set_keys(&keys).map_err(wrong)?;
+        self.cache(py)?.set_keys(&keys).map_err(value_error)?;
         let mut state = self.0.lock();
         state.settings = state.settings.clone().keys(keys);
         Ok(())
     }
 
-    /// Builds the cache of a forked process. Of several threads that build one concurrently, the first prevails.
+    /// Builds the cache of a forked process. If several threads build one concurrently, the first
+    /// one is used.
     #[cold]
     fn rebuild(&self, py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
         PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
@@ -61,10 +63,11 @@ impl Engine {
     }
 }
 
-/// Builds a cache without the interpreter lock, because it touches all of the memory.
+/// Builds a cache without the interpreter lock, because building initialises all of the memory.
 fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
-    py.detach(|| settings.clone().build()).map_err(wrong)
+    py.detach(|| settings.clone().build()).map_err(value_error)
 }
 
-const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \
-    processes do not share sessions. Run one worker process, or route each visitor to the same process always";
+const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is \
+    empty, and processes do not share sessions. Run one worker process, or route each visitor to \
+    the same process";

@@ -12,7 +12,7 @@ create_exception!(
     sessile,
     SessionError,
     PyException,
-    "A verb of a session failed. It changed nothing."
+    "An operation on a session failed. It changed nothing."
 );
 create_exception!(
     sessile,
@@ -48,12 +48,12 @@ create_exception!(
     sessile,
     InvalidCSRFToken,
     SessionError,
-    "The token of a form was not created by this session: the request is forged, or the page is older than the \
-     session's id."
+    "The CSRF token was not created by this session: the request is forged, or the page is older \
+     than the session's id."
 );
 
 /// Returns the exception for an error of the engine.
-pub(crate) fn raise(error: sessile::Error) -> PyErr {
+pub(crate) fn engine_exception(error: sessile::Error) -> PyErr {
     let text = error.to_string();
     match error {
         sessile::Error::Gone | sessile::Error::Rotated => Gone::new_err(text),
@@ -67,10 +67,10 @@ pub(crate) fn raise(error: sessile::Error) -> PyErr {
     }
 }
 
-/// Returns the exception for an error of a session's verb.
-pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
+/// Returns the exception for an error of a session's operation.
+pub(crate) fn session_exception(error: sessile_web::SessionError) -> PyErr {
     match error {
-        sessile_web::SessionError::Store(error) => raise(error.cause()),
+        sessile_web::SessionError::Store(error) => engine_exception(error.cause()),
         sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
         sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
         sessile_web::SessionError::InvalidCsrfToken => InvalidCSRFToken::new_err(error.to_string()),
@@ -81,7 +81,7 @@ pub(crate) fn refusal(error: sessile_web::SessionError) -> PyErr {
 
 /// Returns the exception for a setting that was rejected.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(crate) fn wrong(error: impl ToString) -> PyErr {
+pub(crate) fn value_error(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -97,8 +97,8 @@ pub(crate) fn seconds(setting: &str, given: f64) -> PyResult<Duration> {
 /// Returns the error of a session whose data was written by the application, not by the middleware.
 pub(crate) fn foreign_data() -> PyErr {
     SessionError::new_err(
-        "the session holds data that `SessionMiddleware` did not write, such as that of `cache.create()`; give the \
-         middleware a separate cache. The data is unchanged",
+        "the session holds data that `SessionMiddleware` did not write, such as data of \
+         `cache.create()`; use a separate cache for the middleware. The data is unchanged",
     )
 }
 

@@ -1,11 +1,12 @@
 //! The identity of this process: the number of forks since the module was loaded.
 //!
-//! After a fork nothing of the parent's caches may be used or dropped: a thread that does not exist in the child may
-//! have held one of their locks. [`OfProcess`] wraps a value that belongs to the process that created it.
+//! After a fork the child must neither use nor drop the parent's caches: a thread that does not
+//! exist in the child may have held one of their locks. [`OfProcess`] wraps a value that belongs to
+//! the process that created it.
 //!
-//! The child's interpreter frees the objects of the parent's other threads before it runs the hooks of modules, so
-//! that a hook in the child alone would come too late. A hook in the parent marks that a fork is in progress, and
-//! while one is, the process is told by its number.
+//! The child's interpreter frees the objects of the parent's other threads before it runs the hooks
+//! of modules, so a hook in the child alone would run too late. A hook in the parent therefore
+//! marks that a fork is in progress, and during a fork the child is recognised by its process id.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::process;
@@ -36,7 +37,7 @@ impl<T> OfProcess<T> {
     }
 }
 
-/// A child leaks its copy, which is memory that it shares with the parent.
+/// A child leaks its copy, whose memory it shares with the parent (copy-on-write).
 impl<T> Drop for OfProcess<T> {
     fn drop(&mut self) {
         if !self.is_own() {
@@ -45,24 +46,24 @@ impl<T> Drop for OfProcess<T> {
     }
 }
 
-/// Returns the number of forks behind this process.
+/// Returns the number of forks between the process that loaded the module and this one.
 pub(crate) fn generation() -> u32 {
     let forks = FORKS.load(Relaxed);
     if forks < IN_PROGRESS {
         forks as u32
     } else {
-        generation_in_a_fork(forks)
+        generation_during_fork(forks)
     }
 }
 
 #[cold]
-fn generation_in_a_fork(forks: u64) -> u32 {
+fn generation_during_fork(forks: u64) -> u32 {
     let is_child = process::id() != PROCESS.load(Relaxed);
     (forks as u32).wrapping_add(u32::from(is_child))
 }
 
-/// Registers the hooks. They run in threads that hold the interpreter, and in the child in the only thread there is,
-/// so the atomics order nothing.
+/// Registers the hooks. They run in threads that hold the interpreter lock, and in the child in its
+/// only thread, so the atomics need no ordering.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     PROCESS.store(process::id(), Relaxed);
     let py = module.py();
@@ -105,5 +106,5 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 
 const IN_PROGRESS: u64 = 1 << 32;
 
-/// The number of this process, or of its parent until the hook in the child has run.
+/// The id of this process, or of its parent until the hook in the child has run.
 static PROCESS: AtomicU32 = AtomicU32::new(0);

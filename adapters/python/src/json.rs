@@ -1,25 +1,26 @@
-//! Values of Python to JSON and back: what a session may hold.
+//! Conversion of the values of a session between Python and JSON.
 //!
-//! Follows the standard library's `json` in what it takes (tuples are lists, keys that are numbers become text,
-//! subclasses are asked for their items) and is stricter where that writes what is not JSON: `NaN` and infinities are
-//! rejected. Values may hold lone surrogates, as there; keys may not, at any depth, since those of a session are
-//! UTF-8. One value has one spelling, so that equal values have equal bytes.
+//! Accepts the same values as the standard library's `json`: tuples become lists, keys that are
+//! numbers become text, and subclasses are asked for their items. It is stricter where the standard
+//! library writes invalid JSON: `NaN` and infinities are rejected. Values may hold lone surrogates;
+//! keys may not, at any depth, because the keys of a session are UTF-8. The encoding is canonical:
+//! equal values have equal bytes.
 //!
-//! It knows no session.
+//! It does not know sessions.
 
 mod decode;
 mod encode;
 mod pieces;
 
-pub(crate) use decode::{Malformed, decode, decode_in_pieces};
+pub(crate) use decode::{Malformed, decode, decode_with_pieces};
 pub(crate) use encode::{Encoder, Fault, key_text, with_own_keys};
 pub(crate) use pieces::Pieces;
 
 use pyo3::prelude::*;
 
-use crate::errors::wrong;
+use crate::errors::value_error;
 
-/// Returns a value as JSON, as a session stores it.
+/// Returns the JSON of a value, as a session stores it.
 #[pyfunction]
 #[pyo3(name = "_to_json")]
 pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
@@ -35,8 +36,10 @@ pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 #[pyfunction]
 #[pyo3(name = "_from_json")]
 pub(crate) fn from_json<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, json).map_err(|Malformed| wrong("not JSON, or nested too deep"))
+    decode(py, json).map_err(|Malformed| {
+        value_error("the text must be JSON, nested at most 127 lists and dicts")
+    })
 }
 
-/// How deep lists and dicts may nest: as deep as `serde_json` reads.
-const DEEPEST: usize = 127;
+/// The maximum nesting of lists and dicts, which is also the limit of `serde_json`.
+const MAX_DEPTH: usize = 127;

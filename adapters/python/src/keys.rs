@@ -1,7 +1,8 @@
 //! Converts an application's secrets to the keys that sign cookies.
 //!
-//! Owns the two settings: `secret_key`, text or bytes as Starlette accepts them, and `keys`, base64 as the
-//! engine accepts it. Both are rejected if they are short, guessable or published. It does not know what is signed.
+//! Owns the two settings: `secret_key`, text or bytes as Starlette accepts them, and `keys`, base64
+//! as the engine accepts it. Short, guessable and published secrets are rejected. It does not know
+//! what is signed.
 
 use core::ffi::CStr;
 
@@ -27,7 +28,7 @@ pub(crate) struct Given<'a, 'py> {
 /// Returns the key ring of the settings, or of the environment if neither is given.
 pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
     if given.insecure_dev_key {
-        PyErr::warn(py, &py.get_type::<PyUserWarning>(), DEVELOPMENT, 1)?;
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), DEVELOPMENT_WARNING, 1)?;
     }
     match (given.secret_key, given.keys) {
         (Some(_), Some(_)) => Err(PyValueError::new_err(
@@ -37,7 +38,7 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
         (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(rejected("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
         (None, Some(keys)) => base64(&secrets("keys", keys)?),
-        (None, None) => KeyRing::from_env(VARIABLE).map_err(|error| {
+        (None, None) => KeyRing::from_env(ENVIRONMENT_VARIABLE).map_err(|error| {
             PyValueError::new_err(format!(
                 "`secret_key` or `keys` must be given, got neither: {error}"
             ))
@@ -45,8 +46,8 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
     }
 }
 
-/// Returns secrets as bytes, from one or a list of them. Each is a `str`, `bytes` or Starlette's `Secret`, whose
-/// text is read by `str()`.
+/// Returns secrets as bytes, from one secret or a list. Each is a `str`, `bytes` or Starlette's
+/// `Secret`, whose text is read with `str()`.
 pub(crate) fn secrets(setting: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Secret>> {
     let is_list = given.is_instance_of::<PyList>() || given.is_instance_of::<PyTuple>();
     let items = if is_list {
@@ -97,7 +98,7 @@ fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     let hash = |secret: &Secret| {
         Zeroizing::new(
             Sha256::new()
-                .chain_update(INSECURE)
+                .chain_update(DERIVATION_PREFIX)
                 .chain_update(secret)
                 .finalize()
                 .to_vec(),
@@ -110,9 +111,10 @@ fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
     move |error| PyValueError::new_err(format!("`{setting}`: {error}"))
 }
 
-const DEVELOPMENT: &CStr =
-    c"`insecure_dev_key` is set: an attacker who guesses the key can sign in as any user. For development only";
+const DEVELOPMENT_WARNING: &CStr =
+    c"`insecure_dev_key` is set: an attacker who guesses the key can sign in as any user. For \
+        development only";
 
-const VARIABLE: &str = "SESSILE_KEYS";
+const ENVIRONMENT_VARIABLE: &str = "SESSILE_KEYS";
 
-const INSECURE: &[u8] = b"sessile insecure_dev_key";
+const DERIVATION_PREFIX: &[u8] = b"sessile insecure_dev_key";

@@ -1,7 +1,8 @@
-//! The values of a session's dict as they were when it was last compared, and how the dict differs from them.
+//! The values of a session at the last comparison, and the differences between them and the dict.
 //!
-//! Invariant: by ascending key. It never keeps the dict. While it walks the dict, no code in Python can run that would
-//! change it: values that need such code are encoded by [`Encoded`], from a copy of the dict.
+//! Invariants: the values are in ascending order of keys, and the dict is not kept. While the dict
+//! is iterated, no Python code can run that would change it: values that need such code are encoded
+//! by [`Encoded`], from a copy of the dict.
 
 use bytes::Bytes;
 use pyo3::{
@@ -11,23 +12,24 @@ use pyo3::{
 
 use crate::json::{self, Encoder, Fault, Pieces};
 
-/// The values of a dict when it was last compared.
+/// The values of a session at the last comparison.
 #[derive(Default)]
 pub(crate) struct Known(Vec<Value>);
 
 struct Value {
     key: String,
     json: Bytes,
-    /// The objects it was made of, if they tell whether it is unchanged.
+    /// The objects it was encoded from, if their identity proves that the value is unchanged.
     pieces: Option<Pieces>,
 }
 
-/// The result of one comparison: keys with their new JSON and its objects, `None` if they were removed.
+/// The result of a comparison: keys with their new JSON and its objects, or `None` for removed
+/// keys.
 pub(crate) type Changes = Vec<Change>;
 type Change = (String, Option<(Bytes, Option<Pieces>)>);
 
 impl Known {
-    /// Adds a value whose key is greater than all others.
+    /// Adds a value. Its key must be greater than all others.
     pub(crate) fn push(&mut self, key: String, json: Bytes, pieces: Pieces) {
         debug_assert!(self.0.last().is_none_or(|last| last.key < key));
         self.0.push(Value {
@@ -41,8 +43,8 @@ impl Known {
         self.0.clear();
     }
 
-    /// Takes changes as made.
-    pub(crate) fn make(&mut self, changes: Changes) {
+    /// Applies changes to the known values.
+    pub(crate) fn apply(&mut self, changes: Changes) {
         for (key, value) in changes {
             let place = self.0.binary_search_by(|known| known.key.cmp(&key));
             match (value, place) {
@@ -54,10 +56,11 @@ impl Known {
         }
     }
 
-    /// Returns how the dict differs. A value of more than `limit` bytes is a fault, and so is one that needs code in
-    /// Python to be encoded.
+    /// Returns the differences between the dict and the known values. Fails for a value of more
+    /// than `limit` bytes, and for a value whose encoding needs Python code.
     ///
-    /// The dict's keys are mostly in the order of those that are known, since it was filled from them.
+    /// The keys of the dict are mostly in the order of the known keys, because it was filled from
+    /// them: `next` is the index where the next key is expected.
     pub(crate) fn changes(&self, dict: &Bound<'_, PyDict>, limit: usize) -> Result<Changes, Fault> {
         let mut changes = Changes::new();
         let mut encoder = None;
@@ -71,7 +74,7 @@ impl Known {
                 (next, seen) = (at + 1, seen + 1);
                 &self.0[at]
             });
-            if known.is_some_and(|known| known.is_made_of_the_same(&value)) {
+            if known.is_some_and(|known| known.consists_of(&value)) {
                 continue;
             }
             let encoder = encoder.get_or_insert_with(|| Encoder::new(self.capacity(), limit));
@@ -87,8 +90,8 @@ impl Known {
         Ok(changes)
     }
 
-    /// Returns how a dict differs whose values are encoded.
-    pub(crate) fn changes_of(&self, encoded: Encoded<'_>) -> Result<Changes, Fault> {
+    /// Returns the differences between an encoded dict and the known values.
+    pub(crate) fn changes_in(&self, encoded: Encoded<'_>) -> Result<Changes, Fault> {
         let mut changes = self.removals_with(&encoded.dict)?;
         for (key, json, pieces) in encoded.values {
             if self.place(&key, 0).is_none_or(|at| self.0[at].json != json) {
@@ -98,7 +101,7 @@ impl Known {
         Ok(changes)
     }
 
-    /// Returns the keys that are not in the dict any more.
+    /// Returns the known keys that are no longer in the dict.
     pub(crate) fn removals(&self, dict: &Bound<'_, PyDict>) -> Result<Changes, Fault> {
         if dict
             .iter()
@@ -119,7 +122,7 @@ impl Known {
         Ok(removals)
     }
 
-    /// Room for the longest value, in bytes.
+    /// Returns the capacity for the longest value, in bytes.
     fn capacity(&self) -> usize {
         self.0
             .iter()
@@ -146,7 +149,7 @@ pub(crate) struct Encoded<'py> {
 }
 
 impl<'py> Encoded<'py> {
-    /// Code in Python may run.
+    /// Encodes a copy of a dict. Python code may run.
     pub(crate) fn new(dict: &Bound<'py, PyDict>, limit: usize) -> Result<Self, Fault> {
         let dict = json::with_own_keys(dict)?;
         let mut encoder = Encoder::copying(SPARE, limit);
@@ -165,12 +168,12 @@ impl<'py> Encoded<'py> {
 }
 
 impl Value {
-    fn is_made_of_the_same(&self, value: &Bound<'_, PyAny>) -> bool {
+    fn consists_of(&self, value: &Bound<'_, PyAny>) -> bool {
         self.pieces
             .as_ref()
-            .is_some_and(|pieces| pieces.are_those_of(value))
+            .is_some_and(|pieces| pieces.match_value(value))
     }
 }
 
-/// Room for a value that got longer, or the first one, in bytes.
+/// Additional capacity for a value that has grown, and for the first value, in bytes.
 const SPARE: usize = 128;

@@ -1,7 +1,7 @@
-//! sessile for Python: the engine's verbs, and what `sessile.starlette` needs of it on the way from a request's
-//! headers to the dict that a handler sees and back.
+//! The compiled part of sessile for Python: the engine's methods, and the conversion between a
+//! request's headers and the handler's dict for `sessile.starlette`.
 //!
-//! The interpreter's lock is part of the design (`gil_used`): free-threaded builds are untested.
+//! It relies on the global interpreter lock (`gil_used`). Free-threaded builds are untested.
 
 mod arguments;
 mod cache;

@@ -1,9 +1,10 @@
-//! Sessions that are moved here from cookies of Starlette's middleware: each cookie to one session.
+//! Moves sessions from cookies of Starlette's middleware to this cache, each cookie to one session.
 //!
-//! Owns, for each cache and process, which session a cookie was moved to, and which part of a cookie's data a session
-//! can hold. A cookie that was moved opens its session for as long as it is accepted, so that parallel requests and
-//! clients that ignore `Set-Cookie` share it. It opens nothing once that session has ended or has another id: a sign-out
-//! holds, and a cookie that was planted before a sign-in does not open the session afterwards.
+//! Owns, for each cache and process, the mapping from a cookie to its session, and the selection of
+//! the data that a session can hold. A moved cookie opens its session while it is accepted, so that
+//! parallel requests and clients that ignore `Set-Cookie` share the session. It opens no session
+//! once that one has ended or has another id. A sign-out is therefore permanent, and a cookie that
+//! was planted before a sign-in does not open the session afterwards.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,13 +23,13 @@ use sessile::Error;
 use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
 
 use crate::{
-    errors::{raise, refusal},
+    errors::{engine_exception, session_exception},
     fork::OfProcess,
     json::{self, Encoder},
     starlette_cookie::{Importer, Signed, Tag},
 };
 
-/// The sessions of one cache that cookies were moved to. A forked child begins with none.
+/// The sessions of a cache that cookies were moved to. A forked child starts with none.
 pub(crate) struct Moves(Mutex<OfProcess<Arc<Mutex<Table>>>>);
 
 impl Default for Moves {
@@ -38,7 +39,8 @@ impl Default for Moves {
 }
 
 impl Moves {
-    /// The outer lock is held for a moment, by threads that hold the interpreter.
+    /// Returns the table of this process. The outer lock is held briefly, by threads that hold the
+    /// interpreter lock.
     fn table(&self) -> Arc<Mutex<Table>> {
         let mut table = self.0.lock();
         if let Some(table) = table.get() {
@@ -48,8 +50,9 @@ impl Moves {
         table.get().cloned().unwrap_or_default()
     }
 
-    /// Returns the `Cookie` field that opens the session of a cookie, which is created by the first request with it;
-    /// `None` if there is nothing that a session can hold.
+    /// Returns the `Cookie` field that opens the session of a signed cookie. The first request with
+    /// the cookie creates the session. Returns the data if the session could not be created, and
+    /// `None` if a session can hold none of the data.
     pub(crate) fn field_of(
         &self,
         py: Python<'_>,
@@ -69,7 +72,7 @@ impl Moves {
         let lifetime = sessions.cache().lifetime().as_secs();
         let expires = expires.min(signed.now.saturating_add(lifetime));
         let field = py.detach(|| {
-            // Held while the session is created: of parallel requests one creates it.
+            // Held while the session is created, so that only one of parallel requests creates it.
             let mut table = table.lock();
             if let Some(field) = table.get(&signed.tag, signed.now) {
                 return Ok(field);
@@ -95,7 +98,7 @@ pub(crate) type Pairs = Vec<(String, Bytes)>;
 #[derive(Default)]
 struct Table {
     by_tag: HashMap<Tag, Moved>,
-    /// The oldest first.
+    /// In order of insertion, the oldest first.
     order: VecDeque<Tag>,
 }
 
@@ -111,7 +114,8 @@ impl Table {
         Some(moved.field.clone())
     }
 
-    /// Forgets those that expired and, if there are still too many, the oldest.
+    /// Inserts a cookie. Removes expired cookies from the front, and the oldest if the table is
+    /// full.
     fn insert(&mut self, tag: Tag, moved: Moved, now: u64) {
         while let Some(oldest) = self.order.front()
             && (self.order.len() >= MAX_MOVED || self.get(oldest, now).is_none())
@@ -125,7 +129,7 @@ impl Table {
     }
 }
 
-/// Creates a session and returns its cookie, as a request brings it. On an error the data is returned.
+/// Creates a session and returns its `Cookie` field. Returns the data on an error.
 fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
     let session = sessions.begin(SessionRequest::default());
     let changes = pairs
@@ -142,8 +146,8 @@ fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
     field.map(Bytes::copy_from_slice).ok_or(pairs)
 }
 
-/// Returns the data of a cookie as a session can hold it: numbers that are not finite become `null`, and what has no
-/// place in a session is left out. Code in Python runs.
+/// Returns the data of a cookie that a session can hold. Numbers that are not finite become `null`,
+/// and other values that a session cannot hold are omitted. Python code runs.
 fn storable(
     py: Python<'_>,
     sessions: &SessionManager,
@@ -155,7 +159,7 @@ fn storable(
     };
     let limit = sessions.cache().max_session_size();
     let mut encoder = Encoder::copying(payload.len(), limit);
-    // It knows which keys and values a session may have. Nothing is stored.
+    // Checks the keys and values. It is not committed.
     let draft = sessions.begin(SessionRequest::default());
     let mut pairs = Pairs::new();
     for (key, value) in data {
@@ -169,7 +173,7 @@ fn storable(
             .max_by_key(|&at| len(&pairs[at]))
             .unwrap_or(0);
         pairs.remove(longest);
-        importer.report(&raise(Error::TooLarge {
+        importer.report(&engine_exception(Error::TooLarge {
             given: payload.len(),
             max: limit,
         }))?;
@@ -177,7 +181,7 @@ fn storable(
     Ok(pairs)
 }
 
-/// Reads a payload as Starlette does, except for numbers.
+/// Parses a payload as Starlette does, except for numbers that are not finite.
 fn read<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Option<Bound<'py, PyDict>>> {
     let number = wrap_pyfunction!(finite, py)?;
     let settings = PyDict::new(py);
@@ -187,7 +191,7 @@ fn read<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Option<Bound<'py, PyDi
         .import(intern!(py, "json"))?
         .getattr(intern!(py, "loads"))?;
     let value = loads.call((PyBytes::new(py, payload),), Some(&settings));
-    // Starlette wrote nothing else.
+    // Starlette writes only dicts.
     Ok(value.ok().and_then(|value| value.cast_into_exact().ok()))
 }
 
@@ -202,23 +206,25 @@ fn pair(
         .into_owned();
     let json = encoder.encode(value).map_err(|fault| fault.at(key))?;
     let json = Bytes::copy_from_slice(json);
-    draft.insert_json(&text, json.clone()).map_err(refusal)?;
+    draft
+        .insert_json(&text, json.clone())
+        .map_err(session_exception)?;
     Ok((text, json))
 }
 
-/// Returns the bytes that a pair takes at most.
+/// Returns an upper bound of the stored size of a pair, in bytes.
 fn len((key, json): &(String, Bytes)) -> usize {
-    PAIR + key.len() + json.len()
+    PAIR_OVERHEAD + key.len() + json.len()
 }
 
-/// Returns a number as `json` reads it; `None` for those that JSON cannot hold, by name or too large.
+/// Parses a number; `None` for `NaN`, infinities and numbers that are too large for a float.
 #[pyfunction]
 fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// Bytes that a pair takes beside its key and its value, at most.
-const PAIR: usize = 7;
+/// The maximum overhead of a pair besides its key and its value, in bytes.
+const PAIR_OVERHEAD: usize = 7;
 
-/// The most cookies that are remembered, at 150 bytes each.
+/// The maximum number of cookies that are remembered, at 150 bytes each.
 const MAX_MOVED: usize = 1 << 14;

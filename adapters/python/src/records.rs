@@ -1,4 +1,4 @@
-//! The values that the verbs of a cache return. None shows an id, a token or data in its `repr`.
+//! The values that the methods of a cache return. No `repr` shows an id, a token or data.
 
 use pyo3::{prelude::*, types::PyBytes};
 
@@ -186,8 +186,8 @@ pub(crate) struct Event(pub(crate) sessile::Event);
 
 #[pymethods]
 impl Event {
-    /// The kind: "created", "signed_in", "rotated", "reused", "expired", "evicted", "ended", "conflict" or
-    /// "shard_reset".
+    /// The kind: "created", "signed_in", "rotated", "reused", "expired", "evicted", "ended",
+    /// "conflict" or "shard_reset".
     #[getter]
     fn kind(&self) -> &'static str {
         use sessile::EventKind;

@@ -1,6 +1,7 @@
-//! The headers of a response in Python's hands: those that a session may change go to `sessile-web` and come back.
+//! Converts the headers of ASGI messages that a session may change to a header map and back.
 //!
-//! Owns the way between a list of pairs of bytes and a header map. It does not know why a header is set.
+//! Owns the conversion between a list of pairs of bytes and a header map. It does not know why a
+//! header is set.
 
 use core::{
     ffi::CStr,
@@ -20,7 +21,7 @@ use pyo3::{
 };
 use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 
-use crate::errors::raise;
+use crate::errors::engine_exception;
 
 /// The kinds of messages of the application that concern a session.
 pub(crate) enum Kind {
@@ -30,10 +31,11 @@ pub(crate) enum Kind {
     Accept,
     /// A websocket is closed, or rejected without headers.
     Close,
-    Rest,
+    /// Does not concern the session's headers.
+    Other,
 }
 
-/// Returns a message's own value of a key; a message is any mapping.
+/// Returns a message's value of a key. A message may be any mapping.
 fn get<'py>(
     message: &Bound<'py, PyAny>,
     key: &Bound<'py, PyString>,
@@ -45,7 +47,8 @@ fn get<'py>(
     Ok((!value.is_none()).then_some(value))
 }
 
-/// Returns a dict with the items of a message. The application may send its own message again.
+/// Returns a copy of a message as a dict. The original must not change, because the application may
+/// send it again.
 pub(crate) fn copy<'py>(message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     if let Ok(dict) = message.cast::<PyDict>() {
         return dict.copy();
@@ -59,13 +62,13 @@ pub(crate) fn copy<'py>(message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDi
 pub(crate) fn kind(message: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let kind = get(message, intern!(message.py(), "type"))?;
     let Some(kind) = kind.as_ref().and_then(|kind| kind.cast::<PyString>().ok()) else {
-        return Ok(Kind::Rest);
+        return Ok(Kind::Other);
     };
     Ok(match kind.to_str()? {
         "http.response.start" | "websocket.http.response.start" => Kind::Start,
         "websocket.accept" => Kind::Accept,
         "websocket.close" => Kind::Close,
-        _ => Kind::Rest,
+        _ => Kind::Other,
     })
 }
 
@@ -90,15 +93,15 @@ pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
 pub(crate) struct Response<'py> {
     pub(crate) py: Python<'py>,
     pub(crate) sessions: SessionManager,
-    /// The `Max-Age` of a cookie that expires at once, if that was set.
+    /// The `Max-Age` of cookies if it is 0 or less: they expire immediately.
     pub(crate) expired: Option<i64>,
-    /// The application read the session.
+    /// True if the application read the session.
     pub(crate) is_read: bool,
 }
 
 impl<'py> Response<'py> {
-    /// Commits a session and writes the response's headers. If nothing could be stored, the message is that of the
-    /// response that says so, and the answer its text.
+    /// Commits a session and writes the response's headers. If it could not be stored, turns the
+    /// message into the start of an error response, and returns the body of that response.
     pub(crate) fn commit(
         &self,
         session: &Session,
@@ -114,7 +117,7 @@ impl<'py> Response<'py> {
                 Ok(None)
             }
             Err(error) => {
-                let mut all = all(Some(&others))?;
+                let mut all = header_map(Some(&others))?;
                 error.replace_headers(&mut all);
                 headers.keys().for_each(|name| drop(all.remove(name)));
                 for (name, value) in &headers {
@@ -126,9 +129,9 @@ impl<'py> Response<'py> {
         }
     }
 
-    /// Makes a message that of the response that says that a value is too large, which is found before the session is
-    /// committed. Returns its text.
-    pub(crate) fn refuse_size(
+    /// Turns a message into the start of the error response for a value that is too large, which is
+    /// detected before the session is committed. Returns the body of that response.
+    pub(crate) fn replace_too_large(
         &self,
         session: &Session,
         message: &Bound<'_, PyDict>,
@@ -138,12 +141,12 @@ impl<'py> Response<'py> {
             given: limit + 1,
             max: limit,
         });
-        let mut headers = all(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
+        let mut headers = header_map(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
-        // Nothing is stored with that status; a session that was ended has its cookie removed.
+        // Nothing is stored with this status, but the cookie of an ended session is removed.
         drop(self.commit_to(session, error.status(), &mut headers));
         self.replace(&error, &headers, message)?;
-        // Of the value it is only known that it is longer than that.
+        // The exact size is unknown: encoding stops at the limit.
         Ok(format!(
             "The session would take more than {limit} bytes (max_session_size)."
         ))
@@ -153,7 +156,7 @@ impl<'py> Response<'py> {
     pub(crate) fn accept(&self, session: &Session, message: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut headers = HeaderMap::new();
         self.commit_to(session, StatusCode::SWITCHING_PROTOCOLS, &mut headers)
-            .map_err(|error| raise(error.cause()))?;
+            .map_err(|error| engine_exception(error.cause()))?;
         let Some(cookie) = headers.remove(SET_COOKIE) else {
             return Ok(());
         };
@@ -175,7 +178,7 @@ impl<'py> Response<'py> {
             self.py
                 .detach(|| SessionManager::commit(session, status, headers))
         } else {
-            // Nothing is stored: no lock is waited for.
+            // Nothing is stored, so this does not wait for a lock.
             SessionManager::commit(session, status, headers)
         }
     }
@@ -192,13 +195,13 @@ impl<'py> Response<'py> {
         message.set_item(intern!(self.py, "headers"), list)
     }
 
-    /// Appends headers to a list of pairs, the session's cookie as Starlette spells it.
+    /// Appends headers to a list of pairs, and formats the session's cookie as Starlette does.
     fn append(&self, headers: &HeaderMap, list: &Bound<'_, PyList>) -> PyResult<()> {
         for (name, value) in headers {
             let name = PyBytes::new(self.py, name.as_str().as_bytes());
-            // The session's own is marked so.
+            // `sessile-web` marks the session's cookie as sensitive.
             if value.is_sensitive() {
-                let cookie = self.spelt(&String::from_utf8_lossy(value.as_bytes()));
+                let cookie = self.as_starlette(&String::from_utf8_lossy(value.as_bytes()));
                 list.append((name, PyBytes::new(self.py, cookie.as_bytes())))?;
             } else {
                 list.append((name, PyBytes::new(self.py, value.as_bytes())))?;
@@ -207,9 +210,9 @@ impl<'py> Response<'py> {
         Ok(())
     }
 
-    /// A `Set-Cookie` in Starlette's spelling: `path=/; Max-Age=60; httponly; samesite=lax`. The session of one that
-    /// expires at once is ended.
-    fn spelt(&self, cookie: &str) -> String {
+    /// Returns a `Set-Cookie` in Starlette's format: `path=/; Max-Age=60; httponly; samesite=lax`.
+    /// Ends the session if its cookie expires immediately.
+    fn as_starlette(&self, cookie: &str) -> String {
         let (pair, attributes) = cookie.split_once("; ").unwrap_or((cookie, ""));
         let mut text = pair.to_owned();
         for attribute in attributes.split("; ") {
@@ -236,8 +239,8 @@ impl<'py> Response<'py> {
         self.sessions.cache().cookie_name()
     }
 
-    /// Returns the headers that a session may change, and a list of the others unchanged. An invalid header is left
-    /// to the server.
+    /// Returns the other headers as they are, and the headers that a session may change as a map.
+    /// Invalid headers are in the list, for the server to reject.
     fn split(
         &self,
         given: Option<&Bound<'py, PyAny>>,
@@ -248,7 +251,7 @@ impl<'py> Response<'py> {
         };
         for header in given.try_iter()? {
             let header = header?;
-            match ours(&header)? {
+            match session_header(&header)? {
                 Some((name, value)) => {
                     if name == SET_COOKIE && is_foreign(value.as_bytes(), self.name()) {
                         warn_of_foreign_cookie(self.py)?;
@@ -262,10 +265,10 @@ impl<'py> Response<'py> {
     }
 }
 
-/// Warns of a cookie of that name in the headers of a message, which another middleware put there.
+/// Warns if another middleware set a cookie of that name in the headers of a message.
 pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = message.py();
-    let headers = all(get(message, intern!(py, "headers"))?.as_ref())?;
+    let headers = header_map(get(message, intern!(py, "headers"))?.as_ref())?;
     let mut cookies = headers.get_all(SET_COOKIE).iter();
     if cookies.any(|cookie| is_foreign(cookie.as_bytes(), name)) {
         warn_of_foreign_cookie(py)?;
@@ -273,8 +276,8 @@ pub(crate) fn look_for_foreign_cookie(name: &str, message: &Bound<'_, PyAny>) ->
     Ok(())
 }
 
-/// Returns true if a `Set-Cookie` sets the session's cookie to a value. An application that removes the cookie
-/// itself sets an empty one.
+/// Returns true if a `Set-Cookie` sets the session's cookie to a value. An application that removes
+/// the cookie itself sets an empty value.
 fn is_foreign(cookie: &[u8], name: &str) -> bool {
     let value = cookie
         .strip_prefix(name.as_bytes())
@@ -296,14 +299,14 @@ fn warn_of_foreign_cookie(py: Python<'_>) -> PyResult<()> {
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FOREIGN_COOKIE, 1)
 }
 
-/// Returns all headers of a response, without invalid ones.
-fn all(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
+/// Returns the valid headers of a response.
+fn header_map(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(given) = given else {
         return Ok(headers);
     };
     for header in given.try_iter()? {
-        let (name, value) = halves(&header?)?;
+        let (name, value) = name_and_value(&header?)?;
         let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
             continue;
         };
@@ -318,23 +321,25 @@ fn all(given: Option<&Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
 fn without_cookie_named(mut headers: HeaderMap, name: &str) -> HeaderMap {
     let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
     headers.remove(SET_COOKIE);
-    let is_ours = |cookie: &HeaderValue| {
+    let is_named = |cookie: &HeaderValue| {
         let rest = cookie.as_bytes().strip_prefix(name.as_bytes());
         rest.is_some_and(|rest| rest.starts_with(b"="))
     };
-    for cookie in cookies.into_iter().filter(|cookie| !is_ours(cookie)) {
+    for cookie in cookies.into_iter().filter(|cookie| !is_named(cookie)) {
         headers.append(SET_COOKIE, cookie);
     }
     headers
 }
 
-fn ours(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>> {
-    let (name, value) = halves(header)?;
+/// Returns a header that a session may change, or `None` for another or an invalid one.
+fn session_header(header: &Bound<'_, PyAny>) -> PyResult<Option<(HeaderName, HeaderValue)>> {
+    let (name, value) = name_and_value(header)?;
     let Ok(name) = name.cast::<PyBytes>() else {
         return Ok(None);
     };
-    let name = OURS.iter().find(|ours| {
-        ours.as_str()
+    let name = SESSION_HEADERS.iter().find(|known| {
+        known
+            .as_str()
             .as_bytes()
             .eq_ignore_ascii_case(name.as_bytes())
     });
@@ -353,7 +358,7 @@ pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
     let mut fields = Vec::new();
     for header in headers.try_iter()? {
         let header = header?;
-        let (name, value) = halves(&header)?;
+        let (name, value) = name_and_value(&header)?;
         if name
             .cast::<PyBytes>()
             .is_ok_and(|name| name.as_bytes() == b"cookie")
@@ -365,19 +370,21 @@ pub(crate) fn cookies(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Bytes>> {
 }
 
 /// Returns the name and the value of a header.
-fn halves<'py>(header: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+fn name_and_value<'py>(
+    header: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     match header.cast::<PyTuple>() {
         Ok(pair) => Ok((pair.get_item(0)?, pair.get_item(1)?)),
         Err(_) => Ok((header.get_item(0)?, header.get_item(1)?)),
     }
 }
 
-const OURS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];
+const SESSION_HEADERS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];
 
-/// It orders nothing: at worst two threads warn.
+/// `Relaxed` is sufficient: it protects no other data. At worst two threads warn.
 static WARNED_OF_FOREIGN_COOKIE: AtomicBool = AtomicBool::new(false);
 
-const FOREIGN_COOKIE: &CStr = c"a response sets the session's cookie beside the session middleware: another middleware, \
-    such as Starlette's `SessionMiddleware` that a library added, overwrites the session. Give one of them another \
-    `session_cookie`, keep the library from adding its own, or call `sessile.starlette.install()` before the library is \
-    imported";
+const FOREIGN_COOKIE: &CStr = c"another middleware sets the session's cookie in the same \
+    response and overwrites the session, for instance Starlette's `SessionMiddleware` added by a \
+    library. Give one of them another `session_cookie`, keep the library from adding its \
+    middleware, or call `sessile.starlette.install()` before the library is imported";

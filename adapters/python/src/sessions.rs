@@ -1,5 +1,7 @@
-//! `Sessions`: the sessions of a middleware. Owns the cookie's attributes and the import of Starlette's sessions.
-//! It does not know what a handler does with a session.
+//! The sessions of a middleware.
+//!
+//! Owns the attributes of the cookie and the import of Starlette's sessions. It does not know what
+//! a handler does with a session.
 
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use sessile::{CookieError, SameSite, SetCookie};
 
 use crate::{
     cache::SessionCache,
-    errors::{seconds, wrong},
+    errors::{seconds, value_error},
     fork::OfProcess,
     keys,
     starlette_cookie::Importer,
@@ -20,22 +22,23 @@ use crate::{
 #[pyclass(frozen, name = "_Sessions", module = "sessile._sessile")]
 pub(crate) struct Sessions {
     cache: Py<SessionCache>,
-    wire: Wire,
+    settings: Settings,
     importer: Option<Importer>,
     max_session_size: usize,
-    /// Belongs to the process that built it. Locked briefly, by the thread that holds the interpreter lock: see `engine`.
+    /// Belongs to the process that built it. Locked briefly, by a thread that holds the interpreter
+    /// lock: see `engine`.
     current: Mutex<OfProcess<sessile_web::SessionManager>>,
 }
 
 /// The settings of a session manager.
-struct Wire {
+struct Settings {
     path: String,
     same_site: SameSite,
     https_only: bool,
     domain: Option<String>,
     partitioned: bool,
     is_persistent: bool,
-    /// The `Max-Age` of a cookie that expires at once.
+    /// The `Max-Age` of cookies if it is 0 or less: they expire immediately.
     expired: Option<i64>,
     rotate_every: Option<Duration>,
     identity_keys: Vec<String>,
@@ -65,7 +68,7 @@ impl Sessions {
         touch_always: bool,
         accept_starlette_cookies: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let wire = Wire {
+        let settings = Settings {
             path: path.to_owned(),
             same_site: same_site_of(same_site)?,
             https_only,
@@ -84,20 +87,21 @@ impl Sessions {
             .transpose()?;
         let engine = cache.get().engine.cache(py)?;
         let max_session_size = engine.max_session_size();
-        let sessions = wire.sessions(engine)?;
+        let sessions = settings.manager(engine)?;
         let current = Mutex::new(OfProcess::new(sessions));
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
         Ok(Self {
             cache,
-            wire,
+            settings,
             importer,
             max_session_size,
             current,
         })
     }
 
-    /// Returns the session of a request or a websocket, unread. `headers` are pairs of bytes, the names in lower case.
+    /// Returns the unread session of a request or websocket. `headers` are pairs of bytes, with
+    /// names in lower case.
     #[pyo3(signature = (headers, is_websocket, /))]
     fn begin(slf: Py<Self>, headers: Py<PyAny>, is_websocket: bool) -> Visit {
         Visit::new(slf, headers, is_websocket)
@@ -105,7 +109,7 @@ impl Sessions {
 }
 
 impl Sessions {
-    /// Returns the most bytes of data in a session.
+    /// Returns the maximum size of a session's data, in bytes.
     pub(crate) fn max_session_size(&self) -> usize {
         self.max_session_size
     }
@@ -115,7 +119,7 @@ impl Sessions {
         if let Some(sessions) = self.current.lock().get() {
             return Ok(sessions.clone());
         }
-        let sessions = self.wire.sessions(self.cache.get().engine.cache(py)?)?;
+        let sessions = self.settings.manager(self.cache.get().engine.cache(py)?)?;
         *self.current.lock() = OfProcess::new(sessions.clone());
         Ok(sessions)
     }
@@ -124,19 +128,19 @@ impl Sessions {
         &self.cache
     }
 
-    /// The `Max-Age` of a cookie that expires at once, if that was set.
+    /// Returns the `Max-Age` of cookies if it is 0 or less: they expire immediately.
     pub(crate) fn expired(&self) -> Option<i64> {
-        self.wire.expired
+        self.settings.expired
     }
 
-    /// Returns the reader of cookies of Starlette's middleware, if `accept_starlette_cookies` is set.
+    /// Returns the importer of Starlette's cookies, if `accept_starlette_cookies` is set.
     pub(crate) fn importer(&self) -> Option<&Importer> {
         self.importer.as_ref()
     }
 }
 
-impl Wire {
-    fn sessions(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::SessionManager> {
+impl Settings {
+    fn manager(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::SessionManager> {
         self.check(cache.cookie_name())?;
         let mut builder = sessile_web::SessionManager::builder(cache)
             .path(&self.path)
@@ -154,10 +158,11 @@ impl Wire {
         if let Some(age) = self.rotate_every {
             builder = builder.rotate_every(age);
         }
-        builder.build().map_err(wrong)
+        builder.build().map_err(value_error)
     }
 
-    /// Rejects attributes that browsers reject. Without TLS no attribute is omitted and no name is changed silently.
+    /// Rejects attributes that browsers reject. `insecure_http` of `sessile-web` would silently
+    /// omit attributes and change the cookie's name.
     fn check(&self, name: &str) -> PyResult<()> {
         let mut cookie = SetCookie::builder(name)
             .secure(self.https_only)
@@ -168,15 +173,15 @@ impl Wire {
             cookie = cookie.domain(domain);
         }
         cookie.build().map(drop).map_err(|error| match error {
-            // The middleware's name of the setting.
+            // The middleware's name of the setting is `https_only`.
             CookieError::Contradiction {
                 setting: "secure",
                 because,
                 ..
-            } => wrong(format!(
+            } => value_error(format!(
                 "`https_only` must be True with {because}, got False"
             )),
-            error => wrong(error),
+            error => value_error(error),
         })
     }
 }

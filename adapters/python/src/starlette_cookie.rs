@@ -1,10 +1,10 @@
 //! Cookies that Starlette's own `SessionMiddleware` signed, read once to move their data here.
 //!
 //! ```text
-//!  base64 of JSON │ . │ base64url of unix seconds │ . │ base64url of HMAC-SHA-1     as `itsdangerous` signs
+//!  base64 of JSON │ . │ base64url of unix seconds │ . │ base64url of HMAC-SHA-1
 //! ```
-//! Owns that format. Stricter than its readers in Python: one spelling a token, so canonical base64 only. It
-//! does not know how the data is used.
+//! Owns that format, which is `itsdangerous`'s. It is stricter: only canonical base64 is accepted, so
+//! that a token has exactly one valid encoding. It does not know how the data is used.
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ pub(crate) struct Importer {
     keys: Vec<Zeroizing<[u8; 20]>>,
     /// In seconds; no limit if `None`.
     max_age: Option<u64>,
-    /// A cookie contained a value that a session cannot hold, which was logged.
+    /// True once an omitted value was logged.
     is_reported: AtomicBool,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Importer {
 pub(crate) struct Signed {
     pub(crate) json: Vec<u8>,
     pub(crate) tag: Tag,
-    /// Until when it is accepted, in unix seconds; without a limit if `None`.
+    /// The time until which the cookie is accepted, in unix seconds; no limit if `None`.
     pub(crate) expires: Option<u64>,
     pub(crate) now: u64,
 }
@@ -51,7 +51,7 @@ impl Importer {
         }
     }
 
-    /// Returns the first such cookie of that name in the `Cookie` fields of a request.
+    /// Returns the first valid cookie of that name in the `Cookie` fields of a request.
     pub(crate) fn find(&self, name: &str, fields: &[Bytes]) -> Option<Signed> {
         let mut values = fields
             .iter()
@@ -59,7 +59,7 @@ impl Importer {
         values.find_map(|value| self.read(value))
     }
 
-    /// Logs, once, that something in a cookie is left out.
+    /// Logs, once, that a value of a cookie is omitted.
     pub(crate) fn report(&self, error: &PyErr) -> PyResult<()> {
         if self.is_reported.swap(true, Relaxed) {
             return Ok(());
@@ -68,12 +68,12 @@ impl Importer {
             let logger = py
                 .import("logging")?
                 .call_method1("getLogger", ("sessile",))?;
-            logger.call_method1("warning", (LEFT_OUT, error.value(py).to_string()))?;
+            logger.call_method1("warning", (OMITTED, error.value(py).to_string()))?;
             Ok(())
         })
     }
 
-    /// Reads a cookie's value, if one of the secrets signed it and it is not too old.
+    /// Returns the content of a cookie if one of the secrets signed it and it is not too old.
     fn read(&self, value: &[u8]) -> Option<Signed> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
         let (payload, signed, tag) = self.unsign(value, now)?;
@@ -88,7 +88,7 @@ impl Importer {
         })
     }
 
-    /// Returns the payload, when it was signed, and the MAC.
+    /// Returns the payload, the time of the signature in unix seconds, and the MAC.
     fn unsign<'v>(&self, value: &'v [u8], now: u64) -> Option<(&'v [u8], u64, Tag)> {
         let (signed, tag) = split_last(value)?;
         let tag: Tag = decode(tag)?.try_into().ok()?;
@@ -109,7 +109,7 @@ impl Importer {
     }
 }
 
-/// `django-concat`, as `itsdangerous` calls it, with its default salt.
+/// Derives the signing key: `django-concat` of `itsdangerous`, with its default salt.
 fn derive(secret: &[u8]) -> Zeroizing<[u8; 20]> {
     let hash = Sha1::new()
         .chain_update(b"itsdangerous.Signer")
@@ -133,7 +133,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     (URL_SAFE_NO_PAD.encode_to_string(&bytes).as_bytes() == text).then_some(bytes)
 }
 
-/// Big endian, without zeros in front.
+/// Parses big-endian seconds without leading zeros.
 fn seconds(bytes: &[u8]) -> Option<u64> {
     if bytes.len() > size_of::<u64>() || bytes.first() == Some(&0) {
         return None;
@@ -145,8 +145,8 @@ fn seconds(bytes: &[u8]) -> Option<u64> {
     )
 }
 
-/// Returns the payload that Starlette's signer signed with a secret, or `None` if the signature or its age is not
-/// valid. `now` is in unix seconds.
+/// Returns the payload that Starlette's signer signed with a secret, or `None` if the signature or
+/// its age is not valid. `now` is in unix seconds.
 #[pyfunction]
 #[pyo3(name = "_unsign", signature = (value, secret, *, max_age, now))]
 pub(crate) fn unsign<'v>(
@@ -160,5 +160,5 @@ pub(crate) fn unsign<'v>(
         .map(|(payload, ..)| payload)
 }
 
-const LEFT_OUT: &str =
-    "a cookie of Starlette's middleware holds what a session cannot, which is left out: %s";
+const OMITTED: &str = "a value in a cookie of Starlette's middleware cannot be stored in a \
+    session and is omitted: %s";

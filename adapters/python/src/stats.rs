@@ -3,7 +3,8 @@
 use pyo3::{prelude::*, types::PyDict};
 use sessile::stats::Stats;
 
-/// Returns one item for each figure. Names of figures of a group begin with the name of the group.
+/// Returns a dict with one item for each counter and gauge, named as in `Stats`. The fields of a
+/// nested struct have its name as prefix.
 pub(crate) fn dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     sizes(stats)

@@ -1,30 +1,25 @@
-//! One request's session, between the dict that a handler sees and the engine.
+//! The session of one request, between the handler's dict and the engine.
 //!
-//! Owns how far the request is, and when the dict is compared with what is known of it. It never keeps the dict.
-//! Python has no executor here: an `async` verb of the session is polled once, and on a local cache it is ready then.
+//! Owns the progress of the request, and decides when the dict is compared with the known values.
+//! Invariant: it never keeps the dict. Python has no executor here: an `async` method of the session
+//! is polled once, and is ready then on a local cache.
 
+mod load;
 mod respond;
+mod save;
 
-use bytes::Bytes;
-use pyo3::{
-    PyTraverseError, PyVisit,
-    exceptions::{PyRuntimeError, PyValueError},
-    prelude::*,
-    types::{PyDict, PyString},
-};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*, types::PyDict};
 use sessile_web::{
-    self as web, Session, SessionError, SessionRequest, SignIn,
+    self as web, Session, SessionRequest, SignIn,
     adapter::{SessionExt, ready},
 };
 
 use crate::{
     arguments::Argument,
     cache::SessionCache,
-    errors::{ForkedProcess, Gone, foreign_data, refusal, seconds},
+    errors::{ForkedProcess, Gone, seconds, session_exception},
     fork::OfProcess,
-    json,
-    known::{Changes, Encoded, Known},
-    moving::Pairs,
+    known::Known,
     records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
@@ -32,22 +27,23 @@ use crate::{
 
 /// The session of one request.
 ///
-/// Nothing is borrowed while code in Python may run or a lock is waited for: other threads may use the session then.
+/// Never borrowed while Python code may run or while waiting for a lock, because another thread may
+/// use the session then.
 #[pyclass(name = "_Visit", module = "sessile._sessile")]
 pub(crate) struct Visit {
     sessions: Py<Sessions>,
     /// `None` once the garbage collector has broken a cycle.
     headers: Option<Py<PyAny>>,
     is_websocket: bool,
-    /// The application has returned.
+    /// True once the application has returned.
     is_over: bool,
     stage: Stage,
-    /// More of the response's body was to come.
+    /// True once a message announced more of the response's body.
     is_stream: bool,
     session: Option<OfProcess<Session>>,
-    /// The session of a request that counts as a use of it, though it was not read.
+    /// The session of a request that counts as a use without reading it (`touch_always`).
     touched: Option<OfProcess<Session>>,
-    /// The engine has it, or had it when it was last looked for.
+    /// True if the session was stored in the engine at the last lookup or save.
     was_stored: bool,
     known: Known,
 }
@@ -55,20 +51,20 @@ pub(crate) struct Visit {
 /// The progress of the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its headers were not sent.
+    /// The headers were not sent yet.
     Open,
-    /// Its headers were sent: a session can be saved, and nothing else.
+    /// The headers were sent. The session can be saved, but not created or rotated.
     Detached,
-    /// It is an error, and nothing is stored.
+    /// The response is an error. Nothing is stored.
     Failed,
-    /// The session could not be stored: an error response replaces the application's.
-    Refused,
+    /// The session could not be stored. An error response replaces the application's.
+    Replaced,
 }
 
 #[pymethods]
 impl Visit {
-    /// Reads the session into a dict, in place of what is there. Only the first call does, so that what was done to
-    /// the dict since is kept.
+    /// Replaces the content of the dict by the session's values. Later calls do nothing, so that
+    /// changes to the dict are kept.
     fn read(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         if slf.borrow().session.is_some() {
             return Ok(());
@@ -90,7 +86,7 @@ impl Visit {
         Ok(())
     }
 
-    /// Counts the request as a use of its session, as the middleware was told to.
+    /// Counts the request as a use of its session, for `touch_always`.
     fn touch(slf: &Bound<'_, Self>) -> PyResult<()> {
         let cookies = Self::cookies(slf)?;
         if !cookies.is_empty() {
@@ -101,12 +97,16 @@ impl Visit {
         Ok(())
     }
 
-    /// Handles the response's next message. With the first one the session is stored, and its headers are written,
-    /// into a copy.
+    /// Handles the next message of the response. The first message stores the session, and the
+    /// session's headers are added to a copy of the message.
     ///
-    /// Returns `None` if the message is to be sent; a message to send in its place; or that and what is to follow it:
-    /// `True` for `save_late`, and the body of another response if the session cannot be stored. Messages after that
-    /// one are not to be sent: their body is empty.
+    /// Returns one of:
+    /// * `None`: send the message as it is;
+    /// * a message: send it instead;
+    /// * a message and `True`: send it, then call `save_late`;
+    /// * a message and bytes: if it starts a response, the session could not be stored: send it,
+    ///   then the bytes as the body of that response. Otherwise drop it, because it belongs to the
+    ///   response that was replaced.
     fn respond<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
@@ -119,18 +119,19 @@ impl Visit {
                 Self::close(slf);
                 Ok(None)
             }
-            Kind::Rest => Self::go_on(slf, message),
+            Kind::Other => Self::continue_response(slf, message),
         }
     }
 
-    /// Warns of a cookie of the session's name that another middleware put into a response.
+    /// Warns if another middleware set a cookie of the session's name in a response.
     fn look_for_foreign_cookie(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         response::look_for_foreign_cookie(&Self::cookie_name(slf)?, message)
     }
 
-    /// Stores what changed, now. After `Gone` the dict is empty: what is put into it is a new session's.
+    /// Stores the changes immediately. On `Gone` the dict is cleared, and later writes start a new
+    /// session.
     fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let Some((session, changes)) = Self::work(slf, dict)? else {
+        let Some((session, changes)) = Self::take_changes(slf, dict)? else {
             return Ok(());
         };
         match slf.py().detach(|| ready(session.save())) {
@@ -140,12 +141,13 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores what changed since the headers left, if the session was read. One that has ended stays ended.
+    /// Stores the changes since the headers were sent, if the session was read. Does nothing if the
+    /// session has ended.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let visit = slf.borrow();
-        let is_to_save = visit.stage == Stage::Detached && visit.session.is_some();
+        let saves_late = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        match if is_to_save {
+        match if saves_late {
             Self::save(slf, dict)
         } else {
             Ok(())
@@ -155,14 +157,14 @@ impl Visit {
         }
     }
 
-    /// The application has returned: `save_late`, for the last time.
+    /// Calls `save_late` for the last time, after the application has returned.
     fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         slf.borrow_mut().is_over = true;
         Self::save_late(slf, dict)
     }
 
-    /// The application has failed. If no response has begun, what is stored even so is: that keys which name the
-    /// user were removed. No error here hides the application's.
+    /// Handles an exception of the application. If no response has begun, the removal of identity
+    /// keys is stored. Errors are ignored, so that none hides the application's exception.
     fn fail(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) {
         slf.borrow_mut().is_over = true;
         let visit = slf.borrow();
@@ -175,12 +177,12 @@ impl Visit {
             return;
         };
         drop(visit);
-        if removals.is_ok_and(|removals| Self::push(slf.py(), &session, &removals).is_ok()) {
-            // Nothing can report that it failed.
+        if removals.is_ok_and(|removals| Self::apply(slf.py(), &session, &removals).is_ok()) {
+            // A failure cannot be reported: the application's exception is being raised.
             drop(slf.py().detach(|| session.store_sign_out()));
         }
         slf.borrow_mut().stage = Stage::Failed;
-        unless_busy(slf.py(), &session, || session.detach());
+        without_blocking(slf.py(), &session, || session.detach());
     }
 
     /// Returns true if the application has returned.
@@ -188,7 +190,7 @@ impl Visit {
         self.is_over
     }
 
-    /// Returns true if it is a session of that cache.
+    /// Returns true if the session belongs to `cache`.
     fn is_of(&self, cache: &Bound<'_, SessionCache>) -> bool {
         self.sessions.get().cache().is(cache)
     }
@@ -221,7 +223,7 @@ impl Visit {
         if let Some(span) = remember {
             sign_in = sign_in.remember(seconds("remember", span.named("remember")?)?);
         }
-        unless_busy(slf.py(), &session, || session.sign_in(sign_in)).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.sign_in(sign_in)).map_err(session_exception)
     }
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -233,15 +235,15 @@ impl Visit {
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.borrow().open_session()?;
-        unless_busy(slf.py(), &session, || session.rotate()).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.rotate()).map_err(session_exception)
     }
 
     fn user(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let session = slf.borrow().session()?;
-        Ok(unless_busy(slf.py(), &session, || session.user()))
+        Ok(without_blocking(slf.py(), &session, || session.user()))
     }
 
-    /// After `Gone` the dict is empty.
+    /// Creates a session if there is none. On `Gone` the dict is cleared.
     fn csrf_token(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<String> {
         let session = slf.borrow().session()?;
         let token = slf.py().detach(|| session.csrf_token());
@@ -250,7 +252,8 @@ impl Visit {
 
     fn check_csrf(slf: &Bound<'_, Self>, token: &str) -> PyResult<()> {
         let session = slf.borrow().session()?;
-        unless_busy(slf.py(), &session, || session.check_csrf(token)).map_err(refusal)
+        without_blocking(slf.py(), &session, || session.check_csrf(token))
+            .map_err(session_exception)
     }
 
     /// Returns true if the session exists.
@@ -303,67 +306,6 @@ impl Visit {
         }
     }
 
-    /// Loads and decodes the session. The visit is as it was.
-    fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Read<'py>> {
-        let cookies = Self::cookies(slf)?;
-        let sessions = Self::sessions(slf)?;
-        let touched = slf
-            .borrow()
-            .touched
-            .as_ref()
-            .and_then(OfProcess::get)
-            .cloned();
-        let session = touched
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
-        if !session.is_stored() {
-            return Self::move_here(slf, session, &sessions, cookies);
-        }
-        if session.is_foreign() {
-            return Err(foreign_data());
-        }
-        Read::new(slf.py(), session)
-    }
-
-    /// A request without a session may have a cookie of Starlette's middleware.
-    fn move_here<'py>(
-        slf: &Bound<'py, Self>,
-        session: Session,
-        sessions: &web::SessionManager,
-        cookies: Vec<Bytes>,
-    ) -> PyResult<Read<'py>> {
-        let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
-        let name = sessions.cache().cookie_name();
-        let importer = settings.get().importer();
-        let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
-        let Some((importer, signed)) = found else {
-            return Read::new(py, session);
-        };
-        let moves = &settings.get().cache().get().moves;
-        match moves.field_of(py, sessions, importer, &signed)? {
-            None => Read::new(py, session),
-            Some(Ok(field)) => {
-                let fields = core::iter::once(field).chain(cookies);
-                let session = sessions.begin(fields.collect::<SessionRequest>());
-                session.send_cookie_again();
-                Read::new(py, session)
-            }
-            // It is tried again when the response begins.
-            Some(Err(pairs)) => Read::with_new(py, session, pairs),
-        }
-    }
-
-    /// Returns the `Cookie` fields of the request, in order.
-    fn cookies(slf: &Bound<'_, Self>) -> PyResult<Vec<Bytes>> {
-        let headers = slf
-            .borrow()
-            .headers
-            .as_ref()
-            .map(|headers| headers.clone_ref(slf.py()));
-        headers.map_or(Ok(Vec::new()), |headers| {
-            response::cookies(headers.bind(slf.py()))
-        })
-    }
-
     fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::SessionManager> {
         let sessions = slf.borrow().sessions.clone_ref(slf.py());
         sessions.get().current(slf.py())
@@ -387,139 +329,28 @@ impl Visit {
         if self.stage == Stage::Open {
             self.session()
         } else {
-            Err(self.too_late())
+            Err(self.headers_sent())
         }
     }
 
-    fn too_late(&self) -> PyErr {
+    fn headers_sent(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a session cannot be created or get a new id after a websocket was accepted, because no response carries \
-             the cookie; do it before `accept()`"
+            "a session cannot be created or get a new id after a websocket was accepted, because \
+             no response carries the cookie; do it before `accept()`"
         } else {
-            "a session cannot be created or get a new id after the response's headers were sent; do it before the \
-             handler returns"
-        })
-    }
-
-    /// Hands the changes of the dict over, if there is something to save. An error if that would make a session when it
-    /// is too late for that: then nothing was handed over.
-    fn work(
-        slf: &Bound<'_, Self>,
-        dict: &Bound<'_, PyDict>,
-    ) -> PyResult<Option<(Session, Changes)>> {
-        let session = slf.borrow().session()?;
-        let changes = Self::changes(slf, dict)?;
-        if changes.is_empty() && !unless_busy(slf.py(), &session, || session.has_work()) {
-            return Ok(None);
-        }
-        let visit = slf.borrow();
-        if visit.stage != Stage::Open && !visit.was_stored {
-            return Err(visit.too_late());
-        }
-        drop(visit);
-        Self::push(slf.py(), &session, &changes)?;
-        Ok(Some((session, changes)))
-    }
-
-    /// Hands changes over to be saved. On an error none of them is.
-    fn push(py: Python<'_>, session: &Session, changes: &Changes) -> PyResult<()> {
-        let json = |(json, _): &(Bytes, _)| json.clone();
-        let changes = changes
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_ref().map(json)));
-        unless_busy(py, session, || session.change_json(changes)).map_err(refusal)
-    }
-
-    /// Records that these changes are stored. Others are detected again.
-    fn stored(slf: &Bound<'_, Self>, session: &Session, changes: Changes) {
-        let is_stored = unless_busy(slf.py(), session, || session.is_stored());
-        let mut visit = slf.borrow_mut();
-        visit.was_stored |= is_stored;
-        visit.known.make(changes);
-    }
-
-    /// Something could not be stored. The dict of a session that is gone becomes empty.
-    fn failed(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>, error: SessionError) -> PyErr {
-        let error = refusal(error);
-        if error.is_instance_of::<Gone>(slf.py()) {
-            let mut visit = slf.borrow_mut();
-            // Once the headers have left, no other session can be created, and this one stays ended.
-            let was_stored = visit.was_stored && visit.stage != Stage::Open;
-            visit.forget();
-            visit.was_stored = was_stored;
-            drop(visit);
-            dict.clear();
-        }
-        error
-    }
-
-    /// Notes that the session is gone, and empty.
-    fn forget(&mut self) {
-        self.was_stored = false;
-        self.known.clear();
-    }
-
-    /// Returns how the dict differs from what was read, or last stored.
-    fn changes(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> Result<Changes, json::Fault> {
-        let visit = slf.borrow();
-        let limit = visit.sessions.get().max_session_size();
-        let changes = visit.known.changes(dict, limit);
-        drop(visit);
-        match changes {
-            Err(fault) if fault.needs_copies() => {
-                let encoded = Encoded::new(dict, limit)?;
-                slf.borrow().known.changes_of(encoded)
-            }
-            changes => changes,
-        }
-    }
-}
-
-/// A session that was looked up, with its decoded values.
-struct Read<'py> {
-    session: Session,
-    known: Known,
-    values: Vec<(Bound<'py, PyString>, Bound<'py, PyAny>)>,
-    is_stored: bool,
-}
-
-impl<'py> Read<'py> {
-    fn new(py: Python<'py>, session: Session) -> PyResult<Self> {
-        let pairs = session.pairs();
-        let (mut known, mut values) = (Known::default(), Vec::with_capacity(pairs.len()));
-        for (key, json) in pairs {
-            let (value, pieces) = json::decode_in_pieces(py, &json).map_err(not_json)?;
-            values.push((PyString::new(py, &key), value));
-            known.push(key, json, pieces);
-        }
-        let is_stored = session.is_stored();
-        Ok(Self {
-            session,
-            known,
-            values,
-            is_stored,
-        })
-    }
-
-    /// With values that are not stored yet.
-    fn with_new(py: Python<'py>, session: Session, pairs: Pairs) -> PyResult<Self> {
-        let value = |(key, json): (String, Bytes)| {
-            let value = json::decode(py, &json).map_err(not_json)?;
-            Ok((PyString::new(py, &key), value))
-        };
-        let values = pairs.into_iter().map(value).collect::<PyResult<_>>()?;
-        Ok(Self {
-            session,
-            known: Known::default(),
-            values,
-            is_stored: false,
+            "a session cannot be created or get a new id after the response's headers were sent; \
+             do it before the handler returns"
         })
     }
 }
 
-/// Does what takes no lock but that of the request's own session. Releases the interpreter if another thread
-/// holds that lock, which may itself wait for the engine.
-fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() -> R + Send) -> R {
+/// Runs `act`, which takes no lock except that of the request's session. Releases the interpreter
+/// lock if another thread holds the session's lock, because that thread may wait for the engine.
+fn without_blocking<R: Send>(
+    py: Python<'_>,
+    session: &Session,
+    act: impl FnOnce() -> R + Send,
+) -> R {
     if session.is_busy() {
         py.detach(act)
     } else {
@@ -527,12 +358,7 @@ fn unless_busy<R: Send>(py: Python<'_>, session: &Session, act: impl FnOnce() ->
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn not_json(_: json::Malformed) -> PyErr {
-    PyValueError::new_err("a value in the session is not JSON")
-}
-
-/// Does nothing. A method in Python that does nothing would show its session in its `repr`.
+/// Does nothing. The `repr` of an empty Python method would show the session's data.
 #[pyfunction]
 #[pyo3(name = "_nothing")]
 pub(crate) fn nothing() {}

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
 from starlette.testclient import TestClient
 
 from sessile import Full, SessionCache
@@ -20,11 +24,14 @@ from sessile.testing import ManualClock
 
 KEY = secrets.token_urlsafe(32)
 
+Handler = Callable[[Request], Any]
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is logged once in a process is logged once in a test."""
+def reset_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resets the errors and warnings that are reported once per process."""
     monkeypatch.setattr("sessile.starlette._reported", set())
-    monkeypatch.setattr("sessile.starlette._is_warned_of_two", False)
+    monkeypatch.setattr("sessile.starlette._has_warned_of_two_caches", False)
 
 
 @pytest.fixture
@@ -38,28 +45,50 @@ def cache(clock: ManualClock) -> SessionCache:
 
 
 def client_for(routes: Sequence[BaseRoute], base_url: str = "http://testserver", **settings: Any) -> TestClient:
-    """A browser at an application with those routes and a middleware of those settings."""
+    """Returns a client of an application with `routes`, and a middleware with `settings`."""
     if "cache" not in settings:
         settings = {"secret_key": KEY, "memory": 4 << 20, **settings}
     middleware = [Middleware(SessionMiddleware, **settings)]
     return TestClient(Starlette(routes=list(routes), middleware=middleware), base_url=base_url)
 
 
+def visitor(*handlers: Handler, **settings: Any) -> TestClient:
+    """Returns a client of an application with a route for each handler, by name, and `/view`."""
+    routes = [Route(f"/{handler.__name__}", handler, methods=["GET", "POST"]) for handler in (*handlers, view)]
+    return client_for(routes, **settings)
+
+
+def view(request: Request) -> JSONResponse:
+    """Returns the session."""
+    return JSONResponse(dict(request.session))
+
+
 def control_of(session: Session) -> SessionControl:
-    """The verbs of a session that a test took out of the scope."""
+    """Returns the control of a session that a test took from the scope."""
     return SessionControl({"session": session, SESSION: session})
 
 
 def attributes(response: Any) -> dict[str, str]:
-    """The one `Set-Cookie` of a response as its attributes, the cookie itself first; empty if there is none."""
+    """Returns the attributes of the only `Set-Cookie`, the cookie first; empty without one."""
     lines = response.headers.get_list("set-cookie")
     assert len(lines) <= 1
     parts = [part.partition("=") for line in lines for part in line.split("; ")]
     return {name.lower(): value for name, _, value in parts}
 
 
+def collect_requests() -> None:
+    """Frees the objects of earlier requests, which the threads of their handlers may still hold."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(timeout=5)
+    gc.collect()
+
+
 def fill(cache: SessionCache) -> None:
-    """Fills a cache of one shard with sessions of people who are signed in, so that the largest session finds no room."""
+    """Fills a cache of one shard, so that a session of the maximum size is rejected.
+
+    The sessions are authenticated.
+    """
     users = itertools.count()
 
     def sign_one_in() -> None:
@@ -73,8 +102,8 @@ def fill(cache: SessionCache) -> None:
             sign_one_in()
 
 
-def fill_well(cache: SessionCache) -> None:
-    """Fills a cache of one shard, so that a session of more than some 11,000 bytes finds no room, and a small one does."""
+def fill_partially(cache: SessionCache) -> None:
+    """Fills a cache of one shard, so that only sessions above about 11,000 bytes are rejected."""
     fill(cache)
     for at in range(10):
         cache.sign_in(cache.create(b"x" * 512).id, f"another user {at}")

@@ -1,4 +1,4 @@
-"""The application of the contract (`adapters/contract`) in FastAPI: prints its port when it listens."""
+"""The contract's application (`adapters/contract`) in FastAPI. Prints its port when it listens."""
 
 from __future__ import annotations
 
@@ -179,13 +179,13 @@ async def sign_out_and_fail(session: SessionDep, key: InForm, value: InForm) -> 
 @router.post("/panic")
 async def panic(session: Visitor, key: InForm, value: InForm) -> None:
     session[key] = value
-    raise RuntimeError("as the contract asks for")
+    raise RuntimeError("required by the contract")
 
 
 @router.post("/sign-out-and-panic")
 async def sign_out_and_panic(session: SessionDep) -> None:
     session.sign_out()
-    raise RuntimeError("as the contract asks for")
+    raise RuntimeError("required by the contract")
 
 
 @router.get("/stream")
@@ -204,7 +204,7 @@ async def stream(session: SessionDep, key: InQuery) -> Response:
 
 
 class Hold:
-    """Requests that are held until they are let go."""
+    """Holds requests until they are released."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -259,7 +259,7 @@ async def held_csrf(session: SessionDep) -> str:
     return token
 
 
-# These look at the session only once they are let go.
+# These read the session only after they are released.
 
 
 @router.post("/slow-set")
@@ -331,7 +331,7 @@ async def advance(seconds: Annotated[float, Form()]) -> str:
 
 
 class Framed:
-    """The middleware of ``/framed-set``: adds headers to each response."""
+    """The middleware of ``/framed-set``, which adds headers to each response."""
 
     HEADERS = [
         (b"access-control-allow-origin", b"https://shop.example"),

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Everything that is checked of the package for Python: on each CPython from 3.10 that is found, in a virtual
-# environment of its own, into which the package is installed as anybody would. What is not there is skipped and
-# said so. Its last line is "N passed, N failed, N skipped", counted in steps; it fails if a step does.
+# Checks the package for Python. The wheel is installed into a separate virtual environment for each CPython from 3.10
+# that is found, and tested there. Steps whose tools are missing are skipped, with a message. The last line is
+# "N passed, N failed, N skipped", counted in steps. Exits with 1 if a step failed.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
+SESSILE_README=$(cd ../.. && pwd)/README.md
+export SESSILE_README
 
-# Not in the folder of the sources, which would be found in place of the package.
+# Outside the folder of the sources, which Python would import instead of the installed package.
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 passed=0 failed=0 skipped=0
@@ -35,7 +37,7 @@ skip() {
     printf 'skip  %-40s %s\n' "$1" "$2"
 }
 
-# One interpreter for each minor version: those on the PATH, and those of pyenv.
+# Prints one interpreter for each minor version, from the PATH and from pyenv.
 interpreters() {
     local found=() each
     for each in python3.{10..20}; do
@@ -57,9 +59,10 @@ wheel() {
     "$1" -m venv "$place/build" && "$place/build/bin/pip" wheel -q --no-deps -w "$place/wheel" .
 }
 
-# The folder of the tests, the examples and the settings of pytest and mypy, without the package's sources.
+# Copies the tests, the examples and the settings of pytest and mypy, without the package's sources.
 copy() {
-    mkdir "$place/copy" && cp -r tests examples recipes docs README.md pyproject.toml "$place/copy"
+    mkdir "$place/copy" && cp -r tests examples recipes docs README.md pyproject.toml "$place/copy" &&
+        cp -r ../../docs "$place/copy/guide"
 }
 
 # install PYTHON REQUIREMENTS
@@ -72,18 +75,26 @@ check() {
     (cd "$place/copy" && "$place/venv/bin/python" -m "$@")
 }
 
-# cannot_install WHAT
+# Checks the metadata, the description and the contents of the wheel and of the source distribution.
+distributions() {
+    "$place/build/bin/pip" install -q build twine "readme-renderer[md]" || cannot_install "twine" || return
+    "$place/build/bin/python" -m build --sdist -o "$place/wheel" . &&
+        "$place/build/bin/twine" check --strict "$place"/wheel/* &&
+        "$place/build/bin/python" tests/check_distributions.py "$place/wheel"
+}
+
+# cannot_install NAME
 cannot_install() {
     echo "$1 cannot be installed here: $(grep "^ERROR" "$place/log" | tail -n 1)"
     return 77
 }
 
-# An environment for the real libraries, with versions that are pinned.
+# Creates an environment for the recipes' libraries, in pinned versions.
 recipes_environment() {
     "$1" -m venv "$place/recipes" && install_recipe "" "$place"/wheel/*.whl || cannot_install "the recipes"
 }
 
-# install_recipe -NAME [MORE]: what the recipe needs; without a name, what all of them need.
+# install_recipe -NAME [MORE]: installs the requirements of a recipe, or without a name those of all recipes.
 install_recipe() {
     "$place/recipes/bin/pip" install -q -c recipes/constraints.txt -r "recipes/requirements$1.txt" "${@:2}"
 }
@@ -93,26 +104,27 @@ recipe() {
     (cd "$place/copy/recipes" && "$place/recipes/bin/python" -m pytest -q -p no:cacheprovider "test_$1.py")
 }
 
-# Starlette's own tests of its middleware, against ours.
+# Runs Starlette's own tests of its middleware with sessile's.
 starlette_suite() {
-    install_recipe -starlette_suite || cannot_install "what Starlette's tests need" || return
+    install_recipe -starlette_suite || cannot_install "the requirements of Starlette's tests" || return
     "$place/recipes/bin/python" tests/starlette_suite.py "$1"
 }
 
-# The contract that all adapters pass, if it is here and can be built.
+# Builds the contract suite, which all adapters pass. The source distribution does not contain it.
 if [ -d ../contract ] && (cd ../.. && cargo build -q -p sessile-contract) >"$place/log" 2>&1; then
     SESSILE_CONTRACT=$(cd "${CARGO_TARGET_DIR:-../../target}" && pwd)/debug/sessile-contract
     export SESSILE_CONTRACT
 else
-    skip "the contract" "no adapters/contract, or it cannot be built"
+    skip "the contract" "adapters/contract is missing or cannot be built"
 fi
 
 mapfile -t found < <(interpreters)
 if [ "${#found[@]}" = 0 ]; then
-    skip "package for Python" "no CPython of 3.10 or newer that can make virtual environments"
+    skip "package for Python" "no CPython from 3.10 that can create virtual environments"
 elif ! step "the wheel" wheel "${found[-1]}"; then
     skip "tests of the package" "no wheel"
 else
+    step "README and licences in wheel and sdist" distributions
     copy
     for python in "${found[@]}"; do
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -124,7 +136,7 @@ else
     if [ -n "${newest:-}" ]; then
         step "types, on $newest" check mypy --strict --package sessile --cache-dir "$place/mypy"
         step "types of the examples" check mypy --strict --cache-dir "$place/mypy" examples tests/typing_cases.py
-        step "stubs say what there is" check mypy.stubtest sessile._sessile --concise
+        step "stubs match the module" check mypy.stubtest sessile._sessile --concise
         if step "recipes: installing" recipes_environment "${found[-1]}"; then
             for each in recipes/test_*.py; do
                 each=${each#recipes/test_}
@@ -140,10 +152,10 @@ else
             cd / && '$place/venv/bin/python' -m doctest \
             \"\$('$place/venv/bin/python' -c 'import sessile; print(sessile.__file__)')\""
     fi
-    # Before 1.0, Starlette does not report accesses of a session. What takes long is not done again.
+    # Before 1.0, Starlette does not report accesses of a session. Slow tests are not repeated.
     step "installing an old Starlette" install "${found[0]}" requirements-old.txt &&
         step "tests with an old Starlette" check pytest -q -p no:cacheprovider -W ignore::DeprecationWarning \
-            -W ignore::PendingDeprecationWarning -k "not million and not draw_ids and not hundred_thousand and not without_touching_the_engine"
+            -W ignore::PendingDeprecationWarning -k "not million and not distinct_ids and not hundred_thousand and not without_touching_the_engine"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1,4 +1,4 @@
-"""The server that `test_http.py` talks to: prints its port when it listens."""
+"""The server of `test_http.py`. Prints its port when it listens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def clear(request: Request) -> None:
 async def count(request: Request, key: str) -> None:
     session = request.session
     before = session.get(key, 0)
-    # Others run here, and read the same session.
+    # Other requests run now and read the same session.
     await asyncio.sleep(0)
     session[key] = before + 1
 

@@ -2,11 +2,11 @@
 
 The argument is a version, or ``newest``.
 
-The tests are taken from the source distribution, which also has the Starlette that they run with. Two things are
-substituted: the import of the middleware, and the secret ``example``, which is rejected by design. A test that fails
-must be in ``starlette_differences.toml``, and a test in that list must fail.
+The tests are those of the source distribution, and run with its Starlette. Two things are
+substituted: the import of the middleware, and the secret ``example``, which is rejected by design.
+A failing test must be in ``starlette_differences.toml``, and a test in that list must fail.
 
-The environment needs ``packaging``, ``pytest``, and what the suite of that version imports.
+The environment needs ``packaging``, ``pytest``, and the requirements of the suite of that version.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(version: str) -> int:
 
 
 def unpacked(version: str, folder: Path) -> Path | None:
-    """Downloads and unpacks the source distribution; returns its folder, or ``None`` if there is no network."""
+    """Downloads the source distribution. Returns its folder, or ``None`` without a network."""
     wanted = "starlette" if version == "newest" else f"starlette=={version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "starlette"]
     if subprocess.run([*command, "--dest", folder, wanted]).returncode != 0:
@@ -70,11 +70,14 @@ def substitute(suite: Path) -> None:
 
 
 def run(source: Path) -> Iterator[tuple[str, bool]]:
-    """Runs the suite in the folder of its source, and yields each test's name, and true if it passed."""
+    """Runs the suite in the folder of its source.
+
+    Yields the name of each test, and true if it passed.
+    """
     report = source / "report.xml"
-    # The folder of the source comes first in `sys.path`, so that its Starlette is the one that is imported.
+    # The folder of the source comes first in `sys.path`, so that its Starlette is imported.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    # An older Starlette meets newer libraries, which deprecate what it uses.
+    # An older Starlette uses functions that newer versions of its dependencies deprecate.
     subprocess.run([*command, "-W", "ignore::DeprecationWarning", SUITE], cwd=source)
     if not report.exists():
         return
@@ -88,7 +91,7 @@ def expected_differences(version: str) -> set[str]:
 
 
 def compared(results: dict[str, bool], expected: set[str]) -> Iterator[str]:
-    """Yields what is wrong: failures that are not listed, and listed tests that pass or that do not exist."""
+    """Yields unlisted failures, and listed tests that pass or do not exist."""
     for name, has_passed in results.items():
         if not has_passed and without_backend(name) not in expected:
             yield f"{name} failed, and is not in {DIFFERENCES.name}"
@@ -101,12 +104,12 @@ def compared(results: dict[str, bool], expected: set[str]) -> Iterator[str]:
 
 
 def without_backend(name: str) -> str:
-    """Returns a test's name without the event loop that it ran on: ``test_a[asyncio-True]`` is ``test_a[True]``."""
+    """Returns ``test_a[True]`` for ``test_a[asyncio-True]``: the name without the event loop."""
     return re.sub(r"\b(asyncio|trio)\b-?", "", name).replace("[]", "").replace("-]", "]")
 
 
 SKIP = 77
-"""The exit status that means that nothing was checked."""
+"""The exit status of a skipped step."""
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1]))

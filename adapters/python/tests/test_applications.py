@@ -1,4 +1,4 @@
-"""Ways in which applications use ``request.session``, each as a whole application."""
+"""Uses of ``request.session``, each in a complete application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessile.starlette import SessionMiddleware
 
 
 def application(**settings: Any) -> FastAPI:
-    """An application with a sign-in, a cart and a view of the session."""
+    """Returns an application with a sign-in, a cart and a view of the session."""
     app = FastAPI()
     app.add_middleware(SessionMiddleware, **{"secret_key": KEY, **settings})
 
@@ -49,7 +49,7 @@ def application(**settings: Any) -> FastAPI:
     return app
 
 
-def test_a_handler_that_redirects_by_raising_stores_what_it_set() -> None:
+def test_redirect_by_exception_stores_changes() -> None:
     app = application()
 
     @app.get("/members")
@@ -60,7 +60,7 @@ def test_a_handler_that_redirects_by_raising_stores_what_it_set() -> None:
     assert TestClient(app).get("/members").json() == {"next": "/members"}
 
 
-def test_an_exception_handler_may_leave_a_message_in_the_session() -> None:
+def test_exception_handler_can_write_to_session() -> None:
     class OutOfTea(Exception):
         pass
 
@@ -81,14 +81,14 @@ def test_an_exception_handler_may_leave_a_message_in_the_session() -> None:
 
 @pytest.fixture
 def leaks_of_old_versions() -> Iterator[None]:
-    """Collects the streams that old versions of Starlette leave open while their warnings are ignored."""
+    """Collects streams that old versions of Starlette leave open, without their warnings."""
     yield
     gc.collect()
 
 
 @pytest.mark.usefixtures("leaks_of_old_versions")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_middleware_inside_writes_before_and_after_the_handler() -> None:
+def test_inner_middleware_writes_before_and_after_handler() -> None:
     app = FastAPI()
 
     @app.middleware("http")
@@ -116,7 +116,7 @@ async def recorded(request: Request) -> AsyncIterator[None]:
     request.session["after the yield"] = True
 
 
-def test_what_a_known_visitor_changes_after_the_response_is_stored() -> None:
+def test_changes_of_existing_session_after_response_are_stored() -> None:
     app = application()
 
     @app.get("/report")
@@ -135,7 +135,7 @@ class FromTheSession(AuthenticationBackend):
         return (AuthCredentials(["member"]), SimpleUser(user)) if user else None
 
 
-def test_starlettes_authentication_reads_the_user_from_the_session() -> None:
+def test_starlette_authentication_reads_user_from_session() -> None:
     app = application()
 
     @app.get("/members")
@@ -143,7 +143,7 @@ def test_starlettes_authentication_reads_the_user_from_the_session() -> None:
     async def members(request: Request) -> str:
         return request.user.display_name
 
-    # Middlewares that are added later are outside.
+    # The middleware that is added last is the outermost.
     app.user_middleware.append(Middleware(AuthenticationMiddleware, backend=FromTheSession()))
     client = TestClient(app)
     assert client.get("/members").status_code == 403
@@ -155,7 +155,7 @@ def test_starlettes_authentication_reads_the_user_from_the_session() -> None:
 
 @pytest.mark.usefixtures("leaks_of_old_versions")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_middleware_that_wraps_the_request_finds_the_session() -> None:
+def test_middleware_that_wraps_request_finds_session() -> None:
     class Inside(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
             if "user" not in request.session:
@@ -183,7 +183,7 @@ class Cart(BaseModel):
     ],
     ids=["orjson", "a model of pydantic", "an adapter of pydantic"],
 )
-def test_serializers_in_c_and_rust_see_the_whole_session(encode: Callable[[Any], bytes]) -> None:
+def test_serializers_in_c_and_rust_see_whole_session(encode: Callable[[Any], bytes]) -> None:
     app = application()
 
     @app.get("/encoded")
@@ -196,7 +196,7 @@ def test_serializers_in_c_and_rust_see_the_whole_session(encode: Callable[[Any],
     assert client.get("/encoded").json() == client.get("/view").json() == {"cart": ["tea", "pot"]}
 
 
-def test_a_session_is_returned_as_a_response_model() -> None:
+def test_session_is_returned_as_response_model() -> None:
     app = application()
 
     @app.get("/model", response_model=Cart)
@@ -209,7 +209,7 @@ def test_a_session_is_returned_as_a_response_model() -> None:
 
 
 @pytest.mark.parametrize("domain", ["example.org", ".example.org"])
-def test_a_sign_out_removes_the_cookie_of_all_subdomains(domain: str) -> None:
+def test_sign_out_removes_cookie_of_all_subdomains(domain: str) -> None:
     app = application(domain=domain)
     shop, account = (TestClient(app, base_url=f"http://{name}.example.org") for name in ("shop", "account"))
     shop.get("/login?name=ada")
@@ -220,7 +220,7 @@ def test_a_sign_out_removes_the_cookie_of_all_subdomains(domain: str) -> None:
     assert account.get("/view").json() == {}
 
 
-def test_a_page_of_another_origin_uses_the_session_by_cors() -> None:
+def test_page_of_another_origin_uses_session_with_cors() -> None:
     app = application(same_site="none", https_only=True)
     app.add_middleware(
         CORSMiddleware, allow_origins=["https://front.example"], allow_credentials=True, allow_methods=["*"]
@@ -245,7 +245,7 @@ def test_sessions_work_on_each_event_loop(backend: Any) -> None:
         assert client.get("/view").json() == {"cart": ["tea"]}
 
 
-def test_requests_at_once_of_one_visitor_keep_the_changes_of_all() -> None:
+def test_concurrent_requests_keep_all_changes() -> None:
     app = application()
 
     @app.get("/set/{key}")
@@ -279,7 +279,7 @@ def test_requests_at_once_of_one_visitor_keep_the_changes_of_all() -> None:
 
 @pytest.mark.usefixtures("leaks_of_old_versions")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_lifespan_is_passed_on() -> None:
+def test_lifespan_is_passed_on() -> None:
     events: list[str] = []
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Applications as they are written for Starlette's middleware: they answer the same after the import is changed."""
+"""Applications written for Starlette's middleware respond equally after the import is changed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from sessile.starlette import SessionMiddleware
 
 KINDS: list[Any] = [SessionMiddleware]
 if not starlette.__version__.startswith("0."):
-    # The module of older versions changes, once it is imported, how a replaced session is treated in this process.
-    from starlette.middleware.sessions import SessionMiddleware as Starlettes
+    # Importing the module of older versions changes the handling of replaced sessions in this
+    # process.
+    from starlette.middleware.sessions import SessionMiddleware as StarletteMiddleware
 
-    KINDS.append(Starlettes)
+    KINDS.append(StarletteMiddleware)
 
 both = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__module__.partition(".")[0])
 
@@ -38,7 +39,7 @@ USER_KEYS = ["user", "user_id", "userid", "uid", "username", "sub", "account_id"
 def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # Starlette's test client, in some versions.
+        # Some versions of Starlette's test client warn.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         warnings.simplefilter("ignore", ResourceWarning)
@@ -64,7 +65,7 @@ UPDATE = Route("/update", update)
 
 
 @both
-def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
+def test_template_shows_keys_of_application(kind: Any) -> None:
     names = [
         "user", "csrf_token", "devices", "save", "rotate", "sign_in", "sign_out", "sign_out_others",
         "sign_out_everywhere", "check_csrf", "is_alive", "is_stored", "id", "cache",
@@ -83,7 +84,7 @@ def test_a_template_shows_the_keys_that_the_application_set(kind: Any) -> None:
 
 
 @both
-def test_a_template_shows_nothing_for_a_key_that_is_not_set(kind: Any) -> None:
+def test_template_shows_nothing_for_missing_key(kind: Any) -> None:
     text = "{% if session.user %}user{% else %}visitor{% endif %}{{ session.csrf_token }}{{ session.save }}"
 
     def show(request: Request) -> Response:
@@ -97,7 +98,7 @@ def test_a_template_shows_nothing_for_a_key_that_is_not_set(kind: Any) -> None:
 
 @both
 @pytest.mark.parametrize("key", USER_KEYS)
-def test_a_cookie_that_was_planted_before_a_sign_in_does_not_open_the_users_session(kind: Any, key: str) -> None:
+def test_cookie_planted_before_sign_in_does_not_open_session(kind: Any, key: str) -> None:
     app = site(kind, UPDATE, VIEW)
     for before in ({key: "mallory"}, {"cart": "tea"}):
         mallory, ada = TestClient(app), TestClient(app)
@@ -110,7 +111,7 @@ def test_a_cookie_that_was_planted_before_a_sign_in_does_not_open_the_users_sess
 
 @both
 @pytest.mark.parametrize("status", [200, 302, 404, 500, 502])
-def test_a_sign_out_holds_whatever_the_response(kind: Any, status: int) -> None:
+def test_sign_out_is_permanent_for_any_response(kind: Any, status: int) -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         return Response(status_code=status)
@@ -121,7 +122,7 @@ def test_a_sign_out_holds_whatever_the_response(kind: Any, status: int) -> None:
     assert client.get("/view").json() == {}
 
 
-def test_a_sign_out_holds_when_the_handler_raises_and_for_a_copy_of_the_cookie() -> None:
+def test_sign_out_is_permanent_after_exception_and_for_copied_cookie() -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         raise RuntimeError("the provider does not answer")
@@ -135,7 +136,7 @@ def test_a_sign_out_holds_when_the_handler_raises_and_for_a_copy_of_the_cookie()
 
 
 @both
-def test_removing_the_user_holds_whatever_the_response(kind: Any) -> None:
+def test_removal_of_user_is_stored_for_any_response(kind: Any) -> None:
     def sign_out(request: Request) -> Response:
         del request.session["user"]
         return Response(status_code=502)
@@ -147,7 +148,7 @@ def test_removing_the_user_holds_whatever_the_response(kind: Any) -> None:
 
 
 @both
-def test_a_message_that_is_left_after_a_sign_out_is_shown_once(kind: Any) -> None:
+def test_message_set_after_sign_out_is_shown_once(kind: Any) -> None:
     def sign_out(request: Request) -> Response:
         request.session.clear()
         request.session["flash"] = "Goodbye."
@@ -164,7 +165,7 @@ def test_a_message_that_is_left_after_a_sign_out_is_shown_once(kind: Any) -> Non
 
 @both
 @pytest.mark.parametrize("is_nested", [False, True], ids=["beside", "nested"])
-def test_applications_that_are_mounted_with_equal_middlewares_share_the_session(kind: Any, is_nested: bool) -> None:
+def test_mounted_applications_with_equal_middlewares_share_session(kind: Any, is_nested: bool) -> None:
     first, second = site(kind, UPDATE), site(kind, UPDATE, VIEW)
     routes = [Mount("/first", first), Mount("/second", second)]
     client = TestClient(site(kind, *routes) if is_nested else Starlette(routes=routes))
@@ -174,7 +175,7 @@ def test_applications_that_are_mounted_with_equal_middlewares_share_the_session(
     assert client.get("/second/view").json() == {"a": "1", "b": "2", "c": "3"}
 
 
-def test_a_dict_that_replaces_the_session_is_stored() -> None:
+def test_dict_that_replaces_session_is_stored() -> None:
     def replace(request: Request) -> Response:
         request.scope["session"] = {"a": 1, "deep": {"b": [2]}}
         return Response()
@@ -185,7 +186,7 @@ def test_a_dict_that_replaces_the_session_is_stored() -> None:
     assert client.get("/view").json() == {"a": 1, "deep": {"b": [2]}}
 
 
-def test_a_stream_of_a_new_visitor_that_writes_to_the_session_is_complete() -> None:
+def test_stream_of_new_visitor_that_writes_to_session_is_complete() -> None:
     def stream(request: Request) -> Response:
         async def body() -> AsyncIterator[str]:
             yield "one, "
@@ -206,7 +207,7 @@ def test_a_stream_of_a_new_visitor_that_writes_to_the_session_is_complete() -> N
 
 
 async def messages_of(app: Any, path: str) -> list[Any]:
-    """Calls an application as a server does, and returns what it sent, also if it raised."""
+    """Calls an application as a server does. Returns its messages, also if it raised."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -227,7 +228,7 @@ async def messages_of(app: Any, path: str) -> list[Any]:
 
 
 @both
-def test_a_websocket_of_a_new_visitor_may_write_to_the_session(kind: Any) -> None:
+def test_websocket_of_new_visitor_can_write_to_session(kind: Any) -> None:
     async def socket(websocket: WebSocket) -> None:
         websocket.session["visits"] = websocket.session.get("visits", 0) + 1
         await websocket.accept()
@@ -238,7 +239,7 @@ def test_a_websocket_of_a_new_visitor_may_write_to_the_session(kind: Any) -> Non
     with client.websocket_connect("/socket") as connection:
         assert connection.receive_text() == "hello"
     if kind is SessionMiddleware:
-        # Starlette's middleware loses it.
+        # Starlette's middleware loses the change.
         [cookie] = [value.decode() for name, value in connection.extra_headers or [] if name == b"set-cookie"]
         assert "httponly" in cookie.lower() and "samesite=lax" in cookie.lower() and "path=/" in cookie.lower()
         client.cookies.set("session", cookie.partition(";")[0].partition("=")[2])
@@ -246,7 +247,7 @@ def test_a_websocket_of_a_new_visitor_may_write_to_the_session(kind: Any) -> Non
 
 
 @pytest.mark.parametrize("sizes", [[2_000] * 9, [20_000]], ids=["many values", "one value"])
-def test_a_session_that_cannot_be_stored_keeps_the_headers_of_other_middlewares(sizes: list[int]) -> None:
+def test_error_response_keeps_headers_of_other_middlewares(sizes: list[int]) -> None:
     def grow(request: Request) -> Response:
         request.session.update({f"key {place}": "x" * size for place, size in enumerate(sizes)})
         return PlainTextResponse("ok", headers={"x-request-id": "7"})
@@ -275,7 +276,7 @@ def test_a_session_that_cannot_be_stored_keeps_the_headers_of_other_middlewares(
     ],
     ids=str,
 )
-def test_settings_that_starlette_takes_write_the_same_attributes(kind: Any, settings: dict[str, Any]) -> None:
+def test_settings_of_starlette_write_same_attributes(kind: Any, settings: dict[str, Any]) -> None:
     response = TestClient(site(kind, UPDATE, **settings)).get("/update", params={"a": "1"})
     found = {part.strip().lower() for part in response.headers["set-cookie"].split(";")[1:]}
     age = settings.get("max_age", 14 * 24 * 60 * 60)
@@ -288,6 +289,6 @@ def test_settings_that_starlette_takes_write_the_same_attributes(kind: Any, sett
         *([f"domain={settings['domain']}"] if "domain" in settings else []),
     }
     if age == 0 and kind is not SessionMiddleware:
-        # Starlette 1.7, the newest for CPython 3.10, leaves it out.
+        # Starlette 1.7, the newest version for CPython 3.10, omits it.
         found.add("max-age=0")
     assert found == expected

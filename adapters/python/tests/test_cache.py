@@ -1,4 +1,4 @@
-"""The engine's verbs: bytes in and out."""
+"""The methods of `SessionCache`, with bytes as data."""
 
 from __future__ import annotations
 
@@ -12,70 +12,70 @@ from sessile import Conflict, Full, Gone, SessionCache, SessionError, TooLarge
 from sessile.testing import ManualClock
 
 
-def test_what_was_created_is_opened_by_its_cookie(cache: SessionCache) -> None:
-    made = cache.create(b"a cart")
-    for header in (f"a=1; session={made.token}; b=2", f"session={made.token}".encode()):
+def test_created_session_is_opened_by_its_cookie(cache: SessionCache) -> None:
+    issued = cache.create(b"a cart")
+    for header in (f"a=1; session={issued.token}; b=2", f"session={issued.token}".encode()):
         record = cache.open(header)
         assert record is not None
-        assert (record.id, record.version, record.data) == (made.id, made.version, b"a cart")
-    record = cache.open_token(made.token)
+        assert (record.id, record.version, record.data) == (issued.id, issued.version, b"a cart")
+    record = cache.open_token(issued.token)
     assert record is not None and record.data == b"a cart"
-    assert cache.load(made.id).data == b"a cart"  # type: ignore[union-attr]
+    assert cache.load(issued.id).data == b"a cart"  # type: ignore[union-attr]
     assert cache.open("other=1") is None and cache.open(b"\xff=\x00;;session") is None
 
 
-def test_a_save_of_an_old_version_is_a_conflict(cache: SessionCache) -> None:
-    made = cache.create(b"1")
-    version = cache.save(made.id, made.version, b"2")
+def test_save_of_old_version_is_a_conflict(cache: SessionCache) -> None:
+    issued = cache.create(b"1")
+    version = cache.save(issued.id, issued.version, b"2")
     with pytest.raises(Conflict, match="load it again"):
-        cache.save(made.id, made.version, b"3")
-    assert cache.save(made.id, version, b"3") > version
+        cache.save(issued.id, issued.version, b"3")
+    assert cache.save(issued.id, version, b"3") > version
 
 
 # LIFE-1: docs/security-checklist.md
 def test_rotation_and_sign_in_give_new_ids(cache: SessionCache) -> None:
-    made = cache.create(b"data")
-    rotated = cache.rotate(made.id)
-    assert cache.load(made.id) is None
+    issued = cache.create(b"data")
+    rotated = cache.rotate(issued.id)
+    assert cache.load(issued.id) is None
     signed_in = cache.sign_in(rotated.id, "ada", label="Firefox", assurance_level=2)
     assert cache.load(rotated.id) is None
     record = cache.load(signed_in.id)
     assert record is not None
     assert (record.is_authenticated, record.assurance_level, record.data) == (True, 2, b"data")
     with pytest.raises(Gone):
-        cache.save(made.id, made.version, b"")
+        cache.save(issued.id, issued.version, b"")
 
 
-def test_a_grace_keeps_the_old_id_for_a_while(cache: SessionCache, clock: ManualClock) -> None:
-    made = cache.create(b"data")
-    cache.rotate(made.id, grace=10)
-    assert cache.load(made.id) is not None
+def test_old_id_is_accepted_during_grace_period(cache: SessionCache, clock: ManualClock) -> None:
+    issued = cache.create(b"data")
+    cache.rotate(issued.id, grace=10)
+    assert cache.load(issued.id) is not None
     clock.advance(10)
-    assert cache.load(made.id) is None
+    assert cache.load(issued.id) is None
 
 
 # TERM-1: docs/security-checklist.md
-def test_an_ended_session_stays_ended(cache: SessionCache) -> None:
-    made = cache.create(b"data")
-    assert cache.end(made.id) and not cache.end(made.id)
-    assert cache.open(f"session={made.token}") is None
+def test_ended_session_stays_ended(cache: SessionCache) -> None:
+    issued = cache.create(b"data")
+    assert cache.end(issued.id) and not cache.end(issued.id)
+    assert cache.open(f"session={issued.token}") is None
     with pytest.raises(Gone):
-        cache.save(made.id, made.version, b"back")
+        cache.save(issued.id, issued.version, b"back")
 
 
 # TERM-7: docs/security-checklist.md
-def test_devices_are_listed_and_ended_by_handles(cache: SessionCache) -> None:
+def test_sessions_are_listed_and_ended_by_handle(cache: SessionCache) -> None:
     for label in ("phone", "laptop"):
         cache.sign_in(cache.create(b"").id, "ada", label=label)
     phone = next(device for device in cache.user_sessions("ada") if device.label == "phone")
     assert cache.end_by_handle(phone.handle) and not cache.end_by_handle(phone.handle)
     assert [device.label for device in cache.user_sessions("ada")] == ["laptop"]
     with pytest.raises(ValueError, match="52 hexadecimal digits"):
-        cache.end_by_handle("made up")
+        cache.end_by_handle("issued up")
 
 
 # TERM-5: docs/security-checklist.md
-def test_end_user_sessions_can_except_one_session(cache: SessionCache) -> None:
+def test_end_user_sessions_keeps_excepted_session(cache: SessionCache) -> None:
     first, second = (cache.sign_in(cache.create(b"").id, "ada") for _ in range(2))
     assert cache.end_user_sessions("ada", except_id=second.id) == 1
     assert cache.load(first.id) is None and cache.load(second.id) is not None
@@ -83,37 +83,37 @@ def test_end_user_sessions_can_except_one_session(cache: SessionCache) -> None:
     assert cache.load(second.id) is None
 
 
-def test_a_session_is_ended_by_its_token_or_an_earlier_one(cache: SessionCache) -> None:
-    made = cache.create(b"data")
-    rotated = cache.rotate(made.id, grace=10)
-    assert cache.end_by_token(made.token) and not cache.end_by_token(rotated.token.encode())
-    assert cache.load(rotated.id) is None and not cache.end_by_token("made up")
+def test_session_is_ended_by_current_or_earlier_token(cache: SessionCache) -> None:
+    issued = cache.create(b"data")
+    rotated = cache.rotate(issued.id, grace=10)
+    assert cache.end_by_token(issued.token) and not cache.end_by_token(rotated.token.encode())
+    assert cache.load(rotated.id) is None and not cache.end_by_token("issued up")
 
 
-def test_a_session_that_was_saved_is_not_ended_by_its_old_version(cache: SessionCache) -> None:
-    made = cache.create(b"1")
-    version = cache.save(made.id, made.version, b"2")
+def test_saved_session_is_not_ended_by_old_version(cache: SessionCache) -> None:
+    issued = cache.create(b"1")
+    version = cache.save(issued.id, issued.version, b"2")
     with pytest.raises(Conflict):
-        cache.end_if_unchanged(made.id, made.version)
-    cache.end_if_unchanged(made.id, version)
+        cache.end_if_unchanged(issued.id, issued.version)
+    cache.end_if_unchanged(issued.id, version)
     with pytest.raises(Gone):
-        cache.end_if_unchanged(made.id, version)
+        cache.end_if_unchanged(issued.id, version)
 
 
-def test_timeouts_of_a_session_can_be_changed(cache: SessionCache, clock: ManualClock) -> None:
-    made = cache.create(b"")
-    version = cache.set_timeouts(made.id, made.version, idle_timeout=60)
+def test_set_timeouts_changes_timeouts_of_session(cache: SessionCache, clock: ManualClock) -> None:
+    issued = cache.create(b"")
+    version = cache.set_timeouts(issued.id, issued.version, idle_timeout=60)
     with pytest.raises(Conflict):
-        cache.set_timeouts(made.id, made.version, lifetime=60)
+        cache.set_timeouts(issued.id, issued.version, lifetime=60)
     clock.advance(59)
-    assert cache.load(made.id) is not None
+    assert cache.load(issued.id) is not None
     clock.advance(60)
-    assert cache.load(made.id) is None
+    assert cache.load(issued.id) is None
     with pytest.raises(Gone):
-        cache.set_timeouts(made.id, version, lifetime=60)
+        cache.set_timeouts(issued.id, version, lifetime=60)
 
 
-def test_without_a_limit_a_user_has_any_number_of_sessions() -> None:
+def test_user_has_any_number_of_sessions_without_limit() -> None:
     for limit, held in ((None, 40), (32, 32)):
         cache = SessionCache(secret_key=KEY, memory=4 << 20, max_sessions_per_user=limit)
         for _ in range(40):
@@ -122,7 +122,7 @@ def test_without_a_limit_a_user_has_any_number_of_sessions() -> None:
 
 
 # TIME-1, TIME-2: docs/security-checklist.md
-def test_idle_timeout_and_lifetime_hold(cache: SessionCache, clock: ManualClock) -> None:
+def test_idle_timeout_and_lifetime_expire_sessions(cache: SessionCache, clock: ManualClock) -> None:
     short = cache.create(b"", idle_timeout=60, lifetime=100)
     clock.advance(59)
     assert cache.load(short.id) is not None
@@ -133,14 +133,14 @@ def test_idle_timeout_and_lifetime_hold(cache: SessionCache, clock: ManualClock)
     assert cache.maintain() == 1
 
 
-def test_refusals_name_the_setting(cache: SessionCache) -> None:
-    made = cache.create(b"")
+def test_errors_name_the_setting(cache: SessionCache) -> None:
+    issued = cache.create(b"")
     with pytest.raises(TooLarge, match="max_session_size"):
-        cache.save(made.id, made.version, b"x" * 20_000)
+        cache.save(issued.id, issued.version, b"x" * 20_000)
     with pytest.raises(ValueError, match="name .*empty"):
-        cache.sign_in(made.id, "")
+        cache.sign_in(issued.id, "")
     with pytest.raises(ValueError, match="`grace` must be a number of seconds, 0 or more, got -1"):
-        cache.rotate(made.id, grace=-1)
+        cache.rotate(issued.id, grace=-1)
     for settings, text in [
         ({"memory": 1000}, "`memory` .*1000"),
         ({"idle_timeout": 1.0}, "`idle_timeout`"),
@@ -153,7 +153,7 @@ def test_refusals_name_the_setting(cache: SessionCache) -> None:
             SessionCache(secret_key=KEY, **settings)  # type: ignore[arg-type]
 
 
-def test_a_full_cache_says_so(clock: ManualClock) -> None:
+def test_full_cache_raises_full(clock: ManualClock) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20, clock=clock)
     fill(cache)
     before = cache.stats()
@@ -163,9 +163,9 @@ def test_a_full_cache_says_so(clock: ManualClock) -> None:
     assert all(issubclass(error, SessionError) for error in (Full, Gone, Conflict, TooLarge))
 
 
-def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
-    made = cache.create(b"")
-    cache.sign_in(made.id, "ada")
+def test_events_and_statistics_match_operations(cache: SessionCache) -> None:
+    issued = cache.create(b"")
+    cache.sign_in(issued.id, "ada")
     cache.end_user_sessions("ada")
     events = [cache.next_event() for _ in range(4)]
     assert [event and event.kind for event in events] == ["created", "signed_in", "ended", None]
@@ -179,21 +179,21 @@ def test_events_and_statistics_tell_what_happened(cache: SessionCache) -> None:
 
 
 # ID-7: docs/security-checklist.md
-def test_no_token_is_shown(cache: SessionCache) -> None:
-    made = cache.create(b"secret data")
-    record = cache.open_token(made.token)
-    shown = " ".join(map(repr, (cache, made, made.id, record, cache.next_event(), cache.stats())))
-    assert made.token not in shown and "secret data" not in shown
-    assert not hasattr(made.id, "__dict__") and not hasattr(made, "__dict__")
+def test_repr_shows_no_token(cache: SessionCache) -> None:
+    issued = cache.create(b"secret data")
+    record = cache.open_token(issued.token)
+    shown = " ".join(map(repr, (cache, issued, issued.id, record, cache.next_event(), cache.stats())))
+    assert issued.token not in shown and "secret data" not in shown
+    assert not hasattr(issued.id, "__dict__") and not hasattr(issued, "__dict__")
 
 
 def test_ids_can_be_compared_and_hashed(cache: SessionCache) -> None:
-    made, other = cache.create(b""), cache.create(b"")
-    assert made.id == cache.load(made.id).id and made.id != other.id  # type: ignore[union-attr]
-    assert len({made.id, other.id, made.id}) == 2
+    issued, other = cache.create(b""), cache.create(b"")
+    assert issued.id == cache.load(issued.id).id and issued.id != other.id  # type: ignore[union-attr]
+    assert len({issued.id, other.id, issued.id}) == 2
 
 
-def test_a_cache_is_true_however_empty(cache: SessionCache) -> None:
+def test_empty_cache_is_true(cache: SessionCache) -> None:
     assert cache and len(cache) == 0
     cache.create(b"")
     assert len(cache) == 1
@@ -206,10 +206,10 @@ def test_threads_share_a_cache() -> None:
     def work() -> None:
         try:
             for _ in range(2_000):
-                made = cache.create(b"data")
-                assert cache.open_token(made.token) is not None
-                assert cache.save(made.id, made.version, b"more") > made.version
-                assert cache.end(made.id)
+                issued = cache.create(b"data")
+                assert cache.open_token(issued.token) is not None
+                assert cache.save(issued.id, issued.version, b"more") > issued.version
+                assert cache.end(issued.id)
         except BaseException as failure:
             failures.append(failure)
 
@@ -232,7 +232,7 @@ def test_keys_change_while_the_cache_runs(cache: SessionCache) -> None:
     assert cache.open_token(new.token) is not None
 
 
-def test_the_example_in_the_package_runs() -> None:
+def test_package_docstring_runs_in_new_process() -> None:
     import doctest
 
     assert doctest.testmod(sessile).failed == 0

@@ -1,4 +1,4 @@
-"""What counts as a change: found, stored, and found again if it could not be stored."""
+"""Changes of the session: detected, stored, and detected again if they could not be stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import control_of
-from test_concurrent import ClientOfMany
+from test_concurrent import ConcurrentClient
 
 from sessile import SessionCache, SessionError, TooLarge
 from sessile._sessile import _Sessions
@@ -20,25 +20,25 @@ from sessile.session import Session, unread
 CART = [{"sku": f"item-{at}", "count": at, "of": {"colours": ["red", at]}} for at in range(4)]
 
 
-def stored(client: ClientOfMany) -> dict[str, Any]:
+def stored(client: ConcurrentClient) -> dict[str, Any]:
     data: dict[str, Any] = client.run(lambda session: dict(session))
     return data
 
 
-def client_with(cache: SessionCache, data: dict[Any, Any]) -> ClientOfMany:
-    client = ClientOfMany(cache)
+def client_with(cache: SessionCache, data: dict[Any, Any]) -> ConcurrentClient:
+    client = ConcurrentClient(cache)
     client.run(lambda session: session.update(data))
     return client
 
 
-def test_a_number_as_key_takes_the_place_of_its_text(cache: SessionCache) -> None:
+def test_number_as_key_replaces_its_text(cache: SessionCache) -> None:
     client = client_with(cache, {7: 1})
     before = cache.stats()["saved"]
     client.run(lambda session: session.__setitem__(7, 2))
     assert cache.stats()["saved"] == before + 1 and stored(client) == {"7": 2}
 
 
-def test_what_is_removed_beside_a_number_as_key_is_removed(cache: SessionCache) -> None:
+def test_removal_beside_number_as_key_is_stored(cache: SessionCache) -> None:
     client = client_with(cache, {"user": "ada", "7": 1})
 
     def leave(session: Session) -> None:
@@ -49,7 +49,7 @@ def test_what_is_removed_beside_a_number_as_key_is_removed(cache: SessionCache) 
     assert stored(client) == {"7": 1}
 
 
-def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> None:
+def test_number_as_key_is_kept_after_earlier_save(cache: SessionCache) -> None:
     client = client_with(cache, {"x": 0})
 
     def save(session: Session) -> None:
@@ -61,7 +61,7 @@ def test_a_number_as_key_stays_when_it_was_saved_before(cache: SessionCache) -> 
     assert stored(client) == {"1": "new"}
 
 
-def test_keys_with_one_text_in_a_value_are_one(cache: SessionCache) -> None:
+def test_keys_with_equal_text_in_a_value_are_one_key(cache: SessionCache) -> None:
     client = client_with(cache, {"v": [{1: 1, "1": 2}, "x", "y"]})
     before = cache.stats()["saved"]
     assert stored(client) == {"v": [{"1": 2}, "x", "y"]}
@@ -76,7 +76,7 @@ def test_keys_with_one_text_in_a_value_are_one(cache: SessionCache) -> None:
     assert stored(client) == {"v": [{"1": 2}, "1", 2]}
 
 
-def test_numbers_as_keys_at_every_depth_are_written_in_one_pass_each(cache: SessionCache) -> None:
+def test_nested_numbers_as_keys_are_encoded_in_one_pass(cache: SessionCache) -> None:
     value: dict[Any, Any] = {}
     for _ in range(100):
         value = {"inner": value, 1: 0}
@@ -85,7 +85,7 @@ def test_numbers_as_keys_at_every_depth_are_written_in_one_pass_each(cache: Sess
 
 
 @pytest.mark.parametrize("data", [{}, {"k": "v"}])
-def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: dict[str, Any]) -> None:
+def test_failed_save_keeps_the_change(cache: SessionCache, data: dict[str, Any]) -> None:
     client = client_with(cache, data)
     half = "x" * 9_000
 
@@ -99,7 +99,7 @@ def test_what_could_not_be_saved_is_still_a_change(cache: SessionCache, data: di
     assert stored(client) == data | {"a": half}
 
 
-def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_the_rest(cache: SessionCache) -> None:
+def test_too_long_key_prevents_storing_earlier_keys(cache: SessionCache) -> None:
     client = client_with(cache, {"k": "v"})
 
     def save(session: Session) -> None:
@@ -113,14 +113,14 @@ def test_what_was_handed_over_before_a_key_that_is_too_long_is_not_stored_with_t
     assert stored(client) == {"k": "v"}
 
 
-def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache: SessionCache) -> None:
+def test_rejected_changes_keep_concurrent_changes(cache: SessionCache) -> None:
     client = client_with(cache, {"a": 1})
-    other = ClientOfMany(cache)
+    other = ConcurrentClient(cache)
     other.cookie = client.cookie
 
     def save(session: Session) -> None:
         session.update({"a": 3, "z" * 70_000: 0})
-        thread = threading.Thread(target=other.run, args=(lambda theirs: theirs.__setitem__("a", 2),))
+        thread = threading.Thread(target=other.run, args=(lambda session: session.__setitem__("a", 2),))
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
@@ -132,20 +132,20 @@ def test_what_could_not_be_handed_over_leaves_what_others_stored_meanwhile(cache
     assert stored(client) == {"a": 2, "b": 1}
 
 
-def test_a_value_that_was_read_before_belongs_to_its_request(cache: SessionCache) -> None:
+def test_decoded_values_are_not_shared_between_requests(cache: SessionCache) -> None:
     client = client_with(cache, {"cart": CART})
     for at in range(5):
-        session = ClientOfMany(cache)
+        session = ConcurrentClient(cache)
         session.cookie = client.cookie
         seen: list[Any] = []
-        session.run(lambda mine: seen.append(mine["cart"]))
+        session.run(lambda values: seen.append(values["cart"]))
         assert seen[0] == CART
-        # It changes when the request is over, and nobody else sees it.
+        # A change after the request is not visible to other requests.
         seen[0][0]["of"]["colours"].append("blue")
         seen[0].append(at)
 
 
-def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache) -> None:
+def test_changes_at_any_depth_are_detected_after_several_reads(cache: SessionCache) -> None:
     client, expected = client_with(cache, {"cart": CART}), copy.deepcopy(CART)
     for at in range(12):
         for _ in range(3):
@@ -159,7 +159,7 @@ def test_changes_at_any_depth_are_found_after_several_reads(cache: SessionCache)
     assert stored(client) == {"cart": expected}
 
 
-def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
+def test_thread_can_save_while_another_sends_response(cache: SessionCache) -> None:
     client = client_with(cache, {"n": 0})
     assert client.cookie is not None
     visit = _Sessions(cache).begin([(b"cookie", client.cookie.encode())], False)
@@ -185,7 +185,7 @@ def test_one_thread_may_save_while_another_sends(cache: SessionCache) -> None:
     assert stored(client) == {"n": 1_999}
 
 
-def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache) -> None:
+def test_decoded_values_are_freed_after_request(cache: SessionCache) -> None:
     client = client_with(cache, {"card": ["the number of a card", "and more than a few bytes of it"]})
     assert client.cookie is not None
     headers, sessions = [(b"cookie", client.cookie.encode())], _Sessions(cache)
@@ -197,7 +197,7 @@ def test_decoded_values_are_freed_when_their_request_is_over(cache: SessionCache
     assert kept == []
 
 
-def test_the_order_of_an_ordered_dict_is_kept_and_a_move_is_a_change(cache: SessionCache) -> None:
+def test_order_of_ordered_dict_is_kept_and_move_is_a_change(cache: SessionCache) -> None:
     client = client_with(cache, {"history": OrderedDict(a=1, b=2, c=3)})
 
     def move(session: Session) -> None:
@@ -210,7 +210,7 @@ def test_the_order_of_an_ordered_dict_is_kept_and_a_move_is_a_change(cache: Sess
     assert list(stored(client)["history"]) == ["b", "c", "a"]
 
 
-def test_a_value_that_changes_the_session_when_it_is_iterated_is_an_error_at_most(cache: SessionCache) -> None:
+def test_value_that_changes_session_during_iteration_raises_at_most(cache: SessionCache) -> None:
     client = client_with(cache, {"k": "v"})
 
     def put(session: Session) -> None:
@@ -227,7 +227,7 @@ def test_a_value_that_changes_the_session_when_it_is_iterated_is_an_error_at_mos
     assert stored(client) == {"k": "v", "greedy": [1]} | dict.fromkeys(map(str, range(100)))
 
 
-def test_a_huge_value_is_encoded_up_to_the_limit_only(cache: SessionCache) -> None:
+def test_huge_value_is_encoded_up_to_limit_only(cache: SessionCache) -> None:
     def save(session: Session) -> None:
         value: Any = "x" * 100
         for _ in range(60):
@@ -241,7 +241,7 @@ def test_a_huge_value_is_encoded_up_to_the_limit_only(cache: SessionCache) -> No
     client_with(cache, {"k": "v"}).run(save)
 
 
-def test_a_key_with_a_lone_surrogate_is_an_error_that_names_it(cache: SessionCache) -> None:
+def test_error_names_key_with_lone_surrogate(cache: SessionCache) -> None:
     def save(session: Session) -> None:
         for data in ({"\ud800": 1}, {"in": {"\ud800": 1}}):
             session.update(data)

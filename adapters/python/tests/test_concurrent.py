@@ -1,4 +1,4 @@
-"""Requests of one visitor that are under way together."""
+"""Concurrent requests of one visitor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sessile import SessionCache
 from sessile.starlette import SessionMiddleware
 
 
-class ClientOfMany:
-    """A browser whose requests are under way together, each as far as the test says."""
+class ConcurrentClient:
+    """A client that sends concurrent requests, whose progress the test controls."""
 
     def __init__(self, cache: SessionCache) -> None:
         self.cache = cache
@@ -25,17 +25,20 @@ class ClientOfMany:
 
     def run(self, act: Callable[[Any], Any]) -> Any:
         results: list[Any] = []
-        [set_cookie] = self.at_the_same_time(lambda session: results.append(act(session)))
+        [set_cookie] = self.concurrently(lambda session: results.append(act(session)))
         if set_cookie is not None:
             pair = set_cookie.split(";")[0]
             self.cookie = None if pair.endswith("=") else pair
         return results[0]
 
-    def at_the_same_time(self, *acts: Callable[[Any], Any], order: list[int] | None = None) -> list[str | None]:
-        """Runs all handlers, and then lets the responses go in that order. Gives the cookies that they set."""
-        return asyncio.run(self._at_the_same_time(acts, order or list(range(len(acts)))))
+    def concurrently(self, *acts: Callable[[Any], Any], order: list[int] | None = None) -> list[str | None]:
+        """Runs all handlers, then sends the responses in `order`.
 
-    async def _at_the_same_time(self, acts: tuple[Callable[[Any], Any], ...], order: list[int]) -> list[str | None]:
+        Returns the cookies that they set.
+        """
+        return asyncio.run(self._concurrently(acts, order or list(range(len(acts)))))
+
+    async def _concurrently(self, acts: tuple[Callable[[Any], Any], ...], order: list[int]) -> list[str | None]:
         gates = [asyncio.Event() for _ in acts]
         sent: list[str | None] = [None] * len(acts)
 
@@ -63,8 +66,8 @@ async def _nothing() -> Any:
     return {"type": "http.disconnect"}
 
 
-def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> None:
-    client = ClientOfMany(cache)
+def test_concurrent_changes_keep_both_keys(cache: SessionCache) -> None:
+    client = ConcurrentClient(cache)
     client.run(lambda session: session.update(a=0, b=0))
 
     def change(key: str) -> Callable[[dict[str, Any]], None]:
@@ -74,27 +77,27 @@ def test_two_changes_at_the_same_time_keep_both_keys(cache: SessionCache) -> Non
         return act
 
     for _ in range(500):
-        client.at_the_same_time(change("a"), change("b"))
+        client.concurrently(change("a"), change("b"))
     assert client.run(dict) == {"a": 500, "b": 500}
     assert cache.stats()["conflicts"] >= 500
 
 
 # LIFE-3: docs/security-checklist.md
-def test_a_slower_request_does_not_undo_a_sign_out(cache: SessionCache) -> None:
-    client = ClientOfMany(cache)
+def test_slow_request_does_not_undo_sign_out(cache: SessionCache) -> None:
+    client = ConcurrentClient(cache)
     client.run(lambda session: session.update(a=1, user_id=7))
     token = client.cookie
-    sent = client.at_the_same_time(
+    sent = client.concurrently(
         lambda session: session.update(a=2), lambda session: session.clear(), order=[1, 0]
     )
     assert client.run(dict) == {}
     assert token and sent[0]
     client.cookie = sent[0].split(";")[0]
-    assert client.run(dict) == {"a": 2}, "a session of its own change alone"
+    assert client.run(dict) == {"a": 2}, "a new session with only its own change"
 
 
-def test_a_request_that_is_cancelled_leaves_nothing_behind(cache: SessionCache) -> None:
-    client = ClientOfMany(cache)
+def test_cancelled_request_stores_nothing(cache: SessionCache) -> None:
+    client = ConcurrentClient(cache)
     client.run(lambda session: session.update(a=1))
 
     async def run() -> None:

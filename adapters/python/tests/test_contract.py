@@ -1,4 +1,4 @@
-"""The contract that all adapters pass, against a FastAPI application: `adapters/contract` has it and its driver."""
+"""Runs the contract suite of `adapters/contract` against a FastAPI application."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 APPLICATION = Path(__file__).parent / "contract_app.py"
 DRIVER = os.environ.get("SESSILE_CONTRACT", "")
-# What its applications have for a key, and how often each of two writers writes.
+# The application's secret, and the number of writes of each of two writers.
 SETTINGS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ", "SESSILE_CONTRACT_ROUNDS": "1000"}
 
 
 @pytest.mark.skipif(not DRIVER, reason="SESSILE_CONTRACT names no driver: cargo build -p sessile-contract")
-def test_the_contract() -> None:
+def test_contract_suite_passes() -> None:
     environment = os.environ | SETTINGS
     command = [sys.executable, str(APPLICATION)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:

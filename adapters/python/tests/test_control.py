@@ -1,4 +1,4 @@
-"""The session is a plain dict, and its verbs are on an object of their own."""
+"""`request.session` is a plain dict, and its operations are on `SessionControl`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.session import Session
 from sessile.starlette import SessionControl, session_control
 
-STARLETTES = {"accessed", "modified", "mark_accessed", "mark_modified"}
+STARLETTE_NAMES = {"accessed", "modified", "mark_accessed", "mark_modified"}
 
 
 def public(of: object) -> set[str]:
@@ -39,7 +39,7 @@ def view(request: Request) -> Response:
     return JSONResponse(dict(request.session))
 
 
-def test_the_session_has_the_names_of_a_dict_and_those_of_starlettes_session() -> None:
+def test_session_has_names_of_dict_and_of_starlettes_session() -> None:
     seen: list[set[str]] = []
 
     def look(request: Request) -> Response:
@@ -49,11 +49,11 @@ def test_the_session_has_the_names_of_a_dict_and_those_of_starlettes_session() -
         return Response()
 
     client_for([Route("/", look)]).get("/")
-    assert seen == [public(dict) | STARLETTES] * 2
+    assert seen == [public(dict) | STARLETTE_NAMES] * 2
 
 
 @pytest.mark.parametrize("name", sorted(public(SessionControl) | {"user", "devices", "csrf_token"}))
-def test_a_template_renders_the_key_of_the_application(name: str) -> None:
+def test_template_renders_key_of_application(name: str) -> None:
     def show(request: Request) -> Response:
         return PlainTextResponse(Template(f"{{{{ request.session.{name} }}}}").render(request=request))
 
@@ -62,10 +62,10 @@ def test_a_template_renders_the_key_of_the_application(name: str) -> None:
     assert client.get("/show").text == "mine"
 
 
-def test_no_attribute_that_a_template_prints_contains_the_data() -> None:
+def test_no_attribute_printed_by_template_contains_data() -> None:
     def show(request: Request) -> Response:
         texts = {}
-        for name in sorted(public(dict) | STARLETTES):
+        for name in sorted(public(dict) | STARLETTE_NAMES):
             session = request.session
             len(session)
             texts[name] = Template(f"{{{{ session.{name} }}}}").render(session=session)
@@ -81,7 +81,7 @@ def test_no_attribute_that_a_template_prints_contains_the_data() -> None:
         assert "hidden" not in client.get("/unread", params={"name": name}).text
 
 
-def test_a_session_built_by_hand_is_a_dict_that_notes_its_changes() -> None:
+def test_standalone_session_is_a_dict_that_records_changes() -> None:
     session = Session({"a": 1})
     assert session == {"a": 1} and not session.accessed and not session.modified
     session.setdefault("a", 2), session.pop("b", None), session.get("a")
@@ -105,12 +105,12 @@ def test_a_session_built_by_hand_is_a_dict_that_notes_its_changes() -> None:
     assert session.accessed and not session.modified and type(session).__mro__[1] is Session
 
 
-def test_a_connection_without_the_middleware_is_an_error_that_names_it() -> None:
+def test_error_without_middleware_names_add_middleware() -> None:
     with pytest.raises(RuntimeError, match="add_middleware"):
         session_control(Request({"type": "http", "session": {}}))
 
 
-def test_a_dependency_asks_for_the_control_and_for_the_user(cache: SessionCache) -> None:
+def test_dependencies_return_control_and_user(cache: SessionCache) -> None:
     app = FastAPI()
     app.add_middleware(SessionMiddleware, cache=cache)
 
@@ -132,7 +132,7 @@ def test_a_dependency_asks_for_the_control_and_for_the_user(cache: SessionCache)
     assert client.get("/me").json() == ["ada", 1, True]
 
 
-def test_each_verb_that_may_wait_has_a_twin_to_be_awaited(cache: SessionCache) -> None:
+def test_methods_that_may_wait_have_awaitable_variants(cache: SessionCache) -> None:
     app = FastAPI()
     app.add_middleware(SessionMiddleware, cache=cache)
 
@@ -165,16 +165,16 @@ def test_each_verb_that_may_wait_has_a_twin_to_be_awaited(cache: SessionCache) -
     assert laptop.post("/everywhere").json() == [2, None] and len(cache) == 0
 
 
-def test_a_twin_has_the_signature_of_its_verb() -> None:
-    twins = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions"]
-    for name in twins:
-        verb, twin = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
-        assert verb == twin and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))
-    assert {name for name in public(SessionControl) if f"a{name}" in public(SessionControl)} == set(twins)
+def test_awaitable_variant_has_same_signature() -> None:
+    variants = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions"]
+    for name in variants:
+        method, variant = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
+        assert method == variant and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))
+    assert {name for name in public(SessionControl) if f"a{name}" in public(SessionControl)} == set(variants)
 
 
 @pytest.mark.parametrize("way", ["sign_out", "sign_out_everywhere", "end_user_sessions", "sign_in"])
-def test_a_socket_learns_that_its_session_ended_elsewhere(cache: SessionCache, way: str) -> None:
+def test_is_alive_in_websocket_is_false_after_end_elsewhere(cache: SessionCache, way: str) -> None:
     async def socket(socket: WebSocket) -> None:
         session = session_control(socket)
         await socket.accept()
@@ -202,7 +202,7 @@ def test_a_socket_learns_that_its_session_ended_elsewhere(cache: SessionCache, w
         assert connection.receive()["code"] == 4401
 
 
-def test_looking_whether_a_session_is_alive_is_no_use_of_it(cache: SessionCache, clock: Any) -> None:
+def test_is_alive_does_not_count_as_use(cache: SessionCache, clock: Any) -> None:
     controls: list[SessionControl] = []
 
     def keep(request: Request) -> Response:
@@ -220,7 +220,7 @@ def test_looking_whether_a_session_is_alive_is_no_use_of_it(cache: SessionCache,
 
 
 @pytest.mark.parametrize("saves", [True, False])
-def test_what_a_thread_changes_after_the_response_is_stored_by_save_alone(saves: bool) -> None:
+def test_changes_of_thread_after_response_need_save(saves: bool) -> None:
     finish = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -246,7 +246,7 @@ def test_what_a_thread_changes_after_the_response_is_stored_by_save_alone(saves:
 
 
 @pytest.mark.parametrize("saves", [True, False])
-def test_what_a_task_changes_after_the_response_is_stored_by_save_alone(cache: SessionCache, saves: bool) -> None:
+def test_changes_of_task_after_response_need_save(cache: SessionCache, saves: bool) -> None:
     async def run() -> None:
         tasks: list[asyncio.Task[None]] = []
         finish = asyncio.Event()
@@ -275,7 +275,7 @@ def test_what_a_task_changes_after_the_response_is_stored_by_save_alone(cache: S
     assert cache.stats()["saved"] == saves
 
 
-def test_a_replaced_session_in_the_scope_is_taken_over() -> None:
+def test_replaced_session_in_scope_is_adopted() -> None:
     def replace(request: Request) -> Response:
         request.scope["session"] = {"a": 1, "list": [1]}
         return Response()
@@ -287,7 +287,7 @@ def test_a_replaced_session_in_the_scope_is_taken_over() -> None:
 
 
 @pytest.mark.parametrize("new", [{}, Session(a=1)])
-def test_an_empty_dict_and_a_session_built_by_hand_are_taken_over_too(new: dict[str, Any]) -> None:
+def test_empty_dict_and_standalone_session_are_adopted(new: dict[str, Any]) -> None:
     def replace(request: Request) -> Response:
         request.scope["session"] = new
         return Response()
@@ -302,7 +302,7 @@ def test_an_empty_dict_and_a_session_built_by_hand_are_taken_over_too(new: dict[
     ("data", "error", "text"),
     [({"a": object()}, TypeError, r"session\['a'\] must be text, a number, a list or a dict, got object"), ({(1, 2): 1}, TypeError, "keys of session must be text, got tuple")],
 )
-def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Exception], text: str) -> None:
+def test_replaced_session_is_validated(data: Any, error: type[Exception], text: str) -> None:
     def replace(request: Request) -> Response:
         request.scope["session"] = data
         return Response()
@@ -311,7 +311,7 @@ def test_a_replaced_session_is_checked_as_any_other(data: Any, error: type[Excep
         client_for([Route("/replace", replace)]).get("/replace")
 
 
-def test_a_replaced_session_is_stored_by_save_too() -> None:
+def test_save_stores_replaced_session() -> None:
     async def replace(request: Request) -> Response:
         request.scope["session"] = {"a": 1}
         session_control(request).save()
@@ -337,7 +337,7 @@ def test_a_replaced_session_is_stored_by_save_too() -> None:
         ({}, {"access_token": "t"}, False),
     ],
 )
-def test_a_session_gets_a_new_id_when_a_key_that_names_the_user_changes(
+def test_change_of_identity_key_gives_new_id(
     cache: SessionCache, first: dict[str, Any], second: dict[str, Any], is_new: bool
 ) -> None:
     async def update(request: Request) -> Response:
@@ -351,7 +351,7 @@ def test_a_session_gets_a_new_id_when_a_key_that_names_the_user_changes(
     assert (cache.open_token(old) is None) is is_new
 
 
-def test_an_id_that_was_planted_before_a_login_opens_nothing_after_it() -> None:
+def test_id_planted_before_login_is_not_accepted_after_it() -> None:
     client = client_for([Route("/put", put), Route("/view", view)])
     planted = attributes(client.get("/put?user_id=mallory"))["session"]
     client.get("/put?user_id=ada")
@@ -361,14 +361,14 @@ def test_an_id_that_was_planted_before_a_login_opens_nothing_after_it() -> None:
 
 
 @pytest.mark.parametrize(("keys", "is_new"), [((), False), (("name",), False), (["user_id"], True)])
-def test_the_keys_that_name_the_user_are_a_setting(cache: SessionCache, keys: Any, is_new: bool) -> None:
+def test_identity_keys_are_a_setting(cache: SessionCache, keys: Any, is_new: bool) -> None:
     client = client_for([Route("/put", put)], cache=cache, identity_keys=keys)
     old = attributes(client.get("/put?a=1"))["session"]
     client.get("/put?user_id=ada")
     assert (cache.open_token(old) is None) is is_new
 
 
-def test_a_key_that_names_the_user_cannot_change_when_the_headers_have_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_change_of_identity_key_after_headers_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
     def late(request: Request) -> Response:
         session = request.session
         return Response("ok", background=BackgroundTask(lambda: session.update(user_id="ada")))

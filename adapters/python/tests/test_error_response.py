@@ -1,4 +1,4 @@
-"""The response that takes the place of the handler's when a session cannot be stored."""
+"""The error response that replaces the handler's if a session cannot be stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from sessile import SessionCache
 from sessile.starlette import SessionMiddleware, session_control
 
-# What tells of the handler's body, or of what the handler had done.
+# Headers that describe the handler's body or result.
 OF_THE_HANDLER = {
     "accept-ranges": "bytes", "age": "1", "content-disposition": "inline", "content-encoding": "identity",
     "content-language": "en", "content-location": "/other", "content-range": "bytes 0-1/2", "etag": '"1"',
@@ -52,7 +52,7 @@ def huge(request: Request) -> None:
 
 
 @pytest.mark.parametrize("grow", [many, one, huge])
-def test_a_session_or_a_value_that_is_too_large_is_one_response_with_the_headers_of_inner_middlewares(grow: Any) -> None:
+def test_too_large_session_is_error_response_with_headers_of_inner_middlewares(grow: Any) -> None:
     response = client_with(grow).get("/")
     assert response.status_code == 500 and "max_session_size" in response.text
     assert response.headers["access-control-allow-origin"] == "https://front.example"
@@ -62,7 +62,7 @@ def test_a_session_or_a_value_that_is_too_large_is_one_response_with_the_headers
     assert response.headers["cache-control"] == "no-store" and "content-length" not in response.headers
 
 
-def test_a_full_cache_keeps_those_headers_too() -> None:
+def test_full_cache_is_error_response_with_headers_of_inner_middlewares() -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20)
     fill(cache)
     response = client_with(lambda request: request.session.update(k="x" * 16_300), cache=cache).get("/")
@@ -71,7 +71,7 @@ def test_a_full_cache_keeps_those_headers_too() -> None:
     assert not OF_THE_HANDLER.keys() & response.headers.keys()
 
 
-def test_a_sign_out_before_a_value_that_is_too_large_holds() -> None:
+def test_sign_out_before_too_large_value_is_permanent() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
 
     def grow(request: Request) -> None:

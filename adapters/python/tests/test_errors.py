@@ -1,4 +1,4 @@
-"""Each error of a setting or an argument names it, its limits and the value."""
+"""The error of a setting or an argument names it, its limits and the given value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SECONDS, SECONDS_OR_NONE = "a number of seconds", "a number of seconds or None"
 WHOLE, POSITIVE = "a whole number", "0 or more"
 BETWEEN = "between .* and"
 
-# The setting, its value, what the error says that it must be, and what it says of the value if that is not its `repr`.
+# The setting, its value, the expected values in the error, and the given value in the error if that
+# is not its `repr`.
 OF_THE_CACHE: list[tuple[Any, ...]] = [
     ("secret_key", 1, "str, bytes, a Secret", "int"),
     ("secret_key", "short", "32", "5"),
@@ -85,7 +86,7 @@ OF_THE_MIDDLEWARE: list[tuple[Any, ...]] = [
 ]
 
 ARE_CONVERTED = {"https_only", "partitioned", "touch_always", "insecure_dev_key", "app", "cache"}
-"""Any object is true or false. The application and the cache are used as they are."""
+"""Settings that accept any object."""
 
 
 def error_of(make: Any, name: str, value: Any) -> str:
@@ -117,7 +118,7 @@ def test_errors_of_the_middleware_name_the_setting_its_value_and_its_limit(case:
     assert names_all(text, name, must, shown), text
 
 
-def test_each_setting_has_an_error_here() -> None:
+def test_every_setting_has_an_error_case() -> None:
     for make, cases in ((SessionCache, OF_THE_CACHE), (SessionMiddleware, OF_THE_MIDDLEWARE)):
         settings = set(inspect.signature(make).parameters)
         assert settings - ARE_CONVERTED <= {case[0] for case in cases}
@@ -132,7 +133,7 @@ def test_each_setting_has_an_error_here() -> None:
         ("sign_in", ["ada"], {"remember": "long"}, "`remember` must be a number of seconds, got 'long'"),
     ],
 )
-def test_errors_of_a_verb_name_the_argument(verb: str, arguments: list[Any], settings: dict[str, Any], text: str) -> None:
+def test_errors_of_methods_name_the_argument(verb: str, arguments: list[Any], settings: dict[str, Any], text: str) -> None:
     def call(request: Request) -> Response:
         control: SessionControl = session_control(request)
         with pytest.raises((TypeError, ValueError), match=text) as caught:

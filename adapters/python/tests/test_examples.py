@@ -1,4 +1,4 @@
-"""The login application, as somebody with a browser would use it."""
+"""The login example, used with a browser."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def application() -> Any:
         return runpy.run_path(str(EXAMPLE))
 
 
-class Somebody:
+class Visitor:
     def __init__(self, application: Any) -> None:
         self.browser = TestClient(application["app"])
         self.page = self.browser.get("/").text
 
     def press(self, action: str, **fields: str) -> int:
-        """Presses the button of a form on the page that is shown."""
+        """Submits a form of the current page."""
         token = re.search(f"action='{action}'><input type=hidden name=token value='([^']+)'", self.page)
         assert token, action
         response = self.browser.post(action, data={"token": token[1], **fields})
@@ -34,18 +34,18 @@ class Somebody:
         return response.status_code
 
 
-def test_from_the_first_visit_to_signing_out_elsewhere(application: Any) -> None:
+def test_shop_from_first_visit_to_sign_out_elsewhere(application: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        ada = Somebody(application)
+        ada = Visitor(application)
         assert ada.press("/cart/tea") == 200 and "The tea is in your cart." in ada.page
         assert ada.press("/cart/tea") == 200 and "2 × tea" in ada.page
         assert ada.press("/login", user="<Ada>") == 200
         assert "Welcome, &lt;Ada&gt;." in ada.page and "2 × tea" in ada.page
         ada.page = ada.browser.get("/").text
-        assert "Welcome" not in ada.page, "it is said once"
+        assert "Welcome" not in ada.page, "a message is shown once"
 
-        elsewhere = Somebody(application)
+        elsewhere = Visitor(application)
         elsewhere.press("/login", user="<Ada>")
         assert elsewhere.browser.get("/devices").text.count("<li>") == 2
         ada.page = ada.browser.get("/devices").text
@@ -55,8 +55,8 @@ def test_from_the_first_visit_to_signing_out_elsewhere(application: Any) -> None
         assert ada.press("/logout") == 200 and "Signed in as" not in ada.page and "nothing yet" in ada.page
 
 
-def test_a_form_of_somebody_else_is_refused(application: Any) -> None:
-    ada, other = Somebody(application), Somebody(application)
+def test_form_of_another_session_is_rejected(application: Any) -> None:
+    ada, other = Visitor(application), Visitor(application)
     ada.page = other.page
     assert ada.press("/cart/tea") == 403
     assert ada.browser.post("/cart/tea", data={}).status_code == 422

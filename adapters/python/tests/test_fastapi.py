@@ -1,4 +1,4 @@
-"""The session as a dependency, and the help for tests."""
+"""The session as a FastAPI dependency, and `sessile.testing`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def application(cache: SessionCache) -> FastAPI:
     return app
 
 
-def test_signing_in_and_out(cache: SessionCache) -> None:
+def test_sign_in_and_sign_out(cache: SessionCache) -> None:
     client = TestClient(application(cache))
     assert client.get("/me").status_code == 401
     token = client.post("/login", params={"user": "ada"}).json()
@@ -64,7 +64,7 @@ def test_signing_in_and_out(cache: SessionCache) -> None:
     assert client.get("/me").status_code == 401
 
 
-def test_what_is_missing_is_said() -> None:
+def test_missing_middleware_is_named() -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -74,21 +74,21 @@ def test_what_is_missing_is_said() -> None:
         TestClient(app).get("/")
 
 
-def test_a_client_that_is_signed_in_until_the_clock_says_otherwise(cache: SessionCache, clock: ManualClock) -> None:
+def test_test_client_is_signed_in_until_clock_advances(cache: SessionCache, clock: ManualClock) -> None:
     client = test_client(application(cache), cache, user="ada", data={"cart": ["tea"]})
     assert client.get("/me").json() == "ada" and client.get("/data").json() == {"cart": ["tea"]}
     clock.advance(31 * 60)
     assert client.get("/me").status_code == 401
 
 
-def test_a_client_with_data_alone(cache: SessionCache) -> None:
+def test_test_client_with_data_only(cache: SessionCache) -> None:
     client = test_client(application(cache), cache, data={"n": 1}, base_url="http://testserver")
     assert client.get("/data").json() == {"n": 1} and client.get("/me").status_code == 401
     with pytest.raises(ValueError, match="`user` or `data` must be given"):
         session_cookie(cache)
 
 
-def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
+def test_test_client_with_host_prefix_needs_https() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20, cookie_name="__Host-session")
     app = FastAPI()
     app.add_middleware(SessionMiddleware, cache=cache, https_only=True)
@@ -100,6 +100,6 @@ def test_the_prefix_of_a_cookie_that_asks_for_https() -> None:
     assert test_client(app, cache, user="ada", base_url="https://testserver").get("/me").json() == "ada"
 
 
-def test_the_schema_of_an_application_is_not_changed_by_the_session(cache: SessionCache) -> None:
+def test_session_dependency_does_not_change_openapi_schema(cache: SessionCache) -> None:
     schema = application(cache).openapi()
     assert schema["paths"]["/data"]["get"].get("parameters") is None

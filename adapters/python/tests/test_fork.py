@@ -1,4 +1,4 @@
-"""Forks and several processes: a child begins empty, draws ids of its own, and waits for nobody who is gone."""
+"""Forks and several processes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SECONDS = 60
 
 
 def in_child(act: Callable[[Callable[[bytes], None]], None]) -> Iterator[bytes]:
-    """What a forked child writes. It fails if the child does, or is not done in time."""
+    """Returns the output of a forked child. Fails if the child fails or exceeds the time limit."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 warns of forking where there are threads, which is what is tested here.
+        # Python 3.12 warns of forks in a process with threads, which are tested here.
         warnings.simplefilter("ignore")
         child = os.fork()
     if child == 0:
@@ -55,7 +55,7 @@ def follow(child: int, reader: int) -> Iterator[bytes]:
     else:
         os.kill(child, signal.SIGKILL)
     os.close(reader)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed, or hung"
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed or timed out"
 
 
 # ID-3: docs/security-checklist.md
@@ -72,12 +72,12 @@ def test_forked_children_create_distinct_ids() -> None:
     ids: set[bytes] = set()
     for child in running:
         data = b"".join(child)
-        # Format, key and home are the first four bytes; the tag is the same for the same id.
+        # The first four bytes are the format, the key and the place. Equal ids have equal tags.
         ids.update(data[at + 5 : at + 27] for at in range(0, len(data), 48))
     assert len(ids) == CHILDREN * IDS
 
 
-def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
+def test_child_starts_with_empty_cache_of_same_settings() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20, cookie_name="sid", idle_timeout=77)
     old = cache.create(b"parent's")
 
@@ -86,9 +86,9 @@ def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
             warnings.simplefilter("always")
             assert len(cache) == 0 and cache.open_token(old.token) is None and cache.load(old.id) is None
             assert cache.cookie_name == "sid" and cache.idle_timeout == 77
-            made = cache.create(b"child's")
-            assert cache.open_token(made.token) is not None
-            assert cache.stats()["rejected_forged"] == 0, "the keys are the same"
+            issued = cache.create(b"child's")
+            assert cache.open_token(issued.token) is not None
+            assert cache.stats()["rejected_forged"] == 0, "parent and child have equal keys"
         write("\n".join(str(warning.message) for warning in caught).encode())
 
     said = b"".join(in_child(look)).decode()
@@ -96,18 +96,18 @@ def test_a_child_begins_with_an_empty_cache_of_the_same_kind() -> None:
     assert len(cache) == 1 and cache.open_token(old.token) is not None
 
 
-def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
+def test_child_does_not_wait_for_lock_of_parents_thread() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     stop = threading.Event()
 
     def hammer() -> None:
-        made = cache.create(b"x" * 1000)
+        issued = cache.create(b"x" * 1000)
         while not stop.is_set():
-            version = made.version
+            version = issued.version
             for _ in range(100):
-                version = cache.save(made.id, version, b"x" * (version % 4000))
-            cache.end(made.id)
-            made = cache.create(b"")
+                version = cache.save(issued.id, version, b"x" * (version % 4000))
+            cache.end(issued.id)
+            issued = cache.create(b"")
 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
     for thread in threads:
@@ -116,9 +116,9 @@ def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
         for _ in range(50):
 
             def work(write: Callable[[bytes], None]) -> None:
-                made = cache.create(b"data")
-                cache.save(made.id, made.version, b"more")
-                assert cache.load(made.id) is not None and cache.end(made.id)
+                issued = cache.create(b"data")
+                cache.save(issued.id, issued.version, b"more")
+                assert cache.load(issued.id) is not None and cache.end(issued.id)
 
             assert list(in_child(work)) == []
     finally:
@@ -127,7 +127,7 @@ def test_a_child_never_waits_for_a_lock_of_a_thread_that_is_gone() -> None:
             thread.join()
 
 
-def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
+def test_request_in_progress_during_fork_raises_forked_process() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
 
     async def app(scope: object, receive: object, send: object) -> None:
@@ -149,7 +149,7 @@ def test_a_request_that_is_under_way_when_its_process_forks_says_so() -> None:
     assert len(cache) == 1
 
 
-def test_the_middleware_goes_on_in_a_child() -> None:
+def test_middleware_works_in_child() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         scope["session"]["a"] = 1  # type: ignore[index]
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
@@ -196,7 +196,7 @@ print(sum("several worker processes do not share sessions" in str(warning.messag
         (["--reload"], {}, 0),
     ],
 )
-def test_signs_of_several_workers_are_warned_of_once(
+def test_several_workers_are_warned_of_once(
     arguments: list[str], environment: dict[str, str], expected: int
 ) -> None:
     clean = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY"}
@@ -206,17 +206,20 @@ def test_signs_of_several_workers_are_warned_of_once(
     assert int(done.stdout) == expected
 
 
-def test_a_parent_in_multiprocessing_is_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parent_in_multiprocessing_counts_as_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     monkeypatch.setattr(sys, "argv", ["app"])
     monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
     for argv, expected in ((["app"], True), (["app", "--reload"], False), (["app", "--workers", "1"], False)):
         monkeypatch.setattr(sys, "argv", argv)
-        assert sessile._workers._are_several() is expected
+        assert sessile._workers._has_several_workers() is expected
 
 
-def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> None:
-    """A session whose cookie was not sent is ended when it is dropped; in a child, its lock may be held forever."""
+def test_child_drops_sessions_of_parent_without_touching_the_engine() -> None:
+    """Dropping a session whose cookie was not sent ends it.
+
+    In a child its lock may be held forever.
+    """
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     sessions = _Sessions(cache)
     stop = threading.Event()
@@ -230,30 +233,30 @@ def test_a_child_drops_sessions_of_its_parent_without_touching_the_engine() -> N
 
     def hammer() -> None:
         while not stop.is_set():
-            made = cache.create(b"x" * 1000)
-            version = made.version
+            issued = cache.create(b"x" * 1000)
+            version = issued.version
             for _ in range(50):
-                version = cache.save(made.id, version, b"x" * (version % 4000))
-            cache.end(made.id)
+                version = cache.save(issued.id, version, b"x" * (version % 4000))
+            cache.end(issued.id)
 
     def hold() -> None:
-        # The child's interpreter frees this before any hook of a module runs.
-        held.sessions = [saved() for _ in range(20)]
+        # The child's interpreter frees this session before any hook of a module runs.
+        held.unsent = [saved() for _ in range(20)]
         stop.wait()
 
     threads = [threading.Thread(target=act, daemon=True) for act in (hammer, hold)]
     for thread in threads:
         thread.start()
     try:
-        mine = [saved() for _ in range(20)]
+        unsent = [saved() for _ in range(20)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(1_000):
                 child = os.fork()
                 if child == 0:
-                    # It ends a child that hangs.
+                    # Ends a child that hangs.
                     signal.alarm(10)
-                    mine.clear()
+                    unsent.clear()
                     os._exit(0)
                 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:

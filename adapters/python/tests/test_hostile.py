@@ -1,4 +1,4 @@
-"""Headers of any bytes, and memory that stays as it is."""
+"""Headers of random bytes, and constant memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALPHABET = [bytes([byte]) for byte in range(256)] + [b"session=", b"; ", b"; ses
 
 
 def drive(coroutine: Any) -> None:
-    """Runs what waits for nothing, without a loop."""
+    """Runs a coroutine that does not wait, without an event loop."""
     try:
         coroutine.send(None)
     except StopIteration:
@@ -30,7 +30,7 @@ async def send(message: Any) -> None:
 
 
 # PARSE-1: docs/security-checklist.md
-def test_a_hundred_thousand_random_headers_never_raise(cache: SessionCache) -> None:
+def test_a_hundred_thousand_random_headers_do_not_raise(cache: SessionCache) -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     token = cache.create(b"").token.encode()
@@ -55,7 +55,7 @@ def test_a_hundred_thousand_random_headers_never_raise(cache: SessionCache) -> N
 
 
 # PARSE-7: docs/security-checklist.md
-def test_a_huge_header_takes_linear_time(cache: SessionCache) -> None:
+def test_huge_header_takes_linear_time(cache: SessionCache) -> None:
     def took(header: bytes) -> float:
         begin = time.perf_counter()
         assert cache.open(header) is None
@@ -66,7 +66,7 @@ def test_a_huge_header_takes_linear_time(cache: SessionCache) -> None:
         assert large < 40 * small + 0.01, piece
 
 
-def test_headers_of_an_odd_shape_are_an_error_and_no_crash(cache: SessionCache) -> None:
+def test_malformed_header_lists_raise(cache: SessionCache) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         len(scope["session"])
 
@@ -79,12 +79,12 @@ def test_headers_of_an_odd_shape_are_an_error_and_no_crash(cache: SessionCache) 
 
 
 def resident() -> int:
-    """The resident memory of this process, in bytes."""
+    """Returns the resident memory of this process, in bytes."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * 4096
 
 
-def test_memory_is_flat_over_a_million_requests() -> None:
+def test_memory_does_not_grow_over_a_million_requests() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         session = scope["session"]
         session["n"] = session.get("n", 0) + 1
@@ -101,7 +101,7 @@ def test_memory_is_flat_over_a_million_requests() -> None:
 
     def requests(number: int) -> None:
         for at in range(number):
-            # One in ten comes without a cookie; the others are a thousand visitors.
+            # One request in ten has no cookie. The others are those of a thousand visitors.
             headers = [(b"cookie", cookies[at % 1000])] if at % 10 and len(cookies) >= 1000 else []
             drive(middleware({"type": "http", "headers": headers}, None, keep))  # type: ignore[arg-type]
             del cookies[1000:]

@@ -1,4 +1,4 @@
-"""Over real HTTP, with uvicorn, in a process of its own."""
+"""Sessions over HTTP, with uvicorn in a separate process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def port() -> Iterator[int]:
     with subprocess.Popen([sys.executable, str(SERVER)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            # The server prints the port that it was given once it listens there.
+            # The server prints its port when it listens.
             yield int(server.stdout.readline())
         finally:
             server.terminate()
@@ -59,7 +59,7 @@ def browsers(port: int) -> Iterator[Browsers]:
         yield lambda: stack.enter_context(contextlib.closing(Browser(port)))
 
 
-def test_a_session_from_beginning_to_end(browsers: Browsers) -> None:
+def test_session_is_created_used_and_ended(browsers: Browsers) -> None:
     browser = browsers()
     assert browser.get("/view") == (200, "{}")
     assert browser.cookie is None
@@ -72,7 +72,7 @@ def test_a_session_from_beginning_to_end(browsers: Browsers) -> None:
 
 
 # LIFE-5: docs/security-checklist.md
-def test_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
+def test_concurrent_requests_keep_both_keys(browsers: Browsers) -> None:
     first = browsers()
     first.get("/set/begun/1")
     rounds = 300
@@ -92,7 +92,7 @@ def test_requests_at_the_same_time_keep_both_keys(browsers: Browsers) -> None:
 
 
 # TERM-3: docs/security-checklist.md
-def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Browsers) -> None:
+def test_request_in_progress_during_sign_out_restores_nothing(browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     slow, cookie = browsers(), browser.cookie
@@ -100,7 +100,7 @@ def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Brows
     slow.connection.putrequest("POST", "/slow")
     slow.connection.putheader("cookie", cookie)
     slow.connection.putheader("content-length", "4")
-    # The handler has read the session when it says that it waits for the body.
+    # When the handler reports that it waits for the body, it has read the session.
     slow.connection.endheaders()
     assert browsers().get("/wait_for_slow") == (200, '"waiting"')
     browser.get("/clear")
@@ -109,11 +109,11 @@ def test_a_request_that_began_before_a_sign_out_restores_nothing(browsers: Brows
     assert response.status == 200 and json.loads(response.read()) == {"name": "ada", "slow": True}
     assert browsers().get("/view", cookie) == (200, "{}")
     new = (response.getheader("set-cookie") or "").split(";")[0]
-    assert json.loads(browsers().get("/view", new)[1]) == {"slow": True}, "a session of its own change alone"
+    assert json.loads(browsers().get("/view", new)[1]) == {"slow": True}, "a new session with only its own change"
 
 
 # PARSE-8: docs/security-checklist.md
-def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers: Browsers) -> None:
+def test_random_bytes_in_cookie_header_are_harmless(port: int, browsers: Browsers) -> None:
     browser = browsers()
     browser.get("/set/name/ada")
     assert browser.cookie is not None
@@ -121,7 +121,7 @@ def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers:
     source = random.Random(seed)
     with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
         for _ in range(2_000):
-            # What a server lets through: neither NUL nor a line's end.
+            # A server accepts all bytes except NUL and line ends.
             junk = bytes(source.choice(b'abc=;, "\\\t\x01\x7f\x80\xff%') for _ in range(source.randrange(60)))
             header = b"cookie: " + junk + b"; " + browser.cookie.encode() + b";" + junk
             connection.sendall(b"GET /view HTTP/1.1\r\nhost: a\r\n" + header + b"\r\n\r\n")
@@ -133,7 +133,7 @@ def test_bytes_of_any_kind_in_a_cookie_header_never_do_harm(port: int, browsers:
             assert (status, stream.read(length)) == (b"200", b'{"name":"ada"}'), seed
 
 
-def test_a_stream_and_what_it_changes_on_the_way(browsers: Browsers) -> None:
+def test_changes_in_stream_are_stored(browsers: Browsers) -> None:
     browser = browsers()
     assert browser.get("/stream") == (200, "onetwo")
     assert json.loads(browser.get("/view")[1]) == {"begun": True, "done": True}

@@ -1,4 +1,4 @@
-"""What a session holds: what the standard library's `json` takes, and nothing that is no JSON."""
+"""Conversion of a session's values to JSON and back, compared with the standard library."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def a_key(random: random.Random, at: int) -> Any:
     return key.encode("utf-8", "replace").decode() if isinstance(key, str) else key
 
 
-def test_what_goes_in_comes_out_as_through_the_standard_library() -> None:
+def test_values_round_trip_as_with_the_standard_library() -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     for _ in range(20_000):
@@ -63,12 +63,12 @@ def test_what_goes_in_comes_out_as_through_the_standard_library() -> None:
         assert repr(_from_json(stored)) == repr(expected), seed
         assert json.loads(stored) == expected, seed
         assert repr(_from_json(json.dumps(value).encode())) == repr(expected), seed
-        # Two surrogates that stood side by side are read as one character: from then on nothing changes.
+        # Two adjacent surrogates are read as one character. Further round trips change nothing.
         stored = _to_json(_from_json(stored))
         assert _to_json(_from_json(stored)) == stored, seed
 
 
-def test_subclasses_are_what_they_are_made_of() -> None:
+def test_subclasses_are_encoded_as_their_base_type() -> None:
     value = {"colour": Colour.RED, "level": Level.HIGH, "order": OrderedDict(b=1), "pair": (1, 2), 3: {None: 1, True: 2.5}}
     assert _from_json(_to_json(value)) == json.loads(json.dumps(value))
 
@@ -84,18 +84,18 @@ def test_subclasses_are_what_they_are_made_of() -> None:
         ([1.0, -math.inf], ValueError, r"session\[1\] must be a finite number"),
     ],
 )
-def test_what_json_cannot_hold_is_named_by_its_path(value: Any, error: type[Exception], text: str) -> None:
+def test_error_names_path_of_invalid_value(value: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         _to_json(value)
 
 
-def test_what_holds_itself_or_nests_too_deep_is_refused() -> None:
+def test_recursive_or_too_deep_value_is_rejected() -> None:
     itself: list[Any] = []
     itself.append(itself)
     with pytest.raises(ValueError, match="must nest at most 127"):
         _to_json(itself)
     for text in ("[" * 128 + "]" * 128, '{"a":' * 100_000):
-        with pytest.raises(ValueError, match="not JSON"):
+        with pytest.raises(ValueError, match="must be JSON"):
             _from_json(text.encode())
     assert _from_json(b"[" * 127 + b"]" * 127) is not None
 
@@ -109,12 +109,12 @@ def test_what_holds_itself_or_nests_too_deep_is_refused() -> None:
         "1_000", "--1", '{"a":1]',
     ],
 )  # fmt: skip
-def test_what_is_no_json_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not JSON"):
+def test_invalid_json_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="must be JSON"):
         _from_json(text.encode())
 
 
-def test_bytes_of_any_kind_never_do_worse_than_be_refused() -> None:
+def test_random_bytes_are_rejected_at_most() -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     accepted = 0
@@ -130,7 +130,10 @@ def test_bytes_of_any_kind_never_do_worse_than_be_refused() -> None:
 
 
 def strictly(text: bytes) -> Any:
-    """What the standard library reads, less what is not JSON."""
+    """Returns the value that the standard library reads.
+
+    Fails for invalid JSON, which it accepts.
+    """
 
     def constant(name: str) -> None:
         raise ValueError(name)
@@ -140,7 +143,7 @@ def strictly(text: bytes) -> Any:
     return value
 
 
-def test_mutated_texts_are_read_as_by_the_standard_library() -> None:
+def test_mutated_texts_are_decoded_as_by_the_standard_library() -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     accepted = 0
@@ -160,7 +163,7 @@ def test_mutated_texts_are_read_as_by_the_standard_library() -> None:
     assert accepted > 1_000, seed
 
 
-def test_doubles_of_any_bits_survive() -> None:
+def test_floats_of_any_bits_round_trip() -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
     for _ in range(100_000):
@@ -205,7 +208,7 @@ def test_items_that_are_not_pairs_are_an_error() -> None:
         _to_json(Odd(a=1))
 
 
-def test_items_that_change_the_dict_around_them_are_an_error_at_most() -> None:
+def test_items_that_change_their_dict_raise_at_most() -> None:
     around: dict[str, Any] = {}
 
     class Greedy(list[int]):
@@ -217,7 +220,7 @@ def test_items_that_change_the_dict_around_them_are_an_error_at_most() -> None:
     assert _from_json(_to_json(around)) == {"a": [1], "b": 2}
 
 
-def test_a_string_with_a_method_encode_of_its_own_runs_no_code() -> None:
+def test_encode_method_of_str_subclass_is_not_called() -> None:
     around: dict[str, Any] = {}
 
     class Text(str):
@@ -232,12 +235,12 @@ def test_a_string_with_a_method_encode_of_its_own_runs_no_code() -> None:
 
 @pytest.mark.parametrize("key", ["\ud800", Text("\udfff")])
 @pytest.mark.parametrize("wrap", [lambda dict: dict, lambda dict: {"in": [dict]}, lambda dict: OrderedDict(dict)])
-def test_a_key_with_a_lone_surrogate_is_an_error_at_any_depth(key: str, wrap: Any) -> None:
+def test_key_with_lone_surrogate_is_rejected_at_any_depth(key: str, wrap: Any) -> None:
     with pytest.raises(ValueError, match="lone surrogate, which UTF-8 cannot encode"):
         _to_json(wrap({key: 1}))
     assert _from_json(_to_json({"key": str(key)})) == {"key": str(key)}
 
 
-def test_numbers_as_keys_are_written_as_by_the_standard_library() -> None:
+def test_numbers_as_keys_are_encoded_as_by_the_standard_library() -> None:
     for key in (math.nan, math.inf, -math.inf, 1e16, 0.1, -0.0, 5, 2**70, True, None, Level.HIGH):
         assert _to_json({key: 1}) == json.dumps({key: 1}, separators=(",", ":")).encode()

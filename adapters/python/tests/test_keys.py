@@ -1,4 +1,4 @@
-"""What is accepted as a secret, and what is refused."""
+"""Secrets that are accepted, and secrets that are rejected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.datastructures import Secret
 from sessile import SessionCache
 from sessile.starlette import SessionMiddleware
 
-# Out of `secrets.token_urlsafe(32)` once: of two new ones each time, one pair in 256 would have one key number, which a
-# list of keys refuses.
+# Fixed values of `secrets.token_urlsafe(32)`. Of random pairs, one in 256 has equal key numbers,
+# which a key ring rejects.
 GOOD = "26vC3B400XSZ66ujw5cmepflyUPhYxMHpOKtWSL9UpE"
 OTHER = "FZyJy2rrKIuFhDA49T3RctfLa9iOet0ZKFbdp6X_v1o"
 MEMORY = 4 << 20
@@ -23,7 +23,7 @@ async def no_app(scope: object, receive: object, send: object) -> None: ...
 
 @pytest.mark.parametrize("form", [str, str.encode, Secret, lambda key: [key], lambda key: [Secret(key), OTHER]])
 # SIGN-3: docs/security-checklist.md
-def test_a_good_secret_in_any_form(form: object) -> None:
+def test_good_secret_is_accepted_in_any_type(form: object) -> None:
     SessionCache(secret_key=form(GOOD), memory=MEMORY)  # type: ignore[operator]
 
 
@@ -40,7 +40,7 @@ def test_a_good_secret_in_any_form(form: object) -> None:
         "x" * 64,
         "0123456789" * 4,
         "your-secret-key-keep-it-secret-and-safe",
-        "super-secret-key-that-is-long-enough-for-anybody",
+        "super-secret-key-that-is-long-enough-for-production",
         "changeme-changeme-in-production-please",
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
         "this-is-a-secret-key-for-my-fastapi-app-123",
@@ -49,13 +49,13 @@ def test_a_good_secret_in_any_form(form: object) -> None:
 # SIGN-3: docs/security-checklist.md
 def test_published_keys_are_rejected(weak: str) -> None:
     for form in (weak, weak.encode(), Secret(weak), [GOOD, weak]):
-        with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as refused:
+        with pytest.raises(ValueError, match="`secret_key`: .* make one with `openssl rand -base64 32`") as rejected:
             SessionMiddleware(no_app, secret_key=form, memory=MEMORY)
-        assert not weak or f"'{weak}'" not in str(refused.value)
+        assert not weak or f"'{weak}'" not in str(rejected.value)
 
 
 # SIGN-3: docs/security-checklist.md
-def test_a_weak_key_is_accepted_for_development() -> None:
+def test_weak_key_is_accepted_for_development() -> None:
     with pytest.warns(UserWarning, match="For development only"):
         SessionMiddleware(no_app, secret_key="secret", insecure_dev_key=True, memory=MEMORY)
     with warnings.catch_warnings():
@@ -69,11 +69,12 @@ def test_a_weak_key_is_accepted_for_development() -> None:
 
 
 # SIGN-5: docs/security-checklist.md
-def test_the_first_of_a_list_signs_and_all_verify() -> None:
+def test_first_key_signs_and_all_keys_verify() -> None:
     both = SessionCache(secret_key=[GOOD, OTHER], memory=MEMORY)
     alone = SessionCache(secret_key=OTHER, memory=MEMORY)
     for key in (GOOD, OTHER):
-        # Signed elsewhere, the session is unknown; but that is not said of a token that is not right.
+        # The token of another cache is valid, but its session is unknown. An invalid token counts
+        # as forged.
         both.open_token(SessionCache(secret_key=key, memory=MEMORY).create(b"").token)
     assert (both.stats()["rejected_forged"], both.stats()["rejected_unknown"]) == (0, 2)
     alone.open_token(both.create(b"").token)
@@ -95,7 +96,7 @@ def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
         SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
 
 
-def test_what_is_no_text_is_no_secret() -> None:
+def test_secret_of_another_type_is_rejected() -> None:
     for given in (1, {"a": 1}, object(), [1]):
         with pytest.raises(TypeError, match="must be str, bytes, a Secret, or a list"):
             SessionCache(secret_key=given, memory=MEMORY)
@@ -103,7 +104,7 @@ def test_what_is_no_text_is_no_secret() -> None:
         SessionCache(secret_key=[], memory=MEMORY)
 
 
-def test_settings_that_contradict_each_other_are_refused() -> None:
+def test_contradicting_settings_are_rejected() -> None:
     cache = SessionCache(secret_key=GOOD, memory=MEMORY, cookie_name="sid")
     for settings, text in [
         ({"secret_key": GOOD, "session_cookie": "a", "cookie_name": "b"}, "must be equal"),

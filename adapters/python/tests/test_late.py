@@ -1,4 +1,4 @@
-"""Errors after the headers have left are logged, and the client gets its whole response."""
+"""Errors after the headers were sent are logged, and the client receives the complete response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stream(request: Request) -> Response:
 
 
 def messages(app: Any) -> list[Any]:
-    """What an application sends in answer to a request without a cookie."""
+    """Returns the messages that an application sends for a request without a cookie."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -46,7 +46,7 @@ def messages(app: Any) -> list[Any]:
     return sent
 
 
-def test_a_stream_that_writes_for_a_new_visitor_is_sent_to_its_end() -> None:
+def test_stream_that_writes_for_new_visitor_is_sent_completely() -> None:
     app = Starlette(routes=[Route("/", stream)], middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20)])
     start, *bodies = messages(app)
     assert start["status"] == 200
@@ -64,7 +64,7 @@ def after_call_next() -> Starlette:
 
 
 def around_the_session() -> Starlette:
-    """The function is outside the session's middleware."""
+    """Adds a function as a middleware outside the session middleware."""
 
     async def write(request: Request, call_next: Any) -> Any:
         response = await call_next(request)
@@ -91,7 +91,7 @@ def after_yield() -> FastAPI:
     return app
 
 
-def test_writes_of_new_visitors_after_the_headers_are_logged_once_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_writes_of_new_visitors_after_headers_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     streaming = Starlette(routes=[Route("/", stream)], middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20)])
     for app in (streaming, after_call_next(), around_the_session(), after_yield()):
         for _ in range(100):
@@ -105,7 +105,7 @@ def test_writes_of_new_visitors_after_the_headers_are_logged_once_without_a_trac
 
 @pytest.mark.parametrize("late", ["stream", "background"])
 @pytest.mark.parametrize("value", [object(), "x" * 20_000])
-def test_what_cannot_be_stored_after_the_headers_is_logged_once_for_each_kind(
+def test_failed_saves_after_headers_are_logged_once_per_kind(
     cache: SessionCache, caplog: pytest.LogCaptureFixture, late: str, value: Any
 ) -> None:
     from starlette.background import BackgroundTask
@@ -134,7 +134,7 @@ def test_what_cannot_be_stored_after_the_headers_is_logged_once_for_each_kind(
     assert client.get("/view").json() == {"a": 1}
 
 
-def test_an_explicit_save_after_the_headers_raises_to_its_caller() -> None:
+def test_explicit_save_after_headers_raises() -> None:
     raised: list[BaseException] = []
 
     def late(request: Request) -> Response:
@@ -156,7 +156,7 @@ def test_an_explicit_save_after_the_headers_raises_to_its_caller() -> None:
     assert "headers were sent" in str(raised[0])
 
 
-def test_a_session_that_a_stream_ends_and_begins_again_is_not_lost_in_silence(
+def test_session_restarted_in_stream_is_logged(
     cache: SessionCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     def begin(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Sessions of Starlette's own middleware are moved here without signing anybody out."""
+"""Sessions of Starlette's middleware are moved, and their users stay signed in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import itsdangerous
 import pytest
-from conftest import KEY, attributes, client_for, control_of, fill_well
+from conftest import KEY, attributes, client_for, control_of, fill_partially
 from starlette.middleware.sessions import SessionMiddleware as Starlettes
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*accept_starlette_cookies")
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
-def test_only_what_starlettes_signer_signed_is_read(case: dict[str, Any]) -> None:
+def test_only_cookies_signed_by_starlette_are_accepted(case: dict[str, Any]) -> None:
     is_starlettes = case["kind"] == "TimestampSigner"
     for key in case.get("keys", [case.get("key")]):
         for signed in (case["signed"], *case.get("also_accept", ()), *case.get("reject", ())):
@@ -42,13 +42,13 @@ def test_only_what_starlettes_signer_signed_is_read(case: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("case", VECTORS["negatives"], ids=lambda case: case["name"])
 # SIGN-6: docs/security-checklist.md
-def test_a_signature_has_one_spelling(case: dict[str, str]) -> None:
+def test_signature_has_one_valid_encoding(case: dict[str, str]) -> None:
     assert case["want"] == "reject"
     assert _unsign(case["token"].encode(), b"secret-key", max_age=None, now=NOW) is None
     assert _unsign(VECTORS["base_token"].encode(), b"secret-key", max_age=None, now=NOW) == b"value"
 
 
-def test_no_change_of_any_character_is_accepted() -> None:
+def test_change_of_any_character_is_rejected() -> None:
     good = VECTORS["base_token"].encode()
     for at in range(len(good)):
         for byte in b"AZaz09-_.=+/ \x00\xff":
@@ -57,7 +57,7 @@ def test_no_change_of_any_character_is_accepted() -> None:
         assert _unsign(good[:at], b"secret-key", max_age=None, now=NOW) is None
 
 
-def test_the_age_is_checked_at_both_ends() -> None:
+def test_age_is_checked_at_both_limits() -> None:
     token = VECTORS["base_token"].encode()
     for now, max_age, is_good in [
         (NOW, 0, True), (NOW + 60, 60, True), (NOW + 61, 60, False), (NOW - 1, 60, False),
@@ -66,7 +66,7 @@ def test_the_age_is_checked_at_both_ends() -> None:
         assert (_unsign(token, b"secret-key", max_age=max_age, now=now) is not None) is is_good
 
 
-def test_the_cookie_of_the_facts_about_starlette() -> None:
+def test_published_cookie_of_starlette_is_accepted() -> None:
     value = b"eyJ1c2VyX2lkIjogNDIsICJjYXJ0IjogWyJhIiwgImIiXX0=.ZVPxAA.ydz72yBdqnlHPwJb5zGy1WVWbhU"
     payload = _unsign(value, b"secret-key-0123456789", max_age=60, now=NOW)
     assert payload and json.loads(base64.b64decode(payload)) == {"user_id": 42, "cart": ["a", "b"]}
@@ -116,7 +116,7 @@ ROUTES = [*(Route(f"/{one.__name__}", one, methods=["GET", "POST"]) for one in H
 
 
 def old_cookie(data: object, secret: str = OLD_SECRET, raw: bytes | None = None, age: float = 0) -> str:
-    """What Starlette's middleware would send."""
+    """Returns the cookie that Starlette's middleware would send."""
 
     class Then(itsdangerous.TimestampSigner):
         def get_timestamp(self) -> int:
@@ -132,7 +132,7 @@ def browser(cookie: str, **settings: Any) -> TestClient:
     return client
 
 
-def test_a_visitor_of_the_old_middleware_goes_on_in_the_new_one() -> None:
+def test_visitor_of_old_middleware_keeps_session() -> None:
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
 
@@ -148,7 +148,7 @@ def test_a_visitor_of_the_old_middleware_goes_on_in_the_new_one() -> None:
     assert second.json() == response.json() and "set-cookie" not in second.headers
 
 
-def test_it_is_moved_with_what_the_first_request_does_to_it(cache: SessionCache) -> None:
+def test_moved_session_has_changes_of_first_request(cache: SessionCache) -> None:
     client = browser(old_cookie({"a": 1, "b": 2}), cache=cache)
     assert client.post("/update", json={"b": 3}).json() == {"a": 1, "b": 3}
     assert client.get("/view").json() == {"a": 1, "b": 3} and len(cache) == 1
@@ -158,13 +158,13 @@ def test_it_is_moved_with_what_the_first_request_does_to_it(cache: SessionCache)
 
 
 @pytest.mark.parametrize("path", ["/clear", "/take_all"])
-def test_whoever_signs_out_first_is_signed_out(cache: SessionCache, path: str) -> None:
+def test_sign_out_in_first_request_is_permanent(cache: SessionCache, path: str) -> None:
     client = browser(old_cookie({"user": "ada"}), cache=cache)
     assert attributes(client.get(path))["max-age"] == "0"
     assert client.get("/view").json() == {} and len(cache) == 0
 
 
-def test_a_response_that_fails_moves_the_data_and_stores_no_change(cache: SessionCache) -> None:
+def test_failed_response_moves_data_without_changes(cache: SessionCache) -> None:
     client = browser(old_cookie({"a": 1}), cache=cache)
     assert len(attributes(client.get("/change_and_fail"))["session"]) == 48
     assert client.get("/view").json() == {"a": 1} and len(cache) == 1
@@ -186,7 +186,7 @@ def end(session: Session) -> str:
     return str(dict(message["headers"]).get(b"set-cookie", b"").decode().partition(";")[0])
 
 
-def test_a_client_that_keeps_the_old_cookie_has_one_session(cache: SessionCache) -> None:
+def test_client_that_keeps_old_cookie_has_one_session(cache: SessionCache) -> None:
     client, cookie = client_for(ROUTES, accept_starlette_cookies=OLD_SECRET, cache=cache), old_cookie({"a": 1})
     answers = []
     for at in range(500):
@@ -198,7 +198,7 @@ def test_a_client_that_keeps_the_old_cookie_has_one_session(cache: SessionCache)
     assert client.get("/view", headers={"cookie": f"session={cookie}"}).json() == {"a": 1, "n": 499}
 
 
-def test_parallel_requests_with_one_old_cookie_keep_the_changes_of_both(cache: SessionCache) -> None:
+def test_parallel_requests_with_one_old_cookie_keep_both_changes(cache: SessionCache) -> None:
     sessions, cookie = importing_sessions(cache), old_cookie({"a": 1})
     one, other = begun(sessions, cookie), begun(importing_sessions(cache), cookie)
     one["one"], other["other"] = 1, 2
@@ -224,7 +224,7 @@ def test_threads_with_one_old_cookie_create_one_session(cache: SessionCache) -> 
 
 
 @pytest.mark.parametrize("how", ["clear", "end_all"])
-def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: SessionCache, how: str) -> None:
+def test_old_cookie_does_not_reopen_ended_session(cache: SessionCache, how: str) -> None:
     sessions, cookie = importing_sessions(cache), old_cookie({"user": "ada"})
     session = begun(sessions, cookie)
     assert session == {"user": "ada"}
@@ -237,7 +237,7 @@ def test_a_session_that_has_ended_is_not_opened_again_by_the_old_cookie(cache: S
 
 
 @pytest.mark.parametrize("sign_in", [lambda session: control_of(session).sign_in("ada"), lambda session: session.update(user_id=7)])
-def test_an_old_cookie_that_was_planted_before_a_sign_in_opens_nothing_after_it(cache: SessionCache, sign_in: Any) -> None:
+def test_old_cookie_planted_before_sign_in_is_not_accepted_after_it(cache: SessionCache, sign_in: Any) -> None:
     sessions, cookie = importing_sessions(cache, identity_keys=["user_id"]), old_cookie({"cart": 1})
     session = begun(sessions, cookie)
     sign_in(session)
@@ -245,7 +245,7 @@ def test_an_old_cookie_that_was_planted_before_a_sign_in_opens_nothing_after_it(
     assert begun(sessions, cookie) == {} and begun(sessions, new)["cart"] == 1
 
 
-def test_what_a_session_cannot_hold_is_left_out_and_logged_once(
+def test_values_that_a_session_cannot_hold_are_omitted_and_logged_once(
     cache: SessionCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     deep = b"[" * 200 + b"]" * 200
@@ -263,24 +263,24 @@ def test_what_a_session_cannot_hold_is_left_out_and_logged_once(
     assert kept == {
         "nan": None, "in": [None, None, None, 1.5, 12345678901234567890123], "text": "\ud800", "user": "ada",
     }  # fmt: skip
-    assert len([record for record in caplog.records if "left out" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "is omitted" in record.getMessage()]) == 1
 
 
-def test_a_cookie_of_which_nothing_can_be_kept_is_no_session(cache: SessionCache) -> None:
+def test_cookie_without_storable_data_creates_no_session(cache: SessionCache) -> None:
     response = browser(old_cookie({"sessile:user": "mallory"}), cache=cache).get("/view")
     assert (response.status_code, response.json(), len(cache)) == (200, {}, 0)
 
 
-def test_where_there_is_no_room_the_data_is_moved_by_a_later_request() -> None:
+def test_full_cache_moves_data_with_a_later_request() -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20)
-    fill_well(cache)
+    fill_partially(cache)
     client = browser(old_cookie({"large": "x" * 16_000}), cache=cache)
     assert client.get("/view").status_code == 503
     cache.end_all()
     assert len(client.get("/view").json()["large"]) == 16_000 and len(cache) == 1
 
 
-def test_no_more_than_16384_old_cookies_are_remembered() -> None:
+def test_at_most_16384_old_cookies_are_remembered() -> None:
     cache = SessionCache(secret_key=KEY, memory=8 << 20)
     sessions = importing_sessions(cache)
     cookies = [old_cookie({"n": at}) for at in range(16_384 + 1)]
@@ -290,7 +290,7 @@ def test_no_more_than_16384_old_cookies_are_remembered() -> None:
     assert begun(sessions, cookies[0]) == {"n": 0} and cache.stats()["created"] == 16_386
 
 
-def test_a_websocket_that_reads_it_before_it_is_accepted_moves_it(cache: SessionCache) -> None:
+def test_websocket_that_reads_before_accept_moves_session(cache: SessionCache) -> None:
     client = browser(old_cookie({"b": 1}), cache=cache)
     with client.websocket_connect("/socket") as connection:
         connection.send_text("read")
@@ -303,35 +303,35 @@ def test_a_websocket_that_reads_it_before_it_is_accepted_moves_it(cache: Session
 @pytest.mark.parametrize(
     "raw", [b"", b"null", b"1", b'"text"', b"[1]", b"{", b"\xff", b'{"a":' * 3000, b"{1: 2}", b"[" * 9999]
 )
-def test_a_payload_that_is_no_json_object_is_no_session(raw: bytes) -> None:
+def test_payload_other_than_json_object_creates_no_session(raw: bytes) -> None:
     response = browser(old_cookie(None, raw=raw)).get("/view")
     assert (response.status_code, response.json()) == (200, {})
     assert "set-cookie" not in response.headers
 
 
-def test_what_another_secret_signed_or_is_too_old_is_no_session() -> None:
+def test_cookie_of_another_secret_or_too_old_creates_no_session() -> None:
     for cookie in (old_cookie({"a": 1}, secret="other"), old_cookie({"a": 1}, age=100), old_cookie({"a": 1}, age=-100)):
         assert browser(cookie, max_age=60).get("/view").json() == {}
     assert browser(old_cookie({"a": 1}, age=50), max_age=60).get("/view").json() == {"a": 1}
     assert client_for(ROUTES).get("/view", headers={"cookie": f"session={old_cookie({'a': 1})}"}).json() == {}
 
 
-def test_a_session_of_ours_comes_first() -> None:
+def test_own_session_takes_precedence_over_old_cookie() -> None:
     client = browser("")
-    ours = attributes(client.post("/update", json={"new": 1}))["session"]
-    for cookies in ([ours, old_cookie({"old": 1})], [old_cookie({"old": 1}), ours]):
+    token = attributes(client.post("/update", json={"new": 1}))["session"]
+    for cookies in ([token, old_cookie({"old": 1})], [old_cookie({"old": 1}), token]):
         header = "; ".join(f"session={cookie}" for cookie in cookies)
         client.cookies.clear()
         assert client.get("/view", headers={"cookie": header}).json() == {"new": 1}
 
 
-def test_a_list_of_old_secrets() -> None:
+def test_list_of_old_secrets_is_accepted() -> None:
     middleware = {"accept_starlette_cookies": ["one", b"two"]}
     for secret in ("one", "two"):
         client = client_for(ROUTES, **middleware)
         assert client.get("/view", headers={"cookie": f"session={old_cookie({'a': secret}, secret)}"}).json() == {"a": secret}
 
 
-def test_the_warning_is_given_when_it_is_set_up() -> None:
+def test_setting_warns_at_construction() -> None:
     with pytest.warns(UserWarning, match="Remove the setting once `max_age` has passed"):
         SessionMiddleware(lambda *_: None, secret_key=KEY, accept_starlette_cookies="x", memory=4 << 20)  # type: ignore[arg-type,return-value]

@@ -1,4 +1,4 @@
-"""The page of the recipes has the programs that the tests run."""
+"""The recipes page contains exactly the programs that the tests run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROGRAMS = sorted((PACKAGE / "recipes").glob("*_app.py"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_each_program_is_on_the_page_and_has_a_test_and_pinned_versions(program: Path) -> None:
+def test_each_program_is_on_page_with_test_and_pinned_versions(program: Path) -> None:
     assert f"```python\n{program.read_text(encoding='utf-8')}```\n" in PAGE
     name = program.stem.removesuffix("_app")
     assert program.with_name(f"test_{name}.py").is_file()
@@ -21,6 +21,6 @@ def test_each_program_is_on_the_page_and_has_a_test_and_pinned_versions(program:
     assert requirements and all("==" in line for line in requirements)
 
 
-def test_the_page_has_no_other_programs() -> None:
+def test_page_has_no_other_programs() -> None:
     assert PROGRAMS
     assert len(re.findall("^```python$", PAGE, re.MULTILINE)) == len(PROGRAMS)

@@ -1,4 +1,4 @@
-"""Settings as they come out of people's configuration: accepted as Starlette does, or an error that names them."""
+"""Settings are accepted as by Starlette, or the error names the setting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessile.starlette import SessionMiddleware
 
 
 class SecretStr:
-    """Hides its text, as that of pydantic does."""
+    """Hides its text, as pydantic's `SecretStr` does."""
 
     def __str__(self) -> str:
         return "*" * 10
@@ -70,7 +70,7 @@ def view(request: Request) -> Response:
         ("identity_keys", None, "must be a tuple of str"),
     ],
 )
-def test_an_error_names_the_setting_its_value_and_what_it_must_be(setting: str, value: Any, must: str) -> None:
+def test_error_names_setting_value_and_limits(setting: str, value: Any, must: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         SessionMiddleware(None, **{"secret_key": KEY, setting: value})  # type: ignore[arg-type]
     text = str(caught.value)
@@ -95,20 +95,20 @@ def test_an_error_names_the_setting_its_value_and_what_it_must_be(setting: str, 
         ({"session_cookie": "app.sid"}, {}),
     ],
 )
-def test_what_starlette_accepts_is_accepted(settings: dict[str, Any], expected: dict[str, str]) -> None:
+def test_settings_accepted_by_starlette_are_accepted(settings: dict[str, Any], expected: dict[str, str]) -> None:
     flags = attributes(client_for([Route("/", put)], **settings).get("/"))
     assert flags and expected.items() <= flags.items()
 
 
 @pytest.mark.parametrize("max_age", [0, -1])
-def test_a_cookie_that_expires_at_once_opens_nothing(max_age: int) -> None:
+def test_cookie_that_expires_immediately_opens_no_session(max_age: int) -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     client = client_for([Route("/", put), Route("/view", view)], cache=cache, max_age=max_age)
     token = attributes(client.get("/"))["session"]
     assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {} and len(cache) == 0
 
 
-def test_the_attributes_are_spelt_as_starlette_spells_them() -> None:
+def test_attributes_are_formatted_as_by_starlette() -> None:
     settings = {"path": "/app", "domain": ".example.com", "https_only": True, "same_site": "none", "partitioned": True}
     cookie = client_for([Route("/", put)], **settings).get("/").headers["set-cookie"]
     assert set(cookie.split("; ")[1:]) == {

@@ -47,12 +47,12 @@ def middleware(**settings: Any) -> SessionMiddleware:
     return SessionMiddleware(None, **{"secret_key": KEY, "memory": SMALL, **settings})  # type: ignore[arg-type]
 
 
-def test_applications_that_are_mounted_side_by_side_share_the_session() -> None:
+def test_applications_mounted_side_by_side_share_session() -> None:
     client = TestClient(Starlette(routes=[Mount("/a", app(put("a"))), Mount("/b", app(put("b")))]))
     assert [client.get(path).json() for path in ("/a/", "/b/", "/a/")] == [{"a": 1}, {"a": 1, "b": 1}, {"a": 1, "b": 1}]
 
 
-def test_an_application_mounted_in_another_uses_its_session_with_one_load_and_one_save() -> None:
+def test_nested_application_uses_outer_session_with_one_load_and_save() -> None:
     outer = app(put("a"), Mount("/b", app(put("b"))))
     client = TestClient(outer)
     assert client.get("/").json() == {"a": 1}
@@ -65,7 +65,7 @@ def test_an_application_mounted_in_another_uses_its_session_with_one_load_and_on
     assert client.get("/").json() == {"a": 1, "b": 1}
 
 
-def test_a_websocket_of_an_application_mounted_in_another_uses_its_session() -> None:
+def test_websocket_of_nested_application_uses_outer_session() -> None:
     async def socket(socket: WebSocket) -> None:
         socket.session["b"] = 1
         await socket.accept()
@@ -79,7 +79,7 @@ def test_a_websocket_of_an_application_mounted_in_another_uses_its_session() -> 
     assert client.get("/").json() == {"a": 1, "b": 1}
 
 
-def test_equal_middlewares_take_the_memory_of_one_and_free_it_with_the_last() -> None:
+def test_equal_middlewares_share_memory_and_free_it_with_the_last() -> None:
     settings = {"secret_key": KEY + "memory", "max_age": 1_800}
     built = [middleware(**settings) for _ in range(40)]
     [cache] = {id(one.cache): one.cache for one in built}.values()
@@ -93,7 +93,7 @@ def test_equal_middlewares_take_the_memory_of_one_and_free_it_with_the_last() ->
 
 
 @pytest.mark.parametrize("secret", [KEY.encode(), Secret(KEY), [KEY], (KEY,)])
-def test_a_secret_is_equal_in_each_of_its_forms(secret: Any) -> None:
+def test_equal_secrets_of_different_types_share_cache(secret: Any) -> None:
     one = middleware()
     assert middleware(secret_key=secret).cache is one.cache
 
@@ -105,24 +105,22 @@ def test_a_secret_is_equal_in_each_of_its_forms(secret: Any) -> None:
         {"lifetime": 14 * 86_400 + 1}, {"memory": SMALL * 2}, {"max_session_size": 100}, {"max_sessions_per_user": 1},
     ],
 )  # fmt: skip
-def test_middlewares_of_other_settings_have_other_caches(settings: dict[str, Any]) -> None:
+def test_different_settings_have_different_caches(settings: dict[str, Any]) -> None:
     one = middleware()
     assert middleware(**settings).cache is not one.cache
 
 
-def test_two_caches_under_one_cookie_name_in_one_request_are_warned_of_once() -> None:
-    def nested() -> TestClient:
-        return TestClient(app(put("a"), Mount("/b", app(put("b"), secret_key=KEY[::-1]))))
+def test_two_caches_in_one_request_warn_under_one_cookie_name() -> None:
+    def nested(**settings: Any) -> TestClient:
+        return TestClient(app(put("a"), Mount("/b", app(put("b"), **settings))))
 
-    client = nested()
+    client = nested(session_cookie="sid")
+    assert [client.get(path).json() for path in ("/", "/b/", "/", "/b/")] == [{"a": 1}, {"b": 1}, {"a": 1}, {"b": 1}]
+    client = nested(secret_key=KEY[::-1])
     with pytest.warns(RuntimeWarning, match=r"`session_cookie`.*`cache=`"):
         client.get("/b/")
-    nested().get("/b/")
-
-
-def test_two_caches_under_two_cookie_names_are_two_sessions() -> None:
-    client = TestClient(app(put("a"), Mount("/b", app(put("b"), session_cookie="sid"))))
-    assert [client.get(path).json() for path in ("/", "/b/", "/", "/b/")] == [{"a": 1}, {"b": 1}, {"a": 1}, {"b": 1}]
+    # Once per process.
+    nested(secret_key=KEY[::-1]).get("/b/")
 
 
 def test_one_cache_for_two_middlewares_is_one_session() -> None:
@@ -131,7 +129,7 @@ def test_one_cache_for_two_middlewares_is_one_session() -> None:
     assert [client.get(path).json() for path in ("/", "/b/")] == [{"a": 1}, {"a": 1, "b": 1}]
 
 
-def test_a_scope_that_is_used_for_a_second_request_has_a_session_of_its_own() -> None:
+def test_reused_scope_has_a_new_session() -> None:
     import asyncio
 
     sent: list[Any] = []
@@ -151,7 +149,7 @@ def test_a_scope_that_is_used_for_a_second_request_has_a_session_of_its_own() ->
 
 
 def in_a_process(code: str) -> list[str]:
-    """Runs a program, and returns the lines that it prints."""
+    """Runs a program in a new process and returns the lines that it prints."""
     program = f"KEY = {KEY!r}\nSMALL = {SMALL}\n{code}"
     folder = Path(__file__).parent
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60, cwd=folder)
@@ -189,7 +187,7 @@ def paths(client, *paths):
 """
 
 
-def test_a_library_that_adds_starlettes_middleware_under_the_same_name_is_warned_of_once() -> None:
+def test_library_with_starlettes_middleware_of_same_name_warns_once() -> None:
     lines = in_a_process(
         APPLICATIONS
         + """
@@ -205,13 +203,13 @@ for warning in caught:
     assert lines[6:] == ["RuntimeWarning True True"]
 
 
-def test_a_library_that_adds_starlettes_middleware_under_another_name_has_its_own_session() -> None:
+def test_library_with_starlettes_middleware_of_another_name_has_own_session() -> None:
     lines = in_a_process(APPLICATIONS + 'paths(site(library(session_cookie="admin")), "/", "/admin/", "/", "/admin/")')
     assert lines == ["user", "admin", "user", "admin"]
 
 
 @pytest.mark.parametrize("between", ["", "class Between(BaseHTTPMiddleware): dispatch = lambda self, request, call_next: call_next(request)"])
-def test_the_empty_session_of_a_library_does_not_take_the_place_of_the_sites(between: str) -> None:
+def test_empty_session_of_library_does_not_replace_session_of_site(between: str) -> None:
     lines = in_a_process(
         APPLICATIONS
         + f"""
@@ -232,7 +230,7 @@ paths(client, "/", "/admin/", "/admin/", "/")
     assert lines == ["user", "", "", "user"]
 
 
-def test_a_dict_of_the_application_is_taken_over_where_a_library_has_imported_starlettes_middleware() -> None:
+def test_dict_of_application_is_adopted_beside_starlettes_middleware() -> None:
     lines = in_a_process(
         APPLICATIONS
         + """
@@ -249,7 +247,7 @@ paths(client, "/", "/admin/", "/replace", "/")
     assert lines == ["user", "admin", "", "mine user"]
 
 
-def test_a_cookie_that_the_application_removes_itself_is_no_reason_to_warn() -> None:
+def test_removal_of_cookie_by_application_does_not_warn() -> None:
     def leave(request: Request) -> Response:
         request.session.clear()
         request.session["flash"] = "bye"
@@ -265,7 +263,7 @@ def test_a_cookie_that_the_application_removes_itself_is_no_reason_to_warn() -> 
 
 
 @pytest.mark.parametrize("settings", ["", "secret='another secret of the library, long enough'", "max_age=60"])
-def test_libraries_share_the_session_of_the_site_after_install(settings: str) -> None:
+def test_libraries_share_session_of_site_after_install(settings: str) -> None:
     lines = in_a_process(
         APPLICATIONS
         + f"""
@@ -281,7 +279,7 @@ paths(site(library({settings})), "/", "/admin/", "/")
     assert lines == ["user", "admin user", "admin user"]
 
 
-def test_install_names_the_modules_that_were_imported_before_it() -> None:
+def test_install_names_modules_imported_before_it() -> None:
     lines = in_a_process(
         """
 import sys, types
@@ -298,7 +296,7 @@ print(starlette.middleware.sessions.SessionMiddleware is module.SessionMiddlewar
     assert lines == ["True True", "True"]
 
 
-def test_a_child_builds_a_middleware_although_a_thread_of_its_parent_was_building_one() -> None:
+def test_child_builds_middleware_while_registry_of_parent_was_locked() -> None:
     lines = in_a_process(
         """
 import os

@@ -1,12 +1,11 @@
-"""Signing out holds, whatever the response is."""
+"""A sign-out is permanent, whatever the response."""
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
-from conftest import attributes, client_for
+from conftest import attributes, client_for, collect_requests
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,7 +35,7 @@ def client_with(*handlers: Any, **settings: Any) -> TestClient:
 
 @pytest.mark.parametrize("path", ["/login", "/login?verb"])
 @pytest.mark.parametrize("way", ["clear", "sign_out"])
-def test_a_response_that_fails_does_not_undo_a_sign_out(cache: SessionCache, path: str, way: str) -> None:
+def test_failed_response_does_not_undo_sign_out(cache: SessionCache, path: str, way: str) -> None:
     def logout(request: Request) -> Response:
         if way == "clear":
             request.session.clear()
@@ -53,7 +52,7 @@ def test_a_response_that_fails_does_not_undo_a_sign_out(cache: SessionCache, pat
 
 
 @pytest.mark.parametrize("way", ["clear", "pop", "del"])
-def test_a_handler_that_raises_does_not_undo_a_sign_out(cache: SessionCache, way: str) -> None:
+def test_exception_does_not_undo_sign_out(cache: SessionCache, way: str) -> None:
     def logout(request: Request) -> Response:
         if way == "clear":
             request.session.clear()
@@ -70,7 +69,7 @@ def test_a_handler_that_raises_does_not_undo_a_sign_out(cache: SessionCache, way
 
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
-def test_removing_what_names_the_user_is_stored_whatever_the_status_and_nothing_else(status: int) -> None:
+def test_removal_of_identity_key_is_stored_for_any_status(status: int) -> None:
     def logout(request: Request) -> Response:
         del request.session["user_id"]
         request.session.pop("cart")
@@ -83,7 +82,7 @@ def test_removing_what_names_the_user_is_stored_whatever_the_status_and_nothing_
 
 
 @pytest.mark.parametrize("signs_out", [True, False])
-def test_a_handler_that_raises_leaves_no_session_whose_cookie_went_nowhere(cache: SessionCache, signs_out: bool) -> None:
+def test_exception_leaves_no_session_without_sent_cookie(cache: SessionCache, signs_out: bool) -> None:
     def fail(request: Request) -> Response:
         request.session.update(user_id="eve", a=1)
         control = session_control(request)
@@ -97,11 +96,11 @@ def test_a_handler_that_raises_leaves_no_session_whose_cookie_went_nowhere(cache
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             client.get("/fail")
-    gc.collect()
+    collect_requests()
     assert cache.stats()["created"] == 2 and len(cache) == 0
 
 
-def test_a_response_that_fails_stores_no_sign_in() -> None:
+def test_failed_response_stores_no_sign_in() -> None:
     def fail(request: Request) -> Response:
         request.session["user_id"] = "eve"
         return Response(status_code=500)
@@ -112,7 +111,7 @@ def test_a_response_that_fails_stores_no_sign_in() -> None:
 
 
 @pytest.mark.parametrize("removes", [True, False])
-def test_a_message_for_the_next_page_survives_clear_and_the_removal_of_the_cookie(cache: SessionCache, removes: bool) -> None:
+def test_flash_message_survives_clear_and_removal_of_cookie(cache: SessionCache, removes: bool) -> None:
     def logout(request: Request) -> Response:
         request.session.clear()
         request.session["flash"] = "bye"
@@ -127,7 +126,7 @@ def test_a_message_for_the_next_page_survives_clear_and_the_removal_of_the_cooki
     assert client.get("/view").json() == {"flash": "bye"} and cache.open_token(token) is None
 
 
-def test_the_end_of_a_session_before_a_socket_is_accepted_removes_its_cookie(cache: SessionCache) -> None:
+def test_sign_out_before_accept_removes_cookie(cache: SessionCache) -> None:
     from starlette.routing import WebSocketRoute
     from starlette.websockets import WebSocket
 

@@ -1,6 +1,7 @@
-"""What Starlette's own session middleware does, restated: whoever changes the import finds it again.
+"""The behaviour of Starlette's middleware that applications keep after changing the import.
 
-The facts are those of the tests of Starlette 1.10 (BSD-3-Clause) that do not hang on the data being in the cookie.
+It is that of the tests of Starlette 1.10 (BSD-3-Clause), except those that depend on the data in the
+cookie.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def client(base_url: str = "http://testserver", **settings: Any) -> TestClient:
     return client_for(ROUTES, base_url=base_url, **settings)
 
 
-def test_a_session_from_beginning_to_end() -> None:
+def test_session_is_created_used_and_ended() -> None:
     visitor = client()
     assert visitor.get("/view").json() == {"session": {}}
     response = visitor.post("/update", json={"some": "data"})
@@ -80,7 +81,7 @@ def test_a_session_from_beginning_to_end() -> None:
 
 
 # COOK-1: docs/security-checklist.md
-def test_flags_as_they_are_unless_set() -> None:
+def test_default_flags_of_cookie() -> None:
     response = client().post("/update", json={"some": "data"})
     flags = attributes(response)
     assert len(flags.pop("session")) == 48
@@ -107,13 +108,13 @@ def test_flags_as_they_are_unless_set() -> None:
     ],
 )
 # TERM-6: docs/security-checklist.md
-def test_each_flag_alone_and_the_same_ones_on_removal(
+def test_each_flag_is_set_and_repeated_on_removal(
     settings: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "lax"}
     visitor = client("https://app.example.com", **settings)
-    made = visitor.post("/update", json={"some": "data"})
-    flags = attributes(made)
+    issued = visitor.post("/update", json={"some": "data"})
+    flags = attributes(issued)
     name, token = next(iter(flags.items()))
     assert len(token) == 48
     changed = {key for key in flags if plain.get(key) != flags[key]} | {key for key in plain if key not in flags}
@@ -121,14 +122,14 @@ def test_each_flag_alone_and_the_same_ones_on_removal(
     for key, value in expected.items():
         assert (key in flags) is (value is not None)
         assert value in (..., None) or flags[key] == value
-    cookie = made.headers["set-cookie"].split(";")[0]
+    cookie = issued.headers["set-cookie"].split(";")[0]
     removal = attributes(visitor.post("/clear", headers={"cookie": cookie}))
     assert removal.pop("max-age") == "0" and removal.pop(name) == ""
     assert removal.pop("expires") == "Thu, 01 Jan 1970 00:00:00 GMT"
     assert removal == {key: value for key, value in flags.items() if key not in (name, "max-age")}
 
 
-def test_a_session_expires(clock: ManualClock) -> None:
+def test_session_expires(clock: ManualClock) -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20, idle_timeout=60, clock=clock)
     visitor = client(cache=cache, max_age=60)
     visitor.post("/update", json={"some": "data"})
@@ -138,7 +139,7 @@ def test_a_session_expires(clock: ManualClock) -> None:
     assert visitor.get("/view").json() == {"session": {}}
 
 
-def test_max_age_counts_from_the_last_use_and_the_cookie_is_sent_again(clock: ManualClock) -> None:
+def test_max_age_counts_from_last_use_and_cookie_is_sent_again(clock: ManualClock) -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20, idle_timeout=1600, clock=clock)
     visitor = client(cache=cache, max_age=1600)
     token = attributes(visitor.post("/update", json={"some": "data"}))["session"]
@@ -152,7 +153,7 @@ def test_max_age_counts_from_the_last_use_and_the_cookie_is_sent_again(clock: Ma
 
 
 # COOK-7: docs/security-checklist.md
-def test_a_secure_cookie_does_not_travel_in_the_clear() -> None:
+def test_secure_cookie_is_not_sent_over_http() -> None:
     app = Starlette(routes=ROUTES, middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20, https_only=True)])
     secure, unsecure = TestClient(app, base_url="https://testserver"), TestClient(app, base_url="http://testserver")
     headers = {"x-forwarded-proto": "https", "forwarded": "proto=https"}
@@ -162,7 +163,7 @@ def test_a_secure_cookie_does_not_travel_in_the_clear() -> None:
     assert secure.get("/view").json() == {"session": {"a": 1}}
 
 
-def test_an_application_below_a_path() -> None:
+def test_application_below_a_path() -> None:
     below = Starlette(routes=ROUTES, middleware=[Middleware(SessionMiddleware, secret_key=KEY, memory=4 << 20, path="/below")])
     visitor = TestClient(Starlette(routes=[Mount("/below", app=below)]), base_url="http://testserver/below")
     response = visitor.post("/update", json={"some": "data"})
@@ -171,12 +172,12 @@ def test_an_application_below_a_path() -> None:
 
 
 @pytest.mark.parametrize("value", ["invalid", "", "a.b.c", "null", "A" * 48, '"quoted"', "é"])
-def test_an_invalid_cookie_is_none(value: str) -> None:
+def test_invalid_cookie_is_ignored(value: str) -> None:
     response = client().get("/view", headers={"cookie": f"session={value}".encode()})
     assert response.json() == {"session": {}}
 
 
-def test_a_cookie_is_sent_only_when_something_changed() -> None:
+def test_cookie_is_sent_only_after_changes() -> None:
     visitor = client()
     assert "set-cookie" in visitor.post("/update", json={"some": "data"}).headers
     for path in ("/view", "/nothing"):
@@ -185,7 +186,7 @@ def test_a_cookie_is_sent_only_when_something_changed() -> None:
 
 
 # COOK-6: docs/security-checklist.md
-def test_vary_is_set_when_the_session_was_read() -> None:
+def test_vary_is_set_if_session_was_read() -> None:
     visitor = client()
     assert "vary" not in visitor.get("/nothing").headers
     for response in (visitor.get("/view"), visitor.post("/update", json={"a": 1}), visitor.get("/view")):
@@ -197,14 +198,14 @@ def test_vary_is_set_when_the_session_was_read() -> None:
     ("path", "data", "expected"),
     [("/merge", {"c": "3"}, {"a": "1", "b": "2", "c": "3"}), ("/popitem", None, {"a": "1"})],
 )
-def test_each_way_to_change_a_dict_lasts(path: str, data: object, expected: object) -> None:
+def test_every_way_to_change_a_dict_is_stored(path: str, data: object, expected: object) -> None:
     visitor = client()
     assert visitor.post("/update", json={"a": "1", "b": "2"}).json() == {"session": {"a": "1", "b": "2"}}
     assert visitor.post(path, json=data).json() == {"session": expected}
     assert visitor.get("/view").json() == {"session": expected}
 
 
-def test_what_changed_and_what_was_asked_for_is_known() -> None:
+def test_accessed_and_modified_are_known() -> None:
     seen = {}
 
     def look(request: Request) -> Response:
@@ -220,7 +221,7 @@ def test_what_changed_and_what_was_asked_for_is_known() -> None:
     assert seen == {"before": (False, False), "asked": (True, False), "changed": True}
 
 
-def test_the_familiar_example_works_by_changing_the_import() -> None:
+def test_starlette_example_works_with_changed_import() -> None:
     from fastapi import FastAPI
 
     app = FastAPI()
@@ -247,11 +248,11 @@ def test_the_familiar_example_works_by_changing_the_import() -> None:
     assert visitor.get("/me").json() == {"user_id": "ada"}
     visitor.post("/logout")
     assert visitor.get("/me").json() == {"user_id": None}
-    # The session ended, not only the cookie.
+    # The session was ended, not only the cookie removed.
     assert TestClient(app).get("/me", headers={"cookie": stolen}).json() == {"user_id": None}
 
 
-def test_json_and_vary_hold_for_whoever_takes_it_out_of_the_scope() -> None:
+def test_session_in_scope_is_read_by_json_and_sets_vary() -> None:
     def raw(request: Request) -> Response:
         return Response(json.dumps(request.scope["session"]))
 

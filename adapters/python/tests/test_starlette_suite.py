@@ -1,4 +1,4 @@
-"""How the results of Starlette's own tests are compared with the differences that are expected."""
+"""Comparison of the results of Starlette's own tests with the expected differences."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from starlette_suite import DIFFERENCES, compared, expected_differences, substit
 RESULTS = {"test_a[asyncio]": True, "test_a[trio]": True, "test_b[asyncio-x]": False, "test_b[trio-x]": False}
 
 
-def test_results_as_expected_are_no_problem() -> None:
+def test_expected_results_are_accepted() -> None:
     assert list(compared(RESULTS, {"test_b[x]"})) == []
 
 
-def test_a_failure_that_is_not_expected_is_a_problem() -> None:
+def test_unexpected_failure_is_reported() -> None:
     assert len(list(compared(RESULTS, set()))) == 2
 
 
-def test_a_pass_of_an_expected_failure_is_a_problem() -> None:
+def test_pass_of_expected_failure_is_reported() -> None:
     assert len(list(compared({**RESULTS, "test_b[trio-x]": True}, {"test_b[x]"}))) == 1
 
 
-def test_a_listed_test_that_does_not_exist_is_a_problem() -> None:
+def test_missing_listed_test_is_reported() -> None:
     assert len(list(compared(RESULTS, {"test_b[x]", "test_c"}))) == 1
 
 
-def test_a_run_without_tests_is_a_problem() -> None:
+def test_run_without_tests_is_reported() -> None:
     assert list(compared({}, set())) == ["no test ran"]
 
 
@@ -46,23 +46,23 @@ def test_a_run_without_tests_is_a_problem() -> None:
         ("test_a[x-trio]", "test_a[x]"),
     ],
 )
-def test_the_event_loop_is_no_part_of_a_name(name: str, expected: str) -> None:
+def test_event_loop_is_not_part_of_a_name(name: str, expected: str) -> None:
     assert without_backend(name) == expected
 
 
-def test_a_suite_without_the_import_is_not_run_unchanged(tmp_path: Path) -> None:
+def test_suite_without_the_import_is_not_run(tmp_path: Path) -> None:
     suite = tmp_path / "test_session.py"
     suite.write_text('from starlette.middleware import sessions\nMiddleware(S, secret_key="example")\n')
     with pytest.raises(ValueError, match="does not contain"):
         substitute(suite)
 
 
-def test_each_difference_has_a_test_versions_and_a_reason() -> None:
+def test_each_difference_has_test_versions_and_reason() -> None:
     for each in tomllib.loads(DIFFERENCES.read_text())["difference"]:
         assert each.keys() == {"test", "versions", "reason"} and all(each.values())
 
 
-def test_a_difference_counts_for_the_versions_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_difference_applies_to_its_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = tmp_path / "differences.toml"
     listed.write_text('[[difference]]\ntest = "test_a"\nversions = ">=0.46,<1"\nreason = "of a test"\n')
     monkeypatch.setattr(starlette_suite, "DIFFERENCES", listed)

@@ -1,4 +1,4 @@
-"""What counts as a use of a session, and which responses say so: the same with every Starlette."""
+"""Uses of a session, and the headers of the response. Independent of the version of Starlette."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def visitor(cache: SessionCache, **settings: Any) -> TestClient:
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, {}), ({"touch_always": True}, {"user_id": "ada"})])
-def test_requests_that_never_read_the_session_are_a_use_only_if_that_is_set(
+def test_unread_request_is_a_use_only_with_touch_always(
     cache: SessionCache, clock: ManualClock, settings: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     client = visitor(cache, max_age=1_800, **settings)
@@ -58,7 +58,7 @@ def test_requests_that_never_read_the_session_are_a_use_only_if_that_is_set(
     assert client.get("/view").json() == expected
 
 
-def test_a_websocket_is_a_use_under_the_same_rule(cache: SessionCache, clock: ManualClock) -> None:
+def test_unread_websocket_is_a_use_only_with_touch_always(cache: SessionCache, clock: ManualClock) -> None:
     for settings, expected in (({}, {}), ({"touch_always": True}, {"user_id": "ada"})):
         client = visitor(cache, max_age=1_800, **settings)
         for _ in range(2):
@@ -69,12 +69,12 @@ def test_a_websocket_is_a_use_under_the_same_rule(cache: SessionCache, clock: Ma
 
 
 @pytest.mark.parametrize("settings", [{}, {"touch_always": True}])
-def test_a_response_that_never_read_the_session_gets_no_header(cache: SessionCache, settings: dict[str, Any]) -> None:
+def test_response_without_read_has_no_header(cache: SessionCache, settings: dict[str, Any]) -> None:
     headers = visitor(cache, **settings).get("/static").headers
     assert headers["cache-control"] == "public" and "vary" not in headers and "set-cookie" not in headers
 
 
-def test_no_store_goes_only_with_a_cookie(cache: SessionCache, clock: ManualClock) -> None:
+def test_no_store_is_sent_only_with_cookie(cache: SessionCache, clock: ManualClock) -> None:
     client = visitor(cache, max_age=1_800)
     seen = set()
     for _ in range(10):
@@ -85,14 +85,14 @@ def test_no_store_goes_only_with_a_cookie(cache: SessionCache, clock: ManualCloc
     assert seen == {(False, "private, max-age=600"), (True, "no-store")}
 
 
-def test_a_request_that_counts_without_reading_may_send_the_cookie_again(cache: SessionCache, clock: ManualClock) -> None:
+def test_touch_always_sends_cookie_again(cache: SessionCache, clock: ManualClock) -> None:
     client = visitor(cache, max_age=1_800, touch_always=True)
     clock.advance(1_000)
     response = client.get("/static")
     assert attributes(response)["max-age"] == "1800" and response.headers["cache-control"] == "no-store"
 
 
-def test_touch_always_costs_nothing_without_a_cookie(cache: SessionCache) -> None:
+def test_touch_always_without_cookie_does_nothing(cache: SessionCache) -> None:
     client = visitor(cache, touch_always=True)
     client.cookies.clear()
     before = cache.stats()

@@ -1,4 +1,4 @@
-"""One request's session: read once, stored or said to be not, and told to the browser in the response's messages."""
+"""The session of one request: reading, storing, errors and messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from conftest import KEY, control_of, fill_well
+from conftest import KEY, control_of, fill_partially
 from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
@@ -25,7 +25,7 @@ Act = Callable[[Session], None]
 
 
 class Browser:
-    """Keeps the cookie of a cache's sessions."""
+    """A client that keeps the cookie of its session."""
 
     def __init__(self, cache: SessionCache) -> None:
         self.cache, self.cookie = cache, b""
@@ -71,7 +71,7 @@ def browser_with(cache: SessionCache, **data: Any) -> Browser:
 
 
 def fail_to_save(cache: SessionCache, error: type[SessionError]) -> Act:
-    """Saves what is too large, or finds no room, and removes it again."""
+    """Saves data that is too large for the limit or the cache, and removes it again."""
 
     def act(session: Session) -> None:
         size = cache.max_session_size if error is TooLarge else cache.max_session_size - 150
@@ -83,18 +83,18 @@ def fail_to_save(cache: SessionCache, error: type[SessionError]) -> Act:
     return act
 
 
-# A session with a user finds room by eviction, so a sign-in is not `Full`. A `Conflict` needs a guard, which Python
-# does not have.
+# A sign-in is never `Full`, because it evicts anonymous sessions. A `Conflict` needs `watch`, which
+# Python does not have.
 @pytest.mark.parametrize(
     ("error", "verb"),
     [(TooLarge, "clear"), (TooLarge, "sign_in"), (TooLarge, "rotate"), (Full, "clear"), (Full, "rotate")],
 )
-def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_is_an_error(
+def test_pending_operation_of_failed_save_is_performed_or_response_is_an_error(
     error: type[SessionError], verb: str
 ) -> None:
     cache = SessionCache(secret_key=KEY, memory=1 << 20 if error is Full else 4 << 20)
     if error is Full:
-        fill_well(cache)
+        fill_partially(cache)
     browser = browser_with(cache, user_id=7, cart=["tea"])
     old = browser.cookie
 
@@ -112,7 +112,7 @@ def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_
     new, browser.cookie = browser.cookie, old
     data = {} if verb == "clear" else {"user_id": 7, "cart": ["tea"]}
     if status == 200:
-        assert browser.data() == {}, "the old id opens nothing"
+        assert browser.data() == {}, "the old id is not accepted"
         browser.cookie = new
         assert browser.data() == data | {"after": 1}
         assert browser.user() == {"clear": None, "sign_in": "ada", "rotate": None}[verb]
@@ -120,7 +120,7 @@ def test_a_verb_that_a_failed_save_did_not_perform_is_performed_or_the_response_
         assert error is Full and status == 503 and browser.data() == data
 
 
-def test_after_gone_the_dict_is_empty_and_what_follows_is_a_new_session(cache: SessionCache) -> None:
+def test_dict_is_empty_after_gone_and_writes_start_new_session(cache: SessionCache) -> None:
     browser = browser_with(cache, user_id=7, n=1)
     old = browser.cookie
 
@@ -136,7 +136,7 @@ def test_after_gone_the_dict_is_empty_and_what_follows_is_a_new_session(cache: S
     assert browser.cookie not in (b"", old) and browser.data() == {"m": 3}
 
 
-def test_after_gone_alone_no_session_is_created(cache: SessionCache) -> None:
+def test_no_session_is_created_after_gone_without_writes(cache: SessionCache) -> None:
     browser = browser_with(cache, n=1)
 
     def act(session: Session) -> None:
@@ -149,8 +149,8 @@ def test_after_gone_alone_no_session_is_created(cache: SessionCache) -> None:
     assert len(cache) == 0 and browser.data() == {}
 
 
-def test_a_thread_that_reads_late_undoes_nothing_of_another(cache: SessionCache) -> None:
-    """It has entered `mark_accessed`, and is stopped, while the other one writes and signs in."""
+def test_late_read_of_thread_undoes_no_changes(cache: SessionCache) -> None:
+    """One thread is stopped in `mark_accessed` while another one writes and signs in."""
     browser = browser_with(cache, n=1)
     session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     session["n"] = 2
@@ -159,7 +159,7 @@ def test_a_thread_that_reads_late_undoes_nothing_of_another(cache: SessionCache)
     assert session == {"n": 2} and control_of(session).user == "ada"
 
 
-def test_a_thread_that_is_stopped_while_it_reads_undoes_nothing_of_another(cache: SessionCache) -> None:
+def test_interrupted_read_of_thread_undoes_no_changes(cache: SessionCache) -> None:
     browser = browser_with(cache, n=1)
 
     class Headers(list[tuple[bytes, bytes]]):
@@ -181,7 +181,7 @@ def test_a_thread_that_is_stopped_while_it_reads_undoes_nothing_of_another(cache
     assert session.get("n") == 2 and control_of(session).user == "ada"
 
 
-def test_a_message_that_an_application_sends_again_and_again_is_not_changed(cache: SessionCache) -> None:
+def test_message_that_is_sent_repeatedly_is_not_changed(cache: SessionCache) -> None:
     first, second = Browser(cache), Browser(cache)
     first.start = second.start = {"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b")]}
     for browser in (first, second):
@@ -191,7 +191,7 @@ def test_a_message_that_an_application_sends_again_and_again_is_not_changed(cach
 
 
 @pytest.mark.parametrize("headers", [[], [(b"x-a", b"b")]])
-def test_a_message_may_be_any_mapping(cache: SessionCache, headers: Any) -> None:
+def test_message_may_be_any_mapping(cache: SessionCache, headers: Any) -> None:
     browser = Browser(cache)
     browser.start = MappingProxyType({"type": "http.response.start", "status": 200, "headers": headers})
     assert browser.request(lambda session: session.update(a=1)) == 200
@@ -199,7 +199,7 @@ def test_a_message_may_be_any_mapping(cache: SessionCache, headers: Any) -> None
 
 
 @pytest.mark.parametrize("status", [500, 599, 600, 999])
-def test_a_status_of_500_or_more_is_a_failure(cache: SessionCache, status: int) -> None:
+def test_status_of_500_or_more_stores_nothing(cache: SessionCache, status: int) -> None:
     browser = browser_with(cache, a=1)
     browser.start = {"type": "http.response.start", "status": status, "headers": []}
     assert browser.request(lambda session: session.update(a=2)) == status
@@ -207,13 +207,13 @@ def test_a_status_of_500_or_more_is_a_failure(cache: SessionCache, status: int) 
     assert browser.data() == {"a": 1}
 
 
-def test_a_session_has_attributes_and_weak_references_as_starlettes() -> None:
+def test_session_has_attributes_and_weak_references() -> None:
     session = unread(_Sessions(SessionCache(secret_key=KEY, memory=4 << 20)).begin([], False))
     session.note = "mine"  # type: ignore[attr-defined]
     assert weakref.ref(session)() is session and session.note == "mine" and session == {}  # type: ignore[attr-defined]
 
 
-def test_a_cycle_through_the_headers_is_collected(cache: SessionCache) -> None:
+def test_cycle_through_headers_is_collected(cache: SessionCache) -> None:
     class Headers(list[Any]):
         pass
 
@@ -225,7 +225,7 @@ def test_a_cycle_through_the_headers_is_collected(cache: SessionCache) -> None:
     assert gone() is None
 
 
-def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: SessionCache) -> None:
+def test_unread_session_can_be_copied_and_encoded_as_json(cache: SessionCache) -> None:
     browser = browser_with(cache, a=1)
 
     def new() -> Session:
@@ -235,17 +235,17 @@ def test_a_session_that_was_not_read_can_be_copied_and_written_as_json(cache: Se
     assert dict(new()) == {**new()} == new() | {} == {"a": 1}
 
 
-def test_c_code_that_looks_into_the_dict_finds_what_request_session_read(cache: SessionCache) -> None:
+def test_c_code_sees_session_read_by_request_session(cache: SessionCache) -> None:
     browser = browser_with(cache, a=1)
     session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     connection = HTTPConnection({"type": "http", "headers": [], "session": session})
     assert TypeAdapter(dict[str, Any]).dump_json(connection.session) == b'{"a":1}'
 
 
-def test_data_of_the_cache_itself_is_an_error_and_not_overwritten(cache: SessionCache) -> None:
-    made = cache.create(b"a cart")
+def test_data_written_by_cache_is_an_error_and_not_overwritten(cache: SessionCache) -> None:
+    issued = cache.create(b"a cart")
     browser = Browser(cache)
-    browser.cookie = f"session={made.token}".encode()
+    browser.cookie = f"session={issued.token}".encode()
 
     def act(session: Session) -> None:
         for _ in range(2):
@@ -253,18 +253,18 @@ def test_data_of_the_cache_itself_is_an_error_and_not_overwritten(cache: Session
                 session["a"] = 1
 
     assert browser.request(act) == 200
-    record = cache.load(made.id)
-    assert record is not None and record.data == b"a cart" and record.version == made.version
+    record = cache.load(issued.id)
+    assert record is not None and record.data == b"a cart" and record.version == issued.version
 
 
-def test_a_session_without_data_is_not_an_error(cache: SessionCache) -> None:
+def test_session_without_data_is_not_an_error(cache: SessionCache) -> None:
     browser = Browser(cache)
     browser.cookie = f"session={cache.create(b'').token}".encode()
     browser.request(lambda session: session.update(a=1))
     assert browser.data() == {"a": 1}
 
 
-def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: SessionCache) -> None:
+def test_save_releases_interpreter_lock(cache: SessionCache) -> None:
     browser = browser_with(cache, n=0)
     session = unread(_Sessions(cache).begin([(b"cookie", browser.cookie)], False))
     session.mark_accessed()
@@ -285,7 +285,7 @@ def test_verbs_do_not_keep_other_threads_from_running_while_one_stores(cache: Se
     assert session == {"n": 2_999}
 
 
-def test_top_level_keys_are_read_in_ascending_order_and_nested_ones_as_they_were_put(cache: SessionCache) -> None:
+def test_top_level_keys_are_sorted_and_nested_keys_keep_order(cache: SessionCache) -> None:
     browser = Browser(cache)
     data = {"zebra": 1, "apple": {"zebra": 1, "apple": 2}}
 

@@ -1,4 +1,4 @@
-"""Websockets: a session is read and written; its cookie is in the response to the handshake, and not later."""
+"""Sessions of websockets. Their cookie is sent with the response to the handshake only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def begin(request: Request) -> JSONResponse:
 
 
 async def counter(socket: WebSocket) -> None:
-    """Counts what comes in the session, until it is told to do something else."""
+    """Counts the received messages in the session, except those that name an operation."""
     control = session_control(socket)
     session = control.data
     await socket.accept()
@@ -55,12 +55,12 @@ def visitor(**settings: Any) -> TestClient:
 
 
 def leaving() -> contextlib.suppress:
-    """The handler does not catch what tells it that the client is gone."""
+    """Ignores the exception of a handler whose client has disconnected."""
     return contextlib.suppress(WebSocketDisconnect)
 
 
 @pytest.mark.parametrize("end", ["bye", "leave"])
-def test_an_existing_session_is_read_and_written(end: str) -> None:
+def test_existing_session_is_read_and_written(end: str) -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
     with leaving(), client.websocket_connect("/ws") as socket:
@@ -79,7 +79,7 @@ def test_an_existing_session_is_read_and_written(end: str) -> None:
     assert client.get("/view").json() == {"n": 7}
 
 
-def test_what_a_request_changed_meanwhile_stays() -> None:
+def test_concurrent_changes_of_request_are_kept() -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
     with leaving(), client.websocket_connect("/ws") as socket:
@@ -90,7 +90,7 @@ def test_what_a_request_changed_meanwhile_stays() -> None:
 
 
 @pytest.mark.parametrize("text", ["rotate", "sign_in"])
-def test_a_new_id_raises(text: str) -> None:
+def test_new_id_after_accept_raises(text: str) -> None:
     client = visitor()
     client.post("/begin", json={"n": 1})
     with pytest.raises(RuntimeError, match="a session cannot be created or get a new id after a websocket was accepted"):
@@ -125,7 +125,7 @@ def test_saving_a_new_session_after_the_handshake_raises(cache: SessionCache) ->
     assert cache.stats()["created"] == 0
 
 
-def test_signing_out_and_ending_hold_at_once(cache: SessionCache) -> None:
+def test_sign_out_and_end_take_effect_immediately(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})
     with client.websocket_connect("/ws") as socket:
@@ -139,10 +139,10 @@ def test_signing_out_and_ending_hold_at_once(cache: SessionCache) -> None:
         socket.send_text("1")
         socket.receive_json()
         socket.send_text("bye")
-    assert client.get("/view").json() == {}, "what has ended is not brought back"
+    assert client.get("/view").json() == {}, "an ended session is not restored"
 
 
-def test_a_socket_that_never_asks_costs_no_lookup(cache: SessionCache) -> None:
+def test_websocket_that_never_reads_costs_no_lookup(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})
     before = cache.stats()
@@ -151,7 +151,7 @@ def test_a_socket_that_never_asks_costs_no_lookup(cache: SessionCache) -> None:
     assert cache.stats() == before
 
 
-def test_the_dependency_works_on_websockets_too() -> None:
+def test_dependency_works_for_websockets() -> None:
     app = FastAPI()
     app.add_middleware(SessionMiddleware, insecure_dev_key=True, memory=4 << 20)
 
@@ -171,7 +171,7 @@ def attributes_of(cookie: bytes) -> dict[str, str]:
 
 
 async def early(socket: WebSocket) -> None:
-    """Does something to the session before the handshake ends."""
+    """Performs an operation on the session before the handshake ends."""
     control = session_control(socket)
     what = socket.query_params["what"]
     if what == "write":
@@ -191,7 +191,7 @@ def early_visitor(**settings: Any) -> TestClient:
 
 
 def early_cookie(client: TestClient, what: str) -> bytes:
-    """The session's cookie in the headers of the handshake's response."""
+    """Returns the session's cookie in the headers of the response to the handshake."""
     with client.websocket_connect(f"/early?what={what}") as socket:
         headers = socket.extra_headers
     assert headers[:1] == [(b"x-own", b"1")] and (b"set-cookie", b"theme=dark") in headers
@@ -199,7 +199,7 @@ def early_cookie(client: TestClient, what: str) -> bytes:
     return bytes(cookie)
 
 
-def test_the_session_of_a_new_visitor_is_in_the_headers_of_the_handshake() -> None:
+def test_new_session_is_in_headers_of_handshake() -> None:
     client = early_visitor(max_age=1_800, same_site="strict")
     flags = attributes_of(early_cookie(client, "write"))
     token = flags.pop("session")
@@ -207,14 +207,14 @@ def test_the_session_of_a_new_visitor_is_in_the_headers_of_the_handshake() -> No
     assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"visits": 1}
 
 
-def test_a_sign_in_before_the_handshake_gives_the_new_visitor_a_session(cache: SessionCache) -> None:
+def test_sign_in_before_handshake_creates_session(cache: SessionCache) -> None:
     token = attributes_of(early_cookie(early_visitor(cache=cache), "sign_in"))["session"]
     record = cache.open_token(token)
     assert record is not None and record.is_authenticated
 
 
 @pytest.mark.parametrize("what", ["rotate", "sign_in"])
-def test_a_new_id_before_the_handshake_is_in_its_headers(cache: SessionCache, what: str) -> None:
+def test_new_id_before_handshake_is_in_its_headers(cache: SessionCache, what: str) -> None:
     client = early_visitor(cache=cache)
     client.post("/begin", json={"n": 1})
     old = client.cookies["session"]
@@ -224,7 +224,7 @@ def test_a_new_id_before_the_handshake_is_in_its_headers(cache: SessionCache, wh
     assert client.get("/view", headers={"cookie": f"session={token}"}).json() == {"n": 1}
 
 
-def test_a_session_that_cannot_be_stored_before_the_handshake_is_an_error_of_accept(cache: SessionCache) -> None:
+def test_failed_save_at_handshake_is_raised_by_accept(cache: SessionCache) -> None:
     from sessile import TooLarge
 
     with pytest.raises(TooLarge, match="max_session_size"), early_visitor(cache=cache).websocket_connect("/early?what=grow"):
@@ -232,14 +232,14 @@ def test_a_session_that_cannot_be_stored_before_the_handshake_is_an_error_of_acc
     assert len(cache) == 0
 
 
-def test_a_handshake_of_a_visitor_who_only_reads_has_no_header_of_the_session(cache: SessionCache) -> None:
+def test_handshake_without_changes_has_no_session_header(cache: SessionCache) -> None:
     client = visitor(cache=cache)
     client.post("/begin", json={"n": 1})
     with leaving(), client.websocket_connect("/ws") as socket:
         assert socket.extra_headers == []
 
 
-def test_a_handshake_that_is_denied_carries_the_cookie_too(cache: SessionCache) -> None:
+def test_denied_handshake_carries_cookie(cache: SessionCache) -> None:
     from starlette import testclient
 
     if not hasattr(testclient, "WebSocketDenialResponse"):
@@ -256,7 +256,7 @@ def test_a_handshake_that_is_denied_carries_the_cookie_too(cache: SessionCache) 
     assert client.get("/view", headers={"cookie": cookie}).json() == {"tries": 1}
 
 
-def test_a_socket_that_is_rejected_stores_what_a_known_visitor_changed(cache: SessionCache) -> None:
+def test_rejected_websocket_stores_changes_of_existing_session(cache: SessionCache) -> None:
     async def reject(socket: WebSocket) -> None:
         socket.session["tries"] = 1
         await socket.close()

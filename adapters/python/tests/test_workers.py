@@ -1,4 +1,4 @@
-"""The warning about several worker processes, under the servers that start them."""
+"""The warning about several worker processes, with the servers that start them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 
 def warned(folder: Path, command: list[str], environment: dict[str, str] | None = None) -> int:
-    """Starts a server, and returns how many warnings the application saw there."""
+    """Starts a server and returns the number of warnings in the application."""
     (folder / "application.py").write_text(APPLICATION)
     seen = folder / "seen"
     clean = {name: value for name, value in os.environ.items() if name not in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")}
@@ -94,7 +94,7 @@ def test_uvicorn_started_by_the_command_line(tmp_path: Path, arguments: list[str
         ([], "", {"GUNICORN_CMD_ARGS": "--workers=2"}, 1),
     ],
 )
-def test_gunicorn_however_it_is_configured(
+def test_gunicorn_with_any_configuration(
     tmp_path: Path, arguments: list[str], configuration: str, environment: dict[str, str], expected: int
 ) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(configuration)

@@ -1,6 +1,7 @@
 //! The layer: creates a session for each request and puts it into the request's extensions.
 //!
-//! Owns the admission key of a request. The settings of sessions and cookies belong to the [`SessionManager`].
+//! Owns the admission key of a request. The settings of sessions and cookies belong to the
+//! [`SessionManager`].
 
 use core::fmt;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tower_layer::Layer;
 
 use crate::SessionService;
 
-/// Puts a [`Session`](crate::Session) into the extensions of each request, and writes the headers of each response.
+/// Puts a [`Session`](crate::Session) into the extensions of each request, and writes the headers
+/// of each response.
 ///
 /// It is made of a [`SessionManager`], or of a cache for the default settings:
 ///
@@ -54,8 +56,9 @@ impl SessionLayer {
         &self.manager
     }
 
-    /// Sets the function that computes the admission key of a request, such as the client's address, for the cache's
-    /// [admission hook](sessile::SessionCacheBuilder::admission). It is called for each request. The default is an empty key.
+    /// Sets the function that computes the admission key of a request, such as the client's
+    /// address, for the cache's [admission hook](sessile::SessionCacheBuilder::admission). It is
+    /// called for each request. The default is an empty key.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};
@@ -84,8 +87,9 @@ impl SessionLayer {
         }
     }
 
-    /// Puts a session into the request's extensions, and returns it for the commit. Returns `None` if the request has
-    /// the session of an outer layer with the same cache and settings, which commits it.
+    /// Puts a session into the request's extensions, and returns it for the commit. Returns `None`
+    /// if the request has the session of an outer layer with the same cache and settings, which
+    /// commits it.
     #[inline]
     pub(crate) fn begin<B>(&self, request: Request<B>) -> (Request<B>, Option<Session>) {
         let (mut request, admission_key) = self.admission_key(request);
@@ -153,7 +157,8 @@ impl<S> Layer<S> for SessionLayer {
     }
 }
 
-/// Compares each name: hashing one takes as long as several comparisons, and few requests have many headers.
+/// Compares each name: hashing one takes as long as several comparisons, and few requests have many
+/// headers.
 #[inline]
 fn has_cookie(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| *name == COOKIE)

@@ -1,7 +1,8 @@
-//! The service: a session begins with the request and is committed before the response's headers are sent.
+//! The service: a session begins with the request and is committed before the response's headers
+//! are sent.
 //!
-//! It boxes no future and calls the inner service at once, so it needs no clone of it. If a handler panics or a client
-//! disconnects, the future is dropped and nothing is stored.
+//! It boxes no future and calls the inner service at once, so it needs no clone of it. If a handler
+//! panics or a client disconnects, the future is dropped and nothing is stored.
 
 use core::{
     any::Any,
@@ -18,9 +19,9 @@ use crate::SessionLayer;
 
 /// A service inside a [`SessionLayer`].
 ///
-/// The body may be of any type with a default, as those of axum, `http-body-util` and `tower-http` have. Where changes
-/// cannot be stored, the response has an empty body, or the error's text if the body is a `String` or, with the
-/// feature `axum`, axum's `Body`.
+/// The body may be of any type with a default, as those of axum, `http-body-util` and `tower-http`
+/// have. Where changes cannot be stored, the response has an empty body, or the error's text if the
+/// body is a `String` or, with the feature `axum`, axum's `Body`.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     inner: S,
@@ -83,10 +84,11 @@ where
     }
 }
 
-/// An extension of a response: the changes of its request are not stored, as with a status of 500 or above.
+/// An extension of a response: the changes of its request are not stored, as with a status of 500
+/// or above.
 ///
-/// Use it in a layer inside the session layer that responds in place of a handler that it aborted, such as a timeout of
-/// one route:
+/// Use it in a layer inside the session layer that responds in place of a handler that it aborted,
+/// such as a timeout of one route:
 ///
 /// ```
 /// use axum::{BoxError, Extension, http::StatusCode, response::IntoResponse};
@@ -112,7 +114,8 @@ fn commit<B: Default + 'static>(session: &Session, mut response: Response<B>) ->
     }
 }
 
-/// Takes the headers over from the handler's response, from which the commit removed those of its body.
+/// Takes the headers over from the handler's response, from which the commit removed those of its
+/// body.
 #[cold]
 fn error_response<B: Default + 'static>(error: &CommitError, from: Response<B>) -> Response<B> {
     let (from, _) = from.into_parts();

@@ -1,4 +1,4 @@
-//! What axum sees: extractors, what they say when there is nothing to extract, and errors as responses.
+//! The integration with axum: extractors, their rejections, and errors as responses.
 
 #![allow(clippy::unwrap_used)]
 
@@ -48,7 +48,7 @@ async fn session_or_none(session: Option<Session>) -> &'static str {
 async fn own_answer(signed_in: Result<SignedIn, NotSignedIn>) -> Response {
     match signed_in {
         Ok(signed_in) => signed_in.user.into_response(),
-        Err(NotSignedIn::Nobody { .. }) => "a teaser".into_response(),
+        Err(NotSignedIn::Anonymous { .. }) => "a teaser".into_response(),
         Err(other) => other.into_response(),
     }
 }
@@ -83,7 +83,7 @@ fn routes() -> Router {
 }
 
 #[test]
-fn who_is_signed_in_is_extracted_and_others_are_401() {
+fn signed_in_users_are_extracted_and_others_are_401() {
     let server = Server::start(routes().layer(SessionLayer::new(cache())));
     let site = server.site();
     let mut browser = site.browser();
@@ -121,7 +121,7 @@ fn others_are_sent_to_the_page_where_they_sign_in_and_come_back_from_it() {
             .build()
             .unwrap(),
     );
-    // A nested router takes the prefix off what its handlers see.
+    // A nested router removes the prefix from the path that its handlers receive.
     let server = Server::start(Router::new().nest("/shop", routes()).layer(layer));
     let site = server.site();
     for (path, next) in [
@@ -139,7 +139,7 @@ fn others_are_sent_to_the_page_where_they_sign_in_and_come_back_from_it() {
         );
         assert_eq!(reply.only("cache-control"), Some("no-store"));
     }
-    // What a redirect would repeat as a GET is not named.
+    // A path that a redirect would repeat as a GET is not passed on.
     let reply = site.send(&Request::post("/shop/account", &[]));
     assert_eq!(
         (reply.status, reply.only("location")),
@@ -176,7 +176,7 @@ fn a_path_that_leads_elsewhere_is_not_come_back_to() {
 }
 
 #[test]
-fn a_forgotten_layer_is_said_by_each_extractor_that_needs_it() {
+fn a_missing_layer_is_500_from_each_extractor_that_needs_it() {
     let server = Server::start(routes());
     let site = server.site();
     for path in ["/account", "/maybe", "/own", "/sign-in"] {
@@ -192,7 +192,7 @@ fn a_forgotten_layer_is_said_by_each_extractor_that_needs_it() {
 }
 
 #[test]
-fn errors_have_the_status_that_tells_whose_fault_it_was() {
+fn errors_have_the_status_of_their_cause() {
     let server = Server::start(routes().layer(SessionLayer::new(cache())));
     let site = server.site();
     let forged = site.send(&Request::post("/forged", &[]));
@@ -245,14 +245,14 @@ fn a_concurrent_change_of_a_watched_key_is_409_and_stores_nothing() {
         );
         assert_eq!(
             reply.status == 409,
-            reply.body.contains("look again"),
+            reply.body.contains("at the same time"),
             "{}",
             reply.body
         );
     }
 }
 
-/// The session of a request's parts, as an extractor returns it.
+/// Returns the session of a request, as an extractor does.
 async fn extracted(request: extract::Request) -> Result<String, String> {
     let (mut parts, _) = request.into_parts();
     let session = Session::from_request_parts(&mut parts, &()).await;
@@ -269,7 +269,7 @@ fn an_extractor_on_a_task_that_another_request_polls_returns_the_session_of_its_
     let queued = move |request: extract::Request| async move {
         let (answer, answered) = oneshot::channel();
         task.send(Box::pin(async move {
-            answer.send(extracted(request).await).unwrap()
+            answer.send(extracted(request).await).unwrap();
         }))
         .unwrap();
         answered.await.unwrap()
@@ -299,7 +299,7 @@ fn an_extractor_on_a_task_that_another_request_polls_returns_the_session_of_its_
 }
 
 #[test]
-fn an_extractor_on_a_task_of_its_own_finds_the_session() {
+fn an_extractor_on_another_task_finds_the_session() {
     let spawned =
         |request: extract::Request| async move { tokio::spawn(extracted(request)).await.unwrap() };
     let routes = routes().route("/spawned", get(spawned));

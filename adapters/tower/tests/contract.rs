@@ -1,4 +1,4 @@
-//! The contract of all adapters, on axum over real HTTP: a test a case.
+//! The contract of all adapters, on axum over real HTTP, with one test for each case.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,7 @@ fn a_layer_around_the_whole_router_keeps_the_contract_too() {
     assert!(report.is_good() && report.0.len() > 40, "{report}");
 }
 
-/// The suite can find fault: a cookie without `Secure` is not as it should be, though values are kept.
+/// The suite detects violations: a cookie without `Secure` fails, though values are stored.
 #[test]
 fn an_application_that_does_not_keep_the_contract_fails() {
     let (cache, clock) = (cache(), ManualClock::new());

@@ -1,5 +1,5 @@
-//! Cookies that are not the default one, and `Cookie` fields of HTTP/2. What holds of all adapters is in the
-//! contract.
+//! Cookies with other settings, and `Cookie` fields of HTTP/2. The contract covers the behaviour
+//! that is common to all adapters.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! What is logged while an application goes through the whole contract, by all crates at all levels: no id, no
-//! token, no tag.
+//! The log lines of an application that passes the whole contract, of all crates at all levels: no
+//! id, no token, no tag.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +33,7 @@ fn no_id_and_no_token_is_logged_in_the_whole_run() {
     }
     assert!(!leaks(&lines, &issued), "a part of a token is logged");
 
-    // What is looked for is found where it is.
+    // The search finds text that is present.
     for secret in spellings(&issued[7]) {
         tracing::trace!(secret);
         assert!(leaks(log.lines().last().unwrap(), &issued));
@@ -47,14 +47,15 @@ fn leaks(lines: &str, issued: &[String]) -> bool {
         .any(|secret| lines.contains(&secret))
 }
 
-/// Those repeat one request very often.
+/// These cases repeat one request very often.
 fn is_long(name: &str) -> bool {
     ["two_writers", "ten_thousand"]
         .iter()
         .any(|word| name.contains(word))
 }
 
-/// How the id and the tag of a token may stand in a text: in base64url, in hexadecimal, as a list of numbers.
+/// Returns the forms in which the id and the tag of a token could be printed: base64url,
+/// hexadecimal, and a list of numbers.
 fn spellings(token: &str) -> Vec<String> {
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(token).unwrap();
     let parts = [&bytes[4..20], &bytes[20..]];

@@ -1,4 +1,4 @@
-//! The layer as tower sees it: any body with a default, no axum, no clone of the inner service.
+//! The layer with plain tower: any body with a default, no axum, no clone of the inner service.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 type Request = http::Request<()>;
 type Response = http::Response<Full<Bytes>>;
 
-/// The session that the layer put into the request's extensions.
+/// Returns the session that the layer inserted into the request's extensions.
 fn session_of(request: &Request) -> Session {
     request
         .extensions()
@@ -30,7 +30,7 @@ fn session_of(request: &Request) -> Session {
         .expect("the layer is in front")
 }
 
-/// Runs what needs no reactor.
+/// Runs a future that needs no reactor.
 fn run<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
@@ -50,14 +50,11 @@ fn without_axum_the_session_is_in_the_extensions() {
         .oneshot(Request::default()))
     .unwrap();
     let cookie = &response.headers()[http::header::SET_COOKIE];
-    assert!(
-        cookie.is_sensitive(),
-        "it is marked, so that nobody logs or indexes it"
-    );
+    assert!(cookie.is_sensitive(), "it is marked as sensitive");
 }
 
 #[test]
-fn an_inner_service_that_is_no_clone_is_called_once_it_is_ready() {
+fn an_inner_service_is_called_without_a_clone_after_it_is_ready() {
     struct Once {
         ready: bool,
     }
@@ -87,7 +84,7 @@ fn an_inner_service_that_is_no_clone_is_called_once_it_is_ready() {
 }
 
 #[test]
-fn a_client_that_goes_away_leaves_nothing_behind() {
+fn a_client_that_disconnects_leaves_no_session() {
     let cache = cache();
     let inner = service_fn(async |request: Request| {
         session_of(&request).insert("half", "done").unwrap();
@@ -191,7 +188,8 @@ fn a_layer_behind_a_layer_has_a_session_of_its_own() {
     assert_eq!((outer.len(), inner.len()), (1, 1));
 }
 
-/// A new visitor's request, in which a middleware between the layers writes, and the handler too.
+/// Performs a request of a new visitor, to which a middleware between the layers and the handler
+/// both write.
 fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
     let handler = service_fn(async |request: Request| {
         session_of(&request).insert("handler", true).unwrap();
@@ -206,7 +204,7 @@ fn write_between(outer: &SessionLayer, inner: &SessionLayer) {
 }
 
 #[test]
-fn a_layer_behind_one_with_equal_settings_shares_the_session_that_comes_along() {
+fn a_layer_inside_one_with_equal_settings_shares_its_session() {
     let cache = cache();
     let every = Duration::from_secs(60);
     let layer = || {
@@ -325,7 +323,7 @@ fn poll<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {
         .poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Pending once.
+/// A future that is pending once.
 async fn yield_now() {
     let mut is_first = true;
     std::future::poll_fn(|_| match std::mem::take(&mut is_first) {

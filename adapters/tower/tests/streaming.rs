@@ -1,4 +1,4 @@
-//! Bodies that outlive the handler: streams, server-sent events, upgrades, and bodies that are dropped.
+//! Bodies that outlive the handler: streams, server-sent events, upgrades, and dropped bodies.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ use sessile_tower::{Session, SessionError, SessionLayer};
 use support::{Server, cache, contract};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// A body that asks the session when it is sent, and tells of what it was told.
+/// A body that changes the session when it is sent, and reports the result.
 struct Late {
     session: Session,
     told: Sender<Result<(), SessionError>>,
@@ -53,7 +53,7 @@ impl HttpBody for Late {
     }
 }
 
-/// Stores something, then streams.
+/// Stores a value, then streams.
 async fn events(
     session: Session,
     Extension(told): Extension<Sender<Result<(), SessionError>>>,
@@ -82,7 +82,7 @@ fn app() -> (
 }
 
 #[test]
-fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
+fn a_stream_sends_the_cookie_with_its_headers_and_rejects_later_changes() {
     let (app, cache, tells) = app();
     let server = Server::start(app);
     let site = server.site();
@@ -109,7 +109,7 @@ fn a_stream_s_headers_bring_the_cookie_and_what_it_writes_is_refused() {
     assert_eq!(cache.len(), 1);
 }
 
-/// Stores something, then reads the whole body.
+/// Stores a value, then reads the whole body.
 async fn upload(session: Session, body: Body) -> Result<StatusCode, SessionError> {
     session.insert("count", 1)?;
     Ok(body
@@ -129,7 +129,7 @@ fn a_body_that_is_dropped_half_way_leaves_no_half_state() {
     connection.send_no_more();
     let status = connection.receive().map(|reply| reply.status);
     assert!([None, Some(400)].contains(&status), "{status:?}");
-    // Whatever the handler answered, its cookie reached nobody, or all of it was stored.
+    // Either the cookie reached no client, or everything was stored.
     let stored = cache.stats().created;
     assert_eq!(cache.len() as u64, stored);
     let reply = site.send(&upload);
@@ -158,7 +158,7 @@ fn an_upgrade_s_response_brings_the_cookie() {
     assert!(reply.only("upgrade") == Some("test"));
 }
 
-/// A stream that sends a line for each tick, until its session ends.
+/// Returns a stream that sends a line for each tick until its session ends.
 fn watch(session: Session, ticks: UnboundedReceiver<()>, sent: Sender<()>) -> Body {
     let lines = stream::unfold((session, ticks), move |(session, mut ticks)| {
         let sent = sent.clone();

@@ -1,4 +1,4 @@
-//! A handler that is cut off by a timeout, on a clock that advances by itself while all wait.
+//! Handlers that a timeout aborts, on a clock that advances while all tasks are idle.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ async fn slow(session: Session) -> Result<(), SessionError> {
     session.insert("step", 2)
 }
 
-/// The status of a response to a new visitor, from an application with a timeout of its own.
+/// Returns the status of a response to a new visitor, from an application with its own timeout.
 fn status(app: Router) -> StatusCode {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
@@ -56,7 +56,7 @@ fn a_timeout_outside_the_session_layer_stores_nothing_of_a_handler_that_is_cut_o
 }
 
 #[test]
-fn a_timeout_inside_the_session_layer_stores_nothing_if_its_response_says_so() {
+fn a_timeout_inside_the_session_layer_stores_nothing_with_discard_changes() {
     let cache = cache();
     let timeout = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(timed_out_and_discarded))

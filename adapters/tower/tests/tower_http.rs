@@ -1,5 +1,4 @@
-//! Layers of tower and tower-http behind the session layer: their bodies have a default, and nothing else is asked of
-//! them.
+//! Layers of tower and tower-http inside the session layer: their bodies need only a default.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,13 +19,13 @@ use tower_http::{
 
 type Answer = Result<Response<Full<bytes::Bytes>>, Infallible>;
 
-/// A handler of a page: increments a number, or panics, or fails the commit.
+/// A handler that increments a number, panics, or makes the commit fail.
 async fn page(request: Request<Body>) -> Answer {
     let session: &Session = request.extensions().get().unwrap();
     session.increment("visits", 1).unwrap();
     match request.uri().path() {
         "/panic" => panic!("a handler panics, as it should"),
-        // Together they are larger than a session may be.
+        // Together the values exceed `max_session_size`.
         "/fail" => ["a", "b"].map(|key| session.insert(key, "x".repeat(10_000)).unwrap()),
         _ => [(), ()],
     };
@@ -103,7 +102,7 @@ fn the_changes_of_a_handler_that_panics_are_not_stored() {
 }
 
 #[test]
-fn the_changes_of_a_handler_that_is_timed_out_are_not_stored_if_the_response_says_so() {
+fn an_aborted_handler_stores_nothing_with_discard_changes() {
     let cache = cache();
     let slow = service_fn(async |request: Request<Body>| {
         let session: &Session = request.extensions().get().unwrap();
@@ -150,7 +149,7 @@ fn all_of_them_fit_around_a_router() {
     }
     let layers = ServiceBuilder::new()
         .layer(SessionLayer::new(cache()))
-        // The body of a trace has no default; axum's has.
+        // The body of `TraceLayer` has no default; axum's has.
         .layer(MapResponseBodyLayer::new(Body::new))
         .layer(TraceLayer::new_for_http())
         .layer(CompressionLayer::new())

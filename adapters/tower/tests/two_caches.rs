@@ -1,5 +1,5 @@
-//! Two session layers of different caches in one request; alone in its process, because the warning
-//! is given once per process.
+//! Two session layers with different caches in one request. It needs its own process, because the
+//! warning is logged once per process.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Tests of `two_caches` for layers that run on tasks of their own; alone in its process, because the warning
-//! is given once per process.
+//! As `two_caches`, for layers whose services run on other tasks. It needs its own process, because
+//! the warning is logged once per process.
 
 #![allow(clippy::unwrap_used)]
 

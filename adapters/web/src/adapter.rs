@@ -1,7 +1,9 @@
-//! For the authors of adapters: what a framework's adapter needs of a [`Session`] and an application does not.
+//! The API for authors of adapters: methods of a [`Session`] that a framework's adapter needs and
+//! an application does not.
 //!
-//! An adapter calls [`SessionManager::begin`](crate::SessionManager::begin) when a request arrives and
-//! [`SessionManager::commit`](crate::SessionManager::commit) before the response's headers are sent.
+//! An adapter calls [`SessionManager::begin`](crate::SessionManager::begin) when a request arrives,
+//! and [`SessionManager::commit`](crate::SessionManager::commit) before the response's headers are
+//! sent.
 //!
 //! The module owns no state. It does not know which adapter uses it.
 
@@ -11,13 +13,12 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::{
     CommitError, Session, SessionError,
     changes::Change,
-    encoding::Pairs,
     key::is_reserved,
     persist::Phase,
     redirect::sign_in_address,
@@ -27,8 +28,8 @@ use crate::{
 
 /// Returns the output of a future that is ready at the first poll.
 ///
-/// The `async` verbs of a [`Session`] over a local cache are ready then. It is for adapters of languages and frameworks
-/// without an executor, and for tests.
+/// The `async` verbs of a [`Session`] over a local cache are ready at the first poll. Use it in
+/// adapters of languages and frameworks without an executor, and in tests.
 ///
 /// # Panics
 /// If the future is not ready.
@@ -41,7 +42,7 @@ pub fn ready<F: Future>(future: F) -> F::Output {
 
 /// The methods of a [`Session`] for adapters.
 ///
-/// It is sealed: only [`Session`] has them.
+/// The trait is sealed: only [`Session`] implements it.
 pub trait SessionExt: sealed::Sealed {
     /// Returns the raw JSON of a key.
     fn json(&self, key: &str) -> Option<Bytes>;
@@ -55,7 +56,8 @@ pub trait SessionExt: sealed::Sealed {
     /// Those of [`Session::insert`].
     fn insert_json(&self, key: &str, json: impl Into<Bytes>) -> Result<(), SessionError>;
 
-    /// Sets keys to raw JSON, or removes those without a value. On an error nothing is changed.
+    /// Sets keys to raw JSON, and removes the keys whose value is `None`. On error nothing is
+    /// changed.
     ///
     /// # Errors
     /// Those of [`Session::insert`].
@@ -63,9 +65,9 @@ pub trait SessionExt: sealed::Sealed {
     where
         C: IntoIterator<Item = (&'k str, Option<Bytes>)>;
 
-    /// Detaches the session from its response, because the headers were sent or because there is no response. The
-    /// session may be read, and changed by [`save`](Session::save) if it is stored. It gets no new id, and none is
-    /// created.
+    /// Detaches the session from its response, because the headers were sent or because there is no
+    /// response. The session can be read, and changed by [`save`](Session::save) if it is stored.
+    /// It gets no new id, and no session is created.
     ///
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
@@ -87,39 +89,43 @@ pub trait SessionExt: sealed::Sealed {
     /// ```
     fn detach(&self);
 
-    /// Stores only the removal of a [key that names the user](crate::SessionManagerBuilder::identity_keys): for a
-    /// handler that failed, so that no response of its own is sent.
+    /// Stores only the removal of an [identity key](crate::SessionManagerBuilder::identity_keys).
+    /// Use it if a handler failed and sends no response of its own.
     ///
     /// # Errors
-    /// If it cannot be stored.
+    /// If the removal cannot be stored.
     fn store_sign_out(&self) -> Result<(), CommitError>;
 
     /// Returns true if the request has a stored session.
     fn is_stored(&self) -> bool;
 
-    /// Returns true if [`commit`](crate::SessionManager::commit) has changes to store, so that it may block on a lock.
+    /// Returns true if [`commit`](crate::SessionManager::commit) has changes to store, so that it
+    /// may block on a lock.
     fn has_work(&self) -> bool;
 
-    /// Returns the `Location` of the sign-in page, with the [path of the request](crate::SessionRequest::path) as the
-    /// parameter `next`; `None` if the manager has no [page](crate::SessionManagerBuilder::sign_in_page).
+    /// Returns the `Location` of the sign-in page, with the [path of the
+    /// request](crate::SessionRequest::path) as the parameter `next`; `None` if the manager has no
+    /// [page](crate::SessionManagerBuilder::sign_in_page).
     fn sign_in_address(&self) -> Option<HeaderValue>;
 
-    /// Returns true if another thread holds the lock of this session, so that a verb would block. The answer may be out
-    /// of date when it is used.
+    /// Returns true if another thread holds the lock of this session, so that a verb would block.
+    /// The answer may be out of date when it is used.
     fn is_busy(&self) -> bool;
 
-    /// Sends the cookie that opened the session with the response, because the client does not have it: the session was
-    /// found in another way.
+    /// Sends the cookie that opened the session with the response. Use it if the client does not
+    /// have that cookie, because the session was found in another way.
     fn send_cookie_again(&self);
 
-    /// Returns true if the stored data was not written by a session layer. It reads as empty, and the next change would
-    /// overwrite it.
+    /// Returns true if the stored data was not written by a session layer, for instance with
+    /// [`SessionCache::create`](sessile::SessionCache::create). It reads as empty, a warning is
+    /// logged at commit, and the next change overwrites it.
     fn is_foreign(&self) -> bool;
 
-    /// Drops the handle without the cleanup of the request: a session whose cookie was not sent is not ended.
+    /// Drops the handle without the cleanup of the request: a session whose cookie was not sent is
+    /// not ended.
     ///
-    /// The cleanup takes a lock. In a forked child process another thread of the parent may have held it, and nothing
-    /// there releases it.
+    /// The cleanup takes a lock. In a forked child process, another thread of the parent may have
+    /// held that lock, and no thread of the child releases it.
     fn leak(self);
 }
 
@@ -150,7 +156,8 @@ impl SessionExt for Session {
     where
         C: IntoIterator<Item = (&'k str, Option<Bytes>)>,
     {
-        // The iterator is the caller's code, which may read the session, so it runs before the lock is taken.
+        // The iterator is the caller's code, which may read the session, so it runs before the lock
+        // is taken.
         let change = |(key, json): (&'k str, Option<Bytes>)| {
             check_name(key)?;
             check_size(self.request(), key, json.as_ref().map_or(0, Bytes::len))?;
@@ -198,23 +205,13 @@ impl SessionExt for Session {
     }
 
     fn send_cookie_again(&self) {
-        self.state().is_kept_anew = true;
+        self.state().resend_cookie = true;
     }
 
     fn is_foreign(&self) -> bool {
         self.with(|state, request| {
-            let Some(live) = state.stored.live(request) else {
-                return false;
-            };
-            // Foreign data reads as no pairs, which few sessions have: only then it is loaded again.
-            let mut buffer = BytesMut::new();
-            live.data.as_bytes().is_empty()
-                && request
-                    .sessions
-                    .cache()
-                    .load(&live.id, &mut buffer)
-                    .is_some()
-                && !Pairs::is_written_here(&buffer)
+            let live = state.stored.live(request);
+            live.is_some_and(|live| live.is_foreign)
         })
     }
 

@@ -1,6 +1,7 @@
-//! The attributes of the session's cookie, as [`SessionManagerBuilder`](crate::SessionManagerBuilder) collects them.
+//! The attributes of the session cookie, as set by
+//! [`SessionManagerBuilder`](crate::SessionManagerBuilder).
 //!
-//! Owns which of them change on plain HTTP. It does not know what a good value is: the engine's [`SetCookie`] does.
+//! Owns the changes for plain HTTP. It does not validate values: the engine's [`SetCookie`] does.
 
 use std::time::Duration;
 
@@ -54,8 +55,8 @@ impl Attributes {
     }
 }
 
-/// The name as it may go over plain HTTP: without the prefixes that ask for `Secure`, in any case of
-/// letters, as browsers see them.
+/// Returns the name without the prefixes that require `Secure`. Browsers compare them
+/// case-insensitively.
 fn without_prefix(name: &str) -> &str {
     let stripped = PREFIXES.iter().find_map(|prefix| {
         let (head, rest) = name.split_at_checked(prefix.len())?;
@@ -68,10 +69,10 @@ fn without_prefix(name: &str) -> &str {
     }
 }
 
-/// `__Host-Http-` must come before `__Host-`.
+/// `__Host-Http-` must come before `__Host-`, which is a prefix of it.
 const PREFIXES: [&str; 4] = ["__Host-Http-", "__Host-", "__Secure-", "__Http-"];
 
-/// 400 days in seconds: browsers keep no cookie longer.
+/// 400 days in seconds. Browsers cap `Max-Age` at this value.
 pub(crate) const MAX_AGE: u64 = 400 * 24 * 60 * 60;
 
 #[cfg(test)]
@@ -79,7 +80,7 @@ mod tests {
     use super::without_prefix;
 
     #[test]
-    fn plain_http_has_no_name_that_asks_for_secure() {
+    fn plain_http_names_have_no_prefix_that_requires_secure() {
         for (name, expected) in [
             ("__Host-session", "session"),
             ("__Secure-session", "session"),

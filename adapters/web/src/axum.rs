@@ -1,4 +1,6 @@
-//! The session as an axum extractor, and answers for the errors of this crate.
+//! The session as an axum extractor, and responses for the errors of this crate.
+
+use core::fmt;
 
 use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
@@ -19,7 +21,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// `None` where there is no session layer.
+/// Extracts `None` if the request passed no session layer.
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = core::convert::Infallible;
 
@@ -31,15 +33,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
     }
 }
 
-/// The session of a visitor who is signed in: an extractor for what is only for those.
+/// An extractor for routes that require a signed-in user.
 ///
-/// Others are answered with 401, or sent to the [page](crate::SessionManagerBuilder::sign_in_page) where they sign in.
-/// `Option<SignedIn>` takes both.
+/// Other requests are rejected with 401, or redirected to the [sign-in
+/// page](crate::SessionManagerBuilder::sign_in_page). `Option<SignedIn>` accepts both.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// The name of the user.
     pub user: String,
-    /// Their session.
+    /// The user's session.
     pub session: Session,
 }
 
@@ -47,10 +49,10 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     type Rejection = NotSignedIn;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NotSignedIn> {
-        let session = session_of(parts).ok_or(NotSignedIn::Missing)?;
+        let session = session_of(parts).ok_or(NotSignedIn::MissingSession)?;
         match session.user() {
             Some(user) => Ok(Self { user, session }),
-            None => Err(NotSignedIn::Nobody {
+            None => Err(NotSignedIn::Anonymous {
                 page: session.sign_in_address(),
             }),
         }
@@ -69,35 +71,46 @@ impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
     }
 }
 
-/// Returns the session that the layer put into the request's extensions.
+/// Returns the session that the layer inserted into the request's extensions.
 fn session_of(parts: &Parts) -> Option<Session> {
     parts.extensions.get().cloned()
 }
 
-/// Why a [`SignedIn`] could not be had.
+/// The rejection of [`SignedIn`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSignedIn {
-    /// Nobody is signed in: 303 to the page if there is one, 401 otherwise.
-    Nobody {
-        /// Where visitors sign in, with what they asked for as the parameter `next`.
+    /// No user is signed in. The response is 303 to `page`, or 401 without one.
+    Anonymous {
+        /// The sign-in page, with the requested path as the parameter `next`.
         page: Option<HeaderValue>,
     },
-    /// The request passed no session layer: 500, as [`MissingSession`] says.
-    Missing,
+    /// The request passed no session layer. The response is 500, as for [`MissingSession`].
+    MissingSession,
 }
+
+impl fmt::Display for NotSignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous { .. } => f.write_str("Please sign in."),
+            Self::MissingSession => MissingSession.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotSignedIn {}
 
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
         let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
-            Self::Nobody { page: Some(page) } => {
+            Self::Anonymous { page: Some(page) } => {
                 (StatusCode::SEE_OTHER, [(header::LOCATION, page), no_store]).into_response()
             }
-            Self::Nobody { page: None } => {
+            Self::Anonymous { page: None } => {
                 (StatusCode::UNAUTHORIZED, [no_store], "Please sign in.").into_response()
             }
-            Self::Missing => MissingSession.into_response(),
+            Self::MissingSession => MissingSession.into_response(),
         }
     }
 }
@@ -128,10 +141,11 @@ impl IntoResponse for SessionError {
         match self {
             Self::Store(error) => error.into_response(),
             Self::Conflict { key } => CommitError::conflict(key.into()).into_response(),
-            Self::InvalidCsrfToken => (status, FORGED).into_response(),
+            Self::InvalidCsrfToken => (status, INVALID_CSRF_TOKEN).into_response(),
             _ => (status, "The session could not be used.").into_response(),
         }
     }
 }
 
-const FORGED: &str = "This form is out of date. Please go back, reload the page and try again.";
+const INVALID_CSRF_TOKEN: &str =
+    "This form is out of date. Go back, reload the page and try again.";

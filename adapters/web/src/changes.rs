@@ -1,9 +1,13 @@
-//! What one request did to its session's data, key by key, to be done again to whatever is stored by then.
+//! The changes of one request to its session's data, by key. They can be applied again if another
+//! request stored data first.
 //!
-//! Invariant: by ascending key, so that doing it is one pass over sorted pairs; of one key, in the order in
-//! which it was done. What an insertion or a removal makes pointless is left out. When all was cleared, what is
-//! done to a key begins with a removal or an insertion. It does not know what was stored: what changes nothing
-//! is found when it is done.
+//! Invariant: keys are in ascending order, so that applying the changes is one pass over sorted
+//! pairs. Changes of one key are in the order in which they were made. A change that a later
+//! insertion or removal makes obsolete is dropped. After a clear, the changes of a key begin with a
+//! removal or an insertion.
+//!
+//! The module does not know the stored data. A change that has no effect is detected only when it
+//! is applied.
 
 use bytes::Bytes;
 
@@ -13,7 +17,7 @@ use crate::{
     key::is_reserved,
 };
 
-/// The changes of one request, over whatever is stored.
+/// The changes of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     cleared: bool,
@@ -23,18 +27,18 @@ pub(crate) struct Changes {
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It is this raw value.
+    /// Sets the key to a raw value.
     Set(Bytes),
     Remove,
-    /// A whole number grows by so much.
+    /// Adds to an integer.
     Add(i64),
-    /// A list gets this raw value at its end.
+    /// Appends a raw value to a list.
     Append(Bytes),
-    /// No change: it must say this.
+    /// Changes nothing, and fails unless the key has this value.
     Expect(Option<Bytes>),
 }
 
-/// What is there is not of the kind that can be changed so, or not what was expected.
+/// The value has the wrong type for the change, or is not the expected one.
 #[derive(Debug)]
 pub(crate) struct ApplyError;
 
@@ -56,8 +60,8 @@ impl Changes {
         }
     }
 
-    /// Expects what is stored to be this, whatever this request has made of it.
-    pub(crate) fn guard(&mut self, key: &str, stored: Option<Bytes>) {
+    /// Requires the stored value to be `stored`, regardless of this request's own changes.
+    pub(crate) fn watch(&mut self, key: &str, stored: Option<Bytes>) {
         let (start, end) = self.range(key);
         self.list
             .insert(start, (key.into(), Change::Expect(stored)));
@@ -66,15 +70,14 @@ impl Changes {
         }
     }
 
-    /// Removes all keys but the reserved ones, those of this request too. What is expected stays so.
+    /// Removes all keys except the reserved ones, including those that this request set.
+    /// Expectations remain.
     pub(crate) fn clear(&mut self) {
         self.cleared = true;
         let list = core::mem::take(&mut self.list);
         for of_key in list.chunk_by(is_of_one_key) {
             let is_kept = is_reserved(of_key[0].0.as_bytes());
-            let expected = of_key
-                .iter()
-                .rposition(|(_, change)| !change.is_forgettable());
+            let expected = of_key.iter().rposition(|(_, change)| !change.is_change());
             let kept = if is_kept {
                 of_key.len()
             } else {
@@ -91,12 +94,12 @@ impl Changes {
         !self.cleared && self.list.is_empty()
     }
 
-    /// Returns true if everything is to be removed.
+    /// Returns true if all keys are to be removed.
     pub(crate) fn is_clearing(&self) -> bool {
         self.cleared
     }
 
-    /// Returns true if something of the application's is to be changed.
+    /// Returns true if a key of the application is to be changed.
     pub(crate) fn has_data(&self) -> bool {
         self.cleared
             || self
@@ -105,22 +108,22 @@ impl Changes {
                 .any(|(key, _)| !is_reserved(key.as_bytes()))
     }
 
-    /// Returns true if something is expected of what is stored.
+    /// Returns true if there are expectations of the stored data.
     pub(crate) fn has_expectations(&self) -> bool {
-        self.list.iter().any(|(_, change)| !change.is_forgettable())
+        self.list.iter().any(|(_, change)| !change.is_change())
     }
 
-    /// The keys that are changed, in ascending order.
+    /// Returns the changed keys in ascending order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.list
             .chunk_by(is_of_one_key)
             .map(|of_key| &*of_key[0].0)
     }
 
-    /// Returns true if that key is to be changed, by itself or with all others.
+    /// Returns true if the key is to be changed, alone or by a clear.
     pub(crate) fn touches(&self, key: &str) -> bool {
         let is_of_key =
-            |(other, change): &(Box<str>, Change)| **other == *key && change.is_forgettable();
+            |(other, change): &(Box<str>, Change)| **other == *key && change.is_change();
         self.cleared || self.list.iter().any(is_of_key)
     }
 
@@ -129,13 +132,13 @@ impl Changes {
         self.list.retain(|(other, _)| **other != *key);
     }
 
-    /// Forgets what was done to the application's keys one by one. Reserved keys, a clearing, and what a request
-    /// expects of the stored data before it changes it, remain.
+    /// Removes the changes of the application's keys. Reserved keys, a clear, and expectations that
+    /// precede a key's first change remain.
     pub(crate) fn forget_data(&mut self) {
         let mut last: Option<Box<str>> = None;
         self.list.retain(|(key, change)| {
             let is_first = last.as_deref() != Some(&**key);
-            let is_kept = is_reserved(key.as_bytes()) || is_first && !change.is_forgettable();
+            let is_kept = is_reserved(key.as_bytes()) || is_first && !change.is_change();
             if !is_kept {
                 last = Some(key.clone());
             }
@@ -146,22 +149,22 @@ impl Changes {
         }
     }
 
-    /// Forgets what leaves a key as it is stored, and a clearing: what remains is what this request adds to a session
-    /// that starts empty. What it expects of the stored data remains too.
-    pub(crate) fn forget_what_changes_nothing(&mut self, stored: &Pairs) {
+    /// Removes a clear, and the changes that leave a key as it is stored. The rest is what this
+    /// request adds to a session that starts empty. Expectations remain.
+    pub(crate) fn forget_no_ops(&mut self, stored: &Pairs) {
         self.cleared = false;
         let list = core::mem::take(&mut self.list);
         for of_key in list.chunk_by(is_of_one_key) {
             let before = stored.find(&of_key[0].0);
-            let is_expected = of_key.iter().any(|(_, change)| !change.is_forgettable());
-            let after = made(of_key, before.clone()).unwrap_or_default();
+            let is_expected = of_key.iter().any(|(_, change)| !change.is_change());
+            let after = apply_all(of_key, before.clone()).unwrap_or_default();
             if is_expected || !json::is_same(before.as_deref(), after.as_deref()) {
                 self.list.extend_from_slice(of_key);
             }
         }
     }
 
-    /// The raw value of a key; what is stored is asked for only if it matters.
+    /// Returns the raw value of a key. `stored` is called only if the result depends on it.
     pub(crate) fn value(
         &self,
         key: &str,
@@ -176,9 +179,9 @@ impl Changes {
             .iter()
             .rposition(|(_, change)| change.is_overwrite())
         {
-            return made(&changes[whole..], None);
+            return apply_all(&changes[whole..], None);
         }
-        made(
+        apply_all(
             changes,
             if self.keeps(key.as_bytes()) {
                 stored()
@@ -188,8 +191,8 @@ impl Changes {
         )
     }
 
-    /// What is stored with the changes made: pairs that no change names are copied as they are. The error is the
-    /// key whose changes cannot be made any more.
+    /// Returns `stored` with the changes applied. Pairs without a change are copied. The error is
+    /// the key whose changes cannot be applied.
     pub(crate) fn applied_to(&self, stored: &Pairs) -> Result<Pairs, Box<str>> {
         if self.is_empty() {
             return Ok(stored.clone());
@@ -204,7 +207,7 @@ impl Changes {
             let value = old
                 .next_if(|(other, _)| *other == key)
                 .map(|(_, value)| stored.part(value));
-            if let Some(json) = made(of_key, value).map_err(|_| of_key[0].0.clone())? {
+            if let Some(json) = apply_all(of_key, value).map_err(|_| of_key[0].0.clone())? {
                 writer.push(key, &json);
             }
         }
@@ -218,12 +221,13 @@ impl Changes {
         }
     }
 
-    /// Whether a pair that no change names stays.
+    /// Returns true if a pair without a change is kept.
     fn keeps(&self, key: &[u8]) -> bool {
         !self.cleared || is_reserved(key)
     }
 
-    /// Where the changes of a key stand, or would.
+    /// Returns the range of a key's changes in the list; empty, at the place of insertion, if there
+    /// are none.
     fn range(&self, key: &str) -> (usize, usize) {
         let start = self.list.partition_point(|(other, _)| **other < *key);
         let more = self.list[start..]
@@ -236,7 +240,7 @@ impl Changes {
     fn size(&self) -> usize {
         let pair = |(key, change): &(Box<str>, Change)| match change {
             Change::Set(json) | Change::Append(json) => len_with_one(key.len(), json.len()),
-            Change::Add(_) => len_with_one(key.len(), json::LONGEST_NUMBER),
+            Change::Add(_) => len_with_one(key.len(), json::MAX_NUMBER_LEN),
             Change::Remove | Change::Expect(_) => 0,
         };
         self.list.iter().map(pair).sum()
@@ -244,19 +248,20 @@ impl Changes {
 }
 
 impl Change {
-    /// Whether what was there before does not matter.
+    /// Returns true if the result does not depend on the previous value.
     fn is_overwrite(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Remove)
     }
 
-    fn is_forgettable(&self) -> bool {
+    fn is_change(&self) -> bool {
         !matches!(self, Self::Expect(_))
     }
 
-    /// Takes a later change in, if the two are one or the later one says nothing new.
+    /// Merges a later change into this one and returns true, if the two can be one change.
     fn merge(&mut self, later: &Self) -> bool {
         match (self, later) {
-            // Of different signs they are not one: the sum may stop at its end in between.
+            // Increments of different signs cannot be merged, because the sum may saturate in
+            // between.
             (Self::Add(sum), Self::Add(by)) if (*sum < 0) == (*by < 0) => {
                 let Some(both) = sum.checked_add(*by) else {
                     return false;
@@ -264,13 +269,13 @@ impl Change {
                 *sum = both;
                 true
             }
-            // It was checked against what this request itself has set.
+            // The expectation was checked against the value that this request itself set.
             (Self::Set(_) | Self::Remove, Self::Expect(_)) => true,
             _ => false,
         }
     }
 
-    /// The value that this makes of another.
+    /// Returns the value after the change.
     pub(crate) fn apply(&self, value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
         Ok(match self {
             Self::Set(json) => Some(json.clone()),
@@ -288,7 +293,10 @@ impl Change {
     }
 }
 
-fn made(changes: &[(Box<str>, Change)], value: Option<Bytes>) -> Result<Option<Bytes>, ApplyError> {
+fn apply_all(
+    changes: &[(Box<str>, Change)],
+    value: Option<Bytes>,
+) -> Result<Option<Bytes>, ApplyError> {
     changes
         .iter()
         .try_fold(value, |value, (_, change)| change.apply(value))

@@ -1,6 +1,6 @@
-//! From what was stored to what the response says.
+//! Commits a request: stores its changes and writes the response's headers.
 //!
-//! Owns what a response's headers become. It does not know what was changed, nor how it is stored.
+//! Owns the headers of a response. It does not know what was changed, nor how it is stored.
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -14,132 +14,135 @@ use crate::{
     state::{Cookie, Live, Request, State, Stored},
 };
 
-/// See [`SessionManager::commit`](crate::SessionManager::commit).
+/// Implements [`SessionManager::commit`](crate::SessionManager::commit).
 pub(crate) fn commit(
     session: &Session,
     status: StatusCode,
     headers: &mut HeaderMap,
 ) -> Result<(), CommitError> {
     let mut first = None;
-    let (begun, stored, cookie) = session.store(|state, request| {
-        // This runs again once the admission hook was asked.
-        let begun = *first.get_or_insert_with(|| state.begin_commit());
-        let stored = match begun {
-            Begun::LookedAt if status.as_u16() < 500 => state.store(request, Phase::Commit),
-            Begun::LookedAt => state.store_sign_out(request),
-            Begun::Touched | Begun::Nothing => Ok(()),
+    let (start, stored, cookie) = session.store(|state, request| {
+        // The closure runs again after the admission hook was called, so the start is kept.
+        let start = *first.get_or_insert_with(|| state.begin_commit());
+        let stored = match start {
+            CommitStart::Used if status.as_u16() < 500 => state.store(request, Phase::Commit),
+            CommitStart::Used => state.store_sign_out(request),
+            CommitStart::Touched | CommitStart::Nothing => Ok(()),
         };
-        let is_done = begun != Begun::Nothing && !state.wants_admission();
+        let is_done = start != CommitStart::Nothing && !state.needs_admission();
         (
-            begun,
+            start,
             stored,
             if is_done {
-                state.set_cookie(request)
+                state.set_cookie_value(request)
             } else {
                 None
             },
         )
     });
     if let Err(error) = &stored {
-        refuse(error, headers);
+        write_error_headers(error, headers);
     }
-    if begun == Begun::LookedAt || cookie.is_some() {
+    if start == CommitStart::Used || cookie.is_some() {
         headers::vary_by_cookie(headers);
     }
     if let Some(cookie) = cookie {
-        headers::set_cookie(headers, session.request().sessions.cookie().name(), cookie);
+        headers::set_cookie(headers, session.request().manager.cookie().name(), cookie);
     }
     stored
 }
 
-/// Work of a commit.
+/// The work that a commit has to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begun {
-    /// Nothing: it is not the first, or the request is no use of the session.
+enum CommitStart {
+    /// None: it is not the first commit, or the request did not use the session.
     Nothing,
-    /// Only to send a cookie again that is kept for longer: each request counts as a use, and no handler looked at
-    /// the session.
+    /// Only a persistent cookie may have to be sent again: every request counts as a use, and no
+    /// handler used the session.
     Touched,
-    LookedAt,
+    Used,
 }
 
 impl State {
-    /// No change is accepted any more.
-    fn begin_commit(&mut self) -> Begun {
+    /// Marks the session as committed, so that later changes fail.
+    fn begin_commit(&mut self) -> CommitStart {
+        self.note_foreign_data();
         let is_first = !core::mem::replace(&mut self.committed, true);
         match self.stored {
-            _ if !is_first => Begun::Nothing,
-            _ if self.looked_at => Begun::LookedAt,
-            Stored::Live(_) => Begun::Touched,
-            _ => Begun::Nothing,
+            _ if !is_first => CommitStart::Nothing,
+            _ if self.is_used => CommitStart::Used,
+            Stored::Live(_) => CommitStart::Touched,
+            _ => CommitStart::Nothing,
         }
     }
 
-    /// What the browser is told of its cookie, if anything.
-    fn set_cookie(&mut self, request: &Request) -> Option<String> {
-        let sessions = &request.sessions;
+    /// Returns the value of the response's `Set-Cookie`, if it needs one.
+    fn set_cookie_value(&mut self, request: &Request) -> Option<String> {
+        let manager = &request.manager;
         let token = match self.cookie.take() {
-            Some(Cookie::Remove) => return Some(sessions.cookie().removal_header().to_owned()),
-            // Another request, which signed in, ended it since: its cookie must not be overwritten.
-            Some(Cookie::Issue(_)) if self.is_early_cookie && !self.opens(request) => return None,
+            Some(Cookie::Remove) => return Some(manager.cookie().removal_header().to_owned()),
+            // A concurrent sign-in may have ended the session since. Its cookie must not be
+            // overwritten.
+            Some(Cookie::Issue(_)) if self.is_cookie_early && !self.opens(request) => return None,
             Some(Cookie::Issue(token)) => token,
-            None => self.token_again(request)?,
+            None => self.resent_token(request)?,
         };
         let live = if let Stored::Live(live) = &self.stored {
             Some(live)
         } else {
             None
         };
-        Some(sessions.issue(&token, live.and_then(|live| live.max_age(request))))
+        Some(manager.issue(&token, live.and_then(|live| live.max_age(request))))
     }
 
     fn opens(&self, request: &Request) -> bool {
         let Stored::Live(live) = &self.stored else {
             return false;
         };
-        request.sessions.cache().contains(&live.id)
+        request.manager.cache().contains(&live.id)
     }
 
-    /// The token that the browser has, if it is to keep it longer: this request moved the idle deadline, so that
-    /// the whole of the timeout is left. Never for an id that was replaced, whose new cookie it must not overwrite.
-    fn token_again(&self, request: &Request) -> Option<Token> {
+    /// Returns the token that the browser has if its `Max-Age` is to start again: this request
+    /// moved the idle deadline. Returns `None` for a replaced id, because the browser's new cookie
+    /// must not be overwritten.
+    fn resent_token(&self, request: &Request) -> Option<Token> {
         let Stored::Live(live) = &self.stored else {
             return None;
         };
         let record = live.record.filter(|record| !record.is_alias())?;
-        // An id that was issued within this tick has a cookie that is as young.
+        // The cookie of an id that was issued within this tick is as recent.
         let has_moved = || {
             let persistent = live
                 .persistent(request)
                 .filter(|_| !record.id_age().is_zero());
             persistent.is_some_and(|seconds| record.expires_in().as_secs() >= seconds)
         };
-        let sessions = &request.sessions;
-        // It may have been replaced since it was read.
-        if !(self.is_kept_anew || has_moved()) || sessions.cache().replaced(&live.id).is_some() {
+        let manager = &request.manager;
+        // Another request may have replaced the id since it was read.
+        if !(self.resend_cookie || has_moved()) || manager.cache().replaced(&live.id).is_some() {
             return None;
         }
-        sessions.token_of(&live.id, &request.incoming.cookies)
+        manager.token_of(&live.id, &request.incoming.cookies)
     }
 }
 
 impl Live {
-    /// For how many seconds from now the browser is to keep the cookie; `None` is the layer's setting.
+    /// Returns the `Max-Age` in seconds, counted from now; `None` for the manager's setting.
     fn max_age(&self, request: &Request) -> Option<u64> {
         if self.is_remembered() {
             let mut buffer = bytes::BytesMut::new();
-            let record = request.sessions.cache().load(&self.id, &mut buffer)?;
+            let record = request.manager.cache().load(&self.id, &mut buffer)?;
             return Some(record.expires_in().as_secs());
         }
         self.persistent(request)
     }
 }
 
-/// Turns the headers into those of the response that says that nothing was stored: what told of the handler's
-/// body, or of what it had done, goes.
-fn refuse(error: &CommitError, headers: &mut HeaderMap) {
-    tracing::warn!(error = %error.cause(), "a session could not be stored");
-    for name in OF_THE_HANDLER {
+/// Turns the headers into those of an error response: removes the headers that described the
+/// handler's body or its result.
+fn write_error_headers(error: &CommitError, headers: &mut HeaderMap) {
+    tracing::warn!(error = %error.cause(), "session could not be stored");
+    for name in HANDLER_HEADERS {
         headers.remove(name);
     }
     headers.insert(
@@ -156,15 +159,15 @@ fn refuse(error: &CommitError, headers: &mut HeaderMap) {
 }
 
 impl CommitError {
-    /// For adapters: turns a response's headers into those of the response that says that nothing was stored, where
-    /// the adapter itself found that nothing can be. [`SessionManager::commit`](crate::SessionManager::commit) does it for its own
-    /// errors.
+    /// For adapters: turns the headers of a response into those of the error response. Use it if
+    /// the adapter itself finds that nothing can be stored;
+    /// [`SessionManager::commit`](crate::SessionManager::commit) does it for its own errors.
     pub fn replace_headers(&self, headers: &mut HeaderMap) {
-        refuse(self, headers);
+        write_error_headers(self, headers);
     }
 }
 
-const OF_THE_HANDLER: [HeaderName; 17] = [
+const HANDLER_HEADERS: [HeaderName; 17] = [
     header::ACCEPT_RANGES,
     header::AGE,
     header::CONTENT_DISPOSITION,

@@ -1,13 +1,15 @@
 //! CSRF tokens: a form carries one, and only pages of its own session can contain it.
 //!
-//! A token is a MAC of a hash of the session's id, under a key that is derived from the cache's key ring. In a page it is
-//! masked with random bytes, so that no two pages contain the same text and the size of a compressed page reveals
-//! nothing (BREACH; Gluck, Harris, Prado 2013). It does not know the session's data.
+//! A token is a MAC of a hash of the session's id, under a key that is derived from the cache's key
+//! ring. In a page it is masked with random bytes, so that no two pages contain the same text and
+//! the size of a compressed page reveals nothing (BREACH; Gluck, Harris, Prado 2013). The module
+//! does not know the session's data.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use sessile::{Error, SessionCache, SessionId};
 
-/// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain valid.
+/// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain
+/// valid.
 #[derive(Clone, Copy)]
 pub(crate) struct FormBinding([u8; LEN]);
 

@@ -1,17 +1,20 @@
 //! Sessions without a response: of a websocket, or after the response's headers were sent.
 //!
-//! Owns which verbs are possible then: those that need no cookie. It does not know when a session is detached.
+//! Owns which verbs are possible then: those that need no cookie. It does not know when a session
+//! is detached.
 
 use crate::{Session, SessionError, state::State};
 
 impl Session {
-    /// Returns true if the session that this request holds is live now. For a websocket, a stream or a task, to end
-    /// with the session. After the request's first read this is one lookup, which does not count as a use.
+    /// Returns true if the session that this request holds is live now. For a websocket, a stream
+    /// or a task, to end with the session. After the request's first read this is one lookup, which
+    /// does not count as a use.
     ///
-    /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and after a timeout.
-    /// Returns false too once the session has another id, because what was decided for the old one no longer holds:
-    /// after a sign-in or a [`rotate`](Self::rotate) by another request, and after the
-    /// [grace period](crate::SessionManagerBuilder::grace) of a routine rotation. The client's next request brings its new cookie.
+    /// Returns false after a sign-out here or elsewhere, after the user's sessions were ended, and
+    /// after a timeout. Returns false too once the session has another id, because what was decided
+    /// for the old one no longer holds: after a sign-in or a [`rotate`](Self::rotate) by another
+    /// request, and after the [grace period](crate::SessionManagerBuilder::grace) of a routine
+    /// rotation. The client's next request brings its new cookie.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -33,7 +36,7 @@ impl Session {
     pub fn is_alive(&self) -> bool {
         self.with(|state, request| {
             let live = state.stored.live(request);
-            live.is_some_and(|live| request.sessions.cache().contains(&live.id))
+            live.is_some_and(|live| request.manager.cache().contains(&live.id))
         })
     }
 }

@@ -1,28 +1,31 @@
-//! A session's data: pairs of a key and a raw JSON value, flat, found by scanning.
+//! The encoding of a session's data: a flat list of pairs of a key and a raw JSON value, found by
+//! scanning.
 //!
 //! ```text
-//! empty    no bytes at all
+//! ```text
+//! empty    zero bytes
 //! else     format (1) | pair | pair | …
 //! pair     key length (u16) | value length (u32) | key | value        little endian
 //! ```
-//! Invariant of [`Pairs`]: its bytes are the one spelling of some map; keys are UTF-8 and strictly
-//! ascending. So two maps are equal when their bytes are. Bytes of any other shape count as empty.
+//! Invariant of [`Pairs`]: each map has exactly one encoding, and keys are UTF-8 in strictly
+//! ascending order. So two maps are equal if their bytes are. Bytes in any other format read as an
+//! empty map.
 //!
-//! It does not know what is in a value, nor where the bytes are kept.
+//! The module does not know the format of values, nor where the bytes are stored.
 
 use bytes::Bytes;
 
 use crate::key::{PERSISTENT, REMEMBERED};
 
-/// The longest key, in bytes.
-pub(crate) const LONGEST_KEY: usize = u16::MAX as usize;
+/// The maximum length of a key, in bytes.
+pub(crate) const MAX_KEY_LEN: usize = u16::MAX as usize;
 
-/// The bytes of a map from keys to raw values.
+/// The encoding of a map from keys to raw values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pairs(Bytes);
 
 impl Pairs {
-    /// The map that those bytes spell; an empty one if they spell none.
+    /// Validates encoded bytes. Bytes in another format become an empty map.
     pub(crate) fn read(bytes: Bytes) -> Self {
         if is_canonical(&bytes) {
             Self(bytes)
@@ -31,39 +34,35 @@ impl Pairs {
         }
     }
 
-    /// Returns true if bytes spell a map.
-    pub(crate) fn is_written_here(bytes: &[u8]) -> bool {
-        is_canonical(bytes)
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The value of a key, without a copy.
+    /// Returns the value of a key, without copying it.
     pub(crate) fn find(&self, key: &str) -> Option<Bytes> {
         let (_, value) = self.iter().find(|(other, _)| *other == key.as_bytes())?;
         Some(self.part(value))
     }
 
-    /// A part of these bytes, such as a value that `iter` gave, without a copy.
+    /// Returns a part of these bytes, such as a value of `iter`, without copying it.
     pub(crate) fn part(&self, part: &[u8]) -> Bytes {
         self.0.slice_ref(part)
     }
 
-    /// Whether there is nothing in it that a session is kept for: for how long its cookie is to be kept is not.
+    /// Returns true if there is no data to keep a session for. The persistence of its cookie is not
+    /// such data.
     pub(crate) fn is_vacant(&self) -> bool {
         self.iter()
             .all(|(key, _)| [PERSISTENT, REMEMBERED].map(str::as_bytes).contains(&key))
     }
 
-    /// Keys and values, by ascending key.
+    /// Returns the keys and values in ascending order of keys.
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter(self.0.get(1..).unwrap_or_default())
     }
 }
 
-/// See [`Pairs::iter`].
+/// The iterator of [`Pairs::iter`].
 pub(crate) struct Iter<'a>(&'a [u8]);
 
 impl<'a> Iterator for Iter<'a> {
@@ -76,19 +75,19 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-/// Writes a map, pair by pair; the caller brings the keys in ascending order.
+/// Encodes a map pair by pair. The caller provides the keys in ascending order.
 pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// With room for so many bytes.
+    /// Creates a writer with a capacity of `len` bytes.
     pub(crate) fn with_capacity(len: usize) -> Self {
         Self(Vec::with_capacity(len))
     }
 
-    /// The key is at most [`LONGEST_KEY`] and the value shorter than 4 GiB: `Session::insert` refuses
-    /// others.
+    /// Appends a pair. `Session::insert` ensures that the key is at most [`MAX_KEY_LEN`] bytes and
+    /// the value less than 4 GiB.
     pub(crate) fn push(&mut self, key: &[u8], value: &[u8]) {
-        debug_assert!(key.len() <= LONGEST_KEY && u32::try_from(value.len()).is_ok());
+        debug_assert!(key.len() <= MAX_KEY_LEN && u32::try_from(value.len()).is_ok());
         if self.0.is_empty() {
             self.0.push(FORMAT);
         }
@@ -105,7 +104,7 @@ impl Writer {
     }
 }
 
-/// Bytes that a map of one pair takes; each further pair takes one less.
+/// Returns the length of a map of one pair. Each further pair takes one byte less.
 pub(crate) fn len_with_one(key_len: usize, value_len: usize) -> usize {
     (1 + PAIR_HEADER)
         .saturating_add(key_len)
@@ -132,12 +131,12 @@ fn is_canonical(bytes: &[u8]) -> bool {
     true
 }
 
-/// Whether it is UTF-8. Most keys are short and ASCII, which is sooner seen.
+/// Returns true if the bytes are UTF-8. Most keys are short and ASCII, which is checked faster.
 fn is_text(bytes: &[u8]) -> bool {
     bytes.is_ascii() || core::str::from_utf8(bytes).is_ok()
 }
 
-/// Key, value, and what follows; `None` if the bytes end before the pair does.
+/// Returns the key, the value and the remaining bytes; `None` if the bytes end within the pair.
 fn split_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (key_len, bytes) = bytes.split_first_chunk::<2>()?;
     let (value_len, bytes) = bytes.split_first_chunk::<4>()?;

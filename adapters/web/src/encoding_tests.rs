@@ -1,4 +1,4 @@
-//! Pairs and changes against a map from the standard library, and against bytes of any shape.
+//! Pairs and changes against a map of the standard library, and against arbitrary bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ enum Op {
     Clear,
     Add(String, i64),
     Append(String, u8),
-    Guard(String),
+    Watch(String),
 }
 
 fn pairs(model: &Model) -> Pairs {
@@ -36,7 +36,8 @@ fn model(pairs: &Pairs) -> Model {
         .collect()
 }
 
-/// Few keys, so that changes meet what is stored; the empty one and one beyond ASCII among them.
+/// Few keys, so that changes often meet stored ones. The empty key and a non-ASCII one are among
+/// them.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-d]{0,2}", 1 => Just("Ärger".to_owned()), 1 => "\\PC{0,12}"]
 }
@@ -57,11 +58,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Clear),
         4 => (key(), any::<i64>()).prop_map(|(key, by)| Op::Add(key, by)),
         4 => (key(), any::<u8>()).prop_map(|(key, item)| Op::Append(key, item)),
-        1 => key().prop_map(Op::Guard),
+        1 => key().prop_map(Op::Watch),
     ]
 }
 
-/// The sum or the longer list, if it is a number or a list.
+/// Returns the sum or the longer list; `None` if the value has another type.
 fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     match op {
         Op::Add(_, by) => {
@@ -78,13 +79,13 @@ fn grown(op: &Op, value: Option<&Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// Does one thing to the model, and says whether it can be done.
+/// Applies one operation to the model. Returns true if it is possible.
 fn run(op: &Op, model: &mut Model) -> bool {
     match op {
         Op::Insert(key, value) => drop(model.insert(key.clone(), value.clone())),
         Op::Remove(key) => drop(model.remove(key)),
         Op::Clear => model.clear(),
-        Op::Guard(_) => {}
+        Op::Watch(_) => {}
         Op::Add(key, _) | Op::Append(key, _) => match grown(op, model.get(key)) {
             Some(json) => drop(model.insert(key.clone(), json)),
             None => return false,
@@ -102,11 +103,11 @@ fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
         Op::Append(key, item) => {
             changes.push(&key, Change::Append(item.to_string().into_bytes().into()));
         }
-        Op::Guard(key) => changes.guard(&key, stored.find(&key)),
+        Op::Watch(key) => changes.watch(&key, stored.find(&key)),
     }
 }
 
-/// Those operations that can be done to a map, done to it and noted as changes.
+/// Applies the possible operations to a map, and returns them as changes.
 fn run_all(ops: &[Op], stored: &Model) -> (Vec<Op>, Changes, Model) {
     let (mut changes, mut after) = (Changes::default(), stored.clone());
     let stored = pairs(stored);
@@ -126,13 +127,13 @@ fn seen(changes: &Changes, stored: &Pairs, key: &str) -> Option<Vec<u8>> {
         .map(|json| json.to_vec())
 }
 
-/// What the operations make of what others left: nothing where one cannot be done whose outcome matters, or where
-/// a guarded key is another.
+/// Returns the result of the operations on a map that others changed; `None` if an operation whose
+/// result matters is impossible, or if a watched key differs.
 fn replayed(done: &[Op], read: &Model, left: &Model) -> Option<Model> {
     let (mut after, mut bad) = (left.clone(), BTreeSet::new());
     for op in done {
         match op {
-            Op::Guard(key) if read.get(key) != left.get(key) => return None,
+            Op::Watch(key) if read.get(key) != left.get(key) => return None,
             Op::Insert(key, _) | Op::Remove(key) => drop(bad.remove(key)),
             Op::Clear => bad.clear(),
             Op::Add(key, _) | Op::Append(key, _) if bad.contains(key) => continue,
@@ -158,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_do_what_the_model_does(
+    fn changes_match_the_model(
         before in prop::collection::btree_map(key(), value(), 0..8),
         ops in vec(op(), 0..12),
         asked in vec(key(), 8),
@@ -166,7 +167,7 @@ proptest! {
         let (_, changes, after) = run_all(&ops, &before);
         let stored = pairs(&before);
         let applied = changes.applied_to(&stored).unwrap();
-        prop_assert_eq!(&applied, &pairs(&after), "one spelling a map");
+        prop_assert_eq!(&applied, &pairs(&after), "each map has one encoding");
         for key in asked.iter().chain(after.keys()) {
             prop_assert_eq!(seen(&changes, &stored, key), after.get(key).cloned());
         }
@@ -222,7 +223,7 @@ fn corrupt_bytes_are_an_empty_map() {
     for (bytes, why) in [
         (
             vec![1],
-            "a format and no pair is a second spelling of nothing",
+            "a format byte without a pair would be a second encoding of the empty map",
         ),
         (vec![0], "an unknown format"),
         (b"data".to_vec(), "bytes of another making"),

@@ -1,64 +1,71 @@
-//! What can go wrong between a handler and its session, and what the client is told.
+//! Errors between a handler and its session, and the texts for the client.
 //!
-//! No text here holds a value of a session, a token or a key.
+//! No text here contains a value of a session, a token or a key of the key ring.
 
 use core::{any::type_name, fmt};
 use http::StatusCode;
 use sessile::Error;
 
-/// Why a verb of [`Session`](crate::Session) did nothing.
+/// Errors of the verbs of [`Session`](crate::Session). The session is unchanged, unless the verb's
+/// documentation says otherwise.
 ///
-/// With the feature `axum` it is a response: [`status`](Self::status), and a text without details.
+/// With the feature `axum` it is a response with the status [`status`](Self::status) and a text
+/// without details. The texts of `Display` are for developers, except that of
+/// [`Store`](Self::Store), which is the text of the [`CommitError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// A value is in the session, but not of the type that was asked for.
+    /// The value in the session does not have the requested type.
     Decode {
-        /// The type that was asked for.
+        /// The requested type.
         wanted: &'static str,
-        /// What `serde_json` says; it may quote the value.
+        /// The error of `serde_json`. Its text may quote the value.
         source: serde_json::Error,
     },
-    /// A value has no form in JSON.
+    /// The value cannot be encoded as JSON.
     Encode(serde_json::Error),
     /// A key and its value alone are larger than a session may be.
     TooLarge {
-        /// Bytes that they take.
-        len: usize,
-        /// Bytes that a session may take: `max_session_size` of the cache.
-        limit: usize,
+        /// The length of the encoded key and value, in bytes.
+        given: usize,
+        /// The maximum, in bytes:
+        /// [`max_session_size`](sessile::SessionCacheBuilder::max_session_size).
+        max: usize,
     },
-    /// A key is longer than 65,535 bytes.
+    /// A key is too long.
     KeyTooLong {
-        /// Its length in bytes.
-        len: usize,
+        /// The length of the key, in bytes.
+        given: usize,
+        /// The maximum, in bytes: 65,535.
+        max: usize,
     },
-    /// A key begins with `sessile:`: those are kept for this crate.
+    /// A key begins with `sessile:`. Such names are reserved for this crate.
     ReservedKey {
         /// The key.
         key: String,
     },
     /// The name of a user is empty.
     EmptyUser,
-    /// The response's headers have left, so that nothing can be stored any more.
+    /// The response's headers were sent, so the change cannot be stored or its cookie not be set.
     AlreadyCommitted,
-    /// Somebody else changed a key that must not change: [`guard`](crate::Session::watch),
-    /// [`compare_and_set`](crate::Session::compare_and_set), or a value that cannot grow any more.
+    /// Another request changed a key that this request [watches](crate::Session::watch) or
+    /// [compared](crate::Session::compare_and_set), or that can no longer be incremented or
+    /// appended to.
     Conflict {
         /// The key.
         key: String,
     },
-    /// What came with a form is not what this session's pages hold: the request was made elsewhere, or the
-    /// page is older than the sign-in.
+    /// The CSRF token of a form is not one of this session: the request is forged, or the page is
+    /// older than the session's id.
     InvalidCsrfToken,
-    /// What was to be stored at once could not be.
+    /// The changes could not be stored now.
     Store(CommitError),
 }
 
 impl SessionError {
-    /// What the response may say if the handler says nothing better: 409 for a conflict, 403 for a forged
-    /// form, what [`CommitError::status`] says where nothing could be stored, and 500 for the application's
-    /// own mistakes.
+    /// Returns the status of the response: 409 for [`Conflict`](Self::Conflict), 403 for
+    /// [`InvalidCsrfToken`](Self::InvalidCsrfToken), [`CommitError::status`] for
+    /// [`Store`](Self::Store), and 500 for errors of the application.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -81,53 +88,55 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decode { wanted, .. } => {
-                write!(f, "the value in the session is not a `{wanted}`")
+                write!(f, "value in the session is not a `{wanted}`")
             }
-            Self::Encode(_) => f.write_str("the value cannot be written as JSON"),
-            Self::TooLarge { len, limit } => {
+            Self::Encode(_) => f.write_str("value cannot be encoded as JSON"),
+            Self::TooLarge { given, max } => write!(
+                f,
+                "key and value must be at most {max} bytes (`max_session_size`), got {given}"
+            ),
+            Self::KeyTooLong { given, max } => {
+                write!(f, "key must be at most {max} bytes, got {given}")
+            }
+            Self::ReservedKey { key } => {
                 write!(
                     f,
-                    "a key and its value take {len} bytes, a session may take {limit} (`max_session_size`)"
+                    "key must not begin with `sessile:`, got {key:?}; choose another"
                 )
             }
-            Self::KeyTooLong { len } => write!(f, "a key of {len} bytes, it may have {}", u16::MAX),
-            Self::ReservedKey { key } => write!(
-                f,
-                "the key {key:?} begins with `sessile:`, which is kept for the session itself; choose another"
-            ),
             Self::Conflict { key } => {
                 write!(
                     f,
-                    "the key {key:?} was changed by another request: read it again"
+                    "key {key:?} was changed by another request; read it again"
                 )
             }
-            Self::InvalidCsrfToken => f.write_str(
-                "the form's token is not this session's: show the form again, with `csrf_token`",
-            ),
-            Self::Store(error) => error.fmt(f),
-            Self::EmptyUser => {
-                f.write_str("the name of a user is empty; sign in with one that is not")
+            Self::InvalidCsrfToken => {
+                f.write_str("CSRF token is not valid for this session; show the form again")
             }
+            Self::Store(error) => error.fmt(f),
+            Self::EmptyUser => f.write_str("user name must not be empty"),
             Self::AlreadyCommitted => f.write_str(
-                "the response's headers have left: change the session before the handler returns",
+                "response headers were sent; change the session before the handler returns",
             ),
         }
     }
 }
 
+/// `Store` is transparent: its text and source are those of the inner error.
 impl std::error::Error for SessionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Decode { source, .. } | Self::Encode(source) => Some(source),
-            Self::Store(error) => Some(error),
+            Self::Store(error) => error.source(),
             _ => None,
         }
     }
 }
 
-/// Why a request's changes could not be stored: its response is replaced by this one.
+/// The changes of a request could not be stored. Its response is replaced by an error response.
 ///
-/// `Display` is the text for the client.
+/// The text of `Display` is meant for the client: it is the body of that response. The cause is in
+/// [`source`](std::error::Error::source) and [`cause`](Self::cause).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitError {
     cause: Error,
@@ -142,27 +151,33 @@ impl CommitError {
         }
     }
 
-    /// 409 where a key that must not change was changed by another request, where the session ended or got a new id
-    /// while the handler ran, and where the user has as many sessions as may be; 503 where trying again may help; 429
-    /// where the application's own hook refused a new session; 500 otherwise.
+    /// Returns the status of the response:
+    ///
+    /// | status | cause |
+    /// |---|---|
+    /// | 409 | another request changed a watched key; the session ended or got a new id; the user has too many sessions |
+    /// | 429 | the admission hook denied a new session |
+    /// | 503, with `Retry-After` | the cache is full, the session changes too often, or the store cannot be reached |
+    /// | 500 | all others |
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.cause {
             Error::Conflict if self.key.is_some() => StatusCode::CONFLICT,
             Error::TooManySessions | Error::Gone | Error::Rotated => StatusCode::CONFLICT,
-            Error::Full | Error::Conflict => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Full | Error::Conflict | Error::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Error::AdmissionDenied => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// What the engine said.
+    /// Returns the error of the engine.
     #[must_use]
     pub fn cause(&self) -> Error {
         self.cause
     }
 
-    /// The key that was changed meanwhile and must not be, if that is why.
+    /// Returns the key that another request changed although this one watches it; `None` for other
+    /// causes.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
@@ -187,38 +202,42 @@ impl From<CommitError> for SessionError {
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Error::TooLarge { given: len, max: limit } => {
+            Error::TooLarge { given, max } => {
                 write!(
                     f,
-                    "The session would take {len} bytes; it may take {limit} (max_session_size)."
+                    "The session must be at most {max} bytes (max_session_size), got {given}."
                 )
             }
             Error::TooManySessions => f.write_str(
                 "You are signed in on too many devices. Sign out on one of them and try again.",
             ),
             Error::Gone => f.write_str(
-                "Your session has ended, so this was not stored. Please load the page again and retry.",
+                "Your session has ended, so your changes were not saved. Reload the page and try again.",
             ),
             Error::Rotated => f.write_str(
-                "Your session was renewed at the same time, so this was not stored. Please load the page again and \
-                 retry.",
+                "Your session was renewed at the same time, so your changes were not saved. \
+                 Reload the page and try again.",
             ),
             _ if self.status() == StatusCode::CONFLICT => f.write_str(
-                "This was changed by another request at the same time. Please look again and retry.",
+                "Another request changed this at the same time. Reload the page and try again.",
             ),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => f.write_str(
-                "The session could not be stored just now. Please try again in a moment.",
+                "The session could not be stored. Please try again in a moment.",
             ),
             _ => f.write_str("The session could not be stored."),
         }
     }
 }
 
-impl std::error::Error for CommitError {}
+impl std::error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
 
-/// A handler asked for the session of a request that passed no session layer.
+/// A handler required the session of a request that passed no session layer.
 ///
-/// With the feature `axum` it is a response: 500, and the text that `Display` gives.
+/// With the feature `axum` it is a response with the status 500 and the text of `Display`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingSession;
@@ -226,12 +245,16 @@ pub struct MissingSession;
 impl fmt::Display for MissingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "This request has no session. Either the session layer is missing: add it to the router, after \
-             the routes that need it: `.layer(sessile_tower::SessionLayer::new(cache))`. Or a middleware outside \
-             the session layer asks for the session: add the session layer after it. Or a middleware made a new \
-             request: copy the extensions of the original one.",
+            "This request has no session. Either the session layer is missing: add it to the router, \
+             after the routes that need it: `.layer(sessile_tower::SessionLayer::new(cache))`. Or a \
+             middleware outside the session layer reads the session: add the session layer after it. Or \
+             a middleware created a new request: copy the extensions of the original one.",
         )
     }
 }
 
 impl std::error::Error for MissingSession {}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -1,13 +1,14 @@
-//! The response headers that go with a session: `Set-Cookie`, `Vary`, `Cache-Control`.
+//! The response headers of a session: `Set-Cookie`, `Vary`, `Cache-Control`.
 //!
-//! Owns how they meet what the handler has set. It does not know why a cookie is set or removed.
+//! Owns how they are merged with the handler's headers. It does not know why a cookie is set or
+//! removed.
 
 use http::{
     HeaderMap, HeaderValue,
     header::{CACHE_CONTROL, Entry, SET_COOKIE, VARY},
 };
 
-/// Says that the response depends on the request's cookies, unless the response says so already.
+/// Adds `Cookie` to `Vary`, unless it is listed already.
 pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
     let said = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"cookie");
     let cookie = HeaderValue::from_static("Cookie");
@@ -21,8 +22,8 @@ pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
     }
 }
 
-/// Appends the cookie, in place of one of the same name if there is one, and keeps the response out of
-/// caches: whoever got it from there would get the cookie with it.
+/// Appends the cookie, replacing one of the same name, and forbids caches to store the response: a
+/// cache would send the cookie to other clients.
 pub(crate) fn set_cookie(headers: &mut HeaderMap, name: &str, cookie: String) {
     remove_cookie_named(headers, name);
     let mut value =
@@ -34,7 +35,8 @@ pub(crate) fn set_cookie(headers: &mut HeaderMap, name: &str, cookie: String) {
     }
 }
 
-/// One `Set-Cookie` a name and response: browsers disagree on which of two counts.
+/// Removes cookies of the name: browsers disagree on which of two cookies of one name in a response
+/// wins.
 fn remove_cookie_named(headers: &mut HeaderMap, name: &str) {
     let is_ours = |value: &HeaderValue| cookie_name(value.as_bytes()) == name.as_bytes();
     if !headers.get_all(SET_COOKIE).iter().any(is_ours) {
@@ -59,8 +61,8 @@ fn cookie_name(set_cookie: &[u8]) -> &[u8] {
     set_cookie[..end.unwrap_or(set_cookie.len())].trim_ascii()
 }
 
-/// The comma-separated members of all fields of that name. A comma in a quoted argument parts one in
-/// two, neither of which is a word that is looked for here, unless somebody quotes one.
+/// Returns the comma-separated members of all fields of a name. A quoted argument with a comma is
+/// split in two, which matters only if it quotes one of the directives searched for here.
 fn directives<'h>(
     headers: &'h HeaderMap,
     name: &http::HeaderName,
@@ -140,7 +142,7 @@ mod tests {
 
     // COOK-3: docs/security-checklist.md
     #[test]
-    fn one_cookie_a_name_and_all_others_kept_in_order() {
+    fn one_cookie_per_name_and_all_others_in_order() {
         let mut headers = with(
             &SET_COOKIE,
             &[

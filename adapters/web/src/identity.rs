@@ -4,8 +4,9 @@
 
 use crate::json;
 
-/// Returns true if `new` names another user than `old`: a value where there was none, or another value. Of two objects
-/// only the members that name a user are compared. `null` counts as no value. Removing a value names no other user.
+/// Returns true if `new` names another user than `old`: a value where there was none, or another
+/// value. Of two objects only the members that name a user are compared. `null` counts as no value.
+/// Removing a value names no other user.
 pub(crate) fn is_changed(old: Option<&[u8]>, new: Option<&[u8]>) -> bool {
     let [old, new] = [old, new].map(|json| json.filter(|json| json.trim_ascii() != b"null"));
     let (Some(old), Some(new)) = (old, new) else {

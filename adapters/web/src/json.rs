@@ -1,7 +1,7 @@
-//! What is done to raw JSON without making values of it: a number grows, a list gets longer, two texts are
-//! compared.
+//! Operations on raw JSON that need not decode whole values: adding to a number, appending to a
+//! list, comparing two texts.
 //!
-//! It knows nothing of keys and sessions. What is no JSON of the kind that was asked for is an error.
+//! The module does not know keys and sessions. JSON of the wrong type is an error.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,24 @@ use bytes::Bytes;
 use serde::de::{Error as _, IgnoredAny};
 use serde_json::Error;
 
-/// A whole number and so much more; nothing counts as 0. It stops at the least and the greatest `i64`.
+/// Returns the sum of an integer and `by`, which saturates at the bounds of `i64`. A missing value
+/// counts as 0.
 pub(crate) fn add(json: Option<&[u8]>, by: i64) -> Result<i64, Error> {
     let number: i64 = json.map_or(Ok(0), serde_json::from_slice)?;
     Ok(number.saturating_add(by))
 }
 
-/// A list with one more item at its end; nothing counts as an empty one.
+/// Returns the list with an item appended. A missing value counts as an empty list.
 pub(crate) fn append(json: Option<&[u8]>, item: &[u8]) -> Result<Bytes, Error> {
     let items = json.map_or(Some(&b""[..]), items);
-    let items = items.ok_or_else(|| Error::custom("it is no list"))?;
+    let items = items.ok_or_else(|| Error::custom("value is not a list"))?;
     let comma: &[u8] = if items.is_empty() { b"" } else { b"," };
     Ok([b"[", items, comma, item, b"]"].concat().into())
 }
 
-/// Returns true if two JSON texts have the same value: the order of an object's members, blanks and escapes may
-/// differ. Numbers are compared by their text, because a value with more digits than an `f64` holds must not pass
-/// for its neighbour. Text that is not JSON equals only the same bytes.
+/// Returns true if two JSON texts have the same value, regardless of whitespace, escapes and the
+/// order of members. Numbers are compared as text, because two integers that do not fit an `f64`
+/// could round to one value. Text that is not JSON equals only the same bytes.
 pub(crate) fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     let is_json = |json| serde_json::from_slice::<IgnoredAny>(json).is_ok();
     match (one, other) {
@@ -36,7 +37,8 @@ pub(crate) fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     }
 }
 
-/// Returns the members of an object with their raw values, the last one of each name; `None` if it is not an object.
+/// Returns the members of an object with their raw values, the last one of each name; `None` if it
+/// is not an object.
 pub(crate) fn members(json: &[u8]) -> Option<BTreeMap<String, &[u8]>> {
     let members = parts(between(json, b"{", b"}")?, b',').into_iter();
     let member = |member| {
@@ -46,13 +48,13 @@ pub(crate) fn members(json: &[u8]) -> Option<BTreeMap<String, &[u8]>> {
     members.map(member).collect()
 }
 
-/// The characters of the least `i64`.
-pub(crate) const LONGEST_NUMBER: usize = 20;
+/// The length of the minimum `i64` in characters.
+pub(crate) const MAX_NUMBER_LEN: usize = 20;
 
-/// Deeper values equal only the same bytes. It is the depth to which `serde_json` reads.
+/// The depth to which `serde_json` reads. Deeper values equal only the same bytes.
 const MAX_DEPTH: usize = 128;
 
-/// The text between the brackets of a list.
+/// Returns the text between the brackets of a list.
 fn items(json: &[u8]) -> Option<&[u8]> {
     between(json, b"[", b"]")
 }
@@ -62,7 +64,7 @@ fn between<'j>(json: &'j [u8], open: &[u8], close: &[u8]) -> Option<&'j [u8]> {
     Some(inner.trim_ascii())
 }
 
-/// Compares two texts that are JSON.
+/// Compares two valid JSON texts.
 fn have_same_value(one: &[u8], other: &[u8], depth: usize) -> bool {
     let (one, other) = (one.trim_ascii(), other.trim_ascii());
     if one == other || depth == 0 {
@@ -92,7 +94,8 @@ fn text(json: &[u8]) -> Option<String> {
     serde_json::from_slice(json).ok()
 }
 
-/// Splits the inside of a list or an object at a separator, but not inside strings and nested values.
+/// Splits the inside of a list or an object at a separator, except within strings and nested
+/// values.
 fn parts(inner: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
     let is_separator = |&byte: &u8| {
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_say_the_same_are_the_same() {
+    fn texts_with_the_same_value_are_equal() {
         let same = |one: &str, other: &str| is_same(Some(one.as_bytes()), Some(other.as_bytes()));
         assert!(is_same(None, None) && same("x", "x"));
         assert!(same(r#"{"a":1,"b":[2]}"#, r#"{ "b": [2], "a": 1 }"#));

@@ -1,6 +1,6 @@
-//! Keys: a name, with or without the type of its value.
+//! Keys: names, with or without the type of the value.
 //!
-//! Owns the names that are reserved for this crate. It does not know what is stored.
+//! Owns the names that are reserved for this crate. It does not know stored data.
 
 use core::{fmt, marker::PhantomData};
 
@@ -83,15 +83,16 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
 /// The prefix of names that an application can neither read nor write.
 pub(crate) const RESERVED: &str = "sessile:";
 
-/// The name of the user who is signed in.
+/// The name of the signed-in user.
 pub(crate) const USER: &str = "sessile:user";
 
-/// There while the browser is to keep the cookie: for so many seconds after each use.
+/// Present if the cookie is persistent: the number of seconds for which the browser keeps it after
+/// each use.
 pub(crate) const PERSISTENT: &str = "sessile:persistent";
 
-/// There while the browser is to keep the cookie: until the session's own end.
+/// Present if the browser keeps the cookie until the session expires.
 pub(crate) const REMEMBERED: &str = "sessile:remembered";
 
-/// There while a form may be out that names the session: the mark of the id before a routine rotation, or
-/// nothing.
+/// Present if a page with a CSRF token of this session may exist: the binding of the id before a
+/// rotation by age, or an empty string.
 pub(crate) const FORM: &str = "sessile:form";

@@ -1,14 +1,16 @@
-//! The session engine as a web framework sees it: a session for each request, headers for each response.
+//! The session engine as a web framework sees it: a session for each request, headers for each
+//! response.
 //!
-//! Owns the cache and the cookie's form on the wire. It does not know what a handler does with a session, nor what a
-//! response's body is. Its settings are collected in `builder`.
+//! Owns the cache and the cookie's form on the wire. It does not know what a handler does with a
+//! session, nor what a response's body is. Its settings are collected in `builder`.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, Uri};
 use sessile::{
-    CookieError, Record, SessionCache, SessionId, SetCookie, Timeouts, Token, cookie::candidates,
+    CookieError, Record, SessionCache, SessionId, SetCookie, Timeouts, Token,
+    cookie::{MAX_CANDIDATES, candidates},
 };
 
 use crate::{
@@ -21,8 +23,8 @@ use crate::{
 
 /// Creates the session of each request, and writes the headers of each response. Cheap to clone.
 ///
-/// [`new`](Self::new) takes the default settings, [`builder`](Self::builder) others. A cache converts into a manager
-/// with the default settings.
+/// [`new`](Self::new) takes the default settings, [`builder`](Self::builder) others. A cache
+/// converts into a manager with the default settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,8 +62,8 @@ pub(crate) struct Settings {
 }
 
 impl SessionManager {
-    /// Creates a manager with the default settings: the cookie has the name that the cache was built with, and the
-    /// attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`.
+    /// Creates a manager with the default settings: the cookie has the name that the cache was
+    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`.
     #[must_use]
     pub fn new(cache: SessionCache) -> Self {
         Self::builder(cache)
@@ -83,8 +85,9 @@ impl SessionManager {
         Self(Arc::new(settings))
     }
 
-    /// Creates the session of a request from its headers, or from a [`SessionRequest`]. It keeps the `Cookie` fields;
-    /// the cache is read at the first use, or at once with [`touch_always`](SessionManagerBuilder::touch_always).
+    /// Creates the session of a request from its headers, or from a [`SessionRequest`]. It keeps
+    /// the `Cookie` fields; the cache is read at the first use, or at once with
+    /// [`touch_always`](SessionManagerBuilder::touch_always).
     #[inline]
     #[must_use]
     pub fn begin(&self, request: impl Into<SessionRequest>) -> Session {
@@ -95,13 +98,13 @@ impl SessionManager {
         session
     }
 
-    /// Stores the changes of a request, and writes the response's headers before they are sent. A second call does
-    /// nothing. A status of 500 or above stores only the removal of an
-    /// [identity key](SessionManagerBuilder::identity_keys).
+    /// Stores the changes of a request, and writes the response's headers before they are sent. A
+    /// second call does nothing. A status of 500 or above stores only the removal of an [identity
+    /// key](SessionManagerBuilder::identity_keys).
     ///
     /// # Errors
-    /// If the changes cannot be stored. `headers` are then those of the response that must replace the handler's: its
-    /// status is [`CommitError::status`], its body is empty or the error's text.
+    /// If the changes cannot be stored. `headers` are then those of the response that must replace
+    /// the handler's: its status is [`CommitError::status`], its body is empty or the error's text.
     pub fn commit(
         session: &Session,
         status: StatusCode,
@@ -126,15 +129,15 @@ impl SessionManager {
         if is_plain {
             return self.0.cache.open(cookies.fields(), buffer);
         }
-        let mut values = self.values(cookies).take(CANDIDATES);
+        let mut values = self.values(cookies).take(MAX_CANDIDATES);
         values.find_map(|value| self.0.cache.open_token(value, buffer))
     }
 
-    /// Ends the sessions of the request's cookies, also of cookies that were replaced: a sign-out that crosses a
-    /// rotation is not lost. Returns true if there was a cookie, valid or not.
+    /// Ends the sessions of the request's cookies, also of cookies that were replaced: a sign-out
+    /// that crosses a rotation is not lost. Returns true if there was a cookie, valid or not.
     pub(crate) fn end(&self, cookies: &Cookies) -> bool {
         let mut is_offered = false;
-        for value in self.values(cookies).take(CANDIDATES) {
+        for value in self.values(cookies).take(MAX_CANDIDATES) {
             self.0.cache.end_by_token(value);
             is_offered = true;
         }
@@ -150,14 +153,14 @@ impl SessionManager {
 
     /// Returns the ids in the request's cookies whose MACs verify.
     pub(crate) fn ids_of<'c>(&'c self, cookies: &'c Cookies) -> impl Iterator<Item = SessionId> {
-        let values = self.values(cookies).take(CANDIDATES);
+        let values = self.values(cookies).take(MAX_CANDIDATES);
         values.filter_map(|value| self.0.cache.id_of_token(value))
     }
 
     /// Returns the token of the request's cookies that opens a session.
     pub(crate) fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
         let mut buffer = BytesMut::new();
-        let mut values = self.values(cookies).take(CANDIDATES);
+        let mut values = self.values(cookies).take(MAX_CANDIDATES);
         let value = values.find(|value| {
             let record = self.0.cache.open_token(value, &mut buffer);
             record.is_some_and(|record| record.id == *id)
@@ -183,7 +186,7 @@ impl SessionManager {
         };
         match keep {
             Some(CookiePersistence::For(span)) => kept(span, span),
-            Some(CookiePersistence::Used | CookiePersistence::Usual) => {
+            Some(CookiePersistence::WhileUsed | CookiePersistence::Default) => {
                 let lifetime = self.0.timeouts.lifetime_or(self.0.cache.lifetime());
                 kept(self.idle_timeout(), lifetime)
             }
@@ -221,7 +224,7 @@ impl SessionManager {
         self.0.grace.unwrap_or(GRACE).min(self.0.cache.lifetime())
     }
 
-    pub(crate) fn grace_when_asked(&self) -> Duration {
+    pub(crate) fn explicit_grace(&self) -> Duration {
         self.0
             .grace
             .map_or(Duration::ZERO, |grace| grace.min(self.0.cache.lifetime()))
@@ -265,6 +268,3 @@ impl Settings {
 
 /// Long enough for the requests of a page that is being loaded.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The number of values of one name that are tried in a request, as in the engine.
-const CANDIDATES: usize = 4;

@@ -1,4 +1,5 @@
-//! Layers inside layers: whether they share a session, and whether they overwrite each other's cookie.
+//! Nested session layers: whether they share a session, and a warning if they overwrite each
+//! other's cookies.
 //!
 //! It does not know how a layer finds the session of the outer one.
 
@@ -7,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::{Session, SessionManager};
 
 impl SessionManager {
-    /// For adapters: returns true if the request's session of an outer layer can be used, because that has the same cache
-    /// and equal settings. The outer layer commits it, so that a request loads and stores its session once.
+    /// For adapters: returns true if the session of an outer layer can be used, because both layers
+    /// have the same cache and equal settings. The outer layer commits it, so that a request loads
+    /// and stores its session once.
     ///
-    /// If the outer layer has another cache under the same cookie name, a warning is logged, once per process.
+    /// If the outer layer has another cache under the same cookie name, a warning is logged, once
+    /// per process.
     #[must_use]
     pub fn shares(&self, outer: &Session) -> bool {
-        let is_shared = self == outer.sessions();
+        let is_shared = self == outer.manager();
         if !is_shared {
-            self.warn_if_overwriting(outer.sessions());
+            self.warn_if_overwriting(outer.manager());
         }
         is_shared
     }
@@ -36,5 +39,6 @@ impl SessionManager {
     }
 }
 
-/// One for the process, because it reports an error of the program's setup, which every request would find again.
+/// Global to the process, because the warning reports an error in the program's setup, which every
+/// request would repeat.
 static WARNED: AtomicBool = AtomicBool::new(false);

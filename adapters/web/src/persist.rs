@@ -1,9 +1,13 @@
-//! From what a request asked for to what the engine holds.
+//! Stores the changes and pending operations of a request.
 //!
-//! The order is what makes it safe. What is expected of the stored data is checked first. A new id is issued before data
-//! is saved, or atomically with it, so that nothing of a sign-in is ever readable under the old one; what cannot fit is
-//! rejected before a new id is issued. Timeouts change last, so that a store that failed leaves them as they were.
-//! It knows of no response.
+//! The order of the steps is a security property:
+//! 1. Watched keys and expected values are checked against the stored data.
+//! 2. Data that cannot fit is rejected before a new id is issued.
+//! 3. A new id is issued before the data is saved, or atomically with it. So nothing of a sign-in
+//!    is ever readable under the old id.
+//! 4. Timeouts change last, so that a failed save leaves them unchanged.
+//!
+//! The module does not know the response.
 
 use std::time::Duration;
 
@@ -20,45 +24,48 @@ use crate::{
     state::{Admission, Cookie, CookiePersistence, Live, Request, State, Stored},
 };
 
-/// When something is stored.
+/// The time at which changes are stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// While the handler runs, which sees an error. The client may still disconnect, so an id is replaced only where
-    /// the handler asked for that.
+    /// While the handler runs, which sees an error. The client may still disconnect, so the id is
+    /// replaced only if the handler requested it.
     Early,
-    /// As the response's headers leave.
+    /// Before the response's headers are sent.
     Commit,
 }
 
 impl State {
-    /// Does what was asked for until now. On an error nothing of it was done, a new id apart, and it is still
-    /// asked for. If it wants the answer of the admission hook, it is to be called again.
+    /// Performs the pending changes and operations. On error nothing is stored, except perhaps a
+    /// new id, and everything remains pending. If [`needs_admission`](Self::needs_admission) is
+    /// true afterwards, the caller calls the hook and then this function again.
     pub(crate) fn store(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         if !self.has_work(request, phase) {
             return Ok(());
         }
-        let stored = match self.stored.live(request) {
-            Some(_) => self.update(request, phase),
-            None if self.detached => Err(Error::Gone.into()),
-            None => self.begin(request),
+        let is_live = self.stored.live(request).is_some();
+        self.note_foreign_data();
+        let stored = match is_live {
+            true => self.update(request, phase),
+            false if self.detached => Err(Error::Gone.into()),
+            false => self.begin(request),
         };
         let stored = stored.or_else(|error| match error.cause() {
-            Error::Gone => self.mark_gone(request, phase),
-            Error::Rotated => self.was_replaced(request),
+            Error::Gone => self.on_gone(request, phase),
+            Error::Rotated => self.on_replaced(request),
             _ => Err(error),
         });
         if stored.is_ok() {
-            self.is_kept_anew |= self.pending.keep.is_some();
+            self.resend_cookie |= self.pending.keep.is_some();
             self.discard();
         }
         stored
     }
 
-    /// Stores that keys which name the user were removed, and nothing else: for a response that says that something
-    /// went wrong, which must not undo a sign-out.
+    /// Stores only the removal of identity keys. It is used for error responses, which must not
+    /// undo a sign-out.
     pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
-        for name in request.sessions.identity_keys() {
+        for name in request.manager.identity_keys() {
             if !self.changes.touches(name) {
                 continue;
             }
@@ -77,20 +84,23 @@ impl State {
         }
     }
 
-    /// Returns true if a form of this request would be out of date once it was stored.
+    /// Returns true if storing the changes replaces the id, so that CSRF tokens of the current id
+    /// would be invalid.
     pub(crate) fn changes_id(&mut self, request: &Request) -> bool {
-        self.pending.sign_in.is_some() || self.pending.rotate || self.renamed(request).is_some()
+        self.pending.sign_in.is_some()
+            || self.pending.rotate
+            || self.changed_user(request).is_some()
     }
 
     pub(crate) fn has_work(&self, request: &Request, phase: Phase) -> bool {
         !self.changes.is_empty()
             || !self.pending.is_none()
-            || phase == Phase::Commit && self.is_due(request)
+            || phase == Phase::Commit && self.is_rotation_due(request)
     }
 
-    /// Returns true if a session that was read has had its id for as long as it may.
-    fn is_due(&self, request: &Request) -> bool {
-        let (Some(every), Stored::Live(live)) = (request.sessions.rotates_every(), &self.stored)
+    /// Returns true if the id of the session that was read has reached the age of `rotate_every`.
+    fn is_rotation_due(&self, request: &Request) -> bool {
+        let (Some(every), Stored::Live(live)) = (request.manager.rotates_every(), &self.stored)
         else {
             return false;
         };
@@ -101,22 +111,22 @@ impl State {
                 .is_some_and(|record| record.id_age() >= every)
     }
 
-    /// Returns the key by which this request names another user than what is stored, if it does.
+    /// Returns the identity key whose new value names another user than the stored one.
     #[inline]
-    fn renamed(&mut self, request: &Request) -> Option<&str> {
-        if request.sessions.identity_keys().is_empty() {
+    fn changed_user(&mut self, request: &Request) -> Option<&str> {
+        if request.manager.identity_keys().is_empty() {
             return None;
         }
         let live = self.stored.live(request);
         let stored = live.map(|live| live.data.clone()).unwrap_or_default();
-        self.renamed_in(request, &stored)
+        self.changed_identity_key(request, &stored)
     }
 
-    fn renamed_in(&self, request: &Request, stored: &Pairs) -> Option<&str> {
+    fn changed_identity_key(&self, request: &Request, stored: &Pairs) -> Option<&str> {
         let mut keys = self
             .changes
             .keys()
-            .filter(|key| request.sessions.is_identity_key(key));
+            .filter(|key| request.manager.is_identity_key(key));
         keys.find(|key| {
             let old = stored.find(key);
             let new = self.changes.value(key, || old.clone()).unwrap_or_default();
@@ -124,12 +134,13 @@ impl State {
         })
     }
 
-    /// Returns true if a key now names another user than `stored` does.
-    pub(crate) fn names_another(&self, request: &Request, stored: &Pairs) -> bool {
-        self.renamed_in(request, stored).is_some()
+    /// Returns true if an identity key now names another user than in `stored`.
+    pub(crate) fn changes_user(&self, request: &Request, stored: &Pairs) -> bool {
+        self.changed_identity_key(request, stored).is_some()
     }
 
-    /// Creates a session for a visitor who has none, unless the browser is about to get the cookie of another one.
+    /// Creates a session for a client without one, unless the client is about to receive the cookie
+    /// of another session.
     #[inline]
     fn begin(&mut self, request: &Request) -> Result<(), CommitError> {
         let nothing = Pairs::default();
@@ -138,7 +149,7 @@ impl State {
             Stored::Absent => request.replaced_id(),
             _ => None,
         };
-        let signs_in = self.pending.sign_in.is_some() || self.names_another(request, &nothing);
+        let signs_in = self.pending.sign_in.is_some() || self.changes_user(request, &nothing);
         if replaced.is_some() && !signs_in {
             let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
             let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
@@ -151,7 +162,7 @@ impl State {
         self.create(request, &nothing, replaced)
     }
 
-    /// Returns true if there is something to store where nothing is stored.
+    /// Returns true if the changes, applied to an empty session, leave data to store.
     pub(crate) fn adds_something(&self) -> Result<bool, CommitError> {
         let data = self
             .changes
@@ -160,7 +171,8 @@ impl State {
         Ok(!data.is_vacant())
     }
 
-    /// Creates a session of `base` with this request's changes, in place of the one that `replaces` leads to.
+    /// Creates a session from `base` and this request's changes. It replaces the session of the id
+    /// `replaces`.
     pub(crate) fn create(
         &mut self,
         request: &Request,
@@ -175,10 +187,10 @@ impl State {
             return Ok(());
         }
         self.check_admission(request)?;
-        let (sessions, keep) = (&request.sessions, self.pending.keep);
+        let (manager, keep) = (&request.manager, self.pending.keep);
         let mut new = CreateOptions::new()
             .admitted()
-            .timeouts(sessions.timeouts(keep));
+            .timeouts(manager.timeouts(keep));
         if let Some(sign_in) = &self.pending.sign_in {
             new = new.user(sign_in.user_info());
         }
@@ -187,7 +199,7 @@ impl State {
         }
         let IssuedSession {
             id, token, version, ..
-        } = sessions.cache().create_with(data.as_bytes(), new)?;
+        } = manager.cache().create_with(data.as_bytes(), new)?;
         self.cookie = Some(Cookie::Issue(token));
         let authenticated = self.pending.sign_in.is_some();
         self.stored = Stored::Live(Live {
@@ -196,46 +208,49 @@ impl State {
             authenticated,
             record: None,
             data,
+            is_foreign: false,
         });
         Ok(())
     }
 
-    /// Takes the answer of the admission hook. If there is none yet, it is wanted, and this is an error.
+    /// Consumes the result of the admission hook. If the hook was not called yet, marks it as
+    /// needed and fails.
     fn check_admission(&mut self, request: &Request) -> Result<(), Error> {
-        if !request.sessions.cache().has_admission_hook() {
+        if !request.manager.cache().has_admission_hook() {
             return Ok(());
         }
         match core::mem::take(&mut self.admission) {
             Admission::Granted => return Ok(()),
-            Admission::Unasked => self.admission = Admission::Wanted,
+            Admission::Unknown => self.admission = Admission::Needed,
             _ => {}
         }
         Err(Error::AdmissionDenied)
     }
 
-    /// Updates a session that is there. When another request saved first, this one's changes are made to what that
-    /// left. What is expected of the stored data is checked against the version of this moment.
+    /// Updates a stored session. If another request saved first, applies this request's changes to
+    /// the data that it left. Expected values are checked against the data that is current at this
+    /// time, so it is loaded first.
     fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let mut is_stale = self.changes.has_expectations();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if is_stale {
                 self.stored
                     .live(request)
                     .ok_or(Error::Gone)?
-                    .reload(&request.sessions)?;
+                    .reload(&request.manager)?;
             }
             match self.update_once(request, phase) {
                 Err(error) if error == Error::Conflict.into() => {}
                 Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts),
                 done => return done.map(drop),
             }
-            (is_stale, self.notes.is_merged) = (true, true);
+            (is_stale, self.log_lines.is_merged) = (true, true);
         }
         Err(Error::Conflict.into())
     }
 
-    /// Ends the session if it was emptied; otherwise gives it a new id if it needs one, then saves. Returns the
-    /// timeouts that are still to be set.
+    /// Ends the session if this request emptied it. Otherwise rotates its id if needed, then saves.
+    /// Returns the timeouts that remain to be set.
     #[inline]
     fn update_once(
         &mut self,
@@ -248,17 +263,13 @@ impl State {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
             return Ok(None);
         }
-        // What cannot be stored is rejected before anything is done.
-        let (len, limit) = (
+        // Data that cannot be stored is rejected before any step takes effect.
+        let (len, max) = (
             data.as_bytes().len(),
-            request.sessions.cache().max_session_size(),
+            request.manager.cache().max_session_size(),
         );
-        if len > limit {
-            return Err(Error::TooLarge {
-                given: len,
-                max: limit,
-            }
-            .into());
+        if len > max {
+            return Err(Error::TooLarge { given: len, max }.into());
         }
         if signs_in {
             return self.sign_in(request).map(|()| None);
@@ -271,7 +282,7 @@ impl State {
         self.save(request, data)
     }
 
-    /// The stored data with this request's changes.
+    /// Returns the stored data with this request's changes applied.
     #[inline]
     fn changed(&mut self, request: &Request) -> Result<Pairs, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -280,8 +291,8 @@ impl State {
             .map_err(CommitError::conflict)
     }
 
-    /// Ends a session without a user that this request leaves empty, unless another request is filling it or
-    /// signing in to it at the same time.
+    /// Ends a session without a user that this request leaves empty, and returns true if it did. It
+    /// fails if a concurrent request changed the session since it was read.
     #[inline]
     fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
@@ -289,11 +300,11 @@ impl State {
             return Ok(false);
         }
         match request
-            .sessions
+            .manager
             .cache()
             .end_if_unchanged(&live.id, live.version)
         {
-            // It has a new id, which opens it for those who have that.
+            // The session has a new id and continues for the clients that have it.
             Err(Error::Rotated) => Ok(false),
             ended => ended.map(|()| true),
         }
@@ -301,19 +312,19 @@ impl State {
 
     /// Binds the session to its user under a new id and saves it, atomically.
     fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
-        self.close_forms();
+        self.invalidate_forms();
         let data = self.changed(request)?;
         let (Some(sign_in), Stored::Live(live)) = (&self.pending.sign_in, &mut self.stored) else {
             return Err(Error::Gone.into());
         };
         let keep = self.pending.keep;
-        let timeouts = keep.map(|keep| request.sessions.timeouts(Some(keep)));
+        let timeouts = keep.map(|keep| request.manager.timeouts(Some(keep)));
         let with = sign_in
             .to_engine(keep)
             .timeouts(timeouts.unwrap_or_default());
         let with = with.replace_data(live.version, data.as_bytes());
         let issued = request
-            .sessions
+            .manager
             .cache()
             .sign_in_with(&live.id, &sign_in.user, with)?;
         let IssuedSession {
@@ -325,37 +336,39 @@ impl State {
             authenticated: true,
             record: None,
             data,
+            is_foreign: false,
         };
         self.cookie = Some(Cookie::Issue(token));
         Ok(())
     }
 
-    /// Gives the session a new id if that was asked for, if a key now names another user, or if it is time. `len` is
-    /// what its data will take. Returns true if there are more changes now.
+    /// Rotates the id if the handler requested it, if an identity key names another user, or if the
+    /// id is due by age. `len` is the length of the data to be saved. Returns true if there are
+    /// further changes to save.
     #[inline]
     fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
-        let key = self.renamed(request).map(Box::from);
+        let key = self.changed_user(request).map(Box::from);
         // No client knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
         match key {
             Some(key) if self.detached => Err(CommitError::conflict(key)),
             Some(_) if is_unsent && !self.pending.rotate => {
-                self.close_forms();
+                self.invalidate_forms();
                 Ok(true)
             }
             Some(_) => self.rotate_now(request, Duration::ZERO, true),
             None if self.pending.rotate => {
-                let grace = request.sessions.grace_when_asked();
+                let grace = request.manager.explicit_grace();
                 self.rotate_now(request, grace, false)
             }
-            None if phase == Phase::Commit && self.is_due(request) => {
-                Ok(self.rotate_when_due(request, len)?)
+            None if phase == Phase::Commit && self.is_rotation_due(request) => {
+                Ok(self.rotate_by_age(request, len)?)
             }
             None => Ok(false),
         }
     }
 
-    /// For a change of privilege: what was sent under the old id counts no more.
+    /// Rotates for a change of privilege: CSRF tokens of the old id become invalid.
     fn rotate_now(
         &mut self,
         request: &Request,
@@ -363,32 +376,32 @@ impl State {
         is_for_user: bool,
     ) -> Result<bool, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        match request.sessions.cache().rotate(&live.id, grace) {
-            Ok(issued) => self.moved(issued),
-            // Another request was first, and its response has the cookie.
+        match request.manager.cache().rotate(&live.id, grace) {
+            Ok(issued) => self.set_issued(issued),
+            // Another request rotated first, and its response carries the cookie.
             Err(Error::Rotated) if !is_for_user => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         self.pending.rotate = false;
-        self.close_forms();
+        self.invalidate_forms();
         Ok(true)
     }
 
-    /// For the layer's rotation, which may wait: forms that were sent under the old id still count.
-    fn rotate_when_due(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
+    /// Rotates by age, which can be postponed: CSRF tokens of the old id remain valid.
+    fn rotate_by_age(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let (old, cache) = (live.id, request.sessions.cache());
+        let (old, cache) = (live.id, request.manager.cache());
         let mark = FormBinding::of(cache, &old).to_json();
         let has_room = len + len_with_one(FORM.len(), mark.len()) <= cache.max_session_size();
         if !has_room && self.has_form {
             return Ok(false);
         }
-        match cache.rotate(&old, request.sessions.grace()) {
-            Ok(issued) => self.moved(issued),
+        match cache.rotate(&old, request.manager.grace()) {
+            Ok(issued) => self.set_issued(issued),
             Err(Error::Rotated) => return Ok(false),
             Err(Error::Gone) => return Err(Error::Gone),
             Err(error) => {
-                self.notes.not_rotated = Some(error);
+                self.log_lines.not_rotated = Some(error);
                 return Ok(false);
             }
         }
@@ -398,55 +411,56 @@ impl State {
         Ok(true)
     }
 
-    /// The session has a new id.
-    fn moved(&mut self, issued: IssuedSession) {
+    /// Records the new id of the session.
+    fn set_issued(&mut self, issued: IssuedSession) {
         if let Stored::Live(live) = &mut self.stored {
             (live.id, live.record) = (issued.id, None);
         }
         self.cookie = Some(Cookie::Issue(issued.token));
-        self.notes.is_rotated = true;
+        self.log_lines.is_rotated = true;
     }
 
-    /// Forms that were sent before a change of privilege count no more, and the next ones will.
-    pub(crate) fn close_forms(&mut self) {
+    /// Invalidates the CSRF tokens that were sent before a change of privilege.
+    pub(crate) fn invalidate_forms(&mut self) {
         if let Stored::Live(live) = &self.stored
             && live.data.find(FORM).is_some()
         {
             self.changes
-                .push(FORM, Change::Set(Bytes::from_static(NO_MARK)));
+                .push(FORM, Change::Set(Bytes::from_static(NO_BINDING)));
         }
     }
 
-    /// Saves the data if it differs. The version is the one that was read, also after a new id was issued: a save in
-    /// between must show as a conflict. Returns the timeouts that are still to be set.
+    /// Saves the data if it differs, and returns the timeouts that remain to be set. The version is
+    /// the one that was read, also after a rotation, so that a save by another request in between
+    /// is a conflict.
     #[inline]
     fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        let cache = request.sessions.cache();
-        // By the data that was read: saving may mark the session as remembered.
+        let cache = request.manager.cache();
+        // Computed from the data that was read: saving may mark the session as remembered.
         let timeouts = self
             .pending
             .keep
-            .map(|keep| live.timeouts(keep, &request.sessions));
+            .map(|keep| live.timeouts(keep, &request.manager));
         if data != live.data {
             live.version = cache.save(&live.id, live.version, data.as_bytes())?;
-            live.data = data;
+            (live.data, live.is_foreign) = (data, false);
         }
         Ok(timeouts)
     }
 
-    /// Sets the timeouts after the data was saved: a save that fails leaves them unchanged. They do not depend on the
-    /// data, so a change by another request in between needs only its version. The changes of this request must not
-    /// be applied again: a sum would count twice.
+    /// Sets the timeouts after the data was saved, so that a failed save leaves them unchanged.
+    /// After a change by another request only the version is read again: applying this request's
+    /// changes twice would count an increment twice.
     fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             match request
-                .sessions
+                .manager
                 .cache()
                 .set_timeouts(&live.id, live.version, timeouts)
             {
-                Err(Error::Conflict) => live.reload(&request.sessions)?,
+                Err(Error::Conflict) => live.reload(&request.manager)?,
                 set => {
                     live.version = set?;
                     return Ok(());
@@ -458,21 +472,22 @@ impl State {
 }
 
 impl Live {
-    /// The timeouts of a session that is there and is kept differently from now on. One that was not remembered has
-    /// its lifetime already.
-    fn timeouts(&self, keep: CookiePersistence, sessions: &SessionManager) -> Timeouts {
-        let timeouts = sessions.timeouts(Some(keep));
+    /// Returns the timeouts of a stored session whose persistence changes. A session that was not
+    /// remembered keeps its lifetime.
+    fn timeouts(&self, keep: CookiePersistence, manager: &SessionManager) -> Timeouts {
+        let timeouts = manager.timeouts(Some(keep));
         match keep {
-            CookiePersistence::Used | CookiePersistence::Usual if !self.is_remembered() => {
-                Timeouts::new().idle_timeout(sessions.idle_timeout())
+            CookiePersistence::WhileUsed | CookiePersistence::Default if !self.is_remembered() => {
+                Timeouts::new().idle_timeout(manager.idle_timeout())
             }
             _ => timeouts,
         }
     }
 }
 
-/// Under [`FORM`] while only the id that the session has now counts.
-pub(crate) const NO_MARK: &[u8] = b"\"\"";
+/// The value of [`FORM`] if only CSRF tokens of the current id are valid.
+pub(crate) const NO_BINDING: &[u8] = b"\"\"";
 
-/// Of n requests that save one session at once, at least one gets through in each round.
-const TRIES: usize = 32;
+/// Lock-free progress: of n requests that save one session concurrently, at least one succeeds in
+/// each round.
+const MAX_ATTEMPTS: usize = 32;

@@ -6,8 +6,8 @@ use http::{HeaderValue, Uri, uri::PathAndQuery};
 
 use crate::state::Request;
 
-/// Returns the path if a redirect to it stays on this site, after signing in for instance; `None` for text that a browser
-/// could interpret as the address of another site.
+/// Returns the path if a redirect to it stays on this site, after signing in for instance; `None`
+/// for text that a browser could interpret as the address of another site.
 ///
 /// ```
 /// use sessile_web::safe_redirect_path;
@@ -29,10 +29,11 @@ pub fn safe_redirect_path(path: &str) -> Option<&str> {
 /// Returns the `Location` of the sign-in page, with the path of the request.
 pub(crate) fn sign_in_address(request: &Request) -> Option<HeaderValue> {
     let path = request.incoming.path.as_ref().map(PathAndQuery::as_str);
-    with_next(request.sessions.sign_in_page()?, path)
+    with_next(request.manager.sign_in_page()?, path)
 }
 
-/// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid header value.
+/// Returns the address of a page with the path as its parameter `next`; `None` if it is not a valid
+/// header value.
 fn with_next(page: &Uri, path: Option<&str>) -> Option<HeaderValue> {
     let mut address = page.to_string();
     if let Some(path) = path.and_then(safe_redirect_path) {
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_elsewhere_is_no_path() {
+    fn addresses_of_other_sites_are_rejected() {
         for path in ["/", "/a/b?c=d&e=%2F", "/a//b", "/:1"] {
             assert_eq!(safe_redirect_path(path), Some(path));
         }

@@ -1,17 +1,17 @@
-//! What of a request matters to its session: the `Cookie` fields, kept until the session is first looked at,
-//! where it went, and on whose behalf a session may be made.
+//! The parts of a request that concern its session: the `Cookie` fields, the path, and the key for
+//! the admission hook.
 //!
-//! Owns cheap clones of the fields' values, all of them in their order, and copies no text. It does not
-//! know the name of the session's cookie.
+//! Owns cheap clones of all `Cookie` fields in their order; no text is copied. It does not know the
+//! name of the session cookie.
 
 use core::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::COOKIE, uri::PathAndQuery};
 
-/// What [`SessionManager::begin`](crate::SessionManager::begin) takes of a request.
+/// The input of [`SessionManager::begin`](crate::SessionManager::begin).
 ///
-/// From a header map, or, where there is none, from the bytes of each `Cookie` field, in order:
+/// It is created from a header map, or from the bytes of each `Cookie` field in order:
 ///
 /// ```
 /// # use sessile::{KeyRing, SessionCache};
@@ -33,8 +33,8 @@ pub struct SessionRequest {
 }
 
 impl SessionRequest {
-    /// What the hook of [`admission`](sessile::SessionCacheBuilder::admission) decides by if the request makes a session, such as
-    /// the client's address; empty unless set.
+    /// Sets the key that the [`admission`](sessile::SessionCacheBuilder::admission) hook receives
+    /// if the request creates a session, such as the client's address. The default is empty.
     #[must_use]
     pub fn admission_key(self, key: impl Into<Bytes>) -> Self {
         Self {
@@ -43,7 +43,8 @@ impl SessionRequest {
         }
     }
 
-    /// Where the request went, to come back to after signing in: of one that can be repeated, `GET` or `HEAD`.
+    /// Sets the path to which the client returns after signing in. Set it only for requests that
+    /// can be repeated: `GET` and `HEAD`.
     #[must_use]
     pub fn path(self, path: PathAndQuery) -> Self {
         Self {
@@ -53,7 +54,7 @@ impl SessionRequest {
     }
 }
 
-/// Nothing of what it holds: a path may carry a token, and a key may be somebody's address.
+/// Prints no fields: a path may contain a token, and an admission key may be a client's address.
 impl fmt::Debug for SessionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionRequest(..)")
@@ -80,7 +81,8 @@ impl FromIterator<Bytes> for SessionRequest {
     }
 }
 
-/// All `Cookie` fields of a request. Most requests have one or none, and then nothing is allocated.
+/// All `Cookie` fields of a request. The first one is stored inline, so that requests with at most
+/// one field allocate nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Cookies {
     first: Option<Field>,
@@ -100,7 +102,7 @@ impl Cookies {
         }
     }
 
-    /// Each field's bytes, in order.
+    /// Returns the bytes of each field, in order.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
         self.first.iter().chain(&self.others).map(Field::as_bytes)
     }

@@ -1,8 +1,9 @@
-//! The session that a handler uses: a map of keys to JSON values that belongs to one visitor.
+//! The session that a handler uses: a map of keys to JSON values.
 //!
-//! Owns the share in one request's state, and the verbs of the map; those of the visitor are in `auth` and
-//! `user_sessions`. It locks that state, never while the application's code runs: a `Serialize` or `Deserialize`, the
-//! admission hook, a subscriber of `tracing`. It does not know how the state is stored.
+//! Owns the lock of one request's state, and the verbs of the map; those for authentication are in
+//! `auth` and `user_sessions`. It locks that state, never while the application's code runs: a
+//! `Serialize` or `Deserialize`, the admission hook, a subscriber of `tracing`. It does not know
+//! how the state is stored.
 
 use core::fmt;
 use std::sync::Arc;
@@ -21,15 +22,17 @@ use crate::{
 
 /// The session of one request.
 ///
-/// Cheap to clone; clones are handles of one session. It is loaded at the first use. Changes are stored before the
-/// response's headers are sent, unless the status is 500 or above, or at once by [`save`](Self::save); signing out takes
-/// effect at once. Later changes fail with [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+/// Cheap to clone; clones are handles of one session. It is loaded at the first use. Changes are
+/// stored before the response's headers are sent, unless the status is 500 or above, or at once by
+/// [`save`](Self::save); signing out takes effect at once. Later changes fail with
+/// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
 ///
-/// If the session ended or got a new id, so that the changes cannot be stored, the response is 409. See the
-/// [crate's documentation](crate#when-the-session-ends-during-a-request).
+/// If the session ended or got a new id, so that the changes cannot be stored, the response is 409.
+/// See the [crate's documentation](crate#concurrency).
 ///
-/// Concurrent requests that change one session are merged per key. Where they insert or remove the same key, the later
-/// one wins; [`increment`](Self::increment) and [`append`](Self::append) are all applied.
+/// Concurrent requests that change one session are merged per key. Where they insert or remove the
+/// same key, the later one wins; [`increment`](Self::increment) and [`append`](Self::append) are
+/// all applied.
 ///
 /// ```
 /// # use http::HeaderMap;
@@ -65,8 +68,8 @@ impl Drop for Shared {
 }
 
 impl Session {
-    pub(crate) fn new(sessions: SessionManager, incoming: SessionRequest) -> Self {
-        let request = Request { sessions, incoming };
+    pub(crate) fn new(manager: SessionManager, incoming: SessionRequest) -> Self {
+        let request = Request { manager, incoming };
         Self {
             shared: Arc::new(Shared {
                 request,
@@ -124,15 +127,16 @@ impl Session {
     /// Removes a key and its value.
     ///
     /// # Errors
-    /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+    /// [`ReservedKey`](SessionError::ReservedKey),
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn remove(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| state.push(request, key, Change::Remove))
     }
 
-    /// Removes a key and returns its value: for a message that is shown once, after a redirect for instance. A value
-    /// that cannot be decoded is kept.
+    /// Removes a key and returns its value: for a message that is shown once, after a redirect for
+    /// instance. A value that cannot be decoded is kept.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -165,10 +169,11 @@ impl Session {
         Ok(value)
     }
 
-    /// Removes all keys. The user remains signed in; a session without a user that is empty at commit is ended.
+    /// Removes all keys. The user remains signed in; a session without a user that is empty at
+    /// commit is ended.
     ///
-    /// In Python `request.session.clear()` also signs out, because Starlette's applications sign out
-    /// that way. In Rust call [`sign_out`](Self::sign_out).
+    /// In Python `request.session.clear()` also signs out, because Starlette's applications sign
+    /// out that way. In Rust call [`sign_out`](Self::sign_out).
     ///
     /// # Errors
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
@@ -179,28 +184,30 @@ impl Session {
         })
     }
 
-    /// Adds to an integer and returns the sum as this request sees it; a missing value counts as 0. Increments of
-    /// concurrent requests are merged. The sum saturates at the bounds of `i64`.
+    /// Adds to an integer and returns the sum as this request sees it; a missing value counts as 0.
+    /// Increments of concurrent requests are merged. The sum saturates at the bounds of `i64`.
     ///
     /// # Errors
-    /// [`Decode`](SessionError::Decode) if the value is not an integer, and those of [`insert`](Self::insert).
+    /// [`Decode`](SessionError::Decode) if the value is not an integer, and those of
+    /// [`insert`](Self::insert).
     pub fn increment(&self, key: impl AsRef<str>, by: i64) -> Result<i64, SessionError> {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| {
             let json = state.json(request, key).unwrap_or_default();
             let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
-            check_size(request, key, json::LONGEST_NUMBER)?;
+            check_size(request, key, json::MAX_NUMBER_LEN)?;
             state.push(request, key, Change::Add(by))?;
             Ok(sum)
         })
     }
 
-    /// Appends an item to a list; a missing value counts as an empty list. Items that concurrent requests append are
-    /// merged.
+    /// Appends an item to a list; a missing value counts as an empty list. Items that concurrent
+    /// requests append are merged.
     ///
     /// # Errors
-    /// [`Decode`](SessionError::Decode) if the value is not a list, and those of [`insert`](Self::insert).
+    /// [`Decode`](SessionError::Decode) if the value is not a list, and those of
+    /// [`insert`](Self::insert).
     pub fn append<T: Serialize>(
         &self,
         key: impl SessionKey<Vec<T>>,
@@ -221,9 +228,9 @@ impl Session {
         })
     }
 
-    /// Sets a key to a value if it has the expected one, where `None` means no value, and returns true if it did. If
-    /// another request changed the key before the changes are stored, nothing is stored and the response is 409, or
-    /// [`save`](Self::save) fails.
+    /// Sets a key to a value if it has the expected one, where `None` means no value, and returns
+    /// true if it did. If another request changed the key before the changes are stored, nothing is
+    /// stored and the response is 409, or [`save`](Self::save) fails.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -266,29 +273,31 @@ impl Session {
         })
     }
 
-    /// Watches a key: if another request changes it before this request's changes are stored, nothing is stored and the
-    /// response is 409, or [`save`](Self::save) fails.
+    /// Watches a key: if another request changes it before this request's changes are stored,
+    /// nothing is stored and the response is 409, or [`save`](Self::save) fails.
     ///
     /// # Errors
-    /// [`ReservedKey`](SessionError::ReservedKey), [`AlreadyCommitted`](SessionError::AlreadyCommitted).
+    /// [`ReservedKey`](SessionError::ReservedKey),
+    /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub fn watch(&self, key: impl AsRef<str>) -> Result<(), SessionError> {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| {
             let stored = state.stored_json(request, key);
-            state.changes.guard(key, stored);
+            state.changes.watch(key, stored);
             Ok(())
         })
     }
 
-    /// Stores the pending changes now, so that the handler sees the result. Stored changes are kept for any status of
-    /// the response. On a local cache the future is ready at the first poll.
+    /// Stores the pending changes now, so that the handler sees the result. Stored changes are kept
+    /// for any status of the response. On a local cache the future is ready at the first poll.
     ///
-    /// On error nothing is stored and the pending changes of keys are discarded; the session reflects the stored state
-    /// again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate), [`remember`](Self::remember),
-    /// [`make_persistent`](Self::make_persistent) or [`clear`](Self::clear) remains pending, with its
-    /// [watched keys](Self::watch), until it is performed or [discarded](Self::discard): the response performs it, or is
-    /// an error. After an error whose cause is [`Gone`](sessile::Error::Gone) the session is empty and nothing is
+    /// On error nothing is stored and the pending changes of keys are discarded; the session
+    /// reflects the stored state again. A [`sign_in`](Self::sign_in), [`rotate`](Self::rotate),
+    /// [`remember`](Self::remember), [`make_persistent`](Self::make_persistent) or
+    /// [`clear`](Self::clear) remains pending, with its [watched keys](Self::watch), until it is
+    /// performed or [discarded](Self::discard): the response performs it, or is an error. After an
+    /// error whose cause is [`Gone`](sessile::Error::Gone) the session is empty and nothing is
     /// pending; later changes create a new session.
     ///
     /// ```
@@ -314,7 +323,7 @@ impl Session {
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub async fn save(&self) -> Result<(), SessionError> {
         self.store(|state, request| {
-            state.looked_at = true;
+            state.is_used = true;
             if state.committed {
                 return Err(SessionError::AlreadyCommitted);
             }
@@ -323,7 +332,8 @@ impl Session {
         })
     }
 
-    /// Discards the pending changes: the session reflects the stored state again. A sign-out is not undone.
+    /// Discards the pending changes: the session reflects the stored state again. A sign-out is not
+    /// undone.
     ///
     /// ```
     /// # use http::HeaderMap;
@@ -341,8 +351,8 @@ impl Session {
         self.with(|state, _| state.discard());
     }
 
-    pub(crate) fn sessions(&self) -> &SessionManager {
-        &self.shared.request.sessions
+    pub(crate) fn manager(&self) -> &SessionManager {
+        &self.shared.request.manager
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -357,25 +367,25 @@ impl Session {
         self.shared.state.lock()
     }
 
-    /// Stores something: the state is locked while `act` runs, which runs again once the admission hook was asked if
-    /// it needs the answer. Log lines are written when it was unlocked.
+    /// Runs `act` with the locked state. If `act` needs the admission hook, the hook is called while
+    /// the state is unlocked, and `act` runs again. Log lines are emitted after the unlock.
     pub(crate) fn store<R>(&self, mut act: impl FnMut(&mut State, &Request) -> R) -> R {
         let request = &self.shared.request;
         loop {
             let mut state = self.state();
             let answer = act(&mut state, request);
-            let notes = core::mem::take(&mut state.notes);
-            let is_admission_wanted = state.wants_admission();
-            if is_admission_wanted {
-                state.admission = Admission::Unasked;
+            let log_lines = core::mem::take(&mut state.log_lines);
+            let needs_admission = state.needs_admission();
+            if needs_admission {
+                state.admission = Admission::Unknown;
             }
             drop(state);
-            notes.emit();
-            if !is_admission_wanted {
+            log_lines.emit();
+            if !needs_admission {
                 return answer;
             }
             let admitted = request
-                .sessions
+                .manager
                 .cache()
                 .check_admission(&request.incoming.admission_key);
             let answer = if admitted.is_ok() {
@@ -387,14 +397,14 @@ impl Session {
         }
     }
 
-    /// Loads the session, which counts as a use, although no handler used it.
+    /// Loads the session, which counts as a use although no handler uses it.
     pub(crate) fn touch(&self) {
         self.state().stored.live(self.request());
     }
 
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
         let mut state = self.state();
-        state.looked_at = true;
+        state.is_used = true;
         act(&mut state, &self.shared.request)
     }
 
@@ -418,13 +428,16 @@ pub(crate) fn check_size(
     key: &str,
     json_len: usize,
 ) -> Result<(), SessionError> {
-    if key.len() > encoding::LONGEST_KEY {
-        return Err(SessionError::KeyTooLong { len: key.len() });
+    if key.len() > encoding::MAX_KEY_LEN {
+        return Err(SessionError::KeyTooLong {
+            given: key.len(),
+            max: encoding::MAX_KEY_LEN,
+        });
     }
-    let len = encoding::len_with_one(key.len(), json_len);
-    let limit = request.sessions.cache().max_session_size();
-    if len > limit {
-        Err(SessionError::TooLarge { len, limit })
+    let given = encoding::len_with_one(key.len(), json_len);
+    let max = request.manager.cache().max_session_size();
+    if given > max {
+        Err(SessionError::TooLarge { given, max })
     } else {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How somebody signs in, as an application says it.
+//! The options of a sign-in.
 
 use core::fmt;
 use std::time::Duration;
@@ -7,16 +7,8 @@ use sessile::{SignInOptions, UserInfo};
 
 use crate::state::CookiePersistence;
 
-/// Who signs in, and how: for [`Session::sign_in`](crate::Session::sign_in). A name alone will do.
-///
-/// ```
-/// use std::time::Duration;
-/// use sessile_web::SignIn;
-///
-/// let month = Duration::from_secs(30 * 24 * 60 * 60);
-/// let remembered = SignIn::of("ada").label("Firefox on Linux").assurance_level(2).remember(month);
-/// # let _ = remembered;
-/// ```
+/// The user and the options of [`Session::sign_in`](crate::Session::sign_in). The name of the user
+/// converts into it.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct SignIn {
@@ -28,7 +20,7 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// That user, and nothing more to say.
+    /// Creates the options for a user, with the defaults.
     pub fn of(user: impl Into<String>) -> Self {
         let user = user.into();
         Self {
@@ -40,9 +32,10 @@ impl SignIn {
         }
     }
 
-    /// A few words that the list of the user's devices shows. What is beyond 48 bytes is left out.
+    /// Sets a label that the list of the user's sessions shows. It is truncated to 48 bytes, at a
+    /// character boundary.
     pub fn label(self, label: &str) -> Self {
-        let end = (0..=LONGEST_LABEL.min(label.len()))
+        let end = (0..=MAX_LABEL_LEN.min(label.len()))
             .rev()
             .find(|&at| label.is_char_boundary(at));
         Self {
@@ -51,7 +44,7 @@ impl SignIn {
         }
     }
 
-    /// How sure the application is of the user, on a scale of its own; 0 unless set.
+    /// Sets the authentication assurance level (NIST SP 800-63B AAL, OIDC `acr`). The default is 0.
     pub fn assurance_level(self, level: u8) -> Self {
         Self {
             assurance_level: level,
@@ -59,7 +52,8 @@ impl SignIn {
         }
     }
 
-    /// Whether the session's lifetime counts from now, rather than from where it counted before. Off unless set.
+    /// Restarts the session's lifetime at the sign-in. Off by default: the lifetime then counts
+    /// from the session's creation.
     pub fn renew_lifetime(self, on: bool) -> Self {
         Self {
             renew_lifetime: on,
@@ -67,8 +61,8 @@ impl SignIn {
         }
     }
 
-    /// The options as the engine takes them, without timeouts. A session that is kept differently from now on counts
-    /// its lifetime from the sign-in.
+    /// Returns the options of the engine, without timeouts. If the persistence changes, the
+    /// lifetime restarts at the sign-in.
     pub(crate) fn to_engine(&self, keep: Option<CookiePersistence>) -> SignInOptions<'_> {
         SignInOptions::new()
             .assurance_level(self.assurance_level)
@@ -83,7 +77,8 @@ impl SignIn {
             .label(&self.label)
     }
 
-    /// Keeps the user signed in for so long, as [`Session::remember`](crate::Session::remember) does.
+    /// Keeps the user signed in for a span from now, as
+    /// [`Session::remember`](crate::Session::remember) does.
     pub fn remember(self, span: Duration) -> Self {
         Self {
             remember: Some(span),
@@ -108,8 +103,8 @@ impl fmt::Debug for SignIn {
     }
 }
 
-/// What the engine keeps of a label, in bytes.
-const LONGEST_LABEL: usize = 48;
+/// The maximum label length of the engine, in bytes.
+const MAX_LABEL_LEN: usize = 48;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,10 @@
-//! What one request knows of its session: what is stored, what it changed, what it asked for.
+//! The state of one request's session: the stored data, the changes and the pending operations.
 //!
-//! Invariant: after `sign_out` there is no stored session to this request, whatever its cookies say. It is
-//! read here and stored in `store`; it does not know who locks it. Nothing here and in `store` calls code of the
-//! application: log lines are kept as [`Notes`], and the admission hook is asked by the caller.
+//! Invariant: after `sign_out` the request has no stored session, whatever its cookies contain.
+//!
+//! The session is read here and stored in `persist`. Neither calls code of the application, because
+//! the state is locked: log lines are collected in [`LogLines`], and the caller calls the admission
+//! hook. The module does not know the lock.
 
 use bytes::{Bytes, BytesMut};
 use sessile::{Error, Record, SessionId, Token, Version};
@@ -13,23 +15,26 @@ use crate::{
     encoding::Pairs,
     identity,
     key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
-    notes::Notes,
+    log_lines::LogLines,
     persist::Phase,
 };
 
-/// What a request brought.
+/// The parts of a request that concern its session, and the manager.
 pub(crate) struct Request {
-    pub(crate) sessions: SessionManager,
+    pub(crate) manager: SessionManager,
     pub(crate) incoming: SessionRequest,
 }
 
 impl Request {
-    /// The id that a cookie of the request carries, if it was replaced so recently that the browser has another
-    /// cookie, or is about to get one: a cookie set now would overwrite that. For requests that open no session.
+    /// Returns the id of a cookie of the request if the id was replaced within the
+    /// [`replaced_window`](SessionManager::replaced_window). The browser then has a newer cookie,
+    /// or is about to receive it, and a cookie set now would overwrite it.
+    ///
+    /// Meant for requests whose cookies open no session.
     pub(crate) fn replaced_id(&self) -> Option<SessionId> {
-        let window = self.sessions.replaced_window();
-        self.sessions.ids_of(&self.incoming.cookies).find(|id| {
-            self.sessions
+        let window = self.manager.replaced_window();
+        self.manager.ids_of(&self.incoming.cookies).find(|id| {
+            self.manager
                 .cache()
                 .replaced(id)
                 .is_some_and(|age| age < window)
@@ -40,63 +45,66 @@ impl Request {
 /// The state of one request's session.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) looked_at: bool,
+    pub(crate) is_used: bool,
     pub(crate) committed: bool,
-    /// No response can tell the browser anything.
+    /// No response can set a cookie.
     pub(crate) detached: bool,
     pub(crate) stored: Stored,
     pub(crate) changes: Changes,
     pub(crate) pending: PendingOps,
-    /// The browser is to be told for how long to keep the cookie, though it has it.
-    pub(crate) is_kept_anew: bool,
-    /// What the response will do to the browser's cookie.
+    /// The cookie is sent again because its `Max-Age` changed.
+    pub(crate) resend_cookie: bool,
+    /// The change that the response makes to the browser's cookie.
     pub(crate) cookie: Option<Cookie>,
-    /// The cookie is of a session that was stored while the handler ran, and may have ended since.
-    pub(crate) is_early_cookie: bool,
-    /// A form of this request's response names the id that the session had when it was asked for.
+    /// The cookie belongs to a session that was stored while the handler ran, and that may have
+    /// ended since.
+    pub(crate) is_cookie_early: bool,
+    /// A CSRF token of this response is bound to the id that the session had when the token was
+    /// created.
     pub(crate) has_form: bool,
     pub(crate) admission: Admission,
-    pub(crate) notes: Notes,
+    pub(crate) log_lines: LogLines,
 }
 
-/// The answer of the admission hook, which is the application's code: it is asked while nothing is locked.
+/// The result of the admission hook. The hook is application code, so it is called while the state
+/// is unlocked.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Admission {
     #[default]
-    Unasked,
-    /// A session is to be created: what was tried is tried again once the hook was asked.
-    Wanted,
+    Unknown,
+    /// A session is to be created. The operation runs again after the hook was called.
+    Needed,
     Granted,
     Denied,
 }
 
-/// What a handler asked for beside changes of the data.
+/// Operations that a handler requested, besides changes of the data.
 #[derive(Default)]
 pub(crate) struct PendingOps {
     pub(crate) sign_in: Option<Box<SignIn>>,
     pub(crate) rotate: bool,
-    /// The browser is to keep the cookie, or the session is to live, longer or no longer than before.
+    /// A change of the persistence of the cookie, and of the session's timeouts with it.
     pub(crate) keep: Option<CookiePersistence>,
 }
 
-/// For how long a session and its cookie are kept.
+/// The persistence of a session and its cookie.
 #[derive(Clone, Copy)]
 pub(crate) enum CookiePersistence {
-    /// As the layer says, both of them.
-    Usual,
-    /// As long as it is used now and then.
-    Used,
-    /// For so long.
+    /// The manager's settings.
+    Default,
+    /// For the idle timeout after each use.
+    WhileUsed,
+    /// For a span from now.
     For(std::time::Duration),
 }
 
-/// What is done to a browser's cookie.
+/// A change of the browser's cookie.
 pub(crate) enum Cookie {
     Issue(Token),
     Remove,
 }
 
-/// What the engine has for this request.
+/// The stored session of this request.
 #[derive(Default)]
 pub(crate) enum Stored {
     #[default]
@@ -104,24 +112,27 @@ pub(crate) enum Stored {
     /// The cookies open no session.
     Absent,
     Live(Live),
-    /// It has ended: what is stored from now on is a new session.
+    /// The session has ended: changes from now on create a new session.
     Ended,
-    /// It has a new id that this request does not know, and the browser the cookie with that.
+    /// The session has a new id that this request does not know. The browser has the new cookie or
+    /// is about to receive it.
     Replaced(SessionId),
 }
 
-/// A session that was found, or made.
+/// A session that was opened or created.
 pub(crate) struct Live {
     pub(crate) id: SessionId,
     pub(crate) version: Version,
     pub(crate) authenticated: bool,
-    /// What the engine said of it; nothing since this request gave it the id that it has.
+    /// The engine's record; `None` since this request gave the session its current id.
     pub(crate) record: Option<Record>,
     pub(crate) data: Pairs,
+    /// The stored data is not in the format of this crate, so it reads as empty.
+    pub(crate) is_foreign: bool,
 }
 
 impl State {
-    /// The raw value of a key, as this request sees it.
+    /// Returns the raw value of a key with this request's changes applied.
     pub(crate) fn json(
         &mut self,
         request: &Request,
@@ -133,12 +144,12 @@ impl State {
         changes.value(key, || stored.live(request)?.data.find(key))
     }
 
-    /// What is stored under a key, whatever this request has made of it.
+    /// Returns the stored value of a key, without this request's changes.
     pub(crate) fn stored_json(&mut self, request: &Request, key: &str) -> Option<Bytes> {
         self.stored.live(request)?.data.find(key)
     }
 
-    /// All pairs that are the application's, as this request sees them.
+    /// Returns all pairs of the application with this request's changes applied.
     pub(crate) fn pairs(&mut self, request: &Request) -> Vec<(String, Bytes)> {
         let stored = self
             .stored
@@ -159,7 +170,7 @@ impl State {
                 .is_some_and(|live| live.authenticated)
     }
 
-    /// The name of who is signed in, or will be.
+    /// Returns the name of the user who is signed in, or will be at commit.
     pub(crate) fn user(&mut self, request: &Request) -> Option<String> {
         if !self.is_authenticated(request) {
             return None;
@@ -168,49 +179,57 @@ impl State {
         serde_json::from_slice(&json).ok()
     }
 
-    /// Ends the stored session at once and forgets all that was asked for.
+    /// Ends the stored session at once and discards everything that is pending.
     pub(crate) fn sign_out(&mut self, request: &Request) {
         if let Stored::Live(live) = &self.stored {
-            request.sessions.cache().end(&live.id);
+            request.manager.cache().end(&live.id);
         }
-        let has_cookie = request.sessions.end(&request.incoming.cookies);
+        let has_cookie = request.manager.end(&request.incoming.cookies);
         self.cookie = has_cookie.then_some(Cookie::Remove);
         self.stored = Stored::Ended;
         self.discard();
     }
 
-    /// Forgets all that was asked for and not done.
+    /// Discards all changes and operations that were not performed.
     #[inline]
     pub(crate) fn discard(&mut self) {
         (self.changes, self.pending) = (Changes::default(), PendingOps::default());
     }
 
-    /// Ends a session whose new id was in a cookie that no response took along.
+    /// Ends a session whose new id was never sent to the client.
     pub(crate) fn abandon(&self, request: &Request) {
         if let (Some(Cookie::Issue(_)), Stored::Live(live)) = (&self.cookie, &self.stored) {
-            request.sessions.cache().end(&live.id);
+            request.manager.cache().end(&live.id);
         }
     }
 
-    /// Stores while the handler runs.
+    /// Stores the changes while the handler runs.
     pub(crate) fn store_now(&mut self, request: &Request) -> Result<(), CommitError> {
         let stored = self.store(request, Phase::Early);
         if let Err(error) = &stored
-            && !self.wants_admission()
+            && !self.needs_admission()
         {
             self.reset(request, error);
         }
-        self.is_early_cookie = matches!(self.cookie, Some(Cookie::Issue(_)));
+        self.is_cookie_early = matches!(self.cookie, Some(Cookie::Issue(_)));
         stored
     }
 
-    /// Returns true if what failed is to be tried again once the admission hook was asked.
-    pub(crate) fn wants_admission(&self) -> bool {
-        self.admission == Admission::Wanted
+    /// Records a log line if the stored data was written by another program.
+    pub(crate) fn note_foreign_data(&mut self) {
+        if let Stored::Live(live) = &self.stored {
+            self.log_lines.is_foreign |= live.is_foreign;
+        }
     }
 
-    /// After an error that the handler sees: forgets what it changed, and reads again. The verbs that were not
-    /// performed stay pending, with the guards that they were held to, so that no response passes over one.
+    /// Returns true if the failed operation must run again after the admission hook was called.
+    pub(crate) fn needs_admission(&self) -> bool {
+        self.admission == Admission::Needed
+    }
+
+    /// Discards the changes after an error that the handler sees, and loads the session again.
+    /// Operations that were not performed remain pending with their watched keys, so that no
+    /// response ignores one.
     fn reset(&mut self, request: &Request, error: &CommitError) {
         if error.cause() == Error::Gone {
             self.discard();
@@ -220,7 +239,7 @@ impl State {
             self.changes.forget_data();
         }
         if let Stored::Live(live) = &mut self.stored {
-            if live.reload(&request.sessions).is_err() {
+            if live.reload(&request.manager).is_err() {
                 self.stored = Stored::Ended;
             } else if live.data.find(FORM).is_some() {
                 return;
@@ -242,7 +261,8 @@ impl State {
         Ok(())
     }
 
-    /// A change of the user needs a new id, which no response tells the browser any more once its headers have left.
+    /// Rejects a change of the user if the headers were sent: it needs a new id, whose cookie no
+    /// response can carry.
     #[inline]
     pub(crate) fn check_identity(
         &mut self,
@@ -260,7 +280,7 @@ impl State {
 
     #[cold]
     fn names_user(&mut self, request: &Request, key: &str, change: &Change) -> bool {
-        if !request.sessions.is_identity_key(key) {
+        if !request.manager.is_identity_key(key) {
             return false;
         }
         let stored = self.stored_json(request, key);
@@ -277,7 +297,7 @@ impl PendingOps {
 }
 
 impl Stored {
-    /// The stored session; the first call asks the engine for it.
+    /// Returns the stored session. The first call opens it.
     pub(crate) fn live(&mut self, request: &Request) -> Option<&mut Live> {
         if matches!(self, Self::Unread) {
             *self = Self::read(request);
@@ -290,47 +310,57 @@ impl Stored {
 
     fn read(request: &Request) -> Self {
         let mut buffer = BytesMut::new();
-        match request
-            .sessions
-            .open(&request.incoming.cookies, &mut buffer)
-        {
-            Some(record) => Self::Live(Live {
-                id: record.id,
-                version: record.version,
-                authenticated: record.is_authenticated(),
-                record: Some(record),
-                data: Pairs::read(buffer.freeze()),
-            }),
+        match request.manager.open(&request.incoming.cookies, &mut buffer) {
+            Some(record) => {
+                let (data, is_foreign) = read_data(buffer);
+                Self::Live(Live {
+                    id: record.id,
+                    version: record.version,
+                    authenticated: record.is_authenticated(),
+                    record: Some(record),
+                    data,
+                    is_foreign,
+                })
+            }
             None => Self::Absent,
         }
     }
 }
 
 impl Live {
-    /// Reads it again, after somebody else changed it.
-    pub(crate) fn reload(&mut self, sessions: &SessionManager) -> Result<(), Error> {
+    /// Loads the session again after another request changed it.
+    pub(crate) fn reload(&mut self, manager: &SessionManager) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
-        let record = sessions
+        let record = manager
             .cache()
             .load(&self.id, &mut buffer)
             .ok_or(Error::Gone)?;
         (self.version, self.authenticated) = (record.version, record.is_authenticated());
-        self.data = Pairs::read(buffer.freeze());
+        (self.data, self.is_foreign) = read_data(buffer);
         Ok(())
     }
 
-    /// For how many seconds after each use the browser is to keep the cookie, if so.
+    /// Returns the number of seconds for which the browser keeps the cookie after each use; `None`
+    /// if the cookie is not persistent.
     pub(crate) fn persistent(&self, request: &Request) -> Option<u64> {
         if let Some(json) = self.data.find(PERSISTENT) {
             return serde_json::from_slice(&json).ok();
         }
-        let sessions = &request.sessions;
-        let is_used = sessions.has_persistent_cookies() && !self.is_remembered();
-        is_used.then(|| sessions.idle_timeout().as_secs())
+        let manager = &request.manager;
+        let is_used = manager.has_persistent_cookies() && !self.is_remembered();
+        is_used.then(|| manager.idle_timeout().as_secs())
     }
 
-    /// Whether the browser is to keep the cookie until the session's own end.
+    /// Returns true if the browser keeps the cookie until the session expires.
     pub(crate) fn is_remembered(&self) -> bool {
         self.data.find(REMEMBERED).is_some()
     }
+}
+
+/// Returns the decoded data, and true if the bytes are not in the format of this crate.
+fn read_data(buffer: BytesMut) -> (Pairs, bool) {
+    let len = buffer.len();
+    let data = Pairs::read(buffer.freeze());
+    let is_foreign = data.as_bytes().len() != len;
+    (data, is_foreign)
 }

@@ -1,7 +1,7 @@
-//! For the tests of an application: a visitor who keeps the cookie, signed in or not, and a clock that is moved by
-//! hand.
+//! Utilities for the tests of an application: a [`Visitor`] that keeps the cookie, signed in or
+//! not, and a manual clock.
 //!
-//! Nothing here stands in for anything: the sessions are real ones, and a visitor does what a browser would.
+//! Sessions are real ones in a small cache; nothing is mocked.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,11 +25,12 @@ use sessile::{KeyRing, ManualClock, SessionCache};
 
 use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
 
-/// Sessions of a small cache of their own, with default settings, and the clock by which they expire. An
-/// application that builds its cache itself gives its builder a [`ManualClock`] for the same.
+/// Creates a manager with default settings over a small cache, and the clock by which its sessions
+/// expire. An application that builds its own cache passes a [`ManualClock`] to the builder
+/// instead.
 ///
 /// # Panics
-/// If the operating system has neither memory nor random bytes.
+/// If the operating system provides no memory or no random bytes.
 #[must_use]
 pub fn sessions() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
@@ -38,47 +39,76 @@ pub fn sessions() -> (SessionManager, ManualClock) {
         .memory(4 << 20)
         .keys(keys)
         .clock(clock.clone());
-    let cache = settings.build().expect("these settings are good");
+    let cache = settings.build().expect("these settings are valid");
     (SessionManager::new(cache), clock)
 }
 
-/// Somebody with a browser that keeps the session's cookie. Clones are one browser's tabs until one of them is given
-/// another cookie.
+/// Creates a cache of 1 MiB that is full: it contains sessions of signed-in users, and a session of
+/// [`max_session_size`](SessionCache::max_session_size) bytes fails with
+/// [`Full`](sessile::Error::Full). Use it to test the response with the status 503.
+///
+/// # Panics
+/// If the operating system provides no memory or no random bytes.
+#[must_use]
+pub fn full_cache() -> SessionCache {
+    let keys = KeyRing::generate().expect("there are random bytes");
+    let settings = SessionCache::builder().memory(1 << 20).keys(keys);
+    let cache = settings.build().expect("these settings are valid");
+    let mut users = 0..;
+    let mut sign_in = || {
+        let user = format!("user {}", users.next().unwrap_or(0));
+        let session = cache.create(&[0; 512]).expect("small sessions fit");
+        cache.sign_in(&session.id, &user).expect("it evicts others");
+    };
+    while cache.stats().evicted.aliases == 0 {
+        sign_in();
+    }
+    let largest = vec![0; cache.max_session_size()];
+    while let Ok(probe) = cache.create(&largest) {
+        cache.end(&probe.id);
+        sign_in();
+    }
+    cache
+}
+
+/// A client that keeps the session cookie as a browser does. Clones share the cookie until one of
+/// them receives another.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    sessions: SessionManager,
+    manager: SessionManager,
     cookie: Option<HeaderValue>,
 }
 
 impl Visitor {
-    /// Somebody new.
+    /// Creates a visitor without a cookie.
     #[must_use]
-    pub fn new(sessions: &SessionManager) -> Self {
+    pub fn new(manager: &SessionManager) -> Self {
         Self {
-            sessions: sessions.clone(),
+            manager: manager.clone(),
             cookie: None,
         }
     }
 
-    /// Somebody who is signed in.
+    /// Creates a visitor who is signed in.
     ///
     /// # Errors
-    /// What [`Session::sign_in`] says, and why it could not be stored.
+    /// Those of [`Session::sign_in`], or [`Store`](SessionError::Store) if it cannot be stored.
     pub fn signed_in(
-        sessions: &SessionManager,
+        manager: &SessionManager,
         who: impl Into<SignIn>,
     ) -> Result<Self, SessionError> {
-        let mut visitor = Self::new(sessions);
+        let mut visitor = Self::new(manager);
         visitor.visit(|session| session.sign_in(who))??;
         Ok(visitor)
     }
 
-    /// A request whose handler does this, and whose response is 200: to set a session up, or to look into it.
+    /// Performs a request whose handler is `handler` and whose response is 200. Use it to set a
+    /// session up, or to inspect it.
     ///
     /// # Errors
-    /// Why what the handler did could not be stored.
+    /// If the handler's changes cannot be stored.
     pub fn visit<R>(&mut self, handler: impl FnOnce(&Session) -> R) -> Result<R, CommitError> {
-        let session = self.sessions.begin(&self.headers());
+        let session = self.manager.begin(&self.headers());
         let answer = handler(&session);
         let mut headers = HeaderMap::new();
         let stored = SessionManager::commit(&session, StatusCode::OK, &mut headers);
@@ -86,7 +116,7 @@ impl Visitor {
         stored.map(|()| answer)
     }
 
-    /// A `GET` request for the application that is tested, with the visitor's cookie.
+    /// Returns a `GET` request with the visitor's cookie, for the application under test.
     #[must_use]
     pub fn request(&self, uri: &str) -> request::Builder {
         let request = http::Request::builder().uri(uri);
@@ -95,7 +125,7 @@ impl Visitor {
         })
     }
 
-    /// The headers of such a request.
+    /// Returns the headers of a request of this visitor.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         self.cookie
@@ -104,15 +134,15 @@ impl Visitor {
             .collect()
     }
 
-    /// The value of the header `Cookie`, if there is a cookie.
+    /// Returns the value of the `Cookie` header; `None` without a cookie.
     #[must_use]
     pub fn cookie(&self) -> Option<&HeaderValue> {
         self.cookie.as_ref()
     }
 
-    /// Keeps, or throws away, the session's cookie as a response says.
+    /// Sets or removes the cookie as a response's headers require.
     pub fn receive(&mut self, response: &HeaderMap) {
-        let name = self.sessions.cookie().name();
+        let name = self.manager.cookie().name();
         for cookie in response.get_all(header::SET_COOKIE) {
             let pair = cookie
                 .as_bytes()

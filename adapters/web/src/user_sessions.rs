@@ -1,6 +1,7 @@
 //! The list of a user's sessions, and signing out on other devices.
 //!
-//! Thin over the engine's lists. It adds which session is the current one, and ends only sessions of the same user.
+//! Thin over the engine's lists. It adds which session is the current one, and ends only sessions
+//! of the same user.
 
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ impl SessionInfo {
         self.is_current
     }
 
-    /// Returns the handle, which identifies the session for [`Session::end_by_handle`] and does not open it.
+    /// Returns the handle, which identifies the session for [`Session::end_by_handle`] and does not
+    /// open it.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.info.handle
@@ -56,7 +58,8 @@ impl SessionInfo {
         self.info.authenticated_for()
     }
 
-    /// Returns the time since the last recorded use, which is up to a sixteenth of the idle timeout too long.
+    /// Returns the time since the last recorded use, which is up to a sixteenth of the idle timeout
+    /// too long.
     #[must_use]
     pub fn last_seen(&self) -> Duration {
         self.info.last_seen()
@@ -71,9 +74,9 @@ impl From<SessionInfo> for sessile::SessionInfo {
 }
 
 impl Session {
-    /// Returns all sessions of the signed-in user, including this one, the most recently used first; none if no user is
-    /// signed in. A sign-in of this request is included once it is stored. On a local cache the future is ready at the
-    /// first poll.
+    /// Returns all sessions of the signed-in user, including this one, the most recently used
+    /// first; none if no user is signed in. A sign-in of this request is included once it is
+    /// stored. On a local cache the future is ready at the first poll.
     ///
     /// ```
     /// # use http::{HeaderMap, StatusCode, header};
@@ -106,7 +109,7 @@ impl Session {
                 return Vec::new();
             };
             let this = state.handle(request);
-            let sessions = request.sessions.cache().user_sessions(&user).into_iter();
+            let sessions = request.manager.cache().user_sessions(&user).into_iter();
             sessions
                 .map(|info| SessionInfo {
                     is_current: Some(info.handle) == this,
@@ -116,9 +119,9 @@ impl Session {
         })
     }
 
-    /// Ends one of the signed-in user's sessions, at once, by its [handle](SessionInfo::handle). Returns true if it
-    /// existed and is one of this user's. For the session of this request it does what [`sign_out`](Self::sign_out)
-    /// does.
+    /// Ends one of the signed-in user's sessions, at once, by its [handle](SessionInfo::handle).
+    /// Returns true if it existed and is one of this user's. For the session of this request it
+    /// does what [`sign_out`](Self::sign_out) does.
     pub async fn end_by_handle(&self, handle: &Handle) -> bool {
         self.with(|state, request| {
             let Some(this) = state.handle(request) else {
@@ -129,30 +132,32 @@ impl Session {
                 return true;
             }
             let is_own = this.user().is_some() && handle.user() == this.user();
-            is_own && request.sessions.cache().end_by_handle(handle)
+            is_own && request.manager.cache().end_by_handle(handle)
         })
     }
 
-    /// Ends all other sessions of the signed-in user, at once, and returns their number: for a change of the password.
+    /// Ends all other sessions of the signed-in user, at once, and returns their number: for a
+    /// change of the password.
     pub async fn sign_out_others(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
             let this = state.stored.live(request).map(|live| live.id);
             user.map_or(0, |user| {
                 request
-                    .sessions
+                    .manager
                     .cache()
                     .end_user_sessions(&user, this.as_ref())
             })
         })
     }
 
-    /// Ends all sessions of the signed-in user, including this one, at once, and returns their number.
+    /// Ends all sessions of the signed-in user, including this one, at once, and returns their
+    /// number.
     pub async fn sign_out_everywhere(&self) -> usize {
         self.with(|state, request| {
             let user = state.user(request);
             let ended = user.map_or(0, |user| {
-                request.sessions.cache().end_user_sessions(&user, None)
+                request.manager.cache().end_user_sessions(&user, None)
             });
             state.sign_out(request);
             ended
@@ -166,12 +171,13 @@ impl State {
         self.record(request).map(|record| record.handle())
     }
 
-    /// Returns the record of the stored session. It is loaded again if this request gave the session a new id.
+    /// Returns the record of the stored session. It is loaded again if this request gave the
+    /// session a new id.
     pub(crate) fn record(&mut self, request: &Request) -> Option<Record> {
         let live = self.stored.live(request)?;
         if live.record.is_none() {
             let mut buffer = BytesMut::new();
-            live.record = request.sessions.cache().load(&live.id, &mut buffer);
+            live.record = request.manager.cache().load(&live.id, &mut buffer);
         }
         live.record
     }

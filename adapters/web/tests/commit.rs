@@ -1,4 +1,4 @@
-//! Commit: what happens when others changed, rotated or ended the session meanwhile, or there is no room.
+//! Commits of sessions that another request changed, rotated or ended, and commits to a full cache.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use std::thread;
 use http::{HeaderMap, StatusCode, header};
 use sessile::{Error, SessionCache};
 use sessile_web::adapter::ready;
-use sessile_web::{Session, SessionManager};
+use sessile_web::{Session, SessionManager, testing::full_cache};
 use support::{Visitor, builder, cache};
 
 fn insert(session: &Session, key: &str, value: u32) {
@@ -20,7 +20,7 @@ fn get(visitor: &Visitor, key: &str) -> Option<u32> {
     visitor.begin().get(key).unwrap()
 }
 
-/// Two requests of one visitor, both of which have read the session.
+/// Returns two requests of one visitor that have both read the session.
 fn two_at_once(cache: &SessionCache) -> (Visitor, Session, Session) {
     let mut visitor = Visitor::of(cache);
     visitor.visit(|session| insert(session, "a", 1));
@@ -45,7 +45,7 @@ fn two_requests_that_change_different_keys_both_count() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn of_one_key_the_later_value_counts() {
+fn the_later_value_of_one_key_wins() {
     let (mut visitor, one, two) = two_at_once(&cache());
     insert(&one, "a", 10);
     insert(&two, "a", 20);
@@ -56,7 +56,7 @@ fn of_one_key_the_later_value_counts() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn threads_that_write_keys_of_their_own_lose_nothing() {
+fn threads_that_write_different_keys_lose_nothing() {
     const ROUNDS: u32 = 500;
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
@@ -120,7 +120,7 @@ fn rotating_an_ended_session_brings_nothing_back() {
 }
 
 #[test]
-fn what_an_anonymous_visitor_stores_outlives_the_end_of_their_session_and_nothing_else_does() {
+fn changes_to_an_ended_anonymous_session_start_a_new_one() {
     let ends: [fn(&Session); 3] = [
         |session| session.remove("a").unwrap(),
         |session| session.clear().unwrap(),
@@ -143,7 +143,7 @@ fn what_an_anonymous_visitor_stores_outlives_the_end_of_their_session_and_nothin
 }
 
 #[test]
-fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_count() {
+fn a_flash_message_taken_and_a_cart_filled_concurrently_both_count() {
     for is_taken_first in [true, false] {
         let mut visitor = Visitor::of(&cache());
         visitor.visit(|session| session.insert("flash", "Hello").unwrap());
@@ -167,7 +167,7 @@ fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_
 }
 
 #[test]
-fn a_session_that_starts_again_holds_only_what_was_changed() {
+fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     ready(one.sign_out());
@@ -177,7 +177,7 @@ fn a_session_that_starts_again_holds_only_what_was_changed() {
     assert_eq!(
         visitor.begin().keys(),
         ["b"],
-        "an equal value is no change and brings nothing back"
+        "an equal value is not a change and restores nothing"
     );
     let (mut visitor, one, two) = two_at_once(&cache);
     ready(one.sign_out());
@@ -191,7 +191,7 @@ fn a_session_that_starts_again_holds_only_what_was_changed() {
 }
 
 #[test]
-fn what_was_guarded_in_a_session_that_ended_is_409() {
+fn a_watched_key_of_an_ended_session_is_409() {
     let cache = cache();
     for end in [
         (|session: &Session| ready(session.sign_out())) as fn(&Session),
@@ -235,7 +235,7 @@ fn a_session_that_has_a_new_id_keeps_its_cookie_and_the_changes_are_409() {
 }
 
 #[test]
-fn signing_in_does_not_hang_on_a_session_that_ended_meanwhile() {
+fn sign_in_succeeds_if_the_session_ended_during_the_request() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     ready(one.sign_out());
@@ -250,7 +250,7 @@ fn signing_in_does_not_hang_on_a_session_that_ended_meanwhile() {
 }
 
 #[test]
-fn an_end_follows_a_session_that_was_rotated_meanwhile() {
+fn sign_out_ends_a_session_that_was_rotated_during_the_request() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
     one.rotate().unwrap();
@@ -278,28 +278,8 @@ fn a_sign_in_keeps_concurrent_saves() {
     assert!(visitor.begin().is_authenticated());
 }
 
-/// One shard, so full of sessions of signed-in users that the largest session finds no room.
-fn full_cache() -> SessionCache {
-    let cache = builder().memory(1 << 20).build().unwrap();
-    let largest = vec![0; cache.max_session_size()];
-    let mut users = 0..;
-    let mut sign_one_in = || {
-        let made = cache.create(&[0; 512]).unwrap();
-        let user = format!("user {}", users.next().unwrap());
-        cache.sign_in(&made.id, &user).unwrap();
-    };
-    while cache.stats().evicted.aliases == 0 {
-        sign_one_in();
-    }
-    while let Ok(probe) = cache.create(&largest) {
-        cache.end(&probe.id);
-        sign_one_in();
-    }
-    cache
-}
-
 #[test]
-fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
+fn a_full_cache_is_503_with_retry_after_and_stores_nothing() {
     let cache = full_cache();
     let session = Visitor::of(&cache).begin();
     session.insert("a", "x".repeat(16_300)).unwrap();
@@ -338,7 +318,7 @@ fn a_full_cache_changes_nothing_and_says_when_to_try_again() {
 }
 
 #[test]
-fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
+fn sign_in_evicts_anonymous_sessions_if_the_cache_is_full() {
     let cache = full_cache();
     let mut visitor = Visitor::of(&cache);
     let insert = |session: &Session| session.insert("a", "x".repeat(16_300)).unwrap();
@@ -355,7 +335,7 @@ fn who_signs_in_finds_room_where_an_anonymous_visitor_does_not() {
 }
 
 #[test]
-fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
+fn a_sign_in_that_cannot_be_stored_has_no_effect() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let (mut visitor, one, two) = two_at_once(&cache);
     two.watch("a").unwrap();
@@ -372,7 +352,7 @@ fn a_sign_in_that_cannot_be_stored_signs_nobody_in() {
 }
 
 #[test]
-fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
+fn a_session_that_the_admission_hook_denies_is_not_created() {
     let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (_, reply) = visitor.visit(|session| insert(session, "a", 1));
@@ -385,7 +365,7 @@ fn a_session_that_the_hook_refuses_is_not_made_and_the_answer_says_so() {
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(
         visitor.visit(|_| ()).1.result.is_ok(),
-        "who stores nothing asks for nothing"
+        "a request without changes needs no admission"
     );
     assert_eq!(cache.stats().admission_denied, 1);
 }
@@ -438,7 +418,7 @@ fn a_session_that_outgrows_the_limit_is_left_as_it_was() {
 }
 
 #[test]
-fn an_end_is_told_to_the_browser_even_when_what_came_after_is_refused() {
+fn a_sign_out_removes_the_cookie_even_if_later_changes_fail() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| insert(session, "a", 1));

@@ -1,4 +1,4 @@
-//! Sessions that no response goes with, and cookies that are kept as long as they are used.
+//! Sessions without a response, and cookies that are kept as long as they are used.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
-fn what_changes_after_the_headers_left_can_be_stored() {
+fn changes_after_the_headers_were_sent_can_be_saved() {
     let mut visitor = Visitor::of(&cache());
     let session = visitor.begin();
     session.insert("state", "begun").unwrap();
@@ -68,14 +68,14 @@ fn a_detached_session_gets_no_new_id() {
     }
     session.insert("a", 2).unwrap();
     ready(session.save()).unwrap();
-    // The cookie is what it was, until a request that has a response.
+    // The cookie is unchanged until a request with a response.
     let (value, reply) = visitor.visit(|session| session.get::<u32>("a").unwrap());
     assert_eq!(value, Some(2));
     assert!(reply.set_cookie().is_some());
 }
 
 #[test]
-fn a_session_that_ended_meanwhile_is_not_brought_back() {
+fn a_session_that_ended_during_the_request_is_not_restored() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -117,7 +117,7 @@ fn cookies_of_all_sessions_are_kept_while_they_are_used() {
     for _ in 0..2 {
         assert!(sent_after(1000).is_some());
     }
-    // The lifetime ends before the timeout would: there is nothing more to say.
+    // The lifetime ends before the timeout would, so the cookie is not sent again.
     assert_eq!(sent_after(500), None);
     assert_eq!(sent_after(500), None);
 }
@@ -130,7 +130,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     let ends: [(&str, End); 5] = [
         ("sign_out", |session: &Session| ready(session.sign_out())),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere())
+            _ = ready(session.sign_out_everywhere());
         }),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
@@ -144,7 +144,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
         SessionManager::commit(&held, StatusCode::OK, &mut HeaderMap::new()).unwrap();
         held.detach();
         visitor.visit(|session| session.insert("a", 1).unwrap());
-        assert!(held.is_alive(), "{name}: a change is no end");
+        assert!(held.is_alive(), "{name}: a change does not end it");
 
         visitor.visit(end);
         if name == "end_all" {
@@ -156,7 +156,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
 }
 
 #[test]
-fn to_ask_whether_a_session_is_alive_is_no_use_of_it() {
+fn is_alive_is_not_a_use_of_the_session() {
     let clock = ManualClock::new();
     let minutes = |minutes: u64| clock.advance(Duration::from_secs(60 * minutes));
     let mut visitor = Visitor::of(&builder().clock(clock.clone()).build().unwrap());

@@ -1,4 +1,4 @@
-//! Parts of a session that adapters need.
+//! Methods for adapters.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn incoming(cache: &SessionCache, token: &str) -> SessionRequest {
 }
 
 #[test]
-fn data_that_no_session_layer_wrote_is_told_from_none() {
+fn foreign_data_is_distinguished_from_no_data() {
     let (cache, sessions) = (cache(), |cache: &SessionCache| {
         SessionManager::new(cache.clone())
     });

@@ -1,4 +1,4 @@
-//! Forms against forgery: whose they are, and for how long.
+//! CSRF tokens: the session they belong to, and how long they are valid.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,10 @@ fn a_form_counts_for_its_own_visitor() {
     let [(first, _), (second, _)] = [one.visit(token), two.visit(token)];
     assert!(counts(&one, &first) && counts(&two, &second));
     assert!(!counts(&one, &second) && !counts(&two, &first));
-    assert!(!counts(&Visitor::of(&cache), &first), "nobody has none");
+    assert!(
+        !counts(&Visitor::of(&cache), &first),
+        "a visitor without a session has no token"
+    );
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn a_visitor_without_a_session_gets_one_for_the_form_and_it_stays() {
     let (form, reply) = visitor.visit(token);
     assert!(reply.set_cookie().is_some());
     assert!(visitor.begin().keys().is_empty() && cache.len() == 1);
-    // What is put in and taken out of it does not end it, nor does clearing it: the form is still out.
+    // Inserting, removing and clearing keys does not end the session, because a form may exist.
     visitor.visit(|session| session.insert("flash", 1).unwrap());
     visitor.visit(|session| session.take::<u32>("flash").unwrap());
     visitor.visit(|session| session.clear().unwrap());
@@ -171,7 +174,7 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
     );
     assert!(counts(&visitor, &first) && counts(&visitor, &second));
     let (third, _) = visitor.visit(token);
-    // A page that was under way with the old cookie.
+    // A page that was requested with the old cookie.
     let (under_way, reply) = old.clone().visit(token);
     assert_eq!(reply.set_cookie(), None);
     assert!(counts(&visitor, &under_way));
@@ -184,7 +187,7 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
 }
 
 #[test]
-fn what_stops_a_session_stops_its_form() {
+fn the_end_of_a_session_invalidates_its_csrf_tokens() {
     let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (refused, reply) = visitor.visit(|session| session.csrf_token().unwrap_err());

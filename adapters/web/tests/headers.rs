@@ -27,33 +27,33 @@ fn every_accessor_sets_vary() {
         ("sign_in", |session| session.sign_in("alice").unwrap()),
         ("take", |session| drop(session.take::<u32>("a"))),
         ("increment", |session| {
-            _ = session.increment("a", 1).unwrap()
+            _ = session.increment("a", 1).unwrap();
         }),
         ("append", |session| session.append("list", 1).unwrap()),
         ("compare_and_set", |session| {
-            _ = session.compare_and_set("b", None, 1).unwrap()
+            _ = session.compare_and_set("b", None, 1).unwrap();
         }),
         ("guard", |session| session.watch("a").unwrap()),
         ("save", |session| ready(session.save()).unwrap()),
         ("json", |session| drop(session.json("a"))),
         ("json, reserved", |session| {
-            drop(session.json("sessile:user"))
+            drop(session.json("sessile:user"));
         }),
         ("pairs", |session| drop(session.pairs())),
         ("insert_json", |session| {
-            session.insert_json("a", "2").unwrap()
+            session.insert_json("a", "2").unwrap();
         }),
         ("user", |session| drop(session.user())),
         ("authenticated_for", |session| {
-            _ = session.authenticated_for()
+            _ = session.authenticated_for();
         }),
         ("assurance", |session| _ = session.assurance_level()),
         ("devices", |session| drop(ready(session.user_sessions()))),
         ("sign_out_others", |session| {
-            _ = ready(session.sign_out_others())
+            _ = ready(session.sign_out_others());
         }),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere())
+            _ = ready(session.sign_out_everywhere());
         }),
         ("csrf_token", |session| drop(session.csrf_token().unwrap())),
         ("check_csrf", |session| drop(session.check_csrf("a"))),
@@ -106,7 +106,7 @@ fn a_cookie_is_safe_sensitive_and_not_stored_by_caches() {
 
 // TERM-6: docs/security-checklist.md
 #[test]
-fn a_removal_repeats_what_the_cookie_was_set_with() {
+fn a_removal_repeats_the_attributes_of_the_cookie() {
     let cache = builder().cookie_name("__Secure-shop").build().unwrap();
     let sessions = SessionManager::builder(cache)
         .path("/shop")
@@ -194,7 +194,7 @@ fn contradictions_are_rejected_by_build() {
 
 // COOK-4: docs/security-checklist.md
 #[test]
-fn what_browsers_would_cut_is_rejected_by_build() {
+fn attributes_that_browsers_would_truncate_are_rejected_by_build() {
     let plain = SessionManager::builder(builder().cookie_name("shop").build().unwrap());
     assert!(plain.clone().path("/".repeat(1024)).build().is_ok());
     assert!(plain.clone().path("/".repeat(1025)).build().is_err());
@@ -202,7 +202,7 @@ fn what_browsers_would_cut_is_rejected_by_build() {
 }
 
 #[test]
-fn plain_http_drops_what_needs_https_whatever_the_order() {
+fn plain_http_drops_attributes_that_need_https_in_any_order() {
     let set = |builder: SessionManagerBuilder| builder.same_site(SameSite::None).partitioned(true);
     let before = set(SessionManager::builder(cache()).insecure_http())
         .build()
@@ -279,7 +279,7 @@ fn every_split_into_fields_gives_the_same_session() {
     }
 }
 
-/// The pairs, with a new field after each whose bit is set.
+/// Returns the pairs, with a new field after each whose bit is set.
 fn fields(pairs: &[&str], split: u32) -> HeaderMap {
     let mut fields = vec![String::new()];
     for (at, pair) in pairs.iter().enumerate() {

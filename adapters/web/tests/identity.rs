@@ -1,4 +1,4 @@
-//! Keys that name the user, for applications that store who is signed in under a key of their own.
+//! Identity keys, for applications that store the signed-in user under a key.
 
 #![allow(clippy::unwrap_used)]
 
@@ -57,7 +57,7 @@ fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
         let mut ada = mallory.clone();
         let (_, reply) = ada.visit(sign_in);
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
-        assert!(mallory.begin().keys().is_empty(), "there is no grace");
+        assert!(mallory.begin().keys().is_empty(), "no grace period applies");
         assert_eq!(
             (ada.value("user_id").as_deref(), cache.len()),
             (Some("ada"), 1)
@@ -107,7 +107,7 @@ fn the_id_changes_with_the_user_and_with_nothing_else() {
         assert_eq!(status(&browser.visit(change).1), 200);
         assert_eq!(browser.cookie != before, is_new, "change {at}");
     }
-    // Unless the layer names such keys, none is one.
+    // A key is an identity key only if the manager names it.
     let mut browser = Visitor::of(&cache());
     browser.visit(|session| session.insert("cart", "tea").unwrap());
     assert_eq!(browser.visit(sign_in).1.set_cookie(), None);
@@ -152,7 +152,7 @@ fn a_sign_in_by_both_ways_changes_the_id_once() {
 }
 
 #[test]
-fn a_user_is_compared_with_what_is_stored_and_not_with_what_was_read() {
+fn a_user_is_compared_with_the_stored_one_not_the_one_read() {
     let mut browser = visitor(&cache());
     browser.visit(sign_in);
     let before = browser.clone();
@@ -199,7 +199,7 @@ fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
             )
         );
     }
-    // A cookie that was replaced before it was looked at.
+    // A cookie that was replaced before the request read the session.
     let cache = cache();
     let mut browser = visitor(&cache);
     let mut tab = browser.clone();
@@ -288,7 +288,7 @@ fn an_error_page_does_not_undo_a_sign_out() {
 }
 
 #[test]
-fn a_session_that_holds_only_the_user_ends_with_a_sign_out_on_an_error_page() {
+fn a_sign_out_on_an_error_page_ends_a_session_with_only_the_user() {
     let cache = cache();
     let mut browser = Visitor::new(&sessions(&cache));
     browser.visit(sign_in);
@@ -346,7 +346,7 @@ fn a_message_after_a_sign_out_begins_a_session() {
 }
 
 #[test]
-fn a_full_cache_rotates_nothing_for_a_user_whose_data_finds_no_room() {
+fn a_full_cache_does_not_rotate_if_the_data_does_not_fit() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
     let mut browser = visitor(&cache);
     let before = browser.cookie.clone();

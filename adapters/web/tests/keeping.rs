@@ -1,4 +1,4 @@
-//! For how long a session and its cookie are kept.
+//! The persistence of sessions and their cookies.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,8 +14,8 @@ use support::{Reply, Visitor, builder};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered be idle for half
-/// an hour.
+/// Returns a manager whose cache limits sessions to 30 days, and whose idle timeout is half an hour
+/// for sessions that are not remembered.
 fn shop() -> (SessionManager, ManualClock) {
     let clock = ManualClock::new();
     let settings = builder()
@@ -55,13 +55,13 @@ fn a_cookie_is_kept_until_the_browser_closes_unless_asked() {
 }
 
 #[test]
-fn who_is_remembered_stays_for_so_long_and_no_longer() {
+fn a_remembered_session_lives_for_exactly_the_span() {
     let (sessions, clock) = shop();
     let remember: [fn(&Session); 3] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -85,7 +85,7 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
             "nothing moved"
         );
         let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
-        assert_eq!(max_age(&reply), Some(5 * DAY), "what is left of it");
+        assert_eq!(max_age(&reply), Some(5 * DAY), "the remaining span");
         clock.advance(5 * DAY);
         assert!(!visitor.visit(look).0);
     }
@@ -113,12 +113,12 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
 }
 
 #[test]
-fn what_was_kept_for_one_user_is_not_for_the_next() {
+fn persistence_of_one_user_does_not_carry_over_to_the_next() {
     let kept: [fn(&Session); 2] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -291,7 +291,8 @@ fn a_span_of_any_length_is_one_that_browsers_take() {
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A cache that lets a session live for 30 days, and a layer that lets those who are not remembered live for 12 hours.
+/// Returns a manager whose cache limits sessions to 30 days, and whose lifetime is 12 hours for
+/// sessions that are not remembered.
 fn half_days() -> (SessionManager, ManualClock) {
     let (sessions, clock) = shop();
     let usual = Timeouts::new().idle_timeout(12 * HOUR).lifetime(12 * HOUR);
@@ -302,12 +303,12 @@ fn half_days() -> (SessionManager, ManualClock) {
 }
 
 #[test]
-fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
+fn remember_restarts_the_lifetime_of_an_old_session() {
     let remember: [fn(&Session); 3] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(7 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -344,7 +345,7 @@ fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     visitor.visit(|session| session.sign_in("bob").unwrap());
@@ -381,7 +382,7 @@ fn a_session_that_is_kept_differently_lives_on() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());

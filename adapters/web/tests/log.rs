@@ -1,4 +1,4 @@
-//! What is logged: one warning about plain HTTP, what could not be stored, and never an id or a token.
+//! Log lines: one warning about plain HTTP, errors of the store, and never an id or a token.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn plain_http_is_warned_of_once_and_not_at_each_request() {
+fn plain_http_is_warned_of_once_not_for_each_request() {
     let lines = logged(|| {
         let sessions = SessionManager::builder(cache())
             .insecure_http()
@@ -34,6 +34,24 @@ fn plain_http_is_warned_of_once_and_not_at_each_request() {
         lines[0].starts_with("WARN") && lines[0].contains("plain HTTP"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn data_of_another_program_is_warned_of_and_reads_as_empty() {
+    let cache = cache();
+    let token = cache.create(b"a cart").unwrap().token;
+    let mut visitor = Visitor::of(&cache);
+    visitor.cookie = Some(format!("{}={}", cache.cookie_name(), token.as_str()));
+    let warnings = |lines: Vec<String>| {
+        let is_warning = |line: &&String| line.contains("not written by sessile-web");
+        lines.iter().filter(is_warning).count()
+    };
+    let read = logged(|| drop(visitor.visit(|session| assert!(session.is_empty()))));
+    assert_eq!(warnings(read), 1);
+    let overwritten = logged(|| drop(visitor.visit(|session| session.insert("a", 1).unwrap())));
+    assert_eq!(warnings(overwritten), 1);
+    let read_again = logged(|| drop(visitor.visit(|session| assert!(session.contains_key("a")))));
+    assert_eq!(warnings(read_again), 0);
 }
 
 // ID-7: docs/security-checklist.md

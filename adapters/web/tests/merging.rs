@@ -1,4 +1,4 @@
-//! Requests that change one session at the same time: what each did is done to what the others left.
+//! Concurrent requests that change one session: their changes are merged.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ const NUMBER: Key<i64> = Key::new("number");
 const LIST: Key<Vec<u32>> = Key::new("list");
 const STATE: Key<String> = Key::new("state");
 
-/// A visitor with a session, and requests of theirs that have all read it.
+/// A visitor with a session, and requests that have all read it.
 fn at_once<const N: usize>(cache: &SessionCache) -> (Visitor, [Session; N]) {
     let mut visitor = Visitor::of(cache);
     visitor.visit(|session| {
@@ -99,7 +99,7 @@ fn sums_and_lists_of_many_threads_are_whole() {
 }
 
 #[test]
-fn of_what_is_added_at_once_all_is_there() {
+fn concurrent_increments_and_appends_are_all_applied() {
     let (mut visitor, requests) = at_once::<3>(&cache());
     for (by, session) in [1, 20, 300].into_iter().zip(&requests) {
         assert_eq!(
@@ -136,7 +136,7 @@ fn a_sum_stops_where_numbers_do() {
 }
 
 #[test]
-fn what_is_no_number_and_no_list_does_not_grow() {
+fn values_of_other_types_cannot_be_incremented_or_appended_to() {
     let (_, [session]) = at_once(&cache());
     let refused = session.increment("state", 1).unwrap_err();
     assert!(
@@ -170,7 +170,7 @@ fn a_value_that_can_grow_no_more_is_a_conflict_and_nothing_is_stored() {
 }
 
 #[test]
-fn of_two_who_compare_and_set_at_once_one_is_refused() {
+fn of_two_concurrent_compare_and_sets_one_conflicts() {
     let (mut visitor, [one, two]) = at_once(&cache());
     let (open, taken) = ("open".to_owned(), "taken".to_owned());
     for session in [&one, &two] {
@@ -200,7 +200,7 @@ fn of_two_who_compare_and_set_at_once_one_is_refused() {
 }
 
 #[test]
-fn what_was_compared_counts_though_it_was_set_again_or_cleared() {
+fn a_comparison_counts_even_if_the_key_is_set_again_or_cleared() {
     let changes: [fn(&Session); 3] = [
         |session| session.insert(STATE, "done".to_owned()).unwrap(),
         |session| session.remove(STATE).unwrap(),
@@ -239,7 +239,7 @@ fn nothing_can_be_expected_and_any_spelling_of_a_value() {
 }
 
 #[test]
-fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
+fn a_change_of_a_watched_key_prevents_all_changes() {
     let cache = cache();
     for (others, is_refused) in [
         (Session::clear as fn(&Session) -> _, true),
@@ -269,7 +269,7 @@ fn a_guarded_key_that_changes_holds_up_all_that_was_changed() {
 }
 
 #[test]
-fn a_guard_is_about_what_was_stored_and_not_about_this_request() {
+fn a_watch_concerns_the_stored_value_not_this_request() {
     let (mut visitor, [one, two]) = at_once(&cache());
     two.clear().unwrap();
     two.insert(STATE, "mine".to_owned()).unwrap();
@@ -306,7 +306,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     assert_eq!(
         two.get(NUMBER).unwrap(),
         Some(15),
-        "what is there now, and nothing of ours"
+        "the stored state without the discarded changes"
     );
     two.watch(NUMBER).unwrap();
     double(&two).unwrap();
@@ -320,7 +320,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
 }
 
 #[test]
-fn what_was_saved_stays_though_the_response_is_an_error() {
+fn saved_changes_are_kept_even_if_the_response_is_an_error() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
@@ -328,12 +328,15 @@ fn what_was_saved_stays_though_the_response_is_an_error() {
     ready(session.save()).unwrap();
     session.insert("not", 1).unwrap();
     let reply = visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(reply.set_cookie().is_some(), "or nobody could ever open it");
+    assert!(
+        reply.set_cookie().is_some(),
+        "otherwise no client could open it"
+    );
     assert_eq!(visitor.begin().keys(), ["saved"]);
 }
 
 #[test]
-fn a_request_that_ends_without_a_response_leaves_no_session_that_nobody_can_open() {
+fn a_request_without_a_response_leaves_no_unreachable_session() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
@@ -384,7 +387,7 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
 }
 
 #[test]
-fn saving_what_ended_meanwhile_says_so() {
+fn saving_a_session_that_ended_is_an_error() {
     let (_, [one, two]) = at_once(&cache());
     ready(one.sign_out());
     two.insert("b", 1).unwrap();
@@ -425,7 +428,7 @@ fn after_the_response_left_nothing_can_be_changed() {
 }
 
 #[test]
-fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
+fn numbers_beyond_the_precision_of_an_f64_are_distinguished() {
     const MAX: u128 = u128::MAX;
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("n", MAX).unwrap());
@@ -447,7 +450,7 @@ fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
 }
 
 #[test]
-fn a_guard_holds_up_what_changes_no_data_too() {
+fn a_violated_watch_prevents_verbs_without_data_too() {
     let verbs: [Verb; 5] = [
         |session| session.rotate(),
         |session| session.make_persistent(),

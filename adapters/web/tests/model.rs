@@ -1,5 +1,5 @@
-//! Requests of one visitor that overlap, against a naive model: no 200 hides a change that was dropped, and a user who
-//! signed in stays signed in.
+//! Overlapping requests of one visitor against a naive model: no response with 200 hides a lost
+//! change, and a user who signed in stays signed in.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => key().prop_map(Act::Take),
         2 => Just(Act::Clear),
         2 => Just(Act::Add),
-        1 => key().prop_map(Act::Guard),
+        1 => key().prop_map(Act::Watch),
         4 => (0..2_usize, any::<bool>()).prop_map(|(user, is_remembered)| Act::SignIn(user, is_remembered)),
         2 => Just(Act::Rotate),
         1 => Just(Act::Persistent),
@@ -29,7 +29,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Slow requests in two tabs, between whole requests in a third one.
+/// Returns slow requests in two tabs, interleaved with whole requests in a third one.
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let tab = || 0..2_usize;
     let spans = vec![1, 11, 61, 60 * 60, 8 * DAY, 8 * DAY, 40 * DAY];
@@ -62,7 +62,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn overlapping_requests_of_one_visitor_do_what_the_model_does(
+    fn overlapping_requests_of_one_visitor_match_the_model(
         rotates in any::<bool>(),
         grace in prop_oneof![Just(None), Just(Some(10))],
         ops in ops(),

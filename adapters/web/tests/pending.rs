@@ -1,4 +1,4 @@
-//! Verbs that a failed `save` did not perform: no response passes over one.
+//! Verbs that a failed `save` did not perform: the response performs them or is an error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ const CLEAR: Verb = |session| session.clear().unwrap();
 const KEEP: Verb = |session| session.make_persistent().unwrap();
 const VERBS: [Verb; 4] = [SIGN_IN, ROTATE, CLEAR, KEEP];
 
-/// Fails if a verb was passed over, by what is stored afterwards.
+/// Fails if a verb was not performed, judged by the stored session.
 fn check_performed(at: usize, before: &Visitor, after: &Visitor, set_cookie: Option<&str>) {
     match at {
         0 => assert_eq!(after.begin().user().as_deref(), Some("ada")),
@@ -43,7 +43,7 @@ fn cause(error: &SessionError) -> Option<Error> {
 }
 
 #[test]
-fn what_a_save_that_was_too_large_did_not_perform_the_response_does() {
+fn after_a_save_that_was_too_large_the_response_performs_the_verbs() {
     for settle in [false, true] {
         for (at, verb) in VERBS.into_iter().enumerate() {
             let cache = builder().max_session_size(1 << 10).build().unwrap();
@@ -54,7 +54,7 @@ fn what_a_save_that_was_too_large_did_not_perform_the_response_does() {
                 for key in ["a", "b"] {
                     session.insert(key, "x".repeat(600)).unwrap();
                 }
-                // A form needs the new id at once, so it stores too.
+                // A CSRF token needs the new id at once, so it stores too.
                 let is_stored = settle && at < 2;
                 let failed = if is_stored {
                     session.csrf_token().map(drop)
@@ -76,7 +76,7 @@ fn what_a_save_that_was_too_large_did_not_perform_the_response_does() {
 }
 
 #[test]
-fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
+fn verbs_pending_after_a_conflict_keep_their_watched_keys() {
     for (at, verb) in VERBS.into_iter().enumerate() {
         for is_withdrawn in [false, true] {
             let mut browser = visitor(&cache());
@@ -103,7 +103,8 @@ fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
     }
 }
 
-/// Fills a cache with sessions of users, until the largest anonymous session finds no room. Returns their ids.
+/// Fills a cache with sessions of users, until the largest anonymous session finds no room. Returns
+/// their ids.
 fn fill(cache: &SessionCache) -> Vec<SessionId> {
     let largest = vec![0; cache.max_session_size()];
     let mut ids = Vec::new();
@@ -123,7 +124,7 @@ fn fill(cache: &SessionCache) -> Vec<SessionId> {
 }
 
 #[test]
-fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
+fn after_a_save_into_a_full_cache_the_response_performs_the_verbs() {
     for (at, verb) in VERBS.into_iter().enumerate().skip(1) {
         let cache = builder().memory(1 << 20).build().unwrap();
         let users = fill(&cache);
@@ -145,7 +146,7 @@ fn what_a_save_that_found_no_room_did_not_perform_the_response_does() {
         assert_eq!(reply.result, Ok(()));
         assert!(browser.begin().contains_key("d"));
         if at == 1 {
-            // The id was replaced before there was no room for the data.
+            // The id was replaced before the data found no space.
             assert_ne!(before.cookie, browser.cookie);
         }
         check_performed(at, &before, &browser, reply.set_cookie());
@@ -174,7 +175,7 @@ fn a_sign_in_that_a_save_did_not_perform_is_performed_by_the_response() {
 }
 
 #[test]
-fn after_a_session_was_reported_gone_it_is_empty_and_what_is_written_begins_a_new_one() {
+fn after_gone_the_session_is_empty_and_changes_create_a_new_one() {
     for is_user in [false, true] {
         let cache = cache();
         let mut browser = Visitor::of(&cache);

@@ -1,4 +1,4 @@
-//! Code of the application that runs while a request's session is stored may look at that session.
+//! Application code that runs while a session is stored may read that session.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// Fails if it does not return within a limit.
+/// Fails if `act` does not return within a time limit.
 fn within_limit(act: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -33,7 +33,7 @@ fn within_limit(act: impl FnOnce() + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// The session that code of the application looks at, and what it saw.
+/// The session that application code reads, and the result.
 #[derive(Clone, Default)]
 struct Looker {
     session: Arc<Mutex<Option<Session>>>,
@@ -111,18 +111,18 @@ fn a_subscriber_looks_at_the_session_whose_store_is_logged() {
         let mut browser = Visitor::new(&sessions);
         browser.visit(|session| session.insert("a", 1).unwrap());
         let stores: [fn(&Session); 4] = [
-            // It gets a new id.
+            // The id is rotated.
             |session| {
                 session.rotate().unwrap();
                 ready(session.save()).unwrap();
             },
-            // It is due for one, at commit.
+            // The rotation by age is due at commit.
             |session| assert!(session.contains_key("a")),
             |session| {
                 session.rotate().unwrap();
                 session.csrf_token().unwrap();
             },
-            // It cannot be stored, which is a warning.
+            // The session cannot be stored, which logs a warning.
             |session| {
                 for key in ["b", "c"] {
                     session.insert(key, "x".repeat(600)).unwrap();
@@ -162,7 +162,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
                     session,
                     StatusCode::OK,
                     &mut HeaderMap::new(),
-                ))
+                ));
             },
             |session| {
                 session.sign_in("ada").unwrap();
@@ -187,7 +187,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
             assert_eq!(
                 looker.seen(),
                 [["cart"]],
-                "it is asked once, and sees what is to be stored"
+                "it is called once and sees the pending changes"
             );
             assert_eq!(cache.len(), 1);
         }

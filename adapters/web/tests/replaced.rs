@@ -1,4 +1,5 @@
-//! Requests that bring a cookie whose id was replaced: they neither lose a change nor take the new cookie.
+//! Requests with a cookie whose id was replaced: they neither lose a change nor overwrite the new
+//! cookie.
 
 #![allow(clippy::unwrap_used)]
 
@@ -81,7 +82,7 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
         assert_eq!(
             (status(&reply), reply.set_cookie()),
             (200, None),
-            "there is no session to do it to"
+            "there is no session to change"
         );
         assert_eq!(
             (browser.value("cart").as_deref(), cache.len()),
@@ -100,7 +101,7 @@ fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
     browser.visit(|session| session.sign_in("ada").unwrap());
     slow.insert("late", 1).unwrap();
     assert!(is_replaced(&ready(slow.save()).unwrap_err()));
-    assert!(slow.keys().is_empty(), "it opens nothing any more");
+    assert!(slow.keys().is_empty(), "the old cookie is rejected");
     assert!(is_replaced(&slow.csrf_token().unwrap_err()));
     slow.insert("later", 1).unwrap();
     let reply = tab.finish(&slow, StatusCode::OK);
@@ -265,7 +266,7 @@ fn a_user_at_the_limit_signs_in_again_with_the_previous_cookie() {
 }
 
 #[test]
-fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
+fn a_sign_in_within_the_grace_keeps_concurrent_changes() {
     let (cache, clock) = cache();
     let sessions = SessionManager::builder(cache.clone())
         .rotate_every(HOUR)
@@ -284,7 +285,7 @@ fn a_sign_in_within_the_grace_keeps_what_others_stored_under_the_new_id() {
     );
 }
 
-/// A visitor who is signed in, whose cookie is kept, and whose id is an hour old.
+/// A signed-in visitor whose cookie is persistent and whose id is an hour old.
 fn kept(sessions: &SessionManager, clock: &ManualClock) -> Visitor {
     let mut browser = Visitor::new(sessions);
     browser.visit(|session| session.sign_in(SignIn::of("ada").remember(DAY)).unwrap());
@@ -350,7 +351,7 @@ fn no_response_sends_a_replaced_cookie_again_whatever_grace_another_layer_has() 
     let mut tab = Visitor::new(&second);
     tab.cookie.clone_from(&browser.cookie);
     browser.visit(|session| session.rotate().unwrap());
-    // Its use moves the deadline, so that a cookie that is current would be sent again.
+    // The use moves the deadline, so that a current cookie would be sent again.
     clock.advance(250 * SECOND);
     let (value, reply) = tab.visit(|session| session.get::<String>("cart").unwrap());
     assert_eq!((value.as_deref(), reply.set_cookie()), (Some("tea"), None));

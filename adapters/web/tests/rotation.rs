@@ -1,4 +1,4 @@
-//! New ids: by the clock, when asked, and what becomes of requests that are under way meanwhile.
+//! Rotation by age and by the handler, and its effect on requests in progress.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use support::{Visitor, builder};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Sessions that get a new id each hour.
+/// Returns a manager that rotates ids each hour.
 fn hourly() -> (SessionCache, ManualClock, SessionManager) {
     let clock = ManualClock::new();
     let cache = builder()
@@ -47,7 +47,11 @@ fn an_id_is_replaced_when_it_is_old_and_looked_at() {
     clock.advance(HOUR - SECOND);
     assert_eq!(visitor.visit(read).1.set_cookie(), None, "not yet");
     clock.advance(SECOND);
-    assert_eq!(visitor.visit(|_| ()).1.set_cookie(), None, "nobody looked");
+    assert_eq!(
+        visitor.visit(|_| ()).1.set_cookie(),
+        None,
+        "the session was not used"
+    );
     let session = visitor.begin();
     assert_eq!(read(&session), Some(1));
     assert_eq!(
@@ -109,7 +113,7 @@ fn concurrent_requests_continue_with_the_old_cookie_and_get_no_new_one() {
 }
 
 #[test]
-fn of_many_requests_at_once_one_gets_the_new_cookie() {
+fn of_many_concurrent_requests_one_gets_the_new_cookie() {
     let (cache, clock, sessions) = hourly();
     let visitor = visitor(&sessions);
     clock.advance(HOUR);
@@ -175,7 +179,7 @@ fn a_slow_response_does_not_take_the_cookie_that_another_one_gave() {
 }
 
 #[test]
-fn a_grace_is_for_ids_that_a_handler_replaces_only_if_the_layer_says_so() {
+fn a_grace_applies_to_explicit_rotations_only_if_configured() {
     let (_, clock, sessions) = hourly();
     for (sessions, grace) in [
         (sessions.clone(), None),
@@ -206,7 +210,7 @@ fn a_grace_longer_than_a_session_lives_is_cut() {
 }
 
 #[test]
-fn a_full_cache_does_not_trouble_a_reader_whose_id_is_old() {
+fn a_full_cache_does_not_fail_a_read_with_a_rotation_due() {
     let (_, clock, sessions) = hourly();
     let mut browser = visitor(&sessions);
     let largest = sessions.cache().max_session_size() - "a".len() - "1".len() - 30;

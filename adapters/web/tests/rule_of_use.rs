@@ -1,4 +1,4 @@
-//! The rule that decides which requests are a use of a session, and which responses have headers of it.
+//! The rule that decides which requests use a session, and which responses have its headers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,8 +27,8 @@ fn user(session: &Session) -> Option<String> {
     session.user()
 }
 
-/// A user who signed in and then, for 40 minutes, asks once a minute for what never reads the
-/// session.
+/// A user who signed in and then, for 40 minutes, requests once a minute a route that never reads
+/// the session.
 fn after_forty_minutes(sessions: &SessionManager, clock: &ManualClock) -> Option<String> {
     let mut visitor = Visitor::new(sessions);
     visitor.visit(|session| session.sign_in("ada").unwrap());
@@ -41,7 +41,7 @@ fn after_forty_minutes(sessions: &SessionManager, clock: &ManualClock) -> Option
 }
 
 #[test]
-fn a_request_that_does_not_read_the_session_is_no_use_of_it() {
+fn a_request_that_does_not_read_the_session_is_not_a_use() {
     let (sessions, clock) = sessions();
     assert_eq!(after_forty_minutes(&sessions, &clock), None);
 }

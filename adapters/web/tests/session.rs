@@ -1,4 +1,4 @@
-//! The verbs of a session, within one request and from one to the next.
+//! The verbs of a session, within one request and across requests.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ struct Item {
 }
 
 #[test]
-fn what_is_inserted_is_read_in_this_request_and_the_next() {
+fn an_inserted_value_is_read_in_this_request_and_the_next() {
     let mut visitor = Visitor::of(&cache());
     let name = "Ada".to_owned();
     let cart = || {
@@ -101,7 +101,7 @@ fn clear_keeps_the_user_signed_in() {
 }
 
 #[test]
-fn end_acts_at_once_and_forgets_what_was_asked_before() {
+fn sign_out_acts_at_once_and_discards_pending_changes() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -186,7 +186,7 @@ fn rotate_and_end_make_no_session_for_a_visitor_without_one() {
 #[test]
 fn a_value_is_decoded_only_when_it_is_read() {
     let cache = cache();
-    // One pair is not JSON at all: whoever parsed it would fail.
+    // One pair is not JSON, so that parsing all values would fail.
     let bytes = b"\x01\x01\x00\x04\x00\x00\x00a}]{!\x01\x00\x01\x00\x00\x00b7";
     let made = cache.create(bytes).unwrap();
     let mut visitor = Visitor::of(&cache);
@@ -223,7 +223,7 @@ fn undecodable_bytes_are_an_empty_session() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_said_to_the_handler() {
+fn invalid_values_keys_and_users_are_errors_for_the_handler() {
     struct Unwritable;
     impl Serialize for Unwritable {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
@@ -238,11 +238,14 @@ fn what_cannot_be_stored_is_said_to_the_handler() {
         Err(SessionError::Encode(_))
     ));
     let refused = session.insert("a", "x".repeat(limit));
-    assert!(matches!(refused, Err(SessionError::TooLarge { limit: said, .. }) if said == limit));
+    assert!(matches!(refused, Err(SessionError::TooLarge { max, .. }) if max == limit));
     let refused = session.insert(&"k".repeat(65_536), 1);
     assert!(matches!(
         refused,
-        Err(SessionError::KeyTooLong { len: 65_536 })
+        Err(SessionError::KeyTooLong {
+            given: 65_536,
+            max: 65_535
+        })
     ));
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
     assert!(session.keys().is_empty() && !session.is_authenticated());
@@ -278,7 +281,7 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
     ] {
         assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
-    assert_eq!(kept.get("a").unwrap(), Some(1), "reading goes on");
+    assert_eq!(kept.get("a").unwrap(), Some(1), "reads still work");
     ready(kept.sign_out());
     assert_eq!(cache.len(), 0, "and an end is never too late");
 }
@@ -338,7 +341,7 @@ fn a_session_is_cheap_to_share() {
 }
 
 #[test]
-fn a_status_decides_what_is_stored() {
+fn a_status_of_500_or_above_stores_nothing() {
     let cache = cache();
     for (status, stored) in [
         (200, 1),
@@ -359,7 +362,7 @@ fn a_status_decides_what_is_stored() {
 }
 
 #[test]
-fn a_sign_out_with_a_cookie_that_was_rotated_meanwhile_ends_the_session() {
+fn a_sign_out_with_a_replaced_cookie_ends_the_session() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());
@@ -397,7 +400,7 @@ fn a_clear_under_the_old_id_does_not_sign_anybody_out() {
 }
 
 #[test]
-fn a_clear_does_not_take_what_another_request_stored_meanwhile() {
+fn a_clear_keeps_what_another_request_stored_concurrently() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| session.insert("a", 1).unwrap());

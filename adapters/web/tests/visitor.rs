@@ -1,4 +1,4 @@
-//! Who is signed in, on which devices, and what is shown once.
+//! Users, their sessions, and messages that are shown once.
 
 #![allow(clippy::unwrap_used)]
 
@@ -69,7 +69,7 @@ fn reserved_keys_are_neither_seen_nor_touched() {
 }
 
 #[test]
-fn a_name_in_the_data_says_nothing_without_the_engine() {
+fn a_user_name_in_the_data_is_not_a_sign_in() {
     let cache = cache();
     let data = b"\x01\x0c\x00\x06\x00\x00\x00sessile:user\"root\"";
     let made = cache.create(data).unwrap();
@@ -99,7 +99,7 @@ fn a_message_is_shown_once() {
     assert_eq!(
         visitor.begin().get::<u32>("flash").unwrap(),
         Some(7),
-        "what cannot be read stays"
+        "a value that cannot be decoded is kept"
     );
 }
 
@@ -112,7 +112,7 @@ fn device(visitor: &Visitor, label: &str) -> Handle {
         .handle()
 }
 
-/// Two devices of Ada's, and one of somebody else.
+/// Creates two sessions of Ada, and one of another user.
 fn devices(cache: &sessile::SessionCache) -> [Visitor; 3] {
     [("ada", "phone"), ("ada", "laptop"), ("mallory", "desk")].map(|(user, label)| {
         let mut visitor = Visitor::of(cache);
@@ -146,7 +146,7 @@ fn a_user_sees_their_devices_and_which_is_this_one() {
 }
 
 #[test]
-fn a_device_is_ended_by_its_user_and_nobody_else() {
+fn a_session_can_be_ended_by_its_user_only() {
     let [mut phone, laptop, mut mallory] = devices(&cache());
     let handle = device(&laptop, "laptop");
     assert!(
@@ -211,7 +211,7 @@ fn a_sign_in_of_this_request_is_in_the_list_once_it_is_stored() {
 }
 
 #[test]
-fn how_somebody_signed_in_is_kept() {
+fn the_options_of_a_sign_in_are_stored() {
     let clock = sessile::ManualClock::new();
     let cache = builder().clock(clock.clone()).build().unwrap();
     let mut visitor = Visitor::of(&cache);
@@ -282,7 +282,7 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
 }
 
 #[test]
-fn an_empty_name_and_one_that_no_session_holds_are_refused() {
+fn empty_and_too_long_user_names_are_rejected() {
     let session = Visitor::of(&cache()).begin();
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
     assert!(matches!(

@@ -1,11 +1,8 @@
-//! The engine alone: one visitor from the first cookie to the last, with no framework and no server.
+//! The engine without a framework or a server: a session from its creation to its end.
 //!
-//! Time is a manual clock, so that half an hour passes at once. No token is printed: whoever has one
-//! has the session.
-#![allow(
-    clippy::print_stdout,
-    reason = "to print is all that this program does"
-)]
+//! A manual clock lets half an hour pass at once. No token is printed, because a token gives access
+//! to its session.
+#![allow(clippy::print_stdout, reason = "the program only prints")]
 
 use std::{error::Error, time::Duration};
 
@@ -21,86 +18,91 @@ fn main() -> Result<(), Box<dyn Error>> {
         .clock(clock.clone())
         .build()?;
     println!(
-        "16 MiB are taken: some {} sessions of 256 bytes fit.",
+        "The cache has 16 MiB. About {} sessions of 256 bytes fit.",
         cache.capacity_for(256)
     );
 
-    let record = come_and_come_back(&cache)?;
+    let record = create_and_save(&cache)?;
     let signed_in = sign_in(&cache, &record)?;
     let robot = cache.create(b"a robot")?;
-    // Ada comes by every 20 minutes and stays; the robot never does, and its memory comes back.
+    // Ada uses her session every 20 minutes, so it lives. That of the robot expires and is freed.
     for _ in 0..2 {
         clock.advance(Duration::from_secs(20 * 60));
         println!(
-            "20 minutes later: ada opens: {}.",
+            "20 minutes later, Ada's cookie is valid: {}.",
             opens(&cache, &signed_in.token)
         );
     }
     println!(
-        "Expired and freed: {}. {} left.",
+        "Expired and freed: {} session. Left: {}.",
         cache.maintain(100).expired,
         cache.len()
     );
-    println!("The robot opens: {}.", opens(&cache, &robot.token));
+    println!(
+        "The robot's cookie is valid: {}.",
+        opens(&cache, &robot.token)
+    );
     sign_out(&cache, &signed_in);
 
     let stats = cache.stats();
     println!(
-        "{} hits, {} misses, {} refused as rotated.",
+        "Hits: {}. Misses: {}. Rejected because the id was replaced: {}.",
         stats.hits, stats.misses, stats.rejected.reused
     );
     println!(
-        "{} of {} bytes in use.",
+        "Memory in use: {} of {} bytes.",
         stats.memory.used, stats.memory.budget
     );
     Ok(())
 }
 
-/// A visitor stores something and gets a cookie; the next request brings it back among others.
-fn come_and_come_back(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
+/// Creates a session, opens it with its cookie, and saves it.
+fn create_and_save(cache: &SessionCache) -> Result<Record, Box<dyn Error>> {
     let made = cache.create(b"cart: a limpet")?;
     let set_cookie = SetCookie::builder(cache.cookie_name())
         .build()?
         .header_for(&made.token);
     println!(
-        "Created. The response's Set-Cookie has {} bytes.",
+        "Created a session. `Set-Cookie` has {} bytes.",
         set_cookie.len()
     );
 
     let mut data = BytesMut::new();
-    let record = open(cache, &made.token, &mut data).ok_or("a fresh session opens")?;
-    println!("Opened: {:?}", String::from_utf8_lossy(&data));
+    let record = open(cache, &made.token, &mut data).ok_or("a new session can be opened")?;
+    println!("Opened it: {:?}.", String::from_utf8_lossy(&data));
 
-    // A save names the version that it read, so that no change of another request is lost unseen.
+    // A save names the version that was read, so that it cannot overwrite the change of another
+    // request.
     cache.save(&record.id, record.version, b"cart: a limpet and a sponge")?;
     if let Err(error) = cache.save(&record.id, record.version, b"cart: nothing") {
-        println!("Saved. A second save over the same version: {error}.");
+        println!("Saved it. A second save with the same version fails: {error}.");
     }
     Ok(record)
 }
 
-/// Signing in and rotating give the session a new id: whoever knew the old cookie has nothing.
+/// Signs a user in and rotates the id. Both give the session a new id, so that a stolen old cookie
+/// is rejected.
 fn sign_in(cache: &SessionCache, record: &Record) -> Result<IssuedSession, sessile::Error> {
     let first = cache.sign_in(&record.id, "ada")?;
     let second = cache.rotate(&first.id, Duration::ZERO)?;
     let (before, after) = (opens(cache, &first.token), opens(cache, &second.token));
-    println!("Signed in and rotated. The cookie before opens: {before}; the new one: {after}.");
+    println!("Signed in and rotated. The old cookie is valid: {before}. The new one is: {after}.");
     Ok(second)
 }
 
-/// Ending is for good: nothing brings the session back.
+/// Ends a session. Termination is permanent: a late save fails.
 fn sign_out(cache: &SessionCache, ada: &IssuedSession) {
     println!(
-        "Ended: {}. Ada opens: {}.",
+        "Ended the session: {}. Ada's cookie is valid: {}.",
         cache.end(&ada.id),
         opens(cache, &ada.token)
     );
     if let Err(error) = cache.save(&ada.id, ada.version, b"late") {
-        println!("A save that comes late: {error}.");
+        println!("A late save fails: {error}.");
     }
 }
 
-/// What a server does with the `Cookie` field of a request.
+/// Opens a session with the `Cookie` field of a request, as a server does.
 fn open(cache: &SessionCache, token: &Token, data: &mut BytesMut) -> Option<Record> {
     let field = format!(
         "theme=dark; {}={}; seen=yes",

@@ -1,6 +1,6 @@
-//! A visit counter on axum: the whole of what an application needs to have sessions.
+//! A visit counter on axum: everything that an application needs for sessions.
 //!
-//! `cargo run -p hello`, then open <http://127.0.0.1:3000> and reload it.
+//! Run `cargo run -p hello`, open <http://127.0.0.1:3000> and reload the page.
 
 #![allow(clippy::print_stdout)]
 
@@ -11,14 +11,13 @@ use sessile::{KeyRing, SessionCache};
 use sessile_tower::{Session, SessionError, SessionLayer, SessionManager};
 
 async fn hello(session: Session) -> Result<String, SessionError> {
-    let visits = session.get("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", visits)?;
+    let visits = session.increment("visits", 1)?;
     Ok(format!("Hello! This is your visit number {visits}.\n"))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Keys that outlive a restart come from outside, fresh ones do for a first look.
+    // In production, set SESSILE_KEYS. Generated keys suffice for development.
     let keys = match env::var_os("SESSILE_KEYS") {
         Some(_) => KeyRing::from_env("SESSILE_KEYS")?,
         None => KeyRing::generate()?,
@@ -28,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .keys(keys)
         .build()?;
 
-    // Leave `insecure_http` out where the application is served over HTTPS.
+    // In production, serve over HTTPS and remove `insecure_http`.
     let manager = SessionManager::builder(cache).insecure_http().build()?;
     let app = Router::new()
         .route("/", get(hello))

@@ -1,7 +1,7 @@
-//! A cart: how many of which product. It is kept in a session.
+//! A cart: quantities of products, stored in a session.
 //!
-//! No line is ever empty or longer than [`MOST`]; a product that has left the shop is not shown and
-//! not counted. Knows nothing of sessions or of HTML pages.
+//! Each quantity is between 1 and [`MAX_QUANTITY`]. Products that are no longer in the catalogue
+//! are neither shown nor counted. The module does not know sessions or pages.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{self, Product};
 
-/// The most of one product that a cart takes.
-pub(crate) const MOST: u32 = 99;
+/// The maximum quantity of one product.
+pub(crate) const MAX_QUANTITY: u32 = 99;
 
 /// Quantities by product id.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,13 +18,13 @@ pub(crate) const MOST: u32 = 99;
 pub(crate) struct Cart(BTreeMap<String, u32>);
 
 impl Cart {
-    /// One more of it, up to [`MOST`].
+    /// Adds one, up to [`MAX_QUANTITY`].
     pub(crate) fn add(&mut self, product: &Product) {
         let quantity = self.0.entry(product.id.to_owned()).or_default();
-        *quantity = quantity.saturating_add(1).min(MOST);
+        *quantity = quantity.saturating_add(1).min(MAX_QUANTITY);
     }
 
-    /// One fewer of it; the last one takes the line with it.
+    /// Removes one.
     pub(crate) fn take(&mut self, product: &Product) {
         match self.quantity(product) {
             0 | 1 => self.remove(product),
@@ -32,17 +32,21 @@ impl Cart {
         }
     }
 
-    /// None of it any more.
+    /// Removes the product.
     pub(crate) fn remove(&mut self, product: &Product) {
         self.0.remove(product.id);
     }
 
-    /// How many of it there are.
+    /// Returns the quantity of a product.
     pub(crate) fn quantity(&self, product: &Product) -> u32 {
-        self.0.get(product.id).copied().unwrap_or(0).min(MOST)
+        self.0
+            .get(product.id)
+            .copied()
+            .unwrap_or(0)
+            .min(MAX_QUANTITY)
     }
 
-    /// The lines, in the order of the shelves.
+    /// Returns the products and their quantities, in the order of the catalogue.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static Product, u32)> {
         let quantities = catalogue::all()
             .iter()
@@ -50,12 +54,12 @@ impl Cart {
         quantities.filter(|(_, quantity)| *quantity > 0)
     }
 
-    /// How many things there are in all.
+    /// Returns the number of items.
     pub(crate) fn count(&self) -> u32 {
         self.lines().map(|(_, quantity)| quantity).sum()
     }
 
-    /// What they cost, in pounds.
+    /// Returns the total price in pounds.
     pub(crate) fn total(&self) -> u32 {
         self.lines()
             .map(|(product, quantity)| product.price * quantity)
@@ -99,10 +103,10 @@ mod tests {
     #[test]
     fn a_line_stops_at_its_most() {
         let mut cart = Cart::default();
-        for _ in 0..MOST + 5 {
+        for _ in 0..MAX_QUANTITY + 5 {
             cart.add(product("limpet"));
         }
-        assert_eq!(cart.count(), MOST);
+        assert_eq!(cart.count(), MAX_QUANTITY);
     }
 
     #[test]
@@ -110,6 +114,9 @@ mod tests {
         let text = r#"{"shark":7,"coral":4294967295,"kelp":0}"#;
         let mut cart: Cart = serde_json::from_str(text).expect("it is a map of numbers");
         cart.add(product("coral"));
-        assert_eq!((cart.count(), cart.total()), (MOST, MOST * 32));
+        assert_eq!(
+            (cart.count(), cart.total()),
+            (MAX_QUANTITY, MAX_QUANTITY * 32)
+        );
     }
 }

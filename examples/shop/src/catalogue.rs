@@ -1,11 +1,11 @@
-//! What the shop has on its shelves: a dozen things that stay where they are put.
+//! The catalogue: a dozen products.
 //!
-//! Owns the products and their pictures. A product is found by its id, which is what carts and forms
-//! hold; an id that is not here is simply not for sale. Knows nothing of carts or of HTML pages.
+//! Owns the products and their pictures. Carts and forms contain product ids. The module does not
+//! know carts or pages.
 
 use maud::PreEscaped;
 
-/// One thing for sale.
+/// A product.
 #[derive(Debug)]
 pub(crate) struct Product {
     pub(crate) id: &'static str,
@@ -17,18 +17,18 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// The picture as an SVG element. It decorates: the name says what it shows.
+    /// Returns the picture as an SVG element. It is decorative: the name describes it.
     pub(crate) fn picture(&self) -> PreEscaped<&'static str> {
         PreEscaped(self.picture)
     }
 }
 
-/// Everything, in the order of the shelves.
+/// Returns all products in the order of the home page.
 pub(crate) fn all() -> &'static [Product] {
     &PRODUCTS
 }
 
-/// The product of that id.
+/// Returns the product of an id.
 pub(crate) fn find(id: &str) -> Option<&'static Product> {
     PRODUCTS.iter().find(|product| product.id == id)
 }

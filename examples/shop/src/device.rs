@@ -1,9 +1,9 @@
-//! What a visitor's browser is called in the list of their devices.
+//! The name of a browser, for the list of a user's sessions.
 //!
-//! A guess from the `User-Agent`, good enough to tell a telephone from a laptop. Pure text: whatever a
-//! client sends, what comes out is one of a few dozen names.
+//! It is a guess from the `User-Agent`. Its result is always one of a few dozen names, regardless
+//! of the client's input.
 
-/// A browser and its system: `Firefox on Linux`.
+/// Returns the browser and its system, such as `Firefox on Linux`.
 pub(crate) fn name(user_agent: &str) -> String {
     let first = |names: &[(&str, &'static str)]| {
         names
@@ -19,7 +19,7 @@ pub(crate) fn name(user_agent: &str) -> String {
     }
 }
 
-/// Many a browser calls itself by others' names as well: whoever is imitated comes last.
+/// Many browsers also contain the names of others, so imitated browsers come last.
 const BROWSERS: [(&str, &str); 12] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

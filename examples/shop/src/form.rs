@@ -1,7 +1,7 @@
-//! A form that came back, and whether it is the visitor's own.
+//! Posted forms and their protection against forgery.
 //!
-//! Whatever changes something is taken through [`Posted`], so no handler can forget the check. Knows
-//! nothing of what a form asks for.
+//! Every handler that changes something takes [`Posted`], so no handler can omit the check. The
+//! module does not know the fields of a form.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{headers, routes::Shop, visitor::Visit};
 
-/// A form of the visitor's own: what a handler of a POST takes.
+/// The extractor of a `POST` handler: a form that passed the CSRF check.
 ///
-/// It carries the session's token. Where nobody is signed in it is enough that the browser says that it
-/// comes from a page of the shop, for that page may be older than the session. Where there is no session,
-/// nothing but what [`headers`] refuses for all.
+/// The form carries the session's CSRF token. If no user is signed in, it suffices that the browser
+/// reports a page of the shop as the origin, because the page may be older than the session.
+/// Without a session, only the check in [`headers`] applies.
 #[derive(Debug)]
 pub(crate) struct Posted<T> {
     pub(crate) visit: Visit,
     pub(crate) form: T,
-    /// Whether it carried the session's token.
+    /// True if the form carried the session's token.
     pub(crate) has_token: bool,
 }
 
@@ -31,14 +31,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shop>> for Posted<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, shop: &Arc<Shop>) -> Result<Self, Response> {
-        let is_vouched_for = headers::is_vouched_for(request.headers());
+        let is_same_origin = headers::is_same_origin(request.headers());
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, shop).await?;
         let fields = Form::from_request(Request::from_parts(parts, body), shop).await;
         let Form(Fields { csrf, form }) = fields.map_err(IntoResponse::into_response)?;
         let has_token = csrf.is_some_and(|token| visit.session.check_csrf(&token).is_ok());
-        let is_nobody = visit.visitor.name.is_none() && (is_vouched_for || !visit.has_session());
-        match has_token || is_nobody {
+        let is_anonymous = visit.visitor.name.is_none() && (is_same_origin || !visit.has_session());
+        match has_token || is_anonymous {
             true => Ok(Self {
                 visit,
                 form,
@@ -49,9 +49,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shop>> for Posted<T> {
     }
 }
 
-/// A form that says nothing but that it was sent.
+/// A form without fields.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Sent {}
+pub(crate) struct Empty {}
 
 #[derive(Deserialize)]
 struct Fields<T> {

@@ -1,8 +1,8 @@
-//! Numbers as a person reads them. Pure text; knows nothing of what the numbers mean.
+//! Formats numbers for people. The module does not know the meaning of the numbers.
 
 use std::time::Duration;
 
-/// With a comma between the thousands: `1,234,567`.
+/// Separates thousands by commas: `1,234,567`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,12 +15,12 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// Bytes in MiB, with one decimal: `61.4 MiB`.
+/// Formats bytes as MiB with one decimal: `61.4 MiB`.
 pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-/// A short span in its own unit: `640 ns`, `12.4 µs`, `3.1 ms`.
+/// Formats a short span: `640 ns`, `12.4 µs`, `3.1 ms`.
 pub(crate) fn instant(span: Duration) -> String {
     match span.as_nanos() {
         nanos @ 0..10_000 => format!("{} ns", thousands(nanos as u64)),
@@ -29,7 +29,7 @@ pub(crate) fn instant(span: Duration) -> String {
     }
 }
 
-/// How long ago something was, as a person says it: `just now`, `42 s ago`, `3 d 04 h ago`.
+/// Formats the time since an event: `just now`, `42 s ago`, `3 d 04 h ago`.
 pub(crate) fn ago(past: Duration) -> String {
     match past.as_secs() {
         0..2 => "just now".into(),
@@ -37,7 +37,7 @@ pub(crate) fn ago(past: Duration) -> String {
     }
 }
 
-/// A long span in whole seconds: `42 s`, `3 min 07 s`, `2 h 05 min`, `3 d 04 h`.
+/// Formats a long span in whole seconds: `42 s`, `3 min 07 s`, `2 h 05 min`, `3 d 04 h`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

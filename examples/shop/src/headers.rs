@@ -1,7 +1,7 @@
-//! What every answer tells the browser to forbid, and which requests are not let in.
+//! The security headers of all responses, and the check of a request's origin.
 //!
-//! The policy allows the one stylesheet and the one script by their hashes, and nothing from
-//! elsewhere. Knows nothing of sessions: what a session needs of headers is the session layer's.
+//! The content security policy allows the one stylesheet and the one script by their hashes, and no
+//! external resources. The module does not know sessions: the session layer sets their headers.
 
 use std::sync::LazyLock;
 
@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::pages::{SCRIPT, STYLE};
 
-/// Adds the headers to an answer.
-pub(crate) async fn guard(mut response: Response) -> Response {
+/// Adds the security headers to a response.
+pub(crate) async fn add_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     for (name, value) in FIXED {
@@ -27,24 +27,24 @@ pub(crate) async fn guard(mut response: Response) -> Response {
     response
 }
 
-/// Refuses what another site makes a browser post. Browsers say where a request comes from, older ones
-/// by `Origin` alone; whoever says nothing is no browser, and has no visitor's cookie.
+/// Rejects `POST` requests that another site caused. Browsers send `Sec-Fetch-Site`, and older ones
+/// `Origin`. A client that sends neither is not a browser, so it has no user's cookie.
 pub(crate) async fn own_site_only(request: Request, next: Next) -> Response {
     let is_silent = [&SITE, &header::ORIGIN]
         .iter()
         .all(|name| !request.headers().contains_key(*name));
-    if request.method() == Method::POST && !is_silent && !is_vouched_for(request.headers()) {
+    if request.method() == Method::POST && !is_silent && !is_same_origin(request.headers()) {
         return (
             StatusCode::FORBIDDEN,
-            "This did not come from one of the shop's own pages.\n",
+            "This request did not come from a page of this shop.\n",
         )
             .into_response();
     }
     next.run(request).await
 }
 
-/// Whether a browser says that a request comes from a page of this shop.
-pub(crate) fn is_vouched_for(headers: &HeaderMap) -> bool {
+/// Returns true if the browser reports that the request comes from a page of this shop.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SITE) {
         return site == "same-origin" || site == "none";
     }

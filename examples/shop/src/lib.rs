@@ -1,7 +1,11 @@
-//! A small shop whose carts and sign-ins live in a [`sessile`] cache.
+//! A demo shop whose carts and sign-ins are stored in a [`sessile`] cache.
 //!
-//! `cargo run --release -p shop`, then open the address that it prints. To read on, begin with
-//! `routes` (which address does what) and `visitor` (what is kept in a session).
+//! Run `cargo run --release -p shop` and open the address that it prints. `/stats` is a live page
+//! about the engine, with a load generator; `/metrics` is for Prometheus. `--help` lists the
+//! options.
+//!
+//! The modules `routes` (the handlers) and `visitor` (the session's data) are the place to start
+//! reading. `server` builds the cache and the session layer.
 
 mod cart;
 mod catalogue;
@@ -20,12 +24,12 @@ mod visitor;
 use std::{ffi::OsString, fmt::Display, io::Write, process::ExitCode};
 
 use options::{HELP, Request};
-use server::Trouble;
+use server::StartError;
 
-/// Runs the shop with the arguments that follow the program's name, until it is told to stop.
+/// Runs the shop with the command-line arguments after the program's name, until it is stopped.
 ///
-/// The exit code is 0 after a stop and after `--help`, 2 where a setting cannot be, and 1 where the
-/// shop could not be opened.
+/// The exit code is 0 after a stop and after `--help`, 2 for an invalid setting, and 1 if the shop
+/// cannot start.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match options::parse(arguments) {
         Ok(Request::Serve(options)) => options,
@@ -37,12 +41,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match server::serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Trouble::Setting(wrong)) => fail(2, wrong),
-        Err(Trouble::Opening(wrong)) => fail(1, wrong),
+        Err(StartError::Setting(wrong)) => fail(2, wrong),
+        Err(StartError::System(wrong)) => fail(1, wrong),
     }
 }
 
-/// A line for the person at the terminal; one who has gone away does not stop the shop.
+/// Prints a line. A closed standard output does not stop the shop.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

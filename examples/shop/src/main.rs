@@ -1,4 +1,4 @@
-//! The program `shop`: see the library of that name.
+//! The program `shop`: see the library of the same name.
 
 use std::{env, process::ExitCode};
 

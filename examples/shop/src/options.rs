@@ -1,24 +1,25 @@
-//! The command line: four options and the help. `lexopt` splits it; this module knows what each value must be.
+//! The command line: four options and the help. `lexopt` splits it; this module validates the
+//! values.
 //!
-//! It does not know how much memory is enough: the engine checks that.
+//! It does not know the minimum memory: the engine checks that.
 
 use std::{ffi::OsString, time::Duration};
 
 use lexopt::{Arg, Error, Parser};
 
-/// How to serve the shop.
+/// The options of the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// 0 takes any free one.
+    /// The port; 0 means any free one.
     pub(crate) port: u16,
-    /// In bytes.
+    /// The memory of the cache, in bytes.
     pub(crate) memory: usize,
     pub(crate) idle: Duration,
-    /// How many the button on `/stats` releases.
+    /// The number of robots that the button on `/stats` releases.
     pub(crate) robots: u64,
 }
 
-/// What the command line asks for.
+/// The result of parsing the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Serve(Options),
@@ -36,8 +37,8 @@ impl Default for Options {
     }
 }
 
-/// Parses the arguments that follow the program's name. An error names the option, its value, and what
-/// the value must be.
+/// Parses the arguments after the program's name. An error names the option, its value and the
+/// valid values.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let mut options = Options::default();
     let mut parser = Parser::from_args(arguments);
@@ -46,7 +47,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
             Arg::Long("port") => options.port = PORT.parse(&mut parser, port)?,
             Arg::Long("memory") => options.memory = MEMORY.parse(&mut parser, bytes)?,
             Arg::Long("idle") => options.idle = IDLE.parse(&mut parser, span)?,
-            Arg::Long("robots") => options.robots = ROBOTS.parse(&mut parser, crowd)?,
+            Arg::Long("robots") => options.robots = ROBOTS.parse(&mut parser, robot_count)?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Request::Help),
             _ => return Err(unknown(argument)),
         }
@@ -54,29 +55,29 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     Ok(Request::Serve(options))
 }
 
-/// Returns the error for what is not an option. `lexopt` has one too, which does not mention `--help`.
+/// Returns the error for an unknown option. Unlike the one of `lexopt`, it mentions `--help`.
 fn unknown(argument: Arg<'_>) -> Error {
     let given = match argument {
         Arg::Short(letter) => format!("-{letter}"),
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(text) => text.to_string_lossy().into_owned(),
     };
-    format!("{given:?} is not an option: see --help").into()
+    format!("{given:?} is not an option; see --help").into()
 }
 
-/// An option's name and what its value must be.
-struct Known {
+/// The name of an option and its valid values.
+struct OptionRule {
     option: &'static str,
     must: &'static str,
 }
 
-impl Known {
+impl OptionRule {
     fn parse<T>(&self, parser: &mut Parser, read: fn(&str) -> Option<T>) -> Result<T, Error> {
         let Self { option, must } = self;
         let value = parser.value();
-        let value = value.map_err(|_| format!("{option} has no value: it must be {must}"))?;
+        let value = value.map_err(|_| format!("{option} must be {must}, got no value"))?;
         let value = value.to_string_lossy();
-        read(&value).ok_or_else(|| format!("{option} was {value:?}: it must be {must}").into())
+        read(&value).ok_or_else(|| format!("{option} must be {must}, got {value:?}").into())
     }
 }
 
@@ -84,7 +85,7 @@ fn port(text: &str) -> Option<u16> {
     text.parse().ok()
 }
 
-/// A whole number and a unit of 1024s: `64MiB`, `256M`, `1 GiB`, `67108864`.
+/// Parses an integer with an optional unit, a power of 1024: `64MiB`, `256M`, `1 GiB`, `67108864`.
 fn bytes(text: &str) -> Option<usize> {
     let (number, unit) = split(text)?;
     let shift = match unit.to_ascii_lowercase().as_str() {
@@ -97,7 +98,8 @@ fn bytes(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(1 << shift)?).ok()
 }
 
-/// A whole number and a unit: `90s`, `30m`, `2h`. No longer than a sign-in lasts, unless it is remembered.
+/// Parses an integer with a unit: `90s`, `30m`, `2h`. The maximum is the lifetime of a sign-in that
+/// is not remembered.
 fn span(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
@@ -107,13 +109,13 @@ fn span(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let span = number.checked_mul(seconds).map(Duration::from_secs);
-    span.filter(|span| (SHORTEST_IDLE..=LIFETIME).contains(span))
+    span.filter(|span| (MIN_IDLE..=LIFETIME).contains(span))
 }
 
-fn crowd(text: &str) -> Option<u64> {
+fn robot_count(text: &str) -> Option<u64> {
     text.parse()
         .ok()
-        .filter(|crowd| (1..=MOST_ROBOTS).contains(crowd))
+        .filter(|crowd| (1..=MAX_ROBOTS).contains(crowd))
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -123,45 +125,47 @@ fn split(text: &str) -> Option<(u64, &str)> {
     Some((text[..end].parse().ok()?, text[end..].trim()))
 }
 
-const PORT: Known = Known {
+const PORT: OptionRule = OptionRule {
     option: "--port",
-    must: "a number from 0 to 65535, where 0 takes any free one",
+    must: "a number from 0 to 65535, where 0 means any free port",
 };
-const MEMORY: Known = Known {
+const MEMORY: OptionRule = OptionRule {
     option: "--memory",
     must: "a whole number of bytes, or one with a unit, such as 64MiB, 256M or 1G",
 };
-const IDLE: Known = Known {
+const IDLE: OptionRule = OptionRule {
     option: "--idle",
     must: "a whole number with a unit, such as 90s, 30m or 2h, from 2s to 12h",
 };
 
-const ROBOTS: Known = Known {
+const ROBOTS: OptionRule = OptionRule {
     option: "--robots",
     must: "a number from 1 to 1000000000",
 };
 
-const MOST_ROBOTS: u64 = 1_000_000_000;
+const MAX_ROBOTS: u64 = 1_000_000_000;
 
-const SHORTEST_IDLE: Duration = Duration::from_secs(2);
+const MIN_IDLE: Duration = Duration::from_secs(2);
 
-/// How long a session lives that is not remembered, whatever it is used for.
+/// The lifetime of a session that is not remembered.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub(crate) const HELP: &str = "\
-A small shop whose carts and sign-ins live in a fixed block of memory.
+A demo shop whose carts and sign-ins are stored in a cache of a fixed size.
 
 Usage: shop [--port NUMBER] [--memory SIZE] [--idle SPAN] [--robots NUMBER]
 
-  --port NUMBER    the port on 127.0.0.1, 0 for any free one (3000)
-  --memory SIZE    all that the sessions may ever take: 64MiB, 256M, bytes (64MiB)
-  --idle SPAN      how long a session lives without a request: 90s, 30m, 2h (30m)
-  --robots NUMBER  how many the button on /stats releases (1000000)
-  --help           this text
+Options, with their defaults in parentheses:
+  --port NUMBER    port on 127.0.0.1, 0 for any free one (3000)
+  --memory SIZE    memory of the cache, such as 64MiB, 256M or a number of bytes (64MiB)
+  --idle SPAN      idle timeout of a session, such as 90s, 30m or 2h (30m)
+  --robots NUMBER  number of robots that the button on /stats releases (1000000)
+  --help           print this text
 
-SESSILE_KEYS holds the keys that sign cookies, newest first: base64 of 32 bytes or
-more each, comma-separated. Without it the shop draws a fresh one.
+The environment variable SESSILE_KEYS contains the keys that sign cookies, separated by
+commas, the newest first. Each key is 32 bytes or more, in base64. Without it, a key is
+generated, and sign-ins do not survive a restart.
 ";
 
 #[cfg(test)]
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_what_it_was_and_what_it_must_be() {
+    fn an_invalid_value_is_an_error_with_the_value_and_the_rule() {
         for (line, option, was) in [
             ("--port 65536", "--port", "65536"),
             ("--port -1", "--port", "-1"),
@@ -234,7 +238,8 @@ mod tests {
         ] {
             let text = parsed(line).expect_err(line).to_string();
             assert!(
-                text.starts_with(&format!("{option} was {was:?}: it must be a ")),
+                text.starts_with(&format!("{option} must be a "))
+                    && text.ends_with(&format!("got {was:?}")),
                 "{text}"
             );
         }
@@ -250,7 +255,7 @@ mod tests {
         assert!(text.starts_with("\"-p\" is not an option"), "{text}");
         let text = parsed("--memory").expect_err("no value").to_string();
         assert!(
-            text.starts_with("--memory has no value: it must be a whole"),
+            text.starts_with("--memory must be a whole") && text.ends_with("got no value"),
             "{text}"
         );
     }

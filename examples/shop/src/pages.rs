@@ -1,7 +1,7 @@
-//! The shop's pages as HTML: the frame that all share, and a module for each.
+//! The shop's pages as HTML: the common frame, and a module for each page.
 //!
-//! Owns markup, the stylesheet and the one script. What a visitor typed reaches a page only through
-//! the template's escaping. No page has an inline style, and only `/stats` has a script, so that the
+//! Owns the markup, the stylesheet and the script. Text from visitors is inserted only through the
+//! template's escaping. No page has inline styles, and only `/stats` has a script, so that the
 //! content security policy can forbid all others.
 
 mod cart;
@@ -15,47 +15,47 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(crate) use cart::cart;
 pub(crate) use devices::devices;
 pub(crate) use home::home;
-pub(crate) use sign_in::{LONGEST_NAME, NameWas, sign_in};
+pub(crate) use sign_in::{MAX_NAME_LEN, NameField, sign_in};
 pub(crate) use stats::stats;
 
 use crate::{format, visitor::Visitor};
 
-/// The one stylesheet.
+/// The stylesheet.
 pub(crate) const STYLE: &str = include_str!("pages/style.css");
 
 /// The script of `/stats`.
 pub(crate) const SCRIPT: &str = include_str!("pages/stats.js");
 
-/// The shop's sign, also its favicon.
+/// The logo, which is also the favicon.
 pub(crate) const ICON: &str = include_str!("pages/icon.svg");
 
-/// What every page shows around its own part.
+/// The data of the common frame of all pages.
 pub(crate) struct Frame<'a> {
     pub(crate) visitor: &'a Visitor,
-    /// All that the sessions may ever take, in bytes.
+    /// The memory budget of the cache, in bytes.
     pub(crate) memory: u64,
-    /// What happened on the page before, told once.
+    /// A message from the previous request, shown once.
     pub(crate) message: Option<String>,
-    /// What the forms carry, where there is a session.
+    /// The CSRF token of the forms; `None` without a session.
     pub(crate) token: Option<String>,
 }
 
-/// A page for an address or a product that is not there.
+/// Returns the page for an unknown address or product.
 pub(crate) fn not_found(frame: &Frame<'_>) -> Markup {
     frame.page(
-        "Not here",
+        "Not found",
         "",
         &html! {
             section.narrow {
-                h1 { "It is not here" }
-                p { "Nothing in this shop moves, so it cannot have gone far." }
+                h1 { "Page not found" }
+                p { "The shop has no page at this address." }
                 p { a.button href="/" { "Back to the shelves" } }
             }
         },
     )
 }
 
-/// A page for a form that is not the visitor's own, or was before something changed.
+/// Returns the page for a form whose CSRF token is not valid.
 pub(crate) fn out_of_date(frame: &Frame<'_>) -> Markup {
     frame.page(
         "Out of date",
@@ -64,8 +64,8 @@ pub(crate) fn out_of_date(frame: &Frame<'_>) -> Markup {
             section.narrow {
                 h1 { "That page was out of date" }
                 p {
-                    "You have signed in or out since, or it was left open for long. Nothing was changed: "
-                    "please try again from a fresh page. The shop also needs its cookie for that."
+                    "You signed in or out after it was loaded, or it was open for too long. Nothing was changed. "
+                    "Please reload the page and try again. The shop needs its cookie for this."
                 }
                 p { a.button href="/" { "Back to the shelves" } }
             }
@@ -74,7 +74,7 @@ pub(crate) fn out_of_date(frame: &Frame<'_>) -> Markup {
 }
 
 impl Frame<'_> {
-    /// A whole page; `here` is the path of the link in the navigation that leads to it.
+    /// Returns a whole page. `here` is the path of its link in the navigation.
     fn page(&self, title: &str, here: &str, content: &Markup) -> Markup {
         html! {
             (DOCTYPE)
@@ -138,32 +138,32 @@ impl Frame<'_> {
             footer {
                 @if let Some(read) = self.visitor.read {
                     p {
-                        "For this page your session was found by its cookie and read in "
+                        "For this page, your session was found by its cookie and read in "
                         strong { (format::instant(read)) }
-                        ", out of a block of " (memory) " that never grows."
+                        ", from a cache with a fixed size of " (memory) "."
                     }
                 } @else if self.token.is_some() {
                     p {
-                        "A session began with this page, so that nobody else can send its form for you. "
-                        "It is in a block of " (memory) " that never grows."
+                        "A session began with this page, to protect its form against forged requests. "
+                        "It is in a cache with a fixed size of " (memory) "."
                     }
                 } @else {
                     p {
                         "You have no session: nothing is stored about you, and no cookie was sent. "
-                        "A block of " (memory) " is waiting."
+                        "The cache has a fixed size of " (memory) "."
                     }
                 }
-                p { "An example for sessile. Nothing is really for sale." }
+                p { "A demo of sessile. Nothing is for sale." }
             }
         }
     }
 
-    /// A form of one button, which says nothing more.
+    /// Returns a form with only a button.
     fn form(&self, action: &str, class: &str, text: &Markup) -> Markup {
         self.form_with(action, class, &html! {}, text)
     }
 
-    /// A button that posts one product's id.
+    /// Returns a form with a button that posts a product's id.
     fn product_form(&self, action: &str, id: &str, class: &str, text: &Markup) -> Markup {
         let field = html! { input type="hidden" name="product" value=(id); };
         self.form_with(action, class, &field, text)
@@ -179,7 +179,7 @@ impl Frame<'_> {
         }
     }
 
-    /// What every form begins with: by it the shop knows that the form is this visitor's.
+    /// Returns the hidden field with the CSRF token, which every form contains.
     fn token_field(&self) -> Markup {
         html! {
             @if let Some(token) = &self.token { input type="hidden" name="csrf" value=(token); }

@@ -1,7 +1,7 @@
-//! Visitors who never come back, by the million: each makes a session and drops its cookie.
+//! A load generator: robots that each create a session and never return the cookie.
 //!
-//! Owns one wave at a time and its progress. A wave runs on a blocking thread, in slices; between
-//! two slices it publishes how far it is, looks whether the shop is closing, and lets others run.
+//! Owns one wave at a time and its progress. A wave runs on a blocking thread, in batches. After
+//! each batch it publishes its progress, stops if the shop is closing, and yields.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use std::{
 
 use sessile::{CreateOptions, SessionCache, Timeouts};
 
-/// The robots of one shop.
+/// The robots of a shop.
 #[derive(Debug)]
 pub(crate) struct Robots {
     progress: Mutex<Progress>,
@@ -22,21 +22,22 @@ pub(crate) struct Robots {
     closing: AtomicBool,
 }
 
-/// How far the last wave is.
+/// The progress of the last wave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) running: bool,
-    /// How many a wave has.
+    /// The number of robots of a wave.
     pub(crate) wave: u64,
-    /// Sessions made for robots.
+    /// The number of sessions created.
     pub(crate) released: u64,
-    /// Robots that the cache had no room for.
-    pub(crate) refused: u64,
+    /// The number of sessions that the cache had no space for.
+    pub(crate) rejected: u64,
     pub(crate) took: Duration,
 }
 
 impl Robots {
-    /// None is released yet; a wave will have so many, with those timeouts.
+    /// Creates the robots. `wave` is the number of robots of a wave, `timeouts` those of their
+    /// sessions.
     pub(crate) fn new(wave: u64, timeouts: Timeouts) -> Self {
         let progress = Progress {
             wave,
@@ -49,7 +50,8 @@ impl Robots {
         }
     }
 
-    /// Releases a wave and returns at once; whether it did, for there is only one at a time.
+    /// Releases a wave in the background. Returns false if one is running already or the shop is
+    /// closing.
     ///
     /// Must be called on a tokio runtime.
     pub(crate) fn release(self: &Arc<Self>, cache: &SessionCache) -> bool {
@@ -74,20 +76,20 @@ impl Robots {
         *self.locked()
     }
 
-    /// Stops the wave within a slice and lets no other begin.
+    /// Stops the current wave after its batch, and prevents further ones.
     pub(crate) fn close(&self) {
-        // Nothing is handed over with the flag: late by a slice is soon enough.
+        // The flag publishes no other data, and a delay of one batch is check_name.
         self.closing.store(true, Relaxed);
     }
 
     fn run(&self, mut progress: Progress, cache: &SessionCache) {
         let start = Instant::now();
         while progress.running {
-            let left = progress.wave - progress.released - progress.refused;
-            for _ in 0..left.min(SLICE) {
+            let left = progress.wave - progress.released - progress.rejected;
+            for _ in 0..left.min(BATCH) {
                 progress.visit(cache, self.timeouts);
             }
-            progress.running = left > SLICE && !self.closing.load(Relaxed);
+            progress.running = left > BATCH && !self.closing.load(Relaxed);
             progress.took = start.elapsed();
             *self.locked() = progress;
             thread::yield_now();
@@ -100,23 +102,23 @@ impl Robots {
 }
 
 impl Progress {
-    /// Robots come with 32 to 480 bytes each, 256 on average.
+    /// Creates a session of 32 to 480 bytes, 256 on average.
     fn visit(&mut self, cache: &SessionCache, timeouts: Timeouts) {
-        let number = self.released + self.refused;
-        let len = SHORTEST + (number * 37 % (LONGEST - SHORTEST + 1) as u64) as usize;
+        let number = self.released + self.rejected;
+        let len = MIN_LEN + (number * 37 % (MAX_LEN - MIN_LEN + 1) as u64) as usize;
         let new = CreateOptions::new().timeouts(timeouts);
-        match cache.create_with(&[b'r'; LONGEST][..len], new) {
+        match cache.create_with(&[b'r'; MAX_LEN][..len], new) {
             Ok(_) => self.released += 1,
-            Err(_) => self.refused += 1,
+            Err(_) => self.rejected += 1,
         }
     }
 }
 
-const SHORTEST: usize = 32;
-const LONGEST: usize = 480;
+const MIN_LEN: usize = 32;
+const MAX_LEN: usize = 480;
 
-/// Robots between two looks around: about a millisecond.
-const SLICE: u64 = 1_000;
+/// The robots of a batch, which takes about a millisecond.
+const BATCH: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +141,7 @@ mod tests {
             .max_blocking_threads(1)
             .build();
         let runtime = runtime.expect("there are threads");
-        // The one thread for waves has something else to do until we say so.
+        // The only blocking thread is busy until the test releases it.
         let busy = runtime.spawn_blocking(move || begun.recv());
         let _inside = runtime.enter();
         assert!(robots.release(&cache));
@@ -149,7 +151,7 @@ mod tests {
         runtime
             .block_on(busy)
             .expect("it ends")
-            .expect("it is told");
+            .expect("the sender is alive");
         while robots.progress().running {
             thread::yield_now();
         }

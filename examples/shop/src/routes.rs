@@ -1,4 +1,4 @@
-//! Which address does what. Whatever changes something is a POST, and answers with where to look.
+//! The routes. Requests that change something are `POST` requests, and their responses redirect.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::{
     cart::Cart,
     catalogue::{self, Product},
     device,
-    form::{Posted, Sent},
+    form::{Empty, Posted},
     headers,
-    pages::{self, Frame, NameWas},
+    pages::{self, Frame, NameField},
     robots::Robots,
     server::REMEMBERED,
     stats::{Instruments, Report},
     visitor::{Visit, Visitor},
 };
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug)]
 pub(crate) struct Shop {
     pub(crate) cache: SessionCache,
@@ -36,11 +36,11 @@ pub(crate) struct Shop {
     pub(crate) robots: Arc<Robots>,
 }
 
-/// All routes of the shop, with that layer of sessions.
+/// Returns all routes of the shop behind the session layer.
 pub(crate) fn router(shop: Arc<Shop>, sessions: SessionLayer) -> Router {
     Router::new()
         .route("/", get(home))
-        .route("/sign-in", get(door).post(sign_in))
+        .route("/sign-in", get(sign_in_page).post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/devices", get(devices))
         .route("/devices/end", post(end_device))
@@ -54,28 +54,28 @@ pub(crate) fn router(shop: Arc<Shop>, sessions: SessionLayer) -> Router {
         .route("/stats", get(stats))
         .route("/stats.json", get(figures))
         .route("/robots", post(release))
-        .fallback(nowhere)
+        .fallback(not_found)
         .layer(sessions)
         .route("/icon.svg", get(icon))
         .route("/metrics", get(metrics))
-        .layer(DefaultBodyLimit::max(LONGEST_FORM))
+        .layer(DefaultBodyLimit::max(MAX_FORM_LEN))
         .layer(from_fn(headers::own_site_only))
-        .layer(map_response(headers::guard))
+        .layer(map_response(headers::add_security_headers))
         .with_state(shop)
 }
 
-type Place = State<Arc<Shop>>;
-type Answer = Result<Response, SessionError>;
+type SharedShop = State<Arc<Shop>>;
+type HandlerResult = Result<Response, SessionError>;
 
-async fn home(State(shop): Place, visit: Visit) -> Answer {
+async fn home(State(shop): SharedShop, visit: Visit) -> HandlerResult {
     Ok(pages::home(&shop.frame(&visit)?).into_response())
 }
 
-async fn cart(State(shop): Place, visit: Visit) -> Answer {
+async fn cart(State(shop): SharedShop, visit: Visit) -> HandlerResult {
     Ok(pages::cart(&shop.frame(&visit)?).into_response())
 }
 
-async fn nowhere(State(shop): Place, visit: Visit) -> Answer {
+async fn not_found(State(shop): SharedShop, visit: Visit) -> HandlerResult {
     Ok((
         StatusCode::NOT_FOUND,
         pages::not_found(&shop.frame(&visit)?),
@@ -83,24 +83,33 @@ async fn nowhere(State(shop): Place, visit: Visit) -> Answer {
         .into_response())
 }
 
-async fn door(State(shop): Place, visit: Visit, Query(wish): Query<Wish>) -> Answer {
-    visit.begin_sign_in(wish.next.as_deref())?;
-    Ok(pages::sign_in(&shop.frame(&visit)?, &NameWas::Unasked).into_response())
+async fn sign_in_page(
+    State(shop): SharedShop,
+    visit: Visit,
+    Query(query): Query<SignInQuery>,
+) -> HandlerResult {
+    visit.prepare_sign_in(query.next.as_deref())?;
+    Ok(pages::sign_in(&shop.frame(&visit)?, &NameField::Suggested).into_response())
 }
 
-async fn sign_in(State(shop): Place, headers: HeaderMap, posted: Posted<Name>) -> Answer {
+async fn sign_in(
+    State(shop): SharedShop,
+    headers: HeaderMap,
+    posted: Posted<SignInForm>,
+) -> HandlerResult {
     let Posted {
         visit,
         form,
         has_token,
     } = posted;
     if !has_token {
-        // Nobody can have the page without a session, so nobody signs somebody else in unseen.
+        // The page always creates a session. A form without its token comes from an attacker who
+        // tries to sign the visitor in as another user.
         return Ok(shop.out_of_date(&visit));
     }
     let name = form.name.trim();
-    if let Err(must) = acceptable(name) {
-        let page = pages::sign_in(&shop.frame(&visit)?, &NameWas::Refused { name, must });
+    if let Err(must) = check_name(name) {
+        let page = pages::sign_in(&shop.frame(&visit)?, &NameField::Rejected { name, must });
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
     let browser = headers
@@ -115,16 +124,20 @@ async fn sign_in(State(shop): Place, headers: HeaderMap, posted: Posted<Name>) -
     Ok(Redirect::to(&visit.sign_in(who, name)?).into_response())
 }
 
-async fn sign_out(Posted { visit, .. }: Posted<Sent>) -> Redirect {
+async fn sign_out(Posted { visit, .. }: Posted<Empty>) -> Redirect {
     visit.session.sign_out().await;
     Redirect::to("/")
 }
 
-async fn devices(State(shop): Place, SignedIn { session, .. }: SignedIn, visit: Visit) -> Answer {
+async fn devices(
+    State(shop): SharedShop,
+    SignedIn { session, .. }: SignedIn,
+    visit: Visit,
+) -> HandlerResult {
     Ok(pages::devices(&shop.frame(&visit)?, &session.user_sessions().await).into_response())
 }
 
-async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
+async fn end_device(State(shop): SharedShop, posted: Posted<DeviceForm>) -> HandlerResult {
     let Posted { visit, form, .. } = posted;
     let Ok(handle) = form.handle.parse::<Handle>() else {
         return Ok((
@@ -134,9 +147,9 @@ async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
             .into_response());
     };
     let is_ended = visit.session.end_by_handle(&handle).await;
-    // Nobody is left to be told if it was this one.
+    // If it was this session, there is no page to show a message on.
     if visit.session.is_authenticated() {
-        visit.tell(if is_ended {
+        visit.set_message(if is_ended {
             "That device is signed out."
         } else {
             "That device was signed out already."
@@ -145,10 +158,10 @@ async fn end_device(State(shop): Place, posted: Posted<Which>) -> Answer {
     Ok(Redirect::to("/devices").into_response())
 }
 
-async fn end_others(Posted { visit, .. }: Posted<Sent>) -> Answer {
+async fn end_others(Posted { visit, .. }: Posted<Empty>) -> HandlerResult {
     let ended = visit.session.sign_out_others().await;
     if visit.session.is_authenticated() {
-        visit.tell(&match ended {
+        visit.set_message(&match ended {
             0 => "You were signed in nowhere else.".to_owned(),
             1 => "One other device is signed out.".to_owned(),
             more => format!("{more} other devices are signed out."),
@@ -157,40 +170,40 @@ async fn end_others(Posted { visit, .. }: Posted<Sent>) -> Answer {
     Ok(Redirect::to("/devices").into_response())
 }
 
-async fn end_all(Posted { visit, .. }: Posted<Sent>) -> Redirect {
+async fn end_all(Posted { visit, .. }: Posted<Empty>) -> Redirect {
     visit.session.sign_out_everywhere().await;
     Redirect::to("/")
 }
 
-async fn add(place: Place, mut posted: Posted<Choice>) -> Answer {
+async fn add(place: SharedShop, mut posted: Posted<ProductForm>) -> HandlerResult {
     if let Some(product) = catalogue::find(&posted.form.product) {
         posted
             .visit
-            .tell(&format!("{} is in your cart.", product.name))?;
+            .set_message(&format!("{} is in your cart.", product.name))?;
     }
     let back = format!("/#{}", posted.form.product);
     change(&place, &mut posted, &back, Cart::add).await
 }
 
-async fn more(place: Place, mut posted: Posted<Choice>) -> Answer {
+async fn more(place: SharedShop, mut posted: Posted<ProductForm>) -> HandlerResult {
     change(&place, &mut posted, "/cart", Cart::add).await
 }
 
-async fn take(place: Place, mut posted: Posted<Choice>) -> Answer {
+async fn take(place: SharedShop, mut posted: Posted<ProductForm>) -> HandlerResult {
     change(&place, &mut posted, "/cart", Cart::take).await
 }
 
-async fn remove(place: Place, mut posted: Posted<Choice>) -> Answer {
+async fn remove(place: SharedShop, mut posted: Posted<ProductForm>) -> HandlerResult {
     change(&place, &mut posted, "/cart", Cart::remove).await
 }
 
-/// Changes the cart by one product, and leads back; a product that is not in the shop is not found.
+/// Changes the cart by one product and redirects. An unknown product is 404.
 async fn change(
-    State(shop): &Place,
-    Posted { visit, form, .. }: &mut Posted<Choice>,
+    State(shop): &SharedShop,
+    Posted { visit, form, .. }: &mut Posted<ProductForm>,
     back: &str,
     with: fn(&mut Cart, &Product),
-) -> Answer {
+) -> HandlerResult {
     let Some(product) = catalogue::find(&form.product) else {
         let page = pages::not_found(&shop.frame(visit)?);
         return Ok((StatusCode::NOT_FOUND, page).into_response());
@@ -199,23 +212,23 @@ async fn change(
     Ok(Redirect::to(back).into_response())
 }
 
-async fn stats(State(shop): Place, visit: Visit) -> Answer {
+async fn stats(State(shop): SharedShop, visit: Visit) -> HandlerResult {
     let report = shop.report(&visit.visitor);
     Ok(pages::stats(&shop.frame(&visit)?, &report).into_response())
 }
 
-async fn figures(State(shop): Place, visit: Visit) -> Json<Value> {
+async fn figures(State(shop): SharedShop, visit: Visit) -> Json<Value> {
     Json(shop.report(&visit.visitor).json())
 }
 
-async fn release(State(shop): Place, _: Posted<Sent>) -> Redirect {
-    // If a wave is under way the page shows it, which is all there is to say.
+async fn release(State(shop): SharedShop, _: Posted<Empty>) -> Redirect {
+    // If a wave is running already, the page shows its progress.
     shop.robots.release(&shop.cache);
     Redirect::to("/stats")
 }
 
-/// What a Prometheus scrapes.
-async fn metrics(State(shop): Place) -> Response {
+/// Serves the metrics in Prometheus' text format.
+async fn metrics(State(shop): SharedShop) -> Response {
     let headers = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
@@ -232,7 +245,7 @@ async fn icon() -> Response {
 }
 
 impl Shop {
-    /// The page that a form gets which is not the visitor's own, or was once.
+    /// Returns the response to a form whose CSRF token is not valid.
     pub(crate) fn out_of_date(&self, visit: &Visit) -> Response {
         match self.frame(visit) {
             Ok(frame) => (StatusCode::FORBIDDEN, pages::out_of_date(&frame)).into_response(),
@@ -240,7 +253,8 @@ impl Shop {
         }
     }
 
-    /// Takes the message for this page, and asks for the token last, as it must be.
+    /// Returns the frame of a page. The CSRF token is created last, because a rotation before it
+    /// would invalidate it.
     fn frame<'a>(&self, visit: &'a Visit) -> Result<Frame<'a>, SessionError> {
         Ok(Frame {
             visitor: &visit.visitor,
@@ -257,34 +271,34 @@ impl Shop {
 }
 
 #[derive(Deserialize)]
-struct Wish {
+struct SignInQuery {
     next: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct SignInForm {
     name: String,
     remember: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct DeviceForm {
     handle: String,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct ProductForm {
     product: String,
 }
 
-/// Any text that a person can read, of one to 40 characters.
-fn acceptable(name: &str) -> Result<(), &'static str> {
+/// Accepts names of 1 to 40 visible characters.
+fn check_name(name: &str) -> Result<(), &'static str> {
     match name.chars().count() {
-        0 => Err("The shop needs something to call you."),
-        1..=pages::LONGEST_NAME if !name.contains(char::is_control) => Ok(()),
+        0 => Err("Please enter a name."),
+        1..=pages::MAX_NAME_LEN if !name.contains(char::is_control) => Ok(()),
         _ => Err("A name has at most 40 characters, all of them visible."),
     }
 }
 
-/// Bytes that a form of this shop may have.
-const LONGEST_FORM: usize = 4096;
+/// The maximum length of a form, in bytes.
+const MAX_FORM_LEN: usize = 4096;

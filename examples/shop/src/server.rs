@@ -1,7 +1,8 @@
-//! From the options to an open shop, and how it closes.
+//! Builds the shop from the options, serves it, and shuts it down.
 //!
-//! Owns the cache, its maintenance thread, the listener and the runtime. They go in this order: no new
-//! requests, those under way get a moment, the robots stop, the maintenance thread ends.
+//! Owns the cache, its maintenance thread, the listener and the runtime. The shutdown has this
+//! order: new requests are rejected, current requests get [`SHUTDOWN_TIMEOUT`], the robots stop,
+//! and the maintenance thread ends.
 
 #[cfg(unix)]
 use std::{future::poll_fn, task::Poll};
@@ -23,18 +24,18 @@ use crate::{
     robots::Robots,
     routes::{self, Shop},
     say,
-    stats::{INTERVAL, Instruments, KEPT},
+    stats::{EVENT_QUEUE_LEN, INTERVAL, Instruments},
 };
 
-/// Why the shop did not open: a setting to mend, or the machine's refusal.
+/// An error at startup: an invalid setting, or a failure of the operating system.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum StartError {
     Setting(String),
-    Opening(String),
+    System(String),
 }
 
-/// Opens the shop, says where, and serves until Ctrl-C.
-pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
+/// Starts the shop, prints its address, and serves until Ctrl-C.
+pub(crate) fn serve(options: &Options) -> Result<(), StartError> {
     let (keys, origin) = keys()?;
     let cache = build(options, keys)?;
     let listener = listen(options.port)?;
@@ -55,7 +56,8 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
         robots: Arc::clone(&robots),
     });
     let served = runtime.block_on(async {
-        // Listened for before the greeting, so that whoever has read it can stop the shop.
+        // Registered before the greeting is printed, so that a reader of the greeting can stop the
+        // shop.
         let signals = Signals::new()?;
         greet(address, options, &cache, origin);
         let router = routes::router(Arc::clone(&shop), sessions(&cache, timeouts));
@@ -64,38 +66,38 @@ pub(crate) fn serve(options: &Options) -> Result<(), Trouble> {
     robots.close();
     drop(runtime);
     drop(maintenance);
-    say("Closed.");
+    say("Stopped.");
     served.map_err(opening("the listener"))
 }
 
-fn keys() -> Result<(KeyRing, &'static str), Trouble> {
+fn keys() -> Result<(KeyRing, &'static str), StartError> {
     let (keys, origin) = match KeyRing::from_env(KEYS) {
-        Err(KeyError::Unset { .. }) => (KeyRing::generate(), FRESH),
+        Err(KeyError::Unset { .. }) => (KeyRing::generate(), GENERATED),
         given => (given, "from SESSILE_KEYS"),
     };
-    let keys = keys.map_err(|wrong| Trouble::Setting(format!("{KEYS}: {wrong}")))?;
+    let keys = keys.map_err(|wrong| StartError::Setting(format!("{KEYS}: {wrong}")))?;
     Ok((keys, origin))
 }
 
-fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, Trouble> {
+fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, StartError> {
     let builder = SessionCache::builder()
         .memory(options.memory)
         .idle_timeout(REMEMBERED)
         .lifetime(REMEMBERED)
         .cookie_name("__Host-shop")
-        .events(KEPT)
+        .events(EVENT_QUEUE_LEN)
         .keys(keys);
     builder.build().map_err(|wrong| {
         let option = match wrong {
             BuildError::Memory { .. } => "--memory: ",
             _ => "",
         };
-        Trouble::Setting(format!("{option}{wrong}"))
+        StartError::Setting(format!("{option}{wrong}"))
     })
 }
 
-/// The cache's timeouts are those of visitors who are remembered; all others get shorter ones. On plain
-/// HTTP, for the shop listens on the loopback address only.
+/// Returns the session layer. The cache's timeouts are those of remembered sessions, and all others
+/// are shorter. Plain HTTP is allowed, because the shop listens on the loopback address only.
 fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
     let manager = SessionManager::builder(cache.clone())
         .timeouts(timeouts)
@@ -105,14 +107,14 @@ fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
     SessionLayer::new(manager.build().expect("the settings are constants"))
 }
 
-/// Bound before anything is started, so that a taken port leaves nothing to clear away.
-fn listen(port: u16) -> Result<TcpListener, Trouble> {
+/// Binds the port before anything is started, so that nothing has to be cleaned up if it is in use.
+fn listen(port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|wrong| {
-        Trouble::Opening(match wrong.kind() {
+        StartError::System(match wrong.kind() {
             io::ErrorKind::AddrInUse => {
                 format!(
-                    "port {port} is taken: stop what listens there, or choose another with --port \
-                     (0 takes any free one)"
+                    "port {port} is in use; stop the program that listens there, or choose another with \
+                     --port (0 means any free one)"
                 )
             }
             _ => format!("port {port}: {wrong}"),
@@ -125,22 +127,22 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
     let fit = format::thousands(cache.capacity_for(256) as u64);
     let idle = format::span(options.idle);
     say(format_args!(
-        "Holdfast is open at http://{address}/ and its engine at http://{address}/stats"
+        "Holdfast is open at http://{address}/ and its statistics at http://{address}/stats"
     ));
     say(format_args!(
-        "  memory    {memory}, fixed: some {fit} sessions of 256 bytes fit"
+        "  memory    {memory}, fixed: about {fit} sessions of 256 bytes fit"
     ));
     let remembered = format::span(REMEMBERED);
     say(format_args!(
-        "  sessions  end {idle} after their last request, remembered ones {remembered} after the \
-         sign-in, and all when the shop closes"
+        "  sessions  expire {idle} after their last use, remembered ones {remembered} after the \
+         sign-in; all end when the shop stops"
     ));
     say(format_args!("  keys      {origin}"));
-    say("  cookies   go without Secure: plain HTTP is for this machine alone");
-    say("Ctrl-C closes it.");
+    say("  cookies   are not Secure: plain HTTP is for this machine only");
+    say("Press Ctrl-C to stop.");
 }
 
-/// Serves until a signal; then lets open requests finish, but not for longer than [`PATIENCE`].
+/// Serves until a signal, then waits up to [`SHUTDOWN_TIMEOUT`] for current requests.
 async fn until_stopped(
     mut signals: Signals,
     listener: TcpListener,
@@ -156,12 +158,12 @@ async fn until_stopped(
     signals.stop().await;
     drop(stop);
     sampling.abort();
-    // Past the patience, the runtime's end closes what is still open.
-    let _ = time::timeout(PATIENCE, server).await;
+    // After the timeout, dropping the runtime closes the remaining connections.
+    let _ = time::timeout(SHUTDOWN_TIMEOUT, server).await;
     Ok(())
 }
 
-/// Ends when the other end of the channel is dropped.
+/// Completes when the sender is dropped.
 async fn stopping(mut stopped: watch::Receiver<()>) {
     let _ = stopped.changed().await;
 }
@@ -175,7 +177,7 @@ async fn sample(shop: Arc<Shop>) {
     }
 }
 
-/// Ctrl-C; on Unix also the signal by which a supervisor asks a program to stop.
+/// Ctrl-C and, on Unix, SIGTERM.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -216,20 +218,20 @@ impl Signals {
     }
 }
 
-fn opening(what: &'static str) -> impl Fn(io::Error) -> Trouble {
-    move |wrong| Trouble::Opening(format!("{what}: {wrong}"))
+fn opening(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |wrong| StartError::System(format!("{what}: {wrong}"))
 }
 
-/// How long a visitor is kept signed in who asks for that, whether they come by or not.
+/// The span for which a remembered user remains signed in, used or not.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How old an id gets.
+/// The age at which an id is rotated.
 const ROTATION: Duration = Duration::from_secs(60 * 60);
 
-/// Where the keys come from, if it is set.
+/// The environment variable with the keys.
 const KEYS: &str = "SESSILE_KEYS";
 
-const FRESH: &str = "fresh ones: sign-ins will not survive a restart";
+const GENERATED: &str = "generated: sign-ins will not survive a restart";
 
-/// How long a request under way may hold up the end.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The maximum time that current requests delay the shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,7 +1,8 @@
-//! What `/stats` shows: the engine's own figures beside what the process and one lookup cost.
+//! The figures of `/stats`: those of the engine, the memory of the process, and the time of a
+//! lookup.
 //!
-//! Owns the instruments. Each measures what its name says and counts itself out: the lookups of the
-//! [`probe`] are not in the hits. Knows the texts of the figures, not the page that holds them.
+//! Owns the instruments. The reads of the [`probe`] are not included in the hits. The module owns
+//! the texts of the figures and does not know the page.
 
 mod chart;
 mod journal;
@@ -16,7 +17,7 @@ use std::{
 use sessile::SessionCache;
 
 pub(crate) use chart::{HEIGHT, INTERVAL, WIDTH};
-pub(crate) use journal::KEPT;
+pub(crate) use journal::EVENT_QUEUE_LEN;
 pub(crate) use report::{LATEST, Report};
 
 use crate::robots::Progress;
@@ -24,7 +25,7 @@ use chart::{Chart, Sample};
 use journal::Journal;
 use probe::Probe;
 
-/// The instruments of one shop.
+/// The instruments of a shop.
 #[derive(Debug)]
 pub(crate) struct Instruments {
     started: Instant,
@@ -34,7 +35,7 @@ pub(crate) struct Instruments {
 }
 
 impl Instruments {
-    /// For a cache of that many bytes.
+    /// Creates the instruments for a cache of `budget` bytes.
     pub(crate) fn new(budget: usize) -> Self {
         let chart = Mutex::new(Chart::new(budget as u64));
         let journal = Mutex::new(Journal::default());
@@ -46,9 +47,9 @@ impl Instruments {
         }
     }
 
-    /// Takes a sample of the memory for the chart, and the events that came since the last one.
+    /// Records the memory for the chart, and the events since the last sample.
     pub(crate) fn sample(&self, cache: &SessionCache) {
-        self.journal().listen(cache);
+        self.journal().drain(cache);
         let used = cache.stats().memory.used as u64;
         self.chart().push(Sample {
             used,
@@ -56,19 +57,19 @@ impl Instruments {
         });
     }
 
-    /// Reads every instrument. `you` is the name of whoever asks and is signed in.
+    /// Reads every instrument. `you` is the name of the signed-in user who requests the report.
     pub(crate) fn read(&self, cache: &SessionCache, robots: Progress, you: Option<&str>) -> Report {
-        let seen = self.probe.observe(cache);
+        let seen = self.probe.measure_with(cache);
         let uptime = self.started.elapsed();
         let mut journal = self.journal();
-        journal.listen(cache);
+        journal.drain(cache);
         Report {
             engine: seen.stats,
             lookup: seen.lookup,
             capacity: cache.capacity_for(probe::SIZE) as u64,
             resident: resident(),
             uptime,
-            happened: journal.happened(uptime),
+            events: journal.events(uptime),
             lines: self.chart().lines(),
             robots,
             you: you.map(str::to_owned),
@@ -84,7 +85,7 @@ impl Instruments {
     }
 }
 
-/// The process's resident memory in bytes, where the system tells (Linux).
+/// Returns the resident memory of the process in bytes; `None` on systems other than Linux.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

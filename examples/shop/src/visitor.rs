@@ -1,6 +1,6 @@
-//! Who asks: the name, the cart, and the session that holds both.
+//! The visitor of a request: the name, the cart, and the session that stores both.
 //!
-//! Owns what the shop keeps in a session. Knows nothing of pages.
+//! Owns the keys of the session's data. It does not know pages.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use sessile_tower::{Key, Session, SessionError, SignIn, safe_redirect_path};
 
 use crate::cart::Cart;
 
-/// What a page shows of whoever asks.
+/// The part of a session that pages show.
 #[derive(Debug, Default)]
 pub(crate) struct Visitor {
     pub(crate) name: Option<String>,
     pub(crate) cart: Cart,
-    /// How long it took from the request's cookie to the session's data; none where there is none.
+    /// The time from the request's cookie to the session's data; `None` without a session.
     pub(crate) read: Option<Duration>,
 }
 
-/// A request with its visitor: what a handler takes.
+/// The extractor of the handlers: a session and its visitor.
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) visitor: Visitor,
@@ -30,8 +30,8 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Changes the cart and stores it. The last thing out of the cart of a visitor who is not signed
-    /// in leaves nothing to keep, so their session goes too.
+    /// Changes the cart and stores it. An empty cart of a visitor who is not signed in ends the
+    /// session, because there is nothing to keep.
     pub(crate) async fn change_cart(
         &mut self,
         change: impl FnOnce(&mut Cart) + Send,
@@ -47,38 +47,38 @@ impl Visit {
         }
     }
 
-    /// Leaves a message for the next page.
-    pub(crate) fn tell(&self, message: &str) -> Result<(), SessionError> {
+    /// Stores a message for the next page.
+    pub(crate) fn set_message(&self, message: &str) -> Result<(), SessionError> {
         self.session.insert(FLASH, message.to_owned())
     }
 
-    /// The message that was left for this page.
+    /// Removes and returns the message for this page.
     pub(crate) fn message(&self) -> Result<Option<String>, SessionError> {
         self.session.take(FLASH)
     }
 
-    /// Whether there is a session, counting one of this request.
+    /// Returns true if there is a session, including one that this request creates.
     pub(crate) fn has_session(&self) -> bool {
         self.session.is_authenticated() || !self.session.keys().is_empty()
     }
 
-    /// What the forms of a page carry, for a visitor with a session. One without gets none: looking around
-    /// stores nothing.
+    /// Returns the CSRF token for the forms of a page; `None` without a session, because viewing
+    /// pages must not create one.
     pub(crate) fn form_token(&self) -> Result<Option<String>, SessionError> {
         self.has_session()
             .then(|| self.session.csrf_token())
             .transpose()
     }
 
-    /// The page that signs in starts a session, so that its form can carry a token, and notes where the
-    /// visitor wanted to go.
-    pub(crate) fn begin_sign_in(&self, next: Option<&str>) -> Result<(), SessionError> {
+    /// Creates a session for the sign-in page, so that its form can carry a CSRF token, and stores
+    /// the path to which the visitor returns.
+    pub(crate) fn prepare_sign_in(&self, next: Option<&str>) -> Result<(), SessionError> {
         let next = next.and_then(safe_redirect_path).unwrap_or("/");
         self.session.insert(NEXT, next.to_owned())
     }
 
-    /// Signs in, and says where the visitor wanted to go. The cart stays, unless it is that of somebody
-    /// else who was signed in.
+    /// Signs a user in and returns the path of the next page. The cart is kept, unless another user
+    /// was signed in.
     pub(crate) fn sign_in(self, who: SignIn, name: &str) -> Result<String, SessionError> {
         let next = self.session.take(NEXT)?;
         if self.visitor.name.is_some_and(|before| before != name) {
@@ -102,7 +102,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 }
 
 impl Visitor {
-    /// The first look at a session is what reads it.
+    /// Reads a session. The first call of a verb loads it, so that call is timed.
     fn of(session: &Session) -> Result<Self, SessionError> {
         let start = Instant::now();
         let name = session.user();
@@ -119,8 +119,8 @@ impl Visitor {
 
 const CART: Key<Cart> = Key::new("cart");
 
-/// What the next page tells, once.
+/// The message for the next page.
 const FLASH: Key<String> = Key::new("flash");
 
-/// Where a visitor goes on to who is signing in.
+/// The path to which a visitor returns after signing in.
 const NEXT: Key<String> = Key::new("next");

@@ -124,8 +124,8 @@ impl Inner {
         let placed = self.with_room(place, || {
             self.write(place, |shard, now| {
                 // The shard learns of all that was invalidated before.
-                let Creation { created, horizon } = self.horizon.creation(now);
-                shard.renew(horizon);
+                let Creation { created, cutoff } = self.cutoff.creation(now);
+                shard.apply_cutoff(cutoff);
                 let entry = self.tiered_entry(session, &parts, created, now);
                 shard.install(&entry, data, now)
             })
@@ -157,7 +157,7 @@ impl Inner {
             version: session.version,
             user: session.user,
             assurance_level: session.user.map_or(0, |_| session.assurance_level),
-            facts: entry.used(is_alias, now),
+            meta: entry.used(is_alias, now),
             now,
         }
     }
@@ -172,7 +172,7 @@ impl Inner {
     ) -> TieredEntry {
         let times = self.stored_times(session, now);
         TieredEntry {
-            stamp: TokenParts {
+            token: TokenParts {
                 id: parts.id,
                 tag: parts.tag,
                 key: parts.key,

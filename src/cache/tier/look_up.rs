@@ -261,14 +261,14 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        let spot = self.spots.of(&id.id);
+        let candidates = self.hasher.candidates(&id.id);
         let locked = &self.locked_shards[usize::from(self.place(id.place))];
-        let moment = || self.moment();
+        let read_time = || self.read_time();
         let found = locked
             .view
-            .read_as::<true, IS_USE>(spot, &id.id, id.place, proof, moment, buffer)?;
-        if found.news != AccessUpdate::None {
-            self.note(locked, &id.id, found.news);
+            .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)?;
+        if found.access != AccessUpdate::None {
+            self.record_access(locked, &id.id, found.access);
         }
         Ok(found)
     }
@@ -303,19 +303,19 @@ impl Inner {
         proof: &Proof,
         buffer: &mut BytesMut,
     ) -> Result<Hit, Miss> {
-        let (spot, place) = (self.spots.of(&id.id), self.place(id.place));
+        let (candidates, place) = (self.hasher.candidates(&id.id), self.place(id.place));
         let view = &self.locked_shards[usize::from(place)].view;
         self.write(place, |shard, now| {
-            let horizon = self.horizon();
-            let moment = || ReadTime { now, horizon };
+            let cutoff = self.cutoff();
+            let read_time = || ReadTime { now, cutoff };
             let found = view
-                .read_as::<true, IS_USE>(spot, &id.id, id.place, proof, moment, buffer)
+                .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)
                 .map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.
                     ReadError::Torn => Miss::Absent,
                 })?;
-            if found.news != AccessUpdate::None {
+            if found.access != AccessUpdate::None {
                 // It was just found.
                 let _ = shard.touch(&id.id, now);
             }
@@ -331,10 +331,10 @@ impl Inner {
         }
         Record {
             id,
-            version: Version::new(found.facts.version()),
+            version: Version::new(found.meta.version()),
             user: found.user,
-            assurance_level: found.facts.flags().assurance_level(),
-            facts: found.facts,
+            assurance_level: found.meta.flags().assurance_level(),
+            meta: found.meta,
             now: found.now,
         }
     }

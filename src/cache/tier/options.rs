@@ -75,7 +75,7 @@ impl L1 {
     ) -> Result<CreateRequest<'a>, Error> {
         let inner = &self.cache.0;
         if !options.admitted {
-            inner.ask_hook(options.admission_key)?;
+            inner.check_admission(options.admission_key)?;
         }
         inner.check_len(data)?;
         let user = options.user.map(|user| self.signed_in(&user)).transpose()?;

@@ -15,7 +15,7 @@ impl Record {
     #[inline]
     #[must_use]
     pub fn needs_touch(&self) -> bool {
-        self.facts.flags().has(Flags::TOUCHED)
+        self.meta.flags().has(Flags::TOUCHED)
     }
 
     /// Returns the time of the cache's clock at which the session was read.
@@ -30,12 +30,12 @@ impl Record {
     /// opened it; the key is not known.
     #[must_use]
     pub fn to_stored(&self) -> StoredSession {
-        let times = self.facts.times();
+        let times = self.meta.times();
         StoredSession {
-            serial: self.facts.serial(),
+            serial: self.meta.serial(),
             user: self.user,
             assurance_level: self.assurance_level,
-            lifetime_renewed: self.facts.flags().has(Flags::RENEWED),
+            lifetime_renewed: self.meta.flags().has(Flags::RENEWED),
             returned: true,
             idle_timeout: self.idle_timeout(),
             age: self.age(),
@@ -50,13 +50,13 @@ impl Record {
     /// Returns the idle timeout of the session.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
-        to_duration(self.facts.times().idle_timeout)
+        to_duration(self.meta.times().idle_timeout)
     }
 
     /// Returns the time until the end of the lifetime, however the session is used.
     #[must_use]
     pub fn life_left(&self) -> Duration {
-        to_duration(self.facts.times().end.saturating_sub(self.now))
+        to_duration(self.meta.times().end.saturating_sub(self.now))
     }
 }
 

@@ -6,6 +6,7 @@
 mod blocking;
 mod build;
 mod close;
+mod create;
 mod driver;
 mod end;
 mod fetched;
@@ -13,6 +14,7 @@ mod health;
 mod inner;
 mod metrics;
 mod open;
+mod rotate;
 mod settings;
 mod users;
 mod write;

@@ -1,8 +1,9 @@
-//! What a response says of the cookie, to browsers and to caches.
+//! The parts of a response that concern the cookie, for browsers and caches.
 
 use crate::{
-    Answer, COOKIE_NAME, Request, Site, jar,
-    laws::{attributes, own_cookies, varies},
+    Answer, COOKIE_NAME, Request, Site,
+    invariants::{attributes, own_cookies, varies},
+    jar,
 };
 
 // COOK-1: docs/security-checklist.md
@@ -31,7 +32,7 @@ pub(super) fn no_input_gets_into_a_header(site: &Site) {
         ("/set", [("key", hostile), ("value", hostile)]),
         ("/sign-in", [("user", hostile), ("label", hostile)]),
     ] {
-        // That its one cookie is as it should be to the letter is a law.
+        // The exact attributes of the cookie are checked by the invariants.
         let answer = browser.post(path, &form);
         assert_eq!(
             (answer.status, answer.all("set-cookie").len()),
@@ -59,7 +60,7 @@ pub(super) fn one_cookie_is_set_when_a_session_ends_and_another_begins(site: &Si
 }
 
 // COOK-4: docs/security-checklist.md
-pub(super) fn the_cookie_is_short_however_much_the_session_holds(site: &Site) {
+pub(super) fn the_length_of_the_cookie_does_not_depend_on_the_data(site: &Site) {
     let mut browser = site.browser();
     let answer = browser.post("/set", &[("key", "a"), ("value", &"x".repeat(15_000))]);
     let pair = issued(&answer).split(';').next().unwrap_or_default();
@@ -121,7 +122,7 @@ pub(super) fn vary_is_set_whenever_the_session_was_read(site: &Site) {
     }
     let answer = browser.get("/untouched");
     let own = ["vary", "set-cookie", "cache-control"].map(|name| answer.all(name).len());
-    assert_eq!(own, [0; 3], "nobody looked at it");
+    assert_eq!(own, [0; 3], "no handler used the session");
 }
 
 // COOK-6: docs/security-checklist.md
@@ -154,7 +155,7 @@ pub(super) fn the_headers_of_the_session_and_of_the_handler_are_both_kept(site: 
     assert_eq!(
         again.only("cache-control"),
         Some("public, max-age=60"),
-        "what the handler said"
+        "the handler's value"
     );
 }
 
@@ -190,7 +191,7 @@ pub(super) fn forwarded_headers_of_a_client_change_nothing(site: &Site) {
 }
 
 // TERM-6: docs/security-checklist.md
-pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
+pub(super) fn the_removal_repeats_the_attributes(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let answer = browser.post("/sign-out", &[]);
@@ -205,7 +206,7 @@ pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
     assert_eq!(browser.cookie(), "", "the browser has none now");
 }
 
-/// The `Set-Cookie` field that gives the session's cookie.
+/// Returns the `Set-Cookie` field of the session cookie.
 fn issued(answer: &Answer) -> &str {
     assert_eq!(answer.status, 200, "{}", answer.body);
     own_cookies(answer)
@@ -218,6 +219,6 @@ fn own((_, attributes): (&str, &str)) -> String {
     attributes.to_owned()
 }
 
-/// For each route that asks for a key and a value, or a user and a label.
+/// Parameters that suffice for each route.
 const KEY_AND_VALUE: &[(&str, &str)] =
     &[("key", "a"), ("value", "1"), ("user", "ada"), ("label", "")];

@@ -1,4 +1,4 @@
-//! The session is found whatever else is in the `Cookie` fields.
+//! The session is found among any other content of the `Cookie` fields.
 
 use crate::Site;
 
@@ -22,7 +22,7 @@ pub(super) fn several_cookie_fields_are_as_good_as_one(site: &Site) {
     }
 }
 
-/// The list with a new field, rather than `; `, where that bit is set.
+/// Returns the list with a new field, instead of `; `, for each bit that is set.
 fn split(list: &[&str], splits: usize) -> Vec<String> {
     let mut fields = vec![list[0].to_owned()];
     for (at, pair) in list[1..].iter().enumerate() {
@@ -110,7 +110,7 @@ pub(super) fn cookies_of_64_kib_hide_no_session(site: &Site) {
     }
 }
 
-/// The `Cookie` field of somebody whose session has a value.
+/// Returns the `Cookie` field of a session with a value.
 fn cookie_of(site: &Site) -> String {
     let mut browser = site.browser();
     browser.set("a", "1");

@@ -1,8 +1,8 @@
-//! Users who are named by a key of the application's own, and verbs that are performed though a save failed.
+//! Identity keys of the application, and verbs that are performed though a save failed.
 
 use crate::{Browser, Site};
 
-/// A key that names the user, of those that every application with the feature has.
+/// An identity key of every application with the feature.
 const USER: &str = "user_id";
 
 pub(super) fn naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_planted_cookie(
@@ -15,7 +15,7 @@ pub(super) fn naming_a_user_by_an_identity_key_changes_the_id_and_ends_the_plant
             mallory.set(USER, planted_user);
         }
         let planted = mallory.cookie();
-        // Ada's browser was given his cookie.
+        // An attacker planted his own cookie in Ada's browser.
         let mut ada = mallory;
         ada.set(USER, "ada");
         assert_ne!(ada.cookie(), planted);
@@ -52,9 +52,9 @@ pub(super) fn a_replaced_cookie_signs_in_by_an_identity_key(site: &Site) {
     let mut browser = site.browser();
     browser.set("cart", "tea");
     let old = browser.cookie();
-    // The response with the new cookie is lost on the way.
+    // The response with the new cookie is lost.
     site.post("/rotate", &[], &[&old]);
-    assert_eq!(browser.value("cart"), "", "the old one opens nothing");
+    assert_eq!(browser.value("cart"), "", "the old cookie is rejected");
     browser.set(USER, "ada");
     assert_ne!(browser.cookie(), old);
     assert_eq!(browser.value(USER), "ada");
@@ -77,7 +77,7 @@ pub(super) fn removing_an_identity_key_is_stored_though_the_response_is_an_error
     );
 }
 
-/// Two values of these are more than a session holds.
+/// Two such values exceed the maximum size of a session.
 const LARGE: usize = 9_000;
 
 pub(super) fn a_verb_whose_save_failed_is_performed_all_the_same(site: &Site) {
@@ -108,7 +108,7 @@ pub(super) fn a_verb_whose_save_failed_is_performed_all_the_same(site: &Site) {
             assert_eq!(browser.value(key), "", "{verb}");
         }
         let of_old = site.get("/get?key=a", &[&old]).body;
-        assert_eq!(of_old, "", "{verb}: the old cookie opens nothing");
+        assert_eq!(of_old, "", "{verb}: the old cookie is rejected");
         end(&mut browser);
     }
 }

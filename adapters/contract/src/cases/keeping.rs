@@ -1,9 +1,10 @@
-//! For how long a session and its cookie are kept: routine rotation, and verbs that keep them longer or shorter.
+//! The persistence of sessions and cookies: rotation by age, and verbs that change how long they
+//! are kept.
 
 use super::{Release, advance, while_held};
-use crate::{Browser, Request, Site, laws::attributes, site::NO_COOKIES};
+use crate::{Browser, Request, Site, invariants::attributes, site::NO_COOKIES};
 
-/// A browser whose cookie a routine rotation has just replaced, and the old cookie.
+/// Returns a browser whose cookie was just replaced by a rotation by age, and the old cookie.
 fn rotated(site: &Site) -> (Browser<'_>, String) {
     let mut browser = site.browser();
     browser.set("a", "1");
@@ -57,7 +58,7 @@ pub(super) fn a_cookie_that_was_replaced_is_not_sent_again_to_be_kept(site: &Sit
     }
 }
 
-pub(super) fn a_client_that_goes_away_from_a_form_stays_signed_in(site: &Site) {
+pub(super) fn a_client_that_disconnects_from_a_form_remains_signed_in(site: &Site) {
     let mut browser = site.browser();
     browser.sign_in("franklin", "");
     advance(site, 600);

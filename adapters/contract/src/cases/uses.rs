@@ -1,9 +1,10 @@
-//! A request is a use of a session if its handler reads or writes that, unless the application counts all.
+//! A request uses a session if its handler reads or writes it, unless the application counts all
+//! requests.
 
 use super::advance;
 use crate::{Browser, Request, Site};
 
-pub(super) fn a_request_that_does_not_read_the_session_is_no_use_of_it(site: &Site) {
+pub(super) fn a_request_that_does_not_read_the_session_is_not_a_use(site: &Site) {
     let mut browser = site.browser();
     browser.sign_in("ride", "");
     ask_for_forty_minutes(site, &mut browser, "/untouched");
@@ -18,7 +19,8 @@ pub(super) fn every_request_is_a_use_where_the_application_asks_for_that(site: &
     assert_eq!(browser.post("/sign-out", &[]).status, 200);
 }
 
-/// Once a minute, for what never reads the session: its responses have no header of it.
+/// Requests once a minute a route that never reads the session. Its responses have no header of the
+/// session.
 fn ask_for_forty_minutes(site: &Site, browser: &mut Browser<'_>, path: &str) {
     for _ in 0..40 {
         advance(site, 60);

@@ -1,4 +1,4 @@
-//! Requests of one session that cross: none undoes another.
+//! Concurrent requests of one session: no change is lost.
 
 use std::{env, panic::resume_unwind};
 
@@ -19,7 +19,7 @@ pub(super) fn two_writers_of_different_keys_lose_nothing(site: &Site) {
             assert_eq!(
                 body,
                 (round + 1).to_string(),
-                "what this writer wrote last is there"
+                "the last value of this writer is stored"
             );
         },
     );
@@ -38,12 +38,15 @@ pub(super) fn two_writers_of_one_sum_lose_nothing(site: &Site) {
     let request = || browser.with_cookie(&Request::post("/increment", &[("key", "sum")]));
     at_once(site, rounds, &[request(), request()], |round, body| {
         let sum: usize = body.parse().expect("it is a number");
-        assert!(sum > round, "what this writer added is in {sum}");
+        assert!(
+            sum > round,
+            "the sum {sum} includes this writer's increments"
+        );
     });
     assert_eq!(browser.value("sum"), (2 * rounds).to_string());
 }
 
-/// Sends each request so often, on a connection and a thread of its own.
+/// Sends each request repeatedly, on its own connection and thread.
 fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize, &str)) {
     let write = |request: &Request| {
         let mut connection = site.connect();
@@ -70,7 +73,7 @@ fn at_once(site: &Site, rounds: usize, requests: &[Request; 2], check: fn(usize,
     });
 }
 
-/// How often each of two writers writes.
+/// Returns the number of writes of each of two writers.
 fn rounds() -> usize {
     let set = env::var("SESSILE_CONTRACT_ROUNDS").ok();
     set.map_or(10_000, |rounds| {
@@ -79,7 +82,7 @@ fn rounds() -> usize {
 }
 
 // LIFE-5: docs/security-checklist.md
-pub(super) fn a_slow_request_keeps_what_others_wrote(site: &Site) {
+pub(super) fn a_slow_request_keeps_concurrent_changes(site: &Site) {
     let mut browser = site.browser();
     browser.set("kept", "1");
     browser.set("removed", "1");
@@ -114,7 +117,8 @@ pub(super) fn a_slow_request_does_not_bring_a_session_back(site: &Site) {
                 assert_eq!(browser.post(path, &[]).status, 200, "{path}");
             },
         );
-        // No response claims that it was stored, nor touches the cookie: the browser may have another by now.
+        // No response claims that the change was stored, or sets a cookie: the browser may have
+        // another one by now.
         assert_eq!((answer.status, answer.cookie()), (409, None), "{path}");
         for key in ["a", "slow"] {
             assert_eq!(

@@ -1,7 +1,8 @@
-"""The access to a session by ``request.session``, with a Starlette before 1.0.
+"""Access to a session through ``request.session``, with versions of Starlette before 1.0.
 
-Since 1.0 Starlette calls the session's ``mark_accessed`` there. Before, a session that is handed to code in C as it
-is, such as pydantic's in ``return request.session``, would look unread to it: that code calls no method of a dict.
+Since 1.0, ``request.session`` calls the session's ``mark_accessed``. Before, a session that is
+passed directly to C code, such as pydantic's in ``return request.session``, would appear unread,
+because that code calls no method of the dict.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 
-def tell_sessions_of_access() -> None:
-    """Has ``request.session`` call ``mark_accessed`` where Starlette does not. Starlette's own sessions have none."""
+def mark_access_in_request_session() -> None:
+    """Makes ``request.session`` call ``mark_accessed`` if Starlette does not.
+
+    Sessions of Starlette's own middleware have no such method in these versions.
+    """
     try:
         from starlette.requests import HTTPConnection
     except ImportError:
         return
     get = HTTPConnection.session.fget  # type: ignore[attr-defined]
-    if "mark_accessed" in getattr(get, "__code__", tell_sessions_of_access.__code__).co_names:
+    if "mark_accessed" in getattr(get, "__code__", mark_access_in_request_session.__code__).co_names:
         return
 
     def session(self: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Sessile's middleware in the place of Starlette's, for libraries that add that one.
+"""Replaces Starlette's session middleware by sessile's, for libraries that add it.
 
-It is state of the process by nature: there is one module of Starlette's in it.
+Global state, because a process has one module ``starlette.middleware.sessions``.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ def is_installed() -> bool:
     return _is_installed
 
 
-def install(ours: type) -> None:
-    """See :func:`sessile.starlette.install`."""
+def install(middleware: type) -> None:
+    """Implements :func:`sessile.starlette.install`."""
     global _is_installed
-    import starlette.middleware.sessions as theirs
+    import starlette.middleware.sessions as module
 
-    if theirs.SessionMiddleware is ours:
+    if module.SessionMiddleware is middleware:
         return
-    if early := _modules_with(theirs.SessionMiddleware):
+    if importers := _modules_with(module.SessionMiddleware):
         raise RuntimeError(
-            f"sessile.starlette.install() must be called before {', '.join(early)} "
-            f"{'is' if len(early) == 1 else 'are'} imported: Starlette's SessionMiddleware is in use there"
+            f"sessile.starlette.install() must be called before {', '.join(importers)} "
+            f"{'is' if len(importers) == 1 else 'are'} imported, which already uses Starlette's SessionMiddleware"
         )
-    theirs.SessionMiddleware = ours  # type: ignore[misc,assignment]
+    module.SessionMiddleware = middleware  # type: ignore[misc,assignment]
     _is_installed = True
 
 
 def _modules_with(middleware: type) -> list[str]:
     """Returns the names of the modules that have imported a class."""
-    modules = [(name, _names_of(module)) for name, module in list(sys.modules.items()) if name != _MODULE]
-    return sorted(name for name, names in modules if any(value is middleware for value in names))
+    modules = [(name, _values_of(module)) for name, module in list(sys.modules.items()) if name != _MODULE]
+    return sorted(name for name, values in modules if any(value is middleware for value in values))
 
 
-def _names_of(module: object) -> list[object]:
-    """The values of a module's names, without loading one that loads itself on first access."""
+def _values_of(module: object) -> list[object]:
+    """Returns the values of a module's names, without triggering lazy loading."""
     try:
         return list(object.__getattribute__(module, "__dict__").values())
     except AttributeError:

@@ -1,8 +1,8 @@
 """One cache for all middlewares of a process that have equal secrets, cookie name and settings.
 
-Mounted applications share their sessions by it, and memory is taken once. Owns weak references only:
-a cache is freed with the last middleware that uses it. It is state of the process by nature: which
-middlewares there are is known nowhere else.
+Mounted applications thus share their sessions, and the memory is allocated once. The registry holds
+weak references only: a cache is freed with the last middleware that uses it. Global state, because
+separately built applications have nothing else in common.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    """Another thread of the parent may have held the lock."""
+    """Replaces the lock, which another thread of the parent may have held."""
     global _lock
     _lock = threading.Lock()
 
@@ -29,18 +29,18 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def shared_cache(*, secret_key: object, keys: object, **settings: Any) -> SessionCache:
-    """Returns the cache of these settings, built if there is none."""
-    which = _digest(secret_key, keys, settings)
+    """Returns the cache with these settings. Builds it if there is none."""
+    digest = _digest(secret_key, keys, settings)
     with _lock:
-        cache = _caches.get(which)
+        cache = _caches.get(digest)
         if cache is None:
             cache = SessionCache(secret_key=secret_key, keys=keys, **settings)  # type: ignore[arg-type]
-            _caches[which] = cache
+            _caches[digest] = cache
         return cache
 
 
 def _digest(secret_key: object, keys: object, settings: dict[str, Any]) -> bytes:
-    """A name for settings that does not hold the secret."""
+    """Returns a digest of the settings, so that the registry does not hold the secret."""
     from_environment = os.environ.get("SESSILE_KEYS") if secret_key is None and keys is None else None
     named = (_secrets(secret_key), _secrets(keys), from_environment, sorted(settings.items()))
     return hashlib.sha256(repr(named).encode(errors="surrogatepass")).digest()
@@ -52,10 +52,10 @@ def _secrets(given: object) -> list[object]:
 
 
 def _secret(given: object) -> object:
-    """A secret as it signs: the bytes of a text, and the text of a ``Secret``."""
+    """Returns the bytes of a secret, so that equal secrets of different types are equal."""
     if given is None or isinstance(given, bytes):
         return given
     if isinstance(given, str) or type(given).__name__ == "Secret":
         return str(given).encode(errors="surrogatepass")
-    # The cache rejects it.
+    # Another type, which the cache rejects.
     return id(given)

@@ -1,7 +1,7 @@
-"""A ``scope["session"]`` that is not what the middleware put there.
+"""Detects that ``scope["session"]`` was replaced after the middleware set it, and by which code.
 
-Owns the question who replaced it. A dict of the application's is the session's new content. The
-session of another middleware is left alone.
+If the application replaced it, its dict becomes the session's new content. The session of another
+middleware is not touched.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any, TypeGuard
 
 from sessile.session import Session
 
-STARLETTES = "starlette.middleware.sessions"
+STARLETTE_MODULE = "starlette.middleware.sessions"
 
-_CUTS_THE_STACK = "starlette.middleware.base"
-"""Sends the messages of the layers inside it from a task of its own, without their frames."""
-_OURS = "sessile.starlette"
+_BASE_MIDDLEWARE_MODULE = "starlette.middleware.base"
+"""It sends the messages of inner layers from a separate task, whose stack lacks their frames."""
+_SESSILE_MODULE = "sessile.starlette"
 
-_UNCLEAR = (
-    '`scope["session"]` was replaced, by the application or by another session middleware, and is not stored: change '
+_WARNING = (
+    '`scope["session"]` was replaced, by the application or by another session middleware, and is not stored; change '
     "the session in place, with `clear()` and `update()`"
 )
 _is_warned = False
 
 
 def adopt(scope: MutableMapping[str, Any], session: Session) -> None:
-    """Takes a dict that the application put in the session's place over as its content."""
+    """Replaces the session's content by that of a dict which the application set in the scope."""
     found = scope.get("session")
-    if found is session or not _is_of_the_application(found):
+    if found is session or not _is_set_by_application(found):
         return
     session.mark_accessed()
     dict.clear(session)
@@ -37,34 +37,34 @@ def adopt(scope: MutableMapping[str, Any], session: Session) -> None:
     scope["session"] = session
 
 
-def _is_of_the_application(found: Any) -> TypeGuard[dict[str, Any]]:
-    if not isinstance(found, dict) or _is_of_a_middleware(found):
+def _is_set_by_application(found: Any) -> TypeGuard[dict[str, Any]]:
+    if not isinstance(found, dict) or _is_set_by_middleware(found):
         return False
-    # A plain dict may come from Starlette before 1.0, whose middleware has one too.
-    if STARLETTES not in sys.modules or type(found) is not dict:
+    # Before 1.0 the session of Starlette's middleware is a plain dict, too.
+    if STARLETTE_MODULE not in sys.modules or type(found) is not dict:
         return True
-    passed = _modules_on_the_stack()
-    if STARLETTES in passed:
+    modules = _modules_on_stack()
+    if STARLETTE_MODULE in modules:
         return False
-    if _starlette_has_plain_dicts() and (_CUTS_THE_STACK in passed or _OURS not in passed):
-        _warn_unclear()
+    if _starlette_uses_plain_dicts() and (_BASE_MIDDLEWARE_MODULE in modules or _SESSILE_MODULE not in modules):
+        _warn()
         return False
     return True
 
 
-def _is_of_a_middleware(found: Any) -> bool:
+def _is_set_by_middleware(found: Any) -> bool:
     if isinstance(found, Session):
         return hasattr(found, "_visit")
-    theirs = getattr(sys.modules.get(STARLETTES), "Session", None)
-    return theirs is not None and isinstance(found, theirs)
+    starlette_session = getattr(sys.modules.get(STARLETTE_MODULE), "Session", None)
+    return starlette_session is not None and isinstance(found, starlette_session)
 
 
-def _starlette_has_plain_dicts() -> bool:
-    return not hasattr(sys.modules[STARLETTES], "Session")
+def _starlette_uses_plain_dicts() -> bool:
+    return not hasattr(sys.modules[STARLETTE_MODULE], "Session")
 
 
-def _modules_on_the_stack() -> set[str]:
-    """The modules that a message passed on its way here."""
+def _modules_on_stack() -> set[str]:
+    """Returns the names of the modules through which the current message was sent."""
     names, frame = set(), sys._getframe(1)
     while frame is not None:
         names.add(frame.f_globals.get("__name__", ""))
@@ -72,8 +72,8 @@ def _modules_on_the_stack() -> set[str]:
     return names
 
 
-def _warn_unclear() -> None:
+def _warn() -> None:
     global _is_warned
     if not _is_warned:
         _is_warned = True
-        warnings.warn(_UNCLEAR, RuntimeWarning, stacklevel=2)
+        warnings.warn(_WARNING, RuntimeWarning, stacklevel=2)

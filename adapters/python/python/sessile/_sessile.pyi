@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 class SessionError(Exception):
-    """A verb of a session failed. It changed nothing."""
+    """An operation on a session failed. It changed nothing."""
 
 class Gone(SessionError):
     """The session does not exist: it was never created, ended or expired, or has a new id."""
@@ -43,8 +43,10 @@ class ForkedProcess(SessionError):
     """The session was read before the process forked. It does not exist in the child process."""
 
 class InvalidCSRFToken(SessionError):
-    """The token of a form was not created by this session: the request is forged, or the page is older than the
-    session's id."""
+    """The CSRF token was not created by this session.
+
+    The request is forged, or the page is older than the session's id.
+    """
 
 @final
 class SessionId:
@@ -85,7 +87,7 @@ class Record:
         """True if a user is signed in."""
     @property
     def assurance_level(self) -> int:
-        """The authentication assurance level (NIST SP 800-63B AAL, OIDC ``acr``); 0 without a user."""
+        """The assurance level (NIST SP 800-63B AAL, OIDC ``acr``); 0 without a user."""
     @property
     def handle(self) -> str:
         """The name of the session in lists and events. It gives no access to the session."""
@@ -150,8 +152,8 @@ class ManualClock:
 class SessionCache:
     """A cache of sessions in memory whose size is fixed when it is built.
 
-    Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the statistics, or use it
-    alone. Times are in seconds. Any number of threads may use it.
+    Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the
+    statistics, or use it alone. Times are in seconds. Any number of threads may use it.
     """
 
     def __new__(
@@ -179,7 +181,10 @@ class SessionCache:
         Raises ``Full`` if it could only evict sessions with a user, and ``TooLarge``.
         """
     def open(self, cookie: bytes | str) -> Record | None:
-        """Returns the session whose token is in a ``Cookie`` header, or ``None``. Accepts any bytes."""
+        """Returns the session whose token is in a ``Cookie`` header, or ``None``.
+
+        Accepts any bytes.
+        """
     def open_token(self, token: bytes | str) -> Record | None:
         """Returns the session of a token, the value of the cookie, or ``None``."""
     def load(self, id: SessionId) -> Record | None:
@@ -194,8 +199,9 @@ class SessionCache:
     def set_timeouts(
         self, id: SessionId, version: int, *, idle_timeout: float | None = None, lifetime: float | None = None
     ) -> int:
-        """Changes the timeouts of a session if its version is ``version``, and returns the new version. ``None``
-        keeps a timeout. A lifetime counts from the session's creation. Counts as a use.
+        """Changes the timeouts of a session if its version is ``version``. Returns the new version.
+
+        ``None`` keeps a timeout. A lifetime counts from the session's creation. Counts as a use.
 
         Raises ``Conflict`` and ``Gone``.
         """
@@ -210,15 +216,27 @@ class SessionCache:
         lifetime: float | None = None,
         renew_lifetime: bool = False,
     ) -> IssuedSession:
-        """Atomically binds a session to a user and gives it a new id. Raises ``Gone`` and ``Full``."""
+        """Atomically binds a session to a user and gives it a new id.
+
+        Raises ``Gone`` and ``Full``.
+        """
     def rotate(self, id: SessionId, *, grace: float = 0.0) -> IssuedSession:
-        """Gives a session a new id. The old one is accepted for another ``grace`` seconds. Raises ``Gone`` and ``Full``."""
+        """Gives a session a new id.
+
+        The old one is accepted for another ``grace`` seconds. Raises ``Gone`` and ``Full``.
+        """
     def end(self, id: SessionId) -> bool:
         """Ends a session. Returns true if it existed."""
     def end_by_token(self, token: bytes | str) -> bool:
-        """Ends the session of a token, which may be one that it had before. Returns true if it existed."""
+        """Ends the session of a token, which may be one that it had before.
+
+        Returns true if it existed.
+        """
     def end_if_unchanged(self, id: SessionId, version: int) -> None:
-        """Ends a session if its version is ``version`` and it still has that id. Raises ``Conflict`` and ``Gone``."""
+        """Ends a session if its version is ``version`` and it still has that id.
+
+        Raises ``Conflict`` and ``Gone``.
+        """
     def end_by_handle(self, handle: str) -> bool:
         """Ends the session of a handle from ``user_sessions``. Returns true if it existed."""
     def end_user_sessions(self, user: str, *, except_id: SessionId | None = None) -> int:
@@ -228,9 +246,13 @@ class SessionCache:
     def user_sessions(self, user: str) -> list[SessionInfo]:
         """Returns the sessions of a user, the most recently used first."""
     def next_event(self) -> Event | None:
-        """Returns the oldest event of the queue, or ``None`` if it is empty or ``events`` was not set."""
+        """Returns the oldest event of the queue, or ``None`` if it is empty or ``events`` was not
+        set."""
     def maintain(self, budget: int = 4096) -> int:
-        """Frees the memory of expired sessions among at most ``budget`` entries. Returns their number."""
+        """Frees the memory of expired sessions among at most ``budget`` entries.
+
+        Returns their number.
+        """
     def set_keys(self, *, secret_key: object = None, keys: str | Sequence[str] | None = None) -> None:
         """Replaces the keys. The first one signs; all verify."""
     def stats(self) -> dict[str, int]:

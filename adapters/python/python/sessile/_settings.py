@@ -1,6 +1,6 @@
-"""The settings of the middleware: their types, and the settings of the cache that they define.
+"""The settings of the middleware: their types, and the settings of the cache that result.
 
-Every error names the setting as the application wrote it, its limits and its value.
+Each error names the setting as the application wrote it, its limits and its value.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _identity_keys(given: Any) -> list[str]:
 
 
 def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
-    """Returns the setting that names the cookie, ``session_cookie`` or ``cookie_name``, and the name."""
+    """Returns the name of the setting that was used, and the name of the cookie."""
     for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
         if given is not None:
             text(setting, given)
@@ -88,7 +88,7 @@ def cache_for(
 ) -> SessionCache:
     """Returns the cache of a middleware with these settings."""
     idle = _idle_timeout(max_age, seconds("idle_timeout", idle_timeout))
-    longest = seconds("lifetime", lifetime)
+    lifetime_seconds = seconds("lifetime", lifetime)
     names = {"`cookie_name`: `name`": f"`{cookie_name[0]}`", "`cookie_name`": f"`{cookie_name[0]}`"}
     if idle_timeout is None:
         names["`idle_timeout`"] = "`max_age`"
@@ -101,7 +101,7 @@ def cache_for(
             max_session_size=whole("max_session_size", max_session_size),
             max_sessions_per_user=whole_or_none("max_sessions_per_user", max_sessions_per_user),
             idle_timeout=idle,
-            lifetime=max(TWELVE_HOURS, idle) if longest is None else longest,
+            lifetime=max(TWELVE_HOURS, idle) if lifetime_seconds is None else lifetime_seconds,
             cookie_name="session" if cookie_name[1] is None else cookie_name[1],
         )
     except ValueError as error:
@@ -151,7 +151,7 @@ def _idle_timeout(max_age: int | None, idle_timeout: float | None) -> float:
 
 
 def _renamed(error: str, names: dict[str, str]) -> str:
-    """Replaces the names of the cache's settings in an error by those of the middleware's."""
-    for ours, given in names.items():
-        error = error.replace(ours, given)
+    """Replaces the names of settings in an error by those that the application used."""
+    for setting, given in names.items():
+        error = error.replace(setting, given)
     return error

@@ -1,6 +1,7 @@
-"""The verbs of a session: signing in and out, rotating its id, storing it.
+"""The operations of a session: signing in and out, rotating the id, saving.
 
-They are not on ``request.session``, where they would hide the application's keys in templates.
+They are not methods of ``request.session``, where they would hide the application's keys in
+templates.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["SessionControl", "session_control"]
 
 SESSION = "sessile.session"
-"""The key of the scope that holds the middleware's session."""
+"""The scope's key for the middleware's session."""
 
 
 class SessionControl:
-    """The verbs of the session of a request or websocket. Created by :func:`session_control`.
+    """The operations of the session of a request or websocket. Created by :func:`session_control`.
 
-    Verbs that may wait for a store have twins to be awaited: their names begin with ``a``. Without a store
-    both finish at once, so that a coroutine may call either; a ``def`` endpoint and a thread call the plain one.
+    Methods that may wait for a store have awaitable variants, whose names start with ``a``. Without
+    a store both finish immediately, so a coroutine may call either. A ``def`` endpoint and a thread
+    call the plain variant.
     """
 
     __slots__ = ("_scope", "_session")
@@ -32,7 +34,7 @@ class SessionControl:
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
         session = scope.get(SESSION)
         if session is None:
-            raise RuntimeError("no session in this scope: call app.add_middleware(sessile.starlette.SessionMiddleware, …)")
+            raise RuntimeError("the scope has no session; call app.add_middleware(sessile.starlette.SessionMiddleware, …)")
         session.mark_accessed()
         self._scope, self._session = scope, session
 
@@ -50,87 +52,105 @@ class SessionControl:
     def sign_in(
         self, user: str, *, label: str = "", assurance_level: int = 0, remember: float | None = None
     ) -> None:
-        """Binds the session to a user and rotates its id when the response begins. The old id is not
-        accepted afterwards. The data is kept.
+        """Binds the session to a user and rotates its id when the response begins.
 
-        ``label`` is returned by :meth:`user_sessions`. ``assurance_level`` is the authentication assurance
-        level (NIST SP 800-63B AAL, OIDC ``acr``), 0 to 255. ``remember`` keeps the session for that number
-        of seconds, used or not.
+        The old id is not accepted afterwards. The data is kept.
+
+        ``label`` is returned by :meth:`user_sessions`. ``assurance_level`` is the authentication
+        assurance level (NIST SP 800-63B AAL, OIDC ``acr``), 0 to 255. ``remember`` keeps the
+        session for that number of seconds, used or not.
         """
         self.data._visit.sign_in(user, label, assurance_level, remember)
 
     def sign_out(self) -> None:
-        """Ends the session on the server immediately, even if the response is an error. The response
-        removes the cookie. Values that are set afterwards start a new session."""
+        """Ends the session on the server immediately, even if the response is an error.
+
+        The response removes the cookie. Values that are set afterwards start a new session.
+        """
         self.data.clear()
 
     async def asign_out(self) -> None:
-        """Does what :meth:`sign_out` does, to be awaited."""
+        """Awaitable variant of :meth:`sign_out`."""
         self.sign_out()
 
     def sign_out_others(self) -> int:
-        """Ends the user's other sessions immediately and returns their number."""
+        """Ends the user's other sessions immediately. Returns their number."""
         return self.data._visit.sign_out_others()
 
     async def asign_out_others(self) -> int:
-        """Does what :meth:`sign_out_others` does, to be awaited."""
+        """Awaitable variant of :meth:`sign_out_others`."""
         return self.sign_out_others()
 
     def sign_out_everywhere(self) -> int:
-        """Ends all sessions of the user immediately, including this one, and returns their number."""
+        """Ends all sessions of the user immediately, including this one. Returns their number."""
         ended = self.data._visit.sign_out_everywhere()
         dict.clear(self.data)
         return ended
 
     async def asign_out_everywhere(self) -> int:
-        """Does what :meth:`sign_out_everywhere` does, to be awaited."""
+        """Awaitable variant of :meth:`sign_out_everywhere`."""
         return self.sign_out_everywhere()
 
     def rotate(self) -> None:
-        """Rotates the session's id when the response begins. Call it at any change of privilege."""
+        """Rotates the session's id when the response begins.
+
+        Call it after any change of privilege.
+        """
         self.data._visit.rotate()
 
     def save(self) -> None:
-        """Stores the changes immediately. A thread, a task and a ``def`` endpoint may call it, also after
-        the response is complete.
+        """Stores the changes immediately.
 
-        Raises :exc:`sessile.SessionError` if the session cannot be stored. The changes are kept in the dict,
-        except after :exc:`sessile.Gone`, which empties it. A pending :meth:`sign_in` or :meth:`rotate` is
-        performed when the response begins, or the response is an error.
+        A thread, a task and a ``def`` endpoint may call it, also after the response is complete.
 
-        Raises :exc:`RuntimeError` if a session would have to be created after the response's headers were sent.
+        Raises :exc:`sessile.SessionError` if the session cannot be stored. The changes are kept in
+        the dict, except after :exc:`sessile.Gone`, which empties it. A pending :meth:`sign_in` or
+        :meth:`rotate` is performed when the response begins, or the response is an error.
+
+        Raises :exc:`RuntimeError` if a session would have to be created after the response's
+        headers were sent.
         """
         adopt(self._scope, self.data)
         self.data._visit.save(self.data)
 
     async def asave(self) -> None:
-        """Does what :meth:`save` does, to be awaited."""
+        """Awaitable variant of :meth:`save`."""
         self.save()
 
     def csrf_token(self) -> str:
-        """Returns a token for a hidden field of a form, to be checked by :meth:`check_csrf`. It is valid until
-        the session's id changes. Creates a session if there is none."""
+        """Returns a token for a hidden field of a form, to be checked by :meth:`check_csrf`.
+
+        It is valid until the session's id changes. Creates a session if there is none.
+        """
         return self.data._visit.csrf_token(self.data)
 
     def check_csrf(self, token: str) -> None:
-        """Raises :exc:`sessile.InvalidCSRFToken` unless ``token`` was returned by :meth:`csrf_token` of this
-        session."""
+        """Verifies a token of :meth:`csrf_token`.
+
+        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it.
+        """
         self.data._visit.check_csrf(token)
 
     def user_sessions(self) -> list[SessionInfo]:
-        """Returns the user's sessions, the most recently used first; an empty list without a user."""
+        """Returns the user's sessions, the most recently used first; empty without a user."""
         return self.data._visit.user_sessions()
 
     async def auser_sessions(self) -> list[SessionInfo]:
-        """Does what :meth:`user_sessions` does, to be awaited."""
+        """Awaitable variant of :meth:`user_sessions`."""
         return self.user_sessions()
 
     def is_alive(self) -> bool:
-        """Returns true if the session exists, and false after it expired or was ended, in this request or
-        elsewhere. It costs one lookup and does not count as a use."""
+        """Returns true if the session exists, and false after it expired or was ended.
+
+        It costs one lookup and does not count as a use. A sign-in or :meth:`rotate` in another
+        request gives the session a new id, so this returns false then, too.
+        """
         return self.data._visit.is_alive()
 
 
 def session_control(connection: Any) -> SessionControl:
-    """Returns the verbs of the session of a request or websocket. The call counts as a use of the session."""
+    """Returns the :class:`SessionControl` of a request or websocket.
+
+    Counts as a use of the session.
+    """
     return SessionControl(connection.scope)

@@ -1,4 +1,4 @@
-"""The session as a dependency, with its type.
+"""The session and the signed-in user as FastAPI dependencies.
 
 ::
 
@@ -28,20 +28,23 @@ __all__ = ["CurrentUser", "SessionControl", "SessionDep", "SessionMiddleware", "
 
 
 async def get_session(connection: HTTPConnection) -> SessionControl:
-    """Returns the session of a request or websocket."""
+    """Returns the :class:`SessionControl` of a request or websocket."""
     return session_control(connection)
 
 
 SessionDep = Annotated[SessionControl, Depends(get_session)]
-"""The session of a request or websocket."""
+"""The session of a request or websocket, as a dependency."""
 
 
 async def current_user(session: SessionDep) -> str:
-    """Returns the name of the signed-in user. The response is 401 without one."""
+    """Returns the name of the signed-in user.
+
+    Raises an ``HTTPException`` with status 401 without one.
+    """
     if (user := session.user) is None:
         raise HTTPException(401, "Please sign in.")
     return user
 
 
 CurrentUser = Annotated[str, Depends(current_user)]
-"""The name of the signed-in user. The response is 401 without one."""
+"""The name of the signed-in user, as a dependency. Without a user the response is 401."""

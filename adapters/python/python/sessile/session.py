@@ -1,7 +1,7 @@
-"""What a handler sees as ``request.session``: a dict that is kept on the server.
+"""The value of ``request.session``: a dict that is kept on the server.
 
 Its public names are those of ``dict`` and the four of Starlette's ``Session``, so templates see the
-application's keys. The verbs are in :mod:`sessile.control`.
+application's keys. The operations are in :mod:`sessile.control`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ __all__ = ["Session"]
 
 
 class _Method:
-    """A method whose bound form has a ``repr`` without the session's data, for a template that
-    prints an attribute where a key was meant."""
+    """A method whose bound form has a ``repr`` without the session's data.
+
+    A template prints that ``repr`` if it names an attribute where a key was meant.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -44,10 +46,10 @@ class _Bound:
 class Session(dict[str, Any]):
     """The session of one visitor: a plain dict.
 
-    Keys are text; values are what JSON holds. It is read on first access. Changes at any depth are
-    detected and stored when the response begins, unless its status is 500 or above. Changes in a
-    stream or a background task are stored when that has ended. Two requests that change different
-    keys at the same time both keep their changes.
+    Keys are text; values are those of JSON. The session is loaded on the first access. Changes at
+    any depth are detected and stored when the response begins, unless its status is 500 or above.
+    Changes in a stream or a background task are stored when it has ended. Concurrent requests that
+    change different keys both keep their changes.
 
     A session built by hand, ``Session({"a": 1})``, is a plain dict too, for tests; ``accessed`` and
     ``modified`` behave as in Starlette.
@@ -66,21 +68,23 @@ class Session(dict[str, Any]):
 
         def __init__(self, *args, **kwargs):
             dict.__init__(self, *args, **kwargs)
-            self.__class__ = _ByHand
+            self.__class__ = _Standalone
 
         @_Method
         def clear(self) -> None:
-            """Empties the dict and signs out: ends the session on the server immediately, even if the
-            response is an error. Values that are set afterwards start a new session.
+            """Clears the dict and signs out.
 
-            In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To remove the
-            keys only, delete them one by one."""
+            Ends the session on the server immediately, even if the response is an error. Values
+            that are set afterwards start a new session.
+
+            In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To
+            remove the keys only, delete them one by one."""
             self._visit.sign_out()
             dict.clear(self)
 
-        # Starlette calls it at each `request.session`; this session was read before.
+        # Starlette calls it at each `request.session`. This session was loaded before.
         mark_accessed = staticmethod(_nothing)
-        # Changes are detected.
+        # Does nothing, because changes are detected.
         mark_modified = staticmethod(_nothing)
 
     @property
@@ -90,7 +94,7 @@ class Session(dict[str, Any]):
 
     @property
     def modified(self) -> bool:
-        """True if the session differs, at any depth, from what was read."""
+        """True if the session differs from what was loaded or last saved, at any depth."""
         return self._visit.differs(self)
 
     def __copy__(self) -> dict[str, Any]:
@@ -102,15 +106,15 @@ class Session(dict[str, Any]):
         return deepcopy(dict(self), memo)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session belongs to its request: pickle dict(session)")
+        raise TypeError("a session belongs to its request and cannot be pickled; pickle dict(session)")
 
 
 class _Unread(Session):
-    """A session before its first access. Any operation reads it and makes it a :class:`Session`, so
-    that later operations cost what a dict costs.
+    """A session before its first access.
 
-    Made by :func:`unread`. It holds one item until it is read: the C code of ``json`` writes an empty
-    dict without asking.
+    Any operation loads the session and changes the object's class to :class:`Session`, so that
+    later operations are as fast as those of a dict. It holds one item until then, because the C
+    code of ``json`` writes an empty dict without calling a method.
     """
 
     __slots__ = ()
@@ -132,7 +136,7 @@ class _Unread(Session):
 
 
 def unread(visit: _Visit) -> Session:
-    """The session of a request, before its first access."""
+    """Returns the session of a request, before its first access."""
     session = _Unread(_ONE_ITEM)
     session._visit = visit
     return session
@@ -141,8 +145,8 @@ def unread(visit: _Visit) -> Session:
 _ONE_ITEM = {"": None}
 
 
-def _reading(name: str) -> Callable[..., Any]:
-    """A method that reads the session, which makes it a :class:`Session`, and calls that one's."""
+def _load_and_call(name: str) -> Callable[..., Any]:
+    """Returns a method that loads the session and then calls the method of :class:`Session`."""
 
     def method(self: _Unread, *args: Any, **kwargs: Any) -> Any:
         self.mark_accessed()
@@ -158,13 +162,13 @@ _SPECIAL = """
 """
 _NAMED = "clear copy get items keys mark_modified pop popitem setdefault update values"
 for _name in _SPECIAL.split():
-    setattr(_Unread, _name, _reading(_name))
+    setattr(_Unread, _name, _load_and_call(_name))
 for _name in _NAMED.split():
-    setattr(_Unread, _name, _Method(_reading(_name)))
+    setattr(_Unread, _name, _Method(_load_and_call(_name)))
 
 
-class _ByHand(Session):
-    """A session without a request, which notes its own changes as Starlette's does."""
+class _Standalone(Session):
+    """A session without a request, which records its changes as Starlette's does."""
 
     __slots__ = ()
     _accessed = _modified = False
@@ -190,11 +194,14 @@ class _ByHand(Session):
 
 
 def _marking(name: str) -> Callable[..., Any]:
-    """A method of ``dict`` that marks the session as modified, if it changes its length or always does."""
+    """Returns a method of ``dict`` that marks the session as modified.
+
+    ``pop`` and ``setdefault`` do so only if they change the length.
+    """
     method_of_dict = getattr(dict, name)
     is_change = name not in ("pop", "setdefault")
 
-    def method(self: _ByHand, *args: Any, **kwargs: Any) -> Any:
+    def method(self: _Standalone, *args: Any, **kwargs: Any) -> Any:
         before = len(self)
         result = method_of_dict(self, *args, **kwargs)
         if is_change or len(self) != before:
@@ -206,6 +213,6 @@ def _marking(name: str) -> Callable[..., Any]:
 
 
 for _name in ("__setitem__", "__delitem__", "__ior__"):
-    setattr(_ByHand, _name, _marking(_name))
+    setattr(_Standalone, _name, _marking(_name))
 for _name in ("clear", "pop", "popitem", "setdefault", "update"):
-    setattr(_ByHand, _name, _Method(_marking(_name)))
+    setattr(_Standalone, _name, _Method(_marking(_name)))

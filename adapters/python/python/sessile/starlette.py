@@ -1,10 +1,10 @@
 """``request.session`` for Starlette and FastAPI, kept on the server.
 
-Change the import, and what was a signed cookie is a session::
+Replace the import of Starlette's middleware::
 
     from sessile.starlette import SessionMiddleware
 
-    app.add_middleware(SessionMiddleware, secret_key=..., max_age=1_800)
+    app.add_middleware(SessionMiddleware, secret_key=secret_key, max_age=1_800)
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from typing import Any, Literal
 
 from sessile import _install, _settings
-from sessile._access import tell_sessions_of_access
+from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
 from sessile._sessile import SessionCache
-from sessile._workers import warn_of_several
+from sessile._workers import warn_of_several_workers
 from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
 
@@ -38,38 +38,46 @@ _log = logging.getLogger("sessile")
 class SessionMiddleware:
     """Adds a :class:`~sessile.session.Session` to each request, and its headers to each response.
 
-    Arguments that Starlette's middleware has have the same meaning, except ``max_age``: it counts from the last
-    use, not from the last change, and the cookie is sent again when it moves.
+    The arguments of Starlette's middleware keep their meaning, except ``max_age``: it counts from
+    the last use, not from the last change. The cookie is sent again when a sixteenth of it has
+    passed.
 
-    Middlewares of one process with equal secrets, cookie name and settings share one cache. A middleware
-    inside another of the same cache uses the outer one's session.
+    Middlewares of one process with equal secrets, cookie name and settings share one cache. A
+    middleware inside another of the same cache uses the outer one's session.
 
     ``secret_key``
-        At least 32 characters; a list for rotation, newest first. Guessable secrets, and those that tutorials
-        print, are rejected unless ``insecure_dev_key`` is set. Alternatively ``keys``: base64 of at least 32
-        bytes, as in the environment variable ``SESSILE_KEYS``, which is read if neither is given.
+        At least 32 characters; a list for rotation, newest first. Guessable secrets, and those
+        printed in tutorials, are rejected unless ``insecure_dev_key`` is set. Alternatively
+        ``keys``: base64 of at least 32 bytes, as in the environment variable ``SESSILE_KEYS``,
+        which is read if neither is given.
     ``max_age``
-        Seconds from its last use until a session expires and the browser removes its cookie. With ``None`` the
-        browser removes the cookie when it closes, and the session expires after ``idle_timeout``, or 14 days.
+        Seconds from the last use until a session expires and the browser removes its cookie. With
+        ``None`` the browser removes the cookie when it closes, and the session expires after
+        ``idle_timeout``, or 14 days.
     ``lifetime``
-        Seconds from its creation until a session expires, used or not: 12 hours, or ``max_age`` if it is longer.
+        Seconds from the creation until a session expires, used or not: 12 hours, or ``max_age`` if
+        that is longer.
     ``identity_keys``
-        The keys that identify the user. If the value of one changes, the session gets a new id with that
-        response, so that an id planted before a login is not accepted after it. ``()`` turns this off.
+        The keys that identify the user. If the value of one changes, the session gets a new id with
+        that response, so that an id planted before a login is not accepted after it. ``()`` turns
+        this off.
     ``touch_always``
-        Counts each request with a valid cookie as a use. Unless set, a request is a use if a handler, a
-        middleware or a dependency reads or writes the session.
+        Counts each request with a valid cookie as a use. By default a request is a use if a
+        handler, a middleware or a dependency reads or writes the session.
     ``memory``
-        The memory for sessions, in bytes; 32 MiB unless set. It is allocated at the start and never grows. When
-        it is full, sessions of visitors who never returned are evicted first, and those of signed-in users last.
+        The memory for sessions, in bytes; 32 MiB by default. It is allocated at the start and never
+        grows. When it is full, sessions of clients that never returned are evicted first, and
+        sessions of signed-in users last.
     ``rotate_every``
-        Seconds after which a session gets a new id. Never unless set.
+        Seconds after which a session gets a new id. The old id is accepted for 10 more seconds.
+        Never by default.
     ``accept_starlette_cookies``
-        The secret of Starlette's middleware, of any strength, to move its sessions here: a cookie that it
-        signed is read, and replaced when the response begins. Remove the setting once ``max_age`` has passed.
+        The secret of Starlette's middleware, of any strength, to move its sessions: a cookie that
+        it signed is read, and replaced when the response begins. Remove the setting once
+        ``max_age`` has passed.
     ``cache``
-        The application's :class:`sessile.SessionCache`, which then has the settings of the sessions and the
-        cookie's name. It serves ``user_sessions``, ``end_user_sessions`` and statistics.
+        A :class:`sessile.SessionCache`, in place of the settings of the sessions and the cookie's
+        name. It provides ``user_sessions``, ``end_user_sessions`` and statistics.
     """
 
     def __init__(
@@ -114,15 +122,15 @@ class SessionMiddleware:
                 cookie_name=name,
             )
         elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
-            raise ValueError("`secret_key`, `keys` and the cookie's name must not be given with `cache`, which has them")
+            raise ValueError("`secret_key`, `keys` and the cookie's name must not be given with `cache`, which defines them")
         if accept_starlette_cookies is not None:
             warnings.warn(
                 "`accept_starlette_cookies` is set: a cookie that Starlette signed is accepted, even if its user has "
                 "signed out. Remove the setting once `max_age` has passed",
                 stacklevel=2,
             )
-        warn_of_several()
-        tell_sessions_of_access()
+        warn_of_several_workers()
+        mark_access_in_request_session()
         self.app = app
         self.cache = cache
         self._touch_always = bool(touch_always)
@@ -143,23 +151,31 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind != "http" or SESSION in scope:
-            await self._call_otherwise(scope, receive, send)
-            return
-        visit = self._sessions.begin(scope["headers"], False)
+            if not self._needs_session(scope):
+                await self.app(scope, receive, send)
+                return
+            if SESSION in scope:
+                await self._call_inside(scope, receive, send)
+                return
+        visit = self._sessions.begin(scope["headers"], kind == "websocket")
         session = scope["session"] = scope[SESSION] = unread(visit)
         if self._touch_always:
             visit.touch()
 
-        def responding(message: Message) -> Awaitable[None]:
+        # Not a coroutine function, which would add a frame to each message.
+        def respond(message: Message) -> Awaitable[None]:
             if scope["session"] is not session and message["type"] == "http.response.start":
-                _settle(scope, session, message)
-            then = visit.respond(session, message)
-            if then is None:
+                _adopt_replacement(scope, session, message)
+            response = visit.respond(session, message)
+            if response is None:
                 return send(message)
-            if type(then) is tuple:
-                return _then(send, session, *then)
-            return send(then)  # type: ignore[arg-type]
+            if type(response) is tuple:
+                return _send_with_followup(send, session, *response)
+            return send(response)  # type: ignore[arg-type]
 
+        responding: Send = respond
+        if kind == "websocket":
+            receive, responding = _websocket(scope, session, receive, send)
         try:
             await self.app(scope, receive, responding)
         except BaseException:
@@ -170,88 +186,91 @@ class SessionMiddleware:
         except Exception as error:
             _report(error)
 
-    async def _call_otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles websockets, other messages, and requests inside another session middleware."""
+    def _needs_session(self, scope: Scope) -> bool:
+        """Returns true if this middleware must begin a session.
+
+        False if an outer middleware of the same cache did, or if the scope is neither a request nor
+        a websocket.
+        """
         if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
+            return False
         outer = scope.get(SESSION)
+        # The session is over if the scope of an earlier request is used again.
         if outer is None or outer._visit.is_over():
             scope.pop(SESSION, None)
-            await (self if scope["type"] == "http" else self._connect)(scope, receive, send)
-        elif outer._visit.is_of(self.cache) or (_install.is_installed() and self._has_the_name_of(outer)):
-            await self.app(scope, receive, send)
-        else:
-            await self._call_inside(outer, scope, receive, send)
+            return True
+        shares_outer = _install.is_installed() and self._has_cookie_name_of(outer)
+        return not (outer._visit.is_of(self.cache) or shares_outer)
 
-    async def _call_inside(self, outer: Session, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request inside a session middleware of another cache."""
-        if self._has_the_name_of(outer):
+        outer, outer_session = scope[SESSION], scope["session"]
+        if self._has_cookie_name_of(outer):
             _warn_of_two_caches(self.cache.cookie_name)
-        before = scope["session"]
         del scope[SESSION]
         try:
             await self(scope, receive, send)
         finally:
-            scope["session"], scope[SESSION] = before, outer
+            scope["session"], scope[SESSION] = outer_session, outer
 
-    def _has_the_name_of(self, outer: Session) -> bool:
+    def _has_cookie_name_of(self, outer: Session) -> bool:
         return outer._visit.cookie_name() == self.cache.cookie_name
 
-    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles a websocket. The response to its handshake carries the cookie. Later changes are stored when
-        the connection ends."""
-        visit = self._sessions.begin(scope["headers"], True)
-        session = scope["session"] = scope[SESSION] = unread(visit)
-        if self._touch_always:
-            visit.touch()
 
-        async def receiving() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                _save_late(session)
-            return message
+def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Returns the channels of a websocket.
 
-        async def sending(message: Message) -> None:
-            if scope["session"] is not session and message["type"] in _STARTS:
-                _settle(scope, session, message)
-            then = visit.respond(session, message)
-            if message["type"] == "websocket.close":
-                # Before it: a client that sees it may send its next request.
-                _save_late(session)
-            if type(then) is tuple:
-                await _then(send, session, *then)
-            else:
-                await send(message if then is None else then)  # type: ignore[arg-type]
+    The response to its handshake carries the cookie. Later changes are stored when the connection
+    ends.
+    """
 
-        try:
-            await self.app(scope, receiving, sending)
-        except BaseException:
-            visit.fail(session)
-            raise
-        try:
-            visit.finish(session)
-        except Exception as error:
-            _report(error)
+    async def receive_and_save() -> Message:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            _save_late(session)
+        return message
+
+    async def respond(message: Message) -> None:
+        if scope["session"] is not session and message["type"] in _HANDSHAKES:
+            _adopt_replacement(scope, session, message)
+        response = session._visit.respond(session, message)
+        if message["type"] == "websocket.close":
+            # Before the message: a client that has received it may send its next request.
+            _save_late(session)
+        if type(response) is tuple:
+            await _send_with_followup(send, session, *response)
+        else:
+            await send(message if response is None else response)  # type: ignore[arg-type]
+
+    return receive_and_save, respond
 
 
-_STARTS = ("websocket.accept", "websocket.http.response.start")
+_HANDSHAKES = ("websocket.accept", "websocket.http.response.start")
 
 
-async def _then(send: Send, session: Session, message: Message, then: bytes | Literal[True]) -> None:
-    """Sends a message, and then the body of an error response if the session could not be stored, or else stores
-    the changes of a stream."""
-    if then is True:
+async def _send_with_followup(
+    send: Send, session: Session, message: Message, followup: bytes | Literal[True]
+) -> None:
+    """Sends a message and handles what follows it.
+
+    After the end of a stream (``True``) its changes are stored. After the start of an error
+    response, which replaces the application's, the response's body is sent. Later messages of the
+    replaced response are dropped.
+    """
+    if followup is True:
         await send(message)
         _save_late(session)
     elif message["type"].endswith("http.response.start"):
         _log.warning("the session could not be stored: the response has status %d", message["status"])
         await send(message)
-        await send({"type": message["type"].replace("start", "body"), "body": then})
+        await send({"type": message["type"].replace("start", "body"), "body": followup})
 
 
-def _settle(scope: Scope, session: Session, message: Message) -> None:
-    """Adopts or reports another object in the place of the middleware's session when the response begins."""
+def _adopt_replacement(scope: Scope, session: Session, message: Message) -> None:
+    """Handles a replaced ``scope["session"]`` when the response begins.
+
+    Adopts a dict that the application set, or else warns of another middleware's cookie.
+    """
     adopt(scope, session)
     found = scope["session"]
     if found is not session and not isinstance(found, Session):
@@ -259,7 +278,10 @@ def _settle(scope: Scope, session: Session, message: Message) -> None:
 
 
 def _save_late(session: Session) -> None:
-    """Stores changes that were made after the headers were sent. No response can report an error."""
+    """Stores changes that were made after the headers were sent.
+
+    No response can report an error.
+    """
     try:
         session._visit.save_late(session)
     except Exception as error:
@@ -271,33 +293,34 @@ def _report(error: Exception) -> None:
     kind = f"{type(error).__name__}: {error}" if type(error) is RuntimeError else type(error).__name__
     if kind not in _reported:
         _reported.add(kind)
-        _log.error("changes to a session after its response began are not stored: %s: %s", type(error).__name__, error)
+        _log.error("changes to a session after its response began cannot be stored: %s: %s", type(error).__name__, error)
 
 
 _reported: set[str] = set()
 
 
 def _warn_of_two_caches(name: str) -> None:
-    global _is_warned_of_two
-    if not _is_warned_of_two:
-        _is_warned_of_two = True
+    global _has_warned_of_two_caches
+    if not _has_warned_of_two_caches:
+        _has_warned_of_two_caches = True
         warnings.warn(
-            f"two session middlewares of different caches set one cookie, {name!r}, in one request and end each other's "
-            "sessions; give one of them another `session_cookie`, or both the same `cache=`",
+            f"two session middlewares with different caches set the same cookie, {name!r}, in one request and end each "
+            "other's sessions; give one of them another `session_cookie`, or both the same `cache=`",
             RuntimeWarning,
             stacklevel=3,
         )
 
 
-_is_warned_of_two = False
+_has_warned_of_two_caches = False
 
 
 def install() -> None:
-    """Replaces ``starlette.middleware.sessions.SessionMiddleware`` by :class:`SessionMiddleware`, for libraries that
-    add Starlette's. Call it before such a library is imported.
+    """Replaces ``starlette.middleware.sessions.SessionMiddleware`` by :class:`SessionMiddleware`.
 
+    For libraries that add Starlette's middleware. Call it before such a library is imported.
     Afterwards a middleware inside another of the same cookie name uses the outer one's session.
 
-    Raises :exc:`RuntimeError` if a module has imported Starlette's class already; its message names the modules.
+    Raises :exc:`RuntimeError` if a module has already imported Starlette's class, and names the
+    modules.
     """
     _install.install(SessionMiddleware)

@@ -1,9 +1,13 @@
-"""Help for the tests of an application: a manual clock, and clients that are signed in.
+"""Helpers for the tests of an application: a manual clock, and clients that are signed in.
 
 ::
 
+    from sessile import SessionCache
+    from sessile.starlette import SessionMiddleware
+    from sessile.testing import ManualClock, test_client
+
     clock = ManualClock()
-    cache = SessionCache(secret_key=secrets.token_urlsafe(32), clock=clock)
+    cache = SessionCache(secret_key=secret_key, clock=clock)
     app.add_middleware(SessionMiddleware, cache=cache)
 
     client = test_client(app, cache, user="ada", data={"cart": ["tea"]})
@@ -28,7 +32,13 @@ __all__ = ["ManualClock", "session_cookie", "test_client"]
 def session_cookie(
     cache: SessionCache, *, user: str | None = None, data: Mapping[str, Any] | None = None
 ) -> str:
-    """Returns the cookie's value of a new session that holds ``data`` and in which ``user`` is signed in."""
+    """Creates a session and returns the value of its cookie.
+
+    It holds ``data``, and ``user`` is signed in.
+
+    Raises :exc:`ValueError` if neither is given, and :exc:`RuntimeError` if the session cannot be
+    stored.
+    """
     visit = _Sessions(cache, https_only=True).begin([], False)
     session = unread(visit)
     session.update(data or {})
@@ -37,11 +47,11 @@ def session_cookie(
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
     response = visit.respond(session, message)
     if isinstance(response, tuple):
-        raise RuntimeError("the session cannot be stored: the cache is full, or `data` is longer than `max_session_size`")
+        raise RuntimeError("the session cannot be stored: the cache is full, or `data` exceeds `max_session_size`")
     set_cookie = dict((response or message)["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")
     if name != cache.cookie_name:
-        raise ValueError("`user` or `data` must be given, got neither: an empty session is not stored")
+        raise ValueError("`user` or `data` must be given, got neither; an empty session is not stored")
     return str(rest.partition(";")[0])
 
 
@@ -53,11 +63,13 @@ def test_client(
     data: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> TestClient:
-    """Returns a client of the application with the cookie of :func:`session_cookie`. ``settings`` are those of
-    Starlette's ``TestClient``."""
+    """Returns a ``TestClient`` of the application with the cookie of :func:`session_cookie`.
+
+    ``settings`` are passed to Starlette's ``TestClient``.
+    """
     cookies = {cache.cookie_name: session_cookie(cache, user=user, data=data)}
     return TestClient(app, cookies=cookies, **settings)
 
 
-# By its name, pytest would collect it in each module that imports it.
+# Because of its name, pytest would otherwise collect it in each module that imports it.
 test_client.__test__ = False  # type: ignore[attr-defined]

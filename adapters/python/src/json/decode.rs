@@ -1,4 +1,4 @@
-//! Bytes to a value of Python, in one pass.
+//! Decodes JSON to a Python value, in one pass.
 
 use core::str;
 
@@ -9,7 +9,7 @@ use pyo3::{
 };
 
 use super::{
-    DEEPEST,
+    MAX_DEPTH,
     pieces::{Piece, Pieces},
 };
 
@@ -19,19 +19,20 @@ pub(crate) struct Malformed;
 
 type Result<T> = core::result::Result<T, Malformed>;
 
-/// Returns the value of a JSON text, which may have blanks around it. Of a repeated key the last one counts.
+/// Returns the value of a JSON text, which whitespace may surround. The last of repeated keys
+/// counts.
 pub(crate) fn decode<'py>(py: Python<'py>, json: &[u8]) -> Result<Bound<'py, PyAny>> {
-    decode_in_pieces(py, json).map(|(value, _)| value)
+    decode_with_pieces(py, json).map(|(value, _)| value)
 }
 
 /// Returns the value of a JSON text, and the objects that it consists of.
-pub(crate) fn decode_in_pieces<'py>(
+pub(crate) fn decode_with_pieces<'py>(
     py: Python<'py>,
     json: &[u8],
 ) -> Result<(Bound<'py, PyAny>, Pieces)> {
     let mut reader = Reader::new(py, json)?;
     let value = reader.value(0)?;
-    reader.look();
+    reader.skip_blanks();
     if reader.at == json.len() {
         Ok((value, reader.pieces))
     } else {
@@ -43,13 +44,15 @@ struct Reader<'py, 'j> {
     py: Python<'py>,
     json: &'j str,
     at: usize,
-    /// Somewhere in it is a control character, which strings may not have.
+    /// True if the text contains a control character, which strings must not contain.
     has_controls: bool,
-    /// Some keys that were read: lists mostly hold dicts of the same keys in the same order.
+    /// Recently read keys with their JSON. The dicts of a list mostly have the same keys in the
+    /// same order.
     keys: Vec<(&'j [u8], Bound<'py, PyString>)>,
-    /// The index of the key that is likely to come next.
+    /// The index of the key that is probably next.
     next_key: usize,
-    /// The objects that were read. A repeated key adds too many; then they only differ from those of its dict.
+    /// The objects that were read. A repeated key adds too many: the comparison with the dict then
+    /// fails, and the value is compared as JSON.
     pieces: Pieces,
 }
 
@@ -59,16 +62,16 @@ impl<'py, 'j> Reader<'py, 'j> {
             py,
             json: str::from_utf8(json).map_err(|_| Malformed)?,
             at: 0,
-            // All of it is looked at, which the compiler does many bytes at a time.
+            // No early exit, so that the compiler vectorises the loop.
             has_controls: json.iter().fold(false, |any, byte| any | is_control(*byte)),
             keys: Vec::new(),
             next_key: 0,
-            pieces: Pieces::with_capacity(json.len() / BYTES_A_PIECE + 1),
+            pieces: Pieces::with_capacity(json.len() / BYTES_PER_PIECE + 1),
         })
     }
 
     fn value(&mut self, depth: usize) -> Result<Bound<'py, PyAny>> {
-        let scalar = match self.look() {
+        let scalar = match self.skip_blanks() {
             b'{' => return self.dict(depth + 1).map(Bound::into_any),
             b'[' => return self.list(depth + 1).map(Bound::into_any),
             b'"' => self.string().map(Bound::into_any),
@@ -87,17 +90,17 @@ impl<'py, 'j> Reader<'py, 'j> {
         self.open(depth)?;
         let dict = PyDict::new(self.py);
         let opened = self.pieces.open();
-        if self.closes(b'}') {
+        if self.skip_end(b'}') {
             self.pieces.close(opened, Piece::Dict(0));
             return Ok(dict);
         }
         loop {
             let key = self.key()?;
             self.pieces.add(&key);
-            self.pass(b':')?;
+            self.expect(b':')?;
             let value = self.value(depth)?;
             dict.set_item(key, value).map_err(|_| Malformed)?;
-            if self.ends(b'}')? {
+            if self.next_item(b'}')? {
                 self.pieces.close(opened, Piece::Dict(dict.len()));
                 return Ok(dict);
             }
@@ -105,18 +108,18 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     fn key(&mut self) -> Result<Bound<'py, PyString>> {
-        self.look();
+        self.skip_blanks();
         let start = self.at;
         let rest = &self.json.as_bytes()[start..];
         let mut likely = (self.next_key..self.keys.len()).chain(0..self.next_key);
         if let Some(at) = likely.find(|at| rest.starts_with(self.keys[*at].0)) {
-            let (spelling, key) = &self.keys[at];
-            self.at += spelling.len();
+            let (json, key) = &self.keys[at];
+            self.at += json.len();
             self.next_key = at + 1;
             return Ok(key.clone());
         }
         let key = self.string()?;
-        if self.keys.len() < KEYS {
+        if self.keys.len() < MAX_KEYS {
             self.keys.push((&rest[..self.at - start], key.clone()));
         }
         Ok(key)
@@ -126,13 +129,13 @@ impl<'py, 'j> Reader<'py, 'j> {
         self.open(depth)?;
         let list = PyList::empty(self.py);
         let opened = self.pieces.open();
-        if self.closes(b']') {
+        if self.skip_end(b']') {
             return Ok(list);
         }
         loop {
             let item = self.value(depth)?;
             list.append(item).map_err(|_| Malformed)?;
-            if self.ends(b']')? {
+            if self.next_item(b']')? {
                 self.pieces.close(opened, Piece::List(list.len()));
                 return Ok(list);
             }
@@ -140,7 +143,7 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     fn string(&mut self) -> Result<Bound<'py, PyString>> {
-        self.pass(b'"')?;
+        self.expect(b'"')?;
         let plain = self.plain()?;
         if self.next() == b'"' {
             return Ok(PyString::new(self.py, plain));
@@ -149,7 +152,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         self.escaped()
     }
 
-    /// Text up to a quote or an escape, which one there is.
+    /// Returns the text before the next quote or escape. Fails if there is neither.
     fn plain(&mut self) -> Result<&'j str> {
         let rest = &self.json.as_bytes()[self.at..];
         let end = memchr2(b'"', b'\\', rest).ok_or(Malformed)?;
@@ -161,7 +164,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         Ok(text)
     }
 
-    /// A string with escapes, its opening quote behind us.
+    /// Reads a string with escapes, after its opening quote.
     fn escaped(&mut self) -> Result<Bound<'py, PyString>> {
         let mut text = Text::default();
         loop {
@@ -178,7 +181,8 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
     }
 
-    /// Reads the digits after `\u`. A pair of surrogates is one code point; a lone one is kept.
+    /// Reads the digits after `\u`. A pair of surrogates is one code point; a lone surrogate is
+    /// kept.
     fn code_point(&mut self, text: &mut Text) -> Result<()> {
         let unit = self.unit()?;
         let is_high = (0xD800..0xDC00).contains(&unit);
@@ -196,7 +200,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         Ok(())
     }
 
-    /// Four hexadecimal digits.
+    /// Reads four hexadecimal digits.
     fn unit(&mut self) -> Result<u32> {
         let digits = self.json.as_bytes()[self.at..]
             .first_chunk::<4>()
@@ -222,7 +226,7 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
         match text.parse::<i64>() {
             Ok(int) => Ok(PyInt::new(self.py, int).into_any()),
-            // Longer than a word: Python reads it, up to the most digits that it takes.
+            // Out of the range of `i64`: Python parses it, up to its limit of digits.
             Err(_) => self
                 .py
                 .get_type::<PyInt>()
@@ -231,26 +235,27 @@ impl<'py, 'j> Reader<'py, 'j> {
         }
     }
 
-    /// Behind the bracket that opens a dict or list.
+    /// Skips the bracket that opens a dict or list, and checks the depth.
     fn open(&mut self, depth: usize) -> Result<()> {
         self.at += 1;
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             Err(Malformed)
         } else {
             Ok(())
         }
     }
 
-    /// Returns true if the list or dict is empty, and then skips its end.
-    fn closes(&mut self, bracket: u8) -> bool {
-        let closes = self.look() == bracket;
-        self.at += usize::from(closes);
-        closes
+    /// Skips the end of an empty list or dict. Returns true if it is there.
+    fn skip_end(&mut self, bracket: u8) -> bool {
+        let is_end = self.skip_blanks() == bracket;
+        self.at += usize::from(is_end);
+        is_end
     }
 
-    /// Skips the bracket that ends a list or dict, or the comma before its next item. Returns true for the bracket.
-    fn ends(&mut self, bracket: u8) -> Result<bool> {
-        self.look();
+    /// Skips the comma before the next item, or the bracket that ends the list or dict. Returns
+    /// true for the bracket.
+    fn next_item(&mut self, bracket: u8) -> Result<bool> {
+        self.skip_blanks();
         match self.next() {
             b',' => Ok(false),
             byte if byte == bracket => Ok(true),
@@ -271,8 +276,8 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     /// Skips blanks and `byte`.
-    fn pass(&mut self, byte: u8) -> Result<()> {
-        self.look();
+    fn expect(&mut self, byte: u8) -> Result<()> {
+        self.skip_blanks();
         if self.next() == byte {
             Ok(())
         } else {
@@ -288,7 +293,7 @@ impl<'py, 'j> Reader<'py, 'j> {
     }
 
     /// Skips blanks and returns the next byte.
-    fn look(&mut self) -> u8 {
+    fn skip_blanks(&mut self) -> u8 {
         loop {
             match self.peek() {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
@@ -305,13 +310,14 @@ impl<'py, 'j> Reader<'py, 'j> {
 /// Returned at the end of the text. As a byte of the text it is not JSON.
 const END: u8 = 0;
 
-/// The number of keys that are kept while reading. Each includes both quotes, so that none is a prefix of another.
-const KEYS: usize = 8;
+/// The number of keys that are kept while reading. The JSON of a key includes both quotes, so that
+/// no key is a prefix of another.
+const MAX_KEYS: usize = 8;
 
-/// An estimate of the bytes of text for each piece.
-const BYTES_A_PIECE: usize = 6;
+/// The estimated length of the text of a piece, in bytes.
+const BYTES_PER_PIECE: usize = 6;
 
-/// A string that is being read: UTF-8, but for surrogates, which are written as if they were characters.
+/// A string that is being read: UTF-8, with lone surrogates encoded as if they were characters.
 #[derive(Default)]
 struct Text {
     bytes: Vec<u8>,
@@ -362,7 +368,8 @@ fn unescape(escape: u8) -> Option<u8> {
     })
 }
 
-/// Returns the length of the number at the start of a text, and true if it has neither a fraction nor an exponent.
+/// Returns the length of the number at the start of a text, and true if the number has neither a
+/// fraction nor an exponent.
 fn number(text: &[u8]) -> Result<(usize, bool)> {
     let first = usize::from(text.first() == Some(&b'-'));
     let whole = first + digits(text, first)?;

@@ -1,4 +1,4 @@
-//! Encodes a value of Python as JSON. A value that JSON cannot hold is a fault, which names its place.
+//! Encodes Python values as JSON. The error for a value that JSON cannot hold names its place.
 
 use core::fmt::Write as _;
 use std::{borrow::Cow, io::Write as _};
@@ -13,7 +13,7 @@ use pyo3::{
 
 use serde::Serialize;
 
-use super::DEEPEST;
+use super::MAX_DEPTH;
 use crate::errors::TooLarge;
 
 /// The reason why JSON cannot hold a value, and the value's place in the session.
@@ -30,18 +30,18 @@ enum Cause {
     Number,
     Depth,
     TooLarge {
-        /// The lower bound of the value's size, in bytes.
+        /// A lower bound of the value's size, in bytes.
         len: usize,
         limit: usize,
     },
-    /// A walk of the dicts themselves cannot go on, because code in Python may run now.
+    /// The dicts must be copied first, because Python code may run and change them.
     NeedsCopies,
     Raised(PyErr),
 }
 
 type Result<T> = core::result::Result<T, Fault>;
 
-/// Returns the text of a dict's key, as `json.dumps` spells it.
+/// Returns the text of a dict's key, as `json.dumps` writes it.
 pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<Cow<'k, str>> {
     if let Ok(text) = key.cast::<PyString>() {
         return text.to_cow().map_err(|_| Cause::Surrogate.into());
@@ -58,7 +58,8 @@ pub(crate) fn key_text<'k>(key: &'k Bound<'_, PyAny>) -> Result<Cow<'k, str>> {
     Ok(String::from_utf8_lossy(&encoder.bytes).into_owned().into())
 }
 
-/// As values these are not valid JSON; as keys they are text.
+/// Returns the text of a float as a key. `NaN` and infinities are valid keys, because keys are
+/// text.
 fn float_key_text(float: &Bound<'_, PyFloat>) -> Result<Cow<'static, str>> {
     let number = float.value();
     Ok(if number.is_nan() {
@@ -74,8 +75,9 @@ fn float_key_text(float: &Bound<'_, PyFloat>) -> Result<Cow<'static, str>> {
     })
 }
 
-/// Returns a new dict with the text of each key in place of the key. Of keys with equal text the last one counts, as
-/// in JSON. A subclass is asked for its `items()`, as the standard library does unless it is empty.
+/// Returns a copy of a dict with the text of each key instead of the key. The last of several keys
+/// with equal text counts, as in JSON. A subclass that is not empty is asked for its `items()`, as
+/// the standard library does.
 pub(crate) fn with_text_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
     if dict.is_empty() || dict.is_exact_instance_of::<PyDict>() {
         return with_own_keys(dict);
@@ -90,7 +92,7 @@ pub(crate) fn with_text_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py
     Ok(texts)
 }
 
-/// Returns the items that a dict itself holds with text as keys, ignoring `items()` of a subclass.
+/// Returns a copy of a dict with text as keys, ignoring the `items()` of a subclass.
 pub(crate) fn with_own_keys<'py>(dict: &Bound<'py, PyDict>) -> Result<Bound<'py, PyDict>> {
     let texts = PyDict::new(dict.py());
     for item in dict.items() {
@@ -113,21 +115,22 @@ fn set_text(
     Ok(())
 }
 
-/// Writes values one after the other, each over the one before.
+/// Encodes values into one buffer, each value over the previous one.
 ///
-/// It walks dicts without a copy as long as no code in Python can run, which could change a dict during the walk.
-/// If a subclass must be asked for its items, [`Fault::needs_copies`] returns true, and a
-/// [copying](Self::copying) encoder can write the value.
+/// Dicts are iterated without a copy while no Python code can run that could change them. If a
+/// subclass must be asked for its items, [`Fault::needs_copies`] returns true, and a
+/// [copying](Self::copying) encoder can encode the value.
 pub(crate) struct Encoder {
     bytes: Vec<u8>,
-    /// Bytes of a surrogate that is being read.
+    /// The bytes of a surrogate that were read so far.
     surrogate: Vec<u8>,
     limit: usize,
     copies: bool,
 }
 
 impl Encoder {
-    /// With room for `capacity` bytes. A value of more than `limit` bytes is a fault, found without writing it all.
+    /// Creates an encoder with a buffer of `capacity` bytes. Encoding fails as soon as a value
+    /// exceeds `limit` bytes.
     pub(crate) fn new(capacity: usize, limit: usize) -> Self {
         let bytes = Vec::with_capacity(capacity);
         Self {
@@ -138,7 +141,7 @@ impl Encoder {
         }
     }
 
-    /// Copies each dict before it is walked.
+    /// Creates an encoder that copies each dict before iterating it.
     pub(crate) fn copying(capacity: usize, limit: usize) -> Self {
         Self {
             copies: true,
@@ -150,7 +153,7 @@ impl Encoder {
     pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>) -> Result<&[u8]> {
         self.bytes.clear();
         self.value(value, 0)?;
-        self.check_room(0)?;
+        self.check_limit(0)?;
         Ok(&self.bytes)
     }
 
@@ -203,7 +206,7 @@ impl Encoder {
             self.key(&key).map_err(|fault| fault.at(&key))?;
             self.bytes.push(b':');
             self.value(&value, depth).map_err(|fault| fault.at(&key))?;
-            self.check_room(0)?;
+            self.check_limit(0)?;
         }
         self.push(b"}")
     }
@@ -211,7 +214,7 @@ impl Encoder {
     fn key(&mut self, key: &Bound<'_, PyAny>) -> Result<()> {
         let text = key.cast::<PyString>().map_err(PyErr::from)?.to_str();
         let text = text.map_err(|_| Cause::Surrogate)?;
-        self.check_room(text.len())?;
+        self.check_limit(text.len())?;
         self.text(text);
         Ok(())
     }
@@ -228,7 +231,7 @@ impl Encoder {
             self.comma(&mut is_first);
             self.value(&item?, depth)
                 .map_err(|fault| fault.at_index(at))?;
-            self.check_room(0)?;
+            self.check_limit(0)?;
         }
         self.push(b"]")
     }
@@ -241,8 +244,8 @@ impl Encoder {
         }
     }
 
-    /// Fails if the value is too long with `more` bytes after those that were written.
-    fn check_room(&self, more: usize) -> Result<()> {
+    /// Fails if the value exceeds the limit with `more` bytes after the written ones.
+    fn check_limit(&self, more: usize) -> Result<()> {
         let (len, limit) = (self.bytes.len().saturating_add(more), self.limit);
         if len > limit {
             Err(Cause::TooLarge { len, limit }.into())
@@ -272,9 +275,10 @@ impl Encoder {
         self.number(&float)
     }
 
-    /// The shortest text that reads as the same number; a float has a fraction or an exponent.
+    /// Writes the shortest text that parses to the same number. A float has a fraction or an
+    /// exponent.
     fn number(&mut self, number: &impl Serialize) -> Result<()> {
-        // A `Vec` takes what is written to it.
+        // Writing to a `Vec` does not fail.
         let _ = serde_json::to_writer(&mut self.bytes, number);
         Ok(())
     }
@@ -282,7 +286,7 @@ impl Encoder {
     fn string(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
         match text.to_str() {
             Ok(text) => {
-                self.check_room(text.len())?;
+                self.check_limit(text.len())?;
                 self.text(text);
             }
             Err(_) => self.surrogates(text)?,
@@ -290,8 +294,9 @@ impl Encoder {
         Ok(())
     }
 
-    /// UTF-8 has no surrogates: they are written as escapes, as the standard library does. The method is that of
-    /// `str`, whatever a subclass overrides: no code in Python runs.
+    /// Writes a string with lone surrogates, which UTF-8 cannot encode, as escapes, as the standard
+    /// library does. Calls `str.encode` and not the method of a subclass, so that no Python code
+    /// runs.
     fn surrogates(&mut self, text: &Bound<'_, PyString>) -> Result<()> {
         let str_type = text.py().get_type::<PyString>();
         let bytes = str_type.call_method1(
@@ -306,7 +311,7 @@ impl Encoder {
             .utf8_chunks()
         {
             self.escape(chunk.valid());
-            // A surrogate is three bytes, of which the first makes a chunk's end and so do the others.
+            // A surrogate has three bytes. Each of them ends a chunk.
             self.surrogate.extend_from_slice(chunk.invalid());
             if let [_, middle, last] = *self.surrogate {
                 let unit = 0xD000 | u32::from(middle & 0x3F) << 6 | u32::from(last & 0x3F);
@@ -325,7 +330,7 @@ impl Encoder {
 
     fn escape(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        // All of it is looked at, which the compiler does many bytes at a time.
+        // No early exit, so that the compiler vectorises the loop.
         if !bytes
             .iter()
             .fold(false, |any, byte| any | is_special(*byte))
@@ -360,17 +365,17 @@ impl Encoder {
 }
 
 impl Fault {
-    /// Returns the fault of a dict that must be copied before it is walked.
+    /// Returns the fault of a dict that must be copied before iterating it.
     pub(crate) fn new_needs_copies() -> Self {
         Cause::NeedsCopies.into()
     }
 
-    /// Returns true if a copying encoder is necessary for the value.
+    /// Returns true if the value needs a copying encoder.
     pub(crate) fn needs_copies(&self) -> bool {
         matches!(self.cause, Cause::NeedsCopies)
     }
 
-    /// Returns the engine's error if the value takes more bytes than it may.
+    /// Returns the engine's error if the value is longer than the limit.
     pub(crate) fn too_large(&self) -> Option<sessile::Error> {
         match self.cause {
             Cause::TooLarge { len, limit } => Some(sessile::Error::TooLarge {
@@ -436,13 +441,13 @@ impl From<Fault> for PyErr {
                 "{place} must be at most {limit} bytes as JSON (`max_session_size`), got more"
             )),
             Cause::NeedsCopies => PyValueError::new_err(format!(
-                "{place} was changed by another thread while it was read"
+                "{place} must not be changed by another thread while it is read"
             )),
             Cause::Number => PyValueError::new_err(format!(
                 "{place} must be a finite number, got NaN or infinity, which JSON cannot hold"
             )),
             Cause::Depth => PyValueError::new_err(format!(
-                "a value must nest at most {DEEPEST} lists and dicts, got more, or one that contains itself"
+                "a value must nest at most {MAX_DEPTH} lists and dicts, got more, or one that contains itself"
             )),
             Cause::Raised(raised) => {
                 PyValueError::new_err(format!("{place} cannot be written as JSON: {raised}"))
@@ -465,11 +470,11 @@ fn is_special(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
-/// Room for a key that is a number, in bytes.
+/// Capacity for a key that is a number, in bytes.
 const SPARE: usize = 32;
 
 fn check_depth(depth: usize) -> Result<()> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         Err(Cause::Depth.into())
     } else {
         Ok(())

@@ -1,8 +1,9 @@
-//! The objects that a value consists of. If they are the same objects in the same places, its JSON is unchanged.
+//! The objects that a value consists of. The same objects in the same places have the same JSON.
 //!
-//! Text and numbers are immutable, so the same object is the same value; lists and dicts are compared item by item. A
-//! value that contains another object, such as an instance of a subclass, has no pieces. Text and numbers are kept
-//! alive, so that a later object at the same address is not mistaken for one.
+//! Text and numbers are immutable, so the same object is the same value; lists and dicts are
+//! compared item by item. A value that contains another object, such as an instance of a subclass,
+//! has no pieces. Text and numbers are kept alive, so that another object at the same address
+//! cannot be mistaken for one of them.
 
 use core::slice;
 
@@ -11,18 +12,18 @@ use pyo3::{
     types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString},
 };
 
-use super::DEEPEST;
+use super::MAX_DEPTH;
 
-/// The pieces of one value, from the outside in: a dict before its keys, a key before its value.
+/// The pieces of one value in depth-first order: a dict before its keys, a key before its value.
 #[derive(Default)]
 pub(crate) struct Pieces(Vec<Piece>);
 
 pub(crate) enum Piece {
     /// Text, a number or a constant.
     Scalar(Py<PyAny>),
-    /// A list of that number of items, which follow.
+    /// A list, with the number of its items, which follow.
     List(usize),
-    /// A dict of that number of keys, which follow, each before its value.
+    /// A dict, with the number of its keys, which follow, each before its value.
     Dict(usize),
 }
 
@@ -32,7 +33,7 @@ impl Pieces {
         Self(Vec::with_capacity(len))
     }
 
-    /// Returns the pieces of a value, or `None` if it could change undetected.
+    /// Returns the pieces of a value, or `None` if the value could change undetected.
     pub(crate) fn of(value: &Bound<'_, PyAny>) -> Option<Self> {
         let mut pieces = Self::default();
         pieces.add_all(value, 0).then_some(pieces)
@@ -43,7 +44,7 @@ impl Pieces {
         self.0.push(Piece::Scalar(scalar.clone().unbind()));
     }
 
-    /// Adds a list or dict whose items come next.
+    /// Adds a list or dict whose items are added next.
     pub(crate) fn open(&mut self) -> Opened {
         self.0.push(Piece::List(0));
         Opened(self.0.len() - 1)
@@ -55,9 +56,9 @@ impl Pieces {
     }
 
     /// Returns true if a value consists of the same objects, so that its JSON is the same.
-    pub(crate) fn are_those_of(&self, value: &Bound<'_, PyAny>) -> bool {
-        let mut rest = Rest(self.0.iter());
-        rest.begins_with(value) && rest.0.as_slice().is_empty()
+    pub(crate) fn match_value(&self, value: &Bound<'_, PyAny>) -> bool {
+        let mut remaining = Remaining(self.0.iter());
+        remaining.matches(value) && remaining.0.as_slice().is_empty()
     }
 
     fn add_all(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> bool {
@@ -65,7 +66,7 @@ impl Pieces {
             self.add(value);
             return true;
         }
-        if depth == DEEPEST {
+        if depth == MAX_DEPTH {
             return false;
         }
         if let Ok(dict) = value.cast_exact::<PyDict>() {
@@ -86,33 +87,33 @@ impl Pieces {
 #[derive(Clone, Copy)]
 pub(crate) struct Opened(usize);
 
-/// Pieces that were not compared yet.
-struct Rest<'p>(slice::Iter<'p, Piece>);
+/// The pieces that were not compared yet.
+struct Remaining<'p>(slice::Iter<'p, Piece>);
 
-impl Rest<'_> {
+impl Remaining<'_> {
     /// Returns true if the next pieces are those of a value.
     #[inline]
-    fn begins_with(&mut self, value: &Bound<'_, PyAny>) -> bool {
+    fn matches(&mut self, value: &Bound<'_, PyAny>) -> bool {
         match self.0.next() {
             Some(Piece::Scalar(scalar)) => scalar.is(value),
-            Some(Piece::List(len)) => self.begins_with_items(value, *len),
-            Some(Piece::Dict(len)) => self.begins_with_pairs(value, *len),
+            Some(Piece::List(len)) => self.matches_items(value, *len),
+            Some(Piece::Dict(len)) => self.matches_pairs(value, *len),
             None => false,
         }
     }
 
-    fn begins_with_items(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
+    fn matches_items(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
         value
             .cast_exact::<PyList>()
-            .is_ok_and(|list| len == list.len() && list.iter().all(|item| self.begins_with(&item)))
+            .is_ok_and(|list| len == list.len() && list.iter().all(|item| self.matches(&item)))
     }
 
-    fn begins_with_pairs(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
+    fn matches_pairs(&mut self, value: &Bound<'_, PyAny>, len: usize) -> bool {
         value.cast_exact::<PyDict>().is_ok_and(|dict| {
             len == dict.len()
                 && dict
                     .iter()
-                    .all(|(key, value)| self.begins_with(&key) && self.begins_with(&value))
+                    .all(|(key, value)| self.matches(&key) && self.matches(&value))
         })
     }
 }

@@ -1,6 +1,7 @@
-//! The messages of a response, as far as its session is concerned.
+//! The messages of a response that concern its session.
 //!
-//! Owns the order in which a session is stored and the headers are written. It does not know how a dict is compared.
+//! Owns the order in which a session is stored and its headers are written. It does not know how a
+//! dict is compared.
 
 use pyo3::{
     prelude::*,
@@ -8,7 +9,7 @@ use pyo3::{
 };
 use sessile_web::{Session, adapter::SessionExt};
 
-use super::{Stage, Visit, unless_busy};
+use super::{Stage, Visit, without_blocking};
 use crate::{
     errors::TooLarge,
     fork::OfProcess,
@@ -17,7 +18,8 @@ use crate::{
 };
 
 impl Visit {
-    /// The response begins. If the session was read, what changed is stored and the headers are written.
+    /// Handles the start of the response. If the session was read, stores its changes and writes
+    /// its headers.
     pub(super) fn commit<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
@@ -34,27 +36,31 @@ impl Visit {
         };
         let message = response::copy(message)?;
         let response = Self::response(slf)?;
-        let (changes, refused) = match Self::hand_over(slf, &session, dict, left, reads) {
-            Ok(changes) => (changes, response.commit(&session, status, &message)?),
-            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => (
-                Changes::new(),
-                Some(response.refuse_size(&session, &message)?),
-            ),
-            Err(error) => return Err(error),
-        };
-        let stage = if refused.is_some() {
-            Stage::Refused
+        let (changes, replacement) =
+            match Self::take_changes_at_start(slf, &session, dict, left, reads) {
+                Ok(changes) => (changes, response.commit(&session, status, &message)?),
+                Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => (
+                    Changes::new(),
+                    Some(response.replace_too_large(&session, &message)?),
+                ),
+                Err(error) => return Err(error),
+            };
+        let stage = if replacement.is_some() {
+            Stage::Replaced
         } else {
             left
         };
         Self::committed(slf, &session, stage, changes);
-        match refused {
-            Some(body) => answer(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some),
+        match replacement {
+            Some(body) => {
+                with_followup(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some)
+            }
             None => Ok(Some(message.into_any())),
         }
     }
 
-    /// The handshake of a websocket ends: its response may carry a cookie. An error is the application's to handle.
+    /// Handles the acceptance of a websocket, whose response may carry a cookie. Errors are
+    /// returned to the application.
     pub(super) fn accept<'py>(
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
@@ -65,7 +71,7 @@ impl Visit {
         };
         let accept = || {
             let message = response::copy(message)?;
-            let changes = Self::hand_over(slf, &session, dict, Stage::Detached, reads)?;
+            let changes = Self::take_changes_at_start(slf, &session, dict, Stage::Detached, reads)?;
             Self::response(slf)?.accept(&session, &message)?;
             Ok((message, changes))
         };
@@ -77,7 +83,8 @@ impl Visit {
         message
     }
 
-    /// The session to commit, if it is to be, and whether it was read. Notes what follows if not.
+    /// Returns the session to commit and true if it was read. Returns `None` and enters the next
+    /// stage if there is nothing to commit.
     fn begin_commit(&mut self, left: Stage) -> PyResult<Option<(Session, bool)>> {
         if self.stage != Stage::Open {
             return Ok(None);
@@ -85,14 +92,14 @@ impl Visit {
         if self.session.is_some() {
             return Ok(Some((self.session()?, true)));
         }
-        // What goes on after this may still read it.
+        // A stream or a background task may still read the session.
         self.stage = left;
         let touched = self.touched.as_ref().and_then(OfProcess::get).cloned();
         Ok(touched.map(|session| (session, false)))
     }
 
-    /// Hands over what is to be stored when the response begins.
-    fn hand_over(
+    /// Passes the changes that are stored with the response to the session, and returns them.
+    fn take_changes_at_start(
         slf: &Bound<'_, Self>,
         session: &Session,
         dict: &Bound<'_, PyDict>,
@@ -106,7 +113,7 @@ impl Visit {
             Stage::Failed => slf.borrow().known.removals(dict)?,
             _ => Self::changes(slf, dict)?,
         };
-        Self::push(slf.py(), session, &changes)?;
+        Self::apply(slf.py(), session, &changes)?;
         Ok(changes)
     }
 
@@ -131,10 +138,10 @@ impl Visit {
             if is_stored { changes } else { Changes::new() },
         );
         slf.borrow_mut().stage = stage;
-        unless_busy(slf.py(), session, || session.detach());
+        without_blocking(slf.py(), session, || session.detach());
     }
 
-    /// A websocket is closed, before it was accepted or after.
+    /// Handles the close of a websocket, accepted or not.
     pub(super) fn close(slf: &Bound<'_, Self>) {
         let mut visit = slf.borrow_mut();
         if visit.stage != Stage::Open {
@@ -144,35 +151,35 @@ impl Visit {
         let session = visit.session();
         drop(visit);
         if let Ok(session) = session {
-            unless_busy(slf.py(), &session, || session.detach());
+            without_blocking(slf.py(), &session, || session.detach());
         }
     }
 
-    /// A message after the first.
-    pub(super) fn go_on<'py>(
+    /// Handles a message after the start.
+    pub(super) fn continue_response<'py>(
         slf: &Bound<'py, Self>,
         message: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let has_more = response::has_more(message)?;
         let mut visit = slf.borrow_mut();
-        let is_refused = visit.stage == Stage::Refused;
+        let is_replaced = visit.stage == Stage::Replaced;
         visit.is_stream |= has_more && !visit.is_websocket;
-        let is_to_save = visit.is_stream && !has_more && visit.session.is_some();
+        let saves_late = visit.is_stream && !has_more && visit.session.is_some();
         drop(visit);
-        if is_refused {
-            answer(message, PyBytes::new(slf.py(), b"")).map(Some)
-        } else if is_to_save {
-            answer(message, PyBool::new(slf.py(), true)).map(Some)
+        if is_replaced {
+            with_followup(message, PyBytes::new(slf.py(), b"")).map(Some)
+        } else if saves_late {
+            with_followup(message, PyBool::new(slf.py(), true)).map(Some)
         } else {
             Ok(None)
         }
     }
 }
 
-/// A message to send, and what is to follow it.
-fn answer<'py>(
+/// Returns a message and its follow-up, as `respond` returns them.
+fn with_followup<'py>(
     message: &Bound<'py, PyAny>,
-    then: impl IntoPyObject<'py>,
+    followup: impl IntoPyObject<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Ok((message, then).into_pyobject(message.py())?.into_any())
+    Ok((message, followup).into_pyobject(message.py())?.into_any())
 }

@@ -1,4 +1,4 @@
-//! The contract's routes in axum: see the table of `sessile-contract`.
+//! The routes of the contract in axum: see the table of `sessile-contract`.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -26,7 +26,7 @@ pub(crate) fn app() -> Router {
     app_of(layer(&cache), cache, clock)
 }
 
-/// The layer of the contract: it has the feature `identity-keys`.
+/// Returns the layer of the contract, with the feature `identity-keys`.
 pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
     SessionLayer::new(
         SessionManager::builder(cache.clone())
@@ -51,12 +51,12 @@ pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: ManualCloc
     with_extensions(routes().layer(layer).merge(others), cache, clock)
 }
 
-/// For a layer around the whole of it.
+/// Returns the application for a layer around the whole router.
 pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
     with_extensions(routes().merge(with_other_settings(layer)), cache, clock)
 }
 
-/// Routes behind layers of one cache with other settings, and routes without a session.
+/// Returns the routes behind layers of one cache with other settings, and those without a session.
 fn with_other_settings(layer: &SessionLayer) -> Router {
     let sessions = || layer.manager();
     let rotating = sessions()
@@ -88,7 +88,7 @@ fn without_session() -> Router {
         .route("/advance", post(advance))
 }
 
-/// Those that look at the session, without a layer.
+/// Returns the routes that use the session, without a layer.
 pub(crate) fn routes() -> Router {
     Router::new()
         .route("/untouched", get(|| async { "untouched" }))
@@ -416,7 +416,7 @@ async fn advance(Extension(clock): Extension<ManualClock>, Form(input): Input) -
     "ok"
 }
 
-/// Requests that wait for a release.
+/// Requests that wait for `/release`.
 #[derive(Clone, Default)]
 struct Held(watch::Sender<Now>);
 
@@ -427,7 +427,7 @@ struct Now {
 }
 
 impl Held {
-    /// It counts until it is released, or dropped because its client went away.
+    /// Counts a request until it is released, or dropped because its client disconnected.
     async fn wait(&self) {
         let mut changes = self.0.subscribe();
         let releases = changes.borrow().releases;

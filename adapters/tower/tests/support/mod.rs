@@ -1,6 +1,6 @@
-//! A server on a free port of the loopback, and the contract's application for it.
+//! A server on a free port of the loopback interface, and the application of the contract for it.
 
-// Each test binary uses a part of it.
+// Each test binary uses a part of this module.
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod contract;
@@ -14,12 +14,12 @@ use sessile_tower::SessionLayer;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tower::Layer;
 
-/// With default settings but for its size, and a clock that stands still.
+/// Creates a cache with default settings except its memory, and a manual clock.
 pub(crate) fn cache() -> SessionCache {
     contract::cache_with(ManualClock::new())
 }
 
-/// Stops when it is dropped.
+/// A server that stops when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) runtime: Runtime,
@@ -30,7 +30,7 @@ impl Server {
         Self::serve(|listener| async move { axum::serve(listener, app).await })
     }
 
-    /// With a layer around the whole of it.
+    /// Starts a server with a layer around the whole router.
     pub(crate) fn start_behind(layer: &SessionLayer, app: Router) -> Self {
         let service = ServiceExt::<Request>::into_make_service(layer.layer(app));
         Self::serve(|listener| async move { axum::serve(listener, service).await })
@@ -51,7 +51,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// For an application that is not the contract's.
+    /// Returns a client for an application other than that of the contract.
     pub(crate) fn site(&self) -> Site {
         Site::any(&self.base_url()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Keeps what is logged.
+//! A subscriber that collects log lines.
 
 use std::{
     fmt::Debug,
@@ -11,7 +11,7 @@ use tracing::{
     span,
 };
 
-/// Keeps each event, and each span that begins or learns more, with its level, its origin and its fields, as a line.
+/// Collects each event and each new or updated span as a line, with level, target and fields.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 

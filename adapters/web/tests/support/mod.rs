@@ -1,6 +1,7 @@
-//! A visitor without a network: requests and responses are header maps, and the cookie is kept between.
+//! A visitor without a network: requests and responses are header maps, and the cookie is kept
+//! between requests.
 
-// Each test binary uses a part of it.
+// Each test binary uses a part of this module.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,14 +20,14 @@ pub(crate) fn cache() -> SessionCache {
     builder().build().unwrap()
 }
 
-/// Somebody with a browser.
+/// A client that keeps the session cookie.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     sessions: SessionManager,
     pub(crate) cookie: Option<String>,
 }
 
-/// A response's headers, and what commit said.
+/// The headers of a response, and the result of the commit.
 pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) result: Result<(), CommitError>,
@@ -44,7 +45,7 @@ impl Visitor {
         Self::new(&SessionManager::new(cache.clone()))
     }
 
-    /// A request that begins.
+    /// Begins a request.
     pub(crate) fn begin(&self) -> Session {
         let mut headers = HeaderMap::new();
         if let Some(cookie) = &self.cookie {
@@ -53,7 +54,7 @@ impl Visitor {
         self.sessions.begin(&headers)
     }
 
-    /// Its response.
+    /// Commits a request and keeps its cookie.
     pub(crate) fn finish(&mut self, session: &Session, status: StatusCode) -> Reply {
         let mut headers = HeaderMap::new();
         let result = SessionManager::commit(session, status, &mut headers);
@@ -65,21 +66,21 @@ impl Visitor {
         reply
     }
 
-    /// A request from beginning to end, with 200.
+    /// Performs a whole request with the status 200.
     pub(crate) fn visit<R>(&mut self, act: impl FnOnce(&Session) -> R) -> (R, Reply) {
         let session = self.begin();
         let result = act(&session);
         (result, self.finish(&session, StatusCode::OK))
     }
 
-    /// A value as the next request sees it.
+    /// Returns a value as the next request reads it.
     pub(crate) fn value(&self, key: &str) -> Option<String> {
         self.begin().get(key).unwrap()
     }
 }
 
 impl Reply {
-    /// The one cookie that was set.
+    /// Returns the only `Set-Cookie`. Fails if there are several.
     pub(crate) fn set_cookie(&self) -> Option<&str> {
         let mut all = self.headers.get_all(header::SET_COOKIE).iter();
         let first = all.next();

@@ -1,20 +1,21 @@
-//! What a request's response must be, by what its cookie opened when it was read, and opens when it is stored.
+//! The expected response of a request, computed from the session that its cookie opened when it was
+//! read, and opens when it is stored.
 
 use super::{Act, Data, KEYS, LIFETIME, REMEMBERED, Tab, USERS, View};
 
 pub(super) enum Predicted {
     /// 409, no cookie, and nothing is stored.
     Conflict,
-    /// 200, no cookie, and there was nothing to store.
+    /// 200, no cookie, and nothing to store.
     Nothing,
-    /// No cookie: it is 409, unless the session's cookie was kept already.
+    /// No cookie. The status is 409, unless the session's cookie was persistent already.
     NoCookie,
-    /// 200, and the response's cookie, or else the request's, opens that.
+    /// 200, and the response's cookie, or the request's if there is none, opens this session.
     Session(Option<View>),
 }
 
 impl Tab {
-    /// This request's changes, made to some data.
+    /// Returns the data with this request's changes applied.
     pub(super) fn own(&self, data: &Data) -> Data {
         let mut data = data.clone();
         for act in &self.acts {
@@ -29,7 +30,7 @@ impl Tab {
         data
     }
 
-    /// The user whom this request signs in.
+    /// Returns the user whom this request signs in.
     pub(super) fn user(&self) -> Option<&'static str> {
         let user = |act: &Act| {
             if let Act::SignIn(user, _) = act {
@@ -41,7 +42,7 @@ impl Tab {
         self.acts.iter().rev().find_map(user)
     }
 
-    /// For how many seconds the session is to be kept, if the request says so.
+    /// Returns the seconds for which the request keeps the session; `None` if that is unchanged.
     pub(super) fn keep(&self) -> Option<u64> {
         let base = self.base.as_ref().and_then(|base| base.as_ref());
         let mut user = base.and_then(|view| view.user.as_deref());
@@ -66,7 +67,7 @@ impl Tab {
     }
 
     pub(super) fn renames(&self, before: Option<&View>) -> bool {
-        before.is_some_and(|before| names_another(&before.data, &self.own(&before.data)))
+        before.is_some_and(|before| changes_user(&before.data, &self.own(&before.data)))
     }
 
     pub(super) fn predict_open(&self, before: &View, is_alias: bool) -> Predicted {
@@ -74,7 +75,7 @@ impl Tab {
             |(key, value): &(usize, Option<i64>)| before.data.get(KEYS[*key]) == value.as_ref();
         let renames = self.renames(Some(before));
         let is_torn = is_alias && renames && before.user.is_some() && self.user().is_none();
-        if !self.guards.iter().all(holds) || is_torn {
+        if !self.watches.iter().all(holds) || is_torn {
             return Predicted::Conflict;
         }
         let (data, changes) = (
@@ -92,11 +93,11 @@ impl Tab {
         Predicted::Session(Some(View { user, data }))
     }
 
-    /// The session that this request read has a new id.
+    /// Predicts the response if the session that was read has a new id.
     pub(super) fn predict_replaced(&self, base: &View) -> Predicted {
         let data = self.own(&base.data);
         let user = self.user().map(str::to_owned);
-        if user.is_some() || base.user.is_none() && names_another(&base.data, &data) {
+        if user.is_some() || base.user.is_none() && changes_user(&base.data, &data) {
             return Predicted::Session(Some(View { user, data }));
         }
         match self.keep() {
@@ -107,27 +108,31 @@ impl Tab {
         }
     }
 
-    /// The session that this request read has ended, or expired.
+    /// Predicts the response if the session that was read ended or expired.
     pub(super) fn predict_ended(&self, base: &View) -> Predicted {
         let nothing = Data::new();
         if self.user().is_some() {
-            return self.guarded(|| self.new_session(self.own(&nothing)));
+            return self.watched(|| self.new_session(self.own(&nothing)));
         }
         let own = self.own(&base.data);
         let mut data = self.own(&nothing);
-        let is_guarded = |key: &str| self.guards.iter().any(|(guarded, _)| KEYS[*guarded] == key);
-        data.retain(|key, _| own.get(key) != base.data.get(key) || is_guarded(key));
-        let may_begin = base.user.is_none() || data.contains_key(KEYS[2]);
-        self.guarded(|| match () {
+        let is_watched = |key: &str| {
+            self.watches
+                .iter()
+                .any(|(watched, _)| KEYS[*watched] == key)
+        };
+        data.retain(|key, _| own.get(key) != base.data.get(key) || is_watched(key));
+        let may_create = base.user.is_none() || data.contains_key(KEYS[2]);
+        self.watched(|| match () {
             () if data.is_empty() => Predicted::Nothing,
-            () if may_begin => self.new_session(data.clone()),
+            () if may_create => self.new_session(data.clone()),
             () => Predicted::Conflict,
         })
     }
 
-    /// A conflict if a key that was there was guarded, where nothing is stored now.
-    fn guarded(&self, otherwise: impl FnOnce() -> Predicted) -> Predicted {
-        let is_held = self.guards.iter().any(|(_, value)| value.is_some());
+    /// Predicts a conflict if a watched key had a value, because nothing is stored now.
+    fn watched(&self, otherwise: impl FnOnce() -> Predicted) -> Predicted {
+        let is_held = self.watches.iter().any(|(_, value)| value.is_some());
         if is_held {
             Predicted::Conflict
         } else {
@@ -157,12 +162,12 @@ impl Act {
                 | Self::Take(_)
                 | Self::Clear
                 | Self::Add
-                | Self::Guard(_)
+                | Self::Watch(_)
         )
     }
 }
 
-pub(super) fn names_another(old: &Data, new: &Data) -> bool {
+pub(super) fn changes_user(old: &Data, new: &Data) -> bool {
     new.get(KEYS[2])
         .is_some_and(|user| old.get(KEYS[2]) != Some(user))
 }

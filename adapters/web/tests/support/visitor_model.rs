@@ -1,22 +1,26 @@
-//! A naive model of one visitor: several tabs, whose requests overlap, and a browser that keeps the last cookie.
+//! A naive model of one visitor: several tabs, whose requests overlap, and a browser that keeps the
+//! last cookie.
 //!
-//! It predicts each response from what the request's cookie opened before, and the session that the response leaves.
-//! It knows aliases, emptied sessions, lifetimes that begin again, and what a request may start in place of a session
-//! that is not there any more.
+//! It predicts each response, and the session after it, from the session that the request's cookie
+//! opened before. It models aliases, emptied sessions, lifetimes that restart, and sessions that a
+//! request creates in place of one that ended.
+//!
+//! Ids are compared by their cookies. Times are in whole seconds.
 
-// The id of a session is compared by its cookie, and times are whole seconds.
 #![allow(clippy::unwrap_used)]
 
 use std::{cell::Cell, collections::BTreeMap, collections::HashMap, rc::Rc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use sessile::ManualClock;
-use sessile_web::adapter::{SessionExt, ready};
+use sessile_web::adapter::ready;
 use sessile_web::{CommitError, Session, SessionManager, SignIn};
 
 use crate::support::builder;
-use predicted::{Predicted, names_another};
+use predicted::{Predicted, changes_user};
 
+#[path = "model_browser.rs"]
+mod browser;
 #[path = "predicted.rs"]
 mod predicted;
 
@@ -24,7 +28,7 @@ pub(crate) const DAY: u64 = 24 * 60 * 60;
 const LIFETIME: u64 = 10 * DAY;
 const REMEMBERED: u64 = 7 * DAY;
 const WINDOW: u64 = 60;
-/// The end of a lifetime that is not followed.
+/// The end of a lifetime that the model does not predict.
 const UNKNOWN: u64 = u64::MAX;
 const TABS: usize = 3;
 const USERS: [&str; 2] = ["ada", "bob"];
@@ -36,7 +40,7 @@ pub(crate) enum Act {
     Take(usize),
     Clear,
     Add,
-    Guard(usize),
+    Watch(usize),
     SignIn(usize, bool),
     Rotate,
     Persistent,
@@ -58,7 +62,7 @@ pub(crate) enum Op {
 
 type Data = BTreeMap<String, i64>;
 
-/// The third one names the user.
+/// The third key is an identity key.
 const KEYS: [&str; 3] = ["a", "b", "user_id"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +71,19 @@ struct View {
     data: Data,
 }
 
-/// When a session's lifetime began, and when it ends.
+/// The start and the end of a session's lifetime.
 type Life = Rc<Cell<(u64, u64)>>;
 
 /// One request.
 struct Tab {
     session: Session,
-    /// What it brought, if it has not signed out.
+    /// The cookie of the request; `None` after a sign-out.
     cookie: Option<String>,
-    /// What it read, once it has; `Some(None)` if there was no session.
+    /// The session that it read; `None` before the read, `Some(None)` if there was no session.
     base: Option<Option<View>>,
     acts: Vec<Act>,
-    guards: Vec<(usize, Option<i64>)>,
-    /// It stored something while it ran: it is checked for its sign-in only.
+    watches: Vec<(usize, Option<i64>)>,
+    /// It stored changes while it ran, so only its sign-in is checked.
     is_opaque: bool,
     sign_outs: u32,
     begun: u64,
@@ -92,10 +96,10 @@ pub(crate) struct World {
     tabs: [Option<Tab>; TABS],
     jar: Option<String>,
     lives: HashMap<String, Life>,
-    /// Who is signed in by the browser's cookie, if that is certain.
+    /// The user whom the browser's cookie signs in, if that is certain.
     expected: Option<String>,
     sign_outs: u32,
-    /// A session without a user may be kept for its forms, though it is empty: so may one that was rotated by time.
+    /// An empty session without a user may be kept for its forms, or after a rotation by age.
     has_forms: bool,
 }
 
@@ -162,7 +166,7 @@ impl World {
         self.check_browser();
     }
 
-    /// A user who signed in stays signed in until they sign out, or their session's lifetime is over.
+    /// Checks that a user remains signed in until they sign out or the session's lifetime is over.
     fn check_browser(&mut self) {
         let Some(cookie) = &self.jar else { return };
         let seen = self.view(Some(cookie));
@@ -175,7 +179,7 @@ impl World {
             assert_eq!(
                 seen.and_then(|view| view.user).as_ref(),
                 Some(user),
-                "who signed in"
+                "the signed-in user"
             );
         }
     }
@@ -190,7 +194,7 @@ impl World {
             cookie: self.jar.clone(),
             base: None,
             acts: Vec::new(),
-            guards: Vec::new(),
+            watches: Vec::new(),
             is_opaque: false,
             sign_outs: self.sign_outs,
             begun: self.now,
@@ -215,7 +219,7 @@ impl World {
         self.read(&mut tab);
         match act {
             Act::SignOut => self.sign_out(&mut tab),
-            // What is not there is not taken.
+            // Taking a missing key is not a change.
             Act::Take(key) if !tab.session.contains_key(KEYS[key]) => {}
             _ => {
                 self.apply(&mut tab, act);
@@ -228,7 +232,7 @@ impl World {
     fn sign_out(&mut self, tab: &mut Tab) {
         ready(tab.session.sign_out());
         (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
-        (tab.acts, tab.guards) = (Vec::new(), Vec::new());
+        (tab.acts, tab.watches) = (Vec::new(), Vec::new());
         self.sign_outs += 1;
         tab.sign_outs = self.sign_outs;
     }
@@ -241,10 +245,10 @@ impl World {
             Act::Take(key) => drop(session.take::<i64>(KEYS[key]).unwrap()),
             Act::Clear => session.clear().unwrap(),
             Act::Add => drop(session.increment("n", 1).unwrap()),
-            Act::Guard(key) => {
+            Act::Watch(key) => {
                 session.watch(KEYS[key]).unwrap();
                 let stored = tab.base.as_ref().and_then(|base| base.as_ref());
-                tab.guards.push((
+                tab.watches.push((
                     key,
                     stored.and_then(|view| view.data.get(KEYS[key]).copied()),
                 ));
@@ -265,7 +269,7 @@ impl World {
             Act::SignOut => {}
             Act::Save => {
                 let _ = ready(session.save());
-                // The new cookie is under way.
+                // The browser has not received the new cookie yet.
                 (tab.is_opaque, self.expected) = (true, None);
             }
             Act::Form => {
@@ -275,7 +279,7 @@ impl World {
         }
     }
 
-    /// A response that says that something went wrong stores nothing but a sign-out.
+    /// Finishes a request with an error status, which stores only a sign-out.
     fn fail(&mut self, at: usize) {
         let Some(tab) = self.tabs[at].take() else {
             return;
@@ -351,7 +355,7 @@ impl World {
         }
     }
 
-    /// What the response's cookie opens, or else the request's, is as predicted.
+    /// Checks the session that the response's cookie opens, or the request's if it sets none.
     fn check_session(
         &self,
         tab: &Tab,
@@ -364,7 +368,7 @@ impl World {
         let seen = self.view(set.unwrap_or(&tab.cookie).as_deref());
         let is_vacant = |view: &View| view.user.is_none() && view.data.is_empty();
         let is_for_form = self.has_forms && predicted.is_none();
-        // What leaves everything as it was read changes nothing, whatever others made of it since.
+        // A request without a net change keeps the changes of concurrent requests.
         let read = tab.base.as_ref().and_then(|base| base.as_ref());
         let is_idle = !signs_in && read.is_some_and(|read| tab.own(&read.data) == read.data);
         let is_as_before = is_idle && seen.as_ref() == before;
@@ -375,12 +379,12 @@ impl World {
             let old = self.view(tab.cookie.as_deref());
             assert!(
                 set.is_some() && old.is_none(),
-                "the old cookie opens nothing: {trace}"
+                "the old cookie is rejected: {trace}"
             );
         }
     }
 
-    /// The browser gets the response, and who is signed in by its cookie is known or not.
+    /// Delivers the response to the browser, and updates the expected user.
     fn receive(
         &mut self,
         tab: &Tab,
@@ -400,14 +404,14 @@ impl World {
             assert!(user.is_some(), "{:?}", tab.acts);
             self.expected = user;
         } else if is_new && !(is_of_browser && was_open) {
-            // Nothing connects the request with the session that the browser has by now.
+            // The request is unrelated to the session that the browser has now.
             self.expected = None;
         } else if is_new {
             self.expected = self.expected.take().and(user);
         }
     }
 
-    /// Of a request that stored something while it ran only the sign-in is checked.
+    /// Checks only the sign-in of a request that stored changes while it ran.
     fn finish_opaque(
         &mut self,
         tab: &Tab,
@@ -435,7 +439,7 @@ impl World {
             (None, None) => {
                 let is_replaced = age.is_some_and(|age| age < WINDOW);
                 let own = tab.own(&nothing);
-                let signs_in = tab.user().is_some() || names_another(&nothing, &own);
+                let signs_in = tab.user().is_some() || changes_user(&nothing, &own);
                 if is_replaced && !signs_in {
                     let changes = tab.acts.iter().any(Act::is_of_data);
                     return if changes {
@@ -447,98 +451,5 @@ impl World {
                 tab.new_session(own)
             }
         }
-    }
-
-    /// When the lifetime of the session that the response leaves begins and ends.
-    fn life_after(&self, tab: &Tab, before: Option<&View>, age: Option<u64>) -> Life {
-        let stays = before.is_some() && !(age.is_some() && tab.user().is_some());
-        let old = tab
-            .cookie
-            .as_ref()
-            .filter(|_| stays)
-            .map(|cookie| self.lives[cookie].get());
-        let old = old.filter(|_| !(age.is_some() && tab.renames(before)));
-        let keep = tab.keep();
-        let signs_in = tab.user().is_some();
-        let (start, end) = match old {
-            Some((start, _)) if signs_in && keep.is_some() => {
-                (start.max(self.now), self.now + keep.unwrap())
-            }
-            Some((start, _)) if !signs_in && keep == Some(REMEMBERED) => {
-                (start, (self.now + REMEMBERED).min(start + LIFETIME))
-            }
-            Some((start, end)) if !signs_in && keep.is_some() => {
-                // Of a session that was remembered the lifetime is the usual one again.
-                let usual = (self.now + LIFETIME).min(start + LIFETIME);
-                (start, if end < start + LIFETIME { usual } else { end })
-            }
-            Some(life) => life,
-            None => (self.now, self.now + keep.unwrap_or(LIFETIME)),
-        };
-        Rc::new(Cell::new((start, end)))
-    }
-
-    fn is_of_browser(&self, tab: &Tab) -> bool {
-        let life = |cookie: &Option<String>| {
-            cookie
-                .as_ref()
-                .map(|cookie| Rc::as_ptr(&self.lives[cookie]))
-        };
-        tab.cookie.is_some() && (life(&tab.cookie) == life(&self.jar) || self.jar == tab.cookie)
-    }
-
-    /// The browser keeps, or throws away, the cookie as the response says.
-    fn deliver(&mut self, set: Option<Option<String>>, life: Option<Life>) {
-        let Some(cookie) = set else { return };
-        if let Some(cookie) = &cookie {
-            // Of a request that is not followed nothing is certain.
-            let life = life.unwrap_or_else(|| Rc::new(Cell::new((self.now, UNKNOWN))));
-            self.lives.insert(cookie.clone(), life);
-        }
-        self.jar = cookie;
-    }
-
-    fn request(&self, cookie: Option<&str>) -> Session {
-        let mut headers = HeaderMap::new();
-        if let Some(cookie) = cookie {
-            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
-        }
-        self.sessions.begin(&headers)
-    }
-
-    /// The session that a cookie opens.
-    fn view(&self, cookie: Option<&str>) -> Option<View> {
-        let session = self.request(cookie);
-        let number =
-            |(key, json): (String, bytes::Bytes)| (key, serde_json::from_slice(&json).unwrap());
-        let data = session.pairs().into_iter().map(number).collect();
-        session.is_stored().then(|| View {
-            user: session.user(),
-            data,
-        })
-    }
-
-    /// How many seconds ago the id of a cookie was replaced.
-    fn replaced(&self, cookie: &str) -> Option<u64> {
-        let (_, token) = cookie.split_once('=').unwrap();
-        self.sessions
-            .cache()
-            .replaced_token(token.as_bytes())
-            .map(|age| age.as_secs())
-    }
-
-    /// What a response says: whether it could be stored, and the cookie that it sets, or removes.
-    fn commit(
-        &self,
-        tab: &Tab,
-        status: StatusCode,
-    ) -> (Result<(), CommitError>, Option<Option<String>>) {
-        let mut headers = HeaderMap::new();
-        let result = SessionManager::commit(&tab.session, status, &mut headers);
-        let set = headers.get(header::SET_COOKIE).map(|set| {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
-            (!pair.ends_with('=')).then(|| pair.to_owned())
-        });
-        (result, set)
     }
 }

@@ -1,11 +1,11 @@
-//! The cart: its lines and what they come to.
+//! The page of the cart.
 
 use maud::{Markup, html};
 
 use super::Frame;
 use crate::{cart::Cart, catalogue::Product};
 
-/// What the visitor has chosen so far.
+/// Returns the page of the visitor's cart.
 pub(crate) fn cart(frame: &Frame<'_>) -> Markup {
     let cart = &frame.visitor.cart;
     frame.page(
@@ -17,12 +17,12 @@ pub(crate) fn cart(frame: &Frame<'_>) -> Markup {
                 @if cart.is_empty() {
                     div.panel.empty {
                         p { "There is nothing in it yet." }
-                        p { a.button href="/" { "To the shelves" } }
+                        p { a.button href="/" { "Back to the shop" } }
                     }
                 } @else {
                     (lines(frame, cart))
                     @if frame.visitor.name.is_none() {
-                        p.hint { a href="/sign-in" { "Sign in" } " and the cart comes with you." }
+                        p.hint { a href="/sign-in" { "Sign in" } " and keep this cart." }
                     }
                 }
             }
@@ -37,7 +37,7 @@ fn lines(frame: &Frame<'_>, cart: &Cart) -> Markup {
                 @for (product, quantity) in cart.lines() { (line(frame, product, quantity)) }
             }
             p.total { span { "Total" } strong id="total" { "£" (cart.total()) } }
-            p.hint { "There is no till: this is as far as the example goes." }
+            p.hint { "The demo has no checkout." }
         }
     }
 }

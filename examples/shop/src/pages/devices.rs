@@ -1,4 +1,4 @@
-//! Where a visitor is signed in, and how to end that.
+//! The list of the user's sessions, with buttons to sign out.
 
 use maud::{Markup, html};
 use sessile_tower::SessionInfo;
@@ -6,7 +6,7 @@ use sessile_tower::SessionInfo;
 use super::Frame;
 use crate::format;
 
-/// The visitor's devices, the most recently seen first, each with a button that signs it out.
+/// Returns the page with the user's sessions, the most recently used first.
 pub(crate) fn devices(frame: &Frame<'_>, devices: &[SessionInfo]) -> Markup {
     frame.page(
         "Your devices",
@@ -14,7 +14,7 @@ pub(crate) fn devices(frame: &Frame<'_>, devices: &[SessionInfo]) -> Markup {
         &html! {
             section.middle {
                 h1 { "Your devices" }
-                p.hint { "Wherever you are signed in. If you do not know one of them, sign it out." }
+                p.hint { "All devices on which you are signed in. Sign out any that you do not recognise." }
                 ul.devices.panel { @for device in devices { (line(frame, device)) } }
                 div.choices {
                     @if devices.len() > 1 {
@@ -36,7 +36,7 @@ fn line(frame: &Frame<'_>, device: &SessionInfo) -> Markup {
                 dl {
                     div { dt { "Last seen" } dd { (seen(device)) } }
                     div { dt { "Signed in" } dd { (format::ago(device.authenticated_for())) } }
-                    div { dt { "First came" } dd { (format::ago(device.age())) } }
+                    div { dt { "Session created" } dd { (format::ago(device.age())) } }
                 }
             }
             (frame.form_with("/devices/end", "quiet", &handle, &html! {
@@ -46,7 +46,8 @@ fn line(frame: &Frame<'_>, device: &SessionInfo) -> Markup {
     }
 }
 
-/// The engine knows it to a sixteenth of the idle timeout; of this one we know better.
+/// Returns the time of the last use. The engine records it in steps of a sixteenth of the idle
+/// timeout; the current session is in use now.
 fn seen(device: &SessionInfo) -> String {
     if device.is_current() {
         "just now".into()

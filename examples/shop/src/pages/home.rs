@@ -1,19 +1,19 @@
-//! The shelves.
+//! The home page.
 
 use maud::{Markup, html};
 
 use super::Frame;
 use crate::catalogue::{self, Product};
 
-/// Everything there is, each with a button that puts one into the cart.
+/// Returns the page with all products.
 pub(crate) fn home(frame: &Frame<'_>) -> Markup {
     frame.page("Things that stay put", "/", &html! {
         section.hero {
             h1 { "Things that stay where you put them" }
             p {
                 "A dozen household objects after animals that never move. "
-                "Your cart stays put as well: it lives in a block of memory that is fixed when the "
-                "shop opens, however many visitors come. "
+                "Your cart stays put as well: it is stored in a cache whose memory is fixed when the "
+                "shop starts, regardless of the number of visitors. "
                 a href="/stats" { "See the engine at work" }
             }
         }

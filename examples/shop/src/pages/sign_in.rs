@@ -1,21 +1,21 @@
-//! The door: a name is enough, this is an example.
+//! The sign-in page. The example has no passwords.
 
 use maud::{Markup, html};
 
 use super::Frame;
 use crate::server::REMEMBERED;
 
-/// What the form shows: a name to begin with, or the one that was refused.
-pub(crate) enum NameWas<'a> {
-    Unasked,
-    Refused { name: &'a str, must: &'static str },
+/// The name in the form: a suggestion, or one that was rejected.
+pub(crate) enum NameField<'a> {
+    Suggested,
+    Rejected { name: &'a str, must: &'static str },
 }
 
-/// The form, with a name filled in.
-pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
+/// Returns the page with the sign-in form.
+pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameField<'_>) -> Markup {
     let (name, must) = match *was {
-        NameWas::Unasked => ("Ada", None),
-        NameWas::Refused { name, must } => (name, Some(must)),
+        NameField::Suggested => ("Ada", None),
+        NameField::Rejected { name, must } => (name, Some(must)),
     };
     frame.page("Sign in", "/sign-in", &html! {
         section.narrow {
@@ -26,7 +26,7 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
             form.panel method="post" action="/sign-in" {
                 (frame.token_field())
                 label for="name" { "Your name" }
-                input id="name" name="name" value=(name) required maxlength=(LONGEST_NAME)
+                input id="name" name="name" value=(name) required maxlength=(MAX_NAME_LEN)
                     autocomplete="nickname" aria-describedby="name-hint"
                     aria-invalid=[must.map(|_| "true")];
                 @if let Some(must) = must {
@@ -43,8 +43,8 @@ pub(crate) fn sign_in(frame: &Frame<'_>, was: &NameWas<'_>) -> Markup {
     })
 }
 
-/// The most characters of a name.
-pub(crate) const LONGEST_NAME: usize = 40;
+/// The maximum length of a name, in characters.
+pub(crate) const MAX_NAME_LEN: usize = 40;
 
-/// In seconds.
+/// A day in seconds.
 const DAY: u64 = 24 * 60 * 60;

@@ -1,5 +1,5 @@
 "use strict";
-// Puts the figures of /stats.json where the page names them, once a second while it is looked at.
+// Updates the figures from /stats.json once a second while the page is visible.
 const button = document.querySelector("#release button");
 const away = document.querySelector("#away");
 
@@ -27,13 +27,13 @@ async function poll() {
   setTimeout(poll, 1000);
 }
 
-// The form works without this; with it the page stays where it is.
+// The form works without this script. With it, the page is not reloaded.
 document.querySelector("#release").addEventListener("submit", async (event) => {
   event.preventDefault();
   button.disabled = true;
   const body = new URLSearchParams(new FormData(event.target));
   const answer = await fetch("/robots", { method: "POST", body, redirect: "manual" }).catch(() => {});
-  // The form is out of date: somebody has signed in or out since.
+  // The CSRF token is not valid any more: the user signed in or out in another tab.
   if (answer?.status === 403) location.reload();
   await ask();
 });

@@ -1,7 +1,7 @@
-//! The engine at work. The server fills every figure in; the script fetches them anew each second.
+//! The statistics page. The server renders all figures, and the script updates them each second.
 //!
-//! A figure is an element with `data-value`, a bar one with `data-bar`, a line of the chart one with
-//! `data-line`: each names what it shows, and [`Report`] has it under that name.
+//! An element with `data-value` shows a text, one with `data-bar` a bar, and one with `data-line` a
+//! line of the chart. The attribute is the name of the figure in [`Report`].
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     stats::{HEIGHT, LATEST, Report, WIDTH},
 };
 
-/// The figures of one reading, kept fresh by the script.
+/// Returns the page with the figures of a report.
 pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
     let figures = Figures {
         texts: report.texts(),
@@ -26,9 +26,9 @@ pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
             section.hero {
                 h1 { "The engine at work" }
                 p {
-                    "One block of memory, taken when the shop opened " (figures.text("uptime"))
-                    " ago. It holds every session, and it does not grow. "
-                    span id="away" hidden { "The shop does not answer: these figures are old." }
+                    "The cache holds every session in one block of memory. It was allocated when the shop "
+                    "started " (figures.text("uptime")) " ago, and does not grow. "
+                    span id="away" hidden { "The shop does not respond: these figures are out of date." }
                 }
             }
             (figures.tiles())
@@ -49,18 +49,18 @@ pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
 fn memory(figures: &Figures, report: &Report) -> Markup {
     html! {
         section.panel {
-            h2 { "Memory, the last two minutes" }
+            h2 { "Memory in the last two minutes" }
             svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
-                aria-label="Memory over the last two minutes; the figures are listed below." {
+                aria-label="Memory in the last two minutes. The figures are listed below." {
                 path.used data-line="used" d=(report.lines.used) {}
                 path.budget data-line="budget" d=(report.lines.budget) {}
                 path.resident data-line="resident" d=(report.lines.resident) {}
             }
             p.ends aria-hidden="true" { span { "2 minutes ago" } span { "now" } }
             dl.legend {
-                div { dt.resident { "The whole process" } dd { (figures.text("resident")) } }
-                div { dt.budget { "The budget, fixed" } dd { (figures.text("budget")) } }
-                div { dt.used { "Of it in use" } dd { (figures.text("used")) } }
+                div { dt.resident { "Process (resident)" } dd { (figures.text("resident")) } }
+                div { dt.budget { "Budget (fixed)" } dd { (figures.text("budget")) } }
+                div { dt.used { "Budget in use" } dd { (figures.text("used")) } }
             }
         }
     }
@@ -74,7 +74,7 @@ fn robots(frame: &Frame<'_>, figures: &Figures, report: &Report) -> Markup {
     html! {
         section.panel {
             h2 { "Robots" }
-            p { "Each comes once, gets a session, and never shows its cookie again." }
+            p { "Each robot creates a session once and never returns its cookie." }
             form id="release" method="post" action="/robots" {
                 (frame.token_field())
                 button type="submit" disabled[report.robots.running] {
@@ -91,14 +91,14 @@ fn robots(frame: &Frame<'_>, figures: &Figures, report: &Report) -> Markup {
 fn method() -> Markup {
     html! {
         section.method {
-            h2 { "What is measured" }
+            h2 { "Method" }
             p {
-                "A lookup: one session of 256 bytes, loaded by its id and copied out, 1,024 times in "
-                "a row whenever this page asks; the median of 16 rounds. It is hot in the processor's "
-                "caches, so this is the floor. The foot of each page says what that one request paid: a "
-                "visitor who comes by once a second finds the caches cold. "
-                "These lookups are not counted as hits, but their session counts as one that came back. "
-                "This page asks with your cookie, once a second: those are your hits, and they keep your session alive."
+                "A lookup loads a session of 256 bytes by its id and copies its data. Each update of this "
+                "page measures 16 rounds of 64 lookups and shows the median. The session is in the "
+                "processor's caches, so this is a lower bound. The footer of each page shows the time "
+                "for that one request, which usually finds the caches cold. "
+                "These lookups are not counted as hits, but their session counts as a returning visitor. "
+                "This page sends your cookie once a second: those are your hits, and they keep your session alive."
             }
             @if cfg!(debug_assertions) {
                 p { strong { "This is a debug build." } " With --release it is many times faster." }
@@ -107,7 +107,7 @@ fn method() -> Markup {
     }
 }
 
-/// The texts and bars of one reading, by name.
+/// The texts and bars of a report, by name.
 struct Figures {
     texts: BTreeMap<&'static str, String>,
     bars: BTreeMap<&'static str, f64>,
@@ -153,7 +153,8 @@ impl Figures {
         }
     }
 
-    /// What the engine's events told. Handles may be shown to anybody: they open nothing.
+    /// Returns the counts of events and the latest ones. Handles may be shown to anyone: they do
+    /// not open sessions.
     fn events(&self) -> Markup {
         html! {
             section.panel.events {
@@ -161,13 +162,13 @@ impl Figures {
                 dl.rows.columns {
                     @for (label, name) in EVENTS { div { dt { (label) } dd { (self.text(name)) } } }
                 }
-                h3 { "The latest of visitors who are signed in" }
+                h3 { "Latest events of signed-in users" }
                 ol.latest { @for name in LATEST { li data-value=(name) { (self.plain(name)) } } }
             }
         }
     }
 
-    /// A rectangle as wide as its share: attributes, for the policy allows no inline style.
+    /// Returns a bar. Its width is an attribute, because the policy allows no inline style.
     fn bar(&self, name: &str, class: &str) -> Markup {
         let width = self.bars.get(name).copied().unwrap_or(0.0);
         html! {
@@ -193,7 +194,7 @@ impl Figures {
 /// A label and the name of a figure.
 type Row = (&'static str, &'static str);
 
-/// A label, a figure, and the one that stands small below it.
+/// A label, the name of a figure, and the name of the note below it.
 const TILES: [(&str, &str, &str); 5] = [
     ("Sessions alive", "alive", "of_capacity"),
     ("Memory in use", "filled", "of_budget"),
@@ -204,9 +205,9 @@ const TILES: [(&str, &str, &str); 5] = [
 
 const CLASSES: [Row; 4] = [
     ("Signed in", "authenticated"),
-    ("Came back", "anonymous"),
-    ("Never came back", "probation"),
-    ("Old ids, after a rotation", "aliases"),
+    ("Anonymous, returned", "anonymous"),
+    ("On probation, never returned", "probation"),
+    ("Aliases (replaced ids)", "aliases"),
 ];
 
 const EVENTS: [Row; 12] = [
@@ -217,37 +218,37 @@ const EVENTS: [Row; 12] = [
     ("Ended, too many devices", "event_ended_at_limit"),
     ("Expired", "event_expired"),
     ("Evicted", "event_evicted"),
-    ("Got a new id", "event_rotated"),
-    ("An old id was used", "event_reused"),
-    ("A save met another", "event_conflict"),
-    ("Something else", "event_other"),
-    ("Not told, the queue was full", "events_dropped"),
+    ("Id rotated", "event_rotated"),
+    ("Replaced id reused", "event_reused"),
+    ("Save conflict", "event_conflict"),
+    ("Other", "event_other"),
+    ("Dropped, the queue was full", "events_dropped"),
 ];
 
 const TABLES: [(&str, &[Row]); 3] = [
     (
-        "Refused cookies",
+        "Rejected cookies",
         &[
             ("Malformed", "rejected_malformed"),
             ("Forged", "rejected_forged"),
-            ("Genuine, but unknown", "rejected_unknown"),
+            ("Valid, unknown session", "rejected_unknown"),
             ("Expired", "rejected_expired"),
-            ("Rotated away", "rejected_reused"),
+            ("Replaced id", "rejected_reused"),
         ],
     ),
     (
-        "Evicted to make room",
+        "Evicted",
         &[
-            ("Never came back", "evicted_probation"),
-            ("Came back", "evicted_anonymous"),
-            ("Old ids", "evicted_aliases"),
+            ("On probation", "evicted_probation"),
+            ("Anonymous", "evicted_anonymous"),
+            ("Aliases", "evicted_aliases"),
             ("Signed in", "evicted_authenticated"),
-            ("Turned away, cache full", "full"),
+            ("Rejected, cache full", "full"),
             ("Blocks moved", "compactions"),
         ],
     ),
     (
-        "Done",
+        "Totals",
         &[
             ("Created", "created"),
             ("Saved", "saved"),

@@ -13,13 +13,13 @@ fn frame(visitor: &Visitor) -> Frame<'_> {
 }
 
 #[test]
-fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
+fn input_of_a_visitor_is_escaped_on_every_page() {
     let visitor = Visitor {
         name: Some(TRICKS.into()),
         ..Visitor::default()
     };
     let frame = frame(&visitor);
-    let refused = NameWas::Refused {
+    let rejected = NameField::Rejected {
         name: TRICKS,
         must: "be shorter",
     };
@@ -28,7 +28,7 @@ fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
         cart(&frame),
         not_found(&frame),
         out_of_date(&frame),
-        sign_in(&frame, &refused),
+        sign_in(&frame, &rejected),
     ];
     for page in pages {
         assert!(!page.0.contains("<script"), "{}", page.0);
@@ -49,7 +49,7 @@ fn pages_have_no_inline_style_and_no_handlers() {
     for page in [
         home(&frame),
         cart(&frame),
-        sign_in(&frame, &NameWas::Unasked),
+        sign_in(&frame, &NameField::Suggested),
     ] {
         let body = page.0.split_once("<body>").map_or("", |(_, body)| body);
         assert!(!body.is_empty());

@@ -1,16 +1,16 @@
-//! The memory over the last two minutes, as the paths of an SVG.
+//! A chart of the memory over the last two minutes, as SVG paths.
 //!
-//! Owns the samples, a fixed number of them. The scale is fixed by the budget at the start, so a line
-//! that looks flat is flat. Knows nothing of where the samples come from.
+//! Owns a fixed number of samples. The scale is fixed by the budget, so the lines are comparable
+//! over time. The module does not know the source of the samples.
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 
 /// The time between two samples.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The drawing's own units.
+/// The width of the drawing, in its own units.
 pub(crate) const WIDTH: usize = 720;
-/// The drawing's own units.
+/// The height of the drawing, in its own units.
 pub(crate) const HEIGHT: usize = 200;
 
 #[derive(Debug)]
@@ -19,19 +19,19 @@ pub(super) struct Chart {
     samples: VecDeque<Sample>,
 }
 
-/// The memory at one moment, in bytes.
+/// The memory at one time, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) used: u64,
     pub(super) resident: Option<u64>,
 }
 
-/// What the drawing consists of: the `d` of its paths.
+/// The `d` attributes of the paths.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) budget: String,
     pub(crate) resident: String,
-    /// Closed, to be filled.
+    /// A closed path, which is filled.
     pub(crate) used: String,
 }
 
@@ -43,7 +43,7 @@ impl Chart {
         }
     }
 
-    /// Takes the newest sample and forgets the oldest once there are two minutes of them.
+    /// Adds a sample and drops the oldest one after two minutes.
     pub(super) fn push(&mut self, sample: Sample) {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
@@ -64,7 +64,7 @@ impl Chart {
         }
     }
 
-    /// A line through the samples that have such a value; the newest is at the right edge.
+    /// Returns a line through the samples that have the value, with the newest at the right edge.
     fn path(&self, value: impl Fn(&Sample) -> Option<u64>) -> String {
         let mut path = String::new();
         for (at, sample) in self.samples.iter().enumerate() {
@@ -84,18 +84,18 @@ impl Chart {
         WIDTH - self.samples.len().saturating_sub(1) * STEP
     }
 
-    /// From the top of the drawing down to the value; above the top is the top.
+    /// Returns the distance of a value from the top of the drawing; 0 if it is above the top.
     fn height(&self, value: u64) -> f64 {
         let top = (self.budget + self.budget / 4 + HEADROOM) as f64;
         (HEIGHT as f64 * (1.0 - value as f64 / top)).max(0.0)
     }
 }
 
-/// The whole width is two minutes: a sample each three units.
+/// Two minutes, with one sample every three units.
 const SAMPLES: usize = 240;
 const STEP: usize = WIDTH / SAMPLES;
 
-/// Above the budget there is room for the program itself, in bytes.
+/// The space above the budget, in bytes, for the memory of the program itself.
 const HEADROOM: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sample_stands_at_the_right_edge() {
+    fn the_newest_sample_is_at_the_right_edge() {
         let mut chart = Chart::new(64 * MEBI);
         chart.push(sample(0));
         assert_eq!(chart.lines().used, "M720 200.0V200H720Z");
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(
             chart.lines().resident,
             "",
-            "a system that tells nothing gets no line"
+            "no line on a system without this figure"
         );
     }
 

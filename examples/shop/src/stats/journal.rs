@@ -1,7 +1,7 @@
-//! What happened to sessions, from the events that the engine tells.
+//! Counts and the latest lines from the events of the engine.
 //!
-//! Owns the counts and the last few lines. Visitors without a name come by the million, so they are only
-//! counted; a line is for what happened to somebody who is signed in. Knows handles, which open nothing.
+//! Events of anonymous sessions are only counted, because there are millions of them. Events of
+//! signed-in users also become a line. The module shows handles, which do not open sessions.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,10 +9,10 @@ use sessile::{EndReason, Event, EventKind, SessionCache};
 
 use crate::format;
 
-/// How many events the engine keeps between two looks.
-pub(crate) const KEPT: usize = 1_024;
+/// The length of the engine's event queue.
+pub(crate) const EVENT_QUEUE_LEN: usize = 1_024;
 
-/// The lines that are shown.
+/// The number of lines shown.
 pub(super) const LINES: usize = 6;
 
 #[derive(Debug, Default)]
@@ -21,19 +21,19 @@ pub(super) struct Journal {
     latest: VecDeque<Event>,
 }
 
-/// What the journal holds at one moment.
+/// The contents of the journal at one time.
 #[derive(Debug)]
-pub(crate) struct Happened {
-    /// By the names of the figures.
+pub(crate) struct EventSummary {
+    /// The counts, by the names of the figures.
     pub(crate) counts: Vec<(&'static str, u64)>,
-    /// The newest first.
+    /// The latest lines, the newest first.
     pub(crate) latest: Vec<String>,
 }
 
 impl Journal {
-    /// Takes what the engine has; no more than a few queues full, for robots may be adding all the while.
-    pub(super) fn listen(&mut self, cache: &SessionCache) {
-        for _ in 0..KEPT * 4 {
+    /// Takes the queued events. The number is limited, because robots may add events concurrently.
+    pub(super) fn drain(&mut self, cache: &SessionCache) {
+        for _ in 0..EVENT_QUEUE_LEN * 4 {
             let Some(event) = cache.next_event() else {
                 return;
             };
@@ -41,11 +41,11 @@ impl Journal {
         }
     }
 
-    /// `now` is the time since the cache was built.
-    pub(super) fn happened(&self, now: Duration) -> Happened {
+    /// Returns the counts and lines. `now` is the time since the cache was built.
+    pub(super) fn events(&self, now: Duration) -> EventSummary {
         let names = KINDS.iter().map(|(name, _)| *name);
         let lines = self.latest.iter().map(|event| line(event, now));
-        Happened {
+        EventSummary {
             counts: names.zip(self.counts).collect(),
             latest: lines.collect(),
         }
@@ -60,7 +60,8 @@ impl Journal {
     }
 }
 
-/// `Signed in, 3 s ago: …0000000100000002`. The end of a handle tells sessions apart.
+/// Returns a line such as `Signed in, 3 s ago: …0000000100000002`. The end of a handle
+/// distinguishes sessions.
 fn line(event: &Event, now: Duration) -> String {
     let (_, text) = KINDS[kind(event.kind)];
     let ago = format::ago(now.saturating_sub(event.at()));
@@ -90,19 +91,19 @@ fn kind(what: EventKind) -> usize {
     }
 }
 
-/// The name of each figure, and what happened.
+/// The name of each figure, and its label.
 const KINDS: [(&str, &str); 11] = [
     ("event_created", "Created"),
     ("event_signed_in", "Signed in"),
-    ("event_rotated", "Got a new id"),
+    ("event_rotated", "Id rotated"),
     ("event_expired", "Expired"),
     ("event_evicted", "Evicted"),
     ("event_signed_out", "Signed out"),
     ("event_ended_by_user", "Ended from the list of devices"),
     ("event_ended_at_limit", "Ended, too many devices"),
-    ("event_reused", "An old id was used"),
-    ("event_conflict", "A save met another"),
-    ("event_other", "Something else"),
+    ("event_reused", "Replaced id reused"),
+    ("event_conflict", "Save conflict"),
+    ("event_other", "Other"),
 ];
 
 #[cfg(test)]
@@ -117,7 +118,7 @@ mod tests {
         let cache = SessionCache::builder()
             .memory(8 << 20)
             .keys(keys)
-            .events(KEPT);
+            .events(EVENT_QUEUE_LEN);
         let cache = cache.build().expect("that is enough");
         let mut journal = Journal::default();
         for number in 0..LINES + 2 {
@@ -127,11 +128,11 @@ mod tests {
                 .expect("there is room");
         }
         cache.end_user_sessions("ada 7", None);
-        journal.listen(&cache);
+        journal.drain(&cache);
 
-        let happened = journal.happened(Duration::from_secs(3600));
+        let events = journal.events(Duration::from_secs(3600));
         let count = |name| {
-            happened
+            events
                 .counts
                 .iter()
                 .find(|(given, _)| *given == name)
@@ -145,10 +146,10 @@ mod tests {
             (count("event_ended_by_user"), count("event_other")),
             (Some(1), Some(0))
         );
-        assert_eq!(happened.latest.len(), LINES);
-        assert!(happened.latest[0].starts_with("Ended from the list of devices, 1 h ago: …"));
+        assert_eq!(events.latest.len(), LINES);
+        assert!(events.latest[0].starts_with("Ended from the list of devices, 1 h ago: …"));
         assert!(
-            happened.latest[1..]
+            events.latest[1..]
                 .iter()
                 .all(|line| line.starts_with("Signed in, 1 h ago: …"))
         );

@@ -1,8 +1,8 @@
-//! What one lookup costs, measured when somebody asks.
+//! Measures the time of one lookup when a report is requested.
 //!
-//! Owns one session of its own in the shop's cache and reads it again and again, so what it measures
-//! is a session that is hot in the processor's caches. Its reads are taken out of the hits, so that
-//! looking at the figures does not change them.
+//! Owns a session in the shop's cache and reads it repeatedly, so it measures a session that is in
+//! the processor's caches. Its reads are subtracted from the hits, so that requesting the figures
+//! does not change them.
 
 use std::{
     hint::black_box,
@@ -19,10 +19,10 @@ pub(crate) const SIZE: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Probe(Mutex<State>);
 
-/// What the probe saw: the engine's figures without the probe's reads, and the time of a lookup if
-/// the cache has room for the probe's session.
+/// The result of a measurement: the engine's figures without the probe's reads, and the time of a
+/// lookup if the cache has space for the probe's session.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Measurement {
     pub(super) stats: Stats,
     pub(super) lookup: Option<Duration>,
 }
@@ -35,18 +35,19 @@ struct State {
 }
 
 impl Probe {
-    /// Looks up and counts in one go, so that two who ask at once see no half of the other's reads.
-    pub(super) fn observe(&self, cache: &SessionCache) -> Seen {
+    /// Measures and reads the figures under one lock, so that concurrent reports do not include
+    /// each other's reads.
+    pub(super) fn measure_with(&self, cache: &SessionCache) -> Measurement {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lookup = state.measure(cache);
         let mut stats = cache.stats();
         stats.hits = stats.hits.saturating_sub(state.reads);
-        Seen { stats, lookup }
+        Measurement { stats, lookup }
     }
 }
 
 impl State {
-    /// The median of the rounds, so that one interruption by the system does not count.
+    /// Returns the median of the rounds, so that an interruption by the system does not matter.
     fn measure(&mut self, cache: &SessionCache) -> Option<Duration> {
         let session = self.session(cache)?;
         let mut rounds = [Duration::ZERO; ROUNDS];
@@ -63,7 +64,8 @@ impl State {
         Some(rounds[ROUNDS / 2])
     }
 
-    /// The probe's session: made at the first look, and again when it expired or was evicted.
+    /// Returns the probe's session. It is created at the first call, and again after it expired or
+    /// was evicted.
     fn session(&mut self, cache: &SessionCache) -> Option<SessionId> {
         let kept = self
             .session

@@ -1,7 +1,7 @@
-//! One reading of all instruments: as texts for people, as bars, and as JSON for the page's script.
+//! A report of all instruments: as texts, as bars, and as JSON for the page's script.
 //!
-//! Every figure gets its text here and nowhere else, so the page that the server renders and the one
-//! that the script keeps fresh cannot differ.
+//! Every text is created here, so the page that the server renders and the updates by the script
+//! cannot differ.
 
 use std::{collections::BTreeMap, iter, time::Duration};
 
@@ -10,35 +10,35 @@ use sessile::stats::Stats;
 
 use super::{
     chart::Lines,
-    journal::{Happened, LINES},
+    journal::{EventSummary, LINES},
 };
 use crate::{format, robots::Progress};
 
-/// One reading.
+/// The values of all instruments at one time.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) engine: Stats,
-    /// A lookup of the probe's session; none where there is no room for it.
+    /// The time of a lookup of the probe's session; `None` if the cache has no space for it.
     pub(crate) lookup: Option<Duration>,
-    /// Sessions of the probe's size that fit.
+    /// The number of sessions of the probe's size that fit.
     pub(crate) capacity: u64,
-    /// The process's memory, in bytes, where the system tells.
+    /// The resident memory of the process, in bytes, if known.
     pub(crate) resident: Option<u64>,
     pub(crate) uptime: Duration,
     pub(crate) lines: Lines,
-    pub(crate) happened: Happened,
+    pub(crate) events: EventSummary,
     pub(crate) robots: Progress,
-    /// The name of whoever asks, if signed in.
+    /// The name of the signed-in user who requested the report.
     pub(crate) you: Option<String>,
 }
 
 impl Report {
-    /// The figures as texts, by the names that the page gives them.
+    /// Returns the figures as texts, by name.
     pub(crate) fn texts(&self) -> BTreeMap<&'static str, String> {
         let mut texts: BTreeMap<_, _> = self
             .counts()
             .into_iter()
-            .chain(self.happened.counts.iter().copied())
+            .chain(self.events.counts.iter().copied())
             .map(|(name, count)| (name, format::thousands(count)))
             .collect();
         texts.insert("used", format::mebibytes(self.engine.memory.used as u64));
@@ -63,7 +63,7 @@ impl Report {
         texts
     }
 
-    /// The width of each bar, in per cent of the longest possible.
+    /// Returns the width of each bar, as a percentage of the longest one.
     pub(crate) fn bars(&self) -> BTreeMap<&'static str, f64> {
         let classes = &self.counts()[..CLASSES];
         let longest = classes
@@ -79,18 +79,18 @@ impl Report {
         bars.insert(
             "robots",
             share(
-                self.robots.released + self.robots.refused,
+                self.robots.released + self.robots.rejected,
                 self.robots.wave.max(1),
             ),
         );
         bars
     }
 
-    /// Everything, for the page's script and whoever else reads JSON.
+    /// Returns everything as JSON.
     pub(crate) fn json(&self) -> Value {
         json!({
             "counts": self.counts().into_iter().collect::<BTreeMap<_, _>>(),
-            "events": self.happened.counts.iter().copied().collect::<BTreeMap<_, _>>(),
+            "events": self.events.counts.iter().copied().collect::<BTreeMap<_, _>>(),
             "memory": {
                 "budget": self.engine.memory.budget,
                 "capacity": self.engine.memory.capacity,
@@ -102,7 +102,7 @@ impl Report {
             "robots": {
                 "running": self.robots.running,
                 "released": self.robots.released,
-                "refused": self.robots.refused,
+                "rejected": self.robots.rejected,
                 "wave": self.robots.wave,
             },
             "you": self.you,
@@ -116,7 +116,7 @@ impl Report {
         })
     }
 
-    /// Whole numbers by name. The first [`CLASSES`] are the sessions alive, by class.
+    /// Returns integers by name. The first [`CLASSES`] are the live sessions by class.
     fn counts(&self) -> [(&'static str, u64); 26] {
         let Stats {
             sessions,
@@ -158,7 +158,7 @@ impl Report {
         ]
     }
 
-    /// What stands small below the largest figures.
+    /// Returns the notes below the figures.
     fn notes(&self) -> [(&'static str, String); 5] {
         let Stats {
             hits,
@@ -170,15 +170,15 @@ impl Report {
         [
             (
                 "of_capacity",
-                format!("of some {} that fit", format::thousands(self.capacity)),
+                format!("of about {} that fit", format::thousands(self.capacity)),
             ),
             (
                 "of_budget",
                 format!("of {}", format::mebibytes(memory.budget as u64)),
             ),
-            ("of_probe", "a hot session, by its id".into()),
+            ("of_probe", "a session in the CPU caches, by id".into()),
             ("of_reads", format!("{hit:.1} % of all lookups")),
-            ("of_cookies", "cookies that opened nothing".into()),
+            ("of_cookies", "rejected or unknown cookies".into()),
         ]
     }
 
@@ -194,29 +194,31 @@ impl Report {
             running,
             wave,
             released,
-            refused,
+            rejected,
             took,
         } = self.robots;
-        let gone = released + refused;
+        let gone = released + rejected;
         let (released, wave) = (format::thousands(released), format::thousands(wave));
-        let refused = match refused {
+        let rejected = match rejected {
             0 => String::new(),
-            refused => format!(", {} found no room", format::thousands(refused)),
+            rejected => format!(", {} rejected", format::thousands(rejected)),
         };
         match (running, gone) {
             (false, 0) => "None released yet.".into(),
-            (true, _) => format!("{released} of {wave} are in{refused}."),
+            (true, _) => format!("{released} of {wave} created{rejected}."),
             (false, _) => {
                 let rate = format::thousands((gone as f64 / took.as_secs_f64().max(1e-9)) as u64);
                 let seconds = took.as_secs_f64();
-                format!("{released} of {wave} came{refused}, in {seconds:.1} s: {rate} a second.")
+                format!(
+                    "{released} of {wave} created{rejected}, in {seconds:.1} s: {rate} per second."
+                )
             }
         }
     }
 
     /// As many lines as the page has places, the last ones empty.
     fn latest(&self) -> impl Iterator<Item = String> {
-        self.happened
+        self.events
             .latest
             .iter()
             .cloned()
@@ -236,13 +238,13 @@ fn share(part: u64, whole: u64) -> f64 {
     (part as f64 / whole as f64 * 1000.0).round() / 10.0
 }
 
-/// The names of the lines that tell what happened, the newest first.
+/// The names of the lines about the latest events, the newest first.
 pub(crate) const LATEST: [&str; LINES] = [
     "latest_1", "latest_2", "latest_3", "latest_4", "latest_5", "latest_6",
 ];
 
-/// How many of the counts, from the first, are classes of sessions.
+/// The number of leading counts that are classes of sessions.
 const CLASSES: usize = 4;
 
-/// What stands where there is nothing to measure.
+/// The text of a figure that is not available.
 const UNKNOWN: &str = "–";

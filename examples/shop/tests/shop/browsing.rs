@@ -1,4 +1,4 @@
-//! Looking around, and a cart that stays.
+//! Viewing pages, and the cart.
 
 use crate::driver::Shop;
 
@@ -15,7 +15,7 @@ fn looking_around_stores_nothing_and_sets_no_cookie() {
     }
     assert_eq!(visitor.figures()["counts"]["authenticated"], 0);
     assert_eq!(visitor.get("/devices").header("set-cookie"), None);
-    // The probe's own session is the only one.
+    // The session of the probe is the only one.
     assert_eq!(visitor.figures()["counts"]["created"], 1);
 }
 
@@ -49,7 +49,7 @@ fn a_message_is_shown_once() {
     visitor.figures();
     assert!(
         visitor.get("/cart").message().is_some(),
-        "what is no page does not take it"
+        "only pages consume the message"
     );
     assert_eq!(visitor.get("/cart").message(), None);
     let page = visitor.get("/nowhere");

@@ -1,4 +1,4 @@
-//! The engine at work: robots, figures, metrics.
+//! The statistics page: robots, figures, metrics.
 
 use serde_json::Value;
 
@@ -22,16 +22,13 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     let after = until_robots_are_through(&mut visitor);
 
     assert_eq!(after["robots"]["released"], ROBOTS);
-    assert_eq!(after["robots"]["refused"], 0);
+    assert_eq!(after["robots"]["rejected"], 0);
     let made = after["counts"]["created"].as_u64().unwrap_or(0);
     assert!(
         (ROBOTS + 2..ROBOTS + 10).contains(&made),
         "all that were made: {made}"
     );
-    assert_eq!(
-        after["you"], "Ada",
-        "nobody who is signed in is pushed out by robots"
-    );
+    assert_eq!(after["you"], "Ada", "robots evict no session of a user");
     assert_eq!(after["counts"]["authenticated"], 1);
     assert_eq!(after["counts"]["evicted_authenticated"], 0);
     assert!(visitor.get("/cart").has("Anemone lamp"));
@@ -39,7 +36,7 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
         assert_eq!(figures["memory"]["budget"], 8 << 20);
         assert!(figures["memory"]["used"].as_u64() <= Some(8 << 20));
     }
-    // All of it is taken when the shop opens. Without a bound, so many sessions would take 40 MiB more.
+    // All memory is allocated at the start. Without a bound, the sessions would take 40 MiB more.
     if let (Some(before), Some(after)) = (resident(&before), resident(&after)) {
         assert!(
             before > 8 << 20,
@@ -50,7 +47,7 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
 }
 
 #[test]
-fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
+fn events_are_counted_by_kind_and_those_of_users_show_handles() {
     let shop = Shop::open();
     let (mut ada, mut other) = (shop.visit(), shop.visit());
     ada.submit("/cart/add", "product=coral");
@@ -66,7 +63,7 @@ fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
 
     let events = &ada.figures()["events"];
     for (event, count) in [
-        // Two visitors and the probe.
+        // The sessions of two visitors and of the probe.
         ("event_created", 3),
         ("event_signed_in", 2),
         ("event_ended_by_user", 1),
@@ -133,7 +130,7 @@ fn metrics_are_text_that_prometheus_reads() {
     assert_eq!(visitor.post("/metrics", "").status, 405);
 }
 
-/// As long as some come, more are waited for.
+/// Waits as long as robots are added.
 fn until_robots_are_through(visitor: &mut Browser) -> Value {
     let (mut figures, mut most) = (visitor.figures(), 0);
     while figures["robots"]["running"] == true {
@@ -151,5 +148,6 @@ fn resident(figures: &Value) -> Option<u64> {
     figures["memory"]["resident"].as_u64()
 }
 
-/// Five times what fits in 8 MiB. The button's million takes most of a minute in a debug build.
+/// Five times the number that fits in 8 MiB. The default of a million takes most of a minute in a
+/// debug build.
 const ROBOTS: u64 = 120_000;

@@ -1,8 +1,8 @@
-//! Forms that are not the visitor's own.
+//! Forged and outdated forms.
 
 use crate::driver::{Browser, Shop};
 
-/// Whatever changes something, with a form that would.
+/// Every route that changes something, with a form that would succeed.
 const POSTS: [(&str, &str); 10] = [
     ("/sign-in", "name=Grace"),
     ("/sign-out", ""),
@@ -100,7 +100,7 @@ fn csrf_a_token_ends_with_the_id_it_was_made_for() {
 }
 
 #[test]
-fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
+fn csrf_a_form_of_another_site_cannot_sign_a_visitor_in() {
     let shop = Shop::open();
     let mut victim = shop.visit();
     for headers in [
@@ -122,9 +122,9 @@ fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
     assert_eq!(victim.cookies.len(), 0);
 }
 
-/// Of two tabs that were open before there was a session, the second has no token.
+/// Of two tabs that were opened without a session, the second has no token.
 #[test]
-fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() {
+fn csrf_an_anonymous_visitor_can_use_a_page_older_than_the_session() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.post("/cart/add", "product=coral");
@@ -136,7 +136,7 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     assert_eq!(add("sec-fetch-site: same-origin\r\n"), 303);
     assert_eq!(add("sec-fetch-site: same-site\r\n"), 403);
     assert_eq!(add("origin: http://evil.example\r\n"), 403);
-    assert_eq!(add(""), 403, "who says nothing needs the token");
+    assert_eq!(add(""), 403, "a request without an origin needs the token");
     assert!(visitor.get("/cart").has("£41</strong>"));
 
     visitor.sign_in("Ada");
@@ -149,7 +149,7 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     );
 }
 
-/// A visitor with a cart of £14.
+/// Returns a visitor with a cart of £14.
 fn signed_in(shop: &Shop) -> Browser {
     let mut visitor = shop.visit();
     visitor.sign_in("Ada");

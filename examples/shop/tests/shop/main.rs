@@ -1,6 +1,7 @@
-//! The shop as its visitors meet it: the real program and real HTTP. A module for each topic.
+//! Tests of the real program over real HTTP, with a module for each topic.
 //!
-//! Those of `browser` need Chromium and are ignored unless asked for: `tests/run.sh` asks where it is there.
+//! The tests of `browser` need Chromium and are ignored by default. `tests/run.sh` runs them if
+//! Chromium is installed.
 
 mod browser;
 mod browsing;

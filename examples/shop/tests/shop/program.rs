@@ -1,4 +1,4 @@
-//! The program itself: its options, how it opens and how it closes.
+//! The program: options, start and stop.
 
 use crate::driver::{Shop, program, run};
 
@@ -37,7 +37,7 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
 }
 
 #[test]
-fn fresh_keys_are_said_to_be_fresh() {
+fn generated_keys_are_announced() {
     let shop = Shop::open();
     assert!(
         shop.greeting
@@ -47,36 +47,36 @@ fn fresh_keys_are_said_to_be_fresh() {
     );
     assert!(shop.address.ip().is_loopback());
     assert!(
-        shop.greeting.contains("8.0 MiB, fixed: some "),
+        shop.greeting.contains("8.0 MiB, fixed: about "),
         "{}",
         shop.greeting
     );
 }
 
 #[test]
-fn a_taken_port_is_said_plainly() {
+fn a_port_in_use_is_an_error_that_names_it() {
     let shop = Shop::open();
     let port = shop.address.port().to_string();
     let (code, stdout, stderr) = run(program(&["--port", &port]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(
-        stderr.starts_with(&format!("shop: port {port} is taken")),
+        stderr.starts_with(&format!("shop: port {port} is in use")),
         "{stderr}"
     );
     assert_eq!(shop.visit().get("/").status, 200);
 }
 
 #[test]
-fn settings_that_cannot_be_are_named() {
+fn invalid_settings_are_errors_that_name_them() {
     for (arguments, named) in [
-        (&["--port", "http"][..], "--port was \"http\": it must be"),
-        (&["--memory"], "--memory has no value"),
-        (&["--memory", "64MB"], "--memory was \"64MB\": it must be"),
+        (&["--port", "http"][..], ", got \"http\""),
+        (&["--memory"], "got no value"),
+        (&["--memory", "64MB"], ", got \"64MB\""),
         (&["--memory", "4096"], "--memory: "),
         (&["--memory", "9999999999G"], "--memory: "),
-        (&["--idle", "soon"], "--idle was \"soon\": it must be"),
-        (&["--idle", "0s"], "--idle was \"0s\": it must be"),
-        (&["--idle", "13h"], "--idle was \"13h\": it must be"),
+        (&["--idle", "soon"], ", got \"soon\""),
+        (&["--idle", "0s"], ", got \"0s\""),
+        (&["--idle", "13h"], ", got \"13h\""),
         (&["--verbose"], "\"--verbose\" is not an option"),
         (&["8080"], "\"8080\" is not an option"),
     ] {
@@ -128,12 +128,12 @@ fn ctrl_c_closes_the_shop_with_robots_inside_and_connections_open() {
     halfway
         .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n")
         .expect("the shop reads");
-    // Answered on a third connection, so both are accepted by now.
+    // The response arrives on a third connection, so both others are accepted by now.
     assert_eq!(visitor.get("/").status, 200);
 
     let (status, printed) = shop.interrupt();
     assert_eq!(status.code(), Some(0), "{printed}");
-    assert!(printed.ends_with("Closed.\n"), "{printed}");
+    assert!(printed.ends_with("Stopped.\n"), "{printed}");
     drop((silent, halfway));
 }
 

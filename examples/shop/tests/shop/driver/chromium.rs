@@ -1,7 +1,7 @@
-//! Chromium, driven through `chromedriver`. A window is a browser of its own: another device.
+//! Chromium, driven through `chromedriver`. Each window is a separate browser, like another device.
 //!
-//! What was started goes when it is dropped, also where a test fails half-way. Screenshots lie in
-//! `target/tmp/shop`, for people.
+//! Processes end when their handle is dropped, also if a test fails. Screenshots are stored in
+//! `target/tmp/shop`.
 
 use std::{
     cell::Cell,
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::{PATIENCE, Shop, until};
 
-/// A `chromedriver` that runs, and what its browsers keep on disk.
+/// A running `chromedriver`, and the files of its browsers.
 pub(crate) struct Chromium {
     driver: Child,
     _stdout: BufReader<ChildStdout>,
@@ -29,7 +29,7 @@ pub(crate) struct Chromium {
     runtime: Runtime,
 }
 
-/// A browser on one shop.
+/// A browser on a shop.
 pub(crate) struct Window<'a> {
     client: Client,
     address: SocketAddr,
@@ -61,12 +61,12 @@ impl Chromium {
         }
     }
 
-    /// A browser that has never been anywhere, on the shop's first page.
+    /// Opens a new browser on the shop's first page.
     pub(crate) fn window(&self, shop: &Shop) -> Window<'_> {
         self.window_as(shop, &[])
     }
 
-    /// The same, with further arguments to Chromium.
+    /// Opens a new browser with further arguments for Chromium.
     pub(crate) fn window_as(&self, shop: &Shop, arguments: &[&str]) -> Window<'_> {
         let profile = self
             .profiles
@@ -96,7 +96,7 @@ impl Chromium {
         window
     }
 
-    /// Has the driver close every browser; without, they would outlive it.
+    /// Closes all browsers through the driver. Otherwise they would outlive it.
     fn shut_down(&self) -> std::io::Result<()> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -111,7 +111,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // Each fails only where what it is to end has ended already.
+        // Each call fails only if its target has ended already.
         let _ = self.shut_down();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
@@ -120,7 +120,7 @@ impl Drop for Chromium {
 }
 
 impl Window<'_> {
-    /// Types an address of the shop.
+    /// Navigates to an address of the shop.
     pub(crate) fn go(&self, path: &str) {
         self.done(self.client.goto(&format!("http://{}{path}", self.address)));
     }
@@ -129,32 +129,33 @@ impl Window<'_> {
         self.done(self.client.refresh());
     }
 
-    /// Presses the button or link that such a selector finds, and waits for the page it leads to.
+    /// Clicks the button or link of a selector, and waits for the next page.
     pub(crate) fn press(&self, selector: &str) {
         self.done(self.client.execute("window.isOld = true", vec![]));
         self.click(selector);
         until(&format!("the page that {selector} leads to"), || {
             let is_there = "return !window.isOld && document.readyState === 'complete'";
-            // Between two pages there may be nothing that could answer.
+            // Between two pages the element may be absent.
             let answer = self.runtime.block_on(self.client.execute(is_there, vec![]));
             answer.is_ok_and(|is_there| is_there == true)
         });
     }
 
-    /// Presses what leads nowhere.
+    /// Clicks an element that does not navigate.
     pub(crate) fn click(&self, selector: &str) {
         let element = self.done(self.client.find(Locator::Css(selector)));
         self.done(element.click());
     }
 
-    /// Empties a field and types into it.
+    /// Replaces the text of a field.
     pub(crate) fn fill(&self, selector: &str, text: &str) {
         let field = self.done(self.client.find(Locator::Css(selector)));
         self.done(field.clear());
         self.done(field.send_keys(text));
     }
 
-    /// The visible text, with single spaces, of what the selector finds; none if it finds nothing.
+    /// Returns the visible text of the element of a selector, with single spaces; `None` if there
+    /// is none.
     pub(crate) fn text(&self, selector: &str) -> Option<String> {
         self.texts(selector).into_iter().next()
     }
@@ -168,7 +169,7 @@ impl Window<'_> {
             .collect()
     }
 
-    /// What the fields hold that the selector finds.
+    /// Returns the values of the fields of a selector.
     pub(crate) fn values(&self, selector: &str) -> Vec<String> {
         let script =
             "return [...document.querySelectorAll(arguments[0])].map(found => found.value)";
@@ -180,7 +181,7 @@ impl Window<'_> {
         serde_json::from_value(found).expect("they are texts")
     }
 
-    /// Does something in a second tab of the same browser, and comes back.
+    /// Runs `act` in a second tab of the same browser, and returns to the first.
     pub(crate) fn in_another_tab(&self, act: impl FnOnce(&Self)) {
         let here = self.done(self.client.window());
         let tab = self.done(self.client.new_window(true));
@@ -194,13 +195,13 @@ impl Window<'_> {
         self.done(self.client.get_all_cookies())
     }
 
-    /// What a script of the page could read of the cookies.
+    /// Returns the cookies that a script of the page can read.
     pub(crate) fn script_cookies(&self) -> String {
         let cookies = self.done(self.client.execute("return document.cookie", vec![]));
         cookies.as_str().expect("it is text").to_owned()
     }
 
-    /// Screenshots as wide as a desk's screen and as a telephone's, each as long as the page.
+    /// Takes screenshots of the whole page at the widths of a desktop and of a phone.
     pub(crate) fn shoot(&self, name: &str) {
         for (kind, width) in [("wide", 1280), ("narrow", 390)] {
             self.done(self.client.set_window_size(width, 900));
@@ -220,11 +221,11 @@ impl Window<'_> {
     fn done<T>(&self, act: impl Future<Output = Result<T, CmdError>>) -> T {
         self.runtime
             .block_on(act)
-            .expect("the browser does as it is told")
+            .expect("the command of the browser succeeds")
     }
 }
 
-/// `chromedriver` says on which port it listens once it does.
+/// Reads the port from the output of `chromedriver`.
 fn port(stdout: &mut impl BufRead) -> u16 {
     let mut lines = stdout.lines().map_while(Result::ok);
     let line = lines.find(|line| line.contains("started successfully"));
@@ -249,6 +250,6 @@ const FLAGS: [&str; 10] = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    // What is pressed must not be scrolling.
+    // An element that is clicked must not be scrolling.
     "--force-prefers-reduced-motion",
 ];

@@ -1,8 +1,8 @@
-//! The real program on a free port, and a browser of a hundred lines to visit it with.
+//! The real program on a free port, and a minimal browser for it.
 //!
-//! A shop is closed when it is dropped, so that no test leaves one behind. A browser opens a
-//! connection for each request and keeps cookies; it follows a redirect only where it is told to. What
-//! it posts is a form of the page that it saw last, so it carries the token that the page had.
+//! A shop stops when it is dropped, so no test leaves one running. A browser opens a connection for
+//! each request and keeps cookies. It follows a redirect only on request. It posts the forms of the
+//! last page, so a request carries the CSRF token of that page.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub(crate) mod chromium;
 
-/// A shop that is open.
+/// A running shop.
 pub(crate) struct Shop {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -25,29 +25,29 @@ pub(crate) struct Shop {
     pub(crate) greeting: String,
 }
 
-/// One visitor's browser.
+/// The browser of a visitor.
 pub(crate) struct Browser {
     address: SocketAddr,
     pub(crate) cookies: BTreeMap<String, String>,
-    /// Of the forms on the page that it saw last.
+    /// The CSRF token of the forms on the last page.
     pub(crate) token: Option<String>,
 }
 
-/// What came back.
+/// A response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
-/// The program with those arguments and no keys of whoever runs the tests.
+/// Returns the program with arguments, without the keys in the environment of the tests.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
     command.args(arguments).env_remove("SESSILE_KEYS");
     command
 }
 
-/// Runs a program that is to end by itself.
+/// Runs a program that ends by itself.
 pub(crate) fn run(mut program: Command) -> (Option<i32>, String, String) {
     let Output {
         status,
@@ -58,7 +58,7 @@ pub(crate) fn run(mut program: Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// Looks until it is so; a minute without it fails.
+/// Polls until a condition is true. Fails after a minute.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -68,7 +68,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 impl Shop {
-    /// With 8 MiB and fresh keys.
+    /// Starts a shop with 8 MiB and generated keys.
     pub(crate) fn open() -> Self {
         Self::opened_by(program(&["--memory", "8MiB"]))
     }
@@ -107,7 +107,7 @@ impl Shop {
         }
     }
 
-    /// Presses Ctrl-C; how the shop ended, and all that it printed.
+    /// Sends SIGINT. Returns the exit status and the whole output.
     #[cfg(unix)]
     pub(crate) fn interrupt(mut self) -> (ExitStatus, String) {
         use rustix::process::{Pid, Signal, kill_process};
@@ -123,7 +123,7 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        // Either fails only where the shop has ended already.
+        // Each call fails only if the shop has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -134,7 +134,7 @@ impl Browser {
         self.send("GET", path, "", "")
     }
 
-    /// Submits a form and gives the answer itself.
+    /// Submits a form and returns the response without following a redirect.
     pub(crate) fn post(&mut self, path: &str, form: &str) -> Answer {
         let token = self
             .token
@@ -144,7 +144,7 @@ impl Browser {
         self.send("POST", path, "", &format!("{token}{form}"))
     }
 
-    /// Submits a form, and goes where the answer leads.
+    /// Submits a form and follows the redirect.
     pub(crate) fn submit(&mut self, path: &str, form: &str) -> Answer {
         let answer = self.post(path, form);
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
@@ -155,13 +155,13 @@ impl Browser {
         self.get(place.split('#').next().unwrap_or_default())
     }
 
-    /// Asks for the page that signs in, and fills it in.
+    /// Requests the sign-in page and submits its form.
     pub(crate) fn sign_in(&mut self, name: &str) -> Answer {
         self.get("/sign-in");
         self.submit("/sign-in", &format!("name={name}"))
     }
 
-    /// The cookie of the session, name and value.
+    /// Returns the name and the value of the session cookie.
     pub(crate) fn cookie(&self) -> (&str, &str) {
         let (name, value) = self.cookies.iter().next().expect("there is a session");
         (name, value)
@@ -171,7 +171,7 @@ impl Browser {
         serde_json::from_str(&self.get("/stats.json").body).expect("it is JSON")
     }
 
-    /// Sends a request as it is; `extra` is further header lines.
+    /// Sends a request with additional header lines.
     pub(crate) fn send(&mut self, method: &str, path: &str, extra: &str, form: &str) -> Answer {
         let Self {
             address, cookies, ..
@@ -205,7 +205,7 @@ impl Browser {
         answer
     }
 
-    /// A connection on which a shop that hangs fails the test instead of hanging it too.
+    /// Connects with a timeout, so that a shop that hangs fails the test.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the shop listens");
         stream
@@ -254,19 +254,19 @@ impl Answer {
             .map(|(_, value)| value)
     }
 
-    /// What the page's forms carry.
+    /// Returns the CSRF token of the page's forms.
     pub(crate) fn token(&self) -> Option<&str> {
         let (_, rest) = self.body.split_once("name=\"csrf\" value=\"")?;
         rest.split('"').next()
     }
 
-    /// What the page tells of what was done before.
+    /// Returns the message on the page.
     pub(crate) fn message(&self) -> Option<&str> {
         let (_, rest) = self.body.split_once("role=\"status\">")?;
         rest.split('<').next()
     }
 
-    /// Whether the page greets that visitor.
+    /// Returns true if the page shows the name of the user.
     pub(crate) fn greets(&self, name: &str) -> bool {
         self.body
             .contains(&format!("<span class=\"name\">{name}</span>"))
@@ -277,8 +277,8 @@ impl Answer {
     }
 }
 
-/// Far longer than anything here takes, also on a machine that has much else to do.
+/// Much longer than any operation takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks.
+/// The time between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
