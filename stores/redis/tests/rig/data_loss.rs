@@ -5,7 +5,7 @@ use std::time::Duration;
 use sessile::IssuedSession;
 
 use crate::support::{
-    node::{Node, Site, permit, until},
+    node::{Node, Site, key, permit, until},
     proxy::{Behaviour, Lane, Towards},
     server::{self, Server},
 };
@@ -150,6 +150,25 @@ fn a_channel_that_stalls_for_less_than_the_lease_loses_nothing() {
         two.proxy.set(Lane::Channel, Towards::Node, Behaviour::Pass);
         until("the end arrives", || !two.hits(&session));
         assert_eq!(two.fences(), 0.0, "{kind}: no fence");
+    }
+}
+
+#[test]
+fn the_line_of_the_guide_ends_a_session_on_all_nodes() {
+    let guide = include_str!("../../../../docs/src/redis.md");
+    let (_, line) = guide.split_once("redis-cli EVAL \"").expect("it is there");
+    let (script, _) = line.split_once('"').expect("the script ends");
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let [one, two] = [(); 2].map(|()| site.node(&server));
+        let session = shared(&one, &two);
+        let channel = format!("sessile:{{{:02x}}}:c", session.id.partition());
+        server.command(&["EVAL", script, "1", &key(&session.id), &channel]);
+        until("the end arrives", || {
+            !one.hits(&session) && !two.hits(&session)
+        });
+        assert_eq!(two.open(&session), Ok(None), "{kind}");
     }
 }
 
