@@ -1,8 +1,8 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`. All contenders of an axis run in one process (those of `axum` in one
-//! each), in turns, round by round, so that other load on the machine affects them alike. The
+//! `tails`, `traces`, `axum`, `store`. All contenders of an axis run in one process (those of `axum`
+//! in one each), in turns, round by round, so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
 //! byte. A missed target is shown and does not fail the run.
@@ -26,6 +26,7 @@ mod report;
 mod rounds;
 mod scaling;
 mod sessile_cache;
+mod store;
 mod tails;
 mod traces;
 mod utilisation;
@@ -59,6 +60,10 @@ pub(crate) struct Plan {
     crowded: usize,
     crowding: usize,
     rotations: usize,
+    /// Ends on one node that another one sees, calls of each kind to a store, and sessions that it keeps.
+    ends: usize,
+    calls: usize,
+    kept: usize,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +108,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "tails" => (FULL, &[tails::run]),
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
+        "store" => (FULL, &[store::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -136,7 +142,8 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|quick|all";
+    let axes =
+        "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -152,6 +159,7 @@ const EVERYTHING: &[Axis] = &[
     tails::run,
     traces::run,
     axum::run,
+    store::run,
 ];
 
 const FULL: Plan = Plan {
@@ -171,6 +179,9 @@ const FULL: Plan = Plan {
     crowded: 1 << 30,
     crowding: 200_000,
     rotations: 300_000,
+    ends: 100_000,
+    calls: 20_000,
+    kept: 100_000,
 };
 
 /// A small form of all axes: some three minutes, including the build.
@@ -191,4 +202,7 @@ const QUICK: Plan = Plan {
     crowded: 64 << 20,
     crowding: 20_000,
     rotations: 30_000,
+    ends: 2_000,
+    calls: 2_000,
+    kept: 20_000,
 };

@@ -54,3 +54,8 @@ pub mod internals {
         protocol::switches::{Rule, Rules},
     };
 }
+
+/// Runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

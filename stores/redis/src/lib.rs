@@ -213,3 +213,8 @@ impl fmt::Debug for RedisStore {
 
 /// Timeouts in a row after which the connections are given up.
 const MAX_TIMEOUTS: u32 = 3;
+
+/// Runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

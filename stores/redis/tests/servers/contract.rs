@@ -38,3 +38,9 @@ async fn the_contract_needs_no_more_than_the_documented_permissions() {
 
 /// The permissions that the guide lists.
 const ACL: &str = include_str!("../../acl.txt");
+
+#[test]
+fn the_guide_lists_the_permissions() {
+    let guide = include_str!("../../../../docs/src/redis.md");
+    assert!(guide.contains(ACL.trim()), "copy acl.txt to redis.md");
+}

@@ -1,8 +1,12 @@
 //! Real servers on free loopback ports, stopped by their process id when dropped.
 
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
 use std::{
     env,
     net::TcpListener,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,9 +16,11 @@ use tempfile::TempDir;
 
 /// A server of its own for a test.
 pub struct Server {
+    kind: &'static str,
+    options: Vec<String>,
     child: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The servers that the tests run against: those of `SESSILE_TEST_SERVERS`, a list of names, or all
@@ -36,25 +42,37 @@ fn is_installed(kind: &str) -> bool {
 
 impl Server {
     /// Starts a server with further options, and waits until it answers.
-    pub fn start(kind: &str, options: &[&str]) -> Self {
+    pub fn start(kind: &'static str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let child = Command::new(format!("{kind}-server"))
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--port", &port.to_string()])
-            .arg("--dir")
-            .arg(folder.path())
-            .args(options)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{kind}-server does not start: {error}"));
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let server = Self {
-            child,
+            kind,
+            child: spawn(kind, port, folder.path(), &options),
+            options,
             port,
-            _folder: folder,
+            folder,
         };
         server.until_ready();
         server
+    }
+
+    /// Kills the process at once. The files that it wrote remain.
+    pub fn kill(&mut self) {
+        // The process is our own child.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts the server again after [`kill`](Self::kill), on the same port and files.
+    pub fn start_again(&mut self) {
+        self.begin_again();
+        self.until_ready();
+    }
+
+    /// Starts the server again without waiting for its answers.
+    pub fn begin_again(&mut self) {
+        self.child = spawn(self.kind, self.port, self.folder.path(), &self.options);
     }
 
     pub fn url(&self) -> String {
@@ -86,6 +104,15 @@ impl Server {
         redis::from_redis_value(reply).unwrap_or_default()
     }
 
+    /// Returns true if the server loads its data, or has not begun to.
+    pub fn is_loading(&self) -> bool {
+        let client = redis::Client::open(self.url()).expect("a valid URL");
+        let pong = client
+            .get_connection()
+            .and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection));
+        pong.is_err()
+    }
+
     /// Stops the process without closing its connections.
     pub fn pause(&self) {
         self.signal("STOP");
@@ -111,9 +138,13 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
+        assert!(self.try_signal(name), "the process runs");
+    }
+
+    fn try_signal(&self, name: &str) -> bool {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.is_ok_and(|status| status.success()));
+        status.is_ok_and(|status| status.success())
     }
 
     fn until_ready(&self) {
@@ -132,12 +163,25 @@ impl Server {
     }
 }
 
+fn spawn(kind: &str, port: u16, folder: &Path, options: &[String]) -> Child {
+    Command::new(format!("{kind}-server"))
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args(["--port", &port.to_string()])
+        .arg("--dir")
+        .arg(folder)
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{kind}-server does not start: {error}"))
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        // The process is our own child, and may be stopped.
-        self.signal("CONT");
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The process is our own child. If it has ended, its id may be another's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.try_signal("CONT");
+            self.kill();
+        }
     }
 }
 

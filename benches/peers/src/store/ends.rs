@@ -1,0 +1,155 @@
+//! The time from an end on one node until another node rejects the session, while other sessions are
+//! saved 10,000 times a second. A bare `SPUBLISH` from one connection to another stands beside.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use hdrhistogram::Histogram;
+use sessile::{IssuedSession, KeyRing, SessionId, Version};
+use sessile_store::{TieredCache, TryOpen};
+use tokio::{runtime::Builder, task::JoinSet};
+
+use super::{DATA_LEN, bare::Bare, node, server::Server};
+use crate::{
+    Plan,
+    report::{Report, Table, Target, VERDICT, blank, count, figure},
+};
+
+pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report) {
+    let keys = KeyRing::generate().expect("random bytes");
+    let [one, two, writer] = [(); 3].map(|()| node(server, &keys));
+    let [publisher, subscriber] = [(); 2].map(|()| Bare::connect(server));
+    subscriber.subscribe();
+    let (is_over, writes) = (AtomicBool::new(false), AtomicU64::new(0));
+    let began = Instant::now();
+    let [mut returned, mut called, mut bare] = [const { None::<Histogram<u64>> }; 3];
+    thread::scope(|scope| {
+        scope.spawn(|| save_until(&writer, &is_over, &writes));
+        for _ in 0..plan.ends {
+            let round = round(&one, &two);
+            record(&mut called, round.called);
+            record(&mut returned, round.returned);
+            record(&mut bare, publisher.publish(&subscriber));
+        }
+        is_over.store(true, Relaxed);
+    });
+    let rate = writes.load(Relaxed) as f64 / began.elapsed().as_secs_f64();
+    let mut table = Table::new(&[
+        "from … until the other node rejects it",
+        "p50",
+        "p99",
+        "p99.9",
+        "worst",
+        VERDICT,
+    ]);
+    row(
+        &mut table,
+        "`end` has returned",
+        returned.as_ref(),
+        Some(GOAL),
+    );
+    row(&mut table, "`end` is called", called.as_ref(), None);
+    row(
+        &mut table,
+        "`SPUBLISH` until it is received",
+        bare.as_ref(),
+        None,
+    );
+    let rounds = count(plan.ends);
+    report.heading(&format!(
+        "store: ends on {name}, {rounds} rounds beside {rate:.0} saves a second, ms"
+    ));
+    report.table(&table);
+}
+
+struct Round {
+    returned: Duration,
+    called: Duration,
+}
+
+/// Creates a session that both nodes have in memory, ends it on one, and waits for the other.
+fn round(one: &TieredCache, two: &TieredCache) -> Round {
+    let session = one.blocking().create(&[7; DATA_LEN]).expect("it is up");
+    let mut data = BytesMut::new();
+    let token = session.token.as_str().as_bytes();
+    let opened = two.blocking().open_token(token, &mut data);
+    assert!(matches!(opened, Ok(Some(_))) && data.len() == DATA_LEN);
+    let called = Instant::now();
+    let ended = one.blocking().end(&session.id);
+    let returned = Instant::now();
+    assert_eq!(ended, Ok(true));
+    while hits(two, &session, &mut data) {
+        thread::yield_now();
+    }
+    Round {
+        returned: returned.elapsed(),
+        called: called.elapsed(),
+    }
+}
+
+fn hits(cache: &TieredCache, session: &IssuedSession, data: &mut BytesMut) -> bool {
+    let token = session.token.as_str().as_bytes();
+    matches!(cache.try_open_token(token, data), TryOpen::Hit(_))
+}
+
+/// Saves sessions of 256 bytes 10,000 times a second, or as often as the machine can.
+fn save_until(cache: &TieredCache, is_over: &AtomicBool, writes: &AtomicU64) {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let mut sessions: Vec<(SessionId, Version)> = (0..SAVES).map(|_| saved_once(cache)).collect();
+    let mut due = Instant::now();
+    while !is_over.load(Relaxed) {
+        sessions = runtime.block_on(save_all(cache, sessions));
+        writes.fetch_add(SAVES as u64, Relaxed);
+        // A round that took too long is not made up for.
+        due = (due + EVERY).max(Instant::now());
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
+async fn save_all(
+    cache: &TieredCache,
+    sessions: Vec<(SessionId, Version)>,
+) -> Vec<(SessionId, Version)> {
+    let mut saves = JoinSet::new();
+    for (id, version) in sessions {
+        let cache = cache.clone();
+        saves.spawn(async move {
+            let next = cache.save(&id, version, &[9; DATA_LEN]).await;
+            (id, next.expect("no other request saves it"))
+        });
+    }
+    saves.join_all().await
+}
+
+fn saved_once(cache: &TieredCache) -> (SessionId, Version) {
+    let session = cache.blocking().create(&[8; DATA_LEN]).expect("it is up");
+    let mut data = BytesMut::new();
+    let record = cache.blocking().load(&session.id, &mut data);
+    let record = record.expect("it is up").expect("it is there");
+    (session.id, record.version)
+}
+
+fn record(histogram: &mut Option<Histogram<u64>>, span: Duration) {
+    let histogram = histogram.get_or_insert_with(|| Histogram::new(3).expect("three digits"));
+    let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    histogram.record(nanos).expect("it grows");
+}
+
+fn row(table: &mut Table, name: &str, histogram: Option<&Histogram<u64>>, goal: Option<Target>) {
+    let Some(histogram) = histogram else { return };
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
+    let figures = [at(0.5), at(0.99), at(0.999), histogram.max() as f64 / 1e6];
+    let verdict = goal.map_or_else(blank, |goal| goal.verdict(figures[2], "ms at p99.9"));
+    let cells = figures.map(|value| figure(value, 2));
+    table.row([name.to_owned()].into_iter().chain(cells).chain([verdict]));
+}
+
+const GOAL: Target = Target::AtMost(100.0);
+/// The sessions that are saved at a time, and how often: 10,000 saves a second.
+const SAVES: usize = 100;
+const EVERY: Duration = Duration::from_millis(10);

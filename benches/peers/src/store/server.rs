@@ -1,0 +1,109 @@
+//! Servers on free loopback ports, stopped when dropped.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A server that keeps nothing on disk.
+pub(super) struct Server {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+/// Returns the kinds of server that are installed.
+pub(super) fn installed() -> Vec<&'static str> {
+    let is_installed = |kind: &&str| {
+        let mut version = Command::new(format!("{kind}-server"));
+        version.arg("--version").stdout(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    ["redis", "valkey"]
+        .into_iter()
+        .filter(is_installed)
+        .collect()
+}
+
+impl Server {
+    pub(super) fn start(kind: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let child = Command::new(format!("{kind}-server"))
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &port.to_string()])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it is installed");
+        let server = Self {
+            child,
+            port,
+            _folder: folder,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while server.connection().is_none() {
+            assert!(Instant::now() < deadline, "the server does not answer");
+            thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn client(&self) -> redis::Client {
+        redis::Client::open(format!("{}/?protocol=resp3", self.url())).expect("a valid URL")
+    }
+
+    /// Returns its name and version.
+    pub(super) fn describe(&self) -> String {
+        let [valkey, redis] = ["valkey_version", "redis_version"].map(|name| self.info(name));
+        match valkey {
+            Some(version) => format!("Valkey {version}"),
+            None => format!("Redis {}", redis.unwrap_or_default()),
+        }
+    }
+
+    /// Returns the bytes that the server has allocated.
+    pub(super) fn used_memory(&self) -> f64 {
+        let used = self.info("used_memory");
+        used.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// Removes all keys.
+    pub(super) fn flush(&self) {
+        let mut connection = self.connection().expect("the server is reachable");
+        redis::cmd("FLUSHALL")
+            .exec(&mut connection)
+            .expect("it is allowed");
+    }
+
+    fn connection(&self) -> Option<redis::Connection> {
+        self.client().get_connection().ok()
+    }
+
+    fn info(&self, field: &str) -> Option<String> {
+        let mut connection = self.connection()?;
+        let text: String = redis::cmd("INFO").query(&mut connection).ok()?;
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(name, _)| *name == field);
+        found.map(|(_, value)| value.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The process is our own child.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

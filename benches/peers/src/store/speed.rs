@@ -1,0 +1,155 @@
+//! The median time of a hit, a miss and a save, beside bare commands and a peer, in turns.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use sessile::{IssuedSession, KeyRing, SessionCache, Version};
+use sessile_store::{TieredCache, TryOpen};
+
+use super::{DATA_LEN, MEMORY, bare::Bare, node, peer::Peer, server::Server};
+use crate::{
+    Plan,
+    report::{Report, Table, Target, VERDICT, blank, count, figure},
+};
+
+/// The times of each kind of call, in ns.
+#[derive(Default)]
+struct Times([Vec<u64>; NAMES.len()]);
+
+pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report) {
+    let keys = KeyRing::generate().expect("random bytes");
+    let [one, two] = [(); 2].map(|()| node(server, &keys));
+    let (bare, peer) = (Bare::connect(server), Peer::connect(server));
+    let local = SessionCache::builder().memory(MEMORY).keys(keys).build();
+    let local = local.expect("valid settings");
+    let mut times = Times::default();
+    let record = peer.create();
+    let hot = local.create(&[7; DATA_LEN]).expect("it fits");
+    for number in 0..plan.calls {
+        let session = one.blocking().create(&[7; DATA_LEN]).expect("it is up");
+        let key = format!("bench:{}", number % 1_000);
+        times.add(SET, || {
+            black_box(bare.call(&[
+                b"SET",
+                key.as_bytes(),
+                &[7; DATA_LEN + 64],
+                b"PX",
+                b"600000",
+            ]));
+        });
+        times.add(GET, || {
+            black_box(bare.call(&[b"GET", key.as_bytes()]));
+        });
+        times.add(MISS, || open(&two, &session));
+        times.add_many(HIT, || hit(&two, &session));
+        times.add_many(LOCAL_HIT, || open_locally(&local, &hot));
+        let version = version(&two, &session);
+        times.add(SAVE, || {
+            let saved = two.blocking().save(&session.id, version, &[8; DATA_LEN]);
+            black_box(saved).expect("no other request saves it");
+        });
+        times.add(PEER_LOAD, || peer.load(&record.id));
+        times.add(PEER_SAVE, || peer.save(&record));
+    }
+    report.heading(&format!(
+        "store: calls on {name}, medians of {} in turns, µs",
+        count(plan.calls)
+    ));
+    report.table(&times.table());
+}
+
+fn open(cache: &TieredCache, session: &IssuedSession) {
+    let mut data = BytesMut::with_capacity(DATA_LEN);
+    let token = session.token.as_str().as_bytes();
+    let opened = cache.blocking().open_token(token, &mut data);
+    assert!(matches!(opened, Ok(Some(_))) && data.len() == DATA_LEN);
+}
+
+fn hit(cache: &TieredCache, session: &IssuedSession) {
+    let mut data = BytesMut::with_capacity(DATA_LEN);
+    let token = session.token.as_str().as_bytes();
+    let opened = cache.try_open_token(token, &mut data);
+    assert!(matches!(opened, TryOpen::Hit(_)) && data.len() == DATA_LEN);
+}
+
+fn open_locally(cache: &SessionCache, session: &IssuedSession) {
+    let mut data = BytesMut::with_capacity(DATA_LEN);
+    let token = session.token.as_str().as_bytes();
+    assert!(cache.open_token(token, &mut data).is_some() && data.len() == DATA_LEN);
+}
+
+fn version(cache: &TieredCache, session: &IssuedSession) -> Version {
+    let mut data = BytesMut::new();
+    let record = cache.blocking().load(&session.id, &mut data);
+    record.expect("it is up").expect("it is there").version
+}
+
+impl Times {
+    fn add(&mut self, kind: usize, call: impl FnOnce()) {
+        let began = Instant::now();
+        call();
+        self.0[kind].push(nanos(began.elapsed()));
+    }
+
+    /// Adds the time of one of several equal calls.
+    fn add_many(&mut self, kind: usize, call: impl Fn()) {
+        let began = Instant::now();
+        for _ in 0..HITS {
+            call();
+        }
+        self.0[kind].push(nanos(began.elapsed() / HITS));
+    }
+
+    fn table(mut self) -> Table {
+        let medians = self.0.each_mut().map(|times| {
+            times.sort_unstable();
+            times[times.len() / 2] as f64 / 1e3
+        });
+        let mut table = Table::new(&["call", "median", VERDICT]);
+        for (kind, name) in NAMES.iter().enumerate() {
+            let places = if medians[kind] < 10.0 { 3 } else { 1 };
+            let median = figure(medians[kind], places);
+            table.row([(*name).to_owned(), median, verdict(kind, &medians)]);
+        }
+        table
+    }
+}
+
+fn verdict(kind: usize, medians: &[f64; NAMES.len()]) -> String {
+    let over = |other: usize| medians[kind] - medians[other];
+    let ratio = |other: usize| medians[kind] / medians[other];
+    match kind {
+        MISS => Target::AtMost(20.0).verdict(over(GET), "µs more than `GET`"),
+        SAVE => Target::AtMost(40.0).verdict(over(SET), "µs more than `SET`"),
+        HIT => Target::AtMost(1.05).verdict(ratio(LOCAL_HIT), "× a local hit"),
+        _ => blank(),
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+const LOCAL_HIT: usize = 0;
+const HIT: usize = 1;
+const GET: usize = 2;
+const MISS: usize = 3;
+const SET: usize = 4;
+const SAVE: usize = 5;
+const PEER_LOAD: usize = 6;
+const PEER_SAVE: usize = 7;
+/// The hits that are timed together: one is too short for the clock.
+const HITS: u32 = 64;
+const NAMES: [&str; 8] = [
+    "hit, local cache",
+    "hit, tiered cache",
+    "bare `GET` of 320 bytes",
+    "miss",
+    "bare `SET` of 320 bytes",
+    "save",
+    "tower-sessions, load",
+    "tower-sessions, save",
+];

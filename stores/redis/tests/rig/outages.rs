@@ -1,0 +1,217 @@
+//! A server that is killed, stopped or slow while requests arrive.
+
+use std::{
+    env,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use sessile::{Error, IssuedSession};
+
+use crate::support::{
+    node::{Node, Site, TIMEOUT, key, permit, until},
+    proxy::{Behaviour, Lane, Towards},
+    server::{self, Server},
+};
+
+/// What the requests of one node saw.
+#[derive(Default)]
+struct Seen {
+    longest: Mutex<Duration>,
+    unreachable: AtomicU64,
+    answered: AtomicU64,
+    /// Sessions whose end was not confirmed.
+    queued: Mutex<Vec<IssuedSession>>,
+    is_over: AtomicBool,
+}
+
+impl Seen {
+    /// Counts one request, which is a miss and a commit at most.
+    fn count<T>(&self, request: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let began = Instant::now();
+        let result = request();
+        let mut longest = self.longest.lock().expect("no thread panicked");
+        *longest = began.elapsed().max(*longest);
+        match result {
+            Ok(_) => self.answered.fetch_add(1, Relaxed),
+            Err(Error::Unreachable) => self.unreachable.fetch_add(1, Relaxed),
+            Err(_) => 0,
+        };
+        result
+    }
+}
+
+#[test]
+fn while_the_server_is_killed_requests_are_bounded_and_ends_are_kept() {
+    thread::scope(|scope| {
+        for kind in server::kinds() {
+            scope.spawn(|| killed(kind));
+        }
+    });
+}
+
+fn killed(kind: &'static str) {
+    let mut server = Server::start(kind, &["--appendonly", "yes", "--appendfsync", "always"]);
+    let site = Site::new(&server);
+    let [one, two] = [(); 2].map(|()| site.node(&server));
+    let doomed: Vec<_> = (0..50)
+        .map(|_| one.verbs.create(b"cart").expect("the store is up"))
+        .collect();
+    let kept = one.verbs.create(b"kept").expect("the store is up");
+    let seen = Seen::default();
+    thread::scope(|scope| {
+        scope.spawn(|| load(&two, &kept, &seen));
+        scope.spawn(|| load(&one, &kept, &seen));
+        server.kill();
+        one.until_down();
+        for session in &doomed {
+            let ended = seen.count(|| one.verbs.end(&session.id));
+            assert_eq!(ended, Err(Error::Unreachable));
+            seen.queued.lock().expect("no panic").push(*session);
+            assert!(!one.hits(session), "an end takes effect in its process");
+        }
+        thread::sleep(down_time());
+        server.start_again();
+        permit(&server);
+        let back = Instant::now();
+        // The first hit of the node that ended them.
+        until("sessions return", || matches!(one.open(&kept), Ok(Some(_))));
+        println!("{kind}: recovered after {:?}", back.elapsed());
+        for session in seen.queued.lock().expect("no panic").iter() {
+            let exists = server.command(&["EXISTS", &key(&session.id)]);
+            assert_eq!(exists, "0", "{kind}: an end was not done before a hit");
+            assert_eq!(one.open(session), Ok(None));
+        }
+        two.until_up();
+        for session in &doomed {
+            assert_eq!(two.open(session), Ok(None));
+        }
+        seen.is_over.store(true, Relaxed);
+    });
+    let longest = *seen.longest.lock().expect("no panic");
+    let (unreachable, answered) = (seen.unreachable.load(Relaxed), seen.answered.load(Relaxed));
+    println!("{kind}: {answered} answered, {unreachable} not, longest {longest:?}");
+    assert!(
+        unreachable > 0 && longest < 3 * TIMEOUT + SLACK,
+        "{kind}: {longest:?}"
+    );
+}
+
+/// Sends requests until the test is over: a read, and a write of the same session.
+fn load(node: &Node, session: &IssuedSession, seen: &Seen) {
+    while !seen.is_over.load(Relaxed) {
+        let _ = seen.count(|| {
+            node.open(session)?;
+            node.verbs.create(b"visit").map(drop)
+        });
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_write_that_was_answered_503_is_never_executed_later() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let [one, two] = [(); 2].map(|()| site.node(&server));
+        let created = |data: &'static [u8]| one.verbs.create(data).expect("the store is up");
+        let sessions: Vec<_> = (0..20).map(|_| created(b"before")).collect();
+        let versions: Vec<_> = sessions
+            .iter()
+            .map(|session| version(&one, session))
+            .collect();
+        server.pause();
+        thread::scope(|scope| {
+            for (session, version) in sessions.iter().zip(&versions) {
+                let one = &one;
+                scope.spawn(move || {
+                    let began = Instant::now();
+                    let saved = one.verbs.save(&session.id, *version, b"after");
+                    assert_eq!(saved, Err(Error::Unreachable));
+                    assert!(began.elapsed() < 2 * TIMEOUT + SLACK);
+                });
+            }
+        });
+        server.resume();
+        one.until_up();
+        two.until_up();
+        for session in &sessions {
+            let data = two.open(session);
+            assert_eq!(data, Ok(Some(b"before".to_vec())), "{kind}");
+        }
+    }
+}
+
+fn version(node: &Node, session: &IssuedSession) -> sessile::Version {
+    let mut data = bytes::BytesMut::new();
+    let record = node.verbs.load(&session.id, &mut data);
+    record
+        .expect("the store is up")
+        .expect("it is there")
+        .version
+}
+
+#[test]
+fn a_half_open_server_is_a_fence_after_two_unanswered_heartbeats() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let node = site.node(&server);
+        let session = node.verbs.create(b"cart").expect("the store is up");
+        let before = node.fences();
+        server.pause();
+        let paused = Instant::now();
+        node.until_down();
+        let took = paused.elapsed();
+        // A heartbeat a second, and two seconds until one counts as unanswered.
+        assert!(took < Duration::from_secs(3) + SLACK, "{kind}: {took:?}");
+        assert!(node.fences() > before);
+        until("the lease ends", || !node.hits(&session));
+        let began = Instant::now();
+        assert_eq!(node.open(&session), Err(Error::Unreachable));
+        assert!(
+            began.elapsed() < Duration::from_millis(100),
+            "it does not wait"
+        );
+        server.resume();
+        node.until_up();
+        assert_eq!(node.open(&session), Ok(Some(b"cart".to_vec())));
+    }
+}
+
+#[test]
+fn a_slow_server_slows_no_hit() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let node = site.node(&server);
+        let session = node.verbs.create(b"cart").expect("the store is up");
+        let slow = Behaviour::Delay(Duration::from_millis(100), Duration::from_millis(100));
+        for lane in [Lane::Channel, Lane::Reads, Lane::Writes] {
+            node.proxy.set(lane, Towards::Node, slow);
+        }
+        let began = Instant::now();
+        let other = node.verbs.create(b"cart").expect("it is slow, not down");
+        assert!(began.elapsed() >= Duration::from_millis(100));
+        let began = Instant::now();
+        for _ in 0..1_000 {
+            assert!(node.hits(&session) && node.hits(&other));
+        }
+        assert!(began.elapsed() < Duration::from_millis(100), "{kind}");
+        thread::sleep(Duration::from_secs(3));
+        assert!(node.is_up() && node.hits(&session), "the heartbeats arrive");
+    }
+}
+
+fn down_time() -> Duration {
+    let seconds = env::var("SESSILE_RIG_DOWN_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+/// For machines that do other work.
+const SLACK: Duration = Duration::from_millis(500);

@@ -1,0 +1,8 @@
+//! What the rig shares: servers, proxies and nodes.
+
+pub mod node;
+pub mod proxy;
+#[path = "../../servers/support/sentinels.rs"]
+pub mod sentinels;
+#[path = "../../servers/support/server.rs"]
+pub mod server;

@@ -1,0 +1,161 @@
+//! Nodes: tiered caches of one data set, each behind a proxy of its own. They use the documented
+//! permissions only.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use sessile::{Error, IssuedSession, KeyRing, SessionCache, SessionId};
+use sessile_redis::RedisStore;
+use sessile_store::{Blocking, StoreExt, StoreState, TieredCache, TieredCacheBuilder, TryOpen};
+
+use super::{proxy::Proxy, server::Server};
+
+/// The shortest lease that the settings allow.
+pub const LEASE: Duration = Duration::from_secs(3);
+pub const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// One process with a tiered cache, as far as the store can tell.
+pub struct Node {
+    pub cache: TieredCache,
+    pub verbs: Blocking,
+    pub proxy: Proxy,
+}
+
+/// Creates nodes over one server.
+pub struct Site {
+    pub keys: KeyRing,
+}
+
+impl Site {
+    pub fn new(server: &Server) -> Self {
+        permit(server);
+        Self {
+            keys: KeyRing::generate().expect("random bytes"),
+        }
+    }
+
+    /// Starts a node whose connections pass a proxy, and waits until its store is up.
+    pub fn node(&self, server: &Server) -> Node {
+        self.node_with(server, |builder| builder)
+    }
+
+    pub fn node_with(
+        &self,
+        server: &Server,
+        set: impl FnOnce(TieredCacheBuilder) -> TieredCacheBuilder,
+    ) -> Node {
+        let proxy = Proxy::start(server.port());
+        let store = RedisStore::open(&url(proxy.port())).expect("a valid URL");
+        self.over(store, proxy, set)
+    }
+
+    pub fn over(
+        &self,
+        store: RedisStore,
+        proxy: Proxy,
+        set: impl FnOnce(TieredCacheBuilder) -> TieredCacheBuilder,
+    ) -> Node {
+        let cache = set(self.builder(store)).build().expect("valid settings");
+        let node = Node {
+            verbs: cache.blocking(),
+            cache,
+            proxy,
+        };
+        node.until_up();
+        node
+    }
+
+    pub fn builder(&self, store: RedisStore) -> TieredCacheBuilder {
+        SessionCache::builder()
+            .memory(16 << 20)
+            .keys(self.keys.clone())
+            .tiered(store)
+            .lease(LEASE)
+            .timeout(TIMEOUT)
+    }
+}
+
+/// Adds the user that the nodes log in as, with the documented permissions.
+pub fn permit(server: &Server) {
+    let user = ["ACL", "SETUSER", "app", "reset", "on", ">secret"];
+    let rules = include_str!("../../../acl.txt");
+    let command: Vec<&str> = user.into_iter().chain(rules.split_whitespace()).collect();
+    server.command(&command);
+}
+
+/// Returns the URL of a port, for the user that [`permit`] adds.
+pub fn url(port: u16) -> String {
+    format!("redis://app:secret@127.0.0.1:{port}")
+}
+
+impl Node {
+    pub fn until_up(&self) {
+        until("the store is up", || self.is_up());
+    }
+
+    pub fn until_down(&self) {
+        until("the store is down", || !self.is_up());
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.cache.store_health().state == StoreState::Up
+    }
+
+    /// Returns true if L1 answers.
+    pub fn hits(&self, session: &IssuedSession) -> bool {
+        let token = session.token.as_str().as_bytes();
+        let opened = self.cache.try_open_token(token, &mut BytesMut::new());
+        matches!(opened, TryOpen::Hit(_))
+    }
+
+    /// Opens a session by its token and returns its data.
+    pub fn open(&self, session: &IssuedSession) -> Result<Option<Vec<u8>>, Error> {
+        let mut data = BytesMut::new();
+        let token = session.token.as_str().as_bytes();
+        let opened = self.verbs.open_token(token, &mut data)?;
+        Ok(opened.map(|_| data.to_vec()))
+    }
+
+    /// Returns the value of a metric of this node.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.cache.prometheus();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.unwrap_or_else(|| panic!("no metric {name}: {text}"));
+        value.trim().parse().expect("a number")
+    }
+
+    /// Returns the number of fences of all causes.
+    pub fn fences(&self) -> f64 {
+        let causes = ["channel_lost", "unanswered", "data_lost"];
+        let metric =
+            |cause| self.metric(&format!("sessile_store_fences_total{{cause=\"{cause}\"}}"));
+        causes.into_iter().map(metric).sum()
+    }
+}
+
+/// Returns the name of a record.
+pub fn key(id: &SessionId) -> String {
+    let digits = u128::from_be_bytes(id.to_bytes());
+    format!("sessile:{{{:02x}}}:s:{digits:032x}", id.partition())
+}
+
+/// Returns how often the server executed a command, also within scripts.
+pub fn calls(server: &Server, command: &str) -> u64 {
+    let stats = server.command(&["INFO", "commandstats"]);
+    let name = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+    let number = line.and_then(|line| line.split(',').next());
+    number.map_or(0, |number| number.parse().expect("a number"))
+}
+
+/// Waits until a condition holds, for at most 20 seconds.
+pub fn until(name: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{name}: not within 20 s");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
