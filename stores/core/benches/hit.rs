@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
-use sessile::{KeyRing, SessionCache, Token};
+use sessile::{KeyRing, SessionCache, Token, tier::LookUp};
 use sessile_store::{MemoryStore, StoreExt, TryOpen};
 
 fn hits(criterion: &mut Criterion) {
@@ -40,6 +40,15 @@ fn hits(criterion: &mut Criterion) {
             let opened = black_box(tiered.try_open([header], &mut buffer));
             assert!(matches!(opened, TryOpen::Hit(_)));
             opened
+        });
+    });
+    let l1 = tiered.l1();
+    group.bench_function("l1", |bencher| {
+        bencher.iter(|| {
+            let header = of_tiered[next()].as_bytes();
+            let found = black_box(l1.look_up([header], &mut buffer));
+            assert!(matches!(found, LookUp::Hit(_)));
+            found
         });
     });
     group.finish();
