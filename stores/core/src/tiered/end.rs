@@ -10,7 +10,7 @@ use sessile::{EndReason, Error, EventKind, Handle, SessionId, Version};
 use super::{TieredCache, fetched::Found, inner::Inner, metrics::Verb, open::MAX_HOPS};
 use crate::{
     environment::join_all,
-    store::{BoxFuture, Ended, StoreError},
+    store::{BoxFuture, Ended, ServerTime, StoreError},
 };
 
 impl TieredCache {
@@ -104,8 +104,8 @@ impl TieredCache {
         // the error of the estimate.
         let bound = inner
             .server
-            .not_after(inner.env.now() + inner.settings.timeout);
-        inner.ends.accept_all(bound);
+            .estimate(inner.env.now() + inner.settings.timeout);
+        inner.ends.accept_all(bound.unwrap_or(ServerTime::MAX));
         inner.l1.invalidate_all();
         if inner.check_up().is_err() {
             inner.ends.release_all();
