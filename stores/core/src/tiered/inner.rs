@@ -343,9 +343,17 @@ impl Inner {
         ServerTime(self.ended_before.load(Ordering::Acquire))
     }
 
-    /// Enters a use into the queue of touches.
+    /// Enters a use into the queue of touches, if it moved the idle deadline.
+    #[inline]
     pub(crate) fn note_use(&self, record: &Record) {
-        if record.needs_touch() && lock(&self.touches).push(record.id, self.env.now()) {
+        if record.needs_touch() {
+            self.note_touch(record.id);
+        }
+    }
+
+    #[cold]
+    fn note_touch(&self, id: SessionId) {
+        if lock(&self.touches).push(id, self.env.now()) {
             self.wake.notify_one();
         }
     }
