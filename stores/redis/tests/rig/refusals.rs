@@ -13,21 +13,23 @@ use crate::support::{
 
 #[test]
 fn an_unreachable_server_at_the_start_delays_the_node_by_one_timeout() {
-    let mut server = Server::start(server::kinds()[0], &[]);
-    let site = Site::new(&server);
-    let session = site.node(&server).verbs.create(b"cart");
-    let session = session.expect("the store is up");
-    let port = free_port();
-    let began = Instant::now();
-    let store = RedisStore::open(&url(port)).expect("a valid URL");
-    let cache = site.builder(store).build().expect("the settings are right");
-    assert!(began.elapsed() < TIMEOUT + Duration::from_secs(1));
-    assert_eq!(cache.store_health().state, StoreState::Down);
-    let mut data = bytes::BytesMut::new();
-    let token = session.token.as_str().as_bytes();
-    let opened = cache.blocking().open_token(token, &mut data);
-    assert_eq!(opened.map(|_| ()), Err(Error::Unreachable));
-    server.kill();
+    for kind in server::kinds() {
+        let mut server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let session = site.node(&server).verbs.create(b"cart");
+        let session = session.expect("the store is up");
+        let port = free_port();
+        let began = Instant::now();
+        let store = RedisStore::open(&url(port)).expect("a valid URL");
+        let cache = site.builder(store).build().expect("the settings are right");
+        assert!(began.elapsed() < TIMEOUT + Duration::from_secs(1));
+        assert_eq!(cache.store_health().state, StoreState::Down);
+        let mut data = bytes::BytesMut::new();
+        let token = session.token.as_str().as_bytes();
+        let opened = cache.blocking().open_token(token, &mut data);
+        assert_eq!(opened.map(|_| ()), Err(Error::Unreachable));
+        server.kill();
+    }
 }
 
 #[test]
