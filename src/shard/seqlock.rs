@@ -9,7 +9,8 @@
 //! This is a sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming
 //! language memory models?"). The sequence is the upper half of a bucket's second word. The caller
 //! decides which words it covers. Nothing that was read after [`read_begin`] is valid until
-//! [`validate`] returns true. The models in `tests/loom.rs` fail if one of the fences is left out.
+//! [`validate`] returns true. The models in `tests/loom/seqlock.rs` fail if one of the fences is
+//! left out.
 //!
 //! The sequence has 32 bits and wraps around. A reader is misled only if exactly a multiple of 2^31
 //! writes to one bucket happen between its two loads.

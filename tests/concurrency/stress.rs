@@ -77,36 +77,12 @@ fn the_guarantees_hold_if_reuse_ends_the_session() {
 }
 
 fn hold_under_many_threads(end_reused: bool) {
-    let clock = ManualClock::new();
-    let cache = SessionCache::builder()
-        .memory(700 << 10)
-        .shards(4)
-        .max_session_size(4_096)
-        .idle_timeout(TICK * IDLE)
-        .lifetime(TICK * LIFETIME)
-        .max_sessions_per_user(MAX_SESSIONS)
-        .events(2_000)
-        .end_reused(end_reused)
-        .clock(clock.clone())
-        .keys(KeyRing::generate().expect("random bytes"))
-        .build()
-        .expect("valid settings");
-    let test = StressTest {
-        cache,
-        clock,
-        now: AtomicU32::new(0),
-        tickets: RwLock::default(),
-        numbers: AtomicU64::new(1),
-        stop: AtomicBool::new(false),
-        reads: AtomicU64::new(0),
-        late_reads: AtomicU64::new(0),
-    };
+    let test = &StressTest::new(end_reused);
     let seconds = env::var("SESSILE_STRESS_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let latest = until + Duration::from_secs(120);
-    let test = &test;
     let mut emitted = EmittedEvents::default();
     thread::scope(|scope| {
         (0..THREADS).for_each(|seed| drop(scope.spawn(move || test.work(Random::new(seed)))));
@@ -129,6 +105,22 @@ fn hold_under_many_threads(end_reused: bool) {
         test.has_seen_enough(),
         "enough reads, some of them within a grace period"
     );
+}
+
+fn new_cache(end_reused: bool, clock: &ManualClock) -> SessionCache {
+    SessionCache::builder()
+        .memory(700 << 10)
+        .shards(4)
+        .max_session_size(4_096)
+        .idle_timeout(TICK * IDLE)
+        .lifetime(TICK * LIFETIME)
+        .max_sessions_per_user(MAX_SESSIONS)
+        .events(2_000)
+        .end_reused(end_reused)
+        .clock(clock.clone())
+        .keys(KeyRing::generate().expect("random bytes"))
+        .build()
+        .expect("valid settings")
 }
 
 /// Counts of received events.
@@ -168,6 +160,20 @@ impl EmittedEvents {
 }
 
 impl StressTest {
+    fn new(end_reused: bool) -> Self {
+        let clock = ManualClock::new();
+        Self {
+            cache: new_cache(end_reused, &clock),
+            clock,
+            now: AtomicU32::new(0),
+            tickets: RwLock::default(),
+            numbers: AtomicU64::new(1),
+            stop: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            late_reads: AtomicU64::new(0),
+        }
+    }
+
     /// Returns true after enough reads, some of them by an old id within its grace period.
     fn has_seen_enough(&self) -> bool {
         self.reads.load(SeqCst) > 1_000 && self.late_reads.load(SeqCst) > 10

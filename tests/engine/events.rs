@@ -120,11 +120,7 @@ fn internal_changes_emit_no_event() {
 #[test]
 fn an_end_event_has_its_reason() {
     let clock = ManualClock::new();
-    let cache = builder(&clock)
-        .events(100)
-        .max_sessions_per_user(2)
-        .build()
-        .unwrap();
+    let cache = cache_with_events(&clock, 100);
     type End<'a> = &'a dyn Fn(&IssuedSession);
     let ends: [(EndReason, End<'_>); 5] = [
         (EndReason::Requested, &|issued| {
@@ -143,7 +139,7 @@ fn an_end_event_has_its_reason() {
             assert!(cache.end_by_handle(&handle(&cache, issued)));
         }),
     ];
-    for (why, end) in ends {
+    for (reason, end) in ends {
         let issued = signed_in(&cache, b"data", "ada");
         let handle = handle(&cache, &issued);
         drain(&cache);
@@ -151,11 +147,22 @@ fn an_end_event_has_its_reason() {
         let event = only_event(&cache);
         assert_eq!(
             (event.kind, event.handle),
-            (EventKind::Ended(why), Some(handle))
+            (EventKind::Ended(reason), Some(handle))
         );
         assert_eq!(event.user(), handle.user());
     }
-    // The end of the least recently used session precedes the sign-in that caused it.
+}
+
+/// The end of the least recently used session precedes the sign-in that caused it.
+// LIFE-8: docs/security-checklist.md
+#[test]
+fn an_end_at_the_session_limit_precedes_the_sign_in() {
+    let clock = ManualClock::new();
+    let cache = builder(&clock)
+        .events(100)
+        .max_sessions_per_user(2)
+        .build()
+        .unwrap();
     let oldest = signed_in(&cache, b"", "ada");
     let handle = handle(&cache, &oldest);
     clock.advance(HOUR / 4);
@@ -172,7 +179,17 @@ fn an_end_event_has_its_reason() {
         ]
     );
     assert!(!cache.end_by_handle(&handle));
+}
 
+// LIFE-8: docs/security-checklist.md
+#[test]
+fn end_all_emits_one_event() {
+    let clock = ManualClock::new();
+    let cache = cache_with_events(&clock, 100);
+    clock.advance(HOUR / 4);
+    signed_in(&cache, b"", "ada");
+    create(&cache, b"");
+    drain(&cache);
     cache.end_all();
     let event = only_event(&cache);
     assert_eq!(

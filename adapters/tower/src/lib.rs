@@ -361,11 +361,6 @@ pub use sessile_web::{
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};
 
-/// Tests the examples of the repository's README.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 /// The example of the package's page.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

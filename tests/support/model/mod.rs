@@ -21,8 +21,8 @@ use bytes::BytesMut;
 use events::SideEffects;
 use rotation::{Alias, Resolved};
 use sessile::{
-    Error, EventKind, Handle, IssuedSession, KeyRing, ManualClock, SessionCache, SessionId,
-    SessionLimitPolicy, UserHash,
+    Error, EventKind, Handle, IssuedSession, KeyRing, ManualClock, SessionCache,
+    SessionCacheBuilder, SessionId, SessionLimitPolicy, UserHash,
 };
 use timeouts::{SessionTimeouts, span, timeouts};
 
@@ -210,24 +210,15 @@ impl Pair {
             0
         };
         NEXT.set(0);
-        let cache = SessionCache::builder()
+        let cache = builder(&clock)
             .memory(bytes + EVENTS * 60)
-            .events(EVENTS)
             .end_reused(end_reused)
             .shards(shards)
-            .entropy(counted)
-            .max_session_size(MAX_DATA)
-            .idle_timeout(TICK * IDLE)
-            .lifetime(TICK * LIFETIME)
-            .max_sessions_per_user(MAX_SESSIONS)
             .session_limit_policy(session_limit_policy)
             .reserved_for_authenticated(reserved)
-            .clock(clock.clone())
-            .keys(KeyRing::from_bytes(&[KEY]).expect("a valid key"))
-            .build()
-            .expect("valid settings");
+            .build();
         Self {
-            cache,
+            cache: cache.expect("valid settings"),
             clock,
             now: 0,
             cutoff: 0,
@@ -418,6 +409,18 @@ impl Pair {
             .take(len)
             .collect()
     }
+}
+
+fn builder(clock: &ManualClock) -> SessionCacheBuilder {
+    SessionCache::builder()
+        .events(EVENTS)
+        .entropy(counted)
+        .max_session_size(MAX_DATA)
+        .idle_timeout(TICK * IDLE)
+        .lifetime(TICK * LIFETIME)
+        .max_sessions_per_user(MAX_SESSIONS)
+        .clock(clock.clone())
+        .keys(KeyRing::from_bytes(&[KEY]).expect("a valid key"))
 }
 
 thread_local! {

@@ -421,12 +421,21 @@ impl Inner {
         let deadline = self.env.now() + self.settings.timeout;
         let call = self.store.touch(&batch, self.not_after(deadline));
         let Ok(touched) = self.call(Verb::Touch, deadline, call).await else {
-            return;
+            return self.retry_touches(&batch);
         };
         for ((id, _), is_touched) in batch.iter().zip(touched) {
             if !is_touched {
                 self.forget(id);
             }
+        }
+    }
+
+    /// Enters touches again: L1 has moved these deadlines, so the store must learn of them.
+    fn retry_touches(&self, batch: &[(sessile::SessionId, Duration)]) {
+        let now = self.env.now();
+        let mut touches = lock(&self.touches);
+        for (id, since) in batch {
+            touches.push(*id, now.saturating_sub(*since + self.settings.timeout));
         }
     }
 }

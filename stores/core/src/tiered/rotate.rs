@@ -68,7 +68,12 @@ impl Inner {
         let ticket = self.begin(&target)?;
         let known = self.known(&id);
         let handle = known.as_ref().map(|(session, _)| session.handle());
-        let rotated = match self.rotate_in_store(id, target, grace, deadline).await {
+        let is_high = known
+            .as_ref()
+            .is_some_and(|(session, _)| session.version.get() >= RESTART);
+        let is_rewritten = self.settings.is_encrypted || is_high;
+        let rotate = self.rotate_in_store(id, target, grace, is_rewritten, deadline);
+        let rotated = match rotate.await {
             Ok(rotated) => rotated,
             Err(error) => {
                 self.abandon(ticket);
@@ -88,9 +93,14 @@ impl Inner {
         id: SessionId,
         target: SessionId,
         grace: Duration,
+        is_rewritten: bool,
         deadline: Duration,
     ) -> Result<Rotated, StoreError> {
-        let rewritten = self.rewrite(id, target, deadline).await?;
+        let rewritten = if is_rewritten {
+            Some(self.rewrite(id, target, deadline).await?)
+        } else {
+            None
+        };
         let rewrite = rewritten.as_ref().map(|(expected, next, sealed)| Rewrite {
             expected: *expected,
             next: *next,
@@ -110,10 +120,7 @@ impl Inner {
         id: SessionId,
         target: SessionId,
         deadline: Duration,
-    ) -> Result<Option<(Version, Version, Sealed)>, StoreError> {
-        if !self.settings.is_encrypted {
-            return Ok(None);
-        }
+    ) -> Result<(Version, Version, Sealed), StoreError> {
         let found = self.fetch_session(id, deadline).await?;
         let expected = found.session.version;
         let next = if expected.get() >= RESTART {
@@ -126,7 +133,7 @@ impl Inner {
             ..found.session
         };
         let sealed = self.seal(&session, next, &found.data)?;
-        Ok(Some((expected, next, sealed)))
+        Ok((expected, next, sealed))
     }
 
     /// Returns an alias of `target`. All aliases are remembered equally long, so that none expires
