@@ -46,7 +46,7 @@ pub enum OpenError {
     },
     /// The URL cannot be read.
     Url {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// `prefix` is empty, too long, or contains a brace or a space.
@@ -74,7 +74,7 @@ pub enum OpenError {
     },
     /// A certificate cannot be used.
     Certificate {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

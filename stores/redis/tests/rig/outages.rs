@@ -18,7 +18,7 @@ use crate::support::{
     server::{self, Server},
 };
 
-/// What the requests of one node saw.
+/// The results of the requests of one node.
 #[derive(Default)]
 struct Seen {
     longest: Mutex<Duration>,
