@@ -205,6 +205,31 @@ fn a_slow_server_slows_no_hit() {
     }
 }
 
+#[test]
+fn a_server_that_answers_too_late_delays_no_request_beyond_its_bound() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let [one, two] = [(); 2].map(|()| site.node(&server));
+        let session = one.verbs.create(b"cart").expect("the store is up");
+        let late = Behaviour::Delay(Duration::from_secs(10), Duration::ZERO);
+        for lane in [Lane::Channel, Lane::Reads, Lane::Writes] {
+            two.proxy.set(lane, Towards::Node, late);
+        }
+        let seen = Seen::default();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(4) {
+            let opened = seen.count(|| two.open(&session));
+            assert_eq!(opened, Err(Error::Unreachable));
+            let created = seen.count(|| two.verbs.create(b"visit"));
+            assert_eq!(created.map(drop), Err(Error::Unreachable));
+            thread::sleep(Duration::from_millis(5));
+        }
+        let longest = *seen.longest.lock().expect("no panic");
+        assert!(longest < 2 * TIMEOUT + SLACK, "{kind}: {longest:?}");
+    }
+}
+
 fn down_time() -> Duration {
     let seconds = env::var("SESSILE_RIG_DOWN_SECONDS").ok();
     let seconds = seconds.and_then(|text| text.parse().ok());
