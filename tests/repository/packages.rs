@@ -18,10 +18,12 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use crate::files::{read, root};
 
 /// The packages, and their folders in the repository.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("sessile", "."),
     ("sessile-web", "adapters/web"),
     ("sessile-tower", "adapters/tower"),
+    ("sessile-store", "stores/core"),
+    ("sessile-redis", "stores/redis"),
 ];
 
 const FILES: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];

@@ -26,11 +26,11 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         report.line("store: neither redis-server nor valkey-server is installed");
     }
     for kind in servers {
-        let server = Server::start(kind);
-        let name = server.describe();
-        ends::run(plan, &server, &name, report);
-        speed::run(plan, &server, &name, report);
-        sizes::run(plan, &server, &name, report);
+        // Each table has a server of its own, so that none finds the sessions of another.
+        for table in [ends::run, speed::run, sizes::run] {
+            let server = Server::start(kind);
+            table(plan, &server, &server.describe(), report);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub enum OpenError {
     },
     /// The URL cannot be read.
     Url {
-        /// The cause.
+        /// The reason.
         reason: String,
     },
     /// `prefix` is empty, too long, or contains a brace or a space.
@@ -74,7 +74,7 @@ pub enum OpenError {
     },
     /// A certificate cannot be used.
     Certificate {
-        /// The cause.
+        /// The reason.
         reason: String,
     },
 }

@@ -83,6 +83,7 @@ impl Server {
     pub(super) fn flush(&self) {
         let mut connection = self.connection().expect("the server is reachable");
         redis::cmd("FLUSHALL")
+            .arg("SYNC")
             .exec(&mut connection)
             .expect("it is allowed");
     }

@@ -27,7 +27,8 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
     let local = local.expect("valid settings");
     let mut times = Times::default();
     let record = peer.create();
-    let hot = local.create(&[7; DATA_LEN]).expect("it fits");
+    let hot_local = local.create(&[7; DATA_LEN]).expect("it fits");
+    let hot = two.blocking().create(&[7; DATA_LEN]).expect("it is up");
     for number in 0..plan.calls {
         let session = one.blocking().create(&[7; DATA_LEN]).expect("it is up");
         let key = format!("bench:{}", number % 1_000);
@@ -44,8 +45,8 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
             black_box(bare.call(&[b"GET", key.as_bytes()]));
         });
         times.add(MISS, || open(&two, &session));
-        times.add_many(HIT, || hit(&two, &session));
-        times.add_many(LOCAL_HIT, || open_locally(&local, &hot));
+        times.add_many(HIT, || hit(&two, &hot));
+        times.add_many(LOCAL_HIT, || open_locally(&local, &hot_local));
         let version = version(&two, &session);
         times.add(SAVE, || {
             let saved = two.blocking().save(&session.id, version, &[8; DATA_LEN]);

@@ -8,6 +8,7 @@
 mod data_loss;
 mod failover;
 mod fills;
+mod histories;
 mod logout;
 mod outages;
 mod refusals;

@@ -18,7 +18,7 @@ use crate::support::{
     server::{self, Server},
 };
 
-/// What the requests of one node saw.
+/// The results of the requests of one node.
 #[derive(Default)]
 struct Seen {
     longest: Mutex<Duration>,
@@ -118,15 +118,10 @@ fn a_write_that_was_answered_503_is_never_executed_later() {
         let server = Server::start(kind, &[]);
         let site = Site::new(&server);
         let [one, two] = [(); 2].map(|()| site.node(&server));
-        let created = |data: &'static [u8]| one.verbs.create(data).expect("the store is up");
-        let sessions: Vec<_> = (0..20).map(|_| created(b"before")).collect();
-        let versions: Vec<_> = sessions
-            .iter()
-            .map(|session| version(&one, session))
-            .collect();
+        let sessions: Vec<_> = (0..20).map(|_| saved(&one)).collect();
         server.pause();
         thread::scope(|scope| {
-            for (session, version) in sessions.iter().zip(&versions) {
+            for (session, version) in &sessions {
                 let one = &one;
                 scope.spawn(move || {
                     let began = Instant::now();
@@ -139,20 +134,23 @@ fn a_write_that_was_answered_503_is_never_executed_later() {
         server.resume();
         one.until_up();
         two.until_up();
-        for session in &sessions {
+        for (session, _) in &sessions {
             let data = two.open(session);
             assert_eq!(data, Ok(Some(b"before".to_vec())), "{kind}");
         }
     }
 }
 
-fn version(node: &Node, session: &IssuedSession) -> sessile::Version {
-    let mut data = bytes::BytesMut::new();
-    let record = node.verbs.load(&session.id, &mut data);
-    record
+/// Creates a session and saves it once, so that the server knows the script.
+fn saved(node: &Node) -> (IssuedSession, sessile::Version) {
+    let session = node.verbs.create(b"new").expect("the store is up");
+    let record = node.verbs.load(&session.id, &mut bytes::BytesMut::new());
+    let version = record
         .expect("the store is up")
         .expect("it is there")
-        .version
+        .version;
+    let saved = node.verbs.save(&session.id, version, b"before");
+    (session, saved.expect("no other request saves it"))
 }
 
 #[test]
@@ -204,6 +202,31 @@ fn a_slow_server_slows_no_hit() {
         assert!(began.elapsed() < Duration::from_millis(100), "{kind}");
         thread::sleep(Duration::from_secs(3));
         assert!(node.is_up() && node.hits(&session), "the heartbeats arrive");
+    }
+}
+
+#[test]
+fn a_server_that_answers_too_late_delays_no_request_beyond_its_bound() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let [one, two] = [(); 2].map(|()| site.node(&server));
+        let session = one.verbs.create(b"cart").expect("the store is up");
+        let late = Behaviour::Delay(Duration::from_secs(10), Duration::ZERO);
+        for lane in [Lane::Channel, Lane::Reads, Lane::Writes] {
+            two.proxy.set(lane, Towards::Node, late);
+        }
+        let seen = Seen::default();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(4) {
+            let opened = seen.count(|| two.open(&session));
+            assert_eq!(opened, Err(Error::Unreachable));
+            let created = seen.count(|| two.verbs.create(b"visit"));
+            assert_eq!(created.map(drop), Err(Error::Unreachable));
+            thread::sleep(Duration::from_millis(5));
+        }
+        let longest = *seen.longest.lock().expect("no panic");
+        assert!(longest < 2 * TIMEOUT + SLACK, "{kind}: {longest:?}");
     }
 }
 

@@ -8,26 +8,29 @@ use sessile_store::{StoreBuildError, StoreState};
 
 use crate::support::{
     node::{Site, TIMEOUT, calls, key, permit, until, url},
+    proxy::Proxy,
     server::{self, Server, free_port},
 };
 
 #[test]
 fn an_unreachable_server_at_the_start_delays_the_node_by_one_timeout() {
-    let mut server = Server::start(server::kinds()[0], &[]);
-    let site = Site::new(&server);
-    let session = site.node(&server).verbs.create(b"cart");
-    let session = session.expect("the store is up");
-    let port = free_port();
-    let began = Instant::now();
-    let store = RedisStore::open(&url(port)).expect("a valid URL");
-    let cache = site.builder(store).build().expect("the settings are right");
-    assert!(began.elapsed() < TIMEOUT + Duration::from_secs(1));
-    assert_eq!(cache.store_health().state, StoreState::Down);
-    let mut data = bytes::BytesMut::new();
-    let token = session.token.as_str().as_bytes();
-    let opened = cache.blocking().open_token(token, &mut data);
-    assert_eq!(opened.map(|_| ()), Err(Error::Unreachable));
-    server.kill();
+    for kind in server::kinds() {
+        let mut server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let session = site.node(&server).verbs.create(b"cart");
+        let session = session.expect("the store is up");
+        let port = free_port();
+        let began = Instant::now();
+        let store = RedisStore::open(&url(port)).expect("a valid URL");
+        let cache = site.builder(store).build().expect("the settings are right");
+        assert!(began.elapsed() < TIMEOUT + Duration::from_secs(1));
+        assert_eq!(cache.store_health().state, StoreState::Down);
+        let mut data = bytes::BytesMut::new();
+        let token = session.token.as_str().as_bytes();
+        let opened = cache.blocking().open_token(token, &mut data);
+        assert_eq!(opened.map(|_| ()), Err(Error::Unreachable));
+        server.kill();
+    }
 }
 
 #[test]
@@ -41,6 +44,32 @@ fn a_key_ring_without_a_common_key_is_an_error_that_names_the_setting() {
         let error = stranger.builder(store).build().expect_err("another ring");
         assert!(matches!(error, StoreBuildError::Incompatible(_)));
         assert!(error.to_string().contains("`keys`"), "{kind}: {error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_too_old_is_an_error_that_names_the_versions() {
+    let versions = [
+        ("redis", "redis_version:7.0.", "redis_version:6.2."),
+        ("valkey", "valkey_version:9.1.", "valkey_version:7.1."),
+    ];
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let proxy = Proxy::start(server.port());
+        let version = versions.iter().find(|(name, ..)| *name == kind);
+        let (_, from, by) = version.expect("it is one of both");
+        let info = server.command(&["INFO", "server"]);
+        if !info.contains(from) {
+            println!("{kind}: skipped, for another version is installed");
+            continue;
+        }
+        proxy.replace(from, by);
+        let store = RedisStore::open(&url(proxy.port())).expect("a valid URL");
+        let error = site.builder(store).build().expect_err("it is too old");
+        assert!(matches!(error, StoreBuildError::Incompatible(_)));
+        let text = error.to_string();
+        assert!(text.contains("or later, got"), "{text}");
     }
 }
 

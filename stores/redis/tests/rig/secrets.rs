@@ -1,4 +1,4 @@
-//! What nodes send to the server, and what it keeps.
+//! The bytes that nodes send to the server, and those that it keeps.
 
 use sessile::{IssuedSession, SignInOptions};
 

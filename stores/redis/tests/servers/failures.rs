@@ -169,20 +169,22 @@ async fn a_demoted_primary_does_not_answer_heartbeats() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_server_is_told_from_one_that_refuses() {
-    let server = Server::start(server::kinds()[0], &[]);
-    server.command(&["CONFIG", "SET", "requirepass", "secret"]);
-    let wrong = server.url().replace("://", "://:wrong@");
-    let store = RedisStore::open(&wrong).expect("a valid URL");
-    let error = Watch::begin(&store).end().await;
-    let text = error.to_string();
-    assert!(matches!(error, StoreError::Incompatible(_)), "{text}");
-    assert!(
-        text.contains("password") && !text.contains("wrong@"),
-        "{text}"
-    );
-    drop(server);
-    let error = Watch::begin(&store).end().await;
-    assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        server.command(&["CONFIG", "SET", "requirepass", "secret"]);
+        let wrong = server.url().replace("://", "://:wrong@");
+        let store = RedisStore::open(&wrong).expect("a valid URL");
+        let error = Watch::begin(&store).end().await;
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Incompatible(_)), "{text}");
+        assert!(
+            text.contains("password") && !text.contains("wrong@"),
+            "{text}"
+        );
+        drop(server);
+        let error = Watch::begin(&store).end().await;
+        assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,12 +231,14 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_evicts_is_reported() {
-    let policy = ["--maxmemory-policy", "allkeys-lru"];
-    let server = Server::start(server::kinds()[0], &policy);
-    let store = server.store();
-    let _watch = Watch::start(&store).await;
-    let info = store.server().expect("it is connected");
-    assert_eq!(info.eviction_policy, "allkeys-lru");
+    for kind in server::kinds() {
+        let policy = ["--maxmemory-policy", "allkeys-lru"];
+        let server = Server::start(kind, &policy);
+        let store = server.store();
+        let _watch = Watch::start(&store).await;
+        let info = store.server().expect("it is connected");
+        assert_eq!(info.eviction_policy, "allkeys-lru");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

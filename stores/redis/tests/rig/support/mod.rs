@@ -1,4 +1,4 @@
-//! What the rig shares: servers, proxies and nodes.
+//! Servers, proxies and nodes of the rig.
 
 pub mod node;
 pub mod proxy;

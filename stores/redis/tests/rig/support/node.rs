@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Error, IssuedSession, KeyRing, SessionCache, SessionId};
+use sessile::{Error, IssuedSession, KeyRing, SessionCache, SessionId, SessionLimitPolicy};
 use sessile_redis::RedisStore;
 use sessile_store::{Blocking, StoreExt, StoreState, TieredCache, TieredCacheBuilder, TryOpen};
 
@@ -26,7 +26,8 @@ pub struct Node {
 
 /// Creates nodes over one server.
 pub struct Site {
-    pub keys: KeyRing,
+    keys: KeyRing,
+    limit: Option<(usize, SessionLimitPolicy)>,
 }
 
 impl Site {
@@ -34,6 +35,15 @@ impl Site {
         permit(server);
         Self {
             keys: KeyRing::generate().expect("random bytes"),
+            limit: None,
+        }
+    }
+
+    /// Creates a site that limits the sessions of each user.
+    pub fn limited(server: &Server, limit: usize, policy: SessionLimitPolicy) -> Self {
+        Self {
+            limit: Some((limit, policy)),
+            ..Self::new(server)
         }
     }
 
@@ -69,12 +79,15 @@ impl Site {
     }
 
     pub fn builder(&self, store: RedisStore) -> TieredCacheBuilder {
-        SessionCache::builder()
+        let mut builder = SessionCache::builder()
             .memory(16 << 20)
-            .keys(self.keys.clone())
-            .tiered(store)
-            .lease(LEASE)
-            .timeout(TIMEOUT)
+            .keys(self.keys.clone());
+        if let Some((limit, policy)) = self.limit {
+            builder = builder
+                .max_sessions_per_user(limit)
+                .session_limit_policy(policy);
+        }
+        builder.tiered(store).lease(LEASE).timeout(TIMEOUT)
     }
 }
 

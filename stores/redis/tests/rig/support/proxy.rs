@@ -72,6 +72,7 @@ struct Rules {
     /// The number of cuts of each kind of connection: a connection ends when it rises.
     cuts: HashMap<Lane, u64>,
     is_refusing: bool,
+    replaced: Option<(&'static [u8], &'static [u8])>,
 }
 
 impl Rules {
@@ -130,6 +131,12 @@ impl Proxy {
     /// Sends new connections to another port.
     pub fn redirect(&self, upstream: u16) {
         self.shared.upstream.store(upstream, Relaxed);
+    }
+
+    /// Replaces bytes of the server by others of the same length.
+    pub fn replace(&self, from: &'static str, by: &'static str) {
+        assert_eq!(from.len(), by.len());
+        self.change(|rules| rules.replaced = Some((from.as_bytes(), by.as_bytes())));
     }
 
     /// Returns all bytes that clients sent.
@@ -238,6 +245,7 @@ impl<'a> Pump<'a> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             self.inspect(&buffer[..len]);
+            self.replace(&mut buffer[..len]);
             let due = Instant::now() + self.delay();
             let chunk = (due, buffer[..len].to_vec());
             chunks.send(chunk).await.map_err(io::Error::other)?;
@@ -284,6 +292,16 @@ impl<'a> Pump<'a> {
     fn random(&self) -> f64 {
         let word = self.shared.seed.fetch_add(SEED, Relaxed).wrapping_mul(SEED);
         (word >> 40) as f64 / (1u64 << 24) as f64
+    }
+
+    fn replace(&self, bytes: &mut [u8]) {
+        let Some((from, by)) = self.shared.rules.borrow().replaced else {
+            return;
+        };
+        let found = bytes.windows(from.len()).position(|window| window == from);
+        if let (Towards::Node, Some(at)) = (self.towards, found) {
+            bytes[at..at + by.len()].copy_from_slice(by);
+        }
     }
 
     fn inspect(&self, bytes: &[u8]) {

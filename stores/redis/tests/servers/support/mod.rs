@@ -1,4 +1,4 @@
-//! The parts that the tests share: servers, watches and records.
+//! Servers, watches and records of the tests.
 
 pub mod records;
 pub mod sentinels;

@@ -1,0 +1,218 @@
+//! Random operations on three nodes, and a model of what each must answer.
+
+use std::env;
+
+use sessile::{Error, IssuedSession, SessionLimitPolicy, Version};
+
+use crate::support::{
+    node::{Node, Site, until},
+    server::{self, Server},
+};
+
+/// A session that exists.
+struct Live {
+    issued: IssuedSession,
+    version: Version,
+    data: Vec<u8>,
+    user: Option<usize>,
+}
+
+/// The operations of one run. They follow each other, so the model knows the answers; a node may
+/// answer with what it knew before until the message has arrived.
+struct History {
+    nodes: [Node; 3],
+    live: Vec<Live>,
+    /// Tokens that open nothing: of ended sessions, and from before a rotation or a sign-in.
+    dead: Vec<IssuedSession>,
+    random: u64,
+}
+
+#[test]
+fn random_operations_on_three_nodes_agree_with_a_model() {
+    let seed = number("SESSILE_RIG_SEED", 1);
+    let operations = number("SESSILE_RIG_OPERATIONS", 3_000);
+    for kind in server::kinds() {
+        println!("{kind}: seed {seed}, {operations} operations");
+        let server = Server::start(kind, &[]);
+        let site = Site::limited(&server, LIMIT, SessionLimitPolicy::Reject);
+        let mut history = History {
+            nodes: [(); 3].map(|()| site.node(&server)),
+            live: Vec::new(),
+            dead: Vec::new(),
+            random: seed,
+        };
+        for _ in 0..operations {
+            history.step();
+        }
+        history.check();
+    }
+}
+
+impl History {
+    fn step(&mut self) {
+        match self.below(100) {
+            0..=19 => self.create(),
+            20..=44 => self.open(),
+            45..=62 => self.save(),
+            63..=70 => self.rotate(),
+            71..=82 => self.sign_in(),
+            83..=92 => self.end(),
+            93..=95 => self.end_user_sessions(),
+            96 | 97 => self.list(),
+            _ => self.open_dead(),
+        }
+    }
+
+    fn create(&mut self) {
+        let data = self.data();
+        let issued = self.node().verbs.create(&data).expect("the store is up");
+        self.live.push(Live {
+            version: issued.version,
+            issued,
+            data,
+            user: None,
+        });
+    }
+
+    fn open(&mut self) {
+        let Some(at) = self.choose() else { return };
+        let node = self.below(3);
+        self.expect_open(node, at);
+    }
+
+    fn save(&mut self) {
+        let Some(at) = self.choose() else { return };
+        let data = self.data();
+        let (id, version) = (self.live[at].issued.id, self.live[at].version);
+        let saved = self.node().verbs.save(&id, version, &data);
+        let live = &mut self.live[at];
+        live.version = saved.expect("no other request saves it");
+        live.data = data;
+    }
+
+    fn rotate(&mut self) {
+        let Some(at) = self.choose() else { return };
+        let id = self.live[at].issued.id;
+        let rotated = self.node().verbs.rotate(&id, std::time::Duration::ZERO);
+        self.replace(at, rotated.expect("the session exists"));
+    }
+
+    fn sign_in(&mut self) {
+        let Some(at) = self.choose().filter(|at| self.live[*at].user.is_none()) else {
+            return;
+        };
+        let user = self.below(USERS);
+        let id = self.live[at].issued.id;
+        let signed_in = self.node().verbs.sign_in(&id, &name(user));
+        if self.count(user) >= LIMIT {
+            assert_eq!(signed_in.map(|_| ()), Err(Error::TooManySessions));
+            return;
+        }
+        self.replace(at, signed_in.expect("the user has room"));
+        self.live[at].user = Some(user);
+    }
+
+    fn end(&mut self) {
+        let Some(at) = self.choose() else { return };
+        let session = self.live.swap_remove(at).issued;
+        assert_eq!(self.node().verbs.end(&session.id), Ok(true));
+        self.dead.push(session);
+    }
+
+    fn end_user_sessions(&mut self) {
+        let user = self.below(USERS);
+        let ended = self.node().verbs.end_user_sessions(&name(user), None);
+        assert_eq!(ended, Ok(self.count(user)), "sessions of user {user}");
+        let (ended, live) = std::mem::take(&mut self.live)
+            .into_iter()
+            .partition(|session| session.user == Some(user));
+        self.live = live;
+        let ended: Vec<Live> = ended;
+        self.dead
+            .extend(ended.into_iter().map(|session| session.issued));
+    }
+
+    fn list(&mut self) {
+        let user = self.below(USERS);
+        let listed = self.node().verbs.user_sessions(&name(user));
+        let listed = listed.expect("the store is up").len();
+        assert_eq!(listed, self.count(user), "sessions of user {user}");
+    }
+
+    fn open_dead(&mut self) {
+        let (node, count) = (self.below(3), self.dead.len());
+        if count > 0 {
+            let at = self.below(count);
+            self.expect_dead(node, at);
+        }
+    }
+
+    /// Checks all tokens on all nodes.
+    fn check(&self) {
+        for node in 0..3 {
+            (0..self.live.len()).for_each(|at| self.expect_open(node, at));
+            (0..self.dead.len()).for_each(|at| self.expect_dead(node, at));
+        }
+    }
+
+    fn expect_open(&self, node: usize, at: usize) {
+        let session = &self.live[at];
+        until("the node has the data", || {
+            self.nodes[node].open(&session.issued) == Ok(Some(session.data.clone()))
+        });
+    }
+
+    fn expect_dead(&self, node: usize, at: usize) {
+        until("the node rejects the token", || {
+            self.nodes[node].open(&self.dead[at]) == Ok(None)
+        });
+    }
+
+    fn replace(&mut self, at: usize, issued: IssuedSession) {
+        let live = &mut self.live[at];
+        live.version = issued.version;
+        let old = std::mem::replace(&mut live.issued, issued);
+        self.dead.push(old);
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let count = self.live.len();
+        (count > 0).then(|| self.below(count))
+    }
+
+    fn count(&self, user: usize) -> usize {
+        let of_user = |session: &&Live| session.user == Some(user);
+        self.live.iter().filter(of_user).count()
+    }
+
+    fn node(&mut self) -> &Node {
+        let node = self.below(3);
+        &self.nodes[node]
+    }
+
+    fn data(&mut self) -> Vec<u8> {
+        let len = self.below(300);
+        vec![self.below(256) as u8; len]
+    }
+
+    /// Returns a number below a bound (xorshift64*).
+    fn below(&mut self, bound: usize) -> usize {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        let word = self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        word as usize % bound
+    }
+}
+
+fn name(user: usize) -> String {
+    format!("user {user}")
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let text = env::var(variable).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+const USERS: usize = 6;
+const LIMIT: usize = 4;
