@@ -49,7 +49,7 @@ use index::{Candidates, Index, Slot, VacantSlot};
 pub(crate) use install::{Placed, TieredEntry};
 pub(crate) use layout::Layout;
 use make_room::SpaceRequest;
-pub(crate) use read::View;
+pub(crate) use read::{ReadClock, View};
 use region::{Arena, Offset, Region};
 use tlsf::Heap;
 use user_index::UserIndex;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cookie::Parts,
     id::{Id, SessionId},
-    shard::{AccessUpdate, Hit, Miss, Proof, ReadError, ReadTime, entry::HeaderFields},
+    shard::{AccessUpdate, Hit, Miss, Proof, ReadClock, ReadError, ReadTime, entry::HeaderFields},
 };
 
 impl Inner {
@@ -149,9 +149,7 @@ impl Inner {
         let Some(locked) = self.locked_shards.get(usize::from(id.place)) else {
             return Err(ReadError::Miss(Miss::Absent));
         };
-        let found = locked
-            .view
-            .read(candidates, &id.id, proof, || self.read_time(), buffer)?;
+        let found = locked.view.read(candidates, &id.id, proof, self, buffer)?;
         if found.access != AccessUpdate::None {
             self.record_access(locked, &id.id, found.access);
         }
@@ -183,14 +181,6 @@ impl Inner {
             }
         }
         self.read_locked(id, proof, reuses, buffer)
-    }
-
-    #[inline(always)]
-    pub(super) fn read_time(&self) -> ReadTime {
-        ReadTime {
-            now: self.now(),
-            cutoff: self.cutoff(),
-        }
     }
 
     /// Creates the record of a hit, directly in its final place in memory.
@@ -226,7 +216,7 @@ impl Inner {
                 let candidates = self.hasher.candidates(id);
                 locked
                     .view
-                    .read(candidates, id, proof, || time, buffer)
+                    .read(candidates, id, proof, time, buffer)
                     .map_err(|error| match error {
                         ReadError::Miss(miss) => miss,
                         // No writer interferes under the lock.
@@ -292,6 +282,16 @@ impl Inner {
             self.handle_reuses(reuses);
         }
         found
+    }
+}
+
+impl ReadClock for &Inner {
+    #[inline(always)]
+    fn read_time(self) -> ReadTime {
+        ReadTime {
+            now: self.now(),
+            cutoff: self.cutoff(),
+        }
     }
 }
 

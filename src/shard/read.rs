@@ -68,17 +68,17 @@ impl View {
     /// Finds a session and copies its data out. The contents of the buffer are unspecified on an
     /// error.
     ///
-    /// `read_time` is called last, so that the lookup does not wait for the clock.
+    /// The clock is read last, so that the lookup does not wait for it.
     #[inline(always)]
     pub(crate) fn read(
         &self,
         candidates: Candidates,
         id: &Id,
         proof: &Proof,
-        read_time: impl FnOnce() -> ReadTime,
+        clock: impl ReadClock,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
-        self.read_as::<false, true>(candidates, id, 0, proof, read_time, data)
+        self.read_as::<false, true>(candidates, id, 0, proof, clock, data)
     }
 
     /// Reads like [`read`](Self::read). `TIERED` stands for the shards of a tiered cache. Without
@@ -92,7 +92,7 @@ impl View {
         id: &Id,
         place: Place,
         proof: &Proof,
-        read_time: impl FnOnce() -> ReadTime,
+        clock: impl ReadClock,
         data: &mut BytesMut,
     ) -> Result<Hit, ReadError> {
         let words = self.region.words();
@@ -109,10 +109,26 @@ impl View {
             entry = find(words, snapshot, candidates, id)?;
         }
         match entry {
-            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, place, proof, read_time, data),
+            Some(entry) => copy::<TIERED, IS_USE>(snapshot, entry, place, proof, clock, data),
             None if snapshot.validate() => Err(ReadError::Miss(Miss::Absent)),
             None => Err(ReadError::Torn),
         }
+    }
+}
+
+/// Returns the time of a read.
+//
+// A trait and not a closure, because its method can be inlined always: as a call it took 15 of a
+// hit's 370 instructions.
+pub(crate) trait ReadClock {
+    fn read_time(self) -> ReadTime;
+}
+
+/// The time of a read under the lock.
+impl ReadClock for ReadTime {
+    #[inline(always)]
+    fn read_time(self) -> ReadTime {
+        self
     }
 }
 
@@ -140,7 +156,7 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
     entry: UnlockedEntry<'_>,
     place: Place,
     proof: &Proof,
-    read_time: impl FnOnce() -> ReadTime,
+    clock: impl ReadClock,
     data: &mut BytesMut,
 ) -> Result<Hit, ReadError> {
     // Each word is loaded once, because the compiler does not merge two loads of an atomic word.
@@ -177,7 +193,7 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
     if TIERED && kept_place != place {
         return Err(ReadError::Miss(Miss::Unproven));
     }
-    let ReadTime { now, cutoff } = read_time();
+    let ReadTime { now, cutoff } = clock.read_time();
     if meta.times().created < cutoff {
         return Err(ReadError::Miss(Miss::Absent));
     }

@@ -263,10 +263,9 @@ impl Inner {
     ) -> Result<Hit, ReadError> {
         let candidates = self.hasher.candidates(&id.id);
         let locked = &self.locked_shards[usize::from(self.place(id.place))];
-        let read_time = || self.read_time();
         let found = locked
             .view
-            .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)?;
+            .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, self, buffer)?;
         if found.access != AccessUpdate::None {
             self.record_access(locked, &id.id, found.access);
         }
@@ -307,9 +306,9 @@ impl Inner {
         let view = &self.locked_shards[usize::from(place)].view;
         self.write(place, |shard, now| {
             let cutoff = self.cutoff();
-            let read_time = || ReadTime { now, cutoff };
+            let time = ReadTime { now, cutoff };
             let found = view
-                .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, read_time, buffer)
+                .read_as::<true, IS_USE>(candidates, &id.id, id.place, proof, time, buffer)
                 .map_err(|error| match error {
                     ReadError::Miss(miss) => miss,
                     // No writer interferes under the lock.
