@@ -34,6 +34,8 @@ update() {
 update sessile serde
 update sessile-web axum,testing
 update sessile-tower axum,testing
+update sessile-store contract
+update sessile-redis ""
 if [ "$status" != 0 ]; then
     echo "The public API has changed. If that is intended, run docs/api/update.sh and commit the result."
 fi
