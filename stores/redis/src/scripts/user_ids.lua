@@ -1,7 +1,12 @@
 -- KEYS  index of the user
 -- ARGV  1 time of the first call, or ''  2 maximum
 -- Removes entries without a record, so that a caller that ends what it is given makes progress.
-local up_to = ARGV[1] ~= '' and tonumber(ARGV[1]) or server_time()
+local up_to = tonumber(ARGV[1])
+if not up_to then
+  -- A clock that was set back hides no sign-in.
+  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+  up_to = math.max(server_time(), tonumber(last[2] or 0))
+end
 local base, max = KEYS[1]:sub(1, -35) .. 's:', tonumber(ARGV[2])
 local ids, more = {}, 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', up_to)) do
