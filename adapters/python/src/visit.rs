@@ -185,6 +185,11 @@ impl Visit {
         without_blocking(slf.py(), &session, || session.detach());
     }
 
+    /// Returns true if the response has not begun.
+    fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
     /// Returns true if the application has returned.
     fn is_over(&self) -> bool {
         self.is_over

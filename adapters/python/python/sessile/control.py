@@ -127,7 +127,9 @@ class SessionControl:
     def check_csrf(self, token: str) -> None:
         """Verifies a token of :meth:`csrf_token`.
 
-        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it.
+        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it. If the application
+        does not handle the exception, the response has status 403; a websocket is closed with code
+        1008, or rejected with status 403 before ``accept()``.
         """
         self.data._visit.check_csrf(token)
 
