@@ -273,6 +273,28 @@ impl Visit {
         Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
+    /// Ends the session of a handle if it is one of the user's. If it is this one, the dict is
+    /// cleared, as for a sign-out.
+    fn end_by_handle(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+        handle: &str,
+    ) -> PyResult<bool> {
+        let session = slf.borrow().session()?;
+        let Ok(handle) = handle.parse::<sessile::Handle>() else {
+            return Ok(false);
+        };
+        let (is_current, is_ended) = slf.py().detach(|| {
+            let is_current = session.handle() == Some(handle);
+            (is_current, ready(session.end_by_handle(&handle)))
+        });
+        if is_current && is_ended {
+            slf.borrow_mut().forget();
+            dict.clear();
+        }
+        Ok(is_ended)
+    }
+
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let session = slf.borrow().session()?;
         Ok(slf.py().detach(|| ready(session.sign_out_others())))

@@ -239,7 +239,13 @@ class SessionCache:
         Raises ``Conflict`` and ``Gone``.
         """
     def end_by_handle(self, handle: str) -> bool:
-        """Ends the session of a handle from ``user_sessions``. Returns true if it existed."""
+        """Ends the session of a handle from ``user_sessions``, of any user.
+
+        Returns true if it existed. For a handle from a client call ``end_by_handle`` of the
+        request's session, which ends only sessions of the signed-in user.
+
+        Raises ``ValueError`` if the text is not a handle.
+        """
     def end_user_sessions(self, user: str, *, except_id: SessionId | None = None) -> int:
         """Ends all sessions of a user, except that of ``except_id``, and returns their number."""
     def end_all(self) -> None:
@@ -324,6 +330,7 @@ class _Visit:
     def check_csrf(self, token: str) -> None: ...
     def is_alive(self) -> bool: ...
     def user_sessions(self) -> list[SessionInfo]: ...
+    def end_by_handle(self, dict: dict[str, Any], handle: str) -> bool: ...
     def sign_out_others(self) -> int: ...
     def sign_out_everywhere(self) -> int: ...
 

@@ -141,6 +141,19 @@ class SessionControl:
         """Awaitable variant of :meth:`user_sessions`."""
         return self.user_sessions()
 
+    def end_by_handle(self, handle: str) -> bool:
+        """Ends one of the user's sessions immediately, by its ``handle`` in :meth:`user_sessions`.
+
+        Returns true if it existed. Returns false for a session of another user, for a text that is
+        not a handle, and without a user. The handle may come from a client. For this session it
+        does what :meth:`sign_out` does.
+        """
+        return self.data._visit.end_by_handle(self.data, handle)
+
+    async def aend_by_handle(self, handle: str) -> bool:
+        """Awaitable variant of :meth:`end_by_handle`."""
+        return self.end_by_handle(handle)
+
     def is_alive(self) -> bool:
         """Returns true if the session exists, and false after it expired or was ended.
 
