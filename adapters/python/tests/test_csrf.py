@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -76,6 +76,13 @@ def test_handler_of_the_application_responds(
     app = framework(routes=[Route("/check", check)], middleware=[Middleware(SessionMiddleware, cache=cache)], exception_handlers={handled: handle})
     response = TestClient(app).get("/check")
     assert (response.status_code, response.text) == (419, "mine") and not caplog.records
+
+
+@pytest.mark.parametrize(("handled", "status"), [({InvalidCSRFToken: lambda request, error: Response(status_code=419)}, 419), ({}, 500)])
+def test_mounted_application_responds_itself(cache: SessionCache, handled: Any, status: int) -> None:
+    mounted = Starlette(routes=[Route("/check", check)], exception_handlers=handled)
+    app = Starlette(routes=[Mount("/mounted", mounted)], middleware=[Middleware(SessionMiddleware, cache=cache)])
+    assert TestClient(app, raise_server_exceptions=False).get("/mounted/check").status_code == status
 
 
 def test_check_in_a_middleware_is_403(cache: SessionCache) -> None:
