@@ -286,7 +286,8 @@ impl Visit {
         };
         let (is_current, is_ended) = slf.py().detach(|| {
             let is_current = session.handle() == Some(handle);
-            (is_current, ready(session.end_by_handle(&handle)))
+            let is_ended = session.is_authenticated() && ready(session.end_by_handle(&handle));
+            (is_current, is_ended)
         });
         if is_current && is_ended {
             slf.borrow_mut().forget();

@@ -174,6 +174,21 @@ def test_handle_ends_only_sessions_of_the_user(cache: SessionCache, prefix: str)
     assert end_with(phone, of_phone).json() == [False, None, {}] and len(cache) == 1
 
 
+def test_handle_of_session_without_a_user_ends_nothing(cache: SessionCache) -> None:
+    def begin(request: Request) -> Response:
+        request.session["a"] = 1
+        return Response()
+
+    def end(request: Request) -> Response:
+        return JSONResponse(session_control(request).end_by_handle(request.query_params["handle"]))
+
+    client = visitor(begin, end, cache=cache)
+    record = cache.open_token(attributes(client.get("/begin"))["session"])
+    assert record is not None
+    assert client.get("/end", params={"handle": record.handle}).json() is False
+    assert client.get("/view").json() == {"a": 1}
+
+
 def test_values_set_after_own_handle_was_ended_start_a_new_session(cache: SessionCache) -> None:
     def begin(request: Request) -> Response:
         request.session.update(a=1, b=2)
