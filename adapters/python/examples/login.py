@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from sessile import InvalidCSRFToken, SessionCache
+from sessile import SessionCache
 from sessile.fastapi import CurrentUser, SessionControl, SessionDep, SessionMiddleware
 
 CATALOGUE = {"tea": 4, "cup": 9, "pot": 21}
@@ -49,10 +49,7 @@ def button(session: SessionControl, action: str, text: str, fields: str = "") ->
 
 def checked(session: SessionDep, token: Annotated[str, Form()]) -> SessionControl:
     """Returns the session if the form has its CSRF token. Otherwise the response is 403."""
-    try:
-        session.check_csrf(token)
-    except InvalidCSRFToken as error:
-        raise HTTPException(403, "This page is out of date. Reload it and try again.") from error
+    session.check_csrf(token)
     return session
 
 

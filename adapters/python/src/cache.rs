@@ -233,7 +233,8 @@ impl SessionCache {
             .map_err(engine_exception)
     }
 
-    /// Ends the session of a handle from `user_sessions`. Returns true if it existed.
+    /// Ends the session of a handle from `user_sessions`, of any user. Returns true if it existed.
+    /// Raises `ValueError` if the text is not a handle.
     fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
         let handle = handle.parse::<sessile::Handle>().map_err(value_error)?;
         let cache = self.engine.cache(py)?;

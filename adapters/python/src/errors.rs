@@ -49,7 +49,8 @@ create_exception!(
     InvalidCSRFToken,
     SessionError,
     "The CSRF token was not created by this session: the request is forged, or the page is older \
-     than the session's id."
+     than the session's id. If the application does not handle it, the middleware responds with \
+     status 403."
 );
 
 /// Returns the exception for an error of the engine.

@@ -185,6 +185,11 @@ impl Visit {
         without_blocking(slf.py(), &session, || session.detach());
     }
 
+    /// Returns true if the response has not begun.
+    fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
     /// Returns true if the application has returned.
     fn is_over(&self) -> bool {
         self.is_over
@@ -266,6 +271,29 @@ impl Visit {
         let session = slf.borrow().session()?;
         let sessions = slf.py().detach(|| ready(session.user_sessions()));
         Ok(sessions.into_iter().map(SessionInfo::from).collect())
+    }
+
+    /// Ends the session of a handle if it is one of the user's. If it is this one, the dict is
+    /// cleared, as for a sign-out.
+    fn end_by_handle(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+        handle: &str,
+    ) -> PyResult<bool> {
+        let session = slf.borrow().session()?;
+        let Ok(handle) = handle.parse::<sessile::Handle>() else {
+            return Ok(false);
+        };
+        let (is_current, is_ended) = slf.py().detach(|| {
+            let is_current = session.handle() == Some(handle);
+            let is_ended = session.is_authenticated() && ready(session.end_by_handle(&handle));
+            (is_current, is_ended)
+        });
+        if is_current && is_ended {
+            slf.borrow_mut().forget();
+            dict.clear();
+        }
+        Ok(is_ended)
     }
 
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {

@@ -137,7 +137,7 @@ def test_errors_name_the_setting(cache: SessionCache) -> None:
     issued = cache.create(b"")
     with pytest.raises(TooLarge, match="max_session_size"):
         cache.save(issued.id, issued.version, b"x" * 20_000)
-    with pytest.raises(ValueError, match="name .*empty"):
+    with pytest.raises(ValueError, match="`user` must not be empty"):
         cache.sign_in(issued.id, "")
     with pytest.raises(ValueError, match="`grace` must be a number of seconds, 0 or more, got -1"):
         cache.rotate(issued.id, grace=-1)

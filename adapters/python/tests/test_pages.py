@@ -88,11 +88,15 @@ def test_login_program_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.post("/login", data={"name": "ada", "password": "correct horse"}).json() == "Hello, ada."
     assert client.post("/cart", data={"item": "tea"}).json() == ["tea"]
     assert client.post("/cart", data={"item": "pot"}).json() == ["tea", "pot"]
-    assert client.get("/sessions").json() == ["Firefox on Linux"]
+    [(handle, label)] = client.get("/sessions").json().items()
+    assert label == "Firefox on Linux" and client.delete(f"/sessions/{handle[::-1]}").json() is False
     cookies = dict(client.cookies)
     client.post("/logout")
     client.cookies.update(cookies)
     assert client.get("/sessions").status_code == 401
+    client.post("/login", data={"name": "ada", "password": "correct horse"})
+    [handle] = client.get("/sessions").json()
+    assert client.delete(f"/sessions/{handle}").json() is True and client.get("/sessions").status_code == 401
 
 
 def user_app() -> FastAPI:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 import pytest
 from conftest import KEY, attributes, visitor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.testclient import TestClient
 
 from sessile import InvalidCSRFToken, SessionCache
 from sessile.starlette import session_control
@@ -132,3 +134,75 @@ def test_sessions_of_user_are_listed_and_ended_by_each_other(cache: SessionCache
     assert sorted(phone.get("/devices").json()) == [["laptop", False], ["phone", True]]
     assert phone.get("/others").json() == 1
     assert laptop.get("/devices").json() == [] and phone.get("/devices").json() == [["phone", True]]
+
+
+@pytest.mark.parametrize("prefix", ["", "a"])
+def test_handle_ends_only_sessions_of_the_user(cache: SessionCache, prefix: str) -> None:
+    async def sign_in(request: Request) -> Response:
+        request.session["a"] = 1
+        session_control(request).sign_in(request.query_params["user"])
+        return Response()
+
+    async def end(request: Request) -> Response:
+        control = session_control(request)
+        ended = getattr(control, f"{prefix}end_by_handle")(request.query_params["handle"])
+        ended = await ended if prefix else ended
+        return JSONResponse([ended, control.user, control.data], int(request.query_params.get("status", 200)))
+
+    def end_with(client: TestClient, handle: str, **query: int) -> Any:
+        return client.get("/end", params={"handle": handle, **query})
+
+    phone, laptop, bob, anonymous = (visitor(sign_in, end, cache=cache) for _ in range(4))
+    handles = []
+    for client, user in ((phone, "ada"), (laptop, "ada"), (bob, "bob")):
+        token = attributes(client.get("/sign_in", params={"user": user}))["session"]
+        record = cache.open_token(token)
+        assert record is not None
+        handles.append(record.handle)
+    of_phone, of_laptop, of_bob = handles
+    for unknown in (of_bob, "0" * 52, "", "x", of_laptop.upper(), of_laptop + "0", "é"):
+        assert end_with(phone, unknown).json() == [False, "ada", {"a": 1}]
+    for handle in (of_phone, of_bob, "x"):
+        assert end_with(anonymous, handle).json() == [False, None, {}]
+    assert len(cache) == 3
+    # Immediately, even if the response is an error.
+    assert end_with(phone, of_laptop, status=500).json() == [True, "ada", {"a": 1}]
+    assert end_with(phone, of_laptop).json() == [False, "ada", {"a": 1}]
+    assert laptop.get("/view").json() == {} and bob.get("/view").json() == {"a": 1}
+    response = end_with(phone, of_phone)
+    assert response.json() == [True, None, {}] and attributes(response)["max-age"] == "0"
+    assert end_with(phone, of_phone).json() == [False, None, {}] and len(cache) == 1
+
+
+def test_handle_of_session_without_a_user_ends_nothing(cache: SessionCache) -> None:
+    def begin(request: Request) -> Response:
+        request.session["a"] = 1
+        return Response()
+
+    def end(request: Request) -> Response:
+        return JSONResponse(session_control(request).end_by_handle(request.query_params["handle"]))
+
+    client = visitor(begin, end, cache=cache)
+    record = cache.open_token(attributes(client.get("/begin"))["session"])
+    assert record is not None
+    assert client.get("/end", params={"handle": record.handle}).json() is False
+    assert client.get("/view").json() == {"a": 1}
+
+
+def test_values_set_after_own_handle_was_ended_start_a_new_session(cache: SessionCache) -> None:
+    def begin(request: Request) -> Response:
+        request.session.update(a=1, b=2)
+        session_control(request).sign_in("ada")
+        return Response()
+
+    def restart(request: Request) -> Response:
+        control = session_control(request)
+        [this] = control.user_sessions()
+        assert control.end_by_handle(this.handle)
+        request.session["b"] = 2
+        return Response()
+
+    client = visitor(begin, restart, cache=cache)
+    client.get("/begin")
+    client.get("/restart")
+    assert client.get("/view").json() == {"b": 2} and not cache.user_sessions("ada")

@@ -51,6 +51,8 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     assert_type(await session.asign_out_others(), int)
     assert_type(await session.asign_out_everywhere(), int)
     assert_type(await session.auser_sessions(), list[SessionInfo])
+    assert_type(session.end_by_handle("handle"), bool)
+    assert_type(await session.aend_by_handle("handle"), bool)
     session.sign_out()
     return session.data | {"a": session.user_sessions()[0].is_current}
 

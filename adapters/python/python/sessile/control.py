@@ -127,7 +127,9 @@ class SessionControl:
     def check_csrf(self, token: str) -> None:
         """Verifies a token of :meth:`csrf_token`.
 
-        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it.
+        Raises :exc:`sessile.InvalidCSRFToken` unless this session created it. If the application
+        does not handle the exception, the response has status 403; a websocket is closed with code
+        1008, or rejected with status 403 before ``accept()``.
         """
         self.data._visit.check_csrf(token)
 
@@ -138,6 +140,19 @@ class SessionControl:
     async def auser_sessions(self) -> list[SessionInfo]:
         """Awaitable variant of :meth:`user_sessions`."""
         return self.user_sessions()
+
+    def end_by_handle(self, handle: str) -> bool:
+        """Ends one of the user's sessions immediately, by its ``handle`` in :meth:`user_sessions`.
+
+        Returns true if it existed. Returns false for a session of another user, for a text that is
+        not a handle, and without a user. The handle may come from a client. For this session it
+        does what :meth:`sign_out` does.
+        """
+        return self.data._visit.end_by_handle(self.data, handle)
+
+    async def aend_by_handle(self, handle: str) -> bool:
+        """Awaitable variant of :meth:`end_by_handle`."""
+        return self.end_by_handle(handle)
 
     def is_alive(self) -> bool:
         """Returns true if the session exists, and false after it expired or was ended.

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sessile import _install, _settings
 from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
-from sessile._sessile import SessionCache
+from sessile._sessile import InvalidCSRFToken, SessionCache
 from sessile._workers import warn_of_several_workers
 from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
@@ -178,6 +178,8 @@ class SessionMiddleware:
             receive, responding = _websocket(scope, session, receive, send)
         try:
             await self.app(scope, receive, responding)
+        except InvalidCSRFToken as error:
+            await _reject(error, scope, session, responding)
         except BaseException:
             visit.fail(session)
             raise
@@ -227,10 +229,13 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
     async def receive_and_save() -> Message:
         message = await receive()
         if message["type"] == "websocket.disconnect":
+            scope[_IS_CLOSED] = True
             _save_late(session)
         return message
 
     async def respond(message: Message) -> None:
+        if message["type"] in _ENDS:
+            scope[_IS_CLOSED] = True
         if scope["session"] is not session and message["type"] in _HANDSHAKES:
             _adopt_replacement(scope, session, message)
         response = session._visit.respond(session, message)
@@ -246,6 +251,45 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
 
 
 _HANDSHAKES = ("websocket.accept", "websocket.http.response.start")
+_ENDS = ("websocket.close", "websocket.http.response.start")
+_IS_CLOSED = "sessile.is_closed"
+"""The scope's key for a websocket that no message can close any more."""
+
+
+async def _reject(error: InvalidCSRFToken, scope: Scope, session: Session, send: Send) -> None:
+    """Responds to a failed CSRF check that the application did not handle.
+
+    Raises the error if the response has begun or the websocket is closed.
+    """
+    is_websocket = scope["type"] == "websocket"
+    try:
+        if _IS_CLOSED in scope if is_websocket else not session._visit.is_open():
+            raise error
+        result = "websocket is closed with code 1008" if is_websocket else "response has status 403"
+        _log.warning("the CSRF token is not valid for the session: the %s", result)
+        for message in _rejection(is_websocket):
+            await send(message)
+    except BaseException:
+        session._visit.fail(session)
+        raise
+
+
+def _rejection(is_websocket: bool) -> list[Message]:
+    """Returns the messages that reject a request or websocket.
+
+    They are new ones, because outer middlewares may change them.
+    """
+    if is_websocket:
+        # Before the handshake the server turns it into status 403.
+        return [{"type": "websocket.close", "code": 1008, "reason": "The CSRF token is not valid."}]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_INVALID_CSRF_TOKEN))]
+    return [
+        {"type": "http.response.start", "status": 403, "headers": headers},
+        {"type": "http.response.body", "body": _INVALID_CSRF_TOKEN},
+    ]
+
+
+_INVALID_CSRF_TOKEN = b"This form is out of date. Go back, reload the page and try again."
 
 
 async def _send_with_followup(
