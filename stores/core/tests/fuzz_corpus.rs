@@ -7,6 +7,7 @@ mod fuzz_record;
 
 use std::{fs, path::Path};
 
+// OPS-3: docs/security-checklist.md
 #[test]
 fn record() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/record");

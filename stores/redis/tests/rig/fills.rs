@@ -12,6 +12,7 @@ use crate::support::{
     server::{self, Server},
 };
 
+// TERM-3: docs/security-checklist.md
 #[test]
 fn a_read_that_an_end_overtook_is_not_installed() {
     for kind in server::kinds() {
@@ -41,6 +42,7 @@ fn a_read_that_an_end_overtook_is_not_installed() {
     }
 }
 
+// TERM-3: docs/security-checklist.md
 #[test]
 fn an_end_that_arrives_after_a_read_removes_what_was_installed() {
     for kind in server::kinds() {
@@ -97,6 +99,7 @@ fn open_async(
     }
 }
 
+// ID-5, SIGN-1: docs/security-checklist.md
 #[test]
 fn malformed_and_forged_cookies_cause_no_read() {
     for kind in server::kinds() {

@@ -27,6 +27,7 @@ struct History {
     random: u64,
 }
 
+// LIFE-7, TERM-5: docs/security-checklist.md
 #[test]
 fn random_operations_on_three_nodes_agree_with_a_model() {
     let seed = number("SESSILE_RIG_SEED", 1);

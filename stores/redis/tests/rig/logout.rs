@@ -11,6 +11,7 @@ use crate::support::{
     server::{self, Server},
 };
 
+// TERM-2: docs/security-checklist.md
 #[test]
 fn another_node_rejects_an_ended_session_at_once() {
     for kind in server::kinds() {
@@ -34,6 +35,7 @@ fn another_node_rejects_an_ended_session_at_once() {
     }
 }
 
+// TERM-2: docs/security-checklist.md
 #[test]
 fn a_node_without_its_channel_rejects_an_ended_session_after_the_lease() {
     each_fault(|proxied| {

@@ -45,6 +45,15 @@ impl Seen {
     }
 }
 
+/// Stops the load when the test ends, also when it fails.
+struct Over<'a>(&'a Seen);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Relaxed);
+    }
+}
+
 #[test]
 fn while_the_server_is_killed_requests_are_bounded_and_ends_are_kept() {
     thread::scope(|scope| {
@@ -64,6 +73,7 @@ fn killed(kind: &'static str) {
     let kept = one.verbs.create(b"kept").expect("the store is up");
     let seen = Seen::default();
     thread::scope(|scope| {
+        let _over = Over(&seen);
         scope.spawn(|| load(&two, &kept, &seen));
         scope.spawn(|| load(&one, &kept, &seen));
         server.kill();
@@ -90,7 +100,6 @@ fn killed(kind: &'static str) {
         for session in &doomed {
             assert_eq!(two.open(session), Ok(None));
         }
-        seen.is_over.store(true, Relaxed);
     });
     let longest = *seen.longest.lock().expect("no panic");
     let (unreachable, answered) = (seen.unreachable.load(Relaxed), seen.answered.load(Relaxed));

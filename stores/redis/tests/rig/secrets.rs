@@ -10,6 +10,7 @@ use crate::support::{
 const DATA: &[u8] = b"the visitor's shopping cart";
 const USER: &str = "visitor@example.org";
 
+// ID-8: docs/security-checklist.md
 #[test]
 fn no_token_no_tag_and_no_user_name_is_sent_or_stored() {
     for kind in server::kinds() {
