@@ -331,7 +331,14 @@ impl Inner {
 
     /// Enters a use into the queue of touches.
     pub(crate) fn note_use(&self, record: &Record) {
-        if record.needs_touch() && lock(&self.touches).push(record.id, self.env.now()) {
+        if record.needs_touch() {
+            self.queue_touch(record.id);
+        }
+    }
+
+    /// Enters an id into the queue of touches.
+    pub(crate) fn queue_touch(&self, id: SessionId) {
+        if lock(&self.touches).push(id, self.env.now()) {
             self.wake.notify_one();
         }
     }

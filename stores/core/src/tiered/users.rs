@@ -130,6 +130,7 @@ impl Inner {
             idle_timeout: request.spans.idle_timeout,
             life_left,
             lifetime: continued(&old, life_left, request.renew_lifetime),
+            reserved: None,
             created: Some(old.header.created),
             age: old.session.age,
             is_renewed: request.renew_lifetime || old.header.is_renewed,

@@ -30,6 +30,8 @@ use crate::{
 /// A session to create, with all that its record needs.
 pub(super) struct NewSession {
     pub(super) user: Option<NewUser>,
+    /// The id that the session gets, if it was issued before.
+    pub(super) reserved: Option<IssuedSession>,
     pub(super) idle_timeout: Duration,
     pub(super) life_left: Duration,
     pub(super) lifetime: Lifetime,
@@ -78,6 +80,17 @@ impl TieredCache {
         data: &[u8],
         options: CreateOptions<'_>,
     ) -> Result<IssuedSession, Error> {
+        self.create_issued(None, data, options).await
+    }
+
+    /// Creates a session as [`create_with`](Self::create_with) does, under an id that was
+    /// [issued](Self::issue) before.
+    pub(super) async fn create_issued(
+        &self,
+        reserved: Option<IssuedSession>,
+        data: &[u8],
+        options: CreateOptions<'_>,
+    ) -> Result<IssuedSession, Error> {
         let inner = self.inner();
         let request = inner.l1.check_create(&options, data)?;
         inner.check_writable()?;
@@ -90,6 +103,7 @@ impl TieredCache {
             idle_timeout: request.spans.idle_timeout,
             life_left: request.spans.life_left,
             lifetime: Lifetime::New(request.spans.life_left),
+            reserved,
             created: None,
             age: Duration::ZERO,
             is_renewed: false,
@@ -199,6 +213,10 @@ impl Inner {
         new: &NewSession,
         deadline: Duration,
     ) -> Result<CreatedSession, Error> {
+        if let Some(reserved) = new.reserved {
+            let created = self.create_as(new, reserved, deadline).await;
+            return created.map_err(|error| self.public(&error));
+        }
         let user = new.user.as_ref().map(|user| user.hash);
         let placement = user.map_or(Placement::Random, Placement::User);
         for _ in 0..MAX_IDS {

@@ -1,0 +1,157 @@
+//! Verbs for session layers, which load a session before the application uses it.
+//!
+//! Invariant: a read ahead of the first access counts as no use. The module does not know what a
+//! layer makes of a session.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use sessile::{
+    CreateOptions, Error, IssuedSession, Record, SessionId,
+    tier::{LookUp, Placement},
+};
+
+use super::{
+    TieredCache,
+    metrics::Verb,
+    open::{Access, Pending, TryOpen},
+};
+use crate::record;
+
+impl TieredCache {
+    /// Finds a session as [`try_open`](Self::try_open) does, without counting as use.
+    pub fn peek<'h>(
+        &self,
+        fields: impl IntoIterator<Item = &'h [u8]> + Clone,
+        buffer: &mut BytesMut,
+    ) -> TryOpen {
+        let inner = self.inner();
+        let trust = inner.trust();
+        match inner.l1.peek_fields(fields.clone(), buffer) {
+            LookUp::Hit(record) if trust.covers(record.read_at()) => TryOpen::Hit(record),
+            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
+            LookUp::Hit(_) => {
+                buffer.clear();
+                Pending::of(inner.l1.verify(fields).iter())
+            }
+            _ => TryOpen::Absent,
+        }
+    }
+
+    /// Finds a session as [`peek`](Self::peek) does, by the bare value of a cookie.
+    pub fn peek_token(&self, value: &[u8], buffer: &mut BytesMut) -> TryOpen {
+        let Some(candidate) = self.inner().l1.verify_token(value) else {
+            return TryOpen::Absent;
+        };
+        match self.peek_id(&candidate.id, buffer) {
+            Some(record) => TryOpen::Hit(record),
+            None => Pending::of([candidate]),
+        }
+    }
+
+    /// Finds a session by its id if it is in memory, without counting as use. Never waits.
+    pub fn peek_id(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
+        self.inner().hit(id, Access::Peek, buffer)
+    }
+
+    /// Continues after [`peek`](Self::peek), without counting as use.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable).
+    pub async fn fetch_unused(
+        &self,
+        pending: Pending,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<Record>, Error> {
+        self.inner().fetch(pending, Access::Peek, buffer).await
+    }
+
+    /// Counts a use of a session that [`fetch_unused`](Self::fetch_unused) returned, and which is not
+    /// in memory. The store learns of it later.
+    pub fn count_use(&self, id: &SessionId) {
+        let inner = self.inner();
+        inner.queue_touch(*id);
+    }
+
+    /// Finds a session by its id as [`load`](Self::load) does, without counting as use.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable).
+    pub async fn load_unused(
+        &self,
+        id: &SessionId,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<Record>, Error> {
+        self.inner().peek_id(*id, buffer).await
+    }
+
+    /// Returns true if an id opens a session: its own, or one that was replaced and is within its
+    /// grace period. Counts as no use.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable) if it is not in memory and the store does not answer.
+    pub async fn contains(&self, id: &SessionId) -> Result<bool, Error> {
+        let found = self.load_unused(id, &mut BytesMut::new()).await?;
+        Ok(found.is_some())
+    }
+
+    /// Returns the time since the id was replaced; `None` if it was not, or not within the idle
+    /// timeout.
+    ///
+    /// # Errors
+    /// [`Unreachable`](Error::Unreachable).
+    pub async fn replaced(&self, id: &SessionId) -> Result<Option<Duration>, Error> {
+        let inner = self.inner();
+        inner.check_up()?;
+        let deadline = inner.env.now() + inner.settings.timeout;
+        let read = inner.call(Verb::Read, deadline, inner.store.read(*id));
+        let stored = read.await.map_err(|error| inner.public(&error))?;
+        Ok(stored.and_then(|stored| {
+            let is_alias = matches!(
+                record::Record::decode(&stored.bytes),
+                Ok(record::Record::Alias(_))
+            );
+            // All nodes keep an alias for the idle timeout, counted from the replacement.
+            is_alias.then(|| inner.l1.idle_timeout().saturating_sub(stored.expires_in))
+        }))
+    }
+
+    /// Returns the id of a cookie value whose MAC is valid, whether or not there is a session.
+    #[must_use]
+    pub fn id_of_token(&self, value: &[u8]) -> Option<SessionId> {
+        let candidate = self.inner().l1.verify_token(value);
+        candidate.map(|candidate| candidate.id)
+    }
+
+    /// Ends a session as [`end`](Self::end) does, without waiting: it is queued until the store has
+    /// confirmed it.
+    pub fn end_later(&self, id: &SessionId) {
+        self.inner().end_later(*id);
+    }
+
+    /// Issues an id for a session that is created later, for `user` if one is given. Stores nothing.
+    ///
+    /// # Errors
+    /// [`Entropy`](Error::Entropy).
+    pub fn issue(&self, user: Option<&str>) -> Result<IssuedSession, Error> {
+        let l1 = &self.inner().l1;
+        let place = user.map_or(Placement::Random, |user| {
+            Placement::User(l1.user_hash(user))
+        });
+        l1.issue(place)
+    }
+
+    /// Creates a session as [`create_with`](Self::create_with) does, under an id that was
+    /// [issued](Self::issue) for it. A session of a user needs an id that was issued for that user.
+    ///
+    /// # Errors
+    /// Those of [`create_with`](Self::create_with).
+    pub async fn create_reserved(
+        &self,
+        reserved: IssuedSession,
+        data: &[u8],
+        options: CreateOptions<'_>,
+    ) -> Result<IssuedSession, Error> {
+        self.create_issued(Some(reserved), data, options).await
+    }
+}
