@@ -82,7 +82,7 @@
 //!
 //! async fn sign_out(session: Session, Form(form): Form<SignOut>) -> Result<Redirect, SessionError> {
 //!     session.check_csrf(&form.csrf)?;
-//!     session.sign_out().await;
+//!     session.sign_out().await?;
 //!     Ok(Redirect::to("/sign-in"))
 //! }
 //!
@@ -207,7 +207,7 @@
 //! fn news(session: Session) -> impl Stream<Item = Result<&'static str, Infallible>> {
 //!     stream::unfold(session, |session| async move {
 //!         tokio::time::sleep(Duration::from_secs(5)).await;
-//!         session.is_alive().then_some((Ok("news\n"), session))
+//!         session.is_alive().await.then_some((Ok("news\n"), session))
 //!     })
 //! }
 //!
@@ -345,8 +345,8 @@ pub use sessile::{CookieError, Handle, SameSite, Timeouts};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo, SessionKey,
-    SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
+    Cache, CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo,
+    SessionKey, SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};

@@ -18,7 +18,9 @@
 //! let session = manager.begin(&HeaderMap::new());
 //! session.insert("visits", 1)?;
 //! let mut response = HeaderMap::new();
-//! SessionManager::commit(&session, StatusCode::OK, &mut response)?;
+//! # sessile_web::adapter::ready(async {
+//! SessionManager::commit(&session, StatusCode::OK, &mut response).await
+//! # })?;
 //! let set_cookie = response[header::SET_COOKIE].to_str()?;
 //!
 //! // The next request carries the cookie.
@@ -54,8 +56,7 @@
 //!
 //! async fn sign_out(session: &Session, csrf_token: &str) -> Result<(), SessionError> {
 //!     session.check_csrf(csrf_token)?;
-//!     session.sign_out().await;
-//!     Ok(())
+//!     session.sign_out().await
 //! }
 //! # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 //! # let session = SessionManager::new(cache).begin(&HeaderMap::new());
@@ -185,6 +186,7 @@ pub mod adapter;
 mod attributes;
 mod auth;
 mod builder;
+mod cache;
 mod changes;
 mod commit;
 mod csrf;
@@ -196,15 +198,19 @@ mod headers;
 mod identity;
 mod json;
 mod key;
+mod load;
 mod log_lines;
 mod manager;
 mod nested;
+mod perform;
 mod persist;
 mod redirect;
 mod request;
+mod reserve;
 mod session;
 mod sign_in;
 mod state;
+mod taken;
 mod user_sessions;
 
 #[cfg(feature = "axum")]
@@ -216,6 +222,7 @@ pub mod testing;
 #[cfg(feature = "axum")]
 pub use axum::{NotSignedIn, SignedIn};
 pub use builder::{ManagerError, SessionManagerBuilder};
+pub use cache::Cache;
 pub use error::{CommitError, MissingSession, SessionError};
 pub use key::{Key, SessionKey};
 pub use manager::SessionManager;

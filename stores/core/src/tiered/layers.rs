@@ -14,7 +14,7 @@ use sessile::{
 use super::{
     TieredCache,
     metrics::Verb,
-    open::{Access, Pending, TryOpen},
+    open::{Access, MAX_CANDIDATES, Pending, TryOpen},
 };
 use crate::record;
 
@@ -38,8 +38,46 @@ impl TieredCache {
         }
     }
 
-    /// Finds a session as [`peek`](Self::peek) does, by the bare value of a cookie.
-    pub fn peek_token(&self, value: &[u8], buffer: &mut BytesMut) -> TryOpen {
+    /// Finds a session as [`peek`](Self::peek) does, by the bare values of cookies, in order.
+    pub fn peek_tokens<'h>(
+        &self,
+        values: impl IntoIterator<Item = &'h [u8]>,
+        buffer: &mut BytesMut,
+    ) -> TryOpen {
+        self.first_of(values, |value| self.peek_token(value, buffer))
+    }
+
+    /// Finds a session as [`try_open`](Self::try_open) does, by the bare values of cookies, in order.
+    pub fn try_open_tokens<'h>(
+        &self,
+        values: impl IntoIterator<Item = &'h [u8]>,
+        buffer: &mut BytesMut,
+    ) -> TryOpen {
+        self.first_of(values, |value| self.try_open_token(value, buffer))
+    }
+
+    /// Returns the result of the first valid value. If the store decides about it, the valid ones
+    /// after it are candidates too, whether or not they are in memory.
+    fn first_of<'h>(
+        &self,
+        values: impl IntoIterator<Item = &'h [u8]>,
+        mut find: impl FnMut(&'h [u8]) -> TryOpen,
+    ) -> TryOpen {
+        let mut values = values.into_iter().take(MAX_CANDIDATES);
+        while let Some(value) = values.next() {
+            match find(value) {
+                TryOpen::Absent => {}
+                TryOpen::Pending(first) => {
+                    let later = values.filter_map(|value| self.inner().l1.verify_token(value));
+                    return Pending::of(first.candidates().chain(later));
+                }
+                hit => return hit,
+            }
+        }
+        TryOpen::Absent
+    }
+
+    fn peek_token(&self, value: &[u8], buffer: &mut BytesMut) -> TryOpen {
         let Some(candidate) = self.inner().l1.verify_token(value) else {
             return TryOpen::Absent;
         };

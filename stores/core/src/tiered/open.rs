@@ -196,6 +196,10 @@ impl Pending {
         }
         TryOpen::Pending(Self(pending))
     }
+
+    pub(super) fn candidates(self) -> impl Iterator<Item = Candidate> {
+        self.0.into_iter().flatten()
+    }
 }
 
 impl Inner {
@@ -360,6 +364,6 @@ impl Inner {
 }
 
 /// The most tokens of one request that are tried, as in the engine.
-const MAX_CANDIDATES: usize = 4;
+pub(super) const MAX_CANDIDATES: usize = 4;
 /// The most aliases that a verb follows.
 pub(super) const MAX_HOPS: usize = 8;
