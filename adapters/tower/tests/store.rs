@@ -28,10 +28,11 @@ impl Node {
     fn start(store: &Switched, time: &Time) -> Self {
         let keys = KeyRing::from_base64(sessile_contract::KEYS).unwrap();
         let cache = node(store, time, &keys);
-        let (counted, time, ticking) = (store.clone(), time.clone(), cache.clone());
+        let (counted, ticked) = (store.clone(), store.clone());
+        let (time, ticking) = (time.clone(), cache.clone());
         let backend = Backend {
             stats: Arc::new(move || counted.stats()),
-            advance: Arc::new(move |by| time.advance_with(by, &ticking)),
+            advance: Arc::new(move |by| time.advance_with(by, &ticked, &ticking)),
         };
         let app = contract::app_on(contract::layer_on(cache.clone()), backend);
         Self {
@@ -115,6 +116,6 @@ fn during_an_outage_only_requests_that_need_their_session_fail() {
         "it is removed all the same"
     );
     store.turn_on(&node.cache);
-    time.advance_with(Duration::ZERO, &node.cache);
+    time.advance_with(Duration::ZERO, &store, &node.cache);
     eventually("the queued end is sent", || store.stats()[0] == 0);
 }

@@ -41,6 +41,10 @@ impl World {
         self.time.advance(LEASE);
     }
 
+    fn advance(&self, by: Duration, at: usize) {
+        self.time.advance_with(by, &self.store, self.cache(at));
+    }
+
     fn turn_on(&self) {
         (0..2).for_each(|at| self.store.turn_on(self.cache(at)));
     }
@@ -151,9 +155,7 @@ async fn loading_is_no_use_and_asks_the_store_once() {
 
     // Loaded again and again, and never used: the session expires.
     for _ in 0..3 {
-        world
-            .time
-            .advance_with(Duration::from_secs(11 * 60), world.cache(1));
+        world.advance(Duration::from_secs(11 * 60), 1);
         browser.begin(two).load().await.unwrap();
     }
     assert!(!browser.loaded(two).await.is_stored());
@@ -169,17 +171,8 @@ async fn a_use_on_one_node_keeps_the_session_alive_on_the_other() {
         .await
         .unwrap();
     for _ in 0..4 {
-        world
-            .time
-            .advance_with(Duration::from_secs(20 * 60), world.cache(0));
+        world.advance(Duration::from_secs(20 * 60), 0);
         assert_eq!(browser.loaded(one).await.get("a").unwrap(), Some(1));
-        eventually("the touch is sent", || {
-            let metrics = world.cache(0).prometheus();
-            let line = metrics
-                .lines()
-                .find(|line| line.starts_with("sessile_store_touches_total"));
-            line.is_some_and(|line| !line.ends_with(" 0"))
-        });
     }
     assert_eq!(browser.loaded(two).await.get("a").unwrap(), Some(1));
 }
@@ -269,7 +262,7 @@ async fn a_write_during_an_outage_is_an_error_and_is_not_performed_later() {
         assert!(headers.contains_key(header::RETRY_AFTER));
     }
     world.turn_on();
-    world.time.advance_with(Duration::ZERO, world.cache(0));
+    world.advance(Duration::ZERO, 0);
     assert_eq!(browser.loaded(one).await.get("a").unwrap(), Some(1));
     eventually("no session is left of the other", || {
         world.store.stats()[0] == 1
@@ -422,6 +415,24 @@ async fn forms_of_sessions_that_are_not_stored_yet_count_after_the_commit() {
         assert!(session.check_csrf(&early).is_err() && session.check_csrf(&token).is_err());
         session.check_csrf(&late).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_to_be_kept_longer_is_sent_again() {
+    let world = World::new();
+    let [one, _] = &world.nodes;
+    let mut browser = Browser::default();
+    browser
+        .visit(one, |session| session.sign_in("ada"))
+        .await
+        .unwrap();
+    world.advance(Duration::from_secs(20 * 60), 0);
+    let session = browser.loaded(one).await;
+    session.remember(Duration::from_secs(900)).unwrap();
+    let Reply(headers, result) = browser.finish(&session, StatusCode::OK).await;
+    result.unwrap();
+    let set = headers[header::SET_COOKIE].to_str().unwrap();
+    assert!(set.contains("; Max-Age=900"), "{set}");
 }
 
 #[tokio::test]

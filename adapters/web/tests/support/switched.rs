@@ -32,6 +32,8 @@ struct Switch {
     is_held: watch::Sender<bool>,
     held: watch::Sender<usize>,
     reads: AtomicU64,
+    heartbeats: AtomicU64,
+    nodes: AtomicU64,
     created: AtomicU64,
     saved: AtomicU64,
 }
@@ -46,6 +48,8 @@ impl Switched {
             is_held: watch::Sender::new(false),
             held: watch::Sender::new(0),
             reads: AtomicU64::new(0),
+            heartbeats: AtomicU64::new(0),
+            nodes: AtomicU64::new(0),
             created: AtomicU64::new(0),
             saved: AtomicU64::new(0),
         };
@@ -92,7 +96,8 @@ impl Switched {
     pub(crate) fn stats(&self) -> [u64; 3] {
         let mut sessions = 0;
         self.memory.for_each_stored(|key, value| {
-            let is_session = key.windows(3).any(|part| part == b":s:") && value.get(1) == Some(&1);
+            // A header of 64 bytes, and its kind.
+            let is_session = key.len() == 16 && value.len() >= 64 && value[1] == 1;
             sessions += u64::from(is_session);
         });
         let Switch { created, saved, .. } = &*self.switch;
@@ -102,6 +107,13 @@ impl Switched {
     /// Returns the number of reads.
     pub(crate) fn reads(&self) -> u64 {
         self.switch.reads.load(SeqCst)
+    }
+
+    /// Waits for a few heartbeats: a node sends its touches as often.
+    fn until_touches_are_sent(&self) {
+        let beats = || self.switch.heartbeats.load(SeqCst);
+        let wanted = beats() + 3 * self.switch.nodes.load(SeqCst);
+        eventually("the nodes send their touches", || beats() >= wanted);
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -277,7 +289,9 @@ impl Store for Switched {
     ) -> BoxFuture<'a, Result<Heartbeat, StoreError>> {
         Box::pin(async move {
             self.check()?;
-            self.memory.heartbeat(proposal).await
+            let heartbeat = self.memory.heartbeat(proposal).await?;
+            self.switch.heartbeats.fetch_add(1, SeqCst);
+            Ok(heartbeat)
         })
     }
 }
@@ -304,8 +318,10 @@ impl Time {
         self.clock.advance(by);
     }
 
-    /// Advances the time, and waits until a heartbeat has told a node what the store's time is.
-    pub(crate) fn advance_with(&self, by: Duration, cache: &TieredCache) {
+    /// Sends the touches of all nodes, advances the time, and waits until a heartbeat has told a node
+    /// what the store's time is.
+    pub(crate) fn advance_with(&self, by: Duration, store: &Switched, cache: &TieredCache) {
+        store.until_touches_are_sent();
         self.advance(LEASE.max(by));
         eventually("a heartbeat was answered", || {
             cache.store_health().lease_remaining > Duration::ZERO
@@ -319,6 +335,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(6);
 /// Creates a node: a cache with a store.
 pub(crate) fn node(store: &Switched, time: &Time, keys: &KeyRing) -> TieredCache {
     let builder = SessionCache::builder().memory(16 << 20).keys(keys.clone());
+    store.switch.nodes.fetch_add(1, SeqCst);
     let cache = builder
         .clock(time.clock.clone())
         .store(store.clone())
