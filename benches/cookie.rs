@@ -1,7 +1,8 @@
-//! What a request's cookie costs: finding it in the header, reading the token, and the MAC, beside the
-//! two bare SHA-256 compressions that any HMAC must pay.
+//! Cost of a request's cookie: finding it in the header, decoding the token, and the MAC. Lower
+//! bound: the two SHA-256 compressions of one HMAC.
 //!
-//! On a hit only the first two are paid; the MAC is paid when a session is made or a token refused.
+//! A hit pays only for the first two. The MAC is computed when a session is created or a token is
+//! rejected.
 
 use core::hint::black_box;
 
@@ -14,7 +15,7 @@ use sessile::{
 
 const NAME: &str = "__Host-session";
 
-/// 800 bytes of cookies as sites set them, the session's among them.
+/// 800 bytes of typical cookies, including the session's.
 fn header(token: &str, is_last: bool) -> Vec<u8> {
     let others = [
         "_ga=GA1.1.1204857623.1751024413",
@@ -68,7 +69,7 @@ fn find(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How most do it, for comparison.
+/// The common approach, for comparison.
 fn by_splitting(field: &[u8]) -> Option<&[u8]> {
     field.split(|byte| *byte == b';').find_map(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
@@ -91,7 +92,7 @@ fn token(criterion: &mut Criterion) {
     group.bench_function("find and parse", |bench| {
         bench.iter(|| reader.candidates(black_box(&field)).find_map(Parts::parse));
     });
-    group.bench_function("refuse another length", |bench| {
+    group.bench_function("reject another length", |bench| {
         bench.iter(|| Parts::parse(black_box(&value[..47])));
     });
     group.finish();

@@ -1,7 +1,7 @@
-//! The engine's own benchmarks, by verb and by the size of the data: `cargo bench`.
+//! Benchmarks of the engine, by verb and by the size of the data: `cargo bench`.
 //!
-//! One thread, everything hot, the sessions visited in turn. Other crates, cold lookups, threads and
-//! tails are the package `bench`, beside this file.
+//! One thread, hot caches, sessions visited in turn. The package `bench`, beside this file, covers
+//! other crates, cold lookups, threads and tail latencies.
 
 use std::{
     hint::black_box,
@@ -24,80 +24,91 @@ fn main() {
     load(&mut criterion);
     open(&mut criterion);
     l1(&mut criterion);
-    refuse(&mut criterion);
+    reject(&mut criterion);
     create(&mut criterion);
     sign_in(&mut criterion);
     end_user_sessions(&mut criterion);
-    end_all_at_one_stroke(&mut criterion);
+    end_all(&mut criterion);
     save(&mut criterion);
     touch(&mut criterion);
     expire(&mut criterion);
     criterion.final_summary();
 }
 
-/// By id: a hit for each size, and a session that has ended.
+/// Reads by id: a hit for each size, and a session that has ended.
 fn load(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("load");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("hit", size), |bencher| {
-            bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+            bencher.iter(|| {
+                fixture
+                    .cache
+                    .load(&fixture.issued[fixture.turns.next()].id, &mut buffer)
+            });
             assert_eq!(buffer.len(), size);
         });
     }
-    let mut bed = Bed::new(SMALL);
-    end_all(&bed);
+    let mut fixture = Fixture::new(SMALL);
+    end_sessions(&fixture);
     let mut buffer = BytesMut::new();
     group.bench_function("miss", |bencher| {
-        bencher.iter(|| bed.cache.load(&bed.made[bed.turns.next()].id, &mut buffer));
+        bencher.iter(|| {
+            fixture
+                .cache
+                .load(&fixture.issued[fixture.turns.next()].id, &mut buffer)
+        });
     });
-    assert_eq!(bed.cache.stats().hits, 0);
+    assert_eq!(fixture.cache.stats().hits, 0);
 }
 
-/// A `Cookie` header of 800 bytes in, a record and its data out.
+/// Reads a session and its data by a `Cookie` header of 800 bytes.
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("header to record", size), |bencher| {
             bencher.iter(|| {
-                bed.cache
-                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+                fixture
+                    .cache
+                    .open([&fixture.headers[fixture.turns.next()][..]], &mut buffer)
             });
             assert_eq!(buffer.len(), size);
         });
     }
 }
 
-/// The same header in a local cache and in the L1 of a tiered one, in one run: a hit of each.
+/// Reads the same header in a local cache and in the L1 of a tiered cache, in one run: a hit of
+/// each.
 fn l1(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("l1");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let mut buffer = BytesMut::with_capacity(size);
         group.bench_function(BenchmarkId::new("hit of a local cache", size), |bencher| {
             bencher.iter(|| {
-                bed.cache
-                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+                fixture
+                    .cache
+                    .open([&fixture.headers[fixture.turns.next()][..]], &mut buffer)
             });
             assert_eq!(buffer.len(), size);
         });
-        let (l1, headers) = l1_bed(size);
+        let (l1, headers) = l1_fixture(size);
         group.bench_function(BenchmarkId::new("hit of L1", size), |bencher| {
-            bencher.iter(|| l1.look_up([&headers[bed.turns.next()][..]], &mut buffer));
+            bencher.iter(|| l1.look_up([&headers[fixture.turns.next()][..]], &mut buffer));
             assert_eq!(buffer.len(), size);
         });
         assert_eq!(l1.stats().misses, 0);
     }
 }
 
-/// As many sessions in an L1 as in a [`Bed`], and their headers.
-fn l1_bed(size: usize) -> (L1, Vec<Vec<u8>>) {
-    let keys = KeyRing::generate().expect("the operating system gives a key");
-    let settings = SessionCache::builder().memory(MEMORY).keys(keys);
-    let l1 = settings.build_l1([1; 32]).expect("the settings hold");
+/// Installs as many sessions in an L1 as a [`Fixture`] has, and returns their headers.
+fn l1_fixture(size: usize) -> (L1, Vec<Vec<u8>>) {
+    let keys = KeyRing::generate().expect("the operating system returns random bytes");
+    let builder = SessionCache::builder().memory(MEMORY).keys(keys);
+    let l1 = builder.build_l1([1; 32]).expect("the settings are valid");
     let data = vec![b'x'; size];
     let install = |_| {
         let issued = l1.issue(Placement::Random).expect("random bytes");
@@ -114,28 +125,30 @@ fn l1_bed(size: usize) -> (L1, Vec<Vec<u8>>) {
     (l1, headers)
 }
 
-/// The same header with a tag that is not ours, with a session that has ended, and with no cookie.
-fn refuse(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("refuse");
-    let mut run = |name: &str, bed: &mut Bed| {
+/// The same header with a forged tag, with the token of an ended session, and without a session
+/// cookie.
+fn reject(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reject");
+    let mut run = |name: &str, fixture: &mut Fixture| {
         let mut buffer = BytesMut::new();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                bed.cache
-                    .open([&bed.headers[bed.turns.next()][..]], &mut buffer)
+                fixture
+                    .cache
+                    .open([&fixture.headers[fixture.turns.next()][..]], &mut buffer)
             });
         });
-        assert_eq!(bed.cache.stats().hits, 0);
+        assert_eq!(fixture.cache.stats().hits, 0);
     };
-    let mut forged = Bed::new(SMALL);
+    let mut forged = Fixture::new(SMALL);
     forged.headers.iter_mut().for_each(|header| forge(header));
     run("forged token", &mut forged);
 
-    let mut unknown = Bed::new(SMALL);
-    end_all(&unknown);
+    let mut unknown = Fixture::new(SMALL);
+    end_sessions(&unknown);
     run("ended session", &mut unknown);
 
-    let mut absent = Bed::new(SMALL);
+    let mut absent = Fixture::new(SMALL);
     absent
         .headers
         .iter_mut()
@@ -143,7 +156,7 @@ fn refuse(criterion: &mut Criterion) {
     run("no cookie", &mut absent);
 }
 
-/// Into a cache that is full, so that others have to go; random bytes and MAC included.
+/// Creates sessions in a full cache, evicting others; includes random bytes and the MAC.
 fn create(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("create");
     for size in SIZES {
@@ -158,7 +171,7 @@ fn create(criterion: &mut Criterion) {
     }
 }
 
-/// Sessions just created, each by a user of its own, in a cache that is full; random bytes and MACs included.
+/// Signs in to new sessions, each as another user, in a full cache; includes random bytes and MACs.
 fn sign_in(criterion: &mut Criterion) {
     users(criterion, "sign_in", |cache, guests, names| {
         let start = Instant::now();
@@ -173,7 +186,7 @@ fn sign_in(criterion: &mut Criterion) {
     });
 }
 
-/// Users who have one session each.
+/// Ends the sessions of users who have one each.
 fn end_user_sessions(criterion: &mut Criterion) {
     users(criterion, "end_user_sessions", |cache, guests, names| {
         for (guest, name) in guests.iter().zip(names) {
@@ -187,7 +200,7 @@ fn end_user_sessions(criterion: &mut Criterion) {
     });
 }
 
-/// Times a verb on batches of new sessions and of users; the figure is for one of them.
+/// Times a verb on batches of new sessions and users; the figure is per session.
 fn users(
     criterion: &mut Criterion,
     verb: &str,
@@ -219,19 +232,19 @@ fn users(
     }
 }
 
-/// By the number of sessions, on which the time does not depend: nothing, and the one look at each shard in which it
-/// hears of it.
-fn end_all_at_one_stroke(criterion: &mut Criterion) {
+/// Times `end_all` and the first access to each shard afterwards, which applies the cutoff. The
+/// time does not depend on the number of sessions.
+fn end_all(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("end_all");
-    // Making the sessions takes most of the time.
+    // Creating the sessions takes most of the time.
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for sessions in [1_000, 100_000] {
-        let keys = KeyRing::generate().expect("the operating system gives a key");
+        let keys = KeyRing::generate().expect("the operating system returns random bytes");
         let cache = SessionCache::builder().memory(64 << 20).keys(keys).build();
-        let cache = cache.expect("the settings hold");
+        let cache = cache.expect("valid settings");
         group.bench_function(BenchmarkId::new("sessions", sessions), |bencher| {
             bencher.iter_custom(|times| {
-                let stroke = |_| {
+                let end = |_| {
                     (0..sessions).for_each(|_| assert!(make(&cache, b"x").version.get() > 0));
                     assert!(cache.len() >= sessions);
                     let start = Instant::now();
@@ -241,7 +254,7 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
                     while cache.maintain(usize::MAX).more {}
                     elapsed
                 };
-                (0..times).map(stroke).sum()
+                (0..times).map(end).sum()
             });
         });
     }
@@ -250,26 +263,32 @@ fn end_all_at_one_stroke(criterion: &mut Criterion) {
 fn save(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("save");
     for size in SIZES {
-        let mut bed = Bed::new(size);
+        let mut fixture = Fixture::new(size);
         let data = vec![b'y'; size];
         group.bench_function(BenchmarkId::new("same size", size), |bencher| {
             bencher.iter(|| {
-                let made = &mut bed.made[bed.turns.next()];
-                let saved = bed.cache.save(&made.id, made.version, black_box(&data));
-                made.version = saved.expect("nobody else saves");
+                let issued = &mut fixture.issued[fixture.turns.next()];
+                let saved = fixture
+                    .cache
+                    .save(&issued.id, issued.version, black_box(&data));
+                issued.version = saved.expect("no other thread saves");
             });
         });
     }
 }
 
 fn touch(criterion: &mut Criterion) {
-    let mut bed = Bed::new(SMALL);
+    let mut fixture = Fixture::new(SMALL);
     criterion.bench_function("touch", |bencher| {
-        bencher.iter(|| bed.cache.touch(&bed.made[bed.turns.next()].id));
+        bencher.iter(|| {
+            fixture
+                .cache
+                .touch(&fixture.issued[fixture.turns.next()].id)
+        });
     });
 }
 
-/// Sessions that are all due, each given back by `maintain`; the figure is for one of them.
+/// Frees expired sessions with `maintain`; the figure is per session.
 fn expire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("expire");
     group.throughput(Throughput::Elements(1));
@@ -295,9 +314,9 @@ fn expire(criterion: &mut Criterion) {
     }
 }
 
-fn end_all(bed: &Bed) {
-    for made in &bed.made {
-        assert!(bed.cache.end(&made.id));
+fn end_sessions(fixture: &Fixture) {
+    for issued in &fixture.issued {
+        assert!(fixture.cache.end(&issued.id));
     }
 }
 
@@ -310,27 +329,27 @@ fn expired(cache: &SessionCache, clock: &ManualClock) -> Duration {
     elapsed
 }
 
-/// Sessions of one size, their headers, and whose turn it is.
-struct Bed {
+/// Sessions of one size, their headers, and the order of visits.
+struct Fixture {
     cache: SessionCache,
-    made: Vec<IssuedSession>,
+    issued: Vec<IssuedSession>,
     headers: Vec<Vec<u8>>,
     turns: Turns,
 }
 
-impl Bed {
+impl Fixture {
     fn new(size: usize) -> Self {
         let cache = cache(&Clock::system());
         let data = vec![b'x'; size];
-        let made: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
-        let headers = made
+        let issued: Vec<IssuedSession> = (0..SESSIONS).map(|_| make(&cache, &data)).collect();
+        let headers = issued
             .iter()
-            .map(|made| header(made.token.as_str()))
+            .map(|issued| header(issued.token.as_str()))
             .collect();
         assert_eq!(cache.len(), SESSIONS);
         Self {
             cache,
-            made,
+            issued,
             headers,
             turns: Turns(0),
         }
@@ -347,13 +366,13 @@ impl Turns {
 }
 
 fn cache(clock: &Clock) -> SessionCache {
-    let keys = KeyRing::generate().expect("the operating system gives a key");
+    let keys = KeyRing::generate().expect("the operating system returns random bytes");
     let cache = SessionCache::builder()
         .memory(MEMORY)
         .keys(keys)
         .clock(clock.clone())
         .build();
-    cache.expect("the settings hold")
+    cache.expect("valid settings")
 }
 
 fn make(cache: &SessionCache, data: &[u8]) -> IssuedSession {
@@ -376,11 +395,11 @@ fn header(token: &str) -> Vec<u8> {
     header
 }
 
-/// Makes the tag's last character another one.
+/// Replaces the last character of the tag.
 fn forge(header: &mut [u8]) {
     let name = b"__Host-session=";
     let at = header.windows(name.len()).position(|part| part == name);
-    let last = at.expect("the header holds our cookie") + name.len() + TOKEN_LEN - 1;
+    let last = at.expect("the header contains the session cookie") + name.len() + TOKEN_LEN - 1;
     header[last] = if header[last] == b'A' { b'B' } else { b'A' };
 }
 

@@ -57,7 +57,7 @@ pub use user_sessions::SessionLimitPolicy;
 pub(crate) use user_sessions::{Limit, UserSession};
 use wheel::Wheel;
 
-/// A shard.
+/// A shard: its memory and the structures in it. The caller holds the shard's lock.
 pub(crate) struct Shard {
     region: Region,
     heap: Heap,

@@ -1,4 +1,5 @@
-//! After it was built, a cache allocates nothing: counted by an allocator, for each verb and each answer.
+//! A built cache allocates nothing. An allocator that counts asserts it for each verb and each
+//! result.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,8 +18,8 @@ use support::{
     rings::ring, sign_in, signed_in,
 };
 
-/// Runs it and gives what it gave, if that took no allocation.
-fn free_of_charge<R>(what: &str, run: impl FnOnce() -> R) -> R {
+/// Runs `run`, asserts that it allocates nothing and returns its result.
+fn without_allocating<R>(what: &str, run: impl FnOnce() -> R) -> R {
     let mut answer = None;
     let counted = measure(|| answer = Some(black_box(run())));
     assert_eq!(
@@ -29,23 +30,23 @@ fn free_of_charge<R>(what: &str, run: impl FnOnce() -> R) -> R {
     answer.unwrap()
 }
 
-/// A buffer as a caller keeps one.
+/// Creates a buffer as a caller reuses it.
 fn buffer() -> BytesMut {
     BytesMut::with_capacity(16 << 10)
 }
 
-/// What threads and locks set up when they are first used is not counted.
+/// Excludes what threads and locks allocate when they are first used.
 fn warm(cache: &SessionCache) {
     let mut buffer = buffer();
-    let made = signed_in(cache, b"warm", "alice");
-    let header = field(cache, made.token.as_str());
+    let issued = signed_in(cache, b"warm", "alice");
+    let header = field(cache, issued.token.as_str());
     assert!(cache.open([&header[..]], &mut buffer).is_some());
     assert!(cache.open([], &mut buffer).is_none());
-    assert!(cache.end(&made.id));
+    assert!(cache.end(&issued.id));
 }
 
 #[test]
-fn an_allocation_would_be_counted() {
+fn the_counter_counts_an_allocation() {
     let counted = measure(|| drop(black_box(vec![1_u8; 10])));
     assert_eq!((counted.count_total, counted.bytes_total), (1, 10));
     let grown = measure(|| {
@@ -63,21 +64,21 @@ fn reading_allocates_nothing() {
     let mut buffer = buffer();
     for len in [0, 1, 256, 16 << 10] {
         for is_user in [false, true] {
-            let mut made = create(&cache, &vec![7; len]);
+            let mut issued = create(&cache, &vec![7; len]);
             if is_user {
-                made = sign_in(&cache, &made.id, "alice");
+                issued = sign_in(&cache, &issued.id, "alice");
             }
-            let header = field(&cache, made.token.as_str());
-            let value = made.token.as_str().as_bytes();
+            let header = field(&cache, issued.token.as_str());
+            let value = issued.token.as_str().as_bytes();
             for _ in 0..5 {
                 let open = || cache.open([&header[..], b"a=1"], &mut buffer).is_some();
-                assert!(free_of_charge("open", open));
+                assert!(without_allocating("open", open));
                 assert_eq!(buffer.len(), len);
-                assert!(free_of_charge("open_token", || cache
+                assert!(without_allocating("open_token", || cache
                     .open_token(value, &mut buffer)
                     .is_some()));
-                assert!(free_of_charge("load", || cache
-                    .load(&made.id, &mut buffer)
+                assert!(without_allocating("load", || cache
+                    .load(&issued.id, &mut buffer)
                     .is_some()));
             }
         }
@@ -90,15 +91,15 @@ fn verifying_first_allocates_nothing() {
     let cache = builder(&clock).verify_first(true).build().unwrap();
     warm(&cache);
     let mut buffer = buffer();
-    let made = create(&cache, b"data");
-    let header = field(&cache, made.token.as_str());
-    assert!(free_of_charge("open", || cache
+    let issued = create(&cache, b"data");
+    let header = field(&cache, issued.token.as_str());
+    assert!(without_allocating("open", || cache
         .open([&header[..]], &mut buffer)
         .is_some()));
 }
 
 #[test]
-fn every_refusal_allocates_nothing() {
+fn every_rejection_allocates_nothing() {
     let (cache, clock) = cache();
     warm(&cache);
     let elsewhere = builder(&ManualClock::new())
@@ -114,7 +115,7 @@ fn every_refusal_allocates_nothing() {
     clock.advance(HOUR / 10);
     let mut wrong_tag = live.token.as_str().to_owned();
     wrong_tag.replace_range(47.., if wrong_tag.ends_with('A') { "B" } else { "A" });
-    let text = |made: &IssuedSession| made.token.as_str().to_owned();
+    let text = |issued: &IssuedSession| issued.token.as_str().to_owned();
     let refusals = [
         ("no cookie", String::new(), None),
         ("malformed", "x".repeat(48), None),
@@ -130,40 +131,44 @@ fn every_refusal_allocates_nothing() {
     for (what, token, id) in &refusals {
         let header = field(&cache, token);
         let four = [&header[..]; 4];
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .open([&header[..]], &mut buffer)
             .is_none()));
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .open(four, &mut buffer)
             .is_none()));
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .open_token(token.as_bytes(), &mut buffer)
             .is_none()));
-        assert!(!free_of_charge(what, || *what != "rotated"
+        assert!(!without_allocating(what, || *what != "rotated"
             && cache.end_by_token(token.as_bytes())));
         let Some(id) = id else { continue };
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .load(id, &mut buffer)
             .is_none()));
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .save(id, Version::new(1), b"more")
             .is_err()));
-        assert!(free_of_charge(what, || cache.touch(id).is_err()));
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache.touch(id).is_err()));
+        assert!(without_allocating(what, || cache
             .set_timeouts(id, Version::new(1), PLAIN)
             .is_err()));
-        assert!(free_of_charge(what, || cache
+        assert!(without_allocating(what, || cache
             .rotate(id, Duration::ZERO)
             .is_err()));
-        assert!(free_of_charge(what, || cache.sign_in(id, "alice").is_err()));
+        assert!(without_allocating(what, || cache
+            .sign_in(id, "alice")
+            .is_err()));
     }
     let version = support::later(live.version, 1);
-    assert!(free_of_charge("conflict", || cache
+    assert!(without_allocating("conflict", || cache
         .save(&live.id, version, b"5")
         .is_err()));
     let long = vec![0; 1 << 20];
-    assert!(free_of_charge("too large", || cache.create(&long).is_err()));
-    assert!(free_of_charge("too large", || cache
+    assert!(without_allocating("too large", || cache
+        .create(&long)
+        .is_err()));
+    assert!(without_allocating("too large", || cache
         .save(&live.id, Version::new(1), &long)
         .is_err()));
 }
@@ -175,49 +180,55 @@ fn writing_allocates_nothing() {
     warm(&cache);
     let data = vec![3; 16 << 10];
     for round in 0..20 {
-        let mut made = free_of_charge("create", || cache.create(&data[..256]).unwrap());
+        let mut issued = without_allocating("create", || cache.create(&data[..256]).unwrap());
         for (what, len) in [
             ("the same", 256),
             ("less", 8),
             ("more", 4_096),
             ("most", 16 << 10),
         ] {
-            let save = || cache.save(&made.id, made.version, &data[..len]).unwrap();
-            made.version = free_of_charge(what, save);
+            let save = || {
+                cache
+                    .save(&issued.id, issued.version, &data[..len])
+                    .unwrap()
+            };
+            issued.version = without_allocating(what, save);
         }
-        free_of_charge("touch", || cache.touch(&made.id).unwrap());
-        free_of_charge("set_timeouts", || {
+        without_allocating("touch", || cache.touch(&issued.id).unwrap());
+        without_allocating("set_timeouts", || {
             cache
-                .set_timeouts(&made.id, made.version, idle(HOUR))
+                .set_timeouts(&issued.id, issued.version, idle(HOUR))
                 .unwrap()
         });
-        made = free_of_charge("rotate", || cache.rotate(&made.id, Duration::ZERO).unwrap());
+        issued = without_allocating("rotate", || {
+            cache.rotate(&issued.id, Duration::ZERO).unwrap()
+        });
         let user = format!("user {round}");
-        made = free_of_charge("sign_in", || cache.sign_in(&made.id, &user).unwrap());
-        assert_eq!(free_of_charge("len", || cache.len()), 1);
-        free_of_charge("stats", || cache.stats());
-        let record = cache.load(&made.id, &mut buffer()).unwrap();
-        assert!(free_of_charge("end_by_handle", || cache.end_by_handle(&record.handle())));
+        issued = without_allocating("sign_in", || cache.sign_in(&issued.id, &user).unwrap());
+        assert_eq!(without_allocating("len", || cache.len()), 1);
+        without_allocating("stats", || cache.stats());
+        let record = cache.load(&issued.id, &mut buffer()).unwrap();
+        assert!(without_allocating("end_by_handle", || cache.end_by_handle(&record.handle())));
         assert_eq!(
-            free_of_charge("end_user_sessions", || cache
-                .end_user_sessions(&user, Some(&made.id))),
+            without_allocating("end_user_sessions", || cache
+                .end_user_sessions(&user, Some(&issued.id))),
             0
         );
         signed_in(&cache, &data, &user);
         assert_eq!(
-            free_of_charge("end_user_sessions", || cache.end_user_sessions(&user, None)),
+            without_allocating("end_user_sessions", || cache.end_user_sessions(&user, None)),
             1
         );
         let old = create(&cache, &data);
-        made = cache.rotate(&old.id, Duration::ZERO).unwrap();
+        issued = cache.rotate(&old.id, Duration::ZERO).unwrap();
         let end = || {
             if round % 2 == 0 {
                 cache.end(&old.id)
             } else {
-                cache.end(&made.id)
+                cache.end(&issued.id)
             }
         };
-        assert!(free_of_charge("end", end));
+        assert!(without_allocating("end", end));
     }
 }
 
@@ -227,22 +238,22 @@ fn expiry_and_eviction_allocate_nothing() {
     warm(&cache);
     create_many(&cache, cache.capacity_for(256), &[1; 256]);
     let data = vec![2; 16 << 10];
-    free_of_charge("eviction", || {
+    without_allocating("eviction", || {
         for len in [256, 8 << 10, 16 << 10, 100, 256] {
             cache.create(&data[..len]).unwrap();
         }
     });
     assert!(cache.stats().evicted.probation > 0);
     clock.advance(HOUR);
-    let done = free_of_charge("maintain", || cache.maintain(1_000));
+    let done = without_allocating("maintain", || cache.maintain(1_000));
     assert_eq!((done.expired, done.more), (1_000, true));
-    free_of_charge("expiry by a write", || cache.create(&data[..256]).unwrap());
-    free_of_charge("maintain", || cache.maintain(usize::MAX));
+    without_allocating("expiry by a write", || cache.create(&data[..256]).unwrap());
+    without_allocating("maintain", || cache.maintain(usize::MAX));
     assert_eq!(cache.len(), 1);
 }
 
 #[test]
-fn a_full_cache_allocates_nothing_to_say_so() {
+fn the_error_of_a_full_cache_allocates_nothing() {
     let clock = ManualClock::new();
     let cache = builder(&clock)
         .memory(128 << 10)
@@ -251,28 +262,28 @@ fn a_full_cache_allocates_nothing_to_say_so() {
         .unwrap();
     fill_with_users(&cache, 256);
     let full = || cache.create(&[1; 256 * 3]).err();
-    assert_eq!(free_of_charge("full", full), Some(Error::Full));
+    assert_eq!(without_allocating("full", full), Some(Error::Full));
 }
 
 #[test]
-fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
+fn a_denied_admission_and_the_text_of_statistics_allocate_nothing() {
     let cache = builder(&ManualClock::new())
         .admission(<[u8]>::is_empty)
         .build()
         .unwrap();
     warm(&cache);
-    let refused = || {
+    let rejected = || {
         cache
             .create_with(b"", NEW.admission_key(b"192.0.2.1"))
             .err()
     };
     assert_eq!(
-        free_of_charge("refused", refused),
+        without_allocating("rejected", rejected),
         Some(Error::AdmissionDenied)
     );
     let mut text = String::with_capacity(16 << 10);
-    free_of_charge("text", || {
-        write!(text, "{}", cache.stats().prometheus()).unwrap()
+    without_allocating("text", || {
+        write!(text, "{}", cache.stats().prometheus()).unwrap();
     });
     assert!(text.contains("sessile_admission_denied_total 1\n"));
 }
@@ -282,8 +293,8 @@ fn a_refusal_by_the_hook_and_the_text_of_statistics_allocate_nothing() {
 fn a_header_of_a_megabyte_allocates_nothing() {
     let (cache, _clock) = cache();
     warm(&cache);
-    let made = create(&cache, b"data");
-    let last = field(&cache, made.token.as_str());
+    let issued = create(&cache, b"data");
+    let last = field(&cache, issued.token.as_str());
     let name = cache.cookie_name();
     let mut buffer = buffer();
     for piece in [
@@ -297,22 +308,25 @@ fn a_header_of_a_megabyte_allocates_nothing() {
     ] {
         let noise = piece.repeat((1 << 20) / piece.len());
         let read = || cache.open([noise.as_bytes()], &mut buffer).is_none();
-        assert!(free_of_charge(piece, read));
+        assert!(without_allocating(piece, read));
         let mut field = noise.into_bytes();
         field.push(b';');
         field.extend_from_slice(&last);
         let read = || cache.open([&field[..]], &mut buffer).is_some();
-        assert!(free_of_charge(piece, read), "found behind it all");
+        assert!(
+            without_allocating(piece, read),
+            "the cookie at the end is found"
+        );
     }
     let mut tossed = format!("{name}=tossed;").repeat(1 << 16).into_bytes();
     tossed.extend_from_slice(&last);
-    assert!(free_of_charge("candidates", || cache
+    assert!(without_allocating("candidates", || cache
         .open([&tossed[..]], &mut buffer)
         .is_none()));
     assert_eq!(
         cache.stats().rejected.malformed,
         4,
-        "no more than four were looked at"
+        "at most four cookies are examined"
     );
 }
 
@@ -333,22 +347,22 @@ fn reading_and_writing_in_l1_allocates_nothing() {
             };
             let data = vec![7; len];
             let install = || l1.install(&session, &data);
-            assert_eq!(free_of_charge("install", install), Installed::Stored);
+            assert_eq!(without_allocating("install", install), Installed::Stored);
             let header = support::l1::field(&l1, &[token.as_str()]);
             for _ in 0..5 {
                 let look_up = || l1.look_up([&header[..], b"a=1"], &mut buffer);
-                let answer = free_of_charge("look_up", look_up);
+                let answer = without_allocating("look_up", look_up);
                 assert!(matches!(answer, LookUp::Hit(_)));
                 assert_eq!(buffer.len(), len);
                 let peek = || l1.peek(&session.id, &mut buffer).is_some();
-                assert!(free_of_charge("peek", peek));
+                assert!(without_allocating("peek", peek));
                 clock.advance(HOUR / 30);
             }
             let verify = || l1.verify([&header[..]]);
-            assert_eq!(free_of_charge("verify", verify).len(), 1);
-            assert!(free_of_charge("invalidate", || l1.invalidate(&session.id, Version::MAX)));
+            assert_eq!(without_allocating("verify", verify).len(), 1);
+            assert!(without_allocating("invalidate", || l1.invalidate(&session.id, Version::MAX)));
             let look_up = || l1.look_up([&header[..]], &mut buffer);
-            let answer = free_of_charge("look_up", look_up);
+            let answer = without_allocating("look_up", look_up);
             assert!(matches!(answer, LookUp::Unknown(_)));
         }
     }

@@ -1,4 +1,4 @@
-//! The fuzz targets' committed corpora, through the same functions, on any toolchain.
+//! Replays the committed corpora of the fuzz targets through the same functions, on any toolchain.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,4 +1,4 @@
-//! The system is asked for huge pages of a cache's memory, unless they are not wanted, and only for that memory.
+//! Huge pages are requested for a cache's memory by default, and for no other memory.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -12,13 +12,13 @@ use support::rings::ring;
 
 const BUDGET: usize = 37 << 20;
 
-/// One test, since it looks at all the memory of its process.
+/// A single test, since it inspects all memory of its process.
 #[test]
-fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() {
+fn huge_pages_are_requested_unless_disabled() {
     if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
         return;
     }
-    assert_eq!(advised(), 0, "nobody else asks");
+    assert_eq!(advised(), 0, "no other memory is advised");
     let cache = build(|settings| settings);
     assert!(
         advised().abs_diff(BUDGET) <= BUDGET / 50,
@@ -26,7 +26,7 @@ fn the_memory_of_a_cache_is_advised_to_be_in_huge_pages_unless_told_otherwise() 
         advised()
     );
     drop(cache);
-    assert_eq!(advised(), 0, "it is given back");
+    assert_eq!(advised(), 0, "the memory is unmapped");
     let cache = build(|settings| settings.huge_pages(false));
     assert_eq!(advised(), 0);
     drop(cache);
@@ -39,7 +39,7 @@ fn build(with: impl FnOnce(SessionCacheBuilder) -> SessionCacheBuilder) -> Sessi
     with(settings.keys(ring(&[1]))).build().unwrap()
 }
 
-/// The bytes of all mappings that huge pages were asked for, which the kernel marks `hg`.
+/// Returns the bytes of all mappings with requested huge pages, which the kernel marks `hg`.
 fn advised() -> usize {
     let maps = fs::read_to_string("/proc/self/smaps").unwrap();
     let value = |line: &str, of: &str| line.strip_prefix(of).map(|value| value.trim().to_owned());

@@ -1,5 +1,5 @@
-//! Memory is what was asked for, from the first moment on: the resident set of this process, which is why
-//! there is one test in this file.
+//! Resident memory equals the configured budget from the first moment on. This file has one test,
+//! since it measures the whole process.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -18,8 +18,8 @@ const SMALLEST: f64 = 64.0;
 const LARGEST: usize = 8 << 10;
 
 #[test]
-fn the_resident_set_is_the_budget_and_stays_so() {
-    // What the first call of each kind needs for itself is there before.
+fn the_resident_set_equals_the_budget_permanently() {
+    // Memory that the first call of each kind needs is allocated before.
     turn_over(&build(4 << 20), 4 << 20, &mut Random::new());
     let before = resident();
     let cache = build(BUDGET);
@@ -40,13 +40,10 @@ fn the_resident_set_is_the_budget_and_stays_so() {
     assert!(memory.used <= memory.capacity && memory.capacity <= BUDGET);
     assert!(
         memory.used > memory.capacity / 100 * 95,
-        "it was full: {memory:?}"
+        "the cache was not full: {memory:?}"
     );
     drop(cache);
-    assert!(
-        resident() - before < BUDGET / 2,
-        "it was the cache that was measured"
-    );
+    assert!(resident() - before < BUDGET / 2, "the cache was measured");
 }
 
 fn build(memory: usize) -> SessionCache {
@@ -56,28 +53,28 @@ fn build(memory: usize) -> SessionCache {
     builder.keys(ring(&[1])).build().unwrap()
 }
 
-/// Puts so many bytes in, of sessions from 64 bytes to 8 KiB, each power of two as often as another.
+/// Writes `bytes` bytes of sessions between 64 bytes and 8 KiB, each power of two equally often.
 fn turn_over(cache: &SessionCache, bytes: usize, random: &mut Random) {
     let data = vec![0x5a; LARGEST];
     let mut written = 0;
     while written < bytes {
         let len = draw(random);
-        let made = cache.create(&data[..len]).unwrap();
+        let issued = cache.create(&data[..len]).unwrap();
         match random.below(16) {
-            0 => assert!(cache.end(&made.id)),
+            0 => assert!(cache.end(&issued.id)),
             1 => drop(
                 cache
-                    .save(&made.id, made.version, &data[..draw(random)])
+                    .save(&issued.id, issued.version, &data[..draw(random)])
                     .unwrap(),
             ),
-            2 => drop(cache.rotate(&made.id, Duration::ZERO).unwrap()),
+            2 => drop(cache.rotate(&issued.id, Duration::ZERO).unwrap()),
             _ => {}
         }
         written += len + 96;
     }
 }
 
-/// A length whose logarithm is uniform.
+/// Returns a length whose logarithm is uniform.
 fn draw(random: &mut Random) -> usize {
     let part = random.below(1 << 20) as f64 / f64::from(1 << 20);
     (SMALLEST * (LARGEST as f64 / SMALLEST).powf(part)) as usize
@@ -91,7 +88,8 @@ fn assert_is_close(when: &str, resident: usize, budget: usize) {
     );
 }
 
-/// The second number of `statm` counts pages; the kernel's own sum over all mappings is exact, and in kB.
+/// The second number of `statm` counts pages. The kernel's own sum over all mappings is exact and
+/// in kB.
 fn resident() -> usize {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = rollup

@@ -1,14 +1,14 @@
-//! What the time of a refusal tells: nothing of a tag, and with `verify_first` nothing of an id either.
+//! The time of a rejection reveals nothing of a tag, and with `verify_first` nothing of an id.
 //!
-//! The measurement is that of dudect (Reparaz, Balasch, Verbauwhede 2017, "Dude, is my code constant time?"): two
-//! classes of input in random order, and Welch's t-test of their times. A machine that does other things meanwhile
-//! spoils it, so it runs only where `SESSILE_TIMING=1` says that this one is quiet:
+//! The measurement is dudect's (Reparaz, Balasch, Verbauwhede 2017, "Dude, is my code constant
+//! time?"): two classes of input in random order, and Welch's t-test of their times. Other load on
+//! the machine spoils it, so it runs only if `SESSILE_TIMING=1` declares the machine quiet:
 //!
 //! ```text
 //! SESSILE_TIMING=1 cargo test --release --test timing -- --test-threads=1
 //! ```
 //!
-//! What can be counted is counted everywhere: both classes take the same way.
+//! Countable effects are asserted on every machine: both classes take the same path.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,10 +21,10 @@ use bytes::BytesMut;
 use sessile::{ManualClock, SessionCache, internals::cookie::Parts, stats::RejectionCounts};
 use support::{Random, builder, create, is_long, opens};
 
-/// Two classes of tokens that are all refused, with as many of each.
+/// Two classes of tokens, all rejected, with the same number of tokens each.
 struct Classes {
     cache: SessionCache,
-    /// Pairs, one of each class, side by side.
+    /// Pairs, one token of each class.
     tokens: Vec<[Value; 2]>,
 }
 
@@ -40,20 +40,20 @@ fn cache(verify_first: bool) -> SessionCache {
         .unwrap()
 }
 
-/// Tokens of live sessions that are wrong in one byte: in the first class in the tag's first, in the second in its
-/// last.
+/// Tokens of live sessions with one wrong byte: in the first class the first byte of the tag, in
+/// the second the last.
 fn first_or_last_byte(verify_first: bool) -> Classes {
     let cache = cache(verify_first);
-    // Of one session in both classes: sessions differ in where they are.
+    // Both classes use one session, since sessions differ in their location.
     let pair = |live: Parts| [0, 15].map(|at| wrong_at(&live, at));
     let tokens = (0..TOKENS).map(|_| pair(live(&cache))).collect();
     Classes { cache, tokens }
 }
 
-/// Tokens that are wrong in one byte, of ids that nobody has, and of live ones.
+/// Tokens with one wrong byte: of unknown ids, and of live ones.
 fn unknown_or_known_id() -> Classes {
     let [elsewhere, cache] = [cache(true), cache(true)];
-    let pair = |_| [&elsewhere, &cache].map(|home| wrong_at(&live(home), 7));
+    let pair = |_| [&elsewhere, &cache].map(|cache| wrong_at(&live(cache), 7));
     let tokens = (0..TOKENS).map(pair).collect();
     Classes { cache, tokens }
 }
@@ -68,7 +68,7 @@ fn wrong_at(parts: &Parts, at: usize) -> Value {
     parts.encode().as_str().as_bytes().try_into().unwrap()
 }
 
-/// Mean and variance as they come (Welford 1962).
+/// Running mean and variance (Welford 1962).
 #[derive(Clone, Copy, Default)]
 struct Moments {
     number: f64,
@@ -89,21 +89,21 @@ impl Moments {
     }
 }
 
-/// Welch's t.
+/// Returns Welch's t.
 fn t(of: &[Moments; 2]) -> f64 {
     let [one, other] = of;
     (one.mean - other.mean) / (one.error() + other.error()).sqrt()
 }
 
-/// The largest t of all samples and of those below some percentiles, since what interrupts a sample says nothing of
-/// it.
+/// Returns the largest t of all samples and of those below some percentiles. An interrupted sample
+/// carries no information about its class.
 fn worst_t(classes: &Classes, samples: usize) -> f64 {
     let mut random = Random::new();
     let mut buffer = BytesMut::with_capacity(64);
     let mut sample = || {
         let class = random.below(2);
         let token = &classes.tokens[random.below(TOKENS)][class];
-        // Copied to one place, so that where it was says nothing.
+        // Copied to one place, so that the location of a token has no influence.
         let value = black_box(*token);
         let start = Instant::now();
         let found = classes.cache.open_token(black_box(&value), &mut buffer);
@@ -127,14 +127,15 @@ fn worst_t(classes: &Classes, samples: usize) -> f64 {
     moments.iter().map(|of| t(of).abs()).fold(0.0, f64::max)
 }
 
-/// Runs the measurement, if this machine is said to be quiet.
+/// Runs the measurement if the machine is declared quiet.
 #[allow(clippy::print_stderr)]
 fn measured(classes: &Classes) -> Option<f64> {
     if env::var_os("SESSILE_TIMING").is_none_or(|value| value != "1") {
         eprintln!("not measured: SESSILE_TIMING=1 would, on a quiet machine");
         return None;
     }
-    // A million and more of each class. What is there to tell grows with the root of their number, chance does not.
+    // More than a million of each class. A difference grows with the square root of their number,
+    // noise does not.
     let t = worst_t(classes, if is_long() { 22_000_000 } else { 2_200_000 });
     eprintln!("|t| = {t:.2}");
     Some(t)
@@ -146,7 +147,7 @@ fn assert_tells_nothing(classes: &Classes) {
     }
 }
 
-/// Else the others would say nothing: for what is no token at all, no MAC is computed.
+/// Without it the other tests would prove nothing: for a malformed token no MAC is computed.
 // ID-6: docs/security-checklist.md
 #[test]
 fn the_measurement_detects_a_known_leak() {
@@ -181,11 +182,11 @@ fn verified_first_the_time_is_independent_of_whether_the_id_is_live() {
     assert_tells_nothing(&unknown_or_known_id());
 }
 
-/// Every class comes to one answer by one way: the whole MAC, one refusal counted, nothing allocated, nobody's
-/// session touched.
+/// Every class takes one path to one answer: the whole MAC is computed, one rejection is counted,
+/// nothing is allocated and no session is touched.
 // ID-6: docs/security-checklist.md
 #[test]
-fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
+fn a_wrong_tag_takes_one_path_to_rejection() {
     let all = [
         first_or_last_byte(false),
         first_or_last_byte(true),
@@ -204,7 +205,10 @@ fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
                 assert_eq!(counted.count_total, 0);
             }
             let after = cache.stats();
-            assert_eq!(after.sessions, before.sessions, "nobody leaves probation");
+            assert_eq!(
+                after.sessions, before.sessions,
+                "no session leaves probation"
+            );
             assert_eq!(
                 (after.hits, after.misses - before.misses),
                 (0, TOKENS as u64)
@@ -218,10 +222,10 @@ fn a_wrong_tag_is_rejected_alike_wherever_it_differs() {
     }
 }
 
-/// Each bit of a tag alone is enough to refuse it, and none that is right is of any use.
+/// Each wrong bit of a tag is enough to reject it, and no number of correct bits helps.
 // ID-6: docs/security-checklist.md
 #[test]
-fn the_whole_tag_counts() {
+fn every_bit_of_the_tag_is_compared() {
     for verify_first in [false, true] {
         let cache = cache(verify_first);
         let right = live(&cache);

@@ -1,4 +1,4 @@
-//! Notes which compiler built the benchmark, for the head of its report.
+//! Records the compiler version for the head of the report.
 
 use std::{env, process::Command};
 

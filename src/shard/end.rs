@@ -1,5 +1,4 @@
-//! The end of sessions: one is ended, all are revoked, or one expires. Freeing an entry is here
-//! too.
+//! The end of sessions: one is ended, all are revoked, or one expires. Freeing entries is here too.
 
 use super::{
     AdvanceReport, EndResult, Shard,
@@ -37,7 +36,9 @@ impl Shard {
         }
     }
 
-    /// Ends the session of an id if it still has `version`.
+    /// Ends the session of an id if it still has `version`. The error is `Rotated` for an alias
+    /// that is remembered, `Gone` if there is no live session, and `Conflict` if the version
+    /// differs.
     pub(crate) fn end_if_unchanged(
         &mut self,
         id: &Id,

@@ -9,9 +9,9 @@
 //! A session is on probation until its cookie is returned for the first time. Then it is in a 2-bit
 //! clock (Corbató 1968; two bits as in RIPQ and S3-FIFO's main queue).
 //!
-//! Probation is evicted first while it holds more than a fifth of its class. New sessions thus have
-//! some time to return their cookie, and a flood of them takes no more than that fifth from
-//! sessions that did. An evicted id is never stored again, so there is no ghost queue.
+//! Probation is evicted first while it holds more than a fifth of its class. A new session thus has
+//! some time to return its cookie, and a flood of new sessions takes no more than that fifth from
+//! the others. In a local cache an evicted id is never stored again, so there is no ghost queue.
 //! The queues do not know which entry needs room, nor how much.
 
 use super::{

@@ -187,7 +187,7 @@ impl Times {
         self.idle.min(self.end) <= now
     }
 
-    /// Returns when the session was last used, exact to a sixteenth of its idle timeout.
+    /// Returns when the session was last used, to within a sixteenth of its idle timeout.
     pub(crate) fn seen(&self) -> Tick {
         self.idle.saturating_sub(self.idle_timeout)
     }

@@ -70,9 +70,7 @@ impl Shard {
                 return Ok(at);
             }
             let free = self.heap.free_words();
-            let fits = free >= request.words
-                && self.has_index_slot(request)
-                && self.fits_anonymous_limit(request);
+            let fits = free >= request.words && self.is_permitted(request);
             if fits && !has_moved && free >= request.words + self.slack() {
                 has_moved = true;
                 if let Some(at) = self.allocate_by_moving(request.words) {
@@ -100,14 +98,9 @@ impl Shard {
             // No entry can be evicted, and collecting the few free words would take many moves.
             return Err(Error::Full.into());
         }
-        let moved = if has_moved {
-            None
-        } else {
-            self.allocate_by_moving(request.words)
-        };
-        moved.ok_or(WriteError::Unfinished {
-            words: request.words,
-        })
+        let words = request.words;
+        let moved = (!has_moved).then(|| self.allocate_by_moving(words));
+        moved.flatten().ok_or(WriteError::Unfinished { words })
     }
 
     /// Moves blocks to make a hole of `words`, up to the limit for one hold of the lock. Returns
@@ -128,12 +121,16 @@ impl Shard {
     }
 
     fn try_allocate(&mut self, request: SpaceRequest) -> Option<Offset> {
-        let may_take = self.has_index_slot(request) && self.fits_anonymous_limit(request);
-        if may_take {
+        if self.is_permitted(request) {
             self.heap.allocate(&self.region, request.words)
         } else {
             None
         }
+    }
+
+    /// Returns true if only words may be lacking.
+    fn is_permitted(&self, request: SpaceRequest) -> bool {
+        self.has_index_slot(request) && self.fits_anonymous_limit(request)
     }
 
     fn has_index_slot(&self, request: SpaceRequest) -> bool {

@@ -10,7 +10,7 @@ use super::{
     aliases::Family,
     entry::{self, Entry, Flags, HeaderFields, Times, TokenParts},
     eviction::Priority,
-    index::Slot,
+    index::{Slot, VacantSlot},
     make_room::SpaceRequest,
     region::Offset,
     touched,
@@ -35,13 +35,7 @@ impl Shard {
     ) -> Result<u32, WriteError> {
         let (_, at) = self.find_current(id, now)?;
         let vacant = self.vacant_slot(&new.id)?;
-        let request = SpaceRequest {
-            words: entry::ALIAS_SIZE,
-            priority: Priority::Anonymous,
-            needs_slot: true,
-            keep: Some(at),
-        };
-        let alias = self.make_room(request, now).ok();
+        let alias = self.make_room(alias_request(at), now).ok();
         let (slot, at) = self.find(id).ok_or(Error::Gone)?;
         let header = Entry::at(&self.region, at).header();
         // Without a grace period the alias must not open the session, not even for a thread that
@@ -57,16 +51,7 @@ impl Shard {
             None => self.index.remove(slot),
         }
         // The entry is not in the index now, so no reader finds it.
-        let entry = Entry::at(&self.region, at);
-        entry.set_token(new);
-        entry.set_flags(header.flags().without(Flags::ARRIVED).with(Flags::ALIASED));
-        let times = header.times();
-        let idle = touched(&times, now).unwrap_or(times.idle);
-        entry.set_times(&Times {
-            issued: now,
-            idle,
-            ..times
-        });
+        set_id(Entry::at(&self.region, at), new, now);
         self.index.insert(vacant, at);
         self.counts.rotated += 1;
         self.emit(EventKind::Rotated, at, now);
@@ -110,30 +95,27 @@ impl Shard {
         let Some(destination) = destination else {
             let (vacant, to) = self.allocate_entry_within(limit, &new_entry, len, Some(at), now)?;
             let (slot, at) = self.find(id).ok_or(Error::Gone)?;
-            let version = transfer_data(
-                Entry::at(&self.region, to),
-                Entry::at(&self.region, at),
-                data,
-            );
-            let new = Entry::at(&self.region, to);
-            new.set_flags(new.flags().with(Flags::ALIASED));
+            let [old, new] = [at, to].map(|at| Entry::at(&self.region, at));
+            let version = transfer_data(new, old, data, Flags::ALIASED);
             let family = Family::of(&new.header());
             self.become_alias(slot, at, target, Some(family), now);
-            self.index.insert(vacant, to);
-            self.counts.signed_in += 1;
-            self.emit(EventKind::SignedIn, to, now);
+            self.complete_sign_in(vacant, to, now);
             return Ok(version);
         };
         let (vacant, to) = destination.allocate_entry_within(limit, &new_entry, len, None, now)?;
-        let version = transfer_data(Entry::at(&destination.region, to), old, data);
         let new = Entry::at(&destination.region, to);
-        new.set_flags(new.flags().with(Flags::ARRIVED));
+        let version = transfer_data(new, old, data, Flags::ARRIVED);
         let left = old.user(&header).map(|user| Family::of_user(&user));
         self.become_alias(slot, at, target, left, now);
-        destination.index.insert(vacant, to);
-        destination.counts.signed_in += 1;
-        destination.emit(EventKind::SignedIn, to, now);
+        destination.complete_sign_in(vacant, to, now);
         Ok(version)
+    }
+
+    /// Inserts the completed entry of a sign-in into the index.
+    fn complete_sign_in(&mut self, vacant: VacantSlot, at: Offset, now: Tick) {
+        self.index.insert(vacant, at);
+        self.counts.signed_in += 1;
+        self.emit(EventKind::SignedIn, at, now);
     }
 
     /// Returns the live session of a current id. An alias is an error: a client that holds only an
@@ -149,11 +131,36 @@ impl Shard {
     }
 }
 
-/// Fills a new session with the old session's data, or with `data`. Returns the version.
-fn transfer_data(new: Entry<'_>, old: Entry<'_>, data: Option<(u32, &[u8])>) -> u32 {
+/// Returns the request for the alias of a session.
+fn alias_request(session: Offset) -> SpaceRequest {
+    SpaceRequest {
+        words: entry::ALIAS_SIZE,
+        priority: Priority::Anonymous,
+        needs_slot: true,
+        keep: Some(session),
+    }
+}
+
+/// Gives a session in its own block a new id, which counts as a use.
+fn set_id(entry: Entry<'_>, new: &TokenParts, now: Tick) {
+    let header = entry.header();
+    entry.set_token(new);
+    entry.set_flags(header.flags().without(Flags::ARRIVED).with(Flags::ALIASED));
+    let times = header.times();
+    entry.set_times(&Times {
+        issued: now,
+        idle: touched(&times, now).unwrap_or(times.idle),
+        ..times
+    });
+}
+
+/// Fills a new session with the old session's data, or with `data`, and sets a flag. Returns the
+/// version.
+fn transfer_data(new: Entry<'_>, old: Entry<'_>, data: Option<(u32, &[u8])>, flag: Flags) -> u32 {
     match data {
         Some((version, data)) => new.save(data, version.wrapping_add(1)),
         None => new.fill_from(old),
     }
+    new.set_flags(new.flags().with(flag));
     new.header().version()
 }

@@ -12,7 +12,9 @@ use super::{
 use crate::{clock::Tick, error::Error, id::Id};
 
 impl Shard {
-    /// Replaces a session's data if it still has `version`. Returns the next version.
+    /// Replaces a session's data if it still has `version`, and returns the next version. The error
+    /// is `Gone` if there is no live session, `Conflict` if the version differs, and that of
+    /// [`make_room`](Self::make_room) if larger data does not fit.
     pub(crate) fn save(
         &mut self,
         id: &Id,

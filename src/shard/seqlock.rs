@@ -9,7 +9,8 @@
 //! This is a sequence lock over relaxed words (Boehm 2012, "Can seqlocks get along with programming
 //! language memory models?"). The sequence is the upper half of a bucket's second word. The caller
 //! decides which words it covers. Nothing that was read after [`read_begin`] is valid until
-//! [`validate`] returns true. The models in `tests/loom.rs` fail if one of the fences is left out.
+//! [`validate`] returns true. The models in `tests/loom/seqlock.rs` fail if one of the fences is
+//! left out.
 //!
 //! The sequence has 32 bits and wraps around. A reader is misled only if exactly a multiple of 2^31
 //! writes to one bucket happen between its two loads.
@@ -23,7 +24,7 @@ pub struct Sequence(u32);
 
 /// Returns the word that holds the sequence, and the sequence. `None` while a writer is active.
 ///
-/// The acquire load pairs with the release store at the end of [`write`]. A reader that sees an
+/// The acquire load pairs with the release store at the end of [`write()`]. A reader that sees an
 /// even sequence also sees the words that were stored before it.
 #[inline(always)]
 pub fn read_begin<W: Word>(bucket: Bucket<'_, W>) -> Option<(u64, Sequence)> {
@@ -34,8 +35,8 @@ pub fn read_begin<W: Word>(bucket: Bucket<'_, W>) -> Option<(u64, Sequence)> {
 /// Returns true if no writer was active since the sequence was read: the words read since then are
 /// consistent.
 ///
-/// The acquire fence pairs with the release fence at the start of [`write`]. If one of the words
-/// that were read came from a later write, the load behind the fence sees that write's odd
+/// The acquire fence pairs with the release fence at the start of [`write()`]. If one of the words
+/// that were read came from a later write, the load after the fence sees that write's odd
 /// sequence, or a later one.
 #[inline(always)]
 pub fn validate<W: Word>(bucket: Bucket<'_, W>, sequence: Sequence) -> bool {

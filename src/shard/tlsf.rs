@@ -62,14 +62,7 @@ impl Heap {
             levels: 0,
             occupied: [0; LEVELS],
         };
-        heap.insert_free(
-            region,
-            Block {
-                at: start,
-                size: end - start,
-                before: start,
-            },
-        );
+        heap.insert_free(region, Block::new(start, end - start, start));
         heap
     }
 
@@ -244,11 +237,7 @@ impl Heap {
             return;
         }
         self.set(region, Block { size, ..block }, USED);
-        let rest = Block {
-            at: block.at + size,
-            size: rest,
-            before: block.at,
-        };
+        let rest = Block::new(block.at + size, rest, block.at);
         self.set(region, rest, USED);
         self.free(region, rest.at);
     }
@@ -313,13 +302,13 @@ struct Block {
 }
 
 impl Block {
+    fn new(at: Offset, size: u32, before: Offset) -> Self {
+        Self { at, size, before }
+    }
+
     fn load(region: &Region, at: Offset) -> Self {
         let header = region.pair(at);
-        Self {
-            at,
-            size: header.low & !FREE,
-            before: header.high,
-        }
+        Self::new(at, header.low & !FREE, header.high)
     }
 }
 

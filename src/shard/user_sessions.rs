@@ -25,7 +25,7 @@ pub enum SessionLimitPolicy {
     /// sign-in.
     #[default]
     EndLeastRecentlyUsed,
-    /// The sign-in is rejected with [`Error::TooManySessions`](crate::Error::TooManySessions).
+    /// The sign-in is rejected with [`Error::TooManySessions`].
     Reject,
 }
 

@@ -32,8 +32,8 @@ impl Shard {
         self.users.longest(&self.region)
     }
 
-    /// Checks every structure, and that all of them agree on the entries.
-    pub(crate) fn validate(&self) {
+    /// Checks that every structure is valid and holds the same entries, and returns these.
+    fn validate_structures(&self) -> Vec<Offset> {
         let sorted = |mut offsets: Vec<Offset>| {
             offsets.sort_unstable();
             offsets
@@ -70,6 +70,12 @@ impl Shard {
             sorted(self.users.validate(&self.region)),
             "the user index holds the entries with a user and the aliases of families"
         );
+        used
+    }
+
+    /// Checks every structure, and that all of them agree on the entries.
+    pub(crate) fn validate(&self) {
+        let used = self.validate_structures();
         used.iter().for_each(|&at| self.validate_family(at));
         for &at in &used {
             let entry = Entry::at(&self.region, at);

@@ -1,4 +1,5 @@
-//! Where threads wait for each other without the operating system, so that they go on at the same moment.
+//! A barrier that spins instead of calling the operating system, so that threads continue at the
+//! same moment.
 
 #![allow(dead_code)]
 
@@ -8,27 +9,27 @@ use std::{
     thread,
 };
 
-/// A point at which each of some threads arrives once.
+/// A point at which each of several threads arrives once.
 #[derive(Default)]
-pub(crate) struct Meeting(AtomicUsize);
+pub(crate) struct Barrier(AtomicUsize);
 
-impl Meeting {
-    /// Waits until so many have come. There may be more of them than cores.
+impl Barrier {
+    /// Waits until `threads` threads have arrived. There may be more of them than cores.
     pub(crate) fn wait_for(&self, threads: usize) {
         self.0.fetch_add(1, SeqCst);
-        while !self.spin(threads, MANY) {
+        while !self.spin(threads, LONG_WAIT) {
             thread::yield_now();
         }
     }
 
-    /// Waits for so many, but not for one that is not at work now: on a busy machine that would be
-    /// most of the time. Whoever comes late finds the others there and catches up.
+    /// Waits for `threads` threads for a bounded time only: on a busy machine one of them is often
+    /// not scheduled. A thread that arrives late finds the others' arrivals and catches up.
     pub(crate) fn wait_briefly_for(&self, threads: usize) {
         self.0.fetch_add(1, SeqCst);
-        self.spin(threads, FEW);
+        self.spin(threads, SHORT_WAIT);
     }
 
-    /// Whether so many came within so many turns.
+    /// Returns true if `threads` threads arrived within `turns` turns.
     fn spin(&self, threads: usize, mut turns: u32) -> bool {
         while self.0.load(SeqCst) < threads {
             if turns == 0 {
@@ -41,6 +42,6 @@ impl Meeting {
     }
 }
 
-/// Turns of a wait: some 300 µs, and some 15 µs, in which several verbs are done.
-const MANY: u32 = 20_000;
-const FEW: u32 = 1_000;
+/// Turns of a wait: some 300 µs, and some 15 µs, which is long enough for several verbs.
+const LONG_WAIT: u32 = 20_000;
+const SHORT_WAIT: u32 = 1_000;

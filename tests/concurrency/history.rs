@@ -1,19 +1,19 @@
-//! Histories of calls that threads made at the same time, and whether there is an order in which they could
-//! have been made one by one.
+//! Histories of concurrent calls, and a search for an order in which they could have been made one
+//! by one.
 //!
-//! A call carries two stamps of one counter, drawn before it was made and after it returned. A history is
-//! linearizable if its calls can be put in an order that keeps every call that had returned before
-//! another was made in front of it, and in which a sequential model gives the answers that were seen
-//! (Herlihy and Wing 1990). The order is searched for by trying each call that may come next (Wing and
-//! Gong 1993), and no set of calls done is looked at twice with the same state (Lowe 2017). Since that is
-//! costly, a history is first taken apart into those of its sessions, each with all ids that it ever had,
-//! or, where a verb is about a user, into those of the user's sessions together: a history is
-//! linearizable if and only if its parts are (Horn and Kroening 2015).
+//! A call carries two stamps of one counter, drawn before the call and after it returned. A history
+//! is linearizable if its calls can be ordered such that every call precedes those made after it
+//! had returned, and a sequential model gives the recorded answers (Herlihy and Wing 1990). The
+//! search tries each call that may come next (Wing and Gong 1993) and visits no set of finished
+//! calls twice with the same state (Lowe 2017). Since that is costly, a history is first
+//! partitioned by session, each with all ids that it ever had. If a verb is about a user, the
+//! user's sessions form one part. A history is linearizable if and only if its parts are (Horn and
+//! Kroening 2015).
 //!
-//! Time stands still in a history. Ids and users are numbers that whoever recorded it gave them.
+//! Time does not pass in a history. The recorder numbers ids and users.
 //!
-//! A new verb is a variant of [`Verb`] and an arm of [`State::accepts`]; if it names anything but ids and
-//! users, an arm of [`Verb::names`] too.
+//! A new verb is a variant of [`Verb`] and an arm of [`State::accepts`]. If it names anything but
+//! ids and users, it also needs an arm of [`Verb::names`].
 
 #![allow(dead_code)]
 
@@ -34,7 +34,7 @@ pub(crate) struct Call {
     pub(crate) answer: Answer,
 }
 
-/// What was called. Values stand for data.
+/// A verb with its arguments. Values stand for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Create { value: u32 },
@@ -44,16 +44,16 @@ pub(crate) enum Verb {
     Rotate { id: Id, grace: bool },
     SignIn { id: Id, user: User },
     End { id: Id },
-    EndIf { id: Id, version: u32 },
-    EndUser { user: User, except: Option<Id> },
-    SessionsOf { user: User },
+    EndIfUnchanged { id: Id, version: u32 },
+    EndUserSessions { user: User, except: Option<Id> },
+    UserSessions { user: User },
     EndAll,
 }
 
-/// What was answered.
+/// The result of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    IssuedSession {
+    Issued {
         id: Id,
         version: u32,
     },
@@ -65,20 +65,20 @@ pub(crate) enum Answer {
     Saved {
         version: u32,
     },
-    /// Of a verb that gives nothing.
+    /// The result of a verb that returns nothing.
     Done,
-    /// Whether there was one.
+    /// True if there was a session to end.
     Ended(bool),
-    /// How many there are, or were.
+    /// The number of sessions listed or ended.
     Sessions(usize),
     Conflict,
     /// The id is an old one, though it opens the session.
     Rotated,
-    /// No such session; a read that found none too.
+    /// The session does not exist; also the result of a read that missed.
     Gone,
 }
 
-/// Finds an order for each part of a history, or gives the part that has none.
+/// Finds an order for each part of a history, or returns the part that has none.
 pub(crate) fn check(history: &[Call]) -> Result<(), Vec<Call>> {
     let has_order = |part: &Vec<Call>| order(part).is_some();
     parts(history)
@@ -87,7 +87,7 @@ pub(crate) fn check(history: &[Call]) -> Result<(), Vec<Call>> {
         .map_or(Ok(()), Err)
 }
 
-/// A part as text, in the order of the calls.
+/// Formats a part, in the order of the calls.
 pub(crate) fn describe(part: &[Call]) -> String {
     let line = |call: &Call| {
         format!(
@@ -98,15 +98,15 @@ pub(crate) fn describe(part: &[Call]) -> String {
     part.iter().map(line).collect()
 }
 
-/// An order of the calls, which are sorted by when they were made, that the model accepts.
+/// Returns an order that the model accepts. `calls` are sorted by when they were made.
 pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
     assert!(
-        calls.len() <= MOST_CALLS,
+        calls.len() <= MAX_CALLS,
         "{} calls in one part",
         calls.len()
     );
     let all = u128::MAX
-        .checked_shr((MOST_CALLS - calls.len()) as u32)
+        .checked_shr((MAX_CALLS - calls.len()) as u32)
         .unwrap_or(0);
     let mut seen = HashSet::new();
     let mut path: Vec<Step> = Vec::new();
@@ -129,11 +129,11 @@ pub(crate) fn order(calls: &[Call]) -> Option<Vec<usize>> {
     }
 }
 
-/// A place in the search: which calls were done, what came of them, and which are still to be tried.
+/// A node of the search: the calls done, the resulting state, and the calls still to try.
 struct Step {
     done: u128,
     state: State,
-    /// When the first of the calls not done returned: what was called later comes later.
+    /// The return time of the first unfinished call; calls made after it come later.
     until: u64,
     try_next: usize,
     /// The call that was done next.
@@ -162,7 +162,7 @@ impl Step {
         }
     }
 
-    /// The next call that may come now, with the state behind it.
+    /// Returns the next call that may come now, with the state after it.
     fn next(&mut self, calls: &[Call]) -> Option<(usize, State)> {
         while let Some(call) = calls
             .get(self.try_next)
@@ -181,7 +181,7 @@ impl Step {
     }
 }
 
-/// The calls of each session, or of each user's sessions, sorted by when they were made.
+/// Returns the calls of each session, or of each user's sessions, sorted by when they were made.
 fn parts(history: &[Call]) -> Vec<Vec<Call>> {
     let mut groups = Groups::new();
     let about_users = history.iter().any(|call| call.verb.is_about_users());
@@ -208,11 +208,11 @@ impl Verb {
     fn is_about_users(self) -> bool {
         matches!(
             self,
-            Self::EndUser { .. } | Self::SessionsOf { .. } | Self::EndAll
+            Self::EndUserSessions { .. } | Self::UserSessions { .. } | Self::EndAll
         )
     }
 
-    /// What a call is about, by which it belongs to a part. Users matter only where a verb is about them.
+    /// Returns the names that assign a call to a part. Users matter only if a verb is about them.
     fn names(self, answer: Answer, about_users: bool) -> Vec<usize> {
         let (id, user) = match self {
             Self::Create { .. } => (None, None),
@@ -221,13 +221,13 @@ impl Verb {
             | Self::Touch { id }
             | Self::Rotate { id, .. }
             | Self::End { id }
-            | Self::EndIf { id, .. } => (Some(id), None),
+            | Self::EndIfUnchanged { id, .. } => (Some(id), None),
             Self::SignIn { id, user } => (Some(id), Some(user)),
-            Self::EndUser { user, except } => (except, Some(user)),
-            Self::SessionsOf { user } => (None, Some(user)),
+            Self::EndUserSessions { user, except } => (except, Some(user)),
+            Self::UserSessions { user } => (None, Some(user)),
             Self::EndAll => return (0..NAMES).collect(),
         };
-        let issued = if let Answer::IssuedSession { id, .. } = answer {
+        let issued = if let Answer::Issued { id, .. } = answer {
             Some(id)
         } else {
             None
@@ -244,7 +244,7 @@ impl Verb {
     }
 }
 
-/// Names that belong together (union and find; Galler and Fischer 1964).
+/// Sets of names that belong together (union and find; Galler and Fischer 1964).
 struct Groups([usize; NAMES]);
 
 impl Groups {
@@ -264,19 +264,19 @@ impl Groups {
     }
 }
 
-/// The model: the live sessions, the one with the lowest first id first.
+/// The model: the live sessions, ordered by their first id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State(Vec<Session>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Session {
-    /// All ids that it had, by which it is ended; a bit each.
+    /// All ids that the session had, by which it is ended; one bit each.
     ids: u64,
-    /// Those that it has had since its user signed in who is signed in.
+    /// The ids that it has had since its current user signed in.
     theirs: u64,
-    /// Those by which it is opened: the newest, and those that were given a grace.
+    /// The ids that open it: the newest, and those within a grace period.
     open: u64,
-    /// The newest.
+    /// The newest id.
     newest: u64,
     version: u32,
     value: u32,
@@ -284,7 +284,7 @@ struct Session {
 }
 
 impl State {
-    /// Makes a call, if this is what it answers now.
+    /// Applies a call if this is its result in the current state.
     pub(crate) fn accepts(&mut self, verb: Verb, answer: Answer) -> bool {
         match verb {
             Verb::Create { value } => self.create(value, answer),
@@ -317,13 +317,13 @@ impl State {
             Verb::End { id } => {
                 answer == Answer::Ended(self.end(|each| each.ids & bit(id) != 0) > 0)
             }
-            Verb::EndIf { id, version } => self.end_if_unchanged(id, version, answer),
-            Verb::EndUser { user, except } => {
+            Verb::EndIfUnchanged { id, version } => self.end_if_unchanged(id, version, answer),
+            Verb::EndUserSessions { user, except } => {
                 let kept = except.map_or(0, bit);
                 let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
                 answer == Answer::Sessions(self.end(has_user))
             }
-            Verb::SessionsOf { user } => {
+            Verb::UserSessions { user } => {
                 let all = self.0.iter().filter(|session| session.user == Some(user));
                 answer == Answer::Sessions(all.count())
             }
@@ -335,7 +335,7 @@ impl State {
     }
 
     fn create(&mut self, value: u32, answer: Answer) -> bool {
-        let Answer::IssuedSession { id, version } = answer else {
+        let Answer::Issued { id, version } = answer else {
             return false;
         };
         let [ids, open, newest] = [bit(id); 3];
@@ -349,7 +349,7 @@ impl State {
             user: None,
         };
         self.0.push(session);
-        // A session's lowest bit is its first id, and stays.
+        // The lowest bit of a session is its first id and is kept.
         self.0.sort_by_key(|session| session.ids.trailing_zeros());
         true
     }
@@ -371,7 +371,7 @@ impl State {
         match (self.opened(id), answer) {
             (None, Answer::Gone) => true,
             (Some(session), Answer::Rotated) => session.newest != bit(id),
-            (Some(session), Answer::IssuedSession { id: new, version }) => {
+            (Some(session), Answer::Issued { id: new, version }) => {
                 let is_right = session.version == version && session.newest == bit(id);
                 session.ids |= bit(new);
                 session.newest = bit(new);
@@ -386,7 +386,8 @@ impl State {
         let found = self.opened(id);
         let found = found.map(|session| (session.newest == bit(id), session.version == version));
         match (found, answer) {
-            // An old id is remembered past its grace, and past its session; the order is none the wiser.
+            // An old id is remembered past its grace period and past its session; the order does
+            // not depend on it.
             (None, Answer::Gone | Answer::Rotated)
             | (Some((false, _)), Answer::Rotated)
             | (Some((true, false)), Answer::Conflict) => true,
@@ -397,10 +398,10 @@ impl State {
         }
     }
 
-    /// Ends the sessions of which that is so, and says how many.
-    fn end(&mut self, is_over: impl Fn(&Session) -> bool) -> usize {
+    /// Ends the sessions for which the predicate holds and returns their number.
+    fn end(&mut self, is_ended: impl Fn(&Session) -> bool) -> usize {
         let before = self.0.len();
-        self.0.retain(|session| !is_over(session));
+        self.0.retain(|session| !is_ended(session));
         before - self.0.len()
     }
 
@@ -425,8 +426,9 @@ fn bit(id: Id) -> u64 {
     1 << id
 }
 
-/// Ids, users and calls are bits, so there are no more of them in a history, calls in a part of one.
+/// Ids, users and calls are bits, which limits their number in a history, and that of calls in a
+/// part.
 pub(crate) const IDS: usize = u64::BITS as usize;
 pub(crate) const USERS: usize = 8;
 const NAMES: usize = IDS + USERS;
-const MOST_CALLS: usize = u128::BITS as usize;
+const MAX_CALLS: usize = u128::BITS as usize;

@@ -5,10 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accepted_histories;
 mod barrier;
+mod calls;
 mod history;
 mod linearizability;
 mod recorder;
+mod rejected_histories;
 mod resurrection;
+mod search;
 mod stress;
 mod tier;

@@ -1,9 +1,9 @@
-//! Records histories: threads that call a cache's verbs at once, round by round, and write down what
-//! they called, when, and what was answered.
+//! Records histories: several threads call a cache's verbs concurrently, round by round, and record
+//! each call, its times and its answer.
 //!
-//! A round is a history of its own, with its own sessions and users. Its threads wait for each other with a
-//! barrier that spins, so that they begin together, and share what ids were issued through places that
-//! are written once: no lock of the recorder's own puts the calls in an order.
+//! A round is one history with its own sessions and users. Its threads start together at a barrier
+//! that spins. They share issued ids through cells that are written once, so that no lock of the
+//! recorder orders the calls.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use sessile::{
 };
 
 use super::{
-    barrier::Meeting,
+    barrier::Barrier,
     history::{Answer, Call, IDS, Id, User, Verb},
     support::{Random, SECOND, create, sign_in},
 };
 
-/// Who records.
+/// Records the calls of several threads on one cache.
 pub(crate) struct Recorder<'c> {
     pub(crate) cache: &'c SessionCache,
     /// Calls of one thread in a round.
@@ -35,32 +35,33 @@ pub(crate) struct Recorder<'c> {
     pub(crate) threads: usize,
 }
 
-/// What the threads of a round share.
+/// State shared by the threads of a round.
 struct Round {
-    meeting: Meeting,
+    barrier: Barrier,
     issued: AtomicUsize,
     places: [OnceLock<Ticket>; IDS],
-    users: [Name; 2],
-    about: About,
+    users: [TestUser; 2],
+    scope: Scope,
 }
 
-/// An id that was issued, and to whom, if anybody was signed in.
+/// An issued id, and the user who was signed in, if any.
 #[derive(Clone, Copy)]
 struct Ticket {
     issued: IssuedSession,
     user: Option<User>,
 }
 
-/// A user, and where the cache keeps what is theirs.
-struct Name {
+/// A user, and the shard of the user's sessions.
+struct TestUser {
     text: String,
     hash: UserHash,
     place: u16,
 }
 
-/// What the verbs of a round are about: those that are about more than one session make its parts larger.
+/// The scope of a round's verbs. Verbs about more than one session make the parts of a history
+/// larger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum About {
+enum Scope {
     Sessions,
     Users,
     All,
@@ -75,13 +76,13 @@ struct Worker<'r> {
     buffer: BytesMut,
     /// The version last seen under each id.
     versions: [u32; IDS],
-    /// The next value to be written: no other is the same in the round.
+    /// The next value to write; values are unique within the round.
     value: u32,
     calls: Vec<Call>,
 }
 
 impl Recorder<'_> {
-    /// The histories of so many rounds.
+    /// Records `rounds` histories.
     pub(crate) fn record(&self, rounds: usize, seed: &mut Random) -> Vec<Vec<Call>> {
         let rounds: Vec<Round> = (0..rounds)
             .map(|number| Round::new(self.cache, number))
@@ -100,7 +101,7 @@ impl Recorder<'_> {
             let threads: Vec<_> = (0..self.threads).map(spawn).collect();
             threads
                 .into_iter()
-                .map(|thread| thread.join().expect("it held"))
+                .map(|thread| thread.join().expect("no thread panicked"))
                 .collect()
         });
         rounds.iter().for_each(|round| round.clear(self.cache));
@@ -132,8 +133,8 @@ impl Recorder<'_> {
             value: (thread * 1_000) as u32,
             calls: Vec::with_capacity(self.calls + 1),
         };
-        round.meeting.wait_for(self.threads);
-        // Two begin with a session each, so that most calls are about one of two.
+        round.barrier.wait_for(self.threads);
+        // Two threads begin with a session each, so that most calls are about one of the two.
         if thread < 2 {
             worker.call(0);
         }
@@ -144,35 +145,36 @@ impl Recorder<'_> {
 
 impl Round {
     fn new(cache: &SessionCache, number: usize) -> Self {
-        let alice = Name::new(cache, format!("alice {number}"));
-        // Of a session that went from one to the other and back, nobody then knows the oldest ids.
-        let mut bobs = (0..).map(|bob| Name::new(cache, format!("bob {bob} of {number}")));
+        let alice = TestUser::new(cache, format!("alice {number}"));
+        // If a session moves to another user and back, the model does not know its oldest ids any
+        // more.
+        let mut bobs = (0..).map(|bob| TestUser::new(cache, format!("bob {bob} of {number}")));
         let bob = bobs
             .find(|bob| bob.place != alice.place)
             .expect("there are several shards");
         Self {
-            meeting: Meeting::default(),
+            barrier: Barrier::default(),
             issued: AtomicUsize::new(0),
             places: std::array::from_fn(|_| OnceLock::new()),
             users: [alice, bob],
-            about: [About::Sessions, About::Users, About::All][number % 3],
+            scope: [Scope::Sessions, Scope::Users, Scope::All][number % 3],
         }
     }
 
-    /// Publishes an id, and gives its number.
+    /// Publishes an id and returns its number.
     fn publish(&self, issued: IssuedSession, user: Option<User>) -> Id {
         let number = self.issued.fetch_add(1, SeqCst);
         let is_first = self.places[number].set(Ticket { issued, user }).is_ok();
-        assert!(is_first, "a number is drawn once");
+        assert!(is_first, "a number is used once");
         number as Id
     }
 
-    /// There are so many numbers and no more: what may make an id stops in good time.
+    /// Returns true while enough numbers are left: verbs that may issue an id stop early enough.
     fn is_rich(&self) -> bool {
         self.issued.load(SeqCst) < IDS - 8
     }
 
-    /// Ends what is left, so that the memory is there for others.
+    /// Ends the remaining sessions, so that their memory is free for other rounds.
     fn clear(&self, cache: &SessionCache) {
         self.places
             .iter()
@@ -183,17 +185,18 @@ impl Round {
     }
 }
 
-impl Name {
+impl TestUser {
     fn new(cache: &SessionCache, text: String) -> Self {
-        let made = sign_in(cache, &create(cache, b"").id, &text);
+        let created = sign_in(cache, &create(cache, b"").id, &text);
         let record = cache
-            .load(&made.id, &mut BytesMut::new())
-            .expect("it was just made");
-        let token = Parts::parse(made.token.as_str().as_bytes()).expect("it was just issued");
-        assert!(cache.end(&made.id));
+            .load(&created.id, &mut BytesMut::new())
+            .expect("the session was just created");
+        let token =
+            Parts::parse(created.token.as_str().as_bytes()).expect("the token was just issued");
+        assert!(cache.end(&created.id));
         Self {
             text,
-            hash: record.user.expect("somebody signed in"),
+            hash: record.user.expect("the session is authenticated"),
             place: token.place,
         }
     }
@@ -215,22 +218,22 @@ impl Worker<'_> {
             return self.create();
         };
         let version = self.versions[usize::from(number)].max(issued.version.get());
-        let about = self.round.about;
+        let scope = self.round.scope;
         match kind {
             ..11 => self.rotate(number, &issued, user),
             11..FIRST_WITHOUT_AN_ID => self.sign_in(number, &issued),
             FIRST_WITHOUT_AN_ID..20 => self.end(number, &issued),
             20..23 => self.end_if_unchanged(number, &issued, version),
-            23 if about == About::All => self.end_all(),
-            24 if about >= About::Users => self.end_user_sessions(),
-            25..28 if about >= About::Users => self.user_sessions(),
+            23 if scope == Scope::All => self.end_all(),
+            24 if scope >= Scope::Users => self.end_user_sessions(),
+            25..28 if scope >= Scope::Users => self.user_sessions(),
             23..28 => self.touch(number, &issued),
             28..60 => self.save(number, &issued, version),
             _ => self.load(number, &issued, kind.is_multiple_of(2)),
         }
     }
 
-    /// One of the ids that were issued last, which may be an old one or ended.
+    /// Returns one of the ids issued last, which may be an old one or ended.
     fn pick(&mut self) -> Option<(Id, Ticket)> {
         let count = self.round.issued.load(SeqCst);
         let back = self.random.below(count.clamp(1, 4));
@@ -269,24 +272,24 @@ impl Worker<'_> {
     fn user_sessions(&mut self) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
-        self.record(Verb::SessionsOf { user: user as User }, |worker| {
+        self.record(Verb::UserSessions { user: user as User }, |worker| {
             Answer::Sessions(worker.cache.user_sessions(name).len())
         });
     }
 
-    /// Ends a user's sessions, perhaps but for one that is named by an id that was that user's.
+    /// Ends a user's sessions, perhaps except one, named by an id that was that user's.
     fn end_user_sessions(&mut self) {
         let user = self.random.below(2);
         let name = &self.round.users[user].text;
         let user = user as User;
         let except = self.pick().filter(|(_, ticket)| ticket.user == Some(user));
         let (except, kept) = except.map(|(id, ticket)| (id, ticket.issued.id)).unzip();
-        self.record(Verb::EndUser { user, except }, |worker| {
+        self.record(Verb::EndUserSessions { user, except }, |worker| {
             Answer::Sessions(worker.cache.end_user_sessions(name, kept.as_ref()))
         });
     }
 
-    /// Ends all sessions, and makes one that is there.
+    /// Ends all sessions and creates one.
     fn end_all(&mut self) {
         self.record(Verb::EndAll, |worker| {
             worker.cache.end_all();
@@ -304,7 +307,7 @@ impl Worker<'_> {
     }
 
     fn end_if_unchanged(&mut self, id: Id, issued: &IssuedSession, version: u32) {
-        self.record(Verb::EndIf { id, version }, |worker| {
+        self.record(Verb::EndIfUnchanged { id, version }, |worker| {
             answer(
                 worker
                     .cache
@@ -360,7 +363,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Makes a call that issues an id. Nobody knows the id, nor has it a number, before it is published.
+    /// Makes a call that issues an id. The id has no number and is unknown to other threads until
+    /// it is published.
     fn record_issued(
         &mut self,
         verb: Verb,
@@ -372,7 +376,7 @@ impl Worker<'_> {
         let returned = self.stamp();
         let answer = answer(issued.map(|issued| {
             let id = self.round.publish(issued, user);
-            Answer::IssuedSession {
+            Answer::Issued {
                 id,
                 version: issued.version.get(),
             }
@@ -408,18 +412,18 @@ impl Worker<'_> {
     }
 }
 
-/// An answer, with the errors that are answers too.
+/// Converts a result; some errors are answers too.
 fn answer(answer: Result<Answer, Error>) -> Answer {
     match answer {
         Ok(answer) => answer,
         Err(Error::Gone) => Answer::Gone,
         Err(Error::Conflict) => Answer::Conflict,
         Err(Error::Rotated) => Answer::Rotated,
-        Err(error) => panic!("there is room, and random bytes: {error}"),
+        Err(error) => panic!("unexpected error: {error}"),
     }
 }
 
-/// Data that stands for a value; of many lengths, so that blocks change.
+/// Encodes a value as data of varying length, so that blocks change.
 fn data(value: u32) -> Vec<u8> {
     value.to_le_bytes().repeat(1 + value as usize % 50)
 }
@@ -427,10 +431,11 @@ fn data(value: u32) -> Vec<u8> {
 fn value(data: &[u8]) -> u32 {
     let (words, _) = data.as_chunks();
     let value = words.first().map_or(0, |word| u32::from_le_bytes(*word));
-    assert_eq!(data, self::data(value), "data is read whole");
+    assert_eq!(data, self::data(value), "a read returns all of the data");
     value
 }
 
-/// Kinds of calls, in parts of a hundred: those below the first create, those below the second issue an id.
+/// Kinds of calls, in percent: those below the first threshold create, those below the second issue
+/// an id.
 const CREATES: usize = 4;
 const FIRST_WITHOUT_AN_ID: usize = 17;

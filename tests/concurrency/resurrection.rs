@@ -1,7 +1,8 @@
-//! A session that one thread ends while others load it, save it and give it new ids: none comes back.
+//! Termination is permanent: one thread ends a session while others read it, save it and rotate its
+//! id.
 //!
-//! A million races, one after another, in which the threads begin at the same moment; the end comes a
-//! little later in some than in others, so that it meets each step of the rest.
+//! One million races, one after another. The threads start at the same moment; the end is delayed
+//! by a varying time, so that it coincides with each step of the others.
 
 use std::time::Duration;
 
@@ -11,20 +12,20 @@ use std::{
     thread,
 };
 
-use crate::barrier::Meeting;
+use crate::barrier::Barrier;
 use crate::support::{HOUR, builder, create};
 use bytes::BytesMut;
 use sessile::{Error, IssuedSession, ManualClock, SessionCache, Version};
 
-/// A session that is raced for.
+/// A session and the synchronization of its race.
 struct Race {
-    made: IssuedSession,
-    meeting: Meeting,
-    /// Set when its `end` has returned.
-    is_over: AtomicBool,
+    first: IssuedSession,
+    barrier: Barrier,
+    /// Set when `end` has returned.
+    is_ended: AtomicBool,
 }
 
-/// What another does while it is ended.
+/// One step of another thread.
 #[derive(Clone, Copy)]
 enum Step {
     Load,
@@ -34,7 +35,7 @@ enum Step {
     SignIn,
 }
 
-/// In each, every id and version is the last that was seen.
+/// In each script, every id and version is the last one seen.
 const SCRIPTS: [&[Step]; 5] = [
     &[Step::Load, Step::Save],
     &[Step::Rotate, Step::Save, Step::Load],
@@ -46,13 +47,13 @@ const SCRIPTS: [&[Step]; 5] = [
 // LIFE-3: docs/security-checklist.md
 #[test]
 fn no_session_ended_while_in_use_comes_back() {
-    // Three threads seldom find three cores.
+    // Three threads seldom run on three cores.
     let met = race(980_000, 1) + race(20_000, 2);
     assert!(met > 0 || thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
 }
 
-/// Races a thread that ends a session with `others` threads that use it. Returns how many sessions were in use when
-/// they ended.
+/// Races a thread that ends a session with `others` threads that use it. Returns the number of
+/// sessions that were in use when they ended.
 fn race(races: usize, others: usize) -> usize {
     let clock = ManualClock::new();
     let settings = builder(&clock)
@@ -65,7 +66,7 @@ fn race(races: usize, others: usize) -> usize {
         let batch: Vec<Race> = (0..BATCH).map(|_| Race::new(&cache)).collect();
         let (cache, batch) = (&cache, &batch);
         let (issued, cut): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-            let spawn = |other| scope.spawn(move || disturb(cache, batch, other, others + 1));
+            let spawn = |other| scope.spawn(move || use_sessions(cache, batch, other, others + 1));
             let threads: Vec<_> = (0..others).map(spawn).collect();
             end(cache, batch, others + 1);
             threads
@@ -74,44 +75,45 @@ fn race(races: usize, others: usize) -> usize {
                 .unzip()
         });
         met += cut.iter().sum::<usize>();
-        assert!(cache.is_empty(), "none is there under whatever id");
+        assert!(cache.is_empty(), "no id opens a session");
         let mut buffer = BytesMut::new();
         let ids = issued
             .iter()
             .flatten()
-            .chain(batch.iter().map(|race| &race.made));
+            .chain(batch.iter().map(|race| &race.first));
         ids.for_each(|issued| assert!(cache.load(&issued.id, &mut buffer).is_none()));
         clock.advance(HOUR);
         cache.maintain(usize::MAX);
     }
-    println!("{met} of {races} were ended in the midst of what another did");
+    println!("{met} of {races} ended while another thread used them");
     cache.validate();
     met
 }
 
 impl Race {
     fn new(cache: &SessionCache) -> Self {
-        let made = create(cache, b"the data");
+        let first = create(cache, b"the data");
         Self {
-            made,
-            meeting: Meeting::default(),
-            is_over: AtomicBool::new(false),
+            first,
+            barrier: Barrier::default(),
+            is_ended: AtomicBool::new(false),
         }
     }
 }
 
-/// Ends every session of a batch, by the id that it had at first.
+/// Ends every session of a batch by its first id.
 fn end(cache: &SessionCache, batch: &[Race], threads: usize) {
     for (number, race) in batch.iter().enumerate() {
-        race.meeting.wait_briefly_for(threads);
-        (0..number % LATEST).for_each(|_| hint::spin_loop());
-        assert!(cache.end(&race.made.id), "there was one until now");
-        race.is_over.store(true, SeqCst);
+        race.barrier.wait_briefly_for(threads);
+        (0..number % MAX_DELAY).for_each(|_| hint::spin_loop());
+        assert!(cache.end(&race.first.id), "the session existed until now");
+        race.is_ended.store(true, SeqCst);
     }
 }
 
-/// Uses every session of a batch. Gives the ids that it got, and how often it was cut short.
-fn disturb(
+/// Uses every session of a batch. Returns the issued ids and the number of scripts that were
+/// interrupted.
+fn use_sessions(
     cache: &SessionCache,
     batch: &[Race],
     other: usize,
@@ -120,15 +122,15 @@ fn disturb(
     let (mut issued, mut cut) = (Vec::new(), 0);
     let mut buffer = BytesMut::with_capacity(64);
     for (number, race) in batch.iter().enumerate() {
-        let script = SCRIPTS[(number / LATEST + other) % SCRIPTS.len()];
-        race.meeting.wait_briefly_for(threads);
-        let mut now = race.made;
+        let script = SCRIPTS[(number / MAX_DELAY + other) % SCRIPTS.len()];
+        race.barrier.wait_briefly_for(threads);
+        let mut now = race.first;
         let steps = script.iter();
         let done = steps
             .take_while(|step| race.step(cache, **step, &mut now, &mut buffer))
             .count();
         cut += usize::from(done > 0 && done < script.len());
-        if now.id != race.made.id {
+        if now.id != race.first.id {
             issued.push(now);
         }
     }
@@ -136,7 +138,7 @@ fn disturb(
 }
 
 impl Race {
-    /// Makes one step, and says whether to go on. What is over is over for every verb.
+    /// Runs one step and returns true if it succeeded. Once one verb fails, all verbs must fail.
     fn step(
         &self,
         cache: &SessionCache,
@@ -144,7 +146,7 @@ impl Race {
         now: &mut IssuedSession,
         buffer: &mut BytesMut,
     ) -> bool {
-        let was_over = self.is_over.load(SeqCst);
+        let was_over = self.is_ended.load(SeqCst);
         let id = now.id;
         let answer = match step {
             Step::Load => cache
@@ -164,7 +166,7 @@ impl Race {
         }
         assert!(
             !was_over || answer == Err(Error::Gone),
-            "nothing finds it after its end"
+            "no verb finds the session after its end"
         );
         answer != Err(Error::Gone)
     }
@@ -175,7 +177,7 @@ fn renew(now: &mut IssuedSession, issued: IssuedSession) -> Version {
     issued.version
 }
 
-/// Sessions that are made before they are raced for.
+/// Sessions that are created before their races.
 const BATCH: usize = 4_000;
-/// How much later than the others the end may begin, in turns of a wait.
-const LATEST: usize = 40;
+/// Maximum delay of the end, in turns of a wait.
+const MAX_DELAY: usize = 40;

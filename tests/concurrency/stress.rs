@@ -1,8 +1,9 @@
-//! The cache under many threads: whatever they do at once, no value is read that was not written to that
-//! id, none after its `end` returned or the grace of its id was over, none past its deadline, and no save is
-//! lost; no session outlives the end of all, or of all of its user's, and no user has more than may be.
+//! The cache under many threads. A read returns only values that were written to that id, none
+//! after `end` returned, after the grace period of its id or past a deadline. No save is lost. No
+//! session outlives `end_all` or the end of all sessions of its user, and no user exceeds the
+//! session limit.
 //!
-//! Each test runs for some seconds, or as many as `SESSILE_STRESS_SECONDS` says.
+//! Each test runs for two seconds, or for `SESSILE_STRESS_SECONDS`.
 
 use std::{
     env,
@@ -20,49 +21,49 @@ use sessile::{
     SignInOptions, Timeouts, Version,
 };
 
-/// What is known of a session, by whoever has a token of it.
+/// Known facts about a session, shared by all its tokens.
 #[derive(Default)]
 struct Session {
     number: u64,
-    /// Set when an `end` of it has returned.
+    /// Set when an `end` of the session has returned.
     ended: AtomicBool,
-    /// The tick at which it is refused whatever happens.
+    /// The tick from which it is rejected in any case.
     end: u32,
     saves: AtomicU64,
 }
 
-/// A token, and what came of it.
+/// A token and its state.
 struct Ticket {
     issued: IssuedSession,
-    /// Set when a rotation or a sign-in by it has returned.
+    /// Set when a rotation or a sign-in with this token has returned.
     is_old: AtomicBool,
-    /// The tick from which it opens nothing.
+    /// The tick from which the token opens no session.
     closed: AtomicU32,
     session: Arc<Session>,
-    /// Who was signed in when it was issued.
+    /// The user who was signed in when the token was issued.
     user: Option<usize>,
 }
 
-struct World {
+struct StressTest {
     cache: SessionCache,
     clock: ManualClock,
-    /// The tick that the clock shows at least.
+    /// Lower bound of the tick that the clock shows.
     now: AtomicU32,
     tickets: RwLock<Vec<Arc<Ticket>>>,
     numbers: AtomicU64,
     stop: AtomicBool,
     reads: AtomicU64,
-    /// Those by an old id.
+    /// Reads by an old id.
     late_reads: AtomicU64,
 }
 
 const TICK: Duration = Duration::from_millis(100);
 const IDLE: u32 = 100;
-const LONGEST: u32 = 200;
+const LIFETIME: u32 = 200;
 const TICKETS: usize = 400;
 const THREADS: u64 = 6;
 const USERS: usize = 40;
-const MOST_SESSIONS: usize = 4;
+const MAX_SESSIONS: usize = 4;
 
 // TERM-1, TERM-5, LIFE-5, LIFE-7: docs/security-checklist.md
 #[test]
@@ -71,74 +72,66 @@ fn the_guarantees_hold_under_many_threads() {
 }
 
 #[test]
-fn they_hold_where_the_use_of_an_old_id_ends_its_session() {
+fn the_guarantees_hold_if_reuse_ends_the_session() {
     hold_under_many_threads(true);
 }
 
 fn hold_under_many_threads(end_reused: bool) {
-    let clock = ManualClock::new();
-    let cache = SessionCache::builder()
-        .memory(700 << 10)
-        .shards(4)
-        .max_session_size(4_096)
-        .idle_timeout(TICK * IDLE)
-        .lifetime(TICK * LONGEST)
-        .max_sessions_per_user(MOST_SESSIONS)
-        .events(2_000)
-        .end_reused(end_reused)
-        .clock(clock.clone())
-        .keys(KeyRing::generate().expect("random bytes"))
-        .build()
-        .expect("settings that hold");
-    let world = World {
-        cache,
-        clock,
-        now: AtomicU32::new(0),
-        tickets: RwLock::default(),
-        numbers: AtomicU64::new(1),
-        stop: AtomicBool::new(false),
-        reads: AtomicU64::new(0),
-        late_reads: AtomicU64::new(0),
-    };
+    let test = &StressTest::new(end_reused);
     let seconds = env::var("SESSILE_STRESS_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let latest = until + Duration::from_secs(120);
-    let world = &world;
-    let mut told = Told::default();
+    let mut emitted = EmittedEvents::default();
     thread::scope(|scope| {
-        (0..THREADS).for_each(|seed| drop(scope.spawn(move || world.work(Random::new(seed)))));
-        // On a busy machine it takes as long as it takes until enough was seen for this to mean something.
-        let goes_on = || Instant::now() < until || !world.has_seen_enough();
-        while goes_on() && Instant::now() < latest && !world.stop.load(SeqCst) {
-            world.clock.advance(TICK);
-            world.now.fetch_add(1, SeqCst);
-            world.cache.maintain(200);
-            told.drain(&world.cache);
-            world.cache.validate();
+        (0..THREADS).for_each(|seed| drop(scope.spawn(move || test.work(Random::new(seed)))));
+        // On a busy machine the test continues until enough reads were made to be meaningful.
+        let goes_on = || Instant::now() < until || !test.has_seen_enough();
+        while goes_on() && Instant::now() < latest && !test.stop.load(SeqCst) {
+            test.clock.advance(TICK);
+            test.now.fetch_add(1, SeqCst);
+            test.cache.maintain(200);
+            emitted.drain(&test.cache);
+            test.cache.validate();
         }
-        world.stop.store(true, SeqCst);
+        test.stop.store(true, SeqCst);
     });
-    world.cache.validate();
-    world.every_save_counts();
-    told.drain(&world.cache);
-    told.compare(&world.cache);
+    test.cache.validate();
+    test.every_save_counts();
+    emitted.drain(&test.cache);
+    emitted.compare(&test.cache);
     assert!(
-        world.has_seen_enough(),
-        "things were read, some of them within a grace"
+        test.has_seen_enough(),
+        "enough reads, some of them within a grace period"
     );
 }
 
-/// How many events came.
+fn new_cache(end_reused: bool, clock: &ManualClock) -> SessionCache {
+    SessionCache::builder()
+        .memory(700 << 10)
+        .shards(4)
+        .max_session_size(4_096)
+        .idle_timeout(TICK * IDLE)
+        .lifetime(TICK * LIFETIME)
+        .max_sessions_per_user(MAX_SESSIONS)
+        .events(2_000)
+        .end_reused(end_reused)
+        .clock(clock.clone())
+        .keys(KeyRing::generate().expect("random bytes"))
+        .build()
+        .expect("valid settings")
+}
+
+/// Counts of received events.
 #[derive(Default)]
-struct Told {
+struct EmittedEvents {
     created: u64,
     signed_in: u64,
     rotated: u64,
 }
 
-impl Told {
+impl EmittedEvents {
     fn drain(&mut self, cache: &SessionCache) {
         while let Some(event) = cache.next_event() {
             match event.kind {
@@ -150,24 +143,38 @@ impl Told {
         }
     }
 
-    /// What happened was told or counted as dropped.
+    /// Asserts that every change was emitted or counted as dropped.
     fn compare(&self, cache: &SessionCache) {
         let stats = cache.stats();
-        let told = [self.created, self.signed_in, self.rotated];
+        let emitted = [self.created, self.signed_in, self.rotated];
         let happened = [stats.created, stats.signed_in, stats.rotated];
-        for (told, happened) in told.into_iter().zip(happened) {
+        for (emitted, happened) in emitted.into_iter().zip(happened) {
             let range = happened.saturating_sub(stats.events_dropped)..=happened;
             assert!(
-                range.contains(&told),
-                "{told} of {happened}, but for {}",
+                range.contains(&emitted),
+                "{emitted} of {happened}, but for {}",
                 stats.events_dropped
             );
         }
     }
 }
 
-impl World {
-    /// Sessions that were read, and some of them by an old id within its grace.
+impl StressTest {
+    fn new(end_reused: bool) -> Self {
+        let clock = ManualClock::new();
+        Self {
+            cache: new_cache(end_reused, &clock),
+            clock,
+            now: AtomicU32::new(0),
+            tickets: RwLock::default(),
+            numbers: AtomicU64::new(1),
+            stop: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            late_reads: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns true after enough reads, some of them by an old id within its grace period.
     fn has_seen_enough(&self) -> bool {
         self.reads.load(SeqCst) > 1_000 && self.late_reads.load(SeqCst) > 10
     }
@@ -208,14 +215,14 @@ impl World {
 
     fn create(&self, random: &mut Random) {
         let number = self.numbers.fetch_add(1, SeqCst);
-        let lifetime = 1 + random.below(LONGEST as usize) as u32;
+        let lifetime = 1 + random.below(LIFETIME as usize) as u32;
         let new = CreateOptions::new().timeouts(Timeouts::new().lifetime(TICK * lifetime));
         match self
             .cache
             .create_with(&data(number, 0, random.below(3_000)), new)
         {
             Ok(issued) => {
-                // The clock is moved before `now` is, so it showed no more than this.
+                // The clock advances before `now`, so it showed at most this tick.
                 let end = self.now.load(SeqCst) + 1 + lifetime;
                 let session = Session {
                     number,
@@ -228,7 +235,7 @@ impl World {
         }
     }
 
-    /// Reads a session, if it is there, and checks what was promised of it.
+    /// Reads a session and, if it is stored, checks the guarantees.
     fn read(&self, ticket: &Ticket, buffer: &mut BytesMut) -> Option<(Version, u64)> {
         let session = &ticket.session;
         let was_old = ticket.is_old.load(SeqCst);
@@ -238,7 +245,7 @@ impl World {
         let record = self.cache.open([header.as_bytes()], buffer)?;
         assert!(!was_ended, "no ended session opens");
         assert!(now < closed, "no old id opens after its grace");
-        assert!(now < session.end, "a deadline is kept");
+        assert!(now < session.end, "no session opens past its deadline");
         let count = count(session.number, buffer);
         self.reads.fetch_add(1, SeqCst);
         self.late_reads.fetch_add(was_old.into(), SeqCst);
@@ -264,26 +271,26 @@ impl World {
         }
     }
 
-    /// Lists a user's sessions, and ends one of them now and then.
+    /// Lists a user's sessions and occasionally ends one of them.
     fn list(&self, random: &mut Random) {
         let user = random.below(USERS);
-        let devices = self.cache.user_sessions(&user.to_string());
-        assert!(devices.len() <= MOST_SESSIONS, "the limit is kept");
+        let sessions = self.cache.user_sessions(&user.to_string());
+        assert!(sessions.len() <= MAX_SESSIONS, "the limit holds");
         let label = format!("label of {user}");
         assert!(
-            devices.iter().all(|device| device.label == label),
-            "all are the user's"
+            sessions.iter().all(|info| info.label == label),
+            "the list contains only the user's sessions"
         );
-        if let Some(device) = devices.last().filter(|_| random.below(4) == 0) {
-            self.cache.end_by_handle(&device.handle);
+        if let Some(info) = sessions.last().filter(|_| random.below(4) == 0) {
+            self.cache.end_by_handle(&info.handle);
             assert!(
-                !self.cache.end_by_handle(&device.handle),
-                "it is over by now"
+                !self.cache.end_by_handle(&info.handle),
+                "the session has ended"
             );
         }
     }
 
-    /// No token that the user had been given before opens when this has returned.
+    /// Asserts that no token issued to the user before the call opens a session afterwards.
     fn end_user_sessions(&self, random: &mut Random, buffer: &mut BytesMut) {
         let user = random.below(USERS);
         let before: Vec<_> = {
@@ -304,7 +311,7 @@ impl World {
         }
     }
 
-    /// Nothing that was there before opens when this has returned, by whichever id.
+    /// Asserts that no session created before the call opens afterwards, by any id.
     fn end_all(&self, buffer: &mut BytesMut) {
         let before = self.tickets.read().expect("no thread panicked").clone();
         self.cache.end_all();
@@ -328,8 +335,9 @@ impl World {
         let was_over = was_old || ticket.session.ended.load(SeqCst);
         match verb(&ticket.issued) {
             Ok(issued) => {
-                assert!(!was_over, "what is over is not rotated");
-                // The clock is moved before `now` is, so the grace began no later than this.
+                assert!(!was_over, "an ended or replaced session is not rotated");
+                // The clock advances before `now`, so the grace period began at this tick or
+                // earlier.
                 let began = self.now.load(SeqCst) + 1;
                 ticket
                     .closed
@@ -370,7 +378,7 @@ impl World {
         (!tickets.is_empty()).then(|| tickets[random.below(tickets.len())].clone())
     }
 
-    /// A session that is still there holds as many saves as were answered with a version.
+    /// Asserts that every live session contains as many saves as returned a version.
     fn every_save_counts(&self) {
         let mut buffer = BytesMut::new();
         for ticket in self.tickets.read().expect("no thread panicked").iter() {
@@ -381,7 +389,7 @@ impl World {
     }
 }
 
-/// A grace in half ticks: none, about a tick, or up to more than the idle timeout.
+/// Returns a grace period in half ticks: none, about one tick, or up to more than the idle timeout.
 fn grace(random: &mut Random) -> u32 {
     match random.below(4) {
         0 => 0,
@@ -390,7 +398,7 @@ fn grace(random: &mut Random) -> u32 {
     }
 }
 
-/// A session's number, how often it was saved, and bytes that follow from both.
+/// Encodes a session's number and its number of saves, followed by bytes derived from both.
 fn data(number: u64, count: u64, len: usize) -> Vec<u8> {
     let mut data = [number.to_le_bytes(), count.to_le_bytes()].concat();
     let mut random = Random::new(number ^ count << 32);
@@ -398,23 +406,23 @@ fn data(number: u64, count: u64, len: usize) -> Vec<u8> {
     data
 }
 
-/// How often what was read had been saved, if it is a value of that session.
+/// Returns the number of saves in `read`, and asserts that the data belongs to the session.
 fn count(number: u64, read: &[u8]) -> u64 {
     let word = |at: usize| u64::from_le_bytes(read[at..at + 8].try_into().expect("eight bytes"));
     assert_eq!(
         word(0),
         number,
-        "a value is read under the id that it was written to"
+        "a value is read under the id it was written to"
     );
     assert_eq!(
         read,
         data(number, word(8), read.len() - 16),
-        "a value is read whole"
+        "a read returns the whole value"
     );
     word(8)
 }
 
-/// Ends the other threads when one fails, so that the failure is seen.
+/// Stops the other threads if one panics, so that the failure is reported.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for StopOnPanic<'_> {
@@ -425,7 +433,7 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// xorshift64* (Marsaglia 2003), seeded so that a thread draws the same in each run.
+/// xorshift64* (Marsaglia 2003), seeded so that each thread draws the same numbers in every run.
 struct Random(u64);
 
 impl Random {

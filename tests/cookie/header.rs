@@ -1,4 +1,4 @@
-//! Reading the `Cookie` header: the vectors, and what follows from the profile for any bytes.
+//! The `Cookie` header: the vectors, and properties of the parser for any bytes.
 
 use crate::fuzz_cookie::oracle;
 use crate::vectors::header_cases;
@@ -11,7 +11,7 @@ use sessile::{
 
 const NAME: &str = "__Host-session";
 
-/// The name's values over several fields, as the engine takes them.
+/// Returns the values of the name over several fields, as the engine reads them.
 fn over(fields: &[&[u8]], name: &[u8]) -> Vec<Vec<u8>> {
     let values = fields.iter().flat_map(|field| candidates(field, name));
     values.map(<[u8]>::to_vec).collect()
@@ -23,7 +23,7 @@ fn values<'h>(field: &'h [u8], name: &'h [u8]) -> Vec<&'h [u8]> {
 
 // PARSE-1: docs/security-checklist.md
 #[test]
-fn the_oracle_gives_every_case_s_expectation() {
+fn the_oracle_returns_the_expected_values_of_every_case() {
     for case in header_cases() {
         let pairs = oracle::pairs(&case.field);
         let expect: Vec<_> = case.expect.iter().map(|(n, v)| (&n[..], &v[..])).collect();
@@ -78,7 +78,7 @@ fn names_that_no_pair_can_have_are_not_found() {
 
 // PARSE-1: docs/security-checklist.md
 #[test]
-fn an_iterator_that_ended_stays_ended() {
+fn an_exhausted_iterator_stays_exhausted() {
     let reader = Reader::new("a");
     let mut found = reader.candidates(b"a=1; ab=2");
     assert_eq!(found.next(), Some(&b"1"[..]));
@@ -136,7 +136,7 @@ fn nameless_pairs_never_become_a_name() {
 
 // PARSE-4: docs/security-checklist.md
 #[test]
-fn quotes_never_protect_a_semicolon() {
+fn quotes_do_not_escape_a_semicolon() {
     let mut cases = 0;
     for case in header_cases()
         .iter()
@@ -158,7 +158,7 @@ fn quotes_never_protect_a_semicolon() {
 
 // PARSE-5: docs/security-checklist.md
 #[test]
-fn every_split_into_several_fields_gives_the_same() {
+fn splitting_a_header_into_fields_changes_no_candidate() {
     for case in header_cases() {
         let mut names: Vec<&[u8]> = case
             .expect
@@ -173,7 +173,7 @@ fn every_split_into_several_fields_gives_the_same() {
             for fields in splits(&pieces) {
                 let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
                 assert_eq!(over(&fields, name), whole, "{}, {fields:?}", case.id);
-                // And what a proxy makes of several fields.
+                // A proxy may join several fields.
                 let joined = fields.join(&b"; "[..]);
                 assert_eq!(over(&[&joined], name), whole, "{}, {joined:?}", case.id);
             }
@@ -181,7 +181,7 @@ fn every_split_into_several_fields_gives_the_same() {
     }
 }
 
-/// All splits where they are few; else each in two, and into single pairs.
+/// Returns all splits if there are few; otherwise all splits into two, and into single pairs.
 fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
     let cuts = pieces.len() - 1;
     let split = |is_cut: &dyn Fn(usize) -> bool| {
@@ -205,7 +205,7 @@ fn splits(pieces: &[&[u8]]) -> Vec<Vec<Vec<u8>>> {
 
 // PARSE-6: docs/security-checklist.md
 #[test]
-fn the_order_of_candidates_does_not_decide() {
+fn the_valid_candidate_is_found_in_any_order() {
     let ring = KeyRing::generate().unwrap();
     let keys = Keys::new(&ring, NAME).unwrap();
     let good = keys.sign(7, [9; 16]).encode();
@@ -276,11 +276,11 @@ fn permutations(len: usize) -> Vec<Vec<usize>> {
 
 // PARSE-7: docs/security-checklist.md
 #[test]
-fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
+fn a_megabyte_of_hostile_bytes_is_parsed_correctly() {
     let megabyte = |piece: &str| piece.repeat((1 << 20) / piece.len());
     let good = format!("; {NAME}=good; x=y");
-    // The name everywhere but as a name; blanks that are looked at again and again if the reader is
-    // careless; bytes that defeat the search's guess at what is rare.
+    // The name in every position except as a name; blanks that a careless parser scans repeatedly;
+    // bytes that defeat the search's guess of a rare byte.
     for piece in [
         "a=;",
         NAME,
@@ -317,7 +317,7 @@ fn a_megabyte_of_hostile_bytes_is_read_like_any_other() {
 
 // PARSE-8: docs/security-checklist.md
 #[test]
-fn damage_to_one_pair_never_costs_another() {
+fn a_damaged_pair_affects_no_other_pair() {
     let mut cases = 0;
     for case in header_cases()
         .iter()
@@ -335,7 +335,7 @@ fn damage_to_one_pair_never_costs_another() {
 
 // PARSE-8: docs/security-checklist.md
 #[test]
-fn no_byte_in_another_pair_costs_the_session() {
+fn no_byte_in_another_pair_hides_the_session() {
     for byte in (0..=255).filter(|byte| *byte != b';') {
         let junk: &[u8] = &[byte, b'"', byte, b'=', byte];
         for junk in [junk, &junk[..3], &junk[3..]] {
@@ -345,7 +345,7 @@ fn no_byte_in_another_pair_costs_the_session() {
     }
 }
 
-/// Fields that are made of what matters to the reader, so that names are really hit.
+/// Generates fields from the bytes that matter to the parser, so that names occur often.
 fn hostile_field() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop_oneof![
         4 => Just(NAME.as_bytes().to_vec()),
@@ -363,7 +363,7 @@ fn hostile_field() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     // PARSE-1: docs/security-checklist.md
     #[test]
-    fn any_bytes_read_as_the_oracle_reads_them(
+    fn any_bytes_parse_as_in_the_oracle(
         field in collection::vec(any::<u8>(), 0..300),
     ) {
         crate::fuzz_cookie::header(&field);
@@ -371,7 +371,7 @@ proptest! {
 
     // PARSE-1: docs/security-checklist.md
     #[test]
-    fn any_arrangement_of_names_and_signs_reads_as_the_oracle_reads_it(
+    fn any_arrangement_of_names_and_signs_parses_as_in_the_oracle(
         field in hostile_field(),
     ) {
         crate::fuzz_cookie::header(&field);
@@ -379,7 +379,7 @@ proptest! {
 
     // PARSE-1: docs/security-checklist.md
     #[test]
-    fn any_name_is_found_as_the_oracle_finds_it(
+    fn any_name_is_found_as_in_the_oracle(
         field in hostile_field(),
         name in collection::vec(prop_oneof![Just(b'a'), Just(b' '), Just(b'='), any::<u8>()], 0..4),
     ) {

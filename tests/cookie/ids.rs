@@ -1,4 +1,5 @@
-//! Ids: random, never used twice at a time, never chosen by a client, hostile until proven.
+//! Ids are random, unique among live sessions and never chosen by a client. Client input is
+//! untrusted until verified.
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ fn ids_never_repeat_and_every_bit_is_random() {
     all.sort_unstable();
     assert!(
         all.windows(2).all(|pair| pair[0] != pair[1]),
-        "an id came twice"
+        "an id was issued twice"
     );
     assert_eq!(counts.flaw(), None);
 }
@@ -63,14 +64,14 @@ fn the_test_of_randomness_finds_a_flaw() {
     assert_eq!(flaw_of(|id| id[7] |= 8).unwrap(), "bit 3 of byte 7");
     // A version 4 UUID.
     assert!(flaw_of(|id| id[6] = id[6] & 0x0f | 0x40).is_some());
-    // A byte that is even in each bit, and not in itself.
+    // A byte whose bits are each unbiased while its values are not.
     assert_eq!(
         flaw_of(|id| id[2] = id[2] & 0x0f | id[2] << 4).unwrap(),
         "the values of byte 2"
     );
 }
 
-/// Creates so many sessions, far more than fit, and gives and counts their ids.
+/// Creates `number` sessions, far more than fit, and returns and counts their ids.
 fn draw(cache: &SessionCache, number: usize) -> (Vec<u128>, Histograms) {
     let mut counts = Histograms::default();
     let ids = (0..number).map(|_| {
@@ -81,7 +82,7 @@ fn draw(cache: &SessionCache, number: usize) -> (Vec<u128>, Histograms) {
     (ids.collect(), counts)
 }
 
-/// How often each byte stood in each place.
+/// Counts how often each byte occurs at each position.
 struct Histograms([[u32; 256]; 16]);
 
 impl Default for Histograms {
@@ -103,7 +104,8 @@ impl Histograms {
         pairs.for_each(|(count, more)| *count += more);
     }
 
-    /// A bit further from one half than five standard deviations, or a byte that is far from uniform.
+    /// Returns the first flaw: a bit more than five standard deviations from one half, or a byte
+    /// that is far from uniform.
     fn flaw(&self) -> Option<String> {
         self.0.iter().enumerate().find_map(|(place, counts)| {
             let drawn: f64 = counts.iter().copied().map(f64::from).sum();
@@ -127,7 +129,7 @@ impl Histograms {
     }
 }
 
-/// The id within a token: base64url read by hand, and what stands behind the first four bytes.
+/// Decodes the id in a token by hand: base64url, after the first four bytes.
 fn id_bytes(token: &Token) -> [u8; 16] {
     let digit = |character: u8| match character {
         b'A'..=b'Z' => character - b'A',
@@ -149,8 +151,8 @@ fn id_bytes(token: &Token) -> [u8; 16] {
     bytes[4..20].try_into().unwrap()
 }
 
-/// Fills from a counter that stands still for five calls out of six, so that each id comes six times.
-fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
+/// Fills from a counter that advances on every sixth call, so that each id occurs six times.
+fn repeat_six_times(counter: &AtomicU64, bytes: &mut [u8]) {
     let value = (counter.fetch_add(1, Relaxed) / 6).to_le_bytes();
     bytes
         .iter_mut()
@@ -163,28 +165,29 @@ fn six_times_each(counter: &AtomicU64, bytes: &mut [u8]) {
 fn a_repeated_id_never_overwrites_one_in_use() {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let (clock, entropy) = (ManualClock::new(), |bytes: &mut [u8]| {
-        six_times_each(&DRAWN, bytes);
+        repeat_six_times(&DRAWN, bytes);
         Ok(())
     });
     let cache = builder(&clock).entropy(entropy).build().unwrap();
-    let mut made: Vec<(IssuedSession, Vec<u8>)> = Vec::new();
+    let mut issued: Vec<(IssuedSession, Vec<u8>)> = Vec::new();
     for n in 0..300_u32 {
         let own = n.to_le_bytes().to_vec();
-        made.push((create(&cache, &own), own));
+        issued.push((create(&cache, &own), own));
         if n % 3 == 0 {
-            let (old, own) = made.swap_remove(made.len() / 2);
+            let (old, own) = issued.swap_remove(issued.len() / 2);
             let new = if n % 2 == 0 {
                 cache.rotate(&old.id, Duration::ZERO)
             } else {
                 cache.sign_in(&old.id, &n.to_string())
             };
-            made.push((new.unwrap(), own));
+            issued.push((new.unwrap(), own));
         }
         cache.validate();
     }
-    assert_eq!(cache.len(), made.len());
+    assert_eq!(cache.len(), issued.len());
     assert!(
-        made.iter()
+        issued
+            .iter()
             .all(|(issued, own)| data(&cache, &issued.id).as_ref() == Some(own))
     );
 }
@@ -199,17 +202,17 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
             .memory(4 << 20)
             .shards(shards)
             .entropy(|bytes| {
-                six_times_each(&DRAWN, bytes);
+                repeat_six_times(&DRAWN, bytes);
                 Ok(())
             });
         let cache = cache.build().unwrap();
         let create_some = |thread: u32| {
             let own = |n: u32| (thread << 16 | n).to_le_bytes();
-            // Eight ids that others have just taken are an error, and no harm done.
-            let made = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n)).ok()?)));
-            made.collect::<Vec<_>>()
+            // Eight ids in a row that are in use are an error and change nothing.
+            let issued = (0..500).filter_map(|n| Some((own(n), cache.create(&own(n)).ok()?)));
+            issued.collect::<Vec<_>>()
         };
-        let made: Vec<_> = thread::scope(|scope| {
+        let issued: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..6)
                 .map(|n| scope.spawn(move || create_some(n)))
                 .collect();
@@ -218,12 +221,13 @@ fn concurrent_creates_of_one_id_make_one_session_each() {
                 .flat_map(|thread| thread.join().unwrap())
                 .collect()
         });
-        assert!(made.len() > 2_000);
-        assert_eq!(cache.len(), made.len());
+        assert!(issued.len() > 2_000);
+        assert_eq!(cache.len(), issued.len());
         assert_eq!(cache.stats().evicted, Default::default());
         assert!(
-            made.iter()
-                .all(|(own, made)| data(&cache, &made.id).is_some_and(|data| data == own))
+            issued
+                .iter()
+                .all(|(own, issued)| data(&cache, &issued.id).is_some_and(|data| data == own))
         );
         cache.validate();
     }
@@ -272,16 +276,19 @@ fn without_random_bytes_nothing_is_created_or_changed() {
         }
     };
     let cache = builder(&clock).entropy(runs_dry).build().unwrap();
-    let made = create(&cache, b"kept");
+    let issued = create(&cache, b"kept");
     IS_DRY.store(true, Relaxed);
     assert_eq!(cache.create(b"more").err(), Some(Error::Entropy));
     assert_eq!(
-        cache.rotate(&made.id, Duration::ZERO).err(),
+        cache.rotate(&issued.id, Duration::ZERO).err(),
         Some(Error::Entropy)
     );
-    assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Entropy));
+    assert_eq!(
+        cache.sign_in(&issued.id, "alice").err(),
+        Some(Error::Entropy)
+    );
     assert_eq!(cache.len(), 1);
-    assert_eq!(load(&cache, &made.id).unwrap().1, b"kept");
+    assert_eq!(load(&cache, &issued.id).unwrap().1, b"kept");
 }
 
 // ID-4: docs/security-checklist.md
@@ -291,11 +298,11 @@ fn unknown_id_is_never_adopted() {
     let keys = Keys::new(&ring(&[1]), NAME).unwrap();
     for chosen in [[0; 16], [0xff; 16], *b"chosen by client"] {
         let token = keys.sign(0, chosen).encode();
-        assert!(!opens(&cache, &token), "rightly signed, never issued");
-        let made = create(&cache, b"");
-        assert_ne!(id_bytes(&made.token), chosen);
-        assert!(!opens(&cache, &token), "and not adopted by a create either");
-        assert!(cache.end(&made.id));
+        assert!(!opens(&cache, &token), "correctly signed, never issued");
+        let issued = create(&cache, b"");
+        assert_ne!(id_bytes(&issued.token), chosen);
+        assert!(!opens(&cache, &token), "`create` does not adopt it either");
+        assert!(cache.end(&issued.id));
     }
     assert_eq!(cache.stats().rejected.unknown, 6);
     assert!(cache.is_empty());
@@ -308,22 +315,26 @@ fn ids_of_another_cache_are_unknown_here() {
     let clock = ManualClock::new();
     let large = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
     let small = builder(&clock).build().unwrap();
-    let homes: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
-    for made in &homes {
+    let elsewhere: Vec<_> = (0..64).map(|_| create(&large, b"elsewhere")).collect();
+    for issued in &elsewhere {
         assert!(
-            !opens(&small, &made.token),
-            "the keys are the same, the session is not here"
+            !opens(&small, &issued.token),
+            "the keys are the same, the session is unknown"
         );
-        assert_gone(&small, &made.id, made.version);
-        assert!(!small.end(&made.id));
+        assert_gone(&small, &issued.id, issued.version);
+        assert!(!small.end(&issued.id));
     }
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
+    let place = |issued: &IssuedSession| {
+        Parts::parse(issued.token.as_str().as_bytes())
+            .unwrap()
+            .place
+    };
     assert!(
-        homes.iter().any(|made| home(made) > 0),
-        "some name a shard that is not here"
+        elsewhere.iter().any(|issued| place(issued) > 0),
+        "some name a shard that does not exist"
     );
     assert_eq!((small.len(), small.stats().created), (0, 0));
-    assert!(homes.iter().all(|made| opens(&large, &made.token)));
+    assert!(elsewhere.iter().all(|issued| opens(&large, &issued.token)));
 }
 
 // ID-4: docs/security-checklist.md
@@ -340,8 +351,8 @@ fn after_a_restart_no_old_token_makes_a_session() {
 #[test]
 fn no_other_encoding_of_a_token_opens_a_session() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"mine");
-    let token = made.token.as_str().as_bytes();
+    let issued = create(&cache, b"mine");
+    let token = issued.token.as_str().as_bytes();
     let mut buffer = bytes::BytesMut::new();
     for at in 0..token.len() {
         for byte in 0..=u8::MAX {
@@ -351,7 +362,7 @@ fn no_other_encoding_of_a_token_opens_a_session() {
             assert_eq!(found.is_some(), value == token, "{byte} at {at}");
         }
     }
-    let text = made.token.as_str();
+    let text = issued.token.as_str();
     let others = [
         text[1..].to_owned(),
         text[..47].to_owned(),
@@ -369,7 +380,7 @@ fn no_other_encoding_of_a_token_opens_a_session() {
     for other in others {
         assert!(
             cache.open_token(other.as_bytes(), &mut buffer).is_none(),
-            "another spelling"
+            "another encoding"
         );
     }
     assert_eq!(cache.stats().sessions.anonymous, 1);
@@ -401,8 +412,8 @@ proptest! {
             prop_assert!(open(cache, &[&value, &hostile]).is_none());
             let after = cache.stats();
             prop_assert_eq!((after.sessions, after.memory), (before.sessions, before.memory));
-            let refused = after.rejected.malformed + after.rejected.forged;
-            prop_assert!(refused >= before.rejected.malformed + before.rejected.forged + 2);
+            let rejected = after.rejected.malformed + after.rejected.forged;
+            prop_assert!(rejected >= before.rejected.malformed + before.rejected.forged + 2);
             prop_assert_eq!(after.hits, 0);
             Ok(())
         })?;

@@ -1,4 +1,5 @@
-//! Changing the ring while it runs: who stays signed in, who does not, and what never comes back.
+//! Replacing the key ring at run time: which users stay signed in, and which tokens are never
+//! accepted again.
 
 use crate::support::rings::{ID, NAME, key, keys, ring};
 use sessile::{
@@ -24,7 +25,7 @@ fn the_first_key_signs_and_all_verify() {
 fn key_rotation_signs_no_user_out_until_the_old_key_is_retired() {
     let running = keys(&[1]);
     let old = running.sign(7, ID);
-    // The new key is introduced, so that every server knows it before one signs with it.
+    // The new key is added first, so that every server accepts it before one signs with it.
     running.set(&ring(&[1, 2])).unwrap();
     assert_eq!(running.sign(7, ID), old);
     running.set(&ring(&[2, 1])).unwrap();
@@ -35,7 +36,7 @@ fn key_rotation_signs_no_user_out_until_the_old_key_is_retired() {
     running.set(&ring(&[2])).unwrap();
     assert!(!running.verify(&old) && running.verify(&new));
     assert!(!running.is_valid(old.key) && running.is_valid(new.key));
-    // A retired key may come back: its number still means it.
+    // A retired key may return under its own number.
     running.set(&ring(&[2, 1])).unwrap();
     assert!(running.verify(&old) && running.is_valid(old.key));
 }
@@ -43,7 +44,7 @@ fn key_rotation_signs_no_user_out_until_the_old_key_is_retired() {
 // SIGN-5: docs/security-checklist.md
 #[test]
 fn only_the_ring_s_numbers_are_valid() {
-    // Those at the ends of the bitmap's words.
+    // Key numbers at the ends of the bitmap's words.
     let ends = [0, 63, 64, 127, 128, 191, 192, 255];
     let with_number = |wanted| (0..).find(|key| number(*key) == wanted);
     let running = keys(&ends.map(|end| with_number(end).expect("one in 256")));
@@ -57,16 +58,16 @@ fn number(key: u64) -> u8 {
     keys(&[key]).sign(0, ID).key
 }
 
-/// Two keys with one number, found by trying.
-fn namesakes() -> (u64, u64) {
+/// Finds two keys with one number by trial.
+fn keys_with_one_number() -> (u64, u64) {
     let second = (2..5_000).find(|other| number(*other) == number(1));
     (1, second.expect("one in 256 has that number"))
 }
 
 // SIGN-5: docs/security-checklist.md
 #[test]
-fn two_keys_with_one_number_are_refused() {
-    let (one, two) = namesakes();
+fn two_keys_with_one_number_are_rejected() {
+    let (one, two) = keys_with_one_number();
     let pair = ring(&[3, one, two]);
     let expected = KeyError::SameNumber {
         position: 3,
@@ -84,7 +85,7 @@ fn two_keys_with_one_number_are_refused() {
 // SIGN-5: docs/security-checklist.md
 #[test]
 fn a_retired_key_s_number_is_never_given_to_another() {
-    let (one, two) = namesakes();
+    let (one, two) = keys_with_one_number();
     let since_the_start = keys(&[one]);
     let since_a_rotation = keys(&[5]);
     since_a_rotation.set(&ring(&[one])).unwrap();
@@ -92,10 +93,10 @@ fn a_retired_key_s_number_is_never_given_to_another() {
         let old = running.sign(7, ID);
         running.set(&ring(&[3])).unwrap();
         let now = running.sign(7, ID);
-        let refused = running.set(&ring(&[4, two]));
-        assert_eq!(refused, Err(KeyError::UsedNumber { position: 2 }));
+        let rejected = running.set(&ring(&[4, two]));
+        assert_eq!(rejected, Err(KeyError::UsedNumber { position: 2 }));
         assert!(!running.is_valid(old.key) && !running.verify(&old));
-        // And nothing else changed.
+        // Nothing else changed.
         assert_eq!(running.sign(7, ID), now);
         let four = keys(&[4]).sign(7, ID);
         assert!(!running.is_valid(four.key) && !running.verify(&four));
@@ -104,10 +105,10 @@ fn a_retired_key_s_number_is_never_given_to_another() {
     }
 }
 
-/// Not even if the first key made the tag over that number, which it never does.
+/// Holds even if the first key made the tag over that number, which it never does.
 // SIGN-5: docs/security-checklist.md
 #[test]
-fn a_number_that_no_key_has_is_refused_whatever_the_tag() {
+fn a_number_without_a_key_is_rejected_with_any_tag() {
     let running = keys(&[1]);
     let good = running.sign(7, ID);
     let secret = mac_key(1);
@@ -125,7 +126,7 @@ fn a_number_that_no_key_has_is_refused_whatever_the_tag() {
     }
 }
 
-/// HKDF-SHA-256, written down: RFC 5869 without a salt, one block.
+/// Computes HKDF-SHA-256 directly: RFC 5869 without a salt, one block.
 fn mac_key(number: u64) -> [u8; 32] {
     let part = |text: &str| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
     let info = ["sessile v1", NAME, "token tag"].map(part).concat();
@@ -142,7 +143,7 @@ fn many_threads_sign_and_verify_while_the_ring_changes() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    assert!(running.verify(&kept), "its key is in every ring");
+                    assert!(running.verify(&kept), "the token's key is in every ring");
                     assert!(running.is_valid(kept.key));
                 }
             });

@@ -1,7 +1,7 @@
-//! Keys: that a MAC is what it should be, what a key ring reads and what it refuses.
+//! Keys: MACs match published vectors, and key rings accept and reject the documented inputs.
 //!
-//! SIGN-7 runs this file twice: as it is, with the processor's SHA instructions where there are any,
-//! and under `--cfg sha2_backend="soft"` without them.
+//! SIGN-7 runs this file twice: with the processor's SHA instructions where available, and without
+//! them under `--cfg sha2_backend="soft"`.
 
 use crate::support::rings::{ID, NAME, key, keys, ring};
 use crate::vectors::{array, hex, read, text};
@@ -10,7 +10,7 @@ use sessile::{
     internals::cookie::{Keys, Prf, mac},
 };
 
-fn refusal(keys: &[&[u8]]) -> KeyError {
+fn rejection(keys: &[&[u8]]) -> KeyError {
     KeyRing::from_bytes(keys).expect_err(&format!("{keys:?}"))
 }
 
@@ -66,10 +66,10 @@ mod refusals {
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn no_key_and_empty_and_short_ones_are_refused() {
-        assert_eq!(refusal(&[]), KeyError::NoKey);
+    fn missing_empty_and_short_keys_are_rejected() {
+        assert_eq!(rejection(&[]), KeyError::NoKey);
         assert_eq!(
-            refusal(&[b""]),
+            rejection(&[b""]),
             KeyError::Short {
                 position: 1,
                 given: 0
@@ -77,7 +77,7 @@ mod refusals {
         );
         let long = key(1);
         assert_eq!(
-            refusal(&[&long, &long[..31]]),
+            rejection(&[&long, &long[..31]]),
             KeyError::Short {
                 position: 2,
                 given: 31
@@ -97,10 +97,10 @@ mod refusals {
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn a_key_given_twice_is_refused() {
+    fn a_duplicate_key_is_rejected() {
         let (one, two) = (key(1), key(2));
         assert_eq!(
-            refusal(&[&one, &two, &one]),
+            rejection(&[&one, &two, &one]),
             KeyError::Repeated {
                 position: 3,
                 first: 1
@@ -110,18 +110,18 @@ mod refusals {
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn more_than_sixteen_keys_are_refused() {
+    fn more_than_sixteen_keys_are_rejected() {
         let many: Vec<_> = (0..17).map(key).collect();
         let many: Vec<_> = many.iter().map(<[u8; 32]>::as_slice).collect();
         assert!(KeyRing::from_bytes(&many[..16]).is_ok());
-        assert_eq!(refusal(&many), KeyError::TooMany { given: 17, max: 16 });
+        assert_eq!(rejection(&many), KeyError::TooMany { given: 17, max: 16 });
     }
 
-    /// In every form in which somebody may have copied them: as raw text, as base64 of it, as the
-    /// bytes that the text spells, and pasted where base64 is read.
+    /// Every form in which the keys may have been copied: as raw text, as base64 of it, as the
+    /// bytes that the text encodes, and pasted where base64 is expected.
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn published_keys_are_refused_in_every_spelling() {
+    fn published_keys_are_rejected_in_every_encoding() {
         let texts = [
             (
                 "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
@@ -163,41 +163,41 @@ mod refusals {
         for (text, origin) in texts {
             let encoded = base64_simd::STANDARD.encode_to_string(text);
             let mut refusals = vec![
-                refusal(&[text.as_bytes()]),
+                rejection(&[text.as_bytes()]),
                 KeyRing::from_base64(text).unwrap_err(),
                 KeyRing::from_base64(&encoded).unwrap_err(),
             ];
             if text.len() == 64 {
-                refusals.push(refusal(&[&hex(text)]));
+                refusals.push(rejection(&[&hex(text)]));
             }
             if origin == "Rocket" || origin == "RFC" {
                 let bare = text.trim_end_matches('=');
                 let raw = base64_simd::forgiving_decode_to_vec(
                     bare.replace('-', "+").replace('_', "/").as_bytes(),
                 );
-                refusals.push(refusal(&[&raw.unwrap()]));
+                refusals.push(rejection(&[&raw.unwrap()]));
                 refusals.push(KeyRing::from_base64(bare).unwrap_err());
             }
-            for refusal in refusals {
+            for rejection in refusals {
                 let KeyError::WellKnown {
                     position: 1,
-                    origin: told,
-                } = refusal
+                    origin: reported,
+                } = rejection
                 else {
-                    panic!("{text}: {refusal}")
+                    panic!("{text}: {rejection}")
                 };
-                assert!(told.contains(origin), "{text}: {told}");
+                assert!(reported.contains(origin), "{text}: {reported}");
             }
         }
     }
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn the_rust_cookie_crate_s_test_key_is_refused() {
+    fn the_rust_cookie_crate_s_test_key_is_rejected() {
         let digits = "59cac87de65ac5f5a6f922a9871f14c55e9afe4f3c1a088ffe18748a5ce19f3c\
                       9d2987811fe2c410c6a886042a01c4183967f193c9b9e90ab4aabb59fc896e6b";
         for key in [hex(digits), digits.into(), digits.to_uppercase().into()] {
-            let error = refusal(&[&key]);
+            let error = rejection(&[&key]);
             assert!(
                 error.to_string().contains("the Rust crate cookie"),
                 "{error}"
@@ -207,7 +207,7 @@ mod refusals {
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn keys_that_follow_a_pattern_are_refused() {
+    fn keys_that_follow_a_pattern_are_rejected() {
         let counting: Vec<u8> = (0..64).collect();
         let hex_counting: String = counting.iter().map(|byte| format!("{byte:02x}")).collect();
         let downwards: Vec<u8> = (100..164).rev().collect();
@@ -228,7 +228,7 @@ mod refusals {
             &b"00".repeat(32),
         ];
         for pattern in patterns {
-            let error = refusal(&[pattern]);
+            let error = rejection(&[pattern]);
             assert!(
                 matches!(error, KeyError::WellKnown { position: 1, .. }),
                 "{error}"
@@ -238,14 +238,14 @@ mod refusals {
 
     // SIGN-3: docs/security-checklist.md
     #[test]
-    fn an_error_says_which_key_what_it_was_and_what_it_must_be() {
+    fn an_error_names_the_key_its_value_and_the_requirement() {
         let advice = "; make one with `openssl rand -base64 32`";
-        let error = refusal(&[&key(1), b"short"]);
+        let error = rejection(&[&key(1), b"short"]);
         assert_eq!(
             error.to_string(),
             format!("key 2 must be at least 32 bytes, got 5{advice}")
         );
-        let error = refusal(&[&[7; 32]]).to_string();
+        let error = rejection(&[&[7; 32]]).to_string();
         let expected =
             "key 1 is publicly known or guessable (a short piece, repeated); use a random key";
         assert_eq!(error, format!("{expected}{advice}"));
@@ -256,8 +256,8 @@ mod refusals {
     fn no_error_and_no_debug_output_shows_a_key() {
         let secret = "a-string-secret-at-least-256-bits-long";
         let errors = [
-            refusal(&[secret.as_bytes()]),
-            refusal(&[b"hunter2"]),
+            rejection(&[secret.as_bytes()]),
+            rejection(&[b"hunter2"]),
             KeyRing::from_base64("hunter2!").unwrap_err(),
         ];
         for error in errors {
@@ -293,7 +293,7 @@ mod refusals {
 mod reading {
     use super::*;
 
-    /// What a ring is can only be told by what it signs.
+    /// The signing key is observable only through the tokens that it signs.
     fn signs_alike(left: &KeyRing, right: &KeyRing) -> bool {
         let [left, right] = [left, right].map(|ring| Keys::new(ring, NAME).unwrap().sign(1, ID));
         left == right
@@ -325,7 +325,7 @@ mod reading {
     }
 
     #[test]
-    fn several_keys_are_separated_by_commas_and_the_newest_stands_first() {
+    fn several_keys_are_separated_by_commas_newest_first() {
         let text = [1, 2].map(|number| base64_simd::URL_SAFE.encode_to_string(key(number)));
         let read = KeyRing::from_base64(&text.join(", ")).unwrap();
         assert!(signs_alike(&read, &ring(&[1, 2])));
@@ -335,7 +335,7 @@ mod reading {
     }
 
     #[test]
-    fn what_is_not_base64_is_refused_by_its_position() {
+    fn invalid_base64_is_rejected_with_its_position() {
         let good = base64_simd::STANDARD.encode_to_string(key(1));
         let bare = good.trim_end_matches('=');
         let extra = format!("{good}=");
@@ -360,7 +360,7 @@ mod reading {
     }
 
     #[test]
-    fn an_unset_variable_is_an_error_of_its_own() {
+    fn an_unset_variable_is_a_distinct_error() {
         let variable = "SESSILE_TEST_KEYS_THAT_NOBODY_SETS";
         let error = KeyRing::from_env(variable).unwrap_err();
         assert_eq!(
@@ -379,7 +379,7 @@ mod reading {
 
     #[test]
     fn a_variable_that_is_set_is_read_as_base64() {
-        // Set by cargo for every test, and no key.
+        // Set by cargo for every test, and not a key.
         let error = KeyRing::from_env("CARGO_PKG_NAME").unwrap_err();
         assert!(!matches!(error, KeyError::Unset { .. }), "{error}");
     }
@@ -399,7 +399,7 @@ mod users {
     }
 
     #[test]
-    fn a_user_s_hash_is_the_same_for_one_prf_and_says_nothing_to_another() {
+    fn a_user_s_hash_is_stable_for_one_prf_and_differs_for_another() {
         let (one, other) = (Prf::random().unwrap(), Prf::random().unwrap());
         assert_eq!(one.hash("alice"), one.hash("alice"));
         assert_ne!(one.hash("alice"), one.hash("alicf"));

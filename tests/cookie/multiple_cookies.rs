@@ -1,5 +1,5 @@
-//! Of several cookies with the session's name, over several fields and among damaged ones, the good one is
-//! found; of more than four it need not be.
+//! Several cookies with the session's name, over several fields and beside damaged ones: the valid
+//! one is found among the first four.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ fn with(verify_first: bool) -> (SessionCache, ManualClock) {
     )
 }
 
-fn parts(made: &IssuedSession) -> Parts {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap()
+fn parts(issued: &IssuedSession) -> Parts {
+    Parts::parse(issued.token.as_str().as_bytes()).unwrap()
 }
 
-/// All orders of some things.
+/// Returns all permutations of the items.
 fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     if items.is_empty() {
         return vec![Vec::new()];
@@ -36,7 +36,7 @@ fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     all
 }
 
-/// The good token's session, and tokens and other values that open nothing.
+/// The session of the valid token, and tokens and other values that open no session.
 fn candidates(cache: &SessionCache, clock: &ManualClock) -> (IssuedSession, Vec<String>) {
     let [good, ended, rotated] = [b"good", b"left", b"left"].map(|data| create(cache, data));
     let expired = cache.create_with(b"left", having(idle(MINUTE))).unwrap();
@@ -86,7 +86,7 @@ fn one_valid_cookie_among_four_is_found_at_any_position() {
 
 // PARSE-6: docs/security-checklist.md
 #[test]
-fn the_fifth_candidate_is_not_looked_at() {
+fn the_fifth_candidate_is_ignored() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
         let (good, bad) = candidates(&cache, &clock);
@@ -107,18 +107,18 @@ fn the_fifth_candidate_is_not_looked_at() {
 fn a_request_may_have_several_fields() {
     let (cache, _clock) = with(false);
     let [first, second] = [create(&cache, b"first"), create(&cache, b"second")];
-    let [one, two] = [&first, &second].map(|made| field(&cache, made.token.as_str()));
+    let [one, two] = [&first, &second].map(|issued| field(&cache, issued.token.as_str()));
     let data = |fields: &[&[u8]]| open(&cache, fields).map(|(_, data)| data);
     assert_eq!(data(&[b"a=1", b"", &one]).unwrap(), b"first");
     assert_eq!(
         data(&[&one, &two]).unwrap(),
         b"first",
-        "the first that is live"
+        "the first live session"
     );
     assert_eq!(data(&[&two, &one]).unwrap(), b"second");
     assert!(cache.end(&first.id));
     assert_eq!(data(&[&one, &two]).unwrap(), b"second");
-    // A pair does not go on in the next field.
+    // A pair does not continue in the next field.
     let (head, tail) = two.split_at(two.len() - 30);
     assert_eq!(data(&[head, tail]), None);
     assert_eq!(data(&[]), None);
@@ -126,10 +126,10 @@ fn a_request_may_have_several_fields() {
 
 // PARSE-8: docs/security-checklist.md
 #[test]
-fn damage_in_another_cookie_costs_nothing() {
+fn a_damaged_cookie_does_not_hide_the_session() {
     let (cache, clock) = with(false);
-    let made = create(&cache, b"data");
-    let good = format!("{NAME}={}", made.token.as_str()).into_bytes();
+    let issued = create(&cache, b"data");
+    let good = format!("{NAME}={}", issued.token.as_str()).into_bytes();
     let damage: [&[u8]; 9] = [
         b"\xff\xfe=\x80",
         b"a=\"",
@@ -149,8 +149,8 @@ fn damage_in_another_cookie_costs_nothing() {
             assert!(open(&cache, &[&header]).is_some(), "{piece:?}");
         }
     }
-    // What only looks like the name is another name.
-    let value = made.token.as_str();
+    // A value that only resembles the name belongs to another name.
+    let value = issued.token.as_str();
     for name in [
         "__host-session",
         "__Host-Session",
@@ -164,5 +164,5 @@ fn damage_in_another_cookie_costs_nothing() {
         );
     }
     clock.advance(HOUR);
-    assert!(load(&cache, &made.id).is_none());
+    assert!(load(&cache, &issued.id).is_none());
 }

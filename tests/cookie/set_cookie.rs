@@ -1,4 +1,4 @@
-//! Writing `Set-Cookie`: golden strings, and what the builder refuses.
+//! Writing `Set-Cookie`: golden strings, and settings that the builder rejects.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -21,7 +21,7 @@ fn token() -> Token {
     .encode()
 }
 
-fn refused(builder: SetCookieBuilder) -> CookieError {
+fn rejected(builder: SetCookieBuilder) -> CookieError {
     builder.build().unwrap_err()
 }
 
@@ -114,13 +114,13 @@ fn an_error_names_the_setting_its_value_and_the_limit() {
         ),
     ];
     for (builder, expected) in texts {
-        assert_eq!(refused(builder).to_string(), expected);
+        assert_eq!(rejected(builder).to_string(), expected);
     }
 }
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_name_is_a_token_and_nothing_else() {
+fn a_name_must_be_a_token() {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     for byte in 0..=127 {
         let name = format!("a{}b", char::from(byte));
@@ -130,7 +130,7 @@ fn a_name_is_a_token_and_nothing_else() {
     for name in [
         "", "é", "sid ", " sid", "a=b", "a;b", "a,b", "a\"b", "a\\b", "a\r\nb", "a\0b",
     ] {
-        let error = refused(SetCookie::builder(name));
+        let error = rejected(SetCookie::builder(name));
         assert_eq!(
             error,
             CookieError::Name {
@@ -147,11 +147,11 @@ fn a_name_is_a_token_and_nothing_else() {
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_path_begins_with_a_slash_and_is_visible_ascii() {
+fn a_path_must_begin_with_a_slash_and_be_visible_ascii() {
     for path in [
         "", "app", " /", "/a b", "/a ", "/a;b", "/a\nb", "/a\r", "/\0", "/\x7f", "/é",
     ] {
-        let error = refused(SetCookie::builder("sid").path(path));
+        let error = rejected(SetCookie::builder("sid").path(path));
         assert_eq!(
             error,
             CookieError::Path {
@@ -170,7 +170,7 @@ fn a_path_begins_with_a_slash_and_is_visible_ascii() {
 
 // COOK-3: docs/security-checklist.md
 #[test]
-fn a_domain_is_a_host_s_name() {
+fn a_domain_must_be_a_host_name() {
     let long = format!("{}.example", "a".repeat(64));
     let longer = "a.".repeat(126) + "ab";
     let refusals = [
@@ -193,7 +193,7 @@ fn a_domain_is_a_host_s_name() {
         &longer,
     ];
     for domain in refusals {
-        let error = refused(SetCookie::builder("sid").domain(domain));
+        let error = rejected(SetCookie::builder("sid").domain(domain));
         assert_eq!(
             error,
             CookieError::Domain {
@@ -241,7 +241,7 @@ fn name_and_value_fill_a_browser_s_limit_and_no_more() {
     assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
     assert!(!browser.receive(format!("n{}", cookie.header_for(&token())).as_bytes()));
     assert_eq!(
-        refused(SetCookie::builder("n".repeat(4049))),
+        rejected(SetCookie::builder("n".repeat(4049))),
         CookieError::TooLong {
             setting: "name",
             given: 4049,
@@ -250,7 +250,7 @@ fn name_and_value_fill_a_browser_s_limit_and_no_more() {
     );
     let path = |len: usize| SetCookie::builder("sid").path(format!("/{}", "p".repeat(len - 1)));
     assert!(path(1024).build().is_ok());
-    let error = refused(path(1025));
+    let error = rejected(path(1025));
     assert_eq!(
         error,
         CookieError::TooLong {
@@ -267,7 +267,7 @@ fn name_and_value_fill_a_browser_s_limit_and_no_more() {
 
 // COOK-5: docs/security-checklist.md
 #[test]
-fn a_life_is_whole_seconds_up_to_four_hundred_days() {
+fn a_max_age_is_whole_seconds_up_to_four_hundred_days() {
     let aged = |age: Duration| SetCookie::builder("sid").max_age(age);
     let longest = aged(400 * DAY).build().unwrap().header_for(&token());
     assert_eq!(
@@ -282,7 +282,7 @@ fn a_life_is_whole_seconds_up_to_four_hundred_days() {
         over,
         Duration::MAX,
     ] {
-        let error = refused(aged(age));
+        let error = rejected(aged(age));
         assert_eq!(error, CookieError::MaxAge { given: age });
         assert!(
             error.to_string().starts_with("`max_age` must be")

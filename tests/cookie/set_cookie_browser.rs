@@ -1,5 +1,5 @@
-//! A model browser, checked against what browsers are known to do, takes every cookie that we send,
-//! gives it back unchanged and loses it when told; and refuses what our builder refuses.
+//! A model browser, checked against known browser behaviour. It accepts every cookie that sessile
+//! sends, returns it unchanged and removes it on request. It rejects what the builder rejects.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ fn the_model_browser_agrees_with_every_size_case() {
     }
 }
 
-/// Every setting that matters to a browser.
+/// Returns every combination of settings that matters to a browser.
 #[derive(Clone, Debug)]
 struct Settings {
     name: &'static str,
@@ -127,7 +127,7 @@ impl Settings {
             .fold(builder, SetCookieBuilder::max_age)
     }
 
-    /// The header that these settings would be, were they let through.
+    /// Returns the header that these settings would produce without validation.
     fn unchecked(&self) -> String {
         let on = |set: bool, text: &str| if set { text.to_owned() } else { String::new() };
         [
@@ -168,7 +168,7 @@ fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
             Ok(cookie) => {
                 assert_eq!(cookie.header_for(&token()), unchecked);
                 assert!(browser.receive(unchecked.as_bytes()), "{unchecked}");
-                comes_back(&browser, &settings);
+                assert_returned(&browser, &settings);
                 taken += 1;
             }
             Err(CookieError::Contradiction { .. }) => {
@@ -185,7 +185,7 @@ fn the_browser_accepts_what_is_sent_and_rejects_what_is_rejected_here() {
     );
 }
 
-fn comes_back(browser: &Browser, settings: &Settings) {
+fn assert_returned(browser: &Browser, settings: &Settings) {
     let mut hosts = vec!["www.site.example"];
     hosts.extend(settings.domain.map(|_| "other.site.example"));
     for host in hosts {
@@ -214,7 +214,7 @@ fn comes_back(browser: &Browser, settings: &Settings) {
 
 // TERM-6: docs/security-checklist.md
 #[test]
-fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
+fn the_removal_removes_the_cookie_and_no_other() {
     for settings in Settings::every() {
         let Ok(cookie) = settings.builder().build() else {
             continue;
@@ -233,7 +233,7 @@ fn the_removal_takes_the_cookie_from_the_browser_and_no_other() {
 
 // COOK-5: docs/security-checklist.md
 #[test]
-fn a_browser_keeps_the_cookie_for_its_life() {
+fn a_browser_keeps_the_cookie_for_its_max_age() {
     let cookie = SetCookie::builder("sid").max_age(DAY).build().unwrap();
     let mut browser = Browser::new("site.example");
     assert!(browser.receive(cookie.header_for(&token()).as_bytes()));
@@ -253,7 +253,7 @@ fn the_removal_s_date_is_an_imf_fixdate_with_four_digits_of_year() {
         .find_map(|part| part.strip_prefix("Expires="))
         .unwrap();
     assert_eq!(date, "Thu, 01 Jan 1970 00:00:00 GMT");
-    // A browser that knows no Max-Age removes it by the date alone.
+    // A browser without `Max-Age` support removes it by the date alone.
     let mut browser = Browser::new("site.example");
     assert!(browser.receive(b"sid=x; Path=/; Secure"));
     assert!(browser.receive(removal.replace("Max-Age=0; ", "").as_bytes()));

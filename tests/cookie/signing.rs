@@ -1,5 +1,5 @@
-//! What a token's tag decides, seen from the engine: nothing happens on the word of an unverified one, and
-//! keys come and go.
+//! The effect of a token's tag on the engine: an unverified token changes nothing, and keys can be
+//! added and retired.
 
 use std::time::Duration;
 
@@ -29,23 +29,23 @@ fn with(verify_first: bool) -> (SessionCache, ManualClock) {
     (cache.unwrap(), clock)
 }
 
-fn parts(made: &IssuedSession) -> Parts {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap()
+fn parts(issued: &IssuedSession) -> Parts {
+    Parts::parse(issued.token.as_str().as_bytes()).unwrap()
 }
 
-/// Another key with the key number of one.
-fn twin(of: u64) -> u64 {
+/// Returns another key with the same key number.
+fn key_with_same_number(of: u64) -> u64 {
     let number = |each| keys(&[each]).sign(0, [0; 16]).key;
     (100..).find(|each| number(*each) == number(of)).unwrap()
 }
 
-/// Tokens for a session that is there, none of them signed for it by a key of the ring.
-fn forgeries(made: &IssuedSession) -> Vec<Token> {
-    let right = parts(made);
+/// Returns tokens for a live session, none of them signed for it by a key of the ring.
+fn forgeries(issued: &IssuedSession) -> Vec<Token> {
+    let right = parts(issued);
     let others = [
-        // Keys that are not in the ring, one of which has the number of one that is.
+        // Keys that are not in the ring; one of them has the number of a key in the ring.
         keys(&[3]).sign(right.place, right.id),
-        keys(&[twin(1)]).sign(right.place, right.id),
+        keys(&[key_with_same_number(1)]).sign(right.place, right.id),
         // The right key under another cookie name.
         Keys::new(&ring(&[1]), "sid")
             .unwrap()
@@ -53,7 +53,7 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
         Keys::new(&ring(&[1]), "__Host-sessio")
             .unwrap()
             .sign(right.place, right.id),
-        // The tag of another session, of another home, of another key.
+        // The tag of another session, of another shard, of another key.
         Parts {
             tag: keys(&[1]).sign(right.place, [0; 16]).tag,
             ..right
@@ -96,10 +96,10 @@ fn forgeries(made: &IssuedSession) -> Vec<Token> {
 fn a_forged_token_touches_and_counts_nothing_of_the_session() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         let before = cache.stats();
         clock.advance(cache.idle_timeout() / 2);
-        let forged = forgeries(&made);
+        let forged = forgeries(&issued);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
         assert!(
             forged
@@ -109,13 +109,13 @@ fn a_forged_token_touches_and_counts_nothing_of_the_session() {
         let after = cache.stats();
         assert_eq!(after.sessions, before.sessions, "still on probation");
         assert_eq!((after.sessions.probation, after.hits), (1, 0));
-        let mut refused = before.rejected;
-        refused.forged = 2 * forged.len() as u64;
-        assert_eq!(after.rejected, refused);
+        let mut rejected = before.rejected;
+        rejected.forged = 2 * forged.len() as u64;
+        assert_eq!(after.rejected, rejected);
         clock.advance(cache.idle_timeout() / 2 - TICK);
         assert!(forged.iter().all(|token| !opens(&cache, token)));
         clock.advance(TICK);
-        assert!(!opens(&cache, &made.token), "its deadline did not move");
+        assert!(!opens(&cache, &issued.token), "the deadline did not move");
     }
 }
 
@@ -124,15 +124,15 @@ fn a_forged_token_touches_and_counts_nothing_of_the_session() {
 fn a_valid_token_touches_and_counts_the_session() {
     for verify_first in [false, true] {
         let (cache, clock) = with(verify_first);
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         clock.advance(cache.idle_timeout() / 2);
-        assert!(opens(&cache, &made.token));
+        assert!(opens(&cache, &issued.token));
         assert_eq!(
             (cache.stats().sessions.anonymous, cache.stats().hits),
             (1, 1)
         );
         clock.advance(cache.idle_timeout() / 2);
-        assert!(opens(&cache, &made.token), "its deadline moved");
+        assert!(opens(&cache, &issued.token), "the deadline moved");
     }
 }
 
@@ -157,7 +157,7 @@ fn the_tag_of_an_old_id_does_not_open_the_new_one() {
     }
 }
 
-/// What each kind of token comes to, and how the refusals are counted.
+/// Lists each kind of token with its expected result and rejection count.
 fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let (cache, clock) = with(verify_first);
     let [live, ended, rotated, moved] = [(); 4].map(|()| create(&cache, b"data"));
@@ -166,12 +166,15 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
     let next = cache.rotate(&rotated.id, Duration::ZERO).unwrap();
     let signed_in = sign_in(&cache, &moved.id, "alice");
     clock.advance(MINUTE);
-    let by_second =
-        |made: &IssuedSession| keys(&[2]).sign(parts(made).place, parts(made).id).encode();
-    let forged = |made: &IssuedSession| {
+    let by_second = |issued: &IssuedSession| {
+        keys(&[2])
+            .sign(parts(issued).place, parts(issued).id)
+            .encode()
+    };
+    let forged = |issued: &IssuedSession| {
         Parts {
             tag: [7; 16],
-            ..parts(made)
+            ..parts(issued)
         }
         .encode()
     };
@@ -193,11 +196,11 @@ fn answers(verify_first: bool) -> Vec<(&'static str, bool, RejectionCounts)> {
         ("expired, by the second key", by_second(&expired)),
         ("expired, forged", forged(&expired)),
         (
-            "home that is not there",
+            "shard that does not exist",
             keys(&[1]).sign(9, [9; 16]).encode(),
         ),
         (
-            "home that is not there, forged",
+            "shard that does not exist, forged",
             Parts {
                 place: 9,
                 ..parts(&live)
@@ -232,12 +235,12 @@ fn verifying_first_changes_no_answer() {
         found,
         ["live", "live, by the second key", "signed in", "new id"]
     );
-    let refused = late.last().unwrap().2;
+    let rejected = late.last().unwrap().2;
     assert_eq!(
-        [refused.malformed, refused.forged, refused.unknown],
+        [rejected.malformed, rejected.forged, rejected.unknown],
         [2, 5, 3]
     );
-    assert_eq!([refused.expired, refused.reused], [2, 3]);
+    assert_eq!([rejected.expired, rejected.reused], [2, 3]);
 }
 
 // SIGN-4: docs/security-checklist.md
@@ -254,20 +257,23 @@ fn a_token_for_another_cookie_name_is_forged() {
             settings.verify_first(verify_first).build().unwrap()
         };
         let (one, other) = (named("__Host-one"), named("__Host-other"));
-        let [made, twin] = [create(&one, b"one"), create(&other, b"other")];
+        let [issued, key_with_same_number] = [create(&one, b"one"), create(&other, b"other")];
         assert_eq!(
-            (parts(&made).id, parts(&made).place),
-            (parts(&twin).id, parts(&twin).place)
+            (parts(&issued).id, parts(&issued).place),
+            (
+                parts(&key_with_same_number).id,
+                parts(&key_with_same_number).place
+            )
         );
-        assert!(opens(&one, &made.token) && opens(&other, &twin.token));
-        assert!(!opens(&other, &made.token) && !opens(&one, &twin.token));
+        assert!(opens(&one, &issued.token) && opens(&other, &key_with_same_number.token));
+        assert!(!opens(&other, &issued.token) && !opens(&one, &key_with_same_number.token));
         assert_eq!(
             (one.stats().rejected.forged, other.stats().rejected.forged),
             (1, 1)
         );
         let swapped = [
-            field(&one, twin.token.as_str()),
-            field(&other, made.token.as_str()),
+            field(&one, key_with_same_number.token.as_str()),
+            field(&other, issued.token.as_str()),
         ];
         assert!(open(&other, &[&swapped[0], &swapped[1]]).is_none());
     }
@@ -295,7 +301,7 @@ fn key_rotation_keeps_sessions_until_the_old_key_is_retired() {
             create(&cache, b"data"),
             cache.rotate(&next.id, Duration::ZERO).unwrap(),
         ];
-        assert_eq!(by_second.map(|made| parts(&made).key), [number(2); 2]);
+        assert_eq!(by_second.map(|issued| parts(&issued).key), [number(2); 2]);
         cache.set_keys(&ring(&[3, 2])).unwrap();
         let forged = cache.stats().rejected.forged;
         for old in [&read, &unread, &old_id, &next] {
@@ -306,13 +312,13 @@ fn key_rotation_keeps_sessions_until_the_old_key_is_retired() {
         }
         assert_eq!(cache.stats().rejected.forged, forged + 4);
         assert!(!cache.end_by_token(unread.token.as_str().as_bytes()));
-        assert!(by_second.iter().all(|made| opens(&cache, &made.token)));
+        assert!(by_second.iter().all(|issued| opens(&cache, &issued.token)));
         let again = cache.rotate(&unread.id, Duration::ZERO).unwrap();
         assert_eq!(parts(&again).key, number(3));
         assert_eq!(
             request(&cache, again.token.as_str()).unwrap().1,
             b"data",
-            "it is there"
+            "the session is stored"
         );
     }
 }
@@ -323,26 +329,33 @@ fn a_retired_key_number_is_accepted_with_its_own_key_only() {
     for verify_first in [false, true] {
         let clock = ManualClock::new();
         let cache = builder(&clock).verify_first(verify_first).build().unwrap();
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         cache.set_keys(&ring(&[2])).unwrap();
-        for wrong in [vec![twin(1)], vec![2, twin(1)], vec![3, 2, twin(1)]] {
+        for wrong in [
+            vec![key_with_same_number(1)],
+            vec![2, key_with_same_number(1)],
+            vec![3, 2, key_with_same_number(1)],
+        ] {
             let position = wrong.len();
-            let refused = Err(KeyError::UsedNumber { position });
-            assert_eq!(cache.set_keys(&ring(&wrong)), refused);
+            let rejected = Err(KeyError::UsedNumber { position });
+            assert_eq!(cache.set_keys(&ring(&wrong)), rejected);
             assert!(
-                !opens(&cache, &made.token),
-                "the tag that is kept is of the other key"
+                !opens(&cache, &issued.token),
+                "the stored tag is from the other key"
             );
         }
         let after = create(&cache, b"data");
         assert_eq!(
             parts(&after).key,
             keys(&[2]).sign(0, [0; 16]).key,
-            "the ring stays"
+            "the ring is unchanged"
         );
         cache.set_keys(&ring(&[2, 1])).unwrap();
-        assert!(opens(&cache, &made.token));
-        let both = builder(&clock).keys(ring(&[twin(1), 1])).build().err();
+        assert!(opens(&cache, &issued.token));
+        let both = builder(&clock)
+            .keys(ring(&[key_with_same_number(1), 1]))
+            .build()
+            .err();
         let same = KeyError::SameNumber {
             position: 2,
             first: 1,
@@ -360,16 +373,16 @@ fn once_set_keys_has_returned_no_thread_accepts_a_retired_key() {
                 .verify_first(verify_first)
                 .build()
                 .unwrap();
-            let made = create(&cache, b"data");
+            let issued = create(&cache, b"data");
             let retired = AtomicBool::new(false);
             let read = || {
                 let mut buffer = BytesMut::with_capacity(64);
                 let mut after = 0;
                 while after < 3 {
                     let is_after = retired.load(SeqCst);
-                    let value = made.token.as_str().as_bytes();
+                    let value = issued.token.as_str().as_bytes();
                     let found = cache.open_token(value, &mut buffer).is_some();
-                    assert!(!(is_after && found), "by a key that is retired");
+                    assert!(!(is_after && found), "opened by a retired key");
                     after += usize::from(is_after);
                 }
             };

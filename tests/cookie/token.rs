@@ -1,4 +1,4 @@
-//! A token stands and falls with its key, its cookie name and every one of its bits.
+//! A token is valid only with its key, its cookie name and all of its bits.
 
 use crate::support::rings::{ID, NAME, keys, ring};
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ fn the_tag_covers_key_number_shard_and_id() {
 
 // SIGN-2: docs/security-checklist.md
 #[test]
-fn a_tag_that_differs_in_any_one_bit_first_or_last_is_refused() {
+fn a_tag_that_differs_in_one_bit_is_rejected() {
     let keys = keys(&[1]);
     let good = keys.sign(0x0102, ID);
     for bit in 0..128 {
@@ -82,7 +82,7 @@ fn a_tag_that_differs_in_any_one_bit_first_or_last_is_refused() {
 
 // SIGN-6: docs/security-checklist.md
 #[test]
-fn any_bit_of_any_character_turned_is_refused() {
+fn a_token_with_any_bit_flipped_is_rejected() {
     let keys = keys(&[1]);
     let good = keys.sign(0x0102, ID).encode();
     for at in 0..48 {
@@ -100,8 +100,8 @@ fn any_bit_of_any_character_turned_is_refused() {
 
 // SIGN-6: docs/security-checklist.md
 #[test]
-fn a_token_has_one_spelling() {
-    // Its bytes are such that both alphabets and all kinds of sloppiness differ from it.
+fn a_token_has_one_encoding() {
+    // Its bytes differ in both alphabets and under every kind of lenient decoding.
     let parts = Parts {
         key: 0xfb,
         place: 0xffff,
@@ -144,14 +144,14 @@ fn a_token_has_one_spelling() {
 
 // SIGN-6: docs/security-checklist.md
 #[test]
-fn no_byte_outside_the_alphabet_is_read() {
+fn a_byte_outside_the_alphabet_is_rejected() {
     let good = keys(&[1]).sign(0x0102, ID).encode();
     for at in 0..48 {
         for byte in 0..=255_u8 {
             let mut text = good.as_str().as_bytes().to_vec();
             text[at] = byte;
             let is_digit = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            // The first character and a half say the format.
+            // The first character and a half encode the format.
             let is_format = text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f');
             assert_eq!(
                 Parts::parse(&text).is_some(),
@@ -190,7 +190,7 @@ fn tokens_are_equal_when_they_are_the_same() {
 proptest! {
     // SIGN-6: docs/security-checklist.md
     #[test]
-    fn what_is_encoded_parses_back(
+    fn encoded_parts_parse_back(
         key in any::<u8>(),
         place in any::<u16>(),
         id in any::<[u8; 16]>(),

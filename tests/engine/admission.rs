@@ -1,4 +1,4 @@
-//! The application's own hook before a session is made.
+//! The application's admission hook, which runs before a session is created.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use std::{
 use crate::support::{HOUR, MINUTE, NEW, builder, create, create_many, data, idle, opens};
 use sessile::{Error, ManualClock, SessionCache};
 
-/// A cache whose hook refuses the keys that begin with `no`.
-fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
+/// Creates a cache whose hook denies the keys that begin with `no`.
+fn cache_with_hook() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let hook = {
         let asked = Arc::clone(&asked);
@@ -37,18 +37,18 @@ fn picky() -> (SessionCache, Arc<Mutex<Vec<Vec<u8>>>>) {
 // OPS-1: docs/security-checklist.md
 #[test]
 fn a_denied_admission_is_counted_and_changes_nothing() {
-    let (cache, asked) = picky();
-    let made = create(&cache, b"let in");
+    let (cache, asked) = cache_with_hook();
+    let issued = create(&cache, b"let in");
     let mut before = cache.stats();
     for round in 1..=10 {
-        let refused = cache.create_with(b"not let in", NEW.admission_key(b"no: 203.0.113.9"));
-        assert_eq!(refused.err(), Some(Error::AdmissionDenied));
+        let rejected = cache.create_with(b"not let in", NEW.admission_key(b"no: 203.0.113.9"));
+        assert_eq!(rejected.err(), Some(Error::AdmissionDenied));
         before.admission_denied = round;
         assert_eq!(cache.stats(), before);
     }
     assert_eq!((cache.len(), asked.lock().unwrap().len()), (1, 11));
     assert!(cache.create_with(b"", NEW.admission_key(b"yes")).is_ok());
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     let text = Error::AdmissionDenied.to_string();
     assert!(
         text.contains("denied by the admission hook") && text.contains("`admission`"),
@@ -57,8 +57,8 @@ fn a_denied_admission_is_counted_and_changes_nothing() {
 }
 
 #[test]
-fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
-    let (cache, asked) = picky();
+fn the_hook_runs_once_first_and_with_the_given_key() {
+    let (cache, asked) = cache_with_hook();
     let keys = [&b""[..], b"192.0.2.1", b"\0\xff\n", &[7; 1 << 20]];
     for key in keys {
         cache.create_with(b"", NEW.admission_key(key)).unwrap();
@@ -69,25 +69,25 @@ fn it_is_asked_once_with_the_key_as_it_is_and_first_of_all() {
     assert_eq!(
         answer(b"no"),
         Some(Error::AdmissionDenied),
-        "before anything else"
+        "the hook runs before anything else"
     );
     assert!(matches!(answer(b"yes"), Some(Error::TooLarge { .. })));
 }
 
 #[test]
-fn it_is_asked_of_no_other_verb() {
-    let (cache, asked) = picky();
-    let made = create(&cache, b"data");
-    let version = cache.save(&made.id, made.version, b"more").unwrap();
-    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    let made = cache.sign_in(&made.id, "ada").unwrap();
-    cache.touch(&made.id).unwrap();
-    assert!(made.version == version && opens(&cache, &made.token) && cache.end(&made.id));
+fn no_other_verb_runs_the_hook() {
+    let (cache, asked) = cache_with_hook();
+    let issued = create(&cache, b"data");
+    let version = cache.save(&issued.id, issued.version, b"more").unwrap();
+    let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+    let issued = cache.sign_in(&issued.id, "ada").unwrap();
+    cache.touch(&issued.id).unwrap();
+    assert!(issued.version == version && opens(&cache, &issued.token) && cache.end(&issued.id));
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[test]
-fn a_refusal_draws_no_random_bytes() {
+fn a_denied_admission_draws_no_random_bytes() {
     static DRAWN: AtomicUsize = AtomicUsize::new(0);
     fn counted(bytes: &mut [u8]) -> Result<(), Error> {
         bytes.fill(DRAWN.fetch_add(1, SeqCst) as u8);
@@ -103,7 +103,7 @@ fn a_refusal_draws_no_random_bytes() {
 }
 
 #[test]
-fn it_may_use_the_cache_since_no_lock_is_held() {
+fn the_hook_can_use_the_cache_because_no_lock_is_held() {
     let cell: Arc<OnceLock<SessionCache>> = Arc::default();
     let inner = Arc::clone(&cell);
     let cache = builder(&ManualClock::new())
@@ -123,12 +123,12 @@ fn it_may_use_the_cache_since_no_lock_is_held() {
 #[test]
 fn a_limit_for_each_address_holds_under_threads() {
     const MOST: usize = 100;
-    let made: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
+    let issued: Mutex<HashMap<Vec<u8>, usize>> = Mutex::default();
     let cache = builder(&ManualClock::new())
         .shards(4)
         .admission(move |address| {
-            let mut made = made.lock().unwrap();
-            let number = made.entry(address.to_owned()).or_default();
+            let mut issued = issued.lock().unwrap();
+            let number = issued.entry(address.to_owned()).or_default();
             *number += 1;
             *number <= MOST
         })
@@ -156,24 +156,24 @@ fn a_hook_that_panics_leaves_the_cache_as_it_was() {
             if key.is_empty() {
                 true
             } else {
-                panic!("of the hook's own")
+                panic!("a panic inside the hook")
             }
         })
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     let before = cache.stats();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         cache.create_with(b"", NEW.admission_key(b"bad"))
     }));
     assert!(panicked.is_err());
     assert_eq!(cache.stats(), before);
-    assert_eq!(data(&cache, &made.id).unwrap(), b"data");
+    assert_eq!(data(&cache, &issued.id).unwrap(), b"data");
     assert!(cache.create(b"").is_ok());
 }
 
 #[test]
-fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
+fn clones_of_a_builder_share_the_hook_and_the_last_one_set_runs() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hook = {
         let asked = Arc::clone(&asked);
@@ -189,7 +189,7 @@ fn builders_share_it_with_their_clones_and_the_last_one_set_is_asked() {
 }
 
 #[test]
-fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
+fn setters_of_create_options_keep_earlier_settings() {
     let new = NEW
         .admission_key(b"a")
         .timeouts(idle(MINUTE))
@@ -197,9 +197,9 @@ fn what_is_said_of_a_new_session_is_kept_by_its_setters() {
     assert_eq!(new, NEW.timeouts(idle(MINUTE)).admission_key(b"b"));
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
-    let made = cache.create_with(b"", new).unwrap();
-    assert!(opens(&cache, &made.token));
+    let issued = cache.create_with(b"", new).unwrap();
+    assert!(opens(&cache, &issued.token));
     clock.advance(MINUTE);
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
     assert!(cache.create_with(b"", NEW.timeouts(idle(HOUR))).is_ok());
 }

@@ -1,5 +1,5 @@
-//! Bounds of what is remembered of replaced ids: how many, what following one costs, and that none leads to an id that
-//! was forgotten before it.
+//! Bounds on aliases: how many are remembered and what following one costs. No alias leads to an id
+//! that was forgotten before it.
 
 use std::{iter, time::Duration};
 
@@ -13,39 +13,42 @@ use sessile::{
     internals::{cookie::Parts, locks_taken},
 };
 
-/// How many replaced ids of a session are remembered, and how many of the sessions that a user left.
+/// Numbers of replaced ids that are remembered: of one session, and of the sessions that a user
+/// left.
 const ALIASES: usize = 8;
-/// A token of another cookie before it, as a request may hold four.
+/// Token of another cookie that precedes the session's; a request may carry four.
 const CANDIDATES: usize = 4;
 
 fn eight_shards(clock: &ManualClock) -> SessionCacheBuilder {
     builder(clock).memory(16 << 20).shards(8).events(10_000)
 }
 
-fn home(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
+fn place(issued: &IssuedSession) -> u16 {
+    Parts::parse(issued.token.as_str().as_bytes())
+        .unwrap()
+        .place
 }
 
-fn rotate(cache: &SessionCache, made: &IssuedSession) -> IssuedSession {
-    cache.rotate(&made.id, Duration::ZERO).unwrap()
+fn rotate(cache: &SessionCache, issued: &IssuedSession) -> IssuedSession {
+    cache.rotate(&issued.id, Duration::ZERO).unwrap()
 }
 
-fn rotate_often(cache: &SessionCache, made: IssuedSession, times: usize) -> Vec<IssuedSession> {
-    let mut chain = vec![made];
+fn rotate_often(cache: &SessionCache, issued: IssuedSession, times: usize) -> Vec<IssuedSession> {
+    let mut chain = vec![issued];
     for _ in 0..times {
         chain.push(rotate(cache, chain.last().unwrap()));
     }
     chain
 }
 
-/// Users whose sessions are in different shards, none of them in that of a session.
-fn users_elsewhere(cache: &SessionCache, made: &IssuedSession, number: usize) -> Vec<String> {
-    let mut homes = vec![home(made)];
+/// Returns users whose sessions are in distinct shards, none of them in the shard of `first`.
+fn users_elsewhere(cache: &SessionCache, issued: &IssuedSession, number: usize) -> Vec<String> {
+    let mut places = vec![place(issued)];
     let mut is_elsewhere = |user: &String| {
         let probe = cache.create_with(b"", NEW.user(user.as_str())).unwrap();
         assert!(cache.end(&probe.id));
-        let is_new = !homes.contains(&home(&probe));
-        homes.push(home(&probe));
+        let is_new = !places.contains(&place(&probe));
+        places.push(place(&probe));
         is_new
     };
     let names = (0..).map(|n| format!("user {n}"));
@@ -59,7 +62,7 @@ fn aliases(cache: &SessionCache) -> usize {
     cache.stats().sessions.aliases
 }
 
-/// The `Cookie` field of a request with several tokens.
+/// Returns the `Cookie` field of a request with several tokens.
 fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
     tokens
         .iter()
@@ -68,7 +71,7 @@ fn header(cache: &SessionCache, tokens: &[Token]) -> Vec<u8> {
         .join(&b"; "[..])
 }
 
-/// What a thread's locks grow by.
+/// Returns the number of locks that this thread takes during `act`.
 fn locks(act: impl FnOnce()) -> u64 {
     let before = locks_taken();
     act();
@@ -80,15 +83,15 @@ fn drain(cache: &SessionCache, what: EventKind) -> Vec<Event> {
     events.filter(|event| event.kind == what).collect()
 }
 
-/// The tokens that are remembered, oldest first.
+/// Returns the tokens that are remembered, oldest first.
 fn remembered<'i>(cache: &SessionCache, all: &'i [IssuedSession]) -> Vec<&'i IssuedSession> {
     all.iter()
-        .filter(|made| cache.replaced(&made.id).is_some())
+        .filter(|issued| cache.replaced(&issued.id).is_some())
         .collect()
 }
 
 #[test]
-fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
+fn a_session_remembers_eight_ids_after_any_number_of_rotations() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let chain = rotate_often(&cache, create(&cache, b"data"), 1_000);
@@ -96,19 +99,19 @@ fn however_often_a_session_is_rotated_eight_of_its_ids_are_remembered() {
     let (current, older) = chain.split_last().unwrap();
     let last: Vec<_> = older[older.len() - ALIASES..]
         .iter()
-        .map(|made| made.id)
+        .map(|issued| issued.id)
         .collect();
     assert_eq!(
         remembered(&cache, &chain)
             .iter()
-            .map(|made| made.id)
+            .map(|issued| issued.id)
             .collect::<Vec<_>>(),
         last
     );
     assert!(!opens(&cache, &older[0].token));
-    let refused = cache.stats().rejected;
+    let rejected = cache.stats().rejected;
     assert_eq!(
-        (refused.unknown, refused.reused),
+        (rejected.unknown, rejected.reused),
         (1, 0),
         "the oldest is unknown"
     );
@@ -127,15 +130,15 @@ fn a_remembered_session_that_is_rotated_each_quarter_of_an_hour_keeps_eight_alia
         .lifetime(month)
         .build()
         .unwrap();
-    let mut made = create(&cache, b"data");
-    made = sign_in(&cache, &made.id, "ada");
+    let mut issued = create(&cache, b"data");
+    issued = sign_in(&cache, &issued.id, "ada");
     for _ in 0..200 {
         clock.advance(MINUTE * 15);
-        made = cache.rotate(&made.id, 10 * SECOND).unwrap();
-        // One more is that of the anonymous session, in its own shard perhaps.
+        issued = cache.rotate(&issued.id, 10 * SECOND).unwrap();
+        // One more belongs to the anonymous session, perhaps in its own shard.
         assert!(aliases(&cache) <= ALIASES + 1);
     }
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     cache.validate();
 }
 
@@ -150,7 +153,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             let guest = rotate_often(&cache, first, 20);
             let user = &users_elsewhere(&cache, &guest[20], n + 1)[n];
             let theirs = sign_in(&cache, &guest[20].id, user);
-            assert_ne!(home(&theirs), home(&first), "across shards");
+            assert_ne!(place(&theirs), place(&first), "across shards");
             let theirs = rotate_often(&cache, theirs, 1_000);
             chains.push((guest, theirs));
         }
@@ -166,7 +169,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             assert_eq!(
                 drain(&cache, EventKind::Reused).len(),
                 CANDIDATES,
-                "each is told of"
+                "each emits an event"
             );
         }
         for ((_, theirs), token) in chains.iter().zip(&oldest) {
@@ -178,7 +181,7 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
             assert!(is_ended <= 2, "{is_ended} locks");
             assert!(
                 !opens(&cache, &current.token),
-                "the end by an old id is followed"
+                "an end by an old id ends the session"
             );
         }
         cache.validate();
@@ -189,8 +192,8 @@ fn the_oldest_remembered_ids_four_in_a_header_take_eight_locks_at_most() {
 fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
-    let made = rotate_often(&cache, create(&cache, b"data"), 10_000);
-    let last = made.last().unwrap();
+    let issued = rotate_often(&cache, create(&cache, b"data"), 10_000);
+    let last = issued.last().unwrap();
     let taken = locks(|| {
         rotate(&cache, last);
     });
@@ -198,17 +201,17 @@ fn a_rotation_costs_the_same_after_ten_thousand_as_after_ten() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let user = users_elsewhere(&cache, &first, 1).remove(0);
-    let mut made = vec![first];
+    let mut issued = vec![first];
     for _ in 0..1_000 {
-        made.push(sign_in(&cache, &made.last().unwrap().id, &user));
+        issued.push(sign_in(&cache, &issued.last().unwrap().id, &user));
     }
     assert!(aliases(&cache) <= ALIASES + 1, "{}", aliases(&cache));
-    let oldest = remembered(&cache, &made)[0];
+    let oldest = remembered(&cache, &issued)[0];
     assert_eq!(
         oldest.id, first.id,
         "the one in the shard where it was anonymous"
@@ -220,21 +223,25 @@ fn a_visitor_who_signs_in_again_and_again_leaves_a_bounded_number_of_aliases() {
 }
 
 #[test]
-fn a_visitor_who_signs_in_as_one_user_and_another_in_turn_leaves_a_bounded_number_of_aliases() {
+fn sign_ins_as_two_users_in_turn_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 2);
-    let mut made = vec![first];
+    let mut issued = vec![first];
     for turn in 0..1_000 {
-        made.push(sign_in(&cache, &made.last().unwrap().id, &users[turn % 2]));
+        issued.push(sign_in(
+            &cache,
+            &issued.last().unwrap().id,
+            &users[turn % 2],
+        ));
     }
     assert!(aliases(&cache) <= 2 * ALIASES + 1, "{}", aliases(&cache));
-    let old = remembered(&cache, &made[1..])[0];
-    assert!(made.len() - made.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
-    // The first walk passes all of them, the next takes one step.
+    let old = remembered(&cache, &issued[1..])[0];
+    assert!(issued.len() - issued.iter().position(|each| each.id == old.id).unwrap() > ALIASES);
+    // The first walk passes all of them; the next takes one step.
     assert!(locks(|| assert!(load(&cache, &old.id).is_none())) <= 4 * ALIASES as u64 + 2);
-    for id in remembered(&cache, &made[1..]) {
+    for id in remembered(&cache, &issued[1..]) {
         load(&cache, &id.id);
         let taken = locks(|| assert!(load(&cache, &id.id).is_none()));
         assert!(taken <= 2, "{taken} locks");
@@ -249,25 +256,25 @@ fn an_id_of_two_users_ago_still_ends_the_session() {
     let cache = eight_shards(&clock).build().unwrap();
     let first = create(&cache, b"data");
     let users = users_elsewhere(&cache, &first, 3);
-    let mut made = rotate(&cache, &first);
+    let mut issued = rotate(&cache, &first);
     for user in &users {
-        made = sign_in(&cache, &made.id, user);
-        made = rotate_often(&cache, made, 20).pop().unwrap();
+        issued = sign_in(&cache, &issued.id, user);
+        issued = rotate_often(&cache, issued, 20).pop().unwrap();
     }
     assert!(cache.end(&first.id));
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
 }
 
 #[test]
-fn a_user_who_signs_in_and_rotates_over_and_over_leaves_a_bounded_number_of_aliases() {
+fn repeated_sign_ins_and_rotations_leave_a_bounded_number_of_aliases() {
     let clock = ManualClock::new();
     let settings = eight_shards(&clock)
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::EndLeastRecentlyUsed);
     let cache = settings.build().unwrap();
     for _ in 0..100 {
-        let made = cache.create_with(b"", NEW.user("ada")).unwrap();
-        rotate_often(&cache, made, 10);
+        let issued = cache.create_with(b"", NEW.user("ada")).unwrap();
+        rotate_often(&cache, issued, 10);
     }
     assert!(aliases(&cache) <= 3 * ALIASES, "{}", aliases(&cache));
     cache.validate();
@@ -303,14 +310,14 @@ fn a_shortened_idle_timeout_cut_older_aliases_off_from_the_session() {
             1,
             "its use is a reuse"
         );
-        assert!(cache.end(&first.id), "and its end is followed");
+        assert!(cache.end(&first.id), "an end by its id ends the session");
         assert!(!opens(&cache, &third.token));
         cache.validate();
     }
 }
 
 #[test]
-fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
+fn an_alias_past_its_deadline_is_unknown_with_and_without_maintenance() {
     for (is_maintained, across) in [(false, false), (true, false), (false, true), (true, true)] {
         let clock = ManualClock::new();
         let cache = eight_shards(&clock).end_reused(true).build().unwrap();
@@ -330,8 +337,8 @@ fn an_alias_past_its_deadline_is_unknown_whether_memory_is_maintained_or_not() {
         }
         drain(&cache, EventKind::Reused);
         assert!(!opens(&cache, &old.token));
-        let refused = cache.stats().rejected;
-        assert_eq!((refused.unknown, refused.reused), (1, 0));
+        let rejected = cache.stats().rejected;
+        assert_eq!((rejected.unknown, rejected.reused), (1, 0));
         assert!(drain(&cache, EventKind::Reused).is_empty());
         assert_eq!(
             cache.end_if_unchanged(&old.id, old.version),
@@ -374,7 +381,10 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
                 .open([&header(&cache, &[old.token])[..]], &mut buffer)
                 .is_none()
         );
-        assert!(!opens(&cache, &new.token), "alone it still does");
+        assert!(
+            !opens(&cache, &new.token),
+            "alone it still ends the session"
+        );
     }
 }
 
@@ -382,15 +392,18 @@ fn a_replaced_cookie_beside_the_current_one_ended_the_session() {
 fn a_grace_period_holds_for_each_of_eight_ids_and_no_later_than_for_the_next() {
     let clock = ManualClock::new();
     let cache = eight_shards(&clock).build().unwrap();
-    let mut made = vec![create(&cache, b"data")];
+    let mut issued = vec![create(&cache, b"data")];
     for n in 0..ALIASES as u64 {
         let grace = Duration::from_secs(20 - n);
-        made.push(cache.rotate(&made.last().unwrap().id, grace).unwrap());
+        issued.push(cache.rotate(&issued.last().unwrap().id, grace).unwrap());
     }
-    let ids: Vec<SessionId> = made.iter().map(|made| made.id).collect();
+    let ids: Vec<SessionId> = issued.iter().map(|issued| issued.id).collect();
     clock.advance(13 * SECOND - SECOND / 10);
     assert!(ids.iter().all(|id| load(&cache, id).is_some()));
     clock.advance(SECOND / 10);
     let open = ids.iter().filter(|id| load(&cache, id).is_some()).count();
-    assert_eq!(open, 1, "the shortest is over, and with it all before");
+    assert_eq!(
+        open, 1,
+        "the shortest grace period is over, and with it all earlier ones"
+    );
 }

@@ -1,5 +1,5 @@
-//! A flood of newcomers: whoever is signed in stays, whoever came back stays before those that never did, and
-//! every newcomer is answered.
+//! Floods of new sessions. Authenticated sessions are kept, sessions that returned their cookie
+//! outlast those that never did, and every creation succeeds.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -11,7 +11,7 @@ use sessile::{IssuedSession, ManualClock, SessionCache, SessionCacheBuilder};
 
 const LEN: usize = 256;
 
-/// A thousand sessions or some more in each shard.
+/// A thousand sessions or slightly more in each shard.
 fn settings(shards: u16) -> SessionCacheBuilder {
     let builder = builder(&ManualClock::new())
         .max_session_size(LEN)
@@ -19,25 +19,28 @@ fn settings(shards: u16) -> SessionCacheBuilder {
     builder.memory((512 << 10) * usize::from(shards))
 }
 
-/// Half of what fits is signed in. Each has a name of its own, so the shards get about the same.
+/// Signs in half of the sessions that fit. Each user has a distinct name, so the shards hold about
+/// the same number.
 fn users(cache: &SessionCache) -> Vec<IssuedSession> {
     let user = |number: usize| signed_in(cache, &[1; LEN], &format!("user {number}"));
     (0..cache.capacity_for(LEN) / 2).map(user).collect()
 }
 
-/// Anonymous sessions whose cookie came back, a share of what fits.
+/// Creates anonymous sessions whose cookie was returned, as a share of what fits.
 fn visitors(cache: &SessionCache, share: usize) -> Vec<IssuedSession> {
     let all = create_many(cache, cache.capacity_for(LEN) / share, &[2; LEN]);
-    assert!(all.iter().all(|made| opens(cache, &made.token)));
+    assert!(all.iter().all(|issued| opens(cache, &issued.token)));
     all
 }
 
 fn lost(cache: &SessionCache, all: &[IssuedSession]) -> usize {
-    all.iter().filter(|made| !opens(cache, &made.token)).count()
+    all.iter()
+        .filter(|issued| !opens(cache, &issued.token))
+        .count()
 }
 
-/// Newcomers that never come back.
-fn robots(cache: &SessionCache, number: usize) {
+/// Creates sessions whose cookie is never returned.
+fn bots(cache: &SessionCache, number: usize) {
     for _ in 0..number {
         create(cache, &[3; LEN]);
     }
@@ -51,11 +54,11 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
         let (users, visitors) = (users(&cache), visitors(&cache, 4));
         let capacity = cache.capacity_for(LEN);
         for number in 0..capacity * 10 {
-            robots(&cache, 1);
+            bots(&cache, 1);
             let user = &users[number % users.len()];
             assert!(
                 opens(&cache, &user.token),
-                "a user is lost after {number} newcomers"
+                "a user's session is lost after {number} creations"
             );
         }
         assert_eq!(
@@ -74,7 +77,7 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
         );
         assert!(
             stats.evicted.probation > capacity as u64 * 9,
-            "the newcomers made room themselves"
+            "creations made the room"
         );
         cache.validate();
     }
@@ -85,7 +88,7 @@ fn a_flood_of_new_sessions_evicts_no_authenticated_and_no_returning_session() {
 fn a_flood_evicts_no_idle_user() {
     let cache = settings(4).build().unwrap();
     let (users, visitors) = (users(&cache), visitors(&cache, 4));
-    robots(&cache, cache.capacity_for(LEN) * 10);
+    bots(&cache, cache.capacity_for(LEN) * 10);
     assert_eq!((lost(&cache, &users), lost(&cache, &visitors)), (0, 0));
 }
 
@@ -96,28 +99,32 @@ fn new_sessions_that_replay_their_cookie_evict_no_user() {
         let cache = settings(shards).build().unwrap();
         let users = users(&cache);
         for number in 0..cache.capacity_for(LEN) * 10 {
-            let made = create(&cache, &[3; LEN]);
-            (0..1 + number % 4).for_each(|_| assert!(opens(&cache, &made.token), "it is in"));
+            let issued = create(&cache, &[3; LEN]);
+            (0..1 + number % 4)
+                .for_each(|_| assert!(opens(&cache, &issued.token), "the session is stored"));
         }
         assert_eq!(lost(&cache, &users), 0);
         let stats = cache.stats();
         assert_eq!((stats.evicted.authenticated, stats.full), (0, 0));
-        assert!(stats.evicted.anonymous > 0, "they went for each other");
+        assert!(
+            stats.evicted.anonymous > 0,
+            "new sessions evicted each other"
+        );
         cache.validate();
     }
 }
 
 #[test]
-fn those_that_came_back_outlast_all_that_did_not_though_they_are_older() {
+fn returning_sessions_outlast_newer_sessions_that_never_returned() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 2);
     let capacity = cache.capacity_for(LEN);
-    let robots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
-    // As many again as there are robots: each makes one of the older robots go, and no visitor.
-    create_many(&cache, robots.len(), &[3; LEN]);
+    let bots = create_many(&cache, capacity - visitors.len(), &[3; LEN]);
+    // As many visitors as there are bots: each evicts one of the older bots and no visitor.
+    create_many(&cache, bots.len(), &[3; LEN]);
     assert_eq!(
-        (lost(&cache, &visitors), lost(&cache, &robots)),
-        (0, robots.len())
+        (lost(&cache, &visitors), lost(&cache, &bots)),
+        (0, bots.len())
     );
 }
 
@@ -129,12 +136,12 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
     let share = cache.capacity_for(LEN) * 10 / 3;
     thread::scope(|scope| {
         let flood: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| robots(&cache, share)))
+            .map(|_| scope.spawn(|| bots(&cache, share)))
             .collect();
         let active = scope.spawn(|| {
             let mut rounds = 0;
             while !is_over.load(SeqCst) || rounds == 0 {
-                assert_eq!(lost(&cache, &users), 0, "in the midst of the flood");
+                assert_eq!(lost(&cache, &users), 0, "during the flood");
                 rounds += 1;
             }
         });
@@ -146,7 +153,7 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
         active.join().unwrap();
         assert!(
             came_through.iter().all(Result::is_ok),
-            "every newcomer was answered"
+            "every creation succeeded"
         );
     });
     assert_eq!(
@@ -161,11 +168,11 @@ fn a_flood_from_many_threads_evicts_no_authenticated_session() {
 fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
     let clock = ManualClock::new();
     let cache = settings(4).clock(clock.clone()).build().unwrap();
-    robots(&cache, cache.capacity_for(LEN) * 2);
+    bots(&cache, cache.capacity_for(LEN) * 2);
     let mut users = Vec::new();
     for number in 0..cache.capacity_for(LEN) / 3 {
         users.push(signed_in(&cache, &[1; LEN], &format!("user {number}")));
-        robots(&cache, 10);
+        bots(&cache, 10);
         if number % 100 == 0 {
             clock.advance(SECOND);
         }
@@ -175,10 +182,10 @@ fn a_user_who_signs_in_during_a_flood_keeps_the_session() {
 }
 
 #[test]
-fn a_flood_takes_no_more_than_a_quarter_from_those_that_came_back() {
+fn a_flood_evicts_at_most_a_quarter_of_the_returning_sessions() {
     let cache = settings(1).build().unwrap();
     let visitors = visitors(&cache, 1);
-    robots(&cache, cache.capacity_for(LEN) * 10);
+    bots(&cache, cache.capacity_for(LEN) * 10);
     let lost = lost(&cache, &visitors);
     assert!(
         lost > 0 && lost * 4 <= visitors.len() + 4,

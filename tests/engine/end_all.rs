@@ -1,5 +1,4 @@
-//! An end for all sessions at one stroke: none from before opens, those from afterwards do, and the memory comes
-//! back by and by.
+//! `end_all`: no earlier session opens, later sessions do, and the memory is reclaimed lazily.
 
 use std::{
     hint,
@@ -20,7 +19,7 @@ use sessile::{
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
-/// So many marked words of data.
+/// Returns `words` marked words of data.
 fn marked(words: usize) -> Vec<u8> {
     MARK.to_le_bytes().repeat(words)
 }
@@ -29,18 +28,19 @@ fn sharded(clock: &ManualClock) -> SessionCache {
     builder(clock).memory(8 << 20).shards(8).build().unwrap()
 }
 
-/// Anonymous ones, some of which came back, those of users, and rotated ones.
+/// Creates anonymous sessions, some of which returned their cookie, authenticated sessions and
+/// rotated ones.
 fn all_kinds(cache: &SessionCache, number: usize) -> Vec<IssuedSession> {
     let make = |n: usize| {
-        let made = create(cache, &marked(n % 20));
+        let issued = create(cache, &marked(n % 20));
         match n % 4 {
-            0 => made,
+            0 => issued,
             1 => {
-                assert!(opens(cache, &made.token));
-                made
+                assert!(opens(cache, &issued.token));
+                issued
             }
-            2 => sign_in(cache, &made.id, &format!("user {}", n % 64)),
-            _ => cache.rotate(&made.id, MINUTE).unwrap(),
+            2 => sign_in(cache, &issued.id, &format!("user {}", n % 64)),
+            _ => cache.rotate(&issued.id, MINUTE).unwrap(),
         }
     };
     (0..number).map(make).collect()
@@ -55,24 +55,24 @@ fn end_all_ends_every_earlier_session_and_no_later_one() {
     for round in 0..40 {
         let before = all_kinds(&cache, 40);
         assert!(
-            before.iter().all(|made| opens(&cache, &made.token)),
-            "those of round {round}"
+            before.iter().all(|issued| opens(&cache, &issued.token)),
+            "sessions of round {round}"
         );
         cache.end_all();
         ended.extend(&before);
-        assert!(!ended.iter().any(|made| opens(&cache, &made.token)));
-        // Many of the strokes fall into one tick.
+        assert!(!ended.iter().any(|issued| opens(&cache, &issued.token)));
+        // Many of the calls fall into one tick.
         if round % 8 == 7 {
             clock.advance(TICK * (round / 8));
         }
     }
     let after = all_kinds(&cache, 40);
-    assert!(after.iter().all(|made| opens(&cache, &made.token)));
+    assert!(after.iter().all(|issued| opens(&cache, &issued.token)));
     ended
         .iter()
         .take(100)
-        .for_each(|made| assert_gone(&cache, &made.id, made.version));
-    assert!(!ended.iter().any(|made| cache.end(&made.id)));
+        .for_each(|issued| assert_gone(&cache, &issued.id, issued.version));
+    assert!(!ended.iter().any(|issued| cache.end(&issued.id)));
     assert_eq!(cache.len(), after.len());
     cache.validate();
 }
@@ -85,13 +85,13 @@ fn end_all_on_empty_cache_keeps_later_sessions() {
         cache.end_all();
     }
     clock.advance(SECOND);
-    let made = create(&cache, b"data");
-    assert!(opens(&cache, &made.token));
+    let issued = create(&cache, b"data");
+    assert!(opens(&cache, &issued.token));
     clock.advance(MINUTE);
-    assert!(opens(&cache, &made.token));
-    assert_eq!(load(&cache, &made.id).unwrap().0.age(), MINUTE);
+    assert!(opens(&cache, &issued.token));
+    assert_eq!(load(&cache, &issued.id).unwrap().0.age(), MINUTE);
     cache.end_all();
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
 }
 
 // TERM-5: docs/security-checklist.md
@@ -102,7 +102,7 @@ fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
     let before = all_kinds(&cache, 160);
     let handles: Vec<_> = before
         .iter()
-        .map(|made| load(&cache, &made.id).unwrap().0.handle())
+        .map(|issued| load(&cache, &issued.id).unwrap().0.handle())
         .collect();
     let stats = cache.stats();
     cache.end_all();
@@ -127,7 +127,7 @@ fn end_all_empties_the_lists_of_users_and_the_counts_at_once() {
         assert_eq!(cache.end_user_sessions(&user, None), 0);
     }
     assert!(!handles.iter().any(|handle| cache.end_by_handle(handle)));
-    // A second stroke finds nobody.
+    // A second call finds no session.
     cache.end_all();
     assert_eq!(cache.stats().ended, after.ended);
     cache.maintain(usize::MAX);
@@ -173,10 +173,10 @@ fn an_alias_opens_no_session_after_end_all() {
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, MINUTE).unwrap();
     cache.end_all();
-    for made in [&old, &new] {
-        assert!(!opens(&cache, &made.token));
-        assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end_by_token(made.token.as_str().as_bytes()));
+    for issued in [&old, &new] {
+        assert!(!opens(&cache, &issued.token));
+        assert_gone(&cache, &issued.id, issued.version);
+        assert!(!cache.end_by_token(issued.token.as_str().as_bytes()));
     }
     clock.advance(MINUTE);
     assert!(!opens(&cache, &old.token));
@@ -192,7 +192,10 @@ fn an_alias_opens_no_session_after_end_all() {
 fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     let (cache, _clock) = cache();
     all_kinds(&cache, 1_000);
-    assert!(cache.count(MARK) > 1_000, "the test sees what is there");
+    assert!(
+        cache.count(MARK) > 1_000,
+        "the search finds data that is stored"
+    );
     cache.end_all();
     let mut visited = 0;
     loop {
@@ -211,7 +214,7 @@ fn maintenance_frees_and_wipes_the_memory_within_its_budget() {
     assert_eq!(
         (cache.len(), cache.stats().sessions.aliases),
         (0, 500),
-        "old ids are left"
+        "aliases remain"
     );
 }
 
@@ -222,8 +225,8 @@ fn writes_free_the_memory_without_maintenance() {
     all_kinds(&cache, 1_000);
     cache.end_all();
     for _ in 0..600 {
-        let made = create(&cache, b"");
-        assert!(cache.end(&made.id));
+        let issued = create(&cache, b"");
+        assert!(cache.end(&issued.id));
     }
     assert_eq!(cache.count(MARK), 0);
     cache.validate();
@@ -244,7 +247,7 @@ fn a_full_cache_evicts_ended_sessions_first() {
     let half: Vec<_> = create_many(&cache, number / 4, &[1; 256]);
     let rotated: Vec<_> = half
         .iter()
-        .map(|made| cache.rotate(&made.id, HOUR).unwrap())
+        .map(|issued| cache.rotate(&issued.id, HOUR).unwrap())
         .collect();
     while cache.count(MARK) > 0 {
         create(&cache, &[2; 256]);
@@ -253,7 +256,7 @@ fn a_full_cache_evicts_ended_sessions_first() {
     assert!(
         half.iter()
             .chain(&rotated)
-            .all(|made| opens(&cache, &made.token))
+            .all(|issued| opens(&cache, &issued.token))
     );
     cache.validate();
 }
@@ -277,8 +280,12 @@ fn a_cache_full_of_ended_sessions_has_room_for_new_ones() {
         let guests = create_many(&cache, number, &[1; 2_048][..len]);
         let now = cache.stats().evicted;
         let sessions = |of: EvictionCounts| [of.probation, of.anonymous, of.authenticated];
-        assert_eq!(sessions(now), sessions(before), "nobody who is alive goes");
-        assert!(guests.iter().all(|made| opens(&cache, &made.token)));
+        assert_eq!(
+            sessions(now),
+            sessions(before),
+            "no live session is evicted"
+        );
+        assert!(guests.iter().all(|issued| opens(&cache, &issued.token)));
         assert!(cache.create(&[3; 2 << 10]).is_ok());
         cache.validate();
     }
@@ -300,7 +307,7 @@ fn sessions_that_expired_before_end_all_are_freed_once() {
     cache.validate();
 }
 
-/// Threads create, and one ends all while they do.
+/// Runs threads that create sessions while one thread calls `end_all`.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn no_session_returned_to_another_thread_before_end_all_survives_it() {
@@ -315,13 +322,13 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
                 let (cache, answered, done) = (&cache, &answered, &done);
                 scope.spawn(move || {
                     while !done.load(SeqCst) {
-                        let made = create(cache, b"data");
-                        let made = match n {
-                            0 => made,
-                            1 => cache.sign_in(&made.id, "ada").unwrap_or(made),
-                            _ => cache.rotate(&made.id, HOUR).unwrap_or(made),
+                        let issued = create(cache, b"data");
+                        let issued = match n {
+                            0 => issued,
+                            1 => cache.sign_in(&issued.id, "ada").unwrap_or(issued),
+                            _ => cache.rotate(&issued.id, HOUR).unwrap_or(issued),
                         };
-                        answered.lock().unwrap().push(made);
+                        answered.lock().unwrap().push(issued);
                     }
                 });
             }
@@ -331,21 +338,21 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
             let before = std::mem::take(&mut *answered.lock().unwrap());
             cache.end_all();
             assert!(
-                !before.iter().any(|made| opens(&cache, &made.token)),
+                !before.iter().any(|issued| opens(&cache, &issued.token)),
                 "round {round}"
             );
             let after = create_many(&cache, 10, b"after");
             done.store(true, SeqCst);
             (before, after)
         });
-        for made in &before {
-            assert!(!opens(&cache, &made.token));
-            assert_eq!(cache.touch(&made.id), Err(Error::Gone));
+        for issued in &before {
+            assert!(!opens(&cache, &issued.token));
+            assert_eq!(cache.touch(&issued.id), Err(Error::Gone));
         }
         assert!(
             after
                 .iter()
-                .all(|made| data(&cache, &made.id).unwrap() == b"after")
+                .all(|issued| data(&cache, &issued.id).unwrap() == b"after")
         );
         clock.advance(TICK * (round % 2));
         if round % 8 == 0 {
@@ -355,8 +362,8 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
     assert_eq!(cache.stats().shard_resets, 0);
 }
 
-/// Whoever ends all may be interrupted at any point, also after a look at the clock. When a look shows that it was,
-/// nobody ends anything until all has been checked.
+/// The thread that calls `end_all` may be preempted at any point, also after it read the clock.
+/// When it finds that it was, it pauses until the main thread has checked the cache.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn an_interrupted_end_all_leaves_every_shard_consistent() {
@@ -381,7 +388,7 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
     let mut seen = 0;
     thread::scope(|scope| {
         scope.spawn(end_all);
-        // So that it is interrupted often.
+        // Keep the cores busy, so that the thread is preempted often.
         for _ in 0..4 {
             scope.spawn(|| {
                 while !done.load(SeqCst) {
@@ -389,14 +396,14 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
                 }
             });
         }
-        let finish = Finish(&done);
+        let finish = SetOnDrop(&done);
         for _ in 0..5_000_000 {
             rounds.fetch_add(1, SeqCst);
-            // More ticks than there are ends meanwhile: each takes one for itself.
+            // More ticks than there are ends during the test; each end takes one tick.
             clock.advance(MINUTE);
-            let made = create(&cache, b"data");
+            let issued = create(&cache, b"data");
             if waits.load(SeqCst) {
-                assert!(opens(&cache, &made.token) || cache.touch(&made.id).is_err());
+                assert!(opens(&cache, &issued.token) || cache.touch(&issued.id).is_err());
                 cache.validate();
                 seen += 1;
                 if seen == interrupts {
@@ -411,25 +418,25 @@ fn an_interrupted_end_all_leaves_every_shard_consistent() {
     assert_eq!(cache.stats().shard_resets, 0);
 }
 
-/// Lets the others go, whatever happens to this one.
-struct Finish<'a>(&'a AtomicBool);
+/// Releases the other threads even if this one panics.
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Finish<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, SeqCst);
     }
 }
 
-/// Where several strokes fall into one tick, those created afterwards are of a tick to come.
+/// If several calls fall into one tick, later sessions get a creation time in a future tick.
 // TIME-2: docs/security-checklist.md
 #[test]
 fn renewing_the_lifetime_after_end_all_does_not_exceed_it() {
     let (cache, clock) = cache();
     (0..10).for_each(|_| cache.end_all());
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     cache
-        .set_timeouts(&made.id, made.version, lifetime(MINUTE))
+        .set_timeouts(&issued.id, issued.version, lifetime(MINUTE))
         .unwrap();
     clock.advance(MINUTE);
-    assert!(!opens(&cache, &made.token));
+    assert!(!opens(&cache, &issued.token));
 }

@@ -1,4 +1,4 @@
-//! A full cache: what goes, in which order, and that where nothing may go nothing is changed.
+//! A full cache: what is evicted and in which order. If nothing is evictable, nothing changes.
 
 use std::time::Duration;
 
@@ -23,20 +23,21 @@ fn small_cache() -> (SessionCache, ManualClock) {
     (small(&clock).build().unwrap(), clock)
 }
 
-/// Creates one whose cookie comes back at once.
-fn create_and_come_back(cache: &SessionCache) {
-    let made = create(cache, &[1; LEN]);
-    assert!(opens(cache, &made.token));
+/// Creates a session whose cookie is returned immediately.
+fn create_returning(cache: &SessionCache) {
+    let issued = create(cache, &[1; LEN]);
+    assert!(opens(cache, &issued.token));
 }
 
 #[test]
-fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anonymous_one() {
+fn evicts_expired_then_aliases_then_probation_then_returning_and_no_user_for_an_anonymous_session()
+{
     let (cache, clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 5)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
-    // Aliases outlive the short ones, whose idle timeout they would have.
+    // Aliases outlive the short sessions, whose idle timeout they would otherwise have.
     clock.advance(MINUTE);
     for n in 0..capacity / 4 {
         cache
@@ -44,40 +45,40 @@ fn the_order_is_expired_aliases_probation_came_back_and_never_a_user_for_an_anon
             .unwrap();
     }
     let came_back = create_many(&cache, capacity / 8, &[3; LEN]);
-    assert!(came_back.iter().all(|made| opens(&cache, &made.token)));
+    assert!(came_back.iter().all(|issued| opens(&cache, &issued.token)));
     while cache.stats().evicted == EvictionCounts::default() {
         create(&cache, &[4; LEN]);
         assert!(cache.len() <= capacity);
     }
     assert!(
         cache.stats().evicted.aliases > 0,
-        "room was made by aliases first"
+        "aliases were evicted first"
     );
     clock.advance(MINUTE);
     let mut last = cache.stats();
     let mut seen = Vec::new();
     for _ in 0..capacity * 3 {
-        create_and_come_back(&cache);
+        create_returning(&cache);
         let now = cache.stats();
         assert!(
             now.expired == last.expired || now.evicted == last.evicted,
-            "expired before others"
+            "expired sessions are freed before others are evicted"
         );
         assert!(now.evicted == last.evicted || now.expired == capacity as u64 / 4);
-        seen.push(what_went(&last, &now));
+        seen.push(evicted_class(&last, &now));
         last = now;
     }
     let order: Vec<_> = seen.into_iter().flatten().collect();
     assert!(order.is_sorted(), "{order:?}");
     for class in 0..4 {
-        assert!(order.contains(&class), "some of class {class} went");
+        assert!(order.contains(&class), "some of class {class} were evicted");
     }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     cache.validate();
 }
 
-/// The class of what went between two looks, in the order in which they are to go.
-fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
+/// Returns the class evicted between two snapshots; classes are numbered in order of eviction.
+fn evicted_class(before: &Stats, after: &Stats) -> Option<u8> {
     let (old, new) = (before.evicted, after.evicted);
     let went = [
         after.expired > before.expired,
@@ -95,17 +96,17 @@ fn what_went(before: &Stats, after: &Stats) -> Option<u8> {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn robots_evict_neither_users_nor_returning_visitors() {
+fn bots_evict_neither_users_nor_returning_visitors() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 4)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     let visitors = create_many(&cache, capacity / 3, &[3; LEN]);
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     create_many(&cache, capacity * 20, &[4; LEN]);
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     let evicted = cache.stats().evicted;
     assert_eq!((evicted.anonymous, evicted.authenticated), (0, 0));
     cache.validate();
@@ -113,35 +114,35 @@ fn robots_evict_neither_users_nor_returning_visitors() {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn robots_that_replay_their_cookie_evict_no_user() {
+fn bots_that_replay_their_cookie_evict_no_user() {
     let (cache, _clock) = small_cache();
     let capacity = cache.capacity_for(LEN);
     let users: Vec<_> = (0..capacity / 2)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     for _ in 0..capacity * 10 {
-        let made = create(&cache, &[4; LEN]);
-        (0..4).for_each(|_| assert!(opens(&cache, &made.token)));
+        let issued = create(&cache, &[4; LEN]);
+        (0..4).for_each(|_| assert!(opens(&cache, &issued.token)));
     }
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
     assert!(cache.stats().evicted.anonymous > 0);
     cache.validate();
 }
 
 #[test]
-fn of_those_that_came_back_the_ones_used_least_go_first() {
+fn the_least_used_returning_sessions_are_evicted_first() {
     let (cache, _clock) = small_cache();
     let all = fill(&cache, LEN);
-    assert!(all.iter().all(|made| opens(&cache, &made.token)));
+    assert!(all.iter().all(|issued| opens(&cache, &issued.token)));
     let (often, once): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 2 == 0);
     for _ in 0..3 {
-        assert!(often.iter().all(|(_, made)| opens(&cache, &made.token)));
+        assert!(often.iter().all(|(_, issued)| opens(&cache, &issued.token)));
     }
-    // Fewer newcomers than there are sessions that were used once.
-    (0..once.len() - 8).for_each(|_| create_and_come_back(&cache));
+    // Fewer creations than there are sessions that were used once.
+    (0..once.len() - 8).for_each(|_| create_returning(&cache));
     let left = |of: &[(usize, &IssuedSession)]| {
         of.iter()
-            .filter(|(_, made)| data(&cache, &made.id).is_some())
+            .filter(|(_, issued)| data(&cache, &issued.id).is_some())
             .count()
     };
     assert_eq!(left(&often), often.len());
@@ -149,7 +150,7 @@ fn of_those_that_came_back_the_ones_used_least_go_first() {
 }
 
 #[test]
-fn users_go_for_users_only_and_the_oldest_first() {
+fn authenticated_sessions_are_evicted_only_for_authenticated_ones_oldest_first() {
     let (cache, _clock) = small_cache();
     let users = fill_with_users(&cache, LEN);
     let before = cache.stats();
@@ -165,25 +166,26 @@ fn users_go_for_users_only_and_the_oldest_first() {
     let after = cache.stats();
     assert!(after.evicted.authenticated > before.evicted.authenticated);
     assert_eq!(after.evicted.probation, before.evicted.probation);
-    assert!(opens(&cache, &late.token), "the newcomer is in");
+    assert!(opens(&cache, &late.token), "the new session is stored");
     let gone = (after.evicted.authenticated - before.evicted.authenticated) as usize;
     let left: Vec<_> = users[1..]
         .iter()
-        .map(|made| opens(&cache, &made.token))
+        .map(|issued| opens(&cache, &issued.token))
         .collect();
-    assert!(left.is_sorted(), "the oldest went");
+    assert!(left.is_sorted(), "the oldest were evicted");
     assert_eq!(left.iter().filter(|is_left| !**is_left).count(), gone);
     cache.validate();
 }
 
-/// Everything that can be seen of a session without changing it, but for its use.
+/// Returns everything observable about a session without changing it, except that it was used.
 fn picture(cache: &SessionCache, all: &[IssuedSession]) -> Vec<(Version, Vec<u8>)> {
-    let look =
-        |made: &IssuedSession| load(cache, &made.id).map(|(record, data)| (record.version, data));
-    all.iter().map(|made| look(made).unwrap()).collect()
+    let look = |issued: &IssuedSession| {
+        load(cache, &issued.id).map(|(record, data)| (record.version, data))
+    };
+    all.iter().map(|issued| look(issued).unwrap()).collect()
 }
 
-/// What is counted, the refusal apart.
+/// Returns the counters, without the failed write.
 fn counted(cache: &SessionCache) -> (usize, Stats) {
     let mut stats = cache.stats();
     stats.full = 0;
@@ -191,7 +193,7 @@ fn counted(cache: &SessionCache) -> (usize, Stats) {
 }
 
 #[test]
-fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_changes() {
+fn an_anonymous_create_among_users_only_fails_and_changes_nothing() {
     for shards in [1, 2] {
         let clock = ManualClock::new();
         let cache = small(&clock)
@@ -210,12 +212,12 @@ fn where_only_users_are_left_an_anonymous_newcomer_is_refused_and_nothing_change
         assert_eq!(picture(&cache, &users), kept);
         cache.validate();
         assert!(cache.end(&users[0].id) && cache.end(&users[1].id));
-        assert!(users[2..].iter().all(|made| opens(&cache, &made.token)));
+        assert!(users[2..].iter().all(|issued| opens(&cache, &issued.token)));
     }
 }
 
 #[test]
-fn a_save_for_which_there_is_no_room_changes_nothing() {
+fn a_save_without_room_changes_nothing() {
     let (cache, _clock) = small_cache();
     let mut all = fill_with_users(&cache, LEN);
     assert!(cache.end(&all[0].id));
@@ -232,8 +234,8 @@ fn a_save_for_which_there_is_no_room_changes_nothing() {
 }
 
 #[test]
-fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
-    // One shard is full of users, by memory or by places in the index.
+fn an_anonymous_session_is_stored_in_the_second_shard_if_the_first_is_full() {
+    // One shard is full of authenticated sessions, by memory or by slots of the index.
     for len in [LEN, 0] {
         let clock = ManualClock::new();
         let cache = small(&clock)
@@ -257,10 +259,11 @@ fn an_anonymous_newcomer_that_the_one_home_refuses_gets_in_at_the_other() {
 }
 
 #[test]
-fn where_all_that_may_go_would_not_be_enough_none_of_it_goes() {
+fn evicts_nothing_if_eviction_cannot_satisfy_the_request() {
     let (cache, _clock) = small_cache();
     let mut all = fill_with_users(&cache, LEN);
-    all.drain(..2).for_each(|made| assert!(cache.end(&made.id)));
+    all.drain(..2)
+        .for_each(|issued| assert!(cache.end(&issued.id)));
     let free = || cache.stats().memory.capacity - cache.stats().memory.used;
     while free() >= 200 {
         all.push(create(&cache, &[7; 16]));
@@ -283,7 +286,7 @@ fn a_save_that_grows_never_evicts_its_own_session() {
     for (round, grown) in [LEN + 1, LEN * 2, 1_000, 2 << 10].into_iter().enumerate() {
         for is_user in [false, true] {
             let (cache, _clock) = small_cache();
-            // The first to go.
+            // The first to be evicted.
             let mut own = fill(&cache, LEN)[0];
             if is_user {
                 own = sign_in(&cache, &own.id, "alice");
@@ -293,7 +296,11 @@ fn a_save_that_grows_never_evicts_its_own_session() {
             let evicted = cache.stats().evicted;
             let new = filler(round + 100, grown);
             let version = cache.save(&own.id, own.version, &new).unwrap();
-            assert_ne!(cache.stats().evicted, evicted, "somebody else had to go");
+            assert_ne!(
+                cache.stats().evicted,
+                evicted,
+                "another session was evicted"
+            );
             let (record, now) = load(&cache, &own.id).unwrap();
             assert_eq!((record.version, now), (version, new));
             cache.validate();
@@ -313,20 +320,22 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
         .max_session_size(4 << 10)
         .build()
         .unwrap();
-    let made = create(&cache, &[9; 3 << 10]);
+    let issued = create(&cache, &[9; 3 << 10]);
     let before = counted(&cache);
     assert_eq!(
-        cache.save(&made.id, made.version, &[1; 4 << 10]),
+        cache.save(&issued.id, issued.version, &[1; 4 << 10]),
         Err(Error::Full)
     );
-    assert_eq!(cache.sign_in(&made.id, "alice").err(), Some(Error::Full));
+    assert_eq!(cache.sign_in(&issued.id, "alice").err(), Some(Error::Full));
     assert_eq!(counted(&cache), before);
-    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
-    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    assert_eq!(data(&cache, &made.id).unwrap(), [9; 3 << 10]);
+    assert_eq!(data(&cache, &issued.id).unwrap(), [9; 3 << 10]);
+    let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
+    assert_eq!(data(&cache, &issued.id).unwrap(), [9; 3 << 10]);
     assert!(
-        cache.save(&made.id, made.version, &[1; 2 << 10]).is_ok(),
-        "it may shrink"
+        cache
+            .save(&issued.id, issued.version, &[1; 2 << 10])
+            .is_ok(),
+        "a save that shrinks succeeds"
     );
     cache.validate();
     let largest = create(&cache, &[2; 4 << 10]);
@@ -336,22 +345,22 @@ fn a_session_that_alone_fills_the_cache_cannot_evict_itself_to_grow() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_before_anything_goes() {
+fn too_large_data_is_rejected_before_any_eviction() {
     let (cache, _clock) = small_cache();
     let all = fill(&cache, LEN);
     let before = counted(&cache);
     let limit = cache.max_session_size();
     for len in [limit + 1, limit * 2, 1 << 24, 1 << 25] {
-        let refused = Error::TooLarge {
+        let rejected = Error::TooLarge {
             given: len,
             max: limit,
         };
-        assert_eq!(cache.create(&vec![0; len]).err(), Some(refused));
+        assert_eq!(cache.create(&vec![0; len]).err(), Some(rejected));
         assert_eq!(
             cache.save(&all[0].id, all[0].version, &vec![0; len]),
-            Err(refused)
+            Err(rejected)
         );
-        let text = refused.to_string();
+        let text = rejected.to_string();
         let parts = ["max_session_size", &len.to_string(), &limit.to_string()];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
@@ -361,7 +370,7 @@ fn what_is_too_large_is_refused_before_anything_goes() {
 }
 
 #[test]
-fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
+fn exactly_capacity_for_sessions_fit() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, 4_096, 16_384] {
         let (cache, _clock) = cache();
         let number = cache.capacity_for(len);
@@ -379,7 +388,7 @@ fn as_many_fit_as_capacity_for_says_and_one_more_does_not() {
 }
 
 #[test]
-fn an_expired_session_is_no_reason_to_refuse() {
+fn an_expired_session_does_not_cause_a_full_error() {
     let (cache, clock) = small_cache();
     fill_with_users(&cache, LEN);
     assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
@@ -388,20 +397,20 @@ fn an_expired_session_is_no_reason_to_refuse() {
 }
 
 #[test]
-fn nobody_goes_for_a_large_newcomer_while_many_small_ones_are_expired() {
+fn a_large_session_frees_expired_sessions_and_evicts_none() {
     let clock = ManualClock::new();
     let cache = builder(&clock).build().unwrap();
     let short = create_many(&cache, cache.capacity_for(LEN) / 2, &[1; LEN]);
     clock.advance(MINUTE);
     while cache.len() < cache.capacity_for(LEN) {
-        create_and_come_back(&cache);
+        create_returning(&cache);
     }
     clock.advance(HOUR / 2 - MINUTE);
     assert!(
         load(&cache, &short[0].id).is_none(),
-        "they have expired, and nobody has looked"
+        "they have expired and are not freed yet"
     );
     create(&cache, &filler(1, 16 << 10));
     assert_eq!(cache.stats().evicted, EvictionCounts::default());
-    assert!(cache.stats().expired >= 46, "as many as it takes");
+    assert!(cache.stats().expired >= 46, "as many as the session needs");
 }

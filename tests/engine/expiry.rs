@@ -1,5 +1,5 @@
-//! Memory of expired sessions comes back: all of it, soon after their deadlines, at no more visits than
-//! the caller allows. Visits are counted; nothing is timed.
+//! Memory of expired sessions is reclaimed completely, soon after their deadlines, with at most as
+//! many visits as the caller allows. Visits are counted; nothing is timed.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::support::{
 };
 use sessile::{ManualClock, SessionCache};
 
-/// Room for so many empty sessions, with some to spare.
-fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
+/// Creates a cache with memory for `sessions` empty sessions, with some to spare.
+fn cache_for(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let memory = sessions * 400 + (1 << 20) * usize::from(shards);
     let cache = builder(&clock)
@@ -27,7 +27,7 @@ fn roomy(sessions: usize, shards: u16) -> (SessionCache, ManualClock) {
 fn sessions_due_in_one_tick_are_freed_within_the_budget() {
     let number = if is_long() { 1_000_000 } else { 100_000 };
     for (shards, budget) in [(1, 997), (4, 10_000)] {
-        let (cache, clock) = roomy(number, shards);
+        let (cache, clock) = cache_for(number, shards);
         create_many(&cache, number, b"");
         assert_eq!(cache.len(), number);
         clock.advance(cache.idle_timeout());
@@ -41,7 +41,7 @@ fn sessions_due_in_one_tick_are_freed_within_the_budget() {
             if !done.more {
                 break;
             }
-            assert_eq!(done.visited, budget, "all that was allowed");
+            assert_eq!(done.visited, budget, "the whole budget was used");
         }
         assert_eq!(expired, number);
         assert!(calls <= number.div_ceil(budget) + 1, "{calls} calls");
@@ -63,7 +63,7 @@ fn writes_alone_free_memory() {
     assert_eq!(
         stats.evicted,
         Default::default(),
-        "no one that was live had to go"
+        "no live session was evicted"
     );
 }
 
@@ -104,7 +104,7 @@ fn a_sign_in_evicts_no_live_session_while_one_has_expired() {
 // TIME-5: docs/security-checklist.md
 #[test]
 fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
-    let (cache, clock) = roomy(1_000, 2);
+    let (cache, clock) = cache_for(1_000, 2);
     create_many(&cache, 100, b"");
     clock.advance(HOUR);
     let done = cache.maintain(0);
@@ -114,7 +114,8 @@ fn a_budget_of_zero_visits_nothing_and_returns_that_more_is_due() {
     assert!(!cache.maintain(usize::MAX).more && cache.is_empty());
 }
 
-/// A slot that was emptied in part used to be forgotten until all lower ones were empty.
+/// Regression: a partially emptied slot of the wheel was forgotten until all lower slots were
+/// empty.
 // TIME-5: docs/security-checklist.md
 #[test]
 fn a_rescheduled_session_delays_no_other_in_its_slot() {
@@ -136,7 +137,7 @@ fn a_rescheduled_session_delays_no_other_in_its_slot() {
 #[test]
 fn memory_is_freed_within_a_tick_for_any_deadlines() {
     let mut random = Random::new();
-    let (cache, clock) = roomy(3_000, 1);
+    let (cache, clock) = cache_for(3_000, 1);
     let mut due: Vec<Duration> = Vec::new();
     let mut now = Duration::ZERO;
     for _ in 0..2_000 {
@@ -151,7 +152,7 @@ fn memory_is_freed_within_a_tick_for_any_deadlines() {
         let mut visited = 0;
         while cache.maintain(3).more {
             visited += 3;
-            assert!(visited < 100_000, "it comes to an end");
+            assert!(visited < 100_000, "the loop terminates");
         }
         due.retain(|each| *each > now);
         assert_eq!(cache.len(), due.len());
@@ -163,14 +164,14 @@ fn memory_is_freed_within_a_tick_for_any_deadlines() {
 #[test]
 fn a_touched_session_is_visited_again_and_kept() {
     let (cache, clock) = cache();
-    let made = create(&cache, b"kept");
+    let issued = create(&cache, b"kept");
     for _ in 0..20 {
         clock.advance(MINUTE * 29);
-        assert!(opens(&cache, &made.token));
+        assert!(opens(&cache, &issued.token));
         let done = cache.maintain(100);
         assert!(
             (done.expired, done.visited) <= (0, 8),
-            "once a level and some: {done:?}"
+            "about one visit per level: {done:?}"
         );
         assert_eq!(cache.len(), 1);
     }
@@ -180,18 +181,18 @@ fn a_touched_session_is_visited_again_and_kept() {
 }
 
 #[test]
-fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
+fn a_shortened_deadline_frees_the_memory_when_it_is_reached() {
     let span = SECOND * 20;
     for deadlines in [idle(span), lifetime(span), idle(span).lifetime(span)] {
         let (cache, clock) = cache();
-        let made = [(); 3].map(|()| create(&cache, b"data"));
+        let issued = [(); 3].map(|()| create(&cache, b"data"));
         assert!(
             cache
-                .set_timeouts(&made[0].id, made[0].version, deadlines)
+                .set_timeouts(&issued[0].id, issued[0].version, deadlines)
                 .is_ok()
         );
         cache
-            .sign_in_with(&made[1].id, "alice", PLAINLY.timeouts(deadlines))
+            .sign_in_with(&issued[1].id, "alice", PLAINLY.timeouts(deadlines))
             .unwrap();
         let used_by_one = cache.stats().memory.used / 3;
         clock.advance(span - TICK);
@@ -200,7 +201,7 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
         assert_eq!(cache.maintain(100).expired, 2, "{deadlines:?}");
         assert_eq!(cache.len(), 1);
         assert!(cache.stats().memory.used < used_by_one * 3);
-        assert!(opens(&cache, &made[2].token));
+        assert!(opens(&cache, &issued[2].token));
         cache.validate();
     }
 }
@@ -208,19 +209,19 @@ fn a_shortened_deadline_gives_the_memory_back_when_it_is_reached() {
 #[test]
 fn a_lengthened_deadline_keeps_the_session() {
     let (cache, clock) = cache();
-    let made = cache.create_with(b"data", having(idle(MINUTE))).unwrap();
+    let issued = cache.create_with(b"data", having(idle(MINUTE))).unwrap();
     assert!(
         cache
-            .set_timeouts(&made.id, made.version, idle(MINUTE * 5))
+            .set_timeouts(&issued.id, issued.version, idle(MINUTE * 5))
             .is_ok()
     );
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
-    assert!(opens(&cache, &made.token));
-    let longer = sign_in(&cache, &made.id, "alice");
+    assert!(opens(&cache, &issued.token));
+    let longer = sign_in(&cache, &issued.id, "alice");
     clock.advance(MINUTE * 5 - TICK);
     cache.maintain(100);
-    assert!(opens(&cache, &longer.token), "its own timeout went with it");
+    assert!(opens(&cache, &longer.token), "its own timeout is kept");
     assert!(
         cache
             .set_timeouts(&longer.id, longer.version, PLAIN)
@@ -229,7 +230,7 @@ fn a_lengthened_deadline_keeps_the_session() {
     clock.advance(MINUTE * 5);
     assert!(
         !opens(&cache, &longer.token),
-        "what is not given is left as it is"
+        "an omitted timeout is unchanged"
     );
 }
 
@@ -242,7 +243,7 @@ fn the_maintenance_thread_stops_when_its_handle_is_dropped() {
         names.filter(|name| name == b"sessile\n").count()
     };
     let (cache, clock) = cache();
-    assert_eq!(threads(), 0, "nothing starts by itself");
+    assert_eq!(threads(), 0, "no thread starts without a request");
     let handle = cache.start_maintenance().unwrap();
     create_many(&cache, 100, b"");
     clock.advance(HOUR);

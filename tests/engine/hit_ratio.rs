@@ -1,8 +1,8 @@
-//! How many requests of real web sites find their session when memory is short.
+//! Hit ratios of requests from real web sites when memory is short.
 //!
-//! One shard, sessions of one size, no deadline near. The cache has the least memory for which
-//! `capacity_for` says N, so one session more does not fit; the test also counts: never more than N are
-//! alive, and N exactly from the first eviction on.
+//! One shard, sessions of one size, no deadline nearby. The cache has the least memory for which
+//! `capacity_for` returns N, so one more session does not fit. The test also asserts that at most N
+//! sessions are live, and exactly N from the first eviction on.
 
 use crate::support::{HOUR, builder, create, create_many};
 use crate::traces::{REPLAYS, Replay, exactly};
@@ -21,7 +21,7 @@ fn cache_for(sessions: usize) -> SessionCache {
     .unwrap()
 }
 
-/// The share of hits, with the number of sessions alive watched over.
+/// Returns the hit ratio and asserts the number of live sessions.
 fn replay(replay: &Replay) -> f64 {
     let cache = cache_for(replay.sessions);
     let mut buffer = BytesMut::new();
@@ -29,7 +29,10 @@ fn replay(replay: &Replay) -> f64 {
         |id| cache.load(id, &mut buffer).is_some(),
         |_user| {
             let id = create(&cache, &[7; LEN]).id;
-            assert!(cache.len() <= replay.sessions, "never more than may be");
+            assert!(
+                cache.len() <= replay.sessions,
+                "never more than the capacity"
+            );
             let is_full = cache.stats().evicted != EvictionCounts::default();
             assert!(
                 !is_full || cache.len() == replay.sessions,
@@ -41,7 +44,7 @@ fn replay(replay: &Replay) -> f64 {
     let stats = cache.stats();
     assert!(
         stats.evicted.probation > 0 && stats.evicted.anonymous > 0,
-        "both queues were needed"
+        "both queues evicted"
     );
     assert_eq!((stats.expired, stats.full), (0, 0));
     cache.validate();
@@ -49,20 +52,20 @@ fn replay(replay: &Replay) -> f64 {
 }
 
 #[test]
-fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
+fn hit_ratios_of_real_sites_meet_their_targets() {
     let mut missed = Vec::new();
     for each in &REPLAYS {
         let Replay {
             trace,
             sessions,
-            least,
+            min_hit_ratio,
             ..
         } = *each;
         let found = replay(each);
-        println!("{trace} @ {sessions}: {found:.4}, at least {least}");
-        if found < least {
+        println!("{trace} @ {sessions}: {found:.4}, at min_hit_ratio {min_hit_ratio}");
+        if found < min_hit_ratio {
             missed.push(format!(
-                "{trace} @ {sessions}: {found:.4} of at least {least}"
+                "{trace} @ {sessions}: {found:.4} of at min_hit_ratio {min_hit_ratio}"
             ));
         }
     }
@@ -70,7 +73,7 @@ fn requests_of_real_sites_find_their_session_as_often_as_is_asked() {
 }
 
 #[test]
-fn a_cache_for_so_many_sessions_holds_them_and_evicts_for_one_more() {
+fn a_cache_for_n_sessions_holds_n_and_evicts_for_one_more() {
     for sessions in REPLAYS.map(|replay| replay.sessions) {
         let cache = cache_for(sessions);
         create_many(&cache, sessions, &[7; LEN]);

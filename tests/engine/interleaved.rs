@@ -1,5 +1,6 @@
-//! Verbs between whose beginning and decision something happens: an end of all, the passing of a deadline, a change of
-//! keys. The source of random bytes is where it happens, on the same thread, so that each run is the same.
+//! Verbs that are interrupted between their start and their decision by `end_all`, a passing
+//! deadline or a change of keys. The source of random bytes triggers the interruption on the same
+//! thread, so each run is the same.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ thread_local! {
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Random bytes, before which something happens if that was asked for.
+/// Random bytes; an armed action runs before they are drawn.
 fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
     let interruption = INTERRUPTION.take();
     interruption.into_iter().for_each(|act| act());
@@ -35,7 +36,7 @@ fn interrupted(bytes: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has something happen in the midst of the next verb that draws an id.
+/// Runs `act` inside the next verb that draws an id.
 fn interrupt_with(act: impl FnOnce() + 'static) {
     INTERRUPTION.set(Some(Box::new(act)));
 }
@@ -52,7 +53,7 @@ fn drain(cache: &SessionCache) -> Vec<Event> {
     iter::from_fn(|| cache.next_event()).collect()
 }
 
-/// Every session that was created is there, or went in one of three ways.
+/// Asserts that every session that was created is stored or was removed in one of three ways.
 fn assert_balanced(cache: &SessionCache) {
     let stats = cache.stats();
     let evicted = stats.evicted;
@@ -63,8 +64,8 @@ fn assert_balanced(cache: &SessionCache) {
     );
 }
 
-/// The sessions that the events leave alive.
-fn survivors(events: &[Event]) -> usize {
+/// Returns the sessions that are live according to the events.
+fn live_sessions(events: &[Event]) -> usize {
     let mut alive: Vec<Event> = Vec::new();
     let cutoffs: Vec<_> = events.iter().filter_map(Event::cutoff).collect();
     for event in events {
@@ -86,24 +87,24 @@ fn survivors(events: &[Event]) -> usize {
 }
 
 #[test]
-fn a_session_whose_creation_an_end_of_all_interrupts_opens() {
+fn a_session_whose_creation_end_all_interrupts_opens() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for with in [NEW, NEW.user("ada")] {
         let other = create(&cache, b"");
         let all = cache.clone();
         interrupt_with(move || all.end_all());
-        let made = cache.create_with(b"data", with).unwrap();
-        assert!(opens(&cache, &made.token) && !opens(&cache, &other.token));
+        let issued = cache.create_with(b"data", with).unwrap();
+        assert!(opens(&cache, &issued.token) && !opens(&cache, &other.token));
         assert_balanced(&cache);
         cache.validate();
-        assert!(cache.end(&made.id));
+        assert!(cache.end(&issued.id));
     }
-    assert_eq!((cache.len(), survivors(&drain(&cache))), (0, 0));
+    assert_eq!((cache.len(), live_sessions(&drain(&cache))), (0, 0));
 }
 
 #[test]
-fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
+fn events_show_which_sessions_end_all_ended() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for round in 0..50 {
@@ -119,7 +120,7 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
         }
     }
     let events = drain(&cache);
-    assert_eq!(survivors(&events), cache.len());
+    assert_eq!(live_sessions(&events), cache.len());
     assert!(
         events
             .iter()
@@ -129,14 +130,14 @@ fn the_events_tell_which_sessions_an_end_of_all_has_ended() {
 }
 
 #[test]
-fn a_sign_in_that_an_end_of_all_interrupts_finds_nothing_and_is_counted_as_an_end() {
+fn a_sign_in_that_end_all_interrupts_fails_and_is_counted_as_an_end() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
     for user in 0..20 {
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         let all = cache.clone();
         interrupt_with(move || all.end_all());
-        let answer = cache.sign_in(&made.id, &format!("user {user}"));
+        let answer = cache.sign_in(&issued.id, &format!("user {user}"));
         assert_eq!(answer.err(), Some(Error::Gone));
         assert_balanced(&cache);
     }
@@ -154,7 +155,7 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         |cache, id| cache.sign_in(id, "ada").err(),
     ];
     for verb in verbs {
-        let made = cache
+        let issued = cache
             .create_with(b"data", NEW.timeouts(idle(MINUTE)))
             .unwrap();
         clock.advance(MINUTE - SECOND);
@@ -162,12 +163,12 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
         interrupt_with(move || {
             time.advance(2 * SECOND);
             assert!(
-                reader.load(&made.id, &mut BytesMut::new()).is_none(),
+                reader.load(&issued.id, &mut BytesMut::new()).is_none(),
                 "it has expired"
             );
         });
-        assert_eq!(verb(&cache, &made.id), Some(Error::Gone));
-        assert!(load(&cache, &made.id).is_none());
+        assert_eq!(verb(&cache, &issued.id), Some(Error::Gone));
+        assert!(load(&cache, &issued.id).is_none());
         cache.maintain(usize::MAX);
         assert_balanced(&cache);
     }
@@ -175,14 +176,14 @@ fn a_session_that_a_read_saw_expired_was_live_again() {
 }
 
 #[test]
-fn an_ended_session_is_not_replaced_with_a_new_id_in_the_midst_of_a_rotation() {
+fn a_rotation_does_not_restore_a_session_that_ended_during_it() {
     let clock = ManualClock::new();
     let cache = interruptible(&clock).build().unwrap();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     let other = cache.clone();
-    interrupt_with(move || assert!(other.end(&made.id)));
+    interrupt_with(move || assert!(other.end(&issued.id)));
     assert_eq!(
-        cache.rotate(&made.id, Duration::ZERO).err(),
+        cache.rotate(&issued.id, Duration::ZERO).err(),
         Some(Error::Gone)
     );
     assert!(cache.is_empty());
@@ -209,23 +210,24 @@ fn a_token_is_rejected_only_if_keys_were_replaced_since_its_verb_began() {
             }
             is_over.store(true, SeqCst);
         });
-        let mut made = create(&cache, b"data");
+        let mut issued = create(&cache, b"data");
         for turn in 0.. {
             if is_over.load(SeqCst) {
                 break;
             }
             let number = done.load(SeqCst);
-            made = match turn % 3 {
+            issued = match turn % 3 {
                 0 => create(&cache, b"data"),
-                1 => cache.rotate(&made.id, Duration::ZERO).unwrap(),
-                _ => sign_in(&cache, &made.id, "ada"),
+                1 => cache.rotate(&issued.id, Duration::ZERO).unwrap(),
+                _ => sign_in(&cache, &issued.id, "ada"),
             };
-            // Keys that are replaced just before the verb returns cannot be told from those just after it. That the
-            // verb signs again is tested inside the crate, where it can be interrupted.
-            let is_open = opens(&cache, &made.token);
+            // Keys that are replaced just before the verb returns cannot be distinguished from keys
+            // replaced just after it. A test inside the crate, where the verb can be interrupted,
+            // covers that it signs again.
+            let is_open = opens(&cache, &issued.token);
             assert!(
                 is_open || begun.load(SeqCst) > number,
-                "no keys were replaced since"
+                "no keys were replaced after the verb began"
             );
         }
     });
@@ -239,14 +241,14 @@ fn keys_are_replaced_a_thousand_times_and_no_retired_tag_is_accepted() {
     let kept_for = cache.lifetime() + cache.idle_timeout();
     let (mut rejected, mut number, mut old) = (0, 1, Vec::new());
     for turn in 0..1_000 {
-        let made = create(&cache, b"data");
-        assert!(opens(&cache, &made.token));
-        old.push((made, cache.rotate(&made.id, Duration::ZERO).unwrap()));
+        let issued = create(&cache, b"data");
+        assert!(opens(&cache, &issued.token));
+        old.push((issued, cache.rotate(&issued.id, Duration::ZERO).unwrap()));
         loop {
             number += 1;
             match cache.set_keys(&ring(&[number])) {
                 Ok(()) => break,
-                // Another key than one of the last day has that number: draw again.
+                // Another key of the last day has that number: draw again.
                 Err(KeyError::UsedNumber { position: 1 }) => rejected += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -282,10 +284,10 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         "a label of some words",
         "of the longest that there are: it has 48 bytes, ",
     ] {
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         clock.advance(90 * HOUR);
         let renewed = cache
-            .sign_in_with(&made.id, "ada", PLAINLY.renew_lifetime(true))
+            .sign_in_with(&issued.id, "ada", PLAINLY.renew_lifetime(true))
             .unwrap();
         clock.advance(20 * HOUR);
         let stepped = cache
@@ -297,7 +299,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         let (record, data) =
             load(&cache, &stepped.id).expect("its lifetime counts from the sign-in");
         assert_eq!((record.expires_in(), &data[..]), (80 * HOUR, &b"data"[..]));
-        // What was kept beside it is where it was, through a save that moves the session, and a rotation.
+        // The fields stored beside it survive a save that moves the session, and a rotation.
         let version = cache
             .save(&stepped.id, record.version, &[7; 3_000])
             .unwrap();
@@ -317,7 +319,7 @@ fn a_renewed_lifetime_was_forgotten_at_the_next_sign_in() {
         assert_eq!(
             load(&cache, &again.id).unwrap().0.expires_in(),
             80 * HOUR,
-            "the cap stays"
+            "the cap still applies"
         );
         cache.validate();
         assert!(cache.end(&again.id));

@@ -1,5 +1,5 @@
-//! The life of a session: what each verb changes and what it leaves alone, and that one that is gone
-//! stays gone.
+//! Lifecycle of a session: what each verb changes and what it leaves unchanged. Termination is
+//! permanent.
 
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use sessile::{Error, IssuedSession, KeyRing, SessionCache, Version, internals::cookie::Parts};
 
-/// A session that is gone in each way in which one can be, and the version that it had.
-fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str, IssuedSession)> {
+/// Returns one session per way of being removed, each with the version that it had.
+fn removed_sessions(
+    cache: &SessionCache,
+    clock: &sessile::ManualClock,
+) -> Vec<(&'static str, IssuedSession)> {
     let elsewhere = create(&crate::support::cache().0, b"never here");
     let [ended, rotated, signed_in, idle_out, lived_out, cut] =
         [PLAIN, PLAIN, PLAIN, idle(SECOND), lifetime(SECOND), PLAIN]
@@ -41,7 +44,7 @@ fn gone(cache: &SessionCache, clock: &sessile::ManualClock) -> Vec<(&'static str
 #[test]
 fn no_operation_restores_an_ended_session() {
     let (cache, clock) = cache();
-    for (how, issued) in gone(&cache, &clock) {
+    for (how, issued) in removed_sessions(&cache, &clock) {
         for version in [
             issued.version,
             later(issued.version, 1),
@@ -57,7 +60,7 @@ fn no_operation_restores_an_ended_session() {
     assert_eq!(
         cache.len(),
         2,
-        "the rotated one and the one that signed in are there under new ids"
+        "the rotated session and the signed-in session are stored under new ids"
     );
     assert_eq!((cache.stats().saved, cache.stats().conflicts), (0, 0));
 }
@@ -67,15 +70,15 @@ fn no_operation_restores_an_ended_session() {
 fn an_expired_session_is_gone_before_and_after_its_memory_is_freed() {
     for maintained in [false, true] {
         let (cache, clock) = cache();
-        let [made, other] =
+        let [issued, other] =
             [(); 2].map(|()| cache.create_with(b"short", having(idle(SECOND))).unwrap());
         clock.advance(SECOND);
-        assert!(!cache.end(&other.id), "there is none to end");
+        assert!(!cache.end(&other.id), "there is no session to end");
         if maintained {
             assert_eq!(cache.maintain(10).expired, 1);
         }
-        assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end(&made.id));
+        assert_gone(&cache, &issued.id, issued.version);
+        assert!(!cache.end(&issued.id));
         assert_eq!((cache.stats().ended, cache.stats().expired), (0, 2));
         assert!(cache.is_empty());
     }
@@ -112,9 +115,9 @@ fn reading_an_absent_session_stores_nothing() {
     let stats = cache.stats();
     assert_eq!((cache.len(), stats.created, stats.memory.used), (0, 0, 0));
     assert_eq!((stats.hits, stats.misses), (0, rounds * 8));
-    let refused = stats.rejected;
+    let rejected = stats.rejected;
     assert_eq!(
-        [refused.malformed, refused.forged, refused.unknown].map(|n| n / rounds),
+        [rejected.malformed, rejected.forged, rejected.unknown].map(|n| n / rounds),
         [2, 1, 2]
     );
 }
@@ -123,18 +126,21 @@ fn reading_an_absent_session_stores_nothing() {
 #[test]
 fn a_save_with_an_old_version_stores_nothing() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"first");
-    let second = cache.save(&made.id, made.version, b"second").unwrap();
-    assert_ne!(second, made.version);
+    let issued = create(&cache, b"first");
+    let second = cache.save(&issued.id, issued.version, b"second").unwrap();
+    assert_ne!(second, issued.version);
     for old in [
-        made.version,
+        issued.version,
         Version::new(0),
         later(second, 1),
         Version::new(u32::MAX),
     ] {
-        assert_eq!(cache.save(&made.id, old, b"too late"), Err(Error::Conflict));
+        assert_eq!(
+            cache.save(&issued.id, old, b"too late"),
+            Err(Error::Conflict)
+        );
     }
-    let (record, data) = load(&cache, &made.id).unwrap();
+    let (record, data) = load(&cache, &issued.id).unwrap();
     assert_eq!((record.version, &data[..]), (second, &b"second"[..]));
     assert_eq!((cache.stats().saved, cache.stats().conflicts), (1, 4));
 }
@@ -142,34 +148,34 @@ fn a_save_with_an_old_version_stores_nothing() {
 #[test]
 fn set_timeouts_raises_the_version_and_conflicts_on_an_old_one() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"data");
-    let before = load(&cache, &made.id).unwrap().0.expires_in();
-    let stale = later(made.version, 1);
+    let issued = create(&cache, b"data");
+    let before = load(&cache, &issued.id).unwrap().0.expires_in();
+    let stale = later(issued.version, 1);
     assert_eq!(
-        cache.set_timeouts(&made.id, stale, idle(SECOND)),
+        cache.set_timeouts(&issued.id, stale, idle(SECOND)),
         Err(Error::Conflict)
     );
-    assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), before);
+    assert_eq!(load(&cache, &issued.id).unwrap().0.expires_in(), before);
     let next = cache
-        .set_timeouts(&made.id, made.version, idle(MINUTE))
+        .set_timeouts(&issued.id, issued.version, idle(MINUTE))
         .unwrap();
-    assert_eq!(next, later(made.version, 1));
+    assert_eq!(next, later(issued.version, 1));
     assert_eq!(
-        cache.save(&made.id, made.version, b"late"),
+        cache.save(&issued.id, issued.version, b"late"),
         Err(Error::Conflict)
     );
-    assert_eq!(cache.save(&made.id, next, b"more"), Ok(later(next, 1)));
-    assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), MINUTE);
+    assert_eq!(cache.save(&issued.id, next, b"more"), Ok(later(next, 1)));
+    assert_eq!(load(&cache, &issued.id).unwrap().0.expires_in(), MINUTE);
     assert_eq!(cache.stats().conflicts, 2);
 }
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn versions_go_on_through_rotation_and_sign_in() {
+fn versions_continue_through_rotation_and_sign_in() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"one");
-    let version = cache.save(&made.id, made.version, b"two").unwrap();
-    let rotated = cache.rotate(&made.id, Duration::ZERO).unwrap();
+    let issued = create(&cache, b"one");
+    let version = cache.save(&issued.id, issued.version, b"two").unwrap();
+    let rotated = cache.rotate(&issued.id, Duration::ZERO).unwrap();
     assert_eq!(rotated.version, version);
     let signed_in = sign_in(&cache, &rotated.id, "alice");
     assert_eq!(signed_in.version, version);
@@ -186,16 +192,16 @@ fn versions_go_on_through_rotation_and_sign_in() {
 fn no_update_of_two_writers_is_lost() {
     const EACH: u64 = 5_000;
     let (cache, _clock) = cache();
-    let made = create(&cache, &[0; 16]);
+    let issued = create(&cache, &[0; 16]);
     let add = |half: usize| {
         let mut buffer = BytesMut::new();
         let mut left = EACH;
         while left > 0 {
-            let record = cache.load(&made.id, &mut buffer).unwrap();
+            let record = cache.load(&issued.id, &mut buffer).unwrap();
             let mut counts: [[u8; 8]; 2] = [0, 8].map(|at| buffer[at..at + 8].try_into().unwrap());
             std::thread::yield_now();
             counts[half] = (u64::from_le_bytes(counts[half]) + 1).to_le_bytes();
-            match cache.save(&made.id, record.version, &counts.concat()) {
+            match cache.save(&issued.id, record.version, &counts.concat()) {
                 Ok(_) => left -= 1,
                 Err(error) => assert_eq!(error, Error::Conflict),
             }
@@ -206,7 +212,7 @@ fn no_update_of_two_writers_is_lost() {
         scope.spawn(|| add(1));
     });
     assert_eq!(
-        data(&cache, &made.id).unwrap(),
+        data(&cache, &issued.id).unwrap(),
         [EACH.to_le_bytes(); 2].concat()
     );
     assert_eq!(cache.stats().saved, EACH * 2);
@@ -220,33 +226,33 @@ proptest! {
     ) {
         let (cache, clock) = cache();
         let mut kept = b"at first".to_vec();
-        let mut made = create(&cache, &kept);
+        let mut issued = create(&cache, &kept);
         let user = steps.len() % 2 == 0;
         if user {
-            made = sign_in(&cache, &made.id, "alice");
+            issued = sign_in(&cache, &issued.id, "alice");
         }
-        let mut version = made.version;
+        let mut version = issued.version;
         for (verb, ticks, len) in steps {
             clock.advance(TICK * ticks);
             match verb {
                 0 => {
                     kept = vec![len as u8; len];
-                    let next = cache.save(&made.id, version, &kept).unwrap();
+                    let next = cache.save(&issued.id, version, &kept).unwrap();
                     prop_assert_ne!(next, version);
                     version = next;
                 }
-                1 => prop_assert_eq!(cache.touch(&made.id), Ok(())),
+                1 => prop_assert_eq!(cache.touch(&issued.id), Ok(())),
                 2 => {
                     let own = idle(MINUTE * (len as u32 + 1));
-                    let next = cache.set_timeouts(&made.id, version, own).unwrap();
+                    let next = cache.set_timeouts(&issued.id, version, own).unwrap();
                     prop_assert_eq!(next, later(version, 1));
                     version = next;
                 }
-                3 => made = cache.rotate(&made.id, Duration::ZERO).unwrap(),
-                4 => prop_assert!(opens(&cache, &made.token)),
+                3 => issued = cache.rotate(&issued.id, Duration::ZERO).unwrap(),
+                4 => prop_assert!(opens(&cache, &issued.token)),
                 _ => drop(cache.maintain(len)),
             }
-            let (record, data) = load(&cache, &made.id).unwrap();
+            let (record, data) = load(&cache, &issued.id).unwrap();
             prop_assert_eq!((record.version, record.is_authenticated()), (version, user));
             prop_assert_eq!(&data, &kept);
         }
@@ -258,12 +264,12 @@ proptest! {
 #[test]
 fn a_touch_moves_the_idle_deadline_and_nothing_else() {
     let (cache, clock) = cache();
-    let made = signed_in(&cache, b"as it was", "alice");
-    let before = load(&cache, &made.id).unwrap();
+    let issued = signed_in(&cache, b"as it was", "alice");
+    let before = load(&cache, &issued.id).unwrap();
     clock.advance(cache.idle_timeout() / 2);
-    assert_eq!(cache.touch(&made.id), Ok(()));
+    assert_eq!(cache.touch(&issued.id), Ok(()));
     clock.advance(cache.idle_timeout() / 2);
-    let after = load(&cache, &made.id).unwrap();
+    let after = load(&cache, &issued.id).unwrap();
     assert_eq!(
         (before.0.version, before.0.user, before.1),
         (after.0.version, after.0.user, after.1)
@@ -276,19 +282,19 @@ fn a_touch_moves_the_idle_deadline_and_nothing_else() {
 
 // LIFE-8: docs/security-checklist.md
 #[test]
-fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
+fn a_record_has_the_times_of_creation_sign_in_and_rotation() {
     let (cache, clock) = cache();
-    let made = create(&cache, b"");
+    let issued = create(&cache, b"");
     clock.advance(MINUTE);
-    let made = sign_in(&cache, &made.id, "alice");
+    let issued = sign_in(&cache, &issued.id, "alice");
     clock.advance(MINUTE);
-    let made = cache.rotate(&made.id, Duration::ZERO).unwrap();
+    let issued = cache.rotate(&issued.id, Duration::ZERO).unwrap();
     clock.advance(MINUTE);
-    let (record, _) = load(&cache, &made.id).unwrap();
+    let (record, _) = load(&cache, &issued.id).unwrap();
     assert_eq!([record.age(), record.id_age()], [MINUTE * 3, MINUTE]);
     assert_eq!(record.authenticated_for(), Some(MINUTE * 2));
     assert_eq!(record.expires_in(), cache.idle_timeout());
-    let again = sign_in(&cache, &made.id, "alice");
+    let again = sign_in(&cache, &issued.id, "alice");
     let (other, _) = load(&cache, &again.id).unwrap();
     assert_eq!(
         (other.age(), other.authenticated_for()),
@@ -304,8 +310,12 @@ fn a_record_says_when_its_session_began_signed_in_and_got_its_id() {
 fn end_follows_a_session_through_all_its_ids() {
     let clock = sessile::ManualClock::new();
     let cache = builder(&clock).memory(8 << 20).shards(8).build().unwrap();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
-    let mut homes = std::collections::HashSet::new();
+    let place = |issued: &IssuedSession| {
+        Parts::parse(issued.token.as_str().as_bytes())
+            .unwrap()
+            .place
+    };
+    let mut places = std::collections::HashSet::new();
     for n in 0..20 {
         let mut ids = vec![create(&cache, b"mine")];
         for step in 0..6 {
@@ -314,29 +324,29 @@ fn end_follows_a_session_through_all_its_ids() {
                 0 => sign_in(&cache, &last, &format!("user {n} {step}")),
                 _ => cache.rotate(&last, Duration::ZERO).unwrap(),
             };
-            homes.insert(home(&next));
+            places.insert(place(&next));
             ids.push(next);
         }
         let (from, last) = (n % ids.len(), ids[ids.len() - 1]);
         assert!(opens(&cache, &last.token));
-        assert!(cache.end(&ids[from].id), "an older id ends it");
+        assert!(cache.end(&ids[from].id), "an older id ends the session");
         assert!(ids.iter().all(|each| !opens(&cache, &each.token)));
         assert!(
             ids.iter().all(|each| !cache.end(&each.id)),
-            "a second end says that there is none"
+            "a second end returns false"
         );
         cache.validate();
     }
-    assert!(homes.len() > 4, "over several shards");
+    assert!(places.len() > 4, "over several shards");
     assert_eq!((cache.len(), cache.stats().ended), (0, 20));
 }
 
 #[test]
-fn end_token_ends_what_end_does_and_believes_no_forged_one() {
+fn end_by_token_ends_like_end_and_rejects_forged_tokens() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"mine");
-    let next = sign_in(&cache, &made.id, "alice");
-    let mut forged = made.token.as_str().as_bytes().to_vec();
+    let issued = create(&cache, b"mine");
+    let next = sign_in(&cache, &issued.id, "alice");
+    let mut forged = issued.token.as_str().as_bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let elsewhere = builder(&sessile::ManualClock::new())
         .keys(ring(&[2]))
@@ -352,8 +362,8 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
     }
     assert!(opens(&cache, &next.token));
     assert!(
-        cache.end_by_token(made.token.as_str().as_bytes()),
-        "by the old one"
+        cache.end_by_token(issued.token.as_str().as_bytes()),
+        "by the old id"
     );
     assert!(!opens(&cache, &next.token));
     assert!(!cache.end_by_token(next.token.as_str().as_bytes()));
@@ -363,8 +373,8 @@ fn end_token_ends_what_end_does_and_believes_no_forged_one() {
 #[test]
 fn an_old_id_is_forgotten_within_the_idle_timeout() {
     let (cache, clock) = cache();
-    let made = create(&cache, b"mine");
-    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
+    let issued = create(&cache, b"mine");
+    let next = cache.rotate(&issued.id, Duration::ZERO).unwrap();
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 1));
     let half = cache.idle_timeout() / 2;
     clock.advance(half);
@@ -372,8 +382,12 @@ fn an_old_id_is_forgotten_within_the_idle_timeout() {
     clock.advance(half);
     cache.maintain(10);
     assert_eq!((cache.len(), cache.stats().sessions.aliases), (1, 0));
-    assert_eq!(cache.stats().expired, 0, "it was no session");
-    assert!(!cache.end(&made.id));
+    assert_eq!(
+        cache.stats().expired,
+        0,
+        "an alias is not counted as a session"
+    );
+    assert!(!cache.end(&issued.id));
     assert!(opens(&cache, &next.token));
     clock.advance(HOUR);
     assert!(request(&cache, next.token.as_str()).is_none());
@@ -386,8 +400,8 @@ fn a_read_within_the_grace_was_counted_as_reuse_when_the_session_had_ended() {
     let new = cache.rotate(&old.id, HOUR).unwrap();
     assert!(cache.end(&new.id));
     assert!(load(&cache, &old.id).is_none() && !opens(&cache, &old.token));
-    let refused = cache.stats().rejected;
-    assert_eq!((refused.unknown, refused.reused), (2, 0));
+    let rejected = cache.stats().rejected;
+    assert_eq!((rejected.unknown, rejected.reused), (2, 0));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The cache against a naive model, by sequences of operations that proptest makes and shrinks.
+//! The cache against a naive model, with sequences of operations that proptest generates and
+//! shrinks.
 
 use crate::reference_model::{Memory, Pair};
 use proptest::prelude::*;
@@ -13,22 +14,22 @@ proptest! {
     }
 
     #[test]
-    fn with_hardly_any_memory_only_what_may_go_is_lost(input in input(4_000)) {
+    fn with_little_memory_only_evictable_sessions_are_lost(input in input(4_000)) {
         run(Memory::Short, input);
     }
 
     #[test]
-    fn with_hardly_any_memory_in_two_shards_too(input in input(4_000)) {
-        run(Memory::ShortInTwo, input);
+    fn with_little_memory_in_two_shards_only_evictable_sessions_are_lost(input in input(4_000)) {
+        run(Memory::ShortInTwoShards, input);
     }
 
     #[test]
-    fn with_a_floor_for_users_nobody_else_takes_that(input in input(4_000)) {
-        run(Memory::ShortWithFloor, input);
+    fn no_anonymous_session_uses_the_reservation(input in input(4_000)) {
+        run(Memory::ShortWithReservation, input);
     }
 }
 
-/// At most so many bytes to make operations of, and two settings.
+/// Generates bytes to derive operations from, at most `most`, and two settings.
 fn input(most: usize) -> impl Strategy<Value = (Vec<u8>, SessionLimitPolicy, bool)> {
     let session_limit_policy = prop_oneof![
         Just(SessionLimitPolicy::Reject),

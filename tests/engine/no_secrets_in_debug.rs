@@ -1,4 +1,4 @@
-//! No id, token, tag or key shows in what the public types print of themselves, nor in an error.
+//! No id, token, tag or key appears in the `Debug` output of a public type or in an error.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use sessile::{
 const USER: &str = "alice@example.org";
 const DATA: &[u8] = b"a number of a card";
 
-/// What was printed, and by whom.
+/// The printed texts, each with its source.
 #[derive(Default)]
-struct Printed(Vec<(&'static str, String)>);
+struct DebugOutput(Vec<(&'static str, String)>);
 
-impl Printed {
+impl DebugOutput {
     fn debug(&mut self, whose: &'static str, value: &dyn Debug) {
         self.0.push((
             whose,
@@ -37,11 +37,11 @@ impl Printed {
         self.0.push((whose, error.to_string()));
     }
 
-    /// Who printed a piece of a secret.
+    /// Returns the sources whose text contains a piece of a secret.
     fn leak(&self, secrets: &[Vec<u8>]) -> Option<&'static str> {
         let forms: Vec<_> = secrets
             .iter()
-            .flat_map(|secret| spellings(secret))
+            .flat_map(|secret| encodings(secret))
             .collect();
         let leaky = self.0.iter().find(|(_, text)| {
             let text: String = text.chars().filter(|each| !each.is_whitespace()).collect();
@@ -51,8 +51,8 @@ impl Printed {
     }
 }
 
-/// The ways in which bytes, or eight of them, may be written, without blanks.
-fn spellings(secret: &[u8]) -> Vec<String> {
+/// Returns the encodings of bytes, or of eight of them, without blanks.
+fn encodings(secret: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     for bytes in secret.windows(8).step_by(4) {
         let list = format!("{bytes:?}{bytes:02x?}{bytes:X?}").replace(' ', "");
@@ -73,7 +73,7 @@ fn spellings(secret: &[u8]) -> Vec<String> {
         let text: String = bytes.escape_ascii().to_string().split(' ').collect();
         all.extend([text.replace('\\', "\\\\"), text]);
     }
-    // Eight characters from each of the four places where a piece may begin within the text.
+    // Eight characters from each of the four offsets at which a piece may begin within the text.
     for start in 0..3 {
         let text = base64(&secret[start..]);
         let pieces = text.as_bytes().windows(8).step_by(4);
@@ -90,7 +90,7 @@ fn spellings(secret: &[u8]) -> Vec<String> {
     all
 }
 
-/// base64url of as many whole threes of bytes as there are.
+/// Encodes as many complete groups of three bytes as there are in base64url.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let digits = bytes.chunks_exact(3).flat_map(|three| {
@@ -102,7 +102,7 @@ fn base64(bytes: &[u8]) -> String {
     digits.collect()
 }
 
-/// Id and tag of a token; what stands before them is no secret.
+/// Returns the id and the tag of a token; the bytes before them are not secret.
 fn secrets_of(issued: &IssuedSession) -> [Vec<u8>; 3] {
     let parts = Parts::parse(issued.token.as_str().as_bytes()).unwrap();
     [
@@ -130,7 +130,7 @@ fn the_search_for_secrets_finds_a_leak() {
         Box::new(secret.escape_ascii().to_string()),
     ];
     for leak in &leaks {
-        let mut printed = Printed::default();
+        let mut printed = DebugOutput::default();
         printed.debug("a type that talks", leak);
         assert!(printed.leak(&[secret.to_vec()]).is_some(), "{leak:?}");
     }
@@ -145,7 +145,7 @@ fn types_show_no_id_no_token_and_no_key() {
     let second = cache.rotate(&first.id, Duration::ZERO).unwrap();
     let third = sign_in(&cache, &second.id, USER);
     let (record, _) = load(&cache, &third.id).unwrap();
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.debug("IssuedSession", &third);
     printed.debug("SessionId", &third.id);
     printed.debug("Token", &third.token);
@@ -179,12 +179,12 @@ fn errors_of_verbs_show_no_id_and_no_token() {
         .max_session_size(2 << 10)
         .build()
         .unwrap();
-    let made = create(&cache, b"data");
+    let session = create(&cache, b"data");
     let expired = cache.create_with(b"data", having(idle(TICK))).unwrap();
     clock.advance(TICK);
-    let next = cache.rotate(&made.id, Duration::ZERO).unwrap();
-    let mut printed = Printed::default();
-    for gone in [&made, &expired] {
+    let next = cache.rotate(&session.id, Duration::ZERO).unwrap();
+    let mut printed = DebugOutput::default();
+    for gone in [&session, &expired] {
         printed.error(
             "save",
             &cache.save(&gone.id, gone.version, b"x").unwrap_err(),
@@ -215,7 +215,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
             .unwrap_err(),
     );
     printed.error("sign_in", &cache.sign_in(&next.id, "").unwrap_err());
-    let mut secrets = [&made, &expired, &next].map(secrets_of).concat();
+    let mut secrets = [&session, &expired, &next].map(secrets_of).concat();
     cache.end(&next.id);
     fill_with_users(&cache, 256);
     let error = cache.create(&[0; 256 * 3]).unwrap_err();
@@ -227,7 +227,7 @@ fn errors_of_verbs_show_no_id_and_no_token() {
 
 // ID-7: docs/security-checklist.md
 #[test]
-fn errors_of_refused_keys_show_nothing_of_them() {
+fn errors_of_rejected_keys_show_no_key() {
     let secret = key(9);
     let text = base64(&[&secret[..], &[1]].concat());
     let refused_bytes = |keys: &[&[u8]]| KeyRing::from_bytes(keys).unwrap_err();
@@ -252,9 +252,9 @@ fn errors_of_refused_keys_show_nothing_of_them() {
     errors.push(cache.set_keys(&ring(&[twin])).unwrap_err());
     assert!(
         matches!(errors.last(), Some(KeyError::UsedNumber { .. })),
-        "both are {number}"
+        "both keys have the number {number}"
     );
-    let mut printed = Printed::default();
+    let mut printed = DebugOutput::default();
     printed.error("build", &unbuilt);
     printed.debug("source", &unbuilt.source());
     errors
@@ -265,7 +265,7 @@ fn errors_of_refused_keys_show_nothing_of_them() {
     assert_eq!(printed.leak(&secrets), None);
 }
 
-/// Another key of that number.
+/// Another key with that number.
 fn same_number(of: u64) -> (u64, u8) {
     let number = |each| {
         Keys::new(&ring(&[each]), NAME)

@@ -1,4 +1,5 @@
-//! A verb that panics, which would be a mistake in this crate, costs the sessions of its shard and nothing else.
+//! A panic inside a verb, which would be a bug in sessile, costs the sessions of one shard and
+//! nothing else.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
@@ -28,12 +29,14 @@ fn sharded() -> (SessionCache, ManualClock) {
     (cache, clock)
 }
 
-fn home(made: &IssuedSession) -> u16 {
-    Parts::parse(made.token.as_str().as_bytes()).unwrap().place
+fn place(issued: &IssuedSession) -> u16 {
+    Parts::parse(issued.token.as_str().as_bytes())
+        .unwrap()
+        .place
 }
 
-/// Has a verb panic in the shard of a session.
-fn panic_in(cache: &SessionCache, made: &IssuedSession) {
+/// Makes a verb panic in the shard of a session.
+fn panic_in(cache: &SessionCache, issued: &IssuedSession) {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();
@@ -44,28 +47,29 @@ fn panic_in(cache: &SessionCache, made: &IssuedSession) {
             }
         }));
     });
-    let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&made.id)));
-    assert!(caught.is_err(), "the caller hears of it");
+    let caught = catch_unwind(AssertUnwindSafe(|| cache.panic_in(&issued.id)));
+    assert!(caught.is_err(), "the caller receives the panic");
 }
 
-/// Sessions of all kinds, with marked data.
+/// Creates sessions of all kinds, with marked data.
 fn all_kinds(cache: &SessionCache) -> Vec<IssuedSession> {
-    let make = |(n, made): (usize, IssuedSession)| match n % 3 {
-        0 => made,
-        1 => sign_in(cache, &made.id, &format!("user {n}")),
-        _ => cache.rotate(&made.id, MINUTE).unwrap(),
+    let make = |(n, issued): (usize, IssuedSession)| match n % 3 {
+        0 => issued,
+        1 => sign_in(cache, &issued.id, &format!("user {n}")),
+        _ => cache.rotate(&issued.id, MINUTE).unwrap(),
     };
     let all = create_many(cache, 400, &MARK.to_le_bytes().repeat(9));
     all.into_iter().enumerate().map(make).collect()
 }
 
 #[test]
-fn a_verb_that_panics_empties_its_shard_and_no_other() {
+fn a_panic_resets_its_shard_and_no_other() {
     let (cache, clock) = sharded();
     clock.advance(HOUR);
     let all = all_kinds(&cache);
-    let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) =
-        all.iter().partition(|&made| home(made) == home(&all[0]));
+    let (lost, left): (Vec<&IssuedSession>, Vec<&IssuedSession>) = all
+        .iter()
+        .partition(|&issued| place(issued) == place(&all[0]));
     assert!(!lost.is_empty() && !left.is_empty());
     panic_in(&cache, &all[0]);
 
@@ -74,13 +78,13 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
     assert_eq!(
         cache.count(MARK),
         left.len() * 9,
-        "nothing is left in the memory"
+        "no data is left in the memory"
     );
-    assert!(left.iter().all(|made| opens(&cache, &made.token)));
-    for made in lost {
-        assert!(!opens(&cache, &made.token));
-        assert_gone(&cache, &made.id, made.version);
-        assert!(!cache.end(&made.id));
+    assert!(left.iter().all(|issued| opens(&cache, &issued.token)));
+    for issued in lost {
+        assert!(!opens(&cache, &issued.token));
+        assert_gone(&cache, &issued.id, issued.version);
+        assert!(!cache.end(&issued.id));
     }
     let emptied: Vec<_> = std::iter::from_fn(|| cache.next_event())
         .filter(|event| event.kind == EventKind::ShardReset)
@@ -91,17 +95,17 @@ fn a_verb_that_panics_empties_its_shard_and_no_other() {
 }
 
 #[test]
-fn an_emptied_shard_is_as_good_as_new() {
+fn a_reset_shard_works_like_a_new_one() {
     let (cache, clock) = sharded();
     for round in 1..20 {
         let all = all_kinds(&cache);
-        assert!(all.iter().all(|made| opens(&cache, &made.token)));
+        assert!(all.iter().all(|issued| opens(&cache, &issued.token)));
         panic_in(&cache, &all[round]);
         assert_eq!(cache.stats().shard_resets as usize, round);
         cache.validate();
         clock.advance(MINUTE);
     }
-    // Its time, its places, its room and its lists.
+    // Its wheel, its index, its memory and its lists.
     clock.advance(HOUR);
     while cache.maintain(usize::MAX).more {}
     assert_eq!((cache.len(), cache.stats().memory.used), (0, 0));
@@ -115,22 +119,22 @@ fn an_emptied_shard_is_as_good_as_new() {
 }
 
 #[test]
-fn an_emptied_shard_knows_that_all_was_ended_before() {
+fn a_reset_shard_keeps_the_revocation_cutoff() {
     let (cache, _clock) = sharded();
     let old = all_kinds(&cache);
     cache.end_all();
     let new = all_kinds(&cache);
     panic_in(&cache, &new[0]);
-    assert!(!old.iter().any(|made| opens(&cache, &made.token)));
-    let made = create_many(&cache, 100, b"data");
-    assert!(made.iter().all(|made| opens(&cache, &made.token)));
+    assert!(!old.iter().any(|issued| opens(&cache, &issued.token)));
+    let issued = create_many(&cache, 100, b"data");
+    assert!(issued.iter().all(|issued| opens(&cache, &issued.token)));
     cache.end_all();
     assert!(cache.is_empty());
     cache.validate();
 }
 
 #[test]
-fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
+fn concurrent_reads_return_written_data_or_miss() {
     let (cache, _clock) = sharded();
     let rounds = if is_long() { 2_000 } else { 50 };
     for _ in 0..rounds {
@@ -141,8 +145,8 @@ fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
                 scope.spawn(|| {
                     let mut buffer = BytesMut::with_capacity(512);
                     while !done.load(SeqCst) {
-                        for made in &all {
-                            let found = cache.load(&made.id, &mut buffer).is_some();
+                        for issued in &all {
+                            let found = cache.load(&issued.id, &mut buffer).is_some();
                             assert!(if found {
                                 buffer[..] == [7; 300]
                             } else {
@@ -164,10 +168,10 @@ fn whoever_reads_meanwhile_reads_what_was_written_or_nothing() {
             wait();
             done.store(true, SeqCst);
         });
-        for made in &all {
-            let is_lost = home(made) == home(&all[0]);
-            assert_eq!(data(&cache, &made.id).is_none(), is_lost);
-            cache.end(&made.id);
+        for issued in &all {
+            let is_lost = place(issued) == place(&all[0]);
+            assert_eq!(data(&cache, &issued.id).is_none(), is_lost);
+            cache.end(&issued.id);
         }
         cache.validate();
     }

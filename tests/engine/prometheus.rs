@@ -1,4 +1,4 @@
-//! Statistics as text: that it is what Prometheus reads, and that nothing is missing.
+//! Statistics as text: Prometheus can parse it, and it is complete.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::support::{
 };
 use sessile::{Error, SessionCache, stats::Stats};
 
-/// What a text says: samples by name and labels, as they are written, and the type of each name.
+/// Parsed samples by name and labels, with their values as written, and the type of each metric.
 #[derive(Debug, Default)]
-struct Parsed {
+struct Metrics {
     samples: HashMap<String, u64>,
     types: HashMap<String, String>,
 }
 
-/// Reads the format 0.0.4, and is stricter where it leaves a choice: help, type and samples of a name stand
-/// together, in that order.
-fn parse(text: &str) -> Result<Parsed, String> {
-    let mut parsed = Parsed::default();
+/// Parses format 0.0.4. Stricter where the format leaves a choice: the help, the type and the
+/// samples of a metric are adjacent and in that order.
+fn parse(text: &str) -> Result<Metrics, String> {
+    let mut parsed = Metrics::default();
     let mut helped = HashSet::new();
     let (mut help, mut current) = (None, None);
     let lines = text.strip_suffix('\n').ok_or("no newline at the end")?;
@@ -78,7 +78,8 @@ fn parse(text: &str) -> Result<Parsed, String> {
         .ok_or_else(|| "a help without a type".to_owned())
 }
 
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`, of metrics; those of labels have no colon, nor have ours.
+/// Accepts `[a-zA-Z_:][a-zA-Z0-9_:]*`. Names of labels have no colon, and sessile's metrics use
+/// none.
 fn check_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     name.bytes().next().is_some_and(is_letter)
@@ -87,7 +88,7 @@ fn check_name(name: &str) -> bool {
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// `{name="value",…}`, or nothing.
+/// Parses `{name="value",…}` or nothing.
 fn check_labels(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Ok(());
@@ -113,7 +114,7 @@ fn check_labels(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Where the first quotation mark stands that no backslash is before.
+/// Returns the position of the first quotation mark that is not escaped.
 fn end_of_value(value: &str) -> Option<usize> {
     let mut is_escaped = false;
     value.bytes().position(|byte| {
@@ -123,7 +124,7 @@ fn end_of_value(value: &str) -> Option<usize> {
     })
 }
 
-/// Whether each backslash is followed by what it may stand before.
+/// Returns true if each backslash begins a valid escape.
 fn is_escaped(text: &str, may: &str) -> bool {
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -134,7 +135,7 @@ fn is_escaped(text: &str, may: &str) -> bool {
     !text.contains('\n')
 }
 
-fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
+fn stats_and_metrics(cache: &SessionCache) -> (Stats, Metrics) {
     let stats = cache.stats();
     let text = stats.prometheus().to_string();
     (
@@ -144,7 +145,7 @@ fn exposed(cache: &SessionCache) -> (Stats, Parsed) {
 }
 
 #[test]
-fn the_parser_refuses_what_is_wrong() {
+fn the_parser_rejects_invalid_text() {
     let right =
         "# HELP a_total A \\\\ b.\n# TYPE a_total counter\na_total{b=\"c\\\"\\n\",d=\"\"} 1\n";
     assert_eq!(parse(right).unwrap().samples.len(), 1);
@@ -180,24 +181,27 @@ fn the_parser_refuses_what_is_wrong() {
     }
 }
 
-/// A cache in which everything has happened that can be made to, mostly a number of times of its own.
-fn busy() -> SessionCache {
+/// Creates a cache in which every possible event has occurred, most of them a distinct number of
+/// times.
+fn cache_with_all_events() -> SessionCache {
     let (cache, clock) = cache();
     assert!(cache.create_with(b"", having(idle(TICK))).is_ok());
     clock.advance(TICK * 2);
     cache.maintain(100);
-    let mut made = create_many(&cache, 12, &[1; 256]);
-    made.truncate(8);
-    assert!(opens(&cache, &made[0].token) && opens(&cache, &made[1].token));
-    cache.save(&made[0].id, made[0].version, b"more").unwrap();
+    let mut issued = create_many(&cache, 12, &[1; 256]);
+    issued.truncate(8);
+    assert!(opens(&cache, &issued[0].token) && opens(&cache, &issued[1].token));
+    cache
+        .save(&issued[0].id, issued[0].version, b"more")
+        .unwrap();
     assert_eq!(
-        cache.save(&made[0].id, made[0].version, b"other"),
+        cache.save(&issued[0].id, issued[0].version, b"other"),
         Err(Error::Conflict)
     );
     let user = signed_in(&cache, b"", "ada");
     let user = sign_in(&cache, &user.id, "ada");
     let user = cache.rotate(&user.id, Duration::ZERO).unwrap();
-    assert!(cache.end(&made[7].id) && cache.end(&create(&cache, b"").id));
+    assert!(cache.end(&issued[7].id) && cache.end(&create(&cache, b"").id));
     let forged = user.token.as_str().replace(|_| true, "A");
     for token in [
         "",
@@ -205,7 +209,7 @@ fn busy() -> SessionCache {
         &forged,
         &forged,
         &forged,
-        made[7].token.as_str(),
+        issued[7].token.as_str(),
     ] {
         assert!(request(&cache, token).is_none());
     }
@@ -213,9 +217,9 @@ fn busy() -> SessionCache {
 }
 
 #[test]
-fn the_text_is_what_prometheus_reads() {
-    for cache in [cache().0, busy()] {
-        let (_, parsed) = exposed(&cache);
+fn the_text_has_the_prometheus_format() {
+    for cache in [cache().0, cache_with_all_events()] {
+        let (_, parsed) = stats_and_metrics(&cache);
         assert!(parsed.types.keys().all(|name| name.starts_with("sessile_")));
         assert!(parsed.types.len() >= 17, "{parsed:?}");
     }
@@ -223,8 +227,8 @@ fn the_text_is_what_prometheus_reads() {
 
 #[test]
 fn every_figure_is_in_the_text() {
-    for cache in [cache().0, busy()] {
-        let (stats, Parsed { mut samples, .. }) = exposed(&cache);
+    for cache in [cache().0, cache_with_all_events()] {
+        let (stats, Metrics { mut samples, .. }) = stats_and_metrics(&cache);
         let mut is = |name: &str, value: u64| {
             assert_eq!(
                 samples.remove(&format!("sessile_{name}")),
@@ -288,31 +292,31 @@ fn every_figure_is_in_the_text() {
         is("full_total", stats.full);
         is("compactions_total", stats.compactions);
         is("shard_resets_total", stats.shard_resets);
-        assert_eq!(samples, HashMap::new(), "and nothing else is");
+        assert_eq!(samples, HashMap::new(), "no other sample is there");
     }
 }
 
-/// Guessed ids cannot be told from forged ones: without the key there is no tag.
+/// Guessed ids look like forged ones: without the key there is no tag.
 // OPS-1: docs/security-checklist.md
 #[test]
-fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
+fn guessed_and_forged_tokens_have_a_metric() {
     let (cache, _clock) = cache();
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     for guess in 0..100_u8 {
         let text = char::from(b'A' + guess % 26).to_string();
-        let token = format!("{}{}", &made.token.as_str()[..24], text.repeat(24));
+        let token = format!("{}{}", &issued.token.as_str()[..24], text.repeat(24));
         assert!(request(&cache, &token).is_none());
     }
-    let (_, parsed) = exposed(&cache);
+    let (_, parsed) = stats_and_metrics(&cache);
     assert_eq!(
         parsed.samples["sessile_rejected_total{cause=\"forged\"}"],
         100
     );
     assert_eq!(parsed.samples["sessile_reads_total{result=\"miss\"}"], 100);
     assert_eq!(parsed.types["sessile_rejected_total"], "counter");
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     cache.end_by_token(b"no token");
-    let (_, parsed) = exposed(&cache);
+    let (_, parsed) = stats_and_metrics(&cache);
     assert_eq!(
         parsed.samples["sessile_rejected_total{cause=\"malformed\"}"],
         1
@@ -320,7 +324,7 @@ fn guessed_and_forged_tokens_are_counted_where_an_alert_can_see_them() {
 }
 
 #[test]
-fn memory_of_users_is_told_apart() {
+fn memory_of_authenticated_sessions_has_a_separate_metric() {
     let (cache, _clock) = cache();
     let guest = create(&cache, &[1; 256]);
     assert_eq!(cache.stats().memory.authenticated, 0);

@@ -1,5 +1,5 @@
-//! Replaced ids as an adapter sees them: whether a record was opened by one, how long ago an id was replaced, whether
-//! an id opens a session, and the creation of a session that replaces another.
+//! Replaced ids as an adapter sees them: records opened by one, the age of a replacement, whether
+//! an id opens a session, and sessions that replace another.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use sessile::{Error, ManualClock, SessionCache, SessionLimitPolicy};
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A cache with one session for each user, where one more is rejected.
-fn one_for_each_user(shards: u16) -> SessionCache {
+/// Creates a cache that allows one session per user and rejects another.
+fn one_session_per_user(shards: u16) -> SessionCache {
     let settings = builder(&ManualClock::new()).memory(8 << 20).shards(shards);
     settings
         .max_sessions_per_user(1)
@@ -22,7 +22,7 @@ fn one_for_each_user(shards: u16) -> SessionCache {
 }
 
 #[test]
-fn a_record_tells_whether_it_was_opened_by_a_replaced_id() {
+fn a_record_opened_by_a_replaced_id_is_marked() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     assert!(!load(&cache, &old.id).unwrap().0.is_alias());
@@ -38,7 +38,7 @@ fn a_record_tells_whether_it_was_opened_by_a_replaced_id() {
 }
 
 #[test]
-fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
+fn the_age_of_a_replacement_is_known_until_the_id_is_forgotten() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
         let cache = builder(&clock)
@@ -47,7 +47,7 @@ fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
             .build()
             .unwrap();
         let first = create(&cache, b"data");
-        assert_eq!(cache.replaced(&first.id), None, "it is current");
+        assert_eq!(cache.replaced(&first.id), None, "the id is current");
         clock.advance(MINUTE);
         let second = cache.rotate(&first.id, GRACE).unwrap();
         assert_eq!(cache.replaced(&first.id), Some(Duration::ZERO));
@@ -58,19 +58,19 @@ fn a_replaced_id_tells_since_when_until_it_is_forgotten() {
         assert_eq!(cache.replaced(&first.id), Some(2 * SECOND));
         assert_eq!(cache.replaced(&second.id), Some(SECOND));
         assert_eq!(cache.replaced(&third.id), None);
-        assert_eq!(cache.stats(), before, "it counts as nothing");
+        assert_eq!(cache.stats(), before, "the call is not counted");
         clock.advance(MINUTE * 30 - 2 * SECOND);
         assert_eq!(
             cache.replaced(&first.id),
             None,
-            "it is forgotten, maintained or not"
+            "the id is forgotten with and without maintenance"
         );
         assert_eq!(cache.replaced(&second.id), Some(MINUTE * 30 - SECOND));
     }
 }
 
 #[test]
-fn a_replaced_token_tells_since_when_if_its_mac_verifies() {
+fn the_age_of_a_replaced_token_needs_a_valid_mac() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, GRACE).unwrap();
@@ -87,7 +87,7 @@ fn a_replaced_token_tells_since_when_if_its_mac_verifies() {
 }
 
 #[test]
-fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
+fn contains_is_true_while_the_id_opens_a_session_and_is_no_use() {
     let (cache, clock) = cache();
     let old = create(&cache, b"data");
     let new = cache.rotate(&old.id, GRACE).unwrap();
@@ -102,7 +102,7 @@ fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
     }
     assert!(
         !cache.contains(&new.id),
-        "looking at it keeps nothing alive"
+        "the call does not extend the session"
     );
     let ended = create(&cache, b"");
     cache.end_all();
@@ -110,7 +110,7 @@ fn an_id_is_contained_as_long_as_it_opens_a_session_and_a_look_is_no_use() {
 }
 
 #[test]
-fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
+fn a_session_that_replaces_another_ends_it_by_any_of_its_ids() {
     for shards in [1, 8] {
         let clock = ManualClock::new();
         let cache = builder(&clock)
@@ -123,10 +123,10 @@ fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
             let second = cache.rotate(&first.id, GRACE).unwrap();
             let current = sign_in(&cache, &second.id, "ada");
             let named = if by_old { &first.id } else { &current.id };
-            let made = cache.create_with(b"new", NEW.replaces(named)).unwrap();
-            assert!(!opens(&cache, &current.token) && opens(&cache, &made.token));
+            let issued = cache.create_with(b"new", NEW.replaces(named)).unwrap();
+            assert!(!opens(&cache, &current.token) && opens(&cache, &issued.token));
             assert!(cache.user_sessions("ada").is_empty());
-            assert!(cache.end(&made.id));
+            assert!(cache.end(&issued.id));
         }
         cache.validate();
     }
@@ -135,7 +135,7 @@ fn a_session_that_replaces_another_ends_it_whatever_id_of_it_was_named() {
 #[test]
 fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
     for shards in [1, 8] {
-        let cache = one_for_each_user(shards);
+        let cache = one_session_per_user(shards);
         let ada = NEW.user("ada");
         let first = signed_in(&cache, b"data", "ada");
         let second = cache.rotate(&first.id, GRACE).unwrap();
@@ -160,7 +160,7 @@ fn a_replaced_session_of_the_same_user_is_not_counted_at_the_limit() {
 #[test]
 fn a_session_that_was_to_be_replaced_is_untouched_if_the_new_one_is_rejected() {
     for shards in [1, 8] {
-        let cache = one_for_each_user(shards);
+        let cache = one_session_per_user(shards);
         let ada = signed_in(&cache, b"", "ada");
         let grace = signed_in(&cache, b"", "grace");
         let for_ada = NEW.user("ada");
@@ -168,7 +168,7 @@ fn a_session_that_was_to_be_replaced_is_untouched_if_the_new_one_is_rejected() {
         assert_eq!(
             rejected.err(),
             Some(Error::TooManySessions),
-            "it is not that user's"
+            "the session is not that user's"
         );
         let too_large = vec![0; cache.max_session_size() + 1];
         assert!(
@@ -189,19 +189,19 @@ fn a_lifetime_from_now_counts_from_now_and_is_capped_by_the_cache() {
     let cache = settings.build().unwrap();
     let left = |id| load(&cache, id).unwrap().0.expires_in();
     let from_now = |span| PLAIN.lifetime_from_now(span);
-    let made = cache
+    let issued = cache
         .create_with(b"", NEW.timeouts(from_now(20 * HOUR)))
         .unwrap();
-    assert_eq!(left(&made.id), 20 * HOUR);
+    assert_eq!(left(&issued.id), 20 * HOUR);
     clock.advance(10 * HOUR);
-    let mut version = made.version;
+    let mut version = issued.version;
     for (span, expected) in [(HOUR, HOUR), (14 * HOUR, 14 * HOUR), (15 * HOUR, 14 * HOUR)] {
         let own = PLAIN.lifetime(HOUR).lifetime_from_now(span);
-        version = cache.set_timeouts(&made.id, version, own).unwrap();
-        assert_eq!(left(&made.id), expected);
+        version = cache.set_timeouts(&issued.id, version, own).unwrap();
+        assert_eq!(left(&issued.id), expected);
     }
     let signed_in = cache
-        .sign_in_with(&made.id, "ada", PLAINLY.timeouts(from_now(2 * HOUR)))
+        .sign_in_with(&issued.id, "ada", PLAINLY.timeouts(from_now(2 * HOUR)))
         .unwrap();
     assert_eq!(left(&signed_in.id), 2 * HOUR);
     let renewed = PLAINLY.timeouts(from_now(30 * HOUR)).renew_lifetime(true);
@@ -214,26 +214,26 @@ fn a_sign_in_whose_lifetime_is_over_is_rejected_and_leaves_the_session_alone() {
     let clock = ManualClock::new();
     let settings = builder(&clock).idle_timeout(48 * HOUR).lifetime(48 * HOUR);
     let cache = settings.shards(8).memory(8 << 20).build().unwrap();
-    let made = create(&cache, b"a cart");
+    let issued = create(&cache, b"a cart");
     clock.advance(20 * HOUR);
     let half_a_day = PLAINLY.timeouts(PLAIN.lifetime(12 * HOUR));
     assert_eq!(
-        cache.sign_in_with(&made.id, "ada", half_a_day).err(),
+        cache.sign_in_with(&issued.id, "ada", half_a_day).err(),
         Some(Error::LifetimeOver)
     );
     let at_once = PLAINLY.timeouts(PLAIN.lifetime_from_now(Duration::ZERO));
     assert_eq!(
-        cache.sign_in_with(&made.id, "ada", at_once).err(),
+        cache.sign_in_with(&issued.id, "ada", at_once).err(),
         Some(Error::LifetimeOver)
     );
     let never_used = PLAINLY.timeouts(PLAIN.idle_timeout(Duration::ZERO));
     assert_eq!(
-        cache.sign_in_with(&made.id, "ada", never_used).err(),
+        cache.sign_in_with(&issued.id, "ada", never_used).err(),
         Some(Error::LifetimeOver)
     );
-    assert!(opens(&cache, &made.token) && cache.user_sessions("ada").is_empty());
+    assert!(opens(&cache, &issued.token) && cache.user_sessions("ada").is_empty());
     let signed_in = cache
-        .sign_in_with(&made.id, "ada", half_a_day.renew_lifetime(true))
+        .sign_in_with(&issued.id, "ada", half_a_day.renew_lifetime(true))
         .unwrap();
     assert!(opens(&cache, &signed_in.token));
     cache
@@ -245,6 +245,6 @@ fn a_sign_in_whose_lifetime_is_over_is_rejected_and_leaves_the_session_alone() {
         .unwrap();
     assert!(
         !opens(&cache, &signed_in.token),
-        "of an open session it means an end"
+        "for an open session it means an end"
     );
 }

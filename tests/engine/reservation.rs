@@ -1,4 +1,4 @@
-//! The floor: memory that is kept for sessions with a user, whatever comes without one.
+//! The reservation: memory that is kept for authenticated sessions.
 
 use std::time::Duration;
 
@@ -26,27 +26,31 @@ fn capacity(settings: &SessionCacheBuilder) -> usize {
     settings.clone().build().unwrap().stats().memory.capacity
 }
 
-/// A cache that keeps a quarter for users, and how much that is.
-fn with_quarter() -> (SessionCache, usize) {
-    let floor = capacity(&small()) / 4;
+/// Creates a cache that reserves a quarter for authenticated sessions; returns the size of the
+/// reservation.
+fn with_quarter_reserved() -> (SessionCache, usize) {
+    let reserved = capacity(&small()) / 4;
     (
-        small().reserved_for_authenticated(floor).build().unwrap(),
-        floor,
+        small()
+            .reserved_for_authenticated(reserved)
+            .build()
+            .unwrap(),
+        reserved,
     )
 }
 
-/// The bytes that aliases and sessions without a user take.
+/// Returns the bytes in use by aliases and anonymous sessions.
 fn anonymous(cache: &SessionCache) -> usize {
     let memory = cache.stats().memory;
     memory.used - memory.authenticated
 }
 
-/// Signs in to those sessions until one has to go for another; how many got in before.
+/// Signs in to the sessions until one evicts another; returns the number of sign-ins before that.
 fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession]) -> usize {
     let before = cache.stats().evicted;
     let mut numbered = visitors.iter().enumerate();
-    let stop = numbered.position(|(number, made)| {
-        sign_in(cache, &made.id, &format!("user {number}"));
+    let stop = numbered.position(|(number, issued)| {
+        sign_in(cache, &issued.id, &format!("user {number}"));
         cache.stats().evicted != before
     });
     stop.unwrap_or(visitors.len())
@@ -54,30 +58,30 @@ fn sign_ins_before_somebody_goes(cache: &SessionCache, visitors: &[IssuedSession
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn after_a_flood_a_sign_in_finds_room_at_once() {
-    let (cache, floor) = with_quarter();
+fn a_sign_in_finds_room_immediately_after_a_flood() {
+    let (cache, reserved) = with_quarter_reserved();
     let mut random = Random::new();
-    let most = cache.stats().memory.capacity - floor;
+    let most = cache.stats().memory.capacity - reserved;
     for _ in 0..cache.capacity_for(LEN) * 10 {
         create(&cache, &filler(1, random.below(2 * LEN)));
         assert!(anonymous(&cache) <= most);
     }
     assert!(
         anonymous(&cache) > most - 2 * largest_block(LARGEST),
-        "it was a flood"
+        "the flood evicted sessions"
     );
-    assert_eq!(cache.stats().full, 0, "every newcomer was answered");
+    assert_eq!(cache.stats().full, 0, "every creation succeeded");
     cache.validate();
 
-    // The rest of it is what moving blocks takes.
-    let number = (floor - 2 * largest_block(LARGEST)) / block(LEN, true);
+    // The remainder is needed to move blocks.
+    let number = (reserved - 2 * largest_block(LARGEST)) / block(LEN, true);
     let visitors = create_many(&cache, number, &[2; LEN]);
     assert_eq!(sign_ins_before_somebody_goes(&cache, &visitors), number);
     cache.validate();
 }
 
 #[test]
-fn without_a_floor_a_flood_leaves_nothing() {
+fn without_a_reservation_a_flood_fills_the_memory() {
     let cache = small().build().unwrap();
     create_many(&cache, cache.capacity_for(LEN) * 2, &[1; LEN]);
     let visitors = create_many(&cache, 8, &[2; LEN]);
@@ -86,9 +90,9 @@ fn without_a_floor_a_flood_leaves_nothing() {
 
 // OPS-2: docs/security-checklist.md
 #[test]
-fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
+fn a_flood_of_empty_sessions_leaves_slots_in_the_index() {
     let all = small().build().unwrap().capacity_for(0);
-    let (cache, _) = with_quarter();
+    let (cache, _) = with_quarter_reserved();
     let visitors = create_many(&cache, all * 3, b"");
     let places = all - cache.capacity_for(0);
     assert!(
@@ -102,9 +106,9 @@ fn a_flood_of_empty_sessions_leaves_places_in_the_index_too() {
 }
 
 #[test]
-fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
+fn capacity_for_sessions_fit_and_one_more_evicts_one() {
     for len in [0, 8, 64, 255, 256, 257, 1_000, LARGEST] {
-        let (cache, floor) = with_quarter();
+        let (cache, reserved) = with_quarter_reserved();
         let number = fill(&cache, len).len();
         assert_eq!(
             (cache.len(), cache.stats().evicted),
@@ -117,19 +121,19 @@ fn as_many_fit_as_capacity_for_says_and_one_more_displaces_one() {
             (number, 1),
             "{len}"
         );
-        assert!(cache.stats().memory.capacity - cache.stats().memory.used >= floor);
+        assert!(cache.stats().memory.capacity - cache.stats().memory.used >= reserved);
         cache.validate();
     }
 }
 
 #[test]
-fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
-    let (cache, _) = with_quarter();
+fn anonymous_sessions_evict_in_the_usual_order_though_memory_is_free() {
+    let (cache, _) = with_quarter_reserved();
     let users: Vec<_> = (0..10)
         .map(|n| signed_in(&cache, &[2; LEN], &n.to_string()))
         .collect();
     let visitors = create_many(&cache, 20, &[3; LEN]);
-    assert!(visitors.iter().all(|made| opens(&cache, &made.token)));
+    assert!(visitors.iter().all(|issued| opens(&cache, &issued.token)));
     create_many(&cache, cache.capacity_for(LEN) * 5, &[4; LEN]);
     let evicted = cache.stats().evicted;
     assert_eq!(
@@ -141,37 +145,38 @@ fn newcomers_displace_by_the_usual_order_though_there_is_memory() {
         users
             .iter()
             .chain(&visitors)
-            .all(|made| opens(&cache, &made.token))
+            .all(|issued| opens(&cache, &issued.token))
     );
 }
 
 #[test]
-fn users_may_take_more_than_the_floor_and_keep_it() {
-    let (cache, floor) = with_quarter();
+fn users_can_use_more_than_the_reservation_and_keep_it() {
+    let (cache, reserved) = with_quarter_reserved();
     let users = fill_with_users(&cache, LEN);
-    assert!(cache.stats().memory.authenticated > floor * 3);
+    assert!(cache.stats().memory.authenticated > reserved * 3);
     assert_eq!(cache.create(&[1; LEN * 3]).err(), Some(Error::Full));
-    assert!(users.iter().all(|made| opens(&cache, &made.token)));
+    assert!(users.iter().all(|issued| opens(&cache, &issued.token)));
 }
 
 #[test]
-fn a_newcomer_displaces_no_more_than_its_own_size_and_one_largest_session() {
-    let (cache, _) = with_quarter();
+fn an_anonymous_session_evicts_at_most_its_size_and_one_largest_session() {
+    let (cache, _) = with_quarter_reserved();
     let mut random = Random::new();
-    // What was given with a block, since the rest was none.
+    // Includes what was allocated with the block because its remainder was too small for a block.
     let over = 2 * 120;
     for _ in 0..20_000 {
         let (before, len) = (cache.stats().memory.used, random.below(LARGEST + 1));
         create(&cache, &filler(1, len));
         let gone = before + block(len, false) - cache.stats().memory.used.min(before);
         let most = block(len, false) + largest_block(LARGEST) + over;
-        assert!(gone <= most, "{gone} bytes went for one of {len}");
+        assert!(gone <= most, "{gone} bytes were evicted for {len}");
     }
     cache.validate();
 }
 
-/// The highest floor there can be: one of the largest sessions without a user fits beside it.
-fn with_highest_floor() -> SessionCache {
+/// Returns the largest possible reservation: one anonymous session of the maximum size fits beside
+/// it.
+fn with_largest_reservation() -> SessionCache {
     let most = match small().reserved_for_authenticated(usize::MAX).build() {
         Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
         other => panic!("{other:?}"),
@@ -180,13 +185,16 @@ fn with_highest_floor() -> SessionCache {
 }
 
 #[test]
-fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
-    let cache = with_highest_floor();
+fn beside_the_largest_reservation_a_session_that_cannot_grow_is_unchanged() {
+    let cache = with_largest_reservation();
     let largest = create(&cache, &[1; LARGEST]);
     let small = create(&cache, &[2; 200]);
-    assert!(data(&cache, &largest.id).is_none(), "one of both had to go");
+    assert!(
+        data(&cache, &largest.id).is_none(),
+        "one of the two was evicted"
+    );
     let before = cache.stats().evicted;
-    // For a moment it would be there twice.
+    // It would need two blocks for a moment.
     assert_eq!(
         cache.save(&small.id, small.version, &[3; LARGEST]),
         Err(Error::Full)
@@ -194,7 +202,7 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     assert_eq!(cache.stats().evicted, before);
     assert_eq!(data(&cache, &small.id).unwrap(), [2; 200]);
     let saved = cache.save(&small.id, small.version, &[3; LARGEST / 2]);
-    assert!(saved.is_ok(), "so much it may grow");
+    assert!(saved.is_ok(), "it can grow by this much");
     cache.validate();
 
     let rotated = cache.rotate(&small.id, Duration::ZERO).unwrap();
@@ -202,7 +210,7 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
     let user = cache.sign_in(&rotated.id, "ada").unwrap();
     assert!(
         cache.save(&user.id, user.version, &[4; LARGEST]).is_ok(),
-        "no user is held back"
+        "no sign-in is denied"
     );
     assert!(opens(&cache, &create(&cache, &[5; LARGEST]).token));
     assert_eq!(data(&cache, &user.id), Some(vec![4; LARGEST]));
@@ -210,8 +218,8 @@ fn beside_the_highest_floor_a_session_that_cannot_grow_is_left_as_it_is() {
 }
 
 #[test]
-fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
-    let cache = with_highest_floor();
+fn old_ids_of_users_stay_within_the_reservation_and_evict_no_session() {
+    let cache = with_largest_reservation();
     let visitor = create(&cache, &[1; LARGEST / 2]);
     let mut user = signed_in(&cache, &[2; LEN], "ada");
     for round in 0..200 {
@@ -226,28 +234,28 @@ fn old_ids_of_users_stay_under_it_and_cost_nobody_a_session() {
     assert!(opens(&cache, &visitor.token) && opens(&cache, &user.token));
 }
 
-/// One step of somebody, on the session that a number names.
+/// Runs one step of a client on the session that a number selects.
 fn step(cache: &SessionCache, known: &mut Vec<IssuedSession>, verb: u8, which: u16, len: u16) {
     let bytes = filler(1, usize::from(len) % (LARGEST + 1));
-    let Some(made) = known.get(usize::from(which) % known.len().max(1)).copied() else {
+    let Some(issued) = known.get(usize::from(which) % known.len().max(1)).copied() else {
         known.extend(cache.create(&bytes).ok());
         return;
     };
     match verb % 8 {
         0..=2 => known.extend(cache.create(&bytes).ok()),
-        3 => drop(opens(cache, &made.token)),
+        3 => drop(opens(cache, &issued.token)),
         4 => {
-            let version = crate::support::load(cache, &made.id)
+            let version = crate::support::load(cache, &issued.id)
                 .map_or(Version::new(0), |(record, _)| record.version);
-            let _ = cache.save(&made.id, version, &bytes);
+            let _ = cache.save(&issued.id, version, &bytes);
         }
-        5 => known.extend(cache.rotate(&made.id, Duration::ZERO).ok()),
+        5 => known.extend(cache.rotate(&issued.id, Duration::ZERO).ok()),
         6 => known.extend(
             cache
-                .sign_in(&made.id, &format!("user {}", which % 50))
+                .sign_in(&issued.id, &format!("user {}", which % 50))
                 .ok(),
         ),
-        _ => drop(cache.end(&made.id)),
+        _ => drop(cache.end(&issued.id)),
     }
 }
 
@@ -255,7 +263,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_nobody_else_takes_the_floor(
+    fn no_sequence_of_operations_uses_the_reservation_for_anonymous_sessions(
         share in 0..=1_000_usize,
         shards in 0..=2_u32,
         steps in prop::collection::vec(any::<(u8, u16, u16)>(), 0..600),
@@ -266,13 +274,13 @@ proptest! {
             Err(BuildError::ReservedForAuthenticated { max: most, .. }) => most,
             other => panic!("{other:?}"),
         };
-        let floor = most * share / 1_000;
-        let cache = settings.reserved_for_authenticated(floor).build().unwrap();
+        let reserved = most * share / 1_000;
+        let cache = settings.reserved_for_authenticated(reserved).build().unwrap();
         let mut known = Vec::new();
         for (verb, which, len) in steps {
             step(&cache, &mut known, verb, which, len);
             cache.validate();
-            prop_assert!(anonymous(&cache) <= cache.stats().memory.capacity - floor);
+            prop_assert!(anonymous(&cache) <= cache.stats().memory.capacity - reserved);
         }
     }
 }

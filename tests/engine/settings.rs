@@ -1,5 +1,4 @@
-//! What the builder takes, and what it says of what it does not take: the setting, what it was, and what
-//! it must be.
+//! Settings of the builder. Errors name the setting, the given value and the accepted values.
 
 use std::{error::Error as _, time::Duration};
 
@@ -16,8 +15,8 @@ fn settings() -> SessionCacheBuilder {
     builder(&ManualClock::new())
 }
 
-/// The refusal of a setting, whose text must name all of these.
-fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
+/// Asserts that the error's text names all of `names`.
+fn rejected(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
     let error = settings.build().unwrap_err();
     let text = error.to_string();
     assert!(
@@ -28,7 +27,7 @@ fn refused(settings: SessionCacheBuilder, names: &[&str]) -> BuildError {
 }
 
 #[test]
-fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
+fn too_little_memory_is_rejected_and_the_named_minimum_is_accepted() {
     for shards in [None, Some(1), Some(4), Some(64)] {
         for largest in [1, 7, 100, 1_000, 4_096, 16_384, 100_000, 1 << 20] {
             let settings = |memory: usize| {
@@ -42,12 +41,12 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
                 given: 0,
                 min: least,
                 max: most,
-            } = refused(settings(0), &["`memory`", " bytes, got 0"])
+            } = rejected(settings(0), &["`memory`", " bytes, got 0"])
             else {
-                panic!("memory is what is wrong");
+                panic!("expected an error about `memory`");
             };
             let numbers = [(least - 1).to_string(), least.to_string(), most.to_string()];
-            refused(
+            rejected(
                 settings(least - 1),
                 &["`memory`", &numbers[0], &numbers[1], &numbers[2]],
             );
@@ -62,18 +61,19 @@ fn memory_that_is_too_small_is_refused_and_the_least_that_is_named_will_do() {
     }
 }
 
-/// Whether one session of the largest size goes in, anonymous or with a user, and can be made room for.
+/// Returns true if one session of the maximum size can be stored, anonymous and authenticated,
+/// evicting others if needed.
 fn holds_the_largest(cache: &SessionCache) {
     let largest = vec![0xa5; cache.max_session_size()];
     assert!(cache.capacity_for(largest.len()) >= 1);
     for _ in 0..3 {
-        let made = create(cache, &largest);
-        assert_eq!(data(cache, &made.id).unwrap(), largest);
+        let issued = create(cache, &largest);
+        assert_eq!(data(cache, &issued.id).unwrap(), largest);
         cache.validate();
     }
     let small = create(cache, b"");
     if let Ok(user) = cache.sign_in(&small.id, "alice") {
-        // Its block takes the rest, or else the other one is in the way.
+        // The session's block takes the rest, or the other session occupies the space.
         let saved = cache.save(&user.id, user.version, &largest);
         assert!(saved.is_ok() || data(cache, &user.id).unwrap().is_empty());
     }
@@ -81,7 +81,7 @@ fn holds_the_largest(cache: &SessionCache) {
 }
 
 #[test]
-fn memory_that_cannot_be_addressed_is_refused() {
+fn memory_that_cannot_be_addressed_is_rejected() {
     for memory in [usize::MAX, usize::MAX - 1, usize::MAX / 2, 1 << 48, 1 << 42] {
         for shards in [None, Some(1), Some(32_768)] {
             let settings = settings().memory(memory);
@@ -90,16 +90,16 @@ fn memory_that_cannot_be_addressed_is_refused() {
                 None => SessionCache::builder().memory(memory).keys(ring(&[1])),
             };
             if shards == Some(32_768) && memory <= 1 << 48 {
-                continue; // It could be addressed, and no machine has it.
+                continue; // Addressable, but no machine has that much memory.
             }
-            let error = refused(settings, &["`memory`", &memory.to_string()]);
+            let error = rejected(settings, &["`memory`", &memory.to_string()]);
             assert!(matches!(error, BuildError::Memory { max: most, .. } if most < memory));
         }
     }
 }
 
 #[test]
-fn timeouts_out_of_range_are_refused() {
+fn timeouts_out_of_range_are_rejected() {
     const LEAST: Duration = Duration::from_millis(1_600);
     let most = TICK * (u32::MAX - 1);
     let none = Duration::from_nanos(1);
@@ -116,7 +116,7 @@ fn timeouts_out_of_range_are_refused() {
             .into_iter()
             .chain(texts)
             .collect::<Vec<_>>();
-        let error = refused(settings().lifetime(most).idle_timeout(wrong), &names);
+        let error = rejected(settings().lifetime(most).idle_timeout(wrong), &names);
         let expected = BuildError::Timeout {
             setting: "idle_timeout",
             given: wrong,
@@ -125,7 +125,7 @@ fn timeouts_out_of_range_are_refused() {
         };
         assert_eq!(error, expected);
         let names = ["`lifetime`"].into_iter().chain(texts).collect::<Vec<_>>();
-        let error = refused(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
+        let error = rejected(settings().lifetime(wrong).idle_timeout(SECOND * 2), &names);
         assert!(matches!(
             error,
             BuildError::Timeout {
@@ -146,8 +146,8 @@ fn timeouts_out_of_range_are_refused() {
 }
 
 #[test]
-fn an_idle_timeout_over_the_lifetime_is_refused() {
-    let error = refused(
+fn an_idle_timeout_over_the_lifetime_is_rejected() {
+    let error = rejected(
         settings().idle_timeout(HOUR + SECOND).lifetime(HOUR),
         &["`idle_timeout`", "3601s", "at most", "`lifetime`", "3600s"],
     );
@@ -156,19 +156,19 @@ fn an_idle_timeout_over_the_lifetime_is_refused() {
         lifetime: HOUR,
     };
     assert_eq!(error, expected);
-    // The default of the one is over what the other was set to.
-    refused(
+    // The default of one setting exceeds the value of the other.
+    rejected(
         settings().lifetime(MINUTE),
         &["`idle_timeout`", "1800s", "`lifetime`", "60s"],
     );
-    refused(
+    rejected(
         settings().idle_timeout(HOUR * 13),
         &["`idle_timeout`", "46800s", "43200s"],
     );
 }
 
 #[test]
-fn a_largest_session_of_nothing_or_too_much_is_refused() {
+fn a_max_session_size_of_zero_or_too_much_is_rejected() {
     let most = (1 << 24) - 1;
     for wrong in [0, most + 1, usize::MAX] {
         let names = [
@@ -177,7 +177,7 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
             " 1 ",
             &most.to_string(),
         ];
-        let error = refused(settings().max_session_size(wrong), &names);
+        let error = rejected(settings().max_session_size(wrong), &names);
         assert_eq!(
             error,
             BuildError::MaxSessionSize {
@@ -192,13 +192,13 @@ fn a_largest_session_of_nothing_or_too_much_is_refused() {
         .build()
         .unwrap();
     let largest = vec![0x5a; most];
-    let made = create(&cache, &largest);
-    assert!(data(&cache, &made.id).unwrap() == largest);
+    let issued = create(&cache, &largest);
+    assert!(data(&cache, &issued.id).unwrap() == largest);
     cache.validate();
 }
 
 #[test]
-fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
+fn a_reservation_without_room_for_the_largest_anonymous_session_is_rejected() {
     for shards in [1, 2, 8] {
         for largest in [1, 100, 4_096] {
             let memory = (64 << 10) * usize::from(shards);
@@ -206,12 +206,12 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
                 .memory(memory)
                 .shards(shards)
                 .max_session_size(largest);
-            let floor = |bytes| settings.clone().reserved_for_authenticated(bytes);
-            let wrong = floor(usize::MAX);
+            let reserved = |bytes| settings.clone().reserved_for_authenticated(bytes);
+            let wrong = reserved(usize::MAX);
             let BuildError::ReservedForAuthenticated {
                 given: usize::MAX,
                 max: most,
-            } = refused(
+            } = rejected(
                 wrong,
                 &[
                     "`reserved_for_authenticated`",
@@ -220,18 +220,18 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
                 ],
             )
             else {
-                panic!("the floor is what is wrong");
+                panic!("expected an error about `reserved_for_authenticated`");
             };
             let numbers = [(most + 1).to_string(), most.to_string()];
             for given in [most + 1, memory, memory * 2] {
                 let text = given.to_string();
-                refused(
-                    floor(given),
+                rejected(
+                    reserved(given),
                     &["`reserved_for_authenticated`", &text, &numbers[1]],
                 );
             }
             for right in [0, 1, most / 2, most] {
-                let cache = floor(right).build().unwrap();
+                let cache = reserved(right).build().unwrap();
                 holds_the_largest(&cache);
                 let memory = cache.stats().memory;
                 assert!(memory.used - memory.authenticated <= memory.capacity - right);
@@ -247,21 +247,21 @@ fn a_floor_that_leaves_no_room_for_the_largest_without_a_user_is_refused() {
 }
 
 #[test]
-fn a_bad_cookie_name_is_refused() {
+fn an_invalid_cookie_name_is_rejected() {
     for wrong in [
         "", "a b", "a;b", "a=b", "a\r\nb", "é", "a,b", "\"a\"", "a\0",
     ] {
-        let error = refused(
+        let error = rejected(
             settings().cookie_name(wrong),
             &["cookie_name", &format!("{wrong:?}")],
         );
         assert!(
             matches!(&error, BuildError::CookieName(CookieError::Name { given }) if given == wrong)
         );
-        assert!(error.source().is_none(), "the text carries it already");
+        assert!(error.source().is_none(), "the text contains the cause");
     }
     let long = "n".repeat(5_000);
-    let error = refused(
+    let error = rejected(
         settings().cookie_name(long),
         &["cookie_name", "5000", "must be at most"],
     );
@@ -277,8 +277,8 @@ fn a_bad_cookie_name_is_refused() {
 }
 
 #[test]
-fn no_keys_are_refused() {
-    let error = refused(
+fn missing_keys_are_rejected() {
+    let error = rejected(
         SessionCache::builder(),
         &["`keys`", "must be set", "KeyRing::from_env"],
     );
@@ -341,7 +341,7 @@ fn defaults_are_as_documented() {
     let memory = cache.stats().memory;
     assert!(memory.used == 0 && memory.capacity < memory.budget);
     assert!(memory.capacity > memory.budget / 100 * 80);
-    // 360 bytes a session, and its share of the index.
+    // 360 bytes per session, and its share of the index.
     assert!(
         cache.capacity_for(256) > (64 << 20) / 375,
         "{}",
@@ -351,13 +351,13 @@ fn defaults_are_as_documented() {
 }
 
 #[test]
-fn clones_are_one_cache() {
+fn clones_share_one_cache() {
     let cache = settings().build().unwrap();
     let other = cache.clone();
-    let made = create(&cache, b"seen by both");
-    let made = sign_in(&other, &made.id, "alice");
-    assert!(opens(&cache, &made.token) && opens(&other, &made.token));
-    assert!(other.end(&made.id));
+    let issued = create(&cache, b"seen by both");
+    let issued = sign_in(&other, &issued.id, "alice");
+    assert!(opens(&cache, &issued.token) && opens(&other, &issued.token));
+    assert!(other.end(&issued.id));
     assert!(cache.is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! Signing in with data, and sessions that have a user from the start: all of it happens or nothing.
+//! Signing in with data, and sessions that have a user from creation on. Both are atomic.
 
 use std::time::Duration;
 
@@ -30,21 +30,24 @@ fn events(cache: &SessionCache) -> Vec<EventKind> {
 }
 
 #[test]
-fn data_is_stored_in_one_with_the_sign_in() {
+fn data_is_stored_atomically_with_the_sign_in() {
     let cache = builder().build().unwrap();
     for data in [&b""[..], b"short", &[7; 3_000]] {
-        let made = cache.create(b"a cart of some length").unwrap();
-        let with = SignInOptions::new().replace_data(made.version, data);
-        let issued = cache.sign_in_with(&made.id, "ada", with).unwrap();
+        let old = cache.create(b"a cart of some length").unwrap();
+        let with = SignInOptions::new().replace_data(old.version, data);
+        let issued = cache.sign_in_with(&old.id, "ada", with).unwrap();
         let mut buffer = BytesMut::new();
         assert!(
-            cache.load(&made.id, &mut buffer).is_none(),
-            "nothing of it under the old id"
+            cache.load(&old.id, &mut buffer).is_none(),
+            "none of the data under the old id"
         );
         let record = cache.load(&issued.id, &mut buffer).unwrap();
         assert!(record.is_authenticated() && buffer == data);
         assert_eq!(record.version, issued.version);
-        assert!(issued.version.get() > made.version.get(), "it was saved");
+        assert!(
+            issued.version.get() > old.version.get(),
+            "the data was saved"
+        );
         assert!(cache.save(&issued.id, issued.version, b"more").is_ok());
         cache.validate();
     }
@@ -55,15 +58,15 @@ fn data_is_stored_in_one_with_the_sign_in() {
 #[test]
 fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
     let cache = builder().build().unwrap();
-    let made = cache.create(b"old").unwrap();
-    cache.save(&made.id, made.version, b"saved").unwrap();
-    let with = SignInOptions::new().replace_data(made.version, b"lost update");
+    let old = cache.create(b"old").unwrap();
+    cache.save(&old.id, old.version, b"saved").unwrap();
+    let with = SignInOptions::new().replace_data(old.version, b"lost update");
     assert_eq!(
-        cache.sign_in_with(&made.id, "ada", with).err(),
+        cache.sign_in_with(&old.id, "ada", with).err(),
         Some(Error::Conflict)
     );
     let mut buffer = BytesMut::new();
-    let record = cache.load(&made.id, &mut buffer).unwrap();
+    let record = cache.load(&old.id, &mut buffer).unwrap();
     assert!(!record.is_authenticated() && &buffer[..] == b"saved");
     assert!(cache.user_sessions("ada").is_empty());
     assert_eq!(cache.stats().conflicts, 1);
@@ -71,17 +74,17 @@ fn a_sign_in_with_data_conflicts_with_a_concurrent_save() {
 }
 
 #[test]
-fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
+fn a_sign_in_without_room_for_its_data_changes_nothing() {
     let cache = builder().max_session_size(1 << 10).build().unwrap();
-    let made = cache.create(b"old").unwrap();
+    let old = cache.create(b"old").unwrap();
     let long = vec![0; (1 << 10) + 1];
-    let refused = cache.sign_in_with(
-        &made.id,
+    let rejected = cache.sign_in_with(
+        &old.id,
         "ada",
-        SignInOptions::new().replace_data(made.version, &long),
+        SignInOptions::new().replace_data(old.version, &long),
     );
     assert_eq!(
-        refused.err(),
+        rejected.err(),
         Some(Error::TooLarge {
             given: long.len(),
             max: 1 << 10
@@ -90,7 +93,7 @@ fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
     let mut buffer = BytesMut::new();
     assert!(
         cache
-            .load(&made.id, &mut buffer)
+            .load(&old.id, &mut buffer)
             .is_some_and(|record| !record.is_authenticated())
     );
     assert_eq!(cache.stats().signed_in, 0);
@@ -99,20 +102,20 @@ fn a_sign_in_whose_data_finds_no_place_changes_nothing() {
 #[test]
 fn a_session_has_a_user_from_the_start() {
     let cache = builder().build().unwrap();
-    let made = cache.create_with(b"data", ada()).unwrap();
-    let header = format!("__Host-session={}", made.token.as_str());
+    let old = cache.create_with(b"data", ada()).unwrap();
+    let header = format!("__Host-session={}", old.token.as_str());
     let mut buffer = BytesMut::new();
     let record = cache.open([header.as_bytes()], &mut buffer).unwrap();
     assert_eq!(
         (&buffer[..], record.version, record.assurance_level),
-        (&b"data"[..], made.version, 2)
+        (&b"data"[..], old.version, 2)
     );
     assert_eq!(record.authenticated_for(), Some(Duration::ZERO));
-    let [device] = &cache.user_sessions("ada")[..] else {
-        panic!("there is one")
+    let [info] = &cache.user_sessions("ada")[..] else {
+        panic!("expected a session")
     };
     assert_eq!(
-        (device.handle, device.label.as_str()),
+        (info.handle, info.label.as_str()),
         (record.handle(), "phone")
     );
     let stats = cache.stats();
@@ -123,14 +126,17 @@ fn a_session_has_a_user_from_the_start() {
 }
 
 #[test]
-fn a_user_from_the_start_is_held_to_what_a_sign_in_is() {
+fn creating_with_a_user_has_the_limits_of_a_sign_in() {
     let cache = builder()
         .max_sessions_per_user(2)
         .session_limit_policy(SessionLimitPolicy::Reject)
         .build()
         .unwrap();
-    let nobody = anonymous().user("");
-    assert_eq!(cache.create_with(b"", nobody).err(), Some(Error::EmptyUser));
+    let unnamed = anonymous().user("");
+    assert_eq!(
+        cache.create_with(b"", unnamed).err(),
+        Some(Error::EmptyUser)
+    );
     let label = "a".repeat(49);
     let long = anonymous().user(UserInfo::new("ada").label(&label));
     assert_eq!(
@@ -165,22 +171,22 @@ fn a_user_from_the_start_has_the_timeouts_of_the_options() {
     let mut buffer = BytesMut::new();
     let expires_in =
         |id, buffer: &mut BytesMut| cache.load(id, buffer).map(|record| record.expires_in());
-    let made = cache.create_with(b"", new).unwrap();
-    assert_eq!(expires_in(&made.id, &mut buffer), Some(short));
+    let old = cache.create_with(b"", new).unwrap();
+    assert_eq!(expires_in(&old.id, &mut buffer), Some(short));
     for _ in 0..11 {
         clock.advance(Duration::from_secs(50));
-        assert!(expires_in(&made.id, &mut buffer).is_some());
+        assert!(expires_in(&old.id, &mut buffer).is_some());
     }
     clock.advance(Duration::from_secs(50));
     assert_eq!(
-        expires_in(&made.id, &mut buffer),
+        expires_in(&old.id, &mut buffer),
         None,
         "the lifetime is over"
     );
 }
 
 #[test]
-fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
+fn a_new_authenticated_session_evicts_where_an_anonymous_one_cannot() {
     let cache = builder().build().unwrap();
     let users: Vec<String> = (0..20_000).map(|user| format!("user {user}")).collect();
     for user in &users {
@@ -188,7 +194,10 @@ fn a_newcomer_with_a_user_displaces_others_where_an_anonymous_one_may_not() {
             .create_with(&[0; 256], anonymous().user(user.as_str()))
             .unwrap();
     }
-    assert!(cache.stats().evicted.authenticated > 0, "it was full");
+    assert!(
+        cache.stats().evicted.authenticated > 0,
+        "the cache was full"
+    );
     let largest = vec![0; cache.max_session_size()];
     assert!(cache.create_with(&largest, ada()).is_ok());
     cache.validate();

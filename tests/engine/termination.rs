@@ -1,6 +1,6 @@
-//! What has ended, or was rotated away, is read by no thread from that moment on. No test here sleeps or
-//! looks at a clock: the order is that of a flag which is set after a verb has returned, and read
-//! before another is called.
+//! No thread reads a session that ended or an id that was rotated away. No test here sleeps or
+//! reads a clock: a flag is set after the verb has returned and is read before another verb is
+//! called.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ fn sharded() -> SessionCache {
         .unwrap()
 }
 
-/// Readers of one session, some by its token and some by its id, while `change` is called once. No read
-/// that begins after `change` has returned may succeed; gives what `change` gave, and how many reads
-/// before that did.
+/// Runs readers of one session, some by token and some by id, while `change` is called once.
+/// Asserts that no read that begins after `change` returned succeeds. Returns the result of
+/// `change` and the number of successful reads.
 fn race<R>(
     cache: &SessionCache,
-    made: &IssuedSession,
+    issued: &IssuedSession,
     readers: usize,
     change: impl FnOnce() -> R,
 ) -> (R, usize) {
@@ -36,17 +36,17 @@ fn race<R>(
         AtomicUsize::new(0),
         AtomicUsize::new(0),
     );
-    let header = field(cache, made.token.as_str());
+    let header = field(cache, issued.token.as_str());
     let read = |by_id: bool| {
         let mut buffer = BytesMut::with_capacity(64);
         let mut after = 0;
         while after < 3 {
             let was_done = done.load(SeqCst);
             let found = match by_id {
-                true => cache.load(&made.id, &mut buffer),
+                true => cache.load(&issued.id, &mut buffer),
                 false => cache.open([&header[..]], &mut buffer),
             };
-            assert!(!(was_done && found.is_some()), "read after it was gone");
+            assert!(!(was_done && found.is_some()), "read after the change");
             assert!(
                 found.is_none() || &buffer[..] == b"the data",
                 "what was written"
@@ -60,7 +60,7 @@ fn race<R>(
         for reader in 0..readers {
             scope.spawn(move || read(reader % 4 == 0));
         }
-        // Until all have begun.
+        // Until all readers have begun.
         while calls.load(SeqCst) < readers {
             hint::spin_loop();
             thread::yield_now();
@@ -81,13 +81,13 @@ fn rounds() -> usize {
 fn the_old_token_is_rejected_once_rotate_has_returned() {
     let (cache, _clock) = cache();
     for _ in 0..rounds() {
-        let made = create(&cache, b"the data");
-        let (rotated, hits) = race(&cache, &made, 64, || {
-            cache.rotate(&made.id, Duration::ZERO).unwrap()
+        let issued = create(&cache, b"the data");
+        let (rotated, hits) = race(&cache, &issued, 64, || {
+            cache.rotate(&issued.id, Duration::ZERO).unwrap()
         });
-        assert!(hits > 0, "they read while they could");
-        assert!(!opens(&cache, &made.token));
-        assert_ne!(rotated.token, made.token);
+        assert!(hits > 0, "some reads succeeded before the change");
+        assert!(!opens(&cache, &issued.token));
+        assert_ne!(rotated.token, issued.token);
         assert_eq!(data(&cache, &rotated.id).unwrap(), b"the data");
         assert!(opens(&cache, &rotated.token));
         assert!(cache.end(&rotated.id));
@@ -99,17 +99,24 @@ fn the_old_token_is_rejected_once_rotate_has_returned() {
 #[test]
 fn the_old_token_is_rejected_once_sign_in_has_returned() {
     let cache = sharded();
-    let home = |made: &IssuedSession| Parts::parse(made.token.as_str().as_bytes()).unwrap().place;
+    let place = |issued: &IssuedSession| {
+        Parts::parse(issued.token.as_str().as_bytes())
+            .unwrap()
+            .place
+    };
     let mut crossed = 0;
     for round in 0..rounds() {
-        let made = create(&cache, b"the data");
+        let issued = create(&cache, b"the data");
         let user = format!("user {round}");
-        let (signed_in, _) = race(&cache, &made, 64, || sign_in(&cache, &made.id, &user));
-        assert!(!opens(&cache, &made.token));
+        let (signed_in, _) = race(&cache, &issued, 64, || sign_in(&cache, &issued.id, &user));
+        assert!(!opens(&cache, &issued.token));
         assert_eq!(data(&cache, &signed_in.id).unwrap(), b"the data");
-        crossed += usize::from(home(&made) != home(&signed_in));
+        crossed += usize::from(place(&issued) != place(&signed_in));
     }
-    assert!(crossed > rounds() / 2, "from one shard to another");
+    assert!(
+        crossed > rounds() / 2,
+        "most sessions moved to another shard"
+    );
     cache.validate();
 }
 
@@ -118,13 +125,13 @@ fn the_old_token_is_rejected_once_sign_in_has_returned() {
 fn one_of_two_concurrent_rotations_fails() {
     let cache = sharded();
     for round in 0..rounds() * 10 {
-        let made = create(&cache, b"the data");
+        let issued = create(&cache, b"the data");
         let user = format!("user {round}");
         let (one, two) = thread::scope(|scope| {
-            let one = scope.spawn(|| cache.rotate(&made.id, Duration::ZERO));
+            let one = scope.spawn(|| cache.rotate(&issued.id, Duration::ZERO));
             let two = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, Duration::ZERO),
-                _ => cache.sign_in(&made.id, &user),
+                0 => cache.rotate(&issued.id, Duration::ZERO),
+                _ => cache.sign_in(&issued.id, &user),
             });
             (one.join().unwrap(), two.join().unwrap())
         });
@@ -132,26 +139,26 @@ fn one_of_two_concurrent_rotations_fails() {
         assert_eq!(lost.err(), Some(Error::Gone));
         assert!(opens(&cache, &won.unwrap().token));
     }
-    assert_eq!(cache.len(), rounds() * 10, "none was doubled");
+    assert_eq!(cache.len(), rounds() * 10, "no session was duplicated");
     cache.validate();
 }
 
 // LIFE-3: docs/security-checklist.md
 #[test]
-fn no_save_brings_a_session_back_that_another_thread_ended() {
+fn no_save_restores_a_session_that_another_thread_ended() {
     let cache = sharded();
     for _ in 0..rounds() {
-        let made = create(&cache, b"the data");
+        let issued = create(&cache, b"the data");
         let (done, saved) = (AtomicBool::new(false), AtomicUsize::new(0));
         let load_and_save = || {
             let mut buffer = BytesMut::with_capacity(64);
             loop {
                 let was_done = done.load(SeqCst);
-                let Some(record) = cache.load(&made.id, &mut buffer) else {
+                let Some(record) = cache.load(&issued.id, &mut buffer) else {
                     return;
                 };
                 assert!(!was_done, "loaded after its end");
-                match cache.save(&made.id, record.version, b"the data, again") {
+                match cache.save(&issued.id, record.version, b"the data, again") {
                     Ok(_) => saved.fetch_add(1, SeqCst),
                     Err(Error::Conflict | Error::Gone) => 0,
                     Err(other) => panic!("{other}"),
@@ -163,10 +170,10 @@ fn no_save_brings_a_session_back_that_another_thread_ended() {
             while saved.load(SeqCst) < 3 {
                 thread::yield_now();
             }
-            assert!(cache.end(&made.id));
+            assert!(cache.end(&issued.id));
             done.store(true, SeqCst);
         });
-        assert!(data(&cache, &made.id).is_none());
+        assert!(data(&cache, &issued.id).is_none());
         assert!(cache.is_empty());
     }
     cache.validate();
@@ -177,8 +184,8 @@ fn no_save_brings_a_session_back_that_another_thread_ended() {
 fn no_thread_reads_a_session_once_end_has_returned() {
     let cache = sharded();
     for _ in 0..rounds() {
-        let made = create(&cache, b"the data");
-        let (was_there, hits) = race(&cache, &made, 16, || cache.end(&made.id));
+        let issued = create(&cache, b"the data");
+        let (was_there, hits) = race(&cache, &issued, 16, || cache.end(&issued.id));
         assert!(was_there && hits > 0);
     }
     assert_eq!((cache.len(), cache.stats().ended as usize), (0, rounds()));
@@ -187,15 +194,15 @@ fn no_thread_reads_a_session_once_end_has_returned() {
 
 // TERM-1: docs/security-checklist.md
 #[test]
-fn an_end_by_the_old_id_is_an_end_of_the_new_one() {
+fn an_end_by_the_old_id_ends_the_new_one() {
     let cache = sharded();
     for round in 0..rounds() {
         let first = create(&cache, b"the data");
-        let made = match round % 2 {
+        let issued = match round % 2 {
             0 => cache.rotate(&first.id, Duration::ZERO).unwrap(),
             _ => sign_in(&cache, &first.id, &format!("user {round}")),
         };
-        let (was_there, _) = race(&cache, &made, 16, || cache.end(&first.id));
+        let (was_there, _) = race(&cache, &issued, 16, || cache.end(&first.id));
         assert!(was_there);
     }
     assert!(cache.is_empty());
@@ -207,18 +214,18 @@ fn an_end_by_the_old_id_is_an_end_of_the_new_one() {
 fn after_concurrent_end_and_rotate_no_id_opens_the_session() {
     let cache = sharded();
     for round in 0..rounds() * 10 {
-        let made = create(&cache, b"the data");
+        let issued = create(&cache, b"the data");
         let user = format!("user {round}");
         let (moved, ended) = thread::scope(|scope| {
             let moved = scope.spawn(|| match round % 2 {
-                0 => cache.rotate(&made.id, Duration::ZERO),
-                _ => cache.sign_in(&made.id, &user),
+                0 => cache.rotate(&issued.id, Duration::ZERO),
+                _ => cache.sign_in(&issued.id, &user),
             });
-            let ended = scope.spawn(|| cache.end(&made.id));
+            let ended = scope.spawn(|| cache.end(&issued.id));
             (moved.join().unwrap(), ended.join().unwrap())
         });
-        assert!(ended, "there was one all the time");
-        assert!(!opens(&cache, &made.token));
+        assert!(ended, "the session existed until the end");
+        assert!(!opens(&cache, &issued.token));
         assert!(!moved.is_ok_and(|moved| opens(&cache, &moved.token)));
         assert!(cache.is_empty());
     }
@@ -230,11 +237,11 @@ fn after_concurrent_end_and_rotate_no_id_opens_the_session() {
 fn one_of_many_concurrent_ends_returns_true() {
     let cache = sharded();
     for _ in 0..rounds() {
-        let made = create(&cache, b"the data");
+        let issued = create(&cache, b"the data");
         let ends = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| ends.fetch_add(usize::from(cache.end(&made.id)), SeqCst));
+                scope.spawn(|| ends.fetch_add(usize::from(cache.end(&issued.id)), SeqCst));
             }
         });
         assert_eq!(ends.into_inner(), 1);

@@ -1,4 +1,4 @@
-//! Timeouts: when a session is refused, to the tick, and when its memory comes back.
+//! Timeouts: the tick from which a session is rejected, and when its memory is reclaimed.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sessile::{Error, IssuedSession, ManualClock, SessionCache};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A cache with those timeouts, both of which may be as long as they like.
+/// Creates a cache with these timeouts.
 fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, ManualClock) {
     let clock = ManualClock::new();
     let cache = builder(&clock)
@@ -24,40 +24,44 @@ fn with_timeouts(idle_timeout: Duration, lifetime: Duration) -> (SessionCache, M
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn a_session_is_rejected_from_its_deadline_on_however_far_the_wheel_is() {
+fn a_session_is_rejected_from_its_deadline_independent_of_the_wheel() {
     let own = Duration::from_secs(77);
     for timeouts in [idle(own), lifetime(own), idle(own).lifetime(own)] {
         for (after, is_there) in [(own - TICK, true), (own, false), (own + TICK, false)] {
             let (cache, clock) = cache();
             let read: [fn(&SessionCache, &IssuedSession) -> bool; 3] = [
-                |cache, made| opens(cache, &made.token),
-                |cache, made| load(cache, &made.id).is_some(),
-                |cache, made| cache.touch(&made.id).is_ok(),
+                |cache, issued| opens(cache, &issued.token),
+                |cache, issued| load(cache, &issued.id).is_some(),
+                |cache, issued| cache.touch(&issued.id).is_ok(),
             ];
-            let made = read.map(|_| cache.create_with(b"data", having(timeouts)).unwrap());
+            let issued = read.map(|_| cache.create_with(b"data", having(timeouts)).unwrap());
             clock.advance(after);
-            for (read, made) in read.iter().zip(&made) {
-                assert_eq!(read(&cache, made), is_there, "{timeouts:?} after {after:?}");
+            for (read, issued) in read.iter().zip(&issued) {
+                assert_eq!(
+                    read(&cache, issued),
+                    is_there,
+                    "{timeouts:?} after {after:?}"
+                );
             }
-            assert_eq!(cache.len(), 3, "nobody called `maintain`");
+            assert_eq!(cache.len(), 3, "`maintain` was not called");
         }
     }
 }
 
 // TIME-1: docs/security-checklist.md
 #[test]
-fn parts_of_a_tick_count_down_only() {
+fn a_fraction_of_a_tick_is_rounded_down() {
     let (cache, clock) = cache();
     clock.advance(TICK - Duration::from_nanos(1));
-    let made = cache.create_with(b"data", having(idle(SECOND))).unwrap();
+    let issued = cache.create_with(b"data", having(idle(SECOND))).unwrap();
     clock.advance(Duration::from_nanos(1));
     clock.advance(SECOND - TICK * 2);
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     clock.advance(SECOND - TICK * 2);
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     clock.advance(SECOND);
     assert!(
-        !opens(&cache, &made.token),
+        !opens(&cache, &issued.token),
         "no later than a second after its last use"
     );
 }
@@ -66,13 +70,13 @@ fn parts_of_a_tick_count_down_only() {
 fn a_timeout_is_counted_in_whole_ticks() {
     for extra in [0, 1, 50, 99] {
         let (cache, clock) = with_timeouts(SECOND * 2 + Duration::from_millis(extra), HOUR);
-        let made = create(&cache, b"data");
+        let issued = create(&cache, b"data");
         clock.advance(SECOND * 2 - TICK);
-        assert!(cache.touch(&made.id).is_ok());
+        assert!(cache.touch(&issued.id).is_ok());
         clock.advance(SECOND * 2 - Duration::from_nanos(1));
-        assert!(cache.touch(&made.id).is_ok());
+        assert!(cache.touch(&issued.id).is_ok());
         clock.advance(SECOND * 2);
-        assert_gone(&cache, &made.id, made.version);
+        assert_gone(&cache, &issued.id, issued.version);
     }
 }
 
@@ -91,20 +95,20 @@ proptest! {
     ) {
         let timeout = TICK * ticks;
         let (cache, clock) = with_timeouts(if is_own { DAY * 7 } else { timeout }, YEAR * 13);
-        let mut made = cache.create_with(b"data", having(if is_own { idle(timeout) } else { PLAIN })).unwrap();
-        let mut version = made.version;
+        let mut issued = cache.create_with(b"data", having(if is_own { idle(timeout) } else { PLAIN })).unwrap();
+        let mut version = issued.version;
         for (thousandths, millis, verb) in steps {
             let pause = timeout * thousandths / 1_000 + Duration::from_millis(millis);
             clock.advance(pause);
             let is_there = match verb {
-                0 => opens(&cache, &made.token),
-                1 => load(&cache, &made.id).is_some(),
-                2 => cache.touch(&made.id).is_ok(),
-                3 => cache.rotate(&made.id, Duration::ZERO).map(|new| made = new).is_ok(),
-                _ => cache.save(&made.id, version, b"more").map(|next| version = next).is_ok(),
+                0 => opens(&cache, &issued.token),
+                1 => load(&cache, &issued.id).is_some(),
+                2 => cache.touch(&issued.id).is_ok(),
+                3 => cache.rotate(&issued.id, Duration::ZERO).map(|new| issued = new).is_ok(),
+                _ => cache.save(&issued.id, version, b"more").map(|next| version = next).is_ok(),
             };
-            prop_assert!(is_there || pause * 16 >= timeout * 15, "refused after {:?}", pause);
-            prop_assert!(!is_there || pause < timeout, "not refused after {:?}", pause);
+            prop_assert!(is_there || pause * 16 >= timeout * 15, "rejected after {:?}", pause);
+            prop_assert!(!is_there || pause < timeout, "not rejected after {:?}", pause);
             if !is_there {
                 return Ok(());
             }
@@ -119,23 +123,23 @@ fn no_activity_extends_the_lifetime() {
     let own = HOUR * 3;
     for (timeouts, end) in [(PLAIN, HOUR * 12), (lifetime(own), own)] {
         let (cache, clock) = cache();
-        let mut made = cache.create_with(b"data", having(timeouts)).unwrap();
-        let mut version = made.version;
+        let mut issued = cache.create_with(b"data", having(timeouts)).unwrap();
+        let mut version = issued.version;
         let steps = (end.as_secs() / 600) as u32;
         for step in 1..steps {
             clock.advance(MINUTE * 10);
             match step % 5 {
-                0 => assert!(opens(&cache, &made.token)),
-                1 => assert_eq!(cache.touch(&made.id), Ok(())),
-                2 => version = cache.save(&made.id, version, b"more").unwrap(),
-                3 => made = cache.rotate(&made.id, Duration::ZERO).unwrap(),
-                _ => made = sign_in(&cache, &made.id, "alice"),
+                0 => assert!(opens(&cache, &issued.token)),
+                1 => assert_eq!(cache.touch(&issued.id), Ok(())),
+                2 => version = cache.save(&issued.id, version, b"more").unwrap(),
+                3 => issued = cache.rotate(&issued.id, Duration::ZERO).unwrap(),
+                _ => issued = sign_in(&cache, &issued.id, "alice"),
             }
         }
         clock.advance(MINUTE * 10 - TICK);
-        assert_eq!(load(&cache, &made.id).unwrap().0.expires_in(), TICK);
+        assert_eq!(load(&cache, &issued.id).unwrap().0.expires_in(), TICK);
         clock.advance(TICK);
-        assert_gone(&cache, &made.id, version);
+        assert_gone(&cache, &issued.id, version);
     }
 }
 
@@ -145,33 +149,41 @@ fn timeouts_of_a_session_are_capped_by_those_of_the_cache() {
     for span in [HOUR * 12, HOUR * 13, YEAR * 14, Duration::MAX] {
         let (cache, clock) = cache();
         let longest = idle(span).lifetime(span);
-        let mut made = cache.create_with(b"data", having(longest)).unwrap();
+        let mut issued = cache.create_with(b"data", having(longest)).unwrap();
         for step in 1..12 * 3 {
             clock.advance(MINUTE * 20);
             match step % 3 {
-                0 => made.version = cache.set_timeouts(&made.id, made.version, longest).unwrap(),
-                1 => {
-                    made = cache
-                        .sign_in_with(&made.id, "alice", PLAINLY.timeouts(longest))
+                0 => {
+                    issued.version = cache
+                        .set_timeouts(&issued.id, issued.version, longest)
                         .unwrap();
                 }
-                _ => assert!(opens(&cache, &made.token)),
+                1 => {
+                    issued = cache
+                        .sign_in_with(&issued.id, "alice", PLAINLY.timeouts(longest))
+                        .unwrap();
+                }
+                _ => assert!(opens(&cache, &issued.token)),
             }
         }
         clock.advance(MINUTE * 20);
-        assert_gone(&cache, &made.id, made.version);
+        assert_gone(&cache, &issued.id, issued.version);
 
-        let made = cache.create_with(b"data", having(longest)).unwrap();
+        let issued = cache.create_with(b"data", having(longest)).unwrap();
         clock.advance(MINUTE * 30 - TICK);
-        assert!(cache.set_timeouts(&made.id, made.version, longest).is_ok());
+        assert!(
+            cache
+                .set_timeouts(&issued.id, issued.version, longest)
+                .is_ok()
+        );
         clock.advance(MINUTE * 30);
-        assert_gone(&cache, &made.id, made.version);
+        assert_gone(&cache, &issued.id, issued.version);
     }
 }
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
+fn a_clock_jump_expires_exactly_the_sessions_that_are_due() {
     for (jump, timeout, is_there) in [
         (HOUR, HOUR * 2, true),
         (HOUR, HOUR, false),
@@ -184,7 +196,10 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
         let (cache, clock) = with_timeouts(timeout, YEAR * 13 + HOUR);
         let all: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
         clock.advance(jump);
-        let found = all.iter().filter(|made| opens(&cache, &made.token)).count();
+        let found = all
+            .iter()
+            .filter(|issued| opens(&cache, &issued.token))
+            .count();
         assert_eq!(
             found,
             if is_there { 100 } else { 0 },
@@ -193,12 +208,12 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
         cache.maintain(usize::MAX);
         assert_eq!(cache.len(), found);
         cache.validate();
-        // What comes after it expires when it should.
-        let made = create(&cache, b"after");
+        // Later sessions expire on time.
+        let issued = create(&cache, b"after");
         clock.advance(timeout.min(HOUR) - TICK);
-        assert!(opens(&cache, &made.token));
+        assert!(opens(&cache, &issued.token));
         clock.advance(timeout);
-        assert!(!opens(&cache, &made.token));
+        assert!(!opens(&cache, &issued.token));
         cache.maintain(usize::MAX);
         assert!(cache.is_empty() && cache.stats().memory.used == 0);
     }
@@ -206,13 +221,13 @@ fn a_jump_of_the_clock_expires_the_sessions_that_it_passed_and_no_others() {
 
 // TIME-3: docs/security-checklist.md
 #[test]
-fn catching_up_after_eight_hours_visits_what_is_due() {
+fn maintenance_after_eight_hours_visits_only_due_sessions() {
     let (cache, clock) = with_timeouts(DAY, DAY * 2);
     clock.advance(HOUR * 8);
     assert_eq!(
         cache.maintain(usize::MAX).visited,
         0,
-        "an empty wheel has nothing to visit"
+        "an empty wheel visits nothing"
     );
     let long: Vec<_> = (0..100).map(|n| create(&cache, &[n])).collect();
     for n in 0..1_000 {
@@ -223,9 +238,12 @@ fn catching_up_after_eight_hours_visits_what_is_due() {
     clock.advance(HOUR * 8);
     let done = cache.maintain(usize::MAX);
     assert_eq!((done.expired, done.more), (1_000, false));
-    assert!(done.visited <= 1_100, "{done:?}: no entry twice");
+    assert!(
+        done.visited <= 1_100,
+        "{done:?}: an entry was visited twice"
+    );
     assert_eq!(cache.maintain(usize::MAX).visited, 0);
-    assert!(long.iter().all(|made| opens(&cache, &made.token)));
+    assert!(long.iter().all(|issued| opens(&cache, &issued.token)));
     assert_eq!(cache.len(), 100);
 }
 
@@ -245,13 +263,13 @@ proptest! {
         let (own_idle, own_life) = own;
         let own = own_idle.map_or(PLAIN, |span| PLAIN.idle_timeout(span));
         let own = own_life.map_or(own, |span| own.lifetime(span));
-        let made = cache.create_with(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
+        let issued = cache.create_with(b"data", having(if verb == 0 { own } else { PLAIN })).unwrap();
         let wait = if verb == 0 || began + 500_000 > u64::from(u32::MAX) { 0 } else { wait };
         clock.advance(TICK * wait);
         let id = match verb {
-            0 => Some(made.id),
-            1 => cache.set_timeouts(&made.id, made.version, own).ok().map(|_| made.id),
-            _ => cache.sign_in_with(&made.id, "alice", PLAINLY.timeouts(own)).ok().map(|made| made.id),
+            0 => Some(issued.id),
+            1 => cache.set_timeouts(&issued.id, issued.version, own).ok().map(|_| issued.id),
+            _ => cache.sign_in_with(&issued.id, "alice", PLAINLY.timeouts(own)).ok().map(|issued| issued.id),
         };
         clock.advance(TICK * later);
         let ticks = |span: Duration, most: u64| u64::try_from(span.as_millis() / 100).unwrap_or(most).min(most);
@@ -296,12 +314,12 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
             assert_eq!(
                 rejected.err(),
                 Some(Error::LifetimeOver),
-                "it would not open"
+                "the session would not open"
             );
             assert!(opens(&cache, &guest.token) && cache.end(&guest.id));
-            for made in [born_dead, cut] {
-                assert!(!opens(&cache, &made.token));
-                assert_gone(&cache, &made.id, made.version);
+            for issued in [born_dead, cut] {
+                assert!(!opens(&cache, &issued.token));
+                assert_gone(&cache, &issued.id, issued.version);
             }
             cache.maintain(10);
             assert!(cache.is_empty());
@@ -312,25 +330,31 @@ fn a_timeout_of_zero_ends_a_session_at_once() {
 
 // TIME-4: docs/security-checklist.md
 #[test]
-fn at_the_end_of_the_clock_nothing_overflows() {
+fn nothing_overflows_at_the_end_of_the_clock() {
     let most = TICK * (u32::MAX - 1);
     let (cache, clock) = with_timeouts(most, most);
-    let made = create(&cache, b"data");
+    let issued = create(&cache, b"data");
     clock.advance(most - TICK);
-    assert!(opens(&cache, &made.token));
+    assert!(opens(&cache, &issued.token));
     let late = create(&cache, b"late");
     clock.advance(TICK);
-    assert!(!opens(&cache, &made.token), "at its lifetime, to the tick");
+    assert!(
+        !opens(&cache, &issued.token),
+        "at its lifetime, to the tick"
+    );
     assert_eq!(data(&cache, &late.id).unwrap(), b"late");
     for _ in 0..3 {
         clock.advance(Duration::MAX);
         let last = cache
             .create_with(b"last", having(idle(Duration::MAX).lifetime(Duration::MAX)))
             .unwrap();
-        for made in [&made, &late, &last] {
-            assert!(!opens(&cache, &made.token), "the clock has reached its end");
-            assert_gone(&cache, &made.id, made.version);
-            assert!(!cache.end(&made.id));
+        for issued in [&issued, &late, &last] {
+            assert!(
+                !opens(&cache, &issued.token),
+                "the clock has reached its end"
+            );
+            assert_gone(&cache, &issued.id, issued.version);
+            assert!(!cache.end(&issued.id));
         }
         cache.maintain(usize::MAX);
         cache.validate();

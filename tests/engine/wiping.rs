@@ -1,11 +1,11 @@
-//! Data that is gone is gone from memory too: ended, overwritten, moved or left to a newcomer.
+//! Freed data is zeroed: of sessions that ended, were overwritten, moved or replaced.
 
 use crate::support::{PLAINLY, cache, create, sign_in};
 use sessile::{SessionCache, Version, internals::region::WORD};
 
 const MARK: u64 = 0x6d61_726b_6564_2121;
 
-/// So many marked words of data.
+/// Returns `words` marked words of data.
 fn marked(words: usize) -> Vec<u8> {
     MARK.to_le_bytes().repeat(words)
 }
@@ -18,9 +18,9 @@ fn marks(cache: &SessionCache) -> usize {
 #[test]
 fn an_ended_session_is_wiped() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(100));
-    assert_eq!(marks(&cache), 100, "the test sees what is there");
-    cache.end(&made.id);
+    let issued = create(&cache, &marked(100));
+    assert_eq!(marks(&cache), 100, "the search finds data that is stored");
+    cache.end(&issued.id);
     assert_eq!(marks(&cache), 0);
 }
 
@@ -28,10 +28,10 @@ fn an_ended_session_is_wiped() {
 #[test]
 fn a_shorter_save_wipes_the_rest() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(1_024));
+    let issued = create(&cache, &marked(1_024));
     for (version, words) in [1_000, 999, 40, 3, 0].into_iter().enumerate() {
         cache
-            .save(&made.id, Version::new(version as u32 + 1), &marked(words))
+            .save(&issued.id, Version::new(version as u32 + 1), &marked(words))
             .unwrap();
         assert_eq!(marks(&cache), words);
     }
@@ -39,11 +39,13 @@ fn a_shorter_save_wipes_the_rest() {
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn a_longer_save_wipes_the_old_place() {
+fn a_longer_save_wipes_the_old_block() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(10));
-    create(&cache, b"so that there is no room behind it");
-    cache.save(&made.id, made.version, &marked(500)).unwrap();
+    let issued = create(&cache, &marked(10));
+    create(&cache, b"occupies the space after it");
+    cache
+        .save(&issued.id, issued.version, &marked(500))
+        .unwrap();
     assert_eq!(marks(&cache), 500);
 }
 
@@ -51,8 +53,8 @@ fn a_longer_save_wipes_the_old_place() {
 #[test]
 fn a_sign_in_wipes_the_old_session() {
     let (cache, _clock) = cache();
-    let made = create(&cache, &marked(64));
-    sign_in(&cache, &made.id, "ada");
+    let issued = create(&cache, &marked(64));
+    sign_in(&cache, &issued.id, "ada");
     assert_eq!(marks(&cache), 64);
 }
 
@@ -62,18 +64,18 @@ fn an_end_wipes_the_label() {
     let (cache, _clock) = cache();
     let label = String::from_utf8(marked(6)).unwrap();
     for way in 0..4 {
-        let made = create(&cache, &marked(20));
+        let issued = create(&cache, &marked(20));
         let with = PLAINLY.label(&label);
-        let mut made = cache.sign_in_with(&made.id, "ada", with).unwrap();
-        assert_eq!(marks(&cache), 26, "the test sees what is there");
+        let mut issued = cache.sign_in_with(&issued.id, "ada", with).unwrap();
+        assert_eq!(marks(&cache), 26, "the search finds data that is stored");
         match way {
-            0 => assert!(cache.end(&made.id)),
+            0 => assert!(cache.end(&issued.id)),
             1 => assert_eq!(cache.end_user_sessions("ada", None), 1),
             2 => assert!(cache.end_by_handle(&cache.user_sessions("ada")[0].handle)),
             _ => {
-                made = sign_in(&cache, &made.id, "grace");
+                issued = sign_in(&cache, &issued.id, "grace");
                 assert_eq!(marks(&cache), 20);
-                assert!(cache.end(&made.id));
+                assert!(cache.end(&issued.id));
             }
         }
         assert_eq!(marks(&cache), 0);
@@ -89,28 +91,28 @@ fn an_evicted_session_is_wiped() {
         while cache.stats().evicted.probation == 0 {
             create(&cache, &vec![1; words * WORD]);
         }
-        assert_eq!(marks(&cache), 0, "the first came first");
+        assert_eq!(marks(&cache), 0, "the first session was evicted");
     }
 }
 
 // TERM-8: docs/security-checklist.md
 #[test]
-fn moved_data_is_wiped_at_the_old_place() {
+fn moved_data_is_wiped_in_the_old_block() {
     let (cache, _clock) = cache();
     let mut live = Vec::new();
     while cache.stats().evicted.probation == 0 {
         live.push(create(&cache, &marked(live.len() % 90)));
     }
-    for made in live.iter().step_by(2) {
-        cache.end(&made.id);
+    for issued in live.iter().step_by(2) {
+        cache.end(&issued.id);
     }
     for _ in 0..8 {
         create(&cache, &[1; 16 << 10]);
     }
     assert!(cache.stats().compactions > 0, "some were moved");
     cache.validate();
-    for made in &live {
-        cache.end(&made.id);
+    for issued in &live {
+        cache.end(&issued.id);
     }
     assert_eq!(marks(&cache), 0);
 }

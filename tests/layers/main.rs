@@ -1,5 +1,5 @@
-//! What may know what: the order of the layers, and what each part says that it does not know, read from
-//! the sources.
+//! Dependencies between modules: the order of the layers, and the documented "does not know" of
+//! each part. Both are checked against the sources.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,8 +7,8 @@ mod sources;
 
 use sources::{Module, Sources, made_up, read_all, resolve};
 
-/// From the lowest to the highest. A module may import those of its own layer and of lower ones; one
-/// that is not named here is of its parent's layer.
+/// From the lowest layer to the highest. A module may import modules of its own layer and of lower
+/// ones; a module that is not listed belongs to its parent's layer.
 const LAYERS: [&[&str]; 10] = [
     &["sync", "error", "id", "clock", "handle", "events"],
     &["cookie::header", "cookie::token", "cookie::well_known"],
@@ -34,7 +34,7 @@ const LAYERS: [&[&str]; 10] = [
     &[""],
 ];
 
-/// What a module, with all within it, does not know: modules, crates, or names in paths.
+/// Modules, crates, or names in paths that a module and its submodules must not use.
 const UNKNOWN: [(&str, &[&str]); 13] = [
     (
         "cookie::header",
@@ -89,10 +89,10 @@ const UNKNOWN: [(&str, &[&str]); 13] = [
     ),
 ];
 
-/// What only `sync` names.
+/// Names that only `sync` may use.
 const LOCKS_AND_ATOMICS: [&str; 5] = ["parking_lot", "atomic", "Mutex", "RwLock", "loom"];
 
-/// Everything that is wrong with some sources.
+/// Returns all violations in the sources.
 fn offences(sources: &Sources) -> Vec<String> {
     let mut all = Vec::new();
     for (module, Module { names, paths, .. }) in sources {
@@ -143,7 +143,7 @@ fn is_within(module: &str, of: &str) -> bool {
 }
 
 #[test]
-fn each_layer_knows_only_those_below() {
+fn each_layer_uses_only_lower_layers() {
     let sources = read_all();
     let count: usize = sources.values().map(|module| module.paths.len()).sum();
     assert!(
@@ -158,14 +158,14 @@ fn each_layer_knows_only_those_below() {
     {
         assert!(
             sources.contains_key(*module),
-            "there is no {module}: mend the table"
+            "module {module} does not exist; correct the table"
         );
     }
     assert_eq!(offences(&sources), [""; 0]);
 }
 
 #[test]
-fn every_rule_can_be_broken() {
+fn every_rule_detects_a_violation() {
     let broken = [
         (
             "shard::wheel",
@@ -319,7 +319,7 @@ fn every_rule_can_be_broken() {
 }
 
 #[test]
-fn what_is_allowed_breaks_no_rule() {
+fn allowed_code_breaks_no_rule() {
     let fine = [
         (
             "shard::wheel",
@@ -377,7 +377,7 @@ fn what_is_allowed_breaks_no_rule() {
     }
 }
 
-/// A crate of empty modules but for one.
+/// Returns a crate whose modules are empty except one.
 fn with(module: &str, text: &str) -> Sources {
     let root =
         "pub use cache::SessionCache; pub use error::{BuildError, Error}; pub use id::SessionId;";

@@ -1,5 +1,5 @@
-//! The modules of the crate and the names and paths that each of them contains, without comments,
-//! literals and unit tests. `syn` parses; what it leaves as tokens (macros, attributes) is searched for
+//! The modules of the crate with the names and paths that each contains, without comments, literals
+//! and unit tests. `syn` parses. Where it leaves tokens (macros, attributes), they are searched for
 //! names and paths.
 
 #![allow(dead_code, clippy::unwrap_used)]
@@ -16,17 +16,17 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Each module of the crate by its path, such as `shard::wheel`; the path of the root is empty.
+/// The modules of the crate by path, such as `shard::wheel`; the path of the root is empty.
 pub(crate) type Sources = BTreeMap<String, Module>;
 
 /// The names that a module contains.
 #[derive(Default)]
 pub(crate) struct Module {
-    /// All identifiers, those within paths too.
+    /// All identifiers, including those within paths.
     pub(crate) names: Vec<String>,
     /// The imports, each `use` tree expanded, and all paths of two or more segments.
     pub(crate) paths: Vec<Vec<String>>,
-    /// The modules in braces around the place that is being read.
+    /// The inline modules around the current position.
     inline: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Module {
         }
     }
 
-    /// Records what the tokens of a macro or an attribute name, and those of syntax unknown to `syn`.
+    /// Records the names in the tokens of a macro or an attribute, and in syntax unknown to `syn`.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut colons) = (Vec::new(), 0);
         let mut tokens = tokens.into_iter();
@@ -124,7 +124,8 @@ impl Module {
         self.add_path(&path);
     }
 
-    /// Records a `use` tree among tokens; one that a macro completes with its parameters does not parse.
+    /// Records a `use` tree among tokens. One that a macro completes with its parameters does not
+    /// parse.
     fn add_import(&mut self, tree: TokenStream) {
         if let Ok(tree) = syn::parse2(tree.clone()) {
             self.add_imports(&tree, &[]);
@@ -138,7 +139,7 @@ impl Module {
         }
     }
 
-    /// Returns a path within a module in braces as the module of the file has it.
+    /// Converts a path in an inline module to a path in the module of the file.
     fn seen_from_file(&self, path: &[String]) -> Vec<String> {
         let depth = self.inline.len();
         let steps = path.iter().take_while(|&part| part == "super").count();
@@ -194,8 +195,9 @@ fn is_cfg_test(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg") && condition.is_ok_and(|it| it.tokens.to_string() == "test")
 }
 
-/// The module that a path in another leads to: the innermost that there is. A name of the root is
-/// where the root has it from. None for another crate, or for a name that was brought in elsewhere.
+/// Returns the innermost existing module that a path in another module leads to. A name re-exported
+/// by the root is resolved to its source. Returns `None` for another crate, or for a name imported
+/// elsewhere.
 pub(crate) fn resolve(sources: &Sources, from: &str, path: &[String]) -> Option<String> {
     let mut base: Vec<&str> = from.split("::").filter(|part| !part.is_empty()).collect();
     let mut rest = path.iter().map(String::as_str).peekable();

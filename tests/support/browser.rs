@@ -1,9 +1,9 @@
-//! A model browser: how RFC 6265bis (with the prefixes of its successor) has a `Set-Cookie` header
-//! parsed, stored and sent back. One origin, no other sites; time is a number of seconds.
+//! A model browser: it parses, stores and returns cookies as RFC 6265bis requires, with the
+//! prefixes of its successor. It knows one origin and no other sites; time is a number of seconds.
 
 #![allow(dead_code)]
 
-/// The origin that everything comes from and goes to.
+/// A browser with one origin.
 pub(crate) struct Browser {
     host: &'static str,
     is_secure: bool,
@@ -11,7 +11,7 @@ pub(crate) struct Browser {
     jar: Vec<Cookie>,
 }
 
-/// What is kept of a cookie.
+/// A stored cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cookie {
     pub(crate) name: Vec<u8>,
@@ -26,7 +26,7 @@ pub(crate) struct Cookie {
     pub(crate) expires: Option<i64>,
 }
 
-/// The attributes as they were given, the last of each kind.
+/// The attributes as given, the last of each kind.
 #[derive(Default)]
 struct Attributes {
     path: Option<String>,
@@ -40,7 +40,7 @@ struct Attributes {
 }
 
 impl Browser {
-    /// One that talks TLS to `host`.
+    /// Creates a browser that talks TLS to `host`.
     pub(crate) fn new(host: &'static str) -> Self {
         Self {
             host,
@@ -50,7 +50,7 @@ impl Browser {
         }
     }
 
-    /// The same without TLS.
+    /// Creates a browser that talks to `host` without TLS.
     pub(crate) fn insecure(host: &'static str) -> Self {
         Self {
             is_secure: false,
@@ -62,7 +62,8 @@ impl Browser {
         self.now += seconds;
     }
 
-    /// Receives a header with an answer to a request of `/`; whether its cookie was accepted.
+    /// Receives a header in a response to a request of `/`. Returns true if the cookie was
+    /// accepted.
     pub(crate) fn receive(&mut self, header: &[u8]) -> bool {
         let Some(cookie) = self.accept(header) else {
             return false;
@@ -76,7 +77,7 @@ impl Browser {
                     cookie.partitioned,
                 )
         };
-        // A cookie that replaces another takes its place, as if it had been made then.
+        // A cookie that replaces another keeps its position, as if it had been created then.
         match self.jar.iter().position(is_same) {
             Some(at) => self.jar[at] = cookie,
             None => self.jar.push(cookie),
@@ -84,7 +85,7 @@ impl Browser {
         true
     }
 
-    /// The cookies that a request of `path` on `host` carries.
+    /// Returns the cookies that a request of `path` on `host` carries.
     pub(crate) fn cookies(&self, host: &str, path: &str) -> Vec<Cookie> {
         let is_sent = |cookie: &&Cookie| {
             cookie.expires.is_none_or(|at| at > self.now)
@@ -98,7 +99,7 @@ impl Browser {
         self.jar.iter().filter(is_sent).cloned().collect()
     }
 
-    /// The `Cookie` header of a request of `path`.
+    /// Returns the `Cookie` header of a request of `path`.
     pub(crate) fn header(&self, path: &str) -> Vec<u8> {
         let pair = |cookie: &Cookie| match &cookie.name[..] {
             b"" => cookie.value.clone(),
@@ -181,7 +182,7 @@ fn attributes<'h>(pieces: impl Iterator<Item = &'h [u8]>) -> Attributes {
             b"path" => given.path = Some(value.into_owned()),
             b"domain" => given.domain = Some(value.trim_start_matches('.').to_ascii_lowercase()),
             b"max-age" => given.max_age = value.parse().ok().or(given.max_age),
-            // The only date that we send; other dates are no concern of this model.
+            // The only date that sessile sends; this model ignores other dates.
             b"expires" => given.is_past = value == "Thu, 01 Jan 1970 00:00:00 GMT",
             b"secure" => given.secure = true,
             b"httponly" => given.http_only = true,

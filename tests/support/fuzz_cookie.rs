@@ -1,4 +1,4 @@
-//! What must hold of the cookie's readers for any bytes: run by the fuzz targets, and on the corpora.
+//! Properties of the cookie parsers for any bytes. Run by the fuzz targets and on the corpora.
 
 #[path = "oracle.rs"]
 pub(crate) mod oracle;
@@ -13,11 +13,11 @@ use sessile::{
 
 const NAME: &str = "__Host-session";
 
-/// Reads the bytes as a `Cookie` field.
+/// Parses the bytes as a `Cookie` field.
 pub(crate) fn header(field: &[u8]) {
     let pairs = oracle::pairs(field);
     let mut names: Vec<&[u8]> = pairs.iter().map(|pair| pair.0).take(32).collect();
-    // Names that the field has somewhere, though perhaps not as a pair's name.
+    // Names that occur in the field, though perhaps not as the name of a pair.
     let quarter = field.len() / 4;
     names.extend([
         &field[..quarter.min(3)],
@@ -53,13 +53,17 @@ fn split_at_any_semicolon(field: &[u8]) {
     }
 }
 
-/// Reads the bytes as a token; then makes one of them, and breaks it.
+/// Parses the bytes as a token; then builds a token from them and damages it.
 pub(crate) fn token(value: &[u8]) {
     let expected = oracle::decode(value).filter(|bytes| bytes.len() == 36 && bytes[0] == 1);
     match (Parts::parse(value), expected) {
         (Some(parts), Some(bytes)) => {
             assert_eq!(parts, from_bytes(&bytes), "{value:?}");
-            assert_eq!(parts.encode().as_str().as_bytes(), value, "one spelling");
+            assert_eq!(
+                parts.encode().as_str().as_bytes(),
+                value,
+                "a token has one encoding"
+            );
             assert!(!KEYS.verify(&parts), "forged: {value:?}");
         }
         (None, None) => {}
@@ -78,7 +82,7 @@ pub(crate) fn token(value: &[u8]) {
     signed_then_broken(&parts, value);
 }
 
-/// A signed token verifies; with any one bit of one of its characters turned it does not.
+/// Asserts that a signed token verifies, and fails with any one bit of a character flipped.
 fn signed_then_broken(parts: &Parts, value: &[u8]) {
     let signed = KEYS.sign(parts.place, parts.id);
     assert!(KEYS.verify(&signed));
@@ -98,8 +102,8 @@ fn from_bytes(bytes: &[u8]) -> Parts {
     }
 }
 
-/// Fresh in each run, so that no corpus can hold a token of theirs.
+/// Generated in each run, so that no corpus can contain a token signed by it.
 static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let ring = KeyRing::generate().expect("the operating system has random bytes");
-    Keys::new(&ring, NAME).expect("one key has no number twice")
+    Keys::new(&ring, NAME).expect("one key cannot repeat a number")
 });

@@ -1,4 +1,4 @@
-//! What must hold of the whole engine for any operations: run by the fuzz target, and on its corpus.
+//! Properties of the whole engine for any operations. Run by the fuzz target and on its corpus.
 
 #[path = "model/mod.rs"]
 pub(crate) mod model;
@@ -21,8 +21,8 @@ pub(crate) fn engine(bytes: &[u8]) {
     let memory = match first % 4 {
         0 => model::Memory::Plenty,
         1 => model::Memory::Short,
-        2 => model::Memory::ShortInTwo,
-        _ => model::Memory::ShortWithFloor,
+        2 => model::Memory::ShortInTwoShards,
+        _ => model::Memory::ShortWithReservation,
     };
     let session_limit_policy = match first / 4 % 2 {
         0 => SessionLimitPolicy::EndLeastRecentlyUsed,

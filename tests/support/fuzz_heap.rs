@@ -1,5 +1,5 @@
-//! What must hold of the heap for any sequence of takes, gives and shrinks: run by the fuzz target, and on
-//! its corpus.
+//! Invariants of the heap under any sequence of allocating, freeing, moving and shrinking. Run by
+//! the fuzz target, and on its corpus.
 
 use arbitrary::{Arbitrary, Unstructured};
 use sessile::internals::{region::Region, tlsf::Heap};
@@ -12,12 +12,12 @@ enum Op {
     Shrink { which: u8, size: u8 },
 }
 
-/// Runs the bytes as operations on a heap whose blocks are filled with marks of their own.
+/// Runs the bytes as operations on a heap whose blocks are filled with distinct marks.
 pub(crate) fn heap(bytes: &[u8]) {
     let lists = 1 + Heap::class_words(END - 1);
     let region = Region::new(END).expect("memory");
     let mut heap = Heap::new(&region, 1, lists, END);
-    let mut blocks: Vec<Marked> = Vec::new();
+    let mut blocks: Vec<MarkedBlock> = Vec::new();
     let mut bytes = Unstructured::new(bytes);
     let mut mark = 0;
     while let Ok(op) = if bytes.is_empty() {
@@ -29,7 +29,7 @@ pub(crate) fn heap(bytes: &[u8]) {
         match op {
             Op::Allocate { size } => {
                 let at = heap.allocate(&region, size.into());
-                blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
+                blocks.extend(at.map(|at| MarkedBlock::write(&region, at, mark)));
             }
             Op::AllocateByMoving { size, max_moved } => {
                 let size = u32::from(size) % (END / 2);
@@ -42,14 +42,17 @@ pub(crate) fn heap(bytes: &[u8]) {
                     let block = blocks.iter_mut().find(|block| block.at == moved.from);
                     block.expect("only used blocks move").at = moved.to;
                 });
-                assert!(words <= max_moved, "no more is moved than may be");
+                assert!(words <= max_moved, "at most `max_moved` words are moved");
                 let is_bounded = max_moved < u32::MAX;
-                assert!(at.is_none() || fits, "no more is taken than was free");
+                assert!(
+                    at.is_none() || fits,
+                    "an allocation fits into the free words"
+                );
                 assert!(
                     at.is_some() || !fits || is_bounded,
-                    "a hole is made if as much is free"
+                    "moving succeeds if enough words are free"
                 );
-                blocks.extend(at.map(|at| Marked::write(&region, at, mark)));
+                blocks.extend(at.map(|at| MarkedBlock::write(&region, at, mark)));
             }
             Op::Free { which } if !blocks.is_empty() => {
                 let block = blocks.swap_remove(usize::from(which) % blocks.len());
@@ -70,25 +73,25 @@ pub(crate) fn heap(bytes: &[u8]) {
     }
 }
 
-fn check(heap: &Heap, region: &Region, blocks: &[Marked]) {
+fn check(heap: &Heap, region: &Region, blocks: &[MarkedBlock]) {
     let mut expected: Vec<_> = blocks.iter().map(|block| block.at).collect();
     expected.sort_unstable();
     assert_eq!(
         heap.validate(region),
         expected,
-        "the used blocks are the ones that were taken"
+        "the used blocks are the allocated ones"
     );
     blocks.iter().for_each(|block| block.check(region));
 }
 
-/// A block and what was written into it.
-struct Marked {
+/// A block and the mark that was written into it.
+struct MarkedBlock {
     at: u32,
     words: u32,
     mark: u64,
 }
 
-impl Marked {
+impl MarkedBlock {
     fn write(region: &Region, at: u32, mark: u64) -> Self {
         let words = Heap::size(region, at) - Heap::HEADER;
         (0..words).for_each(|i| region.store(at + Heap::HEADER + i, mark << 32 | u64::from(i)));
@@ -101,7 +104,7 @@ impl Marked {
             assert_eq!(
                 word,
                 self.mark << 32 | u64::from(i),
-                "a block keeps what was written"
+                "a block keeps its mark"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What must hold of the wheel for any deadlines: run by the fuzz target, and on its corpus.
+//! Invariants of the wheel for any deadlines. Run by the fuzz target, and on its corpus.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ enum Op {
 pub(crate) fn wheel(bytes: &[u8]) {
     let region = Region::new(FIRST_LINK + 256).expect("memory");
     let mut wheel = Wheel::new(&region, 1);
-    let mut filed: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut scheduled: BTreeMap<u32, u32> = BTreeMap::new();
     let mut bytes = Unstructured::new(bytes);
     let mut now: u32 = 0;
     while let Ok(op) = if bytes.is_empty() {
@@ -31,38 +31,39 @@ pub(crate) fn wheel(bytes: &[u8]) {
                 deadline,
             } => {
                 let link = FIRST_LINK + u32::from(link);
-                if filed.contains_key(&link) {
+                if scheduled.contains_key(&link) {
                     wheel.remove(&region, link);
                 }
                 let deadline = now.saturating_add(deadline >> (far % 32));
                 wheel.insert(&region, link, deadline);
-                filed.insert(link, deadline);
+                scheduled.insert(link, deadline);
             }
             Op::Remove { link } => {
                 let link = FIRST_LINK + u32::from(link);
-                if filed.remove(&link).is_some() {
+                if scheduled.remove(&link).is_some() {
                     wheel.remove(&region, link);
                 }
             }
             Op::Advance { far, ticks, budget } => {
                 now = now.saturating_add(ticks >> (far % 32));
-                advance(&mut wheel, &region, &mut filed, now, budget);
+                advance(&mut wheel, &region, &mut scheduled, now, budget);
             }
         }
         let mut links = wheel.validate(&region);
         links.sort_unstable();
         assert!(
-            links.iter().eq(filed.keys()),
-            "what was filed is what is there"
+            links.iter().eq(scheduled.keys()),
+            "the wheel holds exactly the scheduled links"
         );
     }
 }
 
-/// Takes what is due, with a budget or to the end; then nothing that is due may be left.
+/// Removes links that are due, with a budget or to the end. After the latter, none that is due is
+/// left.
 fn advance(
     wheel: &mut Wheel,
     region: &Region,
-    filed: &mut BTreeMap<u32, u32>,
+    scheduled: &mut BTreeMap<u32, u32>,
     now: u32,
     budget: u8,
 ) {
@@ -74,18 +75,21 @@ fn advance(
     let mut steps = 0;
     while left > 0 {
         let Some(link) = wheel.next(region, now) else {
-            let overdue = filed.values().filter(|&&deadline| deadline <= now).count();
-            assert_eq!(overdue, 0, "what is due is found");
+            let overdue = scheduled
+                .values()
+                .filter(|&&deadline| deadline <= now)
+                .count();
+            assert_eq!(overdue, 0, "every due link is found");
             return assert!(!wheel.is_due(now));
         };
-        let deadline = filed.remove(&link).expect("it was filed");
+        let deadline = scheduled.remove(&link).expect("the link was scheduled");
         if deadline > now {
             wheel.insert(region, link, deadline);
-            filed.insert(link, deadline);
+            scheduled.insert(link, deadline);
         }
         left -= 1;
         steps += 1;
-        assert!(steps <= 256 * 7, "a link goes down a level at each step");
+        assert!(steps <= 256 * 7, "a link moves down a level at each step");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Caches for tests: one shard, a manual clock and the same keys in each run, unless a test says
-//! otherwise; and what a request does with one.
+//! Caches for tests, and the operations of a request. A cache has one shard, a manual clock and
+//! fixed keys, unless a test needs others.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -15,23 +15,23 @@ use sessile::{
     SessionId, SignInOptions, Timeouts, Token, Version,
 };
 
-/// What timeouts are counted in.
+/// The resolution of timeouts.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The cache's own timeouts.
+/// Timeouts of the cache.
 pub(crate) const PLAIN: Timeouts = Timeouts::new();
 
-/// A new session that says nothing.
+/// Options of a session without any details.
 pub(crate) const NEW: CreateOptions<'static> = CreateOptions::new();
 
-/// A sign-in that says nothing.
+/// Options of a sign-in without any details.
 pub(crate) const PLAINLY: SignInOptions<'static> = SignInOptions::new();
 
-/// One shard of 2 MiB, under key 1 of `rings`, with the default timeouts.
+/// Creates a builder with one shard of 2 MiB, key 1 of `rings` and the default timeouts.
 pub(crate) fn builder(clock: &ManualClock) -> SessionCacheBuilder {
     let builder = SessionCache::builder().memory(2 << 20).shards(1);
     builder.clock(clock.clone()).keys(ring(&[1]))
@@ -46,7 +46,7 @@ pub(crate) fn idle(span: Duration) -> Timeouts {
     PLAIN.idle_timeout(span)
 }
 
-/// A new session with timeouts of its own.
+/// Returns options with per-session timeouts.
 pub(crate) fn having(timeouts: Timeouts) -> CreateOptions<'static> {
     NEW.timeouts(timeouts)
 }
@@ -67,18 +67,18 @@ pub(crate) fn create_many(cache: &SessionCache, number: usize, data: &[u8]) -> V
     (0..number).map(|_| create(cache, data)).collect()
 }
 
-/// A session that somebody has signed in to.
+/// Creates a session and signs in to it.
 pub(crate) fn signed_in(cache: &SessionCache, data: &[u8], user: &str) -> IssuedSession {
     sign_in(cache, &create(cache, data).id, user)
 }
 
-/// The record and the data of an id.
+/// Returns the record and the data of an id.
 pub(crate) fn load(cache: &SessionCache, id: &SessionId) -> Option<(Record, Vec<u8>)> {
     let mut buffer = BytesMut::from(&b"left from before"[..]);
     let record = cache.load(id, &mut buffer);
     assert!(
         record.is_some() || buffer.is_empty(),
-        "a miss leaves nothing in the buffer"
+        "a miss clears the buffer"
     );
     record.map(|record| (record, buffer.to_vec()))
 }
@@ -87,18 +87,18 @@ pub(crate) fn data(cache: &SessionCache, id: &SessionId) -> Option<Vec<u8>> {
     load(cache, id).map(|(_, data)| data)
 }
 
-/// The record and the data of a request with those `Cookie` fields.
+/// Returns the record and the data for a request with these `Cookie` fields.
 pub(crate) fn open(cache: &SessionCache, fields: &[&[u8]]) -> Option<(Record, Vec<u8>)> {
     let mut buffer = BytesMut::from(&b"left from before"[..]);
     let record = cache.open(fields.iter().copied(), &mut buffer);
     assert!(
         record.is_some() || buffer.is_empty(),
-        "a miss leaves nothing in the buffer"
+        "a miss clears the buffer"
     );
     record.map(|record| (record, buffer.to_vec()))
 }
 
-/// The same for a request with that cookie among others.
+/// Returns the record and the data for a request with this cookie among others.
 pub(crate) fn request(cache: &SessionCache, token: &str) -> Option<(Record, Vec<u8>)> {
     open(cache, &[&field(cache, token)])
 }
@@ -111,8 +111,8 @@ pub(crate) fn field(cache: &SessionCache, token: &str) -> Vec<u8> {
     format!("theme=dark; {}={token}; a=1", cache.cookie_name()).into_bytes()
 }
 
-/// Every verb that needs a session says that there is none, and none comes of it. (An expired one may
-/// lose its memory meanwhile.)
+/// Asserts that every verb that needs a session finds none and creates none. The memory of an
+/// expired session may be freed by the calls.
 pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: Version) {
     let before = (cache.len(), cache.stats());
     assert_eq!(cache.save(id, version, b"back again"), Err(Error::Gone));
@@ -127,12 +127,12 @@ pub(crate) fn assert_gone(cache: &SessionCache, id: &SessionId, version: Version
     assert!(after.1.sessions.authenticated <= before.1.sessions.authenticated);
 }
 
-/// A version that the session has after so many more changes.
+/// Returns the version after `changes` more changes.
 pub(crate) fn later(version: Version, changes: u32) -> Version {
     Version::new(version.get().wrapping_add(changes))
 }
 
-/// As many sessions of that many bytes as fit, first in, first in the list.
+/// Creates as many sessions of `data_len` bytes as fit; returns them in order of creation.
 pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
     let all: Vec<_> = (0..cache.capacity_for(data_len))
         .map(|n| create(cache, &filler(n, data_len)))
@@ -141,11 +141,11 @@ pub(crate) fn fill(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> 
     all
 }
 
-/// Sessions with users and nothing else, as many as leave no room for an anonymous one that is three
-/// times as long; first in, first in the list. (For one of their own length there may be some.)
+/// Creates authenticated sessions until no anonymous one of three times their length fits; returns
+/// them in order of creation. One of their own length may still fit.
 pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<IssuedSession> {
-    assert!(data_len >= 128, "what is left over is less than two blocks");
-    // Of many shards, two are drawn.
+    assert!(data_len >= 128, "the remainder is less than two blocks");
+    // Creation draws two of many shards.
     let create = |data: &[u8]| (0..30).find_map(|_| cache.create(data).ok());
     let probe = filler(0, data_len * 3);
     let mut all = Vec::new();
@@ -153,37 +153,38 @@ pub(crate) fn fill_with_users(cache: &SessionCache, data_len: usize) -> Vec<Issu
         assert!(cache.end(&probe.id));
         assert!(
             all.len() < cache.capacity_for(0) * 4,
-            "users push out users, and it never ends"
+            "authenticated sessions evict each other, so filling would not end"
         );
-        let made = create(&filler(all.len(), data_len)).unwrap();
-        all.push(sign_in(cache, &made.id, &format!("user {}", all.len())));
+        let issued = create(&filler(all.len(), data_len)).unwrap();
+        all.push(sign_in(cache, &issued.id, &format!("user {}", all.len())));
     }
-    all.retain(|made| cache.touch(&made.id).is_ok());
+    all.retain(|issued| cache.touch(&issued.id).is_ok());
     all
 }
 
-/// Bytes that tell one session from another.
+/// Returns bytes that distinguish one session from another.
 pub(crate) fn filler(number: usize, len: usize) -> Vec<u8> {
     number.to_le_bytes().into_iter().cycle().take(len).collect()
 }
 
-/// The bytes of a session's block, as the documentation of memory has it.
+/// Returns the size of a session's block in bytes, by the documented formula.
 pub(crate) fn block(data_len: usize, has_user: bool) -> usize {
     let user = if has_user { 24 } else { 0 };
     (96 + user + data_len.next_multiple_of(8)).max(128)
 }
 
-/// The bytes of the largest session's block, which has a user and the longest label.
+/// Returns the size of the largest session's block, which has a user and the longest label.
 pub(crate) fn largest_block(data_len: usize) -> usize {
     block(data_len, true) + 48
 }
 
-/// Whether the long forms of tests were asked for, with `SESSILE_LONG=1`.
+/// Returns true if `SESSILE_LONG=1` requests the long forms of tests.
 pub(crate) fn is_long() -> bool {
     env::var_os("SESSILE_LONG").is_some_and(|value| value == "1")
 }
 
-/// Numbers that are the same in each run, unless `SESSILE_SEED` is set (xorshift; Marsaglia 2003).
+/// Random numbers that are the same in each run, unless `SESSILE_SEED` is set (xorshift; Marsaglia
+/// 2003).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -197,7 +198,7 @@ impl Random {
         Self(seed | 1)
     }
 
-    /// Another, which goes its own way from here.
+    /// Returns an independent generator seeded by this one.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next().wrapping_mul(0x2545_f491_4f6c_dd1d) | 1)
     }
@@ -209,7 +210,7 @@ impl Random {
         self.0
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }

@@ -1,16 +1,17 @@
-//! The reading profile, written down plainly: what the engine's readers must agree with.
+//! The parsing rules in their simplest form; the engine's parsers must agree with them.
 //!
-//! 1. Work on bytes. Split on `;` only: quotes never protect one.
+//! 1. Work on bytes. Split on `;` only: quotes do not escape it.
 //! 2. Trim SP and HTAB only, at both ends of the pair and around the first `=`.
-//! 3. No `=` or an empty name: drop that pair, keep the rest.
-//! 4. Names and values are raw. 5. Keep every pair in order, duplicates too.
+//! 3. Drop a pair without `=` or with an empty name; keep the rest.
+//! 4. Names and values are raw.
+//! 5. Keep every pair in order, including duplicates.
 
 #![allow(dead_code)]
 
 /// A name and a value.
 pub(crate) type Pair<'h> = (&'h [u8], &'h [u8]);
 
-/// All pairs of a `Cookie` field.
+/// Returns all pairs of a `Cookie` field.
 pub(crate) fn pairs(field: &[u8]) -> Vec<Pair<'_>> {
     let mut found = Vec::new();
     for piece in field.split(|byte| *byte == b';') {
@@ -26,7 +27,7 @@ pub(crate) fn pairs(field: &[u8]) -> Vec<Pair<'_>> {
     found
 }
 
-/// The values of the pairs of that name.
+/// Returns the values of the pairs with that name.
 pub(crate) fn values<'h>(field: &'h [u8], name: &[u8]) -> Vec<&'h [u8]> {
     let named = pairs(field).into_iter().filter(|pair| pair.0 == name);
     named.map(|pair| pair.1).collect()
@@ -42,7 +43,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The bytes that base64url text without padding spells, if it spells any: bit by bit.
+/// Decodes base64url text without padding, bit by bit; returns `None` if it is invalid.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bits = Vec::new();

@@ -10,7 +10,7 @@ use sessile::{
 pub(crate) const NAME: &str = "__Host-session";
 pub(crate) const ID: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// A key that looks random and is the same in each run.
+/// Returns a key that looks random and is the same in each run.
 pub(crate) fn key(number: u64) -> [u8; 32] {
     mac(b"test key", &number.to_le_bytes())
 }

@@ -1,8 +1,8 @@
-//! Requests as two web sites had them, and their replay against any store of sessions.
+//! Request traces of two web sites, and their replay against any store of sessions.
 //!
-//! A user is a browser: it holds the id that it was last given. A request that finds its session is a hit;
-//! one that does not creates a session, and the browser holds the new id from then on. The replay does not
-//! know what a store is, and the files' origin is in their README.
+//! A user is a browser that holds the id it last received. A request that finds its session is a
+//! hit. Otherwise it creates a session, and the browser holds the new id from then on. The replay
+//! is independent of the store. The README beside the traces has their origin.
 
 #![allow(dead_code)]
 
@@ -11,44 +11,44 @@ use std::{collections::HashMap, io::Read};
 use flate2::read::GzDecoder;
 use sessile::SessionCache;
 
-/// A trace, the number of sessions that the store may hold, and the least share of hits that will do.
+/// A trace, the maximum number of sessions in the store, and the minimum hit ratio.
 pub(crate) struct Replay {
     pub(crate) trace: &'static str,
     pub(crate) sessions: usize,
-    pub(crate) least: f64,
+    pub(crate) min_hit_ratio: f64,
     requests: fn() -> Vec<u32>,
 }
 
-/// What is replayed, and what is asked of it.
+/// The traces to replay, each with its capacity and its minimum hit ratio.
 pub(crate) const REPLAYS: [Replay; 4] = [
     Replay {
         trace: "weblog",
         sessions: 1_000,
-        least: 0.698,
+        min_hit_ratio: 0.698,
         requests: weblog,
     },
     Replay {
         trace: "weblog",
         sessions: 88,
-        least: 0.312,
+        min_hit_ratio: 0.312,
         requests: weblog,
     },
     Replay {
         trace: "web12",
         sessions: 1_375,
-        least: 0.715,
+        min_hit_ratio: 0.715,
         requests: web12,
     },
     Replay {
         trace: "web12",
         sessions: 137,
-        least: 0.415,
+        min_hit_ratio: 0.415,
         requests: web12,
     },
 ];
 
 impl Replay {
-    /// The share of requests that found their session. A new one is made for a user, who is a number.
+    /// Returns the hit ratio. `create` creates a session for a user, who is a number.
     pub(crate) fn hit_ratio<Id>(
         &self,
         mut find: impl FnMut(&Id) -> bool,
@@ -68,8 +68,8 @@ impl Replay {
     }
 }
 
-/// The cache with the least memory that has room for so many sessions of that many bytes, and so for no
-/// more: bytes are added until they are one more.
+/// Creates the cache with the least memory that has room for `sessions` sessions of `data_len`
+/// bytes, and for no more: bytes are added until one more would fit.
 pub(crate) fn exactly(
     sessions: usize,
     data_len: usize,
@@ -88,7 +88,7 @@ pub(crate) fn exactly(
     build(enough).filter(|cache| cache.capacity_for(data_len) == sessions)
 }
 
-/// Of pairs (second, user).
+/// Pairs of (second, user).
 fn weblog() -> Vec<u32> {
     let words = unpack(include_bytes!("../traces/weblog-424-norobots.slt.gz"));
     words
@@ -107,7 +107,7 @@ fn unpack(packed: &[u8]) -> Vec<u32> {
     let mut bytes = Vec::new();
     GzDecoder::new(packed)
         .read_to_end(&mut bytes)
-        .expect("a file of this repository is whole");
+        .expect("the file is complete");
     bytes
         .as_chunks()
         .0

@@ -20,7 +20,7 @@ impl HeaderCase {
     }
 }
 
-/// All 118 of them.
+/// Returns all 118 cases.
 pub(crate) fn header_cases() -> Vec<HeaderCase> {
     let file = read("cookie_header_cases.json");
     let cases: Vec<_> = array(&file["cases"]).iter().map(header_case).collect();
@@ -42,7 +42,7 @@ fn header_case(case: &Value) -> HeaderCase {
     }
 }
 
-/// A file of `tests/vectors`.
+/// Reads a file of `tests/vectors`.
 pub(crate) fn read(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/vectors")
@@ -68,7 +68,7 @@ pub(crate) fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The character U+00XX stands for the byte XX.
+/// Decodes characters U+00XX as the bytes XX.
 pub(crate) fn latin1(text: &str) -> Vec<u8> {
     text.chars()
         .map(|each| u8::try_from(u32::from(each)).expect("below U+0100"))

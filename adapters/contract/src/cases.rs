@@ -68,13 +68,13 @@ macro_rules! for_each_case {
                 a_browser_keeps_the_cookie_over_tls_alone,
                 no_input_gets_into_a_header,
                 one_cookie_is_set_when_a_session_ends_and_another_begins,
-                the_cookie_is_short_however_much_the_session_holds,
+                the_length_of_the_cookie_does_not_depend_on_the_data,
                 the_cookie_lasts_until_the_browser_closes,
                 a_remembered_cookie_has_the_session_s_age ["remember"],
                 vary_is_set_whenever_the_session_was_read,
                 the_headers_of_the_session_and_of_the_handler_are_both_kept,
                 forwarded_headers_of_a_client_change_nothing,
-                the_removal_repeats_what_was_set,
+                the_removal_repeats_the_attributes,
             }
             headers {
                 several_cookie_fields_are_as_good_as_one,
@@ -100,7 +100,7 @@ macro_rules! for_each_case {
                 sign_in_and_rotation_change_the_id_and_end_the_old_one,
                 a_visitor_without_a_session_signs_in,
                 signing_out_ends_the_session,
-                what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie,
+                a_value_set_after_a_sign_out_is_stored_though_the_handler_deletes_the_cookie,
                 signing_out_without_a_session_creates_none,
                 a_user_s_devices_are_listed_and_ended,
                 a_form_counts_in_its_own_session_until_the_id_changes,
@@ -115,39 +115,39 @@ macro_rules! for_each_case {
                 a_verb_whose_save_failed_is_performed_all_the_same,
             }
             uses {
-                a_request_that_does_not_read_the_session_is_no_use_of_it ["clock"],
+                a_request_that_does_not_read_the_session_is_not_a_use ["clock"],
                 every_request_is_a_use_where_the_application_asks_for_that
                     ["touch-always", "clock"],
             }
             crossings {
                 a_flash_message_and_a_cart_that_cross_are_both_as_they_should_be,
-                a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_told_so,
+                a_slow_request_with_a_replaced_cookie_sets_none_and_is_409,
                 a_form_of_a_slow_request_with_a_cookie_that_was_replaced_starts_no_session,
                 a_replaced_cookie_starts_a_session_a_minute_later ["clock"],
-                a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again,
+                a_visitor_who_never_received_the_cookie_of_a_sign_in_can_sign_in_again,
                 two_sign_ins_that_cross_keep_the_cart_and_leave_one_session,
             }
             keeping {
                 a_cookie_that_a_routine_rotation_replaced_opens_the_session_and_is_not_sent_again
                     ["rotates", "clock"],
                 a_cookie_that_was_replaced_is_not_sent_again_to_be_kept ["rotates", "keep", "clock"],
-                a_client_that_goes_away_from_a_form_stays_signed_in ["rotates", "cancels", "clock"],
+                a_client_that_disconnects_from_a_form_remains_signed_in ["rotates", "cancels", "clock"],
                 a_session_is_kept_from_now_on_however_old_it_is ["keep", "clock"],
                 a_change_that_failed_leaves_the_timeouts_as_they_were ["guard", "clock"],
             }
             writers {
                 two_writers_of_different_keys_lose_nothing,
-                a_slow_request_keeps_what_others_wrote,
+                a_slow_request_keeps_concurrent_changes,
                 two_writers_of_one_sum_lose_nothing ["increment"],
                 a_slow_request_does_not_bring_a_session_back,
             }
             failures {
                 a_response_of_500_stores_nothing_but_an_end,
                 a_handler_that_panics_stores_nothing ["panics"],
-                a_sign_out_holds_though_the_handler_panics ["panics"],
-                a_client_that_goes_away_leaves_nothing_behind ["cancels"],
+                a_sign_out_takes_effect_though_the_handler_panics ["panics"],
+                a_client_that_disconnects_leaves_no_session ["cancels"],
                 a_body_dropped_half_way_stores_nothing,
-                a_session_over_the_limit_is_an_error_that_says_so,
+                a_session_over_the_limit_is_an_error_that_names_it,
                 an_error_response_keeps_the_headers_that_are_not_the_handler_s,
                 a_value_that_cannot_be_written_stores_nothing,
                 a_change_after_the_headers_left_is_refused_or_stored_and_never_lost,

@@ -261,10 +261,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("somebody comes");
+            let (mut stream, _) = listener.accept().expect("a client connects");
             stream.write_all(bytes).expect("they read");
         });
-        let mut connection = Connection::open(address).expect("somebody listens");
+        let mut connection = Connection::open(address).expect("a server listens");
         let answers = std::iter::from_fn(|| connection.receive()).collect();
         server.join().expect("it does not panic");
         answers

@@ -28,7 +28,7 @@ impl Site {
             .map(|rest| rest.trim_end_matches('/'));
         let place = place.ok_or_else(|| io::Error::other("an address begins with http://"))?;
         let address = place.to_socket_addrs()?.next();
-        let address = address.ok_or_else(|| io::Error::other("there is no such host"))?;
+        let address = address.ok_or_else(|| io::Error::other("unknown host"))?;
         Ok(Self {
             address,
             features: None,
@@ -45,7 +45,7 @@ impl Site {
         let site = Self::any(base_url)?;
         let answer = Connection::open(site.address)?.exchange(&Request::get("/features"));
         let answer = answer.filter(|answer| answer.status == 200);
-        let answer = answer.ok_or_else(|| io::Error::other("there is no GET /features"))?;
+        let answer = answer.ok_or_else(|| io::Error::other("GET /features is missing"))?;
         let features = answer.body.lines().map(str::to_owned).collect();
         Ok(Self {
             features: Some(features),

@@ -154,8 +154,8 @@ def in_process() -> None:
     signed = signer.sign(base64.b64encode(text))
 
     print("\n| in-process, nanoseconds per call: minimum / median | sessile | Starlette |\n|---|---|---|")
-    ours, theirs = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
-    print(f"| from the cookie to the session in bytes: `SessionCache.open`, `TimestampSigner.unsign` | {ours} | {theirs} |")
+    own, peer = nanoseconds(lambda: cache.open(header)), nanoseconds(lambda: signer.unsign(signed, max_age=10**6))
+    print(f"| from the cookie to the session in bytes: `SessionCache.open`, `TimestampSigner.unsign` | {own} | {peer} |")
 
     sessions = _Sessions(cache, max_age=1209600)
     first = unread(sessions.begin([], False))

@@ -68,5 +68,6 @@ fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCach
     py.detach(|| settings.clone().build()).map_err(value_error)
 }
 
-const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is empty, and \
-    processes do not share sessions. Run one worker process, or route each visitor to the same process";
+const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is \
+    empty, and processes do not share sessions. Run one worker process, or route each visitor to \
+    the same process";

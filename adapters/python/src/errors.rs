@@ -98,8 +98,8 @@ pub(crate) fn seconds(setting: &str, given: f64) -> PyResult<Duration> {
 /// Returns the error of a session whose data was written by the application, not by the middleware.
 pub(crate) fn foreign_data() -> PyErr {
     SessionError::new_err(
-        "the session holds data that `SessionMiddleware` did not write, such as data of `cache.create()`; \
-         use a separate cache for the middleware. The data is unchanged",
+        "the session holds data that `SessionMiddleware` did not write, such as data of \
+         `cache.create()`; use a separate cache for the middleware. The data is unchanged",
     )
 }
 

@@ -112,7 +112,8 @@ fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
 }
 
 const DEVELOPMENT_WARNING: &CStr =
-    c"`insecure_dev_key` is set: an attacker who guesses the key can sign in as any user. For development only";
+    c"`insecure_dev_key` is set: an attacker who guesses the key can sign in as any user. For \
+        development only";
 
 const ENVIRONMENT_VARIABLE: &str = "SESSILE_KEYS";
 

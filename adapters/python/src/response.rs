@@ -388,7 +388,7 @@ const SESSION_HEADERS: [HeaderName; 3] = [VARY, SET_COOKIE, CACHE_CONTROL];
 /// `Relaxed` is sufficient: it protects no other data. At worst two threads warn.
 static WARNED_OF_FOREIGN_COOKIE: AtomicBool = AtomicBool::new(false);
 
-const FOREIGN_COOKIE: &CStr = c"another middleware sets the session's cookie in the same response and overwrites the \
-    session, for instance Starlette's `SessionMiddleware` added by a library. Give one of them another \
-    `session_cookie`, keep the library from adding its middleware, or call `sessile.starlette.install()` before the library is \
-    imported";
+const FOREIGN_COOKIE: &CStr = c"another middleware sets the session's cookie in the same \
+    response and overwrites the session, for instance Starlette's `SessionMiddleware` added by a \
+    library. Give one of them another `session_cookie`, keep the library from adding its \
+    middleware, or call `sessile.starlette.install()` before the library is imported";

@@ -1,10 +1,10 @@
 //! Cookies that Starlette's own `SessionMiddleware` signed, read once to move their data here.
 //!
 //! ```text
-//!  base64 of JSON │ . │ base64url of unix seconds │ . │ base64url of HMAC-SHA-1     as `itsdangerous` signs
+//!  base64 of JSON │ . │ base64url of unix seconds │ . │ base64url of HMAC-SHA-1
 //! ```
-//! Owns that format. It is stricter than `itsdangerous`: only canonical base64 is accepted, so that
-//! a token has exactly one valid encoding. It does not know how the data is used.
+//! Owns that format, which is `itsdangerous`'s. It is stricter: only canonical base64 is accepted, so
+//! that a token has exactly one valid encoding. It does not know how the data is used.
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -160,4 +160,5 @@ pub(crate) fn unsign<'v>(
         .map(|(payload, ..)| payload)
 }
 
-const OMITTED: &str = "a value in a cookie of Starlette's middleware cannot be stored in a session and is omitted: %s";
+const OMITTED: &str = "a value in a cookie of Starlette's middleware cannot be stored in a \
+    session and is omitted: %s";

@@ -337,11 +337,11 @@ impl Visit {
 
     fn headers_sent(&self) -> PyErr {
         PyRuntimeError::new_err(if self.is_websocket {
-            "a session cannot be created or get a new id after a websocket was accepted, because no response carries \
-             the cookie; do it before `accept()`"
+            "a session cannot be created or get a new id after a websocket was accepted, because \
+             no response carries the cookie; do it before `accept()`"
         } else {
-            "a session cannot be created or get a new id after the response's headers were sent; do it before the \
-             handler returns"
+            "a session cannot be created or get a new id after the response's headers were sent; \
+             do it before the handler returns"
         })
     }
 }

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,6 +74,14 @@ def attributes(response: Any) -> dict[str, str]:
     assert len(lines) <= 1
     parts = [part.partition("=") for line in lines for part in line.split("; ")]
     return {name.lower(): value for name, _, value in parts}
+
+
+def collect_requests() -> None:
+    """Frees the objects of earlier requests, which the threads of their handlers may still hold."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(timeout=5)
+    gc.collect()
 
 
 def fill(cache: SessionCache) -> None:

@@ -120,7 +120,7 @@ def test_rejected_changes_keep_concurrent_changes(cache: SessionCache) -> None:
 
     def save(session: Session) -> None:
         session.update({"a": 3, "z" * 70_000: 0})
-        thread = threading.Thread(target=other.run, args=(lambda theirs: theirs.__setitem__("a", 2),))
+        thread = threading.Thread(target=other.run, args=(lambda session: session.__setitem__("a", 2),))
         thread.start()
         thread.join()
         with pytest.raises(ValueError, match="70000"):
@@ -138,7 +138,7 @@ def test_decoded_values_are_not_shared_between_requests(cache: SessionCache) -> 
         session = ConcurrentClient(cache)
         session.cookie = client.cookie
         seen: list[Any] = []
-        session.run(lambda mine: seen.append(mine["cart"]))
+        session.run(lambda values: seen.append(values["cart"]))
         assert seen[0] == CART
         # A change after the request is not visible to other requests.
         seen[0][0]["of"]["colours"].append("blue")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import visitor
+from conftest import collect_requests, visitor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -75,7 +74,6 @@ def test_object_at_reused_address_is_detected_as_change(cache: SessionCache) -> 
 
 
 def test_session_inside_itself_is_rejected_and_collected() -> None:
-    import gc
     import weakref
 
     class Witness(dict[str, Any]):
@@ -97,11 +95,7 @@ def test_session_inside_itself_is_rejected_and_collected() -> None:
     client.get("/begin")
     with pytest.raises(ValueError, match="contains itself"):
         client.get("/loop")
-    # The thread in which the handler ran may still hold the exception.
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(timeout=5)
-    gc.collect()
+    collect_requests()
     assert witnesses[0]() is None
 
 

@@ -86,8 +86,8 @@ def test_child_starts_with_empty_cache_of_same_settings() -> None:
             warnings.simplefilter("always")
             assert len(cache) == 0 and cache.open_token(old.token) is None and cache.load(old.id) is None
             assert cache.cookie_name == "sid" and cache.idle_timeout == 77
-            made = cache.create(b"child's")
-            assert cache.open_token(made.token) is not None
+            issued = cache.create(b"child's")
+            assert cache.open_token(issued.token) is not None
             assert cache.stats()["rejected_forged"] == 0, "parent and child have equal keys"
         write("\n".join(str(warning.message) for warning in caught).encode())
 
@@ -101,13 +101,13 @@ def test_child_does_not_wait_for_lock_of_parents_thread() -> None:
     stop = threading.Event()
 
     def hammer() -> None:
-        made = cache.create(b"x" * 1000)
+        issued = cache.create(b"x" * 1000)
         while not stop.is_set():
-            version = made.version
+            version = issued.version
             for _ in range(100):
-                version = cache.save(made.id, version, b"x" * (version % 4000))
-            cache.end(made.id)
-            made = cache.create(b"")
+                version = cache.save(issued.id, version, b"x" * (version % 4000))
+            cache.end(issued.id)
+            issued = cache.create(b"")
 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
     for thread in threads:
@@ -116,9 +116,9 @@ def test_child_does_not_wait_for_lock_of_parents_thread() -> None:
         for _ in range(50):
 
             def work(write: Callable[[bytes], None]) -> None:
-                made = cache.create(b"data")
-                cache.save(made.id, made.version, b"more")
-                assert cache.load(made.id) is not None and cache.end(made.id)
+                issued = cache.create(b"data")
+                cache.save(issued.id, issued.version, b"more")
+                assert cache.load(issued.id) is not None and cache.end(issued.id)
 
             assert list(in_child(work)) == []
     finally:
@@ -233,22 +233,22 @@ def test_child_drops_sessions_of_parent_without_touching_the_engine() -> None:
 
     def hammer() -> None:
         while not stop.is_set():
-            made = cache.create(b"x" * 1000)
-            version = made.version
+            issued = cache.create(b"x" * 1000)
+            version = issued.version
             for _ in range(50):
-                version = cache.save(made.id, version, b"x" * (version % 4000))
-            cache.end(made.id)
+                version = cache.save(issued.id, version, b"x" * (version % 4000))
+            cache.end(issued.id)
 
     def hold() -> None:
         # The child's interpreter frees this session before any hook of a module runs.
-        held.sessions = [saved() for _ in range(20)]
+        held.unsent = [saved() for _ in range(20)]
         stop.wait()
 
     threads = [threading.Thread(target=act, daemon=True) for act in (hammer, hold)]
     for thread in threads:
         thread.start()
     try:
-        mine = [saved() for _ in range(20)]
+        unsent = [saved() for _ in range(20)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(1_000):
@@ -256,7 +256,7 @@ def test_child_drops_sessions_of_parent_without_touching_the_engine() -> None:
                 if child == 0:
                     # Ends a child that hangs.
                     signal.alarm(10)
-                    mine.clear()
+                    unsent.clear()
                     os._exit(0)
                 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:

@@ -318,8 +318,8 @@ def test_cookie_of_another_secret_or_too_old_creates_no_session() -> None:
 
 def test_own_session_takes_precedence_over_old_cookie() -> None:
     client = browser("")
-    ours = attributes(client.post("/update", json={"new": 1}))["session"]
-    for cookies in ([ours, old_cookie({"old": 1})], [old_cookie({"old": 1}), ours]):
+    token = attributes(client.post("/update", json={"new": 1}))["session"]
+    for cookies in ([token, old_cookie({"old": 1})], [old_cookie({"old": 1}), token]):
         header = "; ".join(f"session={cookie}" for cookie in cookies)
         client.cookies.clear()
         assert client.get("/view", headers={"cookie": header}).json() == {"new": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import doctest
+import inspect
 import json
 import os
 import re
@@ -191,6 +192,15 @@ def test_program_of_the_reference_for_tests() -> None:
 def test_program_of_the_reference_for_the_engine() -> None:
     names = run(ENGINE, key=KEY)
     assert names["cache"].load(names["signed_in"].id).data == b"a fuller cart"
+
+
+def test_readme_names_existing_tests_and_all_settings() -> None:
+    readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    files = re.findall(r"`(\w+\.py)`", readme.partition("## Guarantees")[2])
+    assert files and all((PACKAGE / "tests" / name).is_file() for name in files)
+    settings = readme.partition("## Settings")[2].partition("## Guarantees")[0]
+    names = inspect.signature(SessionMiddleware).parameters
+    assert [name for name in names if name != "app" and f"`{name}`" not in settings] == []
 
 
 def test_docstring_of_the_package() -> None:

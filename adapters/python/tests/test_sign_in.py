@@ -107,11 +107,11 @@ def test_csrf_token_is_valid_for_one_session() -> None:
         return JSONResponse(True)
 
     client, other = visitor(form, sent), visitor(form, sent)
-    mine, theirs = client.get("/form").text, other.get("/form").text
-    assert mine != client.get("/form").text
-    assert client.get("/sent", params={"token": mine}).json() is True
-    for token in (theirs, "", "x", mine[:-1], mine + "A"):
-        assert client.get("/sent", params={"token": token}).json() is False
+    token, other_token = client.get("/form").text, other.get("/form").text
+    assert token != client.get("/form").text
+    assert client.get("/sent", params={"token": token}).json() is True
+    for invalid in (other_token, "", "x", token[:-1], token + "A"):
+        assert client.get("/sent", params={"token": invalid}).json() is False
 
 
 def test_sessions_of_user_are_listed_and_ended_by_each_other(cache: SessionCache) -> None:

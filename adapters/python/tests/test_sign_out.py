@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
-from conftest import attributes, client_for
+from conftest import attributes, client_for, collect_requests
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -97,7 +96,7 @@ def test_exception_leaves_no_session_without_sent_cookie(cache: SessionCache, si
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             client.get("/fail")
-    gc.collect()
+    collect_requests()
     assert cache.stats()["created"] == 2 and len(cache) == 0
 
 

@@ -113,8 +113,8 @@ def test_each_flag_is_set_and_repeated_on_removal(
 ) -> None:
     plain = {"path": "/", "max-age": "1209600", "httponly": "", "samesite": "lax"}
     visitor = client("https://app.example.com", **settings)
-    made = visitor.post("/update", json={"some": "data"})
-    flags = attributes(made)
+    issued = visitor.post("/update", json={"some": "data"})
+    flags = attributes(issued)
     name, token = next(iter(flags.items()))
     assert len(token) == 48
     changed = {key for key in flags if plain.get(key) != flags[key]} | {key for key in plain if key not in flags}
@@ -122,7 +122,7 @@ def test_each_flag_is_set_and_repeated_on_removal(
     for key, value in expected.items():
         assert (key in flags) is (value is not None)
         assert value in (..., None) or flags[key] == value
-    cookie = made.headers["set-cookie"].split(";")[0]
+    cookie = issued.headers["set-cookie"].split(";")[0]
     removal = attributes(visitor.post("/clear", headers={"cookie": cookie}))
     assert removal.pop("max-age") == "0" and removal.pop(name) == ""
     assert removal.pop("expires") == "Thu, 01 Jan 1970 00:00:00 GMT"

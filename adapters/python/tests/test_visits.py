@@ -243,9 +243,9 @@ def test_c_code_sees_session_read_by_request_session(cache: SessionCache) -> Non
 
 
 def test_data_written_by_cache_is_an_error_and_not_overwritten(cache: SessionCache) -> None:
-    made = cache.create(b"a cart")
+    issued = cache.create(b"a cart")
     browser = Browser(cache)
-    browser.cookie = f"session={made.token}".encode()
+    browser.cookie = f"session={issued.token}".encode()
 
     def act(session: Session) -> None:
         for _ in range(2):
@@ -253,8 +253,8 @@ def test_data_written_by_cache_is_an_error_and_not_overwritten(cache: SessionCac
                 session["a"] = 1
 
     assert browser.request(act) == 200
-    record = cache.load(made.id)
-    assert record is not None and record.data == b"a cart" and record.version == made.version
+    record = cache.load(issued.id)
+    assert record is not None and record.data == b"a cart" and record.version == issued.version
 
 
 def test_session_without_data_is_not_an_error(cache: SessionCache) -> None:

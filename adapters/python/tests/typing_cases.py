@@ -19,11 +19,11 @@ from sessile.testing import ManualClock, test_client
 
 clock = ManualClock()
 cache = SessionCache(secret_key=["a", Secret("b"), b"c"], clock=clock, memory=1 << 20)
-made = cache.create(b"data")
-assert_type(made, IssuedSession)
-assert_type(made.id, SessionId)
+issued = cache.create(b"data")
+assert_type(issued, IssuedSession)
+assert_type(issued.id, SessionId)
 assert_type(cache.open(b"cookie"), Record | None)
-assert_type(cache.save(made.id, made.version, b""), int)
+assert_type(cache.save(issued.id, issued.version, b""), int)
 assert_type(cache.user_sessions("ada"), list[SessionInfo])
 assert_type(cache.stats(), dict[str, int])
 

@@ -70,7 +70,10 @@
 //!     )))
 //! }
 //!
-//! async fn sign_in(session: Session, Form(form): Form<Credentials>) -> Result<Response, SessionError> {
+//! async fn sign_in(
+//!     session: Session,
+//!     Form(form): Form<Credentials>,
+//! ) -> Result<Response, SessionError> {
 //!     session.check_csrf(&form.csrf)?;
 //!     if !is_password_valid(&form.user, &form.password) {
 //!         return Ok((StatusCode::UNAUTHORIZED, "Wrong name or password.").into_response());
@@ -80,7 +83,10 @@
 //!     Ok(Redirect::to("/account").into_response())
 //! }
 //!
-//! async fn sign_out(session: Session, Form(form): Form<SignOut>) -> Result<Redirect, SessionError> {
+//! async fn sign_out(
+//!     session: Session,
+//!     Form(form): Form<SignOut>,
+//! ) -> Result<Redirect, SessionError> {
 //!     session.check_csrf(&form.csrf)?;
 //!     session.sign_out().await?;
 //!     Ok(Redirect::to("/sign-in"))
@@ -272,7 +278,11 @@
 //! # use sessile_tower::SessionLayer;
 //! use tower_layer::Layer;
 //!
-//! # async fn serve(app: Router, layer: SessionLayer, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! # async fn serve(
+//! #     app: Router,
+//! #     layer: SessionLayer,
+//! #     listener: tokio::net::TcpListener,
+//! # ) -> std::io::Result<()> {
 //! let service = layer.layer(app.with_state(()));
 //! axum::serve(listener, ServiceExt::<Request>::into_make_service(service)).await
 //! # }
@@ -350,11 +360,6 @@ pub use sessile_web::{
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};
-
-/// Tests the examples of the repository's README.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
 
 /// The example of the package's page.
 #[cfg(doctest)]

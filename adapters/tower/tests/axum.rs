@@ -83,7 +83,7 @@ fn routes() -> Router {
 }
 
 #[test]
-fn who_is_signed_in_is_extracted_and_others_are_401() {
+fn signed_in_users_are_extracted_and_others_are_401() {
     let server = Server::start(routes().layer(SessionLayer::new(cache())));
     let site = server.site();
     let mut browser = site.browser();
@@ -269,7 +269,7 @@ fn an_extractor_on_a_task_that_another_request_polls_returns_the_session_of_its_
     let queued = move |request: extract::Request| async move {
         let (answer, answered) = oneshot::channel();
         task.send(Box::pin(async move {
-            answer.send(extracted(request).await).unwrap()
+            answer.send(extracted(request).await).unwrap();
         }))
         .unwrap();
         answered.await.unwrap()

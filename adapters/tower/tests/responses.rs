@@ -52,7 +52,7 @@ fn a_full_cache_is_503_with_retry_after_and_keeps_authenticated_sessions() {
     assert_eq!(
         site.send(&Request::get("/user")).status,
         200,
-        "who stores nothing is served"
+        "a request without changes succeeds"
     );
 }
 

@@ -50,10 +50,7 @@ fn without_axum_the_session_is_in_the_extensions() {
         .oneshot(Request::default()))
     .unwrap();
     let cookie = &response.headers()[http::header::SET_COOKIE];
-    assert!(
-        cookie.is_sensitive(),
-        "it is marked, so that nobody logs or indexes it"
-    );
+    assert!(cookie.is_sensitive(), "it is marked as sensitive");
 }
 
 #[test]

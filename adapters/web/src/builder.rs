@@ -112,7 +112,8 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// Makes the cookie of every session persistent, as [`Session::make_persistent`](crate::Session::make_persistent)
+    /// Makes the cookie of every session persistent, as
+    /// [`Session::make_persistent`](crate::Session::make_persistent)
     /// does for one: the browser keeps it for the idle timeout after each use. Off by default.
     pub fn persistent_cookies(mut self, on: bool) -> Self {
         self.persistent = on;

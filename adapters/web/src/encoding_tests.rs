@@ -17,7 +17,7 @@ enum Op {
     Clear,
     Add(String, i64),
     Append(String, u8),
-    Guard(String),
+    Watch(String),
 }
 
 fn pairs(model: &Model) -> Pairs {
@@ -58,7 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Clear),
         4 => (key(), any::<i64>()).prop_map(|(key, by)| Op::Add(key, by)),
         4 => (key(), any::<u8>()).prop_map(|(key, item)| Op::Append(key, item)),
-        1 => key().prop_map(Op::Guard),
+        1 => key().prop_map(Op::Watch),
     ]
 }
 
@@ -85,7 +85,7 @@ fn run(op: &Op, model: &mut Model) -> bool {
         Op::Insert(key, value) => drop(model.insert(key.clone(), value.clone())),
         Op::Remove(key) => drop(model.remove(key)),
         Op::Clear => model.clear(),
-        Op::Guard(_) => {}
+        Op::Watch(_) => {}
         Op::Add(key, _) | Op::Append(key, _) => match grown(op, model.get(key)) {
             Some(json) => drop(model.insert(key.clone(), json)),
             None => return false,
@@ -103,7 +103,7 @@ fn push(op: &Op, changes: &mut Changes, stored: &Pairs) {
         Op::Append(key, item) => {
             changes.push(&key, Change::Append(item.to_string().into_bytes().into()));
         }
-        Op::Guard(key) => changes.watch(&key, stored.find(&key)),
+        Op::Watch(key) => changes.watch(&key, stored.find(&key)),
     }
 }
 
@@ -133,7 +133,7 @@ fn replayed(done: &[Op], read: &Model, left: &Model) -> Option<Model> {
     let (mut after, mut bad) = (left.clone(), BTreeSet::new());
     for op in done {
         match op {
-            Op::Guard(key) if read.get(key) != left.get(key) => return None,
+            Op::Watch(key) if read.get(key) != left.get(key) => return None,
             Op::Insert(key, _) | Op::Remove(key) => drop(bad.remove(key)),
             Op::Clear => bad.clear(),
             Op::Add(key, _) | Op::Append(key, _) if bad.contains(key) => continue,
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_do_what_the_model_does(
+    fn changes_match_the_model(
         before in prop::collection::btree_map(key(), value(), 0..8),
         ops in vec(op(), 0..12),
         asked in vec(key(), 8),
@@ -167,7 +167,7 @@ proptest! {
         let (_, changes, after) = run_all(&ops, &before);
         let stored = pairs(&before);
         let applied = changes.applied_to(&stored).unwrap();
-        prop_assert_eq!(&applied, &pairs(&after), "one spelling a map");
+        prop_assert_eq!(&applied, &pairs(&after), "each map has one encoding");
         for key in asked.iter().chain(after.keys()) {
             prop_assert_eq!(seen(&changes, &stored, key), after.get(key).cloned());
         }
@@ -223,7 +223,7 @@ fn corrupt_bytes_are_an_empty_map() {
     for (bytes, why) in [
         (
             vec![1],
-            "a format and no pair is a second spelling of nothing",
+            "a format byte without a pair would be a second encoding of the empty map",
         ),
         (vec![0], "an unknown format"),
         (b"data".to_vec(), "bytes of another making"),

@@ -19,7 +19,7 @@ pub(crate) fn add(json: Option<&[u8]>, by: i64) -> Result<i64, Error> {
 /// Returns the list with an item appended. A missing value counts as an empty list.
 pub(crate) fn append(json: Option<&[u8]>, item: &[u8]) -> Result<Bytes, Error> {
     let items = json.map_or(Some(&b""[..]), items);
-    let items = items.ok_or_else(|| Error::custom("it is no list"))?;
+    let items = items.ok_or_else(|| Error::custom("value is not a list"))?;
     let comma: &[u8] = if items.is_empty() { b"" } else { b"," };
     Ok([b"[", items, comma, item, b"]"].concat().into())
 }

@@ -155,6 +155,13 @@
 //! would keep a stolen old cookie valid as long. A rotation by age happens only when the response's
 //! headers are sent. If the client disconnects before, nothing changes.
 //!
+//! # Limitations
+//! A slow request whose anonymous session ended creates a new session; see
+//! [Concurrency](#concurrency). If the user has signed in by then with a request that brought no valid
+//! cookie, the slow response overwrites the cookie of the sign-in, and the user must sign in again.
+//! Ended sessions are not remembered, so this cannot be detected. The new session has a fresh id,
+//! contains only the changes of the slow request, and no user is signed in to it.
+//!
 //! # Errors and statuses
 //! The verbs of a session return [`SessionError`], the commit returns [`CommitError`]; both have a
 //! `status`. The texts of `Display` contain no values, tokens or keys of the key ring.

@@ -1,6 +1,6 @@
-//! The session that a handler uses: a map of keys to JSON values that belongs to one visitor.
+//! The session that a handler uses: a map of keys to JSON values.
 //!
-//! Owns the share in one request's state, and the verbs of the map; those of the visitor are in
+//! Owns the lock of one request's state, and the verbs of the map; those for authentication are in
 //! `auth` and `user_sessions`. It locks that state, never while the application's code runs: a
 //! `Serialize` or `Deserialize`, the admission hook, a subscriber of `tracing`. It does not know
 //! how the state is stored.
@@ -378,8 +378,8 @@ impl Session {
         self.shared.state.lock()
     }
 
-    /// Stores something: the state is locked while `act` runs, which runs again once the admission
-    /// hook was asked if it needs the answer. Log lines are written when it was unlocked.
+    /// Runs `act` with the locked state. If `act` needs the admission hook, the hook is called while
+    /// the state is unlocked, and `act` runs again. Log lines are emitted after the unlock.
     pub(crate) fn store<R>(&self, mut act: impl FnMut(&mut State, &Request) -> R) -> R {
         let request = &self.shared.request;
         loop {
@@ -395,7 +395,7 @@ impl Session {
         }
     }
 
-    /// Loads the session, which counts as a use, although no handler used it.
+    /// Loads the session, which counts as a use although no handler uses it.
     pub(crate) fn touch(&self) {
         self.state().stored.live(self.request());
     }

@@ -45,7 +45,7 @@ fn two_requests_that_change_different_keys_both_count() {
 
 // LIFE-5: docs/security-checklist.md
 #[test]
-fn of_one_key_the_later_value_counts() {
+fn the_later_value_of_one_key_wins() {
     let (mut visitor, one, two) = two_at_once(&cache());
     insert(&one, "a", 10);
     insert(&two, "a", 20);
@@ -143,7 +143,7 @@ fn changes_to_an_ended_anonymous_session_start_a_new_one() {
 }
 
 #[test]
-fn in_either_order_a_flash_message_that_is_taken_and_a_cart_that_is_filled_both_count() {
+fn a_flash_message_taken_and_a_cart_filled_concurrently_both_count() {
     for is_taken_first in [true, false] {
         let mut visitor = Visitor::of(&cache());
         visitor.visit(|session| session.insert("flash", "Hello").unwrap());
@@ -177,7 +177,7 @@ fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
     assert_eq!(
         visitor.begin().keys(),
         ["b"],
-        "an equal value is no change and brings nothing back"
+        "an equal value is not a change and restores nothing"
     );
     let (mut visitor, one, two) = two_at_once(&cache);
     ready(one.sign_out()).unwrap();
@@ -370,7 +370,7 @@ fn a_session_that_the_admission_hook_denies_is_not_created() {
     assert_eq!((cache.len(), cache.stats().admission_denied), (0, 1));
     assert!(
         visitor.visit(|_| ()).1.result.is_ok(),
-        "who stores nothing asks for nothing"
+        "a request without changes needs no admission"
     );
     assert_eq!(cache.stats().admission_denied, 1);
 }

@@ -13,7 +13,7 @@ use sessile_web::{Session, SessionError, SessionManager};
 use support::{Visitor, builder, cache};
 
 #[test]
-fn what_changes_after_the_headers_left_can_be_stored() {
+fn changes_after_the_headers_were_sent_can_be_saved() {
     let mut visitor = Visitor::of(&cache());
     let session = visitor.begin();
     session.insert("state", "begun").unwrap();
@@ -132,7 +132,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
             ready(session.sign_out()).unwrap()
         }),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere()).unwrap()
+            _ = ready(session.sign_out_everywhere()).unwrap();
         }),
         ("sign_in", |session| session.sign_in("bob").unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
@@ -151,7 +151,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
         .unwrap();
         held.detach();
         visitor.visit(|session| session.insert("a", 1).unwrap());
-        assert!(ready(held.is_alive()), "{name}: a change is no end");
+        assert!(ready(held.is_alive()), "{name}: a change does not end it");
 
         visitor.visit(end);
         if name == "end_all" {

@@ -31,7 +31,10 @@ fn a_form_counts_for_its_own_visitor() {
     let [(first, _), (second, _)] = [one.visit(token), two.visit(token)];
     assert!(counts(&one, &first) && counts(&two, &second));
     assert!(!counts(&one, &second) && !counts(&two, &first));
-    assert!(!counts(&Visitor::of(&cache), &first), "nobody has none");
+    assert!(
+        !counts(&Visitor::of(&cache), &first),
+        "a visitor without a session has no token"
+    );
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn forms_that_were_out_when_the_layer_rotated_still_count_and_older_ones_do_not(
 }
 
 #[test]
-fn what_stops_a_session_stops_its_form() {
+fn the_end_of_a_session_invalidates_its_csrf_tokens() {
     let cache = builder().admission(|_| false).build().unwrap();
     let mut visitor = Visitor::of(&cache);
     let (refused, reply) = visitor.visit(|session| session.csrf_token().unwrap_err());

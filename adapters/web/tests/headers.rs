@@ -27,35 +27,35 @@ fn every_accessor_sets_vary() {
         ("sign_in", |session| session.sign_in("alice").unwrap()),
         ("take", |session| drop(session.take::<u32>("a"))),
         ("increment", |session| {
-            _ = session.increment("a", 1).unwrap()
+            _ = session.increment("a", 1).unwrap();
         }),
         ("append", |session| session.append("list", 1).unwrap()),
         ("compare_and_set", |session| {
-            _ = session.compare_and_set("b", None, 1).unwrap()
+            _ = session.compare_and_set("b", None, 1).unwrap();
         }),
         ("guard", |session| session.watch("a").unwrap()),
         ("save", |session| ready(session.save()).unwrap()),
         ("json", |session| drop(session.json("a"))),
         ("json, reserved", |session| {
-            drop(session.json("sessile:user"))
+            drop(session.json("sessile:user"));
         }),
         ("pairs", |session| drop(session.pairs())),
         ("insert_json", |session| {
-            session.insert_json("a", "2").unwrap()
+            session.insert_json("a", "2").unwrap();
         }),
         ("user", |session| drop(session.user())),
         ("authenticated_for", |session| {
-            _ = session.authenticated_for()
+            _ = session.authenticated_for();
         }),
         ("assurance", |session| _ = session.assurance_level()),
         ("devices", |session| {
             drop(ready(session.user_sessions()).unwrap())
         }),
         ("sign_out_others", |session| {
-            _ = ready(session.sign_out_others()).unwrap()
+            _ = ready(session.sign_out_others()).unwrap();
         }),
         ("sign_out_everywhere", |session| {
-            _ = ready(session.sign_out_everywhere()).unwrap()
+            _ = ready(session.sign_out_everywhere()).unwrap();
         }),
         ("csrf_token", |session| drop(session.csrf_token().unwrap())),
         ("check_csrf", |session| drop(session.check_csrf("a"))),

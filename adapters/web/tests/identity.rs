@@ -57,7 +57,7 @@ fn a_planted_cookie_opens_nothing_once_a_key_names_the_user() {
         let mut ada = mallory.clone();
         let (_, reply) = ada.visit(sign_in);
         assert!(status(&reply) == 200 && reply.set_cookie().is_some());
-        assert!(mallory.begin().keys().is_empty(), "there is no grace");
+        assert!(mallory.begin().keys().is_empty(), "no grace period applies");
         assert_eq!(
             (ada.value("user_id").as_deref(), cache.len()),
             (Some("ada"), 1)
@@ -288,7 +288,7 @@ fn an_error_page_does_not_undo_a_sign_out() {
 }
 
 #[test]
-fn a_session_that_holds_only_the_user_ends_with_a_sign_out_on_an_error_page() {
+fn a_sign_out_on_an_error_page_ends_a_session_with_only_the_user() {
     let cache = cache();
     let mut browser = Visitor::new(&sessions(&cache));
     browser.visit(sign_in);

@@ -55,13 +55,13 @@ fn a_cookie_is_kept_until_the_browser_closes_unless_asked() {
 }
 
 #[test]
-fn who_is_remembered_stays_for_so_long_and_no_longer() {
+fn a_remembered_session_lives_for_exactly_the_span() {
     let (sessions, clock) = shop();
     let remember: [fn(&Session); 3] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -85,7 +85,7 @@ fn who_is_remembered_stays_for_so_long_and_no_longer() {
             "nothing moved"
         );
         let (_, reply) = visitor.visit(|session| session.rotate().unwrap());
-        assert_eq!(max_age(&reply), Some(5 * DAY), "what is left of it");
+        assert_eq!(max_age(&reply), Some(5 * DAY), "the remaining span");
         clock.advance(5 * DAY);
         assert!(!visitor.visit(look).0);
     }
@@ -113,12 +113,12 @@ fn an_existing_session_is_remembered_under_the_id_that_it_has() {
 }
 
 #[test]
-fn what_was_kept_for_one_user_is_not_for_the_next() {
+fn persistence_of_one_user_does_not_carry_over_to_the_next() {
     let kept: [fn(&Session); 2] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(20 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -303,12 +303,12 @@ fn half_days() -> (SessionManager, ManualClock) {
 }
 
 #[test]
-fn who_signs_in_with_an_old_cart_and_is_remembered_stays_for_the_whole_span() {
+fn remember_restarts_the_lifetime_of_an_old_session() {
     let remember: [fn(&Session); 3] = [
         |session| {
             session
                 .sign_in(SignIn::of("ada").remember(7 * DAY))
-                .unwrap()
+                .unwrap();
         },
         |session| {
             session.sign_in("ada").unwrap();
@@ -345,7 +345,7 @@ fn another_user_of_a_remembered_session_is_signed_in_for_as_long_as_is_usual() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     visitor.visit(|session| session.sign_in("bob").unwrap());
@@ -382,7 +382,7 @@ fn a_session_that_is_kept_differently_lives_on() {
     visitor.visit(|session| {
         session
             .sign_in(SignIn::of("ada").remember(20 * DAY))
-            .unwrap()
+            .unwrap();
     });
     clock.advance(DAY);
     let (_, reply) = visitor.visit(|session| session.make_persistent().unwrap());

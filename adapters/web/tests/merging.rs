@@ -200,7 +200,7 @@ fn of_two_concurrent_compare_and_sets_one_conflicts() {
 }
 
 #[test]
-fn what_was_compared_counts_though_it_was_set_again_or_cleared() {
+fn a_comparison_counts_even_if_the_key_is_set_again_or_cleared() {
     let changes: [fn(&Session); 3] = [
         |session| session.insert(STATE, "done".to_owned()).unwrap(),
         |session| session.remove(STATE).unwrap(),
@@ -306,7 +306,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
     assert_eq!(
         two.get(NUMBER).unwrap(),
         Some(15),
-        "what is there now, and nothing of ours"
+        "the stored state without the discarded changes"
     );
     two.watch(NUMBER).unwrap();
     double(&two).unwrap();
@@ -320,7 +320,7 @@ fn a_handler_sees_a_conflict_and_tries_again() {
 }
 
 #[test]
-fn what_was_saved_stays_though_the_response_is_an_error() {
+fn saved_changes_are_kept_even_if_the_response_is_an_error() {
     let cache = cache();
     let mut visitor = Visitor::of(&cache);
     let session = visitor.begin();
@@ -328,7 +328,10 @@ fn what_was_saved_stays_though_the_response_is_an_error() {
     ready(session.save()).unwrap();
     session.insert("not", 1).unwrap();
     let reply = visitor.finish(&session, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(reply.set_cookie().is_some(), "or nobody could ever open it");
+    assert!(
+        reply.set_cookie().is_some(),
+        "otherwise no client could open it"
+    );
     assert_eq!(visitor.begin().keys(), ["saved"]);
 }
 
@@ -425,7 +428,7 @@ fn after_the_response_left_nothing_can_be_changed() {
 }
 
 #[test]
-fn numbers_beyond_the_precision_of_an_f64_are_told_apart() {
+fn numbers_beyond_the_precision_of_an_f64_are_distinguished() {
     const MAX: u128 = u128::MAX;
     let mut visitor = Visitor::of(&cache());
     visitor.visit(|session| session.insert("n", MAX).unwrap());

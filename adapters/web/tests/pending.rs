@@ -76,7 +76,7 @@ fn after_a_save_that_was_too_large_the_response_performs_the_verbs() {
 }
 
 #[test]
-fn what_a_save_that_conflicted_did_not_perform_is_held_to_its_guard() {
+fn verbs_pending_after_a_conflict_keep_their_watched_keys() {
     for (at, verb) in VERBS.into_iter().enumerate() {
         for is_withdrawn in [false, true] {
             let mut browser = visitor(&cache());

@@ -162,7 +162,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
                     session,
                     StatusCode::OK,
                     &mut HeaderMap::new(),
-                )))
+                ));
             },
             |session| {
                 session.sign_in("ada").unwrap();
@@ -187,7 +187,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
             assert_eq!(
                 looker.seen(),
                 [["cart"]],
-                "it is asked once, and sees what is to be stored"
+                "it is called once and sees the pending changes"
             );
             assert_eq!(cache.len(), 1);
         }

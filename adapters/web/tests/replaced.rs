@@ -82,7 +82,7 @@ fn a_request_that_looks_at_a_replaced_session_only_then_keeps_the_new_cookie() {
         assert_eq!(
             (status(&reply), reply.set_cookie()),
             (200, None),
-            "there is no session to do it to"
+            "there is no session to change"
         );
         assert_eq!(
             (browser.value("cart").as_deref(), cache.len()),
@@ -101,7 +101,7 @@ fn a_request_whose_session_is_replaced_while_it_runs_keeps_the_new_cookie() {
     browser.visit(|session| session.sign_in("ada").unwrap());
     slow.insert("late", 1).unwrap();
     assert!(is_replaced(&ready(slow.save()).unwrap_err()));
-    assert!(slow.keys().is_empty(), "it opens nothing any more");
+    assert!(slow.keys().is_empty(), "the old cookie is rejected");
     assert!(is_replaced(&slow.csrf_token().unwrap_err()));
     slow.insert("later", 1).unwrap();
     let reply = tab.finish(&slow, StatusCode::OK);

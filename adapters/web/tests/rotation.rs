@@ -47,7 +47,11 @@ fn an_id_is_replaced_when_it_is_old_and_looked_at() {
     clock.advance(HOUR - SECOND);
     assert_eq!(visitor.visit(read).1.set_cookie(), None, "not yet");
     clock.advance(SECOND);
-    assert_eq!(visitor.visit(|_| ()).1.set_cookie(), None, "nobody looked");
+    assert_eq!(
+        visitor.visit(|_| ()).1.set_cookie(),
+        None,
+        "the session was not used"
+    );
     let session = visitor.begin();
     assert_eq!(read(&session), Some(1));
     assert_eq!(
@@ -109,7 +113,7 @@ fn concurrent_requests_continue_with_the_old_cookie_and_get_no_new_one() {
 }
 
 #[test]
-fn of_many_requests_at_once_one_gets_the_new_cookie() {
+fn of_many_concurrent_requests_one_gets_the_new_cookie() {
     let (cache, clock, sessions) = hourly();
     let visitor = visitor(&sessions);
     clock.advance(HOUR);

@@ -20,7 +20,7 @@ struct Item {
 }
 
 #[test]
-fn what_is_inserted_is_read_in_this_request_and_the_next() {
+fn an_inserted_value_is_read_in_this_request_and_the_next() {
     let mut visitor = Visitor::of(&cache());
     let name = "Ada".to_owned();
     let cart = || {
@@ -281,7 +281,7 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
     ] {
         assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
-    assert_eq!(kept.get("a").unwrap(), Some(1), "reading goes on");
+    assert_eq!(kept.get("a").unwrap(), Some(1), "reads still work");
     ready(kept.sign_out()).unwrap();
     assert_eq!(cache.len(), 0, "and an end is never too late");
 }

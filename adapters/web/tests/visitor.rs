@@ -99,7 +99,7 @@ fn a_message_is_shown_once() {
     assert_eq!(
         visitor.begin().get::<u32>("flash").unwrap(),
         Some(7),
-        "what cannot be read stays"
+        "a value that cannot be decoded is kept"
     );
 }
 
@@ -283,7 +283,7 @@ fn one_device_too_many_is_409_and_a_handler_can_see_it() {
 }
 
 #[test]
-fn an_empty_name_and_one_that_no_session_holds_are_refused() {
+fn empty_and_too_long_user_names_are_rejected() {
     let session = Visitor::of(&cache()).begin();
     assert!(matches!(session.sign_in(""), Err(SessionError::EmptyUser)));
     assert!(matches!(

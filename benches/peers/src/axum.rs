@@ -1,8 +1,10 @@
-//! axum: what sessions leave of a server's requests a second, and what they cost a request without one.
+//! axum: the throughput of a server with sessions, and the cost of the layer for a request without
+//! a session.
 //!
-//! A server has one thread on one core, `wrk` the other. Each contender is a process of its own; all of
-//! them wait while one is loaded, and take turns. Before that, each route is asked once and its answer
-//! compared; after it, the numbers that the sessions hold must add up to the requests that wrote.
+//! A server has one thread on one core, and `wrk` the other. Each contender is a separate process;
+//! they take turns, and the others wait. Before the measurement, each route is requested once and
+//! its answer compared. Afterwards the counters in the sessions must add up to the number of write
+//! requests.
 
 use std::{cell::RefCell, io};
 
@@ -15,10 +17,10 @@ use crate::{
 mod cart;
 mod child;
 mod layer;
-mod ours;
+mod peer_routes;
 mod plain;
 mod server;
-mod theirs;
+mod sessile_routes;
 mod wrk;
 
 pub(crate) use server::{SERVE, serve};
@@ -26,16 +28,18 @@ pub(crate) use server::{SERVE, serve};
 use child::{Pin, Server, is_there};
 use wrk::{Load, Script, WRK};
 
-/// Four tables: one for each route, one for a request that has no session.
+/// Writes four tables: one for each route, and one for a request without a session.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     layer::run(plan, report);
     if !is_there(WRK) {
-        report.line("axum over HTTP is left out: there is no wrk (apt-get install wrk)");
+        report.line("axum over HTTP is skipped: `wrk` is not installed (apt-get install wrk)");
         return;
     }
     let pin = Pin::new();
     if pin.server.is_none() {
-        report.line("no two cores, or no taskset (util-linux): server and wrk run where they like");
+        report.line(
+            "fewer than two cores, or no taskset (util-linux): server and wrk are not pinned",
+        );
     }
     if let Err(error) = over_http(plan, pin, report) {
         report.line(&format!("axum over HTTP could not be measured: {error}"));
@@ -61,7 +65,7 @@ fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
         for (contender, before) in contenders.iter().zip(before) {
             contender.check(route, before)?;
         }
-        tell(route, &samples, &contenders, report);
+        report_samples(route, &samples, &contenders, report);
         contenders
             .iter()
             .for_each(|contender| contender.loads.borrow_mut().clear());
@@ -69,19 +73,19 @@ fn over_http(plan: &Plan, pin: Pin, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
-/// A server, and what was measured of it on the route under measurement.
+/// A server and its figures for the current route.
 struct Contender {
     name: &'static str,
     pin: Pin,
     server: Server,
     script: Script,
-    loads: RefCell<Vec<Measured>>,
+    loads: RefCell<Vec<RoundFigures>>,
 }
 
-/// One round.
-struct Measured {
+/// Figures of one round.
+struct RoundFigures {
     load: Load,
-    /// Nanoseconds of the server's thread.
+    /// Nanoseconds of CPU time of the server's thread.
     ran: u64,
 }
 
@@ -105,7 +109,7 @@ impl Contender {
         })
     }
 
-    /// A round's figure is seconds a request: the smallest is the best.
+    /// The figure of a round is seconds per request: the smallest is the best.
     fn entrant<'a>(&'a self, path: &'a str) -> Entrant<'a> {
         let url = format!("http://127.0.0.1:{}{path}", self.server.port);
         Entrant::new(self.name, move || {
@@ -113,9 +117,9 @@ impl Contender {
             let load = self
                 .script
                 .run(&url, SECONDS, &self.pin)
-                .expect("every request is answered");
+                .expect("every request has a response");
             let ran = self.server.ran() - before;
-            self.loads.borrow_mut().push(Measured { load, ran });
+            self.loads.borrow_mut().push(RoundFigures { load, ran });
             load.seconds / load.requests as f64
         })
     }
@@ -132,7 +136,7 @@ impl Contender {
         }
     }
 
-    /// Writes are stored, each of them, and nothing else writes.
+    /// Asserts that each write was stored, and nothing else.
     fn check(&self, route: &Route, before: u64) -> io::Result<()> {
         if self.is_plain() {
             return Ok(());
@@ -140,9 +144,9 @@ impl Contender {
         let stored = self.visits()? - before;
         let loads = self.loads.borrow();
         let asked: u64 = loads.iter().map(|measured| measured.load.requests).sum();
-        // What was under way when wrk stopped was stored, and not counted.
-        let most = asked + wrk::CONNECTIONS * loads.len() as u64;
-        let expected = if route.writes { asked..=most } else { 0..=0 };
+        // Requests in progress when wrk stopped were stored and not counted.
+        let max = asked + wrk::CONNECTIONS * loads.len() as u64;
+        let expected = if route.writes { asked..=max } else { 0..=0 };
         match expected.contains(&stored) {
             true => Ok(()),
             false => Err(io::Error::other(format!(
@@ -152,9 +156,9 @@ impl Contender {
         }
     }
 
-    /// The least µs of the server's thread a request, of all rounds.
+    /// Returns the minimum of the server's CPU time per request over all rounds, in µs.
     fn least_run(&self) -> f64 {
-        let run = |one: &Measured| one.ran as f64 / one.load.requests as f64 / 1e3;
+        let run = |one: &RoundFigures| one.ran as f64 / one.load.requests as f64 / 1e3;
         self.loads
             .borrow()
             .iter()
@@ -162,7 +166,7 @@ impl Contender {
             .fold(f64::INFINITY, f64::min)
     }
 
-    /// The median over the rounds of one of the latencies, in µs.
+    /// Returns the median of one latency over the rounds, in µs.
     fn latency(&self, which: usize) -> f64 {
         let mut micros: Vec<_> = self
             .loads
@@ -175,28 +179,34 @@ impl Contender {
     }
 }
 
-fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mut Report) {
+fn report_samples(
+    route: &Route,
+    samples: &[Sample],
+    contenders: &[Contender],
+    report: &mut Report,
+) {
     let mut table = Table::new(HEAD);
     let none = rounds::named(samples, plain::NAME);
-    // The first contender is the one without sessions.
+    // The first contender has no sessions.
     let idle = contenders.first().map_or(f64::NAN, Contender::least_run);
     for (sample, contender) in samples.iter().zip(contenders) {
         let [best, median, run] = [
-            none.least() / sample.least(),
+            none.min() / sample.min(),
             none.median() / sample.median(),
             idle / contender.least_run(),
         ]
         .map(|share| 100.0 * share);
-        let verdict = match [ours::NAME, ours::AROUND].contains(&sample.name.as_str()) {
-            true => route.target.verdict(best, "% of no sessions"),
-            false => blank(),
-        };
+        let verdict =
+            match [sessile_routes::NAME, sessile_routes::AROUND].contains(&sample.name.as_str()) {
+                true => route.target.verdict(best, "% of no sessions"),
+                false => blank(),
+            };
         let latency = [0, 1, 2]
             .map(|at| figure(contender.latency(at), 0))
             .join(" / ");
         table.row([
             sample.name.clone(),
-            figure(1e-3 / sample.least(), 1),
+            figure(1e-3 / sample.min(), 1),
             figure(1e-3 / sample.median(), 1),
             figure(best, 1),
             figure(median, 1),
@@ -206,11 +216,11 @@ fn tell(route: &Route, samples: &[Sample], contenders: &[Contender], report: &mu
             verdict,
         ]);
     }
-    report.heading(&format!("axum: {}, requests a second", route.what));
+    report.heading(&format!("axum: {}, requests per second", route.what));
     report.table(&table);
 }
 
-/// What is asked for, and what sessions have to leave of it.
+/// A route, and the share of throughput that sessions must retain.
 struct Route {
     path: &'static str,
     what: &'static str,
@@ -221,7 +231,7 @@ struct Route {
 const ROUTES: &[Route] = &[
     Route {
         path: "/none",
-        what: "a route that never looks at the session",
+        what: "a route that does not access the session",
         writes: false,
         target: Target::AtLeast(95.0),
     },
@@ -245,23 +255,23 @@ const HEAD: &[&str] = &[
     "median, k/s",
     "best, % of none",
     "median, %",
-    "server, µs a request",
+    "server, µs per request",
     "server, % of none",
     "p50 / p99 / p99.9, µs",
     VERDICT,
 ];
-/// The first is what the others are held against.
+/// The first contender is the baseline of the others.
 const CONTENDERS: &[&str] = &[
     plain::NAME,
     plain::LAYERED,
-    ours::NAME,
-    ours::AROUND,
-    theirs::MEMORY,
-    theirs::MOKA,
+    sessile_routes::NAME,
+    sessile_routes::AROUND,
+    peer_routes::MEMORY,
+    peer_routes::MOKA,
 ];
-/// Of a round.
+/// Seconds per round.
 const SECONDS: u32 = 1;
-/// Of each contender; their cookies come in turn.
+/// Sessions of each contender; their cookies are sent in turn.
 const SESSIONS: usize = 1_000;
-/// The name of everybody's cookie.
+/// Name of every contender's cookie.
 const COOKIE: &str = "__Host-session";

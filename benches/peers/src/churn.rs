@@ -1,13 +1,13 @@
-//! Churn: a new session into a cache that is full, so that another has to go.
+//! Churn: a new session in a full cache, which evicts another.
 //!
-//! The peers allocate the value, which is part of what they do with it; ours copies it into its
-//! region. Ours also mints the id and signs it, which the peers leave to their caller. So here their
-//! caller does: before each insert an id is drawn from the operating system and a MAC computed. What
-//! that takes alone is measured apart and taken off all alike. It has to be done within the loop: a
-//! call to the system leaves the processor's caches and predictors full of the kernel, and whatever
-//! comes after it is slower, for a peer as for us. The peers with ids that lie ready stand in the table too.
-//! Signing in and ending a user, which no peer has, are held against our own create in the same run.
-//! moka puts work off, so what it has queued is done within the clock.
+//! The peers allocate the value as part of an insert; sessile copies it into its region. sessile
+//! also generates the id and signs it, which the peers leave to their caller. So before each of
+//! their inserts an id is drawn from the operating system and a MAC computed. The time of that
+//! alone is measured separately and subtracted from all contenders alike. It has to happen inside
+//! the loop: a system call fills the processor's caches and predictors with kernel data, and the
+//! code after it runs slower, for peers and for sessile. Peers with ids generated in advance are in
+//! the table too. Signing in and ending a user, which no peer offers, are compared with sessile's
+//! create in the same run. moka defers work, so its queue is processed inside the timed section.
 
 use std::{
     hint::black_box,
@@ -21,31 +21,31 @@ use sha2::Sha256;
 use crate::{
     Plan,
     contender::{Contender, nanos_each},
-    ours::{self, Sessile},
     peers::{Moka, QuickCache},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{self, Sessile},
     workload::{self, Id, VALUE_LEN},
 };
 
-/// One table for each capacity. Only the bounded peers can be full.
+/// Writes one table for each capacity. Only bounded peers can be full.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.churn_sessions {
         let entrants = vec![
-            ours(sessions, plan.inserts),
-            Entrant::new(MINTING, || minting(plan.inserts)),
-            peer::<QuickCache>(sessions, plan.inserts, Ids::Minted, |_| ()),
-            peer::<Moka>(sessions, plan.inserts, Ids::Minted, Moka::settle),
+            sessile(sessions, plan.inserts),
+            Entrant::new(ID_AND_TAG, || id_and_tag(plan.inserts)),
+            peer::<QuickCache>(sessions, plan.inserts, Ids::Generated, |_| ()),
+            peer::<Moka>(sessions, plan.inserts, Ids::Generated, Moka::settle),
             peer::<QuickCache>(sessions, plan.inserts, Ids::Ready, |_| ()),
             peer::<Moka>(sessions, plan.inserts, Ids::Ready, Moka::settle),
         ];
         let samples = rounds::run(entrants, plan.rounds);
         let heading = format!("churn: insert into {} sessions, full, ns", count(sessions));
         report.heading(&heading);
-        tell(&samples, report);
-        // By themselves, since three caches of ours would push each other out of the processor's.
+        report_samples(&samples, report);
+        // Run separately, since three caches would evict each other from the processor's caches.
         let entrants = vec![
-            ours(sessions, plan.inserts),
+            sessile(sessions, plan.inserts),
             sign_in(sessions, plan.inserts),
             end_user_sessions(sessions, plan.inserts),
         ];
@@ -54,43 +54,43 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 }
 
 fn full(sessions: usize) -> SessionCache {
-    let cache = ours::cache_for(sessions, &Clock::system());
+    let cache = sessile_cache::cache_for(sessions, &Clock::system());
     let value = value();
     for _ in 0..sessions + sessions / 4 {
-        ours::create(&cache, &value);
+        sessile_cache::create(&cache, &value);
     }
     assert!(evicted(&cache) > 0, "the cache is full");
     cache
 }
 
-/// Sessions just created, each by a user of its own.
+/// Signs in to new sessions, each as another user.
 fn sign_in(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(SIGN_IN, move || {
         users(&cache, times, |cache, guests, names| {
             let start = Instant::now();
-            ours::sign_in(cache, guests, names);
+            sessile_cache::sign_in(cache, guests, names);
             let elapsed = start.elapsed();
-            assert_eq!(ours::end_users(cache, names), names.len());
+            assert_eq!(sessile_cache::end_users(cache, names), names.len());
             elapsed
         })
     })
 }
 
-/// Users who have one session each.
+/// Ends the sessions of users who have one each.
 fn end_user_sessions(sessions: usize, times: usize) -> Entrant<'static> {
     let cache = full(sessions);
     Entrant::new(END_USER, move || {
         users(&cache, times, |cache, guests, names| {
-            ours::sign_in(cache, guests, names);
+            sessile_cache::sign_in(cache, guests, names);
             let start = Instant::now();
-            assert_eq!(ours::end_users(cache, names), names.len());
+            assert_eq!(sessile_cache::end_users(cache, names), names.len());
             start.elapsed()
         })
     })
 }
 
-/// Times a verb on batches of new sessions and as many users; what one takes.
+/// Times a verb on batches of new sessions and users; returns the time for one.
 fn users(
     cache: &SessionCache,
     times: usize,
@@ -99,7 +99,9 @@ fn users(
     let value = value();
     let mut elapsed = Duration::ZERO;
     for batch in 0..times / BATCH {
-        let guests: Vec<_> = (0..BATCH).map(|_| ours::create(cache, &value).id).collect();
+        let guests: Vec<_> = (0..BATCH)
+            .map(|_| sessile_cache::create(cache, &value).id)
+            .collect();
         let names: Vec<_> = (0..BATCH)
             .map(|n| format!("user {}", batch * BATCH + n))
             .collect();
@@ -108,24 +110,24 @@ fn users(
     nanos_each(elapsed, times / BATCH * BATCH)
 }
 
-fn ours(sessions: usize, inserts: usize) -> Entrant<'static> {
+fn sessile(sessions: usize, inserts: usize) -> Entrant<'static> {
     let cache = full(sessions);
     let value = value();
     Entrant::new(Sessile::NAME, move || {
         let start = Instant::now();
         for _ in 0..inserts {
-            black_box(ours::create(&cache, black_box(&value)));
+            black_box(sessile_cache::create(&cache, black_box(&value)));
         }
         nanos_each(start.elapsed(), inserts)
     })
 }
 
-/// Where a peer's ids come from.
+/// The source of a peer's ids.
 #[derive(Clone, Copy, PartialEq)]
 enum Ids {
-    /// From the system, and signed, as ours are.
-    Minted,
-    /// From a list that was made before.
+    /// From the operating system, and signed, as in sessile.
+    Generated,
+    /// From a list generated in advance.
     Ready,
 }
 
@@ -146,9 +148,9 @@ fn peer<C: Contender + 'static>(
         "{} is bounded",
         C::NAME
     );
-    let mint = Mint::new();
+    let generator = TokenGenerator::new();
     let (name, listed) = match ids {
-        Ids::Minted => (C::NAME.to_owned(), 0),
+        Ids::Generated => (C::NAME.to_owned(), 0),
         Ids::Ready => (format!("{}{READY}", C::NAME), inserts),
     };
     Entrant::new(name, move || {
@@ -158,28 +160,28 @@ fn peer<C: Contender + 'static>(
             contender.insert(id, black_box(&value));
         }
         for _ in listed..inserts {
-            contender.insert(mint.id(), black_box(&value));
+            contender.insert(generator.id(), black_box(&value));
         }
         settle(&contender);
         nanos_each(start.elapsed(), inserts)
     })
 }
 
-/// What an id and its tag take by themselves.
-fn minting(times: usize) -> f64 {
-    let mint = Mint::new();
+/// Measures generating an id and its tag alone.
+fn id_and_tag(times: usize) -> f64 {
+    let generator = TokenGenerator::new();
     let start = Instant::now();
     for _ in 0..times {
-        black_box(mint.id());
+        black_box(generator.id());
     }
     nanos_each(start.elapsed(), times)
 }
 
-/// Ids as a session needs them: 16 bytes from the operating system, by a call of their own each time,
-/// and a MAC over them by a key that was prepared.
-struct Mint(Hmac<Sha256>);
+/// Generates ids as sessions need them: 16 bytes from the operating system, one call each, and a
+/// MAC over them with a prepared key.
+struct TokenGenerator(Hmac<Sha256>);
 
-impl Mint {
+impl TokenGenerator {
     fn new() -> Self {
         Self(Hmac::new_from_slice(&[0x5e; 32]).expect("a MAC takes a key of any length"))
     }
@@ -206,36 +208,36 @@ fn evicted(cache: &SessionCache) -> u64 {
     evicted.probation + evicted.anonymous
 }
 
-fn tell(samples: &[Sample], report: &mut Report) {
-    let minting = rounds::named(samples, MINTING);
-    let apart = |sample: &Sample| {
-        let [least, median] = match sample.name.ends_with(READY) {
+fn report_samples(samples: &[Sample], report: &mut Report) {
+    let id_and_tag = rounds::named(samples, ID_AND_TAG);
+    let net = |sample: &Sample| {
+        let [min, median] = match sample.name.ends_with(READY) {
             true => [0.0; 2],
-            false => [minting.least(), minting.median()],
+            false => [id_and_tag.min(), id_and_tag.median()],
         };
-        [sample.least() - least, sample.median() - median]
+        [sample.min() - min, sample.median() - median]
     };
-    let base = apart(rounds::named(samples, QuickCache::NAME));
+    let base = net(rounds::named(samples, QuickCache::NAME));
     let mut table = Table::new(&[
         "",
         "min",
         "median",
-        "apart",
+        "net",
         "median",
         "× quick_cache",
         "median ×",
         VERDICT,
     ]);
     for sample in samples {
-        let [least, median] = apart(sample);
-        let ratio = least / base[0];
+        let [min, median] = net(sample);
+        let ratio = min / base[0];
         let is_ours = sample.name == Sessile::NAME;
         let verdict = is_ours.then(|| Target::AtMost(1.5).verdict(ratio, "× quick_cache"));
         table.row([
             sample.name.clone(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
-            figure(least, 1),
+            figure(min, 1),
             figure(median, 1),
             figure(ratio, 2),
             figure(median / base[1], 2),
@@ -245,16 +247,16 @@ fn tell(samples: &[Sample], report: &mut Report) {
     report.table(&table);
 }
 
-/// What is done with users, held against a create of the same run.
+/// Verbs on users, compared with a create of the same run.
 fn beside_create(samples: &[Sample]) -> Table {
     let create = rounds::named(samples, Sessile::NAME);
     let mut table = Table::new(&["", "min", "median", "min × create", "median ×", VERDICT]);
     for name in [Sessile::NAME, SIGN_IN, END_USER] {
         let sample = rounds::named(samples, name);
-        let ratio = sample.least() / create.least();
+        let ratio = sample.min() / create.min();
         table.row([
             name.to_owned(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
             figure(ratio, 2),
             figure(sample.median() / create.median(), 2),
@@ -266,7 +268,7 @@ fn beside_create(samples: &[Sample]) -> Table {
 
 const SIGN_IN: &str = "sessile, sign_in";
 const END_USER: &str = "sessile, end_user_sessions";
-/// Sessions that are made, apart from the clock, before they are signed in to.
+/// Sessions created outside the timed section before they are signed in to.
 const BATCH: usize = 1_000;
-const MINTING: &str = "id and tag alone";
+const ID_AND_TAG: &str = "id and tag alone";
 const READY: &str = ", ids ready";

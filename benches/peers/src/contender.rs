@@ -1,7 +1,7 @@
-//! What every contender can do, and the chain of lookups that times it.
+//! The interface of every contender, and the chain of lookups that times it.
 //!
-//! Knows no contender and no table. The loop is generic, so each contender is compiled into a loop
-//! of its own and pays for no call through a pointer.
+//! Knows no contender and no table. The loop is generic, so each contender is compiled into a
+//! separate loop and pays for no indirect call.
 
 use std::{
     sync::Barrier,
@@ -17,29 +17,31 @@ use crate::workload::{self, Id, VALUE_LEN, Workload};
 pub(crate) trait Contender: Send + Sync + Sized {
     const NAME: &'static str;
 
-    /// What finds a session: the id that was given, or what the store gave for it.
+    /// The key of a session: the given id, or a value that the store returned for it.
     type Key: Copy + Send + Sync;
 
-    /// Room for so many sessions; a bounded store holds about so many and no more.
+    /// Creates a store with room for `sessions` sessions; a bounded store holds about that many and
+    /// no more.
     fn build(sessions: usize) -> Self;
 
     fn insert(&self, id: Id, value: &[u8]) -> Self::Key;
 
-    /// Copies the value into the buffer, in place of what was there; whether there was one.
+    /// Copies the value into the buffer, replacing its content; returns true if there was one.
     fn lookup(&self, key: &Self::Key, buffer: &mut BytesMut) -> bool;
 
-    /// Sessions alive, once the store has done what it had put off.
+    /// Returns the number of live sessions, after deferred work of the store is done.
     fn len(&self) -> usize;
 }
 
 /// A contender that holds all sessions of a workload, with their keys in the order of positions.
-pub(crate) struct Loaded<C: Contender> {
+pub(crate) struct FilledStore<C: Contender> {
     contender: C,
     keys: Vec<C::Key>,
 }
 
-impl<C: Contender> Loaded<C> {
-    /// Inserts all sessions, with room to spare so that a bounded store evicts none, in however many parts it is.
+impl<C: Contender> FilledStore<C> {
+    /// Inserts all sessions, with room to spare so that a bounded store evicts none, into however
+    /// many parts it is divided.
     pub(crate) fn new(workload: &Workload) -> Self {
         let sessions = workload.sessions();
         let contender = C::build(sessions + sessions / 4 + SPARE);
@@ -57,7 +59,7 @@ impl<C: Contender> Loaded<C> {
         loaded
     }
 
-    /// Every key gives the bytes of its own session, or the benchmark is worth nothing.
+    /// Asserts that every key returns the bytes of its own session.
     fn check(&self, workload: &Workload) {
         let mut buffer = BytesMut::with_capacity(VALUE_LEN);
         let mut expected = [0; VALUE_LEN];
@@ -72,7 +74,7 @@ impl<C: Contender> Loaded<C> {
         }
     }
 
-    /// So many lookups, each waiting for the one before: nanoseconds a lookup.
+    /// Runs `lookups` lookups, each dependent on the one before; returns nanoseconds per lookup.
     pub(crate) fn chain(&self, workload: &Workload, from: usize, lookups: usize) -> f64 {
         let mut buffer = BytesMut::with_capacity(VALUE_LEN);
         if workload.sessions() <= WARMED {
@@ -84,7 +86,7 @@ impl<C: Contender> Loaded<C> {
         )
     }
 
-    /// The same in so many threads at once, each with its own part of the order.
+    /// Runs the chain in `threads` threads at once, each with a separate part of the order.
     pub(crate) fn chains(&self, workload: &Workload, threads: usize, lookups: usize) -> f64 {
         let start = Barrier::new(threads);
         let part = workload.order().len() / threads;
@@ -118,7 +120,7 @@ impl<C: Contender> Loaded<C> {
         for _ in 0..lookups {
             let key = &self.keys[order[at] as usize];
             found += usize::from(self.contender.lookup(key, buffer));
-            // Zero, but only the value can tell: the next lookup waits for this one.
+            // Zero, but known only from the value: the next lookup depends on it.
             at += 1 + workload::fold(buffer);
             if at >= order.len() {
                 at = 0;
@@ -130,15 +132,15 @@ impl<C: Contender> Loaded<C> {
     }
 }
 
-/// Nanoseconds for each of so many operations.
+/// Returns nanoseconds per operation.
 pub(crate) fn nanos_each(elapsed: Duration, operations: usize) -> f64 {
     elapsed.as_nanos() as f64 / operations as f64
 }
 
-/// Up to so many sessions, each round visits all once before its clock starts: the contenders take
-/// turns, and each finds the caches full of the others.
+/// Up to this number of sessions, each round visits all of them once before its clock starts: the
+/// contenders take turns, and each finds the caches filled by the others.
 const WARMED: usize = 100_000;
 
-/// Room for some sessions more: quick_cache is in more parts the more cores there are, and one of them can be full
+/// Spare room: quick_cache has more parts the more cores there are, and one of them can be full
 /// long before the others.
 const SPARE: usize = 1_000;

@@ -1,14 +1,14 @@
-//! Expiry: very many sessions due in one tick, given back on one thread while another looks up.
+//! Expiry: very many sessions due in one tick, freed on one thread while another looks up.
 //!
-//! The sessions looked up are 10 k others that live on. Each lookup is timed by itself, so its
-//! figure holds two looks at the clock; the run without expiry, in which the first thread is as busy
-//! with arithmetic, holds them too, and the ratio is what counts.
+//! The lookups read 10 k other sessions that stay live. Each lookup is timed separately, so its
+//! figure includes two clock readings. The run without expiry, in which the first thread does
+//! arithmetic, includes them too; the ratio is the result.
 //!
-//! How long a lock is held cannot be seen from outside. A call of `maintain` with a small budget is
-//! an upper bound of it, and so is timed beside one with a large budget.
+//! The time that a lock is held is not observable from outside. A call of `maintain` with a small
+//! budget is an upper bound, and is timed beside one with a large budget.
 //!
-//! moka gets a short idle timeout in real time: all is inserted, the 10 k are read, and the clock
-//! starts when the last of the others is due. The peers without expiry have nothing to show.
+//! moka gets a short idle timeout in real time: all sessions are inserted, the 10 k are read, and
+//! the clock starts when the last of the others is due. Peers without expiry are not measured.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -24,18 +24,18 @@ use sha2::block_api::compress256;
 use crate::{
     Plan,
     contender::Contender,
-    ours,
     peers::Moka,
     report::{Report, Table, Target, VERDICT, count, figure},
+    sessile_cache,
     workload::{self, Id, Random, VALUE_LEN},
 };
 
-/// One table: ours with a small and a large budget, and moka.
+/// Writes one table: sessile with a small and a large budget, and moka.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let mut table = Table::new(&HEAD);
     for (budget, targets) in [(SMALL, Targets::Hold), (LARGE, Targets::Rate)] {
         let mut outcome = Outcome::default();
-        (0..plan.expiry_rounds).for_each(|_| ours(plan.due, budget, &mut outcome));
+        (0..plan.expiry_rounds).for_each(|_| sessile(plan.due, budget, &mut outcome));
         outcome.row(&format!("sessile, maintain({budget})"), targets, &mut table);
     }
     let mut outcome = Outcome::default();
@@ -45,10 +45,10 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     report.table(&table);
 }
 
-/// What was seen, over all rounds; all times in nanoseconds.
+/// Figures over all rounds; all times in nanoseconds.
 struct Outcome {
     freed: usize,
-    /// Lookups that did not find a session which is not due.
+    /// Lookups that missed a session that is not due.
     lost: usize,
     elapsed: Duration,
     calls: Histogram<u64>,
@@ -67,7 +67,7 @@ enum Targets {
 
 impl Default for Outcome {
     fn default() -> Self {
-        // As wide as it will ever be: one that grows would allocate within the clock.
+        // Allocated at its final size, so that no growth happens inside the timed section.
         let histogram = || Histogram::new_with_max(MINUTE, 3).expect("three digits are allowed");
         let (calls, busy, quiet) = (histogram(), histogram(), histogram());
         Self {
@@ -98,7 +98,7 @@ impl Outcome {
             Targets::Hold => {
                 format!(
                     "{}, {tails}",
-                    Target::AtMost(10.0).verdict(hold, "µs a call, p99.9")
+                    Target::AtMost(10.0).verdict(hold, "µs per call, p99.9")
                 )
             }
             Targets::Rate => format!("{}, {tails}", Target::AtLeast(10.0).verdict(rate, "M/s")),
@@ -121,9 +121,9 @@ impl Outcome {
     }
 }
 
-fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
+fn sessile(due: usize, budget: usize, outcome: &mut Outcome) {
     let clock = ManualClock::new();
-    let cache = ours::cache_for(due + HOT, &clock.clone().into());
+    let cache = sessile_cache::cache_for(due + HOT, &clock.clone().into());
     let mut value = [0; VALUE_LEN];
     let mut create = |number, timeouts| {
         workload::write_value(number, &mut value);
@@ -151,11 +151,11 @@ fn ours(due: usize, budget: usize, outcome: &mut Outcome) {
     assert_eq!(
         cache.len(),
         HOT,
-        "all that was due has gone, and nothing else"
+        "exactly the sessions that were due are freed"
     );
 }
 
-/// Calls `maintain` until nothing is due: how many sessions it freed.
+/// Calls `maintain` until nothing is due; returns the number of freed sessions.
 fn maintain(cache: &SessionCache, budget: usize, calls: &mut Histogram<u64>) -> usize {
     let mut freed = 0;
     loop {
@@ -192,8 +192,8 @@ fn moka(due: usize, outcome: &mut Outcome) {
     outcome.freed += due;
 }
 
-/// A cache that holds all sessions, and an idle timeout that is long enough for none to be due yet:
-/// how long that has to be depends on the machine.
+/// Creates a cache that holds all sessions, with an idle timeout long enough for none to be due
+/// yet. The required length depends on the machine.
 fn moka_filled(due: usize) -> (Moka, Duration) {
     let mut idle = Duration::from_secs(4);
     let mut value = [0; VALUE_LEN];
@@ -212,8 +212,8 @@ fn moka_filled(due: usize) -> (Moka, Duration) {
     }
 }
 
-/// Runs the work while another thread looks up at random and times each lookup: how many of the
-/// sessions, none of which is due, it did not find.
+/// Runs the work while another thread looks up at random and times each lookup. Returns the number
+/// of live sessions that a lookup missed.
 fn beside(
     lookups: &mut Histogram<u64>,
     lookup: impl Fn(usize, &mut BytesMut) -> bool + Sync,
@@ -227,7 +227,7 @@ fn beside(
         while !done.load(Relaxed) {
             let start = Instant::now();
             let found = lookup(at, &mut buffer);
-            // Each waits for the one before, here as elsewhere.
+            // Each lookup depends on the one before, as in the other axes.
             at = random.below(HOT) + workload::fold(&buffer);
             note(lookups, start);
             lost += usize::from(!found);
@@ -259,7 +259,7 @@ pub(crate) fn compress_for(span: Duration) {
 const HEAD: [&str; 7] = [
     "",
     "freed, M/s",
-    "call p50 / p99.9 / longest, µs",
+    "call p50 / p99.9 / max, µs",
     "lookup without, p50 / p99 / p99.9 ns",
     "lookup during",
     "p99.9 ×",
@@ -268,7 +268,7 @@ const HEAD: [&str; 7] = [
 const HOT: usize = 10_000;
 const SMALL: usize = 16;
 const LARGE: usize = 10_000;
-/// By how much the sessions that live on outlive the others in moka, a busy machine's pauses included.
+/// Additional time that the live sessions last in moka, including pauses of a busy machine.
 const MARGIN: Duration = Duration::from_secs(1);
 const MINUTE: u64 = 60_000_000_000;
 const QUIET: Duration = Duration::from_millis(300);

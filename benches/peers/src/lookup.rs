@@ -1,29 +1,29 @@
 //! Lookup: a session by its id, in uniform random order, 256 bytes copied out.
 //!
-//! Each lookup waits for the one before: the value is copied into the caller's buffer and read
-//! whole, and the next position depends on what was read. That is what a request does; lookups that
-//! overlap would hide the misses that a request waits for.
+//! Each lookup depends on the one before: the value is copied into the caller's buffer and read
+//! completely, and the next position depends on it. A request has this dependency; overlapping
+//! lookups would hide the misses that a request waits for.
 //!
-//! Peers stand here twice: as they come, and with the quickest hasher. Ours stands here with its memory in huge pages,
-//! which it asks the system for unless told otherwise, and without.
+//! Peers are measured twice: with their defaults, and with the fastest hasher. sessile is measured
+//! with its memory in huge pages, which it requests by default, and without.
 
 use crate::{
     Plan,
-    contender::{Contender, Loaded},
-    ours::{Sessile, SessileCookie, SmallPages},
+    contender::{Contender, FilledStore},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc, SipHash},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{Sessile, SessileCookie, SmallPages},
     workload::Workload,
 };
 
-/// One table for each number of sessions, and one for two threads.
+/// Writes one table for each number of sessions, and one for two threads.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for &sessions in plan.lookup_sessions {
         let workload = Workload::new(sessions);
         let samples = rounds::run(field(&workload, plan.lookups, 1), plan.rounds);
         let heading = format!("lookup: {} sessions, one thread, ns", count(sessions));
-        tell(
+        report_samples(
             &heading,
             &samples,
             Targets {
@@ -39,20 +39,20 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
         fastest: 1.0,
         moka: false,
     };
-    tell(
-        "lookup: 1 k sessions, two threads, ns a lookup in each",
+    report_samples(
+        "lookup: 1 k sessions, two threads, ns per lookup in each",
         &samples,
         targets,
         report,
     );
 }
 
-/// What is held against us in a table.
+/// Targets of a table.
 #[derive(Clone, Copy)]
 struct Targets {
-    /// At most so many times the fastest peer.
+    /// Maximum ratio to the fastest peer.
     fastest: f64,
-    /// And at most .35 of moka, the only peer that does the same work.
+    /// Also at most 0.35 of moka, the only peer that does the same work.
     moka: bool,
 }
 
@@ -80,7 +80,7 @@ fn field(workload: &Workload, lookups: usize, threads: usize) -> Vec<Entrant<'_>
     ]
 }
 
-/// How a table is measured.
+/// Measurement of a table.
 #[derive(Clone, Copy)]
 struct Run<'w> {
     workload: &'w Workload,
@@ -95,10 +95,10 @@ impl<'w> Run<'w> {
             lookups,
             threads,
         } = self;
-        let loaded = Loaded::<C>::new(workload);
+        let loaded = FilledStore::<C>::new(workload);
         let mut from = 0;
         Entrant::new(format!("{}{how}", C::NAME), move || {
-            // Where a round is shorter than the order, the next goes on where it ended.
+            // If a round is shorter than the order, the next continues where it ended.
             from += lookups;
             match threads {
                 1 => loaded.chain(workload, from, lookups),
@@ -108,38 +108,38 @@ impl<'w> Run<'w> {
     }
 }
 
-fn tell(heading: &str, samples: &[Sample], targets: Targets, report: &mut Report) {
-    let least = |is: fn(&Sample) -> bool, of: fn(&Sample) -> f64| {
+fn report_samples(heading: &str, samples: &[Sample], targets: Targets, report: &mut Report) {
+    let min = |is: fn(&Sample) -> bool, of: fn(&Sample) -> f64| {
         samples
             .iter()
             .filter(|sample| is(sample))
             .map(of)
             .fold(f64::INFINITY, f64::min)
     };
-    let fastest = least(is_as_it_comes, Sample::least);
-    let typical = least(is_as_it_comes, Sample::median);
-    let tuned = least(is_peer, Sample::least);
-    let moka = rounds::named(samples, Moka::<SipHash>::NAME).least();
+    let fastest = min(has_default_hasher, Sample::min);
+    let typical = min(has_default_hasher, Sample::median);
+    let tuned = min(is_peer, Sample::min);
+    let moka = rounds::named(samples, Moka::<SipHash>::NAME).min();
 
     let mut table = Table::new(&["", "min", "median", "min ×", "median ×", VERDICT]);
     for sample in samples {
-        let least = sample.least();
+        let min = sample.min();
         let mut verdict = blank();
         if sample.name == Sessile::NAME {
-            let most = Target::AtMost(targets.fastest);
-            verdict = most.verdict(least / fastest, "× the fastest as it comes");
-            let tuned = most.verdict(least / tuned, "× the fastest of all");
+            let max = Target::AtMost(targets.fastest);
+            verdict = max.verdict(min / fastest, "× the fastest with defaults");
+            let tuned = max.verdict(min / tuned, "× the fastest of all");
             verdict = format!("{verdict}, {tuned}");
             if targets.moka {
-                let share = Target::AtMost(0.35).verdict(least / moka, "× moka");
+                let share = Target::AtMost(0.35).verdict(min / moka, "× moka");
                 verdict = format!("{verdict}, {share}");
             }
         }
         table.row([
             sample.name.clone(),
-            figure(least, 1),
+            figure(min, 1),
             figure(sample.median(), 1),
-            figure(least / fastest, 2),
+            figure(min / fastest, 2),
             figure(sample.median() / typical, 2),
             verdict,
         ]);
@@ -152,10 +152,10 @@ fn is_peer(sample: &Sample) -> bool {
     !sample.name.starts_with(Sessile::NAME)
 }
 
-/// With the hasher that it has by default.
-fn is_as_it_comes(sample: &Sample) -> bool {
+/// Returns true for a peer with its default hasher.
+fn has_default_hasher(sample: &Sample) -> bool {
     is_peer(sample) && !sample.name.ends_with(TUNED)
 }
 
-/// What is said of a peer whose hasher was replaced.
+/// Suffix of a peer whose hasher was replaced.
 const TUNED: &str = ", foldhash";

@@ -1,11 +1,12 @@
-//! What was measured on what: machine, date, compiler and versions, for the head of a report.
+//! The environment of a measurement: machine, date, compiler and versions, for the head of a
+//! report.
 
 use std::{
     fs, thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// One line on the machine, one on the versions.
+/// Returns one line on the machine and one on the versions.
 pub(crate) fn describe() -> [String; 2] {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let processor =
@@ -28,8 +29,8 @@ pub(crate) fn describe() -> [String; 2] {
     [machine, format!("Versions: {}", versions())]
 }
 
-/// Resident memory of this process in bytes, where the system says so. The rolled-up map is exact;
-/// the counters behind `statm` run behind by some pages for each core.
+/// Returns the resident memory of this process in bytes, if the system reports it. The rolled-up
+/// map is exact; the counters behind `statm` lag by some pages for each core.
 pub(crate) fn resident() -> Option<usize> {
     let kilobytes = field("/proc/self/smaps_rollup", "Rss")?;
     kilobytes
@@ -43,7 +44,7 @@ pub(crate) fn resident() -> Option<usize> {
 fn versions() -> String {
     let version = |name: &&str| {
         let entry = format!("name = \"{name}\"\nversion = \"");
-        // The last of several is the newest, which is the one that this package asks for.
+        // The last of several versions is the newest, which this package depends on.
         let (_, rest) = LOCK.rsplit_once(&entry)?;
         rest.split_once('"')
             .map(|(version, _)| format!("{name} {version}"))
@@ -80,7 +81,8 @@ fn huge_pages() -> String {
     chosen.map_or("unknown", |(chosen, _)| chosen).to_owned()
 }
 
-/// Of the last minute, when the run began: near nought, or the figures are somebody else's too.
+/// Load of the last minute when the run began. If it is not near zero, other processes disturbed
+/// the figures.
 fn load() -> String {
     let average = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     average.split(' ').next().unwrap_or("unknown").to_owned()
@@ -94,13 +96,14 @@ fn today() -> String {
     format!("{year}-{month:02}-{day:02}")
 }
 
-/// The date so many days after 1 January 1970 (Hinnant's `civil_from_days`, for days from then on).
+/// Returns the date `days` days after 1 January 1970 (Hinnant's `civil_from_days`, for days from
+/// then on).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
-    // Months from March on, so that the leap day is the year's last.
+    // Months from March on, so that the leap day is the last day of the year.
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     match month {

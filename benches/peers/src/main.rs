@@ -1,59 +1,61 @@
-//! sessile beside its peers: `cargo run --release -p bench -- AXIS`.
+//! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
-//! An axis is a file here: `lookup`, `scaling`, `border`, `churn`, `expiry`, `memory`, `tails`, `traces`, `axum`. All contenders
-//! of an axis run in one process (those of `axum` in one each), in turns, round by round, so that what else the machine
-//! does hits them alike; the smallest figure and the median of the rounds are shown. Sessions, values and orders come
-//! from fixed seeds. Before a contender is timed, every one of its sessions is read once and
-//! compared byte by byte. A missed target is shown and fails nothing.
+//! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
+//! `tails`, `traces`, `axum`. All contenders of an axis run in one process (those of `axum` in one
+//! each), in turns, round by round, so that other load on the machine affects them alike. The
+//! report shows the minimum and the median of the rounds. Sessions, values and orders come from
+//! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
+//! byte. A missed target is shown and does not fail the run.
 //!
-//! `benches/README.md` has the method, the peers' settings and the last table.
+//! `benches/README.md` describes the method and the peers' settings, and has the last table.
 
 use std::{env, path::PathBuf, process::ExitCode};
 
 use crate::report::Report;
 
 mod axum;
-mod border;
 mod churn;
 mod contender;
+mod cookie_to_session;
 mod expiry;
 mod lookup;
 mod machine;
 mod memory;
-mod ours;
 mod peers;
 mod report;
 mod rounds;
 mod scaling;
+mod sessile_cache;
 mod tails;
 mod traces;
 mod utilisation;
 mod workload;
 
-/// How much of everything.
+/// Sizes of the measurements.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     rounds: usize,
     lookup_sessions: &'static [usize],
-    /// In a round, as are the two below.
+    /// Per round, as are the two below.
     lookups: usize,
-    borders: usize,
+    cookie_lookups: usize,
     inserts: usize,
     churn_sessions: &'static [usize],
-    /// Requests in a round, in process, that look at no session.
+    /// Requests per round, in process, that do not access a session.
     unlooked: usize,
-    /// Rounds over HTTP, a second each: many, since the machine seldom leaves both cores alone.
+    /// Rounds over HTTP of one second each: many, since the machine seldom leaves both cores
+    /// undisturbed.
     loads: usize,
-    /// Sessions that expire at once, and how often.
+    /// Sessions that expire at once, and the number of rounds.
     due: usize,
     expiry_rounds: usize,
-    /// Sessions by which bytes a session are counted.
+    /// Number of sessions for the measurement of bytes per session.
     stored: usize,
-    /// The budget, in bytes, in which sessions of all sizes come and go, and how many come.
+    /// The budget in bytes for the turnover of sessions of all sizes, and the number of creates.
     churned: usize,
     creates: usize,
-    /// The budget, in bytes, that is full of authenticated sessions, how many anonymous creates are tried in it, and
-    /// how often a session is rotated.
+    /// The budget in bytes that is full of authenticated sessions, the number of anonymous creates
+    /// tried in it, and the number of rotations of one session.
     crowded: usize,
     crowding: usize,
     rotations: usize,
@@ -94,7 +96,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
     Some(match axis {
         "lookup" => (FULL, &[lookup::run]),
         "scaling" => (FULL, &[scaling::run]),
-        "border" => (FULL, &[border::run]),
+        "cookie_to_session" => (FULL, &[cookie_to_session::run]),
         "churn" => (FULL, &[churn::run]),
         "expiry" => (FULL, &[expiry::run]),
         "memory" => (FULL, &[memory::run, utilisation::run]),
@@ -134,7 +136,7 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes = "lookup|scaling|border|churn|expiry|memory|tails|traces|axum|quick|all";
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -142,7 +144,7 @@ fn usage(report: &mut Report) -> ExitCode {
 const EVERYTHING: &[Axis] = &[
     lookup::run,
     scaling::run,
-    border::run,
+    cookie_to_session::run,
     churn::run,
     expiry::run,
     memory::run,
@@ -156,7 +158,7 @@ const FULL: Plan = Plan {
     rounds: 7,
     lookup_sessions: &[1_000, 10_000, 1_000_000],
     lookups: 400_000,
-    borders: 300_000,
+    cookie_lookups: 300_000,
     inserts: 200_000,
     churn_sessions: &[100_000, 1_000_000],
     unlooked: 60_000,
@@ -171,12 +173,12 @@ const FULL: Plan = Plan {
     rotations: 300_000,
 };
 
-/// A small form of all: some three minutes, the build included.
+/// A small form of all axes: some three minutes, including the build.
 const QUICK: Plan = Plan {
     rounds: 5,
     lookup_sessions: FULL.lookup_sessions,
     lookups: 300_000,
-    borders: 100_000,
+    cookie_lookups: 100_000,
     inserts: 50_000,
     churn_sessions: &[100_000],
     unlooked: 20_000,

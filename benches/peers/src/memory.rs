@@ -1,10 +1,11 @@
-//! Memory: what a session costs beyond its 256 bytes, what ten turnovers leave of a budget, and how
-//! full the region is while sessions of all sizes come and go.
+//! Memory: bytes per session beyond its 256 bytes of data, the share of a budget that remains
+//! usable after ten turnovers, and the use of the region while sessions of all sizes are created
+//! and evicted.
 //!
-//! Resident memory is read in a process of its own for each contender (this program again, with a
-//! hidden argument), since an allocator gives nothing back that another could be charged for. The
-//! peers are counted as resident memory by sessions alive; ours in the same way and, the stricter
-//! figure, as budget by sessions alive when the first one has to go.
+//! Resident memory is read in a separate process for each contender (this program with a hidden
+//! argument), since an allocator may keep freed memory for the next contender. The figure of the
+//! peers is resident memory divided by live sessions. For sessile it is also the stricter budget
+//! divided by the sessions that are live at the first eviction.
 
 use std::{env, process::Command};
 
@@ -14,19 +15,19 @@ use crate::{
     Plan,
     contender::Contender,
     machine,
-    ours::{self, Sessile},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
+    sessile_cache::{self, Sessile},
     workload::{self, Random, VALUE_LEN},
 };
 
-/// The argument with which this program measures itself: `child WHAT SESSIONS`.
+/// The argument that makes this program measure itself: `child WHAT SESSIONS`.
 pub(crate) const CHILD: &str = "child";
 
-/// Two tables: bytes a session, and turnovers. How full the region is has an axis of its own.
+/// Writes two tables: bytes per session, and turnovers. The use of the region is a separate axis.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     report.heading(&format!(
-        "memory: bytes a session beyond its {VALUE_LEN}, {} sessions",
+        "memory: bytes per session beyond its {VALUE_LEN}, {} sessions",
         count(plan.stored)
     ));
     report.table(&sizes(plan.stored));
@@ -35,16 +36,16 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 }
 
 fn sizes(sessions: usize) -> Table {
-    let mut table = Table::new(&["", "sessions alive", "resident", "budget", VERDICT]);
-    let anonymous = Measured::of(Sessile::NAME, sessions);
-    let signed_in = Measured::of(USERS, sessions);
+    let mut table = Table::new(&["", "live sessions", "resident", "budget", VERDICT]);
+    let anonymous = Measurement::of(Sessile::NAME, sessions);
+    let signed_in = Measurement::of(USERS, sessions);
     let user = signed_in.budgeted() - anonymous.budgeted();
     let beyond = Target::AtMost(112.0).verdict(anonymous.budgeted(), "bytes");
     anonymous.row(Sessile::NAME, anonymous.budgeted(), beyond, &mut table);
     signed_in.row(
         USERS,
         signed_in.budgeted(),
-        Target::AtMost(40.0).verdict(user, "bytes more a user"),
+        Target::AtMost(40.0).verdict(user, "bytes more per user"),
         &mut table,
     );
     let peers = [
@@ -56,20 +57,14 @@ fn sizes(sessions: usize) -> Table {
         <Moka>::NAME,
     ];
     for peer in peers {
-        Measured::of(peer, sessions).row(peer, f64::NAN, blank(), &mut table);
+        Measurement::of(peer, sessions).row(peer, f64::NAN, blank(), &mut table);
     }
     table
 }
 
 fn turnovers(memory: usize) -> Table {
-    let mut table = Table::new(&[
-        "",
-        "sessions alive",
-        "resident, MiB",
-        "budget, MiB",
-        VERDICT,
-    ]);
-    let measured = Measured::of(TURNOVERS, memory);
+    let mut table = Table::new(&["", "live sessions", "resident, MiB", "budget, MiB", VERDICT]);
+    let measured = Measurement::of(TURNOVERS, memory);
     let off = (measured.resident as f64 / measured.budget as f64 - 1.0).abs() * 100.0;
     table.row([
         Sessile::NAME.to_owned(),
@@ -81,17 +76,17 @@ fn turnovers(memory: usize) -> Table {
     table
 }
 
-/// What a child found.
-struct Measured {
+/// The figures of a child process.
+struct Measurement {
     alive: usize,
-    /// Bytes that became resident from before the store was built.
+    /// Bytes that became resident since before the store was built.
     resident: usize,
-    /// Bytes that the store was given, for those that are given some.
+    /// The budget of the store in bytes, if it has one.
     budget: usize,
 }
 
-impl Measured {
-    /// Measures in a process of its own; all is zero where that cannot be had.
+impl Measurement {
+    /// Measures in a separate process; returns zeros if that is not possible.
     fn of(what: &str, size: usize) -> Self {
         let program = env::current_exe().ok();
         let output = program.and_then(|program| {
@@ -138,13 +133,13 @@ impl Measured {
     }
 }
 
-/// The child's side: measures one thing and gives `alive resident budget`.
+/// The child's side: measures one contender and prints `alive resident budget`.
 pub(crate) fn child(what: &str, size: usize) -> Option<String> {
     let before = machine::resident()?;
-    // What is alive must still be so when resident memory is read: each of these hands it back.
+    // The sessions must still be live when resident memory is read, so each arm returns its store.
     let (alive, budget, _held): (usize, usize, Box<dyn Send>) = match what {
-        Sessile::NAME => filled(ours::cache_for(size, &Clock::system()), false),
-        USERS => filled(ours::cache_for(size, &Clock::system()), true),
+        Sessile::NAME => filled(sessile_cache::cache_for(size, &Clock::system()), false),
+        USERS => filled(sessile_cache::cache_for(size, &Clock::system()), true),
         TURNOVERS => turned_over(size),
         <MutexMap>::NAME => stored::<MutexMap>(size),
         <Papaya>::NAME => stored::<Papaya>(size),
@@ -168,7 +163,7 @@ fn stored<C: Contender + 'static>(sessions: usize) -> (usize, usize, Box<dyn Sen
     (contender.len(), 0, Box::new(contender))
 }
 
-/// Creates until the first session has to go, or is refused; each signed in as somebody, or none.
+/// Creates sessions, authenticated ones if `users` is set, until one is evicted or a create fails.
 fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     let mut value = [0; VALUE_LEN];
     for number in 0.. {
@@ -183,8 +178,8 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
         {
             break;
         }
-        // A look at the statistics takes all locks, so it is taken only now and then.
-        if number % LOOK_EVERY == 0 && displaced(&cache) > 0 {
+        // Reading the statistics takes all locks, so it is done only occasionally.
+        if number % LOOK_EVERY == 0 && evicted(&cache) > 0 {
             break;
         }
     }
@@ -192,31 +187,31 @@ fn filled(cache: SessionCache, users: bool) -> (usize, usize, Box<dyn Send>) {
     (alive, budget, Box::new(cache))
 }
 
-/// Creates ten times the budget's worth of data, of all sizes.
+/// Creates sessions of all sizes with ten times the budget's amount of data.
 fn turned_over(memory: usize) -> (usize, usize, Box<dyn Send>) {
-    let cache = ours::cache_of(memory, &Clock::system());
+    let cache = sessile_cache::cache_of(memory, &Clock::system());
     let mut random = Random::new(3);
     let mut value = vec![0; LONGEST];
     workload::write_value(1, &mut value);
     let mut written = 0;
     while written < TURNS * memory {
         let len = random.length(SHORTEST, LONGEST);
-        ours::create(&cache, &value[..len]);
+        sessile_cache::create(&cache, &value[..len]);
         written += len;
     }
     (cache.len(), cache.stats().memory.budget, Box::new(cache))
 }
 
-/// Sessions that went before their time.
-fn displaced(cache: &SessionCache) -> u64 {
+/// Returns the number of evicted sessions.
+fn evicted(cache: &SessionCache) -> u64 {
     let evicted = cache.stats().evicted;
     evicted.probation + evicted.anonymous + evicted.authenticated
 }
 
-/// The sizes of sessions where all sizes come and go: their logarithm is uniform.
+/// Range of sizes if all sizes are used: their logarithm is uniform.
 pub(crate) const SHORTEST: usize = 64;
 pub(crate) const LONGEST: usize = 8 << 10;
-const USERS: &str = "sessile, each signed in";
+const USERS: &str = "sessile, authenticated";
 const TURNOVERS: &str = "turnovers";
 const TURNS: usize = 10;
 const LOOK_EVERY: usize = 16;

@@ -1,9 +1,9 @@
-//! The peers, each set up as somebody who cares for speed would.
+//! The peers, each configured for speed.
 //!
-//! Those that take a hasher hash with foldhash, the quickest here on 16 bytes, unless another is named: `lookup` also
-//! measures them with their own default, [`SipHash`]. A store that lends its value keeps a
-//! `Box<[u8]>`, copied under the guard; one that only gives clones keeps an `Arc<[u8]>`, the
-//! cheapest clone there is. The rest is each crate's default.
+//! Peers with a configurable hasher use foldhash, the fastest here on 16 bytes, unless another is
+//! named; `lookup` also measures them with their default, [`SipHash`]. A store that lends its value
+//! keeps a `Box<[u8]>`, copied under the guard. A store that only returns clones keeps an
+//! `Arc<[u8]>`, the cheapest clone. Other settings are each crate's defaults.
 
 use std::{
     collections::HashMap,
@@ -17,10 +17,10 @@ use foldhash::fast::RandomState;
 
 use crate::{contender::Contender, workload::Id};
 
-/// The hasher that the standard library's map, papaya, dashmap, scc and moka have by default.
+/// The default hasher of the standard library's map, papaya, dashmap, scc and moka.
 pub(crate) type SipHash = std::hash::RandomState;
 
-/// What a peer may hash with.
+/// The hashers of the peers.
 pub(crate) trait Hash: BuildHasher + Clone + Default + Send + Sync + 'static {}
 
 impl<S: BuildHasher + Clone + Default + Send + Sync + 'static> Hash for S {}
@@ -180,7 +180,7 @@ impl Contender for QuickCache {
 pub(crate) struct Moka<S = RandomState>(moka::sync::Cache<Id, Arc<[u8]>, S>);
 
 impl<S: Hash> Moka<S> {
-    /// The same with another idle timeout.
+    /// Creates the cache with another idle timeout.
     pub(crate) fn with_idle_timeout(sessions: usize, idle_timeout: Duration) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(sessions as u64)
@@ -190,7 +190,7 @@ impl<S: Hash> Moka<S> {
         Self(cache.build_with_hasher(S::default()))
     }
 
-    /// Does what moka had put off: its queues, its evictions, its expiry.
+    /// Does moka's deferred work: its queues, its evictions, its expiry.
     pub(crate) fn settle(&self) {
         self.0.run_pending_tasks();
     }

@@ -1,6 +1,6 @@
-//! The report: aligned text as it comes, and the same as Markdown at the end.
+//! The report: aligned text during the run, and the same as Markdown at the end.
 //!
-//! Knows no axis. A missed target is shown, and fails nothing.
+//! Knows no axis. A missed target is shown and does not fail the run.
 
 use std::{
     fs,
@@ -8,18 +8,18 @@ use std::{
     path::Path,
 };
 
-/// What was written so far.
+/// The Markdown written so far.
 pub(crate) struct Report {
     markdown: String,
 }
 
-/// Rows below a head; the first column is text, and so is the last where it is a verdict.
+/// Rows below a head. The first column is text, and so is a last column of verdicts.
 pub(crate) struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-/// What a figure has to be.
+/// Bound of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),
@@ -33,14 +33,14 @@ impl Report {
         }
     }
 
-    /// A line of its own.
+    /// Writes a separate line.
     pub(crate) fn line(&mut self, line: &str) {
         print(line);
         self.markdown.push_str(line);
         self.markdown.push_str("\n\n");
     }
 
-    /// The heading of an axis or of one of its parts.
+    /// Writes the heading of an axis or of a part of one.
     pub(crate) fn heading(&mut self, heading: &str) {
         print(&format!("\n{heading}"));
         self.markdown.push_str("### ");
@@ -54,7 +54,8 @@ impl Report {
         self.markdown.push('\n');
     }
 
-    /// Writes the Markdown into the file: between the two marks if it has them, else as the whole.
+    /// Writes the Markdown into the file: between the two marks if it has them, otherwise as the
+    /// whole file.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let before = fs::read_to_string(path).unwrap_or_default();
         let marked = before.split_once(BEGIN).and_then(|(head, rest)| {
@@ -127,20 +128,20 @@ impl Target {
     /// "≤ 1.00 × the fastest: 0.83 ✓".
     pub(crate) fn verdict(self, figure: f64, unit: &str) -> String {
         let (sign, bound, met) = match self {
-            Self::AtMost(most) => ('≤', most, figure <= most),
-            Self::AtLeast(least) => ('≥', least, figure >= least),
+            Self::AtMost(max) => ('≤', max, figure <= max),
+            Self::AtLeast(min) => ('≥', min, figure >= min),
         };
         let mark = if met { '✓' } else { '✗' };
         format!("{sign} {bound:.2} {unit}: {figure:.2} {mark}")
     }
 }
 
-/// A figure to so many places.
+/// Formats a figure with `places` decimal places.
 pub(crate) fn figure(value: f64, places: usize) -> String {
     format!("{value:.places$}")
 }
 
-/// 1 k, 10 k, 1 M.
+/// Formats a number as 1 k, 10 k, 1 M.
 pub(crate) fn count(number: usize) -> String {
     match number {
         0..1_000 => format!("{number}"),
@@ -149,17 +150,17 @@ pub(crate) fn count(number: usize) -> String {
     }
 }
 
-/// A cell with nothing to say.
+/// Returns an empty cell.
 pub(crate) fn blank() -> String {
     String::new()
 }
 
 fn print(text: &str) {
-    // Nobody left to read it is no reason to stop: the Markdown is still to be written.
+    // A closed standard output is ignored, since the Markdown is still to be written.
     let _ = writeln!(io::stdout().lock(), "{}", text.trim_end());
 }
 
-/// The column that says whether a target is met.
+/// The column with the verdicts on targets.
 pub(crate) const VERDICT: &str = "target: measured";
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- end of figures -->";

@@ -1,14 +1,14 @@
-//! Rounds in which the entrants take turns, so that the machine's noise hits all alike.
+//! Rounds in which the entrants take turns, so that noise of the machine affects all alike.
 //!
-//! Knows neither what an entrant does nor what its figure means.
+//! Does not know the operations of an entrant or the meaning of its figure.
 
-/// Somebody who is measured, and how: one call is one round and gives one figure.
+/// A named measurement: one call is one round and returns one figure.
 pub(crate) struct Entrant<'a> {
     pub(crate) name: String,
     run: Box<dyn FnMut() -> f64 + 'a>,
 }
 
-/// The figures of one entrant, one a round, smallest first.
+/// The figures of one entrant, one per round, in ascending order.
 pub(crate) struct Sample {
     pub(crate) name: String,
     figures: Vec<f64>,
@@ -23,7 +23,7 @@ impl<'a> Entrant<'a> {
     }
 }
 
-/// Runs so many rounds of all entrants; who begins changes from round to round.
+/// Runs `rounds` rounds of all entrants; the first entrant changes from round to round.
 pub(crate) fn run(mut entrants: Vec<Entrant<'_>>, rounds: usize) -> Vec<Sample> {
     let count = entrants.len();
     let mut figures = vec![Vec::with_capacity(rounds); count];
@@ -44,7 +44,7 @@ pub(crate) fn run(mut entrants: Vec<Entrant<'_>>, rounds: usize) -> Vec<Sample> 
 }
 
 impl Sample {
-    pub(crate) fn least(&self) -> f64 {
+    pub(crate) fn min(&self) -> f64 {
         self.figures.first().copied().unwrap_or(f64::NAN)
     }
 
@@ -56,10 +56,10 @@ impl Sample {
     }
 }
 
-/// The sample of that name.
+/// Returns the sample with that name.
 pub(crate) fn named<'a>(samples: &'a [Sample], name: &str) -> &'a Sample {
     let found = samples.iter().find(|sample| sample.name == name);
-    found.expect("an axis asks only for samples that it took")
+    found.expect("an axis only names its own samples")
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
         };
         let samples = run(vec![entrant("a"), entrant("b"), entrant("c")], 3);
         assert_eq!(*turns.borrow(), "abcbcacab");
-        assert_eq!((samples[0].least(), samples[0].median()), (1.0, 6.0));
-        assert_eq!(named(&samples, "c").least(), 3.0);
+        assert_eq!((samples[0].min(), samples[0].median()), (1.0, 6.0));
+        assert_eq!(named(&samples, "c").min(), 3.0);
     }
 }

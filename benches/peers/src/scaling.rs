@@ -1,20 +1,20 @@
-//! Scaling: the chain of `lookup` in more and more threads at once, up to as many as there are cores.
+//! Scaling: the chain of `lookup` in an increasing number of threads, up to the number of cores.
 //!
-//! All threads read the same sessions, each in an order of its own. Peers have the quickest hasher.
+//! All threads read the same sessions, each in a different order. Peers have the fastest hasher.
 
 use std::thread;
 
 use crate::{
     Plan,
-    contender::{Contender, Loaded},
-    ours::{Sessile, SessileCookie},
+    contender::{Contender, FilledStore},
     peers::{DashMap, Moka, MutexMap, Papaya, QuickCache, Scc},
     report::{Report, Table, Target, VERDICT, blank, count, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache::{Sessile, SessileCookie},
     workload::Workload,
 };
 
-/// One table for each number of sessions.
+/// Writes one table for each number of sessions.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for sessions in SESSIONS {
         let workload = Workload::new(sessions);
@@ -24,7 +24,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
             .iter()
             .map(|&n| measure(&field, n, plan.rounds))
             .collect();
-        let what = "ns a lookup in each of so many threads, least of the rounds";
+        let what = "ns per lookup by number of threads, min of the rounds";
         report.heading(&format!("scaling: {} sessions, {what}", count(sessions)));
         report.table(&table(&threads, &measured));
     }
@@ -33,7 +33,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
 /// A contender under load.
 struct Loader<'w> {
     name: &'static str,
-    /// Nanoseconds a lookup in so many threads.
+    /// Returns nanoseconds per lookup in `threads` threads.
     run: Box<dyn Fn(usize) -> f64 + 'w>,
 }
 
@@ -51,7 +51,7 @@ fn field(workload: &Workload, lookups: usize) -> Vec<Loader<'_>> {
 }
 
 fn loader<C: Contender + 'static>(workload: &Workload, lookups: usize) -> Loader<'_> {
-    let loaded = Loaded::<C>::new(workload);
+    let loaded = FilledStore::<C>::new(workload);
     let run = move |threads| loaded.chains(workload, threads, lookups / 2);
     Loader {
         name: C::NAME,
@@ -67,7 +67,7 @@ fn measure(field: &[Loader<'_>], threads: usize, rounds: usize) -> Vec<Sample> {
     rounds::run(field.iter().map(entrant).collect(), rounds)
 }
 
-/// The doublings of one up to all cores.
+/// Powers of two from one to the number of cores.
 fn threads() -> Vec<usize> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     (0..)
@@ -81,28 +81,26 @@ fn table(threads: &[usize], measured: &[Vec<Sample>]) -> Table {
     let head = [""].into_iter().chain(counts.iter().map(String::as_str));
     let mut table = Table::new(
         &head
-            .chain(["all of them, M/s", VERDICT])
+            .chain(["all threads, M/s", VERDICT])
             .collect::<Vec<_>>(),
     );
-    let (Some(most), Some(last)) = (threads.last(), measured.last()) else {
+    let (Some(max), Some(last)) = (threads.last(), measured.last()) else {
         return table;
     };
     let is_peer = |sample: &&Sample| !sample.name.starts_with(Sessile::NAME);
     let fastest = last
         .iter()
         .filter(is_peer)
-        .map(Sample::least)
+        .map(Sample::min)
         .fold(f64::INFINITY, f64::min);
     for (at, sample) in last.iter().enumerate() {
-        let least = measured
-            .iter()
-            .map(|samples| figure(samples[at].least(), 1));
-        let rate = figure(*most as f64 * 1e3 / sample.least(), 1);
+        let min = measured.iter().map(|samples| figure(samples[at].min(), 1));
+        let rate = figure(*max as f64 * 1e3 / sample.min(), 1);
         let verdict = match sample.name == Sessile::NAME {
-            true => Target::AtMost(1.0).verdict(sample.least() / fastest, "× the fastest"),
+            true => Target::AtMost(1.0).verdict(sample.min() / fastest, "× the fastest"),
             false => blank(),
         };
-        let row = [sample.name.clone()].into_iter().chain(least);
+        let row = [sample.name.clone()].into_iter().chain(min);
         table.row(row.chain([rate, verdict]));
     }
     table

@@ -1,13 +1,14 @@
-//! Tails: the longest that a call takes, and that another client waits for it, where the engine has
-//! the most to do under one lock.
+//! Tail latency: the longest duration of a call, and of another client's wait for it, where the
+//! engine has the most work under one lock.
 //!
-//! Two situations. Memory is full of authenticated sessions, users sign out, and an anonymous client
-//! keeps asking for the largest session that is permitted: it is rejected until enough small blocks
-//! are free, and then blocks may have to be moved. And a session was rotated very often, and a request
-//! brings four of the oldest cookies that the engine still remembers.
+//! Two situations. In the first, memory is full of authenticated sessions, users sign out, and an
+//! anonymous client repeatedly requests the largest permitted session. It is rejected until enough
+//! small blocks are free, and then blocks may have to be moved. In the second, a session was
+//! rotated very often, and a request carries four of the oldest cookies that the engine still
+//! remembers.
 //!
-//! A bystander touches sessions in a thread of its own and times each call. The same while the first
-//! thread does arithmetic is the row to compare it with: that has the machine's own pauses in it.
+//! Another thread touches sessions and times each call. For comparison the same runs while the
+//! first thread does arithmetic: that row shows the machine's own pauses.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -22,19 +23,19 @@ use sessile::{Clock, CreateOptions, Error, IssuedSession, SessionCache, SessionI
 use crate::{
     Plan,
     expiry::compress_for,
-    ours,
     report::{Report, Table, Target, VERDICT, blank, count, figure},
+    sessile_cache,
     workload::Random,
 };
 
-/// A table for each situation.
+/// Writes a table for each situation.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     full(plan, report);
     rotated(plan, report);
 }
 
 fn full(plan: &Plan, report: &mut Report) {
-    let cache = ours::crowded(plan.crowded);
+    let cache = sessile_cache::crowded(plan.crowded);
     let mut random = Random::new(11);
     let mut users = Users::fill(&cache, &mut random);
     let bystanders = users.bystanders();
@@ -76,7 +77,7 @@ fn full(plan: &Plan, report: &mut Report) {
     admitted.row("create, admitted", Some(CALL), &mut table);
     rejected.row("create, rejected", Some(CALL), &mut table);
     touched.row("touch by another client", Some(CALL), &mut table);
-    quiet.row("touch, while nothing is created", None, &mut table);
+    quiet.row("touch, without creates", None, &mut table);
     let memory = plan.crowded >> 20;
     report.heading(&format!(
         "tails: {memory} MiB full of authenticated sessions, anonymous creates of 16 KiB, µs"
@@ -85,15 +86,12 @@ fn full(plan: &Plan, report: &mut Report) {
 }
 
 fn rotated(plan: &Plan, report: &mut Report) {
-    let cache = ours::cache_of(plan.crowded, &Clock::system());
+    let cache = sessile_cache::cache_of(plan.crowded, &Clock::system());
     let (tokens, current) = rotate(&cache, plan.rotations);
     let oldest = oldest_remembered(&cache, &tokens);
     let mut table = Table::new(&HEAD);
     for (name, tokens) in [
-        (
-            "the four oldest that are remembered",
-            &tokens[oldest..oldest + 4],
-        ),
+        ("the four oldest remembered", &tokens[oldest..oldest + 4]),
         ("the four oldest of all", &tokens[..4]),
     ] {
         let mut tail = Tail::default();
@@ -110,9 +108,9 @@ fn rotated(plan: &Plan, report: &mut Report) {
     report.table(&table);
 }
 
-/// Rotates one session: the tokens that it had, the oldest first, and the current one.
+/// Rotates one session; returns its earlier tokens, oldest first, and the current one.
 fn rotate(cache: &SessionCache, rotations: usize) -> (Vec<Token>, (SessionId, Token)) {
-    let mut issued = ours::create(cache, b"a cart");
+    let mut issued = sessile_cache::create(cache, b"a cart");
     let mut tokens = Vec::with_capacity(rotations);
     for number in 0..rotations {
         tokens.push(issued.token);
@@ -125,7 +123,8 @@ fn rotate(cache: &SessionCache, rotations: usize) -> (Vec<Token>, (SessionId, To
     (tokens, (issued.id, issued.token))
 }
 
-/// The position of the oldest token whose use counts as reuse, or of the fourth from the end.
+/// Returns the position of the oldest token whose use counts as reuse, or of the fourth from the
+/// end.
 fn oldest_remembered(cache: &SessionCache, tokens: &[Token]) -> usize {
     let mut buffer = BytesMut::new();
     let mut is_remembered = |token: &Token| {
@@ -172,7 +171,8 @@ struct Users {
     shards: Vec<ShardUser>,
 }
 
-/// The user of one shard, with sessions of these lengths, and the lengths of those that were signed out.
+/// The user of one shard, with the lengths of the user's sessions and of those that were signed
+/// out.
 struct ShardUser {
     name: String,
     sessions: Vec<(SessionId, usize)>,
@@ -182,7 +182,7 @@ struct ShardUser {
 impl Users {
     fn fill(cache: &SessionCache, random: &mut Random) -> Self {
         let mut found: Vec<(u16, String)> = Vec::new();
-        // A user's sessions are in one shard: among so many users each shard has one.
+        // The sessions of one user are in one shard; with this many users each shard has one.
         for number in 0..1_000 {
             let name = format!("user {number}");
             let issued = create(cache, &name, 0);
@@ -200,7 +200,7 @@ impl Users {
         }
     }
 
-    /// Some sessions of each shard that are not signed out any more.
+    /// Some sessions of each shard that stay signed in.
     fn bystanders(&mut self) -> Vec<SessionId> {
         let last = |user: &mut ShardUser| user.sessions.split_off(user.sessions.len() * 99 / 100);
         self.shards
@@ -219,7 +219,7 @@ impl Users {
         }
     }
 
-    /// Signs in again, with sessions as long as those that ended, so that memory is as full as it was.
+    /// Signs in again, with sessions as long as the ended ones, so that memory is full again.
     fn sign_in(&mut self, cache: &SessionCache) {
         for user in &mut self.shards {
             user.ended.sort_unstable();
@@ -231,7 +231,7 @@ impl Users {
 }
 
 impl ShardUser {
-    /// Creates sessions until one has to be evicted for another, the smallest at last.
+    /// Creates sessions, the last of them small, until one evicts another.
     fn fill(name: String, cache: &SessionCache, random: &mut Random) -> Self {
         let mut sessions = Vec::new();
         for longest in [2_000, 500, 0] {
@@ -256,7 +256,7 @@ fn create(cache: &SessionCache, user: &str, len: usize) -> IssuedSession {
         .expect("a user makes room")
 }
 
-/// The third and fourth byte of a token, from its base64url.
+/// Decodes the third and fourth byte of a token from its base64url.
 fn shard_of(token: &Token) -> u16 {
     let digit = |byte: u8| {
         DIGITS
@@ -272,8 +272,8 @@ fn shard_of(token: &Token) -> u16 {
     (bits >> 4 & 0xffff) as u16
 }
 
-/// Runs the work while another thread touches sessions, and times each call that overlaps with a busy span.
-/// A session may have been evicted for another.
+/// Runs the work while another thread touches sessions, and times each call that overlaps with a
+/// busy span. A touched session may have been evicted.
 fn beside(
     cache: &SessionCache,
     ids: &[SessionId],
@@ -344,7 +344,7 @@ impl Tail {
 }
 
 const HEAD: [&str; 6] = ["", "calls", "p50", "p99.9", "worst", VERDICT];
-/// Goals in µs: of a call beside others, and of a request with old cookies.
+/// Targets in µs: of a call beside others, and of a request with old cookies.
 const CALL: f64 = 1_000.0;
 const REQUEST: f64 = 50.0;
 /// The largest session that the default settings permit.

@@ -1,11 +1,11 @@
-//! Traces: the share of requests of real sites that find their session when memory is short.
+//! Traces: the hit ratio of requests from real sites when memory is short.
 //!
-//! Nothing is timed. Each contender has room for N sessions and no more. An id is new each time, since a
-//! session that went never comes back under its own; a peer that remembers whom it sent away gains
-//! nothing by it, and one that admits only whom it has seen before sends newcomers away. So the peers
-//! stand there once more, as what they are made for: a cache whose keys come back, which no sessions'
-//! can. moka puts evictions off, so it does what it has queued after each insert; else it would
-//! hold more than N.
+//! Nothing is timed. Each contender has room for N sessions and no more. Ids are always new, since
+//! an evicted session never returns under its old id. A peer that remembers evicted keys gains
+//! nothing from it, and a peer that admits only keys it has seen before rejects new sessions. The
+//! peers are therefore also measured in their intended use: as a cache whose keys return, which
+//! session ids never do. moka defers evictions, so its queue is processed after each insert;
+//! otherwise it would hold more than N.
 
 use std::cell::Cell;
 
@@ -15,9 +15,9 @@ use sessile::ManualClock;
 use crate::{
     Plan,
     contender::Contender,
-    ours::{self, Sessile},
     peers::{Moka, QuickCache},
     report::{Report, Table, Target, VERDICT, blank, figure},
+    sessile_cache::{self, Sessile},
     workload::{self, Id, VALUE_LEN},
 };
 use replay::{REPLAYS, Replay};
@@ -25,38 +25,36 @@ use replay::{REPLAYS, Replay};
 #[path = "../../../tests/support/traces.rs"]
 mod replay;
 
-/// One table for each trace and capacity. Only the bounded peers can be full.
+/// Writes one table for each trace and capacity. Only bounded peers can be full.
 pub(crate) fn run(_: &Plan, report: &mut Report) {
     for replay in &REPLAYS {
         let Replay {
             trace, sessions, ..
         } = *replay;
-        let mut table = Table::new(&["", "found, %", "sessions alive at most", VERDICT]);
-        ours(replay, &mut table);
+        let mut table = Table::new(&["", "hit ratio, %", "max live sessions", VERDICT]);
+        sessile(replay, &mut table);
         peer::<QuickCache>(replay, &mut table, |_| ());
         peer::<Moka>(replay, &mut table, Moka::settle);
-        report.heading(&format!(
-            "traces: {trace}, {sessions} sessions, requests that found theirs"
-        ));
+        report.heading(&format!("traces: {trace}, {sessions} sessions, hit ratio"));
         report.table(&table);
     }
 }
 
-fn ours(replay: &Replay, table: &mut Table) {
+fn sessile(replay: &Replay, table: &mut Table) {
     let cache = replay::exactly(replay.sessions, VALUE_LEN, |memory| {
-        ours::smallest(memory, VALUE_LEN, &ManualClock::new().into())
+        sessile_cache::smallest(memory, VALUE_LEN, &ManualClock::new().into())
     });
-    let cache = cache.expect("some memory has room for so many");
+    let cache = cache.expect("some amount of memory is enough");
     let (mut buffer, alive) = (BytesMut::new(), Cell::new(0));
     let found = replay.hit_ratio(
         |id| cache.load(id, &mut buffer).is_some(),
         |_user| {
-            let id = ours::create(&cache, &[7; VALUE_LEN]).id;
+            let id = sessile_cache::create(&cache, &[7; VALUE_LEN]).id;
             alive.set(cache.len().max(alive.get()));
             id
         },
     );
-    let target = Target::AtLeast(replay.least * 100.0);
+    let target = Target::AtLeast(replay.min_hit_ratio * 100.0);
     row(Sessile::NAME, found, alive.get(), Some(target), table);
 }
 

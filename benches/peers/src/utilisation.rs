@@ -1,8 +1,9 @@
-//! Utilisation, a part of the memory axis: how full the region is, and what a create displaces,
-//! while sessions of 64 B to 8 KiB come and go.
+//! Utilisation, a part of the memory axis: the used share of the region, and the sessions that a
+//! create evicts, while sessions of 64 B to 8 KiB are created and evicted.
 //!
-//! Once with anonymous sessions alone, once with half of the sessions signed in, which a newcomer
-//! may not displace: holes then lie where they lie, and room is made by moving.
+//! Once with anonymous sessions only, once with half of the sessions authenticated, which an
+//! anonymous session may not evict. Free blocks are then scattered, and room is made by moving
+//! blocks.
 
 use std::time::Instant;
 
@@ -12,15 +13,15 @@ use sessile::{Clock, SessionCache, stats::Stats};
 use crate::{
     Plan,
     memory::{LONGEST, SHORTEST},
-    ours,
     report::{Report, Table, count, figure},
+    sessile_cache,
     workload::{self, Random},
 };
 
-/// One table, for ours alone: the peers' memory is the allocator's.
+/// Writes one table, for sessile alone: the peers' memory belongs to the allocator.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let mut table = Table::new(&HEAD);
-    for (name, signed_in) in [("all anonymous", false), ("half of them signed in", true)] {
+    for (name, signed_in) in [("all anonymous", false), ("half authenticated", true)] {
         let mut churn = Churn::new(plan.churned, signed_in);
         churn.run(plan.creates);
         churn.row(name, &mut table);
@@ -38,25 +39,25 @@ struct Churn {
     cache: SessionCache,
     random: Random,
     value: Vec<u8>,
-    refused: usize,
+    rejected: usize,
     compactions: u64,
-    /// Ten-thousandths of the region in use, one figure a create.
+    /// Ten-thousandths of the region in use, one figure per create.
     used: Histogram<u64>,
-    /// Sessions displaced, one figure a create.
+    /// Sessions evicted, one figure per create.
     evicted: Histogram<u64>,
-    /// Nanoseconds a create.
+    /// Nanoseconds per create.
     times: Histogram<u64>,
 }
 
 impl Churn {
-    /// A cache that is full and has been turned over once.
+    /// A full cache after one turnover.
     fn new(memory: usize, signed_in: bool) -> Self {
         let histogram = || Histogram::new_with_max(MOST, 4).expect("four digits are allowed");
         let mut churn = Self {
-            cache: ours::cache_of(memory, &Clock::system()),
+            cache: sessile_cache::cache_of(memory, &Clock::system()),
             random: Random::new(5),
             value: vec![0; LONGEST],
-            refused: 0,
+            rejected: 0,
             compactions: 0,
             used: histogram(),
             evicted: histogram(),
@@ -72,12 +73,12 @@ impl Churn {
 
     fn fill(&mut self, signed_in: bool) {
         let mut user = 0_usize;
-        while displaced(&self.cache.stats()) == 0 {
+        while evicted(&self.cache.stats()) == 0 {
             let Some(issued) = self.create() else { return };
             user += 1;
             if signed_in && user.is_multiple_of(2) {
                 let name = format!("user {user}");
-                // A user whose shard is full stays anonymous; there are enough of the others.
+                // A user whose shard is full stays anonymous; there are enough others.
                 let _ = self.cache.sign_in(&issued.id, &name);
             }
         }
@@ -88,13 +89,13 @@ impl Churn {
         let compactions = before.compactions;
         for _ in 0..creates {
             let start = Instant::now();
-            self.refused += usize::from(self.create().is_none());
+            self.rejected += usize::from(self.create().is_none());
             let nanos = start.elapsed().as_nanos();
             self.times
                 .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
             let after = self.cache.stats();
             self.evicted
-                .saturating_record(displaced(&after) - displaced(&before));
+                .saturating_record(evicted(&after) - evicted(&before));
             let used = after.memory.used as u128 * SHARES / after.memory.capacity as u128;
             self.used
                 .saturating_record(u64::try_from(used).unwrap_or(u64::MAX));
@@ -126,12 +127,12 @@ impl Churn {
             ),
             figure(self.compactions as f64 / creates, 2),
             format!("{} / {} / {}", micros(0.5), micros(0.999), micros(1.0)),
-            self.refused.to_string(),
+            self.rejected.to_string(),
         ]);
     }
 }
 
-fn displaced(stats: &Stats) -> u64 {
+fn evicted(stats: &Stats) -> u64 {
     stats.evicted.probation + stats.evicted.anonymous + stats.evicted.authenticated
 }
 
@@ -139,11 +140,11 @@ const HEAD: [&str; 8] = [
     "",
     "% in use, p1",
     "p50",
-    "evicted a create, mean",
-    "p50 / p99.9 / worst",
-    "compactions a create",
-    "µs a create, p50 / p99.9 / worst",
-    "refused",
+    "evicted per create, mean",
+    "p50 / p99.9 / max",
+    "compactions per create",
+    "µs a create, p50 / p99.9 / max",
+    "rejected",
 ];
 const SHARES: u128 = 10_000;
 const MOST: u64 = 1_000_000_000;

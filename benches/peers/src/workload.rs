@@ -1,37 +1,37 @@
-//! The sessions, their values and the order in which they are looked up: the same for everybody.
+//! The sessions, their values and the order of lookups, the same for every contender.
 //!
-//! Owns no contender and measures nothing. All of it comes from fixed seeds, so two runs, and two
-//! contenders in one run, see the same sessions in the same order.
+//! Knows no contender and measures nothing. All of it comes from fixed seeds, so that two runs, and
+//! two contenders in one run, use the same sessions in the same order.
 //!
-//! A value folds to zero: the exclusive or of its words is nought, which only somebody who has read
-//! all of them can know. A chain of lookups adds it to the next position and so waits for the value.
+//! The exclusive or of a value's words is zero, which is known only after reading all of them. A
+//! chain of lookups adds it to the next position and so depends on the value.
 
 use std::hint::black_box;
 
-/// Bytes of data in a session, unless an axis says otherwise.
+/// Bytes of data in a session, unless an axis sets another length.
 pub(crate) const VALUE_LEN: usize = 256;
 
-/// An id for the peers. The engine mints its own.
+/// An id for the peers. The engine generates its own.
 pub(crate) type Id = [u8; 16];
 
-/// Which sessions there are and in which order they are looked up.
+/// The sessions and the order in which they are looked up.
 pub(crate) struct Workload {
-    /// `numbers[position]` is the number of the session that stands at that position: sessions are
-    /// inserted by number and visited by position, so the order of memory is not that of visits.
+    /// `numbers[position]` is the number of the session at that position. Sessions are inserted by
+    /// number and visited by position, so the order in memory differs from the order of visits.
     numbers: Vec<u32>,
-    /// Positions in the order of the lookups: for small workloads several shuffles one after the
-    /// other, so that a branch predictor has nothing to learn by heart.
+    /// Positions in the order of the lookups. For small workloads these are several shuffles in a
+    /// row, so that a branch predictor cannot learn them.
     order: Vec<u32>,
 }
 
 impl Workload {
-    /// So many sessions, each of them visited equally often.
+    /// Creates a workload of `sessions` sessions, each visited equally often.
     pub(crate) fn new(sessions: usize) -> Self {
         let mut random = Random::new(0x5e55_101d);
         let numbers = shuffled(sessions, &mut random);
         let shuffles = (SHORTEST_ORDER / sessions).max(1);
         let order = match shuffles {
-            // Position after position: the list of ids is read in a straight line and costs no miss.
+            // Position by position: the list of ids is read sequentially and causes no miss.
             1 => (0..to_u32(sessions)).collect(),
             _ => (0..shuffles)
                 .flat_map(|_| shuffled(sessions, &mut random))
@@ -48,12 +48,12 @@ impl Workload {
         &self.order
     }
 
-    /// The number of the session at that position.
+    /// Returns the number of the session at that position.
     pub(crate) fn number(&self, position: usize) -> usize {
         self.numbers[position] as usize
     }
 
-    /// Puts what was listed by number in the order of positions.
+    /// Reorders a list by number into the order of positions.
     pub(crate) fn by_position<T: Copy>(&self, by_number: &[T]) -> Vec<T> {
         self.numbers
             .iter()
@@ -62,7 +62,7 @@ impl Workload {
     }
 }
 
-/// The id of the session of that number.
+/// Returns the id of the session with that number.
 pub(crate) fn id(number: usize) -> Id {
     let mut random = Random::new(number as u64 ^ ID_SEED);
     let mut id = [0; 16];
@@ -71,7 +71,8 @@ pub(crate) fn id(number: usize) -> Id {
     id
 }
 
-/// The data of the session of that number: as long as `value`, whose length is a multiple of eight.
+/// Returns the data of the session with that number, as long as `value`, whose length is a multiple
+/// of eight.
 pub(crate) fn write_value(number: usize, value: &mut [u8]) {
     debug_assert!(value.len().is_multiple_of(WORD));
     let mut random = Random::new(number as u64);
@@ -87,7 +88,7 @@ pub(crate) fn write_value(number: usize, value: &mut [u8]) {
     *last = folded.to_le_bytes();
 }
 
-/// Reads all of the value and gives zero, which the compiler cannot know.
+/// Reads all of the value and returns zero, which the compiler cannot derive.
 #[inline(always)]
 pub(crate) fn fold(value: &[u8]) -> usize {
     let words = value.as_chunks::<WORD>().0;
@@ -113,16 +114,16 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below the bound, which is not zero.
+    /// Returns a number below `bound`, which is not zero.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.word()) * bound as u128) >> 64) as usize
     }
 
-    /// A length between the two, its logarithm uniform, and a multiple of eight.
-    pub(crate) fn length(&mut self, least: usize, most: usize) -> usize {
+    /// Returns a length in the range with uniform logarithm, a multiple of eight.
+    pub(crate) fn length(&mut self, min: usize, max: usize) -> usize {
         let share = self.word() as f64 / u64::MAX as f64;
-        let length = least as f64 * (most as f64 / least as f64).powf(share);
-        (length as usize / WORD * WORD).clamp(least, most)
+        let length = min as f64 * (max as f64 / min as f64).powf(share);
+        (length as usize / WORD * WORD).clamp(min, max)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs the Rust examples of the guide's pages as documentation tests.
+//! Runs the Rust examples of the README and of the guide's pages as documentation tests.
 
 /// Attaches each page to an item, so that `cargo test --doc` finds its examples.
 macro_rules! pages {
@@ -10,6 +10,7 @@ macro_rules! pages {
 }
 
 pages! {
+    Readme "../../README.md"
     QuickStart "quick-start.md"
     Concepts "concepts.md"
     Configuration "configuration.md"

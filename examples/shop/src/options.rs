@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_what_it_was_and_what_it_must_be() {
+    fn an_invalid_value_is_an_error_with_the_value_and_the_rule() {
         for (line, option, was) in [
             ("--port 65536", "--port", "65536"),
             ("--port -1", "--port", "-1"),

@@ -31,7 +31,7 @@ pub(crate) struct Progress {
     /// The number of sessions created.
     pub(crate) released: u64,
     /// The number of sessions that the cache had no space for.
-    pub(crate) refused: u64,
+    pub(crate) rejected: u64,
     pub(crate) took: Duration,
 }
 
@@ -85,7 +85,7 @@ impl Robots {
     fn run(&self, mut progress: Progress, cache: &SessionCache) {
         let start = Instant::now();
         while progress.running {
-            let left = progress.wave - progress.released - progress.refused;
+            let left = progress.wave - progress.released - progress.rejected;
             for _ in 0..left.min(BATCH) {
                 progress.visit(cache, self.timeouts);
             }
@@ -104,12 +104,12 @@ impl Robots {
 impl Progress {
     /// Creates a session of 32 to 480 bytes, 256 on average.
     fn visit(&mut self, cache: &SessionCache, timeouts: Timeouts) {
-        let number = self.released + self.refused;
+        let number = self.released + self.rejected;
         let len = MIN_LEN + (number * 37 % (MAX_LEN - MIN_LEN + 1) as u64) as usize;
         let new = CreateOptions::new().timeouts(timeouts);
         match cache.create_with(&[b'r'; MAX_LEN][..len], new) {
             Ok(_) => self.released += 1,
-            Err(_) => self.refused += 1,
+            Err(_) => self.rejected += 1,
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
         runtime
             .block_on(busy)
             .expect("it ends")
-            .expect("it is told");
+            .expect("the sender is alive");
         while robots.progress().running {
             thread::yield_now();
         }

@@ -20,6 +20,14 @@ pub struct Move {
 }
 
 impl Move {
+    fn new(block: Block, to: Offset) -> Self {
+        Self {
+            from: block.at,
+            to,
+            size: block.size,
+        }
+    }
+
     /// Returns the size of the block in words.
     #[cfg(feature = "__internals")]
     pub fn words(&self) -> u32 {
@@ -61,13 +69,7 @@ impl Heap {
         let mut hole = self.set(region, hole, USED);
         let mut left = max_moved;
         while hole.size < size {
-            let after = self.after(region, hole);
-            self.is_downward = if self.is_downward {
-                hole.at > self.start
-            } else {
-                after.is_none()
-            };
-            let after = after.filter(|_| !self.is_downward);
+            let after = self.next_above(region, hole);
             let next = after.unwrap_or_else(|| Block::load(region, hole.before));
             if !is_free(region, next.at) {
                 let Some(rest) = left.checked_sub(next.size) else {
@@ -97,6 +99,17 @@ impl Heap {
         list::last(region, self.list(level, column)).map(|link| link - Self::HEADER)
     }
 
+    /// Returns the block above a hole, or `None` if the hole grows downwards next.
+    fn next_above(&mut self, region: &Region, hole: Block) -> Option<Block> {
+        let after = self.after(region, hole);
+        self.is_downward = if self.is_downward {
+            hole.at > self.start
+        } else {
+            after.is_none()
+        };
+        after.filter(|_| !self.is_downward)
+    }
+
     /// Adds the block above a hole to the hole. A used block is moved to a free one, or below the
     /// hole.
     fn grow_up(
@@ -109,47 +122,16 @@ impl Heap {
         if is_free(region, after.at) {
             self.remove_free(region, after.at);
         } else if let Some(to) = self.allocate_whole(region, after.size) {
-            relocate(
-                region,
-                Move {
-                    from: after.at,
-                    to,
-                    size: after.size,
-                },
-            );
+            relocate(region, Move::new(after, to));
         } else {
-            relocate(
-                region,
-                Move {
-                    from: after.at,
-                    to: hole.at,
-                    size: after.size,
-                },
-            );
-            self.set(
-                region,
-                Block {
-                    at: hole.at,
-                    before: hole.before,
-                    ..after
-                },
-                USED,
-            );
-            let hole = Block {
-                at: hole.at + after.size,
-                before: hole.at,
-                ..hole
-            };
+            relocate(region, Move::new(after, hole.at));
+            let moved = Block::new(hole.at, after.size, hole.before);
+            self.set(region, moved, USED);
+            let hole = Block::new(hole.at + after.size, hole.size, hole.at);
             return self.set(region, hole, USED);
         }
-        self.set(
-            region,
-            Block {
-                size: hole.size + after.size,
-                ..hole
-            },
-            USED,
-        )
+        let grown = Block::new(hole.at, hole.size + after.size, hole.before);
+        self.set(region, grown, USED)
     }
 
     /// Adds the block below a hole to the hole. A used block is moved to a free one, or above the
@@ -164,51 +146,17 @@ impl Heap {
         if is_free(region, before.at) {
             self.remove_free(region, before.at);
         } else if let Some(to) = self.allocate_whole(region, before.size) {
-            relocate(
-                region,
-                Move {
-                    from: before.at,
-                    to,
-                    size: before.size,
-                },
-            );
+            relocate(region, Move::new(before, to));
         } else {
-            let (at, to) = (before.at, before.at + hole.size);
-            relocate(
-                region,
-                Move {
-                    from: at,
-                    to,
-                    size: before.size,
-                },
-            );
-            self.set(
-                region,
-                Block {
-                    at: to,
-                    before: at,
-                    ..before
-                },
-                USED,
-            );
-            return self.set(
-                region,
-                Block {
-                    size: hole.size,
-                    ..before
-                },
-                USED,
-            );
+            let to = before.at + hole.size;
+            relocate(region, Move::new(before, to));
+            self.set(region, Block::new(to, before.size, before.at), USED);
+            let hole = Block::new(before.at, hole.size, before.before);
+            return self.set(region, hole, USED);
         }
         // `allocate_whole` may have split the block below, so the header is read again.
         let before = Block::load(region, before.at);
-        self.set(
-            region,
-            Block {
-                size: before.size + hole.size,
-                ..before
-            },
-            USED,
-        )
+        let grown = Block::new(before.at, before.size + hole.size, before.before);
+        self.set(region, grown, USED)
     }
 }

@@ -1,4 +1,26 @@
 //! Sessions shared by processes and machines: a cache in memory in front of a store.
+//!
+//! ```
+//! use sessile::{KeyRing, SessionCache};
+//! use sessile_store::{MemoryStore, StoreExt};
+//!
+//! let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
+//! let cache = builder.store(MemoryStore::new())?;
+//! let issued = cache.blocking().create(b"a cart")?;
+//! assert!(cache.blocking().end(&issued.id)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```text
+//!  tiered     TieredCache: verbs, the driver of the channel, metrics
+//!    ├─ protocol   floors, lease, fence, ends, touches; without input and output
+//!    ├─ record, encryption   bytes in the store
+//!    └─ store      the trait; MemoryStore implements it, and sessile-redis
+//! ```
+//!
+//! A [`TieredCache`] is made by [`StoreExt::store`], which starts one thread for all input and
+//! output. Its verbs are futures that need no particular runtime; [`TieredCache::blocking`] returns
+//! them for threads.
 
 #[cfg(feature = "contract")]
 pub mod contract;

@@ -272,9 +272,10 @@ impl Store for MemoryStore {
         up_to: Option<ServerTime>,
     ) -> BoxFuture<'_, Result<UserIds, StoreError>> {
         Box::pin(async move {
-            self.call(ANY_TIME, |data, now, _| {
-                Ok(data.user_ids(&user, up_to.unwrap_or(now), now))
-            })
+            self.call(
+                ANY_TIME,
+                |data, now, _| Ok(data.user_ids(&user, up_to, now)),
+            )
         })
     }
 

@@ -6,6 +6,7 @@
 mod blocking;
 mod build;
 mod close;
+mod create;
 mod driver;
 mod end;
 mod fetched;
@@ -14,6 +15,7 @@ mod inner;
 mod layers;
 mod metrics;
 mod open;
+mod rotate;
 mod settings;
 mod users;
 mod write;

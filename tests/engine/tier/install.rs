@@ -1,5 +1,7 @@
 //! What enters L1: versions, blocks, memory and the position for eviction.
 
+use std::time::Duration;
+
 use sessile::{
     IssuedSession, ManualClock, Version,
     tier::{Installed, L1, Placement, StoredSession},
@@ -284,7 +286,7 @@ fn an_anonymous_entry_that_cannot_grow_is_dropped() {
 fn an_expired_session_is_not_installed_and_ends_the_entry() {
     let (l1, _clock) = l1();
     let issued = installed(&l1, 1, b"data");
-    for (idle_left, life_left) in [(SECOND * 0, HOUR), (HOUR, SECOND * 0)] {
+    for (idle_left, life_left) in [(Duration::ZERO, HOUR), (HOUR, Duration::ZERO)] {
         let session = StoredSession {
             idle_left,
             life_left,

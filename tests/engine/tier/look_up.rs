@@ -1,7 +1,10 @@
 //! A request's cookies in L1: a hit, an id for the store, or nothing.
 
 use bytes::BytesMut;
-use sessile::tier::{LookUp, Rejection};
+use sessile::{
+    Token,
+    tier::{LookUp, Rejection},
+};
 
 use crate::support::{
     builder,
@@ -97,7 +100,7 @@ fn four_candidates_are_examined_over_all_fields() {
     let (l1, _clock) = l1();
     let issued: Vec<_> = (0..6).map(|_| issue(&l1)).collect();
     let tokens: Vec<_> = issued.iter().map(|issued| issued.token).collect();
-    let tokens: Vec<_> = tokens.iter().map(|token| token.as_str()).collect();
+    let tokens: Vec<_> = tokens.iter().map(Token::as_str).collect();
     let first_four: Vec<_> = issued[..4].iter().map(|issued| issued.id).collect();
     let fields = [field(&l1, &tokens[..3]), field(&l1, &tokens[3..])];
     let fields = || fields.iter().map(Vec::as_slice);

@@ -1,5 +1,7 @@
 //! The options of verbs, checked for the store: what comes out is what a local cache makes of them.
 
+use std::time::Duration;
+
 use sessile::{
     CreateOptions, Error, ManualClock, SignInOptions, Timeouts, Version,
     tier::{Spans, StoredSession},
@@ -56,7 +58,11 @@ fn changes_count_from_the_creation_or_the_renewing_sign_in() {
     assert_eq!(change(&session, PLAIN), (30 * MINUTE, 8 * HOUR));
     assert_eq!(change(&session, idle(MINUTE)), (MINUTE, 8 * HOUR));
     assert_eq!(change(&session, lifetime(5 * HOUR)), (30 * MINUTE, HOUR));
-    assert_eq!(change(&session, lifetime(HOUR)).1, SECOND * 0, "it is over");
+    assert_eq!(
+        change(&session, lifetime(HOUR)).1,
+        Duration::ZERO,
+        "it is over"
+    );
     assert_eq!(
         change(&session, PLAIN.lifetime_from_now(20 * HOUR)).1,
         8 * HOUR

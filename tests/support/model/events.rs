@@ -1,5 +1,5 @@
-//! The part of the model that is about events: each operation's are taken, in order, and say what it did to
-//! other sessions than its own. What they say must have been allowed.
+//! The part of the model that is about events. The events of each operation are taken in order.
+//! They report what the operation did to other sessions, and the model checks that it was allowed.
 
 use std::iter;
 
@@ -7,26 +7,27 @@ use sessile::{EndReason, EventKind, Handle};
 
 use super::{Pair, TICK};
 
-/// What may happen to other sessions along with an operation; each includes those before it.
+/// Permitted side effects of an operation on other sessions; each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Along {
+pub(super) enum SideEffects {
     Nothing,
-    /// Memory of expired ones is given back.
+    /// Memory of expired sessions is freed.
     Expiry,
-    /// Anonymous ones go to make room.
-    Anonymous,
-    /// Those with a user too.
-    Anyone,
+    /// Anonymous sessions are evicted.
+    EvictAnonymous,
+    /// Authenticated sessions are evicted too.
+    EvictAny,
 }
 
 impl Pair {
-    /// Takes the events of an operation, which are these and no others.
-    pub(super) fn expect(&mut self, along: Along, own: &[(EventKind, Option<Handle>)]) {
-        assert_eq!(self.told(along), own);
+    /// Takes the events of an operation and asserts that those of its own session are exactly
+    /// `own`.
+    pub(super) fn expect(&mut self, allowed: SideEffects, own: &[(EventKind, Option<Handle>)]) {
+        assert_eq!(self.own_events(allowed), own);
     }
 
-    /// Takes the events of an operation, and gives those that are about its own session.
-    pub(super) fn told(&mut self, along: Along) -> Vec<(EventKind, Option<Handle>)> {
+    /// Takes the events of an operation and returns those of the operated session.
+    pub(super) fn own_events(&mut self, allowed: SideEffects) -> Vec<(EventKind, Option<Handle>)> {
         let cache = self.cache.clone();
         let mut own = Vec::new();
         for event in iter::from_fn(|| cache.next_event()) {
@@ -34,54 +35,62 @@ impl Pair {
             assert_eq!(event.user(), event.handle.and_then(|handle| handle.user()));
             let is_late = own
                 .last()
-                .is_some_and(|&(what, _)| is_over(what, event.kind));
+                .is_some_and(|&(kind, _)| is_over(kind, event.kind));
             assert!(!is_late, "{own:?}, {event:?}");
             *self.tally.entry(event.kind).or_default() += 1;
             match event.kind {
-                EventKind::Expired => self.expired(event.handle, along),
-                EventKind::Evicted => self.evicted(event.handle, along),
-                what => own.push((what, event.handle)),
+                EventKind::Expired => self.expired(event.handle, allowed),
+                EventKind::Evicted => self.evicted(event.handle, allowed),
+                kind => own.push((kind, event.handle)),
             }
         }
         self.compare_with_stats();
         own
     }
 
-    pub(super) fn told_of(&self, what: EventKind) -> u64 {
-        self.tally.get(&what).copied().unwrap_or(0)
+    pub(super) fn emitted(&self, kind: EventKind) -> u64 {
+        self.tally.get(&kind).copied().unwrap_or(0)
     }
 
-    fn expired(&mut self, handle: Option<Handle>, along: Along) {
-        assert!(along >= Along::Expiry, "nothing expires in a read");
+    fn expired(&mut self, handle: Option<Handle>, allowed: SideEffects) {
+        assert!(
+            allowed >= SideEffects::Expiry,
+            "a read frees no expired session"
+        );
         assert!(
             !self.take(handle).is_promised(self.now),
-            "a session is there until its deadline"
+            "a session is kept until its deadline"
         );
     }
 
-    fn evicted(&mut self, handle: Option<Handle>, along: Along) {
-        assert!(self.is_short, "nothing is evicted while there is room");
+    fn evicted(&mut self, handle: Option<Handle>, allowed: SideEffects) {
+        assert!(self.is_short, "nothing is evicted while memory is free");
         let session = self.take(handle);
         assert!(
             !session.is_dead(self.now) && !session.is_over,
-            "it could have been had"
+            "the evicted session was live"
         );
         let least = if session.user.is_some() {
-            Along::Anyone
+            SideEffects::EvictAny
         } else {
-            Along::Anonymous
+            SideEffects::EvictAnonymous
         };
-        assert!(along >= least, "only what may go does");
+        assert!(allowed >= least, "only evictable sessions are evicted");
     }
 
-    /// Removes the session of a handle: it is told only once that it is over.
+    /// Removes the session of a handle, whose end has been emitted.
     fn take(&mut self, handle: Option<Handle>) -> super::Session {
         let of = |(_, session): &(_, &super::Session)| Some(session.handle) == handle;
-        let id = *self.live.iter().find(of).expect("it was there until now").0;
-        self.live.remove(&id).expect("it was just found")
+        let id = *self
+            .live
+            .iter()
+            .find(of)
+            .expect("the session was live until now")
+            .0;
+        self.live.remove(&id).expect("the session was just found")
     }
 
-    /// What was counted is what was told.
+    /// Asserts that the statistics agree with the events.
     fn compare_with_stats(&self) {
         let stats = self.cache.stats();
         assert_eq!((stats.events_dropped, stats.shard_resets), (0, 0));
@@ -97,34 +106,34 @@ impl Pair {
             (EventKind::Evicted, evicted),
             (EventKind::Conflict, stats.conflicts),
         ];
-        counted.into_iter().for_each(|(what, number)| {
-            assert_eq!(self.told_of(what), number, "{what:?}");
+        counted.into_iter().for_each(|(kind, number)| {
+            assert_eq!(self.emitted(kind), number, "{kind:?}");
         });
-        let ways = [
+        let reasons = [
             EndReason::Requested,
             EndReason::UserRevoked,
             EndReason::SessionLimit,
             EndReason::Reused,
         ];
-        let ended: u64 = ways
+        let ended: u64 = reasons
             .into_iter()
-            .map(|why| self.told_of(EventKind::Ended(why)))
+            .map(|reason| self.emitted(EventKind::Ended(reason)))
             .sum();
         assert_eq!(ended + self.ended_at_once, stats.ended);
-        let there = self.cache.len() as u64;
+        let live = self.cache.len() as u64;
         assert_eq!(
             stats.created,
-            there + stats.ended + stats.expired + evicted,
-            "none is lost"
+            live + stats.ended + stats.expired + evicted,
+            "every session is accounted for"
         );
     }
 }
 
-/// Whether that cannot come behind this in one operation: room was made before, and only a session that has a
-/// user from the start is made and signed in at once.
-fn is_over(what: EventKind, that: EventKind) -> bool {
-    match what {
-        EventKind::Created => that != EventKind::SignedIn,
+/// Returns true if `next` cannot follow `kind` within one operation. Evictions come first, and only
+/// a session created with a user is created and signed in at once.
+fn is_over(kind: EventKind, next: EventKind) -> bool {
+    match kind {
+        EventKind::Created => next != EventKind::SignedIn,
         EventKind::SignedIn | EventKind::Rotated | EventKind::Conflict => true,
         _ => false,
     }

@@ -1,4 +1,4 @@
-//! The part of the model that is about reads: what they give, and for what cause they are refused.
+//! The part of the model that is about reads: their results, and the causes of rejections.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use sessile::{
     stats::{RejectionCounts, Stats},
 };
 
-use super::{Along, Pair, TICK, Way};
+use super::{Pair, Resolved, SideEffects, TICK};
 
-/// Why a read was refused.
+/// The cause of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     Unproven,
@@ -36,7 +36,7 @@ impl Pair {
                 "a forged token opens nothing"
             );
             assert_eq!(self.cause(&before), Cause::Unproven);
-            return self.expect(Along::Nothing, &[]);
+            return self.expect(SideEffects::Nothing, &[]);
         }
         self.read(&id, record, &before);
     }
@@ -49,29 +49,29 @@ impl Pair {
         assert_eq!(
             record.is_some(),
             is_contained,
-            "a look says what a read finds"
+            "`contains` agrees with a read"
         );
         self.check_replaced(&id, replaced);
         self.read(&id, record, &before);
     }
 
     fn read(&mut self, id: &SessionId, record: Option<Record>, before: &Stats) {
-        let way = self.way(id);
+        let resolved = self.resolve(id);
         let Some(record) = record else {
             assert!(self.buffer.is_empty());
-            return self.refused_read(&way, self.cause(before));
+            return self.rejected_read(&resolved, self.cause(before));
         };
         let after = self.cache.stats();
         assert_eq!((after.hits, after.misses), (before.hits + 1, before.misses));
         assert_eq!(after.rejected, before.rejected);
-        self.expect(Along::Nothing, &[]);
-        self.agree(&way, true);
-        assert_eq!((record.id, record.is_alias()), (*id, way.is_old));
-        self.compare(&way.end, &record);
-        self.used(&way.end);
+        self.expect(SideEffects::Nothing, &[]);
+        self.check_id(&resolved, true);
+        assert_eq!((record.id, record.is_alias()), (*id, resolved.is_old));
+        self.compare(&resolved.end, &record);
+        self.used(&resolved.end);
     }
 
-    /// A replaced id that is remembered tells since when it is one.
+    /// Checks that a remembered replaced id has the time of its replacement.
     fn check_replaced(&self, id: &SessionId, replaced: Option<Duration>) {
         let then = self
             .aliases
@@ -79,18 +79,18 @@ impl Pair {
             .map(|alias| TICK * (self.now - alias.replaced));
         assert!(replaced.is_none() || replaced == then);
         assert!(
-            replaced.is_some() || then.is_none() || !self.way(id).is_sure,
-            "it is forgotten"
+            replaced.is_some() || then.is_none() || !self.resolve(id).is_sure,
+            "the id is forgotten"
         );
     }
 
-    /// What is read is what was written and said.
+    /// Checks that the read returned what was written.
     fn compare(&mut self, id: &SessionId, record: &Record) {
         let (session, now) = (&self.live[id], self.now);
         assert_eq!(
             &self.buffer[..],
             &session.data,
-            "what was written is what is read"
+            "a read returns the written data"
         );
         assert_eq!(record.version.get(), session.version);
         let user = session.user.zip(record.user);
@@ -106,7 +106,7 @@ impl Pair {
         assert_eq!(record.age(), TICK * now.saturating_sub(session.created));
         assert_eq!(
             record.assurance_level, session.label,
-            "both are one number here"
+            "the model uses one number for both"
         );
         assert_eq!(record.handle(), session.handle);
         let signed_in = session.user.map(|_| TICK * (now - session.signed_in));
@@ -116,46 +116,49 @@ impl Pair {
         assert!(left <= TICK * until && left + TICK * (session.idle_timeout / 16) >= TICK * until);
     }
 
-    fn refused_read(&mut self, way: &Way, cause: Cause) {
+    fn rejected_read(&mut self, resolved: &Resolved, cause: Cause) {
         if cause == Cause::Reused {
-            return self.reused(way);
+            return self.reused(resolved);
         }
-        self.expect(Along::Nothing, &[]);
-        let is_there = self.live.contains_key(&way.end);
+        self.expect(SideEffects::Nothing, &[]);
+        let is_there = self.live.contains_key(&resolved.end);
         match cause {
-            Cause::Unknown if !way.is_sure => {}
-            Cause::Unknown => assert!(way.is_open && !is_there, "it is there, or was reused"),
+            Cause::Unknown if !resolved.is_sure => {}
+            Cause::Unknown => assert!(
+                resolved.is_open && !is_there,
+                "the session is live, or its id was reused"
+            ),
             Cause::Expired => {
-                assert!(way.is_open && is_there);
-                self.judge(&way.end, false);
+                assert!(resolved.is_open && is_there);
+                self.check_session(&resolved.end, false);
             }
-            other => panic!("{other:?} of what was issued"),
+            other => panic!("{other:?} for an issued token"),
         }
     }
 
-    /// The use of an old id is told, if the session is there, and ends it, if that is wished.
-    fn reused(&mut self, way: &Way) {
-        assert!(!way.is_open, "only what is over is reused");
-        let own = self.told(Along::Nothing);
+    /// Reuse of an old id emits an event if the session is live, and ends it if configured.
+    fn reused(&mut self, resolved: &Resolved) {
+        assert!(!resolved.is_open, "only an old id is reused");
+        let own = self.own_events(SideEffects::Nothing);
         if own.is_empty() {
-            if way.is_sure {
-                self.judge(&way.end, false);
+            if resolved.is_sure {
+                self.check_session(&resolved.end, false);
             }
             return;
         }
-        self.judge(&way.end, true);
-        let handle = Some(self.live[&way.end].handle);
+        self.check_session(&resolved.end, true);
+        let handle = Some(self.live[&resolved.end].handle);
         let all = [
             (EventKind::Reused, handle),
             (EventKind::Ended(EndReason::Reused), handle),
         ];
         assert_eq!(own, all[..1 + usize::from(self.end_reused)]);
         if self.end_reused {
-            self.live.remove(&way.end);
+            self.live.remove(&resolved.end);
         }
     }
 
-    /// The cause for which the last read was refused: it is counted once, and no other is.
+    /// Returns the cause of the last read's rejection, which is counted once and alone.
     fn cause(&self, before: &Stats) -> Cause {
         let after = self.cache.stats();
         assert_eq!((after.hits, after.misses), (before.hits, before.misses + 1));

@@ -1,73 +1,74 @@
-//! The part of the model that is about new ids: where an old one leads, and until when.
+//! The part of the model that is about new ids: the session that an old id leads to, and until
+//! when.
 
 use std::time::Duration;
 
 use sessile::{Error, EventKind, IssuedSession, SessionId};
 
-use super::{Along, LIFETIME, Pair, Session, TICK};
+use super::{LIFETIME, Pair, Session, SideEffects, TICK};
 
-/// Where an id went that was replaced.
+/// The state of a replaced id.
 pub(super) struct Alias {
     target: SessionId,
-    /// Until when it opens the session all the same.
+    /// The end of its grace period, until which it opens the session.
     grace: u32,
-    /// When it was replaced, and until when it is remembered.
+    /// The time of the replacement, and the time until which it is remembered.
     pub(super) replaced: u32,
     until: u32,
-    /// Whose it was.
+    /// The user of the session at that time.
     pub(super) user: Option<u8>,
 }
 
-/// Where an id leads now.
-pub(super) struct Way {
+/// The session that an id leads to now.
+pub(super) struct Resolved {
     /// The id that the session has, or had last.
     pub(super) end: SessionId,
-    /// Whether it is another.
+    /// True if the id was replaced.
     pub(super) is_old: bool,
-    /// Whether the id may open the session.
+    /// True if the id may open the session.
     pub(super) is_open: bool,
-    /// Whether the cache is to know all of this: what it need not remember, it may have forgotten.
+    /// True if the cache must know all of this; otherwise it may have forgotten it.
     pub(super) is_sure: bool,
 }
 
-/// How many aliases of a session are remembered: the last ones, perhaps but for one.
+/// Number of remembered aliases of a session: the last ones, perhaps except one.
 const ALIASES: usize = 8;
 
 impl Pair {
-    /// Follows an id as far as it leads.
-    pub(super) fn way(&self, id: &SessionId) -> Way {
-        let mut way = Way {
+    /// Follows an id to the end of its chain of replacements.
+    pub(super) fn resolve(&self, id: &SessionId) -> Resolved {
+        let mut resolved = Resolved {
             end: *id,
             is_old: false,
             is_open: true,
             is_sure: true,
         };
         let (mut steps, mut users) = (0, Vec::new());
-        while let Some(alias) = self.aliases.get(&way.end) {
+        while let Some(alias) = self.aliases.get(&resolved.end) {
             steps += 1;
             users.push(alias.user);
-            way = Way {
+            resolved = Resolved {
                 end: alias.target,
                 is_old: true,
-                is_open: way.is_open && self.now < alias.grace,
-                // One that is remembered leads on, whatever became of those behind it.
+                is_open: resolved.is_open && self.now < alias.grace,
+                // A remembered id leads on, even if later ids of the chain are forgotten.
                 is_sure: if steps == 1 {
                     self.is_remembered(alias)
                 } else {
-                    way.is_sure
+                    resolved.is_sure
                 },
             };
         }
-        let session = self.live.get(&way.end);
+        let session = self.live.get(&resolved.end);
         users.extend(session.map(|session| session.user));
-        // Of what a user's sessions left behind, and of those that ended, few ids are remembered in all.
+        // Few ids are remembered in total for sessions that changed their user, and for ended ones.
         let was_left = users
             .windows(2)
             .any(|pair| pair[0].is_some() && pair[0] != pair[1]);
         let is_bounded = steps < ALIASES && !was_left && session.is_some();
-        Way {
-            is_sure: way.is_sure && (steps == 0 || is_bounded),
-            ..way
+        Resolved {
+            is_sure: resolved.is_sure && (steps == 0 || is_bounded),
+            ..resolved
         }
     }
 
@@ -75,23 +76,24 @@ impl Pair {
         self.now < alias.until && !self.is_short
     }
 
-    /// Where an id leads, and whether `end_user_sessions` is to know: all ids on the way were that user's.
-    pub(super) fn way_of_user(&self, id: &SessionId, user: u8) -> Way {
-        let way = self.way(id);
+    /// Follows an id. `is_sure` is set if `end_user_sessions` must know the chain: all its ids were
+    /// the user's.
+    pub(super) fn resolve_for_user(&self, id: &SessionId, user: u8) -> Resolved {
+        let resolved = self.resolve(id);
         let (mut at, mut is_theirs) = (*id, true);
         while let Some(alias) = self.aliases.get(&at) {
             is_theirs &= alias.user == Some(user);
             at = alias.target;
         }
-        Way {
-            is_sure: way.is_sure && is_theirs,
-            ..way
+        Resolved {
+            is_sure: resolved.is_sure && is_theirs,
+            ..resolved
         }
     }
 
     pub(super) fn rotate(&mut self, which: u16, grace: Duration) {
         let Some(id) = self.pick(which) else { return };
-        let way = self.way(&id);
+        let resolved = self.resolve(&id);
         let answer = self.cache.rotate(&id, grace);
         let limit = TICK * LIFETIME;
         if grace > limit {
@@ -102,50 +104,54 @@ impl Pair {
                     max: limit
                 })
             );
-            return self.expect(Along::Nothing, &[]);
+            return self.expect(SideEffects::Nothing, &[]);
         }
         let Ok(issued) = answer else {
-            return self.not_reissued(&way, answer);
+            return self.not_reissued(&resolved, answer);
         };
-        let own = self.told(Along::Anonymous);
+        let own = self.own_events(SideEffects::EvictAnonymous);
         let handle = self.live.get(&id).map(|session| session.handle);
         assert_eq!(own, [(EventKind::Rotated, handle)]);
         let grace = (grace.as_millis() / TICK.as_millis()) as u32;
-        self.reissued(&way, issued, grace, |_| {});
+        self.reissued(&resolved, issued, grace, |_| {});
     }
 
-    /// No new id for what is gone, nor for whoever has only an old one.
-    pub(super) fn not_reissued(&mut self, way: &Way, answer: Result<IssuedSession, Error>) {
-        let error = answer.expect_err("it was refused");
+    /// Asserts that no id was issued because the session is gone or the id is an old one.
+    pub(super) fn not_reissued(
+        &mut self,
+        resolved: &Resolved,
+        answer: Result<IssuedSession, Error>,
+    ) {
+        let error = answer.expect_err("the verb failed");
         if error == Error::Full {
-            self.refused(error);
-            return self.judge(&way.end, true);
+            self.check_full(error);
+            return self.check_session(&resolved.end, true);
         }
-        self.expect(Along::Nothing, &[]);
+        self.expect(SideEffects::Nothing, &[]);
         match error {
-            Error::Gone => self.agree(way, false),
+            Error::Gone => self.check_id(resolved, false),
             Error::Rotated => {
-                assert!(way.is_old);
-                self.agree(way, true);
+                assert!(resolved.is_old);
+                self.check_id(resolved, true);
             }
             other => panic!("{other}"),
         }
     }
 
-    /// The session has a new id, and the old one leads there.
+    /// Records the new id of a session and the alias that leads to it.
     pub(super) fn reissued(
         &mut self,
-        way: &Way,
+        resolved: &Resolved,
         issued: IssuedSession,
         grace: u32,
         change: impl FnOnce(&mut Session),
     ) {
-        assert!(!way.is_old, "an old id is no way to a new one");
-        self.judge(&way.end, true);
+        assert!(!resolved.is_old, "an old id is not rotated");
+        self.check_session(&resolved.end, true);
         let mut session = self
             .live
-            .remove(&way.end)
-            .expect("both agree that it was there");
+            .remove(&resolved.end)
+            .expect("the model agrees that the session was live");
         session.used = self.now;
         let until = self.now + session.idle_timeout;
         let alias = Alias {
@@ -159,12 +165,12 @@ impl Pair {
             until,
             user: session.user,
         };
-        self.aliases.insert(way.end, alias);
+        self.aliases.insert(resolved.end, alias);
         change(&mut session);
         assert_eq!(
             issued.version.get(),
             session.version,
-            "a new id leaves the data alone"
+            "a new id does not change the data"
         );
         assert!(
             self.live.insert(issued.id, session).is_none(),

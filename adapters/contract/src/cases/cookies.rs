@@ -60,7 +60,7 @@ pub(super) fn one_cookie_is_set_when_a_session_ends_and_another_begins(site: &Si
 }
 
 // COOK-4: docs/security-checklist.md
-pub(super) fn the_cookie_is_short_however_much_the_session_holds(site: &Site) {
+pub(super) fn the_length_of_the_cookie_does_not_depend_on_the_data(site: &Site) {
     let mut browser = site.browser();
     let answer = browser.post("/set", &[("key", "a"), ("value", &"x".repeat(15_000))]);
     let pair = issued(&answer).split(';').next().unwrap_or_default();
@@ -122,7 +122,7 @@ pub(super) fn vary_is_set_whenever_the_session_was_read(site: &Site) {
     }
     let answer = browser.get("/untouched");
     let own = ["vary", "set-cookie", "cache-control"].map(|name| answer.all(name).len());
-    assert_eq!(own, [0; 3], "nobody looked at it");
+    assert_eq!(own, [0; 3], "no handler used the session");
 }
 
 // COOK-6: docs/security-checklist.md
@@ -155,7 +155,7 @@ pub(super) fn the_headers_of_the_session_and_of_the_handler_are_both_kept(site: 
     assert_eq!(
         again.only("cache-control"),
         Some("public, max-age=60"),
-        "what the handler said"
+        "the handler's value"
     );
 }
 
@@ -191,7 +191,7 @@ pub(super) fn forwarded_headers_of_a_client_change_nothing(site: &Site) {
 }
 
 // TERM-6: docs/security-checklist.md
-pub(super) fn the_removal_repeats_what_was_set(site: &Site) {
+pub(super) fn the_removal_repeats_the_attributes(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let answer = browser.post("/sign-out", &[]);

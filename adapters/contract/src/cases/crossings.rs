@@ -41,7 +41,7 @@ const REPLACEMENTS: [(&str, &[(&str, &str)]); 2] = [
     ("/rotate", &[]),
 ];
 
-pub(super) fn a_slow_request_with_a_cookie_that_was_replaced_sets_none_and_is_told_so(site: &Site) {
+pub(super) fn a_slow_request_with_a_replaced_cookie_sets_none_and_is_409(site: &Site) {
     let slow = Request::post("/slow-set", &[("key", "slow"), ("value", "done")]);
     for (path, form) in REPLACEMENTS {
         let mut browser = site.browser();
@@ -109,7 +109,7 @@ pub(super) fn a_replaced_cookie_starts_a_session_a_minute_later(site: &Site) {
         assert_eq!(
             site.get("/get?key=a", &[&old]).body,
             "",
-            "{path}: it opens nothing"
+            "{path}: it is rejected"
         );
         advance(site, 2);
         let answer = site.post("/set", &set, &[&old]);
@@ -126,7 +126,7 @@ pub(super) fn a_replaced_cookie_starts_a_session_a_minute_later(site: &Site) {
     }
 }
 
-pub(super) fn a_visitor_who_never_got_the_cookie_of_a_sign_in_signs_in_again(site: &Site) {
+pub(super) fn a_visitor_who_never_received_the_cookie_of_a_sign_in_can_sign_in_again(site: &Site) {
     let mut browser = site.browser();
     browser.set("cart", "tea");
     let form = [("user", "lamarr"), ("label", "phone")];

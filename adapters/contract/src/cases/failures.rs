@@ -51,10 +51,10 @@ pub(super) fn a_handler_that_panics_stores_nothing(site: &Site) {
         );
         assert_eq!(site.stats(), before);
     }
-    assert_eq!(browser.value("a"), "1", "the application goes on");
+    assert_eq!(browser.value("a"), "1", "the application still responds");
 }
 
-pub(super) fn a_sign_out_holds_though_the_handler_panics(site: &Site) {
+pub(super) fn a_sign_out_takes_effect_though_the_handler_panics(site: &Site) {
     let mut browser = site.browser();
     let [sessions, ..] = site.stats();
     browser.sign_in("bartik", "");
@@ -64,7 +64,7 @@ pub(super) fn a_sign_out_holds_though_the_handler_panics(site: &Site) {
     assert_eq!((browser.user().as_str(), site.stats()[0]), ("", sessions));
 }
 
-pub(super) fn a_client_that_goes_away_leaves_nothing_behind(site: &Site) {
+pub(super) fn a_client_that_disconnects_leaves_no_session(site: &Site) {
     let mut browser = site.browser();
     browser.set("a", "1");
     let before = site.stats();
@@ -98,7 +98,7 @@ pub(super) fn a_body_dropped_half_way_stores_nothing(site: &Site) {
     assert_eq!(browser.value("a"), "1");
 }
 
-pub(super) fn a_session_over_the_limit_is_an_error_that_says_so(site: &Site) {
+pub(super) fn a_session_over_the_limit_is_an_error_that_names_it(site: &Site) {
     let mut browser = site.browser();
     let secret = "secret ".repeat(1_300);
     browser.set("first", &secret);
@@ -232,6 +232,6 @@ pub(super) fn a_change_after_the_headers_left_is_refused_or_stored_and_never_los
     assert_eq!(
         site.stats()[..2],
         [sessions, created],
-        "nobody could have its cookie"
+        "no client received its cookie"
     );
 }

@@ -54,7 +54,7 @@ pub(super) fn a_replaced_cookie_signs_in_by_an_identity_key(site: &Site) {
     let old = browser.cookie();
     // The response with the new cookie is lost.
     site.post("/rotate", &[], &[&old]);
-    assert_eq!(browser.value("cart"), "", "the old one opens nothing");
+    assert_eq!(browser.value("cart"), "", "the old cookie is rejected");
     browser.set(USER, "ada");
     assert_ne!(browser.cookie(), old);
     assert_eq!(browser.value(USER), "ada");
@@ -108,7 +108,7 @@ pub(super) fn a_verb_whose_save_failed_is_performed_all_the_same(site: &Site) {
             assert_eq!(browser.value(key), "", "{verb}");
         }
         let of_old = site.get("/get?key=a", &[&old]).body;
-        assert_eq!(of_old, "", "{verb}: the old cookie opens nothing");
+        assert_eq!(of_old, "", "{verb}: the old cookie is rejected");
         end(&mut browser);
     }
 }

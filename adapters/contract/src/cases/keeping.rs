@@ -58,7 +58,7 @@ pub(super) fn a_cookie_that_was_replaced_is_not_sent_again_to_be_kept(site: &Sit
     }
 }
 
-pub(super) fn a_client_that_goes_away_from_a_form_stays_signed_in(site: &Site) {
+pub(super) fn a_client_that_disconnects_from_a_form_remains_signed_in(site: &Site) {
     let mut browser = site.browser();
     browser.sign_in("franklin", "");
     advance(site, 600);

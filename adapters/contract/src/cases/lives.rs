@@ -115,7 +115,7 @@ pub(super) fn a_session_that_did_not_change_is_neither_saved_nor_sent(site: &Sit
         assert_eq!(browser.get(path).cookie(), None, "{path}");
     }
     browser.set("a", "1");
-    assert_eq!(site.stats(), before, "an equal value is no change");
+    assert_eq!(site.stats(), before, "an equal value is not a change");
 
     let answer = browser.post("/set", &[("key", "a"), ("value", "2")]);
     assert_eq!(

@@ -64,7 +64,7 @@ pub(super) fn signing_out_ends_the_session(site: &Site) {
     assert_eq!(site.stats()[0], sessions);
 }
 
-pub(super) fn what_is_set_after_a_sign_out_is_there_though_the_handler_deletes_the_cookie(
+pub(super) fn a_value_set_after_a_sign_out_is_stored_though_the_handler_deletes_the_cookie(
     site: &Site,
 ) {
     let mut browser = site.browser();
@@ -103,7 +103,7 @@ pub(super) fn a_user_s_devices_are_listed_and_ended(site: &Site) {
     assert_eq!(
         site.browser().get("/devices").body,
         "",
-        "nobody is signed in"
+        "no user is signed in"
     );
 
     let old = laptop.cookie();
@@ -118,7 +118,7 @@ pub(super) fn a_user_s_devices_are_listed_and_ended(site: &Site) {
     assert_eq!(
         devices(&other.get("/devices").body),
         ["* tablet"],
-        "who is somebody else"
+        "another user"
     );
 }
 

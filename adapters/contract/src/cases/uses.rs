@@ -4,7 +4,7 @@
 use super::advance;
 use crate::{Browser, Request, Site};
 
-pub(super) fn a_request_that_does_not_read_the_session_is_no_use_of_it(site: &Site) {
+pub(super) fn a_request_that_does_not_read_the_session_is_not_a_use(site: &Site) {
     let mut browser = site.browser();
     browser.sign_in("ride", "");
     ask_for_forty_minutes(site, &mut browser, "/untouched");

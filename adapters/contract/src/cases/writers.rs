@@ -19,7 +19,7 @@ pub(super) fn two_writers_of_different_keys_lose_nothing(site: &Site) {
             assert_eq!(
                 body,
                 (round + 1).to_string(),
-                "what this writer wrote last is there"
+                "the last value of this writer is stored"
             );
         },
     );
@@ -38,7 +38,10 @@ pub(super) fn two_writers_of_one_sum_lose_nothing(site: &Site) {
     let request = || browser.with_cookie(&Request::post("/increment", &[("key", "sum")]));
     at_once(site, rounds, &[request(), request()], |round, body| {
         let sum: usize = body.parse().expect("it is a number");
-        assert!(sum > round, "what this writer added is in {sum}");
+        assert!(
+            sum > round,
+            "the sum {sum} includes this writer's increments"
+        );
     });
     assert_eq!(browser.value("sum"), (2 * rounds).to_string());
 }
@@ -79,7 +82,7 @@ fn rounds() -> usize {
 }
 
 // LIFE-5: docs/security-checklist.md
-pub(super) fn a_slow_request_keeps_what_others_wrote(site: &Site) {
+pub(super) fn a_slow_request_keeps_concurrent_changes(site: &Site) {
     let mut browser = site.browser();
     browser.set("kept", "1");
     browser.set("removed", "1");

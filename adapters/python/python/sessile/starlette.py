@@ -162,7 +162,7 @@ class SessionMiddleware:
         if self._touch_always:
             visit.touch()
 
-        # No coroutine: it would cost each message a frame.
+        # Not a coroutine function, which would add a frame to each message.
         def respond(message: Message) -> Awaitable[None]:
             if scope["session"] is not session and message["type"] == "http.response.start":
                 _adopt_replacement(scope, session, message)
@@ -187,33 +187,31 @@ class SessionMiddleware:
             _report(error)
 
     def _needs_session(self, scope: Scope) -> bool:
-        """Returns true if this middleware has to begin a session.
+        """Returns true if this middleware must begin a session.
 
-        It has not if an outer middleware of the same cache did, or if the scope is neither a
-        request nor a websocket.
+        False if an outer middleware of the same cache did, or if the scope is neither a request nor
+        a websocket.
         """
         if scope["type"] not in ("http", "websocket"):
             return False
         outer = scope.get(SESSION)
-        if outer is None:
-            return True
-        if outer._visit.is_over():
-            # The scope of an earlier request is used again.
-            del scope[SESSION]
+        # The session is over if the scope of an earlier request is used again.
+        if outer is None or outer._visit.is_over():
+            scope.pop(SESSION, None)
             return True
         shares_outer = _install.is_installed() and self._has_cookie_name_of(outer)
         return not (outer._visit.is_of(self.cache) or shares_outer)
 
     async def _call_inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request inside a session middleware of another cache."""
-        outer, replaced = scope[SESSION], scope["session"]
+        outer, outer_session = scope[SESSION], scope["session"]
         if self._has_cookie_name_of(outer):
             _warn_of_two_caches(self.cache.cookie_name)
         del scope[SESSION]
         try:
             await self(scope, receive, send)
         finally:
-            scope["session"], scope[SESSION] = replaced, outer
+            scope["session"], scope[SESSION] = outer_session, outer
 
     def _has_cookie_name_of(self, outer: Session) -> bool:
         return outer._visit.cookie_name() == self.cache.cookie_name

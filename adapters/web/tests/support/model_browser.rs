@@ -91,8 +91,8 @@ impl World {
             .map(|age| age.as_secs())
     }
 
-    /// Commits a request. Returns the result, and the cookie that the response sets (`Some(Some)`) or
-    /// removes (`Some(None)`).
+    /// Commits a request. Returns the result, and the cookie that the response sets (`Some(Some)`)
+    /// or removes (`Some(None)`).
     pub(super) fn commit(
         &self,
         tab: &Tab,

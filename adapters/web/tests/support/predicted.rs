@@ -42,7 +42,7 @@ impl Tab {
         self.acts.iter().rev().find_map(user)
     }
 
-    /// Returns the seconds for which the request keeps the session; `None` if it does not change that.
+    /// Returns the seconds for which the request keeps the session; `None` if that is unchanged.
     pub(super) fn keep(&self) -> Option<u64> {
         let base = self.base.as_ref().and_then(|base| base.as_ref());
         let mut user = base.and_then(|view| view.user.as_deref());
@@ -75,7 +75,7 @@ impl Tab {
             |(key, value): &(usize, Option<i64>)| before.data.get(KEYS[*key]) == value.as_ref();
         let renames = self.renames(Some(before));
         let is_torn = is_alias && renames && before.user.is_some() && self.user().is_none();
-        if !self.guards.iter().all(holds) || is_torn {
+        if !self.watches.iter().all(holds) || is_torn {
             return Predicted::Conflict;
         }
         let (data, changes) = (
@@ -116,7 +116,11 @@ impl Tab {
         }
         let own = self.own(&base.data);
         let mut data = self.own(&nothing);
-        let is_watched = |key: &str| self.guards.iter().any(|(watched, _)| KEYS[*watched] == key);
+        let is_watched = |key: &str| {
+            self.watches
+                .iter()
+                .any(|(watched, _)| KEYS[*watched] == key)
+        };
         data.retain(|key, _| own.get(key) != base.data.get(key) || is_watched(key));
         let may_create = base.user.is_none() || data.contains_key(KEYS[2]);
         self.watched(|| match () {
@@ -128,7 +132,7 @@ impl Tab {
 
     /// Predicts a conflict if a watched key had a value, because nothing is stored now.
     fn watched(&self, otherwise: impl FnOnce() -> Predicted) -> Predicted {
-        let is_held = self.guards.iter().any(|(_, value)| value.is_some());
+        let is_held = self.watches.iter().any(|(_, value)| value.is_some());
         if is_held {
             Predicted::Conflict
         } else {
@@ -158,7 +162,7 @@ impl Act {
                 | Self::Take(_)
                 | Self::Clear
                 | Self::Add
-                | Self::Guard(_)
+                | Self::Watch(_)
         )
     }
 }

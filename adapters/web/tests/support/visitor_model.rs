@@ -40,7 +40,7 @@ pub(crate) enum Act {
     Take(usize),
     Clear,
     Add,
-    Guard(usize),
+    Watch(usize),
     SignIn(usize, bool),
     Rotate,
     Persistent,
@@ -82,7 +82,7 @@ struct Tab {
     /// The session that it read; `None` before the read, `Some(None)` if there was no session.
     base: Option<Option<View>>,
     acts: Vec<Act>,
-    guards: Vec<(usize, Option<i64>)>,
+    watches: Vec<(usize, Option<i64>)>,
     /// It stored changes while it ran, so only its sign-in is checked.
     is_opaque: bool,
     sign_outs: u32,
@@ -179,7 +179,7 @@ impl World {
             assert_eq!(
                 seen.and_then(|view| view.user).as_ref(),
                 Some(user),
-                "who signed in"
+                "the signed-in user"
             );
         }
     }
@@ -194,7 +194,7 @@ impl World {
             cookie: self.jar.clone(),
             base: None,
             acts: Vec::new(),
-            guards: Vec::new(),
+            watches: Vec::new(),
             is_opaque: false,
             sign_outs: self.sign_outs,
             begun: self.now,
@@ -232,7 +232,7 @@ impl World {
     fn sign_out(&mut self, tab: &mut Tab) {
         ready(tab.session.sign_out()).unwrap();
         (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
-        (tab.acts, tab.guards) = (Vec::new(), Vec::new());
+        (tab.acts, tab.watches) = (Vec::new(), Vec::new());
         self.sign_outs += 1;
         tab.sign_outs = self.sign_outs;
     }
@@ -245,10 +245,10 @@ impl World {
             Act::Take(key) => drop(session.take::<i64>(KEYS[key]).unwrap()),
             Act::Clear => session.clear().unwrap(),
             Act::Add => drop(session.increment("n", 1).unwrap()),
-            Act::Guard(key) => {
+            Act::Watch(key) => {
                 session.watch(KEYS[key]).unwrap();
                 let stored = tab.base.as_ref().and_then(|base| base.as_ref());
-                tab.guards.push((
+                tab.watches.push((
                     key,
                     stored.and_then(|view| view.data.get(KEYS[key]).copied()),
                 ));

@@ -1,8 +1,8 @@
-//! What is in each session: a name, a cart of eight items, and a number that changes.
+//! The data of each session: a name, a cart of eight items, and a counter.
 
 use serde::{Deserialize, Serialize};
 
-/// A thing in the cart.
+/// An item of the cart.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Item {
     sku: String,
@@ -11,7 +11,7 @@ pub(crate) struct Item {
     price: u32,
 }
 
-/// Eight things, some 650 bytes.
+/// Returns eight items, some 650 bytes.
 pub(crate) fn cart() -> Vec<Item> {
     let item = |(number, name): (u32, &&str)| Item {
         sku: format!("TEA-{:05}-{}", 10_007 * (number + 1) % 99_991, number % 3),
@@ -22,7 +22,7 @@ pub(crate) fn cart() -> Vec<Item> {
     (0..).zip(NAMES).map(item).collect()
 }
 
-/// Who it belongs to: what is read.
+/// The user's name, which the read route returns.
 pub(crate) const USER: &str = "Ada Lovelace";
 
 const NAMES: &[&str] = &[

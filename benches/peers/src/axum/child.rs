@@ -1,4 +1,4 @@
-//! A server in a process of its own, on one core, and a visitor's hand on it.
+//! A server in a separate process, on one core, and a client for it.
 
 use std::{
     env, fs,
@@ -13,7 +13,7 @@ use super::{COOKIE, SESSIONS, server::SERVE};
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
-    /// As a `Cookie` field has them; made up where the server has no sessions.
+    /// Values for a `Cookie` field; placeholders if the server has no sessions.
     pub(crate) cookies: Vec<String>,
 }
 
@@ -44,12 +44,12 @@ impl Server {
         Ok(server)
     }
 
-    /// What a route answers to the holder of the first session.
+    /// Returns the response of a route to the client of the first session.
     pub(crate) fn answer(&self, path: &str) -> io::Result<String> {
         Ok(self.visitor()?.get(path, self.cookies.first())?.1)
     }
 
-    /// The numbers that the sessions hold, added up.
+    /// Returns the sum of the counters in the sessions.
     pub(crate) fn visits(&self) -> io::Result<u64> {
         let mut visitor = self.visitor()?;
         let mut visits = |cookie| {
@@ -62,7 +62,8 @@ impl Server {
         self.cookies.iter().map(&mut visits).sum()
     }
 
-    /// Nanoseconds for which the server's one thread has run; nought where the system does not say.
+    /// Returns the CPU time of the server's one thread in nanoseconds; zero if the system does not
+    /// report it.
     pub(crate) fn ran(&self) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()));
         let text = text.unwrap_or_default();
@@ -72,21 +73,21 @@ impl Server {
             .unwrap_or(0)
     }
 
-    fn visitor(&self) -> io::Result<Visitor> {
+    fn visitor(&self) -> io::Result<Client> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        Ok(Visitor(BufReader::new(stream)))
+        Ok(Client(BufReader::new(stream)))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself, and then there is nothing to be done about it.
+        // The process may have ended already; then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Which core is the server's and which is wrk's; none where that cannot be had.
+/// Cores of the server and of wrk, if they can be pinned.
 #[derive(Clone, Copy)]
 pub(crate) struct Pin {
     pub(crate) server: Option<usize>,
@@ -94,7 +95,7 @@ pub(crate) struct Pin {
 }
 
 impl Pin {
-    /// Two cores of those that this process may run on, if there are two and a `taskset`.
+    /// Returns two cores of this process, if there are two and `taskset` is installed.
     pub(crate) fn new() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let list = status
@@ -114,7 +115,7 @@ impl Pin {
         }
     }
 
-    /// A command that runs on that core.
+    /// Creates a command that runs on the core.
     pub(crate) fn command(
         &self,
         core: Option<usize>,
@@ -129,7 +130,7 @@ impl Pin {
     }
 }
 
-/// Whether that program can be run.
+/// Returns true if the program can be run.
 pub(crate) fn is_there(program: &str) -> bool {
     let mut command = Command::new(program);
     command
@@ -140,7 +141,7 @@ pub(crate) fn is_there(program: &str) -> bool {
         .is_ok()
 }
 
-/// "0-2,5" as numbers.
+/// Parses a list such as "0-2,5".
 fn cores(list: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -149,11 +150,11 @@ fn cores(list: &str) -> Vec<usize> {
     list.split(',').filter_map(range).flatten().collect()
 }
 
-/// A connection that stays open.
-struct Visitor(BufReader<TcpStream>);
+/// A persistent connection.
+struct Client(BufReader<TcpStream>);
 
-impl Visitor {
-    /// The head and the body of a response, whose length it must say.
+impl Client {
+    /// Reads the head and the body of a response, which must state its length.
     fn get(&mut self, path: &str, cookie: Option<&String>) -> io::Result<(String, String)> {
         let cookie = cookie
             .map(|cookie| format!("cookie: {cookie}\r\n"))
@@ -181,7 +182,7 @@ impl Visitor {
     }
 }
 
-/// Name and value of the cookie that a response sets.
+/// Returns the name and the value of the cookie that a response sets.
 fn cookie(head: &str) -> Option<String> {
     Some(field(head, "set-cookie")?.split(';').next()?.to_owned())
 }
@@ -193,7 +194,7 @@ fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
         .map(|(_, value)| value)
 }
 
-/// As long as ours are.
+/// As long as sessile's tokens.
 fn made_up(number: usize) -> String {
     format!("{COOKIE}={number:048}")
 }

@@ -1,7 +1,9 @@
-//! What sessions cost a request without a cookie that never looks at its session: in process, through axum's router.
+//! The cost of sessions for a request without a cookie that never accesses its session, in process,
+//! through axum's router.
 //!
-//! Making the request and dropping the response is in all figures. For a layer around routes axum allocates a few
-//! times more for each request, whatever the layer does: what one costs that does nothing is measured too.
+//! All figures include creating the request and dropping the response. For a layer around routes,
+//! axum allocates several times per request whatever the layer does. Therefore an empty layer is
+//! measured too.
 
 use std::{
     convert::Infallible,
@@ -15,7 +17,7 @@ use axum::{Router, body::Body};
 use http::{HeaderValue, Request, Response, Uri, header::HOST};
 use tower_service::Service;
 
-use super::{COOKIE, ours, plain, theirs};
+use super::{COOKIE, peer_routes, plain, sessile_routes};
 use crate::{
     Plan,
     contender::nanos_each,
@@ -23,19 +25,27 @@ use crate::{
     rounds::{self, Entrant, Sample},
 };
 
-/// One table: each over no sessions, and over a layer that does nothing.
+/// Writes one table: each contender compared with no sessions, and with an empty layer.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
     let requests = plan.unlooked;
-    let [cache, other] = [ours::cache(), ours::cache()];
+    let [cache, other] = [sessile_routes::cache(), sessile_routes::cache()];
     let samples = rounds::run(
         vec![
             entrant(plain::NAME, ready(plain::routes()), requests),
             entrant(plain::LAYERED, ready(plain::layered_routes()), requests),
-            entrant(ours::NAME, ready(ours::routes(cache.clone())), requests),
-            entrant(ours::AROUND, ours::around(other.clone()), requests),
             entrant(
-                theirs::MEMORY,
-                ready(theirs::routes(theirs::memory())),
+                sessile_routes::NAME,
+                ready(sessile_routes::routes(cache.clone())),
+                requests,
+            ),
+            entrant(
+                sessile_routes::AROUND,
+                sessile_routes::around(other.clone()),
+                requests,
+            ),
+            entrant(
+                peer_routes::MEMORY,
+                ready(peer_routes::routes(peer_routes::memory())),
                 requests,
             ),
         ],
@@ -44,22 +54,22 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     for cache in [cache, other] {
         assert!(
             cache.is_empty(),
-            "a request that stores nothing has stored something"
+            "a request without a session must not store one"
         );
     }
     report.heading("axum: a request without a cookie that touches no session, in process, ns");
     report.table(&table(&samples));
 }
 
-/// For each of the plan's: what is looked for is a few ns in some hundreds.
+/// Factor on the plan's requests: the difference is a few ns in some hundreds.
 const ROUNDS: usize = 5;
 
-/// A layer around the routes is held against one that does nothing, a layer around the router against no layer: what
-/// axum takes for layers is not the sessions'.
+/// A layer around the routes is compared with an empty layer, a layer around the router with no
+/// layer. The cost of layers in axum is not the sessions'.
 fn table(samples: &[Sample]) -> Table {
     let [none, empty] = [plain::NAME, plain::LAYERED].map(|name| rounds::named(samples, name));
-    let over = |sample: &Sample, base: &Sample| sample.least() - base.least();
-    let theirs = rounds::named(samples, theirs::MEMORY);
+    let over = |sample: &Sample, base: &Sample| sample.min() - base.min();
+    let peer = rounds::named(samples, peer_routes::MEMORY);
     let mut table = Table::new(&[
         "",
         "min",
@@ -70,18 +80,18 @@ fn table(samples: &[Sample]) -> Table {
     ]);
     for sample in samples {
         let verdict = |base| {
-            let share = over(sample, base) / over(theirs, base);
+            let share = over(sample, base) / over(peer, base);
             Target::AtMost(0.4).verdict(share, "× tower-sessions")
         };
         table.row([
             sample.name.clone(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
             figure(over(sample, none), 1),
             figure(over(sample, empty), 1),
             match sample.name.as_str() {
-                ours::NAME => verdict(empty),
-                ours::AROUND => verdict(none),
+                sessile_routes::NAME => verdict(empty),
+                sessile_routes::AROUND => verdict(none),
                 _ => blank(),
             },
         ]);
@@ -89,7 +99,7 @@ fn table(samples: &[Sample]) -> Table {
     table
 }
 
-/// As `axum::serve` has it, which else made each route anew for each request.
+/// Does as `axum::serve`; otherwise each route would be rebuilt for each request.
 fn ready(router: Router) -> Router {
     router.with_state(())
 }
@@ -128,6 +138,6 @@ where
     let mut response = pin!(service.call(black_box(request)));
     match response.as_mut().poll(&mut context) {
         Poll::Ready(Ok(response)) => response,
-        _ => unreachable!("nothing here waits for anything"),
+        _ => unreachable!("no future here is pending"),
     }
 }

@@ -1,5 +1,5 @@
-//! The same routes without sessions: what one visitor would have is in the program itself. With a layer that does
-//! nothing, and without.
+//! The routes without sessions: the state of one visitor is part of the server. With and without an
+//! empty layer.
 
 use std::{
     sync::{
@@ -20,14 +20,14 @@ pub(crate) const NAME: &str = "no sessions";
 pub(crate) const LAYERED: &str = "no sessions, an empty layer";
 
 pub(crate) fn layered_routes() -> Router {
-    routes().layer(layer_fn(HandOn))
+    routes().layer(layer_fn(PassThrough))
 }
 
-/// What any layer costs of axum: it does nothing itself.
+/// An empty layer, which shows the cost of any layer in axum.
 #[derive(Clone)]
-struct HandOn<S>(S);
+struct PassThrough<S>(S);
 
-impl<S: Service<R>, R> Service<R> for HandOn<S> {
+impl<S: Service<R>, R> Service<R> for PassThrough<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -42,7 +42,7 @@ impl<S: Service<R>, R> Service<R> for HandOn<S> {
 }
 
 pub(crate) fn routes() -> Router {
-    let visitor = Visitor {
+    let visitor = VisitorState {
         name: format!("{USER:?}"),
         visits: AtomicU64::new(0),
     };
@@ -55,22 +55,22 @@ pub(crate) fn routes() -> Router {
         .with_state(Arc::new(visitor))
 }
 
-struct Visitor {
-    /// As JSON, as the others have it.
+struct VisitorState {
+    /// JSON, as in the other contenders.
     name: String,
     visits: AtomicU64,
 }
 
 async fn start() {}
 
-async fn read(State(visitor): State<Arc<Visitor>>) -> Result<String, StatusCode> {
+async fn read(State(visitor): State<Arc<VisitorState>>) -> Result<String, StatusCode> {
     serde_json::from_str(&visitor.name).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn write(State(visitor): State<Arc<Visitor>>) -> String {
+async fn write(State(visitor): State<Arc<VisitorState>>) -> String {
     (visitor.visits.fetch_add(1, Ordering::Relaxed) + 1).to_string()
 }
 
-async fn visits(State(visitor): State<Arc<Visitor>>) -> String {
+async fn visits(State(visitor): State<Arc<VisitorState>>) -> String {
     visitor.visits.load(Ordering::Relaxed).to_string()
 }

@@ -1,7 +1,7 @@
-//! The servers: three routes over axum, with sessions of ours, of tower-sessions, or none.
+//! The servers: three routes over axum, with sessile, with tower-sessions, or without sessions.
 //!
-//! A server is this program again with a hidden argument, one thread and no more. It says its port on its
-//! standard output and ends when its standard input does, so that none outlives the bench.
+//! A server is this program with a hidden argument and one thread. It prints its port to standard
+//! output and exits when its standard input is closed, so that none outlives the benchmark.
 
 use std::{
     io::{self, Read, Write},
@@ -11,12 +11,12 @@ use std::{
 use axum::{ServiceExt, extract::Request};
 use tokio::{net::TcpListener, runtime};
 
-use super::{ours, plain, theirs};
+use super::{peer_routes, plain, sessile_routes};
 
-/// The argument with which this program is a server: `serve NAME`.
+/// The argument that makes this program a server: `serve NAME`.
 pub(crate) const SERVE: &str = "serve";
 
-/// Serves until the standard input ends; comes back only if it could not begin.
+/// Serves until standard input is closed; returns only on an error at the start.
 pub(crate) fn serve(name: &str) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
@@ -27,26 +27,33 @@ pub(crate) fn serve(name: &str) -> io::Result<()> {
         match name {
             plain::NAME => axum::serve(listener, plain::routes()).await,
             plain::LAYERED => axum::serve(listener, plain::layered_routes()).await,
-            ours::NAME => axum::serve(listener, ours::routes(ours::cache())).await,
-            ours::AROUND => {
-                let around = ours::around(ours::cache());
+            sessile_routes::NAME => {
+                axum::serve(listener, sessile_routes::routes(sessile_routes::cache())).await
+            }
+            sessile_routes::AROUND => {
+                let around = sessile_routes::around(sessile_routes::cache());
                 axum::serve(listener, ServiceExt::<Request>::into_make_service(around)).await
             }
-            theirs::MEMORY => axum::serve(listener, theirs::routes(theirs::memory())).await,
-            theirs::MOKA => axum::serve(listener, theirs::routes(theirs::moka())).await,
+            peer_routes::MEMORY => {
+                axum::serve(listener, peer_routes::routes(peer_routes::memory())).await
+            }
+            peer_routes::MOKA => {
+                axum::serve(listener, peer_routes::routes(peer_routes::moka())).await
+            }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     })
 }
 
-/// The route that never looks at the session, the same for all.
+/// The route that never accesses the session, the same for all contenders.
 pub(crate) async fn none() -> &'static str {
     "Hello"
 }
 
 fn end_with_the_parent() {
     thread::spawn(|| {
-        // Nothing is ever written there: this waits for the end, or for an error that means the same.
+        // The parent never writes here. The read returns when the pipe is closed, or with an error
+        // that means the same.
         let _ = io::stdin().read(&mut [0]);
         process::exit(0);
     });

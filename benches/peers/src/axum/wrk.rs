@@ -1,16 +1,17 @@
-//! One run of `wrk`, with a script that sends each session's cookie in turn and says figures in one line.
+//! One run of `wrk`, with a script that sends each session's cookie in turn and prints the figures
+//! on one line.
 
 use std::{env, fs, io, path::PathBuf, process};
 
 use super::child::{Pin, Server};
 
-/// The name of the program, and of its package in Debian.
+/// The name of the program and of its Debian package.
 pub(crate) const WRK: &str = "wrk";
 
-/// The script for one server, a file that is gone when this is.
+/// The script for one server, in a file that is removed on drop.
 pub(crate) struct Script(PathBuf);
 
-/// What a run came to.
+/// Figures of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) requests: u64,
@@ -34,7 +35,8 @@ impl Script {
         Ok(Self(path))
     }
 
-    /// Loads that route for so many seconds; an error if any response was none or not 200.
+    /// Loads the route for `seconds` seconds. Returns an error if any request failed or its status
+    /// was not 200.
     pub(crate) fn run(&self, url: &str, seconds: u32, pin: &Pin) -> io::Result<Load> {
         let output = pin
             .command(pin.client, WRK)
@@ -59,15 +61,15 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // A file left behind among the temporary ones harms nobody.
+        // A leftover temporary file is harmless.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Enough for the server to have something to do at any time.
+/// Enough to keep the server busy at all times.
 pub(crate) const CONNECTIONS: u64 = 32;
 
-/// What wrk calls: `init` once, `request` for each one, `done` at the end.
+/// Callbacks of wrk: `init` once, `request` for each request, `done` at the end.
 const LUA: &str = r#"
 local requests, turn = {}, 0
 

@@ -13,13 +13,13 @@ fn frame(visitor: &Visitor) -> Frame<'_> {
 }
 
 #[test]
-fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
+fn input_of_a_visitor_is_escaped_on_every_page() {
     let visitor = Visitor {
         name: Some(TRICKS.into()),
         ..Visitor::default()
     };
     let frame = frame(&visitor);
-    let refused = NameField::Rejected {
+    let rejected = NameField::Rejected {
         name: TRICKS,
         must: "be shorter",
     };
@@ -28,7 +28,7 @@ fn what_a_visitor_typed_is_escaped_wherever_it_stands() {
         cart(&frame),
         not_found(&frame),
         out_of_date(&frame),
-        sign_in(&frame, &refused),
+        sign_in(&frame, &rejected),
     ];
     for page in pages {
         assert!(!page.0.contains("<script"), "{}", page.0);

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sample_stands_at_the_right_edge() {
+    fn the_newest_sample_is_at_the_right_edge() {
         let mut chart = Chart::new(64 * MEBI);
         chart.push(sample(0));
         assert_eq!(chart.lines().used, "M720 200.0V200H720Z");
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(
             chart.lines().resident,
             "",
-            "a system that tells nothing gets no line"
+            "no line on a system without this figure"
         );
     }
 

@@ -79,7 +79,7 @@ impl Report {
         bars.insert(
             "robots",
             share(
-                self.robots.released + self.robots.refused,
+                self.robots.released + self.robots.rejected,
                 self.robots.wave.max(1),
             ),
         );
@@ -102,7 +102,7 @@ impl Report {
             "robots": {
                 "running": self.robots.running,
                 "released": self.robots.released,
-                "refused": self.robots.refused,
+                "rejected": self.robots.rejected,
                 "wave": self.robots.wave,
             },
             "you": self.you,
@@ -194,23 +194,23 @@ impl Report {
             running,
             wave,
             released,
-            refused,
+            rejected,
             took,
         } = self.robots;
-        let gone = released + refused;
+        let gone = released + rejected;
         let (released, wave) = (format::thousands(released), format::thousands(wave));
-        let refused = match refused {
+        let rejected = match rejected {
             0 => String::new(),
-            refused => format!(", {} rejected", format::thousands(refused)),
+            rejected => format!(", {} rejected", format::thousands(rejected)),
         };
         match (running, gone) {
             (false, 0) => "None released yet.".into(),
-            (true, _) => format!("{released} of {wave} created{refused}."),
+            (true, _) => format!("{released} of {wave} created{rejected}."),
             (false, _) => {
                 let rate = format::thousands((gone as f64 / took.as_secs_f64().max(1e-9)) as u64);
                 let seconds = took.as_secs_f64();
                 format!(
-                    "{released} of {wave} created{refused}, in {seconds:.1} s: {rate} per second."
+                    "{released} of {wave} created{rejected}, in {seconds:.1} s: {rate} per second."
                 )
             }
         }

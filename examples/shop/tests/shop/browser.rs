@@ -61,7 +61,7 @@ fn the_browser_reports_the_cookie_with_its_flags() {
     assert_eq!(cookie.http_only(), Some(true));
     assert_eq!(cookie.same_site().map(|site| site.is_lax()), Some(true));
     assert_eq!(cookie.path(), Some("/"));
-    assert_eq!(cookie.expires(), None, "it goes with the browser");
+    assert_eq!(cookie.expires(), None, "it is a session cookie");
     assert_eq!(
         cookie.secure(),
         Some(false),
@@ -72,7 +72,7 @@ fn the_browser_reports_the_cookie_with_its_flags() {
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
-fn a_session_expires_when_nobody_asks() {
+fn an_unused_session_expires() {
     let shop = Shop::opened_by(program(&["--memory", "8MiB", "--idle", "5s"]));
     let chromium = Chromium::start();
     let (window, remembered) = (chromium.window(&shop), chromium.window(&shop));
@@ -145,7 +145,7 @@ fn two_devices_and_signing_out_everywhere() {
 
 #[test]
 #[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
-fn the_engine_page_follows_what_happens() {
+fn the_statistics_page_updates_itself() {
     let (shop, chromium) = (Shop::open(), Chromium::start());
     let (window, other) = (chromium.window(&shop), chromium.window(&shop));
     sign_in(&window, "Ada");

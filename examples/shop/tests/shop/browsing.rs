@@ -49,7 +49,7 @@ fn a_message_is_shown_once() {
     visitor.figures();
     assert!(
         visitor.get("/cart").message().is_some(),
-        "what is no page does not take it"
+        "only pages consume the message"
     );
     assert_eq!(visitor.get("/cart").message(), None);
     let page = visitor.get("/nowhere");

@@ -68,7 +68,7 @@ fn a_device_is_signed_out_from_another() {
 }
 
 #[test]
-fn nobody_signs_out_somebody_else() {
+fn a_user_cannot_sign_out_another_user() {
     let shop = Shop::open();
     let (mut ada, mut grace) = (shop.visit(), shop.visit());
     ada.sign_in("Ada");
@@ -120,7 +120,7 @@ fn everywhere_else_and_everywhere() {
 }
 
 #[test]
-fn devices_are_only_for_those_who_are_signed_in() {
+fn devices_require_a_signed_in_user() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     let answer = visitor.get("/devices");
@@ -138,7 +138,7 @@ fn devices_are_only_for_those_who_are_signed_in() {
     }
     assert!(
         visitor.get("/").greets("Ada"),
-        "that was nobody, who signs out nobody"
+        "no user is signed in, so no session is ended"
     );
 
     for elsewhere in ["//evil.example", "https://evil.example", "/%5Cevil.example"] {

@@ -22,16 +22,13 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
     let after = until_robots_are_through(&mut visitor);
 
     assert_eq!(after["robots"]["released"], ROBOTS);
-    assert_eq!(after["robots"]["refused"], 0);
+    assert_eq!(after["robots"]["rejected"], 0);
     let made = after["counts"]["created"].as_u64().unwrap_or(0);
     assert!(
         (ROBOTS + 2..ROBOTS + 10).contains(&made),
         "all that were made: {made}"
     );
-    assert_eq!(
-        after["you"], "Ada",
-        "nobody who is signed in is pushed out by robots"
-    );
+    assert_eq!(after["you"], "Ada", "robots evict no session of a user");
     assert_eq!(after["counts"]["authenticated"], 1);
     assert_eq!(after["counts"]["evicted_authenticated"], 0);
     assert!(visitor.get("/cart").has("Anemone lamp"));
@@ -50,7 +47,7 @@ fn robots_leave_the_memory_flat_and_the_visitor_signed_in() {
 }
 
 #[test]
-fn events_are_told_by_cause_and_those_of_users_with_their_handles() {
+fn events_are_counted_by_kind_and_those_of_users_show_handles() {
     let shop = Shop::open();
     let (mut ada, mut other) = (shop.visit(), shop.visit());
     ada.submit("/cart/add", "product=coral");

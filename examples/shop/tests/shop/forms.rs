@@ -100,7 +100,7 @@ fn csrf_a_token_ends_with_the_id_it_was_made_for() {
 }
 
 #[test]
-fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
+fn csrf_a_form_of_another_site_cannot_sign_a_visitor_in() {
     let shop = Shop::open();
     let mut victim = shop.visit();
     for headers in [
@@ -124,7 +124,7 @@ fn csrf_nobody_is_signed_in_by_a_form_from_elsewhere() {
 
 /// Of two tabs that were opened without a session, the second has no token.
 #[test]
-fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() {
+fn csrf_an_anonymous_visitor_can_use_a_page_older_than_the_session() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     visitor.post("/cart/add", "product=coral");
@@ -136,7 +136,7 @@ fn csrf_a_visitor_who_is_not_signed_in_may_use_a_page_from_before_the_session() 
     assert_eq!(add("sec-fetch-site: same-origin\r\n"), 303);
     assert_eq!(add("sec-fetch-site: same-site\r\n"), 403);
     assert_eq!(add("origin: http://evil.example\r\n"), 403);
-    assert_eq!(add(""), 403, "who says nothing needs the token");
+    assert_eq!(add(""), 403, "a request without an origin needs the token");
     assert!(visitor.get("/cart").has("£41</strong>"));
 
     visitor.sign_in("Ada");

@@ -3,7 +3,7 @@
 use crate::driver::Shop;
 
 #[test]
-fn what_a_visitor_types_comes_back_escaped() {
+fn input_of_a_visitor_is_escaped() {
     let shop = Shop::open();
     let mut visitor = shop.visit();
     let typed = "%3Cscript%3Ealert%281%29%3C%2Fscript%3E%22%27%26";
@@ -24,7 +24,7 @@ fn what_a_visitor_types_comes_back_escaped() {
     }
     assert!(
         visitor.get("/").greets(escaped),
-        "a refused name changes nothing"
+        "a rejected name changes nothing"
     );
 }
 

@@ -37,7 +37,7 @@ fn after_a_restart_a_genuine_cookie_opens_nothing_and_breaks_nothing() {
 }
 
 #[test]
-fn fresh_keys_are_said_to_be_fresh() {
+fn generated_keys_are_announced() {
     let shop = Shop::open();
     assert!(
         shop.greeting
@@ -54,7 +54,7 @@ fn fresh_keys_are_said_to_be_fresh() {
 }
 
 #[test]
-fn a_taken_port_is_said_plainly() {
+fn a_port_in_use_is_an_error_that_names_it() {
     let shop = Shop::open();
     let port = shop.address.port().to_string();
     let (code, stdout, stderr) = run(program(&["--port", &port]));
@@ -67,7 +67,7 @@ fn a_taken_port_is_said_plainly() {
 }
 
 #[test]
-fn settings_that_cannot_be_are_named() {
+fn invalid_settings_are_errors_that_name_them() {
     for (arguments, named) in [
         (&["--port", "http"][..], ", got \"http\""),
         (&["--memory"], "got no value"),

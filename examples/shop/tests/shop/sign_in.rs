@@ -26,7 +26,7 @@ fn signing_in_keeps_the_cart_and_ends_the_cookie_from_before() {
 }
 
 #[test]
-fn a_visitor_is_remembered_who_asks_for_it() {
+fn remember_me_keeps_the_user_signed_in() {
     let shop = Shop::open();
     for (form, max_age) in [
         ("name=Ada", None),
@@ -71,7 +71,7 @@ fn after_sign_out_the_old_cookie_is_rejected() {
     );
 
     assert!(!visitor.submit("/sign-out", "").greets("Ada"));
-    assert_eq!(visitor.cookies.len(), 0, "the browser is told to forget it");
+    assert_eq!(visitor.cookies.len(), 0, "the cookie is removed");
     let page = thief.get("/cart");
     assert!(!page.greets("Ada") && page.has("There is nothing in it yet"));
     let figures = thief.figures();

@@ -284,12 +284,18 @@ impl Data {
     pub(super) fn user_ids(
         &mut self,
         user: &UserHash,
-        up_to: ServerTime,
+        up_to: Option<ServerTime>,
         now: ServerTime,
     ) -> UserIds {
         self.clean_index(user, now);
         let place = user.place();
         let listed = self.users.get(user).into_iter().flatten();
+        // Sign-ins are later than now if the clock was set back since.
+        let latest = listed
+            .clone()
+            .map(|(_, time)| *time)
+            .fold(now, ServerTime::max);
+        let up_to = up_to.unwrap_or(latest);
         let mut listed: Vec<_> = listed.filter(|(_, time)| **time <= up_to).collect();
         listed.sort_by_key(|(id, time)| (**time, **id));
         let more = listed.len() > MAX_USER_IDS;

@@ -126,6 +126,11 @@ impl Channel {
         }
     }
 
+    /// Makes the next heartbeat due at `now`.
+    pub(crate) fn hurry(&mut self, now: Duration) {
+        self.next_heartbeat = self.next_heartbeat.min(now);
+    }
+
     /// Lets time pass.
     pub(crate) fn tick(&mut self, now: Duration) -> Vec<Action> {
         match self.state {

@@ -138,6 +138,7 @@ impl<W> Operations<W> {
 
     /// Ends an operation. Calls `install` if a result of this version may enter L1. Returns those
     /// that wait for the read.
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub(crate) fn finish(
         &self,
         ticket: Ticket,

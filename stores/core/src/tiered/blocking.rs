@@ -98,6 +98,14 @@ impl Blocking {
         self.wait(self.0.open(fields, buffer))
     }
 
+    /// Closes the cache, as [`TieredCache::close`] does.
+    #[must_use]
+    pub fn close(&self, deadline: Duration) -> usize {
+        let close = wait_for(self.0.close(deadline), deadline + self.0.timeout());
+        // The thread of the store did not answer: all that is queued is not confirmed.
+        close.unwrap_or_else(|| self.0.unconfirmed_ends())
+    }
+
     fn wait<T>(&self, verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let limit = 3 * self.0.inner().settings.timeout;
         wait_for(verb, limit).unwrap_or(Err(Error::Unreachable))

@@ -22,7 +22,12 @@ impl TieredCache {
             Ok(())
         });
         let _ = flush.await;
-        inner.ends.queued() + usize::from(inner.ends.is_all_queued())
+        self.unconfirmed_ends()
+    }
+
+    pub(super) fn unconfirmed_ends(&self) -> usize {
+        let ends = &self.inner().ends;
+        ends.queued() + usize::from(ends.is_all_queued())
     }
 }
 

@@ -54,6 +54,8 @@ struct Driver {
     /// The epoch of the store's data, once a heartbeat was answered.
     epoch: Option<[u8; 16]>,
     user_key: [u8; 32],
+    /// The key ring has a key in common with those of the other nodes.
+    is_checked: bool,
     /// The time at which the last answered heartbeat was sent.
     answered: Ticks,
     next_touches: Duration,
@@ -69,6 +71,7 @@ pub(crate) async fn run(inner: Arc<Inner>, user_key: [u8; 32]) {
         connection: None,
         epoch: None,
         user_key,
+        is_checked: false,
         answered: Ticks::ZERO,
         next_touches: now + touches::INTERVAL,
         next_ends: now,
@@ -141,7 +144,12 @@ impl Driver {
     }
 
     fn take_heartbeat(&mut self, number: u64, sent_at: Ticks, reply: &Heartbeat) {
-        if !self.shares_a_key(reply) {
+        if !self.is_checked {
+            self.is_checked = self.shares_a_key(reply);
+            // Records the own keys soon, so that a node with others sees them.
+            self.channel.hurry(self.inner.env.now());
+        }
+        if !self.is_checked {
             self.inner.health.refuse(NO_COMMON_KEY.to_owned());
             return self.handle(Event::Lost);
         }
@@ -228,6 +236,12 @@ impl Driver {
 
     fn send_heartbeat(&self, number: u64) {
         let (inner, watch, user_key) = (Arc::clone(&self.inner), self.watch, self.user_key);
+        // The store records what is proposed, so a node proposes nothing until it has compared.
+        let key_fingerprints = if self.is_checked {
+            inner.l1.key_fingerprints()
+        } else {
+            Vec::new()
+        };
         let sent_at = self.inner.l1.now();
         self.inner.env.spawn(Box::pin(async move {
             let mut epoch = [0; 16];
@@ -239,7 +253,7 @@ impl Driver {
             let proposal = Proposal {
                 epoch,
                 user_key,
-                key_fingerprints: inner.l1.key_fingerprints(),
+                key_fingerprints,
             };
             let limit = inner.env.sleep(UNANSWERED_LIMIT);
             match race(inner.store.heartbeat(&proposal), limit).await {
@@ -407,12 +421,21 @@ impl Inner {
         let deadline = self.env.now() + self.settings.timeout;
         let call = self.store.touch(&batch, self.not_after(deadline));
         let Ok(touched) = self.call(Verb::Touch, deadline, call).await else {
-            return;
+            return self.retry_touches(&batch);
         };
         for ((id, _), is_touched) in batch.iter().zip(touched) {
             if !is_touched {
                 self.forget(id);
             }
+        }
+    }
+
+    /// Enters touches again: L1 has moved these deadlines, so the store must learn of them.
+    fn retry_touches(&self, batch: &[(sessile::SessionId, Duration)]) {
+        let now = self.env.now();
+        let mut touches = lock(&self.touches);
+        for (id, since) in batch {
+            touches.push(*id, now.saturating_sub(*since + self.settings.timeout));
         }
     }
 }

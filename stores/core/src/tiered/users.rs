@@ -12,10 +12,10 @@ use sessile::{
 
 use super::{
     TieredCache,
+    create::{NewSession, NewUser},
     fetched::{Fetched, Found},
     inner::Inner,
     metrics::Verb,
-    write::{NewSession, NewUser},
 };
 use crate::{
     environment::join_all,

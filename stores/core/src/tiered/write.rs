@@ -1,15 +1,12 @@
-//! Verbs that write one session: create, save, timeouts, rotation, touch.
+//! Verbs that write one session under its id: save, timeouts, touch.
 //!
 //! Invariant: the store is written first, and L1 takes the result under the floor of the operation.
-//! It does not know sign-ins and ends.
+//! It does not know new ids and ends.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use sessile::{
-    CreateOptions, Error, EventKind, Handle, IssuedSession, SessionId, Timeouts, Version,
-    tier::{Placement, StoredSession},
-};
+use sessile::{Error, EventKind, SessionId, Timeouts, Version, tier::StoredSession};
 
 use super::{
     TieredCache,
@@ -21,100 +18,10 @@ use super::{
 use crate::{
     encryption::Binding,
     protocol::operations::Ticket,
-    store::{
-        Lifetime, NewAlias, NewRecord, NewTimeouts, Rewrite, Rotated, ServerTime, SessionLimit,
-        StoreError, StoredData,
-    },
+    store::{NewTimeouts, StoreError, StoredData},
 };
 
-/// A session to create, with all that its record needs.
-pub(super) struct NewSession {
-    pub(super) user: Option<NewUser>,
-    /// The id that the session gets, if it was issued before.
-    pub(super) reserved: Option<IssuedSession>,
-    pub(super) idle_timeout: Duration,
-    pub(super) life_left: Duration,
-    pub(super) lifetime: Lifetime,
-    /// The creation of the session that signs in.
-    pub(super) created: Option<ServerTime>,
-    /// The time since the creation of the session that signs in.
-    pub(super) age: Duration,
-    pub(super) is_renewed: bool,
-    pub(super) replaces: Option<SessionId>,
-    /// A client has returned a cookie of this session.
-    pub(super) is_returned: bool,
-    pub(super) data: Bytes,
-}
-
-/// The user of a session to create.
-pub(super) struct NewUser {
-    pub(super) hash: sessile::UserHash,
-    pub(super) label: String,
-    pub(super) assurance_level: u8,
-}
-
-/// A session that was created in the store, and is not in L1 yet.
-pub(super) struct CreatedSession {
-    pub(super) issued: IssuedSession,
-    pub(super) session: StoredSession,
-    ticket: Ticket,
-    data: Bytes,
-}
-
 impl TieredCache {
-    /// Creates an anonymous session with the default options.
-    ///
-    /// # Errors
-    /// Those of [`create_with`](Self::create_with).
-    pub async fn create(&self, data: &[u8]) -> Result<IssuedSession, Error> {
-        self.create_with(data, CreateOptions::new()).await
-    }
-
-    /// Creates a session. Its token leaves the process only once the store has the session.
-    ///
-    /// # Errors
-    /// Those of [`SessionCache::create_with`](sessile::SessionCache::create_with), and
-    /// [`Unreachable`](Error::Unreachable).
-    pub async fn create_with(
-        &self,
-        data: &[u8],
-        options: CreateOptions<'_>,
-    ) -> Result<IssuedSession, Error> {
-        self.create_issued(None, data, options).await
-    }
-
-    /// Creates a session as [`create_with`](Self::create_with) does, under an id that was
-    /// [issued](Self::issue) before.
-    pub(super) async fn create_issued(
-        &self,
-        reserved: Option<IssuedSession>,
-        data: &[u8],
-        options: CreateOptions<'_>,
-    ) -> Result<IssuedSession, Error> {
-        let inner = self.inner();
-        let request = inner.l1.check_create(&options, data)?;
-        inner.check_writable()?;
-        let new = NewSession {
-            user: request.user.map(|user| NewUser {
-                hash: user.user,
-                label: user.label.to_owned(),
-                assurance_level: user.assurance_level,
-            }),
-            idle_timeout: request.spans.idle_timeout,
-            life_left: request.spans.life_left,
-            lifetime: Lifetime::New(request.spans.life_left),
-            reserved,
-            created: None,
-            age: Duration::ZERO,
-            is_renewed: false,
-            replaces: request.replaces,
-            is_returned: false,
-            data: Bytes::copy_from_slice(data),
-        };
-        let job = Arc::clone(inner);
-        inner.run(async move { job.create(new).await }).await
-    }
-
     /// Replaces a session's data if it still has `version`, the one that the caller read, and
     /// returns the new version. Counts as a use.
     ///
@@ -156,22 +63,6 @@ impl TieredCache {
             .await
     }
 
-    /// Replaces a session's id. Within the grace period the old one still opens it.
-    ///
-    /// # Errors
-    /// Those of [`SessionCache::rotate`](sessile::SessionCache::rotate), and
-    /// [`Unreachable`](Error::Unreachable).
-    pub async fn rotate(&self, id: &SessionId, grace: Duration) -> Result<IssuedSession, Error> {
-        let inner = self.inner();
-        let max = inner.l1.lifetime();
-        if grace > max {
-            return Err(Error::GraceTooLong { given: grace, max });
-        }
-        inner.check_writable()?;
-        let (job, id) = (Arc::clone(inner), *id);
-        inner.run(async move { job.rotate(id, grace).await }).await
-    }
-
     /// Counts as a use of a session, and changes nothing else. If the session is in memory, the
     /// store learns of it later.
     ///
@@ -184,156 +75,8 @@ impl TieredCache {
 }
 
 impl Inner {
-    async fn create(self: Arc<Self>, new: NewSession) -> Result<IssuedSession, Error> {
-        let deadline = self.commit_deadline();
-        let created = self.create_in_store(&new, deadline).await?;
-        let (issued, handle) = (created.issued, created.session.handle());
-        self.install_created(created);
-        self.l1.emit(EventKind::Created, Some(handle));
-        if let Some(old) = new.replaces {
-            // Queued if the store does not answer: the new session exists in any case.
-            let _ = self
-                .end_now(old, sessile::EndReason::Requested, deadline)
-                .await;
-        }
-        Ok(self.signed_now(issued))
-    }
-
-    /// Returns a session with a token of the current key ring, which may have been replaced since the
-    /// id was issued.
-    pub(super) fn signed_now(&self, issued: IssuedSession) -> IssuedSession {
-        let mut issued = issued;
-        issued.token = self.l1.sign(&issued.id);
-        issued
-    }
-
-    /// Creates a record under an id that is issued for it.
-    pub(super) async fn create_in_store(
-        self: &Arc<Self>,
-        new: &NewSession,
-        deadline: Duration,
-    ) -> Result<CreatedSession, Error> {
-        if let Some(reserved) = new.reserved {
-            let created = self.create_as(new, reserved, deadline).await;
-            return created.map_err(|error| self.public(&error));
-        }
-        let user = new.user.as_ref().map(|user| user.hash);
-        let placement = user.map_or(Placement::Random, Placement::User);
-        for _ in 0..MAX_IDS {
-            let issued = self.l1.issue(placement)?;
-            match self.create_as(new, issued, deadline).await {
-                Err(StoreError::Taken) => {}
-                Ok(created) => return Ok(created),
-                Err(error) => return Err(self.public(&error)),
-            }
-        }
-        Err(Error::Entropy)
-    }
-
-    async fn create_as(
-        self: &Arc<Self>,
-        new: &NewSession,
-        issued: IssuedSession,
-        deadline: Duration,
-    ) -> Result<CreatedSession, StoreError> {
-        let session = self.describe(new, issued)?;
-        let sealed = self.seal(&session, session.version, &new.data)?;
-        let user = new.user.as_ref();
-        let record = NewRecord {
-            id: issued.id,
-            user: session.user,
-            assurance_level: session.assurance_level,
-            label: user.map_or("", |user| &user.label),
-            version: issued.version,
-            serial: session.serial,
-            idle_timeout: new.idle_timeout,
-            lifetime: new.lifetime,
-            data: sealed.as_stored(),
-            limit: self.session_limit(),
-            replaces: new.replaces,
-        };
-        let ticket = self.begin(&issued.id)?;
-        let create = self.store.create(&record, self.not_after(deadline));
-        match self.call(Verb::Write, deadline, create).await {
-            Ok(created) => match self.check_cutoff(new, created.now) {
-                Ok(()) => Ok(CreatedSession {
-                    issued,
-                    session,
-                    ticket,
-                    data: new.data.clone(),
-                }),
-                Err(error) => {
-                    self.abandon(ticket);
-                    Err(error)
-                }
-            },
-            Err(error) => {
-                self.abandon(ticket);
-                self.end_uncertain(issued.id, &error);
-                Err(error)
-            }
-        }
-    }
-
-    /// Returns a new session as L1 takes it.
-    fn describe(
-        &self,
-        new: &NewSession,
-        issued: IssuedSession,
-    ) -> Result<StoredSession, StoreError> {
-        let mut serial = [0; 4];
-        self.l1
-            .fill_random(&mut serial)
-            .map_err(|_| no_random_bytes())?;
-        let user = new.user.as_ref();
-        Ok(StoredSession {
-            serial: u32::from_le_bytes(serial),
-            user: user.map(|user| user.hash),
-            assurance_level: user.map_or(0, |user| user.assurance_level),
-            lifetime_renewed: new.is_renewed,
-            returned: new.is_returned,
-            idle_timeout: new.idle_timeout,
-            age: new.age,
-            idle_left: new.idle_timeout.min(new.life_left),
-            life_left: new.life_left,
-            ..StoredSession::new(issued.id, issued.version, self.l1.now())
-        })
-    }
-
-    /// Rejects a session that ended with all others when it was created: another id is tried a
-    /// moment later, unless the session that signs in has ended.
-    fn check_cutoff(&self, new: &NewSession, now: ServerTime) -> Result<(), StoreError> {
-        let (created, error) = match new.created {
-            Some(created) => (created, StoreError::Gone),
-            None => (now, StoreError::Taken),
-        };
-        let ended_before = self.ended_before();
-        if created <= ended_before && ended_before != ServerTime(0) {
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Ends a session whose creation was not answered: its token was sent to no client.
-    fn end_uncertain(self: &Arc<Self>, id: SessionId, error: &StoreError) {
-        if matches!(error, StoreError::Unreachable(_)) {
-            self.end_later(id);
-        }
-    }
-
-    /// Installs a session that was created.
-    pub(super) fn install_created(&self, created: CreatedSession) {
-        self.install(created.ticket, &created.session, &created.data);
-    }
-
-    /// Ends the operation of a session that was created and is of no use.
-    pub(super) fn discard_created(self: &Arc<Self>, created: CreatedSession) {
-        self.abandon(created.ticket);
-        self.end_later(created.issued.id);
-    }
-
     /// Ends a write with a session for L1.
-    fn install(&self, ticket: Ticket, session: &StoredSession, data: &[u8]) {
+    pub(super) fn install(&self, ticket: Ticket, session: &StoredSession, data: &[u8]) {
         let version = Some(session.version);
         self.operations.finish(ticket, version, &self.lease, || {
             if !self.ends.is_queued(&session.id) {
@@ -514,98 +257,6 @@ impl Inner {
         Ok(Some((saved(&session, next), found.data.clone())))
     }
 
-    async fn rotate(&self, id: SessionId, grace: Duration) -> Result<IssuedSession, Error> {
-        let deadline = self.commit_deadline();
-        for _ in 0..MAX_IDS {
-            let mut issued = self.l1.issue(Placement::Of(id))?;
-            match self.rotate_to(id, issued.id, grace, deadline).await {
-                Err(StoreError::Taken) => {}
-                Err(error) => return Err(self.public(&error)),
-                Ok((rotated, handle)) => {
-                    issued.version = rotated.version;
-                    self.l1.emit(EventKind::Rotated, handle);
-                    return Ok(self.signed_now(issued));
-                }
-            }
-        }
-        Err(Error::Entropy)
-    }
-
-    async fn rotate_to(
-        &self,
-        id: SessionId,
-        target: SessionId,
-        grace: Duration,
-        deadline: Duration,
-    ) -> Result<(Rotated, Option<Handle>), StoreError> {
-        if self.ends.is_queued(&id) {
-            return Err(StoreError::Gone);
-        }
-        // Before L1 is read: a change in between keeps the result out of L1.
-        let ticket = self.begin(&target)?;
-        let known = self.known(&id);
-        let handle = known.as_ref().map(|(session, _)| session.handle());
-        let rotated = match self.rotate_in_store(id, target, grace, deadline).await {
-            Ok(rotated) => rotated,
-            Err(error) => {
-                self.abandon(ticket);
-                return Err(error);
-            }
-        };
-        self.forget(&id);
-        match known.filter(|(session, _)| session.version == rotated.version) {
-            Some((session, data)) => self.install(ticket, &rotated_to(&session, target), &data),
-            None => self.abandon(ticket),
-        }
-        Ok((rotated, handle))
-    }
-
-    async fn rotate_in_store(
-        &self,
-        id: SessionId,
-        target: SessionId,
-        grace: Duration,
-        deadline: Duration,
-    ) -> Result<Rotated, StoreError> {
-        let rewritten = self.rewrite(id, target, deadline).await?;
-        let rewrite = rewritten.as_ref().map(|(expected, next, sealed)| Rewrite {
-            expected: *expected,
-            next: *next,
-            data: sealed.as_stored(),
-        });
-        let alias = self.alias(target, grace);
-        let rotate = self
-            .store
-            .rotate(id, alias, rewrite, self.not_after(deadline));
-        self.call(Verb::Write, deadline, rotate).await
-    }
-
-    /// Returns the version and the data that a session gets with its new id: encrypted data is bound
-    /// to the id.
-    async fn rewrite(
-        &self,
-        id: SessionId,
-        target: SessionId,
-        deadline: Duration,
-    ) -> Result<Option<(Version, Version, Sealed)>, StoreError> {
-        if !self.settings.is_encrypted {
-            return Ok(None);
-        }
-        let found = self.fetch_session(id, deadline).await?;
-        let expected = found.session.version;
-        let next = if expected.get() >= RESTART {
-            Version::new(1)
-        } else {
-            expected
-        };
-        let session = StoredSession {
-            id: target,
-            ..found.session
-        };
-        let sealed = self.seal(&session, next, &found.data)?;
-        Ok(Some((expected, next, sealed)))
-    }
-
     /// Returns the session of an id from the store.
     pub(super) async fn fetch_session(
         &self,
@@ -648,24 +299,6 @@ impl Inner {
         ticket.ok_or_else(|| StoreError::Unreachable("too many operations are in flight".into()))
     }
 
-    /// Returns an alias of `target`. All aliases are remembered equally long, so that none expires
-    /// before those that lead to it.
-    pub(super) fn alias(&self, target: SessionId, grace: Duration) -> NewAlias {
-        NewAlias {
-            target,
-            grace,
-            remember: self.l1.idle_timeout(),
-        }
-    }
-
-    fn session_limit(&self) -> SessionLimit {
-        SessionLimit {
-            max: self.l1.max_sessions_per_user(),
-            policy: self.l1.session_limit_policy(),
-            longest_lifetime: self.l1.lifetime(),
-        }
-    }
-
     /// Returns the version after `version`. The random step tells apart two saves that follow the
     /// same version, one of which a failover lost.
     pub(super) fn next_version(&self, version: Version) -> Result<Version, StoreError> {
@@ -680,7 +313,7 @@ impl Inner {
     }
 
     /// Returns data as it is stored.
-    fn seal(
+    pub(super) fn seal(
         &self,
         session: &StoredSession,
         version: Version,
@@ -736,7 +369,7 @@ impl Sealed {
         }
     }
 
-    fn as_stored(&self) -> StoredData<'_> {
+    pub(super) fn as_stored(&self) -> StoredData<'_> {
         StoredData {
             bytes: &self.bytes,
             is_encrypted: self.is_encrypted,
@@ -754,21 +387,11 @@ fn saved(session: &StoredSession, version: Version) -> StoredSession {
     }
 }
 
-fn rotated_to(session: &StoredSession, target: SessionId) -> StoredSession {
-    StoredSession {
-        id: target,
-        issued_ago: Duration::ZERO,
-        ..*session
-    }
-}
-
-fn no_random_bytes() -> StoreError {
+pub(super) fn no_random_bytes() -> StoreError {
     StoreError::Unreachable("the operating system returned no random bytes".into())
 }
 
 /// The number of ids that are tried. An id that exists is a failure of the source of random bytes.
-const MAX_IDS: usize = 4;
+pub(super) const MAX_IDS: usize = 4;
 /// The last version that a save may replace. Versions never wrap.
 const LAST: u32 = u32::MAX - 256;
-/// From this version on a rotation starts again at 1.
-const RESTART: u32 = 1 << 31;

@@ -4,12 +4,14 @@
 //! `SESSILE_SCHEDULES=n` sets their number.
 
 mod ablations;
+mod checks;
 mod executor;
-mod joining;
+
 mod model;
 mod network;
 mod random;
 mod requests;
+mod scenarios;
 mod schedule;
 
 use sessile_store::internals::Rules;

@@ -21,8 +21,8 @@ pub struct Lineage {
     pub user: Option<usize>,
     /// A sign-in was not answered, so the user is not known.
     pub is_user_uncertain: bool,
-    /// The time at which the last sign-in was answered.
-    pub signed_in: Duration,
+    /// The time at which the last new id was answered.
+    pub renamed: Duration,
     /// The number of sign-ins that began.
     pub sign_ins: u32,
     /// The number of sign-ins in progress.
@@ -59,7 +59,7 @@ impl Lineage {
             is_calm,
             user: None,
             is_user_uncertain: false,
-            signed_in: Duration::ZERO,
+            renamed: Duration::ZERO,
             sign_ins: 0,
             signing_in: 0,
             saved: vec![(now, 0)],
@@ -97,14 +97,17 @@ impl Lineage {
 
     /// A failover lost the writes since a time.
     pub fn lose_since(&mut self, since: Duration, live: &[u64]) {
-        self.is_user_uncertain |= self.signed_in > since;
+        let is_renamed = self.renamed > since;
+        self.is_user_uncertain |= is_renamed;
         self.saved.retain(|(at, _)| *at <= since);
         if self.saved.is_empty() {
             self.saved.push((since, 0));
         }
         if self.ended.is_some_and(|at| at > since) {
             self.ended = None;
-            let is_alive = self.ended_by.is_some_and(|node| live.contains(&node));
+            // If the new id is lost too, the old one opens what it opened before, and no node knows
+            // that it led to the one that was ended.
+            let is_alive = !is_renamed && self.ended_by.is_some_and(|node| live.contains(&node));
             self.is_end_pending = is_alive;
             if !is_alive {
                 self.ended_by = None;

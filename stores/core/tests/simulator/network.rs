@@ -37,6 +37,8 @@ struct Shared {
 struct State {
     /// The longest time that a call or a reply takes, in ms.
     slowest: u64,
+    /// The longest time that the reply to a read takes, in ms.
+    slowest_read: u64,
     /// The calls that are lost, in percent.
     lost: u64,
     /// The number of the last watch.
@@ -57,6 +59,7 @@ impl Network {
     pub fn new(world: World, store: MemoryStore) -> Self {
         let state = State {
             slowest: 20,
+            slowest_read: 20,
             lost: 0,
             watch: 0,
             broken: 0,
@@ -82,7 +85,12 @@ impl Network {
     /// Sets the longest delay of calls, and the percentage of those that are lost.
     pub fn set_calls(&self, slowest: u64, lost: u64) {
         let mut state = self.state();
-        (state.slowest, state.lost) = (slowest, lost);
+        (state.slowest, state.slowest_read, state.lost) = (slowest, slowest, lost);
+    }
+
+    /// Sets the longest delay of the replies to reads.
+    pub fn set_reads(&self, slowest: u64) {
+        self.state().slowest_read = slowest;
     }
 
     /// Refuses new connections.
@@ -131,13 +139,22 @@ impl Network {
         &self,
         call: impl FnOnce(MemoryStore) -> BoxFuture<'static, Result<T, StoreError>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let slowest = self.state().slowest;
+        self.send_with(slowest, call)
+    }
+
+    fn send_with<T: Send + 'static>(
+        &self,
+        slowest_reply: u64,
+        call: impl FnOnce(MemoryStore) -> BoxFuture<'static, Result<T, StoreError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
         let (slowest, lost, closed) = {
             let state = self.state();
             (state.slowest, state.lost, state.closed)
         };
         let world = self.0.world.clone();
         let draw = |random: &mut crate::random::Random| {
-            let delays = [(); 2].map(|()| random.millis(0, slowest));
+            let delays = [slowest, slowest_reply].map(|slowest| random.millis(0, slowest));
             (delays, [(); 2].map(|()| random.chance(lost)))
         };
         let ([request, reply], [is_request_lost, is_reply_lost]) = world.random(draw);
@@ -264,7 +281,10 @@ impl Store for Network {
 
     fn read(&self, id: SessionId) -> BoxFuture<'_, Result<Option<StoredRecord>, StoreError>> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
-        self.send(move |store| Box::pin(async move { store.read(id).await }))
+        let slowest = self.state().slowest_read;
+        self.send_with(slowest, move |store| {
+            Box::pin(async move { store.read(id).await })
+        })
     }
 
     fn create<'a>(

@@ -12,6 +12,7 @@ use sessile_store::{
 };
 
 use crate::{
+    checks,
     executor::{Owner, World},
     model::{Bounds, Lineage},
     network::Network,
@@ -26,6 +27,8 @@ pub enum Kind {
     Quiet,
     /// Losses, slow calls, broken channels.
     Network,
+    /// Slow calls, and channels that are closed often.
+    Reconnections,
     /// Restarts of nodes.
     Restarts,
     /// Loss of all data, failovers that lose the last writes, clock steps.
@@ -71,12 +74,18 @@ pub struct Node {
 }
 
 impl Plan {
-    /// The plan of a seed: every fourth schedule has each kind.
+    /// The plan of a seed: every fifth schedule has each kind.
     pub fn of(seed: u64, rules: Rules) -> Self {
-        let kinds = [Kind::Quiet, Kind::Network, Kind::Restarts, Kind::Disasters];
+        let kinds = [
+            Kind::Quiet,
+            Kind::Network,
+            Kind::Reconnections,
+            Kind::Restarts,
+            Kind::Disasters,
+        ];
         Self {
             seed,
-            kind: kinds[(seed % 4) as usize],
+            kind: kinds[(seed % 5) as usize],
             rules,
         }
     }
@@ -132,7 +141,7 @@ impl Schedule {
     }
 
     /// Records the first violation.
-    pub fn violate(&self, what: String) {
+    pub fn violate(&self, what: &str) {
         let now = self.0.world.now();
         self.state()
             .violation
@@ -177,9 +186,7 @@ impl Schedule {
             world.run_until(world.now() + pause);
             requests::start_random(self);
             if world.now() > next_fault && self.0.plan.kind > Kind::Quiet {
-                self.fault();
-                let pause = self.random(|random| random.millis(300, 5_000));
-                next_fault = world.now() + pause;
+                next_fault = world.now() + self.fault();
             }
             if self.state().violation.is_some() {
                 break;
@@ -187,7 +194,7 @@ impl Schedule {
         }
         self.heal();
         world.run_until(world.now() + HEALING);
-        requests::check_all(self);
+        checks::check_all(self);
         world.run_until(world.now() + Duration::from_secs(5));
         self.check_stored();
         self.state()
@@ -209,9 +216,20 @@ impl Schedule {
         }
     }
 
-    /// Causes a random fault on a random node.
-    fn fault(&self) {
+    /// Causes a random fault on a random node. Returns the time until the next one.
+    fn fault(&self) -> Duration {
         let node = self.random(|random| random.below(NODES as u64)) as usize;
+        let network = &self.0.networks[node];
+        if self.0.plan.kind == Kind::Reconnections {
+            network.set_reads(SLOW);
+            network.cut_channel();
+            return self.random(|random| random.millis(100, 700));
+        }
+        self.random_fault(node);
+        self.random(|random| random.millis(300, 5_000))
+    }
+
+    fn random_fault(&self, node: usize) {
         let network = &self.0.networks[node];
         match self.random(|random| random.below(6)) {
             0 | 1 => network.break_channel(),
@@ -238,7 +256,7 @@ impl Schedule {
         match self.0.plan.kind {
             Kind::Disasters if self.random(|random| random.chance(70)) => self.disaster(),
             Kind::Restarts | Kind::Disasters => self.restart(node),
-            Kind::Quiet | Kind::Network => {}
+            Kind::Quiet | Kind::Network | Kind::Reconnections => {}
         }
     }
 
@@ -340,7 +358,7 @@ impl Schedule {
             let tag = &decode(text)[20..20 + WINDOW];
             let is_stored = stored.contains(&text[32..32 + WINDOW]) || stored.contains(tag);
             if is_stored {
-                self.violate("a token or a tag is in the store".to_owned());
+                self.violate("a token or a tag is in the store");
             }
         }
     }
@@ -382,6 +400,8 @@ pub const LIMIT: usize = 3;
 pub const USERS: usize = 3;
 /// The timeout of an operation.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest delay of the reply to a slow read, in ms: nearly the timeout.
+const SLOW: u64 = 470;
 /// The time after the last fault by which everything is well again.
 const HEALING: Duration = Duration::from_secs(15);
 /// The length of the parts of tokens that are searched for.

@@ -4,4 +4,5 @@ mod contract;
 mod failures;
 mod sentinel;
 mod support;
+mod tiered;
 mod tls;

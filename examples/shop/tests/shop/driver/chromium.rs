@@ -221,7 +221,7 @@ impl Window<'_> {
     fn done<T>(&self, act: impl Future<Output = Result<T, CmdError>>) -> T {
         self.runtime
             .block_on(act)
-            .expect("the browser does as it is told")
+            .expect("the command of the browser succeeds")
     }
 }
 

@@ -22,12 +22,12 @@ pub(crate) fn memory() -> SessionManagerLayer<MemoryStore, SignedCookie> {
     layer(MemoryStore::default())
 }
 
-/// With room to spare, so that it evicts none.
+/// Creates a store with room to spare, so that it evicts no session.
 pub(crate) fn moka() -> SessionManagerLayer<MokaStore, SignedCookie> {
     layer(MokaStore::new(Some(2 * SESSIONS as u64)))
 }
 
-/// As ours is: the name, an idle timeout of half an hour.
+/// Uses sessile's settings: the cookie name and an idle timeout of half an hour.
 fn layer<S: SessionStore>(store: S) -> SessionManagerLayer<S, SignedCookie> {
     SessionManagerLayer::new(store)
         .with_name(COOKIE)
@@ -48,37 +48,37 @@ where
         .layer(layer)
 }
 
-async fn start(session: Session) -> Result<(), Refused> {
+async fn start(session: Session) -> Result<(), RouteError> {
     session.insert("cart", cart()).await?;
     session.insert("name", USER).await?;
     session.insert("visits", 0).await?;
     Ok(())
 }
 
-async fn read(session: Session) -> Result<String, Refused> {
+async fn read(session: Session) -> Result<String, RouteError> {
     Ok(session.get("name").await?.unwrap_or_default())
 }
 
-async fn write(session: Session) -> Result<String, Refused> {
+async fn write(session: Session) -> Result<String, RouteError> {
     let visits = session.get("visits").await?.unwrap_or(0) + 1;
     session.insert("visits", visits).await?;
     Ok(visits.to_string())
 }
 
-async fn visits(session: Session) -> Result<String, Refused> {
+async fn visits(session: Session) -> Result<String, RouteError> {
     Ok(session.get("visits").await?.unwrap_or(0).to_string())
 }
 
-/// Its errors are no responses.
-struct Refused(Error);
+/// Wrapper that makes an error a response.
+struct RouteError(Error);
 
-impl From<Error> for Refused {
+impl From<Error> for RouteError {
     fn from(error: Error) -> Self {
         Self(error)
     }
 }
 
-impl axum::response::IntoResponse for Refused {
+impl axum::response::IntoResponse for RouteError {
     fn into_response(self) -> axum::response::Response {
         (http::StatusCode::INTERNAL_SERVER_ERROR, self.0.to_string()).into_response()
     }

@@ -13,10 +13,10 @@ use crate::{
 /// Lookups by id: the deadline is checked, the tag is not.
 pub(crate) struct ById<const HUGE_PAGES: bool>(SessionCache);
 
-/// As it comes.
+/// sessile with its defaults.
 pub(crate) type Sessile = ById<true>;
 
-/// With its memory in pages of the usual size.
+/// sessile with pages of the default size.
 pub(crate) type SmallPages = ById<false>;
 
 /// Lookups by the cookie's value: decoded, tag and deadline checked.
@@ -37,7 +37,7 @@ impl<const HUGE_PAGES: bool> Contender for ById<HUGE_PAGES> {
         ))
     }
 
-    /// The engine mints its own ids.
+    /// The engine generates the ids.
     fn insert(&self, _: Id, value: &[u8]) -> SessionId {
         create(&self.0, value).id
     }
@@ -74,7 +74,7 @@ impl Contender for SessileCookie {
     }
 }
 
-/// A cache with room for so many sessions of the usual size.
+/// Creates a cache with room for `sessions` sessions of the usual size.
 pub(crate) fn cache_for(sessions: usize, clock: &Clock) -> SessionCache {
     fitting(sessions, &builder(clock))
 }
@@ -86,7 +86,7 @@ fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
             .clone()
             .memory(memory)
             .build()
-            .expect("the settings hold");
+            .expect("valid settings");
         if cache.capacity_for(VALUE_LEN) >= sessions {
             return cache;
         }
@@ -94,23 +94,24 @@ fn fitting(sessions: usize, builder: &SessionCacheBuilder) -> SessionCache {
     }
 }
 
-/// A cache of so many bytes.
+/// Creates a cache of `memory` bytes.
 pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
     builder(clock)
         .memory(memory)
         .build()
-        .expect("the settings hold")
+        .expect("valid settings")
 }
 
-/// A cache of `memory` bytes in which a user may have any number of sessions.
+/// Creates a cache of `memory` bytes in which a user may have any number of sessions.
 pub(crate) fn crowded(memory: usize) -> SessionCache {
     let builder = builder(&Clock::system())
         .memory(memory)
         .max_sessions_per_user(None);
-    builder.build().expect("the settings hold")
+    builder.build().expect("valid settings")
 }
 
-/// A cache of so many bytes that takes no session with more data than that, if it can hold one.
+/// Creates a cache of `memory` bytes with a maximum session size, or returns `None` if it cannot
+/// hold one session.
 pub(crate) fn smallest(
     memory: usize,
     max_session_size: usize,
@@ -123,14 +124,14 @@ pub(crate) fn smallest(
         .ok()
 }
 
-/// A new session; the settings of every axis leave room for it.
+/// Creates a session; the settings of every axis leave room for it.
 pub(crate) fn create(cache: &SessionCache, value: &[u8]) -> IssuedSession {
     cache
         .create(value)
         .expect("a cache of anonymous sessions makes room")
 }
 
-/// Signs each of some users in to one of as many sessions.
+/// Signs each user in to one of the sessions.
 pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[String]) {
     for (guest, name) in guests.iter().zip(names) {
         cache
@@ -139,7 +140,7 @@ pub(crate) fn sign_in(cache: &SessionCache, guests: &[SessionId], names: &[Strin
     }
 }
 
-/// Ends all sessions of some users, one user after the other.
+/// Ends all sessions of the users, one user after the other.
 pub(crate) fn end_users(cache: &SessionCache, names: &[String]) -> usize {
     names
         .iter()
@@ -151,10 +152,10 @@ fn builder(clock: &Clock) -> SessionCacheBuilder {
     SessionCache::builder()
         .idle_timeout(Duration::from_secs(30 * 60))
         .lifetime(Duration::from_secs(12 * 60 * 60))
-        .keys(KeyRing::generate().expect("the operating system gives a key"))
+        .keys(KeyRing::generate().expect("the operating system returns random bytes"))
         .clock(clock.clone())
 }
 
 const OVERHEAD_GUESSED: usize = 112;
-/// Room for one session of the largest usual size, or there is no cache.
+/// Room for one session of the maximum size, without which the builder returns an error.
 const LEAST_MEMORY: usize = 1 << 18;

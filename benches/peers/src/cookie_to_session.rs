@@ -1,12 +1,12 @@
-//! Border: a `Cookie` header in, the session's bytes out, 1 k sessions, hot.
+//! From a `Cookie` header to the session's bytes, 1 k sessions, hot.
 //!
-//! Beside it the least that any signed cookie costs: the two compressions of one HMAC-SHA-256 over a
-//! short message, bare, in the same run. And what refusals cost, since anybody may send those.
+//! Lower bound: the two compressions of one HMAC-SHA-256 over a short message, measured in the same
+//! run. Rejections are measured too, since any client can cause them.
 //!
-//! A server finds the header in a buffer that it has just filled, so ours is hot as well: four
-//! buffers in turn, into which the value of the lookup after next is written while this one runs.
-//! That copy of some 50 bytes is in the figures. Each lookup waits for the one before, as in
-//! `lookup`; a refusal is waited for through its answer.
+//! A server finds the header in a buffer that it has just filled, so the header is hot here as
+//! well. There are four buffers in turn; the value of the lookup after next is written while the
+//! current lookup runs. That copy of some 50 bytes is included. Each lookup depends on the one
+//! before, as in `lookup`; a rejection through its answer.
 
 use std::{hint::black_box, time::Instant};
 
@@ -18,24 +18,26 @@ use sha2::block_api::compress256;
 use crate::{
     Plan,
     contender::nanos_each,
-    ours,
     report::{Report, Table, Target, VERDICT, blank, figure},
     rounds::{self, Entrant, Sample},
+    sessile_cache,
     workload::{self, VALUE_LEN, Workload},
 };
 
-/// One table: the floor, ours, the refusals, the `cookie` crate.
+/// Writes one table: the lower bound, sessile, rejections, the `cookie` crate.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
-    let bed = Bed::new(plan.borders);
-    let mut entrants = vec![Entrant::new(FLOOR, || two_compressions(plan.borders))];
-    entrants.extend(bed.hits());
-    entrants.extend(bed.refusals());
-    entrants.extend(bed.peers());
-    tell(&rounds::run(entrants, plan.rounds), report);
+    let fixture = Fixture::new(plan.cookie_lookups);
+    let mut entrants = vec![Entrant::new(LOWER_BOUND, || {
+        two_compressions(plan.cookie_lookups)
+    })];
+    entrants.extend(fixture.hits());
+    entrants.extend(fixture.rejections());
+    entrants.extend(fixture.peers());
+    report_samples(&rounds::run(entrants, plan.rounds), report);
 }
 
-/// The sessions, and the values that cookies may have.
-struct Bed {
+/// The sessions, and the possible values of cookies.
+struct Fixture {
     workload: Workload,
     cache: SessionCache,
     tokens: Tokens,
@@ -44,10 +46,10 @@ struct Bed {
     lookups: usize,
 }
 
-impl Bed {
+impl Fixture {
     fn new(lookups: usize) -> Self {
         let workload = Workload::new(SESSIONS);
-        let cache = ours::cache_for(2 * SESSIONS, &Clock::system());
+        let cache = sessile_cache::cache_for(2 * SESSIONS, &Clock::system());
         let tokens = Tokens::new(&cache, &workload);
         let key = Key::from(&[0x5e; 64]);
         let signed = signed_values(&key, &workload);
@@ -67,7 +69,7 @@ impl Bed {
         [
             self.chain(OPEN, true, live, &Header::long(), self.open()),
             self.chain(
-                "sessile, header of ours alone",
+                "sessile, header with one cookie",
                 true,
                 live,
                 &Header::short(),
@@ -77,18 +79,18 @@ impl Bed {
         ]
     }
 
-    fn refusals(&self) -> [Entrant<'_>; 3] {
+    fn rejections(&self) -> [Entrant<'_>; 3] {
         let Tokens {
             live,
             forged,
             unknown,
         } = &self.tokens;
-        let (ours, foreign) = (Header::long(), Header::foreign());
+        let (header, foreign) = (Header::long(), Header::foreign());
         [
-            self.chain("sessile, forged tag", false, forged, &ours, self.open()),
-            self.chain("sessile, unknown id", false, unknown, &ours, self.open()),
+            self.chain("sessile, forged tag", false, forged, &header, self.open()),
+            self.chain("sessile, unknown id", false, unknown, &header, self.open()),
             self.chain(
-                "sessile, no cookie of ours",
+                "sessile, no session cookie",
                 false,
                 live,
                 &foreign,
@@ -102,7 +104,7 @@ impl Bed {
         let (short, long) = (Header::short(), Header::long());
         [
             self.chain(
-                "cookie crate, header of ours alone",
+                "cookie crate, header with one cookie",
                 true,
                 &self.signed,
                 &short,
@@ -122,7 +124,7 @@ impl Bed {
         |header, buffer| self.cache.open([header], buffer).is_some()
     }
 
-    /// Headers with these values, each opened when the one before has been.
+    /// Opens headers with these values; each depends on the result of the one before.
     fn chain<'a, const LEN: usize>(
         &'a self,
         name: &'static str,
@@ -149,12 +151,12 @@ impl Bed {
     }
 }
 
-/// Values of our cookie, in the order of positions.
+/// Values of the session cookie, in the order of positions.
 struct Tokens {
     live: Vec<[u8; TOKEN_LEN]>,
-    /// Of live sessions, the last character of the tag another one.
+    /// Of live sessions, with the last character of the tag replaced.
     forged: Vec<[u8; TOKEN_LEN]>,
-    /// Rightly signed, their sessions ended.
+    /// Correctly signed; the sessions have ended.
     unknown: Vec<[u8; TOKEN_LEN]>,
 }
 
@@ -163,7 +165,7 @@ impl Tokens {
         let mut value = [0; VALUE_LEN];
         let mut issue = |number| {
             workload::write_value(number, &mut value);
-            let issued = ours::create(cache, &value);
+            let issued = sessile_cache::create(cache, &value);
             let mut token = [0; TOKEN_LEN];
             token.copy_from_slice(issued.token.as_str().as_bytes());
             (issued.id, token)
@@ -192,7 +194,7 @@ fn forge(mut token: [u8; TOKEN_LEN]) -> [u8; TOKEN_LEN] {
     token
 }
 
-/// What stands around our cookie's value in a header.
+/// The rest of a header around the cookie's value.
 struct Header {
     before: String,
     after: String,
@@ -200,7 +202,7 @@ struct Header {
 }
 
 impl Header {
-    /// Among the cookies that a shop and its measuring friends set: 800 bytes.
+    /// The session cookie among typical cookies of a shop with analytics: 800 bytes.
     fn long() -> Self {
         Self {
             before: format!("{BEFORE}{NAME}="),
@@ -225,7 +227,7 @@ impl Header {
         }
     }
 
-    /// As long and as full, but the name is another.
+    /// Of the same length, but the name differs.
     fn foreign() -> Self {
         Self {
             before: format!("{BEFORE}__Host-sassion="),
@@ -237,14 +239,17 @@ impl Header {
     fn with<const LEN: usize>(&self, value: &[u8; LEN]) -> Vec<u8> {
         let mut header = [self.before.as_bytes(), value, self.after.as_bytes()].concat();
         if let Some(len) = self.len {
-            assert!(header.len() <= len, "the other cookies leave room for ours");
+            assert!(
+                header.len() <= len,
+                "the other cookies leave room for the session cookie"
+            );
             header.resize(len, b'x');
         }
         header
     }
 }
 
-/// Four headers in turn, so that one is written long before it is read.
+/// Four headers in turn, so that each is written long before it is read.
 struct Ring {
     headers: [Vec<u8>; AHEAD + 1],
     value_at: usize,
@@ -270,7 +275,7 @@ impl Ring {
     }
 }
 
-/// So many headers, one after the other: how many of them were accepted.
+/// Opens `lookups` headers one after the other; returns the number accepted.
 #[inline(never)]
 fn follow<const LEN: usize>(
     ring: &mut Ring,
@@ -287,13 +292,13 @@ fn follow<const LEN: usize>(
         ring.write(turn + AHEAD, value(turn + AHEAD));
         let accepted = open(ring.read(turn), buffer);
         found += usize::from(accepted);
-        // Zero, but only the answer and the value can tell: the next header waits for them.
+        // Zero, but known only from the answer and the value: the next header depends on them.
         turn += 1 + workload::fold(buffer) + (black_box(usize::from(accepted)) >> 1);
     }
     found
 }
 
-/// The floor: two compressions, the second of the state that the first left.
+/// The lower bound: two compressions, the second from the state that the first left.
 fn two_compressions(times: usize) -> f64 {
     let block = [black_box([0x5e; 64])];
     let mut state = [0x6a09_e667; 8];
@@ -307,7 +312,7 @@ fn two_compressions(times: usize) -> f64 {
     nanos_each(elapsed, times)
 }
 
-/// Ids in hexadecimal, signed as the `cookie` crate does it: tag and value in one.
+/// Ids in hexadecimal, signed by the `cookie` crate: tag and value in one.
 fn signed_values(key: &Key, workload: &Workload) -> Vec<[u8; SIGNED_LEN]> {
     let sign = |number| {
         let id: String = workload::id(number)
@@ -325,38 +330,39 @@ fn signed_values(key: &Key, workload: &Workload) -> Vec<[u8; SIGNED_LEN]> {
     workload.by_position(&(0..workload.sessions()).map(sign).collect::<Vec<_>>())
 }
 
-/// The shortest way through the `cookie` crate: split, pick ours by its name, verify that one.
+/// The shortest path through the `cookie` crate: split, find the session's cookie by name, verify
+/// it.
 fn verified(key: &Key, header: &[u8]) -> bool {
     let Ok(header) = std::str::from_utf8(header) else {
         return false;
     };
     let mut cookies = Cookie::split_parse(header).flatten();
-    let ours = cookies
+    let own = cookies
         .find(|cookie| cookie.name() == NAME)
         .map(Cookie::into_owned);
-    ours.and_then(|cookie| CookieJar::new().signed(key).verify(cookie))
+    own.and_then(|cookie| CookieJar::new().signed(key).verify(cookie))
         .is_some()
 }
 
-fn tell(samples: &[Sample], report: &mut Report) {
-    let floor = rounds::named(samples, FLOOR);
+fn report_samples(samples: &[Sample], report: &mut Report) {
+    let lower_bound = rounds::named(samples, LOWER_BOUND);
     let mut table = Table::new(&["", "min", "median", "min ×", "median ×", VERDICT]);
     for sample in samples {
-        let ratio = sample.least() / floor.least();
+        let ratio = sample.min() / lower_bound.min();
         let verdict = match sample.name == OPEN {
             true => Target::AtMost(2.0).verdict(ratio, "× two compressions"),
             false => blank(),
         };
         table.row([
             sample.name.clone(),
-            figure(sample.least(), 1),
+            figure(sample.min(), 1),
             figure(sample.median(), 1),
             figure(ratio, 2),
-            figure(sample.median() / floor.median(), 2),
+            figure(sample.median() / lower_bound.median(), 2),
             verdict,
         ]);
     }
-    report.heading("border: a Cookie header in, 256 bytes out, 1 k sessions, ns");
+    report.heading("cookie_to_session: a Cookie header in, 256 bytes out, 1 k sessions, ns");
     report.table(&table);
 }
 
@@ -365,10 +371,10 @@ const HEADER_LEN: usize = 800;
 const TOKEN_LEN: usize = 48;
 /// 44 characters of tag, 32 of id.
 const SIGNED_LEN: usize = 76;
-/// How many lookups before its own a header is written: its stores have long settled by then.
+/// Number of lookups between writing and reading a header, so that its stores have completed.
 const AHEAD: usize = 3;
 const NAME: &str = "__Host-session";
-const FLOOR: &str = "two SHA-256 compressions";
+const LOWER_BOUND: &str = "two SHA-256 compressions";
 const OPEN: &str = "sessile, header of 800 bytes";
 const BEFORE: &str = "_ga=GA1.2.1483920571.1763812345; _ga_3XK9QW7LMB=GS2.1.s1763812345$o7$g1$t1763812399$j6$l0$h0; \
     _gid=GA1.2.902173645.1763812345; _fbp=fb.1.1763812345123.582049176; csrftoken=\

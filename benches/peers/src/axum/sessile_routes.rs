@@ -1,4 +1,4 @@
-//! The routes over our own layer.
+//! The routes over sessile's layer.
 
 use axum::{Router, routing::get};
 use sessile::{Clock, SessionCache};
@@ -10,22 +10,22 @@ use super::{
     cart::{USER, cart},
     server::none,
 };
-use crate::ours;
+use crate::sessile_cache;
 
 pub(crate) const NAME: &str = "sessile";
 pub(crate) const AROUND: &str = "sessile, around the router";
 
-/// With room to spare, so that none has to go.
+/// Creates a cache with room to spare, so that no session is evicted.
 pub(crate) fn cache() -> SessionCache {
-    ours::cache_of(ROOM * SESSIONS, &Clock::system())
+    sessile_cache::cache_of(ROOM * SESSIONS, &Clock::system())
 }
 
-/// As most will have it: the layer around each route.
+/// The usual setup: the layer around each route.
 pub(crate) fn routes(cache: SessionCache) -> Router {
     router().layer(SessionLayer::new(cache))
 }
 
-/// The layer around the router, where axum takes nothing for it.
+/// The layer around the router, which costs nothing in axum.
 pub(crate) fn around(cache: SessionCache) -> SessionService<Router> {
     SessionLayer::new(cache).layer(router().with_state(()))
 }
@@ -59,5 +59,5 @@ async fn visits(session: Session) -> Result<String, SessionError> {
     Ok(session.get("visits")?.unwrap_or(0).to_string())
 }
 
-/// Bytes of memory for each session.
+/// Bytes of memory per session.
 const ROOM: usize = 8 << 10;

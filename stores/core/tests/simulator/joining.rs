@@ -1,1 +1,0 @@
-//! Requests for one id at the same time.

@@ -1,0 +1,281 @@
+//! Histories that the checker must reject.
+
+use crate::calls::{
+    A, B, C, D, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
+};
+use crate::history::{Answer, Call, Verb, check};
+
+#[test]
+fn other_histories_are_rejected() {
+    let save = |at: u64, value, version| {
+        let verb = Verb::Save {
+            id: A,
+            version: 1,
+            value,
+        };
+        call(at..at + 1, verb, Answer::Saved { version })
+    };
+    let sign_in = |at: u64, from, to| {
+        call(
+            at..at + 1,
+            Verb::SignIn { id: from, user: 0 },
+            issued(to, 1),
+        )
+    };
+    let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
+    let rejected: [(&str, &[Call]); 27] = [
+        (
+            "an old id within its grace period is rotated",
+            &[created(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
+        ),
+        (
+            "the newest id is taken for an old one",
+            &[created(), call(2..3, ROTATE_A, Answer::Rotated)],
+        ),
+        (
+            "an old id does not open within its grace period",
+            &[created(), with_grace(), call(4..5, LOAD_A, Answer::Gone)],
+        ),
+        (
+            "a grace period outlasts the next rotation",
+            &[
+                created(),
+                with_grace(),
+                call(
+                    4..5,
+                    Verb::Rotate {
+                        id: B,
+                        grace: false,
+                    },
+                    issued(C, 1),
+                ),
+                call(6..7, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "the exception is ended",
+            &[
+                created(),
+                sign_in(2, A, B),
+                call(
+                    4..5,
+                    Verb::EndUserSessions {
+                        user: 0,
+                        except: Some(B),
+                    },
+                    Answer::Sessions(1),
+                ),
+            ],
+        ),
+        (
+            "an exception named by an id of another user",
+            &[
+                created(),
+                sign_in(2, A, B),
+                call(4..5, Verb::SignIn { id: B, user: 1 }, issued(C, 1)),
+                call(
+                    6..7,
+                    Verb::EndUserSessions {
+                        user: 1,
+                        except: Some(B),
+                    },
+                    Answer::Sessions(0),
+                ),
+            ],
+        ),
+        (
+            "a read after `end_all`",
+            &[
+                created(),
+                call(2..3, Verb::EndAll, Answer::Done),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "a session created after `end_all` is lost",
+            &[
+                call(0..1, Verb::EndAll, Answer::Done),
+                Call {
+                    called: 2,
+                    returned: 3,
+                    ..created()
+                },
+                call(4..5, LOAD_A, Answer::Gone),
+            ],
+        ),
+        (
+            "`end_all` ends one earlier session and not another",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                call(2..9, Verb::EndAll, Answer::Done),
+                call(3..4, LOAD_A, Answer::Gone),
+                call(5..6, Verb::Load { id: B }, read(1, 5)),
+            ],
+        ),
+        (
+            "a read after the end",
+            &[
+                created(),
+                call(2..3, END_A, ENDED),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "a read before the creation",
+            &[
+                call(2..3, LOAD_A, read(1, 7)),
+                Call {
+                    called: 4,
+                    returned: 5,
+                    ..created()
+                },
+            ],
+        ),
+        (
+            "a read that succeeds after a read that saw the end",
+            &[
+                created(),
+                call(2..9, END_A, ENDED),
+                call(3..4, LOAD_A, Answer::Gone),
+                call(5..6, LOAD_A, read(1, 7)),
+            ],
+        ),
+        ("lost", &[created(), call(2..3, LOAD_A, Answer::Gone)]),
+        (
+            "two saves of one version",
+            &[created(), save(2, 8, 2), save(4, 9, 3)],
+        ),
+        (
+            "two concurrent saves of one version",
+            &[
+                created(),
+                Call {
+                    returned: 9,
+                    ..save(2, 8, 2)
+                },
+                Call {
+                    returned: 9,
+                    ..save(3, 9, 3)
+                },
+            ],
+        ),
+        (
+            "one version is issued twice",
+            &[
+                created(),
+                call(
+                    2..3,
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
+                    Answer::Saved { version: 1 },
+                ),
+            ],
+        ),
+        (
+            "a conflict without another write",
+            &[
+                created(),
+                call(
+                    2..3,
+                    Verb::Save {
+                        id: A,
+                        version: 1,
+                        value: 8,
+                    },
+                    Answer::Conflict,
+                ),
+            ],
+        ),
+        (
+            "a save is not visible",
+            &[created(), save(2, 8, 2), call(4..5, LOAD_A, read(1, 7))],
+        ),
+        (
+            "a save is visible and then is not",
+            &[
+                created(),
+                Call {
+                    returned: 9,
+                    ..save(2, 8, 2)
+                },
+                call(3..4, LOAD_A, read(2, 8)),
+                call(5..6, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "a save is partially visible",
+            &[created(), save(2, 8, 2), call(4..5, LOAD_A, read(2, 7))],
+        ),
+        (
+            "the old id opens after the rotation",
+            &[
+                created(),
+                call(2..3, ROTATE_A, issued(B, 1)),
+                call(4..5, LOAD_A, read(1, 7)),
+            ],
+        ),
+        (
+            "two rotations of one id",
+            &[
+                created(),
+                call(2..9, ROTATE_A, issued(B, 1)),
+                call(3..8, ROTATE_A, issued(C, 1)),
+            ],
+        ),
+        (
+            "an end by the old id is lost",
+            &[
+                created(),
+                call(2..3, ROTATE_A, issued(B, 1)),
+                call(4..5, END_A, ENDED),
+                call(6..7, Verb::Load { id: B }, read(1, 7)),
+            ],
+        ),
+        (
+            "two ends of one session",
+            &[
+                created(),
+                call(2..9, END_A, ENDED),
+                call(3..8, END_A, ENDED),
+            ],
+        ),
+        (
+            "an end of an outdated version",
+            &[
+                created(),
+                save(2, 8, 2),
+                call(
+                    4..5,
+                    Verb::EndIfUnchanged { id: A, version: 1 },
+                    Answer::Done,
+                ),
+            ],
+        ),
+        (
+            "a session survives the end of its user's sessions",
+            &[
+                created(),
+                sign_in(2, A, B),
+                call(4..5, END_USER, Answer::Sessions(1)),
+                call(6..7, Verb::Touch { id: B }, Answer::Done),
+            ],
+        ),
+        (
+            "a list of a user's sessions that was never complete",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..7, SESSIONS, Answer::Sessions(1)),
+            ],
+        ),
+    ];
+    for (name, history) in rejected {
+        assert!(check(history).is_err(), "{name}");
+    }
+}
