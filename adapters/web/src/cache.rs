@@ -243,7 +243,7 @@ impl Cache {
             (Self::Local(cache), _) => cache.create_with(data, options),
             (Self::Tiered(cache), None) => Box::pin(cache.create_with(data, options)).await,
             (Self::Tiered(cache), Some(reserved)) => {
-                Box::pin(cache.create_reserved(reserved, data, options)).await
+                Box::pin(cache.create_reserved(&reserved, data, options)).await
             }
         }
     }

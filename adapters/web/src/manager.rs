@@ -147,9 +147,9 @@ impl SessionManager {
         buffer: &mut BytesMut,
     ) -> TryOpen {
         if self.has_plain_name() {
-            return cache.peek(cookies.fields(), buffer);
+            return cache.try_peek(cookies.fields(), buffer);
         }
-        cache.peek_tokens(self.values(cookies), buffer)
+        cache.try_peek_tokens(self.values(cookies), buffer)
     }
 
     /// Returns true if the cookie has the name that the cache was built with.

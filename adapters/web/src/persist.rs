@@ -184,6 +184,9 @@ impl State {
         base: &Pairs,
         replaces: Option<SessionId>,
     ) -> Result<(), CommitError> {
+        if self.form.is_some() {
+            self.invalidate_forms();
+        }
         let data = self
             .changes
             .applied_to(base)

@@ -36,38 +36,35 @@ impl State {
         if self.detached {
             return Err(CommitError::from(Error::Gone).into());
         }
-        self.reserve_session(request)
-    }
-
-    fn reserve_session(&mut self, request: &Request) -> Result<FormBinding, SessionError> {
         self.check_admission(request).map_err(CommitError::from)?;
-        if request.manager.cache().has_admission_hook() {
+        if cache.has_admission_hook() {
             // For the commit, which creates the session.
             self.admission = Admission::Granted;
         }
         self.has_form = true;
         self.keep_for_forms(request);
-        let reserved = self.reserve(request).map_err(CommitError::from)?;
-        Ok(FormBinding::of(request.manager.cache(), &reserved.id))
+        if self.pending.sign_in.is_some() {
+            // The id of a user's session is issued when it is created.
+            return self.reserve_form(cache);
+        }
+        let reserved = self.reserve(cache).map_err(CommitError::from)?;
+        Ok(FormBinding::of(cache, &reserved.id))
     }
 
     fn reserve_form(&mut self, cache: &Cache) -> Result<FormBinding, SessionError> {
         if let Some(form) = self.form {
             return Ok(form);
         }
-        let issued = issue(cache, None).map_err(CommitError::from)?;
+        let issued = issue(cache).map_err(CommitError::from)?;
         Ok(*self.form.insert(FormBinding::of(cache, &issued.id)))
     }
 
-    /// Returns the id under which the commit creates the session.
-    pub(crate) fn reserve(&mut self, request: &Request) -> Result<IssuedSession, Error> {
+    /// Returns the id under which the commit creates the session of a visitor.
+    pub(crate) fn reserve(&mut self, cache: &Cache) -> Result<IssuedSession, Error> {
         if let Some(reserved) = self.reserved {
             return Ok(reserved);
         }
-        let sign_in = self.pending.sign_in.as_ref();
-        let user = sign_in.map(|sign_in| sign_in.user.as_str());
-        let issued = issue(request.manager.cache(), user)?;
-        Ok(*self.reserved.insert(issued))
+        Ok(*self.reserved.insert(issue(cache)?))
     }
 
     /// Returns true if a CSRF token is one of this request, whose session is not stored yet.
@@ -80,9 +77,9 @@ impl State {
     }
 }
 
-fn issue(cache: &Cache, user: Option<&str>) -> Result<IssuedSession, Error> {
+fn issue(cache: &Cache) -> Result<IssuedSession, Error> {
     match cache {
-        Cache::Tiered(cache) => cache.issue(user),
+        Cache::Tiered(cache) => cache.reserve(),
         // A local cache stores at once.
         Cache::Local(_) => Err(Error::Unreachable),
     }

@@ -171,7 +171,7 @@ impl State {
         if self.changes.is_empty() && self.pending.is_none() {
             return None;
         }
-        let issued = self.reserve(request).ok()?;
+        let issued = self.reserve(request.manager.cache()).ok()?;
         Some(Live {
             id: issued.id,
             version: issued.version,

@@ -162,7 +162,7 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
                     session,
                     StatusCode::OK,
                     &mut HeaderMap::new(),
-                ));
+                )));
             },
             |session| {
                 session.sign_in("ada").unwrap();

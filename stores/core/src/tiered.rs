@@ -8,6 +8,7 @@ mod build;
 mod close;
 mod create;
 mod driver;
+mod echo;
 mod end;
 mod fetched;
 mod health;
@@ -110,6 +111,7 @@ impl TieredCache {
             in_flight: inner.operations.in_flight(),
             below_floor: inner.operations.below_floor(),
             lease_remaining: self.store_health().lease_remaining,
+            channel_lag: inner.echo.lag(),
             ends_queued: inner.ends.queued(),
             touches_dropped: lock(&inner.touches).dropped(),
             is_up: inner.lease.is_up(),

@@ -171,6 +171,29 @@ fn dropping_the_last_clone_stops_the_thread() {
 }
 
 #[test]
+fn a_reserved_id_is_created_once() {
+    let cache = builder(&keys()).store(MemoryStore::new()).expect("a store");
+    let reserved = cache.reserve().expect("random bytes");
+    let mut buffer = BytesMut::new();
+    let loaded = cache.blocking().load(&reserved.id, &mut buffer);
+    assert!(loaded.is_ok_and(|record| record.is_none()));
+    let create = || {
+        cache
+            .blocking()
+            .create_reserved(&reserved, b"a cart", CreateOptions::new())
+    };
+    let issued = create().expect("the store answers");
+    assert_eq!((issued.id, issued.token), (reserved.id, reserved.token));
+    assert_eq!(create().err(), Some(Error::Conflict));
+    let header = header(&cache, &issued.token);
+    assert!(matches!(
+        cache.try_peek([header.as_bytes()], &mut buffer),
+        TryOpen::Hit(_)
+    ));
+    assert_eq!(&buffer[..], b"a cart");
+}
+
+#[test]
 fn a_closed_cache_rejects_writes_and_has_sent_its_ends() {
     let store = MemoryStore::new();
     let cache = builder(&keys()).store(store.clone()).expect("a store");

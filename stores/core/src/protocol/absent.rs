@@ -1,8 +1,8 @@
 //! The table of ids that the store does not have.
 //!
-//! Owns a fixed number of slots. Invariant: an id in it was absent from the store, and stays absent,
-//! because ids are random and no call of a store creates a record under an id that it had before.
-//! It does not know sessions that exist.
+//! Owns a fixed number of slots. Invariant: an id in it was absent from the store, and stays
+//! absent, because ids are random and no call of a store creates a record under an id that it had
+//! before. It does not know sessions that exist.
 
 /// Ids that are absent for good. A slot keeps the latest id that falls into it.
 pub(crate) struct Absent(Box<[Option<[u8; 16]>]>);
@@ -24,6 +24,14 @@ impl Absent {
         self.0[slot] = Some(id);
     }
 
+    /// Forgets an id, which is about to be created.
+    pub(crate) fn remove(&mut self, id: &[u8; 16]) {
+        if self.contains(id) {
+            let slot = self.slot(id);
+            self.0[slot] = None;
+        }
+    }
+
     fn slot(&self, id: &[u8; 16]) -> usize {
         // Ids are random, so any of their bytes are a hash.
         usize::from(u16::from_le_bytes([id[2], id[3]])) % self.0.len()
@@ -42,5 +50,9 @@ mod tests {
         assert!(absent.contains(&[0; 16]));
         absent.insert([1; 16]);
         assert!(absent.contains(&[1; 16]) && !absent.contains(&[0; 16]));
+        absent.remove(&[0; 16]);
+        assert!(absent.contains(&[1; 16]));
+        absent.remove(&[1; 16]);
+        assert!(!absent.contains(&[1; 16]));
     }
 }

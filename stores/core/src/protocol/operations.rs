@@ -102,12 +102,14 @@ impl<W> Operations<W> {
     /// Begins a write. Returns `None` if too many operations are in flight.
     pub(crate) fn begin(&self, id: &SessionId, lease: &Lease) -> Option<Ticket> {
         let mut stripe = self.stripe(&id.to_bytes());
+        // A reserved id was absent until now.
+        stripe.absent.remove(&id.to_bytes());
         self.reserve()
             .then(|| self.enter(&mut stripe, id, None, lease))
     }
 
-    /// Joins the read of an id if one is in progress whose floor is zero, or begins one. A read with
-    /// a higher floor began before a change, which a request that comes now must see.
+    /// Joins the read of an id if one is in progress whose floor is zero, or begins one. A read
+    /// with a higher floor began before a change, which a request that comes now must see.
     pub(crate) fn join(&self, id: &SessionId, waiter: W, lease: &Lease) -> Join<W> {
         let key = id.to_bytes();
         let mut stripe = self.stripe(&key);

@@ -1,4 +1,5 @@
-//! Rules of the protocol that a test can switch off, to show that the simulator finds their absence.
+//! Rules of the protocol that a test can switch off, to show that the simulator finds their
+//! absence.
 //!
 //! Outside of tests every rule is in force, and the checks compile to constants.
 

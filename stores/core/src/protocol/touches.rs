@@ -19,7 +19,8 @@ pub(crate) struct Touches {
 pub(crate) type Batch = Vec<(SessionId, Duration)>;
 
 impl Touches {
-    /// Takes a use at `used_at`. Returns true if the queue has become long enough to be sent at once.
+    /// Takes a use at `used_at`. Returns true if the queue has become long enough to be sent at
+    /// once.
     pub(crate) fn push(&mut self, id: SessionId, used_at: Duration) -> bool {
         if self.queue.len() >= MAX_QUEUED {
             self.dropped += 1;

@@ -18,8 +18,8 @@ use sessile::{
 
 use super::TieredCache;
 
-/// The verbs of a [`TieredCache`] for threads: each blocks until the store has answered, for at most
-/// three times the timeout.
+/// The verbs of a [`TieredCache`] for threads: each blocks until the store has answered, for at
+/// most three times the timeout.
 #[derive(Clone, Debug)]
 pub struct Blocking(TieredCache);
 
@@ -57,6 +57,8 @@ blocking! {
     create(data: &[u8]) -> IssuedSession;
     /// Creates a session.
     create_with(data: &[u8], options: CreateOptions<'_>) -> IssuedSession;
+    /// Creates a session under an id that was reserved.
+    create_reserved(reserved: &IssuedSession, data: &[u8], options: CreateOptions<'_>) -> IssuedSession;
     /// Replaces a session's data.
     save(id: &SessionId, version: Version, data: &[u8]) -> Version;
     /// Sets the timeouts of a session.

@@ -70,8 +70,8 @@ pub struct TieredCacheBuilder {
 }
 
 impl TieredCacheBuilder {
-    /// Sets the time for which sessions in memory are opened after the last proof that no message is
-    /// missing; 5 s unless set, between 3 s and 60 s.
+    /// Sets the time for which sessions in memory are opened after the last proof that no message
+    /// is missing; 5 s unless set, between 3 s and 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self

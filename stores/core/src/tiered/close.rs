@@ -1,7 +1,7 @@
 //! Closing a tiered cache.
 //!
-//! Invariant: after a close no verb writes, and what was queued is sent or counted. It does not know
-//! the rest of the application's shutdown.
+//! Invariant: after a close no verb writes, and what was queued is sent or counted. It does not
+//! know the rest of the application's shutdown.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -9,8 +9,8 @@ use super::{TieredCache, driver, inner::Inner};
 use crate::environment::{First, race};
 
 impl TieredCache {
-    /// Rejects new writes, sends the queued touches and ends, and returns the number of ends that the
-    /// store has not confirmed after `deadline`.
+    /// Rejects new writes, sends the queued touches and ends, and returns the number of ends that
+    /// the store has not confirmed after `deadline`.
     pub async fn close(&self, deadline: Duration) -> usize {
         let inner = self.inner();
         // The flag orders nothing: a write that began before it was set may still be done.

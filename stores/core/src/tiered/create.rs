@@ -34,6 +34,8 @@ pub(super) struct NewSession {
     pub(super) age: Duration,
     pub(super) is_renewed: bool,
     pub(super) replaces: Option<SessionId>,
+    /// The id and the token, if they were issued before.
+    pub(super) reserved: Option<IssuedSession>,
     /// A client has returned a cookie of this session.
     pub(super) is_returned: bool,
     pub(super) data: Bytes,
@@ -73,6 +75,40 @@ impl TieredCache {
         data: &[u8],
         options: CreateOptions<'_>,
     ) -> Result<IssuedSession, Error> {
+        self.create_under(None, data, options).await
+    }
+
+    /// Issues the id and the token of an anonymous session that
+    /// [`create_reserved`](Self::create_reserved) may create later. Stores nothing.
+    ///
+    /// # Errors
+    /// [`Entropy`](Error::Entropy).
+    pub fn reserve(&self) -> Result<IssuedSession, Error> {
+        self.inner().l1.issue(Placement::Random)
+    }
+
+    /// Creates an anonymous session under an id that was reserved. With a user in the options it
+    /// gets another id, as by a sign-in. The token must not be sent before: a node remembers that an
+    /// id is absent.
+    ///
+    /// # Errors
+    /// Those of [`create_with`](Self::create_with), and [`Conflict`](Error::Conflict) if a session
+    /// was created under this id before.
+    pub async fn create_reserved(
+        &self,
+        reserved: &IssuedSession,
+        data: &[u8],
+        options: CreateOptions<'_>,
+    ) -> Result<IssuedSession, Error> {
+        self.create_under(Some(*reserved), data, options).await
+    }
+
+    async fn create_under(
+        &self,
+        reserved: Option<IssuedSession>,
+        data: &[u8],
+        options: CreateOptions<'_>,
+    ) -> Result<IssuedSession, Error> {
         let inner = self.inner();
         let request = inner.l1.check_create(&options, data)?;
         inner.check_writable()?;
@@ -89,6 +125,7 @@ impl TieredCache {
             age: Duration::ZERO,
             is_renewed: false,
             replaces: request.replaces,
+            reserved: reserved.filter(|_| request.user.is_none()),
             is_returned: false,
             data: Bytes::copy_from_slice(data),
         };
@@ -111,8 +148,8 @@ impl Inner {
         Ok(self.signed_now(issued))
     }
 
-    /// Returns a session with a token of the current key ring, which may have been replaced since the
-    /// id was issued.
+    /// Returns a session with a token of the current key ring, which may have been replaced since
+    /// the id was issued.
     pub(super) fn signed_now(&self, issued: IssuedSession) -> IssuedSession {
         let mut issued = issued;
         issued.token = self.l1.sign(&issued.id);
@@ -125,6 +162,12 @@ impl Inner {
         new: &NewSession,
         deadline: Duration,
     ) -> Result<CreatedSession, Error> {
+        if let Some(reserved) = new.reserved {
+            return match self.create_as(new, reserved, deadline).await {
+                Err(StoreError::Taken) => Err(Error::Conflict),
+                created => created.map_err(|error| self.public(&error)),
+            };
+        }
         let user = new.user.as_ref().map(|user| user.hash);
         let placement = user.map_or(Placement::Random, Placement::User);
         for _ in 0..MAX_IDS {
@@ -162,19 +205,14 @@ impl Inner {
         };
         let ticket = self.begin(&issued.id)?;
         let create = self.store.create(&record, self.not_after(deadline));
-        match self.call(Verb::Write, deadline, create).await {
-            Ok(created) => match self.check_cutoff(new, created.now) {
-                Ok(()) => Ok(CreatedSession {
-                    issued,
-                    session,
-                    ticket,
-                    data: new.data.clone(),
-                }),
-                Err(error) => {
-                    self.abandon(ticket);
-                    Err(error)
-                }
-            },
+        let result = self.call(Verb::Write, deadline, create).await;
+        match result.and_then(|created| self.check_cutoff(new, created.now)) {
+            Ok(()) => Ok(CreatedSession {
+                issued,
+                session,
+                ticket,
+                data: new.data.clone(),
+            }),
             Err(error) => {
                 self.abandon(ticket);
                 self.end_uncertain(issued.id, &error);

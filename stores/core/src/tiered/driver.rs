@@ -255,24 +255,8 @@ impl Driver {
                 user_key,
                 key_fingerprints,
             };
-            let limit = inner.env.sleep(UNANSWERED_LIMIT);
-            match race(inner.store.heartbeat(&proposal), limit).await {
-                First::Left(Ok(reply)) => {
-                    let reply = Box::new(reply);
-                    inner.push(
-                        watch,
-                        Incoming::Heartbeat {
-                            number,
-                            sent_at,
-                            reply,
-                        },
-                    );
-                }
-                First::Left(Err(StoreError::Incompatible(cause))) => {
-                    inner.push(watch, Incoming::Refused(cause.to_string()));
-                }
-                // An unanswered heartbeat is noticed by its time.
-                First::Left(Err(_)) | First::Right(()) => {}
+            if let Some(incoming) = inner.heartbeat(number, sent_at, &proposal).await {
+                inner.push(watch, incoming);
             }
         }));
     }
@@ -342,6 +326,27 @@ impl Inner {
     fn push(&self, watch: u64, incoming: Incoming) {
         lock(&self.inbox.0).push_back((watch, incoming));
         self.wake.notify_one();
+    }
+
+    /// Sends a heartbeat. Returns `None` if it is not answered, which is noticed by its time.
+    async fn heartbeat(
+        &self,
+        number: u64,
+        sent_at: Ticks,
+        proposal: &Proposal,
+    ) -> Option<Incoming> {
+        let limit = self.env.sleep(UNANSWERED_LIMIT);
+        match race(self.store.heartbeat(proposal), limit).await {
+            First::Left(Ok(reply)) => Some(Incoming::Heartbeat {
+                number,
+                sent_at,
+                reply: Box::new(reply),
+            }),
+            First::Left(Err(StoreError::Incompatible(cause))) => {
+                Some(Incoming::Refused(cause.to_string()))
+            }
+            First::Left(Err(_)) | First::Right(()) => None,
+        }
     }
 
     /// Keeps everything that began before from entering L1.

@@ -190,8 +190,8 @@ impl Inner {
             let generation = self.lease.generation();
             let end = self.store.end(current);
             let ended = self.call(Verb::End, deadline, end).await;
-            // A reply that crosses a fence may be that of a server which has been replaced since, so
-            // it confirms nothing.
+            // A reply that crosses a fence may be that of a server which has been replaced since,
+            // so it confirms nothing.
             let is_current = self.lease.generation() == generation;
             match ended {
                 _ if !is_current => return self.leave_queued(&current),
@@ -320,7 +320,7 @@ impl Inner {
         let mut chain = HashSet::from([id.to_bytes()]);
         let mut current = id;
         for _ in 0..MAX_HOPS {
-            let Found::Alias(target) = self.read(current, deadline).await? else {
+            let Found::Alias(target) = self.look(current, deadline).await? else {
                 break;
             };
             current = target.id;

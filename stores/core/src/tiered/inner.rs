@@ -20,6 +20,7 @@ use sessile::{
 use tokio::sync::{Notify, oneshot};
 
 use super::{
+    echo::Echo,
     fetched::{BadRecord, Found, decode, is_cut_off},
     health::Health,
     metrics::{Metrics, Verb},
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) server: ServerClock,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
+    pub(crate) echo: Echo,
     pub(crate) inbox: super::driver::Inbox,
     pub(crate) encryption: RwLock<Option<Encryption>>,
     /// The revocation cutoff: sessions created until then have ended. In ms of the server.
@@ -86,6 +88,7 @@ impl Inner {
             server: ServerClock::default(),
             metrics: Metrics::default(),
             health: Health::default(),
+            echo: Echo::default(),
             inbox: super::driver::Inbox::default(),
             encryption: RwLock::default(),
             ended_before: AtomicU64::new(0),
@@ -211,6 +214,14 @@ impl Inner {
         self.read_into(ticket, id, None, deadline).await
     }
 
+    /// Reads an id from the store, for a list: the session does not enter L1.
+    pub(crate) async fn look(&self, id: SessionId, deadline: Duration) -> ReadResult {
+        let sent_at = self.l1.now();
+        let read = self.call(Verb::Read, deadline, self.store.read(id)).await;
+        let stored = read.map_err(|_| Error::Unreachable)?;
+        Ok(self.translate(id, stored, sent_at))
+    }
+
     /// Reads an id, installs the session if that is permitted, and answers all that wait.
     async fn read_into(
         &self,
@@ -278,7 +289,10 @@ impl Inner {
     /// Handles a message of the channel.
     pub(crate) fn change(&self, change: Change) {
         match change {
-            Change::Written { id, version } => self.outdate(&id, version),
+            Change::Written { id, version } => {
+                self.echo.arrived(&id, version, self.env.now());
+                self.outdate(&id, version);
+            }
             Change::Ended { id } => self.forget(&id),
             Change::AllEnded { ended_before } => self.cut_off(ended_before),
             // Those are events of the channel, not of a session.

@@ -6,10 +6,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{
-    CreateOptions, Error, IssuedSession, Record, SessionId,
-    tier::{LookUp, Placement},
-};
+use sessile::{Error, Record, SessionId};
 
 use super::{
     TieredCache,
@@ -19,27 +16,8 @@ use super::{
 use crate::record;
 
 impl TieredCache {
-    /// Finds a session as [`try_open`](Self::try_open) does, without counting as use.
-    pub fn peek<'h>(
-        &self,
-        fields: impl IntoIterator<Item = &'h [u8]> + Clone,
-        buffer: &mut BytesMut,
-    ) -> TryOpen {
-        let inner = self.inner();
-        let trust = inner.trust();
-        match inner.l1.peek_fields(fields.clone(), buffer) {
-            LookUp::Hit(record) if trust.covers(record.read_at()) => TryOpen::Hit(record),
-            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
-            LookUp::Hit(_) => {
-                buffer.clear();
-                Pending::of(inner.l1.verify(fields).iter())
-            }
-            _ => TryOpen::Absent,
-        }
-    }
-
-    /// Finds a session as [`peek`](Self::peek) does, by the bare values of cookies, in order.
-    pub fn peek_tokens<'h>(
+    /// Finds a session as [`try_peek`](Self::try_peek) does, by the bare values of cookies, in order.
+    pub fn try_peek_tokens<'h>(
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
@@ -92,7 +70,7 @@ impl TieredCache {
         self.inner().hit(id, Access::Peek, buffer)
     }
 
-    /// Continues after [`peek`](Self::peek), without counting as use.
+    /// Continues after [`try_peek`](Self::try_peek), without counting as use.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable).
@@ -165,31 +143,5 @@ impl TieredCache {
     /// confirmed it.
     pub fn end_later(&self, id: &SessionId) {
         self.inner().end_later(*id);
-    }
-
-    /// Issues an id for a session that is created later, for `user` if one is given. Stores nothing.
-    ///
-    /// # Errors
-    /// [`Entropy`](Error::Entropy).
-    pub fn issue(&self, user: Option<&str>) -> Result<IssuedSession, Error> {
-        let l1 = &self.inner().l1;
-        let place = user.map_or(Placement::Random, |user| {
-            Placement::User(l1.user_hash(user))
-        });
-        l1.issue(place)
-    }
-
-    /// Creates a session as [`create_with`](Self::create_with) does, under an id that was
-    /// [issued](Self::issue) for it. A session of a user needs an id that was issued for that user.
-    ///
-    /// # Errors
-    /// Those of [`create_with`](Self::create_with).
-    pub async fn create_reserved(
-        &self,
-        reserved: IssuedSession,
-        data: &[u8],
-        options: CreateOptions<'_>,
-    ) -> Result<IssuedSession, Error> {
-        self.create_issued(Some(reserved), data, options).await
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Gauges {
     pub(crate) in_flight: usize,
     pub(crate) below_floor: u64,
     pub(crate) lease_remaining: Duration,
+    pub(crate) channel_lag: Duration,
     pub(crate) ends_queued: usize,
     pub(crate) touches_dropped: u64,
     pub(crate) is_up: bool,
@@ -78,10 +79,10 @@ impl Metrics {
 
     /// Writes the metrics in the text format of Prometheus.
     pub(crate) fn write(&self, out: &mut String, gauges: &Gauges) -> fmt::Result {
-        for (verb, count) in VERBS.iter().zip(&self.calls) {
+        for (name, count) in CALLS.iter().zip(&self.calls) {
             let help = "Calls to the store.";
-            family(out, &format!("{verb}s_total"), "counter", help)?;
-            writeln!(out, "{PREFIX}{verb}s_total {}", get(count))?;
+            family(out, name, "counter", help)?;
+            writeln!(out, "{PREFIX}{name} {}", get(count))?;
         }
         self.write_labelled(out)?;
         self.write_seconds(out)?;
@@ -154,6 +155,7 @@ impl Metrics {
 
 fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
     let lease = gauges.lease_remaining.as_secs_f64();
+    let lag = gauges.channel_lag.as_secs_f64();
     let values = [
         (
             "in_flight_operations",
@@ -164,6 +166,11 @@ fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
             "lease_remaining_seconds",
             "Time until L1 stops answering.",
             lease,
+        ),
+        (
+            "channel_lag_seconds",
+            "Time from the last save to its message.",
+            lag,
         ),
         (
             "ends_queued",
@@ -203,6 +210,8 @@ const PREFIX: &str = "sessile_store_";
 /// In the order of [`Verb`].
 const VERBS: [&str; 4] = ["read", "write", "touch", "end"];
 const _: () = assert!(Verb::End as usize + 1 == VERBS.len());
+/// In the order of [`Verb`].
+const CALLS: [&str; VERBS.len()] = ["reads_total", "writes_total", "touches_total", "ends_total"];
 /// In the order of [`Cause`].
 const CAUSES: [&str; 3] = ["channel_lost", "unanswered", "data_lost"];
 const _: () = assert!(Cause::DataLost as usize + 1 == CAUSES.len());

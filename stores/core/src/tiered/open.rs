@@ -109,6 +109,26 @@ impl TieredCache {
         }
     }
 
+    /// Reads a request's `Cookie` fields as [`try_open`](Self::try_open) does, without counting as a
+    /// use: for a read ahead of the first access, which [`touch`](Self::touch) then counts.
+    pub fn try_peek<'h>(
+        &self,
+        fields: impl IntoIterator<Item = &'h [u8]> + Clone,
+        buffer: &mut BytesMut,
+    ) -> TryOpen {
+        let inner = self.inner();
+        let trust = inner.trust();
+        match inner.l1.peek_fields(fields.clone(), buffer) {
+            LookUp::Hit(record) if trust.covers(record.read_at()) => TryOpen::Hit(record),
+            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
+            LookUp::Hit(_) => {
+                buffer.clear();
+                Pending::of(inner.l1.verify(fields).iter())
+            }
+            _ => TryOpen::Absent,
+        }
+    }
+
     /// Continues after [`try_open`](Self::try_open): reads from the store. Waits for at most the
     /// timeout.
     ///
@@ -122,8 +142,8 @@ impl TieredCache {
         self.inner().fetch(pending, Access::Use, buffer).await
     }
 
-    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of at
-    /// most four candidates that is valid. Its data is copied into the buffer, which is empty
+    /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of
+    /// at most four candidates that is valid. Its data is copied into the buffer, which is empty
     /// otherwise.
     ///
     /// # Errors
@@ -328,8 +348,8 @@ impl Inner {
         record
     }
 
-    /// Counts why an id opened nothing. The use of a replaced id after its grace period is an event,
-    /// and ends the session if the settings say so.
+    /// Counts why an id opened nothing. The use of a replaced id after its grace period is an
+    /// event, and ends the session if the settings say so.
     fn reject(self: &Arc<Self>, id: SessionId, rejection: Rejection) {
         self.l1.count_rejection(rejection);
         if rejection != Rejection::Reused {
@@ -353,7 +373,7 @@ impl Inner {
     async fn handle_behind(&self, id: SessionId, deadline: Duration) -> Option<sessile::Handle> {
         let mut current = id;
         for _ in 0..MAX_HOPS {
-            match self.read(current, deadline).await.ok()? {
+            match self.look(current, deadline).await.ok()? {
                 Found::Session(found) => return Some(found.session.handle()),
                 Found::Alias(target) => current = target.id,
                 Found::Absent | Found::CutOff => return None,

@@ -113,8 +113,8 @@ impl Inner {
         self.call(Verb::Write, deadline, rotate).await
     }
 
-    /// Returns the version and the data that a session gets with its new id: encrypted data is bound
-    /// to the id.
+    /// Returns the version and the data that a session gets with its new id: encrypted data is
+    /// bound to the id.
     async fn rewrite(
         &self,
         id: SessionId,

@@ -1,13 +1,14 @@
 //! Verbs about the sessions of a user.
 //!
-//! Invariant: a sign-in publishes the new id only after the old one is retired. It does not know how
-//! a store indexes users.
+//! Invariant: a sign-in publishes the new id only after the old one is retired. It does not know
+//! how a store indexes users.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sessile::{
     Error, EventKind, IssuedSession, SessionId, SessionInfo, SignInOptions, UserHash, Version,
+    tier::SignInRequest,
 };
 
 use super::{
@@ -59,8 +60,8 @@ impl TieredCache {
         }
     }
 
-    /// Lists the sessions of a user, the most recently used first. The list is not a snapshot of one
-    /// moment.
+    /// Lists the sessions of a user, the most recently used first. The list is not a snapshot of
+    /// one moment.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable).
@@ -97,8 +98,8 @@ impl From<Error> for Attempt {
 }
 
 impl Inner {
-    /// Reads the session, and signs in to the version that was read. The options are checked between
-    /// the two, on the side of the caller, because they borrow from it.
+    /// Reads the session, and signs in to the version that was read. The options are checked
+    /// between the two, on the side of the caller, because they borrow from it.
     async fn sign_in_once(
         self: &Arc<Self>,
         id: SessionId,
@@ -120,27 +121,7 @@ impl Inner {
         {
             return Err(Attempt::Failed(Error::Conflict));
         }
-        let life_left = request.spans.life_left;
-        let new = NewSession {
-            user: Some(NewUser {
-                hash: request.user.user,
-                label: request.user.label.to_owned(),
-                assurance_level: request.user.assurance_level,
-            }),
-            idle_timeout: request.spans.idle_timeout,
-            life_left,
-            lifetime: continued(&old, life_left, request.renew_lifetime),
-            reserved: None,
-            created: Some(old.header.created),
-            age: old.session.age,
-            is_renewed: request.renew_lifetime || old.header.is_renewed,
-            replaces: Some(id),
-            is_returned: true,
-            data: request.data.map_or_else(
-                || old.data.clone(),
-                |(_, data)| Bytes::copy_from_slice(data),
-            ),
-        };
+        let new = signed_in(id, &old, &request);
         let (job, version) = (Arc::clone(self), old.session.version);
         let signed_in = self.run(async move { job.sign_in_to(id, version, new, deadline).await });
         match signed_in.await {
@@ -201,7 +182,7 @@ impl Inner {
         for group in ids.chunks(PIPELINED) {
             let reads = group
                 .iter()
-                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.read(*id, deadline)) });
+                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.look(*id, deadline)) });
             for result in join_all(reads).await {
                 if let Found::Session(found) = result? {
                     listed.push(found);
@@ -209,6 +190,31 @@ impl Inner {
             }
         }
         Ok(listed)
+    }
+}
+
+/// Returns the session that a sign-in creates.
+fn signed_in(id: SessionId, old: &Fetched, request: &SignInRequest<'_>) -> NewSession {
+    let life_left = request.spans.life_left;
+    NewSession {
+        user: Some(NewUser {
+            hash: request.user.user,
+            label: request.user.label.to_owned(),
+            assurance_level: request.user.assurance_level,
+        }),
+        idle_timeout: request.spans.idle_timeout,
+        life_left,
+        lifetime: continued(old, life_left, request.renew_lifetime),
+        created: Some(old.header.created),
+        age: old.session.age,
+        is_renewed: request.renew_lifetime || old.header.is_renewed,
+        replaces: Some(id),
+        reserved: None,
+        is_returned: true,
+        data: request.data.map_or_else(
+            || old.data.clone(),
+            |(_, data)| Bytes::copy_from_slice(data),
+        ),
     }
 }
 

@@ -142,14 +142,15 @@ impl Inner {
             }
         };
         let not_after = self.not_after(deadline);
+        self.echo.expect(&id, next, self.env.now());
         let save = self
             .store
             .save(id, expected, next, sealed.as_stored(), not_after);
         self.call(Verb::Write, deadline, save).await.map(|_| ())
     }
 
-    /// Installs the data that was saved if L1 knows the rest of the session, and drops what is older
-    /// otherwise.
+    /// Installs the data that was saved if L1 knows the rest of the session, and drops what is
+    /// older otherwise.
     fn finish_save(
         &self,
         ticket: Ticket,

@@ -50,4 +50,4 @@ fn without_a_fence_at_reconnection_l1_keeps_what_it_missed() {
     assert_needed(Rule::FenceAtReconnection, Kind::Network);
 }
 
-const MAX_SEEDS: u64 = 400;
+const MAX_SEEDS: u64 = 1_000;

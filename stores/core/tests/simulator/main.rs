@@ -1,4 +1,5 @@
-//! Three nodes over one store in virtual time: the same protocol, driver and verbs as in production.
+//! Three nodes over one store in virtual time: the same protocol, driver and verbs as in
+//! production.
 //!
 //! The seed of a failure is printed. `SESSILE_SEED=n` repeats one schedule, and
 //! `SESSILE_SCHEDULES=n` sets their number.

@@ -122,14 +122,14 @@ impl Request {
     async fn create(&self) {
         let number = self.schedule.state().lineages.len() as u32;
         // The lineage is entered first, so that two creations have two numbers.
-        let nobody = SessionId::from_parts([0; 16], 0);
+        let no_id = SessionId::from_parts([0; 16], 0);
         let is_calm = self.schedule.0.plan.kind < Kind::Disasters
             && self.schedule.random(|random| random.chance(40));
         let token = Token::parse(&[b'A'; 48]);
         let Some(token) = token.or_else(|| self.any_token()) else {
             return;
         };
-        let entered = Lineage::new(nobody, token, self.now(), false);
+        let entered = Lineage::new(no_id, token, self.now(), false);
         self.schedule.state().lineages.push(entered);
         let options = CreateOptions::new();
         let result = self.cache.create_with(&encode(number, 0), options).await;

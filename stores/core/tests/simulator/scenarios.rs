@@ -246,6 +246,7 @@ fn the_metrics_and_the_close_tell_what_is_queued() {
         "sessile_store_ends_queued 1",
         "sessile_store_up 0",
         "sessile_store_writes_total 1",
+        "sessile_store_touches_total 0",
         "sessile_store_fences_total{cause=\"channel_lost\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
