@@ -186,7 +186,7 @@
 //! | 409 | the user has too many sessions |
 //! | 429 | the [admission hook](sessile::SessionCacheBuilder::admission) denied a new session |
 //! | 500 | the session exceeds [`max_session_size`](sessile::SessionCacheBuilder::max_session_size), or the layer is missing |
-//! | 503, with `Retry-After` | the cache is full and no session can be evicted |
+//! | 503, with `Retry-After` | the cache is full and no session can be evicted, or the store cannot be reached |
 //!
 //! A client may repeat a request that was answered with 409: it then carries the new cookie, or
 //! none. For a replaced cookie the response sets no cookie, because that would overwrite the new
@@ -319,8 +319,7 @@
 //! ```
 //!
 //! # Migrating from tower-sessions and axum-login
-//! There is no store to choose, and only verbs that may reach a store in a later version are
-//! `async`.
+//! A store is optional, and only verbs that may reach one are `async`.
 //!
 //! | there | here |
 //! |---|---|

@@ -4,14 +4,14 @@
 //! it is ready at the first poll and allocates nothing. The verbs of a tiered cache are boxed here,
 //! so that the futures of local caches stay small. The module does not know a session's data.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
-    CreateOptions, Error, Handle, IssuedSession, Record, SessionCache, SessionId, SessionInfo,
-    SignInOptions, Timeouts, Version,
+    CreateOptions, Error, Event, Handle, IssuedSession, MaintenanceThread, Record, SessionCache,
+    SessionId, SessionInfo, SignInOptions, Timeouts, Version, stats::Stats,
 };
-use sessile_store::{Pending, TieredCache, TryOpen};
+use sessile_store::{Pending, StoreHealth, TieredCache, TryOpen};
 
 /// The cache of a [`SessionManager`](crate::SessionManager). Both kinds convert into it.
 ///
@@ -29,7 +29,6 @@ use sessile_store::{Pending, TieredCache, TryOpen};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Cache {
     /// Sessions in the memory of this process.
     Local(SessionCache),
@@ -90,6 +89,60 @@ impl Cache {
             Self::Local(cache) => cache.lifetime(),
             Self::Tiered(cache) => cache.lifetime(),
         }
+    }
+
+    /// Returns the number of sessions with data of a length that fit in memory.
+    #[must_use]
+    pub fn capacity_for(&self, data_len: usize) -> usize {
+        match self {
+            Self::Local(cache) => cache.capacity_for(data_len),
+            Self::Tiered(cache) => cache.capacity_for(data_len),
+        }
+    }
+
+    /// Returns counters and gauges of the sessions in memory.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match self {
+            Self::Local(cache) => cache.stats(),
+            Self::Tiered(cache) => cache.stats(),
+        }
+    }
+
+    /// Returns the metrics in the text format of Prometheus, with those of the store.
+    #[must_use]
+    pub fn prometheus(&self) -> String {
+        match self {
+            Self::Local(cache) => cache.stats().prometheus().to_string(),
+            Self::Tiered(cache) => cache.prometheus(),
+        }
+    }
+
+    /// Returns the oldest event that the application has not taken yet.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Event> {
+        match self {
+            Self::Local(cache) => cache.next_event(),
+            Self::Tiered(cache) => cache.next_event(),
+        }
+    }
+
+    /// Starts a thread that reclaims the memory of sessions that expired, until the handle is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The error of the operating system, if it starts no thread.
+    pub fn start_maintenance(&self) -> io::Result<MaintenanceThread> {
+        match self {
+            Self::Local(cache) => cache.start_maintenance(),
+            Self::Tiered(cache) => cache.start_maintenance(),
+        }
+    }
+
+    /// Returns the state of the store, for readiness probes; `None` without a store.
+    #[must_use]
+    pub fn store_health(&self) -> Option<StoreHealth> {
+        self.tiered().map(TieredCache::store_health)
     }
 
     pub(crate) fn has_admission_hook(&self) -> bool {

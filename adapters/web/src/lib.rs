@@ -117,10 +117,11 @@
 //! [`Session::sign_out`] takes effect at once, for any status, and so does [`Session::save`], which
 //! returns the result to the handler.
 //!
-//! [`Session::save`], [`Session::sign_out`], [`Session::sign_out_others`],
-//! [`Session::sign_out_everywhere`], [`Session::end_by_handle`] and [`Session::user_sessions`] are
-//! `async`, because a store may be involved in a later version. On a local cache they are ready at
-//! the first poll: see [`adapter::ready`]. All other verbs are synchronous.
+//! [`Session::load`], [`Session::save`], [`Session::is_alive`], [`Session::sign_out`],
+//! [`Session::sign_out_others`], [`Session::sign_out_everywhere`], [`Session::end_by_handle`],
+//! [`Session::user_sessions`] and [`SessionManager::commit`] are `async`, because a store may be
+//! involved. On a local cache they are ready at the first poll: see [`adapter::ready`]. All other
+//! verbs are synchronous.
 //!
 //! Data that was not written by this crate reads as empty, for instance that of
 //! [`SessionCache::create`](sessile::SessionCache::create). A warning is logged at commit, and the
@@ -148,6 +149,12 @@
 //! The response of a request whose session has ended does not touch the cookie: the client may have
 //! signed in again.
 //!
+//! # Sessions in a store
+//! A manager takes a local cache or a [`TieredCache`](sessile_store::TieredCache), whose sessions are
+//! in a store that several processes share. Await [`Session::load`] before the first use; the
+//! extractors for axum do. An unreachable store is an error of the first use, and requests that do
+//! not use their session are unaffected.
+//!
 //! # Lost responses
 //! A response that gives the session a new id may be lost. The browser then has the old cookie,
 //! which is rejected after the [grace period](SessionManagerBuilder::grace): the user is signed
@@ -173,7 +180,7 @@
 //! | 409 | a watched key was changed, the session ended or got a new id, or the user has too many sessions |
 //! | 429 | the [admission hook](sessile::SessionCacheBuilder::admission) denied a new session |
 //! | 500 | all other errors, such as a value of another type or a session over `max_session_size` |
-//! | 503, with `Retry-After` | the cache is full, or the session changes too often |
+//! | 503, with `Retry-After` | the cache is full, the session changes too often, or the store cannot be reached |
 //!
 //! # Testing
 //! The feature `testing` adds the module `testing`: a visitor that keeps the cookie between

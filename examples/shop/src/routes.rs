@@ -12,8 +12,8 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sessile::{Handle, SessionCache};
-use sessile_tower::{SessionError, SessionLayer, SignIn, SignedIn};
+use sessile::Handle;
+use sessile_tower::{Cache, SessionError, SessionLayer, SignIn, SignedIn};
 
 use crate::{
     cart::Cart,
@@ -31,7 +31,7 @@ use crate::{
 /// The state that the handlers share.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    pub(crate) cache: SessionCache,
+    pub(crate) cache: Cache,
     pub(crate) instruments: Instruments,
     pub(crate) robots: Arc<Robots>,
 }
@@ -234,7 +234,7 @@ async fn metrics(State(shop): SharedShop) -> Response {
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (headers, shop.cache.stats().prometheus().to_string()).into_response()
+    (headers, shop.cache.prometheus()).into_response()
 }
 
 async fn icon() -> Response {

@@ -144,4 +144,10 @@ impl TieredCache {
     pub fn end_later(&self, id: &SessionId) {
         self.inner().end_later(*id);
     }
+
+    /// Returns the number of sessions with data of a length that fit in memory.
+    #[must_use]
+    pub fn capacity_for(&self, data_len: usize) -> usize {
+        self.inner().l1.capacity_for(data_len)
+    }
 }
