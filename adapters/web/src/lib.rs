@@ -203,6 +203,7 @@ mod builder;
 mod cache;
 mod changes;
 mod commit;
+mod create;
 mod csrf;
 mod detached;
 mod encoding;

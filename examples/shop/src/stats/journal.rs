@@ -109,7 +109,7 @@ const KINDS: [(&str, &str); 11] = [
 
 #[cfg(test)]
 mod tests {
-    use sessile::KeyRing;
+    use sessile::{KeyRing, SessionCache};
 
     use super::*;
 
@@ -129,7 +129,7 @@ mod tests {
                 .expect("there is room");
         }
         cache.end_user_sessions("ada 7", None);
-        journal.drain(&cache);
+        journal.drain(&Cache::from(cache.clone()));
 
         let events = journal.events(Duration::from_secs(3600));
         let count = |name| {

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::driver::{Shop, program, run, until};
+use crate::{
+    driver::{Shop, program, run, until},
+    program::KEY,
+};
 
 /// A Redis server on a free port, stopped when it is dropped.
 struct Redis {
@@ -169,5 +172,3 @@ fn a_store_that_cannot_be_is_named() {
         assert!(stderr.starts_with(&format!("shop: {named}")), "{stderr}");
     }
 }
-
-const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
