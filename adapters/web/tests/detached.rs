@@ -129,7 +129,7 @@ fn a_session_that_is_held_is_alive_until_it_ends_elsewhere() {
     type End = fn(&Session);
     let ends: [(&str, End); 5] = [
         ("sign_out", |session: &Session| {
-            ready(session.sign_out()).unwrap()
+            ready(session.sign_out()).unwrap();
         }),
         ("sign_out_everywhere", |session| {
             _ = ready(session.sign_out_everywhere()).unwrap();

@@ -49,7 +49,7 @@ fn every_accessor_sets_vary() {
         }),
         ("assurance", |session| _ = session.assurance_level()),
         ("devices", |session| {
-            drop(ready(session.user_sessions()).unwrap())
+            drop(ready(session.user_sessions()).unwrap());
         }),
         ("sign_out_others", |session| {
             _ = ready(session.sign_out_others()).unwrap();
@@ -62,7 +62,7 @@ fn every_accessor_sets_vary() {
         ("persistent", |session| session.make_persistent().unwrap()),
         ("rotate", |session| session.rotate().unwrap()),
         ("sign_out", |session: &Session| {
-            ready(session.sign_out()).unwrap()
+            ready(session.sign_out()).unwrap();
         }),
     ];
     for (name, act) in accessors {
